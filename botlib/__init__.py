@@ -1,0 +1,1 @@
+"""botlib: a Jupyter-first kit for crypto research and live trading."""

@@ -1,0 +1,81 @@
+"""Clocks: where calendar time comes from.
+
+Live, calendar time is the computer's. In a replay it is the market's: the event times of the
+stream, which may run thousands of times faster. Schedules that name calendar times (cron, candle
+closes) ask a clock; intervals and timeouts use the loop's monotonic timer instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+MAX_SLEEP: Final = 30.0
+"""Longest single sleep in seconds, so that a suspended laptop or a corrected clock is noticed."""
+
+
+class Clock(Protocol):
+    """A source of calendar time, in ms since the epoch, UTC."""
+
+    def now(self) -> int:
+        """Return the current time in ms."""
+
+    async def sleep_until(self, timestamp: int) -> None:
+        """Return as soon as `now` has reached ``timestamp`` (ms)."""
+
+
+class SystemClock:
+    """The computer's own clock."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def sleep_until(self, timestamp: int) -> None:
+        while (remaining := (timestamp - self.now()) / 1_000) > 0:
+            await asyncio.sleep(min(remaining, MAX_SLEEP))
+
+
+class MarketClock:
+    """The market's time: the latest event time seen, which never goes back.
+
+    It belongs to one loop: `advance` and `sleep_until` are called on that loop's thread.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._now = start
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        """Return the latest event time in ms, 0 before the first event."""
+        return self._now
+
+    def advance(self, timestamp: int) -> None:
+        """Move on to ``timestamp`` (ms) and wake who waited for it; an earlier time changes nothing."""
+        if timestamp <= self._now:
+            return
+        self._now = timestamp
+        while self._waiting and self._waiting[0][0] <= timestamp:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def sleep_until(self, timestamp: int) -> None:
+        while timestamp > self._now:
+            future = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (timestamp, next(self._order), future))
+            await future
+
+
+def utc(timestamp: int) -> datetime:
+    """Return ``timestamp`` (ms) as an aware UTC datetime."""
+    return datetime.fromtimestamp(timestamp / 1_000, UTC)
+
+
+def iso(timestamp: int) -> str:
+    """Return ``timestamp`` (ms) as ``2026-01-31 12:00:00`` (UTC), the form shown to people."""
+    return utc(timestamp).strftime("%Y-%m-%d %H:%M:%S")

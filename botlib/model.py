@@ -1,0 +1,278 @@
+"""The domain: candles, signals, orders, fills, positions, and the events that carry them.
+
+Everything here is frozen. Candle prices and volumes are float64, as analysis wants them; order
+prices and amounts are `decimal.Decimal`, as money wants them. Timestamps are int ms, UTC; symbols
+are unified (``BTC/USDT``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class CandleSource(StrEnum):
+    """Where a stored candle came from."""
+
+    STREAM = "stream"
+    REST = "rest"
+    IMPORT = "import"
+
+
+class Side(StrEnum):
+    """Side of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class SignalAction(StrEnum):
+    """What a strategy wishes for."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+class OrderType(StrEnum):
+    """How an order wants to be filled."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class OrderStatus(StrEnum):
+    """What is known about an order.
+
+    ``INTENT`` is journaled and not yet sent. ``UNKNOWN`` was sent and its outcome is not known: it
+    may exist, counts as filled for every limit, and is settled by the venue alone.
+    """
+
+    INTENT = "intent"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether the status can no longer change."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """One candle, stamped with its open time.
+
+    ``closed`` says that it is final: the venue's own ``x`` flag, or REST after the close.
+    """
+
+    symbol: str
+    timeframe: str
+    timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    closed: bool
+    source: CandleSource
+
+    def flaw(self) -> str | None:
+        """Return what makes the candle impossible, or None: finite, positive, low ≤ open, close ≤ high."""
+        o, h, low, c, v = self.open, self.high, self.low, self.close, self.volume
+        if not all(map(math.isfinite, (o, h, low, c, v))):
+            return "a value is not finite"
+        if low <= 0:
+            return f"low {low} is not positive"
+        if not (low <= o <= h and low <= c <= h):
+            return f"open {o} or close {c} lies outside low {low} to high {h}"
+        if v < 0:
+            return f"volume {v} is negative"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A strategy's wish, decided on the closed candle that opened at ``timestamp``."""
+
+    strategy: str
+    symbol: str
+    timeframe: str
+    timestamp: int
+    action: SignalAction
+    price: float
+    """Close of the candle it was decided on: a reference, not a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderIntent:
+    """An order the risk rules have approved, not yet sent.
+
+    ``client_order_id`` is derived from the signal, so that the same decision is the same intent.
+    """
+
+    client_order_id: str
+    strategy: str
+    symbol: str
+    side: Side
+    type: OrderType
+    amount: Decimal
+    price: Decimal | None = None
+    signal_timestamp: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order as the venue last described it. ``cost`` is in quote units."""
+
+    client_order_id: str
+    venue_order_id: str | None
+    strategy: str
+    symbol: str
+    side: Side
+    type: OrderType
+    amount: Decimal
+    price: Decimal | None
+    status: OrderStatus
+    filled: Decimal
+    cost: Decimal
+    created: int
+    updated: int
+    message: str = ""
+
+    @property
+    def average(self) -> Decimal | None:
+        """Average fill price, or None before the first fill."""
+        return self.cost / self.filled if self.filled else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution of one of our orders. The fee is taken from ``fee_asset``."""
+
+    symbol: str
+    trade_id: int
+    venue_order_id: str
+    client_order_id: str | None
+    side: Side
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    fee_asset: str
+    timestamp: int
+    maker: bool
+
+    @property
+    def cost(self) -> Decimal:
+        """Price times amount, in quote units, before fees."""
+        return self.price * self.amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What the fills of one symbol add up to. ``amount`` is net of fees taken in the base asset."""
+
+    symbol: str
+    amount: Decimal
+    entry_price: Decimal
+    """Average price paid per unit held, fees included, in quote units; 0 when flat."""
+    opened: int | None
+    realised: Decimal
+    """Profit booked so far, in quote units, fees included."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether nothing is held."""
+        return self.amount == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of everything published on the bus."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandleUpdated(Event):
+    """The forming candle of a subscription changed. Conflated: only the newest state is kept."""
+
+    candle: Candle
+    event_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandleClosed(Event):
+    """A candle became final and is stored. Published once per candle, in order, per subscription.
+
+    ``event_time`` is the market's time when it became known. ``backfilled`` marks history that
+    was fetched after the fact: strategies see it as data, but it is too old to trade on.
+    """
+
+    candle: Candle
+    event_time: int
+    backfilled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapFilled(Event):
+    """A stretch of candles was missed and fetched again. ``start`` and ``end`` are open times, both included."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+    candles: int
+    holes: int
+    """Candles the venue itself does not have: recorded as holes, never invented."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRaised(Event):
+    """A strategy raised a signal."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUpdated(Event):
+    """What is known about one of our orders changed."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillReceived(Event):
+    """One of our orders was filled, in part or whole. Published once per execution."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionChanged(Event):
+    """A fill changed a position."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed(Event):
+    """A run of a task raised."""
+
+    task: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted(Event):
+    """Entries were stopped; exits stay allowed."""
+
+    reason: str
