@@ -1,0 +1,23 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def recorded() -> Callable[[str], Path]:
+    """Return the path of a recorded data file by its name, or skip the test where it is absent."""
+
+    def find(name: str) -> Path:
+        path = RECORDED / name
+        if not path.exists():
+            pytest.skip(f"recorded market data is absent: {name}")
+        return path
+
+    return find
