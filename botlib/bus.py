@@ -142,7 +142,7 @@ class EventBus:
         return subscription
 
     def wants(self, kind: type[Event]) -> bool:
-        """Tell whether anybody subscribes to this type, so that costly events can be left unmade."""
+        """Tell whether anybody subscribes to this type, so that costly events need not be made."""
         return bool(self._subscriptions.get(kind))
 
     def publish(self, event: Event) -> None:

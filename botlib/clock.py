@@ -35,7 +35,8 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     async def sleep_until(self, timestamp: int) -> None:
-        while (remaining := (timestamp - self.now()) / 1_000) > 0:
+        # Wall time is no event to wait for: it is asked again after every bounded sleep.
+        while (remaining := (timestamp - self.now()) / 1_000) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(remaining, MAX_SLEEP))
 
 
@@ -55,7 +56,7 @@ class MarketClock:
         return self._now
 
     def advance(self, timestamp: int) -> None:
-        """Move on to ``timestamp`` (ms) and wake who waited for it; an earlier time changes nothing."""
+        """Move on to ``timestamp`` (ms) and wake who waited; an earlier time changes nothing."""
         if timestamp <= self._now:
             return
         self._now = timestamp

@@ -87,7 +87,7 @@ class Candle:
     source: CandleSource
 
     def flaw(self) -> str | None:
-        """Return what makes the candle impossible, or None: finite, positive, low ≤ open, close ≤ high."""
+        """Return what makes the candle impossible, or None where it is sound."""
         o, h, low, c, v = self.open, self.high, self.low, self.close, self.volume
         if not all(map(math.isfinite, (o, h, low, c, v))):
             return "a value is not finite"
@@ -224,7 +224,7 @@ class CandleClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapFilled(Event):
-    """A stretch of candles was missed and fetched again. ``start`` and ``end`` are open times, both included."""
+    """A stretch of candles was missed and fetched again, from ``start`` to ``end`` (open times)."""
 
     symbol: str
     timeframe: str
