@@ -1,0 +1,1 @@
+"""Venues: what the kit asks of one, Binance, and a paper exchange that speaks its protocol."""

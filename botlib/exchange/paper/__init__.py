@@ -1,0 +1,1 @@
+"""The paper exchange: a synthetic or replayed market behind Binance's own protocol."""
