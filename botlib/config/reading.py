@@ -1,0 +1,163 @@
+"""From a YAML file to checked settings, and from a refusal to lines a person can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from botlib.errors import ConfigError, did_you_mean
+
+MAX_FILE_SIZE: Final = 1_000_000
+"""Largest configuration file read, in bytes."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Read plain YAML: no tags, no aliases (they can grow without bound), no key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not accepted", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or no plain YAML.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration file {str(path)!r}. "
+            "Write one with 'botlib config --example', or leave the path out for the defaults."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}.") from None
+    if len(data) > MAX_FILE_SIZE:
+        raise ConfigError(f"{str(path)!r} has {len(data)} bytes: too large for a configuration.")
+    try:
+        loader = _Loader(data.decode("utf-8-sig"))
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        # The text itself is not quoted: it may hold a password.
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{str(path)!r}{place} is not plain YAML: {error.problem}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{str(path)!r} is not plain YAML in UTF-8 ({type(error).__name__})."
+        ) from None
+
+
+def validated(model: type[Model], values: Any, origin: str) -> Model:
+    """Return ``values`` as a ``model``; None stands for an empty mapping.
+
+    Raises:
+        ConfigError: every value that is refused, one line each, after ``origin``.
+    """
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{origin} is a {type(values).__name__}; accepted: a mapping such as 'mode: paper'. "
+            "See 'botlib config --example'."
+        )
+    lines = list(_secret_keys(values, ""))
+    if not lines:
+        try:
+            return model.model_validate(dict(values))
+        except ValidationError as error:
+            lines = [
+                line
+                for problem in error.errors(include_url=False)
+                for line in _explain(model, problem["loc"], problem)
+            ]
+    raise ConfigError(f"{origin} is refused:\n" + "\n".join(f"- {line}" for line in lines))
+
+
+def _explain(model: type[BaseModel], loc: tuple[int | str, ...], problem: Any) -> Iterator[str]:
+    kind, value = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        accepted = list(_section_at(model, loc[:-1]).model_fields)
+        hint = did_you_mean(str(loc[-1]), accepted)
+        yield f"unknown key {_dotted(loc)!r}. Accepted: {', '.join(accepted)}.{hint}"
+        return
+    where = f"{_dotted(loc)}: " if loc else ""
+    if kind == "value_error":
+        yield from (f"{where}{text}" for text in str(problem["ctx"]["error"]).split("\n"))
+    elif kind == "missing":
+        yield f"{where}this key is needed"
+    else:
+        text = problem["msg"].replace("Input should be", "accepted is")
+        text = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", text)
+        text = text.replace("a valid tuple", "a list").replace("a valid", "a")
+        text = text.replace("a integer", "an integer")
+        shown = repr(value)
+        yield f"{where}{text}; received {shown if len(shown) <= 60 else shown[:57] + '…'}"
+
+
+def _section_at(section: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    for part in loc:
+        if isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            candidates = [annotation, *get_args(annotation)]
+            section = next(
+                kind
+                for kind in candidates
+                if isinstance(kind, type) and issubclass(kind, BaseModel)
+            )
+    return section
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+_SECRET_WORDS = re.compile(
+    r"(^|_)(secrets?|tokens?|password|passwd|passphrase|credentials?|api_?key|private_?key"
+    r"|access_?key)(_|$)"
+)
+
+
+def _secret_keys(values: Any, path: str) -> Iterator[str]:
+    """Yield a line for every key that looks like the name of a secret; values are never shown."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            place = f"{path}.{key}" if path else str(key)
+            # apiKey and API-KEY are read as api_key.
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z0-9]+", "_", str(key)).lower()
+            if _SECRET_WORDS.search(words):
+                yield (
+                    f"{place!r} looks like a secret, and secrets do not belong in a configuration. "
+                    "Set BINANCE_API_KEY and BINANCE_API_SECRET in the environment or in .env."
+                )
+            yield from _secret_keys(value, place)
+    elif isinstance(values, (list, tuple)):
+        for index, value in enumerate(values):
+            yield from _secret_keys(value, f"{path}[{index}]")

@@ -1,0 +1,271 @@
+"""The settings: what can be configured, the defaults, and what must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from botlib.config.fields import (
+    Balances,
+    Count,
+    Duration,
+    Fraction,
+    LoopbackUrl,
+    Paths,
+    PositiveMoney,
+    Speed,
+    Start,
+    Switch,
+    Symbol,
+    Symbols,
+    Timeframe,
+    Timeframes,
+)
+from botlib.config.reading import read_yaml, validated
+from botlib.symbol import split_symbol
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PaperSettings(_Section):
+    """The market, the speed and the wallet of the paper exchange."""
+
+    market: Literal["synthetic", "recording"] = "synthetic"
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 42
+    recording: Paths = ()
+    start: Start = Field(default="now", validate_default=True)
+    """``"now"``, a time in ms, or None: where the recording starts, plus the history."""
+    speed: Speed = 1.0
+    lockstep: Switch = False
+    balances: Balances = {"USDT": Decimal(10_000)}
+    fee: Fraction = Decimal("0.001")
+    url: LoopbackUrl = None
+
+    @field_validator("start")
+    @classmethod
+    def _start_of_market(cls, start: Start, info: ValidationInfo) -> Start:
+        # A recording has no "now", and a synthetic market no beginning.
+        market = info.data.get("market")
+        if market == "recording" and start == "now":
+            return None
+        if market == "synthetic" and start is None:
+            return "now"
+        return start
+
+    @model_validator(mode="after")
+    def _files_of_market(self) -> Self:
+        if self.market == "recording" and not self.recording:
+            raise ValueError("market 'recording' needs at least one candle file in 'recording'")
+        if self.market == "synthetic" and self.recording:
+            raise ValueError(
+                "candle files are given, but the market is 'synthetic'; write 'market: recording' "
+                "to replay them, or 'recording: []'"
+            )
+        return self
+
+
+class ExchangeSettings(_Section):
+    """The connection to the venue, real or paper."""
+
+    data_deadline: Duration = 35.0
+    """Seconds of silence on a stream after which it is dialled again."""
+
+
+class StrategySettings(_Section):
+    """One strategy at work on one symbol."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+    strategy: Annotated[
+        str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:)?[A-Za-z_]\w*$", max_length=200)
+    ]
+    symbol: Symbol
+    timeframe: Timeframe = "1m"
+    parameters: dict[str, Any] = {}
+    order_cost: PositiveMoney = Decimal(1_000)
+    """Quote units spent per entry."""
+
+
+class RiskSettings(_Section):
+    """Caps that no order may break. Money is in quote units, all symbols together."""
+
+    max_order_cost: PositiveMoney = Decimal(2_000)
+    max_exposure: PositiveMoney = Decimal(5_000)
+    max_open_orders: Count = 5
+    max_orders_per_minute: Count = 30
+    max_daily_loss: PositiveMoney = Decimal(500)
+
+
+class StreamTask(_Section):
+    """A default task that runs for as long as the stream does."""
+
+    enabled: Switch = True
+    interval: Literal["stream"] = "stream"
+
+
+class CandleTask(_Section):
+    """A default task that runs on every closed candle."""
+
+    enabled: Switch = True
+    interval: Literal["candle"] = "candle"
+
+
+class TimedTask(_Section):
+    """A default task that runs every ``interval`` seconds."""
+
+    enabled: Switch = True
+    interval: Duration
+
+
+class TaskSettings(_Section):
+    """The five default tasks, by their names."""
+
+    market_data_collection: StreamTask = StreamTask()
+    position_monitoring: TimedTask = Field(default=TimedTask(interval=30.0))
+    signal_generation: CandleTask = CandleTask()
+    order_sync: TimedTask = Field(default=TimedTask(interval=30.0))
+    risk_checks: TimedTask = Field(default=TimedTask(interval=300.0))
+
+    @field_validator("position_monitoring", "order_sync", "risk_checks", mode="before")
+    @classmethod
+    def _default_interval(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Mapping) and "interval" not in value:
+            default = cls.model_fields[str(info.field_name)].default
+            return {**value, "interval": default.interval}
+        return value
+
+
+class HealthSettings(_Section):
+    """The health page on 127.0.0.1 and what it calls unhealthy."""
+
+    port: Annotated[int, Field(strict=True, ge=0, le=65_535)] = 8_000
+    candle_deadline: Duration = 180.0
+    """Seconds of market time by which the next closed candle of a subscription may be late."""
+    max_lag: Duration = 1.0
+    """Seconds by which the loop may run late."""
+
+
+def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
+    """Return one trend strategy per symbol on the first timeframe; none for a live account."""
+    symbols, timeframes = data.get("symbols", ()), data.get("timeframes", ())
+    if data.get("mode") != "paper" or not timeframes:
+        return ()
+    bases = [split_symbol(symbol)[0] for symbol in symbols]
+
+    def name(symbol: str) -> str:
+        base, quote = split_symbol(symbol)
+        return f"trend-{base}" if bases.count(base) == 1 else f"trend-{base}-{quote}"
+
+    return tuple(
+        StrategySettings(
+            name=name(symbol).lower(),
+            strategy="TrendCross",
+            symbol=symbol,
+            timeframe=timeframes[0],
+            parameters={"fast": 10, "slow": 30},
+        )
+        for symbol in symbols
+    )
+
+
+class Settings(_Section):
+    """Everything that can be configured. Without a file: paper, on a synthetic market."""
+
+    mode: Literal["paper", "live"] = "paper"
+    symbols: Symbols = (
+        "BTC/USDT",
+        "ETH/USDT",
+    )
+    timeframes: Timeframes = (
+        "1m",
+        "5m",
+        "15m",
+    )
+    data_directory: Path = Path("data")
+    history: Count = 500
+    """Candles per symbol and timeframe loaded at the start, at least."""
+    paper: PaperSettings = PaperSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
+    strategies: tuple[StrategySettings, ...] = Field(default_factory=_default_strategies)
+    risk: RiskSettings = RiskSettings()
+    tasks: TaskSettings = TaskSettings()
+    health: HealthSettings = HealthSettings()
+
+    @model_validator(mode="after")
+    def _strategies_fit(self) -> Self:
+        problems = []
+        names = [entry.name for entry in self.strategies]
+        for entry in self.strategies:
+            if entry.symbol not in self.symbols:
+                problems.append(
+                    f"strategy {entry.name!r} trades {entry.symbol}, which is not among the "
+                    f"symbols ({', '.join(self.symbols)}); add it there"
+                )
+            if entry.timeframe not in self.timeframes:
+                problems.append(
+                    f"strategy {entry.name!r} uses timeframe {entry.timeframe}, which is not among "
+                    f"the timeframes ({', '.join(self.timeframes)}); add it there"
+                )
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                problems.append(f"{names.count(name)} strategies are named {name!r}; names differ")
+        if self.mode == "live" and "strategies" not in self.model_fields_set:
+            problems.append(
+                "mode 'live' has no default strategies; name yours under 'strategies', "
+                "or write 'strategies: []' to only collect market data"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Settings:
+        """Return the settings in a YAML file, or the defaults where there is no path.
+
+        Raises:
+            ConfigError: the file is missing, is no YAML mapping, or holds a value not accepted.
+        """
+        if path is None:
+            return cls()
+        return validated(cls, read_yaml(Path(path)), f"The configuration {str(path)!r}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Return the settings in a mapping shaped like the YAML file.
+
+        Raises:
+            ConfigError: a key is unknown or a value not accepted.
+        """
+        return validated(cls, values, "The configuration")
+
+    def override(self, changes: Mapping[str, Any]) -> Settings:
+        """Return these settings with some changed: mappings are merged, lists replaced.
+
+        What was left to its default follows the changes, so ``{"symbols": ["BTC/USDT"]}`` on the
+        default settings leaves the one default strategy on that symbol.
+
+        Raises:
+            ConfigError: a key is unknown or a value not accepted.
+        """
+        merged = _merged(self.model_dump(exclude_unset=True), changes)
+        return validated(Settings, merged, "The changed configuration")
+
+
+def example() -> str:
+    """Return a commented YAML configuration which holds exactly the defaults."""
+    return Path(__file__).with_name("example.yaml").read_text(encoding="utf-8")
+
+
+def _merged(base: Mapping[str, Any], changes: Any) -> Any:
+    if not isinstance(changes, Mapping):
+        return changes
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) else value
+    return merged
