@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from botlib.symbol import split_symbol, symbol_id
 from botlib.timeframe import DAY, TIMEFRAMES, WEEK, open_time, timeframe_ms
 
 MIN_STEPS: Final = 4
@@ -23,7 +24,7 @@ MIN_STEPS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Candles as parallel arrays: one row per candle, ascending by open time (ms), gaps possible."""
+    """Candles as parallel arrays, one row each, ascending by open time (ms), gaps possible."""
 
     timestamp: NDArray[np.int64]
     open: NDArray[np.float64]
@@ -118,6 +119,53 @@ class Listing:
     min_cost: Decimal
 
 
+# Tick and step of Binance spot, as numbers of decimals.
+_KNOWN: Final[dict[str, tuple[int, int]]] = {
+    "BTC/USDT": (2, 5),
+    "ETH/USDT": (2, 4),
+    "BNB/USDT": (2, 3),
+    "SOL/USDT": (2, 3),
+    "XRP/USDT": (4, 1),
+    "ADA/USDT": (4, 1),
+    "DOGE/USDT": (5, 0),
+    "AVAX/USDT": (2, 2),
+    "LINK/USDT": (2, 2),
+    "LTC/USDT": (2, 3),
+    "DOT/USDT": (3, 2),
+    "TRX/USDT": (4, 1),
+    "SHIB/USDT": (8, 0),
+    "PEPE/USDT": (8, 0),
+    "BTC/USDC": (2, 5),
+    "ETH/USDC": (2, 4),
+    "USDC/USDT": (4, 0),
+    "ETH/BTC": (5, 4),
+    "BNB/BTC": (6, 3),
+}
+
+_MIN_COST: Final = {"BTC": "0.0001", "ETH": "0.001", "BNB": "0.01", "TRY": "10", "JPY": "100"}
+
+
+def known_decimals(symbol: str) -> tuple[int, int] | None:
+    """Return the decimals of price and amount Binance uses for a unified symbol, where known."""
+    return _KNOWN.get(symbol)
+
+
+def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> Listing:
+    """Return the listing of a unified symbol with so many decimals in price and amount."""
+    base, quote = split_symbol(symbol)
+    step = Decimal(1).scaleb(-amount_decimals)
+    return Listing(
+        symbol=symbol,
+        id=symbol_id(symbol),
+        base=base,
+        quote=quote,
+        tick=Decimal(1).scaleb(-price_decimals),
+        step=step,
+        min_amount=step,
+        min_cost=Decimal(_MIN_COST.get(quote, "5")),
+    )
+
+
 class Market(Protocol):
     """A source of candles that behaves like a venue's past and future."""
 
@@ -179,13 +227,12 @@ def walk(
         steps: how many prices; fewer than `MIN_STEPS` are taken as `MIN_STEPS`.
         rng_key: seeds the noise on the way, for example the candle's open time.
     """
-    rng = random.Random(rng_key)  # noqa: S311
+    rng = random.Random(rng_key)
     steps = max(steps, MIN_STEPS)
     up, down = high - bar_open, bar_open - low
     high_first = up < down if up != down else rng.random() < 0.5
     turns = [bar_open, high, low, close] if high_first else [bar_open, low, high, close]
     digits = max(map(_decimals, turns))
-    # Half of the spacing is even, so that no leg has to be walked in a single leap.
     counts = _split(steps - 1, [abs(b - a) for a, b in pairwise(turns)])
     prices = [bar_open]
     for (start, end), count in zip(pairwise(turns), counts, strict=True):
@@ -213,15 +260,9 @@ def _split(total: int, lengths: list[float]) -> list[int]:
 
 def _shares(volume: float, steps: int, rng: random.Random) -> list[float]:
     """Split a volume into ``steps`` amounts with no more decimals than it has itself."""
-    unit = 10 ** _decimals(volume)
+    unit: int = 10 ** _decimals(volume)
     units = round(volume * unit)
-    weights = [0.5 + rng.random() for _ in range(steps)]
-    whole = sum(weights)
-    done, passed, shares = 0, 0.0, []
-    for weight in weights:
-        passed += weight
-        upto = min(units, round(units * (passed / whole)))
-        shares.append((upto - done) / unit)
-        done = upto
-    shares[-1] = round(shares[-1] + (units - done) / unit, 12)
-    return shares
+    marks = list(accumulate(0.5 + rng.random() for _ in range(steps)))
+    # Rounding the running total, not the single amounts, keeps the sum whole.
+    totals = [0, *(round(units * (mark / marks[-1])) for mark in marks[:-1]), units]
+    return [(upto - done) / unit for done, upto in pairwise(totals)]
