@@ -156,6 +156,10 @@ class MultiTimeframeEngine:
         timeframe_ms(timeframe)
         self._windows[key] = self._windows.get(key, _Window(rows)).grow(rows)
 
+    def forget(self, symbol: str, timeframe: str) -> None:
+        """Drop what is kept of a symbol and timeframe."""
+        self._windows.pop((symbol, timeframe), None)
+
     def load(self, candles: Iterable[Candle]) -> int:
         """Take stored history, ascending; return how many candles were new."""
         return sum(self.update(candle) for candle in candles)

@@ -1,0 +1,50 @@
+# botlib: `make` lists what can be made.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RECORDED ?=
+HOURS ?= 12
+
+.DEFAULT_GOAL := help
+.PHONY: help setup live lab test lint bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv and install the locked requirements
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "botlib needs Python 3.11 or newer; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+live: $(STAMP) ## Trade on the paper exchange in a headless notebook (RECORDED=FILE replays candles)
+	$(BIN)/botlib run notebooks/04_paper_trading.ipynb --name paper_trading \
+		-p RUN_FOR $(HOURS)h $(if $(RECORDED),-p RECORDED "$(abspath $(RECORDED))")
+
+lab: $(STAMP) ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks
+
+test: $(STAMP) lint ## Run the linters and every test
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 -p no:asyncio notebooks
+
+lint: $(STAMP) ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP) ## Measure speed beside the named peers; writes benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## Compile requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+		--no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove .venv and caches; data/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,335 @@
+"""The order path: from a signal to fills that are booked once.
+
+An order is journaled before it is sent, and sent once. When its outcome is not known it stays
+``UNKNOWN`` until the venue settles it, by an event or by a query; nothing is ever sent again
+blindly. Fills reach the book from three sides (the answer to the order, the user-data stream, and
+a sweep of the venue's trades) and count once, by their trade id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from botlib.errors import OrderRejected, OrderUnknown, RiskRejected
+from botlib.model import (
+    Fill,
+    FillReceived,
+    Order,
+    OrderIntent,
+    OrderStatus,
+    OrderType,
+    OrderUpdated,
+    PositionChanged,
+    Side,
+    Signal,
+    SignalAction,
+)
+
+if TYPE_CHECKING:
+    from botlib.bus import EventBus
+    from botlib.clock import Clock
+    from botlib.exchange.base import Exchange, Market, OrderReport
+    from botlib.positions import PositionManager
+    from botlib.risk import RiskValidator
+    from botlib.store.journal import OrderJournal
+
+logger = logging.getLogger(__name__)
+
+ABSENCE_FENCE: Final = 75_000
+"""Age in ms from which an order the venue does not know can no longer arrive: the largest
+recvWindow (60 s) plus a margin for skewed clocks."""
+
+ZERO: Final = Decimal(0)
+
+
+def intent_id(signal: Signal) -> str:
+    """Return the client order id of a decision: the same decision always gets the same id."""
+    text = "|".join(
+        (
+            signal.strategy,
+            signal.symbol,
+            signal.timeframe,
+            str(signal.timestamp),
+            signal.action.value,
+        )
+    )
+    return f"bl-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def round_down(amount: Decimal, step: Decimal) -> Decimal:
+    """Return the largest multiple of ``step`` that is not above ``amount``."""
+    return amount // step * step if step else amount
+
+
+class OrderExecutor:
+    """Turns signals into orders, keeps the journal, and books fills.
+
+    Args:
+        system_clock: wall time; it dates the journal and the fence of unknown orders.
+        market_clock: market time; it paces the rate limit, so that a replay behaves as live.
+        price_of: the newest price of a symbol, or None before the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        journal: OrderJournal,
+        positions: PositionManager,
+        risk: RiskValidator,
+        bus: EventBus,
+        system_clock: Clock,
+        market_clock: Clock,
+        price_of: Callable[[str], float | None],
+    ) -> None:
+        self._exchange = exchange
+        self._journal = journal
+        self._positions = positions
+        self._risk = risk
+        self._bus = bus
+        self._system_clock = system_clock
+        self._market_clock = market_clock
+        self._price_of = price_of
+        self._orders: dict[str, Order] = {}
+        self._unsettled: dict[str, Order] = {}
+        self._venue_ids: dict[str, str] = {}
+        self.sent = 0
+        self.fills = 0
+        self.refused: dict[str, str] = {}
+        """Why the newest signal of a strategy led to no order, by strategy."""
+
+    @property
+    def unsettled(self) -> list[Order]:
+        """The orders whose final state is not known yet."""
+        return list(self._unsettled.values())
+
+    def order(self, client_order_id: str) -> Order | None:
+        """Return what is known about one of our orders, of this run or an earlier one."""
+        return self._orders.get(client_order_id)
+
+    def exposure(self) -> Decimal:
+        """Return what is held plus what unsettled orders may still buy, in quote units."""
+        held = self._positions.exposure(self._prices())
+        pending = sum(
+            (
+                (order.amount - order.filled) * self._reference_price(order)
+                for order in self.unsettled
+                if order.side is Side.BUY
+            ),
+            ZERO,
+        )
+        return held + pending
+
+    async def recover(self, symbols: Iterable[str]) -> None:
+        """Rebuild the book from the journal, then ask the venue what happened meanwhile."""
+        self._positions.load(self._journal.fills())
+        for order in self._journal.orders():
+            self._remember(order)
+        await self.sync(symbols)
+
+    async def sync(self, symbols: Iterable[str]) -> None:
+        """Settle what is unsettled and sweep the venue's trades for fills nobody reported.
+
+        Symbols we never sent an order for are left out: their trades are not ours.
+
+        Raises:
+            ExchangeError: the venue did not answer; what is unsettled stays so.
+        """
+        for order in self.unsettled:
+            await self._settle(order)
+        for symbol in {order.symbol for order in self._orders.values()}.intersection(symbols):
+            await self._sweep(symbol)
+
+    async def execute(self, signal: Signal, order_cost: Decimal) -> Order | None:
+        """Act on a signal: size it, have it approved, journal it, send it.
+
+        Args:
+            order_cost: quote units an entry may spend.
+
+        Returns:
+            The order as it stands, or None where the signal asks for nothing or was refused.
+        """
+        intent = self._intent(signal, order_cost)
+        if intent is None:
+            return None
+        price = Decimal(str(signal.price))
+        try:
+            self._risk.check(
+                intent,
+                price=price,
+                exposure=self.exposure(),
+                unsettled=len(self.unsettled),
+                now=self._market_clock.now(),
+            )
+        except RiskRejected as error:
+            self._refuse(signal, str(error))
+            return None
+        return await self._send(intent)
+
+    def on_execution(self, report: OrderReport) -> None:
+        """Take a report of the user-data stream about one of our orders."""
+        order = self._orders.get(report.client_order_id)
+        if order is None:
+            logger.info("execution of an order that is not ours: %s", report.client_order_id)
+            return
+        self._take(order, report)
+
+    def _intent(self, signal: Signal, order_cost: Decimal) -> OrderIntent | None:
+        client_order_id = intent_id(signal)
+        if client_order_id in self._orders:
+            self._refuse(signal, "this decision has been acted on already")
+            return None
+        if any(order.symbol == signal.symbol for order in self.unsettled):
+            self._refuse(signal, "an order of this symbol is not settled yet")
+            return None
+        market = self._exchange.market(signal.symbol)
+        held = self._positions.get(signal.symbol).amount
+        price = Decimal(str(signal.price))
+        sellable = round_down(held, market.step)
+        if signal.action is SignalAction.ENTRY:
+            if self._tradable(sellable, price, market):
+                self._refuse(signal, f"{held} {market.base} are held already")
+                return None
+            side, amount = Side.BUY, round_down(order_cost / price, market.step)
+        else:
+            side, amount = Side.SELL, sellable
+            if not held:
+                return None  # Leaving what is not held is no event.
+        if not self._tradable(amount, price, market):
+            self._refuse(
+                signal,
+                f"{amount} {market.base} is below the venue's least order "
+                f"({market.min_amount} {market.base}, {market.min_cost} {market.quote})",
+            )
+            return None
+        return OrderIntent(
+            client_order_id=client_order_id,
+            strategy=signal.strategy,
+            symbol=signal.symbol,
+            side=side,
+            type=OrderType.MARKET,
+            amount=amount,
+            signal_timestamp=signal.timestamp,
+            reason=signal.action.value,
+        )
+
+    @staticmethod
+    def _tradable(amount: Decimal, price: Decimal, market: Market) -> bool:
+        return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
+
+    async def _send(self, intent: OrderIntent) -> Order:
+        now = self._system_clock.now()
+        self._journal.record_intent(intent, now)
+        order = Order(
+            client_order_id=intent.client_order_id,
+            venue_order_id=None,
+            strategy=intent.strategy,
+            symbol=intent.symbol,
+            side=intent.side,
+            type=intent.type,
+            amount=intent.amount,
+            price=intent.price,
+            # From here on the venue may have it, whatever happens to this process.
+            status=OrderStatus.UNKNOWN,
+            filled=ZERO,
+            cost=ZERO,
+            created=now,
+            updated=now,
+        )
+        self._remember(order)
+        self.sent += 1
+        try:
+            report = await self._exchange.place_order(intent)
+        except OrderRejected as error:
+            return self._update(order, status=OrderStatus.REJECTED, message=str(error))
+        except OrderUnknown as error:
+            logger.warning("outcome of order %s unknown: %s", order.client_order_id, error)
+            return self._update(self._orders[order.client_order_id], message=str(error))
+        # The user-data stream may have told of it before the answer came.
+        return self._take(self._orders[order.client_order_id], report)
+
+    async def _settle(self, order: Order) -> None:
+        report = await self._exchange.fetch_order(order.symbol, order.client_order_id)
+        if report is not None:
+            self._take(self._orders[order.client_order_id], report)
+        elif self._system_clock.now() - order.created > ABSENCE_FENCE:
+            # Asked twice, since a query may be answered from a copy that lags behind.
+            if await self._exchange.fetch_order(order.symbol, order.client_order_id) is None:
+                self._update(order, status=OrderStatus.REJECTED, message="never reached the venue")
+
+    async def _sweep(self, symbol: str) -> None:
+        key = f"sweep:{symbol}"
+        start = int(self._journal.get_state(key) or 0)
+        fills = await self._exchange.fetch_fills(symbol, start)
+        for fill in fills:
+            self._book_own(fill)
+        # While an order is unsettled its fills may not be recognised yet: look again next time.
+        if fills and not any(order.symbol == symbol for order in self.unsettled):
+            self._journal.set_state(key, fills[-1].trade_id + 1)
+
+    def _take(self, order: Order, report: OrderReport) -> Order:
+        for fill in report.fills:
+            self._book(replace(fill, client_order_id=order.client_order_id))
+        if order.status.final or report.filled < order.filled:
+            return order  # An older report than what is known already.
+        return self._update(
+            order,
+            status=report.status,
+            venue_order_id=report.venue_order_id,
+            filled=report.filled,
+            cost=report.cost,
+        )
+
+    def _update(self, order: Order, **changes: object) -> Order:
+        updated = replace(order, updated=self._system_clock.now(), **changes)  # type: ignore[arg-type]
+        self._journal.save_order(updated)
+        self._remember(updated)
+        self._bus.publish(OrderUpdated(order=updated))
+        return updated
+
+    def _remember(self, order: Order) -> None:
+        self._orders[order.client_order_id] = order
+        if order.venue_order_id is not None:
+            self._venue_ids[order.venue_order_id] = order.client_order_id
+        if order.status.final:
+            self._unsettled.pop(order.client_order_id, None)
+        else:
+            self._unsettled[order.client_order_id] = order
+
+    def _book_own(self, fill: Fill) -> None:
+        """Book a fill found by the sweep if its order is ours; others belong to somebody else."""
+        client_order_id = self._venue_ids.get(fill.venue_order_id)
+        if client_order_id is not None:
+            self._book(replace(fill, client_order_id=client_order_id))
+
+    def _book(self, fill: Fill) -> None:
+        if not self._journal.save_fill(fill):
+            return
+        position = self._positions.apply(fill)
+        if position is None:
+            return
+        self.fills += 1
+        self._bus.publish(FillReceived(fill=fill))
+        self._bus.publish(PositionChanged(position=position))
+
+    def _refuse(self, signal: Signal, reason: str) -> None:
+        self.refused[signal.strategy] = reason
+        logger.info(
+            "%s %s of %s refused: %s", signal.symbol, signal.action, signal.strategy, reason
+        )
+
+    def _prices(self) -> dict[str, float]:
+        prices = {
+            position.symbol: self._price_of(position.symbol) for position in self._positions.all()
+        }
+        return {symbol: price for symbol, price in prices.items() if price is not None}
+
+    def _reference_price(self, order: Order) -> Decimal:
+        if order.price is not None:
+            return order.price
+        return Decimal(str(self._price_of(order.symbol) or 0))
