@@ -29,13 +29,20 @@ class LagMeter:
     Args:
         interval: seconds between two beats.
         clock: a monotonic clock in seconds; tests of a simulated loop give their own.
+        late_after: seconds from which a beat counts as late.
+        on_late: called on the loop with the lateness of every late beat, in seconds.
 
     Raises:
         InvalidInput: ``interval`` is not a positive number.
     """
 
     def __init__(
-        self, interval: float = 0.05, *, clock: Callable[[], float] = time.monotonic
+        self,
+        interval: float = 0.05,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        late_after: float = math.inf,
+        on_late: Callable[[float], None] | None = None,
     ) -> None:
         if not (interval > 0 and math.isfinite(interval)):
             raise InvalidInput(
@@ -48,6 +55,8 @@ class LagMeter:
         self.beats = 0
         """How many beats have come since `start`."""
         self._clock = clock
+        self._late_after = late_after
+        self._on_late = on_late
         self._ring = array("d", bytes(8 * RING))
         self._last = 0.0
         self._due = math.inf
@@ -121,3 +130,5 @@ class LagMeter:
         if late > self.worst:
             self.worst = late
         self._ask()
+        if late > self._late_after and self._on_late is not None:
+            self._on_late(late)

@@ -1,0 +1,49 @@
+"""The one runtime of a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import SimpleNamespace
+from typing import Any, Final
+
+from botlib.runtime.hooks import Hooks, stop_with_parent
+from botlib.runtime.thread import Runtime
+
+_SLOT: Final = "_botlib_runtime"
+
+
+def get_runtime(*, watch_parent: bool = False) -> Runtime:
+    """Return the runtime of this process; start it, with its hooks, at the first call.
+
+    It outlives the modules: re-run cells, `importlib.reload` and a second import find the same
+    thread. A closed runtime is replaced by a new one.
+
+    Args:
+        watch_parent: also stop and end the process when its parent dies, for headless runs.
+    """
+    slot = _slot()
+    with slot.lock:
+        runtime: Runtime | None = slot.runtime
+        if runtime is None or runtime.closed:
+            runtime = slot.runtime = Runtime()
+            slot.watching = False
+        slot.hooks.install()
+        if watch_parent and not slot.watching:
+            slot.watching = True
+            runtime.submit(stop_with_parent(runtime, os.getppid()))
+        return runtime
+
+
+def _slot() -> Any:
+    # In `sys`, as a module attribute would be lost when the module is imported again.
+    pid = os.getpid()
+    slot = vars(sys).get(_SLOT)
+    if slot is None or slot.pid != pid:  # the lock of a forked child may be held for ever
+        fresh = SimpleNamespace(pid=pid, lock=threading.Lock(), runtime=None, watching=False)
+        fresh.hooks = Hooks(lambda: fresh.runtime)
+        if slot is not None:
+            vars(sys).pop(_SLOT, None)
+        slot = vars(sys).setdefault(_SLOT, fresh)
+    return slot

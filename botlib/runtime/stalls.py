@@ -1,0 +1,248 @@
+"""Which function keeps the loop from running.
+
+A daemon thread looks at the loop five times a second. While a beat is overdue it reads the stacks
+of the process and names the innermost function of the user: on the loop thread, where a callback
+blocks it, or on another thread, where compiled code holds the GIL. While the GIL is held no Python
+runs, this thread included, so before each sleep it arms a timer of `faulthandler`, which writes all
+stacks without the GIL if the thread does not come back in time. The timer is armed here and not
+by the loop's beat, because reading a stack that runs is not safe: it must fire only when no
+Python can run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final, NamedTuple
+
+from botlib.lag import LagMeter
+
+log = logging.getLogger(__name__)
+
+THRESHOLD: Final = 0.25
+"""Seconds of lateness from which a beat is a stall."""
+
+GIL_TIMEOUT: Final = 1.5
+"""Seconds without any Python running after which the stacks are written."""
+
+KEPT: Final = 100
+LOG_EVERY: Final = 10.0
+DEPTH: Final = 200
+
+UNKNOWN: Final = "nothing seen in this process: the machine may be busy or have slept"
+
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_LIBRARIES = tuple(
+    {
+        path.rstrip(os.sep) + os.sep
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+        if (path := sysconfig.get_path(key))
+    }
+)
+_MACHINERY = (
+    f"{os.sep}asyncio{os.sep}",
+    f"{_PACKAGE}runtime{os.sep}",
+    f"{_PACKAGE}tasks{os.sep}",
+    f"{os.sep}nest_asyncio2.py",
+    f"{os.sep}threading.py",
+    f"{os.sep}selectors.py",
+)
+# A thread whose innermost frame is here waits for something and does not hold the GIL.
+_WAITING = tuple(
+    f"{os.sep}{name}"
+    for name in ("threading.py", "selectors.py", "queue.py", "socket.py", "ssl.py", "subprocess.py")
+)
+
+
+class Frame(NamedTuple):
+    """One entry of a stack."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """A time during which the loop did not run.
+
+    Args:
+        seconds: how late the beat came.
+        where: the function that kept the loop, as ``file:line function``.
+        when: end of the stall, ms UTC.
+    """
+
+    seconds: float
+    where: str
+    when: int
+
+
+class StallWatch:
+    """Names what stalls the loop of one thread.
+
+    Args:
+        meter: the lag meter of that loop; it must call `note` for beats later than `threshold`.
+        thread: ident of the loop's thread.
+        threshold: seconds of lateness from which to look.
+    """
+
+    def __init__(self, meter: LagMeter, thread: int, *, threshold: float = THRESHOLD) -> None:
+        self.threshold = threshold
+        self._meter = meter
+        self._loop_thread = thread
+        self._stalls: deque[Stall] = deque(maxlen=KEPT)
+        self._seen: Counter[str] = Counter()
+        self._over = threading.Event()
+        self._dump = tempfile.TemporaryFile(prefix="botlib-stall-")
+        self._armed_until = 0.0
+        self._logged = -LOG_EVERY
+        self._watcher = threading.Thread(target=self._watch, name="botlib-stalls", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """End the watch; the stalls stay readable."""
+        self._over.set()
+        if threading.current_thread() is not self._watcher:
+            self._watcher.join(1.0)
+        faulthandler.cancel_dump_traceback_later()
+        self._dump.close()
+
+    def stalls(self) -> tuple[Stall, ...]:
+        """Return the last 100 stalls, oldest first, one that still lasts included."""
+        late = self._meter.current
+        ended = tuple(self._stalls)
+        seen = self._seen.most_common(1)
+        if late < self.threshold or not seen:
+            return ended
+        return (*ended, Stall(seconds=late, where=seen[0][0], when=time.time_ns() // 1_000_000))
+
+    def note(self, seconds: float) -> None:
+        """Record a stall that has just ended; called on the loop by its meter."""
+        seen, self._seen = self._seen, Counter()
+        where = self._read_dump()
+        if where is None and seen:
+            where = seen.most_common(1)[0][0]
+        if where is None:
+            # Too short to be seen, or the GIL was held: whoever held it has hardly moved on.
+            stacks = _stacks(without=(threading.get_ident(), self._watcher.ident))
+            where = _other_thread(stacks)
+        stall = Stall(seconds=seconds, where=where or UNKNOWN, when=time.time_ns() // 1_000_000)
+        self._stalls.append(stall)
+        now = time.monotonic()
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            log.warning("The loop stood still for %.2f s: %s.", seconds, stall.where)
+
+    def _watch(self) -> None:
+        poll = self.threshold * 0.8
+        due = 0.0
+        while not self._over.is_set():
+            now = time.monotonic()
+            self._arm(now)
+            if self._meter.current > self.threshold:
+                self._look(held=now - due > self.threshold)
+            due = time.monotonic() + poll
+            self._over.wait(poll)
+
+    def _arm(self, now: float) -> None:
+        # Arming costs 70 µs, as it starts a thread: every second time is enough.
+        if now < self._armed_until - GIL_TIMEOUT * 0.75:
+            return
+        self._armed_until = now + GIL_TIMEOUT
+        faulthandler.dump_traceback_later(GIL_TIMEOUT, file=self._dump)
+
+    def _look(self, *, held: bool) -> None:
+        stacks = _stacks(without=(threading.get_ident(),))
+        where = _blocking(stacks.get(self._loop_thread, ()))
+        if where is None and held:
+            where = _other_thread({k: v for k, v in stacks.items() if k != self._loop_thread})
+        if where is not None:
+            self._seen[where] += 1
+
+    def _read_dump(self) -> str | None:
+        """Name the function in the stacks that `faulthandler` wrote, and forget them."""
+        if not os.fstat(self._dump.fileno()).st_size:
+            return None
+        text = os.pread(self._dump.fileno(), 1_000_000, 0).decode(errors="replace")
+        self._dump.seek(0)
+        self._dump.truncate()
+        stacks = parse_dump(text)
+        own = _blocking(stacks.pop(self._loop_thread, ()))
+        stacks.pop(self._watcher.ident or 0, None)
+        return own or _other_thread(stacks)
+
+
+def parse_dump(text: str) -> dict[int, list[Frame]]:
+    """Return the stacks by thread ident, innermost frame first, of what `faulthandler` wrote."""
+    stacks: dict[int, list[Frame]] = {}
+    stack: list[Frame] = []
+    for line in text.splitlines():
+        if head := re.match(r"(?:Current )?[Tt]hread 0x([0-9a-fA-F]+)", line):
+            stack = stacks.setdefault(int(head[1], 16), [])
+        elif entry := re.match(r'  File "(.*)", line (\d+) in (.*)', line):
+            stack.append(Frame(entry[1], int(entry[2]), entry[3]))
+    return stacks
+
+
+def _stacks(*, without: Sequence[int | None]) -> dict[int, list[Frame]]:
+    return {
+        ident: _walk(frame)
+        for ident, frame in sys._current_frames().items()
+        if ident not in without
+    }
+
+
+def _walk(frame: FrameType | None) -> list[Frame]:
+    stack: list[Frame] = []
+    while frame is not None and len(stack) < DEPTH:
+        code = frame.f_code
+        stack.append(Frame(code.co_filename, frame.f_lineno or 0, code.co_qualname))
+        frame = frame.f_back
+    return stack
+
+
+def _is_user(frame: Frame) -> bool:
+    return not frame.file.startswith((*_LIBRARIES, _PACKAGE, "<frozen"))
+
+
+def _blocking(stack: Sequence[Frame]) -> str | None:
+    """Name what runs in a callback of the loop thread, or None where the loop itself is waiting."""
+    work = [f for f in stack if not any(part in f.file for part in _MACHINERY)]
+    work = [f for f in work if not f.file.startswith("<frozen")]
+    if not work:
+        return None
+    return _name(next(filter(_is_user, work), work[0]))
+
+
+def _other_thread(stacks: Mapping[int, Sequence[Frame]]) -> str | None:
+    """Name the user's function that held the GIL, on the main thread if anything runs there."""
+    main = threading.main_thread().ident
+    for ident in sorted(stacks, key=lambda ident: ident != main):
+        stack = stacks[ident]
+        if not stack or stack[0].file.endswith(_WAITING):
+            continue
+        user = next(filter(_is_user, stack), None)
+        if user is not None:
+            return f"{_name(user)} (holding the GIL on another thread)"
+    return None
+
+
+def _name(frame: Frame) -> str:
+    # The kernel compiles each cell as /tmp/ipykernel_<pid>/<hash>.py.
+    file = "cell" if re.search(r"ipykernel_\d+[/\\]", frame.file) else frame.file
+    return f"{file}:{frame.line} {frame.function}"
