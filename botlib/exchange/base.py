@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from botlib.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
 
 RawKline = Mapping[str, Any]
-"""A candle as the venue's stream spells it; `Exchange.candle` reads it. Never changed by anybody."""
+"""A candle as the venue's stream spells it, for `Exchange.candle` to read; nobody changes it."""
 
 KlineSink = Callable[[int, int, bool, RawKline], None]
 """Takes one frame: open time (ms), event time (ms), whether the candle is final, the candle."""

@@ -1,0 +1,254 @@
+"""Sockets to Binance on top of ccxt's websocket client.
+
+ccxt's own handling of messages is short-circuited: it drops the flag that says a candle is final,
+hangs for ever when a handler raises, and costs several times the parsing of a frame. What is used
+of ccxt is its client: dialling, pings and pongs, the receive loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSMsgType
+
+from botlib.errors import ExchangeError, ExchangeUnavailable
+from botlib.exchange.base import BadFrameSink, KlineSink
+from botlib.exchange.binance.api import SpotBinance, VenueError
+
+REPLY_TIMEOUT: Final = 10.0
+"""Longest wait for the reply to a request on a socket, in seconds."""
+
+REQUEST_SPACING: Final = 0.35
+"""Seconds between requests: the venue cuts a socket at five messages a second, pings included."""
+
+STREAMS_PER_REQUEST: Final = 200
+
+CLOSE_TIMEOUT: Final = 0.5
+
+_TEXT: Final = WSMsgType.TEXT
+_loads: Final = orjson.loads
+_numbers = itertools.count()
+
+
+class Socket:
+    """One socket: requests with replies, events, and the news of its end."""
+
+    def __init__(self, api: SpotBinance, url: str) -> None:
+        self.frames = 0
+        self._client = api.client(url)
+        self._api = api
+        self._other_messages = self._client.handle_message
+        self._client.handle_message = self._receive
+        self._ids = itertools.count(1)
+        self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._requested = -REQUEST_SPACING
+        self._sending = asyncio.Lock()
+        self._ended = asyncio.Event()
+        self._end = ""
+        self._retiring = asyncio.Event()
+        self._retirement = ""
+        self._client.future("ended").add_done_callback(self._on_end)
+
+    async def open(self) -> None:
+        """Dial.
+
+        Raises:
+            ExchangeUnavailable: the venue did not accept the connection.
+        """
+        self._api.open()
+        try:
+            await self._client.connect(self._api.session)
+        except Exception as error:
+            raise ExchangeUnavailable(
+                f"Cannot open a stream to the venue: {error}. "
+                "Check the network, or that the paper exchange runs."
+            ) from None
+
+    async def request(self, method: str, params: object) -> Mapping[str, Any]:
+        """Send a request and return its reply.
+
+        Raises:
+            VenueError: the venue refused it.
+            ExchangeUnavailable: the socket died, or no reply came in time.
+        """
+        loop = asyncio.get_running_loop()
+        number = str(next(self._ids))
+        reply: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        self._replies[number] = reply
+        try:
+            async with self._sending:
+                await asyncio.sleep(self._requested + REQUEST_SPACING - loop.time())
+                self._requested = loop.time()
+                message: dict[str, object] = {"method": method, "id": self._request_id(number)}
+                if params:
+                    message["params"] = params
+                await self._client.send(message)
+            answer = await asyncio.wait_for(reply, REPLY_TIMEOUT)
+        except TimeoutError:
+            raise ExchangeUnavailable(
+                f"The venue did not reply to {method} within {REPLY_TIMEOUT:g} s."
+            ) from None
+        except (ConnectionError, RuntimeError) as error:
+            raise ExchangeUnavailable(f"The stream broke at {method}: {error}") from None
+        finally:
+            self._replies.pop(number, None)
+        if (problem := answer.get("error")) is not None:
+            raise VenueError(
+                int(answer.get("status", 400)), problem.get("code"), str(problem.get("msg"))
+            )
+        return answer
+
+    async def ended(self) -> str:
+        """Wait until the socket is dead, and return why."""
+        await self._ended.wait()
+        return self._end
+
+    async def retiring(self) -> str:
+        """Wait until the venue announces the end of the socket, and return its words."""
+        await self._retiring.wait()
+        return self._retirement
+
+    async def close(self) -> None:
+        """Close the socket politely, or hard where the other side does not answer."""
+        try:
+            await asyncio.wait_for(self._client.close(), CLOSE_TIMEOUT)
+        except Exception as error:  # whatever happens here, the socket is given up
+            self._finish(f"closed hard: {type(error).__name__}")
+        clients = self._api.clients
+        if clients.get(self._client.url) is self._client:
+            del clients[self._client.url]
+        self._finish("closed by us")
+
+    def _request_id(self, number: str) -> object:
+        # Streams take an integer id, the WS-API a text; replies repeat it.
+        return int(number)
+
+    def _receive(self, message: Any) -> None:
+        """Take one message. Never raises: an exception would end ccxt's receive loop silently."""
+        if message.type is not _TEXT:
+            self._other_messages(message)
+            return
+        try:
+            self._take(_loads(message.data))
+        except Exception as error:
+            self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+
+    def _take(self, data: Any) -> None:
+        """Take a decoded message that is no event of the fast path."""
+        if "id" in data:
+            reply = self._replies.get(str(data["id"]))
+            if reply is not None and not reply.done():
+                reply.set_result(data)
+            elif "error" in data:
+                raise ValueError(f"unasked error {data['error']!r}")
+            return
+        event = data.get("event") or data.get("data") or data
+        kind = event.get("e")
+        if kind == "serverShutdown":
+            self._retirement = "the venue announced a shutdown"
+            self._retiring.set()
+        elif kind == "eventStreamTerminated":
+            self._client.on_error(ExchangeUnavailable("the venue ended the event stream"))
+        else:
+            self._event(event)
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        raise ValueError(f"event {event.get('e')!r} is not known here")
+
+    def _bad_frame(self, text: str, reason: str) -> None:
+        """Report a frame that could not be used."""
+
+    def _on_end(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._finish("closed by us")
+        else:
+            self._finish(str(future.exception() or "ended"))
+
+    def _finish(self, reason: str) -> None:
+        if self._ended.is_set():
+            return
+        self._end = reason
+        self._ended.set()
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(ConnectionError(reason))
+
+
+class KlineSocket(Socket):
+    """A socket that hands every candle frame to the sink of its subscription."""
+
+    def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
+        # ccxt knows a connection by its address; it numbers them the same way.
+        super().__init__(api, f"{api.urls['api']['ws']['spot']}/{next(_numbers) % 1_000}")
+        self._on_bad = on_bad
+        self._routes: dict[tuple[str, str], KlineSink] = {}
+
+    async def subscribe(self, sinks: Mapping[tuple[str, str], KlineSink]) -> None:
+        """Subscribe to (symbol, timeframe) pairs; returns once the venue acknowledged them."""
+        names: deque[str] = deque()
+        for (symbol, timeframe), sink in sinks.items():
+            identifier = self._api.market(symbol)["id"]
+            # The route comes first: frames may overtake the acknowledgement.
+            self._routes[identifier, timeframe] = sink
+            names.append(f"{identifier.lower()}@kline_{timeframe}")
+        while names:
+            batch = [names.popleft() for _ in range(min(STREAMS_PER_REQUEST, len(names)))]
+            await self.request("SUBSCRIBE", batch)
+
+    def _receive(self, message: Any) -> None:
+        # The hot path: a few hundred frames a second at full load, every step counts.
+        if message.type is not _TEXT:
+            self._other_messages(message)
+            return
+        try:
+            data = _loads(message.data)
+            if "k" in data:
+                kline = data["k"]
+                self._routes[data["s"], kline["i"]](kline["t"], data["E"], kline["x"], kline)
+                self.frames += 1
+            else:
+                self._take(data)
+        except Exception as error:
+            self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        kline = event["k"]
+        self._routes[event["s"], kline["i"]](kline["t"], event["E"], kline["x"], kline)
+        self.frames += 1
+
+    def _bad_frame(self, text: str, reason: str) -> None:
+        self._on_bad(str(text)[:500], reason)
+
+
+class UserSocket(Socket):
+    """A socket of the WS-API that carries the account's own events."""
+
+    def __init__(self, api: SpotBinance, on_event: Any, on_bad: BadFrameSink) -> None:
+        super().__init__(api, api.urls["api"]["ws"]["ws-api"]["spot"])
+        self._on_event = on_event
+        self._on_bad = on_bad
+
+    async def subscribe(self) -> None:
+        """Subscribe to the account's events.
+
+        Raises:
+            ExchangeError: the venue refused the key, the signature or the timestamp.
+        """
+        answer = await self.request("userDataStream.subscribe.signature", self._api.sign_params({}))
+        if answer.get("status", 200) != 200:
+            raise ExchangeError(f"The venue refused the account's event stream: {answer!r}")
+
+    def _request_id(self, number: str) -> object:
+        return number
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        self._on_event(event)
+        self.frames += 1
+
+    def _bad_frame(self, text: str, reason: str) -> None:
+        self._on_bad(str(text)[:500], reason)
