@@ -1,0 +1,11 @@
+"""Storage: candles, orders and fills in one SQLite file per venue.
+
+Every part of the kit that writes SQLite is in here, and nothing here knows the network.
+"""
+
+from botlib.store.candles import CandleStorage, WriteReport
+from botlib.store.database import Database, database_path
+from botlib.store.holes import Hole
+from botlib.store.journal import OrderJournal
+
+__all__ = ["CandleStorage", "Database", "Hole", "OrderJournal", "WriteReport", "database_path"]

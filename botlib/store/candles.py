@@ -1,0 +1,301 @@
+"""Candles on disk: what was seen, from where, when, and which candles the venue does not have.
+
+All times are open times in ms, UTC, and every range includes both of its ends. Symbols are given
+in either form and stored as the venue's id.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.errors import InvalidInput
+from botlib.model import Candle, CandleSource
+from botlib.store.database import Database
+from botlib.store.holes import Hole, Holes
+from botlib.symbol import unified_symbol
+from botlib.timeframe import is_open_time, timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+_END: Final = 2**63 - 1
+
+_STORED: Final = (
+    "SELECT closed, open, high, low, close, volume, source FROM candles "
+    "WHERE symbol = ? AND timeframe = ? AND timestamp = ?"
+)
+_INSERT: Final = "INSERT INTO candles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+_UPDATE: Final = (
+    "UPDATE candles SET open = ?, high = ?, low = ?, close = ?, volume = ?, closed = ?, "
+    "source = ? WHERE symbol = ? AND timeframe = ? AND timestamp = ?"
+)
+_REVISE: Final = (
+    "UPDATE candles SET open = ?, high = ?, low = ?, close = ?, volume = ?, source = ?, "
+    "revised = ? WHERE symbol = ? AND timeframe = ? AND timestamp = ?"
+)
+_KEEP: Final = "INSERT INTO revisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_RANGE: Final = (
+    "SELECT timestamp, open, high, low, close, volume{extra} FROM candles "
+    "WHERE symbol = ? AND timeframe = ? AND timestamp BETWEEN ? AND ? AND closed = 1 "
+    "ORDER BY timestamp {order} LIMIT ?"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class WriteReport:
+    """What one call of `CandleStorage.write` did, in candles."""
+
+    inserted: int = 0
+    """New rows, open or closed."""
+    updated: int = 0
+    """Open rows that an open candle moved on."""
+    unchanged: int = 0
+    """Candles stored already, exactly so."""
+    revised: int = 0
+    """Closed rows that a closed candle corrected; the old values are kept as revisions."""
+    late: int = 0
+    """Open candles refused since the closed one, or a younger state, is stored."""
+    flawed: int = 0
+    """Candles refused since they are impossible."""
+    final: list[Candle] = field(default_factory=list)
+    """The candles that became final by this call, in the order given."""
+
+    @property
+    def closed(self) -> int:
+        """How many candles became final by this call."""
+        return len(self.final)
+
+    @property
+    def refused(self) -> int:
+        """How many candles were refused."""
+        return self.late + self.flawed
+
+
+class CandleStorage:
+    """The candles of one database. Every write is one transaction; reads run beside it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._holes = Holes(database)
+
+    def write(self, candles: Iterable[Candle], *, now: int) -> WriteReport:
+        """Store candles, in any order, and report what became of them.
+
+        A closed candle is final: an open one never replaces it, the same one changes nothing, a
+        different one is a revision. A closed candle inside a known hole takes its place there.
+
+        Args:
+            candles: any symbols and timeframes, with unified symbols.
+            now: the time they became known, in ms, UTC.
+
+        Raises:
+            StoreError: nothing of the call was stored.
+        """
+        report = WriteReport()
+        sound = [candle for candle in candles if not self._flawed(candle, report)]
+        ids = {symbol: self._database.register(symbol) for symbol in {c.symbol for c in sound}}
+        if sound:
+            with self._database.writing() as connection:
+                for candle in sound:
+                    self._write(connection.execute, ids[candle.symbol], candle, now, report)
+        return report
+
+    def frame(
+        self,
+        symbol: str,
+        timeframe: str,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Return closed candles as a candle frame, one row each, oldest first.
+
+        The index ``timestamp`` is the open time, tz-naive UTC, ``datetime64[ms]``; the columns
+        ``open high low close volume`` are float64. Holes are absent rows.
+
+        Args:
+            symbol: in either form.
+            timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+            since: first open time in ms.
+            until: last open time in ms.
+            limit: only the newest so many.
+        """
+        import numpy as np
+
+        from botlib.frames import candle_frame
+
+        query, bindings = self._range(symbol, timeframe, since, until, limit)
+        with self._database.reading() as connection:
+            rows = connection.execute(query, bindings)
+            # Twice as quick as a list of rows, and a fifth of its memory. Times in ms are exact.
+            cells = np.fromiter(itertools.chain.from_iterable(rows), np.float64).reshape(-1, 6)
+        if limit is not None:
+            cells = cells[::-1]
+        return candle_frame(cells[:, 0].astype(np.int64), cells[:, 1:])
+
+    def candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> list[Candle]:
+        """Return closed candles, oldest first. The arguments are those of `frame`."""
+        unified = unified_symbol(symbol)
+        query, bindings = self._range(unified, timeframe, since, until, limit, ", source")
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(query, bindings).fetchall()
+        if limit is not None:
+            rows.reverse()
+        sources = {source.value: source for source in CandleSource}
+        return [
+            Candle(
+                symbol=unified,
+                timeframe=timeframe,
+                timestamp=row[0],
+                open=row[1],
+                high=row[2],
+                low=row[3],
+                close=row[4],
+                volume=row[5],
+                closed=True,
+                source=sources[row[6]],
+            )
+            for row in rows
+        ]
+
+    def last_closed(self, symbol: str, timeframe: str) -> int | None:
+        """Return the open time of the newest closed candle, or None where there is none."""
+        timeframe_ms(timeframe)
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT timestamp FROM candles WHERE symbol = ? AND timeframe = ? AND closed = 1 "
+                "ORDER BY timestamp DESC LIMIT 1",
+                (self._database.id_of(symbol), timeframe),
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def missing(self, symbol: str, timeframe: str, start: int, end: int) -> list[tuple[int, int]]:
+        """Return the runs of open times between two times that are neither stored nor holes.
+
+        Each run is its first and its last missing open time. A candle that is stored but not
+        closed is missing.
+        """
+        return self._holes.missing(symbol, timeframe, start, end)
+
+    def mark_hole(
+        self, symbol: str, timeframe: str, start: int, end: int, *, cause: str, now: int
+    ) -> int:
+        """Record that the venue has no candles between two times; return how many are new.
+
+        Candles that are stored, and holes known already, are left out of it.
+
+        Args:
+            symbol: in either form.
+            timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+            start: first open time in ms.
+            end: last open time in ms.
+            cause: how it is known, for people.
+            now: the time it became known, in ms, UTC.
+        """
+        return self._holes.mark(symbol, timeframe, start, end, cause, now)
+
+    def holes(self, symbol: str | None = None, timeframe: str | None = None) -> list[Hole]:
+        """Return the known holes, of one symbol or timeframe where given, oldest first."""
+        return self._holes.all(symbol, timeframe)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of closed candles by symbol (unified) and timeframe."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT symbols.symbol, timeframe, sum(closed) FROM candles "
+                "JOIN symbols ON symbols.id = candles.symbol GROUP BY 1, 2 ORDER BY 1, 2"
+            ).fetchall()
+        by_length = sorted(rows, key=lambda row: (row[0], timeframe_ms(row[1])))
+        return {(symbol, timeframe): count for symbol, timeframe, count in by_length if count}
+
+    def _flawed(self, candle: Candle, report: WriteReport) -> bool:
+        flaw = candle.flaw()
+        if flaw is None and not is_open_time(candle.timestamp, candle.timeframe):
+            flaw = "no candle opens at that time"
+        if flaw is None:
+            return False
+        report.flawed += 1
+        logger.warning(
+            "Refused a candle of %s %s at %s: %s",
+            candle.symbol,
+            candle.timeframe,
+            candle.timestamp,
+            flaw,
+        )
+        return True
+
+    def _write(self, execute: Any, id_: str, candle: Candle, now: int, report: WriteReport) -> None:
+        key = (id_, candle.timeframe, candle.timestamp)
+        values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        source = candle.source.value
+        stored = execute(_STORED, key).fetchone()
+        if stored is None:
+            execute(_INSERT, (*key, *values, int(candle.closed), source, now))
+            report.inserted += 1
+        elif stored[0]:
+            if not candle.closed:
+                report.late += 1
+            elif values == stored[1:6]:
+                report.unchanged += 1
+            else:
+                execute(_KEEP, (*key, now, *stored[1:]))
+                execute(_REVISE, (*values, source, now, *key))
+                report.revised += 1
+                logger.info("%s %s at %s was revised from %s to %s", *key, stored[1:6], values)
+            return
+        elif candle.closed:
+            execute(_UPDATE, (*values, 1, source, *key))
+        elif values == stored[1:6]:
+            report.unchanged += 1
+        elif _younger(stored[1:6], values):
+            report.late += 1
+        else:
+            execute(_UPDATE, (*values, 0, source, *key))
+            report.updated += 1
+        if candle.closed:
+            report.final.append(candle)
+            self._holes.take(execute, *key)
+
+    def _range(
+        self,
+        symbol: str,
+        timeframe: str,
+        since: int | None,
+        until: int | None,
+        limit: int | None,
+        extra: str = "",
+    ) -> tuple[str, tuple[object, ...]]:
+        timeframe_ms(timeframe)
+        if limit is not None and limit < 0:
+            raise InvalidInput(
+                f"Cannot read {limit} candles. Accepted: a limit from 0 up, or None."
+            )
+        order = "ASC" if limit is None else "DESC"
+        return _RANGE.format(extra=extra, order=order), (
+            self._database.id_of(symbol),
+            timeframe,
+            -_END if since is None else since,
+            _END if until is None else until,
+            _END if limit is None else limit,
+        )
+
+
+def _younger(stored: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Tell whether the stored state of a forming candle came after another state of it.
+
+    While a candle forms, its volume and range only grow, whatever order the frames arrive in.
+    """
+    return stored[4] > other[4] or stored[1] > other[1] or stored[2] < other[2]

@@ -1,0 +1,328 @@
+"""One SQLite file per venue: how it is opened, locked, written and read.
+
+The write-ahead log lets any number of readers, in this process or another, work beside the one
+writer. Writes go through two connections, because a connection is either durable or quick:
+
+- *relaxed* (``synchronous=NORMAL``), for candles: a commit costs microseconds and survives the
+  death of the process; after a power cut the newest candles may be gone, and are fetched again.
+- *durable* (``synchronous=FULL``), for orders and fills: a commit is on disk when it returns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+import apsw
+
+from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
+from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create
+from botlib.symbol import symbol_id, unified_symbol
+
+BUSY_TIMEOUT: Final = 2_000
+"""How long a write waits for another program's write to the same file, in ms."""
+
+_MAGIC: Final = b"SQLite format 3\x00"
+
+
+def database_path(data_directory: Path, venue: str) -> Path:
+    """Return where the database of a venue lies.
+
+    Args:
+        data_directory: the directory of all data, as configured.
+        venue: ``binance``, ``paper:synthetic:seed=42`` or ``paper:recording:<name>:<digest>``.
+
+    Raises:
+        InvalidInput: the venue has none of these forms.
+    """
+    if venue == "binance":
+        return data_directory / "tradingbot.db"
+    if seed := re.fullmatch(r"paper:synthetic:seed=(\d+)", venue):
+        return data_directory / "paper" / f"synthetic-{seed[1]}.db"
+    if recording := re.fullmatch(r"paper:recording:(.+):([0-9a-f]{8,64})", venue):
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "_", recording[1])
+        return data_directory / "paper" / f"recording-{name}-{recording[2][:8]}.db"
+    raise InvalidInput(
+        f"There is no database for the venue {venue!r}. Accepted: 'binance', "
+        "'paper:synthetic:seed=<number>', 'paper:recording:<name>:<hexadecimal digest>'."
+    )
+
+
+class Database:
+    """The open file of one venue. Open it with `Database.open`, close it or use it in a ``with``.
+
+    It may be used from several threads: writes wait for each other, reads wait for nobody.
+    """
+
+    def __init__(self, path: Path, venue: str, lock: IO[str] | None) -> None:
+        self.path = path
+        self.venue = venue
+        self._file_lock = lock
+        self._write_lock = threading.RLock()
+        self._idle: list[apsw.Connection] = []
+        self._writers: tuple[apsw.Connection, apsw.Connection] | None = None
+        self._ids: dict[str, str] = {}
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: str | Path, venue: str, *, readonly: bool = False) -> Database:
+        """Open the database of ``venue`` at ``path``; make it first where nothing is there.
+
+        Args:
+            path: the file. New directories are made with mode 0700, a new file with 0600.
+            venue: what the candles and orders in it come from; stamped in when it is made.
+            readonly: only read, beside whoever writes; the file must be there.
+
+        Raises:
+            StoreLocked: another process, or another part of this one, writes to it.
+            WrongVenue: it belongs to another venue.
+            NotAStore: it was not made by botlib, or is damaged. It is left as it is.
+            StoreError: it cannot be reached, or was made by a newer version.
+        """
+        path = Path(path)
+        try:
+            exists = _is_store(path)
+            if readonly and not exists:
+                raise StoreError(
+                    f"There is no database {str(path)!r} to read. A run makes it when it starts."
+                )
+            lock = None if readonly else _locked(path)
+        except OSError as error:
+            raise StoreError(f"Cannot open {str(path)!r}: {error.strerror}.") from error
+        database = cls(path, venue, lock)
+        try:
+            with _explained(path):
+                # Asked again: only now can nobody else be making it.
+                if not exists and not _is_store(path):
+                    create(path, venue)
+                database._check()
+                if not readonly:
+                    database._writers = (database._writer("NORMAL"), database._writer("FULL"))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @property
+    def readonly(self) -> bool:
+        """Whether it can only be read."""
+        return self._file_lock is None
+
+    def close(self) -> None:
+        """Close all connections and let the next writer in. Closing twice does nothing."""
+        with self._write_lock:
+            self._closed = True
+            for connection in (*(self._writers or ()), *self._idle):
+                connection.close()
+            self._writers = None
+            self._idle.clear()
+            if self._file_lock is not None and not self._file_lock.closed:
+                # Said aloud, since a forked child may hold a copy of the descriptor.
+                fcntl.flock(self._file_lock, fcntl.LOCK_UN)
+                self._file_lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "read-only" if self.readonly else "open"
+        return f"<Database {str(self.path)!r} of {self.venue}, {state}>"
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[apsw.Connection]:
+        """Give a connection inside one transaction, committed at the end or undone on an error."""
+        with self._write_lock, _explained(self.path):
+            if self._writers is None:
+                reason = "closed" if self._closed else "open for reading only"
+                raise StoreError(f"{str(self.path)!r} cannot be written: it is {reason}.")
+            connection = self._writers[durable]
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # After some errors, such as a full disk, SQLite has rolled back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """Give a connection that sees what was committed when its first query ran."""
+        if self._closed:
+            raise StoreError(f"{str(self.path)!r} cannot be read: it is closed.")
+        with _explained(self.path):
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+
+    def id_of(self, symbol: str) -> str:
+        """Return the id a symbol is stored under, without noting it down."""
+        return self._ids.get(symbol) or symbol_id(symbol)
+
+    def register(self, symbol: str) -> str:
+        """Return the id a symbol is stored under, and note it down where it is new.
+
+        Raises:
+            StoreError: another symbol already has this id.
+        """
+        known = self._ids.get(symbol)
+        if known is not None:
+            return known
+        unified, id_ = unified_symbol(symbol), symbol_id(symbol)
+        with self.writing(durable=True) as connection:
+            row = connection.execute("SELECT symbol FROM symbols WHERE id = ?", (id_,)).fetchone()
+            if row is None:
+                connection.execute("INSERT INTO symbols VALUES (?, ?)", (id_, unified))
+            elif row[0] != unified:
+                raise StoreError(
+                    f"{unified} and {row[0]} are both stored as {id_!r}. "
+                    "Give one of them a data_directory of its own."
+                )
+        self._ids[symbol] = id_
+        return id_
+
+    def symbols(self) -> dict[str, str]:
+        """Return the unified symbol of every id in use."""
+        with self.reading() as connection:
+            rows: list[Any] = connection.execute("SELECT id, symbol FROM symbols").fetchall()
+        return dict(rows)
+
+    def _connect(self, flags: int) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=flags)
+        connection.set_busy_timeout(BUSY_TIMEOUT)
+        return connection
+
+    def _writer(self, synchronous: str) -> apsw.Connection:
+        connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # A log that grew under a long read is cut back to this many bytes.
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        return connection
+
+    def _check(self) -> None:
+        """Refuse a database of another venue, of a newer version, or a damaged one."""
+        with self.reading() as connection:
+            # About 2 ms per MB: worth it before the first write, not before every look.
+            if not self.readonly:
+                verdict: Any = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != ("ok",):
+                    raise _damaged(self.path, verdict[0])
+            rows: list[Any] = connection.execute("SELECT key, value FROM meta").fetchall()
+        meta: dict[str, str] = dict(rows)
+        version = meta.get("schema", "")
+        if not version.isdigit():
+            raise _damaged(self.path, "it does not say its version")
+        if int(version) > SCHEMA_VERSION:
+            raise StoreError(
+                f"{str(self.path)!r} was made by a newer botlib (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}). Update botlib to open it."
+            )
+        if meta.get("venue") != self.venue:
+            raise WrongVenue(
+                f"{str(self.path)!r} belongs to the venue {meta.get('venue')!r}, not to "
+                f"{self.venue!r}. Candles of different markets are never mixed: "
+                "choose another data_directory, or move the file away."
+            )
+
+
+def _is_store(path: Path) -> bool:
+    """Tell whether a database of botlib lies at ``path``, by its bytes alone; False if nothing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        status = None
+    if status is None or (stat.S_ISREG(status.st_mode) and status.st_size == 0):
+        # SQLite would play an orphaned log back into whatever file takes this name.
+        for suffix in ("-wal", "-journal"):
+            log = path.with_name(path.name + suffix)
+            if log.exists() and log.stat().st_size:
+                raise NotAStore(
+                    f"{str(path)!r} is gone, but its log {log.name!r} is there. Put the database "
+                    "back, or move the log away; both are left as they are."
+                )
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        raise _foreign(path, "it is no file")
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(_MAGIC):
+        raise _foreign(path, "it is no SQLite database")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise _foreign(path, "it is an SQLite database made by something else")
+    return True
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return the lock of ``path``, held for as long as the file returned is open."""
+    missing = [directory for directory in path.parents if not directory.exists()]
+    for directory in reversed(missing):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    name = path.with_name(path.name + ".lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    file = os.fdopen(os.open(name, flags, 0o600), "r+", encoding="ascii", errors="replace")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = file.read(20).strip()
+        file.close()
+        who = "this very process" if holder == str(os.getpid()) else f"process {holder or '?'}"
+        raise StoreLocked(
+            f"{str(path)!r} is being written by {who}, and only one may. Stop that one first, "
+            "or open the database with readonly=True."
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _foreign(path: Path, reason: str) -> NotAStore:
+    return NotAStore(
+        f"{str(path)!r} is not a database of botlib: {reason}. It was left as it is. "
+        "Move it away, or choose another data_directory."
+    )
+
+
+def _damaged(path: Path, detail: object) -> NotAStore:
+    return NotAStore(
+        f"{str(path)!r} is damaged ({detail}). It was left as it is. Restore a copy, or move it "
+        "away with its '-wal' file: candles are then fetched again."
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of SQLite into one of botlib."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise _damaged(path, error) from error
+    except apsw.BusyError as error:
+        raise StoreError(
+            f"{str(path)!r} is held by another program. Close what writes to it and try again."
+        ) from error
+    except apsw.Error as error:
+        raise StoreError(f"{str(path)!r}: {error}. Nothing of this step was stored.") from error

@@ -1,0 +1,143 @@
+"""The tables, and how a new file is made of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+APPLICATION_ID: Final = 0x424F544C
+"""``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""
+
+SCHEMA_VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- The unified form cannot be told from the id alone where the quote asset is an unusual one.
+CREATE TABLE symbols (
+    id TEXT PRIMARY KEY,
+    symbol TEXT NOT NULL UNIQUE
+) WITHOUT ROWID, STRICT;
+
+-- timestamp: open time, ms, UTC. first_seen, revised: ms, UTC.
+CREATE TABLE candles (
+    symbol TEXT NOT NULL REFERENCES symbols (id),
+    timeframe TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    open REAL NOT NULL,
+    high REAL NOT NULL,
+    low REAL NOT NULL,
+    close REAL NOT NULL,
+    volume REAL NOT NULL,
+    closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
+    source TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,
+    revised INTEGER,
+    PRIMARY KEY (symbol, timeframe, timestamp)
+) WITHOUT ROWID, STRICT;
+
+-- What a closed candle said before it was revised.
+CREATE TABLE revisions (
+    id INTEGER PRIMARY KEY,
+    symbol TEXT NOT NULL,
+    timeframe TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    revised INTEGER NOT NULL,
+    open REAL NOT NULL,
+    high REAL NOT NULL,
+    low REAL NOT NULL,
+    close REAL NOT NULL,
+    volume REAL NOT NULL,
+    source TEXT NOT NULL
+) STRICT;
+
+-- Candles the venue itself does not have, from open time start to open time finish.
+CREATE TABLE holes (
+    symbol TEXT NOT NULL REFERENCES symbols (id),
+    timeframe TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    finish INTEGER NOT NULL CHECK (finish >= start),
+    cause TEXT NOT NULL,
+    marked INTEGER NOT NULL,
+    PRIMARY KEY (symbol, timeframe, start)
+) WITHOUT ROWID, STRICT;
+
+-- Prices and amounts are decimals, kept as text.
+CREATE TABLE orders (
+    client_order_id TEXT PRIMARY KEY,
+    venue_order_id TEXT,
+    strategy TEXT NOT NULL,
+    symbol TEXT NOT NULL REFERENCES symbols (id),
+    side TEXT NOT NULL,
+    type TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    price TEXT,
+    status TEXT NOT NULL,
+    filled TEXT NOT NULL,
+    cost TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    signal_timestamp INTEGER,
+    reason TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE INDEX orders_by_status ON orders (status);
+
+CREATE TABLE fills (
+    symbol TEXT NOT NULL REFERENCES symbols (id),
+    trade_id INTEGER NOT NULL,
+    venue_order_id TEXT NOT NULL,
+    client_order_id TEXT,
+    side TEXT NOT NULL,
+    price TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    fee TEXT NOT NULL,
+    fee_asset TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    maker INTEGER NOT NULL CHECK (maker IN (0, 1)),
+    PRIMARY KEY (symbol, trade_id)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE state (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+"""
+
+
+def create(path: Path, venue: str) -> None:
+    """Make a database for ``venue`` at ``path``, whole or not at all.
+
+    It is built beside its place and moved there when it is complete, so that a process killed on
+    the way leaves nothing that looks like a database.
+    """
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, path.with_name(draft.name + "-journal")):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    connection = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.execute("BEGIN")
+        connection.execute(_TABLES)
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [("schema", str(SCHEMA_VERSION)), ("venue", venue)],
+        )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+        # Kept in the file's header: every later connection, of any client, uses it.
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
