@@ -1,0 +1,191 @@
+"""The checks before a launch: what papermill would only warn about, or store in plain text.
+
+papermill injects an unknown or untagged parameter with no more than a warning, so that a run
+believed to be dry can be a real one. It also writes every parameter into the notebook, so that a
+secret given as one would be published with it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from botlib.errors import RunError, did_you_mean
+
+TAG: Final = "parameters"
+
+_SECRET_WORDS: Final = frozenset(
+    {"secret", "secrets", "password", "passwd", "passphrase", "token", "credential", "credentials"}
+    | {"apikey", "privatekey", "secretkey", "accesskey", "mnemonic"}
+)
+_SECRET_PAIRS: Final = frozenset(
+    {("api", "key"), ("private", "key"), ("access", "key"), ("signing", "key"), ("seed", "phrase")}
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_RUN = re.compile(r"[A-Za-z0-9]{20,}")
+_HEX = re.compile(r"(?=\d*[a-fA-F])[0-9a-fA-F]{32,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")
+
+_ENOUGH_LENGTH: Final = 8
+"""Shorter values of secret environment variables are too common to be recognised in a text."""
+
+_RANDOM_BITS: Final = 3.0
+"""Shannon entropy per character, in bits, from which on a run of characters looks random."""
+
+_RANDOM_CHANGES: Final = 0.25
+"""Share of neighbours that change their kind; random text has 0.4 and more.
+
+A capital before a small letter is no change: names written InOneWord would have too many.
+"""
+
+
+def check_parameters(notebook: Any, parameters: Mapping[str, object], path: Path) -> None:
+    """Refuse parameters that the notebook does not declare, or that look like a secret.
+
+    Raises:
+        RunError: naming the parameter, never its value where that may be a secret.
+    """
+    if not parameters:
+        return
+    for name, value in parameters.items():
+        _refuse_secret(name, value)
+        _refuse_unwritable(name, value)
+    declared = declared_parameters(notebook, path)
+    if declared is None:
+        raise RunError(
+            f"{path} has no cell tagged {TAG!r}, so {', '.join(map(repr, parameters))} would not "
+            f"take effect. Tag the cell that assigns the defaults with {TAG!r}, or pass none."
+        )
+    for name in parameters:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise RunError(
+                f"{path} has no parameter {name!r}. Accepted: {known}."
+                f"{did_you_mean(str(name), declared)}"
+            )
+
+
+def declared_parameters(notebook: Any, path: Path) -> list[str] | None:
+    """Return the names assigned in the cell tagged ``parameters``, or None without such a cell.
+
+    Raises:
+        RunError: the cell is not valid Python.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and TAG in cell.metadata.get("tags", []):
+            return list(dict.fromkeys(_assigned(cell.source, path)))
+    return None
+
+
+def _assigned(source: str, path: Path) -> Iterator[str]:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
+        body = ast.parse(plain).body
+    except SyntaxError as error:
+        raise RunError(
+            f"The {TAG!r} cell of {path} is not valid Python: {error}. Write NAME = value lines."
+        ) from None
+    for statement in body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        for target in targets:
+            for node in ast.walk(target):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    yield node.id
+
+
+def _refuse_secret(name: str, value: object) -> None:
+    found = _secret(name, value, _loaded_secrets())
+    if found is not None:
+        raise RunError(
+            f"Parameter {name!r} was refused: {found}. Parameters are stored in plain text in the "
+            "executed notebook. Pass secrets in the environment, and read them there."
+        )
+
+
+def _secret(name: str, value: object, loaded: Mapping[str, str]) -> str | None:
+    """Return why a parameter, or something nested in it, must be taken for a secret, or None."""
+    if secret_like_name(name):
+        return f"{name!r} is the name of a secret"
+    if isinstance(value, str):
+        for variable, secret in loaded.items():
+            if secret in value:
+                return f"its value contains the environment variable {variable}"
+        return "its value looks like a key" if looks_random(value) else None
+    if isinstance(value, Mapping):
+        inner = [_secret(str(key), item, loaded) for key, item in value.items()]
+        # A key is text of its own, and may be a secret used as one.
+        inner += [_secret("", str(key), loaded) for key in value]
+    elif isinstance(value, (list, tuple)):
+        inner = [_secret("", item, loaded) for item in value]
+    else:
+        inner = []
+    return next((reason for reason in inner if reason), None)
+
+
+def _loaded_secrets() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if len(value) >= _ENOUGH_LENGTH and secret_like_name(name)
+    }
+
+
+def secret_like_name(name: str) -> bool:
+    """Tell whether a name is that of a secret: ``BINANCE_API_KEY``, ``apiSecret``, ``password``."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    if any(word in _SECRET_WORDS for word in words):
+        return True
+    return any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+def looks_random(text: str) -> bool:
+    """Tell whether a text contains what looks like a generated key.
+
+    That is a run of 20 or more letters and digits, well mixed, 32 hexadecimal digits, or a whole
+    text in base64. Paths, sentences, symbols and dates are not.
+    """
+    runs = _RUN.findall(text)
+    if _BASE64.fullmatch(text):
+        # Separators interrupt a path every few characters, but random text once in thirty.
+        letters = re.sub(r"[^A-Za-z0-9]", "", text)
+        if len(letters) >= 0.9 * len(text):
+            runs.append(letters)
+    return bool(_HEX.search(text)) or any(_mixed(run) for run in runs)
+
+
+def _mixed(run: str) -> bool:
+    kinds = [_kind(char) for char in run]
+    changes = sum(a != b and (a, b) != ("upper", "lower") for a, b in pairwise(kinds))
+    shares = [count / len(run) for count in Counter(run).values()]
+    bits = -sum(share * math.log2(share) for share in shares)
+    return bits >= _RANDOM_BITS and changes / len(run) >= _RANDOM_CHANGES
+
+
+def _kind(char: str) -> str:
+    return "digit" if char.isdigit() else "upper" if char.isupper() else "lower"
+
+
+def _refuse_unwritable(name: str, value: object) -> None:
+    try:
+        if not isinstance(value, (bool, int, float, str, list, dict, type(None))):
+            raise TypeError(f"a {type(value).__name__}")
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"Parameter {name!r} cannot be written into a notebook ({error}): {value!r}. Accepted: "
+            "None, booleans, finite numbers, texts, and lists and dicts of these."
+        ) from None

@@ -1,0 +1,102 @@
+"""What a run leaves to read: the HTML page, the summary, and the error in a few lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from typing import Any, Final
+
+SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
+"""Mime type under which a notebook displays its summary, a JSON object."""
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_SOURCE_LINES: Final = 6
+_TRACEBACK_LINES: Final = 8
+
+# The stock template loads scripts for formulas, diagrams and widgets from the network.
+_OFFLINE = """\
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+"""
+
+# Without those scripts a widget or a diagram is shown by the plain form that lies beside it.
+_PRIORITY: Final = (
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/latex",
+    "text/plain",
+)
+
+
+def render_html(notebook: Any, *, title: str) -> str:
+    """Return an executed notebook as one HTML page that needs nothing from the network.
+
+    Outputs are shown in their static forms: pictures, tables and text. What a cell itself wrote
+    as HTML is kept as it is.
+    """
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    static = notebook.copy()
+    static.metadata = {key: value for key, value in notebook.metadata.items() if key != "widgets"}
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        config=Config({"NbConvertBase": {"display_data_priority": list(_PRIORITY)}}),
+        extra_loaders=[DictLoader({"offline.html.j2": _OFFLINE})],
+        template_file="offline.html.j2",
+    )
+    page, _ = exporter.from_notebook_node(static, resources={"metadata": {"name": title}})
+    return str(page)
+
+
+def find_summary(notebook: Any) -> dict[str, Any] | None:
+    """Return the last summary that the notebook displays, or None."""
+    for cell in reversed(notebook.cells):
+        for output in reversed(cell.get("outputs", [])):
+            found = output.get("data", {}).get(SUMMARY_MIME)
+            if isinstance(found, str):
+                found = json.loads(found)
+            if isinstance(found, dict):
+                return dict(found)
+    return None
+
+
+def describe_cell_error(error: Any) -> str:
+    """Return a papermill execution error in a few lines: where, what, the source, the traceback."""
+    trace = _ANSI.sub("", "\n".join(error.traceback)).splitlines()
+    lines = [
+        f"In [{error.exec_count}]: {_ANSI.sub('', f'{error.ename}: {error.evalue}')}",
+        *_cell(error.source),
+    ]
+    if trace:
+        lines += ["the end of the traceback:", *_quoted(trace[-_TRACEBACK_LINES:])]
+    return "\n".join(lines)
+
+
+def describe_death(source: str, exit_code: int | None) -> str:
+    """Return how a kernel died, and in which cell. ``exit_code`` is negative for a signal."""
+    how = ""
+    if exit_code is not None:
+        how = f", exit code {exit_code}"
+        if exit_code < 0:
+            how = f", killed by {signal.Signals(-exit_code).name}"
+    return "\n".join(
+        [f"The kernel died{how}. The cells after this one did not run.", *_cell(source)]
+    )
+
+
+def _cell(source: str) -> list[str]:
+    lines = source.strip().splitlines()
+    more = ["    …"] if len(lines) > _SOURCE_LINES else []
+    return ["the cell:", *_quoted(lines[:_SOURCE_LINES]), *more]
+
+
+def _quoted(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]

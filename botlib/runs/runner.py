@@ -1,0 +1,212 @@
+"""One headless run of a notebook, from its checks to its report."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from botlib.errors import RunError
+from botlib.runs.parameters import check_parameters
+from botlib.runs.report import describe_cell_error, find_summary, render_html
+from botlib.runs.stop import DEADLINE, StopControl
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """How a run ended, and where its files lie."""
+
+    name: str
+    notebook: Path
+    """The executed notebook."""
+    html: Path
+    parameters: Mapping[str, object]
+    started: datetime
+    """UTC, as is ``finished``."""
+    finished: datetime
+    seconds: float
+    ok: bool
+    """Whether every cell ran. A run that a signal stopped is ok where its last cells ran."""
+    error: str | None
+    stop_signal: str | None
+    """Name of the signal that stopped the run, such as ``SIGTERM``."""
+    summary: dict[str, Any] | None
+    """The last output with the mime type ``application/vnd.botlib.summary+json``."""
+
+
+def run_notebook(
+    notebook: Path,
+    *,
+    name: str | None = None,
+    parameters: Mapping[str, object] = _NO_PARAMETERS,
+    directory: Path = Path("data/runs"),
+    grace: float = 30.0,
+    timeout: float | None = None,
+    log: Callable[[str], None] | None = None,
+) -> RunReport:
+    """Run a notebook headlessly and report on it.
+
+    The kernel is one of the current interpreter and works in the current directory. Called on the
+    main thread, the run is stopped in order by SIGTERM and SIGINT.
+
+    Args:
+        notebook: the notebook; it is not changed.
+        name: name of the run and of its directory, by default that of the notebook.
+        parameters: values for names assigned in the cell tagged ``parameters``.
+        directory: where the run leaves ``<name>/<utc>.ipynb`` and ``.html``.
+        grace: seconds that a stopped notebook has for its last cells before it is interrupted.
+        timeout: seconds after which the run is stopped and counts as failed, or None.
+        log: called with each line worth showing, what the notebook prints included, also from
+            other threads.
+
+    Raises:
+        RunError: the run was refused before its launch, or its files cannot be written.
+    """
+    notebook = Path(notebook)
+    name = _run_name(notebook, name)
+    for what, value in (("grace", grace), ("timeout", timeout)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise RunError(f"Cannot use {value!r} as {what}. Accepted: seconds from 0 up.")
+    given = dict(parameters)
+    check_notebook(notebook, given)
+    output = _reserve(Path(directory) / name, notebook)
+    log = log or (lambda line: None)
+    stop = StopControl(grace=grace, timeout=timeout, log=log)
+    started, start = datetime.now(UTC), time.monotonic()
+    log(f"Running {notebook} into {output}.")
+    with stop.watching():
+        error = _execute(notebook, output, given, stop, log)
+        executed = _read(output)
+        html = output.with_suffix(".html")
+        _write(html, render_html(executed, title=name).encode())
+    report = RunReport(
+        name=name,
+        notebook=output,
+        html=html,
+        parameters=MappingProxyType(given),
+        started=started,
+        finished=datetime.now(UTC),
+        seconds=time.monotonic() - start,
+        ok=error is None,
+        error=error,
+        stop_signal=stop.stop_signal,
+        summary=find_summary(executed),
+    )
+    log(f"The run {'ended well' if report.ok else 'failed'} after {report.seconds:.1f} s: {html}.")
+    return report
+
+
+def check_notebook(notebook: Path, parameters: Mapping[str, object] = _NO_PARAMETERS) -> None:
+    """Refuse a notebook, or parameters for it, that could not run as meant.
+
+    Raises:
+        RunError: it is missing, no notebook, not for Python, or the parameters do not fit.
+    """
+    if not notebook.is_file():
+        near = sorted(str(path) for path in notebook.parent.glob("*.ipynb"))
+        found = f" There are: {', '.join(near)}." if near else ""
+        raise RunError(f"There is no notebook {notebook}.{found} Give the path of an .ipynb file.")
+    node = _read(notebook)
+    kernel = node.metadata.get("kernelspec", {})
+    if not kernel.get("name"):
+        raise RunError(
+            f"{notebook} names no kernel. Open it in JupyterLab, choose a Python kernel, save it."
+        )
+    language = kernel.get("language") or node.metadata.get("language_info", {}).get("name")
+    if language not in (None, "python"):
+        raise RunError(f"{notebook} is written for {language!r}. Accepted: notebooks for 'python'.")
+    check_parameters(node, parameters, notebook)
+
+
+def _run_name(notebook: Path, name: str | None) -> str:
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", notebook.stem).lstrip("._-")[:100] or "notebook"
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"Cannot use {name!r} as the name of a run: it names a directory. Accepted: up to 100 "
+            "letters, digits, dots, dashes and underscores, the first a letter or digit."
+        )
+    return name
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise RunError(f"Cannot read {path} as a notebook: {str(error)[:200]}.") from error
+
+
+def _reserve(directory: Path, notebook: Path) -> Path:
+    """Create the output file under a name of its own, and return its path.
+
+    It starts as a copy of the notebook, so that there is something to read whatever happens.
+    """
+    try:
+        # Parents get the default mode from mkdir, so that each missing one is made by itself.
+        for path in (*reversed(directory.parents), directory):
+            path.mkdir(mode=0o700, exist_ok=True)
+        while True:
+            path = directory / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"
+            try:
+                _write(path, notebook.read_bytes())
+            except FileExistsError:
+                # Another run began in this second.
+                time.sleep(0.1)
+            else:
+                return path
+    except OSError as error:
+        raise RunError(f"Cannot write the run into {directory}: {error}.") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
+def _execute(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, object],
+    stop: StopControl,
+    log: Callable[[str], None],
+) -> str | None:
+    """Execute the notebook and return what went wrong, or None."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from botlib.runs.engine import execute
+
+    def show(text: str) -> None:
+        for line in text.splitlines():
+            if line.strip():
+                log(line)
+
+    try:
+        execute(str(notebook), str(output), parameters, stop=stop, on_text=show)
+        error = None
+    except PapermillExecutionError as failure:
+        error = describe_cell_error(failure)
+    except RunError as failure:
+        error = str(failure)
+    except Exception as failure:
+        # Whatever ends a run, it ends with a report: the notebook has been saved on the way.
+        error = f"{type(failure).__name__}: {failure}"
+    if stop.reason == DEADLINE:
+        reason = f"The run did not end within its timeout of {stop.timeout:g} s and was stopped."
+        error = reason if error is None else f"{reason}\n{error}"
+    elif stop.escalated is not None and error is not None:
+        error = (
+            f"Stopped by {stop.reason}; the notebook did not end within {stop.grace:g} s and "
+            f"its kernel was sent {stop.escalated}.\n{error}"
+        )
+    return error
