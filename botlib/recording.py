@@ -48,6 +48,7 @@ _SCHEMA: Final = ("symbol", "timeframe", "timestamp", *_VALUES)
 _DUMP: Final = ("timestamp", *_VALUES, "f6", "f7", "f8", "f9", "f10", "f11")
 _HEADLESS: Final = {6: _DUMP[:6], 8: _SCHEMA, 12: _DUMP}
 _NAME = re.compile(r"([A-Za-z0-9]+)-(\d+[a-zA-Z]+)(?=[-.]|$)")
+_QUOTED = re.compile(rb'(?<![^,\r\n])"([^",\r\n]*)"(?![^,\r\n])')
 _ACCEPTED: Final = (
     "Accepted: CSV, gzipped CSV, Parquet or a Binance dump zip, with the columns "
     "symbol, timeframe, timestamp (open time, ms), open, high, low, close, volume."
@@ -212,7 +213,8 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
                 name, raw = members[0].filename, archive.read(members[0])
         else:
             name, raw = path.name, content
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        # The zip module raises RuntimeError for an encrypted or unknown compression.
         raise RecordingError(
             f"{str(path)!r} is damaged or cut short and cannot be unpacked: {error}. "
             "Fetch it again."
@@ -226,6 +228,12 @@ def _csv_rows(path: Path, raw: bytes) -> _Rows:
     import pyarrow as pa
     from pyarrow import csv
 
+    if not raw.isascii():
+        # Damaged bytes spoil their own cell only.
+        raw = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").encode()
+    # Quotes around a whole cell are taken off here: a reader that knows them would let a stray one
+    # swallow the rest of the file.
+    raw = _QUOTED.sub(rb"\1", raw.lstrip())
     names, header = _layout(path, raw)
     broken = 0
 
@@ -240,7 +248,7 @@ def _csv_rows(path: Path, raw: bytes) -> _Rows:
             pa.BufferReader(raw),
             # One thread: the handler of broken lines counts.
             csv.ReadOptions(use_threads=False, column_names=names, skip_rows=int(header)),
-            csv.ParseOptions(invalid_row_handler=skip),
+            csv.ParseOptions(quote_char=False, invalid_row_handler=skip),
             csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=wanted
             ),
@@ -254,8 +262,8 @@ def _csv_rows(path: Path, raw: bytes) -> _Rows:
 
 def _layout(path: Path, raw: bytes) -> tuple[list[str], bool]:
     """Return the column names of a CSV, and whether its first line is a header."""
-    line = raw.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0]
-    cells = [cell.strip().strip('"').lower() for cell in line.decode("utf-8", "replace").split(",")]
+    line = raw[:65_536].splitlines()[0]
+    cells = [cell.strip().lower() for cell in line.decode("utf-8", "replace").split(",")]
     names = [_ALIASES.get(cell, cell) for cell in cells]
     if set(names) & {"timestamp", *_VALUES}:
         _require(path, names)
