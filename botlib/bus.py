@@ -145,12 +145,19 @@ class EventBus:
         """Tell whether anybody subscribes to this type, so that costly events need not be made."""
         return bool(self._subscriptions.get(kind))
 
+    def backlog(self) -> int:
+        """Return how many events wait for the slowest subscriber."""
+        return max(map(len, self._all()), default=0)
+
     def publish(self, event: Event) -> None:
         """Queue an event for every subscriber of its type."""
         kind = type(event)
         self.published[kind.__name__] = self.published.get(kind.__name__, 0) + 1
         for subscription in tuple(self._subscriptions.get(kind, ())):
             subscription._put(event)
+
+    def _all(self) -> set[Subscription[Event]]:
+        return {entry for entries in self._subscriptions.values() for entry in entries}
 
     def _forget(self, subscription: Subscription[E]) -> None:
         for kind in subscription.types:

@@ -105,6 +105,9 @@ class KlineConnection(Protocol):
     async def retiring(self) -> str:
         """Wait until the venue announces that it will close the socket, and return its words."""
 
+    def hold(self, held: bool) -> None:
+        """Pause or resume reading, so that a fast venue waits for a slow reader."""
+
     async def close(self) -> None:
         """Close the socket within about a second, dead or alive; closing twice is harmless."""
 

@@ -44,6 +44,9 @@ class Socket:
         self._api = api
         self._other_messages = self._client.handle_message
         self._client.handle_message = self._receive
+        self._read_on = self._client.receive_loop
+        self._client.receive_loop = self._receive_loop
+        self._held = self._waiting = False
         self._ids = itertools.count(1)
         self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._requested = -REQUEST_SPACING
@@ -113,6 +116,13 @@ class Socket:
         await self._retiring.wait()
         return self._retirement
 
+    def hold(self, held: bool) -> None:
+        """Pause or resume reading; once its buffer is full, the other side waits."""
+        self._held = held
+        if not held and self._waiting:
+            self._waiting = False
+            self._read_on()
+
     async def close(self) -> None:
         """Close the socket politely, or hard where the other side does not answer."""
         try:
@@ -137,6 +147,13 @@ class Socket:
             self._take(_loads(message.data))
         except Exception as error:
             self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+
+    def _receive_loop(self) -> None:
+        # ccxt calls this once for each message it wants to wait for.
+        if self._held:
+            self._waiting = True
+        else:
+            self._read_on()
 
     def _take(self, data: Any) -> None:
         """Take a decoded message that is no event of the fast path."""

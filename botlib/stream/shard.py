@@ -1,0 +1,231 @@
+"""`Shard`: keeps one connection with its share of the subscriptions alive, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from botlib.errors import ExchangeError
+from botlib.exchange.base import BadFrameSink, Exchange, KlineConnection
+from botlib.stream.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+MAX_AGE: Final = 23 * 3600.0
+"""Age in seconds at which a connection is renewed: the venue cuts it at 24 hours."""
+
+RETRY_FIRST: Final = 0.25
+RETRY_LONGEST: Final = 30.0
+
+
+class DialGate:
+    """Holds dials back so that no more than ``burst + rate × t`` happen in t seconds.
+
+    The venue bans an address after 300 connections in five minutes.
+    """
+
+    def __init__(self, burst: int = 40, rate: float = 0.8) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._tokens = float(burst)
+        self._updated = time.monotonic()
+
+    async def wait(self) -> None:
+        """Wait until one more dial is allowed."""
+        while True:
+            now = time.monotonic()
+            self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
+            self._updated = now
+            if self._tokens >= 1:
+                self._tokens -= 1
+                return
+            await asyncio.sleep((1 - self._tokens) / self._rate)
+
+
+class Outcome(Enum):
+    """Why a connection is given up."""
+
+    DEAD = "dead"
+    RENEWAL = "renewal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStatus:
+    """What is known about one connection. Times are in seconds of the computer's own clock."""
+
+    connected: bool
+    subscriptions: int
+    age: float | None
+    silence: float | None
+    """Time since the last candle frame."""
+    dials: int
+    reconnects: int
+    last_loss: str
+    """Why the last connection was given up."""
+
+
+class Shard:
+    """One connection: dialled, subscribed, watched, renewed."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        gate: DialGate,
+        *,
+        data_deadline: float,
+        max_age: float,
+        on_up: Callable[[Iterable[Subscription]], None],
+        on_bad: BadFrameSink,
+    ) -> None:
+        self.subscriptions: dict[tuple[str, str], Subscription] = {}
+        self.connection: KlineConnection | None = None
+        self.held = False
+        """Whether reading is paused on purpose, so that silence means nothing."""
+        self._exchange = exchange
+        self._gate = gate
+        self._data_deadline = data_deadline
+        # Connections dialled together must not be renewed together.
+        self._max_age = max_age * random.uniform(0.97, 1.0)
+        self._on_up = on_up
+        self._on_bad = on_bad
+        self._opened = self._heard = 0.0
+        self._dials = self._losses = 0
+        self._last_loss = ""
+
+    async def add(self, subscriptions: list[Subscription]) -> None:
+        """Take on more subscriptions; a live connection subscribes to them at once."""
+        self.subscriptions.update({entry.key: entry for entry in subscriptions})
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            await connection.subscribe({entry.key: entry.on_frame for entry in subscriptions})
+        except ExchangeError as error:
+            # The redial subscribes to all of them.
+            logger.warning("Subscribing failed (%s); dialling again", error)
+            await connection.close()
+        else:
+            self._up(subscriptions)
+
+    async def run(self) -> None:
+        """Serve the subscriptions until cancelled."""
+        old: KlineConnection | None = None
+        delay = RETRY_FIRST
+        try:
+            while True:
+                connection = await self._dial()
+                if old is not None:
+                    await old.close()
+                    old = None
+                self.connection = connection
+                self._opened = self._heard = time.monotonic()
+                connection.hold(self.held)
+                self._up(list(self.subscriptions.values()))
+                outcome, reason = await self._watch(connection)
+                logger.info("Stream connection given up: %s", reason)
+                self._losses += 1
+                self._last_loss = reason
+                if outcome is Outcome.RENEWAL:
+                    # It keeps delivering until the new one does.
+                    old = connection
+                    continue
+                self._down()
+                await connection.close()
+                if connection.frames:
+                    delay = RETRY_FIRST
+                await asyncio.sleep(delay * random.uniform(0.3, 1.0))
+                delay = min(delay * 2, RETRY_LONGEST)
+        finally:
+            current = self.connection
+            self._down()
+            for left in (old, current):
+                if left is not None:
+                    await left.close()
+
+    def status(self) -> ConnectionStatus:
+        """Return what is known now."""
+        now, up = time.monotonic(), self.connection is not None
+        return ConnectionStatus(
+            connected=up,
+            subscriptions=len(self.subscriptions),
+            age=now - self._opened if up else None,
+            silence=now - self._heard if up else None,
+            dials=self._dials,
+            reconnects=max(0, self._dials - 1),
+            last_loss=self._last_loss,
+        )
+
+    def _up(self, subscriptions: list[Subscription]) -> None:
+        for subscription in subscriptions:
+            subscription.connected, subscription.complete = True, False
+        self._on_up(subscriptions)
+
+    def _down(self) -> None:
+        self.connection = None
+        for subscription in self.subscriptions.values():
+            subscription.connected = False
+
+    async def _dial(self) -> KlineConnection:
+        """Dial and subscribe until it works."""
+        delay = RETRY_FIRST
+        while True:
+            await self._gate.wait()
+            self._dials += 1
+            connection: KlineConnection | None = None
+            try:
+                connection = await self._exchange.open_klines(self._on_bad)
+                await connection.subscribe(
+                    {entry.key: entry.on_frame for entry in self.subscriptions.values()}
+                )
+                return connection
+            except ExchangeError as error:
+                logger.warning("No stream from the venue: %s", error)
+                if connection is not None:
+                    await connection.close()
+            except BaseException:
+                if connection is not None:
+                    await connection.close()
+                raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, RETRY_LONGEST)
+
+    async def _watch(self, connection: KlineConnection) -> tuple[Outcome, str]:
+        """Return when the connection has to be given up, and why."""
+        async with asyncio.TaskGroup() as group:
+            ended = group.create_task(connection.ended())
+            retiring = group.create_task(connection.retiring())
+            try:
+                return await self._verdict(connection, ended, retiring)
+            finally:
+                ended.cancel()
+                retiring.cancel()
+
+    async def _verdict(
+        self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
+    ) -> tuple[Outcome, str]:
+        pause = min(1.0, self._data_deadline / 5)
+        frames, checked = connection.frames, time.monotonic()
+        while True:
+            await asyncio.wait(
+                {ended, retiring}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended.done():
+                return Outcome.DEAD, ended.result()
+            if retiring.done():
+                return Outcome.RENEWAL, retiring.result()
+            now = time.monotonic()
+            # Frames that arrived while this loop itself stood still are not read yet.
+            stalled_ourselves = now - checked > self._data_deadline / 2
+            if connection.frames != frames or self.held or stalled_ourselves:
+                frames, self._heard = connection.frames, now
+            elif now - self._heard > self._data_deadline and self.subscriptions:
+                return Outcome.DEAD, f"no candle frame for {self._data_deadline:g} s"
+            elif now - self._opened > self._max_age:
+                return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
+            checked = now
