@@ -1,1 +1,118 @@
-"""botlib: a Jupyter-first kit for crypto research and live trading."""
+"""botlib: a Jupyter-first kit for crypto research and live trading.
+
+``import botlib as bl`` is cheap: every name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from botlib.bot import Bot, connect
+    from botlib.bus import EventBus
+    from botlib.clock import MarketClock, SystemClock
+    from botlib.config import Settings
+    from botlib.errors import BotlibError, ConfigError, NoTasksRegistered
+    from botlib.model import (
+        Candle,
+        CandleClosed,
+        CandleUpdated,
+        Fill,
+        FillReceived,
+        GapFilled,
+        Halted,
+        Order,
+        OrderUpdated,
+        Position,
+        PositionChanged,
+        Signal,
+        SignalRaised,
+        TaskFailed,
+    )
+    from botlib.runs import run_notebook
+    from botlib.runtime import get_runtime
+    from botlib.strategies import TrendCross
+    from botlib.strategy import Signals, Strategy
+    from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority, beat
+
+__version__ = "0.1.0"
+
+_HOMES: Final = {
+    "bot": ("Bot", "connect"),
+    "bus": ("EventBus",),
+    "clock": ("MarketClock", "SystemClock"),
+    "config": ("Settings",),
+    "errors": ("BotlibError", "ConfigError", "NoTasksRegistered"),
+    "model": (
+        "Candle",
+        "CandleClosed",
+        "CandleUpdated",
+        "Fill",
+        "FillReceived",
+        "GapFilled",
+        "Halted",
+        "Order",
+        "OrderUpdated",
+        "Position",
+        "PositionChanged",
+        "Signal",
+        "SignalRaised",
+        "TaskFailed",
+    ),
+    "runs": ("run_notebook",),
+    "runtime": ("get_runtime",),
+    "strategies": ("TrendCross",),
+    "strategy": ("Signals", "Strategy"),
+    "tasks": ("BackgroundTaskManager", "TaskConfig", "TaskPriority", "beat"),
+}
+_HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BackgroundTaskManager",
+    "Bot",
+    "BotlibError",
+    "Candle",
+    "CandleClosed",
+    "CandleUpdated",
+    "ConfigError",
+    "EventBus",
+    "Fill",
+    "FillReceived",
+    "GapFilled",
+    "Halted",
+    "MarketClock",
+    "NoTasksRegistered",
+    "Order",
+    "OrderUpdated",
+    "Position",
+    "PositionChanged",
+    "Settings",
+    "Signal",
+    "SignalRaised",
+    "Signals",
+    "Strategy",
+    "SystemClock",
+    "TaskConfig",
+    "TaskFailed",
+    "TaskPriority",
+    "TrendCross",
+    "beat",
+    "connect",
+    "get_runtime",
+    "run_notebook",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module 'botlib' has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"botlib.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

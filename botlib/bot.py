@@ -1,0 +1,314 @@
+"""The façade a person types: one object, every call usable from a cell without ``await``."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.config import Settings
+from botlib.engine import Orchestrator, RunSummary
+from botlib.engine.health import EngineHealth
+from botlib.errors import ConfigError
+from botlib.model import Fill, Order, Position
+from botlib.runtime import Blocking, Runtime, get_runtime
+from botlib.store import CandleStorage, Database
+from botlib.symbol import unified_symbol
+from botlib.tasks import BackgroundTaskManager
+from botlib.timeframe import parse_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.strategy import Strategy
+
+logger = logging.getLogger(__name__)
+
+RESIDENT: Final = "bot"
+HEADLESS: Final = "BOTLIB_HEADLESS"
+"""Environment variable that a headless run sets: the kernel then ends with its parent."""
+
+START_TIMEOUT: Final = 180.0
+
+
+class AsyncBot:
+    """Research and trading on one market; the async core of `Bot`.
+
+    Its methods run on the runtime thread. From a cell use the `Bot` that `connect` returns.
+    """
+
+    def __init__(self, settings: Settings, *, live: bool = False) -> None:
+        self.settings = settings
+        self.engine = Orchestrator(settings, live=live)
+
+    @property
+    def tasks(self) -> BackgroundTaskManager:
+        """The task manager; in a cell its table shows what every task did."""
+        return self.engine.tasks
+
+    @property
+    def task(self) -> Callable[..., Any]:
+        """Decorator that registers a task: ``@bot.task(interval=30, priority="HIGH")``."""
+        return self.engine.tasks.task
+
+    @property
+    def url(self) -> str | None:
+        """Where the health page is."""
+        return self.engine.control.url
+
+    @property
+    def positions(self) -> list[Position]:
+        """Every position that was ever held."""
+        return self.engine.positions.all()
+
+    def health(self) -> EngineHealth:
+        """Return whether the bot does its work, with the reasons where it does not."""
+        return self.engine.health()
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of services, strategies, orders and limits."""
+        return self.engine.status()
+
+    async def start(self) -> None:
+        """Start everything; on an error everything is stopped again."""
+        await self.engine.start()
+
+    async def stop(self) -> None:
+        """Stop everything; positions stay as they are."""
+        await self.engine.stop()
+
+    async def trade(
+        self,
+        strategy: Strategy,
+        symbol: str,
+        *,
+        name: str,
+        order_cost: float | str | Decimal | None = None,
+    ) -> str:
+        """Put a strategy to work on a symbol; the same name again replaces it.
+
+        Args:
+            strategy: its first timeframe is the one that trades.
+            name: its identity.
+            order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
+        """
+        cost = None if order_cost is None else Decimal(str(order_cost))
+        active = await self.engine.trade(strategy, symbol, name=name, order_cost=cost)
+        return f"{active.name}: {active.strategy} on {active.symbol}"
+
+    async def candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Return stored closed candles: columns open to volume, index open time (UTC).
+
+        Args:
+            since: first open time, ms; ``until``: last open time, ms.
+            limit: the newest n only.
+        """
+        return await asyncio.to_thread(
+            self._read, unified_symbol(symbol), timeframe, since, until, limit
+        )
+
+    async def orders(self) -> list[Order]:
+        """Return every order of the journal, the oldest first."""
+        return self.engine.journal.orders()
+
+    async def fills(self) -> list[Fill]:
+        """Return every fill of the journal, the oldest first."""
+        return self.engine.journal.fills()
+
+    async def equity(self) -> Decimal:
+        """Ask the venue for the balances and return what the account is worth."""
+        return await self.engine.account.value()
+
+    async def summary(self) -> RunSummary:
+        """Return the figures of the run so far; after `stop`, the final ones."""
+        return await self.engine.summary()
+
+    async def wait(self, run_for: float | str | None = None) -> None:
+        """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
+
+        Raises:
+            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
+        """
+        await self.engine.wait(None if run_for is None else parse_duration(run_for))
+
+    def _read(
+        self, symbol: str, timeframe: str, since: int | None, until: int | None, limit: int | None
+    ) -> pd.DataFrame:
+        # A connection of its own: the engine's one belongs to the loop.
+        database = Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
+        try:
+            return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
+        finally:
+            database.close()
+
+    def __repr__(self) -> str:
+        engine = self.engine
+        running = sum(task.state == "running" for task in engine.tasks.status().tasks)
+        equity = engine.account.equity if engine.started else None
+        parts = [
+            engine.settings.mode.upper(),
+            engine.venue or "not connected",
+            "connected" if engine.started else "stopped",
+            f"{running} tasks running",
+        ]
+        if equity is not None:
+            parts.append(f"{equity:,.2f} {engine.account.quote}".replace(",", "\u202f"))
+        return " · ".join(parts)
+
+    def _repr_html_(self) -> str:
+        health = self.health()
+        colour = "#2e9e5b" if health.healthy else "#d64545"
+        notes = "healthy" if health.healthy else "; ".join(health.reasons)
+        return (
+            f'<div class="botlib"><b>{html.escape(repr(self))}</b>'
+            f'<br><span style="color:{colour}">●</span> {html.escape(notes)}</div>'
+        )
+
+
+class Bot(Blocking):
+    """The bot in a notebook: every method of `AsyncBot`, without ``await``; ``bot.aio`` has both.
+
+    Made by `connect`.
+    """
+
+    def __init__(self, core: AsyncBot, runtime: Runtime) -> None:
+        super().__init__(core, runtime.call)
+
+
+def connect(
+    config: str | Path | None = None,
+    *,
+    live: bool = False,
+    recorded: str | Path | None = None,
+    **changes: Any,
+) -> Bot:
+    """Connect to a market and start working; run again, it is the same bot.
+
+    Without arguments it is a paper account on a synthetic market: no key, no network, no server.
+    Other settings than before replace the bot that runs.
+
+    Args:
+        config: a YAML file; ``botlib config --example`` prints one.
+        live: arms live trading, together with ``mode: live`` in the file.
+        recorded: a candle file to replay on the paper exchange in place of the synthetic market;
+            the symbols and strategies become those of the file.
+        changes: settings that differ from the file, such as ``symbols=["BTC/USDT"]``.
+
+    Raises:
+        ConfigError: a setting is not accepted.
+        BotlibError: something did not start; nothing is left running.
+    """
+    project = project_directory(Path.cwd())
+    settings = Settings.load(_find(config, project) if config is not None else None)
+    if recorded is not None:
+        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
+    if changes:
+        settings = settings.override(changes)
+    if not settings.data_directory.is_absolute():
+        settings = settings.override({"data_directory": project / settings.data_directory})
+    runtime = get_runtime(watch_parent=HEADLESS in os.environ)
+    before: Bot | None = runtime.residents.get(RESIDENT)
+    if before is not None:
+        if before.aio.engine.started and before.aio.settings == settings:
+            return before
+        logger.info("the settings changed: the bot is replaced")
+        _release(before, runtime)
+    _log_to(settings.data_directory / "logs" / "botlib.log")
+    core = runtime.call(_make(settings, live))
+    bot = Bot(core, runtime)
+    runtime.call(core.start(), timeout=START_TIMEOUT)
+    runtime.residents[RESIDENT] = bot
+    runtime.add_closer(RESIDENT, core.stop)
+    return bot
+
+
+def project_directory(start: Path) -> Path:
+    """Return the folder ``data/`` belongs into: the nearest one up with a project file.
+
+    So that a notebook in ``notebooks/`` and a headless run from the project share one ``data/``.
+    """
+    for folder in (start, *start.parents):
+        if any((folder / name).is_file() for name in ("pyproject.toml", "environment.yml")):
+            return folder
+    return start
+
+
+async def _make(settings: Settings, live: bool) -> AsyncBot:
+    # On the loop, since its parts belong to the loop they are made on.
+    return AsyncBot(settings, live=live)
+
+
+def _release(bot: Bot, runtime: Runtime) -> None:
+    runtime.remove_closer(RESIDENT)
+    runtime.residents.pop(RESIDENT, None)
+    bot.stop()
+
+
+def _find(path: str | Path, project: Path) -> Path:
+    found = Path(path).expanduser()
+    return found if found.is_absolute() or found.exists() else project / found
+
+
+def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
+    """Return the settings that replay one candle file."""
+    from botlib.recording import read_recording
+
+    recording = read_recording(path)
+    fitting = [tf for tf in settings.timeframes if _fits(tf, recording.timeframe)]
+    if not fitting:
+        raise ConfigError(
+            f"{path.name} has candles of {recording.timeframe}, from which none of the timeframes "
+            f"{', '.join(settings.timeframes)} can be made. "
+            f"Pass timeframes=['{recording.timeframe}']."
+        )
+    strategies = [
+        entry.model_dump()
+        for entry in settings.strategies
+        if entry.symbol == recording.symbol and entry.timeframe in fitting
+    ]
+    changes: dict[str, Any] = {
+        "symbols": [recording.symbol],
+        "timeframes": fitting,
+        "paper": {"market": "recording", "recording": [path]},
+    }
+    if "strategies" in settings.model_fields_set:
+        changes["strategies"] = strategies
+    return changes
+
+
+def _fits(timeframe: str, base: str) -> bool:
+    from botlib.timeframe import timeframe_ms
+
+    return timeframe_ms(timeframe) % timeframe_ms(base) == 0
+
+
+def _log_to(path: Path) -> None:
+    """Write the kit's log to a file, once, whichever bot came before."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = logging.getLogger("botlib")
+    for handler in list(root.handlers):
+        if isinstance(handler, RotatingFileHandler):
+            if Path(handler.baseFilename) == path.resolve():
+                return
+            root.removeHandler(handler)
+            handler.close()
+    path.touch(mode=0o600)
+    handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    if root.level == logging.NOTSET:
+        root.setLevel(logging.INFO)

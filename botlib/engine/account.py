@@ -1,0 +1,104 @@
+"""The account: what it is worth, and how the day goes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from botlib.model import Halted
+from botlib.symbol import split_symbol
+from botlib.timeframe import open_time
+
+if TYPE_CHECKING:
+    from botlib.bus import EventBus
+    from botlib.clock import Clock
+    from botlib.exchange.base import Balance, Exchange
+    from botlib.positions import PositionManager
+    from botlib.risk import RiskValidator
+
+logger = logging.getLogger(__name__)
+
+ZERO = Decimal(0)
+DUST = Decimal("0.00000001")
+"""Smallest unit of any asset at the venue; a smaller difference is rounding."""
+
+
+class Account:
+    """Values the account from the venue's balances, and checks the book against them."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        positions: PositionManager,
+        risk: RiskValidator,
+        bus: EventBus,
+        clock: Clock,
+        symbols: Sequence[str],
+        price_of: Callable[[str], float | None],
+    ) -> None:
+        self._exchange = exchange
+        self._positions = positions
+        self._risk = risk
+        self._bus = bus
+        self._clock = clock
+        self._symbols = tuple(symbols)
+        self._price_of = price_of
+        self._day: int | None = None
+        self._day_start = ZERO
+        self.quote = split_symbol(symbols[0])[1]
+        self.equity: Decimal | None = None
+        """Value of the account in quote units when it was last asked for."""
+        self.drift: dict[str, Decimal] = {}
+        """By how much the venue holds less than the book says, by asset."""
+
+    def prices(self) -> dict[str, float]:
+        """Return the newest price of every symbol that has one."""
+        found = {symbol: self._price_of(symbol) for symbol in self._symbols}
+        return {symbol: price for symbol, price in found.items() if price is not None}
+
+    async def value(self) -> Decimal:
+        """Ask the venue for the balances and return the equity in quote units.
+
+        Counted are the quote asset and the base assets of the configured symbols.
+        """
+        return self._mark(await self._exchange.balances())
+
+    def _mark(self, balances: Mapping[str, Balance]) -> Decimal:
+        held = {asset: balance.total for asset, balance in balances.items()}
+        equity = held.get(self.quote, ZERO)
+        prices = self.prices()
+        for symbol in self._symbols:
+            base, quote = split_symbol(symbol)
+            if quote == self.quote and symbol in prices:
+                equity += held.get(base, ZERO) * Decimal(str(prices[symbol]))
+        self.equity = equity
+        return equity
+
+    async def monitor_positions(self) -> None:
+        """Mark the account to market and compare the book with the venue's balances."""
+        balances = await self._exchange.balances()
+        self._mark(balances)
+        drift: dict[str, Decimal] = {}
+        for position in self._positions.all():
+            base, _ = split_symbol(position.symbol)
+            held = balances[base].total if base in balances else ZERO
+            if position.amount - held > DUST:
+                drift[base] = position.amount - held
+        if drift != self.drift:
+            for asset, missing in drift.items():
+                logger.warning("the venue holds %s %s less than the book says", missing, asset)
+            self.drift = drift
+
+    async def check_risk(self) -> None:
+        """Halt entries where the day's loss is beyond its limit; the day is a UTC day."""
+        profit = self._positions.realised() + self._positions.unrealised(self.prices())
+        day = open_time(self._clock.now(), "1d")
+        if day != self._day:
+            self._day, self._day_start = day, profit
+        reason = self._risk.check_loss(profit - self._day_start)
+        if reason is not None and self._risk.halt(reason):
+            logger.error("entries halted: %s", reason)
+            self._bus.publish(Halted(reason=reason))

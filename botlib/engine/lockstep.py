@@ -1,0 +1,86 @@
+"""Lockstep with the paper exchange: the market stands still until every closed candle was acted on.
+
+The exchange names the candles that closed at a boundary; when the kit has acted on all of them it
+acknowledges the boundary, and the market moves on to the next. A replay is then the same at any
+speed. The market moves only while somebody waits for it, up to the time that is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from botlib.symbol import symbol_id, unified_symbol
+
+if TYPE_CHECKING:
+    from botlib.exchange.paper.client import PaperControl
+
+logger = logging.getLogger(__name__)
+
+ADVANCE_TIMEOUT: Final = 10.0
+"""Seconds one call may wait for the market to reach its next boundary."""
+
+Processed = Callable[[str, str, int], Awaitable[None]]
+
+
+class Lockstep:
+    """Moves a paper market from one closed candle to the next.
+
+    Args:
+        control: the paper exchange's control.
+        streams: (symbol, timeframe) pairs whose candles are acted on.
+        processed: waits until a candle (symbol, timeframe, open time) was acted on.
+    """
+
+    def __init__(
+        self,
+        control: PaperControl,
+        streams: Callable[[], Sequence[tuple[str, str]]],
+        processed: Processed,
+    ) -> None:
+        self._control = control
+        self._streams = streams
+        self._processed = processed
+        self._until = 0
+        self._wanted = asyncio.Event()
+        self._reached = asyncio.Event()
+        self.market_time = 0
+        self.boundaries = 0
+        self.ended = False
+
+    async def run(self) -> None:
+        """Advance the market while it is wanted: the body of the task ``paper_lockstep``."""
+        self.market_time = (await self._control.state()).market_time
+        while True:
+            await self._wanted.wait()
+            if self.ended or self.market_time >= self._until:
+                self._wanted.clear()
+                self._reached.set()
+                continue
+            await self._advance()
+
+    async def run_until(self, market_time: int) -> None:
+        """Let the market move until ``market_time`` (ms), or the end of its recording."""
+        self._until = market_time
+        self._reached.clear()
+        self._wanted.set()
+        try:
+            await self._reached.wait()
+        finally:
+            self._until = 0
+
+    async def _advance(self) -> None:
+        step = await self._control.advance(
+            [f"{symbol_id(symbol).lower()}@kline_{tf}" for symbol, tf in self._streams()],
+            acknowledged=self.market_time,
+            timeout=ADVANCE_TIMEOUT,
+        )
+        for closed in step.closed:
+            await self._processed(unified_symbol(closed.symbol), closed.timeframe, closed.timestamp)
+        self.market_time = step.market_time
+        self.boundaries += 1
+        if step.ended and not self.ended:
+            self.ended = True
+            logger.info("the recording has come to its end")

@@ -1,0 +1,435 @@
+"""The Orchestrator: the only place where the parts of the kit are wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import asdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.bus import EventBus
+from botlib.clock import Clock, MarketClock, SystemClock
+from botlib.config import Settings
+from botlib.control import ControlServer
+from botlib.engine.account import Account
+from botlib.engine.defaults import register_default_tasks, register_plumbing
+from botlib.engine.health import EngineHealth, engine_health
+from botlib.engine.lockstep import Lockstep
+from botlib.engine.paper import PaperService
+from botlib.engine.service import Services
+from botlib.engine.summary import CandleCount, RunSummary
+from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
+from botlib.engine.waiting import first_of
+from botlib.errors import ConfigError, EngineError, InvalidInput
+from botlib.exchange.binance import BinanceExchange
+from botlib.frames import MultiTimeframeEngine
+from botlib.lag import LagMeter
+from botlib.model import TaskFailed
+from botlib.orders import OrderExecutor
+from botlib.positions import PositionManager
+from botlib.risk import RiskLimits, RiskValidator
+from botlib.secrets import ApiKeys
+from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from botlib.stream import CandleStream
+from botlib.symbol import unified_symbol
+from botlib.tasks import BackgroundTaskManager, beat
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from botlib.strategy import Strategy
+
+logger = logging.getLogger(__name__)
+
+LIVE_VENUE: Final = "binance"
+READY_TIMEOUT: Final = 60.0
+"""Seconds the start waits for the history of every subscription."""
+
+STOP_DEADLINE: Final = 10.0
+_FOR_EVER: Final = 1e9
+"""Seconds of market time that no recording lasts."""
+
+
+class Orchestrator:
+    """Runs everything on the loop it is started on.
+
+    Args:
+        settings: what to run.
+        live: the second of the two acts that arm live trading; the first is ``mode: live``.
+        lag: the meter of this loop, where one runs already.
+    """
+
+    def __init__(
+        self, settings: Settings, *, live: bool = False, lag: LagMeter | None = None
+    ) -> None:
+        if settings.mode == "live" and not live:
+            raise ConfigError(
+                "The configuration says 'mode: live', but live trading was not armed in code. "
+                "Pass live=True as well, or set 'mode: paper'."
+            )
+        self.settings = settings
+        self.lag = lag or LagMeter()
+        self.bus = EventBus()
+        self.market_clock = MarketClock()
+        self.system_clock = SystemClock()
+        self.positions = PositionManager()
+        self.risk = RiskValidator(RiskLimits(**settings.risk.model_dump()))
+        self.frames = MultiTimeframeEngine()
+        self.tasks = BackgroundTaskManager(
+            clock=self.clock, lag=self.lag, on_failure=self._task_failed
+        )
+        self.services = Services()
+        self.paper = PaperService(settings) if settings.mode == "paper" else None
+        self.lockstep: Lockstep | None = None
+        self.control = ControlServer(
+            health=lambda: self.health().to_dict(),
+            tasks=lambda: self.tasks.status().to_dict(),
+            port=settings.health.port,
+        )
+        self.started = False
+        self._stopped = asyncio.Event()
+        self._database: Database | None = None
+        self._registered = 0
+        self._counts_before: dict[tuple[str, str], int] = {}
+        self._equity_start = Decimal(0)
+        self._market_start = 0
+        self._summary: RunSummary | None = None
+        self._add_services()
+
+    # What is there once the engine has started
+
+    storage: CandleStorage
+    journal: OrderJournal
+    exchange: BinanceExchange
+    stream: CandleStream
+    orders: OrderExecutor
+    signals: SignalGenerator
+    account: Account
+
+    @property
+    def clock(self) -> Clock:
+        """Calendar time of tasks: the market's in a replay, the computer's live."""
+        return self.market_clock if self.settings.mode == "paper" else self.system_clock
+
+    @property
+    def database(self) -> str:
+        """The path of the database."""
+        return str(self._database.path) if self._database else ""
+
+    @property
+    def venue(self) -> str:
+        """The market this engine runs on."""
+        return self.paper.venue if self.paper else LIVE_VENUE
+
+    def _add_services(self) -> None:
+        add, before = self.services.add, []
+        if self.paper is not None:
+            add("paper_exchange", self.paper.start, self.paper.stop)
+            before.append("paper_exchange")
+        add("store", self._open_store, self._close_store, depends_on=tuple(before))
+        add("exchange", self._connect, self._disconnect, depends_on=tuple(before))
+        add("trading", self._prepare, _nothing, depends_on=("store", "exchange"))
+        add("tasks", self._start_tasks, self._stop_tasks, depends_on=("trading",))
+        add("control", self.control.start, self.control.stop, depends_on=("tasks",))
+
+    async def start(self) -> None:
+        """Start every service and wait until the history of all subscriptions is there.
+
+        Raises:
+            BotlibError: a service did not start; what had started was stopped again.
+        """
+        self.lag.start()
+        await self.services.start()
+        try:
+            await self._settle()
+        except BaseException:
+            await self.services.stop()
+            raise
+        self.started = True
+
+    async def stop(self) -> None:
+        """Take the final figures and stop every service, the last started first."""
+        if self.started:
+            self.started = False
+            try:
+                self._summary = await self.summary()
+            except Exception:
+                logger.exception("the final figures could not be taken")
+        await self.services.stop()
+        self._stopped.set()
+
+    async def trade(
+        self, strategy: Strategy, symbol: str, *, name: str, order_cost: Decimal | None = None
+    ) -> ActiveStrategy:
+        """Put a strategy to work; the same name again replaces it, never doubles it.
+
+        Args:
+            order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
+        """
+        active = ActiveStrategy(
+            name=name,
+            strategy=strategy,
+            symbol=unified_symbol(symbol),
+            order_cost=order_cost or self.risk.limits.max_order_cost / 2,
+        )
+        self.exchange.market(active.symbol)
+        for timeframe in strategy.timeframes:
+            if (active.symbol, timeframe) not in self.subscriptions():
+                raise InvalidInput(
+                    f"{active.symbol} {timeframe} is not streamed. Add the symbol to 'symbols' and "
+                    f"the timeframe to 'timeframes' of the configuration; streamed are "
+                    f"{', '.join(self.settings.symbols)} at {', '.join(self.settings.timeframes)}."
+                )
+        known = self.signals.strategies.get(name)
+        if known is not None and _same(known, active):
+            return known
+        await self.stream.subscribe_candles(
+            active.symbol, strategy.timeframes, history=max(self.settings.history, active.rows)
+        )
+        self.signals.add(active)
+        return active
+
+    def subscriptions(self) -> list[tuple[str, str]]:
+        """Return the (symbol, timeframe) pairs that are streamed."""
+        return [(s, t) for s in self.settings.symbols for t in self.settings.timeframes]
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until ``seconds`` of market time have passed or a recording has ended.
+
+        With None, wait until the engine is stopped. A stop ends any wait.
+
+        Raises:
+            Exception: what a CRITICAL task failed with for good.
+        """
+        if seconds is None and self.lockstep is not None:
+            seconds = _FOR_EVER
+        if seconds is None:
+            await first_of(self._stopped.wait(), self.failure())
+        else:
+            until = self.market_clock.now() + round(seconds * 1_000)
+            await first_of(self._reach(until), self._stopped.wait(), self.failure())
+
+    async def failure(self) -> None:
+        """Wait until a CRITICAL task has failed for good, and raise its error."""
+        await self.tasks.wait()
+        # Every task has ended without a failure: a stop is under way.
+        await self._stopped.wait()
+
+    async def _reach(self, until: int) -> None:
+        if self.lockstep is not None:
+            await self.lockstep.run_until(until)
+        else:
+            await self.market_clock.sleep_until(until)
+
+    def health(self) -> EngineHealth:
+        """Return whether the engine does its work, and why not where it does not."""
+        return engine_health(self)
+
+    async def summary(self) -> RunSummary:
+        """Return the figures of the run; after the stop, those it ended with."""
+        if not self.started and self._summary is not None:
+            return self._summary
+        streams = self.stream.status()
+        counts = self.storage.counts()
+        tasks = self.tasks.status()
+        health = self.health()
+        equity = await self.account.value()
+        return RunSummary(
+            mode=self.settings.mode,
+            venue=self.venue,
+            database=self.database,
+            market_start=self._market_start,
+            market_end=self.market_clock.now(),
+            tasks_registered=len(tasks.tasks),
+            tasks_started=sum(task.runs > 0 or task.last_start is not None for task in tasks.tasks),
+            tasks_failed=sum(task.failures for task in tasks.tasks),
+            candles=tuple(
+                CandleCount(
+                    symbol=symbol,
+                    timeframe=timeframe,
+                    stored=counts.get((symbol, timeframe), 0)
+                    - self._counts_before.get((symbol, timeframe), 0),
+                    total=counts.get((symbol, timeframe), 0),
+                )
+                for symbol, timeframe in self.subscriptions()
+            ),
+            gaps_filled=sum(stream.gaps for stream in streams.streams),
+            holes=sum(stream.holes for stream in streams.streams),
+            reconnects=streams.reconnects,
+            signals=self.signals.signals,
+            orders=self.orders.sent,
+            fills=self.orders.fills,
+            quote=self.account.quote,
+            equity_start=f"{self._equity_start:.2f}",
+            equity=f"{equity:.2f}",
+            realised=f"{self.positions.realised():.2f}",
+            worst_lag=self.lag.worst,
+            healthy=health.healthy,
+            reasons=tuple(health.reasons),
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of services, strategies and orders as plain values."""
+        return {
+            "services": {
+                service.name: {"state": service.state.value, "error": service.error}
+                for service in self.services.all()
+            },
+            "strategies": [
+                {
+                    "name": active.name,
+                    "strategy": repr(active.strategy),
+                    "symbol": active.symbol,
+                    "evaluations": active.evaluations,
+                    "signals": active.signals,
+                    "errors": active.errors,
+                    "skipped": active.skipped,
+                    "refused": self.orders.refused.get(active.name),
+                }
+                for active in self.signals.strategies.values()
+            ],
+            "orders": {"sent": self.orders.sent, "fills": self.orders.fills},
+            "risk": {**asdict(self.risk.limits), "halted": self.risk.halted},
+        }
+
+    # Services, in the order they start
+
+    async def _open_store(self) -> None:
+        path = database_path(self.settings.data_directory, self.venue)
+        self._database = Database.open(path, self.venue)
+        self.storage = CandleStorage(self._database)
+        self.journal = OrderJournal(self._database)
+        self._counts_before = self.storage.counts()
+        logger.info("candles and orders are kept in %s", path)
+
+    async def _close_store(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    async def _connect(self) -> None:
+        if self.paper is not None:
+            from botlib.exchange.paper.client import paper_keys
+
+            self.exchange = BinanceExchange(
+                venue=self.venue,
+                rest_url=self.paper.url,
+                keys=paper_keys(),
+                market_time=self.paper.market_time,
+            )
+        else:
+            self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
+        await self.exchange.connect()
+
+    async def _disconnect(self) -> None:
+        await self.exchange.close()
+
+    async def _prepare(self) -> None:
+        settings = self.settings
+        for symbol in settings.symbols:
+            self.exchange.market(symbol)  # says so now if the venue does not list it
+        self.stream = CandleStream(
+            self.exchange,
+            self.storage,
+            self.bus,
+            self.market_clock,
+            data_deadline=settings.exchange.data_deadline,
+            on_progress=beat,
+        )
+        self.orders = OrderExecutor(
+            exchange=self.exchange,
+            journal=self.journal,
+            positions=self.positions,
+            risk=self.risk,
+            bus=self.bus,
+            system_clock=self.system_clock,
+            market_clock=self.market_clock,
+            price_of=self.frames.last_close,
+        )
+        self.signals = SignalGenerator(
+            bus=self.bus,
+            storage=self.storage,
+            frames=self.frames,
+            orders=self.orders,
+            on_progress=beat,
+        )
+        self.account = Account(
+            exchange=self.exchange,
+            positions=self.positions,
+            risk=self.risk,
+            bus=self.bus,
+            clock=self.market_clock,
+            symbols=settings.symbols,
+            price_of=self.frames.last_close,
+        )
+        for symbol, timeframe in self.subscriptions():
+            self.signals.keep(symbol, timeframe, settings.history)
+        rows = settings.history
+        for entry in settings.strategies:
+            active = ActiveStrategy(
+                name=entry.name,
+                strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
+                symbol=entry.symbol,
+                order_cost=entry.order_cost,
+            )
+            self.signals.add(active)
+            rows = max(rows, active.rows)
+        self.signals.listen()
+        for symbol in settings.symbols:
+            await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
+        await self.orders.recover(settings.symbols)
+        if self.paper is not None and settings.paper.lockstep:
+            self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on)
+
+    async def _start_tasks(self) -> None:
+        register_default_tasks(self)
+        register_plumbing(self)
+        self._registered = len(self.tasks.status().tasks)
+        logger.info("Registered %d tasks", self._registered)
+        await self.tasks.start_all()
+        logger.info("Started %d tasks", self._registered)
+
+    async def _stop_tasks(self) -> None:
+        await self.tasks.stop_all(STOP_DEADLINE)
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                await self._or_failure(self.stream.ready())
+        except TimeoutError:
+            waiting = [
+                f"{stream.symbol} {stream.timeframe}"
+                for stream in self.stream.status().streams
+                if not stream.ready
+            ]
+            raise EngineError(
+                f"No history of {', '.join(waiting)} after {READY_TIMEOUT:.0f} s. "
+                "Look at the log for what the venue answered, and start again."
+            ) from None
+        self._market_start = self.market_clock.now()
+        self._equity_start = await self.account.value()
+
+    async def _acted_on(self, symbol: str, timeframe: str, timestamp: int) -> None:
+        if self.settings.tasks.signal_generation.enabled:
+            await self._or_failure(self.signals.processed(symbol, timeframe, timestamp))
+
+    async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, or raise what a CRITICAL task failed with meanwhile."""
+        await first_of(work, self.failure())
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        self.bus.publish(TaskFailed(task=name, error=f"{type(error).__name__}: {error}"))
+
+
+def _same(one: ActiveStrategy, other: ActiveStrategy) -> bool:
+    return (
+        type(one.strategy) is type(other.strategy)
+        and one.strategy.parameters == other.strategy.parameters
+        and one.strategy.timeframes == other.strategy.timeframes
+        and one.symbol == other.symbol
+        and one.order_cost == other.order_cost
+    )
+
+
+async def _nothing() -> None:
+    """Stop nothing: the service holds nothing open."""

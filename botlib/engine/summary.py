@@ -1,0 +1,111 @@
+"""What a run came to: the figures printed at its end and kept in the executed notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from botlib.clock import iso
+from botlib.tables import html_table, text_table
+from botlib.timeframe import HOUR
+
+SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
+"""Under this type the summary stands in a notebook, for programs to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandleCount:
+    """Candles of one symbol and timeframe: stored since the start, and in the database at all."""
+
+    symbol: str
+    timeframe: str
+    stored: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The figures of a run. Times are ms of market time; money is in ``quote`` units."""
+
+    mode: str
+    venue: str
+    database: str
+    market_start: int
+    market_end: int
+    tasks_registered: int
+    tasks_started: int
+    tasks_failed: int
+    candles: tuple[CandleCount, ...]
+    gaps_filled: int
+    holes: int
+    reconnects: int
+    signals: int
+    orders: int
+    fills: int
+    quote: str
+    equity_start: str
+    equity: str
+    realised: str
+    worst_lag: float
+    """Seconds by which the loop ran late at worst."""
+    healthy: bool
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def market_hours(self) -> float:
+        """Hours of market time covered."""
+        return (self.market_end - self.market_start) / HOUR
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {**asdict(self), "market_hours": self.market_hours}
+
+    def __str__(self) -> str:
+        return text_table(*summary_table(self.to_dict()))
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        headers, rows = summary_table(self.to_dict())
+        return {
+            "text/plain": text_table(headers, rows),
+            "text/html": html_table(headers, rows, title="Run summary"),
+            SUMMARY_MIME: self.to_dict(),
+        }
+
+
+def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Return headers and rows of a summary given as a dict, as it stands in a notebook."""
+    synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
+    quote = figures["quote"]
+    rows: list[list[object]] = [
+        ["market", f"{figures['mode'].upper()} {figures['venue']}{synthetic}"],
+        [
+            "market time",
+            f"{iso(figures['market_start'])} to {iso(figures['market_end'])} UTC "
+            f"({figures['market_hours']:.1f} h)",
+        ],
+        ["tasks registered", figures["tasks_registered"]],
+        ["tasks started", figures["tasks_started"]],
+        ["tasks failed", figures["tasks_failed"]],
+    ]
+    rows += [
+        [
+            f"candles {row['symbol']} {row['timeframe']}",
+            f"{row['stored']} stored, {row['total']} in the database",
+        ]
+        for row in figures["candles"]
+    ]
+    rows += [
+        ["gaps", f"{figures['gaps_filled']} filled, {figures['holes']} candles the venue lacks"],
+        ["reconnects", figures["reconnects"]],
+        ["signals", figures["signals"]],
+        ["orders", figures["orders"]],
+        ["fills", figures["fills"]],
+        ["equity at the start", f"{figures['equity_start']} {quote}"],
+        ["final equity", f"{figures['equity']} {quote}"],
+        ["profit booked", f"{figures['realised']} {quote}"],
+        ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms"],
+        ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
+        ["database", figures["database"]],
+    ]
+    return ["what", "value"], rows

@@ -1,0 +1,50 @@
+"""What `import botlib` offers, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import botlib
+
+HEAVY = ("ccxt", "vectorbt", "pandas", "pandas_ta_classic", "papermill", "plotly", "dask", "numpy")
+
+
+def test_all_names_every_public_name_and_each_can_be_loaded() -> None:
+    offered = {name for names in botlib._HOMES.values() for name in names}
+    assert set(botlib.__all__) == offered
+    assert botlib.__all__ == sorted(botlib.__all__)
+    for name in botlib.__all__:
+        assert getattr(botlib, name) is not None
+    assert set(botlib.__all__) <= set(dir(botlib))
+
+
+def test_the_names_known_to_type_checkers_are_the_same() -> None:
+    tree = ast.parse(Path(botlib.__file__).read_text())
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    names = {
+        alias.name
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert names == set(botlib.__all__)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, botlib; print([m for m in {HEAVY!r} if m in sys.modules])"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    try:
+        botlib.nothing  # noqa: B018
+    except AttributeError as error:
+        assert "no attribute 'nothing'" in str(error)
+    else:
+        raise AssertionError("botlib.nothing exists")
