@@ -210,6 +210,8 @@ def test_duplicates_are_dropped_and_of_conflicting_rows_the_last_is_kept(tmp_pat
         ("{t},2,1,3,2,5", "impossible"),
         ("{t},2,3,1,3.5,5", "impossible"),
         ("{t},0.5,3,1,2,5", "impossible"),
+        ("{t},3.5,3,1,2,5", "impossible"),
+        ("{t},2,3,1,0.5,5", "impossible"),
         ("{t},2,3,0,2,5", "impossible"),
         ("{t},-2,3,-3,2,5", "impossible"),
         ("{t},2,inf,1,2,5", "impossible"),

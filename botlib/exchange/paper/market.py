@@ -238,8 +238,9 @@ def walk(
     for (start, end), count in zip(pairwise(turns), counts, strict=True):
         for number in range(1, count):
             spread = (end - start) / count
+            # Noise of less than a step: the way never leaves the leg it belongs to.
             price = start + spread * (number + rng.uniform(-0.8, 0.8))
-            prices.append(round(min(max(price, low), high), digits))
+            prices.append(round(price, digits))
         prices.append(end)
     return list(zip(prices, _shares(volume, steps, rng), strict=True))
 
