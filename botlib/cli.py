@@ -1,0 +1,187 @@
+"""The command ``botlib``."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import click
+
+from botlib.errors import BotlibError
+
+
+class _Refused(click.ClickException):
+    """A refused command: the message alone, exit code 2."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="botlib")
+def main() -> None:
+    """A Jupyter-first kit for crypto research and live trading."""
+
+
+def _balances(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Decimal]:
+    balances: dict[str, Decimal] = {}
+    for value in values:
+        asset, _, amount = value.partition("=")
+        try:
+            number = Decimal(amount)
+        except InvalidOperation:
+            number = Decimal(-1)
+        if not asset or not number.is_finite() or number < 0:
+            raise click.BadParameter(f"{value!r} is no balance. Accepted: USDT=10000.")
+        balances[asset.upper()] = number
+    return balances
+
+
+def _fraction(context: click.Context, parameter: click.Parameter, value: str) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal(-1)
+    if not 0 <= number < 1:
+        raise click.BadParameter(f"{value!r} is no fraction. Accepted: 0.001 for 0.1 %.")
+    return number
+
+
+def _speed(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None or value == "max":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise click.BadParameter(f"{value!r} is no speed. Accepted: a number above 0, or max.")
+    return number
+
+
+def _time(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    if value == "now":
+        return int(datetime.now(UTC).timestamp() * 1_000)
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time. Accepted: now, 2026-01-05, 2026-01-05T12:00 (UTC)."
+        ) from None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+@main.command()
+@click.option("--seed", type=int, help="Seed of the synthetic market (42 where nothing is given).")
+@click.option(
+    "--recording",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Replay a recorded candle file; repeat for more symbols.",
+)
+@click.option(
+    "--start",
+    callback=_time,
+    metavar="now|TIME",
+    help="First market time, UTC. Default: now, or the beginning of a recording.",
+)
+@click.option(
+    "--speed",
+    callback=_speed,
+    metavar="X|max",
+    help="Market seconds a second. Default: 1, or max in lockstep.",
+)
+@click.option("--lockstep", is_flag=True, help="Hold at every candle until told to go on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=0, help="Port; 0 takes any free one."
+)
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the account. Without one it ends with the process.",
+)
+@click.option(
+    "--balance",
+    multiple=True,
+    default=("USDT=10000",),
+    callback=_balances,
+    metavar="ASSET=AMOUNT",
+    show_default=True,
+    help="What a new account owns; repeat for more.",
+)
+@click.option(
+    "--fee", default="0.001", callback=_fraction, show_default=True, help="Fee, a fraction."
+)
+@click.option(
+    "--slippage",
+    default="0",
+    callback=_fraction,
+    show_default=True,
+    help="How much worse than the price market orders fill, a fraction.",
+)
+@click.option("--symbols", multiple=True, metavar="SYMBOL", help="List a symbol; repeat for more.")
+@click.option("--watch-parent", is_flag=True, help="End when the parent process ends.")
+def paper(
+    seed: int | None,
+    recording: tuple[Path, ...],
+    start: int | None,
+    speed: float | None,
+    lockstep: bool,
+    port: int,
+    ledger: Path | None,
+    balance: dict[str, Decimal],
+    fee: Decimal,
+    slippage: Decimal,
+    symbols: tuple[str, ...],
+    watch_parent: bool,
+) -> None:
+    """Serve a paper exchange on this computer: Binance's protocol, no real money.
+
+    Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
+    of recorded candle files.
+    """
+    from botlib.exchange.paper.market import Market
+    from botlib.exchange.paper.server import PaperSettings, Ready, serve
+    from botlib.exchange.paper.venue import Pace
+
+    if recording and seed is not None:
+        raise click.UsageError("Give --seed or --recording, not both.")
+    context = click.get_current_context()
+    given = context.get_parameter_source("speed") is not click.core.ParameterSource.DEFAULT
+    pace = Pace(speed if given or lockstep else 1.0, lockstep)
+    settings = PaperSettings(
+        start=start,
+        pace=pace,
+        port=port,
+        ledger=ledger,
+        balances=balance,
+        fee=fee,
+        slippage=slippage,
+        symbols=tuple(name for value in symbols for name in value.split(",") if name),
+        watch_parent=watch_parent,
+    )
+
+    def ready(state: Ready) -> None:
+        click.echo(json.dumps(dataclasses.asdict(state)))
+
+    def market() -> Market:
+        if recording:
+            from botlib.exchange.paper.replay import ReplayMarket
+
+            return ReplayMarket(recording)
+        from botlib.exchange.paper.synthetic import SyntheticMarket
+
+        return SyntheticMarket(42 if seed is None else seed)
+
+    try:
+        asyncio.run(serve(market(), settings, ready))
+    except BotlibError as error:
+        raise _Refused(str(error)) from None

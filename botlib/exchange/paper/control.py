@@ -1,0 +1,193 @@
+"""The control API under ``/paper/v1/``: state, lockstep, pause and faults. Not Binance's.
+
+It answers only requests addressed to this computer by name, so that no web page can reach it
+through a visitor's browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from botlib.errors import BotlibError, PaperExchangeError
+from botlib.exchange.paper.faults import SOCKET, Fault, Faults
+from botlib.exchange.paper.quotes import eight
+from botlib.exchange.paper.streams import Connection
+from botlib.exchange.paper.venue import Venue
+from botlib.exchange.paper.wsapi import WsApi
+
+DEFAULT_TIMEOUT: Final = 10.0
+MAX_TIMEOUT: Final = 300.0
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
+_MALFORMED: Final = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":'
+
+
+_Handler = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
+_Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Control:
+    """Serves the control API of one exchange."""
+
+    def __init__(self, venue: Venue, wsapi: WsApi, faults: Faults) -> None:
+        self._venue = venue
+        self._wsapi = wsapi
+        self._faults = faults
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application."""
+        return [
+            web.get("/paper/v1/state", self._guarded(self._state)),
+            web.post("/paper/v1/advance", self._guarded(self._advance)),
+            web.post("/paper/v1/fault", self._guarded(self._fault)),
+            web.post("/paper/v1/pause", self._guarded(self._pause)),
+            web.post("/paper/v1/resume", self._guarded(self._resume)),
+        ]
+
+    def _guarded(self, handler: _Handler) -> _Route:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            host = request.host.rpartition(":")[0] or request.host
+            if host not in _LOCAL or "Origin" in request.headers:
+                return _json({"error": "Only requests from this computer are answered."}, 403)
+            try:
+                return _json(await handler(await _body(request)))
+            except BotlibError as error:
+                return _json({"error": str(error)}, 400)
+
+        return guarded
+
+    async def _state(self, body: Mapping[str, object]) -> dict[str, object]:
+        venue, account = self._venue, self._venue.desk.account
+        return {
+            "venue": venue.market.venue,
+            "base": venue.market.base,
+            "market_time": venue.market_time,
+            "speed": venue.pace.speed if venue.pace.speed is not None else "max",
+            "lockstep": venue.pace.lockstep,
+            "paused": venue.paused,
+            "ended": venue.ended,
+            "symbols": [listing.symbol for listing in venue.listings()],
+            "balances": {
+                asset: {"free": eight(balance.free), "locked": eight(balance.locked)}
+                for asset, balance in sorted(account.balances.items())
+            },
+            "counters": {
+                "frames": venue.streams.sent,
+                "closing_frames": venue.streams.closing_sent,
+                "user_events": venue.users.sent,
+                "boundaries": venue.boundaries,
+                "orders": len(account.orders),
+                "open_orders": len(account.open_orders()),
+                "trades": sum(map(len, account.trades.values())),
+                "stream_sockets": len(venue.streams.connections),
+                "user_sockets": len(venue.users.connections),
+                "faults": dict(self._faults.struck),
+            },
+        }
+
+    async def _advance(self, body: Mapping[str, object]) -> dict[str, object]:
+        streams, acknowledged = body.get("streams"), body.get("acknowledged")
+        if not isinstance(streams, list) or not all(isinstance(one, str) for one in streams):
+            raise PaperExchangeError(
+                f"Cannot advance: streams is {streams!r}. "
+                'Accepted: a list of kline streams such as ["btcusdt@kline_1m"].'
+            )
+        if not isinstance(acknowledged, int):
+            raise PaperExchangeError(
+                f"Cannot advance: acknowledged is {acknowledged!r}. "
+                "Accepted: the market_time (ms) of the last answer, or of the state at first."
+            )
+        timeout = min(_number(body, "timeout", DEFAULT_TIMEOUT), MAX_TIMEOUT)
+        progress = await self._venue.advance(streams, acknowledged, timeout)
+        return {
+            "market_time": progress.market_time,
+            "closed": [candle._asdict() for candle in progress.closed],
+            "ended": progress.ended,
+        }
+
+    async def _pause(self, body: Mapping[str, object]) -> dict[str, object]:
+        self._venue.pause()
+        return {"market_time": self._venue.market_time}
+
+    async def _resume(self, body: Mapping[str, object]) -> dict[str, object]:
+        self._venue.resume()
+        return {"market_time": self._venue.market_time}
+
+    # -- faults
+
+    async def _fault(self, body: Mapping[str, object]) -> dict[str, object]:
+        kind = str(body.get("kind"))
+        if kind in SOCKET:
+            return {"struck": await self._strike(kind, body)}
+        retry_after = body.get("retry_after")
+        fault = Fault(
+            left=int(_number(body, "count", 1)),
+            match=str(body.get("match", "")),
+            status=int(_number(body, "status", 503)),
+            retry_after=None if retry_after is None else int(_number(body, "retry_after", 0)),
+            reply=str(body.get("reply", "drop")),
+        )
+        self._faults.order(kind, fault)
+        return {"ordered": fault.left}
+
+    async def _strike(self, kind: str, body: Mapping[str, object]) -> int:
+        struck = self._sockets(str(body.get("target", "all")))
+        match kind:
+            case "reset":
+                for connection in struck:
+                    connection.abort()
+            case "close":
+                code = int(_number(body, "code", 1001))
+                async with asyncio.TaskGroup() as group:
+                    for connection in struck:
+                        group.create_task(connection.close(code, "An ordered fault"))
+            case "stall":
+                for connection in struck:
+                    connection.stalled = True
+            case "blackhole":
+                for connection in struck:
+                    connection.silent = True
+            case "malformed":
+                text = str(body.get("text", _MALFORMED))
+                for connection in struck:
+                    await connection.send(text.encode(), patient=False)
+        self._faults.struck[kind] = self._faults.struck.get(kind, 0) + len(struck)
+        return len(struck)
+
+    def _sockets(self, target: str) -> list[Connection]:
+        streams: list[Connection] = list(self._venue.streams.connections)
+        users = list(self._wsapi.connections)
+        found = {"streams": streams, "user": users, "all": streams + users}.get(target)
+        if found is None:
+            raise PaperExchangeError(
+                f"Unknown target {target!r} of a fault. Accepted: streams, user, all."
+            )
+        return found
+
+
+async def _body(request: web.Request) -> Mapping[str, object]:
+    raw = await request.read()
+    if not raw:
+        return {}
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise PaperExchangeError(f"The request's body is no JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise PaperExchangeError("The request's body must be a JSON object.")
+    return body
+
+
+def _number(body: Mapping[str, object], name: str, default: float) -> float:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise PaperExchangeError(f"{name} is {value!r}. Accepted: a number from 0 up.")
+    return value
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

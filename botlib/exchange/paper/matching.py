@@ -1,0 +1,289 @@
+"""The matching engine: takes orders, fills them at the market's prices, and keeps the account.
+
+The market is deep: an order that trades is filled whole, at one price. Market orders and limit
+orders that cross take the present price; resting orders fill at their own price, as maker, when the
+market reaches it. The fee is taken from the asset received.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from typing import Final
+
+from botlib.exchange.paper import filters
+from botlib.exchange.paper.account import Account, Draft
+from botlib.exchange.paper.feed import Feed
+from botlib.exchange.paper.ledger import Ledger
+from botlib.exchange.paper.market import Listing
+from botlib.exchange.paper.orders import PaperOrder, PaperTrade
+from botlib.exchange.paper.params import Params
+from botlib.exchange.paper.quotes import Json
+from botlib.exchange.paper.refusals import Refusal, illegal, missing, rejected, unexpected
+
+_EIGHT: Final = Decimal("0.00000001")
+_NOTHING: Final = Decimal(0)
+_CLIENT_ID_RANGE: Final = "^[a-zA-Z0-9-_]{1,36}$"
+_CLIENT_ID: Final = re.compile(_CLIENT_ID_RANGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """A new order as it was sent, its parameters read but not yet weighed."""
+
+    side: str
+    type: str
+    time_in_force: str
+    price: Decimal | None
+    amount: Decimal | None
+    quote_amount: Decimal | None
+    client_order_id: str | None
+
+
+def read_order(params: Params) -> OrderRequest:
+    """Read the parameters of a new order.
+
+    Raises:
+        Refusal: one is missing, not accepted, or does not belong to the type of the order.
+    """
+    side, kind = params.need("side"), params.need("type")
+    if side not in ("BUY", "SELL"):
+        raise Refusal(-1117, "Invalid side.")
+    if kind not in filters.ORDER_TYPES:
+        raise Refusal(-1116, "Invalid orderType.")
+    for name in ("stopPrice", "trailingDelta", "icebergQty"):
+        if name in params:
+            raise unexpected(name)
+    needed = {"LIMIT": ("timeInForce", "quantity", "price"), "LIMIT_MAKER": ("quantity", "price")}
+    for name in needed.get(kind, ()):
+        params.need(name)
+    if kind != "LIMIT" and "timeInForce" in params:
+        raise unexpected("timeInForce")
+    if kind == "MARKET":
+        if "price" in params:
+            raise unexpected("price")
+        if "quantity" not in params and "quoteOrderQty" not in params:
+            raise missing("quantity")
+        if "quantity" in params and "quoteOrderQty" in params:
+            raise unexpected("quoteOrderQty")
+    elif "quoteOrderQty" in params:
+        raise unexpected("quoteOrderQty")
+    force = params.text("timeInForce") or "GTC"
+    if force not in ("GTC", "IOC", "FOK"):
+        raise Refusal(-1115, "Invalid timeInForce.")
+    return OrderRequest(
+        side=side,
+        type=kind,
+        time_in_force=force,
+        price=params.decimal("price"),
+        amount=params.decimal("quantity"),
+        quote_amount=params.decimal("quoteOrderQty"),
+        client_order_id=read_client_id(params, "newClientOrderId"),
+    )
+
+
+def read_client_id(params: Params, name: str) -> str | None:
+    """Read a client's own id, None where none was sent."""
+    value = params.text(name)
+    if value is not None and not _CLIENT_ID.fullmatch(value):
+        raise illegal(name, _CLIENT_ID_RANGE)
+    return value
+
+
+class Desk:
+    """Takes, fills and cancels the orders of one account.
+
+    Args:
+        account: the state, as loaded from the ledger.
+        ledger: written before anything becomes true.
+        fee: fraction of what is received.
+        slippage: fraction by which takers fill worse than the present price.
+    """
+
+    def __init__(
+        self, account: Account, ledger: Ledger, *, fee: Decimal, slippage: Decimal = _NOTHING
+    ) -> None:
+        self.account = account
+        self.fee = fee
+        self.slippage = slippage
+        self._ledger = ledger
+
+    def resting(self, symbol: str) -> int:
+        """Return how many orders of a symbol (by id) wait in the book."""
+        return len(self.account.open_orders(symbol))
+
+    def check(self, feed: Feed, request: OrderRequest, time: int) -> None:
+        """Weigh an order without taking it.
+
+        Raises:
+            Refusal: it would not be taken.
+        """
+        self._draft_order(feed, request, time)
+
+    def place(
+        self, feed: Feed, request: OrderRequest, time: int
+    ) -> tuple[PaperOrder, list[PaperTrade], list[Json]]:
+        """Take an order; returns it, its trades and the user events.
+
+        Raises:
+            Refusal: it is not accepted; nothing has changed.
+        """
+        draft, number = self._draft_order(feed, request, time)
+        self._make_true(draft)
+        return draft.orders[number], draft.trades, draft.events()
+
+    def cancel(
+        self, order: PaperOrder, cancel_id: str | None, time: int
+    ) -> tuple[PaperOrder, str, list[Json]]:
+        """Take an order out of the book; returns it, the cancellation's id and the user events."""
+        draft = Draft(self.account, time)
+        done, number = self._draft_cancel(draft, order, cancel_id)
+        self._make_true(draft)
+        return done, number, draft.events()
+
+    def cancel_all(self, symbol: str, time: int) -> tuple[list[tuple[PaperOrder, str]], list[Json]]:
+        """Take every order of a symbol out of the book, in one piece."""
+        draft = Draft(self.account, time)
+        done = [
+            self._draft_cancel(draft, order, None) for order in self.account.open_orders(symbol)
+        ]
+        self._make_true(draft)
+        return done, draft.events()
+
+    def cross(self, feed: Feed, time: int) -> list[Json]:
+        """Fill the resting orders that the present price reaches; returns the user events."""
+        price = feed.last_price
+        reached = [
+            order
+            for order in self.account.open_orders(feed.id)
+            if (price <= order.price if order.side == "BUY" else price >= order.price)
+        ]
+        if not reached:
+            return []
+        draft = Draft(self.account, time)
+        for order in reached:
+            self._fill(draft, order, feed.listing, order.price, maker=True)
+        self._make_true(draft)
+        return draft.events()
+
+    # -- one change
+
+    def _make_true(self, draft: Draft) -> None:
+        self._ledger.commit(draft)
+        self.account.apply(draft)
+
+    def _draft_order(self, feed: Feed, request: OrderRequest, time: int) -> tuple[Draft, int]:
+        if not feed.trading:
+            raise rejected("Market is closed.")
+        listing = feed.listing
+        market = request.type == "MARKET"
+        taking = self._taking_price(feed, request.side)
+        amount = request.amount
+        if amount is None:
+            assert request.quote_amount is not None
+            amount = request.quote_amount / taking // listing.step * listing.step
+        price = request.price or _NOTHING
+        filters.check_amount(listing, amount, market=market)
+        if not market:
+            filters.check_price(listing, request.side, price, feed.average())
+        filters.check_cost(listing, amount * (feed.average() if market else price), market=market)
+        waiting = self.account.open_orders(feed.id)
+        filters.check_open_orders(len(waiting))
+        client_id = request.client_order_id
+        if any(order.client_order_id == client_id for order in waiting):
+            raise rejected("Duplicate order sent.")
+        crosses = market or (price >= taking if request.side == "BUY" else price <= taking)
+        if crosses and request.type == "LIMIT_MAKER":
+            raise rejected("Order would immediately match and take.")
+        draft = Draft(self.account, time)
+        number = draft.next_order_id()
+        asset, held = self._held(listing, request.side, amount, taking if market else price)
+        draft.lock(asset, held)
+        order = PaperOrder(
+            order_id=number,
+            client_order_id=client_id or f"paper{number}",
+            symbol=listing.id,
+            side=request.side,
+            type=request.type,
+            time_in_force=request.time_in_force,
+            price=price,
+            amount=amount,
+            quote_amount=request.quote_amount or _NOTHING,
+            executed=_NOTHING,
+            cost=_NOTHING,
+            locked=held,
+            locked_asset=asset,
+            status="NEW",
+            created=time,
+            updated=time,
+        )
+        draft.report(order, "NEW")
+        if crosses:
+            self._fill(draft, order, listing, taking, maker=False)
+        elif request.time_in_force != "GTC":
+            draft.unlock(asset, held)
+            expired = dataclasses.replace(order, locked=_NOTHING, status="EXPIRED")
+            draft.report(expired, "EXPIRED")
+        return draft, number
+
+    def _taking_price(self, feed: Feed, side: str) -> Decimal:
+        price, tick = feed.last_price, feed.listing.tick
+        if not self.slippage:
+            return price
+        sign, rounding = (1, ROUND_UP) if side == "BUY" else (-1, ROUND_DOWN)
+        ticks = (price * (1 + sign * self.slippage) / tick).to_integral_value(rounding)
+        return max(tick, ticks * tick)
+
+    @staticmethod
+    def _held(listing: Listing, side: str, amount: Decimal, price: Decimal) -> tuple[str, Decimal]:
+        if side == "BUY":
+            return listing.quote, (amount * price).quantize(_EIGHT, ROUND_UP)
+        return listing.base, amount
+
+    def _fill(
+        self, draft: Draft, order: PaperOrder, listing: Listing, price: Decimal, *, maker: bool
+    ) -> None:
+        amount = order.amount - order.executed
+        cost = (amount * price).quantize(_EIGHT, ROUND_DOWN)
+        if order.side == "BUY":
+            given, received, got = cost, listing.base, amount
+        else:
+            given, received, got = amount, listing.quote, cost
+        commission = (got * self.fee).quantize(_EIGHT, ROUND_DOWN)
+        draft.spend(order.locked_asset, given)
+        if order.locked > given:
+            draft.unlock(order.locked_asset, order.locked - given)
+        draft.receive(received, got - commission)
+        trade = PaperTrade(
+            trade_id=draft.next_trade_id(),
+            order_id=order.order_id,
+            symbol=order.symbol,
+            side=order.side,
+            price=price,
+            amount=amount,
+            quote_amount=cost,
+            commission=commission,
+            commission_asset=received,
+            time=draft.time,
+            maker=maker,
+        )
+        filled = dataclasses.replace(
+            order,
+            executed=order.amount,
+            cost=order.cost + cost,
+            locked=_NOTHING,
+            status="FILLED",
+            updated=draft.time,
+        )
+        draft.report(filled, "TRADE", trade)
+
+    def _draft_cancel(
+        self, draft: Draft, order: PaperOrder, cancel_id: str | None
+    ) -> tuple[PaperOrder, str]:
+        number = cancel_id or f"cancel{order.order_id}"
+        draft.unlock(order.locked_asset, order.locked)
+        done = dataclasses.replace(order, locked=_NOTHING, status="CANCELED", updated=draft.time)
+        draft.report(done, "CANCELED", cancel_id=number)
+        return done, number

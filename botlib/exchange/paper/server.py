@@ -1,0 +1,243 @@
+"""The paper exchange as a process: assembly, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+from botlib.errors import PaperExchangeError
+from botlib.exchange.paper.auth import wall_time
+from botlib.exchange.paper.control import Control
+from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.ledger import Ledger
+from botlib.exchange.paper.limits import Limits
+from botlib.exchange.paper.market import Market
+from botlib.exchange.paper.matching import Desk
+from botlib.exchange.paper.operations import operations
+from botlib.exchange.paper.private import Trading
+from botlib.exchange.paper.public import MarketData
+from botlib.exchange.paper.rest import Dispatcher, Rest
+from botlib.exchange.paper.streams import PING_INTERVAL
+from botlib.exchange.paper.venue import Pace, Venue
+from botlib.exchange.paper.wsapi import WsApi
+
+HOST: Final = "127.0.0.1"
+SAVE_INTERVAL: Final = 1.0
+"""Seconds between two notes of the market time in the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperSettings:
+    """How a paper exchange is started.
+
+    Attributes:
+        start: first market time in ms; None for now, or for the beginning of a recording.
+        pace: how market time passes.
+        port: 0 for any free one.
+        ledger: the account's file; None for an account that ends with the process.
+        balances: what a new account owns.
+        fee: fraction of what a trade receives.
+        slippage: fraction by which market orders fill worse than the price.
+        symbols: symbols to list besides the market's own.
+        watch_parent: end when the parent process does.
+    """
+
+    start: int | None = None
+    pace: Pace = field(default_factory=lambda: Pace(1.0))
+    port: int = 0
+    ledger: Path | None = None
+    balances: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(10_000)})
+    fee: Decimal = Decimal("0.001")
+    slippage: Decimal = Decimal(0)
+    symbols: tuple[str, ...] = ()
+    watch_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a started exchange tells about itself."""
+
+    url: str
+    venue: str
+    pid: int
+    market_time: int
+
+
+class PaperExchange:
+    """A paper exchange inside the running loop: `start`, `run`, `close`.
+
+    Args:
+        market: what is traded.
+        settings: how.
+    """
+
+    def __init__(self, market: Market, settings: PaperSettings) -> None:
+        self.settings = settings
+        self._ledger = Ledger.open(settings.ledger, venue=market.venue, balances=settings.balances)
+        try:
+            for symbol in settings.symbols:
+                market.listing(symbol)
+            desk = Desk(
+                self._ledger.load(), self._ledger, fee=settings.fee, slippage=settings.slippage
+            )
+            self.faults = Faults()
+            self.venue = Venue(
+                market,
+                desk,
+                start=_start(market, settings, self._ledger.market_time),
+                pace=settings.pace,
+                faults=self.faults,
+                slippage=settings.slippage,
+            )
+            for order in desk.account.open_orders():
+                self.venue.feed(order.symbol)
+        except BaseException:
+            self._ledger.close()
+            raise
+        limits = Limits(wall_time, lambda: self.venue.market_time)
+        data = MarketData(self.venue)
+        trading = Trading(self.venue, data, limits)
+        dispatcher = Dispatcher(operations(data, trading), limits, self.faults)
+        self._wsapi = WsApi(dispatcher, self.venue)
+        self._rest = Rest(dispatcher, trading)
+        self._control = Control(self.venue, self._wsapi, self.faults)
+        self._runner: web.AppRunner | None = None
+        self._saved = -1
+
+    async def start(self) -> Ready:
+        """Listen on the loopback address.
+
+        Raises:
+            PaperExchangeError: the port is taken.
+        """
+        app = web.Application(client_max_size=2**20)
+        app.router.add_get("/ws-api/v3", self._wsapi.handle)
+        for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
+            app.router.add_get(path, self.venue.streams.handle)
+        app.router.add_route("*", "/api/v3/{path:.*}", self._rest.api)
+        app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
+        app.router.add_routes(self._control.routes())
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self.settings.port, shutdown_timeout=1.0)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PaperExchangeError(
+                f"Cannot listen on {HOST}:{self.settings.port}: {error.strerror or error}. "
+                "Give another port, or 0 for any free one."
+            ) from None
+        port = self._runner.addresses[0][1]
+        return Ready(
+            f"http://{HOST}:{port}", self.venue.market.venue, os.getpid(), self.venue.market_time
+        )
+
+    async def run(self) -> None:
+        """Run the market, the pings and the notes of its time until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.venue.run())
+            group.create_task(self._ping())
+            group.create_task(self._save())
+
+    async def close(self) -> None:
+        """Close the sockets politely and the ledger last."""
+        sockets = [*self.venue.streams.connections, *self._wsapi.connections]
+        async with asyncio.TaskGroup() as group:
+            for connection in sockets:
+                group.create_task(connection.close(WSCloseCode.GOING_AWAY, "Server shutdown"))
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._save_time()
+        self._ledger.close()
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL)
+            for connection in (*self.venue.streams.connections, *self._wsapi.connections):
+                await connection.ping()
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL)
+            self._save_time()
+
+    def _save_time(self) -> None:
+        if self.venue.market_time != self._saved:
+            self._saved = self.venue.market_time
+            self._ledger.save_time(self._saved)
+
+
+def _start(market: Market, settings: PaperSettings, stored: int) -> int:
+    symbols = [listing.symbol for listing in market.listings()]
+    spans = [market.span(symbol) for symbol in symbols]
+    first = min(begin for begin, _ in spans)
+    ends = [end for _, end in spans if end is not None]
+    last = max(ends) if len(ends) == len(spans) else None
+    wanted = settings.start
+    if wanted is None:
+        wanted = first if last is not None else wall_time()
+    if last is not None and wanted > last:
+        raise PaperExchangeError(
+            f"The recording cannot start at {wanted} ms: it covers {first} to {last}. "
+            "Choose a start inside it."
+        )
+    return max(wanted, first, stored)
+
+
+async def serve(market: Market, settings: PaperSettings, ready: Callable[[Ready], None]) -> None:
+    """Serve a market until SIGTERM, SIGINT or, where asked for, the end of the parent process.
+
+    Args:
+        ready: called once, when requests are answered.
+
+    Raises:
+        PaperExchangeError: it cannot start; the message says why.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    exchange = PaperExchange(market, settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(exchange.close)
+        ready(await exchange.start())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(exchange.run())
+            if settings.watch_parent:
+                watching = group.create_task(_watch_parent(stop))
+            await stop.wait()
+            running.cancel()
+            if settings.watch_parent:
+                watching.cancel()
+
+
+class _Input(asyncio.Protocol):
+    """Notices the end of standard input."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop.set()
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    # A parent that dies closes the pipe it held; where there is no pipe, its number changes.
+    parent = os.getppid()
+    try:
+        await asyncio.get_running_loop().connect_read_pipe(lambda: _Input(stop), sys.stdin)
+    except (ValueError, OSError):
+        pass
+    while os.getppid() == parent:  # noqa: ASYNC110 (no event tells of a parent's end)
+        await asyncio.sleep(0.5)
+    stop.set()
