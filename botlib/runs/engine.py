@@ -60,7 +60,7 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
             kernel_name=KERNEL_NAME,
             kernel_spec_manager=CurrentInterpreter(),
             # Loopback is shared by all users of the machine.
-            transport_encryption="disabled",
+            transport_encryption="auto" if zmq.has("curve") else "disabled",
         )
         return self.km
 

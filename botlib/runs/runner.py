@@ -129,7 +129,7 @@ def check_notebook(notebook: Path, parameters: Mapping[str, object] = _NO_PARAME
 
 def _run_name(notebook: Path, name: str | None) -> str:
     if name is None:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", notebook.stem).lstrip("._-")[:100] or "notebook"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", notebook.stem)[:100].strip("._-") or "notebook"
     if not _NAME.fullmatch(name):
         raise RunError(
             f"Cannot use {name!r} as the name of a run: it names a directory. Accepted: up to 100 "

@@ -74,7 +74,7 @@ class TestGoodRun:
         (spec / "kernel.json").write_text(json.dumps(broken))
         (folder / "notebooks").mkdir()
         notebook = write_notebook(
-            folder / "notebooks" / "my run.ipynb",
+            folder / "notebooks" / "my {run}.ipynb",
             "import os, sys\nprint('at', os.getcwd())\nprint('in', sys.executable)",
             "for i in range(50):\n    print('line', i, NAME, flush=True)",
             "import time\nfor i in range(5):\n    print(f'\\r{i} of 5', end='', flush=True)\n"
@@ -140,7 +140,7 @@ class TestGoodRun:
         assert not re.search(r"@import|url\([\"']?https?:", text)
 
     def test_the_notebook_itself_is_unchanged(self) -> None:
-        source = nbformat.read(self.folder / "notebooks" / "my run.ipynb", as_version=4)
+        source = nbformat.read(self.folder / "notebooks" / "my {run}.ipynb", as_version=4)
         assert len(source.cells) == 7
         assert all(not cell.outputs for cell in source.cells)
 
