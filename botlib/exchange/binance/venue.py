@@ -85,7 +85,8 @@ class BinanceExchange:
         venue: the stamp of the market: ``binance``, or a paper market's.
         rest_url: address of a paper exchange, loopback only; None is the real venue.
         ws_url: its stream address; by default that of ``rest_url``.
-        keys: API key and secret; without them only market data can be read.
+        keys: API key and secret; without them only market data can be read. Those of a paper
+            exchange may be a pair of plain texts, since they are worthless.
         market_time: asks a paper exchange for its market's time; None asks the server's clock.
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
         max_streams: most candle subscriptions on one connection.
@@ -97,13 +98,18 @@ class BinanceExchange:
         venue: str,
         rest_url: str | None = None,
         ws_url: str | None = None,
-        keys: Keys | None = None,
+        keys: Keys | tuple[str, str] | None = None,
         market_time: MarketTime | None = None,
         max_wait: float = 60.0,
         max_streams: int = STREAMS_PER_CONNECTION,
     ) -> None:
         if ws_url is not None and rest_url is None:
             raise InvalidInput("ws_url is given without rest_url; give both, or rest_url alone.")
+        if rest_url is None and isinstance(keys, tuple):
+            raise InvalidInput(
+                "Keys of the real venue are not given as texts. Set them in the environment and "
+                "use ApiKeys.from_environment()."
+            )
         if rest_url is not None:
             ws_url = ws_url or urlunsplit(("ws", *urlsplit(rest_url)[1:]))
             require_loopback(rest_url)
@@ -126,13 +132,8 @@ class BinanceExchange:
                 return
             if self._api_made is None:
                 rest_url, ws_url = self._urls
-                keys = self._keys
-                self._api_made = make_api(
-                    rest_url=rest_url,
-                    ws_url=ws_url,
-                    key=keys.key.reveal() if keys else None,
-                    secret=keys.secret.reveal() if keys else None,
-                )
+                key, secret = _texts(self._keys)
+                self._api_made = make_api(rest_url=rest_url, ws_url=ws_url, key=key, secret=secret)
             api = self._api
             await self._read("publicGetPing")
             try:
@@ -399,6 +400,12 @@ def _certain(what: str, read: Callable[[], T]) -> T:
         raise OrderUnknown(
             f"Unknown outcome: {what}; the answer cannot be read ({error}). Ask for the order."
         ) from None
+
+
+def _texts(keys: Keys | tuple[str, str] | None) -> tuple[str | None, str | None]:
+    if keys is None:
+        return None, None
+    return keys if isinstance(keys, tuple) else (keys.key.reveal(), keys.secret.reveal())
 
 
 def _plain(number: Decimal) -> str:
