@@ -149,8 +149,8 @@ def paper(
     of recorded candle files.
     """
     from botlib.exchange.paper.market import Market
+    from botlib.exchange.paper.pace import Pace
     from botlib.exchange.paper.server import PaperSettings, Ready, serve
-    from botlib.exchange.paper.venue import Pace
 
     if recording and seed is not None:
         raise click.UsageError("Give --seed or --recording, not both.")

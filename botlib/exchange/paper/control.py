@@ -79,7 +79,7 @@ class Control:
                 "frames": venue.streams.sent,
                 "closing_frames": venue.streams.closing_sent,
                 "user_events": venue.users.sent,
-                "boundaries": venue.boundaries,
+                "boundaries": venue.lockstep.boundaries,
                 "orders": len(account.orders),
                 "open_orders": len(account.open_orders()),
                 "trades": sum(map(len, account.trades.values())),

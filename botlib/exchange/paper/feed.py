@@ -152,7 +152,8 @@ class Feed:
             loaded = list(rows(self.market.bars(symbol, self.base, behind, before))) + loaded
         self._bars = loaded
         self._opens = [bar.timestamp for bar in loaded]
-        self._covered = (behind, ahead + self.length - 1 if end is None or end > ahead else 2**62)
+        first = behind if behind <= begin or not loaded else loaded[0].timestamp
+        self._covered = (first, ahead + self.length - 1 if end is None or end > ahead else 2**62)
 
     def _enter(self, bar: Bar) -> None:
         before = self.bar

@@ -52,15 +52,15 @@ class Ledger:
             ledger._create(venue, balances)
             return ledger
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = not path.exists() or path.stat().st_size == 0
-        if new:
-            path.touch(mode=0o600)
         try:
+            if not path.exists():
+                cls._make(path, venue, balances)
             ledger = cls(_connect(str(path)), path)
-            if new:
-                ledger._create(venue, balances)
-            else:
+            try:
                 ledger._check(venue)
+            except BaseException:
+                ledger.close()
+                raise
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise PaperExchangeError(
@@ -71,6 +71,16 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise PaperExchangeError(_damaged(path, str(error))) from None
         return ledger
+
+    @classmethod
+    def _make(cls, path: Path, venue: str, balances: Mapping[str, Decimal]) -> None:
+        # Made under another name and moved into place whole: a crash leaves no half of it.
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            cls(connection, new)._create(venue, balances)
+        new.replace(path)
 
     def _create(self, venue: str, balances: Mapping[str, Decimal]) -> None:
         run = self._connection.execute
@@ -140,8 +150,17 @@ class Ledger:
         """Write a draft in one transaction; it is on disk when this returns.
 
         Raises:
-            sqlite3.Error: nothing of it was written.
+            PaperExchangeError: the disk does not take it; nothing of it was written.
         """
+        try:
+            self._write(draft)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(
+                f"The paper ledger {self.path} cannot be written: {error}. "
+                "Check the disk; the action had no effect."
+            ) from error
+
+    def _write(self, draft: Draft) -> None:
         with self._connection as run:
             run.execute("BEGIN IMMEDIATE")
             run.executemany(
@@ -171,8 +190,17 @@ class Ledger:
             self._set("market_time", draft.time)
 
     def save_time(self, market_time: int) -> None:
-        """Write how far the market has come (ms)."""
-        self._set("market_time", market_time)
+        """Write how far the market has come (ms).
+
+        Raises:
+            PaperExchangeError: the disk does not take it.
+        """
+        try:
+            self._set("market_time", market_time)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(
+                f"The paper ledger {self.path} cannot be written: {error}. Check the disk."
+            ) from error
 
     def close(self) -> None:
         """Close the file; everything is written already."""

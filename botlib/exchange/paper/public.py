@@ -64,7 +64,7 @@ class MarketData:
     async def klines(self, params: Params) -> object:
         """``/klines`` and ``/uiKlines``."""
         feed, timeframe = self.feed(params), params.need("interval")
-        if not self._venue.timeframe(timeframe):
+        if timeframe not in self._venue.market.timeframes():
             raise Refusal(-1120, "Invalid interval.")
         bars = feed.candles(
             timeframe,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
+from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.auth import check_key, check_rest_signature, check_timing, wall_time
 from botlib.exchange.paper.faults import Fault, Faults
 from botlib.exchange.paper.limits import Limits
@@ -17,6 +19,8 @@ from botlib.exchange.paper.operations import Operation
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.refusals import Refusal, unsupported
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = Refusal(
     -1007,
@@ -60,7 +64,13 @@ class Dispatcher:
         if not operation.orders:
             return await operation.handler(params)
         await self._withhold(self.faults.take("before_accept", f"{key[0]} {key[1]}"))
-        answer = await operation.handler(params)
+        try:
+            answer = await operation.handler(params)
+        except PaperExchangeError as error:
+            logger.error("An order was not taken: %s", error)
+            raise Refusal(
+                -1001, "Internal error; unable to process your request. Please try again.", 500
+            ) from None
         self.limits.refund(weight)
         await self._withhold(self.faults.take("after_accept", f"{key[0]} {key[1]}"))
         return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -24,12 +25,15 @@ from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.market import Market
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.operations import operations
+from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.rest import Dispatcher, Rest
 from botlib.exchange.paper.streams import PING_INTERVAL
-from botlib.exchange.paper.venue import Pace, Venue
+from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
+
+logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 SAVE_INTERVAL: Final = 1.0
@@ -169,12 +173,15 @@ class PaperExchange:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
-            self._save_time()
+            try:
+                self._save_time()
+            except PaperExchangeError as error:
+                logger.error("%s", error)
 
     def _save_time(self) -> None:
         if self.venue.market_time != self._saved:
+            self._ledger.save_time(self.venue.market_time)
             self._saved = self.venue.market_time
-            self._ledger.save_time(self._saved)
 
 
 def _start(market: Market, settings: PaperSettings, stored: int) -> int:

@@ -75,10 +75,11 @@ class Connection:
             if message.type is WSMsgType.PONG:
                 self.last_pong = time.monotonic()
                 return ""
-            if message.type is WSMsgType.CLOSE and not self.silent:
+            if message.type is WSMsgType.CLOSE:
+                # A silent peer does not answer a close either; the client gives up in the end.
+                while self.silent and self.request.transport is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
                 await self.ws.close()
-            if message.type is WSMsgType.CLOSE and self.silent:
-                continue
             return None
 
     async def _pong(self, data: bytes) -> None:
@@ -152,6 +153,7 @@ class MarketStreams:
         self._left = left
         self._snapshot = snapshot
         self._forming: dict[str, object] = {}
+        self._late: dict[str, object] = {}
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._listeners
@@ -182,6 +184,8 @@ class MarketStreams:
         """Send a kline, with the faults that concern klines."""
         if stream not in self._listeners:
             return
+        if self.faults.pending("late"):
+            self._remember(stream, payload, closing=closing)
         if closing:
             if self.faults.take("drop_closing", stream):
                 return
@@ -189,13 +193,16 @@ class MarketStreams:
         await self.publish(stream, payload)
         if self.faults.take("duplicate", stream):
             await self.publish(stream, payload)
-        if self.faults.pending("late"):
-            if not closing:
-                self._forming[stream] = payload
+
+    def _remember(self, stream: str, payload: object, *, closing: bool) -> None:
+        if not closing:
+            self._forming[stream] = payload
+        elif stream in self._forming:
+            self._late[stream] = self._forming.pop(stream)
 
     async def publish_late(self, stream: str) -> None:
         """Repeat a frame of the candle that has just closed, when such a fault is ordered."""
-        payload = self._forming.pop(stream, None)
+        payload = self._late.pop(stream, None)
         if payload is not None and self.faults.take("late", stream):
             await self.publish(stream, payload)
 
