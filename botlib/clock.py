@@ -50,6 +50,7 @@ class MarketClock:
         self._now = start
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._cancelled = 0
 
     def now(self) -> int:
         """Return the latest event time in ms, 0 before the first event."""
@@ -69,7 +70,19 @@ class MarketClock:
         while timestamp > self._now:
             future = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (timestamp, next(self._order), future))
-            await future
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._forget_cancelled()
+                raise
+
+    def _forget_cancelled(self) -> None:
+        """Clear cancelled sleepers away once they are half of all; a market may never move on."""
+        self._cancelled += 1
+        if 2 * self._cancelled >= len(self._waiting):
+            self._waiting = [entry for entry in self._waiting if not entry[2].done()]
+            heapq.heapify(self._waiting)
+            self._cancelled = 0
 
 
 def utc(timestamp: int) -> datetime:

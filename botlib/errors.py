@@ -10,7 +10,7 @@
     ├── TaskError
     │   ├── TaskConfigError (ValueError)
     │   ├── NoTasksRegistered
-    │   ├── UnknownTask
+    │   ├── UnknownTask (KeyError)
     │   ├── TaskTimeout
     │   └── TaskStuck
     ├── RuntimeThreadError

@@ -23,6 +23,8 @@ QUOTE_ASSETS: Final = (
     "IDRT",
     "BIDR",
     "BVND",
+    "BKRW",
+    "GYEN",
     "DOGE",
     "AEUR",
     "EURI",
@@ -56,6 +58,9 @@ QUOTE_ASSETS: Final = (
     "USD",
 )
 
+# ADAEUR is ADA/EUR: AEUR was listed against these alone, EUR against many that end in A.
+_ONLY_BASES: Final = {"AEUR": frozenset({"BTC", "ETH", "EUR"})}
+
 _ASSET = r"[A-Z0-9]{1,20}"
 _UNIFIED = re.compile(rf"({_ASSET})/({_ASSET})")
 _ID = re.compile(_ASSET)
@@ -72,8 +77,9 @@ def unified_symbol(text: str) -> str:
         return word
     if _ID.fullmatch(word):
         for quote in QUOTE_ASSETS:
-            if word.endswith(quote) and len(word) > len(quote):
-                return f"{word.removesuffix(quote)}/{quote}"
+            base = word.removesuffix(quote)
+            if base and base != word and base in _ONLY_BASES.get(quote, (base,)):
+                return f"{base}/{quote}"
     raise UnknownSymbol(
         f"Cannot read {text!r} as a symbol. Accepted: 'BTC/USDT' or 'BTCUSDT'; "
         "write the slash where the quote asset is an unusual one."

@@ -8,6 +8,7 @@ UTC; weekly candles open on Mondays. Months are not offered: their length varies
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 from botlib.errors import InvalidInput, UnknownTimeframe, did_you_mean
@@ -82,14 +83,15 @@ def parse_duration(value: float | str) -> float:
     """
     seconds: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = value
     elif isinstance(value, str):
         parts = list(_DURATION.finditer(value))
         if parts and "".join(part.group(0) for part in parts) == value:
             seconds = sum(float(part[1]) * _UNIT_SECONDS[part[2]] for part in parts)
-    if seconds is None or not 0 <= seconds < float("inf"):
+    # Compared before it is converted: an int may be too large for a float.
+    if seconds is None or not 0 <= seconds <= sys.float_info.max:
         raise InvalidInput(
             f"Cannot use {value!r} as a duration. "
             "Accepted: a number of seconds from 0 up, or a text such as '30s', '5m', '1h 30m'."
         )
-    return seconds
+    return float(seconds)

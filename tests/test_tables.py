@@ -1,0 +1,56 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from bs4 import BeautifulSoup
+
+from botlib.tables import html_table, text_table
+
+
+def test_text_is_aligned_and_left_as_it_is() -> None:
+    table = text_table(
+        ["task", "runs"], [["a", 7], ["a longer name", Decimal("1.50")], ["c", None]]
+    )
+    assert [line.rstrip() for line in table.splitlines()] == [
+        "task           runs",
+        "-------------  ------",
+        "a              7",
+        "a longer name  1.50",
+        "c",
+    ]
+
+
+def test_numbers_in_text_keep_their_zeros() -> None:
+    assert "0010.500" in text_table(["amount"], [["0010.500"]])
+    assert "1e5" in text_table(["amount"], [["1e5"]])
+
+
+def test_a_table_without_rows_still_has_its_headers() -> None:
+    assert text_table(["task"], []).splitlines()[0] == "task"
+    assert BeautifulSoup(html_table(["task"], []), "html.parser").th.text == "task"
+
+
+def test_html_holds_the_same_cells() -> None:
+    soup = BeautifulSoup(html_table(["a", "b"], [[1, None], ["x", 2.5]]), "html.parser")
+    assert [cell.text for cell in soup("th")] == ["a", "b"]
+    assert [[cell.text for cell in row("td")] for row in soup.tbody("tr")] == [
+        ["1", ""],
+        ["x", "2.5"],
+    ]
+    assert soup("b") == []
+
+
+def test_html_escapes_everything_given() -> None:
+    evil = "<script>alert('x')</script>"
+    html = html_table([evil], [[evil]], title=evil)
+    assert "<script" not in html
+    soup = BeautifulSoup(html, "html.parser")
+    assert soup.th.text == soup.td.text == soup.b.text == evil
+
+
+def test_html_needs_nothing_else() -> None:
+    soup = BeautifulSoup(html_table(["a"], [[1]], title="t"), "html.parser")
+    assert soup(["script", "link", "style", "img"]) == []
+    assert len(soup("div", class_="botlib")) == 1
