@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import html
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.config import Settings
-from botlib.engine import Orchestrator, RunSummary
+from botlib.engine import Orchestrator, RunSummary, watch_progress
 from botlib.engine.health import EngineHealth
 from botlib.errors import ConfigError
 from botlib.model import Fill, Order, Position
@@ -52,10 +53,26 @@ class AsyncBot:
         """The task manager; in a cell its table shows what every task did."""
         return self.engine.tasks
 
+    def task(self, **settings: Any) -> Callable[..., Any]:
+        """Register the decorated function as a task and start it.
+
+        Takes what `TaskConfig` takes: ``@bot.task(interval=30, priority="HIGH", timeout=20)``. The
+        name, by default the function's, is its identity: the same cell again changes nothing, a
+        changed function replaces the task.
+        """
+        return self.engine.tasks.task(start_immediately=True, **settings)
+
     @property
-    def task(self) -> Callable[..., Any]:
-        """Decorator that registers a task: ``@bot.task(interval=30, priority="HIGH")``."""
-        return self.engine.tasks.task
+    def database(self) -> str:
+        """Path of the SQLite file with the candles, orders and fills of this market."""
+        return self.engine.database
+
+    def streams(self) -> pd.DataFrame:
+        """Return what every subscription did, one row each."""
+        from botlib.stream import SubscriptionStatus
+
+        status = self.engine.stream.status().subscriptions
+        return _table(SubscriptionStatus, status, ("last_event", "last_closed"))
 
     @property
     def url(self) -> str | None:
@@ -63,9 +80,9 @@ class AsyncBot:
         return self.engine.control.url
 
     @property
-    def positions(self) -> list[Position]:
-        """Every position that was ever held."""
-        return self.engine.positions.all()
+    def positions(self) -> pd.DataFrame:
+        """Every position that was ever held, one row each."""
+        return _table(Position, self.engine.positions.all(), ("opened",))
 
     def health(self) -> EngineHealth:
         """Return whether the bot does its work, with the reasons where it does not."""
@@ -121,13 +138,13 @@ class AsyncBot:
             self._read, unified_symbol(symbol), timeframe, since, until, limit
         )
 
-    async def orders(self) -> list[Order]:
-        """Return every order of the journal, the oldest first."""
-        return self.engine.journal.orders()
+    async def orders(self) -> pd.DataFrame:
+        """Return every order of the journal, one row each, the oldest first."""
+        return _table(Order, self.engine.journal.orders(), ("created", "updated"))
 
-    async def fills(self) -> list[Fill]:
-        """Return every fill of the journal, the oldest first."""
-        return self.engine.journal.fills()
+    async def fills(self) -> pd.DataFrame:
+        """Return every fill of the journal, one row each, the oldest first."""
+        return _table(Fill, self.engine.journal.fills(), ("timestamp",))
 
     async def equity(self) -> Decimal:
         """Ask the venue for the balances and return what the account is worth."""
@@ -180,13 +197,32 @@ class AsyncBot:
 
 
 class Bot(Blocking):
-    """The bot in a notebook: every method of `AsyncBot`, without ``await``; ``bot.aio`` has both.
+    """The bot in a notebook: every method of `AsyncBot`, without ``await``.
 
-    Made by `connect`.
+    Made by `connect`. Its ``aio`` is the `AsyncBot` itself, for code that runs on the loop.
     """
+
+    __slots__ = ("_runtime",)
 
     def __init__(self, core: AsyncBot, runtime: Runtime) -> None:
         super().__init__(core, runtime.call)
+        object.__setattr__(self, "_runtime", runtime)
+
+    def wait(self, run_for: float | str | None = None, *, progress: bool = True) -> None:
+        """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
+
+        Args:
+            run_for: seconds or a text; None waits for the stop.
+            progress: show how far the market has come.
+
+        Raises:
+            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
+        """
+        if progress and run_for is not None:
+            span = parse_duration(run_for)
+            watch_progress(self._runtime, self.aio.wait(span), self.aio.engine.market_clock, span)
+        else:
+            self._call(self.aio.wait(run_for))
 
 
 def connect(
@@ -214,10 +250,10 @@ def connect(
     """
     project = project_directory(Path.cwd())
     settings = Settings.load(_find(config, project) if config is not None else None)
-    if recorded is not None:
-        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
     if changes:
         settings = settings.override(changes)
+    if recorded is not None:
+        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
     runtime = get_runtime(watch_parent=HEADLESS in os.environ)
@@ -283,11 +319,24 @@ def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "symbols": [recording.symbol],
         "timeframes": fitting,
-        "paper": {"market": "recording", "recording": [path]},
+        "paper": {"market": "recording", "recording": [path], "start": None},
     }
     if "strategies" in settings.model_fields_set:
         changes["strategies"] = strategies
     return changes
+
+
+def _table(kind: type, rows: Sequence[Any], times: Sequence[str]) -> pd.DataFrame:
+    """Return dataclass objects as a frame; ``times`` name the columns that hold ms."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        [dataclasses.asdict(row) for row in rows],
+        columns=[field.name for field in dataclasses.fields(kind)],
+    )
+    for name in times:
+        frame[name] = pd.to_datetime(frame[name], unit="ms")
+    return frame
 
 
 def _fits(timeframe: str, base: str) -> bool:

@@ -1,6 +1,7 @@
 """The engine: services, default tasks, health, and the one place where they are wired."""
 
 from botlib.engine.orchestrator import Orchestrator
+from botlib.engine.progress import watch_progress
 from botlib.engine.service import ServiceInfo, Services, ServiceState
 from botlib.engine.summary import SUMMARY_MIME, RunSummary, summary_table
 from botlib.engine.trading import ActiveStrategy
@@ -16,4 +17,5 @@ __all__ = [
     "Services",
     "first_of",
     "summary_table",
+    "watch_progress",
 ]

@@ -41,7 +41,7 @@ def engine_health(engine: Orchestrator) -> EngineHealth:
         reasons.append("the engine is not running")
     else:
         reasons += _candle_reasons(engine)
-        closed = sum(stream.closed for stream in engine.stream.status().streams)
+        closed = sum(entry.closed for entry in engine.stream.status().subscriptions)
         sent, fills = engine.orders.sent, engine.orders.fills
         if engine.risk.halted is not None:
             reasons.append(f"entries are halted: {engine.risk.halted}")
@@ -73,20 +73,25 @@ def _candle_reasons(engine: Orchestrator) -> list[str]:
     late = round(engine.settings.health.candle_deadline * 1_000)
     # Beyond this silence the stream itself has redialled twice and found nothing.
     silence = 2 * engine.settings.exchange.data_deadline
-    for stream in engine.stream.status().streams:
-        name = f"{stream.symbol} {stream.timeframe}"
-        if not stream.ready:
-            reasons.append(f"the history of {name} is not complete")
-        elif stream.age is None or stream.age > silence:
-            age = "never" if stream.age is None else f"{stream.age:.0f} s ago"
-            reasons.append(f"the last frame of {name} came {age}, the limit is {silence:.0f} s")
-        elif stream.last_closed is None:
+    status = engine.stream.status()
+    if not status.subscriptions:
+        reasons.append("no candle is subscribed to")
+    for connection in status.connections:
+        if connection.silence is not None and connection.silence > silence:
+            reasons.append(
+                f"no frame came for {connection.silence:.0f} s, the limit is {silence:.0f} s"
+                + (f"; last loss: {connection.last_loss}" if connection.last_loss else "")
+            )
+    for entry in status.subscriptions:
+        name = f"{entry.symbol} {entry.timeframe}"
+        if not entry.ready:
+            reasons.append(f"{name} is not complete up to now")
+        if entry.last_closed is None:
             reasons.append(f"no candle of {name} has closed")
-        else:
-            due = stream.last_closed + 2 * timeframe_ms(stream.timeframe)
-            if now > due + late:
-                reasons.append(
-                    f"the candle of {name} due at {iso(due)} has not closed by {iso(now)} (market "
-                    "time)"
-                )
+            continue
+        due = entry.last_closed + 2 * timeframe_ms(entry.timeframe)
+        if now > due + late:
+            reasons.append(
+                f"the candle of {name} due at {iso(due)} has not closed by {iso(now)}, market time"
+            )
     return reasons

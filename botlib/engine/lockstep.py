@@ -52,7 +52,7 @@ class Lockstep:
 
     async def run(self) -> None:
         """Advance the market while it is wanted: the body of the task ``paper_lockstep``."""
-        self.market_time = (await self._control.state()).market_time
+        self.market_time = int((await self._control.state())["market_time"])
         while True:
             await self._wanted.wait()
             if self.ended or self.market_time >= self._until:

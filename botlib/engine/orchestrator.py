@@ -23,6 +23,7 @@ from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.waiting import first_of
 from botlib.errors import ConfigError, EngineError, InvalidInput
 from botlib.exchange.binance import BinanceExchange
+from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
 from botlib.lag import LagMeter
 from botlib.model import TaskFailed
@@ -77,20 +78,22 @@ class Orchestrator:
         self.risk = RiskValidator(RiskLimits(**settings.risk.model_dump()))
         self.frames = MultiTimeframeEngine()
         self.tasks = BackgroundTaskManager(
-            clock=self.clock, lag=self.lag, on_failure=self._task_failed
+            clock=self.clock,
+            lag=self.lag,
+            on_failure=self._task_failed,
+            unhealthy_lag=settings.health.max_lag,
         )
         self.services = Services()
         self.paper = PaperService(settings) if settings.mode == "paper" else None
         self.lockstep: Lockstep | None = None
         self.control = ControlServer(
             health=lambda: self.health().to_dict(),
-            tasks=lambda: self.tasks.status().to_dict(),
+            tasks=lambda: self.tasks.status().as_dict(),
             port=settings.health.port,
         )
         self.started = False
         self._stopped = asyncio.Event()
         self._database: Database | None = None
-        self._registered = 0
         self._counts_before: dict[tuple[str, str], int] = {}
         self._equity_start = Decimal(0)
         self._market_start = 0
@@ -151,11 +154,11 @@ class Orchestrator:
     async def stop(self) -> None:
         """Take the final figures and stop every service, the last started first."""
         if self.started:
-            self.started = False
             try:
                 self._summary = await self.summary()
             except Exception:
                 logger.exception("the final figures could not be taken")
+            self.started = False
         await self.services.stop()
         self._stopped.set()
 
@@ -230,7 +233,7 @@ class Orchestrator:
         """Return the figures of the run; after the stop, those it ended with."""
         if not self.started and self._summary is not None:
             return self._summary
-        streams = self.stream.status()
+        stream = self.stream.status()
         counts = self.storage.counts()
         tasks = self.tasks.status()
         health = self.health()
@@ -254,9 +257,9 @@ class Orchestrator:
                 )
                 for symbol, timeframe in self.subscriptions()
             ),
-            gaps_filled=sum(stream.gaps for stream in streams.streams),
-            holes=sum(stream.holes for stream in streams.streams),
-            reconnects=streams.reconnects,
+            gaps_filled=sum(entry.gaps for entry in stream.subscriptions),
+            holes=sum(entry.holes for entry in stream.subscriptions),
+            reconnects=sum(entry.reconnects for entry in stream.connections),
             signals=self.signals.signals,
             orders=self.orders.sent,
             fills=self.orders.fills,
@@ -309,12 +312,10 @@ class Orchestrator:
 
     async def _connect(self) -> None:
         if self.paper is not None:
-            from botlib.exchange.paper.client import paper_keys
-
             self.exchange = BinanceExchange(
                 venue=self.venue,
                 rest_url=self.paper.url,
-                keys=paper_keys(),
+                keys=(PAPER_API_KEY, PAPER_API_SECRET),
                 market_time=self.paper.market_time,
             )
         else:
@@ -384,10 +385,8 @@ class Orchestrator:
     async def _start_tasks(self) -> None:
         register_default_tasks(self)
         register_plumbing(self)
-        self._registered = len(self.tasks.status().tasks)
-        logger.info("Registered %d tasks", self._registered)
+        logger.info("Registered %d tasks", len(self.tasks))
         await self.tasks.start_all()
-        logger.info("Started %d tasks", self._registered)
 
     async def _stop_tasks(self) -> None:
         await self.tasks.stop_all(STOP_DEADLINE)
@@ -399,7 +398,7 @@ class Orchestrator:
         except TimeoutError:
             waiting = [
                 f"{stream.symbol} {stream.timeframe}"
-                for stream in self.stream.status().streams
+                for stream in self.stream.status().subscriptions
                 if not stream.ready
             ]
             raise EngineError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
 from typing import TYPE_CHECKING
 
 from botlib.clock import utc
+from botlib.exchange.paper.replay import ReplayMarket
+from botlib.store import database_path
+from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.config import Settings
@@ -40,15 +43,15 @@ class PaperService:
 
         paper = self._settings.paper
         if paper.url is None:
-            directory = self._settings.data_directory
-            self._process = await PaperProcess.start(
-                self._arguments(), log_directory=directory / "logs"
-            )
+            # Reading a recording takes a while.
+            arguments = await asyncio.to_thread(self._arguments)
+            log = self._settings.data_directory / "logs" / "paper.log"
+            self._process = await PaperProcess.start(arguments, log=log)
             self.url = self._process.url
         else:
             self.url = paper.url
         self._control = PaperControl(self.url)
-        self.venue = (await self._control.state()).venue
+        self.venue = str((await self._control.state())["venue"])
 
     async def stop(self) -> None:
         """Let go of the exchange; one that was started here ends."""
@@ -61,25 +64,30 @@ class PaperService:
 
     async def market_time(self) -> int:
         """Return the market's time in ms."""
-        return (await self.control.state()).market_time
+        return int((await self.control.state())["market_time"])
 
     def _arguments(self) -> list[str]:
         settings, paper = self._settings, self._settings.paper
-        arguments = ["--ledger-directory", str(settings.data_directory / "paper")]
+        start: int | str | None = paper.start
         if paper.market == "synthetic":
-            arguments += ["--seed", str(paper.seed)]
-            for symbol in settings.symbols:
-                arguments += ["--symbol", symbol]
-        for path in paper.recording:
-            arguments += ["--recording", str(Path(path))]
-        if isinstance(paper.start, int):
-            arguments += ["--start", utc(paper.start).isoformat()]
-        elif paper.start is not None:
-            arguments += ["--start", paper.start]
-        arguments += ["--history", str(settings.history)]
-        arguments += ["--speed", str(paper.speed), "--fee", str(paper.fee)]
-        for asset, amount in paper.balances.items():
-            arguments += ["--balance", f"{asset}={amount}"]
+            venue = f"paper:synthetic:seed={paper.seed}"
+            arguments = ["--seed", str(paper.seed), "--symbols", ",".join(settings.symbols)]
+        else:
+            market = ReplayMarket(paper.recording)
+            venue = market.venue
+            arguments = [part for path in paper.recording for part in ("--recording", str(path))]
+            if start is None:
+                first = max(market.span(symbol)[0] for symbol in settings.symbols)
+                start = first + settings.history * timeframe_ms(market.base)
+        if start is not None:
+            arguments += ["--start", utc(start).isoformat() if isinstance(start, int) else start]
+        ledger = database_path(settings.data_directory, venue).with_suffix(".ledger.db")
+        ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        arguments += ["--ledger", str(ledger), "--fee", str(paper.fee)]
+        arguments += [f"--balance={asset}={amount}" for asset, amount in paper.balances.items()]
         if paper.lockstep:
+            # The pace is that of the acknowledgements.
             arguments.append("--lockstep")
+        else:
+            arguments += ["--speed", str(paper.speed)]
         return arguments

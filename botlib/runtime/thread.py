@@ -66,6 +66,8 @@ class Runtime:
         self.lag = LagMeter(late_after=THRESHOLD, on_late=self._note_stall)
         self.stop_requested: str | None = None
         """Why a stop was asked for, or None."""
+        self.residents: dict[str, Any] = {}
+        """What lives on this runtime, by name: found again by a cell that is run again."""
         self._loop = asyncio.new_event_loop()
         # Finished by this class alone: a running future cannot be cancelled by who waits for it.
         self._stopped: Future[StopReport] = Future()
