@@ -209,7 +209,7 @@ class Shard:
     async def _verdict(
         self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
     ) -> tuple[Outcome, str]:
-        pause = min(1.0, self._data_deadline / 5)
+        pause = min(1.0, self._data_deadline / 5, self._max_age / 4)
         frames, checked = connection.frames, time.monotonic()
         while True:
             await asyncio.wait(
