@@ -43,7 +43,7 @@ DEPTH: Final = 200
 
 UNKNOWN: Final = "nothing seen in this process: the machine may be busy or have slept"
 
-_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _LIBRARIES = tuple(
     {
         path.rstrip(os.sep) + os.sep
@@ -51,6 +51,7 @@ _LIBRARIES = tuple(
         if (path := sysconfig.get_path(key))
     }
 )
+_BEAT = f"{_PACKAGE}lag.py"
 _MACHINERY = (
     f"{os.sep}asyncio{os.sep}",
     f"{_PACKAGE}runtime{os.sep}",
@@ -222,6 +223,8 @@ def _is_user(frame: Frame) -> bool:
 
 def _blocking(stack: Sequence[Frame]) -> str | None:
     """Name what runs in a callback of the loop thread, or None where the loop itself is waiting."""
+    if any(frame.file == _BEAT for frame in stack):
+        return None  # the beat comes late itself, and is no reason for it
     work = [f for f in stack if not any(part in f.file for part in _MACHINERY)]
     work = [f for f in work if not f.file.startswith("<frozen")]
     if not work:
