@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import asdict
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.bus import EventBus
@@ -241,7 +242,7 @@ class Orchestrator:
         return RunSummary(
             mode=self.settings.mode,
             venue=self.venue,
-            database=self.database,
+            database=self._shown_database(),
             market_start=self._market_start,
             market_end=self.market_clock.now(),
             tasks_registered=len(tasks.tasks),
@@ -271,6 +272,11 @@ class Orchestrator:
             healthy=health.healthy,
             reasons=tuple(health.reasons),
         )
+
+    def _shown_database(self) -> str:
+        """Return the path as it is called in the project: ``data/…``, wherever that lies."""
+        path, home = Path(self.database), self.settings.data_directory.parent
+        return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
     def status(self) -> dict[str, Any]:
         """Return the state of services, strategies and orders as plain values."""
@@ -405,6 +411,7 @@ class Orchestrator:
                 f"No history of {', '.join(waiting)} after {READY_TIMEOUT:.0f} s. "
                 "Look at the log for what the venue answered, and start again."
             ) from None
+        self.signals.warm()
         self._market_start = self.market_clock.now()
         self._equity_start = await self.account.value()
 

@@ -227,6 +227,11 @@ class SignalGenerator:
             price=float(data.frame["close"].iloc[-1]),
         )
 
+    def warm(self) -> None:
+        """Fill every frame from the store, so that prices are known before the first candle."""
+        for key in self._rows:
+            self._load(*key)
+
     def _load(self, symbol: str, timeframe: str) -> None:
         """Fill a frame from the store once, and again when it has to be longer."""
         key = (symbol, timeframe)
