@@ -6,15 +6,20 @@ writer. Writes go through two connections, because a connection is either durabl
 - *relaxed* (``synchronous=NORMAL``), for candles: a commit costs microseconds and survives the
   death of the process; after a power cut the newest candles may be gone, and are fetched again.
 - *durable* (``synchronous=FULL``), for orders and fills: a commit is on disk when it returns.
+
+Files that somebody removes while they are open are noticed before the next step, which is refused:
+it would go into a file nobody can find again.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import stat
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +28,11 @@ from typing import IO, Any, Final, Self
 import apsw
 
 from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
+from botlib.store import guard
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create
 from botlib.symbol import symbol_id, unified_symbol
+
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT: Final = 2_000
 """How long a write waits for another program's write to the same file, in ms."""
@@ -69,7 +77,10 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._writers: tuple[apsw.Connection, apsw.Connection] | None = None
         self._ids: dict[str, str] = {}
+        self._log = path.with_name(path.name + "-wal")
+        self._files: tuple[int, int] | None = None
         self._closed = False
+        self._leave: weakref.finalize[..., Database] | None = None
 
     @classmethod
     def open(cls, path: str | Path, venue: str, *, readonly: bool = False) -> Database:
@@ -102,9 +113,11 @@ class Database:
                 # Asked again: only now can nobody else be making it.
                 if not exists and not _is_store(path):
                     create(path, venue)
+                database._leave = weakref.finalize(database, guard.leave, guard.enter(path))
                 database._check()
                 if not readonly:
                     database._writers = (database._writer("NORMAL"), database._writer("FULL"))
+                database._files = database._files_there()
         except BaseException:
             database.close()
             raise
@@ -119,10 +132,9 @@ class Database:
         """Close all connections and let the next writer in. Closing twice does nothing."""
         with self._write_lock:
             self._closed = True
-            for connection in (*(self._writers or ()), *self._idle):
-                connection.close()
-            self._writers = None
-            self._idle.clear()
+            self._close_connections()
+            if self._leave is not None:
+                self._leave()
             if self._file_lock is not None and not self._file_lock.closed:
                 # Said aloud, since a forked child may hold a copy of the descriptor.
                 fcntl.flock(self._file_lock, fcntl.LOCK_UN)
@@ -145,6 +157,7 @@ class Database:
             if self._writers is None:
                 reason = "closed" if self._closed else "open for reading only"
                 raise StoreError(f"{str(self.path)!r} cannot be written: it is {reason}.")
+            self._refuse_removed()
             connection = self._writers[durable]
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -161,11 +174,12 @@ class Database:
         """Give a connection that sees what was committed when its first query ran."""
         if self._closed:
             raise StoreError(f"{str(self.path)!r} cannot be read: it is closed.")
+        self._refuse_removed()
         with _explained(self.path):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+                connection = self._reader()
             try:
                 connection.execute("BEGIN")
                 yield connection
@@ -214,12 +228,43 @@ class Database:
         connection.set_busy_timeout(BUSY_TIMEOUT)
         return connection
 
+    def _close_connections(self) -> None:
+        if self._writers is not None:
+            try:
+                # Folds the log into the file even while others have it open.
+                self._writers[0].execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except apsw.Error as error:
+                logger.warning("Could not fold the log of %s: %s", self.path, error)
+        # The last one removes the log, which a reading one may not.
+        for connection in (*self._idle, *(self._writers or ())):
+            connection.close()
+        self._idle.clear()
+        self._writers = None
+
+    def _files_there(self) -> tuple[int, int]:
+        """Return the inodes of the database and its log, 0 for one that is not there."""
+        return _inode(self.path), _inode(self._log)
+
+    def _refuse_removed(self) -> None:
+        if self._files is not None and self._files != self._files_there():
+            raise StoreError(
+                f"{str(self.path)!r} or its log was moved away, removed or replaced while it was "
+                "open. Stop everything that uses it, put back what was moved, and start again."
+            )
+
+    def _reader(self) -> apsw.Connection:
+        connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+        # The log is opened, or made, by the first query.
+        connection.execute("SELECT 1 FROM meta").fetchall()
+        return connection
+
     def _writer(self, synchronous: str) -> apsw.Connection:
         connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
         # A log that grew under a long read is cut back to this many bytes.
         connection.execute("PRAGMA journal_size_limit = 16777216")
+        connection.execute("SELECT 1 FROM meta").fetchall()
         return connection
 
     def _check(self) -> None:
@@ -246,6 +291,13 @@ class Database:
                 f"{self.venue!r}. Candles of different markets are never mixed: "
                 "choose another data_directory, or move the file away."
             )
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _is_store(path: Path) -> bool:
