@@ -87,7 +87,11 @@ def run_notebook(
         error = _execute(notebook, output, given, stop, log)
         executed = _read(output)
         html = output.with_suffix(".html")
-        _write(html, render_html(executed, title=name).encode())
+        try:
+            _write(html, render_html(executed, title=name).encode())
+        except Exception as failure:
+            # The run itself must be reported on, whatever a page of it stumbles over.
+            error = "\n".join(filter(None, [error, f"Cannot write {html}: {failure}."]))
     report = RunReport(
         name=name,
         notebook=output,
@@ -143,7 +147,8 @@ def _read(path: Path) -> Any:
 
     try:
         return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        # JSON that is no object has no attributes to ask for.
         raise RunError(f"Cannot read {path} as a notebook: {str(error)[:200]}.") from error
 
 

@@ -22,6 +22,7 @@ from bs4 import BeautifulSoup
 
 from botlib.errors import RunError
 from botlib.runs import RunReport, run_notebook
+from botlib.runs import runner as runner_module
 from botlib.runs import stop as stop_module
 from botlib.runs.runner import _reserve
 
@@ -208,6 +209,23 @@ async def test_a_stopped_run_whose_last_cells_ran_is_ok(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_the_runtime_of_the_kit_stops_its_work_and_the_last_cells_run(tmp_path: Path) -> None:
+    notebook = write_notebook(
+        tmp_path / "kit.ipynb",
+        "from botlib.runtime import get_runtime\nruntime = get_runtime(watch_parent=True)\n"
+        "closed = []\nasync def closer():\n    closed.append('tasks')\n"
+        "runtime.add_closer('tasks', closer)",
+        "print('waiting')\nreport = runtime.call(runtime.wait_for_stop())",
+        SUMMARY + "show({'closed': closed})",
+    )
+    report = run_notebook(
+        notebook, directory=tmp_path / "runs", log=signalling([], "waiting", signal.SIGTERM)
+    )
+    assert report.ok, report.error
+    assert report.stop_signal == "SIGTERM"
+    assert report.summary == {"closed": ["tasks"]}
+
+
 def test_a_notebook_deaf_to_the_stop_is_interrupted(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "deaf.ipynb", DEAF, "print('never')")
     report = run_notebook(
@@ -328,8 +346,9 @@ class TestRefusals:
         ):
             run_notebook(tmp_path / "here.ipynb", directory=tmp_path / "runs")
 
-    def test_a_file_that_is_no_notebook(self, tmp_path: Path) -> None:
-        (tmp_path / "x.ipynb").write_text("print('x')")
+    @pytest.mark.parametrize("text", ["", "print('x')", "[]", "{}", '{"nbformat": 4}', "\xff"])
+    def test_a_file_that_is_no_notebook(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "x.ipynb").write_bytes(text.encode("latin-1"))
         with pytest.raises(RunError, match="as a notebook"):
             run_notebook(tmp_path / "x.ipynb", directory=tmp_path / "runs")
 
@@ -359,6 +378,20 @@ class TestRefusals:
         notebook = write_notebook(tmp_path / "x.ipynb", "1")
         with pytest.raises(RunError, match=f"-1 as {setting}"):
             run_notebook(notebook, directory=tmp_path / "runs", **{setting: -1})
+
+
+def test_a_page_that_cannot_be_written_fails_the_run_but_not_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(notebook: object, *, title: str) -> str:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(runner_module, "render_html", broken)
+    notebook = write_notebook(tmp_path / "x.ipynb", SUMMARY + "show({'done': 1})")
+    report = run_notebook(notebook, directory=tmp_path / "runs")
+    assert not report.ok
+    assert report.error == f"Cannot write {report.html}: no space left."
+    assert report.summary == {"done": 1}
 
 
 def test_runs_in_the_same_second_keep_apart(tmp_path: Path) -> None:
