@@ -55,6 +55,7 @@ class Ledger:
         try:
             if not path.exists():
                 cls._make(path, venue, balances)
+            _check_kind(path)
             ledger = cls(_connect(str(path)), path)
             try:
                 ledger._check(venue)
@@ -97,11 +98,6 @@ class Ledger:
 
     def _check(self, venue: str) -> None:
         run = self._connection.execute
-        if run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise PaperExchangeError(
-                f"{self.path} was not made by the paper exchange and is left as it is. "
-                "Give another path."
-            )
         version = run("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             raise PaperExchangeError(
@@ -228,6 +224,18 @@ def _connect(target: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_kind(path: Path) -> None:
+    # Read off the header, since SQLite itself would write to whatever it opens.
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        raise PaperExchangeError(_damaged(path, "it is no SQLite database"))
+    if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+        raise PaperExchangeError(
+            f"{path} was not made by the paper exchange and is left as it is. Give another path."
+        )
 
 
 def _damaged(path: Path | None, reason: str) -> str:

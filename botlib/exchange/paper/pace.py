@@ -36,7 +36,7 @@ class Pace:
         if self.lockstep or self.speed is None:
             return MIN_STEPS
         wall = length / 1_000 / self.speed
-        most = max(MIN_STEPS, min(length // STEP, math.floor(wall / _WALL_STEP)))
+        most = max(MIN_STEPS, min(length // STEP, math.floor(wall / _WALL_STEP + 1e-9)))
         # Every step lasts the same whole number of ms.
         return next(count for count in range(most, 0, -1) if length % count == 0)
 

@@ -131,9 +131,11 @@ class PaperExchange:
         app.router.add_route("*", "/api/v3/{path:.*}", self._rest.api)
         app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
         app.router.add_routes(self._control.routes())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.settings.port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, HOST, self.settings.port)
         try:
             await site.start()
         except OSError as error:

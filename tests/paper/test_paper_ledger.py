@@ -1,0 +1,184 @@
+"""The account on disk: kills, damage, other markets, a second process, a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from botlib.errors import PaperExchangeError, WrongVenue
+from botlib.exchange.paper.auth import PAPER_API_KEY
+from botlib.exchange.paper.client import PaperProcess
+from botlib.exchange.paper.ledger import Ledger
+from botlib.exchange.paper.pace import Pace
+from botlib.exchange.paper.synthetic import SyntheticMarket
+
+BALANCES = {"USDT": Decimal(10_000)}
+LOCKSTEP = Pace(None, lockstep=True)
+STREAM = "btcusdt@kline_1m"
+
+
+def opened(path: Path, venue: str = "paper:a") -> Ledger:
+    return Ledger.open(path, venue=venue, balances=BALANCES)
+
+
+def test_a_new_ledger_holds_what_it_was_given_and_only_once(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "ledger.db"
+    opened(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = Ledger.open(path, venue="paper:a", balances={"USDT": Decimal(5)})
+    assert again.load().balances["USDT"].free == 10_000
+    again.close()
+
+
+def test_another_market_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path / "l.db").close()
+    with pytest.raises(WrongVenue, match=r"'paper:a', not to 'paper:b'"):
+        opened(tmp_path / "l.db", "paper:b")
+
+
+def test_one_exchange_to_a_ledger(tmp_path: Path) -> None:
+    first = opened(tmp_path / "l.db")
+    with pytest.raises(PaperExchangeError, match="in use"):
+        opened(tmp_path / "l.db")
+    first.close()
+    opened(tmp_path / "l.db").close()
+
+
+def other_database(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (a)")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.write_text("no database at all, but some text"), "damaged"),
+        (lambda path: path.write_bytes(b""), "no SQLite database"),
+        (lambda path: (path.unlink(), other_database(path)), "not made by"),
+        (
+            lambda path: path.write_bytes(
+                path.read_bytes()[:4_096] + b"\xff" * 3_000 + path.read_bytes()[7_096:]
+            ),
+            "damaged",
+        ),
+    ],
+    ids=["text", "empty", "other", "overwritten"],
+)
+def test_a_damaged_ledger_is_refused_and_left_alone(
+    tmp_path: Path, damage: Any, words: str
+) -> None:
+    path = tmp_path / "l.db"
+    opened(path).close()
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(PaperExchangeError, match=words):
+        opened(path).load()
+    assert path.read_bytes() == before
+
+
+async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account(
+    serve: Any, tmp_path: Path, start_time: int
+) -> None:
+    served = await serve(
+        SyntheticMarket(1), pace=LOCKSTEP, start=start_time, ledger=tmp_path / "l.db"
+    )
+    price = served.venue.feed("BTCUSDT").last_price
+    resting = {"timeInForce": "GTC", "quantity": "0.01"}
+    await served.order("BUY", "LIMIT", price=str(price - 1), **resting)
+    connection = served.exchange._ledger._connection
+    connection.execute("PRAGMA query_only=ON")
+    status, answer = await served.signed(
+        "POST", "order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.001"
+    )
+    assert (status, answer["code"]) == (500, -1001)
+    # The market goes on, and what rests is tried again.
+    while served.venue.feed("BTCUSDT").price >= price - 1:
+        await served.advance(STREAM)
+    counters = (await served.control.state())["counters"]
+    assert (counters["orders"], counters["trades"]) == (1, 0)
+    connection.execute("PRAGMA query_only=OFF")
+    while served.venue.feed("BTCUSDT").resting:
+        await served.advance(STREAM)
+    assert (await served.control.state())["counters"]["trades"] == 1
+    stored = served.exchange._ledger.load()
+    assert stored.balances == served.venue.desk.account.balances
+
+
+async def test_an_account_goes_on_where_it_was(serve: Any, tmp_path: Path, start_time: int) -> None:
+    settings = {"pace": LOCKSTEP, "start": start_time, "ledger": tmp_path / "l.db"}
+    first = await serve(SyntheticMarket(1), **settings)
+    await first.order("BUY", "MARKET", quantity="0.01")
+    low = str(first.venue.feed("BTCUSDT").last_price - 1)
+    waiting = await first.order("BUY", "LIMIT", timeInForce="GTC", quantity="0.01", price=low)
+    await first.advance(STREAM)
+    reached = first.venue.market_time
+    before = vars(first.venue.desk.account)["balances"]
+    await first.exchange.close()
+    second = await serve(SyntheticMarket(1), **settings)
+    assert second.venue.market_time == reached
+    assert second.venue.desk.account.balances == before
+    while second.venue.feed("BTCUSDT").resting:
+        await second.advance(STREAM)
+    _, order = await second.signed("GET", "order", symbol="BTCUSDT", orderId=waiting["orderId"])
+    assert order["status"] == "FILLED"
+    third = await second.order("BUY", "MARKET", quantity="0.01")
+    assert third["orderId"] == waiting["orderId"] + 1
+
+
+async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer: Any) -> None:
+    path = tmp_path / "l.db"
+    args = ["--seed", "4", "--start", "2026-01-05", "--lockstep", "--ledger", str(path)]
+    acknowledged: list[int] = []
+    for round_ in range(3):
+        process = await PaperProcess.start(args, log=tmp_path / "log")
+        async with aiohttp.ClientSession() as session:
+
+            async def order(number: int, url: str, session: aiohttp.ClientSession) -> Any:
+                query = urlencode(
+                    {
+                        "symbol": "BTCUSDT",
+                        "side": "BUY" if number % 2 else "SELL",
+                        "type": "MARKET",
+                        "quantity": "0.001",
+                        "timestamp": time.time_ns() // 1_000_000,
+                    }
+                )
+                headers = {"X-MBX-APIKEY": PAPER_API_KEY}
+                target = f"{url}/api/v3/order?{signer(query)}"
+                async with session.post(target, headers=headers) as response:
+                    return await response.json()
+
+            for number in range(1, 12):
+                answer = await order(number, process.url, session)
+                assert "orderId" in answer, answer
+                acknowledged.append(answer["orderId"])
+            # Killed with an order on its way: it is there as a whole, or not at all.
+            loop = asyncio.get_running_loop()
+            last = loop.create_task(order(13, process.url, session))
+            await asyncio.sleep(0.001 * round_)
+            process.kill()
+            await asyncio.gather(last, return_exceptions=True)
+        ledger = opened(path, "paper:synthetic:seed=4")
+        account = ledger.load()
+        ledger.close()
+        assert set(acknowledged) <= set(account.orders)
+        expected = {"USDT": Decimal(10_000), "BTC": Decimal(0)}
+        for trade in account.trades["BTCUSDT"]:
+            sign = 1 if trade.side == "BUY" else -1
+            expected["BTC"] += sign * trade.amount
+            expected["USDT"] -= sign * trade.quote_amount
+            expected[trade.commission_asset] -= trade.commission
+        assert {a: b.free + b.locked for a, b in account.balances.items()} == expected
+        filled = {order.order_id for order in account.orders.values() if order.executed}
+        assert filled == {trade.order_id for trade in account.trades["BTCUSDT"]}
+        acknowledged = sorted(account.orders)  # what is there now stays there
