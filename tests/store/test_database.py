@@ -484,18 +484,23 @@ def test_error_inside_a_transaction_undoes_it(made: Path) -> None:
         assert OrderJournal(database).get_state("kept") == [1, 2]
 
 
-def test_lock_is_not_inherited_by_child_processes(made: Path) -> None:
-    database = Database.open(made, VENUE)
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        close_fds=False,
-    )
-    try:
-        database.close()
-        Database.open(made, VENUE).close()
-    finally:
-        child.communicate()
+def test_closed_database_is_free_although_a_forked_child_lives(made: Path) -> None:
+    code = """
+import os
+child = os.fork()
+if child == 0:
+    sys.stdin.read()
+    os._exit(0)
+database.close()
+Database.open(sys.argv[1], "paper:synthetic:seed=42").close()
+print("free", flush=True)
+"""
+    command = [sys.executable, "-c", WRITER + code, str(made)]
+    # The child reads until its standard input ends, which is when this block does.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert line(child) == "free"
 
 
 def test_link_in_place_of_the_lock_is_not_followed(made: Path, tmp_path: Path) -> None:
