@@ -1,0 +1,153 @@
+"""When a task runs.
+
+An `Interval` follows the loop's monotonic timer. `Cron` and `EveryCandle` name calendar times,
+always in UTC, and follow a `botlib.clock.Clock`; their times are in ms since the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from cronsim import CronSim, CronSimError
+
+from botlib.clock import utc
+from botlib.errors import TaskConfigError
+from botlib.timeframe import open_time, timeframe_ms
+
+_COUNTED: Final = 1_000
+"""Missed cron ticks are counted one by one, and no further than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Run when started, to the end, once."""
+
+    def __str__(self) -> str:
+        return "once"
+
+
+@dataclass(frozen=True, slots=True)
+class Forever:
+    """Run for as long as the manager does, such as a stream."""
+
+    def __str__(self) -> str:
+        return "for ever"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Run when started and then every so many seconds, on a fixed grid."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"every {duration_text(self.seconds)}"
+
+    def following(self, due: float, now: float, not_before: float) -> tuple[float, int]:
+        """Return the first tick of the grid through ``due`` after ``now``, not before another time.
+
+        The second value is how many ticks came and went up to ``now``.
+        """
+        step = self.seconds
+        tick = due + step
+        missed = 0
+        if tick <= now:
+            missed = int((now - due) / step)
+            tick = due + (missed + 1) * step
+        if tick < not_before:
+            tick += math.ceil((not_before - tick) / step) * step
+        return tick, missed
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Run at the UTC times of a cron expression of five fields, or six with seconds first.
+
+    Raises:
+        TaskConfigError: the expression cannot be read, or never comes.
+    """
+
+    expression: str
+
+    def __post_init__(self) -> None:
+        try:
+            next(CronSim(self.expression, utc(0)))
+        except (CronSimError, AttributeError, StopIteration) as error:
+            reason = str(error) or "it names a time that never comes"
+            raise TaskConfigError(
+                f"Cannot use cron={self.expression!r}: {reason}. Accepted: five fields 'minute "
+                "hour day month weekday' in UTC, such as '*/5 * * * *', or six with seconds first."
+            ) from None
+
+    def __str__(self) -> str:
+        return f"cron {self.expression}"
+
+    def following(self, timestamp: int) -> int:
+        """Return the first tick after ``timestamp`` (ms)."""
+        return _ms(CronSim(self.expression, utc(timestamp)))
+
+    def latest(self, due: int, now: int) -> tuple[int, int]:
+        """Return the last tick up to ``now``, and how many there are after ``due`` up to it."""
+        ticks = CronSim(self.expression, utc(due))
+        missed = 0
+        while missed < _COUNTED and _ms(ticks) <= now:
+            missed += 1
+        if missed == 0:
+            return due, 0
+        return _ms(CronSim(self.expression, utc(now) + timedelta(seconds=1), reverse=True)), missed
+
+
+@dataclass(frozen=True, slots=True)
+class EveryCandle:
+    """Run at every close of a candle, ``offset`` ms after it.
+
+    Raises:
+        UnknownTimeframe: no venue offers the timeframe.
+        TaskConfigError: the offset does not lie within the candle.
+    """
+
+    timeframe: str
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        length = timeframe_ms(self.timeframe)
+        if not 0 <= self.offset < length:
+            raise TaskConfigError(
+                f"Cannot use offset={self.offset / 1_000:g} s with every_candle="
+                f"{self.timeframe!r}. Accepted: from 0 up to less than {length / 1_000:g} s."
+            )
+
+    def __str__(self) -> str:
+        offset = f" + {duration_text(self.offset / 1_000)}" if self.offset else ""
+        return f"every {self.timeframe} candle{offset}"
+
+    def following(self, timestamp: int) -> int:
+        """Return the first tick after ``timestamp`` (ms)."""
+        opened = open_time(timestamp - self.offset, self.timeframe)
+        return opened + timeframe_ms(self.timeframe) + self.offset
+
+    def latest(self, due: int, now: int) -> tuple[int, int]:
+        """Return the last tick up to ``now``, and how many there are after ``due`` up to it."""
+        last = max(due, open_time(now - self.offset, self.timeframe) + self.offset)
+        return last, (last - due) // timeframe_ms(self.timeframe)
+
+
+Calendar = Cron | EveryCandle
+Schedule = Once | Forever | Interval | Cron | EveryCandle
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people write it: ``30 s``, ``5 min``, ``2 h``, ``12.5 ms``."""
+    if 0 < seconds < 1:
+        return f"{seconds * 1_000:.3g} ms"
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length or seconds == length:
+            return f"{seconds / length:.4g} {unit}"
+    return f"{seconds:.4g} s"
+
+
+def _ms(ticks: CronSim) -> int:
+    return round(next(ticks).timestamp() * 1_000)

@@ -1,0 +1,178 @@
+"""What tasks are doing, as plain values that can be shown, compared and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Final
+
+from botlib.clock import iso
+from botlib.errors import UnknownTask, did_you_mean
+from botlib.tables import html_table, text_table
+from botlib.tasks.health import Health
+from botlib.tasks.schedule import duration_text
+
+_SHOWN: Final = 60
+"""Rows of a table for people; the rest is counted."""
+
+
+class TaskState(StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "pending"
+    """Registered, never started."""
+    DISABLED = "disabled"
+    """Registered, and not to be started."""
+    WAITING = "waiting"
+    """Started; the next run lies ahead."""
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    """Failed; runs again after a while."""
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    """Cancelled; its clean-up runs."""
+    STUCK = "stuck"
+    """Cancelled or timed out, and still running."""
+    STOPPED = "stopped"
+    DONE = "done"
+    """Ran to its end."""
+    FAILED = "failed"
+    """Ended for good by failures."""
+
+
+ACTIVE: Final = frozenset(
+    {TaskState.WAITING, TaskState.RUNNING, TaskState.BACKOFF, TaskState.PAUSED}
+)
+"""States of a task that has been started and will go on by itself, or when resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStatus:
+    """One task at one moment. Times are ms since the epoch, durations seconds."""
+
+    name: str
+    group: str | None
+    state: TaskState
+    priority: str
+    schedule: str
+    runs: int
+    """Runs begun."""
+    failures: int
+    """Runs that raised or timed out."""
+    failures_in_row: int
+    restarts: int
+    """Restarts after a failure, or by hand."""
+    overruns: int
+    """Ticks that came while a run was still going or the loop was blocked."""
+    skipped: int
+    """Ticks left out because the loop lagged."""
+    timeouts: int
+    work: int
+    """What the task counted with `beat`."""
+    last_start: int | None
+    last_duration: float | None
+    last_error: str | None
+    last_traceback: str | None
+    next_run: int | None
+    lateness_p50: float | None
+    lateness_p99: float | None
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReport:
+    """What became of the tasks that were stopped."""
+
+    stopped: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    """Tasks that outlived their cancellation."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerStatus:
+    """All tasks of a manager at one moment; ``status["name"]`` is one of them."""
+
+    running: bool
+    health: Health
+    lag: float
+    """How late the loop runs, in seconds."""
+    worst_lag: float
+    tasks: tuple[TaskStatus, ...]
+
+    def __getitem__(self, name: str) -> TaskStatus:
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        names = [task.name for task in self.tasks]
+        raise UnknownTask(
+            f"No task is registered as {name!r}. Registered: {', '.join(names) or 'none'}."
+            f"{did_you_mean(name, names)}"
+        )
+
+    @property
+    def headline(self) -> str:
+        """Such as ``5 tasks, 5 running, healthy``."""
+        active = sum(task.state in ACTIVE for task in self.tasks)
+        noun = "task" if len(self.tasks) == 1 else "tasks"
+        return f"{len(self.tasks)} {noun}, {active} running, {self.health}"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values, ready for JSON but for the metadata, which is the user's own."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if not self.tasks:
+            return self.headline
+        return "\n".join([self.headline, text_table(*self._table()), *self._rest()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        title = " ".join([self.headline, *self._rest()])
+        return html_table(*self._table(), title=title)
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        # A column that says nothing about any task is left out.
+        optional = {
+            name: any(getattr(task, name) for task in self.tasks)
+            for name in ("failures", "restarts", "overruns", "skipped", "work", "last_error")
+        }
+        rows = [_row(task, optional) for task in self.tasks[:_SHOWN]]
+        headers = list(rows[0]) if rows else ["task"]
+        return headers, [list(row.values()) for row in rows]
+
+    def _rest(self) -> list[str]:
+        more = len(self.tasks) - _SHOWN
+        return [f"… and {more:,} more"] if more > 0 else []
+
+
+def _row(task: TaskStatus, optional: Mapping[str, bool]) -> dict[str, object]:
+    row: dict[str, object] = {
+        "task": task.name,
+        "state": task.state,
+        "priority": task.priority,
+        "schedule": task.schedule,
+        "runs": task.runs,
+    }
+    row |= {
+        name: getattr(task, name)
+        for name in ("failures", "restarts", "overruns", "skipped", "work")
+        if optional[name]
+    }
+    row["took"] = _seconds(task.last_duration)
+    row["late p50 / p99"] = (
+        None
+        if task.lateness_p50 is None
+        else f"{_seconds(task.lateness_p50)} / {_seconds(task.lateness_p99)}"
+    )
+    row["next (UTC)"] = None if task.next_run is None else iso(task.next_run)[11:]
+    if optional["last_error"]:
+        error = task.last_error or ""
+        row["last error"] = error if len(error) <= 80 else error[:79] + "…"
+    return row
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else duration_text(value)
