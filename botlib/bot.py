@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import html
 import logging
 import os
@@ -17,11 +16,11 @@ from botlib.config import Settings
 from botlib.engine import Orchestrator, RunSummary, watch_progress
 from botlib.engine.health import EngineHealth
 from botlib.errors import ConfigError
-from botlib.model import Fill, Order, Position
 from botlib.runtime import Blocking, Runtime, get_runtime
 from botlib.store import CandleStorage, Database
 from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager
+from botlib.tasks.status import ACTIVE
 from botlib.timeframe import parse_duration
 
 if TYPE_CHECKING:
@@ -44,9 +43,11 @@ class AsyncBot:
     Its methods run on the runtime thread. From a cell use the `Bot` that `connect` returns.
     """
 
-    def __init__(self, settings: Settings, *, live: bool = False) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, *, live: bool = False) -> None:
         self.settings = settings
-        self.engine = Orchestrator(settings, live=live)
+        self.engine = Orchestrator(
+            settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
+        )
 
     @property
     def tasks(self) -> BackgroundTaskManager:
@@ -69,10 +70,10 @@ class AsyncBot:
 
     def streams(self) -> pd.DataFrame:
         """Return what every subscription did, one row each."""
-        from botlib.stream import SubscriptionStatus
-
+        columns = ("symbol", "timeframe", "ready", "last_closed", "frames", "closed", "backfilled")
+        more = ("duplicates", "late", "bad_frames", "gaps", "holes", "failures")
         status = self.engine.stream.status().subscriptions
-        return _table(SubscriptionStatus, status, ("last_event", "last_closed"))
+        return _table(status, columns + more, times=("last_closed",))
 
     @property
     def url(self) -> str | None:
@@ -82,7 +83,8 @@ class AsyncBot:
     @property
     def positions(self) -> pd.DataFrame:
         """Every position that was ever held, one row each."""
-        return _table(Position, self.engine.positions.all(), ("opened",))
+        columns = ("symbol", "amount", "entry_price", "opened", "realised")
+        return _table(self.engine.positions.all(), columns, times=("opened",))
 
     def health(self) -> EngineHealth:
         """Return whether the bot does its work, with the reasons where it does not."""
@@ -140,11 +142,15 @@ class AsyncBot:
 
     async def orders(self) -> pd.DataFrame:
         """Return every order of the journal, one row each, the oldest first."""
-        return _table(Order, self.engine.journal.orders(), ("created", "updated"))
+        columns = ("created", "symbol", "side", "type", "amount", "status", "filled", "average")
+        more = ("strategy", "client_order_id", "venue_order_id", "message")
+        return _table(self.engine.journal.orders(), columns + more, times=("created",))
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, the oldest first."""
-        return _table(Fill, self.engine.journal.fills(), ("timestamp",))
+        columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
+        more = ("maker", "trade_id", "client_order_id")
+        return _table(self.engine.journal.fills(), columns + more, times=("timestamp",))
 
     async def equity(self) -> Decimal:
         """Ask the venue for the balances and return what the account is worth."""
@@ -174,7 +180,7 @@ class AsyncBot:
 
     def __repr__(self) -> str:
         engine = self.engine
-        running = sum(task.state == "running" for task in engine.tasks.status().tasks)
+        running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
         equity = engine.account.equity if engine.started else None
         parts = [
             engine.settings.mode.upper(),
@@ -264,7 +270,7 @@ def connect(
         logger.info("the settings changed: the bot is replaced")
         _release(before, runtime)
     _log_to(settings.data_directory / "logs" / "botlib.log")
-    core = runtime.call(_make(settings, live))
+    core = runtime.call(_make(settings, runtime, live))
     bot = Bot(core, runtime)
     runtime.call(core.start(), timeout=START_TIMEOUT)
     runtime.residents[RESIDENT] = bot
@@ -283,9 +289,9 @@ def project_directory(start: Path) -> Path:
     return start
 
 
-async def _make(settings: Settings, live: bool) -> AsyncBot:
+async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:
     # On the loop, since its parts belong to the loop they are made on.
-    return AsyncBot(settings, live=live)
+    return AsyncBot(settings, runtime, live=live)
 
 
 def _release(bot: Bot, runtime: Runtime) -> None:
@@ -326,13 +332,18 @@ def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
     return changes
 
 
-def _table(kind: type, rows: Sequence[Any], times: Sequence[str]) -> pd.DataFrame:
-    """Return dataclass objects as a frame; ``times`` name the columns that hold ms."""
+def _table(rows: Sequence[object], columns: Sequence[str], times: Sequence[str]) -> pd.DataFrame:
+    """Return attributes of objects as a frame, for looking and computing.
+
+    ``times`` name the columns that hold ms; decimals become float64.
+    """
     import pandas as pd
 
+    def cell(value: object) -> object:
+        return float(value) if isinstance(value, Decimal) else value
+
     frame = pd.DataFrame(
-        [dataclasses.asdict(row) for row in rows],
-        columns=[field.name for field in dataclasses.fields(kind)],
+        [[cell(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)
     )
     for name in times:
         frame[name] = pd.to_datetime(frame[name], unit="ms")

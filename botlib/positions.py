@@ -10,6 +10,8 @@ from botlib.model import Fill, Position, Side
 from botlib.symbol import split_symbol
 
 ZERO = Decimal(0)
+DUST = Decimal("0.01")
+"""Part of a purchase below which what was held before counts as a remainder."""
 
 
 def apply_fill(position: Position, fill: Fill) -> Position:
@@ -24,13 +26,15 @@ def apply_fill(position: Position, fill: Fill) -> Position:
     base_fee = fill.fee if fill.fee_asset == base else ZERO
     quote_fee = fill.fee if fill.fee_asset == quote else ZERO
     if fill.side is Side.BUY:
+        # What is too little to be sold stays behind as dust; it does not date the next position.
+        dust = position.amount < fill.amount * DUST
         amount = position.amount + fill.amount - base_fee
         cost = position.entry_price * position.amount + fill.cost + quote_fee
         return replace(
             position,
             amount=amount,
             entry_price=cost / amount if amount else ZERO,
-            opened=position.opened if position.amount else fill.timestamp,
+            opened=fill.timestamp if dust else position.opened,
         )
     amount = position.amount - fill.amount - base_fee
     booked = fill.cost - quote_fee - position.entry_price * (fill.amount + base_fee)

@@ -73,6 +73,17 @@ def test_exposure_and_unrealised_profit_use_the_given_prices() -> None:
     assert manager.exposure({}) == 200  # no price yet: what was paid
 
 
+def test_dust_does_not_date_the_next_position() -> None:
+    manager = PositionManager()
+    manager.apply(fill(1, Side.BUY, "100", "1"))
+    manager.apply(fill(2, Side.SELL, "100", "0.9999"))
+    assert manager.get("BTC/USDT").opened == 1
+    manager.apply(fill(3, Side.BUY, "100", "1"))
+    assert manager.get("BTC/USDT").opened == 3
+    manager.apply(fill(4, Side.BUY, "100", "1"))
+    assert manager.get("BTC/USDT").opened == 3
+
+
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(1, 1000), st.integers(1, 50), st.integers(0, 5)),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from botlib.tasks import TaskConfig, TaskPriority
+from botlib.tasks import TaskConfig, TaskPriority, beat
 
 if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
+    from botlib.exchange.base import OrderReport
 
 TRADING: Final = "trading"
 """Group of the default tasks."""
@@ -89,7 +90,12 @@ def register_plumbing(engine: Orchestrator) -> None:
 
     async def execution_reports() -> None:
         """Take what the venue reports about our orders."""
-        await engine.exchange.watch_executions(engine.orders.on_execution)
+
+        def take(report: OrderReport) -> None:
+            engine.orders.on_execution(report)
+            beat()
+
+        await engine.exchange.watch_executions(take)
 
     engine.tasks.add_task(
         TaskConfig(

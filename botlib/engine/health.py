@@ -48,11 +48,8 @@ def engine_health(engine: Orchestrator) -> EngineHealth:
         for asset, missing in engine.account.drift.items():
             reasons.append(f"the venue holds {missing} {asset} less than the book says")
     lag = engine.lag.current
-    if lag > engine.settings.health.max_lag:
-        reasons.append(
-            f"the loop runs {lag:.1f} s late, more than the "
-            f"{engine.settings.health.max_lag:g} s of health.max_lag"
-        )
+    if lag > engine.settings.health.max_lag and (stalls := engine.stalls()):
+        reasons.append(f"the loop was last kept by {stalls[-1].where}")
     now = engine.market_clock.now()
     return EngineHealth(
         healthy=not reasons,

@@ -32,6 +32,7 @@ class Lockstep:
         control: the paper exchange's control.
         streams: (symbol, timeframe) pairs whose candles are acted on.
         processed: waits until a candle (symbol, timeframe, open time) was acted on.
+        on_progress: called once per boundary.
     """
 
     def __init__(
@@ -39,15 +40,16 @@ class Lockstep:
         control: PaperControl,
         streams: Callable[[], Sequence[tuple[str, str]]],
         processed: Processed,
+        on_progress: Callable[[], None],
     ) -> None:
         self._control = control
         self._streams = streams
         self._processed = processed
+        self._on_progress = on_progress
         self._until = 0
         self._wanted = asyncio.Event()
         self._reached = asyncio.Event()
         self.market_time = 0
-        self.boundaries = 0
         self.ended = False
 
     async def run(self) -> None:
@@ -80,7 +82,7 @@ class Lockstep:
         for closed in step.closed:
             await self._processed(unified_symbol(closed.symbol), closed.timeframe, closed.timestamp)
         self.market_time = step.market_time
-        self.boundaries += 1
+        self._on_progress()
         if step.ended and not self.ended:
             self.ended = True
             logger.info("the recording has come to its end")

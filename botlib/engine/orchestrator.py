@@ -6,7 +6,6 @@ import asyncio
 import logging
 from dataclasses import asdict
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.bus import EventBus
@@ -19,7 +18,7 @@ from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.lockstep import Lockstep
 from botlib.engine.paper import PaperService
 from botlib.engine.service import Services
-from botlib.engine.summary import CandleCount, RunSummary
+from botlib.engine.summary import RunSummary, summarise
 from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.waiting import first_of
 from botlib.errors import ConfigError, EngineError, InvalidInput
@@ -38,8 +37,9 @@ from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager, beat
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from botlib.runtime import Stall
     from botlib.strategy import Strategy
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,16 @@ class Orchestrator:
         settings: what to run.
         live: the second of the two acts that arm live trading; the first is ``mode: live``.
         lag: the meter of this loop, where one runs already.
+        stalls: tells which functions kept the loop, the last one last, where that is known.
     """
 
     def __init__(
-        self, settings: Settings, *, live: bool = False, lag: LagMeter | None = None
+        self,
+        settings: Settings,
+        *,
+        live: bool = False,
+        lag: LagMeter | None = None,
+        stalls: Callable[[], Sequence[Stall]] = tuple,
     ) -> None:
         if settings.mode == "live" and not live:
             raise ConfigError(
@@ -72,6 +78,7 @@ class Orchestrator:
             )
         self.settings = settings
         self.lag = lag or LagMeter()
+        self.stalls = stalls
         self.bus = EventBus()
         self.market_clock = MarketClock()
         self.system_clock = SystemClock()
@@ -93,11 +100,13 @@ class Orchestrator:
             port=settings.health.port,
         )
         self.started = False
+        self.started_at = 0
+        """Wall time of the start, ms."""
         self._stopped = asyncio.Event()
         self._database: Database | None = None
-        self._counts_before: dict[tuple[str, str], int] = {}
-        self._equity_start = Decimal(0)
-        self._market_start = 0
+        self.counts_before: dict[tuple[str, str], int] = {}
+        self.equity_start = Decimal(0)
+        self.market_start = 0
         self._summary: RunSummary | None = None
         self._add_services()
 
@@ -144,6 +153,8 @@ class Orchestrator:
             BotlibError: a service did not start; what had started was stopped again.
         """
         self.lag.start()
+        self.started_at = self.system_clock.now()
+        self.lag.worst = 0.0  # the figures are those of this run
         await self.services.start()
         try:
             await self._settle()
@@ -234,49 +245,7 @@ class Orchestrator:
         """Return the figures of the run; after the stop, those it ended with."""
         if not self.started and self._summary is not None:
             return self._summary
-        stream = self.stream.status()
-        counts = self.storage.counts()
-        tasks = self.tasks.status()
-        health = self.health()
-        equity = await self.account.value()
-        return RunSummary(
-            mode=self.settings.mode,
-            venue=self.venue,
-            database=self._shown_database(),
-            market_start=self._market_start,
-            market_end=self.market_clock.now(),
-            tasks_registered=len(tasks.tasks),
-            tasks_started=sum(task.runs > 0 or task.last_start is not None for task in tasks.tasks),
-            tasks_failed=sum(task.failures for task in tasks.tasks),
-            candles=tuple(
-                CandleCount(
-                    symbol=symbol,
-                    timeframe=timeframe,
-                    stored=counts.get((symbol, timeframe), 0)
-                    - self._counts_before.get((symbol, timeframe), 0),
-                    total=counts.get((symbol, timeframe), 0),
-                )
-                for symbol, timeframe in self.subscriptions()
-            ),
-            gaps_filled=sum(entry.gaps for entry in stream.subscriptions),
-            holes=sum(entry.holes for entry in stream.subscriptions),
-            reconnects=sum(entry.reconnects for entry in stream.connections),
-            signals=self.signals.signals,
-            orders=self.orders.sent,
-            fills=self.orders.fills,
-            quote=self.account.quote,
-            equity_start=f"{self._equity_start:.2f}",
-            equity=f"{equity:.2f}",
-            realised=f"{self.positions.realised():.2f}",
-            worst_lag=self.lag.worst,
-            healthy=health.healthy,
-            reasons=tuple(health.reasons),
-        )
-
-    def _shown_database(self) -> str:
-        """Return the path as it is called in the project: ``data/…``, wherever that lies."""
-        path, home = Path(self.database), self.settings.data_directory.parent
-        return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+        return await summarise(self)
 
     def status(self) -> dict[str, Any]:
         """Return the state of services, strategies and orders as plain values."""
@@ -309,7 +278,7 @@ class Orchestrator:
         self._database = Database.open(path, self.venue)
         self.storage = CandleStorage(self._database)
         self.journal = OrderJournal(self._database)
-        self._counts_before = self.storage.counts()
+        self.counts_before = self.storage.counts()
         logger.info("candles and orders are kept in %s", path)
 
     async def _close_store(self) -> None:
@@ -386,7 +355,7 @@ class Orchestrator:
             await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
         await self.orders.recover(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
-            self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on)
+            self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on, beat)
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self)
@@ -412,8 +381,8 @@ class Orchestrator:
                 "Look at the log for what the venue answered, and start again."
             ) from None
         self.signals.warm()
-        self._market_start = self.market_clock.now()
-        self._equity_start = await self.account.value()
+        self.market_start = self.market_clock.now()
+        self.equity_start = await self.account.value()
 
     async def _acted_on(self, symbol: str, timeframe: str, timestamp: int) -> None:
         if self.settings.tasks.signal_generation.enabled:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from botlib.clock import iso
 from botlib.tables import html_table, text_table
 from botlib.timeframe import HOUR
+
+if TYPE_CHECKING:
+    from botlib.engine.orchestrator import Orchestrator
 
 SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
 """Under this type the summary stands in a notebook, for programs to read."""
@@ -49,6 +53,8 @@ class RunSummary:
     realised: str
     worst_lag: float
     """Seconds by which the loop ran late at worst."""
+    stalled_by: str
+    """The function that kept the loop longest, empty where none kept it for long."""
     healthy: bool
     reasons: tuple[str, ...] = field(default=())
 
@@ -77,6 +83,7 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     """Return headers and rows of a summary given as a dict, as it stands in a notebook."""
     synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
     quote = figures["quote"]
+    stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
     rows: list[list[object]] = [
         ["market", f"{figures['mode'].upper()} {figures['venue']}{synthetic}"],
         [
@@ -104,8 +111,62 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         ["equity at the start", f"{figures['equity_start']} {quote}"],
         ["final equity", f"{figures['equity']} {quote}"],
         ["profit booked", f"{figures['realised']} {quote}"],
-        ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms"],
+        ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms{stalled}"],
         ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
         ["database", figures["database"]],
     ]
     return ["what", "value"], rows
+
+
+async def summarise(engine: Orchestrator) -> RunSummary:
+    """Return the figures of an engine that runs."""
+    stream = engine.stream.status()
+    counts = engine.storage.counts()
+    tasks = engine.tasks.status()
+    health = engine.health()
+    equity = await engine.account.value()
+    return RunSummary(
+        mode=engine.settings.mode,
+        venue=engine.venue,
+        database=_shown_database(engine),
+        market_start=engine.market_start,
+        market_end=engine.market_clock.now(),
+        tasks_registered=len(tasks.tasks),
+        tasks_started=sum(task.runs > 0 or task.last_start is not None for task in tasks.tasks),
+        tasks_failed=sum(task.failures for task in tasks.tasks),
+        candles=tuple(
+            CandleCount(
+                symbol=symbol,
+                timeframe=timeframe,
+                stored=counts.get((symbol, timeframe), 0)
+                - engine.counts_before.get((symbol, timeframe), 0),
+                total=counts.get((symbol, timeframe), 0),
+            )
+            for symbol, timeframe in engine.subscriptions()
+        ),
+        gaps_filled=sum(entry.gaps for entry in stream.subscriptions),
+        holes=sum(entry.holes for entry in stream.subscriptions),
+        reconnects=sum(entry.reconnects for entry in stream.connections),
+        signals=engine.signals.signals,
+        orders=engine.orders.sent,
+        fills=engine.orders.fills,
+        quote=engine.account.quote,
+        equity_start=f"{engine.equity_start:.2f}",
+        equity=f"{equity:.2f}",
+        realised=f"{engine.positions.realised():.2f}",
+        worst_lag=engine.lag.worst,
+        stalled_by=_worst_stall(engine),
+        healthy=health.healthy,
+        reasons=tuple(health.reasons),
+    )
+
+
+def _shown_database(engine: Orchestrator) -> str:
+    """Return the path as it is called in the project: ``data/…``, wherever that lies."""
+    path, home = Path(engine.database), engine.settings.data_directory.parent
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def _worst_stall(engine: Orchestrator) -> str:
+    stalls = [stall for stall in engine.stalls() if stall.when >= engine.started_at]
+    return max(stalls, key=lambda stall: stall.seconds).where if stalls else ""
