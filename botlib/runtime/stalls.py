@@ -40,6 +40,7 @@ GIL_TIMEOUT: Final = 1.5
 KEPT: Final = 100
 LOG_EVERY: Final = 10.0
 DEPTH: Final = 200
+DUMP_READ: Final = 1_000_000
 
 UNKNOWN: Final = "nothing seen in this process: the machine may be busy or have slept"
 
@@ -107,6 +108,7 @@ class StallWatch:
         self._seen: Counter[str] = Counter()
         self._over = threading.Event()
         self._dump = tempfile.TemporaryFile(prefix="botlib-stall-")
+        self._read = 0
         self._armed_until = 0.0
         self._logged = -LOG_EVERY
         self._watcher = threading.Thread(target=self._watch, name="botlib-stalls", daemon=True)
@@ -165,7 +167,13 @@ class StallWatch:
         if now < self._armed_until - GIL_TIMEOUT * 0.75:
             return
         self._armed_until = now + GIL_TIMEOUT
-        faulthandler.dump_traceback_later(GIL_TIMEOUT, file=self._dump)
+        if self._read > DUMP_READ:
+            faulthandler.cancel_dump_traceback_later()
+            os.ftruncate(self._dump.fileno(), 0)
+            os.lseek(self._dump.fileno(), 0, os.SEEK_SET)
+            self._read = 0
+        # Repeated, as two holds may follow each other without this thread running in between.
+        faulthandler.dump_traceback_later(GIL_TIMEOUT, repeat=True, file=self._dump)
 
     def _look(self, *, held: bool) -> None:
         stacks = _stacks(without=(threading.get_ident(),))
@@ -176,16 +184,20 @@ class StallWatch:
             self._seen[where] += 1
 
     def _read_dump(self) -> str | None:
-        """Name the function in the stacks that `faulthandler` wrote, and forget them."""
-        if not os.fstat(self._dump.fileno()).st_size:
-            return None
-        text = os.pread(self._dump.fileno(), 1_000_000, 0).decode(errors="replace")
-        self._dump.seek(0)
-        self._dump.truncate()
-        stacks = parse_dump(text)
-        own = _blocking(stacks.pop(self._loop_thread, ()))
-        stacks.pop(self._watcher.ident or 0, None)
-        return own or _other_thread(stacks)
+        """Name the function in the stacks that `faulthandler` has written since the last time."""
+        file = self._dump.fileno()
+        size = os.fstat(file).st_size
+        start = max(self._read, size - DUMP_READ)
+        # Not emptied here: the next hold may already be writing.
+        self._read = size
+        text = os.pread(file, size - start, start).decode(errors="replace")
+        for dump in reversed(text.split("Timeout (")):  # the last one may be incomplete
+            stacks = parse_dump(dump)
+            own = _blocking(stacks.pop(self._loop_thread, ()))
+            stacks.pop(self._watcher.ident or 0, None)
+            if name := own or _other_thread(stacks):
+                return name
+        return None
 
 
 def parse_dump(text: str) -> dict[int, list[Frame]]:

@@ -208,7 +208,7 @@ def test_a_kernel_whose_parent_died_does_not_run_on(
 ) -> None:
     kernel = new_kernel()
     pid = int(kernel.ok("import os, time; print(os.getpid())"))
-    kernel.ok(
+    kernel.start(
         """
         from botlib.runtime import get_runtime
         from botlib.runtime.hooks import stop_with_parent
