@@ -188,9 +188,11 @@ class PaperProcess:
             ready = None
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_end, process, 0.0))
+            _close_pipes(process)
             raise
         if ready is None:
             code = await asyncio.to_thread(_end, process, 1.0)
+            _close_pipes(process)
             told = _tail(log)
             if owned:
                 log.unlink(missing_ok=True)
@@ -218,12 +220,12 @@ class PaperProcess:
         """Kill the process without warning, as a power cut would."""
         self._process.kill()
         self._process.wait()
-        self._close_pipes()
+        _close_pipes(self._process)
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> int:
         """End the process politely, killed after ``timeout`` seconds; returns the exit code."""
         code = await asyncio.to_thread(_end, self._process, timeout)
-        self._close_pipes()
+        _close_pipes(self._process)
         if self._log_owned:
             self.log.unlink(missing_ok=True)
         return code
@@ -238,11 +240,6 @@ class PaperProcess:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
 
 
 def _spawn(args: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -274,6 +271,12 @@ def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _tail(log: Path) -> str:

@@ -51,8 +51,8 @@ class Ledger:
             ledger = cls(_connect(":memory:"), None)
             ledger._create(venue, balances)
             return ledger
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 cls._make(path, venue, balances)
             _check_kind(path)
@@ -71,6 +71,10 @@ class Ledger:
             raise PaperExchangeError(f"Cannot open the paper ledger {path}: {error}.") from None
         except sqlite3.DatabaseError as error:
             raise PaperExchangeError(_damaged(path, str(error))) from None
+        except OSError as error:
+            raise PaperExchangeError(
+                f"Cannot open the paper ledger {path}: {error.strerror or error}."
+            ) from None
         return ledger
 
     @classmethod

@@ -24,6 +24,8 @@ MAX_MESSAGES: Final = 5
 PING_INTERVAL: Final = 20.0
 PONG_DEADLINE: Final = 60.0
 SLOW_CLIENT: Final = 10.0
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds a client has to answer a close frame."""
 _METHODS: Final = "SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY, GET_PROPERTY"
 
 
@@ -34,11 +36,18 @@ class Connection:
         self.request = request
         # Pings and closes are answered here, so that a fault can leave them unanswered.
         self.ws = web.WebSocketResponse(
-            autoping=False, autoclose=False, compress=False, max_msg_size=2**20
+            timeout=CLOSE_TIMEOUT,
+            autoping=False,
+            autoclose=False,
+            compress=False,
+            max_msg_size=2**20,
         )
         self.stalled = False
         self.silent = False
         self.last_pong = time.monotonic()
+        self._farewell: tuple[int, str] | None = None
+        self._reading: asyncio.Timeout | None = None
+        self._ended = asyncio.Event()
 
     async def send(self, frame: bytes, *, patient: bool) -> None:
         """Send a text frame; a dead socket is no error, its reader notices.
@@ -64,23 +73,32 @@ class Connection:
         return transport.get_write_buffer_size() if transport is not None else 0
 
     async def receive(self) -> str | None:
-        """Return the next text, None at the end; pings are answered on the way."""
-        while True:
-            message = await self.ws.receive()
-            if message.type is WSMsgType.TEXT:
-                return str(message.data)
-            if message.type is WSMsgType.PING:
-                await self._pong(message.data)
-                return ""
-            if message.type is WSMsgType.PONG:
-                self.last_pong = time.monotonic()
-                return ""
-            if message.type is WSMsgType.CLOSE:
-                # A silent peer does not answer a close either; the client gives up in the end.
-                while self.silent and self.request.transport is not None:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
-                await self.ws.close()
+        """Return the next text, "" for a ping or pong, None at the end."""
+        try:
+            # `close` ends the wait from another task by letting it time out.
+            async with asyncio.timeout(None) as self._reading:
+                if self._farewell is not None:
+                    self._reading.reschedule(0)
+                message = await self.ws.receive()
+        except TimeoutError:
+            await self.end(*(self._farewell or (WSCloseCode.GOING_AWAY, "")))
             return None
+        finally:
+            self._reading = None
+        if message.type is WSMsgType.TEXT:
+            return str(message.data)
+        if message.type is WSMsgType.PING:
+            await self._pong(message.data)
+            return ""
+        if message.type is WSMsgType.PONG:
+            self.last_pong = time.monotonic()
+            return ""
+        if message.type is WSMsgType.CLOSE:
+            # A silent peer does not answer a close either; the client gives up in the end.
+            while self.silent and self.request.transport is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            await self.ws.close()
+        return None
 
     async def _pong(self, data: bytes) -> None:
         if self.silent:
@@ -101,13 +119,27 @@ class Connection:
                 pass
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Close politely."""
+        """Close politely from outside: the task that reads says goodbye and ends."""
         self.stalled = True
+        self._farewell = (code, reason)
+        if self._reading is not None:
+            self._reading.reschedule(0)
         try:
-            async with asyncio.timeout(1.0):
-                await self.ws.close(code=code, message=reason.encode())
-        except (TimeoutError, ConnectionError, RuntimeError):
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                await self._ended.wait()
+        except TimeoutError:
             self.abort()
+
+    async def end(self, code: int, reason: str = "") -> None:
+        """Send the close frame and wait for the client's; for the task that reads."""
+        try:
+            await self.ws.close(code=code, message=reason.encode())
+        except (ConnectionError, RuntimeError):
+            self.abort()
+
+    def done(self) -> None:
+        """Note that the task that reads has ended."""
+        self._ended.set()
 
     def abort(self) -> None:
         """Cut the connection with a reset."""
@@ -226,6 +258,7 @@ class MarketStreams:
             await self._listen(connection, [name for name in wanted if "@" in name])
             await self._serve(connection)
         finally:
+            connection.done()
             self.connections.discard(connection)
             self._unlisten(connection, tuple(connection.streams))
         return connection.ws
@@ -241,13 +274,13 @@ class MarketStreams:
             while recent[0] <= now - 1.0:
                 recent.popleft()
             if len(recent) > MAX_MESSAGES:
-                await connection.close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
+                await connection.end(WSCloseCode.POLICY_VIOLATION, "Too many requests")
                 return
             if text:
                 answer, wanted = self._answer(connection, text)
                 await connection.send(orjson.dumps(answer), patient=False)
                 await self._listen(connection, wanted)
-        await connection.close(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
+        await connection.end(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
 
     def _answer(self, connection: StreamConnection, text: str) -> tuple[object, list[str]]:
         try:

@@ -44,6 +44,7 @@ class WsApi:
         except Unanswered:
             connection.abort()
         finally:
+            connection.done()
             self.connections.discard(connection)
             self._venue.users.connections.pop(connection, None)
         return connection.ws
