@@ -13,10 +13,11 @@
 """
 
 from botlib.tasks.config import TaskConfig, TaskPriority
+from botlib.tasks.current import beat
 from botlib.tasks.health import Health
 from botlib.tasks.manager import BackgroundTaskManager
 from botlib.tasks.status import ManagerStatus, StopReport, TaskState, TaskStatus
-from botlib.tasks.task import ManagedTask, beat
+from botlib.tasks.task import ManagedTask
 
 __all__ = [
     "BackgroundTaskManager",

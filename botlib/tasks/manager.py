@@ -13,6 +13,7 @@ from botlib.errors import TaskError
 from botlib.lag import LagMeter
 from botlib.tasks.blocking import BlockingTasks, call_on
 from botlib.tasks.config import TaskConfig
+from botlib.tasks.current import current_task
 from botlib.tasks.environment import Environment
 from botlib.tasks.errands import Errands
 from botlib.tasks.health import Health, assess
@@ -22,7 +23,7 @@ from botlib.tasks.monitor import HealthMonitor
 from botlib.tasks.order import dependents_of, start_order
 from botlib.tasks.roster import Roster, join, refuse_stuck, stop_tasks, stuck_names
 from botlib.tasks.status import ManagerStatus, StopReport
-from botlib.tasks.task import ManagedTask, current_task
+from botlib.tasks.task import ManagedTask
 from botlib.tasks.threads import ThreadPool
 from botlib.tasks.timetable import Timetable
 from botlib.timeframe import parse_duration

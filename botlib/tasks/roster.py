@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from botlib.errors import NoTasksRegistered, TaskError, TaskStuck, UnknownTask, did_you_mean
 from botlib.tasks.config import TaskConfig, TaskPriority
+from botlib.tasks.current import current_task
 from botlib.tasks.order import dependents_of, refuse_circle, stop_waves
-from botlib.tasks.task import ManagedTask, current_task
+from botlib.tasks.task import ManagedTask
 
 
 class Roster:

@@ -97,7 +97,9 @@ class Cron:
             missed += 1
         if missed == 0:
             return due, 0
-        return _ms(CronSim(self.expression, utc(now) + timedelta(seconds=1), reverse=True)), missed
+        # Backwards, CronSim begins a second earlier than it is told.
+        after = utc(now).replace(microsecond=0) + timedelta(seconds=1)
+        return _ms(CronSim(self.expression, after, reverse=True)), missed
 
 
 @dataclass(frozen=True, slots=True)

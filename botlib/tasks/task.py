@@ -11,6 +11,7 @@ from botlib.errors import TaskError, TaskTimeout
 from botlib.tasks import faults
 from botlib.tasks.backoff import RestartCounter
 from botlib.tasks.config import TaskConfig
+from botlib.tasks.current import current
 from botlib.tasks.environment import Environment
 from botlib.tasks.figures import Figures
 from botlib.tasks.run import Cause, Run
@@ -18,24 +19,6 @@ from botlib.tasks.schedule import Cron, EveryCandle, Forever, Interval, Once
 from botlib.tasks.status import TaskState, TaskStatus
 
 log = logging.getLogger(__name__)
-
-_current: contextvars.ContextVar[ManagedTask] = contextvars.ContextVar("botlib_task")
-
-
-def beat(n: int = 1) -> None:
-    """Count work done by the task this is called from, in its coroutines or its thread.
-
-    The count is shown in the status, and tells a stream that works from one that only runs.
-    Outside a managed task nothing happens.
-    """
-    task = _current.get(None)
-    if task is not None:
-        task.count(n)
-
-
-def current_task() -> ManagedTask | None:
-    """Return the task this is called from, also through tasks and threads of its own."""
-    return _current.get(None)
 
 
 class ManagedTask:
@@ -64,7 +47,7 @@ class ManagedTask:
         self._time_limit = config.time_limit
         # Empty but for the task itself: a run belongs to no cell of a notebook.
         self._context = contextvars.Context()
-        self._context.run(_current.set, self)
+        self._context.run(current.set, self)
         self._counter = RestartCounter(config.restart)
         self._wanted = False
         self._paused = False
@@ -79,6 +62,7 @@ class ManagedTask:
         self._date = 0
         """The calendar tick that was used last, ms."""
         self._next_date = 0
+        self._made_up = False
         self._extra = False
         """Whether the next run is none of the schedule's."""
         self._blind = False
@@ -275,7 +259,7 @@ class ManagedTask:
         if self._is_async:
             figures.started = now
             figures.lateness.append(now - due)
-            _current.set(self)
+            current.set(self)
             return run
         run.begin_in_thread(self._context.copy(), env.threads)
         return None
@@ -320,6 +304,9 @@ class ManagedTask:
         run = self._run
         assert run is not None
         env = self._environment()
+        if run.cause is not None and run.stuck_since is None:
+            run.cause = cause  # a second cancellation would break off its clean-up
+            return
         if run.cancel(cause):
             self.settle(asyncio.CancelledError())
         elif run.in_thread and cause is Cause.TIMEOUT:
@@ -352,8 +339,8 @@ class ManagedTask:
 
     def settle(self, error: BaseException | None) -> None:
         run = self._run
-        if run is None:
-            return  # forsaken with its loop
+        if run is None:  # forsaken with its loop
+            return
         self._run = None
         if error is None and run.cause is None:
             error = self._succeeded()
@@ -459,8 +446,7 @@ class ManagedTask:
         self._blind = moment <= 0
         self._date = after
         self._next_date = schedule.following(after)
-        if self._next_date <= moment:
-            self.figures.overruns += 1
+        self._made_up = self._next_date <= moment
         self.ticket = env.timetable.on(self._next_date, self)
 
     def _take_date(self, now: float) -> bool:
@@ -476,7 +462,7 @@ class ManagedTask:
             self._enter_date(moment)
             return False
         self._date, missed = schedule.latest(self._next_date, moment)
-        self.figures.overruns += missed
+        self.figures.overruns += missed or self._made_up
         if now < self._not_before:
             self.figures.overruns += 1
             self._enter_date(self._date)
