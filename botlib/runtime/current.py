@@ -11,6 +11,9 @@ from typing import Any, Final
 from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 
+HEADLESS: Final = "BOTLIB_HEADLESS"
+"""Environment variable that a headless run sets: its kernel has to end with its parent."""
+
 _SLOT: Final = "_botlib_runtime"
 
 

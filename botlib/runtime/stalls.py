@@ -6,7 +6,7 @@ blocks it, or on another thread, where compiled code holds the GIL. While the GI
 runs, this thread included, so before each sleep it arms a timer of `faulthandler`, which writes all
 stacks without the GIL if the thread does not come back in time. The timer is armed here and not
 by the loop's beat, because reading a stack that runs is not safe: it must fire only when no
-Python can run.
+Python can run. `faulthandler` has one such timer per process, and the watch takes it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ GIL_TIMEOUT: Final = 1.5
 
 KEPT: Final = 100
 LOG_EVERY: Final = 10.0
+WARN_FROM: Final = 1.0
+"""Seconds from which a stall is a warning: shorter ones come with every large import."""
+
 DEPTH: Final = 200
 DUMP_READ: Final = 1_000_000
 
@@ -149,7 +152,8 @@ class StallWatch:
         now = time.monotonic()
         if now - self._logged >= LOG_EVERY:
             self._logged = now
-            log.warning("The loop stood still for %.2f s: %s.", seconds, stall.where)
+            level = logging.WARNING if seconds >= WARN_FROM else logging.INFO
+            log.log(level, "The loop stood still for %.2f s: %s.", seconds, stall.where)
 
     def _watch(self) -> None:
         poll = self.threshold * 0.8

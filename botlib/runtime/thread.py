@@ -338,8 +338,9 @@ class Runtime:
         self.lag.stop()
         if self._watch is not None:
             self._watch.stop()
-        # First let calls begin that were submitted just before: a task can be cancelled.
-        self._loop.run_until_complete(asyncio.sleep(0))
+        # First let calls begin that were submitted just before, as only a task can be cancelled,
+        # and let those end that waited for the stop.
+        self._loop.run_until_complete(_turns(5))
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel("the runtime closes")
@@ -385,6 +386,11 @@ class Runtime:
 
 async def _run(closer: Closer) -> None:
     await closer()
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def _discard(coro: Coroutine[Any, Any, Any]) -> None:

@@ -145,6 +145,22 @@ def test_calls_work_from_an_async_cell(kernel: Kernel) -> None:
     assert text == "sync in async\n"
 
 
+def test_the_runtime_does_not_mind_a_nested_loop_in_the_kernel(new_kernel: KernelFactory) -> None:
+    kernel = new_kernel()
+    kernel.ok("import asyncio; from botlib.runtime import get_runtime; rt = get_runtime()")
+    kernel.ok("import nest_asyncio2; nest_asyncio2.apply()")
+    text = kernel.ok(
+        """
+        async def main():
+            return rt.call(asyncio.sleep(0, "nested"))
+        print(asyncio.run(main()), rt.call(asyncio.sleep(0, "and not")))
+        rt.close()
+        print(get_runtime().call(asyncio.sleep(0.01, "and new")))
+        """
+    )
+    assert text == "nested and not\nand new\n"
+
+
 def test_sigterm_returns_a_waiting_cell_and_later_cells_run(
     new_kernel: KernelFactory, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 import time
@@ -104,6 +105,7 @@ def test_an_idle_loop_has_no_stalls(runtime: Runtime) -> None:
 
 
 def test_a_stall_is_logged(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "botlib")
     runtime.call(careless(), LIMIT)
     wait_for_stall(runtime, 0.5)
     deadline = time.monotonic() + LIMIT

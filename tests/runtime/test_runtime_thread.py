@@ -265,6 +265,21 @@ def test_after_a_stop_the_loop_still_answers() -> None:
     assert stopped == ["tasks", "late"]
 
 
+def test_who_waits_for_the_stop_is_answered_even_if_the_runtime_closes_at_once() -> None:
+    runtime = Runtime()
+    begun = threading.Event()
+
+    async def wait() -> str:
+        begun.set()
+        return (await runtime.wait_for_stop()).reason
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(runtime.call, wait())
+        assert begun.wait(LIMIT)
+        runtime.close("at once")
+        assert waiting.result(LIMIT) == "at once"
+
+
 def test_a_waiter_that_gives_up_does_not_spoil_the_stop(runtime: Runtime) -> None:
     with pytest.raises(TimeoutError):
         runtime.call(runtime.wait_for_stop(), timeout=0.01)
