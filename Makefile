@@ -31,7 +31,7 @@ lab: $(STAMP) ## Open JupyterLab on the notebooks
 
 test: $(STAMP) lint ## Run the linters and every test
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 -p no:asyncio notebooks
+	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 notebooks
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .

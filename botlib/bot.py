@@ -16,7 +16,7 @@ from botlib.config import Settings
 from botlib.engine import Orchestrator, RunSummary, watch_progress
 from botlib.engine.health import EngineHealth
 from botlib.errors import ConfigError
-from botlib.runtime import Blocking, Runtime, get_runtime
+from botlib.runtime import HEADLESS, Blocking, Runtime, get_runtime
 from botlib.store import CandleStorage, Database
 from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESIDENT: Final = "bot"
-HEADLESS: Final = "BOTLIB_HEADLESS"
-"""Environment variable that a headless run sets: the kernel then ends with its parent."""
+HOME: Final = "BOTLIB_HOME"
+"""Environment variable that names the folder ``data/`` belongs into."""
 
 START_TIMEOUT: Final = 180.0
 
@@ -279,10 +279,11 @@ def connect(
 
 
 def project_directory(start: Path) -> Path:
-    """Return the folder ``data/`` belongs into: the nearest one up with a project file.
-
-    So that a notebook in ``notebooks/`` and a headless run from the project share one ``data/``.
+    """Return the folder ``data/`` belongs into: ``BOTLIB_HOME``, or the nearest one up that has a
+    project file, so that a notebook in ``notebooks/`` and a run from the project share one.
     """
+    if HOME in os.environ:
+        return Path(os.environ[HOME]).resolve()
     for folder in (start, *start.parents):
         if any((folder / name).is_file() for name in ("pyproject.toml", "environment.yml")):
             return folder

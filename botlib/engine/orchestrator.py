@@ -13,7 +13,7 @@ from botlib.clock import Clock, MarketClock, SystemClock
 from botlib.config import Settings
 from botlib.control import ControlServer
 from botlib.engine.account import Account
-from botlib.engine.defaults import register_default_tasks, register_plumbing
+from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
 from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.lockstep import Lockstep
 from botlib.engine.paper import PaperService
@@ -360,7 +360,9 @@ class Orchestrator:
     async def _start_tasks(self) -> None:
         register_default_tasks(self)
         register_plumbing(self)
-        logger.info("Registered %d tasks", len(self.tasks))
+        logger.info("Registered %d tasks", len(self.tasks.status().tasks))
+        # An engine that collects, trades and checks nothing must not look alive.
+        await self.tasks.start_all(TRADING)
         await self.tasks.start_all()
 
     async def _stop_tasks(self) -> None:

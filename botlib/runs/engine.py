@@ -23,6 +23,7 @@ from papermill.log import logger
 from botlib.errors import RunError
 from botlib.runs.report import describe_death
 from botlib.runs.stop import StopControl
+from botlib.runtime import HEADLESS
 
 ENGINE: Final = "botlib"
 KERNEL_NAME: Final = "python3"
@@ -40,7 +41,7 @@ class CurrentInterpreter(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the specification of an ipykernel under ``sys.executable``."""
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(), env={HEADLESS: "1"})
 
 
 class RunClient(PapermillNotebookClient):  # type: ignore[misc]

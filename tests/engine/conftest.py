@@ -1,0 +1,40 @@
+"""An engine on a real paper exchange, in a directory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botlib.config import Settings
+from botlib.engine import Orchestrator
+
+MakeEngine = Callable[..., Awaitable[Orchestrator]]
+
+
+@pytest.fixture
+async def make_engine(tmp_path: Path) -> AsyncIterator[MakeEngine]:
+    """Return a function that starts an engine with some settings changed; all are stopped."""
+    engines: list[Orchestrator] = []
+
+    async def make(start: bool = True, **changes: Any) -> Orchestrator:
+        settings = Settings().override(
+            {
+                "data_directory": tmp_path / "data",
+                "symbols": ["BTC/USDT"],
+                "history": 60,
+                "health": {"port": 0},
+                "paper": {"lockstep": True, "start": "2026-01-05"},
+            }
+        )
+        engine = Orchestrator(settings.override(changes))
+        engines.append(engine)
+        if start:
+            await engine.start()
+        return engine
+
+    yield make
+    for engine in engines:
+        await engine.stop()

@@ -1,0 +1,212 @@
+"""The engine as a whole: a real paper exchange, real sockets, a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from botlib.engine import Orchestrator, ServiceState
+from botlib.errors import (
+    ConfigError,
+    EngineError,
+    InvalidInput,
+    NoTasksRegistered,
+    PaperExchangeError,
+    StoreLocked,
+    UnknownSymbol,
+)
+from botlib.strategies import TrendCross
+from botlib.tasks import TaskConfig, TaskPriority
+
+MakeEngine = Callable[..., Awaitable[Orchestrator]]
+DEFAULT_TASKS = {
+    "market_data_collection": "CRITICAL",
+    "position_monitoring": "HIGH",
+    "signal_generation": "HIGH",
+    "order_sync": "MEDIUM",
+    "risk_checks": "MEDIUM",
+}
+
+
+async def test_the_five_default_tasks_are_registered_and_started(
+    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="botlib"):
+        engine = await make_engine()
+    trading = {
+        task.name: task.priority for task in engine.tasks.status().tasks if task.group == "trading"
+    }
+    assert trading == DEFAULT_TASKS
+    assert "Registered 7 tasks" in caplog.text
+    assert "Started 5 tasks" in caplog.text and "Started 2 tasks" in caplog.text
+    names = [service.name for service in engine.services.all()]
+    assert names == ["paper_exchange", "store", "exchange", "trading", "tasks", "control"]
+    assert all(service.state is ServiceState.RUNNING for service in engine.services.all())
+    assert engine.health().healthy, engine.health().reasons
+
+
+async def test_the_same_run_gives_the_same_fills_and_the_next_one_goes_on(
+    make_engine: MakeEngine,
+) -> None:
+    async def run(seed: int) -> tuple[list[tuple[object, ...]], int]:
+        engine = await make_engine(paper={"seed": seed})
+        await engine.wait(3 * 3600)
+        fills = [
+            (fill.timestamp, fill.side, fill.price, fill.amount) for fill in engine.journal.fills()
+        ]
+        end = engine.market_clock.now()
+        summary = await engine.summary()
+        assert summary.market_hours == 3
+        assert summary.fills == summary.orders == len(fills)
+        await engine.stop()
+        return fills, end
+
+    first, end = await run(7)
+    assert len(first) > 4
+    engine = await make_engine(paper={"seed": 7})  # goes on where it stopped
+    assert engine.market_clock.now() == end
+    assert len(engine.journal.fills()) == len(first)
+    assert engine.positions.get("BTC/USDT").amount == sum(
+        (fill.amount if fill.side == "buy" else -fill.amount)
+        - (fill.fee if fill.fee_asset == "BTC" else 0)
+        for fill in engine.journal.fills()
+    )
+
+
+async def test_every_signal_is_filled_at_the_next_open(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    await engine.wait(3 * 3600)
+    candles = {c.timestamp: c for c in engine.storage.candles("BTC/USDT", "1m")}
+    fills = engine.journal.fills()
+    assert fills
+    for fill in fills:
+        if fill.timestamp in candles:  # the last one may lie on the forming candle
+            assert float(fill.price) == candles[fill.timestamp].open
+
+
+async def test_health_and_task_status_are_served(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{engine.control.url}/health") as response:
+            body = await response.json()
+            assert response.status == 200 and body["healthy"] and body["mode"] == "paper"
+        async with session.get(f"{engine.control.url}/api/v1/tasks/status") as response:
+            body = await response.json()
+            assert {task["name"] for task in body["tasks"]} >= set(DEFAULT_TASKS)
+
+
+async def test_a_dead_exchange_makes_it_unhealthy_with_a_reason(make_engine: MakeEngine) -> None:
+    engine = await make_engine(
+        exchange={"data_deadline": "1s"}, paper={"lockstep": False, "speed": 60}
+    )
+    assert engine.health().healthy, engine.health().reasons
+    assert engine.paper is not None and engine.paper.pid is not None
+    os.kill(engine.paper.pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while engine.health().healthy:  # noqa: ASYNC110 - health is asked, it tells nobody
+            await asyncio.sleep(0.1)
+    assert any("not complete" in reason or "frame" in reason for reason in engine.health().reasons)
+
+
+async def test_a_critical_task_that_fails_for_good_ends_the_wait(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+
+    async def doomed() -> None:
+        raise ValueError("no use")
+
+    config = TaskConfig(
+        name="doomed", func=doomed, priority=TaskPriority.CRITICAL, auto_restart=False
+    )
+    engine.tasks.add_task(config, start_immediately=True)
+    with pytest.raises(ValueError, match="no use"):
+        await engine.wait(24 * 3600)
+    assert not engine.health().healthy
+    assert any("doomed" in reason for reason in engine.health().reasons)
+
+
+async def test_all_default_tasks_disabled_is_an_error_and_leaves_nothing_running(
+    make_engine: MakeEngine,
+) -> None:
+    with pytest.raises(NoTasksRegistered):
+        await make_engine(tasks={name: {"enabled": False} for name in DEFAULT_TASKS})
+
+
+async def test_an_engine_that_was_not_started_is_not_healthy(make_engine: MakeEngine) -> None:
+    engine = await make_engine(start=False)
+    health = engine.health()
+    assert not health.healthy
+    assert "no task is registered" in health.reasons
+
+
+async def test_live_needs_two_acts() -> None:
+    from botlib.config import Settings
+
+    settings = Settings().override({"mode": "live", "strategies": []})
+    with pytest.raises(ConfigError, match="live=True"):
+        Orchestrator(settings)
+
+
+async def test_a_symbol_the_venue_lacks_is_refused_at_the_start(
+    make_engine: MakeEngine, recorded: Callable[[str], object]
+) -> None:
+    path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
+    with pytest.raises((UnknownSymbol, PaperExchangeError, EngineError), match="DOGE"):
+        await make_engine(
+            symbols=["DOGE/USDT"],
+            paper={"market": "recording", "recording": [str(path)], "start": None},
+        )
+
+
+async def test_trading_what_is_not_streamed_says_what_is(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    with pytest.raises(InvalidInput, match=r"not streamed.*BTC/USDT at 1m, 5m, 15m"):
+        await engine.trade(TrendCross(timeframes=("4h",)), "BTC/USDT", name="x")
+
+
+async def test_the_same_strategy_again_changes_nothing(make_engine: MakeEngine) -> None:
+    engine = await make_engine(strategies=[])
+    one = await engine.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="x")
+    assert await engine.trade(TrendCross(timeframes=("1m",)), "BTCUSDT", name="x") is one
+    other = await engine.trade(TrendCross(fast=5, timeframes=("1m",)), "BTC/USDT", name="x")
+    assert other is not one
+    assert list(engine.signals.strategies) == ["x"]
+
+
+async def test_a_second_engine_on_the_same_market_is_refused(make_engine: MakeEngine) -> None:
+    await make_engine()
+    with pytest.raises((StoreLocked, PaperExchangeError)):
+        await make_engine()
+
+
+async def test_another_process_reads_the_database_while_it_runs(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        "print(c.execute(\"SELECT COUNT(*) FROM candles WHERE symbol='BTCUSDT'\").fetchone()[0])"
+    )
+    out = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, engine.database],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert int(out.stdout) >= 3 * 60
+
+
+async def test_the_health_page_moves_to_a_free_port(make_engine: MakeEngine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        engine = await make_engine(health={"port": taken.getsockname()[1]})
+        assert engine.control.port != taken.getsockname()[1]

@@ -1,0 +1,60 @@
+"""The notebooks: their form, and that Run All succeeds twice in one kernel."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+LONGEST_CELL = 20
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_form_of_a_notebook(path: Path) -> None:
+    notebook = read(path)
+    code = code_cells(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    assert "parameters" in code[0].metadata.get("tags", [])
+    for cell in code:
+        assert cell.source.count("\n") < LONGEST_CELL, cell.source
+        assert cell.execution_count is None
+        assert "print(" not in cell.source and "sys.path" not in cell.source
+    for line in code[0].source.splitlines():
+        assert line.partition(" = ")[0].isupper(), f"{line!r} is no NAME = value"
+    assert "widgets" not in notebook.metadata
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_run_all_twice_succeeds(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
+    notebook = read(path)
+    notebook.cells += copy.deepcopy(notebook.cells)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"c{number}"
+    client = NotebookClient(
+        notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    )
+    client.execute()  # raises what a cell raised
+    errors = [
+        output
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
+    assert errors == []
