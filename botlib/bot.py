@@ -17,7 +17,7 @@ from botlib.engine import Orchestrator, RunSummary, watch_progress
 from botlib.engine.health import EngineHealth
 from botlib.errors import ConfigError
 from botlib.runtime import HEADLESS, Blocking, Runtime, get_runtime
-from botlib.store import CandleStorage, Database
+from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
@@ -137,20 +137,20 @@ class AsyncBot:
             limit: the newest n only.
         """
         return await asyncio.to_thread(
-            self._read, unified_symbol(symbol), timeframe, since, until, limit
+            self._frame, unified_symbol(symbol), timeframe, since, until, limit
         )
 
     async def orders(self) -> pd.DataFrame:
         """Return every order of the journal, one row each, the oldest first."""
         columns = ("created", "symbol", "side", "type", "amount", "status", "filled", "average")
         more = ("strategy", "client_order_id", "venue_order_id", "message")
-        return _table(self.engine.journal.orders(), columns + more, times=("created",))
+        return _table(await self._journal(OrderJournal.orders), columns + more, ("created",))
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, the oldest first."""
         columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
         more = ("maker", "trade_id", "client_order_id")
-        return _table(self.engine.journal.fills(), columns + more, times=("timestamp",))
+        return _table(await self._journal(OrderJournal.fills), columns + more, ("timestamp",))
 
     async def equity(self) -> Decimal:
         """Ask the venue for the balances and return what the account is worth."""
@@ -168,15 +168,22 @@ class AsyncBot:
         """
         await self.engine.wait(None if run_for is None else parse_duration(run_for))
 
-    def _read(
+    async def _journal(self, read: Callable[[OrderJournal], list[Any]]) -> list[Any]:
+        def work() -> list[Any]:
+            with self._reader() as database:
+                return read(OrderJournal(database))
+
+        return await asyncio.to_thread(work)
+
+    def _frame(
         self, symbol: str, timeframe: str, since: int | None, until: int | None, limit: int | None
     ) -> pd.DataFrame:
-        # A connection of its own: the engine's one belongs to the loop.
-        database = Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
-        try:
+        with self._reader() as database:
             return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
-        finally:
-            database.close()
+
+    def _reader(self) -> Database:
+        # A connection of its own: it also reads after the stop, and long reads hold up nobody.
+        return Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
 
     def __repr__(self) -> str:
         engine = self.engine
