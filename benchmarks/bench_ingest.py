@@ -26,7 +26,7 @@ from aiohttp import WSMsgType, web
 
 SYMBOLS = (100, 500)
 FRAMES = 60_000
-ROUNDS = 3
+ROUNDS = 4
 START = 1_767_571_200_000
 STEP = 2_000
 MINUTE = 60_000
@@ -174,6 +174,14 @@ async def _serve(symbols: int) -> None:
         "symbols": [_listing(_id(number)) for number in range(symbols)],
     }
 
+    sockets: list[web.WebSocketResponse] = []
+
+    async def flood(request: web.Request) -> web.Response:
+        # The newest one: those of earlier clients are closed.
+        for frame in frames:
+            await sockets[-1].send_frame(frame, WSMsgType.TEXT)
+        return web.Response()
+
     async def answer(request: web.Request) -> web.Response:
         body: object = {}
         if request.path.endswith("exchangeInfo"):
@@ -187,21 +195,16 @@ async def _serve(symbols: int) -> None:
     async def stream(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        heard = 0
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 break
             asked = orjson.loads(message.data)
             await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-            heard += len(asked["params"])
-            if heard == symbols:
-                # A moment for the client to be done with its preparations.
-                await asyncio.sleep(1.5)
-                for frame in frames:
-                    await socket.send_frame(frame, WSMsgType.TEXT)
+            sockets.append(socket)
         return socket
 
     app = web.Application()
+    app.router.add_get("/flood", flood)
     app.router.add_get("/api/v3/{name:.*}", answer)
     for path in ("/stream/ws", "/stream/ws/{name}"):
         app.router.add_get(path, stream)
@@ -244,6 +247,11 @@ def _last(url: str) -> int:
         return int(json.load(answer)["last"])
 
 
+async def _begin(url: str) -> None:
+    """Have the flood begin, from a thread: the answer comes at its end."""
+    asyncio.get_running_loop().run_in_executor(None, urlopen, f"{url}/flood")
+
+
 async def _bare(symbols: int, url: str) -> float:
     meter, seen = Meter(), 0
     newest: dict[str, object] = {}
@@ -254,6 +262,7 @@ async def _bare(symbols: int, url: str) -> float:
         names = [f"{_id(n).lower()}@kline_1m" for n in range(symbols)]
         await socket.send_str(json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
         await socket.receive()
+        await _begin(url)
         async for message in socket:
             meter.begin()
             data = orjson.loads(message.data)
@@ -283,9 +292,14 @@ async def _ccxt(symbols: int, url: str, last: int) -> float:
     await exchange.load_markets()
     wanted = [[f"{_id(n).removesuffix('USDT')}/USDT", "1m"] for n in range(symbols)]
     try:
+        first = asyncio.ensure_future(exchange.watch_ohlcv_for_symbols(wanted))
+        # ccxt does not say when it is subscribed.
+        await asyncio.sleep(2)
+        await _begin(url)
+        await first
+        meter.begin()
         while True:
             found = await exchange.watch_ohlcv_for_symbols(wanted)
-            meter.begin()
             if any(
                 candles[-1][0] == last
                 for frames in found.values()
@@ -322,13 +336,14 @@ async def _botlib(symbols: int, url: str, last: int, *, stored: bool) -> float:
         meter = Meter()
         final = f"{_id(symbols - 1).removesuffix('USDT')}/USDT"
         for number in range(symbols):
-            await stream.subscribe_candles(_id(number), "1m", history=0)
+            await stream.subscribe_candles(_id(number), "1m", history=1)
         try:
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(stream.run())
                 await stream.ready()
-                frames = sum(entry.frames for entry in stream.status().subscriptions)
-                assert frames == 0, "frames came before all was prepared"
+                while inbox.get_nowait() is not None:
+                    continue
+                await _begin(url)
                 meter.begin()
                 candle: Candle | None = None
                 while candle is None or (candle.symbol, candle.timestamp) != (final, last):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import WSMsgType
+from ccxt.async_support.base.ws.client import MSG_SIZE_OVERHEAD
 
 from botlib.errors import ExchangeError, ExchangeUnavailable
 from botlib.exchange.base import BadFrameSink, KlineSink
@@ -149,11 +150,23 @@ class Socket:
             self._bad_frame(message.data, f"{type(error).__name__}: {error}")
 
     def _receive_loop(self) -> None:
-        # ccxt calls this once for each message it wants to wait for.
+        """Take what has arrived, then have ccxt wait for more; it calls this after each message."""
         if self._held:
             self._waiting = True
-        else:
-            self._read_on()
+            return
+        # ccxt would empty the queue of aiohttp in the same way, looking the queue up along six
+        # attributes for each message. The last message is left to it: taking that one settles
+        # aiohttp's account of the queue's size, and with it whether the transport reads on.
+        buffer = self._client.buffer
+        if buffer and len(buffer) > 1:
+            taken, receive = 0, self._receive
+            while len(buffer) > 1:
+                message, size = buffer.popleft()
+                taken += size + MSG_SIZE_OVERHEAD
+                receive(message)
+            message, size = buffer[0]
+            buffer[0] = (message, size + taken)
+        self._read_on()
 
     def _take(self, data: Any) -> None:
         """Take a decoded message that is no event of the fast path."""
