@@ -60,6 +60,10 @@ def test_prices_walk_from_open_over_both_extremes_to_the_close() -> None:
     for step in range(4):
         feed.seek(T0 + step * 15_000)
         prices.append(feed.price)
+        seen = feed.base_bar()
+        assert seen is not None
+        assert seen[:5] == (T0, bar.open, max(prices), min(prices), feed.price)
+        assert (seen.volume == bar.volume) == (step == 3)
     assert prices[0] == bar.open and prices[-1] == bar.close
     assert {bar.high, bar.low} <= set(prices)
     assert feed.base_bar() == bar
