@@ -75,7 +75,8 @@ class Home:
         loop = self.check(what)
         if self.env is None:
             if self._own_meter:
-                self._lag = LagMeter(clock=loop.time)
+                # Every beat wakes the process, which costs more than most tasks do.
+                self._lag = LagMeter(0.5, clock=loop.time)
             self.env = self._furnish(loop)
         return self.env
 

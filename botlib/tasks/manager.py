@@ -281,7 +281,7 @@ class BackgroundTaskManager:
             former = self._tasks.former()
             for task in former:
                 task.halt()
-            going = [task.name for task in self._tasks if task.active or not task.idle]
+            going = [task.name for task in self._tasks if not task.resting]
             everyone = [*self._tasks, *former]
             await stop_tasks(self._tasks, going, limit)
             await join(former, limit - (loop.time() - begun))
@@ -333,7 +333,7 @@ class BackgroundTaskManager:
         until = None if timeout is None else loop.time() + parse_duration(timeout)
         while True:
             self._tasks.raise_critical()
-            if not any(task.active or not task.idle for task in self._tasks):
+            if all(task.resting for task in self._tasks):
                 return True
             left = None if until is None else until - loop.time()
             if left is not None and left <= 0:

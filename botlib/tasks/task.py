@@ -87,6 +87,11 @@ class ManagedTask:
         return self._wanted or self.pending
 
     @property
+    def resting(self) -> bool:
+        """Whether nothing of it is going on or ahead."""
+        return self.idle and not self.active and not self.ticket
+
+    @property
     def done(self) -> bool:
         """Whether it ran to its end."""
         return self._done

@@ -107,7 +107,8 @@ class Timetable:
     def now(self, task: Scheduled) -> int:
         """Enter a run for now, before all others and in this order; return its ticket."""
         ticket = next(self._tickets)
-        now = self._loop.time()
+        # What is started together gets one time, and so falls due together ever after.
+        now = self._starting[0][0] if self._starting else self._loop.time()
         self._starting.append((now, ticket, task))
         if now < self._armed:
             self._arm(now)
