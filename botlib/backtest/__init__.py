@@ -1,0 +1,1 @@
+"""Backtests: strategies over stored candles, through vectorbt."""
