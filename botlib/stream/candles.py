@@ -178,10 +178,14 @@ class CandleStream:
                 entry.connected = entry.complete = entry.repairing = False
 
     async def ready(self) -> None:
-        """Wait until every subscription is complete up to now."""
+        """Wait until every subscription is complete up to now, stored and published."""
         # Readiness comes and goes with the connections; asking now and then is simplest.
-        while not (self._subscriptions and all(e.ready for e in self._subscriptions.values())):  # noqa: ASYNC110
+        while not self._is_ready():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        complete = all(entry.ready for entry in self._subscriptions.values())
+        return bool(self._subscriptions) and complete and not self._outbox
 
     def status(self) -> StreamStatus:
         """Return what is known now."""

@@ -9,7 +9,7 @@ import pytest
 from conftest import MINUTE, MakeRig, Rig  # type: ignore[import-not-found]
 
 from botlib.errors import StoreError, UnknownSymbol, UnknownTimeframe
-from botlib.model import CandleSource, CandleUpdated
+from botlib.model import CandleClosed, CandleSource, CandleUpdated
 from botlib.stream.shard import DialGate
 
 
@@ -23,6 +23,7 @@ async def test_history_comes_first_then_live_candles_in_order_stored_before_publ
 ) -> None:
     async with rig(("BTCUSDT", "ETH/USDT"), ("1m", "5m"), history=30) as r:
         for symbol in ("BTC/USDT", "ETH/USDT"):
+            await r.until(lambda symbol=symbol: len(r.closed(symbol, "5m")) == 30)
             assert [e.backfilled for e in r.closed(symbol, "5m")] == [True] * 30
         live = [await r.step() for _ in range(6)]
         assert [e.backfilled for e in live] == [False] * 6
@@ -33,8 +34,7 @@ async def test_history_comes_first_then_live_candles_in_order_stored_before_publ
             for timeframe in ("1m", "5m"):
                 await r.check_order(symbol, timeframe)
         assert r.gaps() == []
-        assert r.progress == len([e for s in ("BTC/USDT", "ETH/USDT") for t in ("1m", "5m")
-                                  for e in r.closed(s, t)])  # fmt: skip
+        await r.until(lambda: r.progress == sum(isinstance(e, CandleClosed) for e in r.events))
         status = r.stream.status()
         assert status.ready
         assert len(status.connections) == 1
@@ -43,9 +43,11 @@ async def test_history_comes_first_then_live_candles_in_order_stored_before_publ
 
 async def test_what_is_stored_is_not_fetched_again(rig: MakeRig) -> None:
     async with rig(history=20) as r:
-        assert len(r.closed()) == 20
+        await r.until(lambda: len(r.closed()) == 20)
     async with rig(history=25) as r:
-        assert len(r.closed()) == 5
+        await r.step()
+        assert [e.backfilled for e in r.closed()] == [True] * 5 + [False]
+        assert r.storage.counts() == {("BTC/USDT", "1m"): 26}
 
 
 async def test_both_forms_of_a_symbol_are_one_subscription(rig: MakeRig) -> None:
