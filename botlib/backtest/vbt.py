@@ -1,0 +1,105 @@
+"""The one place that imports vectorbt, with numba told to release the GIL first.
+
+A compiled loop that holds the interpreter lock stops every live task of the process for as long
+as it runs (seconds, in a sweep). numba's default is to hold it; `release_gil` turns that round for
+everything compiled afterwards: vectorbt's kernels and functions written in a notebook cell alike.
+Results and speed stay the same. ``nogil=False`` still says otherwise for one function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def load_vectorbt() -> ModuleType:
+    """Import vectorbt so that its kernels release the GIL, and return it (2-4 s when cold)."""
+    release_gil()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module("vectorbt")
+
+
+def release_gil() -> None:
+    """Make ``nogil=True`` the default of numba, in this process, from now on.
+
+    Calling it again changes nothing. Kernels of vectorbt that were imported before are switched
+    too, unless they have already been compiled.
+    """
+    decorators: Any = importlib.import_module("numba.core.decorators")
+    if not hasattr(decorators._jit, "__wrapped__"):
+        decorators._jit = _releasing(decorators._jit)
+        _switch_loaded("vectorbt")
+
+
+def rust_engine() -> bool:
+    """Tell whether vectorbt's Rust engine is installed."""
+    return importlib.util.find_spec("vectorbt_rust") is not None
+
+
+def cache_directory() -> Path:
+    """Return where kernels compiled by this default are cached.
+
+    numba's cache does not tell a kernel that releases the GIL from one that holds it, so they
+    never share a directory with those compiled elsewhere.
+    """
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        return Path(given) / "nogil"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "botlib" / "numba"
+
+
+def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def jit(
+        sigs: Any, locals: Any, target: Any, cache: bool, targetoptions: dict[str, Any], **rest: Any
+    ) -> Callable[[Any], Any]:
+        chosen = "nogil" in targetoptions or bool(targetoptions.get("forceobj"))
+        if not chosen:
+            targetoptions["nogil"] = True
+        decorate = original(sigs, locals, target, cache, targetoptions, **rest)
+        if chosen or not cache:
+            return decorate  # type: ignore[no-any-return]
+
+        def decorate_apart(function: Any) -> Any:
+            with _apart():
+                return decorate(function)
+
+        return decorate_apart
+
+    return jit
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Let functions decorated meanwhile cache their code in `cache_directory`."""
+    config: Any = importlib.import_module("numba.core.config")
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_directory())
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def _switch_loaded(package: str) -> None:
+    dispatcher: Any = importlib.import_module("numba.core.dispatcher")
+    for name, module in list(sys.modules.items()):
+        if name != package and not name.startswith(package + "."):
+            continue
+        for found in list(vars(module).values()):
+            if isinstance(found, dispatcher.Dispatcher) and "nogil" not in found.targetoptions:
+                found.targetoptions["nogil"] = True
+                if hasattr(found._cache, "_py_func"):
+                    with _apart():
+                        found.enable_caching()
