@@ -115,6 +115,7 @@ class CandleStream:
             deliver=self._deliver,
             filled=self._filled,
             room=lambda: bus.backlog() < BACKLOG_LOW,
+            running=lambda: self._group is not None,
         )
 
     async def subscribe_candles(
@@ -125,7 +126,9 @@ class CandleStream:
         Args:
             symbol: in either form, ``BTC/USDT`` or ``BTCUSDT``.
             timeframes: one or several, such as ``["1m", "1h"]``.
-            history: how many closed candles to have at the start; missing ones are fetched.
+            history: how many closed candles to have before the first live one; missing ones are
+                fetched. Asking for more later fetches them too: they are stored, not published,
+                since they would come after younger ones.
 
         Raises:
             UnknownSymbol, UnknownTimeframe: the venue does not have it.
@@ -142,7 +145,9 @@ class CandleStream:
         for timeframe in names:
             known = self._subscriptions.get((unified, timeframe))
             if known is not None:
-                known.history = max(known.history, history)
+                if history > known.history:
+                    known.history = history
+                    self.on_gap(known)
                 continue
             entry = Subscription(unified, timeframe, history, self._exchange, self.clock, self)
             self._subscriptions[entry.key] = entry
@@ -163,16 +168,19 @@ class CandleStream:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._update())
-                await self._assign(list(self._subscriptions.values()))
-                await self._failure
+                try:
+                    group.create_task(self._update())
+                    await self._assign(list(self._subscriptions.values()))
+                    await self._failure
+                finally:
+                    # Frames that come while the tasks end must not start new ones.
+                    self._group = None
         except BaseExceptionGroup as errors:
             first: BaseException = errors
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
         finally:
-            self._group = None
             self._shards = []
             for entry in self._subscriptions.values():
                 entry.connected = entry.complete = entry.repairing = False
@@ -249,7 +257,7 @@ class CandleStream:
     async def _catch_up(self, subscriptions: list[Subscription]) -> None:
         """Look for what was missed before the subscription took effect."""
         delay = 0.2
-        while True:
+        while self._group is not None:
             try:
                 now = await self._exchange.market_time()
                 break
@@ -257,6 +265,8 @@ class CandleStream:
                 logger.warning("The market's time is not known: %s", error)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 30.0)
+        else:
+            return
         self.clock.advance(now)
         now = self.clock.now()
         for entry in subscriptions:

@@ -41,6 +41,11 @@ class _Tally:
     candles: int = 0
     holes: int = 0
 
+    def cover(self, first: int, last: int) -> None:
+        """Take in a stretch of open times."""
+        self.start = first if self.start is None else min(self.start, first)
+        self.end = max(self.end, last)
+
 
 class Repairer:
     """Fills gaps by REST, page by page, oldest first. Shared by all subscriptions of a stream."""
@@ -54,6 +59,7 @@ class Repairer:
         deliver: Deliver,
         filled: Callable[[GapFilled], None],
         room: Callable[[], object],
+        running: Callable[[], bool],
     ) -> None:
         self._exchange = exchange
         self._storage = storage
@@ -61,6 +67,7 @@ class Repairer:
         self._deliver = deliver
         self._filled = filled
         self._room = room
+        self._running = running
         self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
     async def repair(self, subscription: Subscription) -> None:
@@ -68,10 +75,13 @@ class Repairer:
         delay = RETRY_FIRST
         tally = _Tally()
         patience = PATIENCE
-        while True:
+        while self._running():
             try:
                 if subscription.sequence.last is None:
                     await self._load_history(subscription)
+                    continue
+                if subscription.history > subscription.loaded:
+                    await self._deepen(subscription)
                     continue
                 missing = self._missing(subscription)
                 if missing is None:
@@ -141,22 +151,24 @@ class Repairer:
             subscription.check_until = None
         before = sequence.last
         closed = [row for row in rows if row.closed]
-        self._settle(subscription, sequence.settle(closed, until), tally)
+        self._settle(subscription, sequence.settle(closed, until), until, tally)
         return sequence.last != before or final
 
-    def _settle(self, subscription: Subscription, settled: Settled, tally: _Tally) -> None:
+    def _settle(
+        self, subscription: Subscription, settled: Settled, until: int, tally: _Tally
+    ) -> None:
         for first, last in settled.holes:
             tally.holes += self._mark(subscription, first, last)
-            tally.start = first if tally.start is None else min(tally.start, first)
-            tally.end = max(tally.end, last)
+            tally.cover(first, last)
         candles = settled.candles
         if not candles:
             return
-        tally.candles += len(candles)
-        subscription.backfilled += len(candles)
-        tally.start = candles[0].timestamp if tally.start is None else tally.start
-        tally.start = min(tally.start, candles[0].timestamp)
-        tally.end = max(tally.end, candles[-1].timestamp)
+        # Beyond ``until`` come candles that had only waited behind the gap.
+        missed = [candle.timestamp for candle in candles if candle.timestamp <= until]
+        if missed:
+            tally.candles += len(missed)
+            subscription.backfilled += len(missed)
+            tally.cover(missed[0], missed[-1])
         self._deliver(subscription, candles, self._recent(subscription, candles[-1]))
 
     def _recent(self, subscription: Subscription, candle: Candle) -> bool:
@@ -196,28 +208,55 @@ class Repairer:
 
     async def _load_history(self, subscription: Subscription) -> None:
         """Fetch what the storage lacks of the wanted history, and start the order behind it."""
-        sequence, length = subscription.sequence, subscription.sequence.length
-        now = self._clock.now()
-        newest = open_time(now, subscription.timeframe) - length
-        oldest = newest - (subscription.history - 1) * length
-        known: int | None = None
-        if subscription.history > 0:
-            for start, end in self._storage.missing(*subscription.key, oldest, newest):
-                loaded = await self._load_run(subscription, start, end, newest, now)
-                known = loaded if loaded is not None else known
-            for candle in self._storage.candles(*subscription.key, oldest, newest, limit=1):
-                known = max(known or 0, candle.timestamp)
+        sequence = subscription.sequence
+        newest = open_time(self._clock.now(), subscription.timeframe) - sequence.length
+
+        def publish(rows: list[Candle]) -> None:
+            self._deliver(subscription, rows, False)
+
+        known = await self._load(subscription, newest, publish)
         ready = sequence.start(newest if known is None else known)
         if ready:
             self._deliver(subscription, ready, self._recent(subscription, ready[-1]))
-        subscription.last_closed = max(subscription.last_closed or 0, sequence.last or 0) or None
+        if known is not None:
+            subscription.last_closed = max(subscription.last_closed or 0, known)
+
+    async def _deepen(self, subscription: Subscription) -> None:
+        """Fetch older history than was wanted at the start."""
+
+        def store(rows: list[Candle]) -> None:
+            self._storage.write(rows, now=self._clock.now())
+
+        await self._load(subscription, subscription.sequence.last or 0, store)
+
+    async def _load(
+        self, subscription: Subscription, newest: int, take: Callable[[list[Candle]], None]
+    ) -> int | None:
+        """Fetch what the storage lacks of the history up to ``newest``; return the newest known."""
+        history, length = subscription.history, subscription.sequence.length
+        oldest = newest - (history - 1) * length
+        known: int | None = None
+        if history > 0:
+            for start, end in self._storage.missing(*subscription.key, oldest, newest):
+                loaded = await self._load_run(subscription, start, end, newest, take)
+                known = loaded if loaded is not None else known
+            for candle in self._storage.candles(*subscription.key, oldest, newest, limit=1):
+                known = max(known or 0, candle.timestamp)
+        subscription.loaded = history
+        return known
 
     async def _load_run(
-        self, subscription: Subscription, start: int, end: int, newest: int, now: int
+        self,
+        subscription: Subscription,
+        start: int,
+        end: int,
+        newest: int,
+        take: Callable[[list[Candle]], None],
     ) -> int | None:
         """Fetch one run of missing history; return the newest candle it has."""
         length = subscription.sequence.length
         known: int | None = None
+        now = self._clock.now()
         bounded = bool(self._storage.candles(*subscription.key, until=start - length, limit=1))
         while start <= end:
             async with self._requests:
@@ -231,7 +270,7 @@ class Repairer:
                 known, start = row.timestamp, row.timestamp + length
             if rows:
                 subscription.backfilled += len(rows)
-                self._deliver(subscription, rows, False)
+                take(rows)
                 await _settled(self._room)
             if len(rows) < PAGE:
                 break

@@ -74,6 +74,8 @@ class Subscription:
         self.symbol = symbol
         self.timeframe = timeframe
         self.history = history
+        self.loaded = 0
+        """How many candles of history were asked for already."""
         self.sequence = Sequencer(timeframe)
         self.connected = False
         """Whether a live connection carries it."""

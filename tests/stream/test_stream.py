@@ -9,7 +9,9 @@ import pytest
 from conftest import MINUTE, MakeRig, Rig  # type: ignore[import-not-found]
 
 from botlib.errors import StoreError, UnknownSymbol, UnknownTimeframe
+from botlib.exchange.paper.client import PaperProcess
 from botlib.model import CandleClosed, CandleSource, CandleUpdated
+from botlib.stream.candles import BACKLOG_HIGH
 from botlib.stream.shard import DialGate
 
 
@@ -309,6 +311,49 @@ async def test_the_stream_can_be_run_again_and_goes_on_where_it_was(rig: MakeRig
             await again.run()
         await r.step()
         assert len(r.closed()) == before + 1
+
+
+async def test_more_history_asked_for_later_is_fetched_but_not_published(rig: MakeRig) -> None:
+    async with rig(history=5) as r:
+        await r.step()
+        assert r.storage.counts() == {("BTC/USDT", "1m"): 6}
+        await r.stream.subscribe_candles("BTCUSDT", "1m", history=1_200)
+        async with asyncio.timeout(20):
+            await r.stream.ready()
+        assert r.storage.counts() == {("BTC/USDT", "1m"): 1_200}
+        assert len(r.closed()) == 6
+        await r.step()
+        await r.check_order()
+
+
+async def test_a_revision_is_stored_and_counted_and_never_a_second_candle(rig: MakeRig) -> None:
+    async with rig() as r:
+        candle = (await r.step()).candle
+        kline = {"t": candle.timestamp, "s": "BTCUSDT", "i": "1m", "x": True}
+        kline |= {"o": str(candle.open), "h": str(candle.high), "l": str(candle.low)}
+        kline |= {"c": str(candle.close), "v": str(candle.volume + 1)}
+        frame = {"e": "kline", "E": r.stream.clock.now(), "s": "BTCUSDT", "k": kline}
+        await r.control.fault("malformed", target="streams", text=json.dumps(frame))
+        await r.until(lambda: r.stream.status().revisions == 1)
+        stored = r.storage.candles("BTC/USDT", "1m", candle.timestamp, candle.timestamp)
+        assert [c.volume for c in stored] == [candle.volume + 1]
+        await r.step()
+        assert len([e for e in r.closed() if e.candle.timestamp == candle.timestamp]) == 1
+
+
+async def test_a_market_at_full_speed_waits_for_a_slow_subscriber(rig: MakeRig) -> None:
+    arguments = ["--seed", "9", "--speed", "max", "--start", "2026-01-05"]
+    async with await PaperProcess.start(arguments) as process, rig(process=process) as r:
+        slow = r.bus.subscribe(CandleClosed, name="slow", maxsize=6_000)
+        await r.until(lambda: len(slow) > BACKLOG_HIGH)
+        reached = len(slow)
+        # The market would make thousands of candles meanwhile.
+        await asyncio.sleep(1.0)
+        assert not slow.closed
+        assert len(slow) < reached + 2_000
+        first = (await slow.get()).candle.timestamp
+        for number in range(1, 3 * BACKLOG_HIGH):
+            assert (await slow.get()).candle.timestamp == first + number * MINUTE
 
 
 async def test_dials_stay_below_the_venues_limit() -> None:
