@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.errors import InvalidInput
-from botlib.timeframe import is_open_time, timeframe_ms
+from botlib.indicators import Indicator, compute, parse
+from botlib.timeframe import open_time, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ class Frames(Mapping[str, "pd.DataFrame"]):
     def __init__(self, symbol: str, frames: Mapping[str, pd.DataFrame]) -> None:
         self.symbol = symbol
         self._frames = dict(frames)
+        self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
 
     @property
     def timeframes(self) -> tuple[str, ...]:
@@ -61,6 +63,31 @@ class Frames(Mapping[str, "pd.DataFrame"]):
     def frame(self) -> pd.DataFrame:
         """The frame of the trading timeframe."""
         return self._frames[self.timeframes[0]]
+
+    def indicator(
+        self, spec: str | Indicator, timeframe: str | None = None
+    ) -> pd.Series | pd.DataFrame:
+        """Return an indicator over the frame of a timeframe, the trading one where none is named.
+
+        Each distinct indicator is computed once for as long as this object lives.
+
+        Args:
+            spec: such as ``"ema(20)"``, ``"bbands(20, 2)"`` or ``"sma(10, source=high)"``.
+
+        Returns:
+            float64 on the index of that timeframe's frame, NaN before the first value: a Series, or
+            a DataFrame where the indicator gives several columns. `align` brings one of a higher
+            timeframe onto the trading frame.
+
+        Raises:
+            InvalidInput: the specification or the timeframe is not accepted.
+        """
+        key = (timeframe or self.timeframes[0], parse(spec))
+        found = self._indicators.get(key)
+        if found is None:
+            found = self._indicators[key] = compute(key[1], self[key[0]])
+        # Shallow: with pandas' copy-on-write, what a caller does to it stays with the caller.
+        return found.copy(deep=False)
 
     def align(self, values: pd.Series, timeframe: str) -> pd.Series:
         """Bring values of a higher timeframe onto the trading frame, by close time.
@@ -129,6 +156,10 @@ class _Window:
         self.size += 1
         return True
 
+    def last_before(self, timestamp: int) -> int | None:
+        end = int(np.searchsorted(self.timestamps[: self.size], timestamp, side="left"))
+        return int(self.timestamps[end - 1]) if end else None
+
     def grow(self, rows: int) -> _Window:
         if rows <= self.rows:
             return self
@@ -185,19 +216,22 @@ class MultiTimeframeEngine:
         return newest[1] if newest else None
 
     def complete(self, symbol: str, timeframes: tuple[str, ...], timestamp: int) -> bool:
-        """Tell whether every higher timeframe that closed with a trading candle has arrived.
+        """Tell whether every higher candle that had closed with a trading candle has arrived.
 
         Args:
             timeframes: the trading one first.
             timestamp: open time of the trading candle, ms.
         """
         closed_at = timestamp + timeframe_ms(timeframes[0])
+        base = self._windows.get((symbol, timeframes[0]))
+        if base is None:
+            return False
         for timeframe in timeframes[1:]:
-            length = timeframe_ms(timeframe)
-            if is_open_time(closed_at, timeframe):
-                last = self.last_open(symbol, timeframe)
-                if last is None or last < closed_at - length:
-                    return False
+            # A higher candle exists where a trading candle lies in it; in a halt there is none.
+            before = base.last_before(open_time(closed_at, timeframe))
+            last = self.last_open(symbol, timeframe)
+            if before is not None and (last is None or last < open_time(before, timeframe)):
+                return False
         return True
 
     def frames(self, symbol: str, timeframes: tuple[str, ...], timestamp: int) -> Frames:

@@ -89,10 +89,25 @@ def test_a_candle_is_complete_when_its_higher_timeframes_have_arrived() -> None:
     engine.require("BTC/USDT", "1m", 10)
     engine.require("BTC/USDT", "5m", 10)
     timeframes = ("1m", "5m")
-    assert engine.complete("BTC/USDT", timeframes, START + 3 * MINUTE)
-    assert not engine.complete("BTC/USDT", timeframes, START + 4 * MINUTE)
+
+    def complete(minute: int) -> bool:
+        engine.update(candle(START + minute * MINUTE))
+        return engine.complete("BTC/USDT", timeframes, START + minute * MINUTE)
+
+    assert [complete(minute) for minute in range(7)] == [True] * 4 + [False] * 3
     engine.update(candle(START, timeframe="5m"))
-    assert engine.complete("BTC/USDT", timeframes, START + 4 * MINUTE)
+    assert engine.complete("BTC/USDT", timeframes, START + 6 * MINUTE)
+
+
+def test_in_a_halt_there_is_no_higher_candle_to_wait_for() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 10)
+    engine.require("BTC/USDT", "5m", 10)
+    for minute in (0, 1):
+        engine.update(candle(START + minute * MINUTE))
+    engine.update(candle(START, timeframe="5m"))
+    engine.update(candle(START + 62 * MINUTE))  # trading resumes after an hour
+    assert engine.complete("BTC/USDT", ("1m", "5m"), START + 62 * MINUTE)
 
 
 def test_asking_for_a_timeframe_that_is_not_there_says_which_are() -> None:
