@@ -117,3 +117,19 @@ def test_asking_for_a_timeframe_that_is_not_there_says_which_are() -> None:
     with pytest.raises(InvalidInput, match="Subscribe"):
         MultiTimeframeEngine().frames("BTC/USDT", ("1m",), START)
     assert timeframe_ms("4h") == 240 * MINUTE
+
+
+def test_an_indicator_is_computed_once_and_cannot_be_spoilt() -> None:
+    frame = candle_frame(
+        [START + n * MINUTE for n in range(50)], [[n + 1.0] * 5 for n in range(50)]
+    )
+    data = Frames("BTC/USDT", {"1m": frame, "5m": frame.iloc[::5]})
+    first = data.indicator("sma(3)")
+    assert first.tolist()[2:] == [float(n) for n in range(2, 50)]
+    first.iloc[-1] = 0.0
+    again = data.indicator("sma( length=3 )")
+    assert again.iloc[-1] == 49.0
+    assert again.to_numpy().base is data.indicator("sma(3)").to_numpy().base
+    assert data.indicator("sma(3)", "5m").index.equals(data["5m"].index)
+    with pytest.raises(InvalidInput, match="No frame for '4h'"):
+        data.indicator("sma(3)", "4h")
