@@ -94,15 +94,16 @@ class Tasks(RuleBasedStateMachine):
     @rule(names=st.lists(known, min_size=2, max_size=4), data=st.data())
     def control_many_at_once(self, names: list[str], data: st.DataObject) -> None:
         verbs = ["start_task", "stop_task", "restart_task", "run_now", "stop_all", "start_all"]
-        work = []
-        for name in names:
-            verb = data.draw(st.sampled_from(verbs))
-            known_to_end = verb != "run_now" or self.state(name) is not TaskState.RUNNING
-            if known_to_end:
-                arguments = () if verb.endswith("_all") else (name,)
-                work.append(getattr(self.manager, verb)(*arguments))
+        # Drawn before any coroutine is made: a draw may end the example.
+        calls = [(data.draw(st.sampled_from(verbs)), name) for name in names]
 
         async def all_at_once() -> None:
+            work = []
+            for verb, name in calls:
+                if verb == "run_now" and self.state(name) is TaskState.RUNNING:
+                    continue  # it may have no end to wait for
+                arguments = () if verb.endswith("_all") else (name,)
+                work.append(getattr(self.manager, verb)(*arguments))
             async with asyncio.timeout(60):
                 await asyncio.gather(*work, return_exceptions=True)
 
