@@ -6,6 +6,8 @@ import csv
 import gzip
 import hashlib
 import io
+import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
+from botlib.clock import utc
 from botlib.errors import RecordingError
 from botlib.recording import Recording, read_recording
 from botlib.timeframe import MINUTE
@@ -25,6 +28,7 @@ T0 = 1_733_007_600_000
 HEADER = "symbol,timeframe,timestamp,open,high,low,close,volume\n"
 VALUES = ("open", "high", "low", "close", "volume")
 NAME = "BTCUSDT-1m-2024-12.csv"
+NOW = 1_800_000_000_000
 
 Row = tuple[int, float, float, float, float, float]
 
@@ -159,6 +163,115 @@ def test_parquet_with_numbers_or_timestamps(tmp_path: Path, unit: str) -> None:
     assert got(read_recording(path)) == rows
 
 
+def test_feather_as_freqtrade_writes_it(tmp_path: Path) -> None:
+    rows = candles(50)
+    columns = dict(zip(("date", *VALUES), map(list, zip(*rows, strict=True)), strict=True))
+    dates = pa.array(columns.pop("date")).cast(pa.timestamp("ms", "UTC"))
+    path = tmp_path / "BTC_USDT-1m.feather"
+    for compression in ("lz4", "uncompressed"):
+        feather.write_feather(pa.table({"date": dates, **columns}), path, compression=compression)
+        recording = read_recording(path)
+        assert (recording.symbol, recording.timeframe) == ("BTC/USDT", "1m")
+        assert got(recording) == rows
+        assert recording.report.repairs == {}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_as_freqtrade_writes_it(tmp_path: Path, packed: bool) -> None:
+    rows = candles(50)
+    content = json.dumps(rows).encode()
+    name = "BTC_USDT-1m.json" + (".gz" if packed else "")
+    path = written(tmp_path, gzip.compress(content) if packed else content, name)
+    assert got(read_recording(path)) == rows
+
+
+def test_json_as_the_venue_answers_is_read_and_its_spoilt_rows_dropped(tmp_path: Path) -> None:
+    rows = candles(60)
+    answer = [
+        [t, *map(repr, (o, h, low, c, v)), t + MINUTE - 1, "1.5", 7, "0.5", "0.7", "0"]
+        for t, o, h, low, c, v in rows
+    ]
+    answer[10][2] = None
+    answer[20] = "nonsense"  # type: ignore[call-overload]
+    answer[30][4] = True
+    recording = read_recording(written(tmp_path, json.dumps(answer), "BTCUSDT-1m.json"))
+    assert got(recording) == [row for i, row in enumerate(rows) if i not in (10, 20, 30)]
+    assert recording.report.repairs == {"unreadable rows dropped": 3}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{:%Y-%m-%d %H:%M:%S}", "{:%Y-%m-%dT%H:%M}Z", "{:%Y-%m-%d %H:%M:%S}+00:00",
+        "{:%Y-%m-%d %H:%M:%S.%f} UTC",
+    ],
+)  # fmt: skip
+def test_times_may_be_iso_texts(tmp_path: Path, form: str) -> None:
+    rows = candles(50)
+    lines = [f"{form.format(utc(row[0]))},{','.join(map(repr, row[1:]))}" for row in rows]
+    lines[7] = lines[7].replace("2024-1", "2024-4")
+    content = "Date,Open,High,Low,Close,Volume\n" + "\n".join(lines) + "\n"
+    recording = read_recording(written(tmp_path, content))
+    assert got(recording) == rows[:7] + rows[8:]
+    assert recording.report.repairs == {"unreadable rows dropped": 1}
+
+
+def test_a_candle_that_forms_now_is_refused_and_those_of_the_future_too(tmp_path: Path) -> None:
+    rows = candles(60)
+    path = written(tmp_path, text(rows))
+    close = rows[-1][0] + MINUTE
+    assert got(read_recording(path, now=close)) == rows
+    one_less = read_recording(path, now=close - 1)
+    assert got(one_less) == rows[:-1]
+    assert one_less.report.repairs == {"unfinished rows dropped": 1}
+    assert "1 unfinished rows dropped" in str(one_less.report)
+    early = read_recording(path, now=rows[-3][0])
+    assert got(early) == rows[:-3]
+    assert early.report.repairs == {"unfinished rows dropped": 1, "rows of the future dropped": 2}
+    with pytest.raises(RecordingError, match=r"refused: 11 of 60 rows .*1 unfinished, 10 in the f"):
+        read_recording(path, now=rows[-11][0])
+    assert got(read_recording(path)) == rows  # where every candle counts as final
+
+
+def test_a_file_written_while_its_last_candle_formed_ends_before_it(tmp_path: Path) -> None:
+    rows = candles(60)
+    path = written(tmp_path, text(rows))
+    for after, kept in ((0, 59), (MINUTE - 1, 59), (MINUTE, 60), (-1, 60)):
+        stamp = (rows[-1][0] + after) * 1_000_000
+        os.utime(path, ns=(stamp, stamp))
+        assert len(read_recording(path, now=NOW)) == kept
+    assert len(read_recording(path)) == 60
+
+
+def test_a_cut_last_line_is_refused_where_only_final_candles_count(tmp_path: Path) -> None:
+    rows = candles(60)
+    whole = text(rows)
+    path = written(tmp_path, whole[:-2])
+    assert len(read_recording(path)) == 60
+    recording = read_recording(path, now=NOW)
+    assert got(recording) == rows[:-1]
+    assert recording.report.repairs == {"unfinished rows dropped": 1}
+    # The columns behind those of the candle show that it is whole.
+    assert got(read_recording(written(tmp_path, dump(rows)[:-1]), now=NOW)) == rows
+    with pytest.raises(RecordingError, match="Empty CSV file"):
+        read_recording(written(tmp_path, text(rows[:1])[:-1]), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "name", ["BTC_USDT_USDT-1h-futures.feather", "BTC_USDT-8h-funding_rate.json", "X-1h-mark.csv"]
+)
+def test_candles_of_derivatives_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RecordingError, match="would be mistaken"):
+        read_recording(written(tmp_path, text(candles(9), named=False), name))
+
+
+def test_a_checksum_may_be_in_capitals(tmp_path: Path) -> None:
+    path = written(tmp_path, text(candles(9)))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest().upper()
+    written(tmp_path, f"{digest}  {NAME}\n", NAME + ".CHECKSUM")
+    assert len(read_recording(path)) == 9
+
+
 def test_microseconds_are_recognised_row_by_row(tmp_path: Path) -> None:
     rows = candles(60)
     content = dump(rows[:40]) + dump(rows[40:], factor=1_000)
@@ -279,6 +392,12 @@ ZIPPED = zipped(dump(candles(300)))
         ("a.zip", ZIPPED[:-50], "damaged or cut short"),
         ("a.zip", ZIPPED[:300] + b"\xaa\x55" + ZIPPED[302:], "damaged or cut short"),
         ("a.parquet", b"PAR1" + bytes(200), "no readable Parquet"),
+        ("a.feather", b"ARROW1" + bytes(200), "no readable Feather"),
+        ("a.feather", b"FEA1" + bytes(200), "no readable Feather"),
+        ("a.json", json.dumps(candles(9))[:-20], "no readable JSON"),
+        ("a.json", '{"code":-1121,"msg":"Invalid symbol."}', "no list of candles"),
+        ("a.json", "[]", "no list of candles"),
+        ("BTC_USDT-1m.json", "[[1,2,3]]", "1 of 1 rows"),
         ("prices.csv", text(candles(9), named=False), "does not say its symbol"),
         ("BTCUSDT-7m-x.csv", text(candles(9), named=False), "Unknown timeframe '7m'"),
         ("FOOBAR-1m.csv", text(candles(9), named=False), "Cannot read 'FOOBAR'"),
