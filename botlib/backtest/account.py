@@ -1,0 +1,201 @@
+"""Accounts of a simulation: what an entry buys and an exit sells, to the last digit.
+
+`PlainAccount` trades any fraction and pays fees in cash. `VenueAccount` trades as the exchange and
+the order path do: amounts in lot steps, prices in ticks, least amounts and costs, the fee of a
+purchase taken from what was bought, so that a remainder too small to sell stays behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from botlib.exchange.base import Market
+
+EIGHT: Final = Decimal("0.00000001")
+"""The venue books costs and fees to eight decimals, rounded down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One simulated fill. ``fee`` is in quote units; ``kept`` is what a purchase leaves in hand."""
+
+    price: float
+    amount: float
+    fee: float
+    kept: float
+
+
+class Account(Protocol):
+    """What a simulation asks of an account. Prices are those of the market, before slippage."""
+
+    refused: int
+
+    @property
+    def held(self) -> float:
+        """Base units in hand, the unsellable remainder included."""
+
+    @property
+    def least_value(self) -> float:
+        """Quote value below which what is held cannot be sold."""
+
+    def buy(self, signal_price: float, price: float) -> Execution | None:
+        """Buy, or return None where nothing can be bought or something sellable is held."""
+
+    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+        """Sell what is held, or return None where it cannot be sold. ``resting``: no slippage."""
+
+    def stop_price(self, price: float) -> float:
+        """Return the price a stop is set to."""
+
+    def target_price(self, price: float) -> float:
+        """Return the price a target is set to."""
+
+
+class PlainAccount:
+    """Any fraction can be traded; fees are paid in cash on top."""
+
+    least_value: float = 0.0
+
+    def __init__(
+        self, *, cash: float, order_cost: float | None, fee: float, slippage: float
+    ) -> None:
+        self.cash = cash
+        self.held = 0.0
+        self.refused = 0
+        self._order_cost = order_cost
+        self._fee = fee
+        self._slippage = slippage
+
+    def buy(self, signal_price: float, price: float) -> Execution | None:
+        """Buy for ``order_cost`` at the signal's price, or for what cash there is."""
+        if self.held > 0:
+            return None
+        price = price * (1 + self._slippage)
+        amount = self.cash / (price * (1 + self._fee))
+        if self._order_cost is not None:
+            amount = min(amount, self._order_cost / signal_price)
+        if amount <= 0:
+            self.refused += 1
+            return None
+        fee = amount * price * self._fee
+        self.cash = max(self.cash - amount * price - fee, 0.0)
+        self.held = amount
+        return Execution(price=price, amount=amount, fee=fee, kept=amount)
+
+    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+        """Sell everything."""
+        if self.held <= 0:
+            return None
+        amount, self.held = self.held, 0.0
+        price = price if resting else price * (1 - self._slippage)
+        fee = amount * price * self._fee
+        self.cash += amount * price - fee
+        return Execution(price=price, amount=amount, fee=fee, kept=0.0)
+
+    def stop_price(self, price: float) -> float:
+        """Return the price as it is."""
+        return price
+
+    def target_price(self, price: float) -> float:
+        """Return the price as it is."""
+        return price
+
+
+class VenueAccount:
+    """The account at a spot exchange, in decimals, with the exchange's filters."""
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        cash: float,
+        order_cost: float | None,
+        fee: float,
+        slippage: float,
+    ) -> None:
+        self._market = market
+        self._cash = Decimal(str(cash))
+        self._held = Decimal(0)
+        self._order_cost = None if order_cost is None else Decimal(str(order_cost))
+        self._fee = Decimal(str(fee))
+        self._slippage = Decimal(str(slippage))
+        self.refused = 0
+
+    @property
+    def held(self) -> float:
+        """Base units in hand."""
+        return float(self._held)
+
+    @property
+    def least_value(self) -> float:
+        """The venue's least cost, with room for what rounding down to a lot takes away."""
+        return float(self._market.min_cost) * 2
+
+    def buy(self, signal_price: float, price: float) -> Execution | None:
+        """Buy ``order_cost / signal_price`` in lots, unless something sellable is held."""
+        signal, market = Decimal(str(signal_price)), self._market
+        if self._tradable(_floor(self._held, market.step), signal):
+            return None
+        taken = self._taking(price, buy=True)
+        if self._order_cost is None:  # as a market order for the whole balance
+            amount = _floor(self._cash / taken, market.step)
+        else:
+            amount = _floor(self._order_cost / signal, market.step)
+        cost = amount * taken
+        if not self._tradable(amount, signal) or cost.quantize(EIGHT, ROUND_UP) > self._cash:
+            self.refused += 1
+            return None
+        fee = (amount * self._fee).quantize(EIGHT, ROUND_DOWN)
+        self._cash -= cost.quantize(EIGHT, ROUND_DOWN)
+        self._held += amount - fee
+        return Execution(
+            price=float(taken),
+            amount=float(amount),
+            fee=float(fee * taken),
+            kept=float(amount - fee),
+        )
+
+    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+        """Sell what is held, in lots; the remainder stays."""
+        signal = Decimal(str(signal_price))
+        amount = _floor(self._held, self._market.step)
+        if not self._tradable(amount, signal):
+            self.refused += 1
+            return None
+        taken = Decimal(str(price)) if resting else self._taking(price, buy=False)
+        cost = (amount * taken).quantize(EIGHT, ROUND_DOWN)
+        fee = (cost * self._fee).quantize(EIGHT, ROUND_DOWN)
+        self._cash += cost - fee
+        self._held -= amount
+        return Execution(price=float(taken), amount=float(amount), fee=float(fee), kept=0.0)
+
+    def stop_price(self, price: float) -> float:
+        """Return the price rounded down to the tick."""
+        return float(_floor(Decimal(str(price)), self._market.tick))
+
+    def target_price(self, price: float) -> float:
+        """Return the price rounded up to the tick."""
+        return float(-_floor(-Decimal(str(price)), self._market.tick))
+
+    def _tradable(self, amount: Decimal, price: Decimal) -> bool:
+        market = self._market
+        return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
+
+    def _taking(self, price: float, *, buy: bool) -> Decimal:
+        """Return the price a market order gets: slippage against it, to the next tick."""
+        exact, tick = Decimal(str(price)), self._market.tick
+        if not self._slippage:
+            return exact
+        moved = exact * (1 + self._slippage if buy else 1 - self._slippage)
+        if not tick:
+            return moved
+        return max(tick, (moved / tick).to_integral_value(ROUND_UP if buy else ROUND_DOWN) * tick)
+
+
+def _floor(value: Decimal, step: Decimal) -> Decimal:
+    if not step:
+        return value
+    return (value / step).to_integral_value("ROUND_FLOOR") * step

@@ -1,0 +1,190 @@
+"""What goes into a backtest: candles as given by a person, checked once, and the wishes on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.errors import InvalidInput
+from botlib.frames import COLUMNS, Frames
+from botlib.timeframe import TIMEFRAMES, timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.strategy import Strategy
+
+Flags = npt.NDArray[np.bool_]
+
+
+def frames_for(
+    strategy: Strategy, data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame], symbol: str = ""
+) -> Frames:
+    """Return the frames a strategy looks at, its trading timeframe first.
+
+    Frames which are in order are used as they are. A tz-aware index is converted to UTC and made
+    naive, once; a column of another number type becomes float64.
+
+    Args:
+        data: frames, one candle frame, or candle frames by timeframe.
+
+    Raises:
+        InvalidInput: a timeframe is missing, a frame has a wrong index or column, holds values that
+            are not finite, is out of order, or is too short for the strategy's warm-up.
+    """
+    given = _by_timeframe(strategy, data)
+    wanted = strategy.timeframes or tuple(given)
+    for timeframe in wanted:
+        if timeframe not in given:
+            raise InvalidInput(
+                f"{type(strategy).__name__} looks at {', '.join(wanted)}; the candles given are of "
+                f"{', '.join(given)}. Give a mapping from each timeframe to its candle frame."
+            )
+    checked = {timeframe: checked_frame(given[timeframe], timeframe) for timeframe in wanted}
+    rows, least = len(checked[wanted[0]]), max(strategy.warmup + 1, 2)
+    if rows < least:
+        raise InvalidInput(
+            f"{rows} candles of {wanted[0]} are too few for {strategy!r}: it needs "
+            f"{strategy.warmup} to warm up and one to trade on. Load at least {least}."
+        )
+    if isinstance(data, Frames) and tuple(data) == wanted:
+        if all(checked[timeframe] is data[timeframe] for timeframe in wanted):
+            return data
+    return Frames(symbol or getattr(data, "symbol", ""), checked)
+
+
+def wishes(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
+    """Return entry and exit wishes per candle of the trading frame, as they are acted on.
+
+    Where both are true the exit wins; on candles of the warm-up nothing is wished. A wish is acted
+    on at the open of the next candle: see `next_open`.
+
+    Raises:
+        ConfigError: the signals do not lie on the frame's index or are not boolean.
+    """
+    signals = strategy.signals(data)
+    signals.check(data.frame)
+    entry = signals.entry.to_numpy(dtype=bool, copy=True)
+    leave = signals.exit.to_numpy(dtype=bool, copy=True)
+    unknown = max(strategy.warmup - 1, 0)
+    entry[:unknown] = False
+    leave[:unknown] = False
+    entry &= ~leave
+    return entry, leave
+
+
+def next_open(flags: Flags) -> Flags:
+    """Move wishes to the candle at whose open they are acted on; the last one has none yet."""
+    moved = np.zeros_like(flags)
+    moved[1:] = flags[:-1]
+    return moved
+
+
+def checked_frame(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
+    """Return a candle frame that is fit for use: the same object where nothing had to be changed.
+
+    Raises:
+        InvalidInput: it is not, and why.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise InvalidInput(
+            f"Candles of {timeframe} must be a pandas DataFrame, not {type(frame).__name__}."
+        )
+    index = frame.index
+    if not isinstance(index, pd.DatetimeIndex):
+        raise InvalidInput(
+            f"Candles of {timeframe} have an index of {index.dtype}, not of open times. "
+            "Use frame.set_index(pd.to_datetime(frame['timestamp'], unit='ms'))."
+        )
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise InvalidInput(
+            f"Candles of {timeframe} lack {', '.join(missing)}. "
+            f"Needed: {', '.join(COLUMNS)}; given: {', '.join(map(str, frame.columns))}."
+        )
+    if index.tz is not None:
+        index = index.tz_convert("UTC").tz_localize(None)
+    _check_times(index, timeframe)
+    _check_values(frame, index, timeframe)
+    if index is frame.index and all(frame[name].dtype == np.float64 for name in COLUMNS):
+        return frame
+    changed = frame.astype({name: np.float64 for name in COLUMNS})
+    changed.index = index
+    return changed
+
+
+def _by_timeframe(
+    strategy: Strategy, data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    if isinstance(data, Mapping):
+        if not data:
+            raise InvalidInput("No candles were given: the mapping of timeframes is empty.")
+        return dict(data)
+    timeframe = strategy.timeframes[0] if strategy.timeframes else _timeframe_of(data)
+    return {timeframe: data}
+
+
+def _timeframe_of(frame: pd.DataFrame) -> str:
+    """Return the timeframe whose length is the smallest step between candles."""
+    try:
+        times = np.asarray(frame.index, dtype="datetime64[ms]").astype(np.int64)
+    except (TypeError, ValueError, AttributeError):
+        return "1m"  # What is wrong with it is told by the check that follows.
+    steps = np.diff(times)
+    step = int(steps[steps > 0].min()) if (steps > 0).any() else 0
+    for timeframe, length in TIMEFRAMES.items():
+        if length == step:
+            return timeframe
+    raise InvalidInput(
+        f"The candles are {step} ms apart, which is no timeframe. Accepted: "
+        f"{', '.join(TIMEFRAMES)}. Give the strategy its timeframes=(...,) or repair the index."
+    )
+
+
+def _check_times(index: pd.DatetimeIndex, timeframe: str) -> None:
+    if index.hasnans:
+        raise InvalidInput(f"The index of the {timeframe} candles holds NaT.")
+    times = np.asarray(index, dtype="datetime64[ms]").astype(np.int64)
+    steps = np.diff(times)
+    wrong = np.flatnonzero(steps < timeframe_ms(timeframe))
+    if not len(wrong):
+        return
+    place = int(wrong[0])
+    here, there = index[place], index[place + 1]
+    if steps[place] == 0:
+        raise InvalidInput(f"The {timeframe} candle of {here} is there twice. Drop duplicates.")
+    if steps[place] < 0:
+        raise InvalidInput(
+            f"The {timeframe} candles are out of order: {there} follows {here}. "
+            "Use frame.sort_index()."
+        )
+    raise InvalidInput(
+        f"Candles at {here} and {there} are closer than {timeframe}. "
+        "Give the timeframe they are of."
+    )
+
+
+def _check_values(frame: pd.DataFrame, index: pd.DatetimeIndex, timeframe: str) -> None:
+    for name in COLUMNS:
+        try:
+            values = frame[name].to_numpy(dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InvalidInput(
+                f"Column {name} of the {timeframe} candles is of type {frame[name].dtype}, "
+                "not numbers."
+            ) from None
+        # A sum is finite only if every value is: one pass without a mask for the usual case.
+        if np.isfinite(values.sum()) and (name == "volume" or values.min(initial=1.0) > 0):
+            continue
+        bad = ~np.isfinite(values) if name == "volume" else ~(np.isfinite(values) & (values > 0))
+        if bad.any():
+            place = int(np.argmax(bad))
+            raise InvalidInput(
+                f"{name} of the {timeframe} candle at {index[place]} is {values[place]}, and "
+                f"{int(bad.sum()) - 1} more like it. Leave out what is missing: a hole is no error."
+            )
