@@ -29,7 +29,8 @@
     │   └── PaperExchangeError
     ├── RiskRejected
     ├── EngineError
-    └── RunError
+    ├── RunError
+    └── CheckFailed
 
 A message says what happened, the value received, what is accepted and the next step.
 """
@@ -154,6 +155,10 @@ class EngineError(BotlibError):
 
 class RunError(BotlibError):
     """A headless notebook run was refused or failed."""
+
+
+class CheckFailed(BotlibError):
+    """A strategy does not give the same signals live as over history."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
