@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from botlib.errors import InvalidInput, UnknownTimeframe, did_you_mean
@@ -41,6 +42,10 @@ TIMEFRAMES: Final[dict[str, int]] = {
 _WEEK_ORIGIN: Final = 4 * DAY
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+# Nothing was traded before 2009: a smaller number is one of seconds.
+_EARLIEST: Final = 1_230_768_000_000
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -95,3 +100,49 @@ def parse_duration(value: float | str) -> float:
             "Accepted: a number of seconds from 0 up, or a text such as '30s', '5m', '1h 30m'."
         )
     return float(seconds)
+
+
+def parse_since(value: float | str | date, now: int) -> int:
+    """Return a moment in ms, UTC.
+
+    Args:
+        value: ms since the epoch, UTC (0 is the beginning of everything); an ISO text such as
+            ``"2024-01-31"`` or ``"2024-01-31T12:00"``, UTC where it names no zone; a span back
+            from now such as ``"180d"``; ``"now"``; a datetime or date, UTC where it has no zone.
+        now: the present, ms.
+
+    Raises:
+        InvalidInput: it cannot be read, or lies before 2009.
+    """
+    moment: float | None = None
+    try:
+        if isinstance(value, str):
+            moment = _text_moment(value.strip(), now)
+        elif isinstance(value, datetime):
+            moment = _instant(value)
+        elif isinstance(value, date):
+            moment = _instant(datetime.combine(value, time()))
+        elif not isinstance(value, bool) and (value == 0 or value >= _EARLIEST):
+            moment = value
+        if moment is not None:
+            return max(0, int(moment))
+    except (TypeError, ValueError, OverflowError):
+        pass  # what it is not is said below
+    raise InvalidInput(
+        f"Cannot use {value!r} as a time. Accepted: ms since the epoch (from 2009 on; not "
+        "seconds), '2024-01-31', '2024-01-31T12:00' (UTC), '180d' (back from now), 'now', "
+        "or a datetime."
+    )
+
+
+def _text_moment(text: str, now: int) -> float:
+    if text == "now":
+        return now
+    if _DURATION.match(text):
+        return now - 1_000 * parse_duration(text)
+    return _instant(datetime.fromisoformat(text))
+
+
+def _instant(value: datetime) -> float:
+    # Not by `timestamp`: a float of seconds is not exact to the millisecond.
+    return ((value if value.tzinfo else value.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND

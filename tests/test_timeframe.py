@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from botlib.timeframe import (
     is_open_time,
     open_time,
     parse_duration,
+    parse_since,
     timeframe_ms,
 )
 
@@ -138,3 +141,51 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
 def test_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
     text = " ".join(f"{count}{unit}" for count, unit in parts)
     assert parse_duration(text) == pytest.approx(sum(count * UNITS[unit] for count, unit in parts))
+
+
+NOW = 1_735_689_600_000  # 2025-01-01 00:00
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        (NOW, NOW),
+        (float(NOW), NOW),
+        (0, 0),
+        ("now", NOW),
+        ("180d", NOW - 180 * DAY),
+        (" 1h 30m ", NOW - 90 * MINUTE),
+        ("2024-01-31", ms(2024, 1, 31)),
+        ("20240131", ms(2024, 1, 31)),
+        ("2024-01-31T12:00", ms(2024, 1, 31, 12)),
+        ("2024-01-31 12:00:00Z", ms(2024, 1, 31, 12)),
+        ("2024-01-31T12:00+02:00", ms(2024, 1, 31, 10)),
+        (datetime(2024, 1, 31, 12), ms(2024, 1, 31, 12)),  # noqa: DTZ001
+        (datetime(2024, 1, 31, 12, tzinfo=UTC), ms(2024, 1, 31, 12)),
+        (datetime(2024, 1, 31, 12, tzinfo=timezone(timedelta(hours=2))), ms(2024, 1, 31, 10)),
+        (date(2024, 1, 31), ms(2024, 1, 31)),
+        (pd.Timestamp("2024-01-31 12:00"), ms(2024, 1, 31, 12)),
+        (np.int64(NOW), NOW),
+        ("100000w", 0),
+    ],
+)
+def test_moments_are_read_in_every_form(value: object, moment: int) -> None:
+    found = parse_since(value, NOW)  # type: ignore[arg-type]
+    assert found == moment
+    assert type(found) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "yesterday", "2024", "2024-13-01", "180 days", "-1d", "1e3d", 1_700_000_000, -1, True,
+     None, float("nan"), float("inf"), pd.NaT, [], "180d!"],
+)  # fmt: skip
+def test_moments_that_cannot_be_read_are_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"Cannot use .* as a time\. Accepted"):
+        parse_since(value, NOW)  # type: ignore[arg-type]
+
+
+@given(st.integers(1_230_768_000_000, 4_102_444_800_000))
+def test_a_moment_survives_its_iso_text(moment: int) -> None:
+    text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).isoformat()
+    assert parse_since(text, NOW) == moment
