@@ -25,7 +25,7 @@ from botlib.errors import (
 )
 from botlib.exchange.base import OrderReport
 from botlib.exchange.binance import BinanceExchange, parse
-from botlib.exchange.binance.api import LoopbackConnector
+from botlib.exchange.binance.api import LoopbackConnector, VenueError
 from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.exchange.paper.client import PaperControl, PaperProcess
 from botlib.model import OrderIntent, OrderStatus, OrderType, Side
@@ -299,6 +299,40 @@ async def test_an_order_without_an_answer_is_unknown_and_never_sent_again(
         assert (await control.state())["counters"]["orders"] == before + accepted
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "certain"),
+    [
+        (502, None, False),
+        (503, -1013, False),
+        (400, -1000, False),
+        (400, -1006, False),
+        (408, -1007, False),
+        # A proxy's answer, not the venue's.
+        (400, None, False),
+        (400, -1013, True),
+        (401, -2015, True),
+        (429, -1015, True),
+    ],
+)
+async def test_only_a_refusal_by_the_venue_itself_is_certain(
+    paper: PaperProcess, monkeypatch: pytest.MonkeyPatch, status: int, code: int, certain: bool
+) -> None:
+    sent = 0
+
+    async def answer(endpoint: str, params: object) -> None:
+        nonlocal sent
+        sent += 1
+        raise VenueError(status, code, "words")
+
+    async with venue(paper) as (exchange, _):
+        monkeypatch.setattr(exchange._api, "call", answer)
+        with pytest.raises(OrderRejected if certain else OrderUnknown, match="words"):
+            await exchange.place_order(intent())
+        with pytest.raises(OrderRejected if certain else OrderUnknown, match="words"):
+            await exchange.cancel_order("BTC/USDT", "some-order")
+        assert sent == 2
+
+
 async def test_a_server_error_leaves_an_order_unknown(paper: PaperProcess) -> None:
     async with venue(paper) as (exchange, control):
         await control.fault("http_status", match="order", status=502, count=1)
@@ -434,6 +468,20 @@ async def test_a_refused_key_on_the_event_stream_is_said_and_leaks_nothing(
     assert "The account's event stream is down" in caplog.text
     assert "-1022" in caplog.text
     assert "y" * 64 not in caplog.text
+
+
+async def test_no_log_at_any_level_holds_a_key_or_a_signature(
+    paper: PaperProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with venue(paper) as (exchange, control):
+        await exchange.place_order(intent())
+        await exchange.balances()
+        await control.fault("http_status", match="account", status=503, count=1)
+        with pytest.raises(ExchangeUnavailable):
+            await exchange.balances()
+    for secret in (PAPER_API_KEY, PAPER_API_SECRET, "signature="):
+        assert secret not in caplog.text
 
 
 def test_recorded_orders_and_executions_are_read(recorded: Callable[[str], Path]) -> None:

@@ -155,6 +155,15 @@ def test_an_answer_that_proves_nothing_changes_nothing() -> None:
     assert sequencer.gap() == (START, START + 4 * MINUTE)
 
 
+def test_what_came_by_stream_is_kept_although_the_answer_lacks_it() -> None:
+    sequencer = Sequencer("1m")
+    sequencer.start(START - MINUTE)
+    sequencer.closed(candle(2))
+    settled = sequencer.settle([candle(0)], START + 3 * MINUTE)
+    assert [entry.timestamp for entry in settled.candles] == [START, START + 2 * MINUTE]
+    assert settled.holes == [(START + MINUTE,) * 2, (START + 3 * MINUTE,) * 2]
+
+
 def test_what_waits_behind_a_gap_is_bounded_and_found_again() -> None:
     truth = list(range(MAX_PENDING + 12))
     player = Player(truth)

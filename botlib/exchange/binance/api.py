@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,6 +21,9 @@ import orjson
 from ccxt.pro.binance import binance as ccxt_binance
 
 from botlib.errors import ExchangeError, ExchangeUnavailable, InvalidInput
+
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.setLevel(logging.INFO)
 
 READ_TIMEOUT: Final = 10_000
 """Longest wait for an answer, in ms."""
@@ -72,6 +76,8 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         self.used_weight = 0
         self._weight_minute = 0
         super().__init__(config)
+        # At DEBUG, ccxt logs requests with the key and the signature in them.
+        self.logger = _requests
         # Half-open sockets are noticed after two missed pongs. A ping counts as a message: the
         # venue allows five a second.
         self.streaming = {"keepAlive": 10_000, "maxPingPongMisses": 2}
