@@ -6,7 +6,6 @@ in either form and stored as the venue's id.
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.errors import InvalidInput
 from botlib.model import Candle, CandleSource
+from botlib.store.cache import CacheFigures, CandleCache, columns_frame, stored_columns
 from botlib.store.database import Database
 from botlib.store.holes import Hole, Holes
 from botlib.symbol import unified_symbol
@@ -41,7 +41,7 @@ _REVISE: Final = (
 )
 _KEEP: Final = "INSERT INTO revisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _RANGE: Final = (
-    "SELECT timestamp, open, high, low, close, volume{extra} FROM candles "
+    "SELECT timestamp, open, high, low, close, volume, source FROM candles "
     "WHERE symbol = ? AND timeframe = ? AND timestamp BETWEEN ? AND ? AND closed = 1 "
     "ORDER BY timestamp {order} LIMIT ?"
 )
@@ -83,8 +83,19 @@ class CandleStorage:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holes = Holes(database)
+        self._cache = CandleCache(database)
 
-    def write(self, candles: Iterable[Candle], *, now: int) -> WriteReport:
+    @property
+    def database(self) -> Database:
+        """The database it reads and writes."""
+        return self._database
+
+    @property
+    def cache_figures(self) -> CacheFigures:
+        """What the columnar cache did for `frame` so far."""
+        return self._cache.figures
+
+    def write(self, candles: Iterable[Candle], *, now: int, durable: bool = False) -> WriteReport:
         """Store candles, in any order, and report what became of them.
 
         A closed candle is final: an open one never replaces it, the same one changes nothing, a
@@ -93,6 +104,8 @@ class CandleStorage:
         Args:
             candles: any symbols and timeframes, with unified symbols.
             now: the time they became known, in ms, UTC.
+            durable: return only when they are on disk. Otherwise they survive the death of the
+                process, but a power cut may take the newest ones.
 
         Raises:
             StoreError: nothing of the call was stored.
@@ -101,7 +114,7 @@ class CandleStorage:
         sound = [candle for candle in candles if not self._flawed(candle, report)]
         ids = {symbol: self._database.register(symbol) for symbol in {c.symbol for c in sound}}
         if sound:
-            with self._database.writing() as connection:
+            with self._database.writing(durable=durable) as connection:
                 for candle in sound:
                     self._write(connection.execute, ids[candle.symbol], candle, now, report)
         return report
@@ -126,18 +139,18 @@ class CandleStorage:
             until: last open time in ms.
             limit: only the newest so many.
         """
-        import numpy as np
-
-        from botlib.frames import candle_frame
-
-        query, bindings = self._range(symbol, timeframe, since, until, limit)
+        timeframe_ms(timeframe)
+        _check(limit)
+        id_ = self._database.id_of(symbol)
+        first = -_END if since is None else since
+        last = _END if until is None else until
+        columns = None
         with self._database.reading() as connection:
-            rows = connection.execute(query, bindings)
-            # Twice as quick as a list of rows, and a fifth of its memory. Times in ms are exact.
-            cells = np.fromiter(itertools.chain.from_iterable(rows), np.float64).reshape(-1, 6)
-        if limit is not None:
-            cells = cells[::-1]
-        return candle_frame(cells[:, 0].astype(np.int64), cells[:, 1:])
+            if self._cache.worth(timeframe, first, last, limit):
+                columns = self._cache.columns(connection, id_, timeframe, first, last, limit)
+            if columns is None:
+                columns = stored_columns(connection, id_, timeframe, first, last, limit)
+        return columns_frame(columns)
 
     def candles(
         self,
@@ -149,7 +162,7 @@ class CandleStorage:
     ) -> list[Candle]:
         """Return closed candles, oldest first. The arguments are those of `frame`."""
         unified = unified_symbol(symbol)
-        query, bindings = self._range(unified, timeframe, since, until, limit, ", source")
+        query, bindings = self._range(unified, timeframe, since, until, limit)
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(query, bindings).fetchall()
         if limit is not None:
@@ -276,21 +289,22 @@ class CandleStorage:
         since: int | None,
         until: int | None,
         limit: int | None,
-        extra: str = "",
     ) -> tuple[str, tuple[object, ...]]:
         timeframe_ms(timeframe)
-        if limit is not None and limit < 0:
-            raise InvalidInput(
-                f"Cannot read {limit} candles. Accepted: a limit from 0 up, or None."
-            )
+        _check(limit)
         order = "ASC" if limit is None else "DESC"
-        return _RANGE.format(extra=extra, order=order), (
+        return _RANGE.format(order=order), (
             self._database.id_of(symbol),
             timeframe,
             -_END if since is None else since,
             _END if until is None else until,
             _END if limit is None else limit,
         )
+
+
+def _check(limit: int | None) -> None:
+    if limit is not None and limit < 0:
+        raise InvalidInput(f"Cannot read {limit} candles. Accepted: a limit from 0 up, or None.")
 
 
 def _younger(stored: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -28,7 +28,7 @@ from typing import IO, Any, Final, Self
 import apsw
 
 from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
-from botlib.store import guard
+from botlib.store import changes, guard
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create
 from botlib.symbol import symbol_id, unified_symbol
 
@@ -118,6 +118,9 @@ class Database:
                 if not readonly:
                     database._writers = (database._writer("NORMAL"), database._writer("FULL"))
                 database._files = database._files_there()
+            if not readonly:
+                with database.writing(durable=True) as connection:
+                    changes.begin(connection)
         except BaseException:
             database.close()
             raise

@@ -8,6 +8,8 @@ from typing import Final
 
 import apsw
 
+from botlib.store import changes
+
 APPLICATION_ID: Final = 0x424F544C
 """``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""
 
@@ -125,6 +127,7 @@ def create(path: Path, venue: str) -> None:
     try:
         connection.execute("BEGIN")
         connection.execute(_TABLES)
+        connection.execute(changes.TABLES)
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
             [("schema", str(SCHEMA_VERSION)), ("venue", venue)],
