@@ -323,7 +323,7 @@ async def _botlib(symbols: int, url: str, last: int, *, stored: bool) -> float:
     class Nowhere(CandleStorage):
         """A storage that keeps nothing."""
 
-        def write(self, candles: object, *, now: int) -> WriteReport:
+        def write(self, candles: object, *, now: int, durable: bool = False) -> WriteReport:
             return WriteReport()
 
     with tempfile.TemporaryDirectory() as folder:
