@@ -1,8 +1,9 @@
-"""Indicators over a whole candle frame."""
+"""Indicators over whole candle frames."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,12 @@ from botlib.indicators.vocabulary import Indicator, parse
 if TYPE_CHECKING:
     import pandas as pd
 
-_MEANS = {
+Array = npt.NDArray[np.float64]
+
+COLUMNS: Final = ("open", "high", "low", "close", "volume")
+"""The columns of a candle frame."""
+
+_MEANS: Final = {
     "hl2": ("high", "low"),
     "hlc3": ("high", "low", "close"),
     "ohlc4": ("open", "high", "low", "close"),
@@ -39,39 +45,53 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
     import pandas as pd
 
     indicator = parse(spec)
-    inputs = tuple(
-        column(frame, indicator.source if name == "source" else name, str(indicator))
-        for name in indicator.definition.inputs
-    )
+    present = {name: frame[name].to_numpy(np.float64) for name in COLUMNS if name in frame}
+    inputs = pick(indicator, present)
     core = CORE.get(indicator.name)
     if core is None:
         from botlib.indicators import library
 
         return library.compute(indicator, inputs, frame.index)
     values = core.batch(*inputs, **indicator.parameters)
-    outputs = indicator.definition.outputs
-    assert outputs is not None
+    outputs = outputs_of(indicator)
     if outputs == ("",):
         return pd.Series(values[0], index=frame.index, name=str(indicator))
     return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=frame.index)
 
 
-def column(frame: pd.DataFrame, source: str, wanted_by: str = "") -> npt.NDArray[np.float64]:
-    """Return a column of a candle frame, or the mean of several (``hl2 hlc3 ohlc4``), as float64.
+def outputs_of(indicator: Indicator) -> tuple[str, ...]:
+    """Return the names of an indicator's columns, ``("",)`` where it gives a Series."""
+    known = indicator.definition.outputs
+    if known is not None:
+        return known
+    from botlib.indicators import library
+
+    return library.outputs_of(indicator)
+
+
+def pick(indicator: Indicator, columns: Mapping[str, Array]) -> tuple[Array, ...]:
+    """Return the inputs of an indicator from the columns of candles.
 
     Raises:
-        InvalidInput: the frame has no such column.
+        InvalidInput: one is missing.
     """
-    parts = _MEANS.get(source, (source,))
-    missing = [name for name in parts if name not in frame.columns]
-    if missing:
-        raise InvalidInput(
-            f"The frame has no column {missing[0]!r}, which {wanted_by or source} needs; "
-            f"it has {', '.join(map(str, frame.columns))}. "
-            "Give a candle frame: open, high, low, close, volume."
-        )
-    arrays = [frame[name].to_numpy(dtype=np.float64) for name in parts]
-    if len(arrays) == 1:
-        return arrays[0]
-    mean: npt.NDArray[np.float64] = sum(arrays[1:], start=arrays[0]) / len(arrays)
-    return mean
+    return tuple(
+        _column(indicator, indicator.source if name == "source" else name, columns)
+        for name in indicator.definition.inputs
+    )
+
+
+def _column(indicator: Indicator, name: str, columns: Mapping[str, Array]) -> Array:
+    parts = _MEANS.get(name, (name,))
+    for part in parts:
+        if part not in columns:
+            raise InvalidInput(
+                f"{indicator} needs the column {part!r}, which the frame does not have; it has "
+                f"{', '.join(columns) or 'none'} of {', '.join(COLUMNS)}."
+            )
+    if len(parts) == 1:
+        return columns[name]
+    total = columns[parts[0]]
+    for part in parts[1:]:
+        total = total + columns[part]
+    return total / len(parts)

@@ -17,7 +17,7 @@ from botlib.indicators.vocabulary import Definition, Parameter
 
 Array = npt.NDArray[np.float64]
 
-_EPSILON: Final = float(np.finfo(np.float64).eps)
+EPSILON: Final = float(np.finfo(np.float64).eps)
 _BLOCK: Final = 8192  # values at a time: what the passes of `_deviation` work on stays in the cache
 
 
@@ -68,15 +68,18 @@ def _deviation(values: Array, length: int, ddof: int) -> Array:
     """Standard deviation over a window, in two passes: exact, and without memory of the past.
 
     A rolling sum of squares carries rounding errors of old spikes into quiet windows for ever.
+    Measured from the first value of each window, so that a flat one gives exactly 0.
     """
     size = len(values) - length + 1
     result = _nan(len(values))
     for start in range(0, max(size, 0), _BLOCK):
         stop = min(start + _BLOCK, size)
+        first = values[start:stop]
         mean = np.zeros(stop - start)
-        for offset in range(length):
-            mean += values[start + offset : stop + offset]
+        for offset in range(1, length):
+            mean += values[start + offset : stop + offset] - first
         mean /= length
+        mean += first
         square = np.zeros(stop - start)
         for offset in range(length):
             difference = values[start + offset : stop + offset] - mean
@@ -85,10 +88,25 @@ def _deviation(values: Array, length: int, ddof: int) -> Array:
     return result
 
 
+def _extreme(values: Array, length: int, highest: bool) -> Array:
+    import pandas as pd
+
+    window = pd.Series(values).rolling(length)
+    result: Array = (window.max() if highest else window.min()).to_numpy()
+    return result
+
+
+def _past(values: Array, length: int) -> Array:
+    """The values of ``length`` candles ago."""
+    result = _nan(len(values))
+    result[length:] = values[: max(len(values) - length, 0)]
+    return result
+
+
 def _range(high: Array, low: Array) -> Array:
     """High less low; where they are equal, the smallest number that can be divided by."""
     difference = high - low
-    return np.where(difference == 0, _EPSILON, difference)
+    return np.where(difference == 0, EPSILON, difference)
 
 
 def sma(source: Array, length: int) -> tuple[Array, ...]:
@@ -143,49 +161,112 @@ def atr(high: Array, low: Array, close: Array, length: int) -> tuple[Array, ...]
     return (_rma(true_range(high, low, close)[0], length),)
 
 
-_LENGTH: Final = Parameter("length", int, 10, 1)
+def natr(high: Array, low: Array, close: Array, length: int) -> tuple[Array, ...]:
+    return (100.0 / close * atr(high, low, close, length)[0],)
 
 
-def _length(default: int, minimum: int = 1) -> Parameter:
-    return Parameter("length", int, default, minimum)
+def wma(source: Array, length: int) -> tuple[Array, ...]:
+    result = _nan(len(source))
+    if len(source) >= length:
+        weights = np.arange(length, 0, -1, dtype=np.float64)
+        result[length - 1 :] = np.convolve(source, weights, "valid") / weights.sum()
+    return (result,)
+
+
+def dema(source: Array, length: int) -> tuple[Array, ...]:
+    one = _ema(source, length)
+    return (2.0 * one - _ema(one, length),)
+
+
+def tema(source: Array, length: int) -> tuple[Array, ...]:
+    one = _ema(source, length)
+    two = _ema(one, length)
+    return (3.0 * (one - two) + _ema(two, length),)
+
+
+def mom(source: Array, length: int) -> tuple[Array, ...]:
+    return (source - _past(source, length),)
+
+
+def roc(source: Array, length: int) -> tuple[Array, ...]:
+    before = _past(source, length)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (100.0 * (source - before) / before,)
+
+
+def donchian(high: Array, low: Array, lower_length: int, upper_length: int) -> tuple[Array, ...]:
+    lower, upper = _extreme(low, lower_length, False), _extreme(high, upper_length, True)
+    return lower, 0.5 * (lower + upper), upper
+
+
+def stoch(
+    high: Array, low: Array, close: Array, k: int, d: int, smooth_k: int
+) -> tuple[Array, ...]:
+    lowest = _extreme(low, k, False)
+    position = 100.0 * (close - lowest) / _range(_extreme(high, k, True), lowest)
+    smooth = _mean(position, smooth_k)
+    return smooth, _mean(smooth, d)
+
+
+def willr(high: Array, low: Array, close: Array, length: int) -> tuple[Array, ...]:
+    lowest = _extreme(low, length, False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (100.0 * ((close - lowest) / (_extreme(high, length, True) - lowest) - 1.0),)
+
+
+def obv(close: Array, volume: Array) -> tuple[Array, ...]:
+    sign = np.sign(np.diff(close, prepend=close[:1]))
+    sign[:1] = 1.0
+    return (np.cumsum(sign * volume),)
+
+
+def _length(default: int, minimum: int = 1, name: str = "length") -> Parameter:
+    return Parameter(name, int, default, minimum)
 
 
 _HLC: Final = ("high", "low", "close")
 _SOURCE: Final = ("source",)
+_MACD: Final = (_length(12, name="fast"), _length(26, name="slow"), _length(9, name="signal"))
+_BANDS: Final = ("lower", "middle", "upper", "width", "percent")
+_STOCH: Final = (_length(14, name="k"), _length(3, name="d"), _length(3, name="smooth_k"))
+
+_TABLE: Final = (
+    (Definition("sma", _SOURCE, (_length(10),)), sma),
+    (Definition("ema", _SOURCE, (_length(10),)), ema),
+    (Definition("rma", _SOURCE, (_length(10),)), rma),
+    (Definition("wma", _SOURCE, (_length(10),)), wma),
+    (Definition("dema", _SOURCE, (_length(10),)), dema),
+    (Definition("tema", _SOURCE, (_length(10),)), tema),
+    (Definition("rsi", _SOURCE, (_length(14),)), rsi),
+    (
+        Definition("macd", _SOURCE, _MACD, ("macd", "signal", "histogram"), ("fast", "slow")),
+        macd,
+    ),
+    (Definition("mom", _SOURCE, (_length(10),)), mom),
+    (Definition("roc", _SOURCE, (_length(10),)), roc),
+    (Definition("stdev", _SOURCE, (_length(30, 2), Parameter("ddof", int, 0, 0, 1))), stdev),
+    (
+        Definition("bbands", _SOURCE, (_length(5, 2), Parameter("std", float, 2.0, 0)), _BANDS),
+        bbands,
+    ),
+    (Definition("true_range", _HLC, ()), true_range),
+    (Definition("atr", _HLC, (_length(14),)), atr),
+    (Definition("natr", _HLC, (_length(14),)), natr),
+    (Definition("stoch", _HLC, _STOCH, ("k", "d")), stoch),
+    (Definition("willr", _HLC, (_length(14),)), willr),
+    (
+        Definition(
+            "donchian",
+            ("high", "low"),
+            (_length(20, name="lower_length"), _length(20, name="upper_length")),
+            ("lower", "middle", "upper"),
+        ),
+        donchian,
+    ),
+    (Definition("obv", ("close", "volume"), ()), obv),
+)
 
 CORE: Final[dict[str, Core]] = {
-    definition.name: Core(definition, batch)
-    for definition, batch in (
-        (Definition("sma", _SOURCE, (_length(10),)), sma),
-        (Definition("ema", _SOURCE, (_length(10),)), ema),
-        (Definition("rma", _SOURCE, (_length(10),)), rma),
-        (Definition("rsi", _SOURCE, (_length(14),)), rsi),
-        (
-            Definition(
-                "macd",
-                _SOURCE,
-                (
-                    Parameter("fast", int, 12, 1),
-                    Parameter("slow", int, 26, 2),
-                    Parameter("signal", int, 9, 1),
-                ),
-                ("macd", "signal", "histogram"),
-                ascending=("fast", "slow"),
-            ),
-            macd,
-        ),
-        (Definition("stdev", _SOURCE, (_length(30, 2), Parameter("ddof", int, 0, 0))), stdev),
-        (
-            Definition(
-                "bbands",
-                _SOURCE,
-                (_length(5, 2), Parameter("std", float, 2.0, 0.0)),
-                ("lower", "middle", "upper", "width", "percent"),
-            ),
-            bbands,
-        ),
-        (Definition("true_range", _HLC, ()), true_range),
-        (Definition("atr", _HLC, (_length(14),)), atr),
-    )
+    definition.name: Core(definition, batch) for definition, batch in _TABLE
 }
 """Every indicator of this module, by name."""

@@ -10,6 +10,7 @@ import functools
 import inspect
 import re
 import types
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
 
@@ -18,6 +19,7 @@ import numpy as np
 from botlib.errors import InvalidInput, did_you_mean
 from botlib.indicators.core import CORE, Array
 from botlib.indicators.vocabulary import Definition, Indicator, Parameter
+from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +61,9 @@ _FORCED: Final[dict[str, dict[str, object]]] = {
 @functools.cache
 def names() -> frozenset[str]:
     """Return the names of all indicators of the library that can be used."""
-    import pandas_ta_classic as ta
-
-    return frozenset(name for group in ta.Category.values() for name in group) - {*_UNUSABLE}
+    return frozenset(name for group in _library().Category.values() for name in group) - {
+        *_UNUSABLE
+    }
 
 
 @functools.cache
@@ -91,7 +93,7 @@ def define(name: str) -> Definition:
             series.append(_COLUMNS[one.name])
         elif one.name not in _HIDDEN and (kind := _kind(one.annotation)) is not None:
             default = None if one.default is inspect.Parameter.empty else one.default
-            parameters.append(Parameter(one.name, kind, default, 0 if kind is int else None))
+            parameters.append(Parameter(one.name, kind, default, _minimum(one.name, kind)))
     inputs = tuple(required or optional)
     return Definition(
         name, ("source",) if inputs == ("close",) else inputs, tuple(parameters), None
@@ -109,22 +111,30 @@ def compute(
     """
     import pandas as pd
 
-    columns, several = _columns(indicator)
+    columns = outputs_of(indicator)
     raw = _raw(indicator, inputs, index)
     if raw is None:
         values = np.full((len(index), len(columns)), np.nan)
     else:
         values = raw.reindex(index).to_numpy(dtype=np.float64).reshape(len(index), -1)
-    if not several:
+    if columns == ("",):
         return pd.Series(values[:, 0], index=index, name=str(indicator))
     return pd.DataFrame(values, index=index, columns=list(columns))
 
 
 def _function(name: str) -> Callable[..., Any]:
-    import pandas_ta_classic as ta
-
-    function: Callable[..., Any] = getattr(ta, name)
+    function: Callable[..., Any] = getattr(_library(), name)
     return function
+
+
+@functools.cache
+def _library() -> Any:
+    # It stamps the moment of its import with a call that pandas deprecates.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Timestamp.dayofyear", DeprecationWarning)
+        import pandas_ta_classic
+
+    return pandas_ta_classic
 
 
 def _kind(annotation: object) -> type | None:
@@ -136,6 +146,13 @@ def _kind(annotation: object) -> type | None:
         if kind in kinds:
             return kind
     return None
+
+
+def _minimum(name: str, kind: type) -> float | None:
+    # The library silently takes its default for a length it cannot use, such as 0.
+    if kind is not int:
+        return None
+    return 0 if name == "ddof" or name.endswith("matype") else 1
 
 
 def _raw(
@@ -163,47 +180,50 @@ def _raw(
 
 
 @functools.lru_cache(maxsize=1024)
-def _columns(indicator: Indicator) -> tuple[tuple[str, ...], bool]:
-    """Return the short names of an indicator's columns, and whether they make a DataFrame.
+def outputs_of(indicator: Indicator) -> tuple[str, ...]:
+    """Return the short names of an indicator's columns, ``("",)`` where it gives a Series.
 
     Too short a frame gives no result to read them from, so they are read from a made-up one.
     """
-    import pandas as pd
-
     for size in (500, 5_000):
-        inputs, index = _sample(indicator.definition.inputs, size)
+        inputs, index = sample(indicator.definition.inputs, size)
         raw = _raw(indicator, inputs, index)
-        if isinstance(raw, pd.DataFrame):
-            return _short([str(name) for name in raw.columns]), True
+        if raw is not None and raw.ndim == 2:
+            return _short([str(name) for name in raw.columns])
         if raw is not None:
-            return (str(indicator),), False
+            return ("",)
     raise InvalidInput(
         f"{indicator} gives no value in 5000 candles. Choose smaller parameters: "
         f"{indicator.definition.usage}."
     )
 
 
-def _sample(inputs: tuple[str, ...], size: int) -> tuple[tuple[Array, ...], pd.Index]:
+def sample(
+    inputs: tuple[str, ...], size: int, timeframe: str = "1h"
+) -> tuple[tuple[Array, ...], pd.Index]:
+    """Return made-up candle columns with their index: a random walk with quiet and wild hours."""
     import pandas as pd
 
     random = np.random.default_rng(0)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, size)))
+    step = 0.004 * (1.2 + np.sin(np.arange(size) / 40.0))
+    close = 100 * np.exp(np.cumsum(random.normal(0, 1, size) * step))
     open_ = np.concatenate([close[:1], close[:-1]])
     columns = {
         "source": close,
         "open": open_,
-        "high": np.maximum(open_, close) * (1 + 0.01 * random.random(size)),
-        "low": np.minimum(open_, close) * (1 - 0.01 * random.random(size)),
+        "high": np.maximum(open_, close) * (1 + step * random.random(size)),
+        "low": np.minimum(open_, close) * (1 - step * random.random(size)),
         "close": close,
-        "volume": 1 + random.random(size),
+        "volume": 1 + 10 * random.random(size),
     }
-    index = pd.date_range("2025-01-01", periods=size, freq="h", unit="ms")
+    opens = np.arange(size) * timeframe_ms(timeframe)
+    index = pd.DatetimeIndex(opens.astype("datetime64[ms]"), name="timestamp")
     return tuple(columns[name] for name in inputs), index
 
 
 def _short(names: list[str]) -> tuple[str, ...]:
     """Drop the parameters from column names: ``AROOND_14`` becomes ``aroond``."""
-    short = [re.sub(r"(_-?\d+(\.\d+)?[a-z]?)+$", "", name).lower() for name in names]
+    short = [re.sub(r"(_-?\d+(\.\d+)?[a-z]?)+(?=_|$)", "", name).lower() for name in names]
     if len(set(short)) == len(short):
         return tuple(short)
     return tuple(re.sub(r"\W+", "_", name).lower() for name in names)

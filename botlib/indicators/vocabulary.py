@@ -9,6 +9,7 @@ keyword, and for indicators of one price column ``source=``::
 from __future__ import annotations
 
 import ast
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,7 @@ class Parameter:
     kind: type
     default: Value | None = None
     minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +231,12 @@ def _value(definition: Definition, parameter: Parameter, value: object) -> Value
         )
     if isinstance(value, float) and not abs(value) < float("inf"):
         raise InvalidInput(f"{definition.name}: {parameter.name} must be finite, not {value!r}.")
-    if parameter.minimum is not None and value < parameter.minimum:  # type: ignore[operator]
-        raise InvalidInput(
-            f"{definition.name}: {parameter.name} must be at least {parameter.minimum:g}, "
-            f"not {value!r}."
-        )
+    for bound, beyond in ((parameter.minimum, operator.lt), (parameter.maximum, operator.gt)):
+        if bound is not None and beyond(value, bound):  # type: ignore[arg-type]
+            word = "least" if bound is parameter.minimum else "most"
+            raise InvalidInput(
+                f"{definition.name}: {parameter.name} must be at {word} {bound:g}, not {value!r}."
+            )
     return value  # type: ignore[return-value]
 
 

@@ -1,0 +1,66 @@
+"""Indicators kept up to date as candles close."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
+from botlib.indicators.core import CORE
+from botlib.indicators.settle import warmup
+from botlib.indicators.streams import STREAMS
+from botlib.indicators.vocabulary import Indicator, parse
+
+
+class Incremental:
+    """One indicator over the candles of one symbol and timeframe, as they close.
+
+    The kit's own indicators take a candle into their state, and recompute no history. Others are
+    computed over the newest candles their value depends on, as many as `warmup` says.
+
+    Args:
+        timeframe: of the candles.
+
+    Raises:
+        InvalidInput: the specification is not accepted, or the indicator depends on all history.
+    """
+
+    def __init__(self, spec: str | Indicator, *, timeframe: str) -> None:
+        self.indicator = parse(spec)
+        self.outputs = outputs_of(self.indicator)
+        """Names of the values of a candle; ``("",)`` where there is one."""
+        own = self.indicator.name in CORE
+        self._stream = STREAMS[self.indicator.name](**self.indicator.parameters) if own else None
+        # The candles before a new one that its value depends on; none for what keeps a state.
+        self._before = 0 if own else warmup(self.indicator, timeframe=timeframe) - 1
+        self._timestamps = np.empty(0, dtype=np.int64)
+        self._candles = np.empty((0, len(COLUMNS)))
+
+    def update(self, timestamps: npt.NDArray[np.int64], candles: Array) -> Array:
+        """Take candles that closed after all before, and return the values as of each.
+
+        Args:
+            timestamps: n open times, ms.
+            candles: n rows of open, high, low, close, volume.
+
+        Returns:
+            n rows, one value per output, NaN until there are enough candles.
+        """
+        if self._stream is None:
+            return self._recompute(timestamps, candles)
+        columns = {name: candles[:, place] for place, name in enumerate(COLUMNS)}
+        inputs = [one.tolist() for one in pick(self.indicator, columns)]
+        values = [self._stream.update(*row) for row in zip(*inputs, strict=True)]
+        return np.array(values, dtype=np.float64).reshape(len(candles), len(self.outputs))
+
+    def _recompute(self, timestamps: npt.NDArray[np.int64], candles: Array) -> Array:
+        import pandas as pd
+
+        timestamps = np.concatenate([self._timestamps, timestamps])
+        whole = np.concatenate([self._candles, candles])
+        index = pd.DatetimeIndex(timestamps.astype("datetime64[ms]"), name="timestamp")
+        frame = pd.DataFrame(whole, index=index, columns=list(COLUMNS))
+        values = compute(self.indicator, frame).to_numpy().reshape(len(whole), -1)
+        start = max(len(whole) - self._before, 0)
+        self._timestamps, self._candles = timestamps[start:], whole[start:]
+        return np.array(values[len(whole) - len(candles) :])
