@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, get_type_hints
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, ClassVar, Final, Union, get_args, get_origin, get_type_hints
 
 from botlib.errors import ConfigError, did_you_mean
 from botlib.timeframe import timeframe_ms
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.frames import Frames
+
+
+STOPS: Final = ("stop_loss", "take_profit", "trailing_stop")
+"""The parameters of every strategy that limit a position: fractions above 0 and below 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +62,52 @@ class Strategy:
             slow: int = 30
 
             def signals(self, data): ...
+
+    Every strategy also takes ``stop_loss``, ``take_profit`` and ``trailing_stop``.
     """
 
     timeframes: ClassVar[tuple[str, ...]] = ()
     """The trading timeframe first, then the higher ones it looks at; may be given per object."""
 
-    def __init__(self, *, timeframes: tuple[str, ...] | None = None, **parameters: object) -> None:
+    stop_loss: float | None = None
+    """Sell when the price falls by this fraction below the entry's."""
+
+    take_profit: float | None = None
+    """Sell when the price has risen by this fraction above the entry's; above 1 is allowed."""
+
+    trailing_stop: float | None = None
+    """Sell when the price falls by this fraction below the highest high of the candles that closed
+    since the entry (below the entry's price at first)."""
+
+    def __init__(
+        self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
+    ) -> None:
         accepted = self._parameter_types()
+        name_of = type(self).__name__
         for name, value in parameters.items():
             if name not in accepted:
+                raise ConfigError(self._unknown(name, accepted))
+            setattr(self, name, _checked(name_of, name, value, accepted[name]))
+        for name in STOPS:
+            value = getattr(self, name)
+            if value is not None and not (0 < value and (value < 1 or name == "take_profit")):
                 raise ConfigError(
-                    f"{type(self).__name__} has no parameter {name!r}. "
-                    f"Accepted: {', '.join(accepted) or 'none'}.{did_you_mean(name, accepted)}"
+                    f"{name_of}.{name} is a fraction of the price above 0 and below 1 "
+                    f"(0.02 is 2 %) or None, not {value!r}."
                 )
-            setattr(self, name, _checked(type(self).__name__, name, value, accepted[name]))
         if timeframes is not None:
-            self.timeframes = tuple(timeframes)  # type: ignore[misc]
-        for timeframe in self.timeframes:
-            timeframe_ms(timeframe)
+            given = (timeframes,) if isinstance(timeframes, str) else tuple(timeframes)
+            self.timeframes = given  # type: ignore[misc]
+        lengths = [timeframe_ms(timeframe) for timeframe in self.timeframes]
+        if any(length <= lengths[0] for length in lengths[1:]):
+            raise ConfigError(
+                f"{name_of} trades {self.timeframes[0]}, the first of its timeframes; the others "
+                f"must be higher, not {', '.join(self.timeframes[1:])}."
+            )
 
     @property
     def warmup(self) -> int:
-        """Candles of the trading timeframe needed before a signal can be believed."""
+        """Candles needed before a signal can be believed, counted in each of its timeframes."""
         return 0
 
     def signals(self, data: Frames) -> Signals:
@@ -90,26 +120,64 @@ class Strategy:
         return {name: getattr(self, name) for name in self._parameter_types()}
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
-        return f"{type(self).__name__}({values})"
+        changed = ", ".join(
+            f"{name}={value!r}"
+            for name, value in self.parameters.items()
+            if value != getattr(type(self), name)
+        )
+        return f"{type(self).__name__}({changed})"
 
     @classmethod
     def _parameter_types(cls) -> Mapping[str, object]:
         hints = get_type_hints(cls)
+        own = [name for name in hints if name not in STOPS]
         return {
-            name: kind
-            for name, kind in hints.items()
-            if not name.startswith("_") and name != "timeframes" and hasattr(cls, name)
+            name: hints[name]
+            for name in (*own, *STOPS)
+            if not name.startswith("_")
+            and get_origin(hints[name]) is not ClassVar
+            and hasattr(cls, name)
         }
+
+    @classmethod
+    def _unknown(cls, name: str, accepted: Mapping[str, object]) -> str:
+        if name in get_type_hints(cls) and not name.startswith("_") and not hasattr(cls, name):
+            return f"{cls.__name__}.{name} has no default. Write it as {name}: int = 10."
+        if not name.startswith("_") and isinstance(getattr(cls, name, None), (int, float, str)):
+            return (
+                f"{cls.__name__}.{name} has no type, so it is no parameter. "
+                f"Write it as {name}: {type(getattr(cls, name)).__name__} = "
+                f"{getattr(cls, name)!r}."
+            )
+        return (
+            f"{cls.__name__} has no parameter {name!r}. "
+            f"Accepted: {', '.join(accepted)}.{did_you_mean(name, accepted)}"
+        )
 
 
 def _checked(strategy: str, name: str, value: object, kind: object) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and (
-        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
-    ):
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if not all(isinstance(one, type) for one in kinds):
+        return value
+    if value is None and NoneType in kinds:
+        return None
+    if float in kinds and int not in kinds and _is_number(value):
+        return float(value)  # type: ignore[arg-type]
+    if int in kinds and _is_whole(value):
+        return int(value)  # type: ignore[call-overload]
+    fits = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+    if not fits:
+        accepted = " or ".join("None" if one is NoneType else one.__name__ for one in kinds)
         raise ConfigError(
-            f"{strategy}.{name} must be {kind.__name__}, not {value!r} ({type(value).__name__})."
+            f"{strategy}.{name} must be {accepted}, not {value!r} ({type(value).__name__})."
         )
     return value
+
+
+def _is_whole(value: object) -> bool:
+    """Tell an integer of any kind, numpy's included, from a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -107,10 +107,10 @@ def _draw_equity(figure: Any, result: BacktestResult, candles: int) -> None:
     import plotly.graph_objects as go
 
     equity = result.equity
-    falls = equity / np.maximum(equity.cummax(), result.cash) - 1
+    falls = equity / equity.cummax().clip(lower=result.cash) - 1
     closes = result.frame["close"]
     step = max(1, -(-len(equity) // candles))
-    lines = (
+    lines: tuple[tuple[str, pd.Series, dict[str, Any], int], ...] = (
         ("equity", equity, {"color": LINE, "width": 1.6}, 2),
         (
             "hold",

@@ -87,7 +87,7 @@ def page(result: BacktestResult) -> str:
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)
-    rows = [[_text(value) for value in row] for row in last.itertuples(index=False)]
+    rows = [[_text(value) for value in row] for row in last.to_numpy(dtype=object)]
     shown = (
         f"All {len(trips)}."
         if len(last) == len(trips)
@@ -132,5 +132,6 @@ def _shown(value: Any, form: str) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
-        return "–" if np.isnan(value) else f"{value:,.6g}" if abs(value) < 1 else f"{value:,.4f}"
+        number = float(value)
+        return "–" if np.isnan(number) else f"{number:,.{4 if abs(number) >= 1 else 8}f}"
     return "–" if str(value) == "NaT" else str(value)

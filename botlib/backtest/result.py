@@ -157,7 +157,8 @@ class BacktestResult:
         fills = self.fills
         value = np.where(fills.buy, -fills.kept, fills.amount) * fills.price - fills.fee
         cash = self._spread(self.cash + np.concatenate(([0.0], np.cumsum(value))))
-        return cash + self._held * self.frame["close"].to_numpy()
+        closes: Floats = self.frame["close"].to_numpy()
+        return cash + self._held * closes
 
     def _spread(self, levels: Floats) -> Floats:
         """Spread k + 1 levels, before and after each of k fills, over the candles."""

@@ -17,7 +17,9 @@ class TrendCross(Strategy):
     fast: int = 10
     slow: int = 30
 
-    def __init__(self, *, timeframes: tuple[str, ...] | None = None, **parameters: object) -> None:
+    def __init__(
+        self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
+    ) -> None:
         super().__init__(timeframes=timeframes, **parameters)
         if not 0 < self.fast < self.slow:
             raise ConfigError(
@@ -29,8 +31,8 @@ class TrendCross(Strategy):
         return self.slow + 1
 
     def signals(self, data: Frames) -> Signals:
-        close = data.frame["close"]
-        above = close.rolling(self.fast).mean() > close.rolling(self.slow).mean()
+        fast, slow = (data.indicator(f"sma({length})") for length in (self.fast, self.slow))
+        above = fast > slow
         before = above.shift(1, fill_value=False)
-        known = close.rolling(self.slow + 1).count() > self.slow
-        return Signals(entry=above & ~before & known, exit=~above & before & known)
+        known = slow.notna().shift(1, fill_value=False)
+        return Signals(entry=above & ~before & known, exit=~above & before & known)  # type: ignore[arg-type]
