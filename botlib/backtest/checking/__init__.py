@@ -1,0 +1,1 @@
+"""The parts of `botlib.backtest.check`: cutting history, asking again, reporting."""

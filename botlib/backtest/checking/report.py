@@ -1,0 +1,137 @@
+"""What a check of a strategy found, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Literal
+
+from botlib.errors import CheckFailed
+from botlib.tables import html_table, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["looks ahead", "repaints", "warm-up", "fails", "not repeatable"]
+
+_FINDING_HEADERS = ("problem", "column", "candle", "known until", "then", "whole history", "")
+_SETTLING_HEADERS = ("column", "settles after", "candles of", "warm-up claimed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A difference between what a strategy says live and over history: its first example.
+
+    Attributes:
+        column: ``entry``, ``exit``, or the indicator.
+        bar: open time of the first candle whose value differs.
+        known: open time of the last candle known when ``then`` was computed.
+        then: the value of that candle with what was known then.
+        whole: its value over the whole history.
+        text: the finding in a sentence.
+    """
+
+    kind: Kind
+    column: str
+    bar: pd.Timestamp | None
+    known: pd.Timestamp | None
+    then: object
+    whole: object
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.text}" if self.column else self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """From how many candles on a column no longer depends on where its history began.
+
+    ``candles`` counts candles of ``timeframe``; None means that it still did after ``searched``.
+    """
+
+    column: str
+    timeframe: str
+    candles: int | None
+    searched: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What a check found. ``warmup`` is what the strategy claims, in candles."""
+
+    strategy: str
+    findings: tuple[Finding, ...]
+    settling: tuple[Settling, ...]
+    warmup: int
+    cuts: int
+    rows: int
+    signals: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def settled(self) -> int | None:
+        """Candles after which the signals settled; None where they did not, or none was looked."""
+        found = [one.candles for one in self.settling if one.column in ("entry", "exit")]
+        known = [candles for candles in found if candles is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+    def raise_for_problems(self) -> CheckReport:
+        """Return the report.
+
+        Raises:
+            CheckFailed: something was found.
+        """
+        if self.findings:
+            lines = "\n".join(f"- {finding}" for finding in self.findings)
+            raise CheckFailed(f"{self.strategy} cannot be believed yet.\n{lines}")
+        return self
+
+    @property
+    def verdict(self) -> str:
+        """The result in a sentence."""
+        asked = f"{self.cuts} cuts of {self.rows:,} candles with {self.signals:,} signals"
+        if self.ok:
+            return f"{self.strategy}: the same live as over history ({asked})."
+        count = len(self.findings)
+        return f"{self.strategy}: {count} problem{'s' * (count > 1)} ({asked})."
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in self.findings))
+        return f"CheckReport({self.strategy}: {kinds or 'ok'})"
+
+    def __str__(self) -> str:
+        parts = [self.verdict, *(f"- {finding}" for finding in self.findings)]
+        if self.settling:
+            parts += ["", text_table(_SETTLING_HEADERS, self._settling_rows())]
+        return "\n".join([*parts, *self.notes])
+
+    def _repr_html_(self) -> str:
+        parts = []
+        if self.findings:
+            rows = [
+                (one.kind, one.column, one.bar, one.known, one.then, one.whole, one.text)
+                for one in self.findings
+            ]
+            parts.append(html_table(_FINDING_HEADERS, rows))
+        if self.settling:
+            parts.append(html_table(_SETTLING_HEADERS, self._settling_rows()))
+        parts += [f"<div>{escape(note)}</div>" for note in self.notes]
+        mark = "✓" if self.ok else "✗"
+        return f"<div><b>{mark} {escape(self.verdict)}</b></div>{''.join(parts)}"
+
+    def _settling_rows(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (
+                one.column,
+                f"more than {one.searched:,}" if one.candles is None else f"{one.candles:,}",
+                one.timeframe,
+                f"{self.warmup:,}",
+            )
+            for one in self.settling
+        ]

@@ -1,0 +1,180 @@
+"""What a strategy says when it knows less: history cut at either end, by close time.
+
+Cut at its end, history is what was known live at that candle; cut at its start, it is what a
+strategy sees that was started later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.frames import Frames
+from botlib.indicators import parse
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.indicators import Indicator
+    from botlib.strategy import Strategy
+
+# Columns computed twice from the same candles differ by the order of summation at most.
+_ROUNDING: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column a strategy computed: a signal, or an indicator it asked for."""
+
+    name: str
+    timeframe: str
+    index: pd.DatetimeIndex
+    values: npt.NDArray[np.bool_] | npt.NDArray[np.float64]
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is one of the signals rather than what they were computed from."""
+        return self.values.dtype == np.bool_
+
+    def differs(self, whole: Column, *, tolerance: float = _ROUNDING) -> npt.NDArray[np.bool_]:
+        """Tell for every row whether the column of the whole history holds something else there.
+
+        Args:
+            whole: the same column over a history that includes this one.
+            tolerance: for numbers, as a share of the typical size of the whole column.
+        """
+        if not len(self.values):
+            return np.zeros(0, dtype=bool)
+        first = int(whole.index.searchsorted(self.index[0]))
+        other = whole.values[first : first + len(self.values)]
+        if self.is_signal:
+            different: npt.NDArray[np.bool_] = np.not_equal(self.values, other)
+            return different
+        size = np.abs(whole.values[np.isfinite(whole.values)])
+        allowed = tolerance * float(np.median(size)) if len(size) else 0.0
+        with np.errstate(invalid="ignore"):
+            same = (np.abs(self.values - other) <= allowed) | (self.values == other)
+        return ~(same | (np.isnan(self.values) & np.isnan(other)))
+
+
+def observe(strategy: Strategy, frames: Frames) -> dict[str, Column]:
+    """Return the signals of a strategy, and every indicator it asked the frames for, by name.
+
+    Raises:
+        ConfigError: the signals do not fit the frames.
+    """
+    watched = _Watched(
+        frames.symbol, {name: frame.copy(deep=False) for name, frame in frames.items()}
+    )
+    index = frames.frame.index
+    signals = strategy.signals(watched)
+    signals.check(frames.frame)
+    columns = {
+        field.name: _column(field.name, frames.timeframes[0], index, getattr(signals, field.name))
+        for field in dataclasses.fields(signals)
+        if hasattr(getattr(signals, field.name), "index")
+    }
+    for (timeframe, name), values in watched.asked.items():
+        label = name if timeframe == frames.timeframes[0] else f"{name} of {timeframe}"
+        for part, series in _series(values):
+            full = f"{label}.{part}" if part else label
+            columns[full] = _column(full, timeframe, frames[timeframe].index, series)
+    return columns
+
+
+def until(frames: Frames, rows: int, *, uncut: str = "") -> Frames:
+    """Return the frames as of the close of the trading candle number ``rows``, counted from 1.
+
+    Args:
+        uncut: a higher timeframe to leave whole.
+    """
+    return between(frames, 0, rows, uncut=uncut)
+
+
+def between(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str = "") -> Frames:
+    """Return the frames that begin with trading candle ``first`` and end with ``rows`` - 1.
+
+    Higher timeframes end with the newest candle that had closed by then, and begin with the first
+    one that opened no earlier than the trading frame; or earlier, so that ``back`` of them are
+    there when ``back`` trading candles are.
+    """
+    base = frames.timeframes[0]
+    length = timeframe_ms(base)
+    opens = _times(frames.frame)
+    cut = {base: frames.frame.iloc[first:rows]}
+    for timeframe in frames.timeframes[1:]:
+        frame = frames[timeframe]
+        if timeframe == uncut:
+            cut[timeframe] = frame
+            continue
+        times = _times(frame)
+        closed = times + timeframe_ms(timeframe)
+        end = int(np.searchsorted(closed, opens[rows - 1] + length, side="right"))
+        begin = 0
+        if first:
+            begin = int(np.searchsorted(times, opens[first]))
+            ready = opens[min(first + max(back, 1) - 1, rows - 1)] + length
+            enough = int(np.searchsorted(closed, ready, side="right")) - back
+            begin = max(min(begin, enough), 0)
+        cut[timeframe] = frame.iloc[min(begin, end) : end]
+    return Frames(frames.symbol, cut)
+
+
+def wished(columns: dict[str, Column]) -> npt.NDArray[np.bool_]:
+    """Tell for every candle whether there is a signal on it."""
+    return np.logical_or(columns["entry"].values, columns["exit"].values)
+
+
+def some(rows: npt.NDArray[np.int64], count: int, random: np.random.Generator) -> set[int]:
+    """Return ``count`` of the rows, chosen at random, or all where there are fewer."""
+    picked = rows if len(rows) <= count else random.choice(rows, count, replace=False)
+    return {int(row) for row in picked}
+
+
+def plain(value: object) -> object:
+    """Return a numpy scalar as the Python value it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+class _Watched(Frames):
+    """Frames that remember which indicators were asked for, and what was answered."""
+
+    def __init__(self, symbol: str, frames: dict[str, pd.DataFrame]) -> None:
+        super().__init__(symbol, frames)
+        self.asked: dict[tuple[str, str], pd.Series | pd.DataFrame] = {}
+
+    def indicator(
+        self, spec: str | Indicator, timeframe: str | None = None
+    ) -> pd.Series | pd.DataFrame:
+        found = super().indicator(spec, timeframe)
+        self.asked[timeframe or self.timeframes[0], str(parse(spec))] = found
+        return found
+
+
+def _series(values: pd.Series | pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    import pandas as pd
+
+    if isinstance(values, pd.Series):
+        yield "", values
+    else:
+        yield from ((str(name), column) for name, column in values.items())
+
+
+def _column(name: str, timeframe: str, index: pd.Index, values: pd.Series) -> Column:
+    kind = np.bool_ if values.dtype == bool else np.float64
+    return Column(
+        name=name,
+        timeframe=timeframe,
+        index=index,  # type: ignore[arg-type]
+        values=values.to_numpy(dtype=kind, copy=True),
+    )
+
+
+def _times(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+    return np.asarray(frame.index, dtype="datetime64[ms]").astype(np.int64)
