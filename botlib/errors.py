@@ -30,7 +30,8 @@
     ├── RiskRejected
     ├── EngineError
     ├── RunError
-    └── CheckFailed
+    ├── CheckFailed
+    └── SweepError
 
 A message says what happened, the value received, what is accepted and the next step.
 """
@@ -159,6 +160,10 @@ class RunError(BotlibError):
 
 class CheckFailed(BotlibError):
     """A strategy does not give the same signals live as over history."""
+
+
+class SweepError(BotlibError):
+    """A sweep could not be carried out; what was finished before is kept."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
