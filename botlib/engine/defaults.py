@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
+from botlib.errors import ExchangeError
 from botlib.tasks import TaskConfig, TaskPriority, beat
 
 if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
     from botlib.exchange.base import OrderReport
+
+logger = logging.getLogger(__name__)
 
 TRADING: Final = "trading"
 """Group of the default tasks."""
@@ -88,14 +93,27 @@ def register_default_tasks(engine: Orchestrator) -> None:
 def register_plumbing(engine: Orchestrator) -> None:
     """Register the reader of the venue's reports, and in lockstep the mover of the market."""
 
+    connected = asyncio.Event()
+
+    def take(report: OrderReport) -> None:
+        engine.orders.on_execution(report)
+        beat()
+
+    async def sweep() -> None:
+        # What was reported while nobody listened is lost: the venue has to be asked.
+        while True:
+            await connected.wait()
+            connected.clear()
+            try:
+                await engine.orders.sync(engine.settings.symbols)
+            except ExchangeError as error:
+                logger.warning("the fills of a disconnection could not be asked for: %s", error)
+
     async def execution_reports() -> None:
-        """Take what the venue reports about our orders."""
-
-        def take(report: OrderReport) -> None:
-            engine.orders.on_execution(report)
-            beat()
-
-        await engine.exchange.watch_executions(take)
+        """Take what the venue reports about our orders, and ask for what it did not report."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sweep())
+            await engine.exchange.watch_executions(take, on_connect=connected.set)
 
     engine.tasks.add_task(
         TaskConfig(

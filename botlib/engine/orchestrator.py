@@ -202,6 +202,7 @@ class Orchestrator:
         await self.stream.subscribe_candles(
             active.symbol, strategy.timeframes, history=max(self.settings.history, active.rows)
         )
+        await self._or_failure(self.stream.ready())
         self.signals.add(active)
         return active
 

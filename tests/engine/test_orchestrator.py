@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import aiohttp
 import pytest
@@ -210,3 +210,22 @@ async def test_the_health_page_moves_to_a_free_port(make_engine: MakeEngine) -> 
         taken.listen()
         engine = await make_engine(health={"port": taken.getsockname()[1]})
         assert engine.control.port != taken.getsockname()[1]
+
+
+async def test_fills_of_a_disconnection_are_swept_when_the_user_stream_is_back(
+    make_engine: MakeEngine,
+) -> None:
+    engine = await make_engine()
+    asked: list[int] = []
+    sync = engine.orders.sync
+
+    async def noted(symbols: Iterable[str]) -> None:
+        asked.append(1)
+        await sync(symbols)
+
+    engine.orders.sync = noted  # type: ignore[method-assign]
+    assert engine.paper is not None
+    await engine.paper.control.fault("reset", target="user")
+    async with asyncio.timeout(20):
+        while not asked:  # noqa: ASYNC110 - the sweep tells nobody
+            await asyncio.sleep(0.05)
