@@ -3,9 +3,21 @@
 Every part of the kit that writes SQLite is in here, and nothing here knows the network.
 """
 
+from botlib.store.cache import CacheFigures
 from botlib.store.candles import CandleStorage, WriteReport
 from botlib.store.database import Database, database_path
+from botlib.store.export import ExportReport, export_parquet
 from botlib.store.holes import Hole
 from botlib.store.journal import OrderJournal
 
-__all__ = ["CandleStorage", "Database", "Hole", "OrderJournal", "WriteReport", "database_path"]
+__all__ = [
+    "CacheFigures",
+    "CandleStorage",
+    "Database",
+    "ExportReport",
+    "Hole",
+    "OrderJournal",
+    "WriteReport",
+    "database_path",
+    "export_parquet",
+]

@@ -15,15 +15,14 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-import time
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import numpy as np
 
-from botlib.store import changes, segments
+from botlib.store import changes, drafts, segments
 from botlib.store.changes import Bucket
 from botlib.store.database import Database
 from botlib.store.segments import Columns, Segment
@@ -44,9 +43,6 @@ FEW: Final = 500
 
 WORTH_SAVING: Final = 256
 """So many candles are appended to a bucket before its file is written again."""
-
-ABANDONED: Final = 60.0
-"""The age in seconds at which an unfinished file belongs to a process that was killed."""
 
 _RANGE: Final = (
     "SELECT timestamp, open, high, low, close, volume FROM candles WHERE symbol = ? "
@@ -69,6 +65,25 @@ class CacheFigures:
     """Found to be cut, changed or out of place; part of `built`."""
     unsaved: int = 0
     """Not written: the directory refused it, or the disk is full. Nothing is lost by that."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A bucket on its way into a frame: the candles of a file, then those from SQLite."""
+
+    bucket: Bucket
+    path: Path
+    key: str
+    segment: Segment | None = None
+    columns: Columns = field(default_factory=lambda: np.empty((segments.COLUMNS, 0), np.int64))
+    place: Columns = field(default_factory=lambda: np.empty((segments.COLUMNS, 0), np.int64))
+    """Where its candles are in the whole."""
+    damaged: str = ""
+    """What is wrong with the file."""
+
+    @property
+    def rows(self) -> int:
+        return (self.segment.rows if self.segment else 0) + len(self.columns[0])
 
 
 class CandleCache:
@@ -102,74 +117,110 @@ class CandleCache:
             until: last open time in ms.
             limit: only the newest so many.
         """
-        buckets = changes.buckets(connection, id_, timeframe, since, until)
-        if buckets is None:
+        waiting = changes.buckets(connection, id_, timeframe, since, until)
+        if waiting is None:
             return None
-        parts: list[Columns] = [np.empty((segments.COLUMNS, 0), dtype=np.int64)]
-        rows = 0
-        for bucket in reversed(buckets):
-            part = self._bucket(connection, id_, timeframe, bucket)
-            first, end = np.searchsorted(part[0], (since, until + 1))
-            parts.append(part[:, first:end])
-            rows += int(end - first)
-            if limit is not None and rows >= limit:
-                break
-        whole = np.concatenate(parts[::-1], axis=1)
-        return whole if limit is None else whole[:, max(0, rows - limit) :]
+        parts: list[_Part] = []
+        with ExitStack() as files:
+            while True:
+                # The newest bucket may hold candles behind the range: it does not count.
+                while waiting and (limit is None or sum(p.rows for p in parts[1:]) < limit):
+                    parts.append(self._part(connection, id_, timeframe, waiting.pop(), files))
+                whole = self._filled(parts)
+                if not any(part.damaged for part in parts):
+                    break
+                for part in parts:
+                    if part.damaged:
+                        self._build(connection, id_, timeframe, part)
+            self._settle(parts)
+        first = int(np.searchsorted(whole[0], since))
+        end = int(np.searchsorted(whole[0], until, side="right"))
+        return whole[:, first if limit is None else max(first, end - limit) : end]
 
-    def _bucket(
-        self, connection: apsw.Connection, id_: str, timeframe: str, bucket: Bucket
-    ) -> Columns:
-        if bucket.version <= FEW:
-            return stored_columns(connection, id_, timeframe, bucket.first, bucket.last)
+    def _part(
+        self,
+        connection: apsw.Connection,
+        id_: str,
+        timeframe: str,
+        bucket: Bucket,
+        files: ExitStack,
+    ) -> _Part:
+        """Find the file of a bucket and what follows it, or read the bucket from SQLite."""
         path = self.directory / f"{id_}-{timeframe}" / f"{bucket.number}.columns"
-        key = f"{id_} {timeframe} {bucket.number}"
+        part = _Part(bucket, path, f"{id_} {timeframe} {bucket.number}")
+        if bucket.version <= FEW:
+            part.columns = stored_columns(connection, id_, timeframe, bucket.first, bucket.last)
+            return part
         try:
-            segment = segments.read(path, key)
+            segment = Segment.open(path, part.key)
         except segments.Damaged as error:
-            logger.debug("%s is read from the database again: %s", path, error)
-            segment = None
+            part.damaged = str(error)
+        else:
+            if segment is not None:
+                files.callback(segment.close)
+                same = segment.session == bucket.session
+                if not bucket.first <= segment.last <= bucket.last:
+                    part.damaged = "its header does not fit its place"
+                elif same and bucket.rewritten <= segment.version <= bucket.version:
+                    part.segment = segment
+        if part.segment is None:
+            self._build(connection, id_, timeframe, part)
+        elif part.segment.version < bucket.version:
+            after = part.segment.last + 1
+            part.columns = stored_columns(connection, id_, timeframe, after, bucket.last)
+        return part
+
+    def _build(self, connection: apsw.Connection, id_: str, timeframe: str, part: _Part) -> None:
+        """Read a bucket from SQLite and write its file."""
+        if part.damaged:
+            logger.debug("%s is read from the database again: %s", part.path, part.damaged)
             self._count("damaged")
-        ours = segment is not None and segment.session == bucket.session
-        if segment is not None and ours and segment.version == bucket.version:
-            self._count("read")
-            return segment.columns
-        if segment is not None and ours and bucket.rewritten <= segment.version < bucket.version:
-            known = segment.columns
-            # No bucket holds times so low that there is none below.
-            after = int(known[0, -1]) if known.shape[1] else bucket.first - 1
-            new = stored_columns(connection, id_, timeframe, after + 1, bucket.last)
-            columns = np.concatenate([known, new], axis=1)
-            self._count("extended")
-            if new.shape[1] >= WORTH_SAVING:
-                self._save(path, key, Segment(bucket.session, bucket.version, columns))
-            return columns
-        columns = stored_columns(connection, id_, timeframe, bucket.first, bucket.last)
+        bucket = part.bucket
+        part.segment, part.damaged = None, ""
+        part.columns = stored_columns(connection, id_, timeframe, bucket.first, bucket.last)
         self._count("built")
-        # A younger file than this view of the database is left to those who see more.
-        if not (segment is not None and ours and segment.version > bucket.version):
-            self._save(path, key, Segment(bucket.session, bucket.version, columns))
-        return columns
+        self._save(part, part.columns)
 
-    def _save(self, path: Path, key: str, segment: Segment) -> None:
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._sweep(path.parent)
-            segments.save(path, key, segment)
-        except OSError as error:
-            logger.debug("%s could not be written: %s", path, error)
-            self._count("unsaved")
+    def _filled(self, parts: list[_Part]) -> Columns:
+        """Return the candles of all parts, given newest first; parts found damaged are marked."""
+        whole = np.empty((segments.COLUMNS, sum(part.rows for part in parts)), dtype=np.int64)
+        end = whole.shape[1]
+        for part in parts:
+            start = end - part.rows
+            part.place = whole[:, start:end]
+            middle = end - part.columns.shape[1]
+            whole[:, middle:end] = part.columns
+            if part.segment is not None:
+                try:
+                    part.segment.read(whole[:, start:middle])
+                except segments.Damaged as error:
+                    part.damaged = str(error)
+            end = start
+        return whole
 
-    def _sweep(self, directory: Path) -> None:
-        """Remove what killed processes left unfinished, once per directory."""
-        if directory in self._swept:
+    def _settle(self, parts: list[_Part]) -> None:
+        """Count the files that served, and write those again to which much was appended."""
+        for part in parts:
+            if part.segment is None:
+                continue
+            appended = part.columns.shape[1]
+            self._count("extended" if appended else "read")
+            if appended >= WORTH_SAVING:
+                self._save(part, part.place)
+
+    def _save(self, part: _Part, columns: Columns) -> None:
+        bucket, directory = part.bucket, part.path.parent
+        if not columns.shape[1]:
             return
-        self._swept.add(directory)
-        for draft in directory.glob(f"*{segments.DRAFT}"):
-            # Files carry the time of the machine's own clock.
-            with suppress(FileNotFoundError):
-                if time.time() - draft.lstat().st_mtime > ABANDONED:
-                    draft.unlink()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if directory not in self._swept:
+                self._swept.add(directory)
+                drafts.sweep(directory)
+            segments.save(part.path, part.key, bucket.session, bucket.version, columns)
+        except OSError as error:
+            logger.debug("%s could not be written: %s", part.path, error)
+            self._count("unsaved")
 
     def _count(self, figure: str) -> None:
         with self._lock:

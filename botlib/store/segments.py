@@ -1,6 +1,6 @@
 """Files of the cache: the closed candles of one bucket, column by column, and what they stand for.
 
-A file is a header of five 64-bit integers and the columns timestamp (ms), open, high, low, close
+A file is a header of six 64-bit integers and the columns timestamp (ms), open, high, low, close
 and volume, 8 bytes a value. It is written beside its place and moved there, and never changed
 after that. Its checksum covers every byte of it and the key it was stored under, so that a file
 which is cut, damaged or in the wrong place is told from a good one each time it is read.
@@ -11,19 +11,18 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from botlib.store.drafts import draft
+
 COLUMNS: Final = 6
-DRAFT: Final = ".new"
-"""What the name of an unfinished file ends with."""
 
 _MAGIC: Final = int.from_bytes(b"BOTCOL01", "little")
-_HEADER: Final = struct.Struct("<qqqq")
+_HEADER: Final = struct.Struct("<qqqqq")
 _CHECKSUM: Final = struct.Struct("<q")
 _SIZE: Final = _HEADER.size + _CHECKSUM.size
 
@@ -31,88 +30,96 @@ Columns = npt.NDArray[np.int64]
 """Six rows, one column per candle: the open time in ms, then the bits of five float64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The candles of one bucket as of one change of the database."""
-
-    session: int
-    version: int
-    columns: Columns
-
-
 class Damaged(Exception):
     """A file of the cache is not what was written."""
 
 
-def read(path: Path, key: str) -> Segment | None:
-    """Read a segment; None where there is none.
+class Segment:
+    """An open file: the candles of one bucket as of one change of the database.
 
-    Args:
-        key: what it was saved under.
-
-    Raises:
-        Damaged: it is cut, changed, of another key or of another version of botlib.
+    What the header says is proven only when `read` returns.
     """
-    try:
-        # Not waiting, should somebody have put a pipe there.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Damaged(str(error)) from error
-    try:
-        return _read(descriptor, key)
-    except OSError as error:
-        raise Damaged(str(error)) from error
-    finally:
-        os.close(descriptor)
+
+    def __init__(self, descriptor: int, key: str) -> None:
+        self._descriptor = descriptor
+        start = os.pread(descriptor, _SIZE, 0)
+        if len(start) < _SIZE:
+            raise Damaged("it is cut short")
+        self._head, self._checksum = start[: _HEADER.size], start[_HEADER.size :]
+        self._key = key
+        self.session: int
+        self.version: int
+        self.rows: int
+        self.last: int
+        magic, self.session, self.version, self.rows, self.last = _HEADER.unpack(self._head)
+        # Asked before any memory is taken: a damaged count may be enormous.
+        size = os.fstat(descriptor).st_size - _SIZE
+        if magic != _MAGIC or size != self.rows * COLUMNS * 8:
+            raise Damaged("its header does not fit it")
+
+    @classmethod
+    def open(cls, path: Path, key: str) -> Self | None:
+        """Open a segment; None where there is none.
+
+        Args:
+            key: what it was saved under.
+
+        Raises:
+            Damaged: it is no segment.
+        """
+        try:
+            # Not waiting, should somebody have put a pipe there.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Damaged(str(error)) from error
+        try:
+            return cls(descriptor, key)
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, OSError):
+                raise Damaged(str(error)) from error
+            raise
+
+    def read(self, target: Columns) -> None:
+        """Fill ``target``, which has as many columns as this has rows.
+
+        Raises:
+            Damaged: it is cut, changed, or was saved under another key.
+        """
+        rows = list(target)
+        try:
+            count = os.preadv(self._descriptor, rows, _SIZE)
+        except OSError as error:
+            raise Damaged(str(error)) from error
+        if count != self.rows * COLUMNS * 8:
+            raise Damaged("it is cut short")
+        if _checksum(self._head, self._key, rows) != self._checksum:
+            raise Damaged("its checksum does not fit it")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
 
 
-def save(path: Path, key: str, segment: Segment) -> None:
-    """Put a segment in its place, whole or not at all.
+def save(path: Path, key: str, session: int, version: int, columns: Columns) -> None:
+    """Put a segment in its place, whole or not at all. Its rows must not be empty.
 
     Raises:
         OSError: it could not be written. What was there is still there.
     """
-    content = _bytes(segment.columns)
-    head = _HEADER.pack(_MAGIC, segment.session, segment.version, segment.columns.shape[1])
-    draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}{DRAFT}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(head + _CHECKSUM.pack(_checksum(head, key, content)))
-            file.write(content)
-        # Not forced to disk: what a power cut leaves of it is told by the checksum.
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    rows = list(columns)
+    head = _HEADER.pack(_MAGIC, session, version, len(rows[0]), rows[0][-1])
+    # Not forced to disk: what a power cut leaves of it is told by the checksum.
+    with draft(path, durable=False) as file:
+        file.write(head + _checksum(head, key, rows))
+        for row in rows:
+            file.write(row.data)
 
 
-def _read(descriptor: int, key: str) -> Segment:
-    start = os.read(descriptor, _SIZE)
-    if len(start) < _SIZE:
-        raise Damaged("it is cut short")
-    head = start[: _HEADER.size]
-    magic, session, version, rows = _HEADER.unpack(head)
-    # Asked before any memory is taken: a damaged count may be enormous.
-    size = os.fstat(descriptor).st_size - _SIZE
-    if magic != _MAGIC or size != rows * COLUMNS * 8:
-        raise Damaged("its header does not fit it")
-    columns = np.empty((COLUMNS, rows), dtype=np.int64)
-    content = _bytes(columns)
-    if os.readv(descriptor, [content]) != size:
-        raise Damaged("it is cut short")
-    if _CHECKSUM.pack(_checksum(head, key, content)) != start[_HEADER.size :]:
-        raise Damaged("its checksum does not fit it")
-    return Segment(session, version, columns)
-
-
-def _bytes(columns: Columns) -> memoryview:
-    """Return the bytes of the columns themselves, or of a copy where they are not in one piece."""
-    return np.ascontiguousarray(columns).reshape(-1).view(np.uint8).data
-
-
-def _checksum(head: bytes, key: str, content: memoryview) -> int:
-    return zlib.crc32(content, zlib.crc32(key.encode(), zlib.crc32(head)))
+def _checksum(head: bytes, key: str, rows: list[Columns]) -> bytes:
+    total = zlib.crc32(key.encode(), zlib.crc32(head))
+    for row in rows:
+        total = zlib.crc32(row.data, total)
+    return _CHECKSUM.pack(total)
