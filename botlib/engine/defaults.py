@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from botlib.engine.waiting import first_of
 from botlib.errors import ExchangeError
 from botlib.tasks import TaskConfig, TaskPriority, beat
 
@@ -111,9 +112,8 @@ def register_plumbing(engine: Orchestrator) -> None:
 
     async def execution_reports() -> None:
         """Take what the venue reports about our orders, and ask for what it did not report."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(sweep())
-            await engine.exchange.watch_executions(take, on_connect=connected.set)
+        watching = engine.exchange.watch_executions(take, on_connect=connected.set)
+        await first_of(watching, sweep())
 
     engine.tasks.add_task(
         TaskConfig(
