@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from botlib.errors import InvalidInput
 from botlib.indicators import library
@@ -23,6 +24,11 @@ _MARGIN: Final = 1e-4
 that much larger than those of the quiet one they are carried into."""
 
 _SIZES: Final = (1_500, 6_000)
+_FADES: Final = 1.5
+"""Factor on what was measured for an average that forgets by and by."""
+_FLIPS: Final = 4.0
+"""The same for states that agree from one candle to the next, after a time left to chance."""
+
 _ANCHORED: Final = frozenset({"cpr", "vwap"})
 """Indicators that begin anew with each day or week: how many candles depends on the timeframe."""
 _ANCHORED_SIZES: Final = (1_500, 6_000, 50_000)
@@ -34,8 +40,9 @@ def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "
     """Return how many candles make the newest value of an indicator independent of older ones.
 
     Derived from the formula where the kit computes the indicator itself. Otherwise measured on a
-    made-up market from several starts, with half as much again for recursive ones: for those that
-    flip between two states (``psar``, ``supertrend``) a bound that held, not a proof.
+    made-up market from several starts, and taken half as large again for recursive ones. For those
+    that flip between two states (``psar``, ``supertrend``) it is taken four times: a bound that
+    held in every trial, not a proof.
 
     Args:
         tolerance: largest difference to the value over all history, as a fraction of the largest
@@ -127,29 +134,68 @@ def _measured(indicator: Indicator, tolerance: float, timeframe: str) -> int | N
     if indicator.name in _NEVER:
         return None
     for size in _ANCHORED_SIZES if indicator.name in _ANCHORED else _SIZES:
-        inputs, index = library.sample(indicator.definition.inputs, size, timeframe)
-
-        def values(start: int, inputs=inputs, index=index) -> Array:  # type: ignore[no-untyped-def]
-            part = tuple(one[start:] for one in inputs)
-            found = library.compute(indicator, part, index[start:])
-            return found.to_numpy().reshape(len(index) - start, -1)
-
-        whole = values(0)
-        known = np.isfinite(whole)
-        scale = np.max(np.abs(whole), axis=0, where=known, initial=0.0)
-        scale[scale == 0] = 1.0
-        needed, exact = 0, True
-        for start in np.linspace(size // 10, size // 2, 6, dtype=int).tolist():
-            part, all_ = values(start), whole[start:]
-            with np.errstate(invalid="ignore"):
-                same = (np.abs(part - all_) <= tolerance * scale) | (part == all_)
-            wrong = ~(same | (np.isnan(part) & np.isnan(all_))).all(axis=1)
-            rows = int(np.flatnonzero(wrong)[-1]) + 2 if wrong.any() else 1
-            if rows > 0.8 * (size - start):
-                break
-            # Wrong only while there is no value at all: it forgets at once.
-            exact = exact and not (wrong & np.isfinite(part).any(axis=1)).any()
-            needed = max(needed, rows)
-        else:
-            return needed if exact else math.ceil(1.5 * needed)
+        trial = _Trial(indicator, tolerance, size, timeframe)
+        rows = trial.from_starts()
+        if rows is not None and rows <= size:
+            rows = trial.at_ends(rows)
+        if rows is not None:
+            return rows
     return None
+
+
+class _Trial:
+    """An indicator over a made-up market, whole and in parts."""
+
+    def __init__(self, indicator: Indicator, tolerance: float, size: int, timeframe: str) -> None:
+        self._indicator = indicator
+        self._size = size
+        self._inputs, self._index = library.sample(indicator.definition.inputs, size, timeframe)
+        self._whole = self._values(0, size)
+        known = np.isfinite(self._whole)
+        scale = np.max(np.abs(self._whole), axis=0, where=known, initial=0.0)
+        self._allowed = tolerance * np.where(scale == 0, 1.0, scale)
+
+    def from_starts(self) -> int | None:
+        """Return after how many candles the values from several starts stay those of the whole."""
+        needed: set[int] = set()
+        errors = 0.0
+        for start in np.linspace(self._size // 10, self._size // 2, 6, dtype=int).tolist():
+            part, whole = self._values(start, self._size), self._whole[start:]
+            wrong = self._wrong(part, whole)
+            rows = int(np.flatnonzero(wrong)[-1]) + 2 if wrong.any() else 1
+            if rows > 0.8 * (self._size - start):
+                return None
+            needed.add(rows)
+            errors = max(errors, self._last_error(part[wrong], whole[wrong]))
+        if len(needed) == 1 and errors == 0:
+            return needed.pop()  # wrong only while it had no value yet: it forgets at once
+        fades = 0 < errors < 1e3 or self._indicator.name in _ANCHORED
+        return math.ceil((_FADES if fades else _FLIPS) * max(needed))
+
+    def _last_error(self, part: Array, whole: Array) -> float:
+        """Return the last error before it settled, in units of the tolerance; 0 for no value."""
+        known = np.isfinite(part) & np.isfinite(whole)
+        if not known.any():
+            return 0.0
+        return float((np.where(known, np.abs(part - whole), 0.0)[-1] / self._allowed).max())
+
+    def at_ends(self, rows: int) -> int | None:
+        """Return how many candles give the right newest value: an indicator may refuse too few."""
+        first = max(self._size // 2, rows)
+        for end in np.linspace(first, self._size, 12, dtype=int).tolist():
+            while self._wrong(self._values(end - rows, end)[-1:], self._whole[end - 1 : end])[0]:
+                rows = rows + 1 + rows // 10
+                if rows > end:
+                    return None
+        return rows
+
+    def _values(self, start: int, end: int) -> Array:
+        part = tuple(one[start:end] for one in self._inputs)
+        found = library.compute(self._indicator, part, self._index[start:end])
+        return found.to_numpy().reshape(end - start, -1)
+
+    def _wrong(self, part: Array, whole: Array) -> npt.NDArray[np.bool_]:
+        with np.errstate(invalid="ignore"):
+            same = (np.abs(part - whole) <= self._allowed) | (part == whole)
+        wrong: npt.NDArray[np.bool_] = ~(same | (np.isnan(part) & np.isnan(whole))).all(axis=1)
+        return wrong
