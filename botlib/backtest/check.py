@@ -74,7 +74,7 @@ def check(
         if starts.possible:
             starts.over_history(max(cuts // 2, 1), random)
             findings, settling, made = starts.findings(), starts.settling(), made + starts.made
-            notes += starts.unsettled()
+            notes += starts.remarks()
         else:
             notes.append(
                 f"The warm-up was not measured: {len(frames.frame):,} candles are too few for it."

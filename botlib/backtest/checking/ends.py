@@ -158,8 +158,8 @@ class Ends:
                 known=frames.frame.index[-1],
                 then=f"{type(error).__name__}: {error}",
                 whole=None,
-                text=f"fails on {length:,} candle{'s' * (length != 1)}, though it claims a warm-up of "
-                f"{self.strategy.warmup}: {type(error).__name__}: {error}",
+                text=f"fails on {length:,} candle{'s' * (length != 1)}, though it claims a "
+                f"warm-up of {self.strategy.warmup}: {type(error).__name__}: {error}",
             )
         )
 

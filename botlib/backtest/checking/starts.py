@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from botlib.backtest.checking.report import Finding, Settling
-from botlib.backtest.checking.truncation import Column, between, observe, plain, some
+from botlib.backtest.checking.truncation import Column, between, observe, plain, shake, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,12 @@ _SETTLED: Final = 1e-6
 
 _LEAST_HORIZON: Final = 1_000
 
+# Far more than rounding does to a sum of prices, far less than any tick.
+_LAST_DIGITS: Final = 1e-10
+
+# A tie falls either way: all of these draws miss one in 256.
+_DRAWS: Final = 8
+
 
 @dataclass(slots=True)
 class _Late:
@@ -32,6 +39,8 @@ class _Late:
     compared: int = 0
     different: int = 0
     """Rows compared, and rows that differ, at a history of the claimed warm-up or longer."""
+    ties: int = 0
+    """Rows that differ where the signal hangs on the last digits."""
     example: tuple[pd.Timestamp, int, object, object] | None = None
 
 
@@ -44,6 +53,7 @@ class Starts:
     whole: dict[str, Column]
     made: int = 0
     columns: dict[str, _Late] = field(default_factory=dict)
+    tied: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def _claimed(self) -> int:
@@ -78,6 +88,11 @@ class Starts:
             different = column.differs(self.whole[name], tolerance=_SETTLED)
             late.compared += max(len(different) - self._claimed + 1, 0)
             rows = np.flatnonzero(different)
+            if column.is_signal and len(rows) and rows[-1] >= self._claimed - 1:
+                first = int(self.whole[name].index.searchsorted(column.index[0]))
+                tied = self._ties()[name][first + rows] & (rows >= self._claimed - 1)
+                late.ties += int(tied.sum())
+                rows = rows[~tied]
             if not len(rows):
                 continue
             late.candles = max(late.candles, int(rows[-1]) + 2)
@@ -92,6 +107,24 @@ class Starts:
                     plain(column.values[row]),
                     plain(self.whole[name].values[place]),
                 )
+
+    def _ties(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Tell for every candle whether a signal changes when prices do by their last digits.
+
+        Sums over the same candles differ in the last digits with where they began, so a comparison
+        of two values that are equal but for these falls either way: in flat prices, above all.
+        """
+        if not self.tied:
+            random = np.random.default_rng(0)
+            signals = {name: one for name, one in self.whole.items() if one.is_signal}
+            self.tied = {
+                name: np.zeros(len(one.values), dtype=bool) for name, one in signals.items()
+            }
+            for _ in range(_DRAWS):
+                shaken = observe(self.strategy, shake(self.frames, _LAST_DIGITS, random))
+                for name, column in signals.items():
+                    self.tied[name] |= shaken[name].values != column.values
+        return self.tied
 
     def settling(self) -> tuple[Settling, ...]:
         """Return from how many candles on each column agreed with the whole history."""
@@ -115,9 +148,14 @@ class Starts:
             if late.example is not None and self.whole[name].is_signal
         ]
 
-    def unsettled(self) -> list[str]:
-        """Return a sentence for every indicator that needs more than the claimed warm-up."""
+    def remarks(self) -> list[str]:
+        """Return a sentence for what may differ live without being wrong."""
         return [
+            f"{name} hangs on the last digits of equal values at {late.ties:,} of "
+            f"{late.compared:,} candles compared, where it may differ live: compare with a margin."
+            for name, late in self.columns.items()
+            if late.ties
+        ] + [
             f"{one.column} agrees to six digits only after {one.candles or one.searched:,} candles "
             f"of {one.timeframe}{'' if one.candles else ' or more'}: a signal that hangs on a "
             "smaller difference may differ."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.frames import Frames
+from botlib.frames import COLUMNS, Frames
 from botlib.indicators import parse
 from botlib.timeframe import timeframe_ms
 
@@ -124,6 +124,15 @@ def between(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str 
             begin = max(min(begin, enough), 0)
         cut[timeframe] = frame.iloc[min(begin, end) : end]
     return Frames(frames.symbol, cut)
+
+
+def shake(frames: Frames, share: float, random: np.random.Generator) -> Frames:
+    """Return the frames with every value moved at random by about that share of it."""
+    moved = {}
+    for timeframe, frame in frames.items():
+        columns = frame[list(COLUMNS)]
+        moved[timeframe] = columns * (1 + share * random.standard_normal(columns.shape))
+    return Frames(frames.symbol, moved)
 
 
 def wished(columns: dict[str, Column]) -> npt.NDArray[np.bool_]:
