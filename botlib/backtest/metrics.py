@@ -1,7 +1,8 @@
 """Figures of an equity curve and of round trips, by vectorbt's definitions.
 
 A year has 365 days, as the market never closes. Returns are those of candle to candle, the first
-one against the cash at the start; the risk-free rate is zero. Ratios are NaN where undefined.
+one against the cash at the start; the risk-free rate is zero. Ratios are NaN where
+undefined, and an annual return too large for a float is infinite.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def curve_figures(equity: Floats, cash: float, freq_ms: int) -> CurveFigures:
     """
     returns = candle_returns(equity, cash)
     year = YEAR_MS / freq_ms
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         mean = returns.mean()
         deviation = returns.std(ddof=1) if len(returns) > 1 else np.nan
         losses = np.minimum(returns, 0.0)
@@ -76,9 +77,12 @@ def drawdown(equity: Floats, cash: float) -> tuple[float, int]:
     """Return the deepest drawdown (a negative fraction or 0) and the longest one in candles."""
     peaks = np.maximum(np.maximum.accumulate(equity), cash)
     depth = float((equity / peaks).min() - 1)
-    at_peak = np.flatnonzero(equity >= peaks)
-    ends = np.concatenate(([-1], at_peak, [len(equity)]))
-    return min(depth, 0.0), int(np.diff(ends).max() - 1)
+    at_peak = np.concatenate(([-1], np.flatnonzero(equity >= peaks)))
+    between = np.diff(at_peak)
+    recovered = int(between.max(initial=0))
+    unrecovered = len(equity) - 1 - int(at_peak[-1])
+    # From one candle to the next there is no time to be under water.
+    return min(depth, 0.0), max(recovered if recovered > 1 else 0, unrecovered)
 
 
 def profit_factor(profits: Floats) -> float:

@@ -30,12 +30,12 @@ def plot_result(result: BacktestResult, *, candles: int = 2_000) -> Any:
     figure.update_layout(
         title={"text": f"{result.strategy} · {result.symbol} {result.timeframe}", "x": 0.01},
         height=640,
-        margin={"l": 60, "r": 20, "t": 48, "b": 32},
+        margin={"l": 60, "r": 20, "t": 64, "b": 32},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 12, "color": FAINT},
         hovermode="x",
-        legend={"orientation": "h", "y": 1.06, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         xaxis_rangeslider_visible=False,
     )
     grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
@@ -70,6 +70,7 @@ def _draw_price(figure: Any, result: BacktestResult, candles: int) -> None:
     if len(trips) > candles:  # Thousands of marks hide the price they stand on.
         return
     done = trips[trips["exit_time"].notna()]
+    size = 10 if len(trips) <= 60 else 7 if len(trips) <= 300 else 4
     for name, times, prices, symbol, colour, texts in (
         ("entry", trips["entry_time"], trips["entry_price"], "triangle-up", LINE, None),
         (
@@ -93,9 +94,9 @@ def _draw_price(figure: Any, result: BacktestResult, candles: int) -> None:
                 text=texts,
                 marker={
                     "symbol": symbol,
-                    "size": 10,
+                    "size": size,
                     "color": colour,
-                    "line": {"width": 1, "color": "white"},
+                    "line": {"width": 0.5, "color": "white"},
                 },
             ),
             row=1,

@@ -27,6 +27,22 @@ CARD_ROWS: Final = (
 )
 """What the card shows: its label, the figure, its format."""
 
+FRACTIONS: Final = frozenset(
+    {
+        "total_return",
+        "annual_return",
+        "benchmark_return",
+        "volatility",
+        "max_drawdown",
+        "win_rate",
+        "best",
+        "worst",
+        "average",
+        "exposure",
+    }
+)
+"""Figures shown in per cent."""
+
 TRIPS_SHOWN: Final = 500
 
 _SPARK = (260, 44)
@@ -87,6 +103,10 @@ def page(result: BacktestResult) -> str:
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)
+    figures = [
+        (name, _shown(value, "{:,.3%}") if name in FRACTIONS else _text(value))
+        for name, value in stats.items()
+    ]
     rows = [[_text(value) for value in row] for row in last.to_numpy(dtype=object)]
     shown = (
         f"All {len(trips)}."
@@ -101,7 +121,7 @@ def page(result: BacktestResult) -> str:
             f"per fill, slippage {result.slippage:g}. Wishes are acted on at the next open."
         ),
         figure=figure,
-        stats=html_table(("figure", "value"), [(name, _text(v)) for name, v in stats.items()]),
+        stats=html_table(("figure", "value"), figures),
         shown=shown,
         trips=html_table([str(name) for name in last.columns], rows),
     )
@@ -134,4 +154,6 @@ def _text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return "–" if np.isnan(number) else f"{number:,.{4 if abs(number) >= 1 else 8}f}"
-    return "–" if str(value) == "NaT" else str(value)
+    if str(value) == "NaT":
+        return "–"
+    return str(value).split(".", maxsplit=1)[0] if hasattr(value, "floor") else str(value)

@@ -58,8 +58,8 @@ class BacktestResult:
         """One row per round trip, in order.
 
         Columns: entry_time, exit_time (NaT while held), entry_price, exit_price, amount (bought),
-        sold, entry_fee, exit_fee, fees and pnl (quote units; pnl after fees), return (of what was
-        paid), candles (held), reason. A trip still open is valued at the last close.
+        sold, entry_fee, exit_fee, fees and pnl (quote units; pnl after fees), return (pnl over
+        the value bought), candles (held), reason. A trip still open is valued at the last close.
         """
         from botlib.backtest.roundtrips import roundtrips
 

@@ -52,7 +52,7 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
             "exit_fee": exit_fee,
             "fees": entry_fee + exit_fee,
             "pnl": came - costs,
-            "return": (came - costs) / costs,
+            "return": (came - costs) / gross,
             "candles": last - first,
             "reason": np.array(("open", *REASONS[1:]), dtype=object)[reasons],
         }
