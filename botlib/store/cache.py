@@ -213,7 +213,8 @@ class CandleCache:
         if not columns.shape[1]:
             return
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for needed in (self.directory, directory):
+                needed.mkdir(mode=0o700, exist_ok=True)
             if directory not in self._swept:
                 self._swept.add(directory)
                 drafts.sweep(directory)

@@ -70,7 +70,7 @@ class Segment:
         try:
             # Not waiting, should somebody have put a pipe there.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise Damaged(str(error)) from error
