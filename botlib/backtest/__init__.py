@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from botlib.backtest.result import BacktestResult
     from botlib.backtest.run import backtest
+    from botlib.backtest.sweeps import SweepResult, sweep
 
 _HOMES = {
     "BacktestResult": "botlib.backtest.result",
+    "SweepResult": "botlib.backtest.sweeps",
     "backtest": "botlib.backtest.run",
+    "sweep": "botlib.backtest.sweeps",
 }
 
-__all__ = ["BacktestResult", "backtest"]
+__all__ = ["BacktestResult", "SweepResult", "backtest", "sweep"]
 
 
 def __getattr__(name: str) -> object:

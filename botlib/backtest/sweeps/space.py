@@ -1,0 +1,164 @@
+"""The space of a sweep: which values each parameter may take, and which combinations are wanted."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.errors import ConfigError, InvalidInput, did_you_mean
+
+if TYPE_CHECKING:
+    from botlib.strategy import Strategy
+
+Combination = tuple[object, ...]
+"""One value per parameter, in the order of `Space.names`."""
+
+Where = Callable[[dict[str, Any]], object]
+
+ROW_BYTES: Final = 1_000
+"""What a combination costs in memory while a sweep keeps its parameters and figures."""
+
+_FEW: Final = 200_000
+"""A space of up to so many combinations is listed whole before drawing from it."""
+_MISSES: Final = 1_000
+"""Drawings in a row that ``where`` may refuse before a random search gives up."""
+
+
+class Space:
+    """Values per parameter and a filter over their combinations.
+
+    Args:
+        axes: parameter → the values to try: a range, a list, an array; one value fixes it.
+        where: called with the parameters by name; combinations it finds false are left out.
+
+    Raises:
+        ConfigError: the strategy has no such parameter.
+        InvalidInput: there is nothing to try.
+    """
+
+    def __init__(
+        self, strategy: type[Strategy], axes: Mapping[str, object], where: Where | None = None
+    ) -> None:
+        accepted = tuple(strategy._parameter_types())
+        for name in axes:
+            if name not in accepted:
+                raise ConfigError(
+                    f"{strategy.__name__} has no parameter {name!r}. "
+                    f"Accepted: {', '.join(accepted) or 'none'}.{did_you_mean(name, accepted)}"
+                )
+        if not axes:
+            raise InvalidInput(
+                f"A sweep needs at least one parameter with several values, for example "
+                f"{accepted[0] if accepted else 'length'}=range(5, 50)."
+            )
+        self.names = tuple(axes)
+        self.axes = tuple(_values(name, values) for name, values in axes.items())
+        self._where = where
+
+    @property
+    def size(self) -> int:
+        """Combinations before ``where`` is asked."""
+        return math.prod(len(axis) for axis in self.axes)
+
+    def grid(self, *, budget: int) -> list[Combination]:
+        """Return every wanted combination.
+
+        Args:
+            budget: bytes of memory the combinations may take.
+
+        Raises:
+            InvalidInput: there are more than the budget admits, or none.
+        """
+        admitted = budget // ROW_BYTES
+        if self.size > admitted:
+            sides = " × ".join(
+                f"{len(axis):,} {name}" for name, axis in zip(self.names, self.axes, strict=True)
+            )
+            raise InvalidInput(
+                f"The grid has {self.size:,} combinations ({sides}); the memory budget "
+                f"of {budget:,} bytes admits {admitted:,}. Try fewer values, "
+                "method='random' or method='optuna' with samples=, or a larger memory=."
+            )
+        wanted = [combination for combination in self._all() if self.wants(combination)]
+        if not wanted:
+            raise InvalidInput(
+                f"No combination is left: where= refused all {self.size:,}. Check its condition."
+            )
+        return wanted
+
+    def sample(self, count: int, seed: int) -> list[Combination]:
+        """Draw different wanted combinations; all of them where there are no more than ``count``.
+
+        Raises:
+            InvalidInput: ``where`` leaves too few to be found by drawing.
+        """
+        dice = random.Random(seed)
+        if self.size <= max(_FEW, count):
+            wanted = [combination for combination in self._all() if self.wants(combination)]
+            dice.shuffle(wanted)
+            return wanted[:count]
+        drawn: dict[int, Combination] = {}
+        misses = 0
+        while len(drawn) < count:
+            number = dice.randrange(self.size)
+            if number not in drawn and self.wants(combination := self.at(number)):
+                drawn[number], misses = combination, 0
+                continue
+            misses += 1
+            if misses > _MISSES:
+                raise InvalidInput(
+                    f"Found {len(drawn):,} of {count:,} combinations: where= refused "
+                    f"{_MISSES:,} drawings in a row. Narrow the ranges to what it accepts."
+                )
+        return list(drawn.values())
+
+    def at(self, number: int) -> Combination:
+        """Return the combination of a number below `size`; the last parameter runs fastest."""
+        picked: list[object] = []
+        for axis in reversed(self.axes):
+            number, place = divmod(number, len(axis))
+            picked.append(axis[place])
+        return tuple(reversed(picked))
+
+    def wants(self, combination: Combination) -> bool:
+        """Tell whether ``where`` accepts a combination."""
+        return self._where is None or bool(self._where(self.named(combination)))
+
+    def named(self, combination: Combination) -> dict[str, Any]:
+        """Return the parameters of a combination by name."""
+        return dict(zip(self.names, combination, strict=True))
+
+    def tiles(self, combinations: Iterable[Combination], side: int) -> list[list[Combination]]:
+        """Group combinations into neighbourhoods of at most ``side`` values per parameter.
+
+        Neighbours share indicators: a worker that goes tile by tile computes each of them once
+        per tile, however few of them its memory holds.
+        """
+        places = [{value: place for place, value in enumerate(axis)} for axis in self.axes]
+        tiles: dict[tuple[int, ...], list[Combination]] = {}
+        for combination in combinations:
+            key = tuple(
+                place[value] // side for place, value in zip(places, combination, strict=True)
+            )
+            tiles.setdefault(key, []).append(combination)
+        return list(tiles.values())
+
+    def _all(self) -> Iterator[Combination]:
+        return (self.at(number) for number in range(self.size))
+
+
+def _values(name: str, values: object) -> tuple[object, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        values = (values,)
+    listed = values if isinstance(values, Sequence) else list(values)
+    plain = tuple(dict.fromkeys(_plain(value) for value in listed))
+    if not plain:
+        raise InvalidInput(f"{name} has no values to try. Give a range or a list, or leave it out.")
+    return plain
+
+
+def _plain(value: object) -> object:
+    """Turn numpy's numbers into Python's, which a strategy's parameters are."""
+    return value.item() if hasattr(value, "item") else value
