@@ -147,12 +147,14 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
     np.put_along_axis(inside, chosen, 1.0, axis=1)
     found = np.empty((3, len(chosen)))
     step = max(1, _CHUNK // trials)
-    for first in range(0, len(chosen), step):
-        part = slice(first, first + step)
-        # In sample and out of sample come from sums over blocks: no return is touched again.
-        seen = sharpe_of_sums(inside[part], sizes, sums, squares)
-        future = sharpe_of_sums(1 - inside[part], sizes, sums, squares)
-        found[:, part] = _fate_of_the_best(seen, future)
+    # In the order of `combinations`, the complement of split k is split k from the end: what is out
+    # of sample for the one is in sample for the other. No return is touched again, only sums.
+    for first in range(0, len(chosen) // 2, step):
+        splits = np.arange(first, min(first + step, len(chosen) // 2))
+        seen = sharpe_of_sums(inside[splits], sizes, sums, squares)
+        future = sharpe_of_sums(1 - inside[splits], sizes, sums, squares)
+        found[:, splits] = _fate_of_the_best(seen, future)
+        found[:, -1 - splits] = _fate_of_the_best(future, seen)
     rank, in_sample, out_of_sample = found
     relative = rank / (trials + 1)
     return BacktestOverfitting(
@@ -171,8 +173,8 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
 class OverfittingReport:
     """How far the best of a sweep can be believed. Sharpe ratios are per period."""
 
-    best: object
-    """Column of the best try."""
+    best: str
+    """Name of the column of the best try."""
     sharpe: float
     expected_maximum: float
     """Sharpe ratio to be expected of the best of as many tries without any edge."""
@@ -218,7 +220,7 @@ class OverfittingReport:
         chance = self.overfitting
         needed = "never" if math.isinf(self.track_record) else f"{self.track_record:,.0f}"
         return [
-            ("best", str(self.best), f"of {self.trials:,} tries"),
+            ("best", self.best, f"of {self.trials:,} tries"),
             (
                 "independent tries",
                 f"{self.independent:,.1f}",
@@ -271,7 +273,7 @@ def overfitting(
     variance = float(finite.var(ddof=1)) if len(finite) > 1 else 0.0
     level = expected_maximum_sharpe(variance=variance, trials=independent)
     return OverfittingReport(
-        best=names[best],
+        best=_label(returns, names[best]),
         sharpe=sharpe,
         expected_maximum=level,
         deflated=deflated_sharpe_ratio(
@@ -315,6 +317,14 @@ def _fate_of_the_best(
         rank[line] = np.mean((below + until + 1) / 2)
         then[line] = np.mean(values)
     return np.stack([rank, top, then])
+
+
+def _label(returns: Matrix, column: object) -> str:
+    """Return the name of a column; with several levels, as ``fast=10, slow=30``."""
+    levels = getattr(getattr(returns, "columns", None), "names", None)
+    if levels and isinstance(column, tuple) and all(levels):
+        return ", ".join(f"{name}={value}" for name, value in zip(levels, column, strict=True))
+    return str(column)
 
 
 def _midrank(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtest.checking.truncation import plain, until
+from botlib.backtest.checking.truncation import until
 from botlib.backtest.metrics import CurveFigures, curve_figures
 from botlib.backtest.prepare import frames_for
 from botlib.backtest.run import backtest
@@ -271,8 +271,7 @@ def walk_forward(
         if found.interrupted:
             interrupted = True
             break
-        best = found.frame.iloc[:1]
-        parameters = {name: plain(best[name].iloc[0]) for name in space}
+        parameters = dict(found.best_parameters)
         chosen = strategy(timeframes=frames.timeframes, **parameters)
         held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
         result = _out_of_sample(chosen, frames, middle, end, cash=held, **trade)
@@ -284,7 +283,7 @@ def walk_forward(
                 test_from=index[middle],
                 test_until=index[end - 1],
                 parameters=parameters,
-                in_sample=float(best[metric].iloc[0]),
+                in_sample=float(found.frame[metric].iloc[0]),
                 out_of_sample=float(result.stats()[metric]),
                 result=result,
             )
