@@ -1,0 +1,125 @@
+"""Candle frames as strategies see them, one timeframe or several.
+
+A candle frame is a pandas DataFrame: one row per closed candle, ascending, columns
+``open high low close volume`` (float64), index ``timestamp``: the open time as tz-naive UTC
+``datetime64[ms]``. Candles of a higher timeframe are visible from the moment they closed, never
+before, whichever timeframe asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.errors import InvalidInput
+from botlib.indicators import COLUMNS, Indicator, compute, parse
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def candle_frame(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> pd.DataFrame:
+    """Build a candle frame.
+
+    Args:
+        timestamps: n open times, int ms UTC, ascending.
+        values: n rows of open, high, low, close, volume.
+    """
+    import pandas as pd
+
+    index = pd.DatetimeIndex(
+        np.asarray(timestamps, dtype=np.int64).astype("datetime64[ms]"), name="timestamp"
+    )
+    array = np.asarray(values, dtype=np.float64).reshape(len(index), len(COLUMNS))
+    return pd.DataFrame(array, index=index, columns=list(COLUMNS))
+
+
+class Frames(Mapping[str, "pd.DataFrame"]):
+    """The frames of one symbol as of one moment: what a strategy may look at.
+
+    ``data["4h"]`` is the frame of a timeframe; `frame` is the trading one, the first of
+    `timeframes`. No candle in any of them closes after the last one of the trading frame.
+    """
+
+    def __init__(self, symbol: str, frames: Mapping[str, pd.DataFrame]) -> None:
+        self.symbol = symbol
+        self._frames = dict(frames)
+        self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
+
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """The timeframes, the trading one first."""
+        return tuple(self._frames)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The frame of the trading timeframe."""
+        return self._frames[self.timeframes[0]]
+
+    def indicator(
+        self, spec: str | Indicator, timeframe: str | None = None
+    ) -> pd.Series | pd.DataFrame:
+        """Return an indicator over the frame of a timeframe, the trading one where none is named.
+
+        Each distinct indicator is computed once for as long as this object lives.
+
+        Args:
+            spec: such as ``"ema(20)"``, ``"bbands(20, 2)"`` or ``"sma(10, source=high)"``.
+
+        Returns:
+            float64 on the index of that timeframe's frame, NaN before the first value: a Series, or
+            a DataFrame where the indicator gives several columns. `align` brings one of a higher
+            timeframe onto the trading frame.
+
+        Raises:
+            InvalidInput: the specification or the timeframe is not accepted.
+        """
+        key = (timeframe or self.timeframes[0], parse(spec))
+        found = self._indicators.get(key)
+        if found is None:
+            found = self._indicators[key] = compute(key[1], self[key[0]])
+        # Shallow: with pandas' copy-on-write, what a caller does to it stays with the caller.
+        return found.copy(deep=False)
+
+    def align(self, values: pd.Series, timeframe: str) -> pd.Series:
+        """Bring values of a higher timeframe onto the trading frame, by close time.
+
+        Args:
+            values: one value per candle of ``timeframe``, indexed by its open time.
+
+        Returns:
+            One value per candle of the trading frame: that of the newest candle of ``timeframe``
+            which had closed when the trading candle closed; NaN before the first one.
+        """
+        import pandas as pd
+
+        base = self.frame.index
+        closes = open_times(base) + timeframe_ms(self.timeframes[0])
+        known = open_times(values.index) + timeframe_ms(timeframe)
+        place = np.searchsorted(known, closes, side="right") - 1
+        picked = values.to_numpy(dtype=float)[np.maximum(place, 0)] if len(values) else np.nan
+        return pd.Series(np.where(place >= 0, picked, np.nan), index=base, name=values.name)
+
+    def __getitem__(self, timeframe: str) -> pd.DataFrame:
+        try:
+            return self._frames[timeframe]
+        except KeyError:
+            raise InvalidInput(
+                f"No frame for {timeframe!r}: this strategy sees {', '.join(self.timeframes)}. "
+                "Add it to the strategy's timeframes."
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+
+def open_times(index: pd.Index) -> npt.NDArray[np.int64]:
+    """Return the open times of a candle frame's index, ms."""
+    return np.asarray(index, dtype="datetime64[ms]").astype(np.int64)
