@@ -27,7 +27,7 @@ live: $(STAMP) ## Trade on the paper exchange in a headless notebook (RECORDED=F
 		-p RUN_FOR $(HOURS)h $(if $(RECORDED),-p RECORDED "$(abspath $(RECORDED))")
 
 lab: $(STAMP) ## Open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 test: $(STAMP) lint ## Run the linters and every test
 	$(BIN)/python -m pytest

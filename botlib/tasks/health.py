@@ -47,6 +47,9 @@ class Patient(Protocol):
     def active(self) -> bool: ...
 
     @property
+    def stopped(self) -> bool: ...
+
+    @property
     def figures(self) -> Figures: ...
 
     @property
@@ -69,6 +72,8 @@ def troubles(task: Patient) -> list[str]:
         found.append(
             f"{label} failed {task.figures.failures_in_row} times in a row: {task.figures.error}"
         )
+    elif task.stopped and task.config.level is TaskPriority.CRITICAL:
+        found.append(f"{label} was stopped")
     limit = task.config.silence_limit
     silent = task.silent_for()
     if limit is not None and silent is not None and silent > limit:

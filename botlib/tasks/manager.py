@@ -480,7 +480,9 @@ class BackgroundTaskManager:
     # What the tasks report
 
     def _failed(self, task: ManagedTask, error: BaseException) -> None:
-        log.warning("Task %r failed: %s", task.name, task.figures.error, exc_info=error)
+        # Where nobody set up logging, the line lands in a notebook: the status has the traceback.
+        trace = error if log.hasHandlers() else None
+        log.warning("Task %r failed: %s", task.name, task.figures.error, exc_info=trace)
         if self.on_failure is not None:
             try:
                 self.on_failure(task.name, error)

@@ -97,6 +97,11 @@ class ManagedTask:
         return self._done
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was started and then stopped by hand."""
+        return self.state is TaskState.STOPPED
+
+    @property
     def state(self) -> TaskState:
         """Where the task is in its life."""
         run = self._run

@@ -195,6 +195,22 @@ async def a_critical_failure_ends_the_wait() -> None:
     await manager.stop_all()
 
 
+async def a_critical_task_stopped_by_hand_is_no_health() -> None:
+    manager = BackgroundTaskManager()
+    manager.add_task(
+        TaskConfig(name="vital", func=asyncio.Event().wait, forever=True, priority="CRITICAL")
+    )
+    manager.add_task(TaskConfig(name="side", func=asyncio.Event().wait, forever=True))
+    await manager.start_all()
+    await manager.stop_task("side")
+    assert manager.health().ok
+    await manager.stop_task("vital")
+    assert manager.health().reasons == ["CRITICAL task 'vital' was stopped"]
+    await manager.start_task("vital")
+    assert manager.health().ok
+    await manager.stop_all()
+
+
 async def a_stream_that_returns_has_failed() -> None:
     manager = BackgroundTaskManager()
     manager.add_task(TaskConfig(name="feed", func=nothing, forever=True, priority="CRITICAL"))
