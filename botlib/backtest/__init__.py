@@ -9,18 +9,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from botlib.backtest.checking import CheckReport, check
+    from botlib.backtest.forward import WalkForwardResult, walk_forward
+    from botlib.backtest.parity import ParityReport, compare
     from botlib.backtest.result import BacktestResult
     from botlib.backtest.run import backtest
     from botlib.backtest.sweeps import SweepResult, sweep
 
 _HOMES = {
     "BacktestResult": "botlib.backtest.result",
+    "ParityReport": "botlib.backtest.parity",
+    "CheckReport": "botlib.backtest.checking",
     "SweepResult": "botlib.backtest.sweeps",
+    "WalkForwardResult": "botlib.backtest.forward",
     "backtest": "botlib.backtest.run",
+    "compare": "botlib.backtest.parity",
+    "check": "botlib.backtest.checking",
     "sweep": "botlib.backtest.sweeps",
+    "walk_forward": "botlib.backtest.forward",
 }
 
-__all__ = ["BacktestResult", "SweepResult", "backtest", "sweep"]
+__all__ = [
+    "BacktestResult",
+    "CheckReport",
+    "ParityReport",
+    "SweepResult",
+    "WalkForwardResult",
+    "backtest",
+    "check",
+    "compare",
+    "sweep",
+    "walk_forward",
+]
 
 
 def __getattr__(name: str) -> object:

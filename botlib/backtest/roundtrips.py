@@ -44,7 +44,10 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
         {
             "entry_time": index[first],
             "exit_time": exit_times,
-            "entry_price": gross / bought,
+            # Exactly the fill's price, unless a trip was added to.
+            "entry_price": np.where(
+                bought == fills.amount[starts], fills.price[starts], gross / bought
+            ),
             "exit_price": exit_price,
             "amount": bought,
             "sold": sold,
