@@ -1,1 +1,6 @@
-"""The parts of `botlib.backtest.check`: cutting history, asking again, reporting."""
+"""Checks of a strategy: look-ahead, repainting and warm-up."""
+
+from botlib.backtest.checking.report import CheckReport, Finding, Settling
+from botlib.backtest.checking.run import check
+
+__all__ = ["CheckReport", "Finding", "Settling", "check"]

@@ -54,13 +54,13 @@ class Column:
         first = int(whole.index.searchsorted(self.index[0]))
         other = whole.values[first : first + len(self.values)]
         if self.is_signal:
-            different: npt.NDArray[np.bool_] = np.not_equal(self.values, other)
-            return different
+            return np.asarray(self.values != other)
         size = np.abs(whole.values[np.isfinite(whole.values)])
         allowed = tolerance * float(np.median(size)) if len(size) else 0.0
         with np.errstate(invalid="ignore"):
             same = (np.abs(self.values - other) <= allowed) | (self.values == other)
-        return ~(same | (np.isnan(self.values) & np.isnan(other)))
+        same |= np.isnan(self.values) & np.isnan(other)
+        return np.asarray(~same)
 
 
 def observe(strategy: Strategy, frames: Frames) -> dict[str, Column]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtest.result import BacktestResult
+    from botlib.backtest.sweeps import SweepResult
 
 # Fewer cannot hold an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4
@@ -149,7 +150,7 @@ class WalkForwardResult:
 
     def plot(self) -> Any:
         """Return a plotly figure: stitched equity, and the metric in and out of sample."""
-        from botlib.backtest.walk_forward_plot import plot_walk_forward
+        from botlib.backtest.forward_plot import plot_walk_forward
 
         return plot_walk_forward(self)
 
@@ -388,8 +389,8 @@ def _with_defaults(strategy: type[Strategy]) -> Strategy:
         raise ConfigError(f"{strategy.__name__}() has to work with its defaults: {error}") from None
 
 
-def _sweep(strategy: type[Strategy], frames: Frames, **how: Any) -> Any:
-    from botlib.backtest.sweep import sweep
+def _sweep(strategy: type[Strategy], frames: Frames, **how: Any) -> SweepResult:
+    from botlib.backtest.sweeps import sweep
 
     return sweep(strategy, frames, **how)
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from botlib.frames import Frames
     from botlib.strategy import Strategy
 
-__all__ = ["CheckReport", "Finding", "Settling", "check"]
-
 
 def check(
     strategy: Strategy,
