@@ -40,6 +40,26 @@ class OrderType(StrEnum):
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP_LOSS = "stop_loss"
+    """Sells at the market once the price has fallen to the stop price (buys: risen)."""
+    STOP_LOSS_LIMIT = "stop_loss_limit"
+    TAKE_PROFIT = "take_profit"
+    """Sells at the market once the price has risen to the stop price (buys: fallen)."""
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it waits for a stop price."""
+        return self not in (OrderType.MARKET, OrderType.LIMIT)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it names a price of its own."""
+        return self in (
+            OrderType.LIMIT,
+            OrderType.STOP_LOSS_LIMIT,
+            OrderType.TAKE_PROFIT_LIMIT,
+        )
 
 
 class OrderStatus(StrEnum):
@@ -127,6 +147,8 @@ class OrderIntent:
     type: OrderType
     amount: Decimal
     price: Decimal | None = None
+    stop_price: Decimal | None = None
+    """The price that triggers a conditional order."""
     signal_timestamp: int | None = None
     reason: str = ""
 
@@ -149,6 +171,7 @@ class Order:
     created: int
     updated: int
     message: str = ""
+    stop_price: Decimal | None = None
 
     @property
     def average(self) -> Decimal | None:

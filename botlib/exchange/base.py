@@ -79,6 +79,7 @@ class OrderReport:
     fills: tuple[Fill, ...] = ()
     created: int
     updated: int
+    stop_price: Decimal | None = None
     message: str = ""
     """Why the venue refused or ended the order, where it says so."""
 

@@ -29,7 +29,7 @@ import apsw
 
 from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
 from botlib.store import changes, guard
-from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create
+from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
 from botlib.symbol import symbol_id, unified_symbol
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class Database:
                 database._files = database._files_there()
             if not readonly:
                 with database.writing(durable=True) as connection:
+                    upgrade(connection)
                     changes.begin(connection)
         except BaseException:
             database.close()
@@ -287,6 +288,12 @@ class Database:
             raise StoreError(
                 f"{str(self.path)!r} was made by a newer botlib (schema {version}, this one knows "
                 f"{SCHEMA_VERSION}). Update botlib to open it."
+            )
+        if self.readonly and int(version) < SCHEMA_VERSION:
+            raise StoreError(
+                f"{str(self.path)!r} was made by an earlier botlib (schema {version}, this one "
+                f"reads {SCHEMA_VERSION}). Open it once for writing, as any run does: that "
+                "brings it up to date."
             )
         if meta.get("venue") != self.venue:
             raise WrongVenue(

@@ -15,21 +15,22 @@ from botlib.store.database import Database
 
 _ORDER: Final = (
     "client_order_id, venue_order_id, strategy, symbols.symbol, side, type, amount, price, status, "
-    "filled, cost, created, updated, message"
+    "filled, cost, created, updated, message, stop_price"
 )
 _FILL: Final = (
     "symbols.symbol, trade_id, venue_order_id, client_order_id, side, price, amount, fee, "
     "fee_asset, timestamp, maker"
 )
 _INTENT: Final = (
-    "INSERT INTO orders VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, '0', '0', ?, ?, '', ?, ?) "
+    "INSERT INTO orders VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, '0', '0', ?, ?, '', ?, ?, ?) "
     "ON CONFLICT (client_order_id) DO NOTHING"
 )
 _SAVE_ORDER: Final = (
-    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '') "
+    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?) "
     "ON CONFLICT (client_order_id) DO UPDATE SET "
     "venue_order_id = coalesce(excluded.venue_order_id, venue_order_id), "
     "status = excluded.status, amount = excluded.amount, price = excluded.price, "
+    "stop_price = excluded.stop_price, "
     "filled = excluded.filled, cost = excluded.cost, updated = excluded.updated, "
     "message = excluded.message"
 )
@@ -70,6 +71,7 @@ class OrderJournal:
                     now,
                     intent.signal_timestamp,
                     intent.reason,
+                    _text(intent.stop_price),
                 ),
             )
             return bool(connection.changes())
@@ -105,6 +107,7 @@ class OrderJournal:
                     order.created,
                     order.updated,
                     order.message,
+                    _text(order.stop_price),
                 ),
             )
         return True
@@ -227,6 +230,7 @@ def _order(row: tuple[Any, ...]) -> Order:
         created=row[11],
         updated=row[12],
         message=row[13],
+        stop_price=None if row[14] is None else Decimal(row[14]),
     )
 
 

@@ -13,7 +13,7 @@ from botlib.store import changes
 APPLICATION_ID: Final = 0x424F544C
 """``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _TABLES: Final = """
 CREATE TABLE meta (
@@ -87,7 +87,8 @@ CREATE TABLE orders (
     updated INTEGER NOT NULL,
     message TEXT NOT NULL,
     signal_timestamp INTEGER,
-    reason TEXT NOT NULL
+    reason TEXT NOT NULL,
+    stop_price TEXT
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX orders_by_status ON orders (status);
 
@@ -111,6 +112,14 @@ CREATE TABLE state (
     value TEXT NOT NULL
 ) WITHOUT ROWID, STRICT;
 """
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Bring a database of an earlier version up to date, inside the caller's transaction."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if row is not None and int(row[0]) < 2:  # noqa: PLR2004 - a version, not a figure
+        connection.execute("ALTER TABLE orders ADD COLUMN stop_price TEXT")
+        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
 
 
 def create(path: Path, venue: str) -> None:

@@ -115,7 +115,7 @@ def test_new_file_is_private_and_stamped(path: Path) -> None:
         assert other.execute("PRAGMA application_id").fetchone() == (0x424F544C,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         meta = dict(other.execute("SELECT key, value FROM meta").fetchall())
-    assert meta == {"schema": "1", "venue": VENUE}
+    assert meta == {"schema": "2", "venue": VENUE}
 
 
 def test_existing_directories_keep_their_mode(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_log_without_its_database_is_not_played_into_a_new_one(made: Path) -> No
 
 def test_newer_schema_asks_for_an_update(made: Path) -> None:
     with closing(sqlite3.connect(made)) as other:
-        other.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
         other.commit()
     with pytest.raises(StoreError, match=r"newer botlib .*Update botlib"):
         Database.open(made, VENUE)

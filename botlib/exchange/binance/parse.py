@@ -25,7 +25,7 @@ _STATUS: Final = {
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
 
-_MARKET_TYPES: Final = frozenset({"MARKET", "STOP_LOSS", "TAKE_PROFIT"})
+_TYPES: Final = {kind.value.upper(): kind for kind in OrderType}
 
 _CLOSE_TIME: Final = 6
 """Place of the close time in a REST candle row."""
@@ -113,6 +113,7 @@ def order(symbol: str, raw: Raw) -> OrderReport:
             type=_order_type(raw["type"]),
             amount=_decimal(raw["origQty"]),
             price=_decimal(raw.get("price", "0")) or None,
+            stop_price=_decimal(raw.get("stopPrice", "0")) or None,
             status=_status(raw["status"]),
             filled=_decimal(raw["executedQty"]),
             cost=_decimal(raw.get("cummulativeQuoteQty", "0")),
@@ -154,6 +155,7 @@ def execution(symbol: str, raw: Raw) -> OrderReport:
             type=_order_type(raw["o"]),
             amount=_decimal(raw["q"]),
             price=_decimal(raw.get("p", "0")) or None,
+            stop_price=_decimal(raw.get("P", "0")) or None,
             status=_status(raw["X"]),
             filled=_decimal(raw["z"]),
             cost=_decimal(raw.get("Z", "0")),
@@ -236,8 +238,8 @@ def _status(word: object) -> OrderStatus:
 
 
 def _order_type(word: object) -> OrderType:
-    # The kit sends market and limit orders; what others placed is shown as its nearest kind.
-    return OrderType.MARKET if word in _MARKET_TYPES else OrderType.LIMIT
+    # What the kit never sends (LIMIT_MAKER) is shown as its nearest kind.
+    return _TYPES.get(str(word), OrderType.LIMIT)
 
 
 def _with_fills(report: OrderReport, fills: tuple[Fill, ...]) -> OrderReport:

@@ -37,7 +37,7 @@ from botlib.exchange.binance.api import (
     require_loopback,
 )
 from botlib.exchange.binance.socket import KlineSocket, UserSocket
-from botlib.model import Candle, Fill, OrderIntent, OrderType
+from botlib.model import Candle, Fill, OrderIntent
 from botlib.symbol import unified_symbol
 from botlib.timeframe import timeframe_ms
 
@@ -219,10 +219,14 @@ class BinanceExchange:
             "newClientOrderId": intent.client_order_id,
             "newOrderRespType": "FULL",
         }
-        if intent.type is OrderType.LIMIT:
+        if intent.type.limited:
             if intent.price is None:
                 raise OrderRejected(f"Limit order {intent.client_order_id} has no price.")
             params |= {"price": _plain(intent.price), "timeInForce": "GTC"}
+        if intent.type.conditional:
+            if intent.stop_price is None:
+                raise OrderRejected(f"Stop order {intent.client_order_id} has no stop price.")
+            params["stopPrice"] = _plain(intent.stop_price)
         what = f"{intent.side.value} {intent.amount} {intent.symbol} ({intent.client_order_id})"
         raw = await self._send("privatePostOrder", params, what)
         return _certain(what, lambda: parse.order(market.symbol, raw))

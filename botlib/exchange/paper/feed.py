@@ -127,6 +127,11 @@ class Feed:
         return self.market.next_open(self.listing.symbol, self.bar.timestamp + 1) is None
 
     @property
+    def opening(self) -> bool:
+        """Whether the current price is the open of its base candle: the market jumped to it."""
+        return self._step == 0
+
+    @property
     def last_price(self) -> Decimal:
         """The current price, exactly."""
         return Decimal(repr(self.price))

@@ -9,8 +9,17 @@ from botlib.exchange.paper.market import Listing
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import filter_failure
 
-ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET")
+STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
+TARGETS: Final = frozenset({"TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
+CONDITIONAL: Final = STOPS | TARGETS
+"""Types that wait for a stop price outside the book."""
+
+LIMITED: Final = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
+"""Types that name a price of their own."""
+
+ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", *sorted(CONDITIONAL))
 MAX_ORDERS: Final = 200
+MAX_ALGO_ORDERS: Final = 5
 
 _MAX_PRICE: Final = Decimal("1000000")
 _MAX_AMOUNT_STEPS: Final = Decimal("900000000")
@@ -64,6 +73,7 @@ def symbol_info(listing: Listing, *, trading: bool) -> Json:
             "avgPriceMins": _AVERAGE_MINUTES,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_ORDERS},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_ALGO_ORDERS},
     ]
     return {
         "symbol": listing.id,
@@ -95,10 +105,15 @@ def symbol_info(listing: Listing, *, trading: bool) -> Json:
     }
 
 
-def check_price(listing: Listing, side: str, price: Decimal, average: Decimal) -> None:
-    """Refuse a limit price off the grid, or too far from the average price."""
+def check_grid(listing: Listing, price: Decimal) -> None:
+    """Refuse a price, or a stop price, off the grid."""
     if not listing.tick <= price <= _MAX_PRICE or price % listing.tick:
         raise filter_failure("PRICE_FILTER")
+
+
+def check_price(listing: Listing, side: str, price: Decimal, average: Decimal) -> None:
+    """Refuse a limit price off the grid, or too far from the average price."""
+    check_grid(listing, price)
     if average and not average * _AWAY_DOWN <= price <= average * _AWAY_UP:
         raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
@@ -117,7 +132,9 @@ def check_cost(listing: Listing, cost: Decimal, *, market: bool) -> None:
         raise filter_failure("NOTIONAL")
 
 
-def check_open_orders(count: int) -> None:
-    """Refuse one resting order too many."""
+def check_open_orders(count: int, conditional: int) -> None:
+    """Refuse one open order too many; ``conditional`` counts the new one and those like it."""
     if count >= MAX_ORDERS:
         raise filter_failure("MAX_NUM_ORDERS")
+    if conditional > MAX_ALGO_ORDERS:
+        raise filter_failure("MAX_NUM_ALGO_ORDERS")

@@ -3,6 +3,10 @@
 The market is deep: an order that trades is filled whole, at one price. Market orders and limit
 orders that cross take the present price; resting orders fill at their own price, as maker, when the
 market reaches it. The fee is taken from the asset received.
+
+An order with a stop price waits outside the book until the market reaches that price. Inside a
+candle the price moves from one step to the next without a gap, so the order is triggered at its
+stop price; where a candle opens beyond the stop price, it is triggered at the open.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ class OrderRequest:
     amount: Decimal | None
     quote_amount: Decimal | None
     client_order_id: str | None
+    stop_price: Decimal | None = None
 
 
 def read_order(params: Params) -> OrderRequest:
@@ -53,23 +58,28 @@ def read_order(params: Params) -> OrderRequest:
         raise Refusal(-1117, "Invalid side.")
     if kind not in filters.ORDER_TYPES:
         raise Refusal(-1116, "Invalid orderType.")
-    for name in ("stopPrice", "trailingDelta", "icebergQty"):
+    for name in ("trailingDelta", "icebergQty"):
         if name in params:
             raise unexpected(name)
-    needed = {"LIMIT": ("timeInForce", "quantity", "price"), "LIMIT_MAKER": ("quantity", "price")}
-    for name in needed.get(kind, ()):
-        params.need(name)
-    if kind != "LIMIT" and "timeInForce" in params:
-        raise unexpected("timeInForce")
-    if kind == "MARKET":
-        if "price" in params:
-            raise unexpected("price")
+    forced = kind in filters.LIMITED and kind != "LIMIT_MAKER"
+    for name, needed in (
+        ("timeInForce", forced),
+        ("price", kind in filters.LIMITED),
+        ("stopPrice", kind in filters.CONDITIONAL),
+    ):
+        if needed:
+            params.need(name)
+        elif name in params:
+            raise unexpected(name)
+    if kind != "MARKET":
+        params.need("quantity")
+        if "quoteOrderQty" in params:
+            raise unexpected("quoteOrderQty")
+    else:
         if "quantity" not in params and "quoteOrderQty" not in params:
             raise missing("quantity")
         if "quantity" in params and "quoteOrderQty" in params:
             raise unexpected("quoteOrderQty")
-    elif "quoteOrderQty" in params:
-        raise unexpected("quoteOrderQty")
     force = params.text("timeInForce") or "GTC"
     if force not in ("GTC", "IOC", "FOK"):
         raise Refusal(-1115, "Invalid timeInForce.")
@@ -81,6 +91,7 @@ def read_order(params: Params) -> OrderRequest:
         amount=params.decimal("quantity"),
         quote_amount=params.decimal("quoteOrderQty"),
         client_order_id=read_client_id(params, "newClientOrderId"),
+        stop_price=params.decimal("stopPrice"),
     )
 
 
@@ -153,18 +164,17 @@ class Desk:
         return done, draft.events()
 
     def cross(self, feed: Feed, time: int) -> list[Json]:
-        """Fill the resting orders that the present price reaches; returns the user events."""
+        """Trigger and fill the orders that the present price reaches; returns the user events."""
         price = feed.last_price
-        reached = [
-            order
-            for order in self.account.open_orders(feed.id)
-            if (price <= order.price if order.side == "BUY" else price >= order.price)
-        ]
+        reached = [order for order in self.account.open_orders(feed.id) if _reached(order, price)]
         if not reached:
             return []
         draft = Draft(self.account, time)
         for order in reached:
-            self._fill(draft, order, feed.listing, order.price, maker=True)
+            if order.dormant:
+                self._trigger(draft, order, feed)
+            else:
+                self._fill(draft, order, feed.listing, order.price, maker=True)
         self._make_true(draft)
         return draft.events()
 
@@ -178,8 +188,9 @@ class Desk:
         if not feed.trading:
             raise rejected("Market is closed.")
         listing = feed.listing
-        market = request.type == "MARKET"
-        taking = self._taking_price(feed, request.side)
+        market = request.type not in filters.LIMITED
+        stop = request.stop_price or _NOTHING
+        taking = self._taking_price(listing, request.side, stop or feed.last_price)
         amount = request.amount
         if amount is None:
             assert request.quote_amount is not None
@@ -188,13 +199,19 @@ class Desk:
         filters.check_amount(listing, amount, market=market)
         if not market:
             filters.check_price(listing, request.side, price, feed.average())
-        filters.check_cost(listing, amount * (feed.average() if market else price), market=market)
+        if stop:
+            filters.check_grid(listing, stop)
+        value = price or stop or feed.average()
+        filters.check_cost(listing, amount * value, market=market)
         waiting = self.account.open_orders(feed.id)
-        filters.check_open_orders(len(waiting))
+        conditional = sum(order.conditional for order in waiting)
+        filters.check_open_orders(len(waiting), conditional + 1 if stop else 0)
         client_id = request.client_order_id
         if any(order.client_order_id == client_id for order in waiting):
             raise rejected("Duplicate order sent.")
-        crosses = market or (price >= taking if request.side == "BUY" else price <= taking)
+        if stop and _beyond(request.type, request.side, feed.last_price, stop):
+            raise rejected("Order would trigger immediately.")
+        crosses = not stop and (market or _crosses(request.side, price, taking))
         if crosses and request.type == "LIMIT_MAKER":
             raise rejected("Order would immediately match and take.")
         draft = Draft(self.account, time)
@@ -218,18 +235,48 @@ class Desk:
             status="NEW",
             created=time,
             updated=time,
+            stop_price=stop,
         )
         draft.report(order, "NEW")
         if crosses:
             self._fill(draft, order, listing, taking, maker=False)
-        elif request.time_in_force != "GTC":
-            draft.unlock(asset, held)
-            expired = dataclasses.replace(order, locked=_NOTHING, status="EXPIRED")
-            draft.report(expired, "EXPIRED")
+        elif request.time_in_force != "GTC" and not stop:
+            self._expire(draft, order)
         return draft, number
 
-    def _taking_price(self, feed: Feed, side: str) -> Decimal:
-        price, tick = feed.last_price, feed.listing.tick
+    def _trigger(self, draft: Draft, order: PaperOrder, feed: Feed) -> None:
+        """Send a dormant order into the book, at the price that triggered it."""
+        listing = feed.listing
+        price = feed.last_price if feed.opening else order.stop_price
+        taking = self._taking_price(listing, order.side, price)
+        order = dataclasses.replace(order, triggered=draft.time, updated=draft.time)
+        market = order.type not in filters.LIMITED
+        if not market and not _crosses(order.side, order.price, taking):
+            draft.report(order, "NEW")
+            if order.time_in_force != "GTC":
+                self._expire(draft, order)
+            return
+        if market and order.side == "BUY":
+            # A gap may cost more than was held back.
+            asset, held = self._held(listing, order.side, order.amount, taking)
+            if held > order.locked + draft.balance(asset).free:
+                self._expire(draft, order)
+                return
+            draft.unlock(asset, order.locked)
+            draft.lock(asset, held)
+            order = dataclasses.replace(order, locked=held)
+        self._fill(draft, order, listing, taking, maker=False)
+
+    @staticmethod
+    def _expire(draft: Draft, order: PaperOrder) -> None:
+        draft.unlock(order.locked_asset, order.locked)
+        expired = dataclasses.replace(
+            order, locked=_NOTHING, status="EXPIRED", updated=draft.time
+        )
+        draft.report(expired, "EXPIRED")
+
+    def _taking_price(self, listing: Listing, side: str, price: Decimal) -> Decimal:
+        tick = listing.tick
         if not self.slippage:
             return price
         sign, rounding = (1, ROUND_UP) if side == "BUY" else (-1, ROUND_DOWN)
@@ -287,3 +334,19 @@ class Desk:
         done = dataclasses.replace(order, locked=_NOTHING, status="CANCELED", updated=draft.time)
         draft.report(done, "CANCELED", cancel_id=number)
         return done, number
+
+
+def _beyond(kind: str, side: str, price: Decimal, stop: Decimal) -> bool:
+    """Tell whether a price has reached a stop price, from the side the order waits on."""
+    rising = (kind in filters.STOPS) == (side == "BUY")
+    return price >= stop if rising else price <= stop
+
+
+def _crosses(side: str, price: Decimal, taking: Decimal) -> bool:
+    return price >= taking if side == "BUY" else price <= taking
+
+
+def _reached(order: PaperOrder, price: Decimal) -> bool:
+    if order.dormant:
+        return _beyond(order.type, order.side, price, order.stop_price)
+    return price <= order.price if order.side == "BUY" else price >= order.price

@@ -20,7 +20,8 @@ SELF_TRADE: Final = "EXPIRE_MAKER"
 class PaperOrder:
     """An order in Binance's words. Amounts in base, ``cost`` and ``quote_amount`` in quote units.
 
-    ``locked`` is what the order still holds back: quote for a buy, base for a sale.
+    ``locked`` is what the order still holds back: quote for a buy, base for a sale. An order with a
+    ``stop_price`` is not in the book before the price reaches it; ``triggered`` is when it did, ms.
     """
 
     order_id: int
@@ -39,11 +40,28 @@ class PaperOrder:
     status: str
     created: int
     updated: int
+    stop_price: Decimal = Decimal(0)
+    triggered: int = 0
 
     @property
     def open(self) -> bool:
-        """Whether it waits in the book."""
+        """Whether it can still trade."""
         return self.status in OPEN
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it was sent with a stop price."""
+        return self.stop_price > 0
+
+    @property
+    def dormant(self) -> bool:
+        """Whether it still waits for its stop price, outside the book."""
+        return self.conditional and not self.triggered
+
+    @property
+    def working_since(self) -> int:
+        """Market time (ms) at which it came into the book, -1 where it did not yet."""
+        return -1 if self.dormant else self.triggered or self.created
 
     def dump(self) -> bytes:
         """Return the order as JSON."""
@@ -81,16 +99,25 @@ class PaperTrade:
         return cls(**_decimals(orjson.loads(text), _TRADE_DECIMALS))
 
 
-_ORDER_DECIMALS: Final = ("price", "amount", "quote_amount", "executed", "cost", "locked")
+_ORDER_DECIMALS: Final = (
+    "price",
+    "amount",
+    "quote_amount",
+    "executed",
+    "cost",
+    "locked",
+    "stop_price",
+)
 _TRADE_DECIMALS: Final = ("price", "amount", "quote_amount", "commission")
 
 
 def _decimals(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {**values, **{name: Decimal(str(values[name])) for name in names}}
+    # A ledger of an earlier version has no stop prices.
+    return {**values, **{name: Decimal(str(values[name])) for name in names if name in values}}
 
 
 def _common(order: PaperOrder) -> Json:
-    return {
+    answer: Json = {
         "symbol": order.symbol,
         "orderId": order.order_id,
         "orderListId": -1,
@@ -104,9 +131,12 @@ def _common(order: PaperOrder) -> Json:
         "timeInForce": order.time_in_force,
         "type": order.type,
         "side": order.side,
-        "workingTime": order.created,
+        "workingTime": order.working_since,
         "selfTradePreventionMode": SELF_TRADE,
     }
+    if order.conditional:
+        answer["stopPrice"] = eight(order.stop_price)
+    return answer
 
 
 def placed(order: PaperOrder, trades: Sequence[PaperTrade], detail: str) -> Json:
@@ -139,11 +169,11 @@ def queried(order: PaperOrder) -> Json:
     """Return the answer to a question about an order."""
     answer = _common(order)
     answer.update(
-        stopPrice=eight(0),
+        stopPrice=eight(order.stop_price),
         icebergQty=eight(0),
         time=order.created,
         updateTime=order.updated,
-        isWorking=True,
+        isWorking=not order.dormant,
     )
     return answer
 
@@ -195,7 +225,7 @@ def execution_report(
         cancel_id: a cancellation's own client id; the order's then moves to ``C``.
     """
     time = order.updated
-    return {
+    report: Json = {
         "e": "executionReport",
         "E": time,
         "s": order.symbol,
@@ -205,7 +235,7 @@ def execution_report(
         "f": order.time_in_force,
         "q": eight(order.amount),
         "p": eight(order.price),
-        "P": eight(0),
+        "P": eight(order.stop_price),
         "F": eight(0),
         "g": -1,
         "C": order.client_order_id if cancel_id else "",
@@ -221,13 +251,15 @@ def execution_report(
         "T": time,
         "t": trade.trade_id if trade else -1,
         "I": number,
-        "w": order.open,
+        "w": order.open and not order.dormant,
         "m": trade.maker if trade else False,
         "M": trade is not None,
         "O": order.created,
         "Z": eight(order.cost),
         "Y": eight(trade.quote_amount if trade else 0),
         "Q": eight(order.quote_amount),
-        "W": order.created,
         "V": SELF_TRADE,
     }
+    if not order.dormant:
+        report["W"] = order.working_since
+    return report

@@ -96,7 +96,7 @@ class Trading:
     async def place(self, params: Params) -> object:
         """``POST /order``."""
         feed, request = self._data.feed(params), read_order(params)
-        default = "ACK" if request.type == "LIMIT_MAKER" else "FULL"
+        default = "FULL" if request.type in ("LIMIT", "MARKET") else "ACK"
         detail = params.text("newOrderRespType") or default
         if detail not in ("ACK", "RESULT", "FULL"):
             raise missing("newOrderRespType")
