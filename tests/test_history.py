@@ -410,7 +410,10 @@ async def test_a_lagging_copy_never_makes_a_hole_nor_an_unfinished_candle(
         assert report.requests > 2
 
 
-async def test_a_market_that_halted_just_now_is_not_called_a_hole(tmp_path: Path) -> None:
+async def test_a_market_that_halted_just_now_is_not_called_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
     times = [NOW - i * HOUR for i in range(40)][::-1][:-10]  # nothing for ten hours
     venue = Memory(times, "1h", NOW)
     with Database.open(tmp_path / "candles.db", VENUE) as database:
@@ -419,7 +422,7 @@ async def test_a_market_that_halted_just_now_is_not_called_a_hole(tmp_path: Path
         report = await history.fetch("BTC/USDT", "1h", times[0])
         assert (report.stored, report.holes, report.unsettled) == (30, 0, 9)
         assert "9 not there yet" in str(report)
-        assert venue.requests == 2
+        assert venue.requests == 2 + 4
         venue.now += 2 * DAY  # still halted
         report = await history.fetch("BTC/USDT", "1h", times[0])
         assert (report.stored, report.unsettled) == (0, 24)
@@ -441,7 +444,10 @@ async def test_a_candle_off_the_grid_is_a_hole_and_does_not_stop_the_download(
         assert (report.stored, report.holes, report.unsettled) == (98, 1, 0)
 
 
-async def test_a_symbol_that_never_traded_yields_nothing(tmp_path: Path) -> None:
+async def test_a_symbol_that_never_traded_yields_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
         report = await History(Memory([], "1h", NOW), storage).fetch(  # type: ignore[arg-type]
@@ -489,8 +495,9 @@ def test_an_answer_proves_what_lies_before_its_last_row() -> None:
     assert judge(rows(0, 1, 9), 9, 0, final=True) == (9, False)
     assert judge(rows(0, 1, 9), 9, 1) == (9, False)
     assert judge(rows(0, 1, 8), 9, 0) == (8, True)  # the one behind may lag
-    assert judge(rows(0, 1, 5), 9, 0) == (5, False)  # those behind do not lag: they are not there
-    assert judge([], 9, 0) == (-1, False)
+    assert judge(rows(0, 1, 5), 9, 0) == (5, True)
+    assert judge(rows(0, 1, 5), 9, 1) == (5, False)  # none lags that long: they are not there
+    assert judge([], 9, 1) == (-1, False)
     assert judge([], 9, 24 * 60) == (9, False)  # a day later that is proof
     assert judge([], 9, 24 * 60 - 2) == (7, False)
     full = [make(NOW + i * MINUTE, "1m") for i in range(PAGE)]

@@ -1,0 +1,257 @@
+"""`data_report`: what is stored, what the venue does not have, and what is still missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from html import escape
+from itertools import groupby
+from typing import Final
+
+from botlib.clock import iso
+from botlib.store import CandleStorage, Hole
+from botlib.store.inventory import Stock, inventory
+from botlib.symbol import unified_symbol
+from botlib.tables import html_table, text_table
+from botlib.timeframe import timeframe_ms
+
+_HEADERS: Final = (
+    "symbol", "timeframe", "from", "to", "candles", "coverage", "missing", "holes", "sources",
+    "revised",
+)  # fmt: skip
+
+_LABEL: Final = 110
+_WIDTH: Final = 600
+_ROW: Final = 16
+_TEXT_COLUMNS: Final = 48
+
+
+class State(Enum):
+    """What a stretch of time holds. The value is its sign in a terminal."""
+
+    NOTHING = " "
+    STORED = "█"
+    HOLE = "▒"
+    MISSING = "·"
+
+
+_COLOURS: Final = {State.STORED: "#2e9e5b", State.HOLE: "#c9a227", State.MISSING: "#d64545"}
+_MEANING: Final = {
+    State.STORED: "stored",
+    State.HOLE: "hole: the venue has no candles",
+    State.MISSING: "missing: not fetched",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How complete the candles of one symbol and timeframe are, from the first to the last."""
+
+    stock: Stock
+    holes: tuple[Hole, ...]
+    """What the venue does not have, oldest first."""
+    missing: tuple[tuple[int, int], ...]
+    """Runs that are neither stored nor holes: the first and the last open time of each, ms."""
+
+    @property
+    def missing_candles(self) -> int:
+        """How many candles are missing."""
+        length = timeframe_ms(self.stock.timeframe)
+        return sum((last - first) // length + 1 for first, last in self.missing)
+
+    @property
+    def share(self) -> float:
+        """The stored share of the candles the venue is known or thought to have, 0 to 1."""
+        return self.stock.candles / (self.stock.candles + self.missing_candles)
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Candles in holes, by cause."""
+        counts: Counter[str] = Counter()
+        for hole in self.holes:
+            counts[hole.cause] += hole.candles
+        return dict(counts)
+
+    def states(self, start: int, end: int, columns: int) -> list[State]:
+        """Return what equal stretches of time hold; anything missing in one outweighs the rest.
+
+        Args:
+            start: the beginning, ms.
+            end: the end, ms.
+            columns: how many stretches.
+        """
+        length, width = timeframe_ms(self.stock.timeframe), (end - start) / columns
+        found = [State.NOTHING] * columns
+
+        def paint(first: int, last: int, state: State) -> None:
+            # To the close of the last candle; a stretch it only touches is not painted.
+            begin = int((first - start) / width)
+            stop = max(begin + 1, int(-((start - last - length) // width)))
+            for column in range(max(0, begin), min(columns, stop)):
+                found[column] = state
+
+        paint(self.stock.first, self.stock.last, State.STORED)
+        for hole in self.holes:
+            if hole.end > self.stock.first:
+                paint(hole.start, hole.end, State.HOLE)
+        for first, last in self.missing:
+            paint(first, last, State.MISSING)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataReport:
+    """What is stored, by symbol and timeframe. Shows itself as a table with a picture."""
+
+    rows: tuple[Coverage, ...]
+
+    @property
+    def holes(self) -> list[Hole]:
+        """Every hole, oldest first within its symbol and timeframe."""
+        return [hole for row in self.rows for hole in row.holes]
+
+    @property
+    def svg(self) -> str:
+        """A strip of time per symbol and timeframe, as a self-contained SVG picture."""
+        if not self.rows:
+            return ""
+        start, end = self._span()
+        height = len(self.rows) * _ROW + 40
+        parts = [
+            f'<svg class="botlib" role="img" xmlns="http://www.w3.org/2000/svg" '
+            f'viewBox="0 0 {_LABEL + _WIDTH + 10} {height}" width="{_LABEL + _WIDTH + 10}" '
+            'style="font:11px ui-monospace,monospace;max-width:100%" fill="currentColor">',
+            f"<title>Coverage from {iso(start)} to {iso(end)} UTC</title>",
+        ]
+        for number, row in enumerate(self.rows):
+            parts += _strip(row, number * _ROW, start, end)
+        axis = len(self.rows) * _ROW + 11
+        parts.append(f'<text x="{_LABEL}" y="{axis}" opacity=".6">{iso(start)[:16]}</text>')
+        parts.append(
+            f'<text x="{_LABEL + _WIDTH}" y="{axis}" opacity=".6" text-anchor="end">'
+            f"{iso(end)[:16]}</text>"
+        )
+        parts += _legend(axis + 8)
+        return "".join([*parts, "</svg>"])
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "No candles are stored. Fetch some, or import a file."
+        start, end = self._span()
+        strips = [
+            [
+                row.stock.symbol,
+                row.stock.timeframe,
+                "".join(state.value for state in row.states(start, end, _TEXT_COLUMNS)),
+            ]
+            for row in self.rows
+        ]
+        signs = ", ".join(f"{state.value} {meaning}" for state, meaning in _MEANING.items())
+        parts = [text_table(_HEADERS, self._table()), *self._notes(), ""]
+        parts += [f"{iso(start)} to {iso(end)} UTC ({signs})"]
+        return "\n".join([*parts, text_table(("symbol", "timeframe", "coverage"), strips)])
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f'<div class="botlib">{escape(str(self))}</div>'
+        notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes())
+        small = f'<div style="font-size:12px;opacity:.8">{notes}</div>' if notes else ""
+        return html_table(_HEADERS, self._table(), title="Stored candles") + small + self.svg
+
+    def _span(self) -> tuple[int, int]:
+        return (
+            min(row.stock.first for row in self.rows),
+            max(row.stock.last + timeframe_ms(row.stock.timeframe) for row in self.rows),
+        )
+
+    def _table(self) -> list[list[object]]:
+        return [
+            [
+                row.stock.symbol,
+                row.stock.timeframe,
+                iso(row.stock.first)[:16],
+                iso(row.stock.last)[:16],
+                f"{row.stock.candles:,}",
+                _percent(row.share),
+                f"{row.missing_candles:,}" if row.missing else "",
+                "; ".join(f"{count:,} {cause}" for cause, count in row.causes.items()),
+                "; ".join(f"{count:,} {name}" for name, count in row.stock.sources.items()),
+                f"{row.stock.revised:,}" if row.stock.revised else "",
+            ]
+            for row in self.rows
+        ]
+
+    def _notes(self) -> list[str]:
+        """Return what deserves a sentence: the longest gaps, and the newest corrections."""
+        notes = []
+        for row in self.rows:
+            name = f"{row.stock.symbol} {row.stock.timeframe}"
+            if row.missing:
+                first, last = max(row.missing, key=lambda run: run[1] - run[0])
+                notes.append(
+                    f"{name}: {row.missing_candles:,} candles are missing in {len(row.missing)} "
+                    f"runs, the longest from {iso(first)} to {iso(last)}"
+                )
+            if row.stock.last_revision is not None:
+                notes.append(
+                    f"{name}: {row.stock.revisions:,} corrections of closed candles, the last one "
+                    f"on {iso(row.stock.last_revision)}"
+                )
+        return notes
+
+
+def data_report(
+    storage: CandleStorage, symbol: str | None = None, timeframe: str | None = None
+) -> DataReport:
+    """Return how complete the stored candles are.
+
+    Args:
+        storage: of any venue; it is only read.
+        symbol: in either form; None is every one.
+        timeframe: one of `botlib.timeframe.TIMEFRAMES`; None is every one.
+
+    Raises:
+        InvalidInput: the symbol or the timeframe cannot be read.
+    """
+    name = None if symbol is None else unified_symbol(symbol)
+    rows = []
+    for stock in inventory(storage, name, timeframe):
+        key = stock.symbol, stock.timeframe
+        rows.append(
+            Coverage(
+                stock=stock,
+                holes=tuple(storage.holes(*key)),
+                missing=tuple(storage.missing(*key, stock.first, stock.last)),
+            )
+        )
+    return DataReport(rows=tuple(rows))
+
+
+def _percent(share: float) -> str:
+    # Rounded down: what is not complete must not look so.
+    return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
+
+
+def _strip(row: Coverage, top: int, start: int, end: int) -> Iterator[str]:
+    label = escape(f"{row.stock.symbol} {row.stock.timeframe}")
+    yield f'<text x="0" y="{top + 11}">{label}</text>'
+    yield (f'<rect x="{_LABEL}" y="{top + 2}" width="{_WIDTH}" height="{_ROW - 4}" opacity=".08"/>')
+    place = _LABEL
+    for state, run in groupby(row.states(start, end, _WIDTH)):
+        width = len(list(run))
+        if state is not State.NOTHING:
+            yield (
+                f'<rect x="{place}" y="{top + 2}" width="{width}" height="{_ROW - 4}" '
+                f'fill="{_COLOURS[state]}"><title>{label}: {_MEANING[state]}</title></rect>'
+            )
+        place += width
+
+
+def _legend(top: int) -> Iterator[str]:
+    place = _LABEL
+    for state, meaning in _MEANING.items():
+        yield f'<rect x="{place}" y="{top}" width="9" height="9" fill="{_COLOURS[state]}"/>'
+        yield f'<text x="{place + 13}" y="{top + 9}" opacity=".8">{meaning}</text>'
+        place += 30 + 7 * len(meaning)

@@ -1,0 +1,80 @@
+"""What a database holds of every symbol and timeframe, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from botlib.store.candles import CandleStorage
+from botlib.timeframe import timeframe_ms
+
+_CANDLES: Final = (
+    "SELECT symbol, timeframe, source, count(*), min(timestamp), max(timestamp), count(revised) "
+    "FROM candles WHERE closed = 1{only} GROUP BY symbol, timeframe, source"
+)
+_REVISIONS: Final = (
+    "SELECT symbol, timeframe, count(*), max(revised) FROM revisions "
+    "WHERE true{only} GROUP BY symbol, timeframe"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stock:
+    """The closed candles of one symbol and timeframe."""
+
+    symbol: str
+    timeframe: str
+    first: int
+    """Open time of the oldest one, ms."""
+    last: int
+    sources: dict[str, int] = field(default_factory=dict)
+    """Candles by source."""
+    revised: int = 0
+    """Candles whose values were corrected after they had closed."""
+    revisions: int = 0
+    """Corrections in all; the values before each of them are kept."""
+    last_revision: int | None = None
+    """When the newest correction came, ms."""
+
+    @property
+    def candles(self) -> int:
+        """How many there are."""
+        return sum(self.sources.values())
+
+
+def inventory(
+    storage: CandleStorage, symbol: str | None = None, timeframe: str | None = None
+) -> list[Stock]:
+    """Return what is stored, of one symbol or timeframe where given, ordered by both.
+
+    Args:
+        storage: of any venue.
+        symbol: in either form.
+        timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+    """
+    database = storage._database
+    bindings: list[str] = []
+    only = ""
+    if symbol is not None:
+        only += " AND symbol = ?"
+        bindings.append(database.id_of(symbol))
+    if timeframe is not None:
+        timeframe_ms(timeframe)
+        only += " AND timeframe = ?"
+        bindings.append(timeframe)
+    names = database.symbols()
+    with database.reading() as connection:
+        candles: list[Any] = connection.execute(_CANDLES.format(only=only), bindings).fetchall()
+        changes: list[Any] = connection.execute(_REVISIONS.format(only=only), bindings).fetchall()
+    found: dict[tuple[str, str], Stock] = {}
+    for id_, name, source, count, first, last, revised in candles:
+        stock = found.setdefault(
+            (id_, name), Stock(symbol=names[id_], timeframe=name, first=first, last=last)
+        )
+        stock.first, stock.last = min(stock.first, first), max(stock.last, last)
+        stock.sources[source] = count
+        stock.revised += revised
+    for id_, name, count, newest in changes:
+        if (id_, name) in found:
+            found[id_, name].revisions, found[id_, name].last_revision = count, newest
+    return sorted(found.values(), key=lambda stock: (stock.symbol, timeframe_ms(stock.timeframe)))
