@@ -140,6 +140,7 @@ def test_ranges_and_limits_across_buckets(database: Database, filled: CandleStor
         (None, None, 4_000),
         (None, until, 4_000),
         (None, until, 2_501),
+        (None, int(middle[3_009]), 2_500),
         (since, until, 4_900),
         (None, START - 1),
         (until * 2, None),
@@ -662,7 +663,7 @@ def test_frames_are_what_sql_says_whatever_happens(monkeypatch: pytest.MonkeyPat
     for name, value in (("SMALL", -1), ("FEW", 0), ("WORTH_SAVING", 3)):
         monkeypatch.setattr(f"botlib.store.cache.{name}", value)
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+        Machine, settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
     )
 
 
