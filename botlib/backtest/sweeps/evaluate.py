@@ -84,11 +84,15 @@ class Outcome:
 
 
 class Evaluator:
-    """Trades combinations over candles held in memory."""
+    """Trades combinations over candles held in memory.
 
-    def __init__(self, job: Job, arrays: Arrays) -> None:
+    Args:
+        alone: see `load_kernel`.
+    """
+
+    def __init__(self, job: Job, arrays: Arrays, *, alone: bool = False) -> None:
         self._job = job
-        self._kernel = load_kernel(job.settings.engine)
+        self._kernel = load_kernel(job.settings.engine, alone=alone)
         self._frames = BoundedFrames(job.symbol, arrays, keep=job.keep)
         frame, start = self._frames.frame, job.settings.start
         self._open: Floats = np.ascontiguousarray(frame["open"].to_numpy()[start:])

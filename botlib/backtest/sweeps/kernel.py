@@ -7,7 +7,16 @@ milliseconds; where they are not installed numba's are used.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import functools
 import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -32,6 +41,9 @@ ORDER: Final = np.dtype(
     align=True,
 )
 """vectorbt's order record; side 0 buys, 1 sells."""
+
+
+_ENUMS: Final = "vectorbt.portfolio.enums"
 
 
 class Kernel(Protocol):
@@ -70,13 +82,34 @@ class Kernel(Protocol):
         """Return the deepest drawdown, a negative fraction."""
 
 
-def load_kernel(engine: str | None = None) -> Kernel:
-    """Return the kernel of an engine: "rust", "numba", or the faster one that is installed."""
-    return _Rust() if (engine or _default()) == "rust" else _Numba()
+def load_kernel(engine: str | None = None, *, alone: bool = False) -> Kernel:
+    """Return the kernel of an engine: "rust", "numba", or the faster one that is installed.
+
+    Args:
+        alone: promises that no other thread of this process imports vectorbt. The Rust kernel then
+            works without it, which saves seconds at the start of a worker.
+    """
+    if (engine or default_engine()) == "rust":
+        return _Rust(_record_types if alone else contextlib.nullcontext)
+    return _Numba()
 
 
-def _default() -> str:
+def default_engine() -> str:
+    """Return the faster engine that is installed."""
     return "rust" if rust_engine() else "numba"
+
+
+@contextlib.contextmanager
+def _record_types() -> Iterator[None]:
+    """Show the Rust kernel the record types it looks up in vectorbt, which is then not loaded."""
+    if "vectorbt" in sys.modules:
+        yield
+        return
+    sys.modules["vectorbt"], sys.modules[_ENUMS] = ModuleType("vectorbt"), _record_module()
+    try:
+        yield
+    finally:
+        del sys.modules["vectorbt"], sys.modules[_ENUMS]
 
 
 def _cell(value: object, kind: type = float) -> npt.NDArray[Any]:
@@ -155,8 +188,27 @@ def _column(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.ascontiguousarray(values).reshape(-1, 1)
 
 
+@functools.cache
+def _record_module() -> ModuleType:
+    """Return a module with nothing but the record types that the installed vectorbt defines."""
+    found = importlib.util.find_spec("vectorbt")
+    assert found is not None and found.origin is not None
+    source = Path(found.origin).parent.joinpath("portfolio", "enums.py").read_text("utf-8")
+    wanted = {"order_dt", "_log_fields", "log_dt"}
+    parts = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and {getattr(t, "id", "") for t in node.targets} & wanted
+    ]
+    module = ModuleType(_ENUMS)
+    vars(module)["np"] = np
+    exec(compile(ast.Module([*parts], []), _ENUMS, "exec"), vars(module))
+    return module
+
+
 class _Rust:
-    def __init__(self) -> None:
+    def __init__(self, record_types: Callable[[], AbstractContextManager[None]]) -> None:
+        self._record_types = record_types
         self._portfolio: Any = importlib.import_module("vectorbt_rust.portfolio")
         self._returns: Any = importlib.import_module("vectorbt_rust.returns")
 
@@ -173,7 +225,8 @@ class _Rust:
         cash: float,
     ) -> Records:
         given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
-        records: Records = self._portfolio.simulate_from_signals_rs(*given, use_stops=False)[0]
+        with self._record_types():
+            records: Records = self._portfolio.simulate_from_signals_rs(*given, use_stops=False)[0]
         return records
 
     def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:

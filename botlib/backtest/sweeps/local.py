@@ -151,8 +151,8 @@ class LocalPool:
             raise SweepError(
                 f"A worker died {lost} times on the same {len(chunk)} combinations, from "
                 f"{chunk[0]} to {chunk[-1]} (exit status {worker.process.returncode}; -9 is "
-                "often the system running out of memory). What was finished before is kept where directory= was "
-                "given. Lower memory= or workers=, or try these combinations with backtest()."
+                "often the system running out of memory). What was finished before is kept where "
+                "directory= was given. Lower memory= or workers=, or try these in backtest()."
             )
         fresh = self._start()
         fresh.tile = worker.tile

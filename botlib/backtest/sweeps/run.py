@@ -18,10 +18,10 @@ from botlib.backtest.run import _check_numbers, _row_of
 from botlib.backtest.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
 from botlib.backtest.sweeps.collect import Answer, Collected, Pool, PoolMaker
 from botlib.backtest.sweeps.evaluate import METRICS, Evaluator, Job, Settings
+from botlib.backtest.sweeps.kernel import default_engine
 from botlib.backtest.sweeps.record import Record, identity
 from botlib.backtest.sweeps.result import SweepResult
 from botlib.backtest.sweeps.space import Combination, Space, Where
-from botlib.backtest.vbt import rust_engine
 from botlib.errors import ConfigError, InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def sweep(
         order_cost=order_cost,
         market=market,
         start=_row_of(frames.frame, start),
-        engine=engine or ("rust" if rust_engine() else "numba"),
+        engine=engine or default_engine(),
     )
     count = len(plan) if plan is not None else int(samples or 0)
     ends = _ends(len(frames.frame) - settings.start, count, budget)

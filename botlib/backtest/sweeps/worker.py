@@ -22,7 +22,7 @@ from botlib.backtest.sweeps.evaluate import Evaluator
 
 JOB_FILE = "job.pickle"
 PATH_FILE = "path.pickle"
-_GIVE_WAY = 10  # Live work on the same machine goes first.
+_GIVE_WAY = 5  # Live work on the same machine goes first.
 
 
 def main(directory: Path) -> None:
@@ -37,7 +37,7 @@ def main(directory: Path) -> None:
     sys.path[:] = pickle.loads((directory / PATH_FILE).read_bytes())
     try:
         job = pickle.loads((directory / JOB_FILE).read_bytes())
-        evaluator = Evaluator(job, read_arrays(directory))
+        evaluator = Evaluator(job, read_arrays(directory), alone=True)
     except Exception:
         answers.send(traceback.format_exc())
         raise
