@@ -22,7 +22,8 @@ _HEADERS: Final = (
     "revised",
 )  # fmt: skip
 
-_LABEL: Final = 110
+_SMALL: Final = "font:12px/1.5 ui-monospace,monospace;opacity:.8"
+_CHARACTER: Final = 7
 _WIDTH: Final = 600
 _ROW: Final = 16
 _TEXT_COLUMNS: Final = 48
@@ -31,10 +32,10 @@ _TEXT_COLUMNS: Final = 48
 class State(Enum):
     """What a stretch of time holds. The value is its sign in a terminal."""
 
-    NOTHING = " "
+    NOTHING = "·"
     STORED = "█"
     HOLE = "▒"
-    MISSING = "·"
+    MISSING = "×"
 
 
 _COLOURS: Final = {State.STORED: "#2e9e5b", State.HOLE: "#c9a227", State.MISSING: "#d64545"}
@@ -118,22 +119,25 @@ class DataReport:
         if not self.rows:
             return ""
         start, end = self._span()
-        height = len(self.rows) * _ROW + 40
+        longest = max(len(row.stock.symbol + row.stock.timeframe) for row in self.rows)
+        label, height = (longest + 2) * _CHARACTER, len(self.rows) * _ROW + 40
+        wide = label + _WIDTH + 10
         parts = [
             f'<svg class="botlib" role="img" xmlns="http://www.w3.org/2000/svg" '
-            f'viewBox="0 0 {_LABEL + _WIDTH + 10} {height}" width="{_LABEL + _WIDTH + 10}" '
-            'style="font:11px ui-monospace,monospace;max-width:100%" fill="currentColor">',
+            f'viewBox="0 0 {wide} {height}" width="{wide}" '
+            'style="font:11px ui-monospace,monospace;max-width:100%;display:block;margin:.5em 0" '
+            'fill="currentColor">',
             f"<title>Coverage from {iso(start)} to {iso(end)} UTC</title>",
         ]
         for number, row in enumerate(self.rows):
-            parts += _strip(row, number * _ROW, start, end)
+            parts += _strip(row, label, number * _ROW, start, end)
         axis = len(self.rows) * _ROW + 11
-        parts.append(f'<text x="{_LABEL}" y="{axis}" opacity=".6">{iso(start)[:16]}</text>')
+        parts.append(f'<text x="{label}" y="{axis}" opacity=".6">{iso(start)[:16]}</text>')
         parts.append(
-            f'<text x="{_LABEL + _WIDTH}" y="{axis}" opacity=".6" text-anchor="end">'
+            f'<text x="{label + _WIDTH}" y="{axis}" opacity=".6" text-anchor="end">'
             f"{iso(end)[:16]}</text>"
         )
-        parts += _legend(axis + 8)
+        parts += _legend(label, axis + 8)
         return "".join([*parts, "</svg>"])
 
     def __str__(self) -> str:
@@ -157,7 +161,7 @@ class DataReport:
         if not self.rows:
             return f'<div class="botlib">{escape(str(self))}</div>'
         notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes())
-        small = f'<div style="font-size:12px;opacity:.8">{notes}</div>' if notes else ""
+        small = f'<div style="{_SMALL}">{notes}</div>' if notes else ""
         return html_table(_HEADERS, self._table(), title="Stored candles") + small + self.svg
 
     def _span(self) -> tuple[int, int]:
@@ -190,14 +194,13 @@ class DataReport:
             name = f"{row.stock.symbol} {row.stock.timeframe}"
             if row.missing:
                 first, last = max(row.missing, key=lambda run: run[1] - run[0])
-                notes.append(
-                    f"{name}: {row.missing_candles:,} candles are missing in {len(row.missing)} "
-                    f"runs, the longest from {iso(first)} to {iso(last)}"
-                )
+                where = f"from {iso(first)} to {iso(last)}" if first < last else f"at {iso(first)}"
+                longest = ", the longest run" if len(row.missing) > 1 else ""
+                notes.append(f"{name}: {row.missing_candles:,} missing{longest} {where}")
             if row.stock.last_revision is not None:
                 notes.append(
-                    f"{name}: {row.stock.revisions:,} corrections of closed candles, the last one "
-                    f"on {iso(row.stock.last_revision)}"
+                    f"{name}: closed candles corrected {row.stock.revisions:,} times, last on "
+                    f"{iso(row.stock.last_revision)}"
                 )
         return notes
 
@@ -234,24 +237,24 @@ def _percent(share: float) -> str:
     return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
 
 
-def _strip(row: Coverage, top: int, start: int, end: int) -> Iterator[str]:
-    label = escape(f"{row.stock.symbol} {row.stock.timeframe}")
-    yield f'<text x="0" y="{top + 11}">{label}</text>'
-    yield (f'<rect x="{_LABEL}" y="{top + 2}" width="{_WIDTH}" height="{_ROW - 4}" opacity=".08"/>')
-    place = _LABEL
+def _strip(row: Coverage, left: int, top: int, start: int, end: int) -> Iterator[str]:
+    name = escape(f"{row.stock.symbol} {row.stock.timeframe}")
+    yield f'<text x="0" y="{top + 11}">{name}</text>'
+    yield (f'<rect x="{left}" y="{top + 2}" width="{_WIDTH}" height="{_ROW - 4}" opacity=".08"/>')
+    place = left
     for state, run in groupby(row.states(start, end, _WIDTH)):
         width = len(list(run))
         if state is not State.NOTHING:
             yield (
                 f'<rect x="{place}" y="{top + 2}" width="{width}" height="{_ROW - 4}" '
-                f'fill="{_COLOURS[state]}"><title>{label}: {_MEANING[state]}</title></rect>'
+                f'fill="{_COLOURS[state]}"><title>{name}: {_MEANING[state]}</title></rect>'
             )
         place += width
 
 
-def _legend(top: int) -> Iterator[str]:
-    place = _LABEL
+def _legend(left: int, top: int) -> Iterator[str]:
+    place = left
     for state, meaning in _MEANING.items():
         yield f'<rect x="{place}" y="{top}" width="9" height="9" fill="{_COLOURS[state]}"/>'
         yield f'<text x="{place + 13}" y="{top + 9}" opacity=".8">{meaning}</text>'
-        place += 30 + 7 * len(meaning)
+        place += 30 + _CHARACTER * len(meaning)

@@ -77,11 +77,8 @@ def test_coverage_holes_sources_and_revisions(storage: CandleStorage) -> None:
     shown = str(data_report(storage))
     assert "96.55 %" in shown
     assert "100 before listing; 10 absent at the venue" in shown
-    assert (
-        "10 candles are missing in 1 runs, the longest from 2025-01-13 12:00:00 to "
-        "2025-01-13 21:00:00"
-    ) in shown
-    assert "4 corrections of closed candles" in shown
+    assert ("BTC/USDT 1h: 10 missing from 2025-01-13 12:00:00 to 2025-01-13 21:00:00") in shown
+    assert "closed candles corrected 4 times" in shown
 
 
 def test_the_picture_shows_each_state_where_it_is(storage: CandleStorage) -> None:
@@ -92,8 +89,8 @@ def test_the_picture_shows_each_state_where_it_is(storage: CandleStorage) -> Non
     report = data_report(storage)
     start, end = T0, T0 + 400 * HOUR
     bitcoin, ether = (row.states(start, end, 40) for row in report.rows)
-    assert "".join(s.value for s in bitcoin) == "█" * 10 + "▒" * 2 + "·" * 3 + "█" * 5 + " " * 20
-    assert "".join(s.value for s in ether) == " " * 18 + "█" * 22
+    assert "".join(s.value for s in bitcoin) == "█" * 10 + "▒" * 2 + "×" * 3 + "█" * 5 + "·" * 20
+    assert "".join(s.value for s in ether) == "·" * 18 + "█" * 22
     assert bitcoin[0] is State.STORED
     picture = ElementTree.fromstring(report.svg)
     rects = [rect for rect in picture.iter("{http://www.w3.org/2000/svg}rect") if rect.get("fill")]
