@@ -130,3 +130,50 @@ def test_the_paper_exchange_says_where_it_is(tmp_path: Path, seed: int) -> None:
         process.terminate()
         assert process.wait(10) == 0
         process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_candles_come_in_and_go_out(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "botlib", "paper", "--seed", "5"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        download = ("download", "BTC/USDT", "1h", "--since", "10d", "--paper", url)
+        first = botlib(*download, cwd=tmp_path)
+        assert first.returncode == 0, first.stderr
+        assert re.search(r"2(39|40) candles stored", first.stdout)
+        assert "nothing is missing" in botlib(*download, cwd=tmp_path).stdout
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()  # type: ignore[union-attr]
+    venue = ("--venue", "paper:synthetic:seed=5")
+    assert "100 %" in botlib("report", *venue, cwd=tmp_path).stdout
+    assert "1 partitions written" in botlib("export", "out", *venue, cwd=tmp_path).stdout
+    exported = next((tmp_path / "out").rglob("*.parquet"))
+    copy = tmp_path / "BTCUSDT-1h.parquet"
+    copy.write_bytes(exported.read_bytes())
+    imported = botlib("import", copy.name, cwd=tmp_path)
+    assert imported.returncode == 0, imported.stdout + imported.stderr
+    assert "BTC/USDT" in botlib("report", cwd=tmp_path).stdout
+
+
+def test_a_file_that_is_none_is_refused_and_the_others_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "ETHUSDT-1h.csv").write_text("nonsense\n")
+    (tmp_path / "BTCUSDT-1h.csv").write_text(
+        "symbol,timeframe,timestamp,open,high,low,close,volume\n"
+        + "".join(f"BTCUSDT,1h,{1735689600000 + n * 3600000},1,2,1,2,3\n" for n in range(5))
+    )
+    out = botlib("import", "ETHUSDT-1h.csv", "BTCUSDT-1h.csv", cwd=tmp_path)
+    assert out.returncode == 2
+    assert "others are imported" in out.stderr
+    assert "5" in botlib("report", "BTCUSDT", cwd=tmp_path).stdout
+
+
+def test_a_misspelt_span_is_told(tmp_path: Path) -> None:
+    out = botlib("export", "out", cwd=tmp_path)
+    assert out.returncode == 2 and "tradingbot.db" in out.stderr

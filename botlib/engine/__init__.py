@@ -1,7 +1,7 @@
 """The engine: services, default tasks, health, and the one place where they are wired."""
 
 from botlib.engine.orchestrator import Orchestrator
-from botlib.engine.progress import watch_progress
+from botlib.engine.progress import Step, watch_progress
 from botlib.engine.service import ServiceInfo, Services, ServiceState
 from botlib.engine.summary import SUMMARY_MIME, RunSummary, summary_table
 from botlib.engine.trading import ActiveStrategy
@@ -15,6 +15,7 @@ __all__ = [
     "ServiceInfo",
     "ServiceState",
     "Services",
+    "Step",
     "first_of",
     "summary_table",
     "watch_progress",

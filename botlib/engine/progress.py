@@ -1,57 +1,76 @@
-"""A progress bar over market time, drawn by the thread that waits."""
+"""A progress bar, drawn by the thread that waits for work on the runtime."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, Final
-
-from botlib.clock import MarketClock, iso
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from botlib.runtime import Runtime
+
+T = TypeVar("T")
 
 REFRESH: Final = 0.5
 """Seconds between two pictures of the bar."""
 
 
+class Step(NamedTuple):
+    """How far the work has come; with a total of 0 there is nothing to show yet."""
+
+    done: int
+    total: int
+    note: str
+
+
 def watch_progress(
-    runtime: Runtime, work: Coroutine[Any, Any, None], clock: MarketClock, span: float
-) -> None:
-    """Run ``work`` on the runtime and show how much of ``span`` (seconds of market time) is over.
+    runtime: Runtime,
+    work: Coroutine[Any, Any, T],
+    step: Callable[[], Step],
+    *,
+    what: str,
+    unit: str,
+) -> T:
+    """Run ``work`` on the runtime, show how far it is, and return its result.
 
     An interrupt cancels the work and is raised.
     """
-    from tqdm import tqdm
-
-    start = clock.now()
     future = runtime.submit(work)
-    # Plain text, in place: it renders in JupyterLab, terminals and executed notebooks alike.
-    bar = tqdm(
-        total=round(span / 60),
-        unit="min",
-        desc="market time",
-        file=sys.stdout,
-        mininterval=REFRESH,
-        bar_format="{desc} {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} min{postfix}",
-    )
+    bar: Any = None
     try:
         while not wait([future], timeout=REFRESH).done:
-            _show(bar, clock, start)
-        _show(bar, clock, start)
+            bar = _show(bar, step(), what, unit)
+        if bar is not None:
+            _show(bar, step(), what, unit)
     except BaseException:
         future.cancel()
         raise
     finally:
-        bar.close()
-    future.result()
+        if bar is not None:
+            bar.close()
+    return future.result()
 
 
-def _show(bar: Any, clock: MarketClock, start: int) -> None:
-    now = clock.now()
-    minutes = min(bar.total, (now - start) // 60_000)
-    if minutes != bar.n:
-        bar.n = minutes
-        bar.set_postfix_str(f"{iso(now)} UTC", refresh=False)
+def _show(bar: Any, step: Step, what: str, unit: str) -> Any:
+    if not step.total:
+        return bar
+    if bar is None:
+        from tqdm import tqdm
+
+        # Plain text, in place: it renders in JupyterLab, terminals and executed notebooks alike.
+        bar = tqdm(
+            total=step.total,
+            file=sys.stdout,
+            desc=what,
+            unit=unit,
+            mininterval=REFRESH,
+            bar_format="{desc} {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} {unit}{postfix}",
+        )
+    done = min(step.done, step.total)
+    if done != bar.n:
+        bar.n = done
+        if step.note:
+            bar.set_postfix_str(step.note, refresh=False)
         bar.refresh()
+    return bar

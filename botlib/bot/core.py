@@ -1,40 +1,32 @@
-"""The façade a person types: one object, every call usable from a cell without ``await``."""
+"""`AsyncBot`: everything a bot does, as methods to await on the runtime thread."""
 
 from __future__ import annotations
 
 import asyncio
 import html
-import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from botlib.config import Settings
-from botlib.engine import Orchestrator, RunSummary, watch_progress
+from botlib.coverage import DataReport, data_report
+from botlib.engine import Orchestrator, RunSummary
 from botlib.engine.health import EngineHealth
-from botlib.errors import ConfigError
-from botlib.runtime import HEADLESS, Blocking, Runtime, get_runtime
+from botlib.frames import Frames
+from botlib.history import History, Moment, Progress
+from botlib.runtime import Runtime
 from botlib.store import CandleStorage, Database, OrderJournal
-from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
-from botlib.timeframe import parse_duration
+from botlib.timeframe import parse_duration, parse_since, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.model import Fill
+    from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
-
-logger = logging.getLogger(__name__)
-
-RESIDENT: Final = "bot"
-HOME: Final = "BOTLIB_HOME"
-"""Environment variable that names the folder ``data/`` belongs into."""
-
-START_TIMEOUT: Final = 180.0
 
 
 class AsyncBot:
@@ -126,19 +118,85 @@ class AsyncBot:
         symbol: str,
         timeframe: str,
         *,
-        since: int | None = None,
-        until: int | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         limit: int | None = None,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Return stored closed candles: columns open to volume, index open time (UTC).
+        """Return closed candles: columns open to volume, index open time (UTC).
+
+        What is missing of the span is fetched and stored first. With neither ``since`` nor
+        ``limit``, whatever is stored.
 
         Args:
-            since: first open time, ms; ``until``: last open time, ms.
+            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms; ``until``: the last open time.
             limit: the newest n only.
         """
-        return await asyncio.to_thread(
-            self._frame, unified_symbol(symbol), timeframe, since, until, limit
+        return await self._history().frame(
+            symbol, timeframe, since=since, until=until, limit=limit, progress=progress
         )
+
+    async def frames(
+        self,
+        symbol: str,
+        timeframes: Sequence[str],
+        *,
+        since: Moment,
+        until: Moment | None = None,
+        warmup: int = 0,
+        progress: Progress | None = None,
+    ) -> Frames:
+        """Return frames as strategies see them, fetching first what is missing.
+
+        Args:
+            timeframes: the trading one first.
+            warmup: candles before ``since`` to have of each timeframe.
+        """
+        history = self._history()
+        start = parse_since(since, await self.engine.exchange.market_time())
+        found = {
+            timeframe: await history.frame(
+                symbol,
+                timeframe,
+                since=max(0, start - warmup * timeframe_ms(timeframe)),
+                until=until,
+                progress=progress,
+            )
+            for timeframe in timeframes
+        }
+        return Frames(self.engine.exchange.market(symbol).symbol, found)
+
+    async def data_report(
+        self, symbol: str | None = None, timeframe: str | None = None
+    ) -> DataReport:
+        """Return how complete the stored candles are, with the causes of their holes."""
+
+        def work() -> DataReport:
+            with self._reader() as database:
+                return data_report(CandleStorage(database), symbol, timeframe)
+
+        return await asyncio.to_thread(work)
+
+    async def export(
+        self,
+        target: str | Path,
+        *,
+        symbols: Iterable[str] | None = None,
+        timeframes: Iterable[str] | None = None,
+    ) -> ExportReport:
+        """Bring a Parquet dataset up to date with the stored candles.
+
+        Args:
+            target: a directory, or any URL fsspec knows.
+        """
+        from botlib.store.export import export_parquet
+
+        def work() -> ExportReport:
+            with self._reader() as database:
+                storage = CandleStorage(database)
+                return export_parquet(storage, target, symbols=symbols, timeframes=timeframes)
+
+        return await asyncio.to_thread(work)
 
     async def orders(self) -> pd.DataFrame:
         """Return every order of the journal, one row each, the oldest first."""
@@ -151,6 +209,10 @@ class AsyncBot:
         columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
         more = ("maker", "trade_id", "client_order_id")
         return _table(await self._journal(OrderJournal.fills), columns + more, ("timestamp",))
+
+    async def journaled_fills(self) -> list[Fill]:
+        """Return every fill of the journal with its exact amounts, the oldest first."""
+        return await self._journal(OrderJournal.fills)
 
     async def equity(self) -> Decimal:
         """Ask the venue for the balances and return what the account is worth."""
@@ -175,11 +237,8 @@ class AsyncBot:
 
         return await asyncio.to_thread(work)
 
-    def _frame(
-        self, symbol: str, timeframe: str, since: int | None, until: int | None, limit: int | None
-    ) -> pd.DataFrame:
-        with self._reader() as database:
-            return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
+    def _history(self) -> History:
+        return History(self.engine.exchange, self.engine.storage)
 
     def _reader(self) -> Database:
         # A connection of its own: it also reads after the stop, and long reads hold up nobody.
@@ -209,137 +268,6 @@ class AsyncBot:
         )
 
 
-class Bot(Blocking):
-    """The bot in a notebook: every method of `AsyncBot`, without ``await``.
-
-    Made by `connect`. Its ``aio`` is the `AsyncBot` itself, for code that runs on the loop.
-    """
-
-    __slots__ = ("_runtime",)
-
-    def __init__(self, core: AsyncBot, runtime: Runtime) -> None:
-        super().__init__(core, runtime.call)
-        object.__setattr__(self, "_runtime", runtime)
-
-    def wait(self, run_for: float | str | None = None, *, progress: bool = True) -> None:
-        """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
-
-        Args:
-            run_for: seconds or a text; None waits for the stop.
-            progress: show how far the market has come.
-
-        Raises:
-            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
-        """
-        if progress and run_for is not None:
-            span = parse_duration(run_for)
-            watch_progress(self._runtime, self.aio.wait(span), self.aio.engine.market_clock, span)
-        else:
-            self._call(self.aio.wait(run_for))
-
-
-def connect(
-    config: str | Path | None = None,
-    *,
-    live: bool = False,
-    recorded: str | Path | None = None,
-    **changes: Any,
-) -> Bot:
-    """Connect to a market and start working; run again, it is the same bot.
-
-    Without arguments it is a paper account on a synthetic market: no key, no network, no server.
-    Other settings than before replace the bot that runs.
-
-    Args:
-        config: a YAML file; ``botlib config --example`` prints one.
-        live: arms live trading, together with ``mode: live`` in the file.
-        recorded: a candle file to replay on the paper exchange in place of the synthetic market;
-            the symbols and strategies become those of the file.
-        changes: settings that differ from the file, such as ``symbols=["BTC/USDT"]``.
-
-    Raises:
-        ConfigError: a setting is not accepted.
-        BotlibError: something did not start; nothing is left running.
-    """
-    project = project_directory(Path.cwd())
-    settings = Settings.load(_find(config, project) if config is not None else None)
-    if changes:
-        settings = settings.override(changes)
-    if recorded is not None:
-        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
-    if not settings.data_directory.is_absolute():
-        settings = settings.override({"data_directory": project / settings.data_directory})
-    runtime = get_runtime(watch_parent=HEADLESS in os.environ)
-    before: Bot | None = runtime.residents.get(RESIDENT)
-    if before is not None:
-        if before.aio.engine.started and before.aio.settings == settings:
-            return before
-        logger.info("the settings changed: the bot is replaced")
-        _release(before, runtime)
-    _log_to(settings.data_directory / "logs" / "botlib.log")
-    core = runtime.call(_make(settings, runtime, live))
-    bot = Bot(core, runtime)
-    runtime.call(core.start(), timeout=START_TIMEOUT)
-    runtime.residents[RESIDENT] = bot
-    runtime.add_closer(RESIDENT, core.stop)
-    return bot
-
-
-def project_directory(start: Path) -> Path:
-    """Return the folder ``data/`` belongs into: ``BOTLIB_HOME``, or the nearest one up that has a
-    project file, so that a notebook in ``notebooks/`` and a run from the project share one.
-    """
-    if HOME in os.environ:
-        return Path(os.environ[HOME]).resolve()
-    for folder in (start, *start.parents):
-        if any((folder / name).is_file() for name in ("pyproject.toml", "environment.yml")):
-            return folder
-    return start
-
-
-async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:
-    # On the loop, since its parts belong to the loop they are made on.
-    return AsyncBot(settings, runtime, live=live)
-
-
-def _release(bot: Bot, runtime: Runtime) -> None:
-    runtime.remove_closer(RESIDENT)
-    runtime.residents.pop(RESIDENT, None)
-    bot.stop()
-
-
-def _find(path: str | Path, project: Path) -> Path:
-    found = Path(path).expanduser()
-    return found if found.is_absolute() or found.exists() else project / found
-
-
-def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return the settings that replay one candle file."""
-    from botlib.recording import read_recording
-
-    recording = read_recording(path)
-    fitting = [tf for tf in settings.timeframes if _fits(tf, recording.timeframe)]
-    if not fitting:
-        raise ConfigError(
-            f"{path.name} has candles of {recording.timeframe}, from which none of the timeframes "
-            f"{', '.join(settings.timeframes)} can be made. "
-            f"Pass timeframes=['{recording.timeframe}']."
-        )
-    strategies = [
-        entry.model_dump()
-        for entry in settings.strategies
-        if entry.symbol == recording.symbol and entry.timeframe in fitting
-    ]
-    changes: dict[str, Any] = {
-        "symbols": [recording.symbol],
-        "timeframes": fitting,
-        "paper": {"market": "recording", "recording": [path], "start": None},
-    }
-    if "strategies" in settings.model_fields_set:
-        changes["strategies"] = strategies
-    return changes
-
-
 def _table(rows: Sequence[object], columns: Sequence[str], times: Sequence[str]) -> pd.DataFrame:
     """Return attributes of objects as a frame, for looking and computing.
 
@@ -356,27 +284,3 @@ def _table(rows: Sequence[object], columns: Sequence[str], times: Sequence[str])
     for name in times:
         frame[name] = pd.to_datetime(frame[name], unit="ms")
     return frame
-
-
-def _fits(timeframe: str, base: str) -> bool:
-    from botlib.timeframe import timeframe_ms
-
-    return timeframe_ms(timeframe) % timeframe_ms(base) == 0
-
-
-def _log_to(path: Path) -> None:
-    """Write the kit's log to a file, once, whichever bot came before."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    root = logging.getLogger("botlib")
-    for handler in list(root.handlers):
-        if isinstance(handler, RotatingFileHandler):
-            if Path(handler.baseFilename) == path.resolve():
-                return
-            root.removeHandler(handler)
-            handler.close()
-    path.touch(mode=0o600)
-    handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.addHandler(handler)
-    if root.level == logging.NOTSET:
-        root.setLevel(logging.INFO)

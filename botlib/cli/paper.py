@@ -1,4 +1,4 @@
-"""The command ``botlib``."""
+"""``botlib paper``: serve a paper exchange."""
 
 from __future__ import annotations
 
@@ -11,20 +11,8 @@ from pathlib import Path
 
 import click
 
+from botlib.cli.refused import Refused
 from botlib.errors import BotlibError
-from botlib.tables import text_table
-
-
-class _Refused(click.ClickException):
-    """A refused command: the message alone, exit code 2."""
-
-    exit_code = 2
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="botlib")
-def main() -> None:
-    """A Jupyter-first kit for crypto research and live trading."""
 
 
 def _balances(
@@ -79,7 +67,7 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-@main.command()
+@click.command()
 @click.option("--seed", type=int, help="Seed of the synthetic market (42 where nothing is given).")
 @click.option(
     "--recording",
@@ -185,105 +173,4 @@ def paper(
     try:
         asyncio.run(serve(market(), settings, ready))
     except BotlibError as error:
-        raise _Refused(str(error)) from None
-
-
-def _parameter(
-    context: click.Context, parameter: click.Parameter, values: tuple[tuple[str, str], ...]
-) -> dict[str, object]:
-    return {name: _value(text) for name, text in values}
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-@main.command()
-@click.argument("notebook", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the run. Default: that of the notebook.")
-@click.option(
-    "-p",
-    "--parameter",
-    "parameters",
-    nargs=2,
-    multiple=True,
-    callback=_parameter,
-    metavar="NAME VALUE",
-    help="Set a parameter: JSON where it reads as such, else text; repeat for more.",
-)
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/runs"),
-    show_default=True,
-    help="Where the executed notebook and its report go.",
-)
-@click.option("--grace", default=30.0, show_default=True, help="Seconds to end after a signal.")
-@click.option("--timeout", type=float, help="Seconds after which the run is stopped and failed.")
-def run(
-    notebook: Path,
-    name: str | None,
-    parameters: dict[str, object],
-    directory: Path,
-    grace: float,
-    timeout: float | None,
-) -> None:
-    """Run a notebook headlessly and print what it came to.
-
-    SIGTERM and SIGINT stop it in order: the tasks end, the last cells run, the notebook is saved.
-    The exit code is 0 only when every cell ran.
-    """
-    from botlib.runs import run_notebook
-
-    try:
-        report = run_notebook(
-            notebook,
-            name=name,
-            parameters=parameters,
-            directory=directory,
-            grace=grace,
-            timeout=timeout,
-            log=lambda line: click.echo(line, err=True),
-        )
-    except BotlibError as error:
-        raise _Refused(str(error)) from None
-    headers: list[str] = ["what", "value"]
-    rows: list[list[object]] = []
-    if report.summary is not None:
-        from botlib.engine.summary import summary_table
-
-        headers, rows = summary_table(report.summary)
-    rows += [
-        ["run", f"{'ok' if report.ok else 'FAILED'} after {report.seconds:.1f} s"],
-        ["executed notebook", report.notebook],
-        ["report", report.html],
-    ]
-    click.echo(text_table(headers, rows))
-    if not report.ok:
-        raise click.ClickException(report.error or "The run failed.")
-
-
-@main.command()
-@click.option("--example", is_flag=True, help="Print a commented configuration: the defaults.")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-def config(example: bool, file: Path | None) -> None:
-    """Print an example configuration, or check a configuration FILE."""
-    from botlib.config import Settings
-    from botlib.config import example as example_text
-
-    if example == (file is not None):
-        raise click.UsageError("Give --example, or a FILE to check.")
-    if example:
-        click.echo(example_text(), nl=False)
-        return
-    try:
-        settings = Settings.load(file)
-    except BotlibError as error:
-        raise _Refused(str(error)) from None
-    click.echo(
-        f"{file} is sound: {settings.mode}, {', '.join(settings.symbols)} at "
-        f"{', '.join(settings.timeframes)}, {len(settings.strategies)} strategies."
-    )
+        raise Refused(str(error)) from None

@@ -1,0 +1,148 @@
+"""`connect`: from settings to a bot that works, the same one for the same settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+from botlib.bot.core import AsyncBot
+from botlib.bot.facade import Bot
+from botlib.config import Settings
+from botlib.errors import ConfigError
+from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.timeframe import timeframe_ms
+
+logger = logging.getLogger(__name__)
+
+RESIDENT: Final = "bot"
+HOME: Final = "BOTLIB_HOME"
+"""Environment variable that names the folder ``data/`` belongs into."""
+
+START_TIMEOUT: Final = 180.0
+
+
+def connect(
+    config: str | Path | None = None,
+    *,
+    live: bool = False,
+    recorded: str | Path | None = None,
+    **changes: Any,
+) -> Bot:
+    """Connect to a market and start working; run again, it is the same bot.
+
+    Without arguments it is a paper account on a synthetic market: no key, no network, no server.
+    Other settings than before replace the bot that runs.
+
+    Args:
+        config: a YAML file; ``botlib config --example`` prints one.
+        live: arms live trading, together with ``mode: live`` in the file.
+        recorded: a candle file to replay on the paper exchange in place of the synthetic market;
+            the symbols and strategies become those of the file.
+        changes: settings that differ from the file, such as ``symbols=["BTC/USDT"]``.
+
+    Raises:
+        ConfigError: a setting is not accepted.
+        BotlibError: something did not start; nothing is left running.
+    """
+    project = project_directory(Path.cwd())
+    settings = Settings.load(_find(config, project) if config is not None else None)
+    if changes:
+        settings = settings.override(changes)
+    if recorded is not None:
+        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
+    if not settings.data_directory.is_absolute():
+        settings = settings.override({"data_directory": project / settings.data_directory})
+    runtime = get_runtime(watch_parent=HEADLESS in os.environ)
+    before: Bot | None = runtime.residents.get(RESIDENT)
+    if before is not None:
+        if before.aio.engine.started and before.aio.settings == settings:
+            return before
+        logger.info("the settings changed: the bot is replaced")
+        _release(before, runtime)
+    _log_to(settings.data_directory / "logs" / "botlib.log")
+    core = runtime.call(_make(settings, runtime, live))
+    bot = Bot(core, runtime)
+    runtime.call(core.start(), timeout=START_TIMEOUT)
+    runtime.residents[RESIDENT] = bot
+    runtime.add_closer(RESIDENT, core.stop)
+    return bot
+
+
+def project_directory(start: Path) -> Path:
+    """Return the folder ``data/`` belongs into: ``BOTLIB_HOME``, or the nearest one up that has a
+    project file, so that a notebook in ``notebooks/`` and a run from the project share one.
+    """
+    if HOME in os.environ:
+        return Path(os.environ[HOME]).resolve()
+    for folder in (start, *start.parents):
+        if any((folder / name).is_file() for name in ("pyproject.toml", "environment.yml")):
+            return folder
+    return start
+
+
+async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:
+    # On the loop, since its parts belong to the loop they are made on.
+    return AsyncBot(settings, runtime, live=live)
+
+
+def _release(bot: Bot, runtime: Runtime) -> None:
+    runtime.remove_closer(RESIDENT)
+    runtime.residents.pop(RESIDENT, None)
+    bot.stop()
+
+
+def _find(path: str | Path, project: Path) -> Path:
+    found = Path(path).expanduser()
+    return found if found.is_absolute() or found.exists() else project / found
+
+
+def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
+    """Return the settings that replay one candle file."""
+    from botlib.recording import read_recording
+
+    recording = read_recording(path)
+    fitting = [tf for tf in settings.timeframes if _fits(tf, recording.timeframe)]
+    if not fitting:
+        raise ConfigError(
+            f"{path.name} has candles of {recording.timeframe}, from which none of the timeframes "
+            f"{', '.join(settings.timeframes)} can be made. "
+            f"Pass timeframes=['{recording.timeframe}']."
+        )
+    strategies = [
+        entry.model_dump()
+        for entry in settings.strategies
+        if entry.symbol == recording.symbol and entry.timeframe in fitting
+    ]
+    changes: dict[str, Any] = {
+        "symbols": [recording.symbol],
+        "timeframes": fitting,
+        "paper": {"market": "recording", "recording": [path], "start": None},
+    }
+    if "strategies" in settings.model_fields_set:
+        changes["strategies"] = strategies
+    return changes
+
+
+def _fits(timeframe: str, base: str) -> bool:
+    return timeframe_ms(timeframe) % timeframe_ms(base) == 0
+
+
+def _log_to(path: Path) -> None:
+    """Write the kit's log to a file, once, whichever bot came before."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = logging.getLogger("botlib")
+    for handler in list(root.handlers):
+        if isinstance(handler, RotatingFileHandler):
+            if Path(handler.baseFilename) == path.resolve():
+                return
+            root.removeHandler(handler)
+            handler.close()
+    path.touch(mode=0o600)
+    handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    if root.level == logging.NOTSET:
+        root.setLevel(logging.INFO)

@@ -1,0 +1,266 @@
+"""`Bot`: the bot as it is used from cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botlib.bot.core import AsyncBot
+from botlib.clock import iso, utc
+from botlib.engine.progress import Step, watch_progress
+from botlib.errors import ConfigError
+from botlib.frames import Frames
+from botlib.history import Moment
+from botlib.runtime import Blocking, Runtime
+from botlib.timeframe import parse_duration, parse_since
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.backtest import (
+        BacktestResult,
+        CheckReport,
+        ParityReport,
+        SweepResult,
+        WalkForwardResult,
+    )
+    from botlib.strategy import Strategy
+
+T = TypeVar("T")
+
+SHOWN_FROM = 2_000
+"""Missing candles from which fetching them shows a progress bar."""
+
+
+class Bot(Blocking):
+    """The bot in a notebook: every method of `AsyncBot`, without ``await``.
+
+    Made by `botlib.connect`. Its ``aio`` is the `AsyncBot` itself, for code that runs on the loop.
+    Research runs in the thread of the cell, so that an interrupt reaches it.
+    """
+
+    __slots__ = ("_runtime",)
+
+    def __init__(self, core: AsyncBot, runtime: Runtime) -> None:
+        super().__init__(core, runtime.call)
+        object.__setattr__(self, "_runtime", runtime)
+
+    @property
+    def aio(self) -> AsyncBot:
+        """The bot itself, whose methods are awaited on the runtime."""
+        core: AsyncBot = self._obj
+        return core
+
+    def wait(self, run_for: float | str | None = None, *, progress: bool = True) -> None:
+        """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
+
+        Args:
+            run_for: seconds or a text; None waits for the stop.
+            progress: show how far the market has come.
+
+        Raises:
+            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
+        """
+        if not progress or run_for is None:
+            self._call(self.aio.wait(run_for))
+            return
+        span, clock = parse_duration(run_for), self.aio.engine.market_clock
+        start = clock.now()
+
+        def step() -> Step:
+            now = clock.now()
+            return Step((now - start) // 60_000, round(span / 60), f"{iso(now)} UTC")
+
+        watch_progress(self._runtime, self.aio.wait(span), step, what="market time", unit="min")
+
+    def candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Return closed candles: columns open to volume, index open time (UTC).
+
+        What is missing of the span is fetched and stored first, with a progress bar; interrupted,
+        what has come is kept and the next call goes on. With neither ``since`` nor ``limit``,
+        whatever is stored.
+
+        Args:
+            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms; ``until``: the last open time.
+            limit: the newest n only.
+        """
+        return self._fetched(
+            lambda progress: self.aio.candles(
+                symbol, timeframe, since=since, until=until, limit=limit, progress=progress
+            ),
+            f"{symbol} {timeframe}",
+        )
+
+    def frames(
+        self,
+        symbol: str,
+        timeframes: Sequence[str],
+        *,
+        since: Moment,
+        until: Moment | None = None,
+        warmup: int = 0,
+    ) -> Frames:
+        """Return frames as strategies see them, fetching first what is missing.
+
+        Args:
+            timeframes: the trading one first.
+            since: as in `candles`.
+            warmup: candles before ``since`` to have of each timeframe.
+        """
+        return self._fetched(
+            lambda progress: self.aio.frames(
+                symbol, timeframes, since=since, until=until, warmup=warmup, progress=progress
+            ),
+            symbol,
+        )
+
+    def backtest(
+        self,
+        strategy: Strategy,
+        symbol: str,
+        *,
+        since: Moment,
+        until: Moment | None = None,
+        fee: float | None = None,
+        **options: Any,
+    ) -> BacktestResult:
+        """Trade a strategy over candles as it would have traded live, sized as the venue allows.
+
+        Args:
+            since: from when to trade; what the strategy needs to warm up is fetched before it.
+            until: the last open time.
+            fee: fraction of each fill; None is the fee of the paper exchange.
+            options: as for `botlib.backtest.backtest`: ``slippage``, ``cash``, ``order_cost``.
+        """
+        from botlib.backtest import backtest
+
+        start = parse_since(since, self.aio.engine.market_clock.now())
+        data = self._history_of(strategy, symbol, start, until, strategy.warmup)
+        terms = {**self._terms(symbol, fee), "start": utc(start), **options}
+        return backtest(strategy, data, market=self.aio.engine.exchange.market(symbol), **terms)
+
+    def sweep(
+        self,
+        strategy: type[Strategy],
+        symbol: str,
+        *,
+        since: Moment,
+        until: Moment | None = None,
+        timeframes: Sequence[str] | None = None,
+        fee: float | None = None,
+        **options: Any,
+    ) -> SweepResult:
+        """Trade a strategy with many combinations of its parameters, in processes of their own.
+
+        Args:
+            timeframes: where the strategy names none, the trading one first.
+            fee: fraction of each fill; None is the fee of the paper exchange.
+            options: as for `botlib.backtest.sweep`: the parameters with the values to try
+                (``fast=range(5, 50)``), ``metric``, ``where``, ``method``, ``client``, …
+        """
+        from botlib.backtest import sweep
+
+        data = self._of_class(strategy, symbol, since, until, timeframes)
+        return sweep(strategy, data, **self._terms(symbol, fee), **options)
+
+    def walk_forward(
+        self,
+        strategy: type[Strategy],
+        symbol: str,
+        *,
+        since: Moment,
+        until: Moment | None = None,
+        timeframes: Sequence[str] | None = None,
+        fee: float | None = None,
+        **options: Any,
+    ) -> WalkForwardResult:
+        """Choose parameters on training windows and trade the best on the candles that follow.
+
+        Args:
+            options: as for `botlib.backtest.walk_forward`: ``train``, ``test``, ``anchored``, the
+                parameters with the values to try, …
+        """
+        from botlib.backtest import walk_forward
+
+        data = self._of_class(strategy, symbol, since, until, timeframes)
+        return walk_forward(strategy, data, **self._terms(symbol, fee), **options)
+
+    def check(
+        self,
+        strategy: Strategy,
+        symbol: str | None = None,
+        *,
+        since: Moment = "30d",
+        until: Moment | None = None,
+        **options: Any,
+    ) -> CheckReport:
+        """Look for look-ahead, repainting and an unsettled warm-up in a strategy.
+
+        Args:
+            symbol: whose candles to ask it about; None is the first one configured.
+            options: as for `botlib.backtest.check`: ``cuts``, ``seed``.
+        """
+        from botlib.backtest import check
+
+        name = symbol or self.aio.settings.symbols[0]
+        return check(strategy, self._history_of(strategy, name, since, until, 0), **options)
+
+    def compare(self, result: BacktestResult) -> ParityReport:
+        """Compare a backtest with what this bot really traded in the same span."""
+        from botlib.backtest import compare
+
+        return compare(result, self._call(self.aio.journaled_fills()))
+
+    def _terms(self, symbol: str, fee: float | None) -> dict[str, Any]:
+        settings = self.aio.settings
+        return {
+            "symbol": self.aio.engine.exchange.market(symbol).symbol,
+            "fee": float(settings.paper.fee) if fee is None else fee,
+        }
+
+    def _history_of(
+        self,
+        strategy: Strategy,
+        symbol: str,
+        since: Moment,
+        until: Moment | None,
+        warmup: int,
+    ) -> Frames:
+        if not strategy.timeframes:
+            name = type(strategy).__name__
+            raise ConfigError(
+                f"{name} names no timeframe. Give it one: {name}(timeframes=('1h',))."
+            )
+        return self.frames(symbol, strategy.timeframes, since=since, until=until, warmup=warmup)
+
+    def _of_class(
+        self,
+        strategy: type[Strategy],
+        symbol: str,
+        since: Moment,
+        until: Moment | None,
+        timeframes: Sequence[str] | None,
+    ) -> Frames:
+        names = tuple(timeframes or strategy.timeframes)
+        if not names:
+            raise ConfigError(f"{strategy.__name__} names no timeframe. Pass timeframes=('1h',).")
+        return self.frames(symbol, names, since=since, until=until)
+
+    def _fetched(
+        self, work: Callable[[Callable[[int, int], None]], Coroutine[Any, Any, T]], what: str
+    ) -> T:
+        state = Step(0, 0, "")
+
+        def note(done: int, total: int) -> None:
+            nonlocal state
+            state = Step(done, total if total >= SHOWN_FROM else 0, "")
+
+        return watch_progress(self._runtime, work(note), lambda: state, what=what, unit="candles")

@@ -1,0 +1,22 @@
+"""The command ``botlib``."""
+
+from __future__ import annotations
+
+import click
+
+from botlib.cli.config import config
+from botlib.cli.data import download, export, import_, report
+from botlib.cli.paper import paper
+from botlib.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="botlib")
+def main() -> None:
+    """A Jupyter-first kit for crypto research and live trading."""
+
+
+for command in (run, paper, config, download, import_, report, export):
+    main.add_command(command)
+
+__all__ = ["main"]

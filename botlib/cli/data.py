@@ -1,0 +1,149 @@
+"""``botlib download``, ``import``, ``report``, ``export``: candles in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from botlib.cli.refused import Refused
+from botlib.errors import BotlibError
+
+DIRECTORY = click.option(
+    "--data",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    help="The directory of all data.",
+)
+VENUE = click.option(
+    "--venue", default="binance", show_default=True, help="Which market's database."
+)
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr; errors of the kit end the command with their message."""
+    from tqdm import tqdm
+
+    bar = tqdm(desc=what, unit_scale=True, disable=None, delay=0.5)
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    except BotlibError as error:
+        raise Refused(str(error)) from None
+    except KeyboardInterrupt:
+        raise Refused("Interrupted. What had come is stored; the same command goes on.") from None
+    finally:
+        bar.close()
+
+
+@click.command()
+@click.argument("symbol")
+@click.argument("timeframe")
+@click.option("--since", required=True, help="From when: 2024-01-01, or 180d for that long ago.")
+@click.option("--until", help="The last open time. Default: the newest closed candle.")
+@click.option(
+    "--paper",
+    metavar="URL",
+    help="Download from a paper exchange that runs at this address, not from Binance.",
+)
+@DIRECTORY
+def download(
+    symbol: str, timeframe: str, since: str, until: str | None, paper: str | None, directory: Path
+) -> None:
+    """Download a symbol's candles from Binance; only what is missing, resumable."""
+    from botlib.exchange.binance import BinanceExchange
+    from botlib.exchange.paper.client import PaperControl
+    from botlib.history import FetchReport
+    from botlib.history import download as fetch
+
+    async def work(progress: Callable[[int, int], None]) -> FetchReport:
+        if paper is None:
+            exchange = BinanceExchange(venue="binance")
+            return await fetch(
+                exchange, directory, symbol, timeframe, since, until, progress=progress
+            )
+        async with PaperControl(paper) as control:
+
+            async def market_time() -> int:
+                return int((await control.state())["market_time"])
+
+            venue = str((await control.state())["venue"])
+            exchange = BinanceExchange(venue=venue, rest_url=paper, market_time=market_time)
+            return await fetch(
+                exchange, directory, symbol, timeframe, since, until, progress=progress
+            )
+
+    with _shown(f"{symbol} {timeframe}") as progress:
+        click.echo(asyncio.run(work(progress)))
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Where values differ, let the files win.")
+@VENUE
+@DIRECTORY
+def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Path) -> None:
+    """Import candle FILES: Binance dumps, CSV, Parquet, freqtrade feather or JSON."""
+    from botlib.importing import import_into
+
+    with _shown("import") as progress:
+        report = import_into(directory, files, venue=venue, overwrite=overwrite, progress=progress)
+    click.echo(report)
+    if report.failed:
+        raise Refused("Some files were refused; the others are imported.")
+
+
+@click.command()
+@click.argument("symbol", required=False)
+@click.argument("timeframe", required=False)
+@VENUE
+@DIRECTORY
+def report(symbol: str | None, timeframe: str | None, venue: str, directory: Path) -> None:
+    """Tell how complete the stored candles are."""
+    from botlib.coverage import data_report
+    from botlib.store import CandleStorage, Database, database_path
+
+    with _shown("report"):
+        path = database_path(directory, venue)
+        with Database.open(path, venue, readonly=True) as database:
+            click.echo(data_report(CandleStorage(database), symbol, timeframe))
+
+
+@click.command()
+@click.argument("target")
+@click.option("--symbol", "symbols", multiple=True, help="Only this one; repeat for more.")
+@click.option("--timeframe", "timeframes", multiple=True, help="Only this one; repeat for more.")
+@VENUE
+@DIRECTORY
+def export(
+    target: str,
+    symbols: tuple[str, ...],
+    timeframes: tuple[str, ...],
+    venue: str,
+    directory: Path,
+) -> None:
+    """Write the stored candles to TARGET as a Parquet dataset: a directory, or an fsspec URL."""
+    from botlib.store import CandleStorage, Database, database_path
+    from botlib.store.export import export_parquet
+
+    with _shown("export") as progress:
+        path = database_path(directory, venue)
+        with Database.open(path, venue, readonly=True) as database:
+            done = export_parquet(
+                CandleStorage(database),
+                target,
+                symbols=symbols or None,
+                timeframes=timeframes or None,
+                progress=progress,
+            )
+    click.echo(done)
