@@ -130,7 +130,8 @@ class CandleStorage:
         """Return closed candles as a candle frame, one row each, oldest first.
 
         The index ``timestamp`` is the open time, tz-naive UTC, ``datetime64[ms]``; the columns
-        ``open high low close volume`` are float64. Holes are absent rows.
+        ``open high low close volume`` are float64. Holes are absent rows. Long ranges come from
+        the columnar cache, which holds what SQLite says; the frame is the caller's to change.
 
         Args:
             symbol: in either form.

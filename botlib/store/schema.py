@@ -117,7 +117,7 @@ CREATE TABLE state (
 def upgrade(connection: apsw.Connection) -> None:
     """Bring a database of an earlier version up to date, inside the caller's transaction."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if row is not None and int(row[0]) < 2:  # noqa: PLR2004 - a version, not a figure
+    if row is not None and int(row[0]) < 2:
         connection.execute("ALTER TABLE orders ADD COLUMN stop_price TEXT")
         connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
 

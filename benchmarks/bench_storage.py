@@ -1,0 +1,306 @@
+"""A year of 1m candles from disk to a frame, and one candle appended durably, beside other stores.
+
+Every store keeps its own copy of the same 525,600 candles and is read in a process of its own. A
+read ends with a frame of the same shape: float64 columns and a tz-naive index, one of its columns
+summed, so that a store which maps its files does not get away without reading them. `fresh` is the
+first read of a process, imports done and files in the page cache of the system; `warm` the median
+of many. Appending is one candle at a time, with what each store offers: botlib forces it to disk
+(`durable`), or to the system (what a running stream does); ArcticDB leaves it to the system; and
+the floor is a bare write of 4 KiB with fsync to the same disk.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS: Final = 525_600
+START: Final = 1_704_067_200_000
+MINUTE: Final = 60_000
+READS: Final = 21
+SLOW_READS: Final = 5
+APPENDS: Final = 200
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+Read = Callable[[], "pd.DataFrame"]
+
+
+def measure() -> list[dict[str, object]]:
+    """Return one row per store: fresh and warm read in ms, and one append in ms."""
+    with tempfile.TemporaryDirectory(prefix="bench-storage-") as name:
+        directory = Path(name)
+        _run("make", directory)
+        found = {side: _run(side, directory) for side in SIDES}
+        appended = {side: _run(f"append-{side}", directory) for side in APPENDING}
+    arctic = found["ArcticDB (LMDB)"]["warm"]
+    rows: list[dict[str, object]] = [
+        {
+            "store": side,
+            "fresh ms": figures["fresh"],
+            "warm ms": figures["warm"],
+            "best ms": figures["best"],
+            "times ArcticDB, warm": figures["warm"] / arctic,
+        }
+        for side, figures in found.items()
+    ]
+    rows += [
+        {"store": f"append: {side}", "warm ms": figures["warm"], "best ms": figures["best"]}
+        for side, figures in appended.items()
+    ]
+    return rows
+
+
+def _run(what: str, directory: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.bench_storage", what, str(directory)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return figures
+
+
+def _candles() -> pd.DataFrame:
+    """Return a year of a random walk with prices of two decimals."""
+    import numpy as np
+
+    from botlib.frames import candle_frame
+
+    chance = np.random.default_rng(7)
+    close = np.round(40_000 * np.exp(np.cumsum(chance.normal(0, 5e-4, ROWS))), 2)
+    opened = np.concatenate([[40_000.0], close[:-1]])
+    high = np.round(np.maximum(opened, close) * 1.0002, 2)
+    low = np.round(np.minimum(opened, close) * 0.9998, 2)
+    volume = np.round(chance.exponential(12.0, ROWS), 5)
+    times = START + MINUTE * np.arange(ROWS)
+    return candle_frame(times, np.column_stack([opened, high, low, close, volume]))
+
+
+def _make(directory: Path) -> dict[str, float]:
+    """Let every store write its copy."""
+    import arcticdb
+
+    from botlib.store import Database
+
+    frame = _candles()
+    rows = zip(frame.index.astype("int64").tolist(), *_lists(frame), strict=True)
+    with Database.open(directory / "botlib.db", "binance") as database:
+        database.register("BTC/USDT")
+        with database.writing() as connection:
+            connection.executemany(
+                "INSERT INTO candles VALUES ('BTCUSDT', '1m', ?, ?, ?, ?, ?, ?, 1, 'import', 0, "
+                "NULL)",
+                rows,
+            )
+    frame.to_parquet(directory / "candles.parquet")
+    frame.reset_index().to_feather(directory / "lz4.feather", compression="lz4")
+    frame.reset_index().to_feather(directory / "plain.feather", compression="uncompressed")
+    arctic = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")
+    arctic.create_library("candles").write("BTCUSDT-1m", frame)
+    return {}
+
+
+def _lists(frame: pd.DataFrame) -> list[list[float]]:
+    return [frame[name].tolist() for name in frame.columns]
+
+
+def _botlib(directory: Path) -> Read:
+    from botlib.store import CandleStorage, Database
+
+    database = Database.open(directory / "botlib.db", "binance", readonly=True)
+    storage = CandleStorage(database)
+    return lambda: storage.frame("BTC/USDT", "1m")
+
+
+def _botlib_reopened(directory: Path) -> Read:
+    from botlib.store import CandleStorage, Database
+
+    def read() -> pd.DataFrame:
+        with Database.open(directory / "botlib.db", "binance", readonly=True) as database:
+            return CandleStorage(database).frame("BTC/USDT", "1m")
+
+    return read
+
+
+def _botlib_without_cache(directory: Path) -> Read:
+    read = _botlib(directory)
+
+    def uncached() -> pd.DataFrame:
+        shutil.rmtree(directory / "botlib.db.cache", ignore_errors=True)
+        return read()
+
+    return uncached
+
+
+def _read_sql(directory: Path) -> Read:
+    import sqlite3
+
+    import pandas as pd
+
+    connection = sqlite3.connect(directory / "botlib.db")
+
+    def read() -> pd.DataFrame:
+        frame = pd.read_sql(
+            "SELECT timestamp, open, high, low, close, volume FROM candles "
+            "WHERE symbol = 'BTCUSDT' AND timeframe = '1m' AND closed = 1 ORDER BY timestamp",
+            connection,
+            index_col="timestamp",
+        )
+        frame.index = frame.index.astype("datetime64[ms]")
+        return frame
+
+    return read
+
+
+def _parquet(directory: Path) -> Read:
+    import pandas as pd
+
+    return lambda: pd.read_parquet(directory / "candles.parquet")
+
+
+def _feather(name: str) -> Callable[[Path], Read]:
+    def prepared(directory: Path) -> Read:
+        import pandas as pd
+
+        return lambda: pd.read_feather(directory / name).set_index("timestamp")
+
+    return prepared
+
+
+def _arctic(directory: Path) -> Read:
+    import arcticdb
+
+    library = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")["candles"]
+
+    def read() -> pd.DataFrame:
+        frame: pd.DataFrame = library.read("BTCUSDT-1m").data
+        return frame
+
+    return read
+
+
+SIDES: Final[dict[str, tuple[Callable[[Path], Read], int]]] = {
+    "botlib, cache absent": (_botlib_without_cache, SLOW_READS),
+    "botlib": (_botlib, READS),
+    "botlib, database opened for each read": (_botlib_reopened, READS),
+    "ArcticDB (LMDB)": (_arctic, READS),
+    "Feather, uncompressed": (_feather("plain.feather"), READS),
+    "Feather, lz4": (_feather("lz4.feather"), READS),
+    "Parquet (pandas)": (_parquet, READS),
+    "SQLite, pandas read_sql": (_read_sql, SLOW_READS),
+}
+
+
+def _time_reads(side: str, directory: Path) -> dict[str, float]:
+    prepare, times = SIDES[side]
+    # The imports of a first read are not the store's.
+    import pandas as pd
+
+    pd.DataFrame({"a": [1.0]}, index=pd.DatetimeIndex(["2024-01-01"]))
+    read = prepare(directory)
+    taken = []
+    for _ in range(times):
+        gc.collect()
+        begun = time.perf_counter()
+        frame = read()
+        total = float(frame["close"].sum())
+        taken.append((time.perf_counter() - begun) * 1e3)
+        assert (len(frame), total > 0) == (ROWS, True)
+        assert str(frame.index.dtype).startswith("datetime64["), frame.index.dtype
+        del frame
+    return {"fresh": taken[0], "warm": statistics.median(taken[1:]), "best": min(taken)}
+
+
+def _append_botlib(durable: bool) -> Callable[[Path], Callable[[int], Any]]:
+    def prepared(directory: Path) -> Callable[[int], Any]:
+        from botlib.model import Candle, CandleSource
+        from botlib.store import CandleStorage, Database
+
+        database = Database.open(directory / "botlib.db", "binance")
+        storage = CandleStorage(database)
+        newest = storage.last_closed("BTC/USDT", "1m") or START
+
+        def append(index: int) -> None:
+            candle = Candle(
+                symbol="BTC/USDT",
+                timeframe="1m",
+                timestamp=newest + (index + 1) * MINUTE,
+                open=1.0,
+                high=2.0,
+                low=0.5,
+                close=1.5,
+                volume=1.0,
+                closed=True,
+                source=CandleSource.STREAM,
+            )
+            report = storage.write([candle], now=1, durable=durable)
+            assert report.closed == 1
+
+        return append
+
+    return prepared
+
+
+def _append_arctic(directory: Path) -> Callable[[int], Any]:
+    import arcticdb
+
+    from botlib.frames import candle_frame
+
+    library = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")["candles"]
+
+    def append(index: int) -> None:
+        time_ = START + (ROWS + index) * MINUTE
+        library.append("BTCUSDT-1m", candle_frame([time_], [1.0, 2.0, 0.5, 1.5, 1.0]))
+
+    return append
+
+
+def _append_floor(directory: Path) -> Callable[[int], Any]:
+    descriptor = os.open(directory / "floor", os.O_WRONLY | os.O_CREAT)
+    page = bytes(4096)
+
+    def append(index: int) -> None:
+        os.write(descriptor, page)
+        os.fsync(descriptor)
+
+    return append
+
+
+APPENDING: Final[dict[str, Callable[[Path], Callable[[int], Any]]]] = {
+    "botlib, durable": _append_botlib(durable=True),
+    "botlib, as a stream writes": _append_botlib(durable=False),
+    "ArcticDB (LMDB)": _append_arctic,
+    "floor: 4 KiB and fsync": _append_floor,
+}
+
+
+def _time_appends(side: str, directory: Path) -> dict[str, float]:
+    append = APPENDING[side](directory)
+    taken = []
+    for index in range(APPENDS):
+        begun = time.perf_counter()
+        append(index)
+        taken.append((time.perf_counter() - begun) * 1e3)
+    return {"warm": statistics.median(taken), "best": min(taken)}
+
+
+def _main(what: str, directory: Path) -> dict[str, float]:
+    if what == "make":
+        return _make(directory)
+    if what in SIDES:
+        return _time_reads(what, directory)
+    return _time_appends(what.removeprefix("append-"), directory)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_main(sys.argv[1], Path(sys.argv[2]))))
