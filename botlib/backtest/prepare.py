@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.errors import InvalidInput
-from botlib.frames import COLUMNS, Frames
+from botlib.frames import COLUMNS, Frames, resample
 from botlib.timeframe import TIMEFRAMES, timeframe_ms
 
 if TYPE_CHECKING:
@@ -25,25 +25,31 @@ def frames_for(
 ) -> Frames:
     """Return the frames a strategy looks at, its trading timeframe first.
 
-    Frames which are in order are used as they are. A tz-aware index is converted to UTC and made
-    naive, once; a column of another number type becomes float64.
+    A higher timeframe that was not given is built from the trading one. Frames which are in order
+    are used as they are. A tz-aware index is converted to UTC and made naive, once; a column of
+    another number type becomes float64.
 
     Args:
         data: frames, one candle frame, or candle frames by timeframe.
 
     Raises:
-        InvalidInput: a timeframe is missing, a frame has a wrong index or column, holds values that
-            are not finite, is out of order, or is too short for the strategy's warm-up.
+        InvalidInput: the trading timeframe is missing, or a frame has a wrong index or column,
+            holds values that are not finite, is out of order, or is too short for the strategy's
+            warm-up.
     """
     given = _by_timeframe(strategy, data)
     wanted = strategy.timeframes or tuple(given)
+    trading = wanted[0]
+    if trading not in given:
+        raise InvalidInput(
+            f"{type(strategy).__name__} trades {trading}; the candles given are of "
+            f"{', '.join(given)}. Give a mapping from each timeframe to its candle frame."
+        )
+    checked = {name: checked_frame(given[name], name) for name in wanted if name in given}
     for timeframe in wanted:
-        if timeframe not in given:
-            raise InvalidInput(
-                f"{type(strategy).__name__} looks at {', '.join(wanted)}; the candles given are of "
-                f"{', '.join(given)}. Give a mapping from each timeframe to its candle frame."
-            )
-    checked = {timeframe: checked_frame(given[timeframe], timeframe) for timeframe in wanted}
+        if timeframe not in checked:
+            checked[timeframe] = resample(checked[trading], timeframe, base=trading)
+    checked = {timeframe: checked[timeframe] for timeframe in wanted}
     rows, least = len(checked[wanted[0]]), max(strategy.warmup + 1, 2)
     if rows < least:
         raise InvalidInput(
@@ -52,7 +58,7 @@ def frames_for(
         )
     if isinstance(data, Frames) and tuple(data) == wanted:
         if all(checked[timeframe] is data[timeframe] for timeframe in wanted):
-            return data
+            return data  # with the indicators it has computed already
     return Frames(symbol or getattr(data, "symbol", ""), checked)
 
 

@@ -16,8 +16,8 @@ from botlib.backtest import BacktestResult, backtest
 from botlib.backtest.vbt import load_vectorbt
 from botlib.errors import ConfigError, InvalidInput
 from botlib.exchange.base import Market
-from botlib.frames import Frames, candle_frame
-from botlib.strategies import TrendCross
+from botlib.frames import Frames, candle_frame, resample
+from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 
 MINUTE = 60_000
@@ -449,7 +449,7 @@ def _zero(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f.astype(str).assign(open="x"), "not numbers"),
         (lambda f: f["close"], "must be a pandas DataFrame, not Series"),
         (lambda f: {}, "No candles were given"),
-        (lambda f: {"5m": f}, "looks at 1m; the candles given are of 5m"),
+        (lambda f: {"5m": f}, "trades 1m; the candles given are of 5m"),
         (lambda f: f.set_axis(f.index[0] + (f.index - f.index[0]) / 2), "closer than 1m"),
     ],
 )
@@ -505,6 +505,15 @@ def test_the_timeframe_is_read_from_the_candles_where_none_is_given() -> None:
     odd = candle_frame(np.arange(3) * 61_000, [[1.0] * 5] * 3)
     with pytest.raises(InvalidInput, match="61000 ms apart"):
         backtest(Free(), odd)
+
+
+def test_a_higher_timeframe_that_is_missing_is_built() -> None:
+    frame = wandering(2_000, 4)
+    strategy = TrendPullback(timeframes=("1m", "15m"), length=5, trend=3)
+    built = backtest(strategy, frame)
+    given = backtest(strategy, {"1m": frame, "15m": resample(frame, "15m", base="1m")})
+    assert len(built.roundtrips) > 5
+    pd.testing.assert_frame_equal(built.roundtrips, given.roundtrips)
 
 
 def test_frames_in_order_are_used_as_they_are() -> None:
