@@ -201,13 +201,13 @@ def outputs_of(indicator: Indicator) -> tuple[str, ...]:
 def sample(
     inputs: tuple[str, ...], size: int, timeframe: str = "1h"
 ) -> tuple[tuple[Array, ...], pd.Index]:
-    """Return made-up candle columns with their index: a random walk with quiet and wild hours."""
+    """Return made-up candle columns with their index: quiet and wild hours, gaps, equal prices."""
     import pandas as pd
 
     random = np.random.default_rng(0)
     step = 0.004 * (1.2 + np.sin(np.arange(size) / 40.0))
-    close = 100 * np.exp(np.cumsum(random.normal(0, 1, size) * step))
-    open_ = np.concatenate([close[:1], close[:-1]])
+    close = np.round(100 * np.exp(np.cumsum(random.normal(0, 1, size) * step)), 2)
+    open_ = np.concatenate([close[:1], close[:-1]]) * (1 + step * random.normal(0, 0.5, size))
     columns = {
         "source": close,
         "open": open_,
