@@ -504,7 +504,7 @@ def test_killed_readers_and_writers_leave_a_cache_that_is_right(tmp_path: Path) 
     chance = random.Random(5)
     with process(WRITE, path, 0, end) as first:
         assert first.wait() == 0
-    for _ in range(3):
+    for _ in range(2):
         with (
             process(WRITE, path, end, 10**6) as writer,
             process(REBUILD, path) as reader,
@@ -663,7 +663,7 @@ def test_frames_are_what_sql_says_whatever_happens(monkeypatch: pytest.MonkeyPat
     for name, value in (("SMALL", -1), ("FEW", 0), ("WORTH_SAVING", 3)):
         monkeypatch.setattr(f"botlib.store.cache.{name}", value)
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
+        Machine, settings=settings(max_examples=20, stateful_step_count=20, deadline=None)
     )
 
 
