@@ -151,6 +151,8 @@ class OrderIntent:
     """The price that triggers a conditional order."""
     signal_timestamp: int | None = None
     reason: str = ""
+    protects: bool = False
+    """Whether it sells a position to limit its loss: a stop, or the sale in place of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,11 @@ class RiskLimits:
 
 
 class RiskValidator:
-    """Approves or refuses order intents. It alone decides, and it is asked for every order."""
+    """Approves or refuses order intents. It alone decides, and it is asked for every order.
+
+    An order that protects a position is never held back for a limit, and counts towards none: it
+    only lowers what is at risk.
+    """
 
     def __init__(self, limits: RiskLimits) -> None:
         self.limits = limits
@@ -70,7 +74,8 @@ class RiskValidator:
         if reason is not None:
             self.rejected += 1
             raise RiskRejected(f"{intent.side} {intent.amount} {intent.symbol} refused: {reason}")
-        self._sent.append(now)
+        if not intent.protects:
+            self._sent.append(now)
 
     def check_loss(self, day_profit: Decimal) -> str | None:
         """Return why trading must halt for the day, or None."""
@@ -87,6 +92,8 @@ class RiskValidator:
         limits = self.limits
         if intent.amount <= 0:
             return "the amount is not positive"
+        if intent.protects:
+            return None
         while self._sent and self._sent[0] <= now - _MINUTE:
             self._sent.popleft()
         if len(self._sent) >= limits.max_orders_per_minute:

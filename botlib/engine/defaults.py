@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 TRADING: Final = "trading"
 """Group of the default tasks."""
+
+PROTECTION_INTERVAL: Final = 2.0
+"""Seconds after which positions are looked after although nothing was reported."""
 
 PLUMBING: Final = "plumbing"
 """Group of the tasks the kit needs beside them."""
@@ -95,9 +99,11 @@ def register_plumbing(engine: Orchestrator) -> None:
     """Register the reader of the venue's reports, and in lockstep the mover of the market."""
 
     connected = asyncio.Event()
+    reported = asyncio.Event()
 
     def take(report: OrderReport) -> None:
         engine.orders.on_execution(report)
+        reported.set()
         beat()
 
     async def sweep() -> None:
@@ -110,10 +116,18 @@ def register_plumbing(engine: Orchestrator) -> None:
             except ExchangeError as error:
                 logger.warning("the fills of a disconnection could not be asked for: %s", error)
 
+    async def protect() -> None:
+        # On every report, and at the latest after a moment: no position stays without its stop.
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reported.wait(), PROTECTION_INTERVAL)
+            reported.clear()
+            await engine.protector.attend_all(engine.settings.symbols)
+
     async def execution_reports() -> None:
-        """Take what the venue reports about our orders, and ask for what it did not report."""
+        """Take what the venue reports about our orders, ask for the rest, and see to the stops."""
         watching = engine.exchange.watch_executions(take, on_connect=connected.set)
-        await first_of(watching, sweep())
+        await first_of(watching, sweep(), protect())
 
     engine.tasks.add_task(
         TaskConfig(

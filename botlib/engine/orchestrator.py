@@ -27,7 +27,7 @@ from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
 from botlib.lag import LagMeter
 from botlib.model import TaskFailed
-from botlib.orders import OrderExecutor
+from botlib.orders import OrderExecutor, Protector
 from botlib.positions import PositionManager
 from botlib.risk import RiskLimits, RiskValidator
 from botlib.secrets import ApiKeys
@@ -117,6 +117,7 @@ class Orchestrator:
     exchange: BinanceExchange
     stream: CandleStream
     orders: OrderExecutor
+    protector: Protector
     signals: SignalGenerator
     account: Account
 
@@ -323,12 +324,23 @@ class Orchestrator:
             market_clock=self.market_clock,
             price_of=self.frames.last_close,
         )
+        self.protector = Protector(
+            orders=self.orders,
+            exchange=self.exchange,
+            positions=self.positions,
+            risk=self.risk,
+            bus=self.bus,
+            system_clock=self.system_clock,
+            market_clock=self.market_clock,
+        )
         self.signals = SignalGenerator(
             bus=self.bus,
             storage=self.storage,
             frames=self.frames,
             orders=self.orders,
             on_progress=beat,
+            protector=self.protector,
+            positions=self.positions,
         )
         self.account = Account(
             exchange=self.exchange,
@@ -355,6 +367,7 @@ class Orchestrator:
         for symbol in settings.symbols:
             await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
         await self.orders.recover(settings.symbols)
+        await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
             self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on, beat)
 

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from botlib.clock import utc
 from botlib.errors import BotlibError, ConfigError, did_you_mean
 from botlib.model import CandleClosed, Signal, SignalAction, SignalRaised
+from botlib.orders import StopRules
 from botlib.strategy import Strategy
+from botlib.timeframe import open_time
 
 if TYPE_CHECKING:
     from botlib.bus import EventBus, Subscription
     from botlib.frames import MultiTimeframeEngine
-    from botlib.orders import OrderExecutor
+    from botlib.orders import OrderExecutor, Protector
+    from botlib.positions import PositionManager
     from botlib.store import CandleStorage
 
 logger = logging.getLogger(__name__)
@@ -80,6 +84,11 @@ class ActiveStrategy:
             )
 
     @property
+    def rules(self) -> StopRules:
+        """What limits its positions."""
+        return StopRules.of(self.strategy)
+
+    @property
     def rows(self) -> int:
         """Candles per timeframe to keep for it."""
         return self.strategy.warmup + SPARE_ROWS
@@ -91,6 +100,10 @@ class SignalGenerator:
     Candles are taken in the order of the bus. A strategy that looks at several timeframes is asked
     when all of them that close at the same moment have arrived. History fetched after the fact is
     data, never a reason to trade.
+
+    After each candle of a strategy that limits its positions, its stop is seen to: placed after an
+    entry, moved where it trails. Profit is taken here as well: when a candle has closed whose high
+    reached the target, the position is sold at the market, at the next open.
     """
 
     def __init__(
@@ -101,12 +114,16 @@ class SignalGenerator:
         frames: MultiTimeframeEngine,
         orders: OrderExecutor,
         on_progress: Callable[[], None],
+        protector: Protector | None = None,
+        positions: PositionManager | None = None,
     ) -> None:
         self._bus = bus
         self._storage = storage
         self._frames = frames
         self._orders = orders
         self._on_progress = on_progress
+        self._protector = protector
+        self._positions = positions
         self._loaded: dict[tuple[str, str], int] = {}
         self._rows: dict[tuple[str, str], int] = {}
         self._processed: dict[tuple[str, str], int] = {}
@@ -130,6 +147,8 @@ class SignalGenerator:
         for timeframe in active.strategy.timeframes:
             self.keep(active.symbol, timeframe, active.rows)
         self.strategies[active.name] = active
+        if self._protector is not None:
+            self._protector.rules[active.name] = active.rules
 
     def remove(self, name: str) -> None:
         """Take a strategy off work; what it holds stays held."""
@@ -192,10 +211,14 @@ class SignalGenerator:
             # One broken strategy must not keep the others from their candles.
             active.errors += 1
             logger.exception("strategy %s failed on the candle %d", active.name, timestamp)
-            return
-        active.evaluations += 1
-        if signal is None:
-            return
+            signal = None
+        else:
+            active.evaluations += 1
+        if signal is not None:
+            await self._act(active, signal)
+        await self._protect(active)
+
+    async def _act(self, active: ActiveStrategy, signal: Signal) -> None:
         active.signals += 1
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
         self._bus.publish(SignalRaised(signal=signal))
@@ -204,6 +227,30 @@ class SignalGenerator:
         except BotlibError:
             active.errors += 1
             logger.exception("order of %s failed", active.name)
+
+    async def _protect(self, active: ActiveStrategy) -> None:
+        if self._protector is None or self._positions is None or active.rules == StopRules():
+            return
+        entry = self._protector.entry(active.symbol)
+        if entry is None or entry.strategy != active.name:
+            return
+        try:
+            await self._protector.attend(active.symbol, self._high_since_entry(active))
+        except BotlibError:
+            active.errors += 1
+            logger.exception("stop of %s failed", active.name)
+
+    def _high_since_entry(self, active: ActiveStrategy) -> float | None:
+        """Return the highest high of the candles that closed since the entry, the entry's first."""
+        assert self._positions is not None
+        opened = self._positions.get(active.symbol).opened
+        timeframes, timestamp = active.strategy.timeframes, active.evaluated
+        if opened is None or timestamp is None:
+            return None
+        frame = self._frames.frames(active.symbol, timeframes, timestamp).frame
+        first = utc(open_time(opened, timeframes[0])).replace(tzinfo=None)
+        highs = frame.loc[frame.index >= first, "high"]
+        return float(highs.max()) if len(highs) else None
 
     def _ask(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
         timeframes = active.strategy.timeframes

@@ -270,9 +270,7 @@ class Desk:
     @staticmethod
     def _expire(draft: Draft, order: PaperOrder) -> None:
         draft.unlock(order.locked_asset, order.locked)
-        expired = dataclasses.replace(
-            order, locked=_NOTHING, status="EXPIRED", updated=draft.time
-        )
+        expired = dataclasses.replace(order, locked=_NOTHING, status="EXPIRED", updated=draft.time)
         draft.report(expired, "EXPIRED")
 
     def _taking_price(self, listing: Listing, side: str, price: Decimal) -> Decimal:

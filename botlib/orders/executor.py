@@ -4,10 +4,14 @@ An order is journaled before it is sent, and sent once. When its outcome is not 
 ``UNKNOWN`` until the venue settles it, by an event or by a query; nothing is ever sent again
 blindly. Fills reach the book from three sides (the answer to the order, the user-data stream, and
 a sweep of the venue's trades) and count once, by their trade id.
+
+A protective stop holds back at the venue what it would sell. An exit therefore cancels it first,
+and sells only when the venue has said what became of it and every fill of it is booked.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
@@ -15,7 +19,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from botlib.errors import OrderRejected, OrderUnknown, RiskRejected
+from botlib.errors import ExchangeError, OrderRejected, OrderUnknown, RiskRejected
 from botlib.model import (
     Fill,
     FillReceived,
@@ -29,6 +33,7 @@ from botlib.model import (
     Signal,
     SignalAction,
 )
+from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.bus import EventBus
@@ -43,6 +48,9 @@ logger = logging.getLogger(__name__)
 ABSENCE_FENCE: Final = 75_000
 """Age in ms from which an order the venue does not know can no longer arrive: the largest
 recvWindow (60 s) plus a margin for skewed clocks."""
+
+STOP_PREFIX: Final = "bl-stop-"
+"""Begins the ids of orders that protect a position."""
 
 ZERO: Final = Decimal(0)
 
@@ -64,6 +72,19 @@ def intent_id(signal: Signal) -> str:
 def round_down(amount: Decimal, step: Decimal) -> Decimal:
     """Return the largest multiple of ``step`` that is not above ``amount``."""
     return amount // step * step if step else amount
+
+
+def tradable(amount: Decimal, price: Decimal, market: Market) -> bool:
+    """Tell whether an order of this amount at about this price is not too small for the venue."""
+    return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
+
+
+def _stop(order: Order) -> bool:
+    return order.stop_price is not None
+
+
+def _resting(order: Order) -> bool:
+    return _stop(order) and order.status is OrderStatus.OPEN
 
 
 class OrderExecutor:
@@ -98,6 +119,10 @@ class OrderExecutor:
         self._orders: dict[str, Order] = {}
         self._unsettled: dict[str, Order] = {}
         self._venue_ids: dict[str, str] = {}
+        self._booked: dict[str, tuple[Decimal, Decimal]] = {}
+        self._protected: dict[str, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._leaving: dict[str, tuple[Signal, Decimal]] = {}
         self.sent = 0
         self.fills = 0
         self.refused: dict[str, str] = {}
@@ -105,8 +130,28 @@ class OrderExecutor:
 
     @property
     def unsettled(self) -> list[Order]:
-        """The orders whose final state is not known yet."""
-        return list(self._unsettled.values())
+        """The orders whose outcome is not known; a stop that rests at the venue is not one."""
+        return [order for order in self._unsettled.values() if not _resting(order)]
+
+    def lock(self, symbol: str) -> asyncio.Lock:
+        """Return what is held by whoever sends or cancels orders of a symbol."""
+        return self._locks.setdefault(symbol, asyncio.Lock())
+
+    def orders_of(self, symbol: str) -> list[Order]:
+        """Return every order of a symbol, the oldest first."""
+        return [order for order in self._orders.values() if order.symbol == symbol]
+
+    def stops(self, symbol: str) -> list[Order]:
+        """Return the stops of a symbol that rest at the venue, or may do so."""
+        return [
+            order
+            for order in self._unsettled.values()
+            if order.symbol == symbol and order.stop_price is not None
+        ]
+
+    def booked(self, client_order_id: str) -> tuple[Decimal, Decimal]:
+        """Return amount (base units) and cost (quote units) of an order's booked fills."""
+        return self._booked.get(client_order_id, (ZERO, ZERO))
 
     def order(self, client_order_id: str) -> Order | None:
         """Return what is known about one of our orders, of this run or an earlier one."""
@@ -127,7 +172,9 @@ class OrderExecutor:
 
     async def recover(self, symbols: Iterable[str]) -> None:
         """Rebuild the book from the journal, then ask the venue what happened meanwhile."""
-        self._positions.load(self._journal.fills())
+        for fill in self._journal.fills():
+            if self._positions.apply(fill) is not None:
+                self._note(fill)
         for order in self._journal.orders():
             self._remember(order)
         await self.sync(symbols)
@@ -140,10 +187,12 @@ class OrderExecutor:
         Raises:
             ExchangeError: the venue did not answer; what is unsettled stays so.
         """
-        for order in self.unsettled:
+        for order in list(self._unsettled.values()):
             await self._settle(order)
         for symbol in {order.symbol for order in self._orders.values()}.intersection(symbols):
             await self._sweep(symbol)
+        for signal, order_cost in list(self._leaving.values()):
+            await self.execute(signal, order_cost)
 
     async def execute(self, signal: Signal, order_cost: Decimal) -> Order | None:
         """Act on a signal: size it, have it approved, journal it, send it.
@@ -154,7 +203,25 @@ class OrderExecutor:
         Returns:
             The order as it stands, or None where the signal asks for nothing or was refused.
         """
-        intent = self._intent(signal, order_cost)
+        async with self.lock(signal.symbol):
+            return await self._execute(signal, order_cost)
+
+    async def _execute(self, signal: Signal, order_cost: Decimal) -> Order | None:
+        client_order_id = intent_id(signal)
+        if client_order_id in self._orders:
+            self._leaving.pop(signal.symbol, None)
+            self._refuse(signal, "this decision has been acted on already")
+            return None
+        if any(order.symbol == signal.symbol for order in self.unsettled if not _stop(order)):
+            self._refuse(signal, "an order of this symbol is not settled yet")
+            return None
+        if not await self._stops_out_of_the_way(signal):
+            if signal.action is SignalAction.EXIT:
+                self._leaving[signal.symbol] = (signal, order_cost)
+            self._refuse(signal, "what became of the position's stop is not known yet")
+            return None
+        self._leaving.pop(signal.symbol, None)
+        intent = self._intent(signal, order_cost, client_order_id)
         if intent is None:
             return None
         price = Decimal(str(signal.price))
@@ -169,7 +236,32 @@ class OrderExecutor:
         except RiskRejected as error:
             self._refuse(signal, str(error))
             return None
-        return await self._send(intent)
+        return await self.send(intent)
+
+    async def cancel(self, order: Order) -> bool:
+        """Cancel an order; return whether its end is known and all its fills are booked."""
+        try:
+            report = await self._exchange.cancel_order(order.symbol, order.client_order_id)
+        except (OrderRejected, OrderUnknown) as error:
+            # It may have ended by itself, or the cancellation may have come through.
+            logger.info("cancellation of %s: %s", order.client_order_id, error)
+        else:
+            self._take(self._orders[order.client_order_id], report)
+        return await self.settled(order)
+
+    async def settled(self, order: Order) -> bool:
+        """Ask the venue about an order; return whether it has ended with all its fills booked.
+
+        Raises:
+            ExchangeError: the venue did not answer.
+        """
+        name = order.client_order_id
+        if not self._orders[name].status.final:
+            await self._settle(self._orders[name])
+        if self.booked(name)[0] < self._orders[name].filled:
+            await self._sweep(order.symbol)
+        known = self._orders[name]
+        return known.status.final and self.booked(name)[0] >= known.filled
 
     def on_execution(self, report: OrderReport) -> None:
         """Take a report of the user-data stream about one of our orders."""
@@ -179,28 +271,44 @@ class OrderExecutor:
             return
         self._take(order, report)
 
-    def _intent(self, signal: Signal, order_cost: Decimal) -> OrderIntent | None:
-        client_order_id = intent_id(signal)
-        if client_order_id in self._orders:
-            self._refuse(signal, "this decision has been acted on already")
-            return None
-        if any(order.symbol == signal.symbol for order in self.unsettled):
-            self._refuse(signal, "an order of this symbol is not settled yet")
-            return None
+    async def _stops_out_of_the_way(self, signal: Signal) -> bool:
+        """Cancel the stops before an exit; learn of their fills before an entry."""
+        try:
+            for order in self.stops(signal.symbol):
+                if signal.action is SignalAction.EXIT:
+                    if not await self.cancel(order):
+                        return False
+                elif not await self.settled(order) and not _resting(
+                    self._orders[order.client_order_id]
+                ):
+                    return False
+        except ExchangeError as error:
+            logger.warning("the stop of %s cannot be asked for: %s", signal.symbol, error)
+            return False
+        return True
+
+    def _intent(
+        self, signal: Signal, order_cost: Decimal, client_order_id: str
+    ) -> OrderIntent | None:
         market = self._exchange.market(signal.symbol)
         held = self._positions.get(signal.symbol).amount
         price = Decimal(str(signal.price))
         sellable = round_down(held, market.step)
         if signal.action is SignalAction.ENTRY:
-            if self._tradable(sellable, price, market):
+            if tradable(sellable, price, market):
                 self._refuse(signal, f"{held} {market.base} are held already")
+                return None
+            closed = signal.timestamp + timeframe_ms(signal.timeframe)
+            if self._protected.get(signal.symbol, -1) >= closed:
+                # The stop sold at the open that followed the candle of the signal.
+                self._refuse(signal, "the position was held when the candle closed")
                 return None
             side, amount = Side.BUY, round_down(order_cost / price, market.step)
         else:
             side, amount = Side.SELL, sellable
             if not held:
                 return None  # Leaving what is not held is no event.
-        if not self._tradable(amount, price, market):
+        if not tradable(amount, price, market):
             self._refuse(
                 signal,
                 f"{amount} {market.base} is below the venue's least order "
@@ -218,11 +326,8 @@ class OrderExecutor:
             reason=signal.action.value,
         )
 
-    @staticmethod
-    def _tradable(amount: Decimal, price: Decimal, market: Market) -> bool:
-        return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
-
-    async def _send(self, intent: OrderIntent) -> Order:
+    async def send(self, intent: OrderIntent) -> Order:
+        """Journal an approved intent, send it once, and return the order as it then stands."""
         now = self._system_clock.now()
         self._journal.record_intent(intent, now)
         order = Order(
@@ -234,6 +339,7 @@ class OrderExecutor:
             type=intent.type,
             amount=intent.amount,
             price=intent.price,
+            stop_price=intent.stop_price,
             # From here on the venue may have it, whatever happens to this process.
             status=OrderStatus.UNKNOWN,
             filled=ZERO,
@@ -277,6 +383,8 @@ class OrderExecutor:
             self._book(replace(fill, client_order_id=order.client_order_id))
         if order.status.final or report.filled < order.filled:
             return order  # An older report than what is known already.
+        if (report.status, report.filled) == (order.status, order.filled):
+            return order
         return self._update(
             order,
             status=report.status,
@@ -314,8 +422,16 @@ class OrderExecutor:
         if position is None:
             return
         self.fills += 1
+        self._note(fill)
         self._bus.publish(FillReceived(fill=fill))
         self._bus.publish(PositionChanged(position=position))
+
+    def _note(self, fill: Fill) -> None:
+        name = fill.client_order_id or ""
+        amount, cost = self.booked(name)
+        self._booked[name] = (amount + fill.amount, cost + fill.cost)
+        if name.startswith(STOP_PREFIX):
+            self._protected[fill.symbol] = fill.timestamp
 
     def _refuse(self, signal: Signal, reason: str) -> None:
         self.refused[signal.strategy] = reason

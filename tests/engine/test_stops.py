@@ -1,0 +1,114 @@
+"""Protective stops in a whole engine: the same round trips as a backtest of the same candles."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from botlib.backtest import backtest
+from botlib.clock import utc
+from botlib.engine import Orchestrator
+from botlib.frames import Frames
+from botlib.model import OrderStatus, OrderType
+from botlib.strategy import Signals, Strategy
+from botlib.timeframe import MINUTE
+
+MakeEngine = Callable[..., Awaitable[Orchestrator]]
+COST = Decimal(400)
+
+
+class Always(Strategy):
+    """Wants to hold at all times, but for one candle in a while."""
+
+    timeframes = ("1m",)
+    every: int = 60
+
+    def signals(self, data: Frames) -> Signals:
+        index = data.frame.index
+        leaving = pd.Series(index.hour * 60 + index.minute, index=index) % self.every == 0
+        return Signals(entry=~leaving, exit=leaving)
+
+
+Trip = tuple[Any, ...]
+
+
+async def replayed(engine: Orchestrator, strategy: Strategy, hours: float) -> list[Trip]:
+    await engine.trade(strategy, "BTC/USDT", name="s", order_cost=COST)
+    await engine.wait(hours * 3600)
+    assert engine.risk.halted is None
+    fills = engine.journal.fills("BTC/USDT")
+    return [
+        (
+            utc(buy.timestamp - buy.timestamp % MINUTE),
+            float(buy.price),
+            float(buy.amount),
+            utc(sale.timestamp - sale.timestamp % MINUTE),
+            float(sale.price),
+            float(sale.amount),
+            float(sale.fee),
+        )
+        for buy, sale in zip(fills[::2], fills[1::2], strict=False)
+    ]
+
+
+def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
+    rows = [
+        (utc(c.timestamp).replace(tzinfo=None), c.open, c.high, c.low, c.close, c.volume)
+        for c in engine.storage.candles("BTC/USDT", "1m")
+    ]
+    names = ["timestamp", "open", "high", "low", "close", "volume"]
+    frame = pd.DataFrame(rows, columns=names).set_index("timestamp")
+    result = backtest(
+        strategy,
+        frame,
+        symbol="BTC/USDT",
+        fee=0.001,
+        order_cost=float(COST),
+        market=engine.exchange.market("BTC/USDT"),
+        start=pd.Timestamp(engine.market_start + MINUTE, unit="ms"),
+    )
+    trips = result.roundtrips
+    return trips[trips["reason"] != "open"]
+
+
+def as_trips(frame: pd.DataFrame) -> list[Trip]:
+    columns = ["entry_time", "entry_price", "amount", "exit_time", "exit_price", "sold", "exit_fee"]
+    return [
+        tuple(
+            value.tz_localize("UTC").to_pydatetime() if isinstance(value, pd.Timestamp) else value
+            for value in row
+        )
+        for row in frame[columns].itertuples(index=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        {"stop_loss": 0.002},
+        {"trailing_stop": 0.002},
+        {"stop_loss": 0.001, "trailing_stop": 0.003},
+    ],
+    ids=["stop", "trailing", "both"],
+)
+async def test_stops_trade_as_in_a_backtest(
+    make_engine: MakeEngine, stops: dict[str, float]
+) -> None:
+    engine = await make_engine(strategies=[])
+    strategy = Always(**stops)
+    found = await replayed(engine, strategy, 6)
+    expected = simulated(engine, strategy)
+    assert found == as_trips(expected)
+    assert {"exit"} < set(expected["reason"])
+    sent = engine.journal.orders()
+    assert any(o.type is OrderType.STOP_LOSS and o.status is OrderStatus.FILLED for o in sent)
+    # Nothing was sold twice, and every stop but one that still protects has ended.
+    assert engine.account.drift == {}
+    resting = await engine.exchange.open_orders("BTC/USDT")
+    assert [o.client_order_id for o in resting] == [
+        o.client_order_id for o in engine.orders.stops("BTC/USDT")
+    ]
