@@ -272,6 +272,17 @@ def test_a_checksum_may_be_in_capitals(tmp_path: Path) -> None:
     assert len(read_recording(path)) == 9
 
 
+@pytest.mark.parametrize(
+    ("column", "cell"), [("open", [1.0]), ("date", [1]), ("symbol", ["a"]), ("open", b"\xff")]
+)
+def test_columns_of_another_kind_are_refused(tmp_path: Path, column: str, cell: object) -> None:
+    columns = dict(zip(("date", *VALUES), map(list, zip(*candles(9), strict=True)), strict=True))
+    path = tmp_path / "BTC_USDT-1m.parquet"
+    parquet.write_table(pa.table({**columns, column: [cell] * 9}), path)
+    with pytest.raises(RecordingError, match="no readable Parquet"):
+        read_recording(path)
+
+
 def test_microseconds_are_recognised_row_by_row(tmp_path: Path) -> None:
     rows = candles(60)
     content = dump(rows[:40]) + dump(rows[40:], factor=1_000)
@@ -475,17 +486,30 @@ def test_a_shuffled_repeated_and_shifted_file_reads_back_whole(
     assert recording.report.conflicts == 0
 
 
-@given(st.integers(0, 4_000), st.binary(max_size=6), st.integers(0, 6), st.booleans())
-@settings(max_examples=150, deadline=None)
+def contents() -> list[bytes]:
+    """Return the same candles in every format."""
+    rows = candles(60)
+    plain = (HEADER + text(rows)).encode()
+    columns = dict(zip(("date", *VALUES), map(list, zip(*rows, strict=True)), strict=True))
+    found = [plain, gzip.compress(plain), json.dumps(rows).encode()]
+    for write in (parquet.write_table, feather.write_feather):
+        buffer = io.BytesIO()
+        write(pa.table(columns), buffer)
+        found.append(buffer.getvalue())
+    return found
+
+
+CONTENTS = contents()
+
+
+@given(st.sampled_from(CONTENTS), st.integers(0, 9_000), st.binary(max_size=6), st.integers(0, 6))
+@settings(max_examples=250, deadline=None)
 def test_a_damaged_file_is_refused_or_gives_sound_candles(
-    tmp_path_factory: pytest.TempPathFactory, at: int, scrap: bytes, gone: int, packed: bool
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, scrap: bytes, gone: int
 ) -> None:
-    content = (HEADER + text(candles(60))).encode()
-    content = gzip.compress(content) if packed else content
-    at = min(at, len(content))
-    path = written(
-        tmp_path_factory.mktemp("scrap"), content[:at] + scrap + content[at + gone :], "a.csv"
-    )
+    at %= len(content)
+    content = content[:at] + scrap + content[at + gone :]
+    path = written(tmp_path_factory.mktemp("scrap"), content, "BTCUSDT-1m.any")
     try:
         recording = read_recording(path)
     except RecordingError:

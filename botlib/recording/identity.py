@@ -69,10 +69,9 @@ def identify(path: Path, name: str, rows: Rows) -> tuple[str, str, NDArray[np.bo
 
 
 def _majority(path: Path, key: str, column: pa.ChunkedArray) -> tuple[str, NDArray[np.bool_]]:
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = pc.fill_null(column.cast(pa.string()), "")
+    texts = pc.fill_null(column, "")
     counts = sorted(
         ((item["counts"], item["values"]) for item in pc.value_counts(texts).to_pylist()),
         reverse=True,

@@ -42,7 +42,7 @@ class Rows:
     """Rows as read: -1 for a time that cannot be read, NaN for a value that cannot."""
 
     names: dict[str, pa.ChunkedArray]
-    """The columns ``symbol`` and ``timeframe``, where the file has them."""
+    """The columns ``symbol`` and ``timeframe`` as texts, where the file has them."""
     timestamp: NDArray[np.int64]
     values: tuple[NDArray[np.float64], ...]
     broken: int = 0
@@ -163,12 +163,12 @@ def _columns(path: Path, raw: bytes, format_: str, read: Callable[[bytes], pa.Ta
         names = _named(table.column_names)
         _require(path, names)
         table = table.rename_columns(names).select([name for name in names if name in _SCHEMA])
-    except (pa.ArrowException, OSError) as error:
+        return _rows(table, 0)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise RecordingError(
             f"{str(path)!r} is damaged or cut short and is no readable {format_} file: {error}. "
             "Fetch or write it again."
         ) from error
-    return _rows(table, 0)
 
 
 def _json_rows(path: Path, raw: bytes) -> Rows:
@@ -200,9 +200,11 @@ def _json_rows(path: Path, raw: bytes) -> Rows:
 
 
 def _rows(table: pa.Table, broken: int, *, cut: bool = False, unfinished: int = 0) -> Rows:
+    import pyarrow as pa
+
     return Rows(
         names={
-            name: table.column(name)
+            name: table.column(name).cast(pa.string())
             for name in ("symbol", "timeframe")
             if name in table.schema.names
         },
