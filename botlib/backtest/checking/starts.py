@@ -25,8 +25,8 @@ _LEAST_HORIZON: Final = 1_000
 # Far more than rounding does to a sum of prices, far less than any tick.
 _LAST_DIGITS: Final = 1e-10
 
-# A tie falls either way: all of these draws miss one in 256.
-_DRAWS: Final = 8
+# A tie falls either way, and a signal may need several of them to fall one way.
+_DRAWS: Final = 64
 
 
 @dataclass(slots=True)
@@ -53,7 +53,6 @@ class Starts:
     whole: dict[str, Column]
     made: int = 0
     columns: dict[str, _Late] = field(default_factory=dict)
-    tied: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def _claimed(self) -> int:
@@ -89,10 +88,10 @@ class Starts:
             late.compared += max(len(different) - self._claimed + 1, 0)
             rows = np.flatnonzero(different)
             if column.is_signal and len(rows) and rows[-1] >= self._claimed - 1:
-                first = int(self.whole[name].index.searchsorted(column.index[0]))
-                tied = self._ties()[name][first + rows] & (rows >= self._claimed - 1)
+                early, warm = np.split(rows, [np.searchsorted(rows, self._claimed - 1)])
+                tied = self._tied(cut, column, warm)
                 late.ties += int(tied.sum())
-                rows = rows[~tied]
+                rows = np.concatenate([early, warm[~tied]])
             if not len(rows):
                 continue
             late.candles = max(late.candles, int(rows[-1]) + 2)
@@ -108,23 +107,22 @@ class Starts:
                     plain(self.whole[name].values[place]),
                 )
 
-    def _ties(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Tell for every candle whether a signal changes when prices do by their last digits.
+    def _tied(
+        self, cut: Frames, column: Column, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Tell for rows of a signal whether it changes when prices do by their last digits.
 
         Sums over the same candles differ in the last digits with where they began, so a comparison
         of two values that are equal but for these falls either way: in flat prices, above all.
         """
-        if not self.tied:
-            random = np.random.default_rng(0)
-            signals = {name: one for name, one in self.whole.items() if one.is_signal}
-            self.tied = {
-                name: np.zeros(len(one.values), dtype=bool) for name, one in signals.items()
-            }
-            for _ in range(_DRAWS):
-                shaken = observe(self.strategy, shake(self.frames, _LAST_DIGITS, random))
-                for name, column in signals.items():
-                    self.tied[name] |= shaken[name].values != column.values
-        return self.tied
+        random = np.random.default_rng(0)
+        tied = np.zeros(len(rows), dtype=bool)
+        for draw in range(_DRAWS):
+            shaken = observe(self.strategy, shake(cut, _LAST_DIGITS, random))[column.name]
+            tied |= shaken.values[rows] != column.values[rows]
+            if tied.all() or (draw >= _DRAWS // 4 and not tied.any()):
+                break
+        return tied
 
     def settling(self) -> tuple[Settling, ...]:
         """Return from how many candles on each column agreed with the whole history."""
