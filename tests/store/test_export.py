@@ -145,11 +145,13 @@ def test_years_that_are_gone_are_removed(filled: CandleStorage, target: str) -> 
     with filled.database.writing() as connection:
         connection.execute("DELETE FROM candles WHERE timestamp < ?", (NEW_YEAR,))
     files, root = fsspec.core.url_to_fs(target)
-    files.pipe_file(f"{root}/symbol=BTCUSDT/notes.txt", b"mine")
+    files.pipe_file(f"{root}/symbol=BTCUSDT/timeframe=1m/notes.txt", b"mine")
     assert export_parquet(filled, target, timeframes="1d").removed == ()
     report = export_parquet(filled, target)
     assert (report.removed, report.written, report.unchanged) == ((PARTITIONS[1],), (), 3)
-    assert listed(target) == sorted([PARTITIONS[0], *PARTITIONS[2:], "symbol=BTCUSDT/notes.txt"])
+    assert listed(target) == sorted(
+        [PARTITIONS[0], *PARTITIONS[2:], "symbol=BTCUSDT/timeframe=1m/notes.txt"]
+    )
     assert "1 removed" in str(report)
 
 
