@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -249,48 +249,39 @@ def walk_forward(
     frames = frames_for(_with_defaults(strategy), data, symbol)
     spans, left_over = _spans(frames, train, test, anchored=anchored)
     trade = {"fee": fee, "slippage": slippage, "symbol": frames.symbol}
+    search = {
+        "metric": metric,
+        "where": where,
+        "method": method,
+        "samples": samples,
+        "seed": seed,
+        "workers": workers,
+        "memory": memory,
+        "client": client,
+    }
     windows: list[Window] = []
     interrupted = False
-    for number, (first, middle, end) in enumerate(_shown(spans, progress)):
-        found = _sweep(
-            strategy,
-            _traded(frames, first, middle),
-            metric=metric,
-            cash=cash,
-            where=where,
-            method=method,
-            samples=samples,
-            seed=seed,
-            workers=workers,
-            memory=memory,
-            client=client,
-            directory=None if directory is None else Path(directory) / f"window-{number:04d}",
-            progress=False,
-            **trade,
-            **space,
-        )
-        if found.interrupted:
-            interrupted = True
-            break
-        parameters = dict(found.best_parameters)
-        chosen = strategy(timeframes=frames.timeframes, **parameters)
-        held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
-        result = _out_of_sample(chosen, frames, middle, end, cash=held, **trade)
-        index = frames.frame.index
-        windows.append(
-            Window(
-                train_from=index[first],
-                train_until=index[middle - 1],
-                test_from=index[middle],
-                test_until=index[end - 1],
-                parameters=parameters,
-                in_sample=float(found.frame[metric].iloc[0]),
-                out_of_sample=float(result.stats()[metric]),
-                result=result,
+    try:
+        for number, span in enumerate(_shown(spans, progress)):
+            kept = None if directory is None else Path(directory) / f"window-{number:04d}"
+            training = _traded(frames, span.first, span.middle)
+            found = _sweep(
+                strategy,
+                training,
+                **(search | trade),
+                cash=cash,
+                directory=kept,
+                progress=False,
+                **space,
             )
-        )
-    if not windows:
-        raise KeyboardInterrupt
+            if found.interrupted:
+                raise KeyboardInterrupt
+            held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
+            windows.append(_window(frames, span, found, cash=held, **trade))
+    except KeyboardInterrupt:
+        if not windows:
+            raise
+        interrupted = True
     return WalkForwardResult(
         strategy=strategy,
         timeframe=frames.timeframes[0],
@@ -302,6 +293,14 @@ def walk_forward(
         left_over=left_over,
         interrupted=interrupted,
     )
+
+
+class _Span(NamedTuple):
+    """Rows of the trading frame: where training and test begin, and where the test has ended."""
+
+    first: int
+    middle: int
+    end: int
 
 
 class _EndsFlat(Strategy):
@@ -329,13 +328,25 @@ class _EndsFlat(Strategy):
         return repr(self._inner)
 
 
-def _out_of_sample(
-    strategy: Strategy, frames: Frames, middle: int, end: int, **how: Any
-) -> BacktestResult:
+def _window(frames: Frames, span: _Span, found: SweepResult, **how: Any) -> Window:
+    """Trade the best of a sweep over the test candles."""
+    parameters = dict(found.best_parameters)
+    strategy = found.strategy(timeframes=frames.timeframes, **parameters)
     # A wish of the last training candle is acted on at the first open of the test.
-    first = max(middle - max(strategy.warmup, 1), 0)
-    data = _traded(frames, first, end)
-    return backtest(_EndsFlat(strategy), data, start=frames.frame.index[middle], **how)
+    first = max(span.middle - max(strategy.warmup, 1), 0)
+    data = _traded(frames, first, span.end)
+    index = frames.frame.index
+    result = backtest(_EndsFlat(strategy), data, start=index[span.middle], **how)
+    return Window(
+        train_from=index[span.first],
+        train_until=index[span.middle - 1],
+        test_from=index[span.middle],
+        test_until=index[span.end - 1],
+        parameters=parameters,
+        in_sample=float(found.frame[found.metric].iloc[0]),
+        out_of_sample=float(result.stats()[found.metric]),
+        result=result,
+    )
 
 
 def _traded(frames: Frames, first: int, end: int) -> Frames:
@@ -347,8 +358,8 @@ def _traded(frames: Frames, first: int, end: int) -> Frames:
 
 def _spans(
     frames: Frames, train: int | str, test: int | str, *, anchored: bool
-) -> tuple[list[tuple[int, int, int]], int]:
-    """Return rows of training start, test start and test end of each window, and rows left over."""
+) -> tuple[list[_Span], int]:
+    """Return the rows of every window, and how many are left over."""
     length = timeframe_ms(frames.timeframes[0])
     training, testing = _candles("train", train, length), _candles("test", test, length)
     rows = len(frames.frame)
@@ -357,7 +368,7 @@ def _spans(
     middle = training
     while rows - middle >= least:
         end = min(middle + testing, rows)
-        spans.append((0 if anchored else middle - training, middle, end))
+        spans.append(_Span(0 if anchored else middle - training, middle, end))
         middle = end
     if not spans:
         raise InvalidInput(
@@ -395,7 +406,7 @@ def _sweep(strategy: type[Strategy], frames: Frames, **how: Any) -> SweepResult:
     return sweep(strategy, frames, **how)
 
 
-def _shown(spans: list[tuple[int, int, int]], progress: bool) -> Iterator[tuple[int, int, int]]:
+def _shown(spans: list[_Span], progress: bool) -> Iterator[_Span]:
     if not progress:
         yield from spans
         return
