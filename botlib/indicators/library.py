@@ -58,6 +58,32 @@ _FORCED: Final[dict[str, dict[str, object]]] = {
 }
 
 
+# Names for people; other columns keep the library's, less the parameters in them.
+_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
+    "accbands": ("lower", "middle", "upper"),
+    "adx": ("adx", "plus", "minus"),
+    "adxr": ("adxr", "plus", "minus"),
+    "aroon": ("down", "up", "oscillator"),
+    "dm": ("plus", "minus"),
+    "fisher": ("fisher", "signal"),
+    "ichimoku": ("span_a", "span_b", "conversion", "base"),
+    "kc": ("lower", "middle", "upper"),
+    "kst": ("kst", "signal"),
+    "macdext": ("macd", "signal", "histogram"),
+    "macdfix": ("macd", "histogram", "signal"),
+    "ppo": ("ppo", "histogram", "signal"),
+    "psar": ("long", "short", "acceleration", "reversal"),
+    "pvo": ("pvo", "histogram", "signal"),
+    "stochf": ("k", "d"),
+    "stochrsi": ("k", "d"),
+    "supertrend": ("line", "direction", "long", "short"),
+    "trix": ("trix", "signal"),
+    "tsi": ("tsi", "signal"),
+    "vortex": ("plus", "minus"),
+    "vwmacd": ("macd", "histogram", "signal"),
+}
+
+
 @functools.cache
 def names() -> frozenset[str]:
     """Return the names of all indicators of the library that can be used."""
@@ -189,7 +215,8 @@ def outputs_of(indicator: Indicator) -> tuple[str, ...]:
         inputs, index = sample(indicator.definition.inputs, size)
         raw = _raw(indicator, inputs, index)
         if raw is not None and raw.ndim == 2:
-            return _short([str(name) for name in raw.columns])
+            known = _OUTPUTS.get(indicator.name)
+            return known or _short([str(name) for name in raw.columns])
         if raw is not None:
             return ("",)
     raise InvalidInput(
