@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from botlib.errors import InvalidInput
-from botlib.frames import Frames, MultiTimeframeEngine, candle_frame
+from botlib.frames import COLUMNS, Frames, MultiTimeframeEngine, candle_frame, resample
+from botlib.frames.frame import open_times
+from botlib.indicators import compute, warmup
 from botlib.model import Candle, CandleSource
+from botlib.recording import read_recording
 from botlib.timeframe import MINUTE, timeframe_ms
 
 START = 1_735_689_600_000  # 2025-01-01 00:00 UTC
@@ -133,3 +140,191 @@ def test_an_indicator_is_computed_once_and_cannot_be_spoilt() -> None:
     assert data.indicator("sma(3)", "5m").index.equals(data["5m"].index)
     with pytest.raises(InvalidInput, match="No frame for '4h'"):
         data.indicator("sma(3)", "4h")
+
+
+def row(number: int) -> tuple[float, float, float, float, float]:
+    """Return a sound candle that differs from its neighbours."""
+    open_, close = 100 + number % 17, 100 + number * 7 % 13
+    return (open_, max(open_, close) + 1.5, min(open_, close) - 2.5, close, 1.0 + number % 5)
+
+
+def minute_candle(number: int, timeframe: str = "1m") -> Candle:
+    open_, high, low, close, volume = row(number)
+    return Candle(
+        symbol="BTC/USDT",
+        timeframe=timeframe,
+        timestamp=START + number * timeframe_ms(timeframe),
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        closed=True,
+        source=CandleSource.STREAM,
+    )
+
+
+def test_a_built_candle_is_made_of_those_in_it() -> None:
+    base = candle_frame([START + n * MINUTE for n in range(12)], [row(n) for n in range(12)])
+    built = resample(base, "5m", base="1m")
+    assert list(built.index) == [pd.Timestamp("2025-01-01 00:00"), pd.Timestamp("2025-01-01 00:05")]
+    second = base.iloc[5:10]
+    assert built.iloc[1].tolist() == [
+        second["open"].iloc[0],
+        second["high"].max(),
+        second["low"].min(),
+        second["close"].iloc[-1],
+        second["volume"].sum(),
+    ]
+
+
+def test_only_what_a_timeframe_is_made_of_can_build_it() -> None:
+    empty = candle_frame([], [])
+    assert resample(empty, "1w", base="1d").empty
+    for base, timeframe in (("3m", "5m"), ("1h", "1h"), ("4h", "1h"), ("3d", "1w"), ("8h", "12h")):
+        with pytest.raises(InvalidInput, match=f"Cannot build {timeframe} candles from {base}"):
+            resample(empty, timeframe, base=base)
+
+
+def test_weeks_are_built_from_monday_on() -> None:
+    days = [START + n * 1_440 * MINUTE for n in range(20)]  # from a Wednesday
+    built = resample(candle_frame(days, [row(n) for n in range(20)]), "1w", base="1d")
+    assert list(built.index) == [pd.Timestamp("2025-01-06"), pd.Timestamp("2025-01-13")]
+
+
+@given(st.data())
+def test_built_as_they_come_or_at_once_they_are_the_same(data: st.DataObject) -> None:
+    """Any history, with holes, seen at any moment: nothing unfinished, nothing from the future."""
+    minutes = sorted(data.draw(st.sets(st.integers(0, 90), min_size=1, max_size=80)))
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 200)
+    early = data.draw(st.integers(0, len(minutes)))
+    engine.load(minute_candle(minute) for minute in minutes[:early])
+    engine.require("BTC/USDT", "15m", 50, resample=True)
+    for place, minute in enumerate(minutes):
+        if place >= early:
+            engine.update(minute_candle(minute))
+        seen = engine.frames("BTC/USDT", ("1m", "15m"), START + minute * MINUTE)
+        assert engine.complete("BTC/USDT", ("1m", "15m"), START + minute * MINUTE)
+        pd.testing.assert_frame_equal(seen["15m"], resample(seen["1m"], "15m", base="1m"))
+        closed = START + (minute + 1) * MINUTE
+        assert all(open_ + 15 * MINUTE <= closed for open_ in open_times(seen["15m"].index))
+
+
+def test_a_built_timeframe_waits_for_what_it_is_built_from() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 300)
+    engine.require("BTC/USDT", "5m", 60)
+    engine.require("BTC/USDT", "15m", 20, resample=True)  # from 5m, the longest
+    timeframes = ("1m", "15m")
+    engine.load(minute_candle(n) for n in range(15))
+    engine.load(minute_candle(n, "5m") for n in range(2))
+    assert not engine.complete("BTC/USDT", timeframes, START + 14 * MINUTE)
+    assert engine.frames("BTC/USDT", timeframes, START + 14 * MINUTE)["15m"].empty
+    engine.update(minute_candle(2, "5m"))
+    assert engine.complete("BTC/USDT", timeframes, START + 14 * MINUTE)
+    assert len(engine.frames("BTC/USDT", timeframes, START + 14 * MINUTE)["15m"]) == 1
+
+
+def test_a_halt_ends_the_built_candle_it_cuts() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 300)
+    engine.require("BTC/USDT", "5m", 60)
+    engine.require("BTC/USDT", "15m", 20, resample=True)
+    engine.load(minute_candle(n) for n in (*range(7), 17))
+    engine.load(minute_candle(n, "5m") for n in (0, 1))
+    data = engine.frames("BTC/USDT", ("1m", "15m"), START + 17 * MINUTE)
+    assert list(data["15m"].index) == [pd.Timestamp("2025-01-01")]
+    assert data["15m"]["close"].tolist() == [row(1)[3]]
+
+
+def test_a_streamed_timeframe_is_not_built_and_a_built_one_can_become_streamed() -> None:
+    engine = MultiTimeframeEngine()
+    with pytest.raises(InvalidInput, match="nothing to build BTC/USDT 15m from"):
+        engine.require("BTC/USDT", "15m", 10, resample=True)
+    engine.require("BTC/USDT", "1m", 100)
+    engine.require("BTC/USDT", "5m", 10)
+    engine.require("BTC/USDT", "5m", 20, resample=True)
+    assert engine.update(minute_candle(0, "5m"))
+    engine.require("BTC/USDT", "15m", 10, resample=True)
+    assert not engine.update(minute_candle(0, "15m"))
+    engine.require("BTC/USDT", "15m", 10)
+    assert engine.update(minute_candle(0, "15m"))
+    engine.load(minute_candle(n, "5m") for n in range(1, 9))
+    assert engine.last_open("BTC/USDT", "15m") == START
+
+
+def test_built_candles_equal_the_recorded_ones(recorded: Callable[[str], Path]) -> None:
+    minutes, quarters = (
+        read_recording(recorded(f"candles/BTCUSDT-{name}.csv.gz"))
+        for name in ("1m-20241130-20241229", "15m-20231231-20241229")
+    )
+    base, theirs = (
+        candle_frame(one.timestamp, np.column_stack([getattr(one, name) for name in COLUMNS]))
+        for one in (minutes, quarters)
+    )
+    ours = resample(base, "15m", base="1m")
+    common = ours.index.intersection(theirs.index)
+    assert len(common) > 2_000
+    whole = base.resample("15min").size().reindex(common) == 15  # the recording itself has holes
+    assert whole.mean() > 0.99
+    np.testing.assert_allclose(ours.loc[common][whole], theirs.loc[common][whole], rtol=1e-9)
+
+
+SPECS = ("ema(8)", "rsi(5)", "bbands(6, 2)", "macd(3, 6, 3)", "hma(6)", "sma(4, source=hl2)")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_indicators_stay_those_of_all_history_while_the_window_moves(spec: str) -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 40)
+    engine.require("BTC/USDT", "5m", 20, resample=True)
+    engine.load(minute_candle(n) for n in range(7))
+    history = candle_frame([START + n * MINUTE for n in range(300)], [row(n) for n in range(300)])
+    fives = resample(history, "5m", base="1m")
+    engine.indicators("BTC/USDT", "1m", spec), engine.indicators("BTC/USDT", "5m", spec)
+    for number in range(7, 300):
+        engine.update(minute_candle(number))
+        if number == 100:
+            engine.require("BTC/USDT", "1m", 60)
+        if number % 37 and number != 299:
+            continue
+        for timeframe, whole in (("1m", history[: number + 1]), ("5m", fives)):
+            found = engine.indicators("BTC/USDT", timeframe, spec)
+            expected = compute(spec, whole).loc[found.index]
+            assert found.index[-1] == whole.index[whole.index <= found.index[-1]][-1]
+            np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=1e-9)
+    assert len(engine.indicators("BTC/USDT", "1m", spec)) == 60
+    assert len(engine.indicators("BTC/USDT", "5m", spec)) == 20
+
+
+def test_indicators_begin_anew_with_the_history() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 50)
+    engine.require("BTC/USDT", "5m", 10, resample=True)
+    engine.load(minute_candle(n) for n in range(100, 120))
+    engine.indicators("BTC/USDT", "5m", "ema(2)")
+    engine.forget("BTC/USDT", "1m")
+    with pytest.raises(InvalidInput, match="No candles of BTC/USDT 1m are kept"):
+        engine.indicators("BTC/USDT", "1m", "ema(2)")
+    engine.require("BTC/USDT", "1m", 120)
+    engine.load(minute_candle(n) for n in range(120))
+    history = candle_frame([START + n * MINUTE for n in range(120)], [row(n) for n in range(120)])
+    expected = compute("ema(2)", resample(history, "5m", base="1m"))
+    found = engine.indicators("BTC/USDT", "5m", "ema(2)")
+    pd.testing.assert_series_equal(found, expected[-10:])
+
+
+def test_depth_covers_what_is_kept_built_and_settled() -> None:
+    engine = MultiTimeframeEngine()
+    assert engine.depth("BTC/USDT", "1m") == 0
+    engine.require("BTC/USDT", "1m", 100)
+    assert engine.depth("BTC/USDT", "1m") == 100
+    engine.indicators("BTC/USDT", "1m", "sma(20)")
+    assert engine.depth("BTC/USDT", "1m") == 119
+    engine.indicators("BTC/USDT", "1m", "obv")
+    assert engine.depth("BTC/USDT", "1m") == 119
+    engine.require("BTC/USDT", "15m", 30, resample=True)
+    assert engine.depth("BTC/USDT", "1m") == 31 * 15
+    engine.indicators("BTC/USDT", "15m", "ema(10)")
+    assert engine.depth("BTC/USDT", "1m") == (29 + warmup("ema(10)") + 1) * 15
