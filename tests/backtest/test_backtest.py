@@ -233,13 +233,16 @@ def reference(
     return trips
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_stops_agree_with_a_plain_reading_of_the_rules(seed: int) -> None:
+@pytest.mark.parametrize("width", [1.0, 8.0])  # the wide ones hold for hundreds of candles
+@pytest.mark.parametrize("seed", range(10))
+def test_stops_agree_with_a_plain_reading_of_the_rules(seed: int, width: float) -> None:
     random = np.random.default_rng(seed)
-    frame = wandering(1_500, seed, gap=1e-3)
-    entries = set(random.choice(1_499, 60, replace=False).tolist())
-    exits = set(random.choice(1_499, 20, replace=False).tolist())
+    rows = int(1_500 * width)
+    frame = wandering(rows, seed, gap=1e-3)
+    entries = set(random.choice(rows - 1, 60, replace=False).tolist())
+    exits = set(random.choice(rows - 1, 20, replace=False).tolist())
     every = {"stop_loss": 0.01, "take_profit": 0.012, "trailing_stop": 0.008}
+    every = {name: value * width for name, value in every.items()}
     stops = {name: value for name, value in every.items() if random.random() < 0.7}
     strategy = Scripted(entries=tuple(entries), exits=tuple(exits), **stops)
     got = backtest(strategy, frame, fee=0).roundtrips.query("reason != 'open'")
@@ -270,15 +273,18 @@ def test_a_stop_that_is_never_reached_changes_nothing() -> None:
 def test_amounts_are_sized_and_fees_taken_as_the_venue_does() -> None:
     frame = flat(30_000.0, 30_000.0, 30_011.37, 31_000.0, 31_000.01, 31_000.0)
     result = backtest(
-        Scripted(entries=(1,), exits=(3,)), frame, order_cost=1_000, market=BTC, fee=0.001
+        Scripted(entries=(1,), exits=(3,)), frame, order_cost=1_000, market=BTC, fee=0.00113
     )
     only = trip(result)
     amount = Decimal("0.03332")  # 1000 / 30011.37 in steps of 0.00001
-    kept = amount - Decimal("0.00003332")  # the fee is taken from the coins
+    fee = Decimal("0.00003765")  # 0.0000376516, taken from the coins, to eight decimals
+    kept = amount - fee
     sold = Decimal("0.03328")  # what is kept, in whole steps
     assert only["amount"] == float(amount) and only["sold"] == float(sold)
-    assert only["entry_fee"] == float(Decimal("0.00003332") * Decimal("30011.37"))
-    assert only["exit_fee"] == pytest.approx(float(sold) * 31_000.01 * 0.001, abs=1e-8)
+    assert only["entry_fee"] == float(fee * Decimal("30011.37"))
+    assert only["exit_fee"] == pytest.approx(float(sold) * 31_000.01 * 0.00113, abs=1e-8)
+    cost = float(amount) * 30_011.37 * float(sold / kept)  # the dust keeps its own
+    assert only["pnl"] == pytest.approx(float(sold) * 31_000.01 - only["exit_fee"] - cost)
     dust = float(kept - sold)
     cash = 10_000 - float(amount) * 30_011.37 + float(sold) * 31_000.01 - only["exit_fee"]
     assert result.equity.iloc[-1] == pytest.approx(cash + dust * 31_000, abs=1e-7)
