@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from botlib.clock import MarketClock, SystemClock
     from botlib.config import Settings
     from botlib.errors import BotlibError, ConfigError, NoTasksRegistered
+    from botlib.frames import Frames, MultiTimeframeEngine
+    from botlib.indicators import ta
     from botlib.model import (
         Candle,
         CandleClosed,
@@ -44,6 +46,8 @@ _HOMES: Final = {
     "clock": ("MarketClock", "SystemClock"),
     "config": ("Settings",),
     "errors": ("BotlibError", "ConfigError", "NoTasksRegistered"),
+    "frames": ("Frames", "MultiTimeframeEngine"),
+    "indicators": ("ta",),
     "model": (
         "Candle",
         "CandleClosed",
@@ -79,9 +83,11 @@ __all__ = [
     "EventBus",
     "Fill",
     "FillReceived",
+    "Frames",
     "GapFilled",
     "Halted",
     "MarketClock",
+    "MultiTimeframeEngine",
     "NoTasksRegistered",
     "Order",
     "OrderUpdated",
@@ -101,6 +107,7 @@ __all__ = [
     "connect",
     "get_runtime",
     "run_notebook",
+    "ta",
 ]
 
 
@@ -109,7 +116,8 @@ def __getattr__(name: str) -> Any:
         home = _HOME[name]
     except KeyError:
         raise AttributeError(f"module 'botlib' has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(f"botlib.{home}"), name)
+    module = importlib.import_module(f"botlib.{home}")
+    value = getattr(module, name, None) or importlib.import_module(f"botlib.{home}.{name}")
     globals()[name] = value
     return value
 

@@ -14,9 +14,10 @@ from botlib.coverage import DataReport, data_report
 from botlib.engine import Orchestrator, RunSummary
 from botlib.engine.health import EngineHealth
 from botlib.frames import Frames
-from botlib.history import History, Moment, Progress
+from botlib.history import Moment, Progress
 from botlib.runtime import Runtime
 from botlib.store import CandleStorage, Database, OrderJournal
+from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
 from botlib.timeframe import parse_duration, parse_since, timeframe_ms
@@ -24,7 +25,7 @@ from botlib.timeframe import parse_duration, parse_since, timeframe_ms
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.model import Fill
+    from botlib.model import Candle, Fill
     from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
 
@@ -78,6 +79,10 @@ class AsyncBot:
         columns = ("symbol", "amount", "entry_price", "opened", "realised")
         return _table(self.engine.positions.all(), columns, times=("opened",))
 
+    def market_time(self) -> int:
+        """Return the market's time in ms."""
+        return self.engine.market_clock.now()
+
     def health(self) -> EngineHealth:
         """Return whether the bot does its work, with the reasons where it does not."""
         return self.engine.health()
@@ -126,15 +131,26 @@ class AsyncBot:
         """Return closed candles: columns open to volume, index open time (UTC).
 
         What is missing of the span is fetched and stored first. With neither ``since`` nor
-        ``limit``, whatever is stored.
+        ``limit``, and after the stop, it is whatever is stored.
 
         Args:
             since: ``"180d"``, ``"2024-01-01"``, a datetime or ms; ``until``: the last open time.
             limit: the newest n only.
         """
-        return await self._history().frame(
-            symbol, timeframe, since=since, until=until, limit=limit, progress=progress
+        if self.engine.started:
+            return await self.engine.history.frame(
+                symbol, timeframe, since=since, until=until, limit=limit, progress=progress
+            )
+        now = self.market_time()
+        first, last = (
+            None if moment is None else parse_since(moment, now) for moment in (since, until)
         )
+
+        def stored() -> pd.DataFrame:
+            with self._reader() as database:
+                return CandleStorage(database).frame(symbol, timeframe, first, last, limit)
+
+        return await asyncio.to_thread(stored)
 
     async def frames(
         self,
@@ -152,10 +168,9 @@ class AsyncBot:
             timeframes: the trading one first.
             warmup: candles before ``since`` to have of each timeframe.
         """
-        history = self._history()
-        start = parse_since(since, await self.engine.exchange.market_time())
+        start = parse_since(since, self.market_time())
         found = {
-            timeframe: await history.frame(
+            timeframe: await self.candles(
                 symbol,
                 timeframe,
                 since=max(0, start - warmup * timeframe_ms(timeframe)),
@@ -164,7 +179,18 @@ class AsyncBot:
             )
             for timeframe in timeframes
         }
-        return Frames(self.engine.exchange.market(symbol).symbol, found)
+        return Frames(unified_symbol(symbol), found)
+
+    async def stored_candles(
+        self, symbol: str, timeframe: str, *, limit: int | None = None
+    ) -> list[Candle]:
+        """Return stored closed candles with their provenance, the newest ``limit`` of them."""
+
+        def work() -> list[Candle]:
+            with self._reader() as database:
+                return CandleStorage(database).candles(symbol, timeframe, limit=limit)
+
+        return await asyncio.to_thread(work)
 
     async def data_report(
         self, symbol: str | None = None, timeframe: str | None = None
@@ -236,9 +262,6 @@ class AsyncBot:
                 return read(OrderJournal(database))
 
         return await asyncio.to_thread(work)
-
-    def _history(self) -> History:
-        return History(self.engine.exchange, self.engine.storage)
 
     def _reader(self) -> Database:
         # A connection of its own: it also reads after the stop, and long reads hold up nobody.

@@ -20,6 +20,9 @@ DIRECTORY = click.option(
     show_default=True,
     help="The directory of all data.",
 )
+LONGEST_WAIT = 600.0
+"""Seconds the venue may ask a download to wait."""
+
 VENUE = click.option(
     "--venue", default="binance", show_default=True, help="Which market's database."
 )
@@ -68,7 +71,7 @@ def download(
 
     async def work(progress: Callable[[int, int], None]) -> FetchReport:
         if paper is None:
-            exchange = BinanceExchange(venue="binance")
+            exchange = BinanceExchange(venue="binance", max_wait=LONGEST_WAIT)
             return await fetch(
                 exchange, directory, symbol, timeframe, since, until, progress=progress
             )

@@ -25,6 +25,7 @@ from botlib.errors import ConfigError, EngineError, InvalidInput
 from botlib.exchange.binance import BinanceExchange
 from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
+from botlib.history import History
 from botlib.lag import LagMeter
 from botlib.model import TaskFailed
 from botlib.orders import OrderExecutor, Protector
@@ -115,6 +116,7 @@ class Orchestrator:
     storage: CandleStorage
     journal: OrderJournal
     exchange: BinanceExchange
+    history: History
     stream: CandleStream
     orders: OrderExecutor
     protector: Protector
@@ -142,8 +144,8 @@ class Orchestrator:
             add("paper_exchange", self.paper.start, self.paper.stop)
             before.append("paper_exchange")
         add("store", self._open_store, self._close_store, depends_on=tuple(before))
-        add("exchange", self._connect, self._disconnect, depends_on=tuple(before))
-        add("trading", self._prepare, _nothing, depends_on=("store", "exchange"))
+        add("exchange", self._connect, self._disconnect, depends_on=("store",))
+        add("trading", self._prepare, _nothing, depends_on=("exchange",))
         add("tasks", self._start_tasks, self._stop_tasks, depends_on=("trading",))
         add("control", self.control.start, self.control.stop, depends_on=("tasks",))
 
@@ -298,6 +300,7 @@ class Orchestrator:
         else:
             self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
         await self.exchange.connect()
+        self.history = History(self.exchange, self.storage)
 
     async def _disconnect(self) -> None:
         await self.exchange.close()
