@@ -25,7 +25,12 @@ def plot_walk_forward(result: WalkForwardResult) -> Any:
     _draw_equity(figure, result)
     _draw_metric(figure, result)
     figure.update_layout(
-        title={"text": result.verdict, "x": 0.01, "font": {"size": 13}},
+        title={
+            "text": f"{result.strategy.__name__} · {result.symbol or 'walk forward'} "
+            f"{result.timeframe} · {len(result.windows)} "
+            f"{'anchored' if result.anchored else 'rolling'} windows",
+            "x": 0.01,
+        },
         height=600,
         margin={"l": 60, "r": 20, "t": 48, "b": 32},
         paper_bgcolor="rgba(0,0,0,0)",
