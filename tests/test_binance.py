@@ -239,6 +239,36 @@ async def test_a_market_order_is_filled_and_told_the_same_way_everywhere(
         assert after["BTC"].total - held == order.amount - fee
 
 
+async def test_a_stop_rests_with_its_stop_price_and_is_cancelled(paper: PaperProcess) -> None:
+    async with venue(paper) as (exchange, _):
+        bought = await exchange.place_order(intent())
+        limit = await far_limit(exchange)
+        stop = intent(
+            side=Side.SELL, type=OrderType.STOP_LOSS, amount=Decimal("0.0005"),
+            stop_price=limit.price,
+        )  # fmt: skip
+        report = await exchange.place_order(stop)
+        for one in (report, await exchange.fetch_order("BTC/USDT", stop.client_order_id)):
+            assert one is not None
+            assert (one.type, one.stop_price, one.price) == (stop.type, stop.stop_price, None)
+            assert one.status is OrderStatus.OPEN
+        assert [one.stop_price for one in await exchange.open_orders("BTC/USDT")] == [limit.price]
+        done = await exchange.cancel_order("BTC/USDT", stop.client_order_id)
+        assert (done.status, done.stop_price) == (OrderStatus.CANCELED, limit.price)
+        assert bought.cost and bought.filled
+        above = bought.cost / bought.filled * 2
+        with pytest.raises(OrderRejected, match="trigger immediately"):
+            await exchange.place_order(
+                replace(
+                    stop,
+                    client_order_id="test-above",
+                    stop_price=above.quantize(Decimal("0.01")),
+                )
+            )
+        with pytest.raises(OrderRejected, match="has no stop price"):
+            await exchange.place_order(replace(stop, stop_price=None))
+
+
 async def test_a_limit_order_rests_is_listed_and_cancelled_once(paper: PaperProcess) -> None:
     async with venue(paper) as (exchange, _):
         order = await far_limit(exchange)

@@ -197,7 +197,7 @@ class Protector:
         since = self._refused.get(symbol)
         if since is not None and self._clock.now() - since < RETRY:
             return False
-        order = await self._orders.send(
+        order = await self._send(
             OrderIntent(
                 client_order_id=_name(entry, f"stop {number}"),
                 strategy=entry.strategy,
@@ -208,8 +208,11 @@ class Protector:
                 stop_price=level,
                 reason="stop",
                 protects=True,
-            )
+            ),
+            price=level,
         )
+        if order is None:
+            return False
         if order.status is OrderStatus.REJECTED:
             logger.warning("the venue refused the stop of %s: %s", symbol, order.message)
             self._refused[symbol] = self._clock.now()
@@ -229,34 +232,41 @@ class Protector:
         if self._orders.order(name) is not None:
             self._halt(f"{amount} {symbol} can neither be protected by a stop nor be sold")
             return False
-        intent = OrderIntent(
-            client_order_id=name,
-            strategy=entry.strategy,
-            symbol=symbol,
-            side=Side.SELL,
-            type=OrderType.MARKET,
-            amount=amount,
-            reason=reason,
-            protects=True,
+        order = await self._send(
+            OrderIntent(
+                client_order_id=name,
+                strategy=entry.strategy,
+                symbol=symbol,
+                side=Side.SELL,
+                type=OrderType.MARKET,
+                amount=amount,
+                reason=reason,
+                protects=True,
+            ),
+            price=entry.average or Decimal(0),
         )
-        try:
-            self._risk.check(
-                intent,
-                price=entry.average or Decimal(0),
-                exposure=self._orders.exposure(),
-                unsettled=len(self._orders.unsettled),
-                now=self._market_clock.now(),
-            )
-        except RiskRejected as error:
-            self._halt(f"{symbol} has no stop and may not be sold: {error}")
+        if order is None:
             return False
-        order = await self._orders.send(intent)
         if order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED):
             self._halt(
                 f"{symbol} has no stop and could not be sold: {order.message or order.status}"
             )
             return False
         return order.status is OrderStatus.FILLED
+
+    async def _send(self, intent: OrderIntent, *, price: Decimal) -> Order | None:
+        try:
+            self._risk.check(
+                intent,
+                price=price,
+                exposure=self._orders.exposure(),
+                unsettled=len(self._orders.unsettled),
+                now=self._market_clock.now(),
+            )
+        except RiskRejected as error:
+            self._halt(f"{intent.symbol} cannot be protected: {error}")
+            return None
+        return await self._orders.send(intent)
 
     def _watch(self, symbol: str, covered: bool) -> None:
         if covered:

@@ -281,7 +281,9 @@ async def test_orders_and_trades_are_found_by_id_and_time(served: Any, start_tim
     st.lists(
         st.tuples(
             st.sampled_from(["BUY", "SELL"]),
-            st.sampled_from(["MARKET", "LIMIT", "LIMIT_MAKER", "cancel"]),
+            st.sampled_from(
+                ["MARKET", "LIMIT", "LIMIT_MAKER", "STOP_LOSS", "TAKE_PROFIT_LIMIT", "cancel"]
+            ),
             st.integers(1, 300),
             st.integers(-300, 300),
             st.integers(0, 3),
@@ -306,7 +308,7 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
                 for order in account.open_orders("BTCUSDT")[:1]:
                     desk.cancel(order, None, time)
             else:
-                market_order = kind == "MARKET"
+                market_order = kind in ("MARKET", "STOP_LOSS")
                 request = OrderRequest(
                     side=side,
                     type=kind,
@@ -315,6 +317,7 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
                     amount=Decimal(amount).scaleb(-4),
                     quote_amount=None,
                     client_order_id=None,
+                    stop_price=price if kind in ("STOP_LOSS", "TAKE_PROFIT_LIMIT") else None,
                 )
                 desk.place(feed, request, time)
         except Refusal:

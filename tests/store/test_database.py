@@ -225,6 +225,19 @@ def test_newer_schema_asks_for_an_update(made: Path) -> None:
         Database.open(made, VENUE)
 
 
+def test_earlier_schema_is_brought_up_to_date_by_a_writer(made: Path) -> None:
+    with closing(sqlite3.connect(made)) as other:
+        other.execute("ALTER TABLE orders DROP COLUMN stop_price")
+        other.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+        other.commit()
+    with pytest.raises(StoreError, match=r"earlier botlib .*Open it once for writing"):
+        Database.open(made, VENUE, readonly=True)
+    for _ in range(2):
+        with Database.open(made, VENUE) as database, database.reading() as connection:
+            connection.execute("SELECT stop_price FROM orders").fetchall()
+    Database.open(made, VENUE, readonly=True).close()
+
+
 def test_one_writer_per_file_in_one_process(made: Path) -> None:
     with Database.open(made, VENUE):
         with pytest.raises(StoreLocked, match="this very process"):

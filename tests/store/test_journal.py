@@ -197,3 +197,13 @@ def test_journal_commits_are_durable_and_candles_quick(database: Database) -> No
         with database.writing(durable=durable) as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
             assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_a_stop_keeps_its_stop_price(journal: OrderJournal) -> None:
+    stop = replace(INTENT, side=Side.SELL, type=OrderType.STOP_LOSS, stop_price=Decimal("61000.5"))
+    journal.record_intent(stop, 5)
+    (order,) = journal.orders()
+    assert (order.type, order.stop_price) == (OrderType.STOP_LOSS, Decimal("61000.5"))
+    journal.save_order(replace(order, status=OrderStatus.OPEN, venue_order_id="8"))
+    (order,) = journal.orders()
+    assert order.stop_price == Decimal("61000.5")
