@@ -59,7 +59,7 @@ class Collected:
         """Take what is on disk; return what is not."""
         missing = []
         for combination in combinations:
-            found = self.record.find(combination) if self.record else None
+            found = self.record.find(combination) if self.record is not None else None
             if found is None:
                 missing.append(combination)
                 continue
@@ -70,7 +70,7 @@ class Collected:
     def compute(self, pool: Pool, tiles: Sequence[list[Combination]]) -> None:
         """Let a pool compute combinations and keep what comes of them."""
         for combinations, outcome in pool.run(tiles):
-            if self.record:
+            if self.record is not None:
                 self.record.add(combinations, outcome)
             for row, combination in enumerate(combinations):
                 error = outcome.errors[row]

@@ -214,7 +214,7 @@ class Evaluator:
             float(still_open),
             float((profits > 0).mean()) if len(profits) else math.nan,
             profit_factor(profits),
-            float(lengths[held > 0].sum() / len(close)),
+            _exposure(orders, rows, len(close)),
             float(orders["fees"].sum()),
         ], value[self._job.ends]
 
@@ -236,6 +236,12 @@ def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:
     records["fees"] = fills.fee
     records["side"] = np.where(fills.buy, 0, 1)
     return records
+
+
+def _exposure(orders: Records, rows: npt.NDArray[np.int64], candles: int) -> float:
+    """Return the share of candles at whose close a position was held, remainders left out."""
+    spans = np.diff(rows[orders["idx"]], append=candles)
+    return float(spans[orders["side"] == 0].sum() / candles)
 
 
 def _profits(orders: Records) -> tuple[Floats, int]:

@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -63,33 +64,36 @@ class Record:
         """
         rows = [row for row, error in enumerate(outcome.errors) if error is None]
         block = np.zeros(len(rows), dtype=self._row)
+        fresh: dict[bytes, tuple[Floats, Floats]] = {}
         for place, row in enumerate(rows):
             key = self._key(combinations[row])
             figures, equity = outcome.figures[row], outcome.equity[row]
             block[place] = (key, figures, equity)
-            self._done[key] = (figures, equity)
+            fresh[key] = (figures, equity)
+        left = memoryview(block.tobytes())
         try:
-            self._file.write(block.tobytes())
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise SweepError(
                 f"Cannot write results to {self.path}: {error.strerror}. The {len(self):,} "
                 "combinations before are kept. Free some space and run the same sweep again."
             ) from error
+        self._done |= fresh
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         try:
-            file = self.path.open("a+b")
+            file = self.path.open("a+b", buffering=0)
             size = file.seek(0, os.SEEK_END)
             whole = size - size % self._row.itemsize
             if whole != size:
                 file.truncate(whole)
             file.seek(0)
-            rows = np.frombuffer(file.read(), dtype=self._row)
+            rows = np.frombuffer(file.readall(), dtype=self._row)
         except OSError as error:
             raise SweepError(
                 f"Cannot use {self.path} for results: {error.strerror}. "

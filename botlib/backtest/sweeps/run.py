@@ -97,6 +97,8 @@ def sweep(
     _check_choice("engine", engine or "numba", ("rust", "numba"))
     if samples is not None and samples < 1:
         raise InvalidInput(f"samples must be at least 1, not {samples!r}.")
+    if not isinstance(seed, int):
+        raise InvalidInput(f"seed must be a whole number, not {seed!r}.")
     _check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
     budget = memory_bytes(memory)
     tried = Space(strategy, space, where)
