@@ -45,6 +45,12 @@ _CAUSES: Final = (
 """What a difference means, the one that explains those after it first."""
 
 
+_EXPLAINED: Final = {
+    "take_profit": "live, profit is taken at the open after the candle that reached the target",
+}
+"""Differences that are to be expected, by the reason of the exit."""
+
+
 class ParityReport:
     """How the round trips of a backtest and of a live run differ.
 
@@ -220,8 +226,10 @@ def _row(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
     for name, words in _CAUSES:
         if not _same(one[name], other[name]):
-            stop = f" ({one['reason']})" if name.startswith("exit") else ""
-            return f"{words}{stop}: {one[name]} in the backtest, {other[name]} live"
+            reason = one["reason"] if name.startswith("exit") else ""
+            told = f"{words} ({reason})" if reason else words
+            told += f": {one[name]} in the backtest, {other[name]} live"
+            return f"{told}; {_EXPLAINED[reason]}" if reason in _EXPLAINED else told
     return ""
 
 

@@ -351,8 +351,7 @@ def year() -> pd.DataFrame:
     return wandering(20_000, 3)
 
 
-@pytest.mark.parametrize("engine", ["numba", "rust"])
-def test_figures_are_those_of_vectorbt(year: pd.DataFrame, engine: str) -> None:
+def test_figures_are_those_of_vectorbt(year: pd.DataFrame) -> None:
     vbt = load_vectorbt()
     result = backtest(TrendCross(timeframes=("1m",)), year, fee=0.0005, slippage=0.0001)
     close = year["close"]
@@ -368,7 +367,6 @@ def test_figures_are_those_of_vectorbt(year: pd.DataFrame, engine: str) -> None:
         slippage=0.0001,
         init_cash=10_000.0,
         freq="1min",
-        engine=engine,
     )
     stats, trades = result.stats(), plain.trades
     assert np.array_equal(result.portfolio.order_records, plain.order_records)
