@@ -301,18 +301,19 @@ def test_indicators_stay_those_of_all_history_while_the_window_moves(spec: str) 
 def test_indicators_begin_anew_with_the_history() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 50)
-    engine.require("BTC/USDT", "5m", 10, resample=True)
+    engine.require("BTC/USDT", "5m", 30, resample=True)
     engine.load(minute_candle(n) for n in range(100, 120))
     engine.indicators("BTC/USDT", "5m", "ema(2)")
     engine.forget("BTC/USDT", "1m")
     with pytest.raises(InvalidInput, match="No candles of BTC/USDT 1m are kept"):
         engine.indicators("BTC/USDT", "1m", "ema(2)")
     engine.require("BTC/USDT", "1m", 120)
-    engine.load(minute_candle(n) for n in range(120))
-    history = candle_frame([START + n * MINUTE for n in range(120)], [row(n) for n in range(120)])
+    numbers = range(3, 120)  # from the middle of a candle, which is left out again
+    engine.load(minute_candle(n) for n in numbers)
+    history = candle_frame([START + n * MINUTE for n in numbers], [row(n) for n in numbers])
     expected = compute("ema(2)", resample(history, "5m", base="1m"))
     found = engine.indicators("BTC/USDT", "5m", "ema(2)")
-    pd.testing.assert_series_equal(found, expected[-10:])
+    pd.testing.assert_series_equal(found, expected)
 
 
 def test_depth_covers_what_is_kept_built_and_settled() -> None:

@@ -137,7 +137,7 @@ def test_the_kits_own_numbers_are_those_of_the_library(
     given_ = {} if default else {p.name: other.get(p.name, 7) for p in definition.parameters}
     ours = compute(indicator(name, **given_), frame)
     inputs = [frame["close" if one == "source" else one] for one in definition.inputs]
-    theirs = getattr(library._library(), name)(*inputs, **given_)
+    theirs = getattr(library.library(), name)(*inputs, **given_)
     if name == "macd":
         theirs = theirs.iloc[:, [0, 2, 1]]
     pd.testing.assert_index_equal(ours.index, frame.index)

@@ -87,7 +87,7 @@ _OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 @functools.cache
 def names() -> frozenset[str]:
     """Return the names of all indicators of the library that can be used."""
-    return frozenset(name for group in _library().Category.values() for name in group) - {
+    return frozenset(name for group in library().Category.values() for name in group) - {
         *_UNUSABLE
     }
 
@@ -149,12 +149,13 @@ def compute(
 
 
 def _function(name: str) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(_library(), name)
+    function: Callable[..., Any] = getattr(library(), name)
     return function
 
 
 @functools.cache
-def _library() -> Any:
+def library() -> Any:
+    """Return pandas-ta-classic, imported on first use."""
     # It stamps the moment of its import with a call that pandas deprecates.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Timestamp.dayofyear", DeprecationWarning)
