@@ -14,7 +14,7 @@ from botlib.clock import iso
 from botlib.store import CandleStorage, Hole
 from botlib.store.inventory import Stock, inventory
 from botlib.symbol import unified_symbol
-from botlib.tables import html_table, text_table
+from botlib.tables import html_picture, html_table, text_table
 from botlib.timeframe import timeframe_ms
 
 _HEADERS: Final = (
@@ -162,7 +162,8 @@ class DataReport:
             return f'<div class="botlib">{escape(str(self))}</div>'
         notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes())
         small = f'<div style="{_SMALL}">{notes}</div>' if notes else ""
-        return html_table(_HEADERS, self._table(), title="Stored candles") + small + self.svg
+        picture = html_picture(self.svg, "coverage")
+        return html_table(_HEADERS, self._table(), title="Stored candles") + small + picture
 
     def _span(self) -> tuple[int, int]:
         return (

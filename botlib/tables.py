@@ -6,6 +6,7 @@ every cell.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
@@ -39,3 +40,14 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title:
 
 def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
     return [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+
+def html_picture(svg: str, alt: str) -> str:
+    """Return an SVG drawing as an image that stands in the page itself.
+
+    JupyterLab strips drawings from notebooks it does not trust yet, but shows images. An image
+    inherits no colour, so ``currentColor`` becomes a grey that light and dark themes both show.
+    """
+    drawn = svg.replace("currentColor", "#8a8f98")
+    data = b64encode(drawn.encode()).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from decimal import Decimal
 
 from bs4 import BeautifulSoup
 
-from botlib.tables import html_table, text_table
+from botlib.tables import html_picture, html_table, text_table
 
 
 def test_text_is_aligned_and_left_as_it_is() -> None:
@@ -54,3 +56,11 @@ def test_html_needs_nothing_else() -> None:
     soup = BeautifulSoup(html_table(["a"], [[1]], title="t"), "html.parser")
     assert soup(["script", "link", "style", "img"]) == []
     assert len(soup("div", class_="botlib")) == 1
+
+
+def test_a_picture_stands_in_the_page_and_needs_no_colour_around_it() -> None:
+    html = html_picture('<svg fill="currentColor"/>', 'a "picture"')
+    data = re.search(r'base64,([^"]+)"', html)
+    assert data is not None
+    assert b64decode(data[1]).decode() == '<svg fill="#8a8f98"/>'
+    assert 'alt="a &quot;picture&quot;"' in html

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.tables import html_table
+from botlib.tables import html_picture, html_table
 
 if TYPE_CHECKING:
     from botlib.backtest.result import BacktestResult
@@ -138,12 +138,14 @@ def _spark(result: BacktestResult) -> str:
         f"{x:.1f},{height - 2 - (y - low) * scale:.1f}" for x, y in zip(across, values, strict=True)
     )
     level = height - 2 - (result.cash - low) * scale
-    return (
-        f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f'<line x1="0" x2="{width}" y1="{level:.1f}" y2="{level:.1f}" stroke="currentColor" '
         'stroke-opacity=".3" stroke-dasharray="3 3"/>'
         f'<polyline points="{points}" fill="none" stroke="#4a90d9" stroke-width="1.5"/></svg>'
     )
+    return html_picture(svg, "equity")
 
 
 def _shown(value: Any, form: str) -> str:
