@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["looks ahead", "repaints", "warm-up", "fails", "not repeatable"]
 
-_FINDING_HEADERS = ("problem", "column", "candle", "known until", "then", "whole history", "")
+_FINDING_HEADERS = ("problem", "column", "candle", "known until", "then", "whole history")
 _SETTLING_HEADERS = ("column", "settles after", "candles of", "warm-up claimed")
 
 
@@ -115,10 +115,12 @@ class CheckReport:
         parts = []
         if self.findings:
             rows = [
-                (one.kind, one.column, one.bar, one.known, one.then, one.whole, one.text)
+                (one.kind, one.column, one.bar, one.known, one.then, one.whole)
                 for one in self.findings
             ]
             parts.append(html_table(_FINDING_HEADERS, rows))
+            # Sentences wrap; the cells of a table do not.
+            parts += [f"<p>{escape(str(finding))}</p>" for finding in self.findings]
         if self.settling:
             parts.append(html_table(_SETTLING_HEADERS, self._settling_rows()))
         parts += [f"<div>{escape(note)}</div>" for note in self.notes]
