@@ -38,7 +38,14 @@ class Signals:
 
     def check(self, frame: pd.DataFrame) -> None:
         """Raise `ConfigError` unless both columns lie on the frame's index, without holes."""
+        import pandas as pd
+
         for name, column in (("entry", self.entry), ("exit", self.exit)):
+            if not isinstance(column, pd.Series):
+                raise ConfigError(
+                    f"Signals.{name} must be a pandas Series on the index of data.frame, "
+                    f"not {type(column).__name__}."
+                )
             if not column.index.equals(frame.index):
                 raise ConfigError(
                     f"Signals.{name} has {len(column)} rows that are not those of the trading "

@@ -141,6 +141,8 @@ def test_signals_of_another_form_are_refused() -> None:
     Signals(entry=good, exit=good).check(frame)
     with pytest.raises(ConfigError, match="not bool"):
         Signals(entry=good.astype(float), exit=good).check(frame)
+    with pytest.raises(ConfigError, match=r"must be a pandas Series.*not ndarray"):
+        Signals(entry=good.to_numpy(), exit=good).check(frame)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="1 rows that are not those"):
         Signals(entry=good, exit=good.iloc[:1]).check(frame)
 

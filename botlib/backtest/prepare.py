@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import InvalidInput
+from botlib.errors import ConfigError, InvalidInput
 from botlib.frames import COLUMNS, Frames, resample
+from botlib.strategy import Signals
 from botlib.timeframe import TIMEFRAMES, timeframe_ms
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ def wishes(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
         ConfigError: the signals do not lie on the frame's index or are not boolean.
     """
     signals = strategy.signals(data)
+    if not isinstance(signals, Signals):
+        raise ConfigError(
+            f"{type(strategy).__name__}.signals() must return Signals(entry=..., exit=...), "
+            f"not {type(signals).__name__}."
+        )
     signals.check(data.frame)
     entry = signals.entry.to_numpy(dtype=bool, copy=True)
     leave = signals.exit.to_numpy(dtype=bool, copy=True)

@@ -493,6 +493,13 @@ def test_signals_of_the_wrong_form_are_refused() -> None:
     with pytest.raises(ConfigError, match="not those of the trading frame"):
         backtest(Wrong(), flat(10, 11, 12))
 
+    class Nothing(Scripted):
+        def signals(self, data: Frames) -> Signals:
+            return None  # type: ignore[return-value]
+
+    with pytest.raises(ConfigError, match=r"must return Signals\(.*not NoneType"):
+        backtest(Nothing(), flat(10, 11, 12))
+
     class Numbers(Scripted):
         def signals(self, data: Frames) -> Signals:
             return Signals(entry=data.frame["close"], exit=data.frame["close"] > 0)
