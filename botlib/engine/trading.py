@@ -289,4 +289,5 @@ class SignalGenerator:
         self._frames.forget(symbol, timeframe)
         self._frames.require(symbol, timeframe, rows)
         # Stored before published: what the store holds includes every event still to be read.
-        self._frames.load(self._storage.candles(symbol, timeframe, limit=rows))
+        depth = self._frames.depth(symbol, timeframe)
+        self._frames.load(self._storage.candles(symbol, timeframe, limit=depth))
