@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtest import WalkForwardResult, backtest, forward, sweep, walk_forward
+from botlib.backtest import WalkForwardResult, backtest, sweep, walk_forward
+from botlib.backtest.forward import run
 from botlib.errors import ConfigError, InvalidInput
 from botlib.frames import Frames, candle_frame
 from botlib.strategies import TrendCross, TrendPullback
@@ -236,7 +238,7 @@ def test_an_interrupt_keeps_the_finished_windows(monkeypatch: pytest.MonkeyPatch
         found.interrupted = len(calls) == 3
         return found
 
-    monkeypatch.setattr(forward, "_sweep", interrupted_third)
+    monkeypatch.setattr(run, "_sweep", interrupted_third)
     found = walked(**SPACE)
     assert found.interrupted and len(found.windows) == 2
     assert "interrupted" in repr(found) and "interrupted" in found.verdict
@@ -249,7 +251,7 @@ def test_an_interrupt_before_the_first_window_is_passed_on(
     def interrupted(*given: Any, **how: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(forward, "_sweep", interrupted)
+    monkeypatch.setattr(run, "_sweep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         walked(**SPACE)
 
@@ -265,9 +267,29 @@ def test_an_interrupt_between_sweeps_keeps_the_finished_windows(
             raise KeyboardInterrupt
         return sweep(*given, **how)
 
-    monkeypatch.setattr(forward, "_sweep", interrupted_second)
+    monkeypatch.setattr(run, "_sweep", interrupted_second)
     found = walked(**SPACE)
     assert found.interrupted and len(found.windows) == 1
+
+
+def test_a_walk_is_resumed_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: WalkForwardResult
+) -> None:
+    walked(data=HOURS.iloc[:1_000], directory=tmp_path, **SPACE)
+    assert len(list(tmp_path.iterdir())) == 3
+    computed = []
+    signals = Cross.signals
+
+    def counted(strategy: Cross, data: Frames) -> Signals:
+        computed.append(data.frame.index[0])
+        return signals(strategy, data)
+
+    monkeypatch.setattr(Cross, "signals", counted)
+    found = walked(directory=tmp_path, **SPACE)
+    pd.testing.assert_frame_equal(found.frame, result.frame)
+    # The first three training windows begin before hour 600, and so does the warm-up of the first
+    # two tests: only these are computed again.
+    assert sum(start < HOURS.index[600] for start in computed) == 2
 
 
 @pytest.mark.parametrize(

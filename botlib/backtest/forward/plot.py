@@ -9,7 +9,7 @@ import numpy as np
 from botlib.backtest.plots import DOWN, FAINT, LINE
 
 if TYPE_CHECKING:
-    from botlib.backtest.forward import WalkForwardResult
+    from botlib.backtest.forward.result import WalkForwardResult
 
 # More points than a screen has columns only slow the browser down.
 _POINTS: Final = 2_000
