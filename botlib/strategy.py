@@ -80,7 +80,11 @@ class Strategy:
     """Sell when the price falls by this fraction below the entry's."""
 
     take_profit: float | None = None
-    """Sell when the price has risen by this fraction above the entry's; above 1 is allowed."""
+    """Sell when the price has risen by this fraction above the entry's; above 1 is allowed.
+
+    A backtest sells at that price, inside the candle. A running engine sees it when the candle has
+    closed, and sells at the market, at the next open: the venue lets one order hold the position,
+    and that is the stop."""
 
     trailing_stop: float | None = None
     """Sell when the price falls by this fraction below the highest high of the candles that closed

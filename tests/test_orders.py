@@ -491,6 +491,9 @@ async def test_a_refused_stop_is_one_sale_at_the_market(desk: Desk) -> None:
         OrderType.STOP_LOSS,
         OrderType.MARKET,
     ]
+    await desk.executor.execute(signal(timestamp=1_200_000), D(500))
+    await desk.protector.attend("BTC/USDT")
+    assert desk.venue.stop().stop_price == 95  # the next position is protected at once
 
 
 async def test_a_stop_and_a_sale_refused_halt_entries_until_it_rests_again(desk: Desk) -> None:

@@ -194,7 +194,7 @@ class Protector:
         amount = round_down(self._positions.get(symbol).amount, market.step)
         if not tradable(amount, level, market):
             return True  # The stop was filled meanwhile, or what is left cannot be sold.
-        since = self._refused.get(symbol)
+        since = self._refused.get(entry.client_order_id)
         if since is not None and self._clock.now() - since < RETRY:
             return False
         order = await self._send(
@@ -215,9 +215,9 @@ class Protector:
             return False
         if order.status is OrderStatus.REJECTED:
             logger.warning("the venue refused the stop of %s: %s", symbol, order.message)
-            self._refused[symbol] = self._clock.now()
+            self._refused[entry.client_order_id] = self._clock.now()
             return await self._leave(entry, [], market, "stop_loss")
-        self._refused.pop(symbol, None)
+        self._refused.pop(entry.client_order_id, None)
         return order.status is not OrderStatus.UNKNOWN
 
     async def _leave(self, entry: Order, stops: list[Order], market: Market, reason: str) -> bool:

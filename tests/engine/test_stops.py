@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from botlib.engine import Orchestrator
 from botlib.frames import Frames
 from botlib.model import OrderStatus, OrderType
 from botlib.strategy import Signals, Strategy
-from botlib.timeframe import MINUTE
+from botlib.timeframe import open_time, timeframe_ms
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 COST = Decimal(400)
@@ -38,6 +39,10 @@ class Always(Strategy):
 Trip = tuple[Any, ...]
 
 
+def opening(timestamp: int, timeframe: str) -> Any:
+    return utc(open_time(timestamp, timeframe))
+
+
 async def replayed(engine: Orchestrator, strategy: Strategy, hours: float) -> list[Trip]:
     await engine.trade(strategy, "BTC/USDT", name="s", order_cost=COST)
     await engine.wait(hours * 3600)
@@ -45,10 +50,10 @@ async def replayed(engine: Orchestrator, strategy: Strategy, hours: float) -> li
     fills = engine.journal.fills("BTC/USDT")
     return [
         (
-            utc(buy.timestamp - buy.timestamp % MINUTE),
+            opening(buy.timestamp, strategy.timeframes[0]),
             float(buy.price),
             float(buy.amount),
-            utc(sale.timestamp - sale.timestamp % MINUTE),
+            opening(sale.timestamp, strategy.timeframes[0]),
             float(sale.price),
             float(sale.amount),
             float(sale.fee),
@@ -58,9 +63,11 @@ async def replayed(engine: Orchestrator, strategy: Strategy, hours: float) -> li
 
 
 def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
+    timeframe = strategy.timeframes[0]
+    length = timeframe_ms(timeframe)
     rows = [
         (utc(c.timestamp).replace(tzinfo=None), c.open, c.high, c.low, c.close, c.volume)
-        for c in engine.storage.candles("BTC/USDT", "1m")
+        for c in engine.storage.candles("BTC/USDT", timeframe)
     ]
     names = ["timestamp", "open", "high", "low", "close", "volume"]
     frame = pd.DataFrame(rows, columns=names).set_index("timestamp")
@@ -71,7 +78,7 @@ def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
         fee=0.001,
         order_cost=float(COST),
         market=engine.exchange.market("BTC/USDT"),
-        start=pd.Timestamp(engine.market_start + MINUTE, unit="ms"),
+        start=pd.Timestamp(open_time(engine.market_start, timeframe) + length, unit="ms"),
     )
     trips = result.roundtrips
     return trips[trips["reason"] != "open"]
@@ -112,6 +119,22 @@ async def test_stops_trade_as_in_a_backtest(make_engine: MakeEngine, stops: dict
     assert [o.client_order_id for o in resting] == [
         o.client_order_id for o in engine.orders.stops("BTC/USDT")
     ]
+
+
+async def test_stops_trade_as_in_a_backtest_of_recorded_candles(
+    make_engine: MakeEngine, recorded: Callable[[str], Path]
+) -> None:
+    """Candles of five minutes, stops met on the path of one-minute candles, some by a gap."""
+    path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
+    engine = await make_engine(
+        strategies=[],
+        paper={"market": "recording", "recording": [str(path)], "start": "2024-12-05 18:00"},
+    )
+    strategy = Always(timeframes=("5m",), every=97, stop_loss=0.004, trailing_stop=0.008)
+    found = await replayed(engine, strategy, 8)
+    expected = simulated(engine, strategy)
+    assert found == as_trips(expected)
+    assert set(expected["reason"]) >= {"stop_loss", "trailing_stop"}
 
 
 async def resting(engine: Orchestrator) -> set[str]:
