@@ -26,7 +26,13 @@ def load_vectorbt() -> ModuleType:
     release_gil()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return importlib.import_module("vectorbt")
+        vectorbt = importlib.import_module("vectorbt")
+    # vectorbt compiles this one anew in every process, for 10 to 20 s; it can be cached as well.
+    simulate: Any = importlib.import_module("vectorbt.portfolio.nb").simulate_from_signals_nb
+    if hasattr(simulate, "enable_caching") and not hasattr(simulate._cache, "_py_func"):
+        with _apart():
+            simulate.enable_caching()
+    return vectorbt
 
 
 def release_gil() -> None:
@@ -38,6 +44,8 @@ def release_gil() -> None:
     decorators: Any = importlib.import_module("numba.core.decorators")
     if not hasattr(decorators._jit, "__wrapped__"):
         decorators._jit = _releasing(decorators._jit)
+        # Said of blocks that run in the interpreter; whoever wrote them did not ask for nogil.
+        warnings.filterwarnings("ignore", message="Code running in object mode won't allow")
         _switch_loaded("vectorbt")
 
 
@@ -64,7 +72,8 @@ def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:
     def jit(
         sigs: Any, locals: Any, target: Any, cache: bool, targetoptions: dict[str, Any], **rest: Any
     ) -> Callable[[Any], Any]:
-        chosen = "nogil" in targetoptions or bool(targetoptions.get("forceobj"))
+        # Functions for other targets (numpy's ufuncs) have no such option.
+        chosen = target != "cpu" or "nogil" in targetoptions or bool(targetoptions.get("forceobj"))
         if not chosen:
             targetoptions["nogil"] = True
         decorate = original(sigs, locals, target, cache, targetoptions, **rest)
