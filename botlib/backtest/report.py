@@ -55,7 +55,7 @@ _PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; --ground: #fff; --ink: #1f2328; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ground: #16181d; --ink: #d7dae0; }} }}
 body {{ font: 14px/1.5 system-ui, sans-serif; background: var(--ground); color: var(--ink);
-  max-width: 1080px; margin: 2em auto; padding: 0 1em; }}
+  max-width: 1080px; margin: 2em auto; padding: 0 1em; box-sizing: border-box; }}
 .wide {{ overflow-x: auto; }}
 h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
 </style></head><body>
