@@ -11,7 +11,7 @@ import pytest
 
 from botlib.bus import EventBus
 from botlib.clock import MarketClock
-from botlib.errors import ExchangeUnavailable, OrderRejected, OrderUnknown
+from botlib.errors import ExchangeUnavailable, OrderRejected, OrderUnknown, StoreError
 from botlib.exchange.base import Market, OrderReport
 from botlib.model import (
     Event,
@@ -582,6 +582,35 @@ async def test_profit_is_taken_when_a_closed_candle_reached_it(desk: Desk) -> No
     assert not desk.positions.get("BTC/USDT").flat
     await desk.protector.attend("BTC/USDT", 125.0)
     assert desk.positions.get("BTC/USDT").flat and desk.venue.resting() == []
+
+
+async def test_a_sale_for_profit_that_was_refused_leaves_the_stop_in_place(desk: Desk) -> None:
+    desk.protector.rules["trend"] = StopRules(stop_loss=0.05, take_profit=0.25)
+    await desk.enter()
+    desk.venue.fail = OrderRejected("no such luck")
+    await desk.protector.attend("BTC/USDT", 130.0)
+    desk.venue.fail = None
+    for _ in range(2):
+        await desk.protector.attend("BTC/USDT", 130.0)
+    assert desk.venue.stop().stop_price == 95
+    assert desk.risk.halted is not None
+
+
+async def test_a_stop_that_cannot_be_journaled_is_not_sent_and_halts_entries(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.executor.execute(signal(), D(500))
+
+    def full(intent: OrderIntent, now: int) -> bool:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(desk.journal, "record_intent", full)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await desk.protector.attend("BTC/USDT")
+        desk.wait(GRACE + 1)
+    assert desk.venue.placed == 1
+    assert desk.risk.halted is not None
 
 
 async def test_a_strategy_without_stops_gets_none(desk: Desk) -> None:

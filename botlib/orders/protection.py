@@ -123,13 +123,14 @@ class Protector:
             high: highest high of the candles that closed since the entry; it moves a trailing stop
                 and tells whether profit is taken. None moves nothing.
         """
-        async with self._orders.lock(symbol):
-            try:
+        covered = False
+        try:
+            async with self._orders.lock(symbol):
                 covered = await self._attend(symbol, high)
-            except ExchangeError as error:
-                logger.warning("the stop of %s could not be seen to: %s", symbol, error)
-                covered = False
-        self._watch(symbol, covered)
+        except ExchangeError as error:
+            logger.warning("the stop of %s could not be seen to: %s", symbol, error)
+        finally:
+            self._watch(symbol, covered)
 
     def entry(self, symbol: str) -> Order | None:
         """Return the newest purchase of a symbol that was filled: whose position it is."""
@@ -160,7 +161,8 @@ class Protector:
             order.symbol == symbol and order.stop_price is None for order in self._orders.unsettled
         ):
             return False
-        if rules.target_reached(price, high, market.tick):
+        tried = self._orders.order(_name(entry, "take_profit")) is not None
+        if not tried and rules.target_reached(price, high, market.tick):
             return await self._leave(entry, stops, market, "take_profit")
         if not rules.stops:
             return True
@@ -228,7 +230,7 @@ class Protector:
                 return False
         amount = round_down(self._positions.get(symbol).amount, market.step)
         if not amount:
-            return True
+            return True  # The stop was filled meanwhile.
         if self._orders.order(name) is not None:
             self._halt(f"{amount} {symbol} can neither be protected by a stop nor be sold")
             return False
