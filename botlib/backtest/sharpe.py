@@ -178,7 +178,8 @@ def sharpe_of_columns(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     sizes = np.array([float(len(values))])
     sums = values.sum(axis=0, keepdims=True)
     squares = np.square(values).sum(axis=0, keepdims=True)
-    return sharpe_of_sums(ones, sizes, sums, squares)[0]
+    sharpe: npt.NDArray[np.float64] = sharpe_of_sums(ones, sizes, sums, squares)[0]
+    return sharpe
 
 
 def sharpe_of_sums(
