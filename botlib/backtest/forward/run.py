@@ -6,6 +6,7 @@ were chosen with it in view.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -237,6 +238,7 @@ def _shown(spans: list[_Span], progress: bool) -> Iterator[_Span]:
     if not progress:
         yield from spans
         return
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
-    yield from tqdm(spans, unit="window", leave=False)
+    # Plain text, as elsewhere: it also renders in executed notebooks.
+    yield from tqdm(spans, unit="window", leave=False, file=sys.stdout)
