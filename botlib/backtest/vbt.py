@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -49,6 +51,14 @@ def release_gil() -> None:
         _switch_loaded("vectorbt")
 
 
+def release_gil_when_loaded() -> None:
+    """Make ``nogil=True`` the default of numba once something imports it, without importing it."""
+    if "numba" in sys.modules:
+        release_gil()
+    elif not any(isinstance(finder, _AfterNumba) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterNumba())
+
+
 def rust_engine() -> bool:
     """Tell whether vectorbt's Rust engine is installed."""
     return importlib.util.find_spec("vectorbt_rust") is not None
@@ -65,6 +75,28 @@ def cache_directory() -> Path:
         return Path(given) / "nogil"
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "botlib" / "numba"
+
+
+class _AfterNumba(importlib.abc.MetaPathFinder):
+    """Calls `release_gil` when numba has been imported, and is gone then."""
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "numba":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                release_gil()
+
+            loader.exec_module = exec_module
+        return spec
 
 
 def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -74,6 +74,23 @@ assert simulate.targetoptions["nogil"]
 assert simulate.stats.cache_path.startswith(str(cache_directory())), simulate.stats
 """
 
+LATER = """
+import sys
+from botlib.backtest.vbt import release_gil_when_loaded
+before = list(sys.meta_path)
+release_gil_when_loaded()
+release_gil_when_loaded()
+assert "numba" not in sys.modules
+from numba import njit
+
+@njit
+def plain(x):
+    return x + 1
+
+assert plain.targetoptions["nogil"] and plain(1) == 2
+assert sys.meta_path == before
+"""
+
 
 def run(script: str, directory: Path, *options: str) -> None:
     subprocess.run(
@@ -90,3 +107,7 @@ def test_every_kind_of_compiled_function_still_works(tmp_path: Path) -> None:
 
 def test_vectorbt_is_switched_even_where_it_was_loaded_before(tmp_path: Path) -> None:
     run(LOADED_BEFORE, tmp_path)
+
+
+def test_numba_imported_later_is_switched_too(tmp_path: Path) -> None:
+    run(LATER, tmp_path, "-W", "error")
