@@ -402,6 +402,22 @@ def test_a_real_interrupt_ends_the_workers(frame: pd.DataFrame) -> None:
     assert not psutil.Process().children()
 
 
+def test_an_interrupt_before_anything_is_done_gives_an_empty_result(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: LocalPool, tiles: list[list[tuple[object, ...]]]) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalPool, "run", run)
+    empty = sweep(Cross, frame, fast=[3, 4], workers=1, progress=True)
+    assert empty.interrupted and len(empty.frame) == len(empty.best()) == 0
+    assert repr(empty) == "<SweepResult Cross · 0 of 2 combinations · interrupted>"
+    assert "interrupted" in empty._repr_html_()
+    for ask in (empty.period_returns, empty.neighbourhood, empty.heatmap):
+        with pytest.raises(InvalidInput, match="interrupted before"):
+            ask()
+
+
 def test_what_the_numbers_depend_on_is_not_mixed_up(frame: pd.DataFrame, tmp_path: Path) -> None:
     given: dict[str, Any] = {"directory": tmp_path, "workers": 0, "progress": False, "fast": [5]}
     sweep(Cross, frame, **given)

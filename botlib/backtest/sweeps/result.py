@@ -108,8 +108,7 @@ class SweepResult:
         Raises:
             InvalidInput: nothing was computed before the sweep was interrupted.
         """
-        if not self._combinations:
-            raise InvalidInput("The sweep was interrupted before any combination was computed.")
+        self._check_any()
         return dict(zip(self.parameters, self._combinations[0], strict=True))
 
     @property
@@ -143,7 +142,7 @@ class SweepResult:
         Raises:
             InvalidInput: the combination is not part of the sweep.
         """
-        middle = self._row_of(parameters) if parameters is not None else 0
+        middle = self._row_of(parameters if parameters is not None else self.best_parameters)
         steps = np.abs(self._places - self._places[middle]).max(axis=1)
         near = np.flatnonzero(steps <= reach)
         near = near[np.argsort(steps[near], kind="stable")]
@@ -167,6 +166,7 @@ class SweepResult:
         """
         import pandas as pd
 
+        self._check_any()
         kept = len(self._times)
         wanted = kept if periods is None else periods
         if not 0 < wanted <= kept:
@@ -199,6 +199,7 @@ class SweepResult:
         """
         from botlib.backtest.sweeps.picture import heatmap
 
+        self._check_any()
         return heatmap(self, *self._axes_for(x, y), self._metric(metric))
 
     def __repr__(self) -> str:
@@ -217,6 +218,10 @@ class SweepResult:
         from botlib.backtest.sweeps.picture import card
 
         return card(self)
+
+    def _check_any(self) -> None:
+        if not self._combinations:
+            raise InvalidInput("The sweep was interrupted before any combination was computed.")
 
     def _neighbours_median(self, row: int) -> float:
         steps = np.abs(self._places - self._places[row]).max(axis=1)

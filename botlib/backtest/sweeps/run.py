@@ -124,7 +124,9 @@ def sweep(
         symbol=frames.symbol,
         settings=settings,
         ends=ends,
-        keep=_indicator_bytes(budget, processes, arrays, len(frames.frame)),
+        keep=_indicator_bytes(
+            budget, processes, arrays, len(frames.frame), 2 * 8 * count * (len(ends) + len(METRICS))
+        ),
     )
     times = frames.frame.index[settings.start :].to_numpy()[ends]
     collected = Collected(tried, count, progress)
@@ -247,17 +249,22 @@ def _processes(workers: int | None, combinations: int) -> int:
     return min(workers, max(combinations, 1))
 
 
-def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int) -> int:
+def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kept: int) -> int:
     """Return how many bytes of indicators a worker may remember.
+
+    Args:
+        kept: bytes of results in this process.
 
     Raises:
         InvalidInput: the budget does not even hold one combination per worker.
     """
     workers = max(processes, 1)
-    own = _PROCESS_BYTES + _SERIES * 8 * rows
-    left = (budget - size_of(arrays)) // workers - own
+    # Every process maps the candles and counts them as its own; an eighth is for what an allocator
+    # keeps beside what is in use.
+    own = _PROCESS_BYTES + _SERIES * 8 * rows + size_of(arrays)
+    left = (budget * 7 // 8 - kept) // workers - own
     if left < 8 * rows * 2:
-        needed = size_of(arrays) + workers * (own + 16 * rows)
+        needed = (workers * (own + 16 * rows) + kept) * 8 // 7 + 1
         raise InvalidInput(
             f"A budget of {budget:,} bytes is too little for {workers} workers over {rows:,} "
             f"candles: they need {needed:,}. Give more memory=, or fewer workers=."
