@@ -52,8 +52,8 @@ print(json.dumps([taken, peak, value]))
 """
 
 BOTLIB: Final = """
-from botlib.backtest import backtest
-from botlib.backtest.vbt import load_vectorbt
+from botlib.backtesting import backtest
+from botlib.backtesting.vbt import load_vectorbt
 from botlib.strategies import TrendCross
 load_vectorbt()
 strategy = TrendCross(fast=10, slow=50, timeframes=("1m",))

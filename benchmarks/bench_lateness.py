@@ -66,7 +66,7 @@ JOBS: Final = {
     """,
     "import vectorbt": "import vectorbt",
     "a sweep, 703 × 100,000 candles": """
-        from botlib.backtest import sweep
+        from botlib.backtesting import sweep
         from botlib.strategies import TrendCross
         result = sweep(TrendCross, candles, fast=range(2, 40), slow=range(2, 40),
                        where=lambda p: p["fast"] < p["slow"], progress=False)
@@ -84,7 +84,7 @@ PREPARATION: Final = {
             index=pd.date_range("2024-01-01", periods=100_000, freq="min", unit="ms"))
     """,
     "vectorbt's grid in the cell, numba": """
-        from botlib.backtest.vbt import load_vectorbt
+        from botlib.backtesting.vbt import load_vectorbt
         vbt = load_vectorbt()
         def grid(frame, windows):
             fast, slow = vbt.MA.run_combs(frame["close"], list(windows), r=2)

@@ -53,7 +53,7 @@ class Cross(Strategy):
 """
 
 OURS: Final = """
-from botlib.backtest import sweep
+from botlib.backtesting import sweep
 from cross import Cross
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from botlib.backtesting import backtest, check, sweep, walk_forward
     from botlib.bot import Bot, connect
     from botlib.bus import EventBus
     from botlib.clock import MarketClock, SystemClock
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     )
     from botlib.runs import run_notebook
     from botlib.runtime import get_runtime
-    from botlib.strategies import TrendCross
+    from botlib.strategies import BandReversion, TrendCross, TrendPullback
     from botlib.strategy import Signals, Strategy
     from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority, beat
 
 __version__ = "0.1.0"
 
 _HOMES: Final = {
+    "backtesting": ("backtest", "check", "sweep", "walk_forward"),
     "bot": ("Bot", "connect"),
     "bus": ("EventBus",),
     "clock": ("MarketClock", "SystemClock"),
@@ -66,7 +68,7 @@ _HOMES: Final = {
     ),
     "runs": ("run_notebook",),
     "runtime": ("get_runtime",),
-    "strategies": ("TrendCross",),
+    "strategies": ("BandReversion", "TrendCross", "TrendPullback"),
     "strategy": ("Signals", "Strategy"),
     "tasks": ("BackgroundTaskManager", "TaskConfig", "TaskPriority", "beat"),
 }
@@ -74,6 +76,7 @@ _HOME: Final = {name: module for module, names in _HOMES.items() for name in nam
 
 __all__ = [
     "BackgroundTaskManager",
+    "BandReversion",
     "Bot",
     "BotlibError",
     "Candle",
@@ -103,11 +106,16 @@ __all__ = [
     "TaskFailed",
     "TaskPriority",
     "TrendCross",
+    "TrendPullback",
+    "backtest",
     "beat",
+    "check",
     "connect",
     "get_runtime",
     "run_notebook",
+    "sweep",
     "ta",
+    "walk_forward",
 ]
 
 

@@ -8,6 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
+from botlib.backtesting.vbt import release_gil_when_loaded
 from botlib.bot.core import AsyncBot
 from botlib.bot.facade import Bot
 from botlib.config import Settings
@@ -55,6 +56,8 @@ def connect(
         settings = settings.override(_recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
+    # Compiled research code in a cell must not hold up the tasks on the runtime.
+    release_gil_when_loaded()
     runtime = get_runtime(watch_parent=HEADLESS in os.environ)
     before: Bot | None = runtime.residents.get(RESIDENT)
     if before is not None:

@@ -118,6 +118,13 @@ class AsyncBot:
         active = await self.engine.trade(strategy, symbol, name=name, order_cost=cost)
         return f"{active.name}: {active.strategy} on {active.symbol}"
 
+    async def close_position(self, symbol: str) -> str:
+        """Sell what is held of a symbol at the market; the strategy goes on and may enter again."""
+        order = await self.engine.close_position(symbol)
+        if order is None:
+            return f"nothing of {symbol} is held that could be sold"
+        return f"{order.side} {order.filled} of {order.amount} {order.symbol}: {order.status}"
+
     async def candles(
         self,
         symbol: str,

@@ -17,7 +17,7 @@ from botlib.timeframe import parse_duration, parse_since
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.backtest import (
+    from botlib.backtesting import (
         BacktestResult,
         CheckReport,
         ParityReport,
@@ -138,9 +138,9 @@ class Bot(Blocking):
             since: from when to trade; what the strategy needs to warm up is fetched before it.
             until: the last open time.
             fee: fraction of each fill; None is the fee of the paper exchange.
-            options: as for `botlib.backtest.backtest`: ``slippage``, ``cash``, ``order_cost``.
+            options: as for `botlib.backtesting.backtest`: ``slippage``, ``cash``, ``order_cost``.
         """
-        from botlib.backtest import backtest
+        from botlib.backtesting import backtest
 
         start = parse_since(since, self.aio.engine.market_clock.now())
         data = self._history_of(strategy, symbol, start, until, strategy.warmup)
@@ -163,10 +163,10 @@ class Bot(Blocking):
         Args:
             timeframes: where the strategy names none, the trading one first.
             fee: fraction of each fill; None is the fee of the paper exchange.
-            options: as for `botlib.backtest.sweep`: the parameters with the values to try
+            options: as for `botlib.backtesting.sweep`: the parameters with the values to try
                 (``fast=range(5, 50)``), ``metric``, ``where``, ``method``, ``client``, …
         """
-        from botlib.backtest import sweep
+        from botlib.backtesting import sweep
 
         data = self._of_class(strategy, symbol, since, until, timeframes)
         return sweep(strategy, data, **self._terms(symbol, fee), **options)
@@ -185,10 +185,10 @@ class Bot(Blocking):
         """Choose parameters on training windows and trade the best on the candles that follow.
 
         Args:
-            options: as for `botlib.backtest.walk_forward`: ``train``, ``test``, ``anchored``, the
-                parameters with the values to try, …
+            options: as for `botlib.backtesting.walk_forward`: ``train``, ``test``, ``anchored``,
+                the parameters with the values to try, …
         """
-        from botlib.backtest import walk_forward
+        from botlib.backtesting import walk_forward
 
         data = self._of_class(strategy, symbol, since, until, timeframes)
         return walk_forward(strategy, data, **self._terms(symbol, fee), **options)
@@ -206,16 +206,16 @@ class Bot(Blocking):
 
         Args:
             symbol: whose candles to ask it about; None is the first one configured.
-            options: as for `botlib.backtest.check`: ``cuts``, ``seed``.
+            options: as for `botlib.backtesting.check`: ``cuts``, ``seed``.
         """
-        from botlib.backtest import check
+        from botlib.backtesting import check
 
         name = symbol or self.aio.settings.symbols[0]
         return check(strategy, self._history_of(strategy, name, since, until, 0), **options)
 
     def compare(self, result: BacktestResult) -> ParityReport:
         """Compare a backtest with what this bot really traded in the same span."""
-        from botlib.backtest import compare
+        from botlib.backtesting import compare
 
         return compare(result, self._call(self.aio.journaled_fills()))
 

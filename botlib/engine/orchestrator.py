@@ -27,7 +27,7 @@ from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
 from botlib.history import History
 from botlib.lag import LagMeter
-from botlib.model import TaskFailed
+from botlib.model import Order, Signal, SignalAction, TaskFailed
 from botlib.orders import OrderExecutor, Protector
 from botlib.positions import PositionManager
 from botlib.risk import RiskLimits, RiskValidator
@@ -208,6 +208,22 @@ class Orchestrator:
         await self._or_failure(self.stream.ready())
         self.signals.add(active)
         return active
+
+    async def close_position(self, symbol: str) -> Order | None:
+        """Sell what is held of a symbol at the market; its stop is taken out of the way first.
+
+        The strategy goes on and may enter again. None where nothing is held that can be sold.
+        """
+        name = self.exchange.market(symbol).symbol
+        signal = Signal(
+            strategy="by-hand",
+            symbol=name,
+            timeframe=self.settings.timeframes[0],
+            timestamp=self.market_clock.now(),
+            action=SignalAction.EXIT,
+            price=self.frames.last_close(name) or 0.0,
+        )
+        return await self.orders.execute(signal, Decimal(0))
 
     def subscriptions(self) -> list[tuple[str, str]]:
         """Return the (symbol, timeframe) pairs that are streamed."""

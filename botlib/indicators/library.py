@@ -87,9 +87,7 @@ _OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 @functools.cache
 def names() -> frozenset[str]:
     """Return the names of all indicators of the library that can be used."""
-    return frozenset(name for group in library().Category.values() for name in group) - {
-        *_UNUSABLE
-    }
+    return frozenset(name for group in library().Category.values() for name in group) - {*_UNUSABLE}
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
 
 import aiohttp
 import pytest
@@ -229,3 +230,15 @@ async def test_fills_of_a_disconnection_are_swept_when_the_user_stream_is_back(
     async with asyncio.timeout(20):
         while not asked:  # noqa: ASYNC110 - the sweep tells nobody
             await asyncio.sleep(0.05)
+
+
+async def test_a_position_can_be_closed_by_hand(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    assert await engine.close_position("BTC/USDT") is None
+    await engine.wait(3600)
+    while engine.positions.get("BTC/USDT").amount < Decimal("0.001"):
+        await engine.wait(600)
+    order = await engine.close_position("BTCUSDT")
+    assert order is not None and order.status == "filled"
+    assert engine.positions.get("BTC/USDT").amount < Decimal("0.0001")
+    assert await engine.close_position("BTC/USDT") is None

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from botlib.backtest import backtest
+from botlib.backtesting import backtest
 from botlib.clock import utc
 from botlib.engine import Orchestrator
 from botlib.frames import Frames

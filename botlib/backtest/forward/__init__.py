@@ -1,6 +1,0 @@
-"""Walk-forward analysis: parameters chosen on the past, traded on what came next."""
-
-from botlib.backtest.forward.result import WalkForwardResult, Window
-from botlib.backtest.forward.run import walk_forward
-
-__all__ = ["WalkForwardResult", "Window", "walk_forward"]

@@ -1,0 +1,224 @@
+"""History cut at its end: what is said of a candle must not change when later ones arrive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.checking.report import Finding, Kind
+from botlib.backtesting.checking.truncation import (
+    Column,
+    between,
+    observe,
+    plain,
+    some,
+    until,
+    wished,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.frames import Frames
+    from botlib.strategy import Strategy
+
+_LEAST_STRETCH: Final = 100
+
+# In a shorter history, a few candles are already a large share of it.
+_TELLING: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """The first row of a column that differs. ``known`` counts the trading candles known then."""
+
+    bar: pd.Timestamp
+    newest: bool
+    known: int
+    then: object
+    whole: object
+
+
+@dataclass(slots=True)
+class _Leak:
+    """What was seen of one column that changed when later candles arrived."""
+
+    example: _Example
+    cuts: int = 0
+    newest: int = 0
+    """Cuts whose newest candle differs."""
+    reach: int = 0
+    share: float = 0.0
+
+
+@dataclass(slots=True)
+class Ends:
+    """History cut at its end."""
+
+    strategy: Strategy
+    frames: Frames
+    whole: dict[str, Column]
+    made: int = 0
+    leaks: dict[str, _Leak] = field(default_factory=dict)
+    failed: list[Finding] = field(default_factory=list)
+
+    @property
+    def least(self) -> int:
+        """Fewest candles a strategy is asked about live."""
+        return max(self.strategy.warmup, 1)
+
+    def over_the_whole(self, cuts: int, random: np.random.Generator) -> None:
+        """Cut the whole history after candles with signals, and after others."""
+        rows = len(self.frames.frame)
+        chosen = {self.least, rows - 1}
+        for name in ("entry", "exit"):
+            signals = np.flatnonzero(self.whole[name].values) + 1
+            chosen |= some(signals[signals >= self.least], math.ceil(cuts / 4), random)
+        others = np.arange(self.least, rows)
+        chosen |= some(others, max(cuts - len(chosen), 1), random)
+        for length in sorted(chosen):
+            if self.least <= length <= rows:
+                self._compare(self.frames, self.whole, length, first=0)
+
+    def over_a_stretch(self, cuts: int) -> None:
+        """Cut after every candle where signals are dense: what few candles show is seen there."""
+        rows = len(self.frames.frame)
+        cuts = min(cuts, rows - self.least)
+        if cuts < 1:
+            return
+        counts = np.concatenate(([0], np.cumsum(wished(self.whole))))
+        ends = np.arange(self.least + cuts, rows + 1)
+        end = int(ends[np.argmax(counts[ends] - counts[ends - cuts])])
+        before = max(2 * self.least, _LEAST_STRETCH)
+        first = max(end - cuts - before, 0)
+        frames = between(self.frames, first, end, back=self.least)
+        try:
+            whole = observe(self.strategy, frames)
+        except Exception as error:
+            self._fail(error, frames)
+            return
+        for length in range(end - first - cuts, end - first):
+            self._compare(frames, whole, length, first=first)
+
+    def _compare(
+        self, frames: Frames, whole: dict[str, Column], length: int, *, first: int
+    ) -> None:
+        self.made += 1
+        cut = until(frames, length)
+        try:
+            seen = observe(self.strategy, cut)
+        except Exception as error:
+            self._fail(error, cut)
+            return
+        for name, column in seen.items():
+            if name not in whole:
+                continue
+            rows = np.flatnonzero(column.differs(whole[name]))
+            if not len(rows):
+                continue
+            self._note(name, column, whole[name], rows, first + length)
+
+    def _note(
+        self, name: str, column: Column, whole: Column, rows: npt.NDArray[np.int64], known: int
+    ) -> None:
+        row, count = int(rows[0]), len(column.values)
+        newest = bool(rows[-1] == count - 1)
+        bar = column.index[row]
+        leak = self.leaks.get(name)
+        if leak is None or (newest and not leak.newest):
+            example = _Example(
+                bar=bar,
+                newest=row == count - 1,
+                known=known,
+                then=plain(column.values[row]),
+                whole=plain(whole.values[int(whole.index.searchsorted(bar))]),
+            )
+            if leak is None:
+                leak = self.leaks[name] = _Leak(example)
+            leak.example = example
+        leak.cuts += 1
+        leak.newest += newest
+        leak.reach = max(leak.reach, count - row)
+        if count > _TELLING:
+            leak.share = max(leak.share, 1 - row / count)
+
+    def _fail(self, error: Exception, frames: Frames) -> None:
+        if self.failed:
+            return
+        length = len(frames.frame)
+        self.failed.append(
+            Finding(
+                kind="fails",
+                column="",
+                bar=None,
+                known=frames.frame.index[-1],
+                then=f"{type(error).__name__}: {error}",
+                whole=None,
+                text=f"fails on {length:,} candle{'s' * (length != 1)}, though it claims a "
+                f"warm-up of {self.strategy.warmup}: {type(error).__name__}: {error}",
+            )
+        )
+
+    def findings(self) -> list[Finding]:
+        """Return what was found, one finding a column."""
+        return [*self.failed, *(self._finding(name, leak) for name, leak in self.leaks.items())]
+
+    def _finding(self, name: str, leak: _Leak) -> Finding:
+        seen = leak.example
+        known = self.frames.frame.index[seen.known - 1]
+        moment = (
+            "while that candle was the newest"
+            if seen.newest
+            else f"when {known} was the newest candle"
+        )
+        kind: Kind = "looks ahead" if leak.newest else "repaints"
+        text = (
+            f"{kind}: at {seen.bar} it was {seen.then} {moment}, and is {seen.whole} with the "
+            f"candles after it ({leak.cuts} of {self.made} cuts, up to {leak.reach:,} "
+            f"candle{'s' * (leak.reach > 1)} back). {self._cause(name, leak)}"
+        )
+        return Finding(
+            kind=kind,
+            column=name,
+            bar=seen.bar,
+            known=known,
+            then=seen.then,
+            whole=seen.whole,
+            text=text,
+        )
+
+    def _cause(self, name: str, leak: _Leak) -> str:
+        timeframe = self._early_timeframe(name, leak)
+        if timeframe:
+            return (
+                f"It uses a {timeframe} candle before it closed: "
+                f"bring values over with data.align(values, {timeframe!r})."
+            )
+        if leak.share > 0.9:
+            return (
+                "It changes from the beginning of history on: look for a mean, a rank, a maximum "
+                "or a fit over all candles, and use a rolling or expanding one."
+            )
+        candles = "one later candle" if leak.reach == 1 else f"{leak.reach:,} later candles"
+        return (
+            f"It knows at least {candles}: look for shift(-{leak.reach}), a centred window, "
+            "a backward fill or interpolation."
+        )
+
+    def _early_timeframe(self, name: str, leak: _Leak) -> str:
+        """Return the higher timeframe that, left whole, makes the difference go away."""
+        length = leak.example.known
+        for timeframe in self.frames.timeframes[1:]:
+            try:
+                seen = observe(self.strategy, until(self.frames, length, uncut=timeframe))
+            except Exception:
+                # With candles of the future a strategy may fail: then this is not the cause.
+                continue
+            column = seen.get(name)
+            if column is not None and not column.differs(self.whole[name]).any():
+                return timeframe
+        return ""

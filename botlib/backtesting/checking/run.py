@@ -1,0 +1,116 @@
+"""Check that a strategy says live what it says over history.
+
+History is cut at many candles and the strategy asked again: what it answered for a candle must not
+change when later candles arrive (it would look ahead or repaint), nor depend on how long before it
+was started once it is warm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from botlib.backtesting.checking.ends import Ends
+from botlib.backtesting.checking.report import CheckReport, Finding, Settling
+from botlib.backtesting.checking.starts import Starts
+from botlib.backtesting.checking.truncation import Column, observe, plain, wished
+from botlib.backtesting.prepare import frames_for
+from botlib.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.frames import Frames
+    from botlib.strategy import Strategy
+
+
+def check(
+    strategy: Strategy,
+    data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
+    *,
+    cuts: int = 50,
+    seed: int = 0,
+) -> CheckReport:
+    """Ask a strategy again over cut histories and report every answer that differs.
+
+    History is cut after candles that carry a signal and after others, chosen at random over the
+    whole of it, and then after every candle of the stretch with the most signals; the last candle
+    of each cut is compared as well, which is the one that trades live. Higher timeframes are cut by
+    their close. Then history is begun later, to find how many candles the strategy needs before
+    its signals no longer depend on where it began, and its claimed ``warmup`` is held against that.
+
+    Args:
+        data: frames, one candle frame, or candle frames by timeframe.
+        cuts: how many times the whole history is cut; four times as many cuts are made in the
+            stretch, half as many at the start.
+        seed: of the choice of candles.
+
+    Raises:
+        InvalidInput: the candles cannot be used, or ``cuts`` is not positive.
+        ConfigError: the signals over the whole history do not fit its frame.
+    """
+    if cuts < 1:
+        raise InvalidInput(f"cuts must be at least 1, not {cuts!r}.")
+    frames = frames_for(strategy, data)
+    random = np.random.default_rng(seed)
+    whole = observe(strategy, frames)
+    findings = _repeated(whole, observe(strategy, frames))
+    made = 0
+    if not findings:
+        ends = Ends(strategy, frames, whole)
+        ends.over_the_whole(cuts, random)
+        ends.over_a_stretch(4 * cuts)
+        findings, made = ends.findings(), ends.made
+    settling: tuple[Settling, ...] = ()
+    notes: list[str] = []
+    if findings:
+        notes.append("The warm-up was not measured: it means nothing before this is put right.")
+    else:
+        starts = Starts(strategy, frames, whole)
+        if starts.possible:
+            starts.over_history(max(cuts // 2, 1), random)
+            findings, settling, made = starts.findings(), starts.settling(), made + starts.made
+            notes += starts.remarks()
+        else:
+            notes.append(
+                f"The warm-up was not measured: {len(frames.frame):,} candles are too few for it."
+            )
+    signals = wished(whole)
+    if not signals.any():
+        notes.append("There was no signal at all: load more candles, or look at the strategy.")
+    return CheckReport(
+        strategy=repr(strategy),
+        findings=tuple(findings),
+        settling=settling,
+        warmup=strategy.warmup,
+        cuts=made,
+        rows=len(frames.frame),
+        signals=int(signals.sum()),
+        notes=tuple(notes),
+    )
+
+
+def _repeated(first: dict[str, Column], second: dict[str, Column]) -> list[Finding]:
+    findings = []
+    for name, column in second.items():
+        if name not in first:
+            continue
+        rows = np.flatnonzero(column.differs(first[name]))
+        if len(rows):
+            row = int(rows[0])
+            findings.append(
+                Finding(
+                    kind="not repeatable",
+                    column=name,
+                    bar=column.index[row],
+                    known=column.index[-1],
+                    then=plain(first[name].values[row]),
+                    whole=plain(column.values[row]),
+                    text=f"is not repeatable: asked twice over the same candles, it differs at "
+                    f"{len(rows):,} of them, first at {column.index[row]}. Look for random "
+                    "numbers, the time of day, or something kept on the strategy.",
+                )
+            )
+    return findings

@@ -1,0 +1,191 @@
+"""History begun later: once a strategy is warm, what it says must not depend on that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.checking.report import Finding, Settling
+from botlib.backtesting.checking.truncation import Column, between, observe, plain, shake, some
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.frames import Frames
+    from botlib.strategy import Strategy
+
+# Live, indicators settle to what a chart shows; six digits are as good as equal.
+_SETTLED: Final = 1e-6
+
+_LEAST_HORIZON: Final = 1_000
+
+# Far more than rounding does to a sum of prices, far less than any tick.
+_LAST_DIGITS: Final = 1e-10
+
+# A tie falls either way, and a signal may need several of them to fall one way.
+_DRAWS: Final = 64
+
+
+@dataclass(slots=True)
+class _Late:
+    """How long one column depended on where its history began."""
+
+    timeframe: str
+    searched: int
+    candles: int = 1
+    compared: int = 0
+    different: int = 0
+    """Rows compared, and rows that differ, at a history of the claimed warm-up or longer."""
+    ties: int = 0
+    """Rows that differ where the signal hangs on the last digits."""
+    example: tuple[pd.Timestamp, int, object, object] | None = None
+
+
+@dataclass(slots=True)
+class Starts:
+    """History begun later than it does."""
+
+    strategy: Strategy
+    frames: Frames
+    whole: dict[str, Column]
+    made: int = 0
+    columns: dict[str, _Late] = field(default_factory=dict)
+
+    @property
+    def _claimed(self) -> int:
+        return max(self.strategy.warmup, 1)
+
+    @property
+    def _horizon(self) -> int:
+        rows = len(self.frames.frame)
+        return min(max(20 * self._claimed, _LEAST_HORIZON), rows - max(rows // 4, 1))
+
+    @property
+    def possible(self) -> bool:
+        """Whether there are candles enough to tell a settled signal from one that is not."""
+        return self._horizon > 2 * self._claimed
+
+    def over_history(self, starts: int, random: np.random.Generator) -> None:
+        """Begin history later, at candles chosen at random over the whole of it."""
+        last = len(self.frames.frame) - self._horizon
+        # The whole history has to have settled where it is compared with.
+        first = max(1, min(self._horizon // 2, last // 2))
+        for start in sorted(some(np.arange(first, last + 1), starts, random)):
+            self._compare(start)
+
+    def _compare(self, start: int) -> None:
+        self.made += 1
+        cut = between(self.frames, start, start + self._horizon, back=self._claimed)
+        for name, column in observe(self.strategy, cut).items():
+            if name not in self.whole or not len(column.values):
+                continue
+            late = self.columns.setdefault(name, _Late(column.timeframe, len(column.values)))
+            late.searched = min(late.searched, len(column.values))
+            different = column.differs(self.whole[name], tolerance=_SETTLED)
+            late.compared += max(len(different) - self._claimed + 1, 0)
+            rows = np.flatnonzero(different)
+            if column.is_signal and len(rows) and rows[-1] >= self._claimed - 1:
+                early, warm = np.split(rows, [np.searchsorted(rows, self._claimed - 1)])
+                tied = self._tied(cut, column, warm)
+                late.ties += int(tied.sum())
+                rows = np.concatenate([early, warm[~tied]])
+            if not len(rows):
+                continue
+            late.candles = max(late.candles, int(rows[-1]) + 2)
+            wrong = rows[rows >= self._claimed - 1]
+            late.different += len(wrong)
+            if len(wrong) and late.example is None:
+                row = int(wrong[0])
+                place = int(self.whole[name].index.searchsorted(column.index[row]))
+                late.example = (
+                    column.index[row],
+                    row + 1,
+                    plain(column.values[row]),
+                    plain(self.whole[name].values[place]),
+                )
+
+    def _tied(
+        self, cut: Frames, column: Column, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Tell for rows of a signal whether it changes when prices do by their last digits.
+
+        Sums over the same candles differ in the last digits with where they began, so a comparison
+        of two values that are equal but for these falls either way: in flat prices, above all.
+        """
+        random = np.random.default_rng(0)
+        tied = np.zeros(len(rows), dtype=bool)
+        for draw in range(_DRAWS):
+            shaken = observe(self.strategy, shake(cut, _LAST_DIGITS, random))[column.name]
+            tied |= shaken.values[rows] != column.values[rows]
+            if tied.all() or (draw >= _DRAWS // 4 and not tied.any()):
+                break
+        return tied
+
+    def settling(self) -> tuple[Settling, ...]:
+        """Return from how many candles on each column agreed with the whole history."""
+        return tuple(
+            Settling(
+                column=name,
+                timeframe=late.timeframe,
+                candles=late.candles if late.candles <= 0.9 * late.searched else None,
+                searched=late.searched,
+            )
+            for name, late in self.columns.items()
+        )
+
+    def findings(self) -> list[Finding]:
+        """Return the signals that still differed after the claimed warm-up."""
+        settling = {one.column: one.candles for one in self.settling()}
+        known = [candles for candles in settling.values() if candles is not None]
+        return [
+            self._finding(name, late, settling[name], max(known, default=0))
+            for name, late in self.columns.items()
+            if late.example is not None and self.whole[name].is_signal
+        ]
+
+    def remarks(self) -> list[str]:
+        """Return a sentence for what may differ live without being wrong."""
+        return [
+            f"{name} hangs on the last digits of equal values at {late.ties:,} of "
+            f"{late.compared:,} candles compared, where it may differ live: compare with a margin."
+            for name, late in self.columns.items()
+            if late.ties
+        ] + [
+            f"{one.column} agrees to six digits only after {one.candles or one.searched:,} candles "
+            f"of {one.timeframe}{'' if one.candles else ' or more'}: a signal that hangs on a "
+            "smaller difference may differ."
+            for one in self.settling()
+            if not self.whole[one.column].is_signal
+            and (one.candles is None or one.candles > self._claimed)
+        ]
+
+    def _finding(self, name: str, late: _Late, settled: int | None, enough: int) -> Finding:
+        assert late.example is not None
+        bar, candles, then, whole = late.example
+        if settled is None:
+            advice = (
+                f"It does not settle within {late.searched:,} candles: what it computes depends "
+                "on where history begins (a cumulative sum, an expanding window, a position it "
+                "remembers)."
+            )
+        else:
+            advice = f"It settles after {settled:,} candles: return {enough:,} from warmup."
+            if enough > settled:
+                advice = (
+                    f"It settles after {settled:,} candles, what it was computed from after "
+                    f"{enough:,}: return {enough:,} from warmup."
+                )
+        return Finding(
+            kind="warm-up",
+            column=name,
+            bar=bar,
+            known=bar,
+            then=then,
+            whole=whole,
+            text=f"is not settled after the claimed warm-up of {self.strategy.warmup}: at {bar} it "
+            f"is {then} over {candles:,} candles and {whole} over all "
+            f"({late.different:,} of {late.compared:,} candles compared). {advice}",
+        )

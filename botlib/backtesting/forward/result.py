@@ -1,0 +1,190 @@
+"""What came of a walk forward."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from botlib.backtesting.metrics import CurveFigures, curve_figures
+from botlib.tables import html_table, text_table
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.backtesting.result import BacktestResult
+    from botlib.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One step: parameters chosen in sample, traded out of sample.
+
+    Attributes:
+        train_from, train_until, test_from, test_until: open times of the first and last candles.
+        in_sample: the metric of the best combination over the training candles.
+        out_of_sample: the same metric of the same parameters over the test candles.
+        result: the backtest over the test candles, which ends without a position.
+    """
+
+    train_from: pd.Timestamp
+    train_until: pd.Timestamp
+    test_from: pd.Timestamp
+    test_until: pd.Timestamp
+    parameters: dict[str, object]
+    in_sample: float
+    out_of_sample: float
+    result: BacktestResult
+
+
+class WalkForwardResult:
+    """What came of a walk forward. ``metric`` is what the parameters were chosen by.
+
+    ``left_over`` counts the candles after the last window, too few for another one.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: type[Strategy],
+        timeframe: str,
+        symbol: str,
+        windows: tuple[Window, ...],
+        metric: str,
+        anchored: bool,
+        cash: float,
+        left_over: int,
+        interrupted: bool,
+    ) -> None:
+        self.strategy = strategy
+        self.timeframe = timeframe
+        self.symbol = symbol
+        self.windows = windows
+        self.metric = metric
+        self.anchored = anchored
+        self.cash = cash
+        self.left_over = left_over
+        self.interrupted = interrupted
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per window: its times, parameters, and the metric in and out of sample."""
+        import pandas as pd
+
+        rows = [
+            {
+                "train_from": window.train_from,
+                "train_until": window.train_until,
+                "test_from": window.test_from,
+                "test_until": window.test_until,
+                **window.parameters,
+                "in_sample": window.in_sample,
+                "out_of_sample": window.out_of_sample,
+                "total_return": window.result.figures.total_return,
+                "round_trips": int((~window.result.fills.buy).sum()),
+            }
+            for window in self.windows
+        ]
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="window"))
+
+    @property
+    def equity(self) -> pd.Series:
+        """Out-of-sample equity in quote units at the close of every test candle."""
+        import pandas as pd
+
+        equity: pd.Series = pd.concat([window.result.equity for window in self.windows])
+        return equity
+
+    @property
+    def roundtrips(self) -> pd.DataFrame:
+        """The round trips of all windows, see `BacktestResult.roundtrips`."""
+        import pandas as pd
+
+        found = [window.result.roundtrips for window in self.windows]
+        some = [trips for trips in found if len(trips)]
+        return pd.concat(some, ignore_index=True) if some else found[0]
+
+    @property
+    def figures(self) -> CurveFigures:
+        """Figures of the out-of-sample equity."""
+        equity = self.equity.to_numpy(dtype=np.float64)
+        return curve_figures(equity, self.cash, timeframe_ms(self.timeframe))
+
+    @property
+    def in_sample(self) -> float:
+        """Mean of the metric over the windows, in sample; NaN where it never was a number."""
+        return _mean([window.in_sample for window in self.windows])
+
+    @property
+    def out_of_sample(self) -> float:
+        """Mean of the metric over the windows, out of sample."""
+        return _mean([window.out_of_sample for window in self.windows])
+
+    @property
+    def degradation(self) -> float:
+        """The share of the in-sample metric that was lost out of sample: 0 none, 1 all of it.
+
+        NaN where the metric in sample is not above 0.
+        """
+        before = self.in_sample
+        return 1 - self.out_of_sample / before if before > 0 else math.nan
+
+    def plot(self) -> Any:
+        """Return a plotly figure: stitched equity, and the metric in and out of sample."""
+        from botlib.backtesting.forward.plot import plot_walk_forward
+
+        return plot_walk_forward(self)
+
+    def __repr__(self) -> str:
+        figures = self.figures
+        return (
+            f"<WalkForwardResult {self.strategy.__name__} {self.symbol or '-'} {self.timeframe} · "
+            f"{len(self.windows)} {'anchored' if self.anchored else 'rolling'} windows · "
+            f"{self.metric} {self.in_sample:.2f} in sample, {self.out_of_sample:.2f} out · "
+            f"{figures.total_return:+.2%} · drawdown {figures.max_drawdown:.1%}"
+            f"{' · interrupted' if self.interrupted else ''}>"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n{text_table(*self._table())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), title=self.verdict)
+
+    @property
+    def verdict(self) -> str:
+        """The result in a sentence."""
+        lost = self.degradation
+        kept = "" if math.isnan(lost) else f", {lost:.0%} lost" if lost > 0 else ", nothing lost"
+        figures = self.figures
+        return (
+            f"{self.strategy.__name__}, {len(self.windows)} windows: mean {self.metric} "
+            f"{self.in_sample:.2f} in sample, {self.out_of_sample:.2f} out of sample{kept}; "
+            f"{figures.total_return:+.2%} with a drawdown of {figures.max_drawdown:.1%} "
+            f"out of sample{'; interrupted' if self.interrupted else ''}."
+        )
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        names = list(self.windows[0].parameters)
+        headers = ["test from", "until", *names, f"{self.metric} in", "out", "return", "trips"]
+        rows: list[list[object]] = [
+            [
+                window.test_from,
+                window.test_until,
+                *window.parameters.values(),
+                f"{window.in_sample:.2f}",
+                f"{window.out_of_sample:.2f}",
+                f"{window.result.figures.total_return:+.2%}",
+                int((~window.result.fills.buy).sum()),
+            ]
+            for window in self.windows
+        ]
+        return headers, rows
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan

@@ -1,0 +1,244 @@
+"""A walk forward: choose parameters on the past, trade them on what came next, go on.
+
+What is stitched together is out of sample throughout: no candle was traded with parameters that
+were chosen with it in view.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from botlib.backtesting.checking.truncation import until
+from botlib.backtesting.forward.result import WalkForwardResult, Window
+from botlib.backtesting.prepare import frames_for
+from botlib.backtesting.run import backtest
+from botlib.errors import ConfigError, InvalidInput
+from botlib.frames import Frames
+from botlib.strategy import STOPS, Signals, Strategy
+from botlib.timeframe import parse_duration, timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.backtesting.sweeps import SweepResult
+
+# Fewer cannot hold an entry, a candle in the market and the exit at the end.
+_LEAST_CANDLES: Final = 4
+
+
+def walk_forward(
+    strategy: type[Strategy],
+    data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
+    *,
+    train: int | str,
+    test: int | str,
+    anchored: bool = False,
+    metric: str = "sharpe",
+    symbol: str = "",
+    fee: float = 0.001,
+    slippage: float = 0.0,
+    cash: float = 10_000.0,
+    where: Callable[[dict[str, Any]], bool] | None = None,
+    method: str = "grid",
+    samples: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    memory: str | int = "1GB",
+    client: Any = None,
+    directory: str | Path | None = None,
+    progress: bool = True,
+    **space: object,
+) -> WalkForwardResult:
+    """Choose parameters on each training window by a sweep and trade the best on the next candles.
+
+    Test windows follow each other without a gap and without overlap. Before each of them lie the
+    candles the strategy needs to warm up: data, not traded. Each begins and ends without a
+    position: what is still held is sold at the open of its last candle, fees and all. An interrupt
+    ends the walk and returns the windows that are finished.
+
+    Args:
+        strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
+        data: candles as for `backtest`.
+        train: length of a training window in candles, or a duration such as ``"90d"``. Its first
+            candles warm up.
+        test: length of a test window, likewise. A last, shorter one is made of at least half.
+        anchored: let every training window begin with the first candle instead of rolling on.
+        metric: the figure to choose by, more is better.
+        where, method, samples, seed, workers, memory, client: as for `sweep`.
+        directory: where to keep results of the sweeps, so that the walk can be resumed.
+
+    Raises:
+        InvalidInput: a window is too short, or there are too few candles for one of each.
+        SweepError: no combination could be computed on a training window.
+    """
+    frames = frames_for(_with_defaults(strategy), data, symbol)
+    spans, left_over = _spans(frames, train, test, anchored=anchored)
+    trade = {"fee": fee, "slippage": slippage, "symbol": frames.symbol}
+    search = {
+        "metric": metric,
+        "where": where,
+        "method": method,
+        "samples": samples,
+        "seed": seed,
+        "workers": workers,
+        "memory": memory,
+        "client": client,
+    }
+    windows: list[Window] = []
+    interrupted = False
+    try:
+        for number, span in enumerate(_shown(spans, progress)):
+            kept = None if directory is None else Path(directory) / f"window-{number:04d}"
+            training = _traded(frames, span.first, span.middle)
+            found = _sweep(
+                strategy,
+                training,
+                **(search | trade),
+                cash=cash,
+                directory=kept,
+                progress=False,
+                **space,
+            )
+            if found.interrupted:
+                raise KeyboardInterrupt
+            held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
+            windows.append(_window(frames, span, found, cash=held, **trade))
+    except KeyboardInterrupt:
+        if not windows:
+            raise
+        interrupted = True
+    return WalkForwardResult(
+        strategy=strategy,
+        timeframe=frames.timeframes[0],
+        symbol=frames.symbol,
+        windows=tuple(windows),
+        metric=metric,
+        anchored=anchored,
+        cash=cash,
+        left_over=left_over,
+        interrupted=interrupted,
+    )
+
+
+class _Span(NamedTuple):
+    """Rows of the trading frame: where training and test begin, and where the test has ended."""
+
+    first: int
+    middle: int
+    end: int
+
+
+class _EndsFlat(Strategy):
+    """A strategy that leaves the market at the open of the last candle it is shown."""
+
+    def __init__(self, inner: Strategy) -> None:
+        super().__init__(
+            timeframes=inner.timeframes, **{name: getattr(inner, name) for name in STOPS}
+        )
+        self._inner = inner
+
+    @property
+    def warmup(self) -> int:
+        return self._inner.warmup
+
+    def signals(self, data: Frames) -> Signals:
+        signals = self._inner.signals(data)
+        signals.check(data.frame)
+        entry, leave = signals.entry.copy(), signals.exit.copy()
+        entry.iloc[-2:] = False
+        leave.iloc[-2:] = True
+        return Signals(entry=entry, exit=leave)
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+
+def _window(frames: Frames, span: _Span, found: SweepResult, **how: Any) -> Window:
+    """Trade the best of a sweep over the test candles."""
+    parameters = dict(found.best_parameters)
+    strategy = found.strategy(timeframes=frames.timeframes, **parameters)
+    # A wish of the last training candle is acted on at the first open of the test.
+    first = max(span.middle - max(strategy.warmup, 1), 0)
+    data = _traded(frames, first, span.end)
+    index = frames.frame.index
+    result = backtest(_EndsFlat(strategy), data, start=index[span.middle], **how)
+    return Window(
+        train_from=index[span.first],
+        train_until=index[span.middle - 1],
+        test_from=index[span.middle],
+        test_until=index[span.end - 1],
+        parameters=parameters,
+        in_sample=float(found.frame[found.metric].iloc[0]),
+        out_of_sample=float(result.stats()[found.metric]),
+        result=result,
+    )
+
+
+def _traded(frames: Frames, first: int, end: int) -> Frames:
+    """Return trading candles ``first`` to ``end`` - 1, higher ones all that had closed by then."""
+    cut = until(frames, end)
+    base = frames.timeframes[0]
+    return Frames(frames.symbol, {**cut, base: cut.frame.iloc[first:]})
+
+
+def _spans(
+    frames: Frames, train: int | str, test: int | str, *, anchored: bool
+) -> tuple[list[_Span], int]:
+    """Return the rows of every window, and how many are left over."""
+    length = timeframe_ms(frames.timeframes[0])
+    training, testing = _candles("train", train, length), _candles("test", test, length)
+    rows = len(frames.frame)
+    least = max(-(-testing // 2), _LEAST_CANDLES)
+    spans = []
+    middle = training
+    while rows - middle >= least:
+        end = min(middle + testing, rows)
+        spans.append(_Span(0 if anchored else middle - training, middle, end))
+        middle = end
+    if not spans:
+        raise InvalidInput(
+            f"{rows:,} candles are too few for a training window of {training:,} and a test window "
+            f"of {testing:,} (at least {least:,}). Load more, or make the windows shorter."
+        )
+    return spans, rows - middle
+
+
+def _candles(name: str, value: int | str, length: int) -> int:
+    """Return a number of candles of ``length`` ms."""
+    count = value
+    if isinstance(value, str):
+        exact = parse_duration(value) * 1000 / length
+        count = round(exact)
+    if not isinstance(count, int) or isinstance(count, bool) or count < _LEAST_CANDLES:
+        raise InvalidInput(
+            f"{name}={value!r} is no length of a window. Accepted: {_LEAST_CANDLES} candles or "
+            "more, as a number or as a duration such as '30d'."
+        )
+    return count
+
+
+def _with_defaults(strategy: type[Strategy]) -> Strategy:
+    """Return the strategy with its defaults, to learn what it looks at."""
+    try:
+        return strategy()
+    except ConfigError as error:
+        raise ConfigError(f"{strategy.__name__}() has to work with its defaults: {error}") from None
+
+
+def _sweep(strategy: type[Strategy], frames: Frames, **how: Any) -> SweepResult:
+    from botlib.backtesting.sweeps import sweep
+
+    return sweep(strategy, frames, **how)
+
+
+def _shown(spans: list[_Span], progress: bool) -> Iterator[_Span]:
+    if not progress:
+        yield from spans
+        return
+    from tqdm import tqdm
+
+    # Plain text, as elsewhere: it also renders in executed notebooks.
+    yield from tqdm(spans, unit="window", leave=False, file=sys.stdout)

@@ -1,0 +1,345 @@
+"""Tell an edge from the luckiest of many tries.
+
+Sharpe ratios in this module are per period, as in `botlib.backtesting.sharpe`.
+
+Sources:
+    [DSR] see `botlib.backtesting.sharpe`.
+    [PBO] D. H. Bailey, J. M. Borwein, M. López de Prado, Q. J. Zhu, "The Probability of Backtest
+    Overfitting", Journal of Computational Finance 20(4), 2017, https://ssrn.com/abstract=2326253
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.sharpe import (
+    NO_VARIANCE,
+    deflated_sharpe_ratio,
+    expected_maximum_sharpe,
+    minimum_track_record_length,
+    moments,
+    probabilistic_sharpe_ratio,
+    returns_matrix,
+    sharpe_of_columns,
+    sharpe_of_sums,
+    sharpe_ratio,
+)
+from botlib.errors import InvalidInput
+from botlib.tables import html_table, text_table
+
+if TYPE_CHECKING:
+    from botlib.backtesting.sharpe import Matrix
+
+__all__ = [
+    "BacktestOverfitting",
+    "OverfittingReport",
+    "deflated_sharpe_ratio",
+    "expected_maximum_sharpe",
+    "independent_trials",
+    "minimum_track_record_length",
+    "overfitting",
+    "probabilistic_sharpe_ratio",
+    "probability_of_backtest_overfitting",
+    "sharpe_ratio",
+]
+
+# 2²⁰ numbers in each array of a chunk: 8 MB.
+_CHUNK: Final = 1 << 20
+
+
+def independent_trials(returns: Matrix) -> float:
+    """Return how many independent tries N correlated ones are worth: ρ + (1 - ρ) N.
+
+    ρ is the average correlation between two of them, taken as 0 where it is negative. Tries that
+    never moved count as one. Source: [DSR], its appendix on the number of independent trials.
+
+    Args:
+        returns: (T, N) returns per period, one column per try.
+    """
+    values, _ = returns_matrix(returns)
+    deviation = values - values.mean(axis=0)
+    norms = np.linalg.norm(deviation, axis=0)
+    moving = norms > math.sqrt(NO_VARIANCE) * np.linalg.norm(values, axis=0)
+    still = int((~moving).any())
+    count = int(moving.sum())
+    if count < 2:
+        return float(max(count + still, 1))
+    # The sum of all correlations is the squared length of the sum of the unit vectors.
+    summed = (deviation[:, moving] / norms[moving]).sum(axis=1)
+    correlation = (float(summed @ summed) - count) / (count * (count - 1))
+    correlation = min(max(correlation, 0.0), 1.0)
+    return correlation + (1 - correlation) * count + still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestOverfitting:
+    """What happened out of sample to the best in sample, over every split into two halves."""
+
+    probability: float
+    """The probability of backtest overfitting: how often the best in sample was worse out of
+    sample than half of the tries. 0.5 is what chance gives; near 0 the choice means something."""
+    probability_of_loss: float
+    """How often the best in sample lost money out of sample."""
+    degradation: float
+    """Slope of the out-of-sample Sharpe ratio of the best over its in-sample one; a real edge has
+    no slope below 0. NaN where it was always the same."""
+    logits: npt.NDArray[np.float64]
+    """Per split: ln(ω / (1 - ω)), ω the relative rank out of sample of the best in sample."""
+    in_sample: npt.NDArray[np.float64]
+    """Per split: the Sharpe ratio in sample of the best, per period."""
+    out_of_sample: npt.NDArray[np.float64]
+    """Per split: the Sharpe ratio out of sample of the same, per period."""
+    trials: int
+    blocks: int
+
+    def __float__(self) -> float:
+        return self.probability
+
+    def __repr__(self) -> str:
+        return (
+            f"BacktestOverfitting(probability={self.probability:.3f}, "
+            f"probability_of_loss={self.probability_of_loss:.3f}, trials={self.trials}, "
+            f"splits={len(self.logits)})"
+        )
+
+
+def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> BacktestOverfitting:
+    """Measure overfitting by combinatorially symmetric cross-validation. Source: [PBO], section 3.
+
+    The periods are cut into ``blocks`` blocks; every half of them serves once as sample, the other
+    half as the future. Per split the try with the best Sharpe ratio in sample is ranked among all
+    of them out of sample. Where several are best in sample, their ranks are averaged; a rank in
+    the very middle counts half, so that equal tries give exactly 0.5.
+
+    Args:
+        returns: (T, N) returns per period, one column per try of the same sweep.
+        blocks: an even number; 16 give 12,870 splits. Blocks differ by one row where T is no
+            multiple of it.
+
+    Raises:
+        InvalidInput: fewer than two tries, fewer than two periods a block, an odd number of
+            blocks or more than 20, or a return that is not finite.
+    """
+    values, _ = returns_matrix(returns)
+    rows, trials = values.shape
+    if trials < 2:
+        raise InvalidInput("Overfitting by choice needs at least 2 tries to choose from, not 1.")
+    if isinstance(blocks, bool) or blocks not in range(2, 21, 2):
+        raise InvalidInput(f"blocks must be an even number from 2 to 20, not {blocks!r}.")
+    if rows < 2 * blocks:
+        raise InvalidInput(
+            f"{rows} periods are too few for {blocks} blocks of at least 2. "
+            "Give returns of shorter periods, or fewer blocks."
+        )
+    edges = np.linspace(0, rows, blocks + 1).astype(int)
+    sizes = np.diff(edges).astype(float)
+    sums = np.add.reduceat(values, edges[:-1], axis=0)
+    squares = np.add.reduceat(values * values, edges[:-1], axis=0)
+
+    chosen = np.array(list(combinations(range(blocks), blocks // 2)))
+    inside = np.zeros((len(chosen), blocks))
+    np.put_along_axis(inside, chosen, 1.0, axis=1)
+    found = np.empty((3, len(chosen)))
+    step = max(1, _CHUNK // trials)
+    # In the order of `combinations`, the complement of split k is split k from the end: what is out
+    # of sample for the one is in sample for the other. No return is touched again, only sums.
+    for first in range(0, len(chosen) // 2, step):
+        splits = np.arange(first, min(first + step, len(chosen) // 2))
+        seen = sharpe_of_sums(inside[splits], sizes, sums, squares)
+        future = sharpe_of_sums(1 - inside[splits], sizes, sums, squares)
+        found[:, splits] = _fate_of_the_best(seen, future)
+        found[:, -1 - splits] = _fate_of_the_best(future, seen)
+    rank, in_sample, out_of_sample = found
+    relative = rank / (trials + 1)
+    return BacktestOverfitting(
+        probability=float(np.mean(relative < 0.5) + np.mean(relative == 0.5) / 2),
+        probability_of_loss=float(np.mean(out_of_sample < 0)),
+        degradation=_slope(in_sample, out_of_sample),
+        logits=np.log(relative / (1 - relative)),
+        in_sample=in_sample,
+        out_of_sample=out_of_sample,
+        trials=trials,
+        blocks=blocks,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverfittingReport:
+    """How far the best of a sweep can be believed. Sharpe ratios are per period."""
+
+    best: str
+    """Name of the column of the best try."""
+    sharpe: float
+    expected_maximum: float
+    """Sharpe ratio to be expected of the best of as many tries without any edge."""
+    deflated: float
+    """Probability that the best has an edge at all, after all the tries."""
+    track_record: float
+    """Periods needed to prove the best, after all the tries, at 95 %."""
+    periods: int
+    trials: int
+    independent: float
+    """What the tries are worth as independent ones."""
+    overfitting: BacktestOverfitting
+
+    @property
+    def ok(self) -> bool:
+        """Whether luck in choosing is an unlikely explanation: deflated > 0.95 and PBO < 0.5."""
+        return self.deflated > 0.95 and self.overfitting.probability < 0.5
+
+    @property
+    def verdict(self) -> str:
+        """The result in a sentence."""
+        if self.ok:
+            return "Luck in choosing is an unlikely explanation of the best."
+        if self.deflated <= 0.95:
+            return "The best is not clearly better than the luckiest of as many tries without edge."
+        return "The best in one half of the time was seldom good in the other half."
+
+    def __repr__(self) -> str:
+        return (
+            f"OverfittingReport({'ok' if self.ok else 'doubtful'}: "
+            f"deflated Sharpe {self.deflated:.3f}, "
+            f"overfitting {self.overfitting.probability:.3f}, "
+            f"{self.trials} tries worth {self.independent:.1f})"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n{text_table(('measure', 'value', 'meaning'), self._rows())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(("measure", "value", "meaning"), self._rows(), title=self.verdict)
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        chance = self.overfitting
+        needed = "never" if math.isinf(self.track_record) else f"{self.track_record:,.0f}"
+        return [
+            ("best", self.best, f"of {self.trials:,} tries"),
+            (
+                "independent tries",
+                f"{self.independent:,.1f}",
+                "what they are worth, by their correlation",
+            ),
+            ("Sharpe ratio", f"{self.sharpe:.4f}", f"per period, {self.periods:,} periods"),
+            (
+                "expected by luck",
+                f"{self.expected_maximum:.4f}",
+                "best of as many tries without edge",
+            ),
+            ("deflated Sharpe ratio", f"{self.deflated:.3f}", "probability of an edge; > 0.95"),
+            ("periods to prove it", needed, "at 95 %, against the luck in choosing"),
+            (
+                "overfitting",
+                f"{chance.probability:.3f}",
+                "best in sample below the median out of sample; 0.5 is chance",
+            ),
+            (
+                "loss out of sample",
+                f"{chance.probability_of_loss:.3f}",
+                f"of the best in sample, {len(chance.logits):,} splits",
+            ),
+        ]
+
+
+def overfitting(
+    returns: Matrix, *, blocks: int = 16, trials: float | None = None
+) -> OverfittingReport:
+    """Judge the best of a sweep: deflated Sharpe ratio and probability of backtest overfitting.
+
+    Args:
+        returns: (T, N) returns per period, one column per try; give all tries, not the best few.
+        trials: independent tries made, when more were made than ``returns`` shows; by default
+            estimated by `independent_trials`.
+
+    Raises:
+        InvalidInput: see `probability_of_backtest_overfitting`.
+    """
+    values, names = returns_matrix(returns)
+    fate = probability_of_backtest_overfitting(values, blocks)
+    ratios = sharpe_of_columns(values)
+    finite = ratios[np.isfinite(ratios)]
+    best = int(np.argmax(np.where(np.isfinite(ratios), ratios, -np.inf)))
+    sharpe = float(ratios[best])
+    if not math.isfinite(sharpe):
+        raise InvalidInput("Every try has constant returns: there is no Sharpe ratio to judge.")
+    skewness, kurtosis = moments(values[:, best])
+    independent = independent_trials(values) if trials is None else trials
+    variance = float(finite.var(ddof=1)) if len(finite) > 1 else 0.0
+    level = expected_maximum_sharpe(variance=variance, trials=independent)
+    return OverfittingReport(
+        best=_label(returns, names[best]),
+        sharpe=sharpe,
+        expected_maximum=level,
+        deflated=deflated_sharpe_ratio(
+            sharpe,
+            observations=len(values),
+            trials=independent,
+            variance=variance,
+            skewness=skewness,
+            kurtosis=kurtosis,
+        ),
+        track_record=minimum_track_record_length(
+            sharpe, benchmark=level, skewness=skewness, kurtosis=kurtosis
+        ),
+        periods=len(values),
+        trials=values.shape[1],
+        independent=independent,
+        overfitting=fate,
+    )
+
+
+def _fate_of_the_best(
+    seen: npt.NDArray[np.float64], future: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return per split: rank out of sample (1 the worst), Sharpe in and out of sample of the best.
+
+    Args:
+        seen: (splits, tries) Sharpe ratios in sample.
+        future: the same out of sample.
+    """
+    lines = np.arange(len(seen))
+    best = seen.argmax(axis=1)
+    top = seen[lines, best]
+    then = future[lines, best]
+    rank = _midrank(future, then[:, None])
+    tied = np.flatnonzero((seen == top[:, None]).sum(axis=1) > 1)
+    for line in tied:
+        values = future[line, seen[line] == top[line]]
+        ordered = np.sort(future[line])
+        below = np.searchsorted(ordered, values, side="left")
+        until = np.searchsorted(ordered, values, side="right")
+        rank[line] = np.mean((below + until + 1) / 2)
+        then[line] = np.mean(values)
+    return np.stack([rank, top, then])
+
+
+def _label(returns: Matrix, column: object) -> str:
+    """Return the name of a column; with several levels, as ``fast=10, slow=30``."""
+    levels = getattr(getattr(returns, "columns", None), "names", None)
+    if levels and isinstance(column, tuple) and all(levels):
+        return ", ".join(f"{name}={value}" for name, value in zip(levels, column, strict=True))
+    return str(column)
+
+
+def _midrank(
+    values: npt.NDArray[np.float64], point: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    below = (values < point).sum(axis=1)
+    equal = (values == point).sum(axis=1)
+    ranks: npt.NDArray[np.float64] = below + (equal + 1) / 2
+    return ranks
+
+
+def _slope(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
+    usable = np.isfinite(x) & np.isfinite(y)
+    x, y = x[usable], y[usable]
+    if not len(x) or np.ptp(x) == 0:
+        return math.nan
+    deviation = x - x.mean()
+    return float(deviation @ (y - y.mean()) / (deviation @ deviation))

@@ -1,0 +1,264 @@
+"""Backtest beside live: the same strategy over the same candles, round trip by round trip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.errors import BotlibError
+from botlib.model import Fill, Side
+from botlib.symbol import split_symbol, unified_symbol
+from botlib.tables import html_table
+from botlib.timeframe import open_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.backtesting.result import BacktestResult
+
+FIELDS: Final = (
+    "entry_time",
+    "entry_price",
+    "amount",
+    "entry_fee",
+    "exit_time",
+    "exit_price",
+    "sold",
+    "exit_fee",
+)
+"""What is compared of each round trip. Fees are in quote units, whatever they were taken from."""
+
+TOLERANCE: Final = 1e-9
+"""Relative difference up to which numbers are equal: less than the venue's eight decimals."""
+
+_CAUSES: Final = (
+    ("entry_time", "entered on another candle"),
+    ("exit_time", "left on another candle"),
+    ("entry_price", "bought at another price"),
+    ("exit_price", "sold at another price"),
+    ("amount", "another amount was bought"),
+    ("sold", "another amount was sold"),
+    ("entry_fee", "another fee on entry"),
+    ("exit_fee", "another fee on exit"),
+)
+"""What a difference means, the one that explains those after it first."""
+
+
+_EXPLAINED: Final = {
+    "take_profit": "live, profit is taken at the open after the candle that reached the target",
+}
+"""Differences that are to be expected, by the reason of the exit."""
+
+
+class ParityReport:
+    """How the round trips of a backtest and of a live run differ.
+
+    ``frame`` has one row per round trip of either side: each of `FIELDS` as ``<field>`` of the
+    backtest and ``<field>_live``, the ``reason`` of the exit, whether the two are ``equal``, and
+    the ``difference`` in words.
+    """
+
+    def __init__(self, frame: pd.DataFrame, title: str) -> None:
+        self.frame = frame
+        self.title = title
+
+    @property
+    def equal(self) -> bool:
+        """Whether every round trip is the same on both sides, and there is at least one."""
+        return len(self.frame) > 0 and bool(self.frame["equal"].all())
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """The round trips that are not the same."""
+        return self.frame[~self.frame["equal"]]
+
+    def raise_for_differences(self) -> None:
+        """Raise `BotlibError` with the first difference unless everything is equal."""
+        if not len(self.frame):
+            raise BotlibError(f"{self.title}: there is no round trip on either side to compare.")
+        if not self.equal:
+            first = self.differences.iloc[0]
+            raise BotlibError(
+                f"{self.title}: {len(self.differences)} of {len(self.frame)} round trips differ, "
+                f"first: {first['difference']}."
+            )
+
+    def __repr__(self) -> str:
+        return f"<ParityReport {self._words()}>"
+
+    def _repr_html_(self) -> str:
+        differing = self.differences
+        shown = differing if len(differing) else self.frame.tail(5)
+        rows = [
+            [
+                *(
+                    _pair(row[name], row[f"{name}_live"])
+                    for name in ("entry_time", "entry_price", "amount", "exit_time", "exit_price")
+                ),
+                row["reason"],
+                row["difference"] or "equal",
+            ]
+            for row in shown.head(50).to_dict("records")
+        ]
+        table = html_table(
+            ("entered", "at", "amount", "left", "at", "reason", "difference"),
+            rows,
+            title=self._words(),
+        )
+        more = "" if len(differing) else '<div style="opacity:.6">The last round trips.</div>'
+        return f'<div class="botlib">{table}{more}</div>'
+
+    def _words(self) -> str:
+        same = int(self.frame["equal"].sum())
+        return f"{self.title} · {same} of {len(self.frame)} round trips equal"
+
+
+def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
+    """Compare the round trips of a backtest with those that fills of a live run add up to.
+
+    Fills of other symbols and of times outside the backtest's candles are left out. A time is that
+    of the candle: live, a fill lies somewhere inside it.
+
+    Args:
+        fills: oldest first, such as the journal's.
+    """
+    import pandas as pd
+
+    symbol, timeframe = unified_symbol(result.symbol), result.timeframe
+    first, last = (int(result.frame.index[row].timestamp() * 1000) for row in (0, -1))
+    chosen = [
+        fill
+        for fill in fills
+        if fill.symbol == symbol and first <= open_time(fill.timestamp, timeframe) <= last
+    ]
+    ours = [{str(key): value for key, value in row.items()} for row in _records(result.roundtrips)]
+    theirs = live_roundtrips(chosen, timeframe)
+    rows = [_row(one, other) for one, other in _pairs(ours, theirs)]
+    columns = [
+        *(part for name in FIELDS for part in (name, f"{name}_live")),
+        "reason",
+        "equal",
+        "difference",
+    ]
+    return ParityReport(
+        pd.DataFrame(rows, columns=columns), f"{result.strategy} on {symbol} {timeframe}"
+    )
+
+
+def live_roundtrips(fills: Sequence[Fill], timeframe: str) -> list[dict[str, Any]]:
+    """Return the round trips that fills of one symbol add up to, with the keys of `FIELDS`."""
+    import pandas as pd
+
+    trips: list[list[Fill]] = []
+    for fill in fills:
+        begins = not trips or (fill.side is Side.BUY and trips[-1][-1].side is Side.SELL)
+        if begins:
+            trips.append([])
+        trips[-1].append(fill)
+
+    def moment(one: Fill) -> pd.Timestamp:
+        return pd.Timestamp(open_time(one.timestamp, timeframe), unit="ms")
+
+    found = []
+    for trip in trips:
+        bought = [fill for fill in trip if fill.side is Side.BUY]
+        sold = [fill for fill in trip if fill.side is Side.SELL]
+        found.append(
+            {
+                "entry_time": moment(bought[0]) if bought else pd.NaT,
+                "entry_price": _average(bought),
+                "amount": float(sum(fill.amount for fill in bought)),
+                "entry_fee": sum(_quote_fee(fill) for fill in bought),
+                "exit_time": moment(sold[0]) if sold else pd.NaT,
+                "exit_price": _average(sold),
+                "sold": float(sum(fill.amount for fill in sold)),
+                "exit_fee": sum(_quote_fee(fill) for fill in sold),
+            }
+        )
+    return found
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.to_dict("records")
+
+
+def _pairs(
+    ours: list[dict[str, Any]], theirs: list[dict[str, Any]]
+) -> Iterable[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
+    """Pair round trips that overlap in time, in order; one without a counterpart stands alone."""
+    while ours and theirs:
+        one, other = ours[0], theirs[0]
+        if _ends_before(one, other):
+            yield ours.pop(0), None
+        elif _ends_before(other, one):
+            yield None, theirs.pop(0)
+        else:
+            yield ours.pop(0), theirs.pop(0)
+    for one in ours:
+        yield one, None
+    for other in theirs:
+        yield None, other
+
+
+def _ends_before(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    # NaT, of a trip still open or one entered before the first candle, is never smaller.
+    same = one["entry_time"] == other["entry_time"]
+    return bool(one["exit_time"] <= other["entry_time"]) and not same
+
+
+def _row(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name in FIELDS:
+        row[name] = one[name] if one else None
+        row[f"{name}_live"] = other[name] if other else None
+    row["reason"] = one["reason"] if one else ""
+    if one is None:
+        row["difference"] = f"only live: bought at {row['entry_time_live']}"
+    elif other is None:
+        row["difference"] = f"only in the backtest: bought at {row['entry_time']}"
+    else:
+        row["difference"] = _difference(one, other)
+    row["equal"] = not row["difference"]
+    return row
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    for name, words in _CAUSES:
+        if not _same(one[name], other[name]):
+            reason = one["reason"] if name.startswith("exit") else ""
+            told = f"{words} ({reason})" if reason else words
+            told += f": {one[name]} in the backtest, {other[name]} live"
+            return f"{told}; {_EXPLAINED[reason]}" if reason in _EXPLAINED else told
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return (math.isnan(one) and math.isnan(other)) or math.isclose(
+            one, other, rel_tol=TOLERANCE
+        )
+    return bool(one == other) or (str(one) == "NaT" and str(other) == "NaT")
+
+
+def _average(fills: Sequence[Fill]) -> float:
+    if len(fills) == 1:
+        return float(fills[0].price)
+    amount = sum(fill.amount for fill in fills)
+    return float(sum(fill.cost for fill in fills) / amount) if amount else math.nan
+
+
+def _quote_fee(fill: Fill) -> float:
+    """Return a fee in quote units; NaN for one taken from a third asset."""
+    base, quote = split_symbol(fill.symbol)
+    if fill.fee_asset == base:
+        return float(fill.fee * fill.price)
+    return float(fill.fee) if fill.fee_asset == quote else math.nan
+
+
+def _pair(one: Any, other: Any) -> str:
+    left, right = (
+        "–" if value is None or str(value) in ("NaT", "nan") else str(value)
+        for value in (one, other)
+    )
+    return left if left == right or _same(one, other) else f"{left} | {right}"

@@ -1,0 +1,167 @@
+"""What came of a backtest: figures, round trips, equity, pictures and a page."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from botlib.backtesting.metrics import CurveFigures, curve_figures, profit_factor
+from botlib.backtesting.simulate import Floats, Simulation
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BacktestResult:
+    """The outcome of a backtest; everything beyond the fills is computed when asked for.
+
+    ``portfolio`` is the vectorbt ``Portfolio``; ``frame`` holds the candles that were traded.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: str,
+        symbol: str,
+        timeframe: str,
+        frame: pd.DataFrame,
+        simulation: Simulation,
+        cash: float,
+        fee: float,
+        slippage: float,
+    ) -> None:
+        self.strategy = strategy
+        self.symbol = symbol
+        self.timeframe = timeframe
+        self.frame = frame
+        self.cash = cash
+        self.fee = fee
+        self.slippage = slippage
+        self.fills = simulation.fills
+        self.portfolio: Any = simulation.portfolio
+        self.refused = simulation.refused
+        """Entries and exits the venue would not have taken."""
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """Cash plus what is held, in quote units, at the close of every candle."""
+        import pandas as pd
+
+        return pd.Series(self._equity, index=self.frame.index, name="equity")
+
+    @cached_property
+    def roundtrips(self) -> pd.DataFrame:
+        """One row per round trip, in order.
+
+        Columns: entry_time, exit_time (NaT while held), entry_price, exit_price, amount (bought),
+        sold, entry_fee, exit_fee, fees and pnl (quote units; pnl after fees), return (pnl over
+        the value bought), candles (held), reason. A trip still open is valued at the last close.
+        """
+        from botlib.backtesting.roundtrips import roundtrips
+
+        return roundtrips(self.fills, self.frame)
+
+    @cached_property
+    def figures(self) -> CurveFigures:
+        """Figures of the equity curve."""
+        return curve_figures(self._equity, self.cash, timeframe_ms(self.timeframe))
+
+    def stats(self) -> pd.Series:
+        """Return the figures by name: fractions are fractions, money is in quote units.
+
+        Definitions are those of vectorbt (`botlib.backtesting.metrics`). exposure: share of candles
+        at whose close a position was held; turnover: value traded over mean equity.
+        """
+        import pandas as pd
+
+        trips = self.roundtrips
+        done = trips[trips["exit_time"].notna()]
+        profits = done["pnl"].to_numpy(dtype=np.float64)
+        figures, fills, length = self.figures, self.fills, timeframe_ms(self.timeframe)
+        closes = self.frame["close"].to_numpy()
+        values = {
+            "start": self.frame.index[0],
+            "end": self.frame.index[-1],
+            "candles": len(self.frame),
+            "cash": self.cash,
+            "equity": float(self._equity[-1]),
+            "total_return": figures.total_return,
+            "annual_return": figures.annual_return,
+            "benchmark_return": float(closes[-1] / closes[0] - 1),
+            "volatility": figures.volatility,
+            "sharpe": figures.sharpe,
+            "sortino": figures.sortino,
+            "calmar": figures.calmar,
+            "max_drawdown": figures.max_drawdown,
+            "longest_drawdown": pd.Timedelta(figures.longest_drawdown * length, unit="ms"),
+            "round_trips": len(done),
+            "open": len(trips) - len(done),
+            "win_rate": float((profits > 0).mean()) if len(done) else np.nan,
+            "profit_factor": profit_factor(profits),
+            "best": float(done["return"].max()),
+            "worst": float(done["return"].min()),
+            "average": float(done["return"].mean()),
+            "average_held": pd.Timedelta(
+                (float(done["candles"].mean()) if len(done) else 0.0) * length, unit="ms"
+            ),
+            "exposure": float(self._spread(np.concatenate(([0.0], fills.buy))).mean()),
+            "turnover": float((fills.amount * fills.price).sum() / self._equity.mean()),
+            "fees": float(fills.fee.sum()),
+            "refused": self.refused,
+        }
+        return pd.Series(values, dtype=object, name=self.strategy)
+
+    def plot(self, *, candles: int = 2_000) -> Any:
+        """Return a plotly figure: price with entries and exits, equity, drawdown.
+
+        Args:
+            candles: most candles drawn; longer stretches are drawn in coarser ones.
+        """
+        from botlib.backtesting.plots import plot_result
+
+        return plot_result(self, candles=candles)
+
+    def report(self, path: str | Path) -> Path:
+        """Write a page that needs no network, and return where it lies."""
+        from botlib.backtesting.report import write_report
+
+        return write_report(self, Path(path))
+
+    def __repr__(self) -> str:
+        figures, trips = self.figures, int((~self.fills.buy).sum())
+        return (
+            f"<BacktestResult {self.strategy} {self.symbol or '-'} {self.timeframe} · "
+            f"{len(self.frame):,} candles · {figures.total_return:+.2%} · "
+            f"sharpe {figures.sharpe:.2f} · drawdown {figures.max_drawdown:.1%} · "
+            f"{trips} round trips>"
+        )
+
+    def _repr_html_(self) -> str:
+        from botlib.backtesting.report import card
+
+        return card(self)
+
+    @cached_property
+    def _held(self) -> Floats:
+        """Base units held at each close."""
+        fills = self.fills
+        change = np.where(fills.buy, fills.kept, -fills.amount)
+        return self._spread(np.concatenate(([0.0], np.cumsum(change))))
+
+    @cached_property
+    def _equity(self) -> Floats:
+        fills = self.fills
+        value = np.where(fills.buy, -fills.kept, fills.amount) * fills.price - fills.fee
+        cash = self._spread(self.cash + np.concatenate(([0.0], np.cumsum(value))))
+        closes: Floats = self.frame["close"].to_numpy()
+        return cash + self._held * closes
+
+    def _spread(self, levels: Floats) -> Floats:
+        """Spread k + 1 levels, before and after each of k fills, over the candles."""
+        edges = np.concatenate(([0], self.fills.row, [len(self.frame)]))
+        spread: Floats = np.repeat(levels, np.diff(edges))
+        return spread

@@ -1,0 +1,84 @@
+"""Round trips: the purchases up to a sale, and the sale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from botlib.backtesting.simulate import REASONS, Fills, Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per round trip, the one still open included, valued at the last close."""
+    import pandas as pd
+
+    buys = np.flatnonzero(fills.buy)
+    sales = np.flatnonzero(~fills.buy)
+    starts = buys[np.concatenate(([True], ~fills.buy[buys[1:] - 1]))] if len(buys) else buys
+    closed = np.arange(len(starts)) < len(sales)
+    ends = sales[: len(starts)]
+    index, closes = frame.index, frame["close"].to_numpy()
+
+    def over_buys(values: Floats) -> Floats:
+        return np.add.reduceat(np.where(fills.buy, values, 0.0), starts) if len(starts) else values
+
+    bought, kept = over_buys(fills.amount), over_buys(fills.kept)
+    gross = over_buys(fills.amount * fills.price)
+    entry_fee = over_buys(fills.fee)
+    paid = over_buys(fills.kept * fills.price) + entry_fee
+    sold = _padded(fills.amount[ends], closed, 0.0)
+    exit_price = _padded(fills.price[ends], closed, np.nan)
+    exit_fee = _padded(fills.fee[ends], closed, 0.0)
+    costs = _cost_of_sold(paid, kept, np.where(closed, sold, kept))
+    came = np.where(closed, sold * exit_price - exit_fee, kept * closes[-1])
+    first = fills.row[starts]
+    last = _padded(fills.row[ends], closed, len(frame)).astype(np.int64)
+    exit_times = index.to_numpy()[np.minimum(last, len(frame) - 1)].copy()
+    exit_times[~closed] = np.datetime64("NaT")
+    reasons = np.where(closed, _padded(fills.reason[ends], closed, 0), 0).astype(np.int64)
+    return pd.DataFrame(
+        {
+            "entry_time": index[first],
+            "exit_time": exit_times,
+            # Exactly the fill's price, unless a trip was added to.
+            "entry_price": np.where(
+                bought == fills.amount[starts], fills.price[starts], gross / bought
+            ),
+            "exit_price": exit_price,
+            "amount": bought,
+            "sold": sold,
+            "entry_fee": entry_fee,
+            "exit_fee": exit_fee,
+            "fees": entry_fee + exit_fee,
+            "pnl": came - costs,
+            "return": (came - costs) / gross,
+            "candles": last - first,
+            "reason": np.array(("open", *REASONS[1:]), dtype=object)[reasons],
+        }
+    )
+
+
+def _padded(values: np.ndarray, closed: np.ndarray, filler: float) -> Floats:
+    padded = np.full(len(closed), filler, dtype=np.float64)
+    padded[: len(values)] = values
+    return padded
+
+
+def _cost_of_sold(paid: Floats, kept: Floats, sold: Floats) -> Floats:
+    """Return what the units sold in each trip had cost, at the average price of what was held.
+
+    A remainder too small to sell stays and is sold with a later trip, at its own cost.
+    """
+    if np.array_equal(kept, sold):
+        return paid
+    costs = np.empty_like(paid)
+    left = value = 0.0
+    for trip, (price, units, gone) in enumerate(zip(paid, kept, sold, strict=True)):
+        left, value = left + units, value + price
+        costs[trip] = value * min(gone / left, 1.0) if left else 0.0
+        left, value = max(left - gone, 0.0), value - costs[trip]
+    return costs

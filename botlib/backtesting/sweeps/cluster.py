@@ -1,0 +1,141 @@
+"""Chunks of combinations on a Dask cluster."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from botlib.backtesting.sweeps.candles import Arrays
+from botlib.backtesting.sweeps.collect import Answer
+from botlib.backtesting.sweeps.evaluate import Evaluator, Job, Outcome
+from botlib.backtesting.sweeps.space import Combination
+from botlib.errors import SweepError
+
+CHUNKS_AHEAD: Final = 3
+"""Chunks per thread of the cluster that are under way or wait there."""
+CHUNK: Final = 25
+"""Combinations in a chunk."""
+ATTEMPTS: Final = 3
+_CONNECT_TIMEOUT: Final = "10s"
+
+_own = threading.local()
+
+
+class ClusterPool:
+    """Runs chunks on any Dask cluster; its workers need botlib installed.
+
+    The candles are sent to the workers once. Where a worker is lost its chunks are tried again
+    elsewhere, with the candles sent anew if none is left that holds them.
+
+    Args:
+        client: a ``distributed.Client``, or the address of a scheduler.
+    """
+
+    def __init__(self, job: Job, arrays: Arrays, client: Any) -> None:
+        distributed: Any = importlib.import_module("distributed")
+
+        self._owned = isinstance(client, str)
+        try:
+            self._client = (
+                distributed.Client(client, timeout=_CONNECT_TIMEOUT) if self._owned else client
+            )
+        except (OSError, TimeoutError) as error:
+            raise SweepError(
+                f"No Dask scheduler answers at {client!r}: {error}. Give the address that "
+                "client.scheduler.address shows, such as 'tcp://127.0.0.1:8786'."
+            ) from error
+        self._arrays = arrays
+        self._job = cloudpickle.dumps(job)
+        self._sweep = uuid.uuid4().hex
+        self._shared: Any = None
+
+    def __enter__(self) -> ClusterPool:
+        self._share()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shared = None
+        if self._owned:
+            self._client.close()
+
+    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[Answer]:
+        """Yield chunks with what came of them, as they are done.
+
+        Raises:
+            SweepError: a chunk failed three times, or the cluster has no workers.
+        """
+        distributed: Any = importlib.import_module("distributed")
+
+        waiting = deque(
+            (tuple(tile[start : start + CHUNK]), 0)
+            for tile in tiles
+            for start in range(0, len(tile), CHUNK)
+        )
+        running: dict[Any, tuple[tuple[Combination, ...], int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < CHUNKS_AHEAD * self._threads():
+                    chunk, failed = waiting.popleft()
+                    running[self._submit(chunk)] = (chunk, failed)
+                done = distributed.wait(list(running), return_when="FIRST_COMPLETED").done
+                for future in done:
+                    chunk, failed = running.pop(future)
+                    try:
+                        outcome = future.result()
+                    except Exception as error:  # Whatever Dask makes of a lost worker.
+                        waiting.appendleft((chunk, failed + 1))
+                        self._recover(chunk, failed + 1, error)
+                        continue
+                    yield list(chunk), outcome
+        finally:
+            self._client.cancel(list(running))
+
+    def _submit(self, chunk: tuple[Combination, ...]) -> Any:
+        return self._client.submit(
+            _evaluate, self._sweep, self._job, self._shared, chunk, pure=False, retries=ATTEMPTS
+        )
+
+    def _share(self) -> None:
+        self._threads()
+        self._shared = self._client.scatter(_Candles(self._arrays), broadcast=True)
+
+    def _recover(self, chunk: tuple[Combination, ...], failed: int, error: Exception) -> None:
+        if failed >= ATTEMPTS:
+            raise SweepError(
+                f"The cluster failed {failed} times on the same {len(chunk)} combinations, from "
+                f"{chunk[0]} to {chunk[-1]}: {type(error).__name__}: {error}. What was finished "
+                "before is kept where directory= was given."
+            ) from error
+        if self._shared.status != "finished":
+            self._share()
+
+    def _threads(self) -> int:
+        threads = sum(self._client.nthreads().values())
+        if not threads:
+            self._client.wait_for_workers(1, timeout=60)
+            threads = sum(self._client.nthreads().values())
+        return int(threads)
+
+
+class _Candles:
+    """Keeps Dask from taking the mapping of arrays apart."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+
+
+def _evaluate(
+    sweep: str, job: bytes, candles: _Candles, combinations: tuple[Combination, ...]
+) -> Outcome:
+    """Evaluate a chunk on a worker; each of its threads keeps the candles of one sweep."""
+    if getattr(_own, "sweep", None) != sweep:
+        _own.evaluator = Evaluator(cloudpickle.loads(job), candles.arrays)
+        _own.sweep = sweep
+    outcome: Outcome = _own.evaluator.run(combinations)
+    return outcome

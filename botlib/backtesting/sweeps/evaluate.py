@@ -1,0 +1,269 @@
+"""One combination after another: signals, simulation, figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.account import PlainAccount, VenueAccount
+from botlib.backtesting.metrics import YEAR_MS, profit_factor
+from botlib.backtesting.prepare import next_open, wishes
+from botlib.backtesting.run import stops_of
+from botlib.backtesting.simulate import Fills, Stops, Walk
+from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
+from botlib.backtesting.sweeps.kernel import ORDER, Flags, Floats, Records, load_kernel
+from botlib.backtesting.sweeps.space import Combination
+from botlib.errors import InvalidInput
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    from botlib.exchange.base import Market
+    from botlib.strategy import Strategy
+
+METRICS: Final = (
+    "total_return",
+    "annual_return",
+    "sharpe",
+    "sortino",
+    "calmar",
+    "max_drawdown",
+    "round_trips",
+    "open",
+    "win_rate",
+    "profit_factor",
+    "exposure",
+    "fees",
+)
+"""Figures of a combination; names and meanings are those of a backtest's ``stats()``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How every combination of a sweep is traded."""
+
+    fee: float = 0.001
+    slippage: float = 0.0
+    cash: float = 10_000.0
+    order_cost: float | None = None
+    market: Market | None = None
+    start: int = 0
+    """Row of the trading frame from which to trade; earlier candles only warm up."""
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker has to know besides the candles."""
+
+    strategy: type[Strategy]
+    names: tuple[str, ...]
+    symbol: str
+    settings: Settings
+    ends: npt.NDArray[np.int64]
+    """Rows, counted from ``start``, at which the equity is noted: the ends of the periods."""
+    keep: int
+    """Bytes of indicators to remember."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of k combinations, in their order.
+
+    ``figures`` is (k, len(METRICS)), ``equity`` (k, periods) in quote units; rows of combinations
+    that failed are NaN, and ``errors`` says why.
+    """
+
+    figures: Floats
+    equity: Floats
+    errors: list[str | None]
+
+
+class Evaluator:
+    """Trades combinations over candles held in memory.
+
+    Args:
+        alone: see `load_kernel`.
+    """
+
+    def __init__(self, job: Job, arrays: Arrays, *, alone: bool = False) -> None:
+        self._job = job
+        self._kernel = load_kernel(job.settings.engine, alone=alone)
+        self._frames = BoundedFrames(job.symbol, arrays, keep=job.keep)
+        frame, start = self._frames.frame, job.settings.start
+        self._open: Floats = np.ascontiguousarray(frame["open"].to_numpy()[start:])
+        self._close: Floats = np.ascontiguousarray(frame["close"].to_numpy()[start:])
+        self._before = float(frame["close"].iloc[max(start - 1, 0)])
+        self._year = YEAR_MS / timeframe_ms(self._frames.timeframes[0])
+
+    def run(self, combinations: Sequence[Combination]) -> Outcome:
+        """Evaluate combinations; one that raises is reported, not raised."""
+        figures = np.full((len(combinations), len(METRICS)), np.nan)
+        equity = np.full((len(combinations), len(self._job.ends)), np.nan)
+        errors: list[str | None] = []
+        for row, combination in enumerate(combinations):
+            try:
+                figures[row], equity[row] = self._evaluate(combination)
+                errors.append(None)
+            except Exception as error:  # A strategy may raise anything; the sweep goes on.
+                errors.append(f"{type(error).__name__}: {error}")
+        return Outcome(figures=figures, equity=equity, errors=errors)
+
+    def _evaluate(self, combination: Combination) -> tuple[list[float], Floats]:
+        strategy = self._strategy(combination)
+        entry, leave = wishes(strategy, self._frames)
+        start = self._job.settings.start
+        orders, rows = self._trade(
+            next_open(entry)[start:], next_open(leave)[start:], stops_of(strategy)
+        )
+        return self._figures(orders, rows)
+
+    def _strategy(self, combination: Combination) -> Strategy:
+        parameters: dict[str, Any] = dict(zip(self._job.names, combination, strict=True))
+        strategy = self._job.strategy(timeframes=self._frames.timeframes, **parameters)
+        if strategy.warmup >= len(self._frames.frame):
+            raise InvalidInput(
+                f"{strategy!r} needs {strategy.warmup} candles to warm up; "
+                f"there are {len(self._frames.frame)}."
+            )
+        return strategy
+
+    def _trade(
+        self, entries: Flags, exits: Flags, stops: Stops
+    ) -> tuple[Records, npt.NDArray[np.int64]]:
+        """Return the orders, their rows counted in the rows returned, which are those that matter.
+
+        Nothing changes on a candle without a wish, so the kernel is shown only those with one, the
+        ones after them (where it rounds tiny remainders of cash to nothing) and both ends.
+        """
+        settings = self._job.settings
+        if settings.market is None and not stops:
+            rows = _busy(entries | exits)
+            size: Floats | float = math.inf
+            if settings.order_cost is not None:
+                decided = np.concatenate(([self._before], self._close[:-1]))
+                size = settings.order_cost / decided[rows]
+            orders = self._kernel.orders(
+                entries[rows],
+                exits[rows],
+                self._open[rows],
+                self._close[rows],
+                size=size,
+                fee=settings.fee,
+                slippage=settings.slippage,
+                cash=settings.cash,
+            )
+            return orders, rows
+        return self._walk(entries, exits, stops)
+
+    def _walk(
+        self, entries: Flags, exits: Flags, stops: Stops
+    ) -> tuple[Records, npt.NDArray[np.int64]]:
+        settings = self._job.settings
+        frame = self._frames.frame
+        values = frame[["open", "high", "low", "close"]].to_numpy()[settings.start :]
+        account: PlainAccount | VenueAccount
+        if settings.market is None:
+            account = PlainAccount(
+                cash=settings.cash,
+                order_cost=settings.order_cost,
+                fee=settings.fee,
+                slippage=settings.slippage,
+            )
+        else:
+            account = VenueAccount(
+                settings.market,
+                cash=settings.cash,
+                order_cost=settings.order_cost,
+                fee=settings.fee,
+                slippage=settings.slippage,
+            )
+        fills = Walk(
+            values, entries, exits, account=account, stops=stops, before=self._before
+        ).run()
+        touched = np.zeros(len(values), dtype=bool)
+        touched[fills.row] = True
+        rows = _busy(touched)
+        return _records(fills, rows), rows
+
+    def _figures(self, orders: Records, rows: npt.NDArray[np.int64]) -> tuple[list[float], Floats]:
+        kernel, settings, close = self._kernel, self._job.settings, self._close
+        cash, held = kernel.holdings(orders, len(rows), settings.cash)
+        lengths = np.diff(rows, append=len(close))
+        value = np.repeat(held, lengths)
+        value *= close
+        value += np.repeat(cash, lengths)
+        returns = kernel.returns(value, settings.cash)
+        profits, still_open = _profits(orders)
+        total = kernel.profit(orders, close[rows]) / settings.cash
+        deepest = kernel.max_drawdown(returns)
+        traded = len(orders) > 0
+        annual = (value[-1] / settings.cash) ** (self._year / len(value)) - 1
+        return [
+            total,
+            float(annual),
+            kernel.sharpe(returns, self._year) if traded else math.nan,
+            kernel.sortino(returns, self._year) if traded else math.nan,
+            float(annual / -deepest) if deepest else math.nan,
+            deepest,
+            float(len(profits)),
+            float(still_open),
+            float((profits > 0).mean()) if len(profits) else math.nan,
+            profit_factor(profits),
+            _exposure(orders, rows, len(close)),
+            float(orders["fees"].sum()),
+        ], value[self._job.ends]
+
+
+def _busy(touched: Flags) -> npt.NDArray[np.int64]:
+    rows = touched.copy()
+    rows[1:] |= touched[:-1]
+    rows[0] = rows[-1] = True
+    return np.flatnonzero(rows)
+
+
+def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:
+    records = np.zeros(len(fills), dtype=ORDER)
+    records["id"] = np.arange(len(fills))
+    records["idx"] = np.searchsorted(rows, fills.row)
+    # A fee taken from what was bought is booked as less bought and its value paid in cash.
+    records["size"] = np.where(fills.buy, fills.kept, fills.amount)
+    records["price"] = fills.price
+    records["fees"] = fills.fee
+    records["side"] = np.where(fills.buy, 0, 1)
+    return records
+
+
+def _exposure(orders: Records, rows: npt.NDArray[np.int64], candles: int) -> float:
+    """Return the share of candles at whose close a position was held, remainders left out."""
+    spans = np.diff(rows[orders["idx"]], append=candles)
+    return float(spans[orders["side"] == 0].sum() / candles)
+
+
+def _profits(orders: Records) -> tuple[Floats, int]:
+    """Return the profit of every finished round trip in quote units, and how many are open.
+
+    Purchases are averaged, and a sale is charged its share of what was held.
+    """
+    buy = orders["side"] == 0
+    flow = np.where(buy, -1.0, 1.0) * orders["size"] * orders["price"] - orders["fees"]
+    if len(orders) % 2 == 0 or buy[-1]:
+        bought, sold = orders[::2], orders[1::2]
+        bought = bought[: len(sold)]
+        if buy[::2].all() and not buy[1::2].any() and (bought["size"] == sold["size"]).all():
+            return flow[: 2 * len(sold) : 2] + flow[1::2], len(orders) % 2
+    profits: list[float] = []
+    held = paid = 0.0
+    open_trip = 0
+    for bought_here, size, came in zip(buy, orders["size"], flow, strict=True):
+        if bought_here:
+            held, paid, open_trip = held + size, paid - came, 1
+            continue
+        cost = paid * min(size / held, 1.0) if held else 0.0
+        profits.append(came - cost)
+        held, paid, open_trip = max(held - size, 0.0), paid - cost, 0
+    return np.array(profits), open_trip

@@ -1,0 +1,309 @@
+"""The simulation and its figures, straight from vectorbt's compiled functions.
+
+Plain vectorbt wraps every step in pandas; here its kernels are called on arrays, so the numbers are
+the same to the last bit and most of the time and memory are not spent. The Rust kernels load in
+milliseconds; where they are not installed numba's are used.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.vbt import load_vectorbt, rust_engine
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Records = npt.NDArray[Any]
+
+ORDER: Final = np.dtype(
+    [
+        ("id", np.int64),
+        ("col", np.int64),
+        ("idx", np.int64),
+        ("size", np.float64),
+        ("price", np.float64),
+        ("fees", np.float64),
+        ("side", np.int64),
+    ],
+    align=True,
+)
+"""vectorbt's order record; side 0 buys, 1 sells."""
+
+
+_ENUMS: Final = "vectorbt.portfolio.enums"
+
+
+class Kernel(Protocol):
+    """What a sweep needs of an engine. Series are one-dimensional, one value per row."""
+
+    def orders(
+        self,
+        entry: Flags,
+        leave: Flags,
+        price: Floats,
+        close: Floats,
+        *,
+        size: Floats | float,
+        fee: float,
+        slippage: float,
+        cash: float,
+    ) -> Records:
+        """Simulate market entries and exits as ``Portfolio.from_signals`` does."""
+
+    def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:
+        """Return cash and base units held after each row."""
+
+    def profit(self, orders: Records, close: Floats) -> float:
+        """Return what was won, in quote units."""
+
+    def returns(self, value: Floats, cash: float) -> Floats:
+        """Return the return of each row."""
+
+    def sharpe(self, returns: Floats, year: float) -> float:
+        """Return the Sharpe ratio, ``year`` rows making up a year."""
+
+    def sortino(self, returns: Floats, year: float) -> float:
+        """Return the Sortino ratio."""
+
+    def max_drawdown(self, returns: Floats) -> float:
+        """Return the deepest drawdown, a negative fraction."""
+
+
+def load_kernel(engine: str | None = None, *, alone: bool = False) -> Kernel:
+    """Return the kernel of an engine: "rust", "numba", or the faster one that is installed.
+
+    Args:
+        alone: promises that no other thread of this process imports vectorbt. The Rust kernel then
+            works without it, which saves seconds at the start of a worker.
+    """
+    if (engine or default_engine()) == "rust":
+        return _Rust(_record_types if alone else contextlib.nullcontext)
+    return _Numba()
+
+
+def default_engine() -> str:
+    """Return the faster engine that is installed."""
+    return "rust" if rust_engine() else "numba"
+
+
+@contextlib.contextmanager
+def _record_types() -> Iterator[None]:
+    """Show the Rust kernel the record types it looks up in vectorbt, which is then not loaded."""
+    if "vectorbt" in sys.modules:
+        yield
+        return
+    sys.modules["vectorbt"], sys.modules[_ENUMS] = ModuleType("vectorbt"), _record_module()
+    try:
+        yield
+    finally:
+        del sys.modules["vectorbt"], sys.modules[_ENUMS]
+
+
+def _cell(value: object, kind: type = float) -> npt.NDArray[Any]:
+    """Return a value for all rows; both engines take it as one row of one column."""
+    return np.array([[value]], dtype=kind)
+
+
+_NO: Final = _cell(False, bool)
+_YES: Final = _cell(True, bool)
+_ZERO: Final = _cell(0.0)
+_NAN: Final = _cell(np.nan)
+_INF: Final = _cell(np.inf)
+_FIRST: Final = _cell(0, np.int64)
+
+
+def _arguments(
+    entry: Flags,
+    leave: Flags,
+    price: Floats,
+    close: Floats,
+    size: Floats | float,
+    fee: float,
+    slippage: float,
+    cash: float,
+) -> tuple[object, ...]:
+    """Return the arguments of vectorbt's ``simulate_from_signals``, with its defaults."""
+    rows = len(close)
+    sizes = _column(size) if isinstance(size, np.ndarray) else _cell(size)
+    return (
+        (rows, 1),
+        np.array([1], dtype=np.int64),  # one group of one column
+        np.array([cash], dtype=np.float64),
+        np.zeros((rows, 1), dtype=np.int64),  # calling sequence
+        _column(entry),
+        _column(leave),
+        _FIRST,  # direction: long only
+        _NO,  # long and short signals of their own: none
+        _NO,
+        _NO,
+        _NO,
+        sizes,
+        _column(price),
+        _FIRST,  # size in base units
+        _cell(fee),
+        _ZERO,  # fixed fees
+        _cell(slippage),
+        _ZERO,  # least size
+        _INF,  # greatest size
+        _NAN,  # size steps
+        _ZERO,  # chance of rejection
+        _NO,  # lock cash
+        _YES,  # allow partial fills
+        _NO,  # raise on rejection
+        _NO,  # log
+        _FIRST,  # accumulate: no
+        _FIRST,  # conflicts of signals: ignore
+        _FIRST,
+        _FIRST,
+        _cell(4, np.int64),  # opposite entry: reverse and reduce
+        _INF,  # valuation at the order price
+        _NAN,  # open, high, low: only stops look at them
+        _NAN,
+        _NAN,
+        _column(close),
+        _NAN,  # stops: none
+        _NO,
+        _NAN,
+        _cell(3, np.int64),
+        _FIRST,
+        _FIRST,
+        _cell(1, np.int64),
+    )
+
+
+def _column(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(values).reshape(-1, 1)
+
+
+@functools.cache
+def _record_module() -> ModuleType:
+    """Return a module with nothing but the record types that the installed vectorbt defines."""
+    found = importlib.util.find_spec("vectorbt")
+    assert found is not None and found.origin is not None
+    source = Path(found.origin).parent.joinpath("portfolio", "enums.py").read_text("utf-8")
+    wanted = {"order_dt", "_log_fields", "log_dt"}
+    parts = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and {getattr(t, "id", "") for t in node.targets} & wanted
+    ]
+    module = ModuleType(_ENUMS)
+    vars(module)["np"] = np
+    exec(compile(ast.Module([*parts], []), _ENUMS, "exec"), vars(module))
+    return module
+
+
+class _Rust:
+    def __init__(self, record_types: Callable[[], AbstractContextManager[None]]) -> None:
+        self._record_types = record_types
+        self._portfolio: Any = importlib.import_module("vectorbt_rust.portfolio")
+        self._returns: Any = importlib.import_module("vectorbt_rust.returns")
+
+    def orders(
+        self,
+        entry: Flags,
+        leave: Flags,
+        price: Floats,
+        close: Floats,
+        *,
+        size: Floats | float,
+        fee: float,
+        slippage: float,
+        cash: float,
+    ) -> Records:
+        given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
+        with self._record_types():
+            records: Records = self._portfolio.simulate_from_signals_rs(*given, use_stops=False)[0]
+        return records
+
+    def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:
+        places, count, shape = np.arange(len(orders)), _count(orders), (rows, 1)
+        flow = self._portfolio.asset_flow_rs(orders, places, count, shape, 0)
+        paid = self._portfolio.cash_flow_rs(orders, places, count, shape, False)
+        money = self._portfolio.cash_rs(paid, np.array([cash]))
+        return money[:, 0], self._portfolio.assets_rs(flow)[:, 0]
+
+    def profit(self, orders: Records, close: Floats) -> float:
+        places, shape = np.arange(len(orders)), (len(close), 1)
+        made = self._portfolio.total_profit_rs(
+            shape, _column(close), orders, places, _count(orders)
+        )
+        return float(made[0])
+
+    def returns(self, value: Floats, cash: float) -> Floats:
+        changes: Floats = self._returns.returns_rs(_column(value), np.array([cash]))
+        return changes
+
+    def sharpe(self, returns: Floats, year: float) -> float:
+        return float(self._returns.sharpe_ratio_rs(returns, year)[0])
+
+    def sortino(self, returns: Floats, year: float) -> float:
+        return float(self._returns.sortino_ratio_rs(returns, year)[0])
+
+    def max_drawdown(self, returns: Floats) -> float:
+        return float(self._returns.max_drawdown_rs(returns)[0])
+
+
+class _Numba:
+    def __init__(self) -> None:
+        load_vectorbt()
+        self._portfolio: Any = importlib.import_module("vectorbt.portfolio.nb")
+        self._returns: Any = importlib.import_module("vectorbt.returns.nb")
+
+    def orders(
+        self,
+        entry: Flags,
+        leave: Flags,
+        price: Floats,
+        close: Floats,
+        *,
+        size: Floats | float,
+        fee: float,
+        slippage: float,
+        cash: float,
+    ) -> Records:
+        given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
+        records: Records = self._portfolio.simulate_from_signals_nb(*given, use_stops=False)[0]
+        return records
+
+    def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:
+        columns, shape = (np.arange(len(orders)), _count(orders)), (rows, 1)
+        flow = self._portfolio.asset_flow_nb(shape, orders, columns, 0)
+        paid = self._portfolio.cash_flow_nb(shape, orders, columns, False)
+        money = self._portfolio.cash_nb(paid, np.array([cash]))
+        return money[:, 0], self._portfolio.assets_nb(flow)[:, 0]
+
+    def profit(self, orders: Records, close: Floats) -> float:
+        columns, shape = (np.arange(len(orders)), _count(orders)), (len(close), 1)
+        made = self._portfolio.total_profit_nb(shape, _column(close), orders, columns)
+        return float(made[0])
+
+    def returns(self, value: Floats, cash: float) -> Floats:
+        changes: Floats = self._returns.returns_nb(_column(value), np.array([cash]))
+        return changes
+
+    def sharpe(self, returns: Floats, year: float) -> float:
+        return float(self._returns.sharpe_ratio_nb(returns, year)[0])
+
+    def sortino(self, returns: Floats, year: float) -> float:
+        return float(self._returns.sortino_ratio_nb(returns, year)[0])
+
+    def max_drawdown(self, returns: Floats) -> float:
+        return float(self._returns.max_drawdown_nb(returns)[0])
+
+
+def _count(orders: Records) -> npt.NDArray[np.int64]:
+    return np.array([len(orders)], dtype=np.int64)

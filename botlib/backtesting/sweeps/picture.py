@@ -1,0 +1,98 @@
+"""Pictures of a sweep: a heat map, and a card for a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.tables import html_table
+
+if TYPE_CHECKING:
+    from botlib.backtesting.sweeps.result import SweepResult
+
+_CARD_ROWS: Final = 5
+_FORMATS: Final = {
+    "total_return": "{:+.2%}",
+    "annual_return": "{:+.2%}",
+    "max_drawdown": "{:.2%}",
+    "win_rate": "{:.1%}",
+    "exposure": "{:.1%}",
+}
+_SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "round_trips", "win_rate")
+
+
+def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
+    """Return a plotly figure: a figure's median per cell of two parameters, the best marked."""
+    import plotly.graph_objects as go
+
+    table = result.frame.pivot_table(
+        index=y, columns=x, values=metric, aggfunc="median", observed=True
+    )
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(table.columns),
+            y=list(table.index),
+            z=table.to_numpy(),
+            colorscale="RdBu" if (table.to_numpy() < 0).any() else "Blues",
+            zmid=0 if (table.to_numpy() < 0).any() else None,
+            colorbar={"title": metric},
+            hovertemplate=f"{x} %{{x}}<br>{y} %{{y}}<br>{metric} %{{z:.4g}}<extra></extra>",
+        )
+    )
+    best = result.best_parameters
+    figure.add_trace(
+        go.Scatter(
+            x=[best[x]],
+            y=[best[y]],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 14, "color": "#111", "line": {"width": 2}},
+            hovertemplate=f"best by {result.metric}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.update_layout(
+        title=f"{result.strategy.__name__}: {metric} of {len(result):,} combinations",
+        xaxis_title=x,
+        yaxis_title=y,
+        template="plotly_white",
+        width=760,
+        height=520,
+    )
+    return figure
+
+
+def card(result: SweepResult) -> str:
+    """Return a compact card: what was tried, and the best with their neighbours."""
+    settings = result.settings
+    notes = [f"{len(result):,} of {result.wanted:,} combinations", f"ranked by {result.metric}"]
+    if len(result.failures):
+        notes.append(f"{len(result.failures):,} failed")
+    if result.interrupted:
+        notes.append("interrupted")
+    notes.append(f"fee {settings.fee:g}, slippage {settings.slippage:g}")
+    shown = [name for name in dict.fromkeys((result.metric, *_SHOWN))]
+    best = result.best(_CARD_ROWS)
+    headers = [*result.parameters, *shown, f"neighbours' {result.metric}"]
+    rows = [
+        [
+            *(str(row[name]) for name in result.parameters),
+            *(_text(name, row[name]) for name in shown),
+            _text(result.metric, row["neighbours"]),
+        ]
+        for row in best.to_dict("records")
+    ]
+    return (
+        '<div class="botlib" style="font:12px/1.5 ui-monospace,monospace;max-width:60em;'
+        'border:1px solid rgba(138,143,152,.4);border-radius:6px;padding:.6em .9em">'
+        f"<div><b>{escape(result.strategy.__name__)} sweep</b> "
+        f'<span style="opacity:.6">{escape(" · ".join(notes))}</span></div>'
+        f"{html_table(headers, rows)}</div>"
+    )
+
+
+def _text(name: str, value: float) -> str:
+    if value != value:  # NaN: the only number that is not itself.
+        return "–"
+    if name == "round_trips":
+        return f"{value:,.0f}"
+    return _FORMATS.get(name, "{:.3g}").format(value)

@@ -1,0 +1,161 @@
+"""Finished combinations on disk: appended as they come, read back when a sweep is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from botlib.backtesting.sweeps.evaluate import METRICS, Outcome, Settings
+from botlib.backtesting.sweeps.kernel import Floats
+from botlib.backtesting.sweeps.space import Combination
+from botlib.errors import SweepError
+
+if TYPE_CHECKING:
+    from botlib.strategy import Strategy
+
+_KEY: Final = 16
+
+
+class Record:
+    """An append-only file of one sweep's results.
+
+    Its name holds a hash of everything the numbers depend on: candles, the strategy's source,
+    settings and periods. A sweep with other values of the same parameters shares the file. A last
+    row that was cut off (a crash, a full disk) is dropped.
+
+    Args:
+        identity: what the numbers depend on, as `identity` returns it.
+        periods: values of equity kept per combination.
+    """
+
+    def __init__(
+        self, directory: Path, name: str, identity: str, names: Sequence[str], periods: int
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / f"{name}-{identity[:16]}.sweep"
+        self._names = tuple(names)
+        self._row = np.dtype(
+            [("key", f"V{_KEY}"), ("figures", "<f8", len(METRICS)), ("equity", "<f8", (periods,))]
+        )
+        self._done: dict[bytes, tuple[Floats, Floats]] = {}
+        self._file = self._open()
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def find(self, combination: Combination) -> tuple[Floats, Floats] | None:
+        """Return figures and equity of a finished combination."""
+        return self._done.get(self._key(combination))
+
+    def add(self, combinations: Sequence[Combination], outcome: Outcome) -> None:
+        """Append what succeeded; combinations that failed are tried again next time.
+
+        Raises:
+            SweepError: the file cannot be written, for example because the disk is full.
+        """
+        rows = [row for row, error in enumerate(outcome.errors) if error is None]
+        block = np.zeros(len(rows), dtype=self._row)
+        fresh: dict[bytes, tuple[Floats, Floats]] = {}
+        for place, row in enumerate(rows):
+            key = self._key(combinations[row])
+            figures, equity = outcome.figures[row], outcome.equity[row]
+            block[place] = (key, figures, equity)
+            fresh[key] = (figures, equity)
+        left = memoryview(block.tobytes())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise SweepError(
+                f"Cannot write results to {self.path}: {error.strerror}. The {len(self):,} "
+                "combinations before are kept. Free some space and run the same sweep again."
+            ) from error
+        self._done |= fresh
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _open(self) -> FileIO:
+        try:
+            file = self.path.open("a+b", buffering=0)
+            size = file.seek(0, os.SEEK_END)
+            whole = size - size % self._row.itemsize
+            if whole != size:
+                file.truncate(whole)
+            file.seek(0)
+            rows = np.frombuffer(file.readall(), dtype=self._row)
+        except OSError as error:
+            raise SweepError(
+                f"Cannot use {self.path} for results: {error.strerror}. "
+                "Give directory= a place that can be written."
+            ) from error
+        for row in rows:
+            self._done[row["key"].tobytes()] = (row["figures"], row["equity"])
+        return file
+
+    def _key(self, combination: Combination) -> bytes:
+        # Sorted, so that the order in which parameters are given does not matter.
+        text = repr(sorted(zip(self._names, combination, strict=True)))
+        return hashlib.blake2b(text.encode(), digest_size=_KEY).digest()
+
+
+def identity(
+    strategy: type[Strategy], candles: str, settings: Settings, ends: Sequence[int], engine: str
+) -> str:
+    """Return a hash of everything the numbers of a combination depend on."""
+    from importlib.metadata import version
+
+    facts: dict[str, Any] = {
+        "strategy": source_of(strategy),
+        "candles": candles,
+        "settings": repr(settings),
+        "ends": [int(end) for end in ends],
+        "metrics": METRICS,
+        "engine": f"{engine} {version('vectorbt')} {version('botlib')}",
+    }
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+
+def source_of(strategy: type[Strategy]) -> str:
+    """Return the text a strategy's signals come from.
+
+    That is the whole file of each class it is made of; for one written in a notebook the class
+    alone, or, where its text is not known, its compiled methods.
+    """
+    texts = [_text(part) for part in strategy.__mro__ if not _foundation(part)]
+    return "\n".join([f"{strategy.__module__}.{strategy.__qualname__}", *texts])
+
+
+def _foundation(part: type) -> bool:
+    return part is object or part.__module__ in ("botlib.strategy", "abc", "typing")
+
+
+def _text(part: type) -> str:
+    file = getattr(sys.modules.get(part.__module__), "__file__", None)
+    if part.__module__ != "__main__" and file:
+        return Path(file).read_text(encoding="utf-8")
+    try:
+        return inspect.getsource(part)
+    except (OSError, TypeError):
+        return repr(
+            [
+                (name, _code(value) if hasattr(value, "__code__") else repr(value))
+                for name, value in sorted(vars(part).items())
+                if not name.startswith("__") or name == "__init__"
+            ]
+        )
+
+
+def _code(function: Any) -> tuple[object, ...]:
+    code = function.__code__
+    return code.co_code.hex(), code.co_names, [repr(value) for value in code.co_consts]

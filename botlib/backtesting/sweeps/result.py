@@ -1,0 +1,277 @@
+"""What came of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.sweeps.evaluate import METRICS, Settings
+from botlib.backtesting.sweeps.space import Combination
+from botlib.errors import InvalidInput, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.backtesting.overfitting import OverfittingReport
+    from botlib.frames import Frames
+    from botlib.strategy import Strategy
+
+Floats = npt.NDArray[np.float64]
+
+
+class SweepResult:
+    """Figures of every combination, and the returns they were made of.
+
+    ``parameters`` names what was varied, ``metric`` what it is ranked by; ``wanted`` is how many
+    combinations were asked for, ``interrupted`` whether the sweep ended before it had them all.
+    """
+
+    def __init__(
+        self,
+        *,
+        names: tuple[str, ...],
+        axes: tuple[tuple[object, ...], ...],
+        figures: Mapping[Combination, Floats],
+        equity: Mapping[Combination, Floats],
+        errors: Mapping[Combination, str],
+        wanted: int,
+        interrupted: bool,
+        strategy: type[Strategy],
+        frames: Frames,
+        settings: Settings,
+        metric: str,
+        times: npt.NDArray[np.datetime64],
+    ) -> None:
+        self.strategy = strategy
+        self.parameters = names
+        self.metric = metric
+        self.settings = settings
+        self.wanted = wanted
+        self.interrupted = interrupted
+        self.frames = frames
+        self._errors = dict(errors)
+        self._times = times
+        self._axes = axes
+        combinations = list(figures)
+        lookup = [{value: place for place, value in enumerate(axis)} for axis in axes]
+        places = np.array(
+            [
+                [place[value] for place, value in zip(lookup, combination, strict=True)]
+                for combination in combinations
+            ],
+            dtype=np.int64,
+        ).reshape(len(combinations), len(names))
+        table = _stacked([figures[c] for c in combinations], len(METRICS))
+        # Best first; those without a figure last; equal ones in the order of the grid. What is
+        # infinite (a profit factor without a loss) is not a best worth having: it follows.
+        ranks = table[:, METRICS.index(metric)]
+        ranks = np.where(np.isfinite(ranks), ranks, -np.inf)
+        order = np.lexsort((*reversed(places.T), -ranks))
+        self._combinations = [combinations[row] for row in order]
+        self._places = places[order]
+        self._table = table[order]
+        self._equity = _stacked([equity[c] for c in self._combinations], len(times))
+
+    def __len__(self) -> int:
+        """Return how many combinations were computed."""
+        return len(self._combinations)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per combination, the best first: its parameters and its figures."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            name: [combination[place] for combination in self._combinations]
+            for place, name in enumerate(self.parameters)
+        }
+        columns |= {name: self._table[:, place] for place, name in enumerate(METRICS)}
+        frame = pd.DataFrame(columns)
+        return frame.astype({"round_trips": np.int64, "open": np.int64})
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """One row per combination that could not be computed: its parameters and the error."""
+        import pandas as pd
+
+        rows = [(*combination, error) for combination, error in self._errors.items()]
+        return pd.DataFrame(rows, columns=[*self.parameters, "error"])
+
+    @property
+    def best_parameters(self) -> dict[str, Any]:
+        """Parameters of the best combination.
+
+        Raises:
+            InvalidInput: nothing was computed before the sweep was interrupted.
+        """
+        self._check_any()
+        return dict(zip(self.parameters, self._combinations[0], strict=True))
+
+    @property
+    def best_strategy(self) -> Strategy:
+        """The strategy with the best combination, ready for `backtest`."""
+        return self.strategy(**self.best_parameters)
+
+    def best(self, n: int = 10) -> pd.DataFrame:
+        """Return the best rows of `frame`, and what their neighbours reach.
+
+        ``neighbours`` is the median of the metric over the combinations one step away in any
+        parameters: a peak that stands alone is luck more often than an edge.
+        """
+        rows = range(min(n, len(self)))
+        medians = [self._neighbours_median(row) for row in rows]
+        frame = self.frame.head(n).copy()
+        frame.insert(len(self.parameters), "neighbours", np.array(medians, dtype=np.float64))
+        return frame
+
+    def neighbourhood(
+        self, parameters: Mapping[str, object] | None = None, *, reach: int = 1
+    ) -> pd.DataFrame:
+        """Return the rows of `frame` at most ``reach`` steps away in every parameter.
+
+        Args:
+            parameters: the combination in the middle; the best one where not given.
+
+        Returns:
+            Those rows with ``steps``, how far away they are; the middle first.
+
+        Raises:
+            InvalidInput: the combination is not part of the sweep.
+        """
+        middle = self._row_of(parameters if parameters is not None else self.best_parameters)
+        steps = np.abs(self._places - self._places[middle]).max(axis=1)
+        near = np.flatnonzero(steps <= reach)
+        near = near[np.argsort(steps[near], kind="stable")]
+        frame = self.frame.iloc[near].copy()
+        frame.insert(len(self.parameters), "steps", steps[near])
+        return frame
+
+    def period_returns(self, periods: int | None = None, *, top: int | None = None) -> pd.DataFrame:
+        """Return log returns over stretches of equal length, one column per combination.
+
+        Args:
+            periods: how many stretches; as many as were kept (480 as a rule) where not given.
+            top: only so many of the best combinations.
+
+        Returns:
+            (periods, combinations), indexed by the open time of the last candle of each stretch,
+            columns in the order of `frame`, labelled with the parameters.
+
+        Raises:
+            InvalidInput: fewer or more periods are wanted than there are.
+        """
+        import pandas as pd
+
+        self._check_any()
+        kept = len(self._times)
+        wanted = kept if periods is None else periods
+        if not 0 < wanted <= kept:
+            raise InvalidInput(
+                f"periods must be from 1 to {kept}, what this sweep kept, not {periods!r}."
+            )
+        ends = np.arange(1, wanted + 1) * kept // wanted - 1
+        value = self._equity[:top, ends].T
+        # An account that lost everything has no logarithm; the smallest number stands for it.
+        logs = np.log(np.maximum(value / self.settings.cash, np.finfo(float).tiny))
+        labels = pd.MultiIndex.from_tuples(self._combinations[:top], names=self.parameters)
+        index = pd.DatetimeIndex(self._times[ends], name="timestamp")
+        return pd.DataFrame(np.diff(logs, axis=0, prepend=0.0), index=index, columns=labels)
+
+    def overfitting(self, *, blocks: int = 16) -> OverfittingReport:
+        """Judge how far the best can be believed, given all that was tried."""
+        from botlib.backtesting.overfitting import overfitting
+
+        return overfitting(self.period_returns(), blocks=blocks)
+
+    def heatmap(
+        self, x: str | None = None, y: str | None = None, *, metric: str | None = None
+    ) -> Any:
+        """Return a plotly heat map of a figure over two parameters.
+
+        Where further parameters were varied, each cell shows the median over them.
+
+        Raises:
+            InvalidInput: a name is not known, or only one parameter was varied.
+        """
+        from botlib.backtesting.sweeps.picture import heatmap
+
+        self._check_any()
+        return heatmap(self, *self._axes_for(x, y), self._metric(metric))
+
+    def __repr__(self) -> str:
+        parts = [f"{self.strategy.__name__} · {len(self):,} of {self.wanted:,} combinations"]
+        if self._errors:
+            parts.append(f"{len(self._errors):,} failed")
+        if self.interrupted:
+            parts.append("interrupted")
+        if self._combinations:
+            named = ", ".join(f"{name}={value!r}" for name, value in self.best_parameters.items())
+            top = self._table[0, METRICS.index(self.metric)]
+            parts.append(f"best {self.metric} {top:.4g} at {named}")
+        return f"<SweepResult {' · '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        from botlib.backtesting.sweeps.picture import card
+
+        return card(self)
+
+    def _check_any(self) -> None:
+        if not self._combinations:
+            raise InvalidInput("The sweep was interrupted before any combination was computed.")
+
+    def _neighbours_median(self, row: int) -> float:
+        steps = np.abs(self._places - self._places[row]).max(axis=1)
+        near = self._table[steps == 1, METRICS.index(self.metric)]
+        near = near[~np.isnan(near)]
+        return float(np.median(near)) if len(near) else np.nan
+
+    def _row_of(self, parameters: Mapping[str, object]) -> int:
+        for name in parameters:
+            if name not in self.parameters:
+                raise InvalidInput(
+                    f"{name!r} was not varied in this sweep; varied: {', '.join(self.parameters)}."
+                    f"{did_you_mean(name, self.parameters)}"
+                )
+        wanted = tuple(parameters.get(name) for name in self.parameters)
+        try:
+            return self._combinations.index(wanted)
+        except ValueError:
+            raise InvalidInput(
+                f"{dict(parameters)} was not computed in this sweep. Name a value for each of "
+                f"{', '.join(self.parameters)}, as they stand in .frame."
+            ) from None
+
+    def _axes_for(self, x: str | None, y: str | None) -> tuple[str, str]:
+        varied = [n for n, axis in zip(self.parameters, self._axes, strict=True) if len(axis) > 1]
+        free = [name for name in (varied or list(self.parameters)) if name not in (x, y)]
+        chosen = []
+        for name in (x, y):
+            if name is None and not free:
+                raise InvalidInput(
+                    "A heat map needs two varied parameters; this sweep varied "
+                    f"{', '.join(varied) or 'none'}. Look at .frame instead."
+                )
+            if name is not None and name not in self.parameters:
+                raise InvalidInput(
+                    f"{name!r} was not varied in this sweep; varied: {', '.join(self.parameters)}."
+                    f"{did_you_mean(name, self.parameters)}"
+                )
+            chosen.append(name if name is not None else free.pop(0))
+        return chosen[0], chosen[1]
+
+    def _metric(self, metric: str | None) -> str:
+        name = metric or self.metric
+        if name not in METRICS:
+            raise InvalidInput(
+                f"metric {name!r} is not known. Accepted: {', '.join(METRICS)}."
+                f"{did_you_mean(name, METRICS)}"
+            )
+        return name
+
+
+def _stacked(rows: list[Floats], width: int) -> Floats:
+    return np.array(rows, dtype=np.float64).reshape(len(rows), width)

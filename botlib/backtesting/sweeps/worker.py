@@ -1,0 +1,57 @@
+"""A worker process of a sweep: ``python -m botlib.backtesting.sweeps.worker DIRECTORY``.
+
+It reads chunks of combinations from its standard input and answers with outcomes on what was its
+standard output; what a strategy prints goes to standard error. It ends when its input ends, so it
+never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from botlib.backtesting.sweeps.candles import read_arrays
+from botlib.backtesting.sweeps.evaluate import Evaluator
+
+JOB_FILE = "job.pickle"
+PATH_FILE = "path.pickle"
+_GIVE_WAY = 5  # Live work on the same machine goes first.
+
+
+def main(directory: Path) -> None:
+    """Answer chunks until the input ends."""
+    answers = Connection(os.dup(1), readable=False)
+    os.dup2(2, 1)
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(_GIVE_WAY)
+    chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    # Started before anything slow, so that the end of the parent is noticed at any time.
+    threading.Thread(target=_listen, args=(Connection(os.dup(0)), chunks), daemon=True).start()
+    sys.path[:] = pickle.loads((directory / PATH_FILE).read_bytes())
+    try:
+        job = pickle.loads((directory / JOB_FILE).read_bytes())
+        evaluator = Evaluator(job, read_arrays(directory), alone=True)
+    except Exception:
+        answers.send(traceback.format_exc())
+        raise
+    while True:
+        answers.send(evaluator.run(pickle.loads(chunks.get())))
+
+
+def _listen(connection: Connection, chunks: queue.SimpleQueue[bytes]) -> None:
+    try:
+        while True:
+            chunks.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,262 @@
+"""Backtest = replay: the examples over the same candles, through both, trip by trip."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from botlib.backtesting import BacktestResult, backtest
+from botlib.backtesting.parity import ParityReport, compare
+from botlib.config import Settings
+from botlib.engine import Orchestrator
+from botlib.errors import BotlibError
+from botlib.frames import Frames, candle_frame
+from botlib.model import Fill, Side
+from botlib.strategies import BandReversion, TrendCross, TrendPullback
+from botlib.strategy import Signals, Strategy
+
+HOUR = 3_600
+MINUTE = 60_000
+COST = Decimal(1_000)
+TREND = TrendCross(timeframes=("1m",), fast=4, slow=9)
+REVERSION = BandReversion(timeframes=("1m",), length=10, rsi=5, oversold=40.0)
+PULLBACK = TrendPullback(timeframes=("1m", "15m"), length=5, trend=3)
+STOPPED = TrendCross(timeframes=("1m",), fast=4, slow=9, stop_loss=0.001, trailing_stop=0.0015)
+
+Replay = Callable[..., Awaitable[Orchestrator]]
+
+
+@pytest.fixture
+async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
+    """Return a function that runs strategies, each on its symbol, for some hours of market time."""
+    engines: list[Orchestrator] = []
+
+    async def run(strategies: dict[str, Strategy], hours: float, **paper: Any) -> Orchestrator:
+        settings = Settings().override(
+            {
+                "data_directory": tmp_path / "data",
+                "symbols": list(strategies),
+                "timeframes": ["1m", "15m"],
+                "strategies": [],
+                "history": 300,
+                "health": {"port": 0},
+                "paper": {"lockstep": True, "balances": {"USDT": 100_000}, **paper},
+                "risk": {
+                    "max_order_cost": 5_000,
+                    "max_exposure": 100_000,
+                    "max_daily_loss": 50_000,
+                },
+            }
+        )
+        engine = Orchestrator(settings)
+        engines.append(engine)
+        await engine.start()
+        for symbol, strategy in strategies.items():
+            await engine.trade(strategy, symbol, name=symbol[:3].lower(), order_cost=COST)
+        await engine.wait(hours * HOUR)
+        return engine
+
+    yield run
+    for engine in engines:
+        await engine.stop()
+
+
+def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityReport:
+    """Backtest over what the engine stored, from where it began to trade, and compare."""
+    frames = {}
+    for timeframe in strategy.timeframes:
+        found = list(engine.storage.candles(symbol, timeframe))
+        frames[timeframe] = candle_frame(
+            [c.timestamp for c in found],
+            [[c.open, c.high, c.low, c.close, c.volume] for c in found],
+        )
+    # The candle that closed when the engine came up is history: the next one is the first acted on.
+    first = pd.Timestamp(engine.market_start, unit="ms").floor("min") + pd.Timedelta(minutes=1)
+    result = backtest(
+        strategy,
+        Frames(symbol, frames),
+        market=engine.exchange.market(symbol),
+        order_cost=float(COST),
+        cash=100_000,
+        start=first,
+    )
+    return compare(result, engine.journal.fills())
+
+
+async def test_every_example_trades_the_same_on_a_synthetic_market(replay: Replay) -> None:
+    strategies = {"BTC/USDT": TREND, "ETH/USDT": REVERSION, "SOL/USDT": PULLBACK}
+    engine = await replay(strategies, 4, seed=5, start="2026-01-05")
+    for symbol, strategy in strategies.items():
+        report = await asyncio.to_thread(parity, engine, strategy, symbol)
+        report.raise_for_differences()
+        assert len(report.frame) >= 2, report
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [TREND, REVERSION, PULLBACK, STOPPED],
+    ids=["trend", "reversion", "two-timeframes", "stops"],
+)
+async def test_every_example_trades_the_same_on_recorded_candles(
+    replay: Replay, recorded: Callable[[str], Path], strategy: Strategy
+) -> None:
+    path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
+    engine = await replay({"BTC/USDT": strategy}, 4, market="recording", recording=[str(path)])
+    report = await asyncio.to_thread(parity, engine, strategy, "BTC/USDT")
+    report.raise_for_differences()
+    assert len(report.frame) >= 6, report
+    if strategy is STOPPED:
+        assert {"stop_loss", "trailing_stop"} & set(report.frame["reason"])
+
+
+# -- the comparison itself
+
+OPENS = [100.0, 110.0, 120.0, 130.0, 140.0, 150.0, 160.0, 170.0]
+
+
+@pytest.fixture
+def result() -> BacktestResult:
+    frame = candle_frame(
+        [n * MINUTE for n in range(len(OPENS))], [[o, o + 5, o - 5, o, 1.0] for o in OPENS]
+    )
+    return backtest(Twice(), frame, symbol="BTC/USDT", order_cost=220, fee=0.001)
+
+
+class Twice(Strategy):
+    """Buys at the second and the sixth open, sells at the fourth."""
+
+    timeframes = ("1m",)
+
+    def signals(self, data: Frames) -> Signals:
+        rows = pd.Series(range(len(data.frame)), index=data.frame.index)
+        return Signals(entry=rows.isin([0, 4]), exit=rows == 2)
+
+
+def fill(number: int, side: Side, price: str, amount: str, minute: float, **other: Any) -> Fill:
+    values: dict[str, Any] = {
+        "symbol": "BTC/USDT",
+        "trade_id": number,
+        "venue_order_id": str(number),
+        "client_order_id": f"bl-{number}",
+        "side": side,
+        "price": Decimal(price),
+        "amount": Decimal(amount),
+        "fee": Decimal(price) * Decimal(amount) / 1_000,
+        "fee_asset": "USDT",
+        "timestamp": int(minute * MINUTE),
+        "maker": False,
+    }
+    return Fill(**values | other)
+
+
+def live() -> list[Fill]:
+    """What the backtest of `Twice` does, as fills; the last one lies within its candle."""
+    third = Decimal(220) / 140
+    return [
+        fill(1, Side.BUY, "110", "2.2", 1, fee=Decimal("0.0022"), fee_asset="BTC"),
+        fill(2, Side.SELL, "130", "2.2", 3),
+        fill(3, Side.BUY, "150", str(third), 5.9),
+    ]
+
+
+def test_equal_round_trips_are_called_equal(result: BacktestResult) -> None:
+    report = compare(result, live())
+    report.raise_for_differences()
+    assert report.equal and len(report.frame) == 2 and len(report.differences) == 0
+    assert "2 of 2 round trips equal" in repr(report)
+    assert "The last round trips" in report._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("which", "change", "words"),
+    [
+        (0, {"timestamp": 2 * MINUTE}, "entered on another candle"),
+        (1, {"timestamp": 4 * MINUTE}, "left on another candle (exit)"),
+        (0, {"price": Decimal("110.01")}, "bought at another price: 110.0 in the backtest, 110.01"),
+        (1, {"price": Decimal("129.99")}, "sold at another price (exit)"),
+        (0, {"amount": Decimal("2.1")}, "another amount was bought"),
+        (1, {"amount": Decimal("2.1")}, "another amount was sold"),
+        (1, {"fee": Decimal("0.2")}, "another fee on exit"),
+        (0, {"fee_asset": "BNB"}, "another fee on entry"),
+        (2, {"timestamp": 6 * MINUTE}, "entered on another candle"),
+    ],
+)
+def test_every_difference_is_found_and_named(
+    result: BacktestResult, which: int, change: dict[str, Any], words: str
+) -> None:
+    fills = live()
+    fills[which] = replace(fills[which], **change)
+    report = compare(result, fills)
+    assert not report.equal
+    assert words in report.differences.iloc[0]["difference"]
+    assert words.split(":")[0] in report._repr_html_()
+    with pytest.raises(BotlibError, match="1 of 2 round trips differ"):
+        report.raise_for_differences()
+
+
+def test_a_target_that_is_met_differently_live_is_explained() -> None:
+    frame = candle_frame(
+        [n * MINUTE for n in range(5)],
+        [[o, o + 15, o - 1, o, 1.0] for o in (100.0, 100.0, 104.0, 108.0, 112.0)],
+    )
+
+    class Target(Twice):
+        take_profit = 0.1
+
+    result = backtest(Target(), frame, symbol="BTC/USDT", order_cost=100, fee=0)
+    fills = [fill(1, Side.BUY, "100", "1", 1, fee=Decimal(0)), fill(2, Side.SELL, "104", "1", 2)]
+    words = compare(result, fills).differences.iloc[0]["difference"]
+    assert words.startswith("left on another candle (take_profit)")
+    assert words.endswith("profit is taken at the open after the candle that reached the target")
+
+
+def test_a_trip_of_one_side_stands_alone(result: BacktestResult) -> None:
+    report = compare(result, live()[2:])
+    assert report.frame["difference"].str.startswith("only in the backtest").tolist() == [1, 0]
+    extra = [
+        fill(4, Side.BUY, "140", "1", 4.1),
+        fill(5, Side.SELL, "140", "1", 4.2),
+    ]
+    report = compare(result, [*live()[:2], *extra, live()[2]])
+    assert report.frame["equal"].tolist() == [True, False, True]
+    assert report.differences.iloc[0]["difference"].startswith("only live: bought at")
+
+
+def test_what_lies_outside_the_candles_or_is_of_another_symbol_is_left_out(
+    result: BacktestResult,
+) -> None:
+    others = [
+        fill(8, Side.BUY, "100", "1", 2, symbol="ETH/USDT"),
+        *live(),
+        fill(9, Side.SELL, "170", "1", 8),
+    ]
+    assert compare(result, others).equal
+
+
+def test_an_order_filled_in_parts_counts_as_one(result: BacktestResult) -> None:
+    first, *rest = live()
+    parts = [
+        replace(first, trade_id=n, amount=first.amount / 2, fee=first.fee / 2) for n in (10, 11)
+    ]
+    assert compare(result, [*parts, *rest]).equal
+
+
+def test_nothing_to_compare_is_no_proof() -> None:
+    frame = candle_frame([n * MINUTE for n in range(4)], [[1.0] * 5] * 4)
+
+    class Never(Twice):
+        def signals(self, data: Frames) -> Signals:
+            no = data.frame["close"] < 0
+            return Signals(entry=no, exit=no)
+
+    report = compare(backtest(Never(), frame, symbol="BTC/USDT"), [])
+    assert not report.equal
+    with pytest.raises(BotlibError, match="no round trip on either side"):
+        report.raise_for_differences()
