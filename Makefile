@@ -8,7 +8,7 @@ RECORDED ?=
 HOURS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup live lab test lint bench lock clean
+.PHONY: help setup live lab test parity lint bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lab: $(STAMP) ## Open JupyterLab on the notebooks
 test: $(STAMP) lint ## Run the linters and every test
 	$(BIN)/python -m pytest
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 notebooks
+
+parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
+	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -23,6 +24,8 @@ from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 
 HOUR = 3_600
+HOURS = float(os.environ.get("BOTLIB_PARITY_HOURS", "4"))
+"""Market hours of the recording that are replayed; ``make parity`` replays all of it."""
 MINUTE = 60_000
 COST = Decimal(1_000)
 TREND = TrendCross(timeframes=("1m",), fast=4, slow=9)
@@ -99,6 +102,7 @@ async def test_every_example_trades_the_same_on_a_synthetic_market(replay: Repla
         assert len(report.frame) >= 2, report
 
 
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
     "strategy",
     [TREND, REVERSION, PULLBACK, STOPPED],
@@ -108,7 +112,7 @@ async def test_every_example_trades_the_same_on_recorded_candles(
     replay: Replay, recorded: Callable[[str], Path], strategy: Strategy
 ) -> None:
     path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
-    engine = await replay({"BTC/USDT": strategy}, 4, market="recording", recording=[str(path)])
+    engine = await replay({"BTC/USDT": strategy}, HOURS, market="recording", recording=[str(path)])
     report = await asyncio.to_thread(parity, engine, strategy, "BTC/USDT")
     report.raise_for_differences()
     assert len(report.frame) >= 6, report
