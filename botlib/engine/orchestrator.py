@@ -21,7 +21,7 @@ from botlib.engine.service import Services
 from botlib.engine.summary import RunSummary, summarise
 from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.waiting import first_of
-from botlib.errors import ConfigError, EngineError, InvalidInput
+from botlib.errors import BotlibError, ConfigError, EngineError, InvalidInput
 from botlib.exchange.binance import BinanceExchange
 from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
@@ -50,6 +50,8 @@ READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
 
 STOP_DEADLINE: Final = 10.0
+SETTLE_TIMEOUT: Final = 5.0
+"""Seconds the stop gives the venue to tell what became of the last orders."""
 _FOR_EVER: Final = 1e9
 """Seconds of market time that no recording lasts."""
 
@@ -167,10 +169,18 @@ class Orchestrator:
         self.started = True
 
     async def stop(self) -> None:
-        """Take the final figures and stop every service, the last started first."""
+        """Stop the tasks, settle what was under way, take the final figures and stop the rest."""
         if self.started:
+            health = self.health()
+            await self.tasks.stop_all(STOP_DEADLINE)
             try:
-                self._summary = await self.summary()
+                async with asyncio.timeout(SETTLE_TIMEOUT):
+                    # An order may have been on its way when its task was stopped.
+                    await self.orders.sync(self.settings.symbols)
+            except (BotlibError, TimeoutError) as error:
+                logger.warning("orders could not be settled at the stop: %s", error)
+            try:
+                self._summary = await summarise(self, health)
             except Exception:
                 logger.exception("the final figures could not be taken")
             self.started = False
@@ -265,7 +275,7 @@ class Orchestrator:
         """Return the figures of the run; after the stop, those it ended with."""
         if not self.started and self._summary is not None:
             return self._summary
-        return await summarise(self)
+        return await summarise(self, self.health())
 
     def status(self) -> dict[str, Any]:
         """Return the state of services, strategies and orders as plain values."""

@@ -12,6 +12,7 @@ from botlib.tables import html_table, text_table
 from botlib.timeframe import HOUR
 
 if TYPE_CHECKING:
+    from botlib.engine.health import EngineHealth
     from botlib.engine.orchestrator import Orchestrator
 
 SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
@@ -118,12 +119,11 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     return ["what", "value"], rows
 
 
-async def summarise(engine: Orchestrator) -> RunSummary:
+async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
     """Return the figures of an engine that runs."""
     stream = engine.stream.status()
     counts = engine.storage.counts()
     tasks = engine.tasks.status()
-    health = engine.health()
     equity = await engine.account.value()
     return RunSummary(
         mode=engine.settings.mode,
