@@ -31,7 +31,7 @@ lab: $(STAMP) ## Open JupyterLab on the notebooks
 
 test: $(STAMP) lint ## Run the linters and every test
 	$(BIN)/python -m pytest
-	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 notebooks
+	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=240 notebooks
 
 parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
 	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py

@@ -38,6 +38,7 @@ def test_the_form_of_a_notebook(path: Path) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_run_all_twice_succeeds(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -48,7 +49,7 @@ def test_run_all_twice_succeeds(
     for number, cell in enumerate(notebook.cells):
         cell.id = f"c{number}"
     client = NotebookClient(
-        notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     client.execute()  # raises what a cell raised
     errors = [
