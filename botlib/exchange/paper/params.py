@@ -16,15 +16,24 @@ _DECIMAL: Final = re.compile(_DECIMAL_RANGE)
 _INTEGER_RANGE: Final = r"^[0-9]{1,20}$"
 _INTEGER: Final = re.compile(_INTEGER_RANGE)
 
+DEFAULT_ACCOUNT: Final = "main"
+"""The account that the exchange's own keys belong to."""
+
 PRECISION: Final = 8
 """Most decimals Binance reads in a price or an amount."""
 
 
 class Params:
-    """The parameters of one request, as texts; every reader refuses in Binance's words."""
+    """The parameters of one request, as texts; every reader refuses in Binance's words.
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    Args:
+        values: the parameters by name.
+        account: whose request it is: the name of the account that the request's key belongs to.
+    """
+
+    def __init__(self, values: Mapping[str, str], account: str = DEFAULT_ACCOUNT) -> None:
         self._values = values
+        self.account = account
 
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))

@@ -15,7 +15,7 @@ from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.auth import check_key, check_rest_signature, check_timing, wall_time
 from botlib.exchange.paper.faults import Fault, Faults
 from botlib.exchange.paper.limits import Limits
-from botlib.exchange.paper.operations import Operation
+from botlib.exchange.paper.operation import Operation
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.refusals import Refusal, unsupported
