@@ -31,7 +31,8 @@
     ├── EngineError
     ├── RunError
     ├── CheckFailed
-    └── SweepError
+    ├── SweepError
+    └── WidgetError
 
 A message says what happened, the value received, what is accepted and the next step.
 """
@@ -164,6 +165,10 @@ class CheckFailed(BotlibError):
 
 class SweepError(BotlibError):
     """A sweep could not be carried out; what was finished before is kept."""
+
+
+class WidgetError(BotlibError):
+    """A chart or dashboard cannot be shown, or asked for what it cannot give."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -1,0 +1,27 @@
+"""The page's side of the widgets: the built JavaScript and styles that travel with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from botlib.errors import WidgetError
+
+STATIC: Final = Path(__file__).parent / "static"
+"""Where ``chart.js``, ``chart.css``, ``dashboard.js`` and ``dashboard.css`` lie."""
+
+
+def asset(name: str) -> Path:
+    """Return the path of one built file, such as ``"chart.js"``.
+
+    Raises:
+        WidgetError: the package was put together without it.
+    """
+    path = STATIC / name
+    if not path.is_file():
+        raise WidgetError(
+            f"{name} is not there: this installation carries no built widgets. In a checkout run "
+            "'npm ci && npm run build' in js/, or install again with 'pip install -e .'. "
+            "BOTLIB_WIDGETS=static draws pictures without them."
+        )
+    return path

@@ -1,0 +1,70 @@
+"""Where a widget is shown: by a live front end, or as a picture in a notebook nobody looks at.
+
+A headless notebook gets no widget view: exporters would prefer it to the picture and then load a
+front end from the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any, Final, Literal
+from uuid import uuid4
+
+from botlib.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["live", "static"]
+
+WIDGETS: Final = "BOTLIB_WIDGETS"
+"""Environment variable: ``live``, ``static``, or ``auto`` (also where it is not set)."""
+
+_HEADLESS: Final = "BOTLIB_HEADLESS"
+_FRONT_ENDS: Final = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
+
+
+def mode() -> Mode:
+    """Return how widgets are shown here.
+
+    ``auto`` is live where a front end started the kernel, and static in headless runs, papermill
+    and programs. A papermill run inside a Jupyter terminal may inherit the signs of a front end:
+    set ``BOTLIB_WIDGETS=static`` there.
+
+    Raises:
+        ConfigError: ``BOTLIB_WIDGETS`` names no mode.
+    """
+    asked = os.environ.get(WIDGETS, "auto").strip().lower() or "auto"
+    if asked == "live":
+        return "live"
+    if asked == "static":
+        return "static"
+    if asked != "auto":
+        raise ConfigError(f"{WIDGETS}={asked!r} names no mode. Accepted: live, static, auto.")
+    if _HEADLESS in os.environ:
+        return "static"
+    front_end = any(name in os.environ for name in _FRONT_ENDS) or "google.colab" in sys.modules
+    return "live" if front_end else "static"
+
+
+class Output:
+    """One place in a notebook where something is shown, and can be shown anew from any thread."""
+
+    def __init__(self) -> None:
+        self._id = uuid4().hex
+
+    def show(self, bundle: dict[str, Any]) -> None:
+        """Show a mime bundle in the cell that runs."""
+        from IPython.display import display
+
+        display(bundle, raw=True, display_id=self._id)
+
+    def update(self, bundle: dict[str, Any]) -> None:
+        """Show another bundle in the same place; a kernel that ends meanwhile is no error."""
+        from IPython.display import update_display
+
+        try:
+            update_display(bundle, raw=True, display_id=self._id)
+        except Exception:
+            logger.debug("a picture could not be brought up to date", exc_info=True)
