@@ -73,7 +73,12 @@ class LagMeter:
     @property
     def current(self) -> float:
         """How late the last beat came, or by how much the next one is overdue if that is more."""
-        return max(self._last, self._clock() - self._due)
+        return max(self._last, self.overdue)
+
+    @property
+    def overdue(self) -> float:
+        """By how much the next beat is overdue, negative while there is time left."""
+        return self._clock() - self._due
 
     def start(self) -> None:
         """Begin to measure the running loop, from zero; a meter that runs already goes on.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import re
 import sys
@@ -139,13 +140,14 @@ class StallWatch:
 
     def note(self, seconds: float) -> None:
         """Record a stall that has just ended; called on the loop by its meter."""
+        # First of all, while whoever held the GIL has hardly moved on: reading the dump lets go of
+        # it, and the culprit runs on. These stacks count only where nothing was seen meanwhile.
+        stacks = _stacks(without=(threading.get_ident(), self._watcher.ident))
         seen, self._seen = self._seen, Counter()
         where = self._read_dump()
         if where is None and seen:
             where = seen.most_common(1)[0][0]
         if where is None:
-            # Too short to be seen, or the GIL was held: whoever held it has hardly moved on.
-            stacks = _stacks(without=(threading.get_ident(), self._watcher.ident))
             where = _other_thread(stacks)
         stall = Stall(seconds=seconds, where=where or UNKNOWN, when=time.time_ns() // 1_000_000)
         self._stalls.append(stall)
@@ -157,12 +159,13 @@ class StallWatch:
 
     def _watch(self) -> None:
         poll = self.threshold * 0.8
-        due = 0.0
+        due = math.inf
         while not self._over.is_set():
             now = time.monotonic()
-            self._arm(now)
-            if self._meter.current > self.threshold:
+            # Before arming, which lets go of the GIL: whoever held it would run on.
+            if self._meter.overdue > self.threshold:
                 self._look(held=now - due > self.threshold)
+            self._arm(now)
             due = time.monotonic() + poll
             self._over.wait(poll)
 
@@ -180,7 +183,10 @@ class StallWatch:
         faulthandler.dump_traceback_later(GIL_TIMEOUT, repeat=True, file=self._dump)
 
     def _look(self, *, held: bool) -> None:
+        beats = self._meter.beats
         stacks = _stacks(without=(threading.get_ident(),))
+        if self._meter.beats != beats:
+            return  # the stall ended meanwhile, and what is seen now did not cause the next one
         where = _blocking(stacks.get(self._loop_thread, ()))
         if where is None and held:
             where = _other_thread({k: v for k, v in stacks.items() if k != self._loop_thread})

@@ -93,51 +93,50 @@ def test_output_is_not_pinned_to_the_cell_that_started_the_work(kernel: Kernel) 
 
 
 def test_the_loop_beats_while_a_cell_sleeps_or_spins(kernel: Kernel) -> None:
-    for busy in ("time.sleep(1)", "while time.monotonic() < begun + 1: pass"):
-        beats, median = kernel.ok(
+    for busy in ("time.sleep(0.5)", "pass"):
+        kernel.ok(
             f"""
-            before, begun = rt.lag.beats, time.monotonic()
-            {busy}
-            print(rt.lag.beats - before, rt.lag.percentile(50))
+            enough, end = rt.lag.beats + 5, time.monotonic() + {LIMIT / 2}
+            while rt.lag.beats < enough:
+                assert time.monotonic() < end, "the loop does not beat"
+                {busy}
             """
-        ).split()
-        assert int(beats) > 8
-        assert float(median) < 0.25
+        )
 
 
 def test_a_cell_that_holds_the_gil_is_named(kernel: Kernel) -> None:
     text = kernel.ok(
         """
-        import re
-        def hold(letters):
-            begun = time.monotonic()
-            re.match("(a+)+b", "a" * letters)
-            return time.monotonic() - begun
-        letters = 20
-        while hold(letters) < 0.6:
-            letters += 1
+        import ctypes
+        def keep():
+            ctypes.PyDLL(None).sleep(3)
+        keep()
         found = []
-        end = time.monotonic() + 20
+        end = time.monotonic() + 10
         while not found and time.monotonic() < end:
-            found = [s.where for s in rt.stalls if s.seconds > 0.4 and "hold" in s.where]
+            found = [s.where for s in rt.stalls if s.seconds > 1.5]
             time.sleep(0.05)
-        print(found[0])
+        print(found[-1])
         """
     )
-    assert "cell:4 hold (holding the GIL on another thread)" in text.splitlines()
+    # The log says it too, before or after.
+    assert "cell:3 keep (holding the GIL on another thread)" in text.splitlines()
 
 
 def test_a_task_that_blocks_the_loop_is_named(kernel: Kernel) -> None:
     text = kernel.ok(
         """
+        def named():
+            return [s.where for s in rt.stalls if "blocks" in s.where]
         async def blocks():
-            time.sleep(0.7)
+            end = time.monotonic() + 10
+            while not named() and time.monotonic() < end:
+                time.sleep(0.05)
         rt.call(blocks())
-        rt.call(asyncio.sleep(0.1))
-        print([s.where for s in rt.stalls if s.seconds > 0.4][-1])
+        print(named()[0].split(":")[0], named()[0].split()[-1])
         """
     )
-    assert "cell:2 blocks" in text.splitlines()
+    assert "cell blocks" in text.splitlines()
 
 
 def test_calls_work_from_an_async_cell(kernel: Kernel) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from botlib.lag import LagMeter
 from botlib.runtime import Runtime, Stall, stalls
-from botlib.runtime.stalls import GIL_TIMEOUT, UNKNOWN, Frame, parse_dump
+from botlib.runtime.stalls import GIL_TIMEOUT, UNKNOWN, Frame, StallWatch, parse_dump
 
 LIMIT = 20.0
 
@@ -22,6 +24,14 @@ def runtime() -> Iterator[Runtime]:
     runtime = Runtime()
     yield runtime
     runtime.close()
+
+
+@pytest.fixture
+def watch() -> Iterator[StallWatch]:
+    """A watch that is not started."""
+    watch = StallWatch(LagMeter(), thread=0)
+    yield watch
+    watch._dump.close()
 
 
 def wait_for_stall(runtime: Runtime, least: float) -> Stall:
@@ -35,20 +45,23 @@ def wait_for_stall(runtime: Runtime, least: float) -> Stall:
     raise AssertionError(f"no stall of {least} s in {runtime.stalls}")
 
 
-def hog() -> None:
-    end = time.monotonic() + 0.8
-    while time.monotonic() < end:
+def hog(seen: threading.Event) -> None:
+    begun = time.monotonic()
+    while time.monotonic() < begun + 0.6 or not seen.is_set():
+        assert time.monotonic() < begun + LIMIT
         sum(range(1_000))
 
 
-async def careless() -> None:
+async def careless(seen: threading.Event) -> None:
     await asyncio.sleep(0)
-    hog()
+    hog(seen)
 
 
 def test_a_blocking_callback_is_named_while_it_lasts_and_afterwards(runtime: Runtime) -> None:
-    future = runtime.submit(careless())
+    seen = threading.Event()
+    future = runtime.submit(careless(seen))
     during = wait_for_stall(runtime, 0.25)
+    seen.set()
     future.result(LIMIT)
     assert re.search(rf"{re.escape(__file__)}:\d+ hog$", during.where)
     after = wait_for_stall(runtime, 0.5)
@@ -59,60 +72,137 @@ def test_a_blocking_callback_is_named_while_it_lasts_and_afterwards(runtime: Run
 
 def test_the_users_function_is_named_and_not_the_library_it_calls(runtime: Runtime) -> None:
     async def reads_slowly() -> None:
-        # The innermost Python frame is in the standard library.
-        threading.Event().wait(0.7)
+        end = time.monotonic() + LIMIT
+        while not runtime.stalls and time.monotonic() < end:
+            # The innermost Python frame is in the standard library.
+            threading.Event().wait(0.5)
 
-    runtime.call(reads_slowly(), LIMIT)
-    assert wait_for_stall(runtime, 0.4).where.endswith("reads_slowly")
+    runtime.call(reads_slowly(), 2 * LIMIT)
+    assert wait_for_stall(runtime, 0.25).where.endswith("reads_slowly")
 
 
-def hold_the_gil(letters: int) -> None:
-    re.match(r"(a+)+b", "a" * letters)  # backtracks without ever letting go of the GIL
+def hold_the_gil(seconds: int) -> None:
+    ctypes.PyDLL(None).sleep(seconds)  # unlike those of a CDLL, its functions keep the GIL
 
 
 def test_compiled_code_that_holds_the_gil_is_named(runtime: Runtime) -> None:
-    letters = 20
-    taken = 0.0
-    while taken < 0.6:
-        letters += 1
-        begun = time.monotonic()
-        hold_the_gil(letters)
-        taken = time.monotonic() - begun
-    stall = wait_for_stall(runtime, 0.4)
-    assert "hold_the_gil" in stall.where
-    assert stall.where.endswith("(holding the GIL on another thread)")
+    # Long enough to be written down meanwhile; what is only looked at afterwards may have moved on.
+    hold_the_gil(3)
+    stall = wait_for_stall(runtime, GIL_TIMEOUT)
+    assert re.fullmatch(
+        rf"{re.escape(__file__)}:\d+ hold_the_gil \(holding the GIL on another thread\)",
+        stall.where,
+    )
 
 
-def test_a_long_hold_is_read_from_the_stacks_written_meanwhile(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+class Culprit:
+    """A thread that holds the GIL in one function and goes on to another when it is let."""
+
+    def __init__(self) -> None:
+        self._gone = False
+        self._over = False
+        self._arrived = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Culprit:
+        self._thread.start()
+        assert self._arrived.wait(LIMIT)
+        self._arrived.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gone = self._over = True
+        self._thread.join()
+
+    def move_on(self) -> None:
+        self._gone = True
+        assert self._arrived.wait(LIMIT)
+
+    def _run(self) -> None:
+        self.holds()
+        self.goes_on()
+
+    def holds(self) -> None:
+        self._arrived.set()
+        while not self._gone:
+            pass
+
+    def goes_on(self) -> None:
+        self._arrived.set()
+        while not self._over:
+            pass
+
+
+def test_a_short_hold_is_looked_at_before_its_thread_moves_on(
+    watch: StallWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing is learnt by looking afterwards.
-    monkeypatch.setattr(stalls, "_stacks", lambda without: {})
-    letters = 24
-    taken = 0.0
-    while taken < 2.5:
-        letters += 1
-        begun = time.monotonic()
-        hold_the_gil(letters)
-        taken = time.monotonic() - begun
-    assert "hold_the_gil" in wait_for_stall(runtime, GIL_TIMEOUT).where
+    with Culprit() as culprit:
+        monkeypatch.setattr(watch, "_read_dump", culprit.move_on)
+        watch.note(0.5)
+    assert "Culprit.holds (holding the GIL" in watch.stalls()[0].where
+
+
+def test_the_watch_looks_before_it_lets_the_thread_move_on(
+    watch: StallWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed = threading.Event()
+    with Culprit() as culprit:
+        turns = iter([lambda: None, culprit.move_on])
+
+        def arm(now: float) -> None:
+            next(turns, armed.set)()
+
+        looks = iter([0.0, 9.0])
+        monkeypatch.setattr(LagMeter, "overdue", property(lambda self: next(looks, 0.0)))
+        monkeypatch.setattr(watch, "_arm", arm)
+        # As if this thread had been kept from running between its first two turns.
+        monkeypatch.setattr(watch, "threshold", 0.01)
+        monkeypatch.setattr(watch._over, "wait", lambda seconds: time.sleep(0.05))
+        watch.start()
+        assert armed.wait(LIMIT)
+        watch._over.set()
+        watch._watcher.join(LIMIT)
+        watch.note(0.5)
+    assert "Culprit.holds (holding the GIL" in watch.stalls()[0].where
+
+
+def test_what_is_seen_after_a_stall_is_not_kept_for_the_next_one(
+    watch: StallWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = stalls._stacks
+
+    def reads_slowly(*, without: Sequence[int | None]) -> dict[int, list[Frame]]:
+        watch._meter.beats += 1
+        return read(without=without)
+
+    with Culprit():
+        watch._look(held=True)
+        assert len(watch._seen) == 1
+        watch.note(0.5)
+        monkeypatch.setattr(stalls, "_stacks", reads_slowly)
+        watch._look(held=True)
+    assert not watch._seen
 
 
 def test_an_idle_loop_has_no_stalls(runtime: Runtime) -> None:
     runtime.call(asyncio.sleep(0.3), LIMIT)
-    # A busy machine may stall any process; but then nothing of this one is blamed.
-    assert all(stall.where == UNKNOWN for stall in runtime.stalls)
+    # A busy machine may stall any process; but then nothing on the loop is blamed.
+    blamed = [stall.where for stall in runtime.stalls if stall.where != UNKNOWN]
+    assert all("on another thread" in where for where in blamed)
 
 
 def test_a_stall_is_logged(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "botlib")
-    runtime.call(careless(), LIMIT)
-    wait_for_stall(runtime, 0.5)
+    seen = threading.Event()
+    future = runtime.submit(careless(seen))
+    wait_for_stall(runtime, 0.25)
+    seen.set()
+    future.result(LIMIT)
     deadline = time.monotonic() + LIMIT
-    while "stood still" not in caplog.text:
-        assert time.monotonic() < deadline
+    while " hog." not in caplog.text:
+        assert time.monotonic() < deadline, caplog.text
         time.sleep(0.02)
-    assert " hog." in caplog.text
+    assert "stood still" in caplog.text
 
 
 def test_the_stacks_of_faulthandler_are_read() -> None:
