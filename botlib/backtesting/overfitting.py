@@ -6,6 +6,9 @@ Sources:
     [DSR] see `botlib.backtesting.sharpe`.
     [PBO] D. H. Bailey, J. M. Borwein, M. López de Prado, Q. J. Zhu, "The Probability of Backtest
     Overfitting", Journal of Computational Finance 20(4), 2017, https://ssrn.com/abstract=2326253
+
+[PBO] has no example that can be computed again, since its data are not published. The tests do
+again what the R package pbo (CRAN, after [PBO]) publishes: its vignette and its own test.
 """
 
 from __future__ import annotations
@@ -110,12 +113,13 @@ class BacktestOverfitting:
 
 
 def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> BacktestOverfitting:
-    """Measure overfitting by combinatorially symmetric cross-validation. Source: [PBO], section 3.
+    """Measure overfitting by combinatorially symmetric cross-validation. Source: [PBO].
 
     The periods are cut into ``blocks`` blocks; every half of them serves once as sample, the other
     half as the future. Per split the try with the best Sharpe ratio in sample is ranked among all
     of them out of sample. Where several are best in sample, their ranks are averaged; a rank in
-    the very middle counts half, so that equal tries give exactly 0.5.
+    the very middle counts half, so that equal tries give exactly 0.5. The relative rank is the
+    rank over N + 1, so that no logit is infinite.
 
     Args:
         returns: (T, N) returns per period, one column per try of the same sweep.

@@ -9,6 +9,8 @@ Sources:
     [DSR] D. H. Bailey, M. López de Prado, "The Deflated Sharpe Ratio: Correcting for Selection
     Bias, Backtest Overfitting and Non-Normality", Journal of Portfolio Management 40(5), 2014,
     https://ssrn.com/abstract=2460551
+
+The tests hold them to the numerical examples of both papers.
 """
 
 from __future__ import annotations

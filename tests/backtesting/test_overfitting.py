@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,17 @@ def test_the_deflated_ratio_is_as_published(
         BEST, trials=trials, skewness=skewness, kurtosis=kurtosis, **DSR_EXAMPLE
     )
     assert found == pytest.approx(published, abs=5e-5)
+
+
+def test_the_published_examples_agree_with_another_implementation() -> None:
+    """The figures pypbo (github.com/esvhd/pypbo) computes for the examples of both papers."""
+    assert expected_maximum_sharpe(variance=1, trials=100) == pytest.approx(2.5306028932016846)
+    deflated = deflated_sharpe_ratio(BEST, trials=100, skewness=-3, kurtosis=10, **DSR_EXAMPLE)
+    assert deflated == pytest.approx(0.90039683444939034)
+    probable = probabilistic_sharpe_ratio(
+        1.585 / math.sqrt(12), observations=24, skewness=-2.448, kurtosis=10.164
+    )
+    assert probable == pytest.approx(0.91323430688486018)
 
 
 # The examples of the paper on the probabilistic Sharpe ratio.
@@ -255,6 +267,53 @@ def test_every_split_is_as_computed_by_hand(
     assert found.out_of_sample == pytest.approx(outside)
     worse = sum(x < -1e-12 for x in logits) + sum(abs(x) <= 1e-12 for x in logits) / 2
     assert found.probability == pytest.approx(worse / len(logits))
+
+
+def r_normals(seed: int, count: int) -> Floats:
+    """Return what ``set.seed(seed); rnorm(count)`` gives in R: its generators are documented."""
+    words = [seed]
+    for _ in range(50 + 625):
+        words.append((69_069 * words[-1] + 1) % 2**32)
+    twister = np.random.MT19937()
+    key = np.array(words[-624:], dtype=np.uint32)
+    twister.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 624}}
+    uniform = twister.random_raw(2 * count) * 2.3283064365386963e-10
+    quantiles = ((2**27 * uniform[::2]).astype(np.int64) + uniform[1::2]) / 2**27
+    return np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles])
+
+
+RISK_FREE = 0.03 / 252
+
+
+@pytest.mark.parametrize(
+    ("blocks", "published", "adjusted"), [(8, -0.003046, 0.97), (4, -0.005909, 0.88)]
+)
+def test_the_example_of_the_r_package_comes_out_as_published(
+    blocks: int, published: float, adjusted: float
+) -> None:
+    """The vignette of pbo (CRAN): 100 tries whose returns sum up to the same, so that what is
+    best in one half is worst in the other. Its `slope` is the intercept of the Sharpe ratios in
+    sample of the best, over those out of sample."""
+    returns = r_normals(765, 240_000).reshape(100, 2_400).T
+    returns = returns / returns.std(axis=0, ddof=1) / math.sqrt(252)
+    found = probability_of_backtest_overfitting(
+        returns - returns.mean(axis=0) - RISK_FREE, blocks=blocks
+    )
+    assert found.probability == found.probability_of_loss == 1.0
+    _, intercept = np.polyfit(found.out_of_sample, found.in_sample, 1)
+    assert intercept == pytest.approx(published, abs=5e-7)
+    splits = len(found.logits)
+    explained = np.corrcoef(found.in_sample, found.out_of_sample)[0, 1] ** 2
+    assert 1 - (1 - explained) * (splits - 1) / (splits - 2) == pytest.approx(adjusted, abs=5e-3)
+
+
+def test_the_test_of_the_r_package_passes() -> None:
+    """What the tests of pbo (CRAN) expect of 40 tries of noise in 4 blocks."""
+    returns = r_normals(852, 8_000).reshape(200, 40)
+    found = probability_of_backtest_overfitting(returns - RISK_FREE, blocks=4)
+    assert found.probability == found.probability_of_loss == 0.5
+    assert 0.19 < np.polyfit(found.out_of_sample, found.in_sample, 1)[1] < 0.20
+    assert len(found.logits) == 6
 
 
 def test_sixteen_blocks_give_all_splits() -> None:
