@@ -114,7 +114,7 @@ def test_nothing_of_the_future_is_shown() -> None:
         )
     assert cut.day() == honest.day()
     assert cut.average() == honest.average()
-    last = honest.trades(0, 2**60, 20, newest=True)[-1]
+    last = honest.tape.trades(0, 2**60, 20, newest=True)[-1]
     assert last.timestamp <= time
 
 

@@ -117,7 +117,7 @@ async def test_every_kind_of_stream_looks_like_binances(served: Any, start_time:
     assert trade["p"] == aggregated["p"] == mini["c"] == day["c"]
     assert set(day) >= set("eEspPwxcQbBaAohlvqOCFLn")
     assert float(best["b"]) < float(trade["p"]) < float(best["a"])
-    assert len(depth["b"]) == len(depth["a"]) == 20
+    assert len(depth["b"]) == len(depth["a"]) == 100
     assert len(partial["bids"]) == len(partial["asks"]) == 5
     assert {one["s"] for one in every} >= {"BTCUSDT", "ETHUSDT"}
 
@@ -133,7 +133,7 @@ async def test_depth_updates_follow_the_snapshot_without_a_gap(served: Any) -> N
             last = update["u"]
             for side, changes in zip(book, (update["b"], update["a"]), strict=True):
                 side.update({price: amount for price, amount in changes})
-    snapshot = await served.get("depth", symbol="BTCUSDT", limit=20)
+    snapshot = await served.get("depth", symbol="BTCUSDT", limit=1_000)
     assert snapshot["lastUpdateId"] == last
     for side, levels in zip(book, (snapshot["bids"], snapshot["asks"]), strict=True):
         assert {p: a for p, a in side.items() if float(a)} == dict(levels)

@@ -67,7 +67,8 @@ class Broadcast:
             bar = feed.whole(candle.timeframe, candle.timestamp)
             if bar is not None:
                 frame = quotes.kline_frame(feed, candle.timeframe, bar, closed=True)
-                await self.streams.publish_kline(candle.stream, frame, closing=True)
+                self.streams.publish_kline(candle.stream, frame, closing=True)
+        await self.streams.flush()
 
     async def publish(self, feeds: Sequence[Feed], everything: Sequence[str]) -> None:
         """Send what changed with the price of each feed.
@@ -82,17 +83,19 @@ class Broadcast:
                     bar = feed.forming(timeframe)
                     if bar is not None:
                         frame = quotes.kline_frame(feed, timeframe, bar, closed=False)
-                        await self.streams.publish_kline(stream, frame, closing=False)
+                        self.streams.publish_kline(stream, frame, closing=False)
                 elif (payload := self._payload(feed, kind, stream)) is not None:
-                    await self.streams.publish(stream, payload)
+                    self.streams.publish(stream, payload)
         if ALL_TICKERS in self.streams:
             trading = [feed for feed in map(self._feed, everything) if feed.trading]
-            await self.streams.publish(ALL_TICKERS, [quotes.mini_ticker(one) for one in trading])
+            self.streams.publish(ALL_TICKERS, [quotes.mini_ticker(one) for one in trading])
+        await self.streams.flush()
 
     async def late(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
         """Send frames of candles that have closed, where such a fault is ordered."""
         for _, candle in closed:
-            await self.streams.publish_late(candle.stream)
+            self.streams.publish_late(candle.stream)
+        await self.streams.flush()
 
     def _payload(self, feed: Feed, kind: str, stream: str) -> object | None:
         match kind:
@@ -107,9 +110,8 @@ class Broadcast:
         levels = _DEPTH.fullmatch(kind)
         if levels is None or not levels[1]:
             diff = self._depths.setdefault(stream, quotes.DepthDiff())
-            return diff.frame(feed, self._slippage)
-        bids, asks = quotes.book(feed, self._slippage, int(levels[1]))
-        return {"lastUpdateId": feed.time, "bids": bids, "asks": asks}
+            return diff.frame(feed)
+        return quotes.depth(feed, int(levels[1]))
 
     def _parse(self, stream: str) -> tuple[Feed, str] | None:
         # Like Binance, an unknown stream is accepted and stays silent; names are lower case.

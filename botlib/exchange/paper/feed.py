@@ -14,12 +14,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from botlib.exchange.paper.market import Bars, Listing, Market, walk
+from botlib.exchange.paper.book import Book
+from botlib.exchange.paper.depth import Depth
+from botlib.exchange.paper.market import Bars, Listing, Market
+from botlib.exchange.paper.tape import Step, Tape, path
 from botlib.timeframe import DAY, open_time, timeframe_ms
 
 _CHUNK: Final = 720
 """Base candles read from the market at a time."""
 
+_NOTHING: Final = Decimal(0)
 _AVERAGED: Final = 300_000
 """Stretch in ms that an average price covers."""
 
@@ -46,16 +50,6 @@ class Day(NamedTuple):
     quote_volume: float
 
 
-class PublicTrade(NamedTuple):
-    """A trade of the market: one per price of a candle's path."""
-
-    id: int
-    timestamp: int
-    price: float
-    amount: float
-    seller_taker: bool
-
-
 def rows(bars: Bars) -> Iterator[Bar]:
     """Yield the candles of an array as `Bar`."""
     columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
@@ -69,9 +63,19 @@ class Feed:
         market: where candles come from.
         listing: the symbol.
         steps: prices inside a base candle.
+        depth: what stands around the price; None for a market that fills any amount.
+        slippage: fraction by which takers fill worse than the price, where there is no depth.
     """
 
-    def __init__(self, market: Market, listing: Listing, steps: int) -> None:
+    def __init__(
+        self,
+        market: Market,
+        listing: Listing,
+        steps: int,
+        *,
+        depth: Depth | None = None,
+        slippage: Decimal = _NOTHING,
+    ) -> None:
         self.listing = listing
         self.id = listing.id
         self.market = market
@@ -92,12 +96,14 @@ class Feed:
         """Amount traded at the current price."""
         self._step = -1
         self._high = self._low = self._volume = 0.0
-        self._path: list[tuple[float, float]] = []
+        self._path: list[Step] = []
         self._opens: list[int] = []
         self._bars: list[Bar] = []
         self._covered = (0, -1)
         self._earlier: dict[str, Bar | None] = {}
         self._day: tuple[int, Day] | None = None
+        self.book = Book(self, depth, slippage)
+        self.tape = Tape(self)
 
     # -- moving
 
@@ -130,6 +136,23 @@ class Feed:
     def opening(self) -> bool:
         """Whether the current price is the open of its base candle: the market jumped to it."""
         return self._step == 0
+
+    @property
+    def present_step(self) -> Step:
+        """The step of the candle's path that the market is at."""
+        return self._path[self._step]
+
+    @property
+    def step_time(self) -> int:
+        """When that step began, ms."""
+        opened = self.bar.timestamp if self.bar is not None else 0
+        return opened + self._step * (self.length // self.steps)
+
+    @property
+    def falling(self) -> bool:
+        """Whether the price is below that of the step before it."""
+        before = self._path[max(0, self._step - 1)]
+        return self.price < before.price
 
     @property
     def last_price(self) -> Decimal:
@@ -169,9 +192,7 @@ class Feed:
         else:
             self._earlier.clear()
         self.bar = bar
-        self._path = walk(
-            bar.open, bar.high, bar.low, bar.close, bar.volume, self.steps, bar.timestamp
-        )
+        self._path = path(bar, self.steps)
         self._step = -1
         self._high = self._low = bar.open
         self._volume = 0.0
@@ -183,7 +204,8 @@ class Feed:
     def _advance(self, step: int) -> None:
         while self._step < step:
             self._step += 1
-            self.price, self.traded = self._path[self._step]
+            now = self._path[self._step]
+            self.price, self.traded = now.price, now.amount
             self._high = max(self._high, self.price)
             self._low = min(self._low, self.price)
             self._volume += self.traded
@@ -300,30 +322,9 @@ class Feed:
         cost = float(np.dot(bars.volume, bars.close)) + now.volume * now.close
         return Decimal(f"{cost / volume:.8f}")
 
-    def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
-        """Return public trades between two times (ms, both included), in order."""
-        end = min(end, self.time)
-        if newest:
-            per_bar = self.length // self.steps
-            start = max(start, end - (limit + self.steps) * per_bar)
-        span = self.market.span(self.listing.symbol)[0]
-        cursor = max(start, span) - self.length
-        found: list[PublicTrade] = []
-        while cursor <= end and (newest or len(found) < limit):
-            stop = min(end, cursor + _CHUNK * self.length)
-            for bar in rows(self.market.bars(self.listing.symbol, self.base, cursor, stop)):
-                found += (one for one in self._trades_of(bar) if start <= one.timestamp <= end)
-            cursor = stop + 1
-        return found[-limit:] if newest else found[:limit]
-
-    def _trades_of(self, bar: Bar) -> Iterator[PublicTrade]:
-        path = walk(bar.open, bar.high, bar.low, bar.close, bar.volume, self.steps, bar.timestamp)
-        before = bar.open
-        for step, (price, amount) in enumerate(path):
-            time = bar.timestamp + step * self.length // self.steps
-            if amount > 0:
-                yield PublicTrade(time // 1_000, time, price, amount, price < before)
-            before = price
+    def bars_between(self, start: int, end: int) -> Iterator[Bar]:
+        """Return the whole base candles that open between two times (ms, both included)."""
+        return rows(self.market.bars(self.listing.symbol, self.base, start, end))
 
 
 def _joined(earlier: Bar | None, bar: Bar) -> Bar:

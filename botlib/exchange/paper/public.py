@@ -7,7 +7,7 @@ from collections.abc import Callable
 from botlib.errors import UnknownSymbol
 from botlib.exchange.paper import quotes
 from botlib.exchange.paper.auth import wall_time
-from botlib.exchange.paper.feed import Feed, PublicTrade
+from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.filters import symbol_info
 from botlib.exchange.paper.limits import RATE_LIMITS
 from botlib.exchange.paper.params import Params
@@ -94,15 +94,12 @@ class MarketData:
     async def depth(self, params: Params) -> object:
         """``/depth``."""
         feed, levels = self.feed(params), params.limit(100, 5_000)
-        if not feed.price:
-            return {"lastUpdateId": feed.time, "bids": [], "asks": []}
-        bids, asks = quotes.book(feed, self._venue.slippage, levels)
-        return {"lastUpdateId": feed.time, "bids": bids, "asks": asks}
+        return quotes.depth(feed, levels)
 
     async def trades(self, params: Params) -> object:
         """``/trades`` and ``/historicalTrades``."""
         feed = self.feed(params)
-        found = feed.trades(0, feed.time, params.limit(500, 1_000), newest=True)
+        found = feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
         return [
             {
                 "id": trade.id,
@@ -117,13 +114,13 @@ class MarketData:
         ]
 
     async def aggregated_trades(self, params: Params) -> object:
-        """``/aggTrades``; a trade's id is its second, so ``fromId`` is a time as well."""
+        """``/aggTrades``."""
         feed, limit = self.feed(params), params.limit(500, 1_000)
         start, end = params.integer("startTime"), params.integer("endTime")
         first = params.integer("fromId")
         if first is not None:
-            start = first * 1_000
-        found: list[PublicTrade] = feed.trades(
+            start = feed.tape.time_of_aggregate(first)
+        found = feed.tape.aggregates(
             start or 0,
             feed.time if end is None else end,
             limit,
@@ -134,8 +131,8 @@ class MarketData:
                 "a": trade.id,
                 "p": eight(trade.price),
                 "q": eight(trade.amount),
-                "f": trade.id,
-                "l": trade.id,
+                "f": trade.first,
+                "l": trade.last,
                 "T": trade.timestamp,
                 "m": trade.seller_taker,
                 "M": True,

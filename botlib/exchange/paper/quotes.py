@@ -1,22 +1,15 @@
-"""What the market shows of a feed: klines, tickers and the order book, as Binance writes them.
-
-There is no real book behind a candle. One is drawn around the current price, one tick apart, with
-amounts derived from the price and the time, so that two readers see the same.
-"""
+"""What the market shows of a feed: klines, tickers and the order book, as Binance writes them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
 
 from botlib.exchange.paper.feed import Bar, Feed
 from botlib.timeframe import timeframe_ms
 
 Json = dict[str, object]
 Level = tuple[str, str]
-
-BOOK_LEVELS: Final = 20
-"""Levels a side that a depth stream shows."""
 
 
 def eight(value: float | Decimal) -> str:
@@ -89,26 +82,18 @@ def _trade_ids(bar: Bar, until: int) -> tuple[int, int, int]:
     return first, last, last - first + 1
 
 
-def book(feed: Feed, slippage: Decimal, levels: int) -> tuple[list[Level], list[Level]]:
-    """Return bids and asks, the best first, ``levels`` a side at most."""
-    price, tick = feed.last_price, feed.listing.tick
-    ask, bid = top_of_book(feed, slippage)
-    unit = max(feed.listing.step, (Decimal(1_000) / price).quantize(feed.listing.step))
-    seed = feed.time // 1_000
-    bids, asks = [], []
-    for number in range(levels):
-        amount = eight(unit * (1 + (seed + number * 7) % 13))
-        if (lower := bid - tick * number) > 0:
-            bids.append((eight(lower), amount))
-        asks.append((eight(ask + tick * number), amount))
-    return bids, asks
+def depth(feed: Feed, levels: int) -> Json:
+    """Return the book as ``/depth`` and the partial depth streams do."""
+    book = feed.book
+    return {
+        "lastUpdateId": book.update_id,
+        "bids": _texts(book.bids(levels)),
+        "asks": _texts(book.asks(levels)),
+    }
 
 
-def top_of_book(feed: Feed, slippage: Decimal) -> tuple[Decimal, Decimal]:
-    """Return the best ask and the best bid: one tick from the price, or further with slippage."""
-    price, tick = feed.last_price, feed.listing.tick
-    away = max(tick, (price * slippage) // tick * tick)
-    return price + away, max(tick, price - away)
+def _texts(levels: Iterable[tuple[Decimal, Decimal]]) -> list[Level]:
+    return [(eight(price), eight(amount)) for price, amount in levels]
 
 
 def mini_ticker(feed: Feed) -> Json:
@@ -192,22 +177,13 @@ def ticker_24h(feed: Feed, slippage: Decimal) -> Json:
 
 def book_ticker(feed: Feed, slippage: Decimal) -> Json:
     """Return the answer of ``/ticker/bookTicker`` for one symbol."""
-    if not feed.price:
-        nothing = eight(0)
-        return {
-            "symbol": feed.id,
-            "bidPrice": nothing,
-            "bidQty": nothing,
-            "askPrice": nothing,
-            "askQty": nothing,
-        }
-    bids, asks = book(feed, slippage, 1)
+    bids, asks = _texts(feed.book.bids(1)), _texts(feed.book.asks(1))
     return {
         "symbol": feed.id,
-        "bidPrice": bids[0][0],
-        "bidQty": bids[0][1],
-        "askPrice": asks[0][0],
-        "askQty": asks[0][1],
+        "bidPrice": bids[0][0] if bids else eight(0),
+        "bidQty": bids[0][1] if bids else eight(0),
+        "askPrice": asks[0][0] if asks else eight(0),
+        "askQty": asks[0][1] if asks else eight(0),
     }
 
 
@@ -215,7 +191,7 @@ def book_ticker_frame(feed: Feed, slippage: Decimal) -> Json:
     """Return the payload of ``@bookTicker``."""
     best = book_ticker(feed, slippage)
     return {
-        "u": feed.time,
+        "u": feed.book.update_id,
         "s": feed.id,
         "b": best["bidPrice"],
         "B": best["bidQty"],
@@ -240,34 +216,22 @@ def trade_frame(feed: Feed, kind: str) -> Json:
 
 
 class DepthDiff:
-    """The changes of one book between its updates, as ``@depth`` sends them.
-
-    An update is numbered by its time, so that a snapshot taken by REST at the same moment carries
-    the number of the update that led to it.
-    """
+    """The changes of one book between its updates, as ``@depth`` sends them."""
 
     def __init__(self) -> None:
-        self._time = -1
-        self._sides: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        self._last = 0
 
-    def frame(self, feed: Feed, slippage: Decimal) -> Json:
-        """Return the payload that leads from the last book to the present one."""
-        bids, asks = book(feed, slippage, BOOK_LEVELS)
-        now = (dict(bids), dict(asks))
-        first = self._time + 1 if self._time >= 0 else feed.time
-        payload: Json = {
+    def frame(self, feed: Feed) -> Json:
+        """Return the payload that leads from the last update told to the present one."""
+        change = feed.book.changes(self._last)
+        first = change.first if self._last else change.last
+        self._last = change.last
+        return {
             "e": "depthUpdate",
             "E": feed.time,
             "s": feed.id,
             "U": first,
-            "u": feed.time,
-            "b": _changes(self._sides[0], now[0]),
-            "a": _changes(self._sides[1], now[1]),
+            "u": change.last,
+            "b": _texts(change.bids),
+            "a": _texts(change.asks),
         }
-        self._time, self._sides = feed.time, now
-        return payload
-
-
-def _changes(before: dict[str, str], now: dict[str, str]) -> list[list[str]]:
-    changed = [[price, amount] for price, amount in now.items() if before.get(price) != amount]
-    return changed + [[price, "0.00000000"] for price in before if price not in now]

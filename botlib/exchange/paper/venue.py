@@ -87,7 +87,7 @@ class Venue:
             listing = self.market.listing(symbol)
             feed = self._feeds.get(listing.id)
         if feed is None:
-            feed = Feed(self.market, listing, self.steps)
+            feed = Feed(self.market, listing, self.steps, slippage=self.slippage)
             feed.resting = self.desk.resting(listing.id)
             feed.seek(self.market_time)
             self._feeds[listing.id] = feed
