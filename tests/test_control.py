@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from botlib.control import ControlServer
+from botlib.control import TOKEN_HEADER, ControlServer
 from botlib.errors import EngineError
 
 
 class Facts:
-    """What the page is told."""
+    """What the page is told, and what it asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.reasons: list[str] = []
+        self.kills: list[tuple[str, bool]] = []
+        self.token_file = folder / "market.token"
+
+    def server(self, port: int = 0) -> ControlServer:
+        return ControlServer(
+            health=self.health,
+            tasks=self.tasks,
+            kill=self.kill,
+            token_file=lambda: self.token_file,
+            port=port,
+        )
+
+    async def kill(self, reason: str, close_positions: bool) -> Mapping[str, object]:
+        self.kills.append((reason, close_positions))
+        return {"killed": True}
 
     def health(self) -> Mapping[str, object]:
         return {"healthy": not self.reasons, "reasons": self.reasons}
@@ -26,13 +42,13 @@ class Facts:
 
 
 @pytest.fixture
-def facts() -> Facts:
-    return Facts()
+def facts(tmp_path: Path) -> Facts:
+    return Facts(tmp_path)
 
 
 @pytest.fixture
 async def server(facts: Facts) -> AsyncIterator[ControlServer]:
-    server = ControlServer(health=facts.health, tasks=facts.tasks, port=0)
+    server = facts.server()
     await server.start()
     yield server
     await server.stop()
@@ -81,7 +97,7 @@ async def test_the_next_free_port_is_taken_where_one_is_in_use(facts: Facts) -> 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = ControlServer(health=facts.health, tasks=facts.tasks, port=port)
+        server = facts.server(port)
         await server.start()
         try:
             assert server.port is not None and server.port != port
@@ -98,6 +114,62 @@ async def test_no_free_port_at_all_is_an_error_that_says_what_to_do(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = ControlServer(health=facts.health, tasks=facts.tasks, port=port)
+        server = facts.server(port)
         with pytest.raises(EngineError, match=r"Set health\.port"):
             await server.start()
+    assert not facts.token_file.exists()
+
+
+async def post(url: str, body: str = "", **headers: str) -> tuple[int, dict[str, object]]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def test_the_kill_switch_needs_the_token_of_this_run(
+    server: ControlServer, facts: Facts
+) -> None:
+    url = f"{server.url}/api/v1/kill"
+    token = facts.token_file.read_text().strip()
+    assert len(token) >= 43  # 256 bits
+    assert facts.token_file.stat().st_mode & 0o777 == 0o600
+    for wrong in ({}, {TOKEN_HEADER: ""}, {TOKEN_HEADER: token[:-1]}, {TOKEN_HEADER: "\u00e9"}):
+        assert (await post(url, **wrong))[0] == 401
+    assert (await post(f"{url}?token={token}"))[0] == 401
+    assert facts.kills == []
+    assert await post(url, **{TOKEN_HEADER: token}) == (200, {"killed": True})
+    body = '{"reason": "a wild market", "close_positions": true}'
+    assert (await post(url, body, **{TOKEN_HEADER: token}))[0] == 200
+    assert facts.kills == [("", False), ("a wild market", True)]
+
+
+async def test_the_kill_switch_is_not_thrown_by_a_get_a_page_or_nonsense(
+    server: ControlServer, facts: Facts
+) -> None:
+    url = f"{server.url}/api/v1/kill"
+    good = {TOKEN_HEADER: facts.token_file.read_text().strip()}
+    async with aiohttp.ClientSession() as session, session.get(url, headers=good) as response:
+        assert response.status == 405
+    assert (await post(url, **good, Origin="http://evil.example"))[0] == 403
+    for body in ("nonsense", "[]", '{"reason": 1}', '{"close_positions": "yes"}', '{"rearm": 1}'):
+        assert (await post(url, body, **good))[0] == 400
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data="x" * 10_000, headers=good) as response,
+    ):
+        assert response.status == 413
+    assert facts.kills == []
+
+
+async def test_the_token_goes_with_the_server(facts: Facts) -> None:
+    server = facts.server()
+    await server.start()
+    first = facts.token_file.read_text()
+    assert server.token_file == facts.token_file
+    await server.stop()
+    assert not facts.token_file.exists() and server.token_file is None
+    await server.start()
+    assert facts.token_file.read_text() != first
+    await server.stop()

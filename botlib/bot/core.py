@@ -74,6 +74,16 @@ class AsyncBot:
         return self.engine.control.url
 
     @property
+    def token_file(self) -> Path | None:
+        """The file with the token of ``POST /api/v1/kill``, readable by its owner alone."""
+        return self.engine.control.token_file
+
+    @property
+    def stop_file(self) -> Path:
+        """The file that throws the kill switch when somebody makes it."""
+        return self.engine.kill_switch.stop_file
+
+    @property
     def positions(self) -> pd.DataFrame:
         """Every position that was ever held, one row each."""
         columns = ("symbol", "amount", "entry_price", "opened", "realised")
@@ -98,6 +108,27 @@ class AsyncBot:
     async def stop(self) -> None:
         """Stop everything; positions stay as they are."""
         await self.engine.stop()
+
+    async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
+        """Stop entries at once and for good; return what was done, in sentences.
+
+        Stays through restarts until `rearm`. Exits and protective stops go on; what is held stays
+        held. The same can be done while a cell blocks: make a file ``STOP`` in the data directory,
+        or POST to ``/api/v1/kill`` with the token of `token_file`.
+
+        Args:
+            reason: what is told wherever an entry is refused.
+            close_positions: also sell everything held at the market.
+        """
+        return await self.engine.kill(reason, close_positions=close_positions)
+
+    async def rearm(self) -> None:
+        """Allow entries again, whatever stopped them: the kill switch, a loss, a missing stop.
+
+        Raises:
+            EngineError: the stop file is still there.
+        """
+        self.engine.kill_switch.rearm()
 
     async def trade(
         self,

@@ -73,6 +73,20 @@ class Bot(Blocking):
 
         watch_progress(self._runtime, self.aio.wait(span), step, what="market time", unit="min")
 
+    def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
+        """Stop entries at once and for good; return what was done, in sentences.
+
+        Takes effect from this thread, also where the loop hangs. Stays through restarts until
+        `rearm`; exits and protective stops go on.
+
+        Args:
+            reason: what is told wherever an entry is refused.
+            close_positions: also sell everything held at the market.
+        """
+        self.aio.engine.kill_switch.throw(reason, by="method")
+        done: list[str] = self._call(self.aio.kill(reason, close_positions=close_positions))
+        return done
+
     def candles(
         self,
         symbol: str,

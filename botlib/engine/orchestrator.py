@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import asdict
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.bus import EventBus
@@ -15,10 +16,11 @@ from botlib.control import ControlServer
 from botlib.engine.account import Account
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
 from botlib.engine.health import EngineHealth, engine_health
+from botlib.engine.killswitch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep
-from botlib.engine.paper import PaperService
 from botlib.engine.service import Services
 from botlib.engine.summary import RunSummary, summarise
+from botlib.engine.surroundings import Surroundings
 from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.waiting import first_of
 from botlib.errors import BotlibError, ConfigError, EngineError, InvalidInput
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LIVE_VENUE: Final = "binance"
+BY_HAND: Final = "by-hand"
+"""What sales a person asked for are journaled under, in place of a strategy."""
+
 READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
 
@@ -64,6 +69,7 @@ class Orchestrator:
         live: the second of the two acts that arm live trading; the first is ``mode: live``.
         lag: the meter of this loop, where one runs already.
         stalls: tells which functions kept the loop, the last one last, where that is known.
+        surroundings: what it is given of the world around it; a simulation gives its own.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Orchestrator:
         live: bool = False,
         lag: LagMeter | None = None,
         stalls: Callable[[], Sequence[Stall]] = tuple,
+        surroundings: Surroundings | None = None,
     ) -> None:
         if settings.mode == "live" and not live:
             raise ConfigError(
@@ -80,6 +87,7 @@ class Orchestrator:
                 "Pass live=True as well, or set 'mode: paper'."
             )
         self.settings = settings
+        self.surroundings = around = surroundings or Surroundings()
         self.lag = lag or LagMeter()
         self.stalls = stalls
         self.bus = EventBus()
@@ -93,13 +101,25 @@ class Orchestrator:
             lag=self.lag,
             on_failure=self._task_failed,
             unhealthy_lag=settings.health.max_lag,
+            max_threads=around.threads,
+            rng=around.rng,
         )
         self.services = Services()
-        self.paper = PaperService(settings) if settings.mode == "paper" else None
+        self.paper = around.paper(settings) if settings.mode == "paper" else None
         self.lockstep: Lockstep | None = None
+        self.kill_switch = KillSwitch(
+            risk=self.risk,
+            bus=self.bus,
+            clock=self.system_clock,
+            stop_file=settings.data_directory / STOP_FILE,
+        )
+        self.keys: ApiKeys | None = None
+        """The keys of the live account; the paper exchange has public ones."""
         self.control = ControlServer(
             health=lambda: self.health().to_dict(),
             tasks=lambda: self.tasks.status().as_dict(),
+            kill=self._kill_over_http,
+            token_file=lambda: Path(self.database).with_suffix(".token"),
             port=settings.health.port,
         )
         self.started = False
@@ -146,7 +166,8 @@ class Orchestrator:
             add("paper_exchange", self.paper.start, self.paper.stop)
             before.append("paper_exchange")
         add("store", self._open_store, self._close_store, depends_on=tuple(before))
-        add("exchange", self._connect, self._disconnect, depends_on=("store",))
+        add("kill_switch", self._watch_kill_switch, self._leave_kill_switch, depends_on=("store",))
+        add("exchange", self._connect, self._disconnect, depends_on=("kill_switch",))
         add("trading", self._prepare, _nothing, depends_on=("exchange",))
         add("tasks", self._start_tasks, self._stop_tasks, depends_on=("trading",))
         add("control", self.control.start, self.control.stop, depends_on=("tasks",))
@@ -226,7 +247,7 @@ class Orchestrator:
         """
         name = self.exchange.market(symbol).symbol
         signal = Signal(
-            strategy="by-hand",
+            strategy=BY_HAND,
             symbol=name,
             timeframe=self.settings.timeframes[0],
             timestamp=self.market_clock.now(),
@@ -234,6 +255,47 @@ class Orchestrator:
             price=self.frames.last_close(name) or 0.0,
         )
         return await self.orders.execute(signal, Decimal(0))
+
+    async def kill(
+        self, reason: str, *, by: str = "method", close_positions: bool = False
+    ) -> list[str]:
+        """Stop entries until a person re-arms; return what was done, in sentences.
+
+        Args:
+            by: which way the switch was thrown.
+            close_positions: also sell everything held at the market.
+
+        Raises:
+            EngineError: the engine does not run.
+        """
+        kill = self.kill_switch.throw(reason, by=by)
+        self.kill_switch.settle()
+        return [
+            f"Entries are stopped: {kill}.",
+            *(await self._sell_all() if close_positions else ()),
+        ]
+
+    async def _sell_all(self) -> list[str]:
+        told = []
+        for position in self.positions.all():
+            if position.flat:
+                continue
+            try:
+                order = await self.close_position(position.symbol)
+            except BotlibError as error:
+                # One that cannot be sold must not keep the others.
+                told.append(f"{position.symbol} was not sold: {error}")
+                continue
+            if order is None:
+                why = self.orders.refused.get(BY_HAND, "nothing that can be sold is held")
+                told.append(f"{position.symbol} was not sold: {why}.")
+            else:
+                told.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
+        return told
+
+    async def _kill_over_http(self, reason: str, close_positions: bool) -> dict[str, Any]:
+        told = await self.kill(reason, by="http", close_positions=close_positions)
+        return {"killed": True, "done": told}
 
     def subscriptions(self) -> list[tuple[str, str]]:
         """Return the (symbol, timeframe) pairs that are streamed."""
@@ -315,6 +377,12 @@ class Orchestrator:
         if self._database is not None:
             self._database.close()
 
+    async def _watch_kill_switch(self) -> None:
+        self.kill_switch.open(self.journal)
+
+    async def _leave_kill_switch(self) -> None:
+        self.kill_switch.close()
+
     async def _connect(self) -> None:
         if self.paper is not None:
             self.exchange = BinanceExchange(
@@ -322,9 +390,12 @@ class Orchestrator:
                 rest_url=self.paper.url,
                 keys=(PAPER_API_KEY, PAPER_API_SECRET),
                 market_time=self.paper.market_time,
+                connector=self.surroundings.connector,
+                rng=self.surroundings.rng,
             )
         else:
-            self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
+            self.keys = ApiKeys.from_environment()
+            self.exchange = BinanceExchange(venue=self.venue, keys=self.keys)
         await self.exchange.connect()
         self.history = History(self.exchange, self.storage)
 
@@ -342,6 +413,7 @@ class Orchestrator:
             self.market_clock,
             data_deadline=settings.exchange.data_deadline,
             on_progress=beat,
+            rng=self.surroundings.rng,
         )
         self.orders = OrderExecutor(
             exchange=self.exchange,

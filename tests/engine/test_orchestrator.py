@@ -50,7 +50,15 @@ async def test_the_five_default_tasks_are_registered_and_started(
     assert "Registered 7 tasks" in caplog.text
     assert "Started 5 tasks" in caplog.text and "Started 2 tasks" in caplog.text
     names = [service.name for service in engine.services.all()]
-    assert names == ["paper_exchange", "store", "exchange", "trading", "tasks", "control"]
+    assert names == [
+        "paper_exchange",
+        "store",
+        "kill_switch",
+        "exchange",
+        "trading",
+        "tasks",
+        "control",
+    ]
     assert all(service.state is ServiceState.RUNNING for service in engine.services.all())
     assert engine.health().healthy, engine.health().reasons
 
