@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -300,6 +303,38 @@ def test_dask_and_pandas_read_it(exported: Path) -> None:
     whole = pd.read_parquet(exported, filters=[("timeframe", "==", "1d")])
     assert whole["timestamp"].dtype == np.dtype("datetime64[ms]")
     assert set(whole["symbol"]) == {"BTCUSDT"}
+
+
+SPARK = """
+import json, sys
+from pyspark.sql import SparkSession
+
+builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+session = builder.config("spark.driver.memory", "512m").getOrCreate()
+frame = session.read.parquet(sys.argv[1])
+minutes = frame.filter("symbol = 'BTCUSDT' and timeframe = '1m' and year = 2023")
+oldest = minutes.orderBy("timestamp").first()["timestamp"]
+total = frame.groupBy().sum("close").first()[0]
+print(json.dumps([frame.dtypes, frame.count(), minutes.count(), str(oldest), total]))
+session.stop()
+"""
+
+
+def test_spark_reads_it(exported: Path) -> None:
+    # Of 500 MB and in need of Java, it is not among the requirements.
+    pytest.importorskip("pyspark", reason="pyspark is not installed")
+    command = [sys.executable, "-c", SPARK, str(exported)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
+    types, rows, minutes, oldest, total = json.loads(answer.stdout.splitlines()[-1])
+    assert types == [
+        ["timestamp", "timestamp_ntz"],
+        *([name, "double"] for name in ("open", "high", "low", "close", "volume")),
+        ["symbol", "string"],
+        ["timeframe", "string"],
+        ["year", "int"],
+    ]
+    assert (rows, minutes, oldest) == (1_014, 300, "2023-12-31 19:00:00")
+    assert total == pytest.approx(SUM)
 
 
 def test_recorded_year_comes_back_bar_for_bar(
