@@ -127,6 +127,7 @@ class EventBus:
 
     def __init__(self) -> None:
         self._subscriptions: dict[type[Event], list[Subscription[Event]]] = {}
+        self._wanted: dict[type[Event], asyncio.Event] = {}
         self.published: dict[str, int] = {}
         """How many events of each type were published, by type name."""
 
@@ -139,11 +140,18 @@ class EventBus:
         subscription = Subscription(self, types, name, maxsize)
         for kind in types:
             self._subscriptions.setdefault(kind, []).append(subscription)  # type: ignore[arg-type]
+            if kind in self._wanted:
+                self._wanted.pop(kind).set()
         return subscription
 
     def wants(self, kind: type[Event]) -> bool:
         """Tell whether anybody subscribes to this type, so that costly events need not be made."""
         return bool(self._subscriptions.get(kind))
+
+    async def wanted(self, kind: type[Event]) -> None:
+        """Wait until anybody subscribes to this type; return at once where somebody does."""
+        while not self.wants(kind):
+            await self._wanted.setdefault(kind, asyncio.Event()).wait()
 
     def backlog(self) -> int:
         """Return how many events wait for the slowest subscriber."""

@@ -1,7 +1,8 @@
 """Clocks: where calendar time comes from.
 
 Live, calendar time is the computer's. In a replay it is the market's: the event times of the
-stream, which may run thousands of times faster. Schedules that name calendar times (cron, candle
+stream, which may run thousands of times faster. In a simulation it belongs to the event loop, whose
+time jumps from one timer to the next. Schedules that name calendar times (cron, candle
 closes) ask a clock; intervals and timeouts use the loop's monotonic timer instead.
 """
 
@@ -29,10 +30,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The computer's own clock."""
+    """The computer's own clock; on a loop with a calendar of its own (``calendar()``, ms), that."""
 
     def now(self) -> int:
-        return time.time_ns() // 1_000_000
+        calendar = getattr(asyncio._get_running_loop(), "calendar", None)
+        return calendar() if calendar is not None else time.time_ns() // 1_000_000
 
     async def sleep_until(self, timestamp: int) -> None:
         # Wall time is no event to wait for: it is asked again after every bounded sleep.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -77,6 +78,7 @@ class CandleStream:
         data_deadline: seconds without a frame after which a connection is dialled again.
         on_progress: called once per closed candle.
         max_age: seconds after which a connection is renewed.
+        rng: source of the jitter of retries and renewals.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class CandleStream:
         data_deadline: float = DATA_DEADLINE,
         on_progress: Callable[[], None] | None = None,
         max_age: float = MAX_AGE,
+        rng: random.Random | None = None,
     ) -> None:
         self.clock = clock or MarketClock()
         self.quarantine: deque[BadFrame] = deque(maxlen=QUARANTINE)
@@ -98,6 +101,7 @@ class CandleStream:
         self._data_deadline = data_deadline
         self._on_progress = on_progress or (lambda: None)
         self._max_age = max_age
+        self._random = rng or random.Random()
         self._gate = DialGate()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._shards: list[Shard] = []
@@ -106,8 +110,10 @@ class CandleStream:
         self._group: asyncio.TaskGroup | None = None
         self._failure: asyncio.Future[None] | None = None
         self._held = False
+        self._full = asyncio.Event()
         self._bad_frames = self._revisions = 0
         self._closed_at: float | None = None
+        self._time = time.monotonic
         self._repairer = Repairer(
             exchange,
             storage,
@@ -116,6 +122,7 @@ class CandleStream:
             filled=self._filled,
             room=lambda: bus.backlog() < BACKLOG_LOW,
             running=lambda: self._group is not None,
+            rng=self._random,
         )
 
     async def subscribe_candles(
@@ -164,12 +171,15 @@ class CandleStream:
         if self._group is not None:
             raise BotlibError("The candle stream runs already; it runs once at a time.")
         await self._exchange.connect()
-        self._failure = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._failure = loop.create_future()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 try:
                     group.create_task(self._update())
+                    group.create_task(self._resume())
                     await self._assign(list(self._subscriptions.values()))
                     await self._failure
                 finally:
@@ -202,7 +212,7 @@ class CandleStream:
             connections=tuple(shard.status() for shard in self._shards),
             bad_frames=self._bad_frames,
             revisions=self._revisions,
-            since_closed=None if self._closed_at is None else time.monotonic() - self._closed_at,
+            since_closed=None if self._closed_at is None else self._time() - self._closed_at,
         )
 
     # What subscriptions tell.
@@ -242,6 +252,7 @@ class CandleStream:
                 max_age=self._max_age,
                 on_up=self._came_up,
                 on_bad=self._bad,
+                rng=self._random,
             )
             share = [
                 waiting.popleft() for _ in range(min(self._exchange.max_streams, len(waiting)))
@@ -335,28 +346,37 @@ class CandleStream:
                 logger.exception("Closed candles could not be stored")
             return
         if candles:
-            self._closed_at = time.monotonic()
+            self._closed_at = self._time()
         if not self._held and self._bus.backlog() > BACKLOG_HIGH:
             self._hold(True)
 
     def _hold(self, held: bool) -> None:
         """Pause or resume reading: the venue's sockets then wait for the slowest subscriber."""
         self._held = held
+        if held:
+            self._full.set()
         for shard in self._shards:
             shard.held = held
             if shard.connection is not None:
                 shard.connection.hold(held)
 
-    async def _update(self) -> None:
-        """Publish forming candles now and then, and resume reading once there is room."""
+    async def _resume(self) -> None:
+        """Resume reading once there is room."""
         while True:
-            if self._held:
+            await self._full.wait()
+            self._full.clear()
+            # Queues of others getting shorter is no event to wait for.
+            while self._held:
                 await asyncio.sleep(0.005)
                 if self._bus.backlog() < BACKLOG_LOW:
                     self._hold(False)
-                continue
+
+    async def _update(self) -> None:
+        """Publish forming candles now and then, for as long as anybody wants them."""
+        while True:
+            await self._bus.wanted(CandleUpdated)
             await asyncio.sleep(UPDATE_INTERVAL)
-            if not self._bus.wants(CandleUpdated):
+            if self._held:
                 continue
             for entry in self._subscriptions.values():
                 if entry.ready:

@@ -60,6 +60,7 @@ class Repairer:
         filled: Callable[[GapFilled], None],
         room: Callable[[], object],
         running: Callable[[], bool],
+        rng: random.Random,
     ) -> None:
         self._exchange = exchange
         self._storage = storage
@@ -68,6 +69,7 @@ class Repairer:
         self._filled = filled
         self._room = room
         self._running = running
+        self._rng = rng
         self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
     async def repair(self, subscription: Subscription) -> None:
@@ -93,7 +95,7 @@ class Repairer:
                 logger.warning(
                     "Missing candles of %s %s cannot be fetched: %s", *subscription.key, error
                 )
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
                 delay = min(delay * 2, RETRY_LONGEST)
                 continue
             delay = RETRY_FIRST

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -34,13 +33,14 @@ class DialGate:
         self._burst = burst
         self._rate = rate
         self._tokens = float(burst)
-        self._updated = time.monotonic()
+        self._updated: float | None = None
 
     async def wait(self) -> None:
         """Wait until one more dial is allowed."""
         while True:
-            now = time.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
+            now = asyncio.get_running_loop().time()
+            passed = now - (now if self._updated is None else self._updated)
+            self._tokens = min(self._burst, self._tokens + passed * self._rate)
             self._updated = now
             if self._tokens >= 1:
                 self._tokens -= 1
@@ -57,7 +57,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatus:
-    """What is known about one connection. Times are in seconds of the computer's own clock."""
+    """What is known about one connection. Times are in seconds of the loop's timer."""
 
     connected: bool
     subscriptions: int
@@ -82,6 +82,7 @@ class Shard:
         max_age: float,
         on_up: Callable[[Iterable[Subscription]], None],
         on_bad: BadFrameSink,
+        rng: random.Random,
     ) -> None:
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self.connection: KlineConnection | None = None
@@ -91,7 +92,9 @@ class Shard:
         self._gate = gate
         self._data_deadline = data_deadline
         # Connections dialled together must not be renewed together.
-        self._max_age = max_age * random.uniform(0.97, 1.0)
+        self._max_age = max_age * rng.uniform(0.97, 1.0)
+        self._rng = rng
+        self._time = asyncio.get_running_loop().time
         self._on_up = on_up
         self._on_bad = on_bad
         self._opened = self._heard = 0.0
@@ -124,7 +127,7 @@ class Shard:
                     await old.close()
                     old = None
                 self.connection = connection
-                self._opened = self._heard = time.monotonic()
+                self._opened = self._heard = self._time()
                 connection.hold(self.held)
                 self._up(list(self.subscriptions.values()))
                 outcome, reason = await self._watch(connection)
@@ -139,7 +142,7 @@ class Shard:
                 await connection.close()
                 if connection.frames:
                     delay = RETRY_FIRST
-                await asyncio.sleep(delay * random.uniform(0.3, 1.0))
+                await asyncio.sleep(delay * self._rng.uniform(0.3, 1.0))
                 delay = min(delay * 2, RETRY_LONGEST)
         finally:
             current = self.connection
@@ -150,7 +153,7 @@ class Shard:
 
     def status(self) -> ConnectionStatus:
         """Return what is known now."""
-        now, up = time.monotonic(), self.connection is not None
+        now, up = self._time(), self.connection is not None
         return ConnectionStatus(
             connected=up,
             subscriptions=len(self.subscriptions),
@@ -192,7 +195,7 @@ class Shard:
                 if connection is not None:
                     await connection.close()
                 raise
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
             delay = min(delay * 2, RETRY_LONGEST)
 
     async def _watch(self, connection: KlineConnection) -> tuple[Outcome, str]:
@@ -210,7 +213,7 @@ class Shard:
         self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
     ) -> tuple[Outcome, str]:
         pause = min(1.0, self._data_deadline / 5, self._max_age / 4)
-        frames, checked = connection.frames, time.monotonic()
+        frames, checked = connection.frames, self._time()
         while True:
             await asyncio.wait(
                 {ended, retiring}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
@@ -219,7 +222,7 @@ class Shard:
                 return Outcome.DEAD, ended.result()
             if retiring.done():
                 return Outcome.RENEWAL, retiring.result()
-            now = time.monotonic()
+            now = self._time()
             # Frames that arrived while this loop itself stood still are not read yet.
             stalled_ourselves = now - checked > self._data_deadline / 2
             if connection.frames != frames or self.held or stalled_ourselves:

@@ -50,7 +50,7 @@ class BackgroundTaskManager:
         shed_lag: lag of the loop from which LOW tasks are skipped; MEDIUM from four times that.
         unhealthy_lag: lag from which the manager is unhealthy.
         stop_timeout: time a cancelled task may take to clean up before it is stuck.
-        max_threads: threads for tasks that are plain functions.
+        max_threads: threads for tasks that are plain functions; 0 runs them on the loop itself.
         rng: source of the jitter of restarts.
     """
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,10 +19,14 @@ import ccxt.async_support as ccxt_async
 import orjson
 from ccxt.pro.binance import binance as ccxt_binance
 
+from botlib.clock import SystemClock
 from botlib.errors import ExchangeError, ExchangeUnavailable, InvalidInput
 
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
+
+Connector = Callable[[], aiohttp.BaseConnector]
+"""Makes what dials; called on the loop that is to use it."""
 
 READ_TIMEOUT: Final = 10_000
 """Longest wait for an answer, in ms."""
@@ -75,6 +78,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
     def __init__(self, config: dict[str, Any], *, rest_url: str | None, ws_url: str | None) -> None:
         self.used_weight = 0
         self._weight_minute = 0
+        self._clock = SystemClock()
         super().__init__(config)
         # At DEBUG, ccxt logs requests with the key and the signature in them.
         self.logger = _requests
@@ -84,6 +88,10 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         if rest_url is not None and ws_url is not None:
             self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
         self._origins = _origins(self.urls["api"]) if rest_url is not None else None
+
+    def milliseconds(self) -> int:
+        """Return the calendar time that requests are signed with."""
+        return self._clock.now()
 
     def is_spot_url(self, client: object) -> bool:
         # Otherwise an address without "/stream" makes BTCUSDT mean the perpetual contract.
@@ -150,7 +158,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         """Hold a read back while this minute's request weight is nearly used up."""
         if self.used_weight < WEIGHT_PER_MINUTE - WEIGHT_RESERVE:
             return
-        now = time.time()
+        now = self.milliseconds() / 1_000
         if int(now // 60) == self._weight_minute:
             await asyncio.sleep(60 - now % 60)
         self.used_weight = 0
@@ -158,7 +166,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
     def _note_weight(self, used: str | None) -> None:
         if used is not None and used.isdigit():
             self.used_weight = int(used)
-            self._weight_minute = int(time.time() // 60)
+            self._weight_minute = self.milliseconds() // 60_000
 
     def _check_origin(self, url: str) -> None:
         if self._origins is not None and urlsplit(url)[:2] not in self._origins:
@@ -195,7 +203,12 @@ def require_loopback(url: str) -> None:
 
 
 def make_api(
-    *, rest_url: str | None, ws_url: str | None, key: str | None, secret: str | None
+    *,
+    rest_url: str | None,
+    ws_url: str | None,
+    key: str | None,
+    secret: str | None,
+    connector: Connector | None = None,
 ) -> SpotBinance:
     """Return the ccxt instance; call it on the loop that is to use it."""
     config: dict[str, Any] = {
@@ -208,7 +221,9 @@ def make_api(
     if key is not None and secret is not None:
         config |= {"apiKey": key, "secret": secret}
     if rest_url is not None:
-        config["session"] = aiohttp.ClientSession(connector=LoopbackConnector(), trust_env=False)
+        config["session"] = aiohttp.ClientSession(
+            connector=(connector or LoopbackConnector)(), trust_env=False
+        )
     api = SpotBinance(config, rest_url=rest_url, ws_url=ws_url)
     if rest_url is not None:
         api.ssl_context = False

@@ -47,6 +47,8 @@ class Socket:
         self._client.handle_message = self._receive
         self._read_on = self._client.receive_loop
         self._client.receive_loop = self._receive_loop
+        self._client.ping_loop = self._ping
+        self._ponged = 0.0
         self._held = self._waiting = False
         self._ids = itertools.count(1)
         self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
@@ -142,12 +144,36 @@ class Socket:
     def _receive(self, message: Any) -> None:
         """Take one message. Never raises: an exception would end ccxt's receive loop silently."""
         if message.type is not _TEXT:
-            self._other_messages(message)
+            self._take_other(message)
             return
         try:
             self._take(_loads(message.data))
         except Exception as error:
             self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+
+    def _take_other(self, message: Any) -> None:
+        if message.type is WSMsgType.PONG:
+            self._ponged = asyncio.get_running_loop().time()
+        self._other_messages(message)
+
+    async def _ping(self) -> None:
+        """Ping now and then, and give the socket up after missed pongs.
+
+        In place of ccxt's, which counts by the calendar: a corrected clock would end the socket.
+        """
+        client, time = self._client, asyncio.get_running_loop().time
+        interval, self._ponged = client.keepAlive / 1_000, time()
+        while not client.closed():
+            await asyncio.sleep(interval)
+            if time() - self._ponged > interval * client.maxPingPongMisses:
+                client.on_error(ExchangeUnavailable(f"no pong for {time() - self._ponged:.0f} s"))
+                return
+            try:
+                await client.connection.ping()
+            except Exception as error:  # the socket broke while it was written to
+                if not client.closed():
+                    client.on_error(error)
+                return
 
     def _receive_loop(self) -> None:
         """Take what has arrived, then have ccxt wait for more; it calls this after each message."""
@@ -233,7 +259,7 @@ class KlineSocket(Socket):
     def _receive(self, message: Any) -> None:
         # The hot path: a few hundred frames a second at full load, every step counts.
         if message.type is not _TEXT:
-            self._other_messages(message)
+            self._take_other(message)
             return
         try:
             data = _loads(message.data)

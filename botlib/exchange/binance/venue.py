@@ -30,6 +30,7 @@ from botlib.exchange.base import (
 )
 from botlib.exchange.binance import parse
 from botlib.exchange.binance.api import (
+    Connector,
     SpotBinance,
     Unreachable,
     VenueError,
@@ -90,6 +91,8 @@ class BinanceExchange:
         market_time: asks a paper exchange for its market's time; None asks the server's clock.
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
         max_streams: most candle subscriptions on one connection.
+        connector: makes what a paper exchange is dialled with; by default sockets to this computer.
+        rng: source of the jitter of redials.
     """
 
     def __init__(
@@ -102,9 +105,13 @@ class BinanceExchange:
         market_time: MarketTime | None = None,
         max_wait: float = 60.0,
         max_streams: int = STREAMS_PER_CONNECTION,
+        connector: Connector | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         if ws_url is not None and rest_url is None:
             raise InvalidInput("ws_url is given without rest_url; give both, or rest_url alone.")
+        if connector is not None and rest_url is None:
+            raise InvalidInput("A connector is for paper exchanges only; give rest_url as well.")
         if rest_url is None and isinstance(keys, tuple):
             raise InvalidInput(
                 "Keys of the real venue are not given as texts. Set them in the environment and "
@@ -120,6 +127,8 @@ class BinanceExchange:
         self._keys = keys
         self._market_time = market_time
         self._max_wait = max_wait
+        self._connector = connector
+        self._rng = rng or random.Random()
         self._api_made: SpotBinance | None = None
         self._connecting = asyncio.Lock()
         self._symbols: dict[str, str] = {}
@@ -133,7 +142,13 @@ class BinanceExchange:
             if self._api_made is None:
                 rest_url, ws_url = self._urls
                 key, secret = _texts(self._keys)
-                self._api_made = make_api(rest_url=rest_url, ws_url=ws_url, key=key, secret=secret)
+                self._api_made = make_api(
+                    rest_url=rest_url,
+                    ws_url=ws_url,
+                    key=key,
+                    secret=secret,
+                    connector=self._connector,
+                )
             api = self._api
             await self._read("publicGetPing")
             try:
@@ -295,7 +310,7 @@ class BinanceExchange:
                 logger.warning("The account's event stream is down: %s", error)
             finally:
                 await socket.close()
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
             delay = min(delay * 2, RETRY_LONGEST)
 
     async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
+from botlib.clock import SystemClock
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.refusals import Refusal, missing
 
@@ -27,11 +27,12 @@ _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
 _AHEAD: Final = 1_000
 _WINDOW: Final = 5_000
 _MAX_WINDOW: Final = 60_000
+_CLOCK: Final = SystemClock()
 
 
 def wall_time() -> int:
     """Return the computer's time in ms: what requests are signed with, whatever the market's."""
-    return time.time_ns() // 1_000_000
+    return _CLOCK.now()
 
 
 def check_key(key: str | None) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -45,15 +45,19 @@ class PaperControl:
 
     Args:
         url: its address, ``http://127.0.0.1:PORT``.
+        connector: makes what dials; by default sockets.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, connector: Callable[[], aiohttp.BaseConnector] | None = None
+    ) -> None:
         if urlsplit(url).hostname not in _LOOPBACK:
             raise PaperExchangeError(
                 f"{url!r} is no paper exchange: one listens on this computer only. "
                 "Accepted: http://127.0.0.1:PORT."
             )
         self.url = url.rstrip("/")
+        self._connector = connector
         self._session: aiohttp.ClientSession | None = None
 
     async def state(self) -> dict[str, Any]:
@@ -117,7 +121,8 @@ class PaperControl:
         self, method: str, name: str, body: dict[str, object], timeout: float | None
     ) -> dict[str, Any]:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            connector = None if self._connector is None else self._connector()
+            self._session = aiohttp.ClientSession(connector=connector)
         try:
             async with self._session.request(
                 method,

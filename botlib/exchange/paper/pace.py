@@ -10,7 +10,7 @@ from typing import Final
 from botlib.exchange.paper.market import MIN_STEPS
 
 STEP: Final = 2_000
-"""Shortest market time between two prices, in ms, as Binance's kline streams."""
+"""Usual market time between two prices, in ms, as in Binance's kline streams."""
 
 _WALL_STEP: Final = 0.05
 """Shortest wall time between two prices, in seconds, where the market follows a speed."""
@@ -20,11 +20,13 @@ _WALL_STEP: Final = 0.05
 class Pace:
     """The speed of a market, and whether it waits for its client.
 
-    ``speed`` is in market seconds per second, None for as fast as the clients keep up.
+    ``speed`` is in market seconds per second, None for as fast as the clients keep up. ``step`` is
+    the shortest market time between two prices, in ms.
     """
 
     speed: float | None
     lockstep: bool = False
+    step: int = STEP
 
     @property
     def sits_halts_out(self) -> bool:
@@ -36,7 +38,7 @@ class Pace:
         if self.lockstep or self.speed is None:
             return MIN_STEPS
         wall = length / 1_000 / self.speed
-        most = max(MIN_STEPS, min(length // STEP, math.floor(wall / _WALL_STEP + 1e-9)))
+        most = max(MIN_STEPS, min(length // self.step, math.floor(wall / _WALL_STEP + 1e-9)))
         # Every step lasts the same whole number of ms.
         return next(count for count in range(most, 0, -1) if length % count == 0)
 
