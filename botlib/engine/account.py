@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from botlib.engine.curve import Curve
 from botlib.model import Halted
 from botlib.symbol import split_symbol
 from botlib.timeframe import open_time
@@ -51,6 +52,9 @@ class Account:
         self.quote = split_symbol(symbols[0])[1]
         self.equity: Decimal | None = None
         """Value of the account in quote units when it was last asked for."""
+        self.curve = Curve()
+        """The equity over the run so far."""
+        self._held: dict[str, Decimal] | None = None
         self.drift: dict[str, Decimal] = {}
         """By how much the venue holds less than the book says, by asset."""
 
@@ -66,16 +70,32 @@ class Account:
         """
         return self._mark(await self._exchange.balances())
 
-    def _mark(self, balances: Mapping[str, Balance]) -> Decimal:
-        held = {asset: balance.total for asset, balance in balances.items()}
+    def worth(self, prices: Mapping[str, float]) -> Decimal | None:
+        """Return what the balances last told are worth at prices given by symbol, in quote units.
+
+        None before the first answer of the venue.
+        """
+        held = self._held
+        if held is None:
+            return None
         equity = held.get(self.quote, ZERO)
-        prices = self.prices()
         for symbol in self._symbols:
             base, quote = split_symbol(symbol)
             if quote == self.quote and symbol in prices:
                 equity += held.get(base, ZERO) * Decimal(str(prices[symbol]))
-        self.equity = equity
         return equity
+
+    def day_profit(self, prices: Mapping[str, float]) -> Decimal | None:
+        """Return the result of the day (UTC) at prices given by symbol; None before a check."""
+        if self._day is None:
+            return None
+        return self._positions.realised() + self._positions.unrealised(prices) - self._day_start
+
+    def _mark(self, balances: Mapping[str, Balance]) -> Decimal:
+        self._held = {asset: balance.total for asset, balance in balances.items()}
+        self.equity = self.worth(self.prices()) or ZERO
+        self.curve.add(self._clock.now(), float(self.equity))
+        return self.equity
 
     async def monitor_positions(self) -> None:
         """Mark the account to market and compare the book with the venue's balances."""

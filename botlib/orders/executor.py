@@ -14,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from botlib.errors import ExchangeError, OrderRejected, OrderUnknown, RiskRejected
@@ -51,6 +53,9 @@ recvWindow (60 s) plus a margin for skewed clocks."""
 
 STOP_PREFIX: Final = "bl-stop-"
 """Begins the ids of orders that protect a position."""
+
+REMEMBERED: Final = 50
+"""Fills kept at hand to be shown; the journal has all."""
 
 ZERO: Final = Decimal(0)
 
@@ -125,6 +130,8 @@ class OrderExecutor:
         self._leaving: dict[str, tuple[Signal, Decimal]] = {}
         self.sent = 0
         self.fills = 0
+        self.last_fills: deque[Fill] = deque(maxlen=REMEMBERED)
+        """The newest fills, of this run or earlier ones, the oldest first."""
         self.refused: dict[str, str] = {}
         """Why the newest signal of a strategy led to no order, by strategy."""
 
@@ -140,6 +147,10 @@ class OrderExecutor:
     def orders_of(self, symbol: str) -> list[Order]:
         """Return every order of a symbol, the oldest first."""
         return [order for order in self._orders.values() if order.symbol == symbol]
+
+    def newest(self, limit: int) -> list[Order]:
+        """Return the orders sent last, the newest first."""
+        return list(islice(reversed(self._orders.values()), limit))
 
     def stops(self, symbol: str) -> list[Order]:
         """Return the stops of a symbol that rest at the venue, or may do so."""
@@ -427,6 +438,7 @@ class OrderExecutor:
         self._bus.publish(PositionChanged(position=position))
 
     def _note(self, fill: Fill) -> None:
+        self.last_fills.append(fill)
         name = fill.client_order_id or ""
         amount, cost = self.booked(name)
         self._booked[name] = (amount + fill.amount, cost + fill.cost)

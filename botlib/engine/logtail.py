@@ -1,0 +1,65 @@
+"""The last lines of the log, kept in memory with secrets masked."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from botlib.secrets import Secret, redact
+
+LINES: Final = 60
+LONGEST: Final = 500
+"""Characters of a line; the log file has the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of the log. ``time`` is wall time in ms."""
+
+    number: int
+    time: int
+    level: str
+    name: str
+    text: str
+
+
+class LogTail(logging.Handler):
+    """Keeps the newest records of a logger; may be read while other threads log."""
+
+    def __init__(self, secrets: Iterable[Secret] = (), *, lines: int = LINES) -> None:
+        super().__init__(logging.INFO)
+        self._secrets = tuple(secrets)
+        self._lines: deque[LogLine] = deque(maxlen=lines)
+        self._numbers = count(1)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            text = f"{record.msg} (with arguments that do not fit)"
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text = f"{text} ({type(error).__name__}: {error})"
+        # Masked before it is cut, so that no half of a secret is left.
+        text = " ".join(redact(text, self._secrets).split())[:LONGEST]
+        self._lines.append(
+            LogLine(
+                number=next(self._numbers),
+                time=int(record.created * 1_000),
+                level=record.levelname,
+                name=record.name.removeprefix("botlib."),
+                text=text,
+            )
+        )
+
+    def tail(self) -> list[LogLine]:
+        """Return the lines kept, the oldest first."""
+        self.acquire()
+        try:
+            return list(self._lines)
+        finally:
+            self.release()
