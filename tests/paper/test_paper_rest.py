@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from botlib.exchange.paper.auth import PAPER_API_KEY
-from botlib.exchange.paper.limits import Counter, Limits
 from botlib.exchange.paper.pace import Pace
-from botlib.exchange.paper.refusals import Refusal
 from botlib.exchange.paper.replay import ReplayMarket
 from botlib.exchange.paper.synthetic import SyntheticMarket
 from botlib.timeframe import MINUTE
@@ -174,24 +172,6 @@ async def test_weights_are_counted_and_their_limit_enforced(
     status, answer = await served.call("GET", "ping")
     assert (status, answer["code"]) == (429, -1003)
     assert 0 < int(served.headers["Retry-After"]) <= 60
-
-
-def test_orders_are_limited_and_windows_end_with_either_clock() -> None:
-    clocks = [0, 0]
-    limits = Limits(lambda: clocks[0], lambda: clocks[1])
-    limits.orders_10s = Counter(10_000, 2)
-    for _ in range(2):
-        limits.check_orders()
-        limits.count_order()
-    with pytest.raises(Refusal, match="-1015"):
-        limits.check_orders()
-    clocks[1] = 10_000
-    limits.check_orders()
-    limits.charge(6_000)
-    with pytest.raises(Refusal, match="-1003"):
-        limits.charge(1)
-    clocks[0] = MINUTE
-    limits.charge(1)
 
 
 async def test_the_paths_around_the_api_answer_sanely(served: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,8 +87,10 @@ async def test_more_than_five_messages_a_second_end_the_connection(served: Any) 
     listener = await served.listen()
     for _ in range(3):
         await listener.ask("LIST_SUBSCRIPTIONS")
-    for _ in range(3):
-        await listener.ws.ping()
+    # Far more than the three left: a busy machine may take a second in between.
+    with contextlib.suppress(aiohttp.ClientConnectionResetError):
+        for _ in range(50):
+            await listener.ws.ping()
     assert await listener.until_closed() == 1008
 
 
@@ -103,7 +106,7 @@ async def test_more_than_1024_streams_end_the_connection(served: Any) -> None:
 async def test_one_frame_reaches_every_listener(served: Any) -> None:
     listeners = [await served.listen(STREAM) for _ in range(5)]
     await served.advance(STREAM)
-    frames = [[await one.ws.receive_str(timeout=5) for _ in range(6)] for one in listeners]
+    frames = [[await one.ws.receive_str(timeout=30) for _ in range(6)] for one in listeners]
     assert all(one == frames[0] for one in frames)
 
 
@@ -235,7 +238,7 @@ async def request(served: Any, ws: Any, method: str, signer: Any = None, **param
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         params["signature"] = signer(payload).rpartition("=")[2]
     await ws.send_str(orjson.dumps({"id": 7, "method": method, "params": params}).decode())
-    return orjson.loads(await ws.receive_str(timeout=5))
+    return orjson.loads(await ws.receive_str(timeout=30))
 
 
 async def test_the_ws_api_runs_the_same_operations(served: Any, signer: Any) -> None:
@@ -270,7 +273,7 @@ async def test_the_ws_api_refuses_as_binance_does(served: Any, signer: Any) -> N
     wrong = await request(served, ws, "account.status", lambda payload: payload + "=x")
     assert wrong["error"]["code"] == -1022
     await ws.send_str("{no json")
-    assert orjson.loads(await ws.receive_str())["error"]["code"] == -1099
+    assert orjson.loads(await ws.receive_str())["error"]["code"] == -1135
     subscribe = "userDataStream.subscribe.signature"
     assert (await request(served, ws, subscribe, signer))["status"] == 200
     assert (await request(served, ws, subscribe, signer))["error"]["code"] == -2035
@@ -285,7 +288,7 @@ async def test_sockets_are_reset(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     assert await served.control.fault("reset") == {"struck": 1}
-    message = await listener.ws.receive(timeout=5)
+    message = await listener.ws.receive(timeout=30)
     assert message.type in (aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSED)
     assert listener.ws.close_code == 1006
 
@@ -315,12 +318,12 @@ async def test_a_stalled_socket_sends_pongs_and_nothing_else(served: Any) -> Non
 async def test_pongs_end_in_a_black_hole_only(served: Any) -> None:
     for kind, answered in (("stall", True), ("blackhole", False)):
         ws = await served.session.ws_connect(served.url + f"/ws/{STREAM}", autoping=False)
-        await ws.receive_str(timeout=5)
+        await ws.receive_str(timeout=30)
         await served.control.fault(kind)
         await served.advance(STREAM)
         await ws.ping()
         if answered:
-            assert (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.PONG
+            assert (await ws.receive(timeout=30)).type is aiohttp.WSMsgType.PONG
         else:
             with pytest.raises(TimeoutError):
                 await ws.receive(timeout=0.3)
@@ -331,7 +334,7 @@ async def test_a_malformed_frame_is_sent_as_it_is(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     await served.control.fault("malformed", text='{"e":')
-    assert await listener.ws.receive_str(timeout=5) == '{"e":'
+    assert await listener.ws.receive_str(timeout=30) == '{"e":'
 
 
 async def test_klines_are_dropped_doubled_and_late(served: Any, start_time: int) -> None:

@@ -14,9 +14,9 @@ import orjson
 from aiohttp import web
 
 from botlib.errors import BotlibError, PaperExchangeError
+from botlib.exchange.paper.connection import Connection
 from botlib.exchange.paper.faults import SOCKET, Fault, Faults
 from botlib.exchange.paper.quotes import eight
-from botlib.exchange.paper.streams import Connection
 from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
 
@@ -160,7 +160,7 @@ class Control:
 
     def _sockets(self, target: str) -> list[Connection]:
         streams: list[Connection] = list(self._venue.streams.connections)
-        users = list(self._wsapi.connections)
+        users: list[Connection] = list(self._wsapi.connections)
         found = {"streams": streams, "user": users, "all": streams + users}.get(target)
         if found is None:
             raise PaperExchangeError(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 import orjson
 
-from botlib.exchange.paper.refusals import Refusal, illegal, missing
+from botlib.exchange.paper.refusals import Refusal, illegal, missing, refusal
 
 _DECIMAL_RANGE: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 _DECIMAL: Final = re.compile(_DECIMAL_RANGE)
 _INTEGER_RANGE: Final = r"^[0-9]{1,20}$"
 _INTEGER: Final = re.compile(_INTEGER_RANGE)
+
+_SYMBOL_RANGE: Final = "^[A-Z0-9-_.]{1,20}$"
+_SYMBOL: Final = re.compile(r"[A-Z0-9_.-]{1,20}")
+_LARGEST: Final = 2**63 - 1
+_MICROSECONDS: Final = 10**14
 
 DEFAULT_ACCOUNT: Final = "main"
 """The account that the exchange's own keys belong to."""
@@ -34,6 +39,11 @@ class Params:
     def __init__(self, values: Mapping[str, str], account: str = DEFAULT_ACCOUNT) -> None:
         self._values = values
         self.account = account
+
+    @property
+    def names_sent(self) -> Iterable[str]:
+        """The names of all parameters, in the order sent, empty ones too."""
+        return self._values.keys()
 
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))
@@ -56,7 +66,38 @@ class Params:
             return None
         if not _INTEGER.fullmatch(value):
             raise illegal(name, _INTEGER_RANGE)
-        return int(value)
+        number = int(value)
+        if number > _LARGEST:
+            raise refusal(-1108, name)
+        return number
+
+    def moment(self, name: str) -> int | None:
+        """Return a time in ms, sent as ms or microseconds, None where it is absent."""
+        value = self.integer(name)
+        return value // 1_000 if value is not None and value > _MICROSECONDS else value
+
+    def choice(self, name: str, accepted: Sequence[str], code: int) -> str | None:
+        """Return one of the accepted texts, None where it is absent; refuse any other."""
+        value = self.text(name)
+        if value is not None and value not in accepted:
+            raise refusal(code, name)
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Return ``true`` or ``false``."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if value not in ("true", "false"):
+            raise illegal(name, "^(true|false)$")
+        return value == "true"
+
+    def symbol(self, name: str = "symbol") -> str:
+        """Return a mandatory symbol, well-formed but maybe not listed."""
+        value = self.need(name)
+        if not _SYMBOL.fullmatch(value):
+            raise illegal(name, _SYMBOL_RANGE)
+        return value
 
     def limit(self, default: int, most: int) -> int:
         """Return ``limit``, at most ``most``."""
@@ -64,7 +105,7 @@ class Params:
         if value is None:
             return default
         if value < 1:
-            raise Refusal(-1130, "Data sent for parameter 'limit' is not valid.")
+            raise refusal(-1130, "limit")
         return min(value, most)
 
     def decimal(self, name: str) -> Decimal | None:
@@ -75,7 +116,7 @@ class Params:
         if not _DECIMAL.fullmatch(value):
             raise illegal(name, _DECIMAL_RANGE)
         if len(value.partition(".")[2].rstrip("0")) > PRECISION:
-            raise Refusal(-1111, f"Parameter '{name}' has too much precision.")
+            raise refusal(-1111, name)
         number = Decimal(value)
         if not number:
             raise Refusal(-1013, f"Invalid {name}.")
@@ -90,6 +131,12 @@ class Params:
             names = orjson.loads(value)
         except orjson.JSONDecodeError:
             names = None
-        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        if not isinstance(names, list) or not all(
+            isinstance(one, str) and _SYMBOL.fullmatch(one) for one in names
+        ):
             raise illegal(name, r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+        if not names:
+            raise refusal(-1105, name)
+        if len(set(names)) < len(names):
+            raise refusal(-1151)
         return names

@@ -3,19 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+TEXTS: Final[dict[int, tuple[int, str]]] = {
+    -1000: (500, "An unknown error occurred while processing the request."),
+    -1001: (500, "Internal error; unable to process your request. Please try again."),
+    -1002: (401, "You are not authorized to execute this request."),
+    -1006: (
+        500,
+        "An unexpected response was received from the message bus. Execution status unknown.",
+    ),
+    -1007: (
+        504,
+        "Timeout waiting for response from backend server. "
+        "Send status unknown; execution status unknown.",
+    ),
+    -1008: (
+        503,
+        "Server is currently overloaded with other requests. Please try again in a few minutes.",
+    ),
+    -1014: (400, "Unsupported order combination."),
+    -1016: (503, "This service is no longer available."),
+    -1020: (400, "This operation is not supported."),
+    -1021: (400, "Timestamp for this request is outside of the recvWindow."),
+    -1022: (400, "Signature for this request is not valid."),
+    -1101: (400, "Too many parameters; expected '{}' and received '{}'."),
+    -1104: (400, "Not all sent parameters were read; read '{}' parameter(s) but was sent '{}'."),
+    -1105: (400, "Parameter '{}' was empty."),
+    -1106: (400, "Parameter '{}' sent when not required."),
+    -1108: (400, "Parameter '{}' overflowed."),
+    -1111: (400, "Parameter '{}' has too much precision."),
+    -1112: (400, "No orders on book for symbol."),
+    -1115: (400, "Invalid timeInForce."),
+    -1116: (400, "Invalid orderType."),
+    -1117: (400, "Invalid side."),
+    -1120: (400, "Invalid interval."),
+    -1121: (400, "Invalid symbol."),
+    -1122: (400, "Invalid symbolStatus."),
+    -1127: (400, "More than {} hours between startTime and endTime."),
+    -1128: (400, "Combination of optional parameters invalid."),
+    -1130: (400, "Data sent for parameter '{}' is not valid."),
+    -1131: (400, "recvWindow must be less than 60000."),
+    -1134: (400, "strategyType was less than 1000000."),
+    -1135: (400, "Invalid JSON Request"),
+    -1139: (400, "Invalid ticker type."),
+    -1145: (
+        400,
+        "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.",
+    ),
+    -1151: (400, "Symbol is present multiple times in the list."),
+    -1194: (400, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND."),
+    -2011: (400, "Unknown order sent."),
+    -2013: (400, "Order does not exist."),
+    -2014: (401, "API-key format invalid."),
+    -2015: (401, "Invalid API-key, IP, or permissions for action."),
+    -2035: (400, "User Data Stream subscription already active."),
+    -2036: (400, "User Data Stream subscription not active."),
+    -4056: (401, "HMAC_SHA256 API key is not supported."),
+}
+"""HTTP status and text of the errors that are always worded alike; ``{}`` for what varies."""
+
+
+def refusal(code: int, *values: object) -> Refusal:
+    """Return the refusal of a code of `TEXTS`, its blanks filled in."""
+    status, text = TEXTS[code]
+    return Refusal(code, text.format(*values), status)
 
 
 class Refusal(Exception):
-    """An answer ``{"code": …, "msg": …}``; not an error of the kit, but a part of the protocol."""
+    """An answer ``{"code": …, "msg": …}``; not an error of the kit, but a part of the protocol.
+
+    Args:
+        headers: what the REST answer carries besides.
+        data: what the WS-API's answer carries besides.
+    """
 
     def __init__(
-        self, code: int, message: str, status: int = 400, headers: Mapping[str, str] | None = None
+        self,
+        code: int,
+        message: str,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+        data: object | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
         self.headers = dict(headers or {})
+        self.data = data
 
     def body(self) -> dict[str, object]:
         """Return the answer's JSON object."""
@@ -39,12 +115,12 @@ def illegal(name: str, legal: str) -> Refusal:
 
 def unexpected(name: str) -> Refusal:
     """A parameter does not belong to this type of order."""
-    return Refusal(-1106, f"Parameter '{name}' sent when not required.")
+    return refusal(-1106, name)
 
 
 def invalid_symbol() -> Refusal:
     """The symbol is not listed."""
-    return Refusal(-1121, "Invalid symbol.")
+    return refusal(-1121)
 
 
 def filter_failure(name: str) -> Refusal:

@@ -18,8 +18,11 @@ from aiohttp import WSCloseCode, web
 
 from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.auth import wall_time
+from botlib.exchange.paper.connection import PING_INTERVAL, refused_response
 from botlib.exchange.paper.control import Control
+from botlib.exchange.paper.dispatch import Dispatcher
 from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.keys import Keys
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.market import Market
@@ -28,8 +31,8 @@ from botlib.exchange.paper.operations import operations
 from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.public import MarketData
-from botlib.exchange.paper.rest import Dispatcher, Rest
-from botlib.exchange.paper.streams import PING_INTERVAL
+from botlib.exchange.paper.refusals import Refusal
+from botlib.exchange.paper.rest import Rest
 from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
 
@@ -37,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 SAVE_INTERVAL: Final = 1.0
-"""Seconds between two notes of the market time in the ledger."""
+"""Usual seconds between two notes of the market time in the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class PaperSettings:
         slippage: fraction by which market orders fill worse than the price.
         symbols: symbols to list besides the market's own.
         watch_parent: end when the parent process does.
+        save_interval: seconds between two notes of the market time in the ledger.
     """
 
     start: int | None = None
@@ -65,6 +69,7 @@ class PaperSettings:
     slippage: Decimal = Decimal(0)
     symbols: tuple[str, ...] = ()
     watch_parent: bool = False
+    save_interval: float = SAVE_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,13 @@ class PaperExchange:
         except BaseException:
             self._ledger.close()
             raise
-        limits = Limits(wall_time, lambda: self.venue.market_time)
+        self.keys = Keys()
+        self.limits = Limits(wall_time, lambda: self.venue.market_time)
         data = MarketData(self.venue)
-        trading = Trading(self.venue, data, limits)
-        dispatcher = Dispatcher(operations(data, trading), limits, self.faults)
-        self._wsapi = WsApi(dispatcher, self.venue)
-        self._rest = Rest(dispatcher, trading)
+        trading = Trading(self.venue, data, self.limits)
+        dispatcher = Dispatcher(operations(data, trading), self.limits, self.faults)
+        self._wsapi = WsApi(dispatcher, self.venue, self.keys)
+        self._rest = Rest(dispatcher, trading, self.keys)
         self._control = Control(self.venue, self._wsapi, self.faults)
         self._runner: web.AppRunner | None = None
         self._saved = -1
@@ -127,7 +133,7 @@ class PaperExchange:
         app = web.Application(client_max_size=2**20)
         app.router.add_get("/ws-api/v3", self._wsapi.handle)
         for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
-            app.router.add_get(path, self.venue.streams.handle)
+            app.router.add_get(path, self._streams)
         app.router.add_route("*", "/api/v3/{path:.*}", self._rest.api)
         app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
         app.router.add_routes(self._control.routes())
@@ -166,15 +172,22 @@ class PaperExchange:
         self._save_time()
         self._ledger.close()
 
+    async def _streams(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self.limits.connect(request.remote or "")
+        except Refusal as refused:
+            return refused_response(refused)
+        return await self.venue.streams.handle(request)
+
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(PING_INTERVAL)
             for connection in (*self.venue.streams.connections, *self._wsapi.connections):
-                await connection.ping()
+                await connection.tend()
 
     async def _save(self) -> None:
         while True:
-            await asyncio.sleep(SAVE_INTERVAL)
+            await asyncio.sleep(self.settings.save_interval)
             try:
                 self._save_time()
             except PaperExchangeError as error:

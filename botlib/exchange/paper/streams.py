@@ -1,150 +1,28 @@
 """Market streams over WebSocket: who listens to what, and getting every frame there.
 
-A payload is encoded once, however many sockets it goes to. A client that does not read holds the
-market when it runs as fast as it can; when the market is tied to the wall clock, such a client is
-cut off after `SLOW_CLIENT` seconds.
+A payload is encoded once, however many sockets it goes to, and goes out with the next `flush`. A
+client that does not read holds the market when it runs as fast as it can; when the market is tied
+to the wall clock, such a client is cut off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
+from botlib.exchange.paper.auth import wall_time
+from botlib.exchange.paper.commands import BadCommand, Command, read_command
+from botlib.exchange.paper.connection import Connection, framed
 from botlib.exchange.paper.faults import Faults
 
 MAX_STREAMS: Final = 1_024
 MAX_MESSAGES: Final = 5
 """Incoming messages a second, pings and pongs included."""
-PING_INTERVAL: Final = 20.0
-PONG_DEADLINE: Final = 60.0
-SLOW_CLIENT: Final = 10.0
-CLOSE_TIMEOUT: Final = 1.0
-"""Seconds a client has to answer a close frame."""
-_METHODS: Final = "SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY, GET_PROPERTY"
-
-
-class Connection:
-    """One client socket."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.request = request
-        # Pings and closes are answered here, so that a fault can leave them unanswered.
-        self.ws = web.WebSocketResponse(
-            timeout=CLOSE_TIMEOUT,
-            autoping=False,
-            autoclose=False,
-            compress=False,
-            max_msg_size=2**20,
-        )
-        self.stalled = False
-        self.silent = False
-        self.last_pong = time.monotonic()
-        self._farewell: tuple[int, str] | None = None
-        self._reading: asyncio.Timeout | None = None
-        self._ended = asyncio.Event()
-
-    async def send(self, frame: bytes, *, patient: bool) -> None:
-        """Send a text frame; a dead socket is no error, its reader notices.
-
-        Args:
-            patient: wait for a slow client as long as it takes.
-        """
-        if self.stalled or self.silent or self.ws.closed:
-            return
-        try:
-            if patient or not self._backlog():
-                await self.ws.send_frame(frame, WSMsgType.TEXT)
-            else:
-                async with asyncio.timeout(SLOW_CLIENT):
-                    await self.ws.send_frame(frame, WSMsgType.TEXT)
-        except TimeoutError:
-            self.abort()
-        except (ConnectionError, RuntimeError):
-            pass
-
-    def _backlog(self) -> int:
-        transport = self.request.transport
-        return transport.get_write_buffer_size() if transport is not None else 0
-
-    async def receive(self) -> str | None:
-        """Return the next text, "" for a ping or pong, None at the end."""
-        try:
-            # `close` ends the wait from another task by letting it time out.
-            async with asyncio.timeout(None) as self._reading:
-                if self._farewell is not None:
-                    self._reading.reschedule(0)
-                message = await self.ws.receive()
-        except TimeoutError:
-            await self.end(*(self._farewell or (WSCloseCode.GOING_AWAY, "")))
-            return None
-        finally:
-            self._reading = None
-        if message.type is WSMsgType.TEXT:
-            return str(message.data)
-        if message.type is WSMsgType.PING:
-            await self._pong(message.data)
-            return ""
-        if message.type is WSMsgType.PONG:
-            self.last_pong = time.monotonic()
-            return ""
-        if message.type is WSMsgType.CLOSE:
-            # A silent peer does not answer a close either; the client gives up in the end.
-            while self.silent and self.request.transport is not None:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            await self.ws.close()
-        return None
-
-    async def _pong(self, data: bytes) -> None:
-        if self.silent:
-            return
-        try:
-            await self.ws.pong(data)
-        except (ConnectionError, RuntimeError):
-            pass
-
-    async def ping(self) -> None:
-        """Ping the client, or cut it off when it has not answered for too long."""
-        if time.monotonic() - self.last_pong > PONG_DEADLINE + PING_INTERVAL:
-            self.abort()
-        elif not self.silent and not self.ws.closed:
-            try:
-                await self.ws.ping(str(time.time_ns() // 1_000_000).encode())
-            except (ConnectionError, RuntimeError):
-                pass
-
-    async def close(self, code: int, reason: str = "") -> None:
-        """Close politely from outside: the task that reads says goodbye and ends."""
-        self.stalled = True
-        self._farewell = (code, reason)
-        if self._reading is not None:
-            self._reading.reschedule(0)
-        try:
-            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
-                await self._ended.wait()
-        except TimeoutError:
-            self.abort()
-
-    async def end(self, code: int, reason: str = "") -> None:
-        """Send the close frame and wait for the client's; for the task that reads."""
-        try:
-            await self.ws.close(code=code, message=reason.encode())
-        except (ConnectionError, RuntimeError):
-            self.abort()
-
-    def done(self) -> None:
-        """Note that the task that reads has ended."""
-        self._ended.set()
-
-    def abort(self) -> None:
-        """Cut the connection with a reset."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
 
 
 class StreamConnection(Connection):
@@ -153,7 +31,11 @@ class StreamConnection(Connection):
     def __init__(self, request: web.Request, *, combined: bool) -> None:
         super().__init__(request)
         self.combined = combined
-        self.streams: set[str] = set()
+        self.streams: dict[str, None] = {}
+
+    def notice(self) -> object:
+        event = {"e": "serverShutdown", "E": wall_time()}
+        return {"stream": "", "data": event} if self.combined else event
 
 
 class MarketStreams:
@@ -176,11 +58,13 @@ class MarketStreams:
         snapshot: Callable[[str], object | None],
     ) -> None:
         self.faults = faults
-        self.connections: set[StreamConnection] = set()
+        self.connections: dict[StreamConnection, None] = {}
         self.sent = 0
         self.closing_sent = 0
         self.patient = True
-        self._listeners: dict[str, set[StreamConnection]] = {}
+        # Dictionaries, not sets: frames go out in the same order every time.
+        self._listeners: dict[str, dict[StreamConnection, None]] = {}
+        self._waiting: dict[StreamConnection, None] = {}
         self._opened = opened
         self._left = left
         self._snapshot = snapshot
@@ -197,22 +81,31 @@ class MarketStreams:
 
     # -- sending
 
-    async def publish(self, stream: str, payload: object) -> None:
-        """Send a payload to every listener of a stream."""
+    def publish(self, stream: str, payload: object) -> None:
+        """Send a payload to every listener of a stream, with the next `flush`."""
         listeners = self._listeners.get(stream)
         if not listeners:
             return
         raw = orjson.dumps(payload)
-        wrapped: bytes | None = None
-        for connection in tuple(listeners):
+        plain: bytes | None = None
+        named: bytes | None = None
+        for connection in listeners:
             if connection.combined:
-                wrapped = wrapped or b'{"stream":"%b","data":%b}' % (stream.encode(), raw)
-                await connection.send(wrapped, patient=self.patient)
+                named = named or _named(stream, raw)
+                connection.put(named)
             else:
-                await connection.send(raw, patient=self.patient)
-            self.sent += 1
+                plain = plain or framed(raw)
+                connection.put(plain)
+        self._waiting.update(listeners)
+        self.sent += len(listeners)
 
-    async def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
+    async def flush(self) -> None:
+        """Send what was published since the last time."""
+        waiting, self._waiting = self._waiting, {}
+        for connection in waiting:
+            await connection.flush(patient=self.patient)
+
+    def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
         """Send a kline, with the faults that concern klines."""
         if stream not in self._listeners:
             return
@@ -222,9 +115,9 @@ class MarketStreams:
             if self.faults.take("drop_closing", stream):
                 return
             self.closing_sent += 1
-        await self.publish(stream, payload)
+        self.publish(stream, payload)
         if self.faults.take("duplicate", stream):
-            await self.publish(stream, payload)
+            self.publish(stream, payload)
 
     def _remember(self, stream: str, payload: object, *, closing: bool) -> None:
         if not closing:
@@ -232,16 +125,11 @@ class MarketStreams:
         elif stream in self._forming:
             self._late[stream] = self._forming.pop(stream)
 
-    async def publish_late(self, stream: str) -> None:
+    def publish_late(self, stream: str) -> None:
         """Repeat a frame of the candle that has just closed, when such a fault is ordered."""
         payload = self._late.pop(stream, None)
         if payload is not None and self.faults.take("late", stream):
-            await self.publish(stream, payload)
-
-    async def broadcast(self, text: str) -> None:
-        """Send a text, whatever it holds, to every socket."""
-        for connection in tuple(self.connections):
-            await connection.send(text.encode(), patient=False)
+            self.publish(stream, payload)
 
     # -- receiving
 
@@ -253,23 +141,24 @@ class MarketStreams:
         else:
             wanted = request.query.get("streams", "").split("/")
         await connection.ws.prepare(request)
-        self.connections.add(connection)
+        self.connections[connection] = None
         try:
             await self._listen(connection, [name for name in wanted if "@" in name])
             await self._serve(connection)
         finally:
             connection.done()
-            self.connections.discard(connection)
+            self.connections.pop(connection, None)
             self._unlisten(connection, tuple(connection.streams))
         return connection.ws
 
     async def _serve(self, connection: StreamConnection) -> None:
         recent: deque[float] = deque()
+        loop = asyncio.get_running_loop()
         while len(connection.streams) <= MAX_STREAMS:
             text = await connection.receive()
             if text is None:
                 return
-            now = time.monotonic()
+            now = loop.time()
             recent.append(now)
             while recent[0] <= now - 1.0:
                 recent.popleft()
@@ -277,79 +166,65 @@ class MarketStreams:
                 await connection.end(WSCloseCode.POLICY_VIOLATION, "Too many requests")
                 return
             if text:
-                answer, wanted = self._answer(connection, text)
-                await connection.send(orjson.dumps(answer), patient=False)
-                await self._listen(connection, wanted)
+                await self._obey(connection, text)
         await connection.end(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
 
-    def _answer(self, connection: StreamConnection, text: str) -> tuple[object, list[str]]:
+    async def _obey(self, connection: StreamConnection, text: str) -> None:
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            text = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
-            return {"error": {"code": 3, "msg": text}, "id": None}, []
-        if not isinstance(message, dict):
-            return _invalid("expected an object", None), []
-        method, params, number = message.get("method"), message.get("params"), message.get("id")
-        params = [] if params is None else params
-        if not isinstance(params, list):
-            return _invalid("params must be a list", number), []
-        result: object = None
-        wanted: list[str] = []
-        match method:
-            case "SUBSCRIBE" | "UNSUBSCRIBE":
-                if not params or not all(isinstance(name, str) for name in params):
-                    return _invalid("params must be a list of stream names", number), []
-                if method == "SUBSCRIBE":
-                    wanted = params
-                else:
-                    self._unlisten(connection, params)
+            command = read_command(text)
+        except BadCommand as bad:
+            await connection.send(orjson.dumps(bad.answer()), patient=False)
+            return
+        answer = {"result": self._result(connection, command), "id": command.number}
+        await connection.send(orjson.dumps(answer), patient=False)
+        if command.method == "SUBSCRIBE":
+            await self._listen(connection, command.streams)
+
+    def _result(self, connection: StreamConnection, command: Command) -> object:
+        match command.method:
+            case "UNSUBSCRIBE":
+                self._unlisten(connection, command.streams)
             case "LIST_SUBSCRIPTIONS":
-                result = sorted(connection.streams)
+                return sorted(connection.streams)
             case "SET_PROPERTY":
-                if len(params) != 2 or params[0] != "combined" or not isinstance(params[1], bool):
-                    return _invalid("expected the property 'combined' and a boolean", number), []
-                connection.combined = params[1]
+                connection.combined = bool(command.combined)
             case "GET_PROPERTY":
-                if params != ["combined"]:
-                    return _invalid("expected the property 'combined'", number), []
-                result = connection.combined
-            case _:
-                return _invalid(
-                    f"unknown variant `{method}`, expected one of {_METHODS}", number
-                ), []
-        return {"result": result, "id": number}, wanted
+                return connection.combined
+        return None
 
     async def _listen(self, connection: StreamConnection, streams: Iterable[str]) -> None:
         new = [name for name in dict.fromkeys(streams) if name not in connection.streams]
         for name in new:
-            connection.streams.add(name)
+            connection.streams[name] = None
             if len(connection.streams) > MAX_STREAMS:
                 return
             if name not in self._listeners:
-                self._listeners[name] = set()
+                self._listeners[name] = {}
                 self._opened(name)
-            self._listeners[name].add(connection)
+            self._listeners[name][connection] = None
         for name in new:
             payload = self._snapshot(name)
             if payload is None:
                 continue
             raw = orjson.dumps(payload)
-            if connection.combined:
-                raw = b'{"stream":"%b","data":%b}' % (name.encode(), raw)
-            await connection.send(raw, patient=False)
+            connection.put(_named(name, raw) if connection.combined else framed(raw))
             self.sent += 1
+        await connection.flush(patient=False)
 
     def _unlisten(self, connection: StreamConnection, streams: Iterable[str]) -> None:
         for name in streams:
-            connection.streams.discard(name)
+            connection.streams.pop(name, None)
             listeners = self._listeners.get(name)
             if listeners is None:
                 continue
-            listeners.discard(connection)
+            listeners.pop(connection, None)
             if not listeners:
                 del self._listeners[name]
                 self._left(name)
+
+
+def _named(stream: str, raw: bytes) -> bytes:
+    return framed(b'{"stream":%b,"data":%b}' % (orjson.dumps(stream), raw))
 
 
 def _combined(path: str) -> bool:
@@ -359,7 +234,3 @@ def _combined(path: str) -> bool:
 
 def _names_streams(path: str) -> bool:
     return "/ws/" in path
-
-
-def _invalid(reason: str, number: object) -> dict[str, object]:
-    return {"error": {"code": 2, "msg": f"Invalid request: {reason}"}, "id": number}
