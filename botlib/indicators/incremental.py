@@ -8,7 +8,7 @@ import numpy.typing as npt
 from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
 from botlib.indicators.core import CORE
 from botlib.indicators.settle import warmup
-from botlib.indicators.streams import STREAMS
+from botlib.indicators.streams import STREAMS, Stream, fork
 from botlib.indicators.vocabulary import Indicator, parse
 
 
@@ -47,13 +47,39 @@ class Incremental:
             n rows, one value per output, NaN until there are enough candles.
         """
         if self._stream is None:
-            return self._recompute(timestamps, candles)
+            values, timestamps, candles = self._recompute(timestamps, candles)
+            start = max(len(candles) - self._before, 0)
+            self._timestamps, self._candles = timestamps[start:], candles[start:]
+            return values
+        return self._feed(self._stream, candles)
+
+    def peek(self, timestamp: int, candle: Array) -> Array:
+        """Return the values as they would be if a candle closed as it is now; nothing is taken.
+
+        Args:
+            timestamp: its open time, ms, after all that were taken.
+            candle: open, high, low, close, volume.
+
+        Returns:
+            One value per output.
+        """
+        row = np.asarray(candle, dtype=np.float64).reshape(1, len(COLUMNS))
+        if self._stream is None:
+            values: Array = self._recompute(np.array([timestamp]), row)[0][0]
+            return values
+        values = self._feed(fork(self._stream), row)[0]
+        return values
+
+    def _feed(self, stream: Stream, candles: Array) -> Array:
         columns = {name: candles[:, place] for place, name in enumerate(COLUMNS)}
         inputs = [one.tolist() for one in pick(self.indicator, columns)]
-        values = [self._stream.update(*row) for row in zip(*inputs, strict=True)]
+        values = [stream.update(*row) for row in zip(*inputs, strict=True)]
         return np.array(values, dtype=np.float64).reshape(len(candles), len(self.outputs))
 
-    def _recompute(self, timestamps: npt.NDArray[np.int64], candles: Array) -> Array:
+    def _recompute(
+        self, timestamps: npt.NDArray[np.int64], candles: Array
+    ) -> tuple[Array, npt.NDArray[np.int64], Array]:
+        """Return the values of new candles, and the candles kept so far with the new ones."""
         import pandas as pd
 
         timestamps = np.concatenate([self._timestamps, timestamps])
@@ -61,6 +87,4 @@ class Incremental:
         index = pd.DatetimeIndex(timestamps.astype("datetime64[ms]"), name="timestamp")
         frame = pd.DataFrame(whole, index=index, columns=list(COLUMNS))
         values = compute(self.indicator, frame).to_numpy().reshape(len(whole), -1)
-        start = max(len(whole) - self._before, 0)
-        self._timestamps, self._candles = timestamps[start:], whole[start:]
-        return np.array(values[len(whole) - len(candles) :])
+        return np.array(values[len(whole) - len(candles) :]), timestamps, whole

@@ -6,15 +6,18 @@ until there are enough candles. Its values equal the formula over the whole colu
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
 from botlib.indicators.core import EPSILON
 
 NAN: Final = math.nan
+
+T = TypeVar("T")
 
 
 class Stream(Protocol):
@@ -24,6 +27,20 @@ class Stream(Protocol):
     def update(self) -> Callable[..., tuple[float, ...]]:
         """The inputs of one candle in, one value per output back."""
         ...
+
+
+def fork(stream: T) -> T:
+    """Return a stream in the same state that goes its own way: what it takes changes no other."""
+    twin = copy.copy(stream)
+    state: dict[str, Any] = vars(twin)
+    for name, part in state.items():
+        if isinstance(part, np.ndarray):
+            state[name] = part.copy()
+        elif isinstance(part, list):
+            state[name] = [fork(one) for one in part]
+        elif hasattr(part, "__dict__"):
+            state[name] = fork(part)
+    return twin
 
 
 class _Ring:

@@ -56,15 +56,17 @@ class Output:
 
     def show(self, bundle: dict[str, Any]) -> None:
         """Show a mime bundle in the cell that runs."""
-        from IPython.display import display
+        from IPython import display
 
-        display(bundle, raw=True, display_id=self._id)
+        display.display(bundle, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
 
     def update(self, bundle: dict[str, Any]) -> None:
         """Show another bundle in the same place; a kernel that ends meanwhile is no error."""
-        from IPython.display import update_display
+        from IPython import display
 
         try:
-            update_display(bundle, raw=True, display_id=self._id)
+            display.update_display(  # type: ignore[no-untyped-call]
+                bundle, raw=True, display_id=self._id
+            )
         except Exception:
             logger.debug("a picture could not be brought up to date", exc_info=True)

@@ -1,0 +1,117 @@
+"""What is drawn over the candles: entries and exits, price lines, shaded stretches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botlib.errors import InvalidInput, did_you_mean
+from botlib.timeframe import open_time
+
+ENTRY_COLOUR: Final = "#2f6fed"
+EXIT_COLOUR: Final = "#f2762e"
+STOP_COLOUR: Final = "#ef5350"
+TARGET_COLOUR: Final = "#26a69a"
+ORDER_COLOUR: Final = "#8b93a1"
+
+_LOOKS: Final[dict[str, dict[str, str]]] = {
+    "entry": {"position": "belowBar", "shape": "arrowUp", "color": ENTRY_COLOUR},
+    "exit": {"position": "aboveBar", "shape": "arrowDown", "color": EXIT_COLOUR},
+    "stop": {"position": "aboveBar", "shape": "arrowDown", "color": STOP_COLOUR},
+    "target": {"position": "aboveBar", "shape": "arrowDown", "color": TARGET_COLOUR},
+    "note": {"position": "aboveBar", "shape": "circle", "color": ORDER_COLOUR},
+}
+_LINES: Final[dict[str, tuple[str, str]]] = {
+    "position": (ENTRY_COLOUR, "solid"),
+    "stop": (STOP_COLOUR, "dashed"),
+    "target": (TARGET_COLOUR, "dashed"),
+    "order": (ORDER_COLOUR, "dotted"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """Something that happened at a moment.
+
+    Attributes:
+        timestamp: ms, UTC; it is drawn at the candle that contains it.
+        kind: ``entry``, ``exit``, ``stop`` or ``target`` (exits by these), ``note``.
+        text: a few characters beside it.
+    """
+
+    timestamp: int
+    kind: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        _check("marker", self.kind, _LOOKS)
+
+    def wire(self, timeframe: str) -> dict[str, Any]:
+        """Return it as plain values, on the candle it belongs to."""
+        seconds = open_time(self.timestamp, timeframe) / 1_000
+        return {"time": seconds, **_LOOKS[self.kind], "text": self.text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A price that matters: ``kind`` is ``position``, ``stop``, ``target`` or ``order``."""
+
+    id: str
+    kind: str
+    price: float
+    title: str
+
+    def __post_init__(self) -> None:
+        _check("line", self.kind, _LINES)
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        colour, style = _LINES[self.kind]
+        return {
+            "id": self.id,
+            "price": self.price,
+            "color": colour,
+            "title": self.title,
+            "style": style,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shade:
+    """A stretch of candles, ``start`` to ``end`` (open times, ms): ``repaired`` or ``missing``."""
+
+    start: int
+    end: int
+    kind: str
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {"from": self.start / 1_000, "to": self.end / 1_000, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Everything that is drawn over the candles."""
+
+    markers: tuple[Marker, ...] = ()
+    lines: tuple[Line, ...] = ()
+    shades: tuple[Shade, ...] = ()
+
+    def wire(self, timeframe: str, start: int) -> dict[str, Any]:
+        """Return what lies at or after ``start`` (ms) as plain values, markers in order of time."""
+        markers = sorted(
+            (one for one in self.markers if one.timestamp >= start), key=lambda one: one.timestamp
+        )
+        return {
+            "markers": [one.wire(timeframe) for one in markers],
+            "lines": [one.wire() for one in self.lines],
+            "shades": [one.wire() for one in self.shades if one.end >= start],
+        }
+
+
+def _check(what: str, kind: str, known: dict[str, Any]) -> None:
+    if kind not in known:
+        raise InvalidInput(
+            f"There is no {what} of the kind {kind!r}. Accepted: {', '.join(known)}."
+            f"{did_you_mean(str(kind), known)}"
+        )

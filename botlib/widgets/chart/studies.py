@@ -1,0 +1,189 @@
+"""What is drawn beside the candles: which values of an indicator, where, and in which colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from botlib.errors import InvalidInput
+from botlib.indicators import Incremental, Indicator, parse, warmup
+from botlib.indicators.core import CORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+PALETTE: Final = ("#2f6fed", "#f59e0b", "#a855f7", "#0ea5a4", "#e0457b", "#7c9a0d", "#8b6cef")
+"""Readable on light and on dark; taken in turn, one an indicator."""
+
+SECOND: Final = ("#f2762e", "#b4690e", "#d34fc1", "#67a329", "#c99700", "#8b5cf6", "#14a39a")
+"""The colours of a second line beside them, such as the signal of a macd."""
+
+UP: Final = "#26a69a"
+DOWN: Final = "#ef5350"
+VOLUME: Final = "#7f8c9a"
+
+_OWN_SCALE: Final = frozenset(
+    {"rsi", "macd", "mom", "roc", "stdev", "true_range", "atr", "natr", "stoch", "willr", "obv"}
+)
+"""Indicators of the kit that are not prices."""
+
+_SHOWN: Final[dict[str, tuple[str, ...]]] = {
+    "bbands": ("lower", "middle", "upper"),
+    "macd": ("histogram", "macd", "signal"),
+    "psar": ("long", "short"),
+    "supertrend": ("long", "short"),
+}
+"""The outputs that are drawn, in this order; the others have scales of their own."""
+
+_LEVELS: Final[dict[str, tuple[float, ...]]] = {
+    "rsi": (30.0, 70.0),
+    "stoch": (20.0, 80.0),
+    "stochrsi": (20.0, 80.0),
+    "willr": (-80.0, -20.0),
+    "mfi": (20.0, 80.0),
+    "cci": (-100.0, 100.0),
+    "adx": (25.0,),
+}
+_SIGNED: Final = frozenset({"histogram"})
+_SAME_COLOUR: Final = frozenset({"lower", "upper", "long", "short"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series of the chart, as the page draws it."""
+
+    id: str
+    kind: str
+    pane: int
+    title: str
+    color: str
+    signed: bool = False
+    levels: tuple[float, ...] = ()
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "pane": self.pane,
+            "title": self.title,
+            "color": self.color,
+            "signed": self.signed,
+            "levels": list(self.levels),
+        }
+
+
+class Study:
+    """One indicator on a chart.
+
+    Args:
+        group: 0 is the pane of the candles; studies of the same other group share a pane.
+        place: counts the studies of the chart; it chooses the colours.
+        timeframe: of the candles.
+    """
+
+    def __init__(self, spec: str | Indicator, *, group: int, place: int, timeframe: str) -> None:
+        self.indicator = parse(spec)
+        self.group = group
+        self.place = place
+        self.timeframe = timeframe
+        outputs = outputs_of(self.indicator)
+        wanted = _SHOWN.get(self.indicator.name, outputs)
+        self.columns = [outputs.index(name) for name in wanted]
+        """Places of the drawn outputs among those of the indicator."""
+        self.names = wanted
+        self.warmup, self.settles = _warmup(self.indicator, timeframe)
+        """Candles before the first right value, and whether there is such a number."""
+
+    @property
+    def name(self) -> str:
+        """The one spelling of the indicator."""
+        return str(self.indicator)
+
+    def series(self, pane: int) -> list[Series]:
+        """Return the series it draws in a pane, one per drawn output."""
+        several = len(self.names) > 1
+        levels = _LEVELS.get(self.indicator.name, ())
+        return [
+            Series(
+                id=f"{self.name}.{name}" if several else self.name,
+                kind="histogram" if name in _SIGNED else "line",
+                pane=pane,
+                title=f"{self.name} {name}" if several else self.name,
+                color=self._colour(name, number),
+                signed=name in _SIGNED,
+                levels=levels if number == 0 else (),
+            )
+            for number, name in enumerate(self.names)
+        ]
+
+    def pick(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the drawn ones of the indicator's values, rows or a row."""
+        picked: npt.NDArray[np.float64] = values[..., self.columns]
+        return picked
+
+    def follower(self) -> Incremental:
+        """Return what keeps the indicator up to date.
+
+        Raises:
+            InvalidInput: it depends on all history.
+        """
+        return Incremental(self.indicator, timeframe=self.timeframe)
+
+    def _colour(self, name: str, number: int) -> str:
+        turn = self.place % len(PALETTE)
+        if name in _SIGNED:
+            return VOLUME
+        if number == 0 or name in _SAME_COLOUR:
+            return PALETTE[turn]
+        if self.names[0] in _SIGNED and number == 1:
+            return PALETTE[turn]
+        return SECOND[turn] if number < 3 else PALETTE[(turn + number) % len(PALETTE)]
+
+
+def outputs_of(indicator: Indicator) -> tuple[str, ...]:
+    """Return the names of an indicator's values, ``("",)`` where there is one."""
+    from botlib.indicators.compute import outputs_of as outputs
+
+    return outputs(indicator)
+
+
+def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike) -> bool:
+    """Tell whether an indicator belongs over the candles: its values are prices.
+
+    Known for the kit's own; others are judged by whether they lie among the closes.
+    """
+    if indicator.source == "volume" or indicator.name in _OWN_SCALE:
+        return False
+    if indicator.name in CORE:
+        return True
+    found, prices = np.asarray(values, dtype=np.float64), np.asarray(closes, dtype=np.float64)
+    found, prices = found[np.isfinite(found)], prices[np.isfinite(prices)]
+    if not len(found) or not len(prices):
+        return False
+    low, high = float(prices.min()), float(prices.max())
+    spread = max(high - low, 0.05 * abs(high))
+    middle = float(np.median(found))
+    return low - spread <= middle <= high + spread
+
+
+def unknown_study(name: object, studies: Iterable[Study]) -> InvalidInput:
+    """Return the error for an indicator that is not on the chart."""
+    from botlib.errors import did_you_mean
+
+    shown = [study.name for study in studies]
+    return InvalidInput(
+        f"{name!r} is not on this chart. On it are: {', '.join(shown) or 'no indicators'}."
+        f"{did_you_mean(str(name), shown)}"
+    )
+
+
+def _warmup(indicator: Indicator, timeframe: str) -> tuple[int, bool]:
+    try:
+        return warmup(indicator, timeframe=timeframe), True
+    except InvalidInput:
+        return 0, False

@@ -1,0 +1,359 @@
+"""The picture of a chart for notebooks nobody looks at live: SVG, drawn with numpy alone.
+
+It has no background of its own, and only greys and colours that light and dark pages both show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.widgets.chart.axes import Scale, nice_levels, price_text, short_number, time_ticks
+from botlib.widgets.chart.studies import DOWN, UP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Floats = npt.NDArray[np.float64]
+
+WIDTH: Final = 960
+_AXIS: Final = 74
+_TOP: Final = 24
+_BOTTOM: Final = 22
+_GAP: Final = 6
+_TEXT: Final = "#8a8f98"
+_GRID: Final = "#8a8f98"
+_SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
+_MOST_LABELS: Final = 40
+"""Markers beyond these are drawn without their texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is drawn.
+
+    Attributes:
+        spec: as it travels to the page.
+        cells: rows of the time in s and one value per column of the series, NaN where there is
+            none.
+        marks: as they travel to the page.
+        note: said beside the title.
+    """
+
+    spec: dict[str, Any]
+    cells: Floats
+    marks: dict[str, Any]
+    note: str = ""
+
+    def draw(self, height: int) -> str:
+        """Return the SVG."""
+        return _Drawing(self, height).text()
+
+
+class _Drawing:
+    def __init__(self, picture: Picture, height: int) -> None:
+        self.spec, self.marks, self.note = picture.spec, picture.marks, picture.note
+        self.cells = picture.cells
+        self.height = max(height, 200)
+        self.right = WIDTH - _AXIS
+        rows = len(self.cells)
+        self.pitch = (self.right - 8) / max(rows, 1)
+        self.x = 4 + self.pitch * (np.arange(rows) + 0.5)
+        self.seconds = self.cells[:, 0]
+        self.parts: list[str] = []
+
+    def text(self) -> str:
+        """Draw everything and return it."""
+        add = self.parts.append
+        add(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" '
+            f'width="{WIDTH}" height="{self.height}" font-family="system-ui,-apple-system,'
+            f'Segoe UI,Helvetica,Arial,sans-serif" font-size="10.5" fill="{_TEXT}">'
+        )
+        self._title()
+        if len(self.cells):
+            self._time_axis()
+            for number, (top, bottom) in enumerate(self._panes()):
+                self._pane(number, top, bottom)
+        else:
+            add(
+                f'<text x="{WIDTH / 2:.0f}" y="{self.height / 2:.0f}" font-size="14" '
+                'text-anchor="middle">no candles yet</text>'
+            )
+        add("</svg>")
+        return "".join(self.parts)
+
+    def _title(self) -> None:
+        spec, right = self.spec, 4
+        words = [escape(str(spec["title"] or f"{spec['symbol']} {spec['timeframe']}"))]
+        self.parts.append(
+            f'<text x="{right}" y="15" font-size="13" font-weight="600">{words[0]}</text>'
+        )
+        facts = [str(spec["venue"])] if spec["venue"] else []
+        if spec["synthetic"]:
+            facts = ["PAPER · synthetic: not real prices"]
+        if self.note:
+            facts.append(self.note)
+        if facts:
+            self.parts.append(
+                f'<text x="{self.right}" y="15" text-anchor="end">'
+                f"{escape(' · '.join(facts))}</text>"
+            )
+
+    def _panes(self) -> list[tuple[float, float]]:
+        weights = list(self.spec["panes"])
+        room = self.height - _TOP - _BOTTOM - _GAP * (len(weights) - 1)
+        places, top = [], float(_TOP)
+        for weight in weights:
+            bottom = top + room * weight / sum(weights)
+            places.append((top, bottom))
+            top = bottom + _GAP
+        return places
+
+    def _time_axis(self) -> None:
+        bottom = self.height - _BOTTOM
+        grid, labels = [], []
+        for row, label, strong in time_ticks(self.seconds, most=9):
+            grid.append(f"M{self.x[row]:.1f} {_TOP}V{bottom}")
+            weight = ' font-weight="600"' if strong else ""
+            labels.append(
+                f'<text x="{self.x[row]:.0f}" y="{self.height - 7}" text-anchor="middle"{weight}>'
+                f"{label}</text>"
+            )
+        self.parts.append(f'<path d="{"".join(grid)}" stroke="{_GRID}" stroke-opacity=".16"/>')
+        self.parts += labels
+        self.parts.append(
+            f'<text x="{WIDTH - 4}" y="{self.height - 7}" text-anchor="end" '
+            'font-weight="600">UTC</text>'
+        )
+
+    def _pane(self, number: int, top: float, bottom: float) -> None:
+        shown = [
+            (one, column)
+            for one, column in zip(self.spec["series"], self._columns(), strict=True)
+            if one["pane"] == number
+        ]
+        scale = self._scale(shown, top, bottom, main=number == 0)
+        self._grid(scale, shown)
+        if number == 0:
+            self._shades(top, bottom)
+        for one, column in shown:
+            if one["kind"] == "candles":
+                self._candles(scale, self.cells[:, column : column + 4])
+            elif one["kind"] in ("volume", "histogram"):
+                self._bars(scale, one, self.cells[:, column])
+            else:
+                self._line(scale, self.cells[:, column], one["color"])
+        self._legend(shown, top)
+        if number == 0:
+            self._lines(scale)
+            self._markers(scale)
+
+    def _columns(self) -> list[int]:
+        columns, place = [], 1
+        for one in self.spec["series"]:
+            columns.append(place)
+            place += 4 if one["kind"] == "candles" else 1
+        return columns
+
+    def _scale(
+        self, shown: Sequence[tuple[dict[str, Any], int]], top: float, bottom: float, *, main: bool
+    ) -> Scale:
+        found: list[Floats] = []
+        for one, column in shown:
+            width = 4 if one["kind"] == "candles" else 1
+            found.append(self.cells[:, column : column + width].ravel())
+            found.append(np.array(one["levels"], dtype=np.float64))
+            if one["kind"] in ("volume", "histogram"):
+                found.append(np.zeros(1))
+        values = np.concatenate(found) if found else np.zeros(1)
+        scale = Scale.over(values, top, bottom, margin=0.06 if main else 0.04)
+        if main:
+            # Lines far from the candles would press these flat.
+            prices = np.array([line["price"] for line in self.marks["lines"]], dtype=np.float64)
+            spread = scale.high - scale.low
+            near = prices[np.abs(prices - (scale.low + scale.high) / 2) < 1.25 * spread]
+            scale = Scale.over(np.concatenate([values, near]), top, bottom, margin=0.06)
+        return scale
+
+    def _grid(self, scale: Scale, shown: Sequence[tuple[dict[str, Any], int]]) -> None:
+        add, tall = self.parts.append, scale.bottom - scale.top
+        kinds = {one["kind"] for one, _ in shown}
+        lines = []
+        levels = sorted({level for one, _ in shown for level in one["levels"]})
+        for value in levels or nice_levels(scale.low, scale.high, max(2, int(tall // 45))):
+            y = scale.y(value)
+            if not scale.top + 3 <= y <= scale.bottom - 1:
+                continue
+            if not levels:
+                lines.append(f"M0 {y:.1f}H{self.right}")
+            add(f'<text x="{self.right + 5}" y="{y + 3.5:.1f}">{self._number(value, kinds)}</text>')
+        add(f'<path d="{"".join(lines)}" stroke="{_GRID}" stroke-opacity=".16"/>')
+        add(f'<path d="M0 {scale.bottom:.1f}H{WIDTH}" stroke="{_GRID}" stroke-opacity=".35"/>')
+        marks = "".join(f"M0 {scale.y(level):.1f}H{self.right}" for level in levels)
+        if marks:
+            add(f'<path d="{marks}" stroke="{_GRID}" stroke-opacity=".6" stroke-dasharray="3 4"/>')
+
+    def _number(self, value: float, kinds: set[str]) -> str:
+        if "candles" in kinds:
+            return price_text(value, self.spec["price_decimals"])
+        return short_number(value)
+
+    def _shades(self, top: float, bottom: float) -> None:
+        step = float(self.spec["step"])
+        for shade in self.marks["shades"]:
+            inside = np.flatnonzero(
+                (self.seconds > shade["from"] - step / 2) & (self.seconds < shade["to"] + step / 2)
+            )
+            if not len(inside):
+                continue
+            colour, opacity = _SHADES[shade["kind"]]
+            left = self.x[inside[0]] - self.pitch / 2
+            wide = max(self.pitch * len(inside), 1.0)
+            self.parts.append(
+                f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" '
+                f'height="{bottom - top:.1f}" fill="{colour}" fill-opacity="{opacity}">'
+                f"<title>{shade['kind']} candles</title></rect>"
+            )
+
+    def _candles(self, scale: Scale, values: Floats) -> None:
+        known = np.isfinite(values).all(axis=1)
+        rising = values[:, 3] >= values[:, 0]
+        half = max(self.pitch * 0.36, 0.4)
+        for mask, colour in ((known & rising, UP), (known & ~rising, DOWN)):
+            rows = np.flatnonzero(mask)
+            first, high, low, last = (scale.y(values[rows, place]) for place in range(4))
+            x = self.x[rows]
+            tops, bottoms = np.minimum(first, last), np.maximum(first, last)
+            tall = np.maximum(bottoms - tops, 0.8)
+            wicks = "".join(
+                f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, high, low, strict=True)
+            )
+            width = f"{2 * half:.1f}"
+            bodies = "".join(
+                f"M{a:.1f} {b:.1f}h{width}v{c:.1f}h-{width}z"
+                for a, b, c in zip(x - half, tops, tall, strict=True)
+            )
+            if len(rows):
+                self.parts.append(
+                    f'<path d="{wicks}" stroke="{colour}"/><path d="{bodies}" fill="{colour}"/>'
+                )
+
+    def _bars(self, scale: Scale, one: dict[str, Any], values: Floats) -> None:
+        prices = self.cells[:, 1:5]
+        rising = values >= 0 if one["signed"] else prices[:, 3] >= prices[:, 0]
+        zero = scale.y(0.0)
+        width = f"{max(self.pitch * 0.7, 0.6):.1f}"
+        left = self.x - float(width) / 2
+        known = np.isfinite(values)
+        for mask, colour in ((known & rising, UP), (known & ~rising, DOWN)):
+            rows = np.flatnonzero(mask)
+            edges = scale.y(values[rows])
+            tops, tall = np.minimum(edges, zero), np.maximum(np.abs(edges - zero), 0.5)
+            bars = "".join(
+                f"M{a:.1f} {b:.1f}h{width}v{c:.1f}h-{width}z"
+                for a, b, c in zip(left[rows], tops, tall, strict=True)
+            )
+            if bars:
+                self.parts.append(f'<path d="{bars}" fill="{colour}" fill-opacity=".55"/>')
+
+    def _line(self, scale: Scale, values: Floats, colour: str) -> None:
+        known = np.isfinite(values)
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], known.astype(np.int8), [0]))))
+        y = scale.y(values)
+        pieces = []
+        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            points = " ".join(
+                f"{a:.1f} {b:.1f}" for a, b in zip(self.x[begin:end], y[begin:end], strict=True)
+            )
+            pieces.append(f"M{points}" if end - begin > 1 else f"M{points}h.1")
+        if pieces:
+            self.parts.append(
+                f'<path d="{"".join(pieces)}" fill="none" stroke="{colour}" stroke-width="1.3" '
+                'stroke-linejoin="round"/>'
+            )
+
+    def _legend(self, shown: Sequence[tuple[dict[str, Any], int]], top: float) -> None:
+        words = []
+        for one, column in shown:
+            if one["kind"] == "candles":
+                words.append(self._last_candle(column))
+                continue
+            values = self.cells[:, column]
+            known = values[np.isfinite(values)]
+            text = self._number(known[-1], {shown[0][0]["kind"]}) if len(known) else "–"
+            colour = _TEXT if one["kind"] == "volume" else one["color"]
+            gap = ' dx="8"' if words else ""
+            words.append(f'<tspan fill="{colour}"{gap}>{escape(one["title"])} {text}</tspan>')
+        if words:
+            self.parts.append(f'<text x="4" y="{top + 12:.1f}">{"".join(words)}</text>')
+
+    def _last_candle(self, column: int) -> str:
+        values = self.cells[:, column : column + 4]
+        known = np.flatnonzero(np.isfinite(values).all(axis=1))
+        if not len(known):
+            return ""
+        first, high, low, last = values[known[-1]]
+        colour = UP if last >= first else DOWN
+        text = " ".join(
+            f"{name} {price_text(value, self.spec['price_decimals'])}"
+            for name, value in zip("OHLC", (first, high, low, last), strict=True)
+        )
+        return f'<tspan fill="{colour}">{text}</tspan>'
+
+    def _lines(self, scale: Scale) -> None:
+        closes = self.cells[:, 4]
+        known = np.flatnonzero(np.isfinite(closes))
+        if len(known):
+            last, before = closes[known[-1]], self.cells[known[-1], 1]
+            self._price_line(scale, float(last), UP if last >= before else DOWN, "dotted", "")
+        for line in self.marks["lines"]:
+            self._price_line(scale, line["price"], line["color"], line["style"], line["title"])
+
+    def _price_line(self, scale: Scale, price: float, colour: str, style: str, title: str) -> None:
+        if not scale.low <= price <= scale.high:
+            return
+        y = scale.y(price)
+        dashes = {"solid": "", "dashed": "6 4", "dotted": "2 3"}[style]
+        label = price_text(price, self.spec["price_decimals"])
+        self.parts.append(
+            f'<path d="M0 {y:.1f}H{self.right}" stroke="{colour}" stroke-opacity=".85" '
+            f'stroke-dasharray="{dashes}"/>'
+            f'<rect x="{self.right}" y="{y - 8:.1f}" width="{_AXIS}" height="16" rx="2" '
+            f'fill="{colour}"/>'
+            f'<text x="{self.right + 5}" y="{y + 3.5:.1f}" fill="#fff">{label}</text>'
+        )
+        if title:
+            self.parts.append(
+                f'<text x="{self.right - 6}" y="{y - 3:.1f}" text-anchor="end" fill="{colour}">'
+                f"{escape(title)}</text>"
+            )
+
+    def _markers(self, scale: Scale) -> None:
+        places = {round(float(second)): row for row, second in enumerate(self.seconds)}
+        drawn = [(places.get(round(one["time"])), one) for one in self.marks["markers"]]
+        visible = [(row, one) for row, one in drawn if row is not None]
+        texts = len(visible) <= _MOST_LABELS
+        for row, one in visible:
+            if not np.isfinite(self.cells[row, 2:4]).all():
+                continue
+            below = one["position"] == "belowBar"
+            turn = 1 if below else -1
+            edge = scale.y(float(self.cells[row, 3 if below else 2])) + 4 * turn
+            x = self.x[row]
+            if one["shape"] == "circle":
+                shape = f'<circle cx="{x:.1f}" cy="{edge + 4 * turn:.1f}" r="3.5"'
+            else:
+                shape = f'<path d="M{x:.1f} {edge:.1f}l4.5 {8 * turn}h-9z"'
+            text = ""
+            if texts and one["text"]:
+                y = edge + (18 if below else -11)
+                text = (
+                    f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{one["color"]}">'
+                    f"{escape(one['text'])}</text>"
+                )
+            self.parts.append(f'{shape} fill="{one["color"]}"/>{text}')
