@@ -1,8 +1,13 @@
+/** The page of a chart. */
+
 import "./base.css";
+import "./chart/chart.css";
+import { ChartView } from "./chart/view";
 import type { RenderProps } from "./model";
 
 export default {
-  render({ el }: RenderProps): void {
-    el.className = "botlib";
+  render({ model, el }: RenderProps): () => void {
+    const view = new ChartView(model, el);
+    return () => view.remove();
   },
 };

@@ -18,6 +18,7 @@ export const LIGHT = {
   paper: "#4a6585",
   live: "#c8102e",
   hover: "#eceff4",
+  label: "#47526a",
   repaired: "#f2b13426",
   missing: "#e0434f20",
 };
@@ -40,6 +41,7 @@ export const DARK: Palette = {
   paper: "#8fb0d6",
   live: "#ff3347",
   hover: "#212836",
+  label: "#3c4658",
   repaired: "#f2b1342b",
   missing: "#f0616b2e",
 };

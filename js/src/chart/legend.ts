@@ -1,0 +1,139 @@
+/** The text over the panes: what is shown, and the values at the crosshair. */
+
+import type { Palette } from "../theme";
+import { number, percent } from "./format";
+import type { Spec } from "./protocol";
+import type { ShownSeries } from "./series";
+import type { CandleWindow } from "./window";
+
+const TAGS = { repaired: "repaired", missing: "missing" } as const;
+
+/** One value that changes: written only when it differs, since a write costs a layout. */
+class Cell {
+  readonly element = document.createElement("span");
+
+  constructor(className: string, parent: HTMLElement) {
+    this.element.className = className;
+    parent.append(this.element);
+  }
+
+  write(text: string, colour = ""): void {
+    if (this.element.textContent !== text) this.element.textContent = text;
+    if (this.element.dataset.colour !== colour) {
+      this.element.dataset.colour = colour;
+      this.element.style.color = colour;
+    }
+  }
+}
+
+function labelled(parent: HTMLElement, label: string): Cell {
+  const pair = document.createElement("span");
+  pair.className = "bl-pair";
+  const name = document.createElement("span");
+  name.className = "bl-name";
+  name.textContent = label;
+  pair.append(name);
+  parent.append(pair);
+  return new Cell("bl-value", pair);
+}
+
+export class Legend {
+  readonly panes: HTMLElement[] = [];
+  #candle: Cell[] = [];
+  #change: Cell | undefined;
+  #tag: Cell | undefined;
+  #notice: Cell | undefined;
+  #values: { series: ShownSeries; cell: Cell }[] = [];
+
+  /** Build the lines of the legend into `root`, one block per pane. */
+  constructor(
+    root: HTMLElement,
+    private readonly spec: Spec,
+    shown: ShownSeries[],
+  ) {
+    for (const series of shown) {
+      const pane = this.#pane(root, series.spec.pane);
+      if (series.spec.kind === "candles") this.#head(pane, spec);
+      else {
+        const line = pane.querySelector<HTMLElement>(".bl-values") ?? pane;
+        this.#values.push({ series, cell: labelled(line, series.spec.title) });
+      }
+    }
+  }
+
+  remove(): void {
+    for (const pane of this.panes) pane.remove();
+  }
+
+  notice(text: string): void {
+    this.#notice?.write(text);
+  }
+
+  /** Show the values of a row; `tag` says what happened to its candle. */
+  show(rows: CandleWindow, row: number, palette: Palette, tag?: keyof typeof TAGS): void {
+    if (row < 0 || row >= rows.length) return;
+    const open = rows.value(1, row);
+    const close = rows.value(4, row);
+    const colour = close < open ? palette.down : palette.up;
+    this.#candle.forEach((cell, index) => {
+      cell.write(number(rows.value(index + 1, row), this.spec.price_decimals), colour);
+    });
+    const before = row > 0 ? rows.value(4, row - 1) : Number.NaN;
+    const change = close / (Number.isFinite(before) ? before : open) - 1;
+    this.#change?.write(percent(change), change < 0 ? palette.down : palette.up);
+    this.#tag?.write(tag === undefined ? "" : TAGS[tag], palette.warn);
+    for (const { series, cell } of this.#values) {
+      const value = series.value(rows, row);
+      cell.write(series.text(value), series.colour(value));
+    }
+  }
+
+  #pane(root: HTMLElement, index: number): HTMLElement {
+    let pane = this.panes[index];
+    if (pane === undefined) {
+      pane = document.createElement("div");
+      pane.className = "bl-legend";
+      pane.dataset.pane = String(index);
+      root.append(pane);
+      this.panes[index] = pane;
+    }
+    return pane;
+  }
+
+  #head(pane: HTMLElement, spec: Spec): void {
+    const head = document.createElement("div");
+    head.className = "bl-head";
+    const title = new Cell("bl-title", head);
+    title.write(spec.title || spec.symbol);
+    if (spec.timeframe && !title.element.textContent?.includes(spec.timeframe)) {
+      new Cell("bl-muted", head).write(spec.timeframe);
+    }
+    const badge = new Cell("bl-badge bl-synthetic", head);
+    badge.write(spec.synthetic ? "PAPER · synthetic" : spec.venue);
+    badge.element.dataset.synthetic = String(spec.synthetic);
+    if (spec.synthetic) {
+      badge.element.title = "Prices made from a seed on this computer. They are not real ones.";
+    }
+    badge.element.hidden = !spec.synthetic && spec.venue === "";
+    this.#notice = new Cell("bl-badge bl-notice", head);
+    const candle = document.createElement("span");
+    candle.className = "bl-ohlc";
+    head.append(candle);
+    this.#candle = ["O", "H", "L", "C"].map((label) => labelled(candle, label));
+    this.#change = new Cell("bl-value", candle);
+    this.#tag = new Cell("bl-tag", candle);
+    const values = document.createElement("div");
+    values.className = "bl-values";
+    pane.append(head, values);
+  }
+}
+
+/** Return what the picture of a chart says above its candles. */
+export function headline(spec: Spec, rows: CandleWindow): string {
+  const name = spec.title || spec.symbol;
+  const timeframe = spec.timeframe && !name.includes(spec.timeframe) ? ` · ${spec.timeframe}` : "";
+  const venue = spec.synthetic ? "PAPER · synthetic" : spec.venue;
+  const close = rows.value(4, rows.length - 1);
+  const price = Number.isFinite(close) ? ` · ${number(close, spec.price_decimals)}` : "";
+  return `${name}${timeframe}${price}${venue ? ` · ${venue}` : ""} · UTC`;
+}

@@ -1,0 +1,90 @@
+/** Entries and exits as markers, positions, stops and orders as price lines. */
+
+import {
+  createSeriesMarkers,
+  type IPriceLine,
+  type ISeriesApi,
+  type ISeriesMarkersPluginApi,
+  LineStyle,
+  type SeriesMarker,
+  type SeriesType,
+  type Time,
+  type UTCTimestamp,
+} from "lightweight-charts";
+import type { Line, Marker } from "./protocol";
+import type { CandleWindow } from "./window";
+
+const STYLES: Record<string, LineStyle> = {
+  solid: LineStyle.Solid,
+  dashed: LineStyle.Dashed,
+  dotted: LineStyle.Dotted,
+};
+
+/**
+ * Return the markers that fall into the window, in the order of time, each moved to the open of
+ * its candle. `step` is the length of a candle in seconds.
+ */
+export function placed(markers: Marker[], rows: CandleWindow, step: number): Marker[] {
+  const end = rows.last + step;
+  return markers
+    .filter((marker) => marker.time >= rows.first && marker.time < end)
+    .map((marker) => {
+      const at = rows.lowerBound(marker.time);
+      const exact = at < rows.length && rows.time(at) === marker.time;
+      return { ...marker, time: rows.time(exact ? at : at - 1) };
+    })
+    .sort((a, b) => a.time - b.time);
+}
+
+export class MarksOnCandles {
+  #plugin: ISeriesMarkersPluginApi<Time>;
+  #lines = new Map<string, { line: IPriceLine; as: string }>();
+
+  constructor(private readonly candles: ISeriesApi<SeriesType>) {
+    this.#plugin = createSeriesMarkers(candles, []);
+  }
+
+  setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
+    this.#plugin.setMarkers(
+      placed(markers, rows, step).map(
+        (marker): SeriesMarker<Time> => ({
+          time: marker.time as UTCTimestamp,
+          position: marker.position,
+          shape: marker.shape,
+          color: marker.color,
+          text: marker.text,
+        }),
+      ),
+    );
+  }
+
+  /** Show these lines: change what moved, take away what is gone, leave the rest alone. */
+  setLines(lines: Line[]): void {
+    const wanted = new Set(lines.map((line) => line.id));
+    for (const [id, shown] of this.#lines) {
+      if (wanted.has(id)) continue;
+      this.candles.removePriceLine(shown.line);
+      this.#lines.delete(id);
+    }
+    for (const line of lines) {
+      if (!Number.isFinite(line.price)) continue;
+      const as = JSON.stringify(line);
+      const shown = this.#lines.get(line.id);
+      if (shown?.as === as) continue;
+      const options = {
+        price: line.price,
+        color: line.color,
+        title: line.title,
+        lineStyle: STYLES[line.style] ?? LineStyle.Dashed,
+        lineWidth: 1 as const,
+        axisLabelVisible: true,
+      };
+      if (shown) {
+        shown.line.applyOptions(options);
+        shown.as = as;
+      } else {
+        this.#lines.set(line.id, { line: this.candles.createPriceLine(options), as });
+      }
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/** What is drawn for one specification: series, legend, marks and shades over one window. */
+
+import type { IChartApi } from "lightweight-charts";
+import type { Palette } from "../theme";
+import { Legend } from "./legend";
+import { MarksOnCandles } from "./marks";
+import { type Marks, type Row, type Spec, widthOf } from "./protocol";
+import { addSeries, type ShownSeries } from "./series";
+import { Shading, shadeAt } from "./shades";
+import { CandleWindow } from "./window";
+
+export class Plot {
+  readonly rows: CandleWindow;
+  readonly series: ShownSeries[];
+  readonly #shading: Shading;
+  readonly #legend: Legend;
+  #marksOn: MarksOnCandles | undefined;
+  #marks: Marks = {};
+  /** The row under the crosshair, or -1 where there is none. */
+  #pointed = -1;
+
+  constructor(
+    private readonly chart: IChartApi,
+    private readonly root: HTMLElement,
+    readonly spec: Spec,
+    private palette: Palette,
+  ) {
+    this.rows = new CandleWindow(widthOf(spec));
+    this.series = addSeries(chart, spec, palette);
+    this.#legend = new Legend(root, spec, this.series);
+    this.#shading = new Shading(palette);
+    const candles = this.series[0]?.api;
+    if (candles !== undefined) {
+      candles.attachPrimitive(this.#shading);
+      this.#marksOn = new MarksOnCandles(candles);
+    }
+  }
+
+  /** Take everything off the chart. */
+  remove(): void {
+    this.#legend.remove();
+    for (const series of this.series) this.chart.removeSeries(series.api);
+  }
+
+  /** Draw the window anew, after more than a row changed. */
+  drawAll(): void {
+    for (const series of this.series) series.setAll(this.rows);
+    this.#drawMarks();
+    this.legend();
+  }
+
+  /**
+   * Draw rows that changed. Rows older than the window are left out: they come when the reader
+   * scrolls back to them. Returns how many candles were added.
+   */
+  drawRows(rows: Row[]): number {
+    const before = this.rows.length;
+    let anew = false;
+    for (const row of rows) {
+      if (before > 0 && (row[0] as number) < this.rows.first) continue;
+      const at = this.rows.find(row[0] as number);
+      const old = at >= 0 && at < this.rows.length - 1 ? this.#present(at) : "";
+      const done = this.rows.upsert(row);
+      if (done.change === "inserted") anew = true;
+      // The library loses its place where an older point appears or disappears: draw it all.
+      else if (old !== "" && old !== this.#present(done.row)) anew = true;
+      if (!anew) for (const series of this.series) series.update(this.rows, done.row);
+    }
+    const added = this.rows.length - before;
+    if (anew) this.drawAll();
+    else {
+      if (added > 0) this.#drawMarks();
+      this.legend();
+    }
+    return added;
+  }
+
+  marks(marks: Marks): void {
+    this.#marks = marks;
+    this.#drawMarks();
+    this.#marksOn?.setLines(marks.lines ?? []);
+  }
+
+  /** Show the candle with this time in the legend; without one, the last. */
+  point(time: number | undefined): void {
+    this.#pointed = time === undefined ? -1 : this.rows.find(time);
+    this.legend();
+  }
+
+  notice(text: string): void {
+    this.#legend.notice(text);
+  }
+
+  legend(): void {
+    const row = this.#pointed >= 0 ? this.#pointed : this.rows.length - 1;
+    const tag = shadeAt(this.#marks.shades ?? [], this.rows.time(row));
+    this.#legend.show(this.rows, row, this.palette, tag);
+  }
+
+  /** Put the legends over their panes. */
+  place(): void {
+    const top = this.root.getBoundingClientRect().top;
+    this.chart.panes().forEach((pane, index) => {
+      const legend = this.#legend.panes[index];
+      const element = pane.getHTMLElement();
+      if (legend === undefined || element === null) return;
+      const rect = element.getBoundingClientRect();
+      legend.style.top = `${Math.round(rect.top - top)}px`;
+      legend.style.maxHeight = `${Math.round(rect.height)}px`;
+    });
+  }
+
+  paint(palette: Palette): void {
+    this.palette = palette;
+    for (const series of this.series) series.paint(palette);
+    this.#shading.paint(palette);
+    this.drawAll();
+  }
+
+  /** Forget the oldest rows and draw what is left. */
+  trim(count: number): void {
+    this.rows.drop(count);
+    this.#pointed = -1;
+    this.drawAll();
+  }
+
+  #drawMarks(): void {
+    this.#marksOn?.setMarkers(this.#marks.markers ?? [], this.rows, this.spec.step);
+    this.#shading.show(this.#marks.shades ?? [], this.rows);
+  }
+
+  /** Return which series have a value in a row. */
+  #present(row: number): string {
+    return this.series
+      .map((series) => (Number.isNaN(series.value(this.rows, row)) ? "0" : "1"))
+      .join("");
+  }
+}

@@ -1,0 +1,99 @@
+/** What travels between the kernel and the page. Times are UTC seconds, prices float64. */
+
+export type SeriesKind = "candles" | "volume" | "line" | "histogram";
+
+export interface SeriesSpec {
+  id: string;
+  kind: SeriesKind;
+  pane: number;
+  title: string;
+  color: string;
+  /** Colour the bars by the sign of their value. */
+  signed?: boolean;
+  /** Of the line, px; 2 over the candles and 1 below them where it is not said. */
+  width?: 1 | 2 | 3 | 4;
+  /** Values at which a faint line is drawn and which stay in view. */
+  levels?: number[];
+}
+
+export interface Spec {
+  version: number;
+  title: string;
+  symbol: string;
+  timeframe: string;
+  /** Seconds from one candle to the next. */
+  step: number;
+  synthetic: boolean;
+  venue: string;
+  price_decimals: number;
+  series: SeriesSpec[];
+  /** The share of the height each pane has. */
+  panes: number[];
+}
+
+export interface WindowInfo {
+  rows: number;
+  seq: number;
+  more: boolean;
+  spec: number;
+}
+
+export interface Marker {
+  time: number;
+  position: "aboveBar" | "belowBar";
+  shape: "arrowUp" | "arrowDown" | "circle";
+  color: string;
+  text: string;
+}
+
+export interface Line {
+  id: string;
+  price: number;
+  color: string;
+  title: string;
+  style: "solid" | "dashed" | "dotted";
+}
+
+export interface Shade {
+  from: number;
+  to: number;
+  kind: "repaired" | "missing";
+}
+
+export interface Marks {
+  markers?: Marker[];
+  lines?: Line[];
+  shades?: Shade[];
+}
+
+/** A row of an update: time, open, high, low, close, then one value per further series. */
+export type Row = (number | null)[];
+
+export type Message =
+  | ({ type: "history"; view?: string } & WindowInfo)
+  | { type: "older"; rows: number; more: boolean; before?: number }
+  | { type: "update"; seq: number; sent: number; rows: Row[] }
+  | { type: "shoot"; id: string | number };
+
+export const EMPTY_SPEC: Spec = {
+  version: 0,
+  title: "",
+  symbol: "",
+  timeframe: "",
+  step: 60,
+  synthetic: false,
+  venue: "",
+  price_decimals: 2,
+  series: [],
+  panes: [],
+};
+
+/** Return how many columns a series has: four for candles, one for every other. */
+export function columnsOf(series: SeriesSpec): number {
+  return series.kind === "candles" ? 4 : 1;
+}
+
+/** Return how many columns a row has, its time included. */
+export function widthOf(spec: Spec): number {
+  return spec.series.reduce((total, series) => total + columnsOf(series), 1);
+}

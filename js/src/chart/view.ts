@@ -1,0 +1,390 @@
+/** One view of a chart: what comes from the kernel goes onto the page, and back. */
+
+import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
+import type { Model } from "../model";
+import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
+import { colours, createCanvas } from "./canvas";
+import { readColumns } from "./codec";
+import { Conflation, Pace } from "./conflate";
+import { headline } from "./legend";
+import { picture } from "./picture";
+import { Plot } from "./plot";
+import { EMPTY_SPEC, type Marks, type Message, type Spec, type WindowInfo } from "./protocol";
+import { Sequence } from "./sequence";
+import { countBatch, newStats } from "./stats";
+import { surplus } from "./window";
+
+const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
+const OLDER_PATIENCE = 10_000; // ms until they are asked for again
+const LARGEST_CHUNK = 20_000; // candles asked for at once
+const EDGE = -1.5; // candles between the right edge and the view that still count as being there
+
+interface Shown {
+  chart: IChartApi;
+  series: Record<string, unknown>;
+  stats: ReturnType<typeof newStats>;
+}
+
+declare global {
+  var __botlibCharts: Shown[] | undefined;
+}
+
+export class ChartView {
+  readonly #id = Math.random().toString(36).slice(2, 10);
+  readonly #root = document.createElement("div");
+  readonly #utc = label("bl-utc", "UTC");
+  readonly #loading = label("bl-hint bl-loading", "loading older candles …");
+  readonly #empty = label("bl-hint bl-empty", "no candles yet");
+  readonly #chart: IChartApi;
+  readonly #stats = newStats();
+  readonly #pending = new Conflation();
+  readonly #pace = new Pace();
+  readonly #sequence = new Sequence(-1);
+  readonly #shown: Shown;
+  readonly #theme: ReturnType<typeof followTheme>;
+  readonly #resize: ResizeObserver;
+  readonly #listeners: [string, (...parts: never[]) => void][];
+  #plot: Plot;
+  #palette: Palette;
+  #window = 2000;
+  #more = false;
+  #asked = Number.NEGATIVE_INFINITY;
+  #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  #dead = false;
+
+  constructor(
+    private readonly model: Model,
+    el: HTMLElement,
+  ) {
+    const began = performance.now();
+    this.#root.className = "botlib botlib-chart";
+    const canvas = label("bl-canvas", "");
+    this.#loading.hidden = true;
+    this.#root.append(canvas, this.#utc, this.#loading, this.#empty);
+    el.append(this.#root);
+    this.#height();
+    this.#palette = paletteOf(this.#mode());
+    this.#chart = createCanvas(canvas, this.#palette);
+    this.#shown = { chart: this.#chart, series: {}, stats: this.#stats };
+    this.#plot = this.#makePlot();
+    Object.assign(this.#root, { __botlib: this.#shown });
+    globalThis.__botlibCharts ??= [];
+    globalThis.__botlibCharts.push(this.#shown);
+    this.#theme = followTheme(
+      this.#root,
+      () => this.#mode(),
+      (palette) => this.#paint(palette),
+    );
+    this.#resize = new ResizeObserver(() => this.#place());
+    this.#resize.observe(this.#root);
+    const info = this.model.get("window_info") as Partial<WindowInfo> | undefined;
+    if (info?.spec === this.#plot.spec.version) {
+      this.#load(info as WindowInfo, this.model.get("window") as DataView | null);
+    }
+    this.#chart.subscribeCrosshairMove((at) => this.#plot.point(at.time as number | undefined));
+    this.#chart.subscribeClick((at) => this.#clicked(at));
+    const scale = this.#chart.timeScale();
+    scale.subscribeVisibleLogicalRangeChange((range) => range && this.#moved(range.from, range.to));
+    scale.subscribeSizeChange(() => this.#place());
+    this.#listeners = [
+      ["msg:custom", (message: Message, buffers?: DataView[]) => this.#message(message, buffers)],
+      ["change:spec", () => this.#specChanged()],
+      ["change:marks", () => this.#plot.marks(this.#marks())],
+      ["change:notice", () => this.#plot.notice(this.#notice())],
+      ["change:theme", () => this.#theme.apply()],
+      ["change:height", () => this.#height()],
+    ];
+    for (const [event, listener] of this.#listeners) this.model.on(event, listener);
+    afterPaint(() => this.#painted(began));
+  }
+
+  /** Take the view off the page. Whatever is still under way ends without a trace. */
+  remove(): void {
+    this.#dead = true;
+    for (const [event, listener] of this.#listeners) this.model.off(event, listener);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#theme.stop();
+    this.#resize.disconnect();
+    const charts = globalThis.__botlibCharts ?? [];
+    if (charts.includes(this.#shown)) charts.splice(charts.indexOf(this.#shown), 1);
+    this.#chart.remove();
+    this.#root.remove();
+  }
+
+  // What the model holds
+
+  #spec(): Spec {
+    return { ...EMPTY_SPEC, ...(this.model.get("spec") as Partial<Spec> | undefined) };
+  }
+
+  #marks(): Marks {
+    return (this.model.get("marks") as Marks | undefined) ?? {};
+  }
+
+  #notice(): string {
+    return (this.model.get("notice") as string | undefined) ?? "";
+  }
+
+  #mode(): Mode {
+    return (this.model.get("theme") as Mode | undefined) ?? "auto";
+  }
+
+  #height(): void {
+    this.#root.style.height = `${(this.model.get("height") as number | undefined) ?? 520}px`;
+  }
+
+  // From the kernel
+
+  #message(message: Message, buffers: DataView[] = []): void {
+    if (this.#dead) return;
+    const bytes = buffers[0] ?? null;
+    if (message.type === "update") this.#update(message);
+    else if (message.type === "history") this.#history(message, bytes);
+    else if (message.type === "older") this.#older(message, bytes);
+    else if (message.type === "shoot") void this.#shoot(message.id);
+  }
+
+  #update(message: Extract<Message, { type: "update" }>): void {
+    const fits = message.rows.every((row) => row.length === this.#plot.rows.width);
+    const noted = this.#sequence.note(message.seq);
+    if (noted === "old") return;
+    if (noted === "gap") {
+      this.#stats.gaps++;
+      this.#root.dataset.gaps = String(this.#stats.gaps);
+    }
+    if (!fits || !this.#sequence.whole) this.#resync();
+    if (!fits) return;
+    this.#pending.add(message.rows, message.sent);
+    this.#later("flush", this.#pace.wait(performance.now(), document.hidden), () => this.#flush());
+  }
+
+  #history(message: Extract<Message, { type: "history" }>, bytes: DataView | null): void {
+    if (message.view !== undefined && message.view !== this.#id) return;
+    if (message.spec !== this.#spec().version) {
+      this.#resync();
+      return;
+    }
+    if (message.spec !== this.#plot.spec.version) {
+      this.#cancel("spec");
+      this.#plot.remove();
+      this.#plot = this.#makePlot();
+    }
+    this.#load(message, bytes);
+    this.#later("place", 50, () => this.#place());
+  }
+
+  #older(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
+    const { rows } = this.#plot;
+    const mine = message.before === undefined ? this.#asked > 0 : message.before === rows.first;
+    if (!mine) return;
+    this.#asked = Number.NEGATIVE_INFINITY;
+    this.#cancel("loading");
+    this.#loading.hidden = true;
+    this.#more = message.more;
+    if (rows.prepend(readColumns(bytes, rows.width)) > 0) this.#plot.drawAll();
+    this.#count();
+  }
+
+  async #shoot(id: string | number): Promise<void> {
+    try {
+      const words = headline(this.#plot.spec, this.#plot.rows);
+      const png = await picture(this.#chart, words, this.#palette);
+      this.#send({ type: "shot", id }, [png]);
+    } catch (error) {
+      this.#send({ type: "shot", id, error: String(error) });
+    }
+  }
+
+  /** A changed specification is drawn with the history that follows it. */
+  #specChanged(): void {
+    const spec = this.#spec();
+    if (spec.version !== this.#plot.spec.version) this.#later("spec", 1000, () => this.#resync());
+  }
+
+  // To the kernel
+
+  #send(content: Record<string, unknown>, buffers?: ArrayBuffer[]): void {
+    if (!this.#dead) this.model.send({ ...content, view: this.#id }, undefined, buffers);
+  }
+
+  #painted(began: number): void {
+    if (this.#dead) return;
+    const { rows, spec } = this.#plot;
+    this.#place();
+    this.#root.dataset.ready = "1";
+    const ms = Math.round(performance.now() - began);
+    this.#send({ type: "ready", seq: this.#sequence.got, spec: spec.version });
+    this.#send({ type: "painted", rows: rows.length, ms });
+  }
+
+  #resync(): void {
+    const { have, got } = this.#sequence;
+    if (!this.#sequence.ask(performance.now())) return;
+    this.#send({ type: "resync", have, got, spec: this.#spec().version });
+  }
+
+  #clicked(at: MouseEventParams<Time>): void {
+    if (at.point === undefined) return;
+    const pane = at.paneIndex ?? 0;
+    const inPane = this.#plot.series.find((series) => series.spec.pane === pane);
+    const hovered = this.#plot.series.find((series) => series.api === at.hoveredInfo?.series);
+    this.#send({
+      type: "click",
+      time: at.time ?? null,
+      price: inPane?.api.coordinateToPrice(at.point.y) ?? null,
+      pane,
+      series: hovered?.spec.id ?? null,
+    });
+  }
+
+  // On the page
+
+  /** Put up the series of the specification. */
+  #makePlot(): Plot {
+    const plot = new Plot(this.#chart, this.#root, this.#spec(), this.#palette);
+    plot.marks(this.#marks());
+    plot.notice(this.#notice());
+    const { series, spec } = plot;
+    this.#shown.series = Object.fromEntries(series.map((one) => [one.spec.id, one.api]));
+    this.#chart.applyOptions({ timeScale: { secondsVisible: spec.step < 60 } });
+    return plot;
+  }
+
+  /** Show a history in place of everything shown; a reader who scrolled back stays where he is. */
+  #load(info: WindowInfo, bytes: DataView | null): void {
+    const { rows } = this.#plot;
+    const columns = readColumns(bytes, rows.width);
+    const scale = this.#chart.timeScale();
+    const position = scale.scrollPosition();
+    const last = rows.last;
+    this.#pending.clear();
+    rows.replace(columns);
+    this.#plot.drawAll();
+    if (Number.isFinite(last) && position < EDGE) {
+      scale.scrollToPosition(position - (rows.length - 1 - rows.lowerBound(last)), false);
+    }
+    this.#sequence.restart(info.seq);
+    this.#window = Math.max(500, info.rows);
+    this.#more = info.more;
+    this.#asked = Number.NEGATIVE_INFINITY;
+    this.#count();
+  }
+
+  #flush(): void {
+    if (this.#dead || this.#pending.empty) return;
+    const began = performance.now();
+    const { rows, sent, coalesced } = this.#pending.take();
+    const added = this.#plot.drawRows(rows);
+    countBatch(this.#stats, sent, coalesced);
+    if (added > 0) this.#trim();
+    this.#count();
+    const spent = performance.now() - began;
+    const cost = (ms: number) => {
+      this.#stats.busy_ms += ms;
+      this.#pace.costs(ms);
+    };
+    this.#pace.drawn(began);
+    if (document.hidden) cost(spent);
+    // The library draws in the next frame: what that costs counts as well.
+    else {
+      requestAnimationFrame(() => {
+        const frame = performance.now();
+        setTimeout(() => cost(spent + performance.now() - frame), 0);
+      });
+    }
+  }
+
+  /** Ask for older candles near the left end, and forget them again at the right one. */
+  #moved(from: number, to: number): void {
+    const { rows } = this.#plot;
+    const now = performance.now();
+    if (from < NEAR_LEFT && this.#more && rows.length > 0) {
+      if (now - this.#asked < OLDER_PATIENCE) return;
+      this.#asked = now;
+      const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));
+      this.#send({ type: "older", before: rows.first, want });
+      this.#later("loading", 300, () => {
+        this.#loading.hidden = false;
+      });
+    } else {
+      this.#later("trim", 400, () => this.#trim());
+    }
+  }
+
+  #trim(): void {
+    const scale = this.#chart.timeScale();
+    const range = scale.getVisibleLogicalRange();
+    const count = surplus({
+      rows: this.#plot.rows.length,
+      window: this.#window,
+      visible: range === null ? 0 : range.to - range.from,
+      atRightEdge: scale.scrollPosition() >= EDGE,
+    });
+    if (count === 0) return;
+    this.#plot.trim(count);
+    this.#more = true;
+    this.#count();
+  }
+
+  #count(): void {
+    const { rows } = this.#plot;
+    const { dataset } = this.#root;
+    dataset.rows = String(rows.length);
+    dataset.seq = String(this.#sequence.got);
+    dataset.applied = String(this.#stats.applied);
+    dataset.gaps = String(this.#stats.gaps);
+    this.#empty.hidden = rows.length > 0;
+  }
+
+  /** Put the words over the panes and axes they belong to. */
+  #place(): void {
+    if (this.#dead) return;
+    this.#plot.place();
+    this.#utc.style.width = `${this.#chart.priceScale("right").width()}px`;
+    this.#utc.style.height = `${this.#chart.timeScale().height()}px`;
+    for (const pane of this.#chart.panes()) {
+      const element = pane.getHTMLElement();
+      if (element !== null) this.#resize.observe(element);
+    }
+  }
+
+  #paint(palette: Palette): void {
+    if (palette === this.#palette) return;
+    this.#palette = palette;
+    this.#chart.applyOptions(colours(palette));
+    this.#plot.paint(palette);
+  }
+
+  /** Do something later, once, however often it is asked for. */
+  #later(name: string, ms: number, work: () => void): void {
+    if (this.#timers.has(name)) return;
+    const run = () => {
+      this.#timers.delete(name);
+      if (!this.#dead) work();
+    };
+    this.#timers.set(name, setTimeout(run, ms));
+  }
+
+  #cancel(name: string): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
+
+function label(className: string, text: string): HTMLElement {
+  const element = document.createElement("div");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/** Call back when the browser has painted; in a hidden tab, which paints nothing, soon. */
+function afterPaint(callback: () => void): void {
+  let called = false;
+  const once = () => {
+    if (!called) callback();
+    called = true;
+  };
+  requestAnimationFrame(() => setTimeout(once, 0));
+  setTimeout(once, 500);
+}
