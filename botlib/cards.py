@@ -8,37 +8,14 @@ stand out on both. Every text given is escaped, unless it is HTML made here or i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from html import escape
-from typing import Final, NamedTuple
+from typing import Final
 
-from botlib.tables import html_picture
+from botlib.tables import Tone, Toned, html_picture
 
-
-class Tone(StrEnum):
-    """What a value means for the person who reads it; the value is the colour it is drawn in."""
-
-    PLAIN = "inherit"
-    GOOD = "#21904e"
-    BAD = "#d9434a"
-    WARN = "#b07508"
-    INFO = "#3b82d0"
-
-    @classmethod
-    def of(cls, number: float) -> Tone:
-        """Return the tone of a gain or a loss; nothing gained is plain."""
-        return cls.GOOD if number > 0 else cls.BAD if number < 0 else cls.PLAIN
-
-
-class Toned(NamedTuple):
-    """A value with its tone, for cells and figures."""
-
-    value: object
-    tone: Tone
-
-    def __str__(self) -> str:
-        return "" if self.value is None else str(self.value)
-
+__all__ = [
+    "FONT", "Tone", "Toned", "card", "figures", "html_badge", "lines", "section", "spark",
+]  # fmt: skip
 
 FONT: Final = "font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
 _FRAME: Final = (

@@ -10,6 +10,7 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
+from botlib.cards import Tone, card, lines
 from botlib.clock import iso
 from botlib.store import CandleStorage, Hole
 from botlib.store.inventory import Stock, inventory
@@ -22,7 +23,6 @@ _HEADERS: Final = (
     "revised",
 )  # fmt: skip
 
-_SMALL: Final = "font:12px/1.5 ui-monospace,monospace;opacity:.8"
 _CHARACTER: Final = 7
 _WIDTH: Final = 600
 _ROW: Final = 16
@@ -140,6 +140,11 @@ class DataReport:
         parts += _legend(label, axis + 8)
         return "".join([*parts, "</svg>"])
 
+    def __repr__(self) -> str:
+        stored = sum(row.stock.candles for row in self.rows)
+        missing = sum(row.missing_candles for row in self.rows)
+        return f"<DataReport {len(self.rows)} series · {stored:,} candles · {missing:,} missing>"
+
     def __str__(self) -> str:
         if not self.rows:
             return "No candles are stored. Fetch some, or import a file."
@@ -159,11 +164,16 @@ class DataReport:
 
     def _repr_html_(self) -> str:
         if not self.rows:
-            return f'<div class="botlib">{escape(str(self))}</div>'
-        notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes())
-        small = f'<div style="{_SMALL}">{notes}</div>' if notes else ""
-        picture = html_picture(self.svg, "coverage")
-        return html_table(_HEADERS, self._table(), title="Stored candles") + small + picture
+            return card(str(self))
+        missing = sum(row.missing_candles for row in self.rows)
+        return card(
+            "Stored candles",
+            html_table(_HEADERS, self._table()),
+            lines(self._notes()),
+            html_picture(self.svg, "coverage"),
+            notes=f"{sum(row.stock.candles for row in self.rows):,} candles, {missing:,} missing",
+            tone=Tone.WARN if missing else Tone.GOOD,
+        )
 
     def _span(self) -> tuple[int, int]:
         return (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from botlib.cards import Tone, card
 from botlib.clock import SystemClock, iso
 from botlib.errors import BotlibError, InvalidInput
 from botlib.model import Candle, CandleSource
@@ -96,14 +97,24 @@ class ImportReport:
         """The files that were refused, or not stored to their end."""
         return [file for file in self.files if file.error]
 
+    def __repr__(self) -> str:
+        return (
+            f"<ImportReport {len(self.files)} files · {self.inserted:,} candles new · "
+            f"{len(self.failed)} failed · {self.conflicts:,} in conflict>"
+        )
+
     def __str__(self) -> str:
         notes = [f"{name}: {remark}" for name, remark in self._notes()]
         return "\n".join([text_table(_HEADERS, self._rows()), *(["", *notes] if notes else [])])
 
     def _repr_html_(self) -> str:
-        table = html_table(_HEADERS, self._rows(), title=f"{self.inserted:,} candles imported")
         notes = self._notes()
-        return table + (html_table(("file", "remark"), notes) if notes else "")
+        return card(
+            f"{self.inserted:,} candles imported",
+            html_table(_HEADERS, self._rows()),
+            html_table(("file", "remark"), notes) if notes else "",
+            tone=Tone.BAD if self.failed else Tone.WARN if notes else Tone.GOOD,
+        )
 
     def _rows(self) -> list[list[object]]:
         return [

@@ -8,12 +8,40 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from enum import StrEnum
 from html import escape
+from typing import NamedTuple
 
 from tabulate import tabulate
 
 Cell = object
-"""Anything with a readable ``str``; None is shown as an empty cell."""
+"""Anything with a readable ``str``; None is shown as an empty cell, a `Toned` in its colour."""
+
+
+class Tone(StrEnum):
+    """What a value means for who reads it; the value is its colour, seen on light and dark."""
+
+    PLAIN = "inherit"
+    GOOD = "#21904e"
+    BAD = "#d9434a"
+    WARN = "#b07508"
+    INFO = "#3b82d0"
+
+    @classmethod
+    def of(cls, number: float) -> Tone:
+        """Return the tone of a gain or a loss; nothing gained is plain."""
+        return cls.GOOD if number > 0 else cls.BAD if number < 0 else cls.PLAIN
+
+
+class Toned(NamedTuple):
+    """A value with its tone."""
+
+    value: object
+    tone: Tone
+
+    def __str__(self) -> str:
+        return "" if self.value is None else str(self.value)
+
 
 _STYLE = "font:12px/1.5 ui-monospace,monospace;border-collapse:collapse;margin:.3em 0"
 _CELL = "text-align:left;padding:.1em .8em .1em 0;white-space:nowrap"
@@ -24,22 +52,28 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     return tabulate(_texts(rows), headers=list(headers), tablefmt="simple", disable_numparse=True)
 
 
-def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> str:
-    """Return a table as self-contained HTML, under a bold title where one is given."""
-    head = "".join(f'<th style="{_CELL};opacity:.6">{escape(name)}</th>' for name in headers)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in _texts(rows)
-    )
-    caption = f"<div><b>{escape(title)}</b></div>" if title else ""
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return a table as self-contained HTML, to stand alone or in a card."""
+    head = "".join(f'<th style="{_CELL};opacity:.65">{escape(name)}</th>' for name in headers)
+    body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
     return (
-        f'<div class="botlib">{caption}<table style="{_STYLE}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<table class="botlib" style="{_STYLE}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def _td(cell: Cell) -> str:
+    tone = cell.tone if isinstance(cell, Toned) else Tone.PLAIN
+    colour = "" if tone is Tone.PLAIN else f";color:{tone.value}"
+    return f'<td style="{_CELL}{colour}">{escape(_text(cell))}</td>'
 
 
 def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
-    return [["" if cell is None else str(cell) for cell in row] for row in rows]
+    return [[_text(cell) for cell in row] for row in rows]
+
+
+def _text(cell: Cell) -> str:
+    return "" if cell is None else str(cell)
 
 
 def html_picture(svg: str, alt: str) -> str:

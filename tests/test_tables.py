@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from bs4 import BeautifulSoup
 
-from botlib.tables import html_picture, html_table, text_table
+from botlib.tables import Tone, Toned, html_picture, html_table, text_table
 
 
 def test_text_is_aligned_and_left_as_it_is() -> None:
@@ -46,16 +46,25 @@ def test_html_holds_the_same_cells() -> None:
 
 def test_html_escapes_everything_given() -> None:
     evil = "<script>alert('x')</script>"
-    html = html_table([evil], [[evil]], title=evil)
+    html = html_table([evil], [[evil], [Toned(evil, Tone.BAD)]])
     assert "<script" not in html
     soup = BeautifulSoup(html, "html.parser")
-    assert soup.th.text == soup.td.text == soup.b.text == evil
+    assert [soup.th.text, *(cell.text for cell in soup("td"))] == [evil] * 3
 
 
 def test_html_needs_nothing_else() -> None:
-    soup = BeautifulSoup(html_table(["a"], [[1]], title="t"), "html.parser")
+    soup = BeautifulSoup(html_table(["a"], [[1]]), "html.parser")
     assert soup(["script", "link", "style", "img"]) == []
-    assert len(soup("div", class_="botlib")) == 1
+    assert len(soup("table", class_="botlib")) == 1
+
+
+def test_a_toned_cell_has_its_colour_in_html_and_its_text_in_text() -> None:
+    rows = [[Toned(7, Tone.of(7))], [Toned(-7, Tone.of(-7))], [Toned(None, Tone.of(0))]]
+    soup = BeautifulSoup(html_table(["a"], rows), "html.parser")
+    colours = [Tone.GOOD.value in cell["style"] for cell in soup("td")]
+    assert colours == [True, False, False]
+    assert Tone.BAD.value in soup("td")[1]["style"]
+    assert text_table(["a"], rows).split()[-2:] == ["7", "-7"]
 
 
 def test_a_picture_stands_in_the_page_and_needs_no_colour_around_it() -> None:

@@ -33,6 +33,7 @@ from botlib.backtesting.sharpe import (
     sharpe_of_sums,
     sharpe_ratio,
 )
+from botlib.cards import card
 from botlib.errors import InvalidInput
 from botlib.tables import html_table, text_table
 
@@ -218,7 +219,7 @@ class OverfittingReport:
         return f"{self.verdict}\n{text_table(('measure', 'value', 'meaning'), self._rows())}"
 
     def _repr_html_(self) -> str:
-        return html_table(("measure", "value", "meaning"), self._rows(), title=self.verdict)
+        return card(self.verdict, html_table(("measure", "value", "meaning"), self._rows()))
 
     def _rows(self) -> list[tuple[str, str, str]]:
         chance = self.overfitting

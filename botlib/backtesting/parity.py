@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.cards import Tone, card, lines
 from botlib.errors import BotlibError
 from botlib.model import Fill, Side
 from botlib.symbol import split_symbol, unified_symbol
@@ -104,10 +105,9 @@ class ParityReport:
         table = html_table(
             ("entered", "at", "amount", "left", "at", "reason", "difference"),
             rows,
-            title=self._words(),
         )
-        more = "" if len(differing) else '<div style="opacity:.6">The last round trips.</div>'
-        return f'<div class="botlib">{table}{more}</div>'
+        more = "" if len(differing) else lines(["The last round trips."])
+        return card(self._words(), table, more, tone=Tone.GOOD if self.equal else Tone.BAD)
 
     def _words(self) -> str:
         same = int(self.frame["equal"].sum())

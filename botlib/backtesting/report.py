@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.tables import html_picture, html_table
+from botlib.cards import Tone, Toned, card, figures, spark
+from botlib.tables import html_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult
@@ -45,9 +46,6 @@ FRACTIONS: Final = frozenset(
 
 TRIPS_SHOWN: Final = 500
 
-_SPARK = (260, 44)
-"""Width and height of the card's equity line in px."""
-
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
@@ -71,23 +69,19 @@ h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
 """
 
 
-def card(result: BacktestResult) -> str:
+def result_card(result: BacktestResult) -> str:
     """Return a compact card for a notebook, readable on light and dark."""
     stats = result.stats()
-    cells = "".join(
-        '<div style="min-width:6.5em"><div style="opacity:.6">'
-        f"{label}</div><div><b>{_shown(stats[name], form)}</b></div></div>"
-        for label, name, form in CARD_ROWS
-    )
+    shown = [(label, _toned(name, stats[name], form)) for label, name, form in CARD_ROWS]
     title = f"{result.strategy} · {result.symbol or 'backtest'} {result.timeframe}"
     span = f"{result.frame.index[0]:%Y-%m-%d} to {result.frame.index[-1]:%Y-%m-%d}"
-    return (
-        '<div class="botlib" style="font:12px/1.5 ui-monospace,monospace;max-width:60em;'
-        'border:1px solid rgba(138,143,152,.4);border-radius:6px;padding:.6em .9em">'
-        f'<div><b>{escape(title)}</b> <span style="opacity:.6">{span}, '
-        f"{len(result.frame):,} candles, fee {result.fee:g}, slippage {result.slippage:g}"
-        f'</span></div><div style="margin:.3em 0">{_spark(result)}</div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:.3em 1.2em">{cells}</div></div>'
+    return card(
+        title,
+        spark(result.equity.tolist(), level=result.cash),
+        figures(shown),
+        notes=f"{span}, {len(result.frame):,} candles, fee {result.fee:g}, "
+        f"slippage {result.slippage:g}",
+        tone=Tone.of(result.figures.total_return),
     )
 
 
@@ -103,7 +97,7 @@ def page(result: BacktestResult) -> str:
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)
-    figures = [
+    measured = [
         (name, _shown(value, "{:,.3%}") if name in FRACTIONS else _text(value))
         for name, value in stats.items()
     ]
@@ -121,31 +115,15 @@ def page(result: BacktestResult) -> str:
             f"per fill, slippage {result.slippage:g}. Wishes are acted on at the next open."
         ),
         figure=figure,
-        stats=html_table(("figure", "value"), figures),
+        stats=html_table(("figure", "value"), measured),
         shown=shown,
         trips=html_table([str(name) for name in last.columns], rows),
     )
 
 
-def _spark(result: BacktestResult) -> str:
-    width, height = _SPARK
-    values = np.concatenate(([result.cash], result.equity.to_numpy()))
-    values = values[np.linspace(0, len(values) - 1, min(len(values), width), dtype=int)]
-    low, high = float(values.min()), float(values.max())
-    scale = (height - 4) / (high - low) if high > low else 0.0
-    across = np.linspace(0, width, len(values))
-    points = " ".join(
-        f"{x:.1f},{height - 2 - (y - low) * scale:.1f}" for x, y in zip(across, values, strict=True)
-    )
-    level = height - 2 - (result.cash - low) * scale
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" '
-        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
-        f'<line x1="0" x2="{width}" y1="{level:.1f}" y2="{level:.1f}" stroke="currentColor" '
-        'stroke-opacity=".3" stroke-dasharray="3 3"/>'
-        f'<polyline points="{points}" fill="none" stroke="#4a90d9" stroke-width="1.5"/></svg>'
-    )
-    return html_picture(svg, "equity")
+def _toned(name: str, value: Any, form: str) -> Toned:
+    gain = name in ("total_return", "benchmark_return") and value == value
+    return Toned(_shown(value, form), Tone.of(value) if gain else Tone.PLAIN)
 
 
 def _shown(value: Any, form: str) -> str:

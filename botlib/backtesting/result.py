@@ -141,9 +141,9 @@ class BacktestResult:
         )
 
     def _repr_html_(self) -> str:
-        from botlib.backtesting.report import card
+        from botlib.backtesting.report import result_card
 
-        return card(self)
+        return result_card(self)
 
     @cached_property
     def _held(self) -> Floats:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botlib.cards import Tone, Toned, card, figures, lines
 from botlib.config import Settings
 from botlib.coverage import DataReport, data_report
 from botlib.engine import Orchestrator, RunSummary
+from botlib.engine.dashboard import finish_dashboard, open_dashboard
 from botlib.engine.health import EngineHealth
 from botlib.frames import Frames
 from botlib.history import Moment, Progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from botlib.model import Candle, Fill
     from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
+    from botlib.widgets.dashboard import Dashboard
 
 
 class AsyncBot:
@@ -41,6 +43,8 @@ class AsyncBot:
         self.engine = Orchestrator(
             settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
         )
+        self._runtime = runtime
+        self._dashboard: Dashboard | None = None
 
     @property
     def tasks(self) -> BackgroundTaskManager:
@@ -66,7 +70,7 @@ class AsyncBot:
         columns = ("symbol", "timeframe", "ready", "last_closed", "frames", "closed", "backfilled")
         more = ("duplicates", "late", "bad_frames", "gaps", "holes", "failures")
         status = self.engine.stream.status().subscriptions
-        return _table(status, columns + more, times=("last_closed",))
+        return _table("Streams", status, columns + more, times=("last_closed",))
 
     @property
     def url(self) -> str | None:
@@ -87,7 +91,7 @@ class AsyncBot:
     def positions(self) -> pd.DataFrame:
         """Every position that was ever held, one row each."""
         columns = ("symbol", "amount", "entry_price", "opened", "realised")
-        return _table(self.engine.positions.all(), columns, times=("opened",))
+        return _table("Positions", self.engine.positions.all(), columns, times=("opened",))
 
     def market_time(self) -> int:
         """Return the market's time in ms."""
@@ -108,6 +112,8 @@ class AsyncBot:
     async def stop(self) -> None:
         """Stop everything; positions stay as they are."""
         await self.engine.stop()
+        if self._dashboard is not None:
+            finish_dashboard(self.engine, self._dashboard)
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
         """Stop entries at once and for good; return what was done, in sentences.
@@ -266,13 +272,17 @@ class AsyncBot:
         """Return every order of the journal, one row each, the oldest first."""
         columns = ("created", "symbol", "side", "type", "amount", "status", "filled", "average")
         more = ("strategy", "client_order_id", "venue_order_id", "message")
-        return _table(await self._journal(OrderJournal.orders), columns + more, ("created",))
+        return _table(
+            "Orders", await self._journal(OrderJournal.orders), columns + more, ("created",)
+        )
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, the oldest first."""
         columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
         more = ("maker", "trade_id", "client_order_id")
-        return _table(await self._journal(OrderJournal.fills), columns + more, ("timestamp",))
+        return _table(
+            "Fills", await self._journal(OrderJournal.fills), columns + more, ("timestamp",)
+        )
 
     async def journaled_fills(self) -> list[Fill]:
         """Return every fill of the journal with its exact amounts, the oldest first."""
@@ -285,6 +295,25 @@ class AsyncBot:
     async def summary(self) -> RunSummary:
         """Return the figures of the run so far; after `stop`, the final ones."""
         return await self.engine.summary()
+
+    async def dashboard(self, *, height: int = 560) -> Dashboard:
+        """Return the dashboard: account, tasks, positions, orders, feeds, log and kill switch.
+
+        It is one widget, however often it is asked for and shown. It lives on while cells block;
+        its buttons wait for the cell, and say so. Without a front end it is a picture that is kept
+        up to date.
+
+        Args:
+            height: pixels in the page.
+
+        Raises:
+            EngineError: the bot has never run, so there is nothing to show.
+        """
+        shown = self._dashboard
+        if shown is None or (shown.closed and self.engine.started):
+            shown = self._dashboard = open_dashboard(self.engine, self._runtime, height=height)
+        shown.height = height
+        return shown
 
     async def wait(self, run_for: float | str | None = None) -> None:
         """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
@@ -320,21 +349,38 @@ class AsyncBot:
         return " · ".join(parts)
 
     def _repr_html_(self) -> str:
-        health = self.health()
-        colour = "#2e9e5b" if health.healthy else "#d64545"
-        notes = "healthy" if health.healthy else "; ".join(health.reasons)
-        return (
-            f'<div class="botlib"><b>{html.escape(repr(self))}</b>'
-            f'<br><span style="color:{colour}">●</span> {html.escape(notes)}</div>'
+        health, engine = self.health(), self.engine
+        halted = engine.risk.halted if engine.started else None
+        shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
+        if engine.started:
+            profit = float(engine.positions.realised())
+            shown += [
+                ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
+                ("orders", engine.orders.sent),
+                ("fills", engine.orders.fills),
+                ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
+                ("loop lag", f"{engine.lag.current * 1e3:.1f} ms"),
+            ]
+        return card(
+            repr(self),
+            figures(shown),
+            lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
+            notes="healthy" if health.healthy else "unhealthy",
+            tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
+            badge=engine.settings.mode.upper(),
         )
 
 
-def _table(rows: Sequence[object], columns: Sequence[str], times: Sequence[str]) -> pd.DataFrame:
+def _table(
+    title: str, rows: Sequence[object], columns: Sequence[str], times: Sequence[str]
+) -> pd.DataFrame:
     """Return attributes of objects as a frame, for looking and computing.
 
     ``times`` name the columns that hold ms; decimals become float64.
     """
     import pandas as pd
+
+    from botlib.bot.listing import listing
 
     def cell(value: object) -> object:
         return float(value) if isinstance(value, Decimal) else value
@@ -344,4 +390,4 @@ def _table(rows: Sequence[object], columns: Sequence[str], times: Sequence[str])
     )
     for name in times:
         frame[name] = pd.to_datetime(frame[name], unit="ms")
-    return frame
+    return listing(frame, title)

@@ -30,11 +30,15 @@ class LogLine:
 class LogTail(logging.Handler):
     """Keeps the newest records of a logger; may be read while other threads log."""
 
-    def __init__(self, secrets: Iterable[Secret] = (), *, lines: int = LINES) -> None:
+    def __init__(self, *, lines: int = LINES) -> None:
         super().__init__(logging.INFO)
-        self._secrets = tuple(secrets)
+        self._secrets: tuple[Secret, ...] = ()
         self._lines: deque[LogLine] = deque(maxlen=lines)
         self._numbers = count(1)
+
+    def hide(self, secrets: Iterable[Secret]) -> None:
+        """Mask these in every line from now on."""
+        self._secrets = tuple(secrets)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -45,7 +49,7 @@ class LogTail(logging.Handler):
             error = record.exc_info[1]
             text = f"{text} ({type(error).__name__}: {error})"
         # Masked before it is cut, so that no half of a secret is left.
-        text = " ".join(redact(text, self._secrets).split())[:LONGEST]
+        text = " ".join(self.masked(text).split())[:LONGEST]
         self._lines.append(
             LogLine(
                 number=next(self._numbers),
@@ -55,6 +59,10 @@ class LogTail(logging.Handler):
                 text=text,
             )
         )
+
+    def masked(self, text: str) -> str:
+        """Return a text with the secrets masked."""
+        return redact(text, self._secrets)
 
     def tail(self) -> list[LogLine]:
         """Return the lines kept, the oldest first."""

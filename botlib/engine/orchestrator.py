@@ -14,10 +14,12 @@ from botlib.clock import Clock, MarketClock, SystemClock
 from botlib.config import Settings
 from botlib.control import ControlServer
 from botlib.engine.account import Account
+from botlib.engine.byhand import sell, sell_everything
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
 from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.killswitch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep
+from botlib.engine.logtail import LogTail
 from botlib.engine.service import Services
 from botlib.engine.summary import RunSummary, summarise
 from botlib.engine.surroundings import Surroundings
@@ -29,7 +31,7 @@ from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.frames import MultiTimeframeEngine
 from botlib.history import History
 from botlib.lag import LagMeter
-from botlib.model import Order, Signal, SignalAction, TaskFailed
+from botlib.model import Order, TaskFailed
 from botlib.orders import OrderExecutor, Protector
 from botlib.positions import PositionManager
 from botlib.risk import RiskLimits, RiskValidator
@@ -46,11 +48,9 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 logger = logging.getLogger(__name__)
+_kit_logger = logging.getLogger("botlib")
 
 LIVE_VENUE: Final = "binance"
-BY_HAND: Final = "by-hand"
-"""What sales a person asked for are journaled under, in place of a strategy."""
-
 READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
 
@@ -112,9 +112,10 @@ class Orchestrator:
             bus=self.bus,
             clock=self.system_clock,
             stop_file=settings.data_directory / STOP_FILE,
+            look=around.look,
         )
-        self.keys: ApiKeys | None = None
-        """The keys of the live account; the paper exchange has public ones."""
+        self.log = LogTail()
+        """The last lines of the log."""
         self.control = ControlServer(
             health=lambda: self.health().to_dict(),
             tasks=lambda: self.tasks.status().as_dict(),
@@ -180,12 +181,14 @@ class Orchestrator:
         """
         self.lag.start()
         self.started_at = self.system_clock.now()
+        _kit_logger.addHandler(self.log)
         self.lag.worst = 0.0  # the figures are those of this run
-        await self.services.start()
         try:
+            await self.services.start()
             await self._settle()
         except BaseException:
             await self.services.stop()
+            _kit_logger.removeHandler(self.log)
             raise
         self.started = True
 
@@ -206,6 +209,7 @@ class Orchestrator:
                 logger.exception("the final figures could not be taken")
             self.started = False
         await self.services.stop()
+        _kit_logger.removeHandler(self.log)
         self._stopped.set()
 
     async def trade(
@@ -231,7 +235,7 @@ class Orchestrator:
                     f"{', '.join(self.settings.symbols)} at {', '.join(self.settings.timeframes)}."
                 )
         known = self.signals.strategies.get(name)
-        if known is not None and _same(known, active):
+        if known is not None and known.same_as(active):
             return known
         await self.stream.subscribe_candles(
             active.symbol, strategy.timeframes, history=max(self.settings.history, active.rows)
@@ -245,16 +249,7 @@ class Orchestrator:
 
         The strategy goes on and may enter again. None where nothing is held that can be sold.
         """
-        name = self.exchange.market(symbol).symbol
-        signal = Signal(
-            strategy=BY_HAND,
-            symbol=name,
-            timeframe=self.settings.timeframes[0],
-            timestamp=self.market_clock.now(),
-            action=SignalAction.EXIT,
-            price=self.frames.last_close(name) or 0.0,
-        )
-        return await self.orders.execute(signal, Decimal(0))
+        return await sell(self, symbol)
 
     async def kill(
         self, reason: str, *, by: str = "method", close_positions: bool = False
@@ -270,28 +265,8 @@ class Orchestrator:
         """
         kill = self.kill_switch.throw(reason, by=by)
         self.kill_switch.settle()
-        return [
-            f"Entries are stopped: {kill}.",
-            *(await self._sell_all() if close_positions else ()),
-        ]
-
-    async def _sell_all(self) -> list[str]:
-        told = []
-        for position in self.positions.all():
-            if position.flat:
-                continue
-            try:
-                order = await self.close_position(position.symbol)
-            except BotlibError as error:
-                # One that cannot be sold must not keep the others.
-                told.append(f"{position.symbol} was not sold: {error}")
-                continue
-            if order is None:
-                why = self.orders.refused.get(BY_HAND, "nothing that can be sold is held")
-                told.append(f"{position.symbol} was not sold: {why}.")
-            else:
-                told.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
-        return told
+        sold = await sell_everything(self) if close_positions else []
+        return [f"Entries are stopped: {kill}.", *sold]
 
     async def _kill_over_http(self, reason: str, close_positions: bool) -> dict[str, Any]:
         told = await self.kill(reason, by="http", close_positions=close_positions)
@@ -394,8 +369,9 @@ class Orchestrator:
                 rng=self.surroundings.rng,
             )
         else:
-            self.keys = ApiKeys.from_environment()
-            self.exchange = BinanceExchange(venue=self.venue, keys=self.keys)
+            keys = ApiKeys.from_environment()
+            self.log.hide(keys)
+            self.exchange = BinanceExchange(venue=self.venue, keys=keys)
         await self.exchange.connect()
         self.history = History(self.exchange, self.storage)
 
@@ -511,16 +487,6 @@ class Orchestrator:
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self.bus.publish(TaskFailed(task=name, error=f"{type(error).__name__}: {error}"))
-
-
-def _same(one: ActiveStrategy, other: ActiveStrategy) -> bool:
-    return (
-        type(one.strategy) is type(other.strategy)
-        and one.strategy.parameters == other.strategy.parameters
-        and one.strategy.timeframes == other.strategy.timeframes
-        and one.symbol == other.symbol
-        and one.order_cost == other.order_cost
-    )
 
 
 async def _nothing() -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.cards import Tone, Toned, card, figures
 from botlib.clock import iso
 from botlib.tables import html_table, text_table
 from botlib.timeframe import HOUR
@@ -71,11 +72,39 @@ class RunSummary:
     def __str__(self) -> str:
         return text_table(*summary_table(self.to_dict()))
 
+    def __repr__(self) -> str:
+        return (
+            f"<RunSummary {self.mode.upper()} {self.venue} · {self.market_hours:.1f} h · "
+            f"{self.fills} fills · equity {self.equity} {self.quote} · "
+            f"{'healthy' if self.healthy else 'unhealthy'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        gain = float(self.equity) - float(self.equity_start)
+        shown = figures(
+            [
+                (f"equity {self.quote}", f"{float(self.equity):,.2f}"),
+                ("this run", Toned(f"{gain:+,.2f}", Tone.of(gain))),
+                ("booked", Toned(self.realised, Tone.of(float(self.realised)))),
+                ("fills", self.fills),
+                ("tasks failed", self.tasks_failed),
+                ("worst loop lag", f"{self.worst_lag * 1e3:.1f} ms"),
+            ]
+        )
+        return card(
+            "Run summary",
+            shown,
+            html_table(*summary_table(self.to_dict())),
+            badge=self.mode.upper(),
+            tone=Tone.GOOD if self.healthy else Tone.BAD,
+            notes=f"{self.venue} · {'healthy' if self.healthy else 'unhealthy'}",
+        )
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         headers, rows = summary_table(self.to_dict())
         return {
             "text/plain": text_table(headers, rows),
-            "text/html": html_table(headers, rows, title="Run summary"),
+            "text/html": self._repr_html_(),
             SUMMARY_MIME: self.to_dict(),
         }
 

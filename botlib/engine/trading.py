@@ -83,6 +83,12 @@ class ActiveStrategy:
                 f"Give it one: {type(self.strategy).__name__}(timeframes=('1h',))."
             )
 
+    def same_as(self, other: ActiveStrategy) -> bool:
+        """Tell whether both trade alike, so that one need not take the place of the other."""
+        mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
+        others = (type(other.strategy), other.strategy.parameters, other.strategy.timeframes)
+        return (mine, self.symbol, self.order_cost) == (others, other.symbol, other.order_cost)
+
     @property
     def rules(self) -> StopRules:
         """What limits its positions."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
+from botlib.cards import Tone, card, lines
 from botlib.clock import iso
 from botlib.errors import UnknownTask, did_you_mean
 from botlib.tables import html_table, text_table
@@ -130,8 +131,10 @@ class ManagerStatus:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        title = " ".join([self.headline, *self._rest()])
-        return html_table(*self._table(), title=title)
+        tone = Tone.GOOD if self.health.ok else Tone.BAD
+        title, *more = self.headline.split(",", maxsplit=1)
+        table = html_table(*self._table()) if self.tasks else ""
+        return card(title, table, lines(self._rest()), notes=", ".join(more).strip(), tone=tone)
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
         # A column that says nothing about any task is left out.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Literal
 
+from botlib.cards import Tone, card, lines
 from botlib.errors import CheckFailed
 from botlib.tables import html_table, text_table
 
@@ -120,12 +120,13 @@ class CheckReport:
             ]
             parts.append(html_table(_FINDING_HEADERS, rows))
             # Sentences wrap; the cells of a table do not.
-            parts += [f"<p>{escape(str(finding))}</p>" for finding in self.findings]
+            parts.append(lines(self.findings))
         if self.settling:
             parts.append(html_table(_SETTLING_HEADERS, self._settling_rows()))
-        parts += [f"<div>{escape(note)}</div>" for note in self.notes]
+        parts.append(lines(self.notes))
         mark = "✓" if self.ok else "✗"
-        return f"<div><b>{mark} {escape(self.verdict)}</b></div>{''.join(parts)}"
+        tone = Tone.GOOD if self.ok else Tone.BAD
+        return card(f"{mark} {self.verdict}", *parts, tone=tone)
 
     def _settling_rows(self) -> list[tuple[str, str, str, str]]:
         return [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, curve_figures
+from botlib.cards import Tone, card
 from botlib.tables import html_table, text_table
 from botlib.timeframe import timeframe_ms
 
@@ -152,7 +153,7 @@ class WalkForwardResult:
         return f"{self.verdict}\n{text_table(*self._table())}"
 
     def _repr_html_(self) -> str:
-        return html_table(*self._table(), title=self.verdict)
+        return card(self.verdict, html_table(*self._table()), tone=Tone.of(self.out_of_sample))
 
     @property
     def verdict(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.cards import Tone, card
 from botlib.tables import html_table
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
     return figure
 
 
-def card(result: SweepResult) -> str:
+def sweep_card(result: SweepResult) -> str:
     """Return a compact card: what was tried, and the best with their neighbours."""
     settings = result.settings
     notes = [f"{len(result):,} of {result.wanted:,} combinations", f"ranked by {result.metric}"]
@@ -81,12 +81,11 @@ def card(result: SweepResult) -> str:
         ]
         for row in best.to_dict("records")
     ]
-    return (
-        '<div class="botlib" style="font:12px/1.5 ui-monospace,monospace;max-width:60em;'
-        'border:1px solid rgba(138,143,152,.4);border-radius:6px;padding:.6em .9em">'
-        f"<div><b>{escape(result.strategy.__name__)} sweep</b> "
-        f'<span style="opacity:.6">{escape(" · ".join(notes))}</span></div>'
-        f"{html_table(headers, rows)}</div>"
+    return card(
+        f"{result.strategy.__name__} sweep",
+        html_table(headers, rows),
+        notes=" · ".join(notes),
+        tone=Tone.WARN if result.interrupted or len(result.failures) else Tone.PLAIN,
     )
 
 

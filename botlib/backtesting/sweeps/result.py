@@ -215,9 +215,9 @@ class SweepResult:
         return f"<SweepResult {' · '.join(parts)}>"
 
     def _repr_html_(self) -> str:
-        from botlib.backtesting.sweeps.picture import card
+        from botlib.backtesting.sweeps.picture import sweep_card
 
-        return card(self)
+        return sweep_card(self)
 
     def _check_any(self) -> None:
         if not self._combinations:

@@ -1,0 +1,68 @@
+"""`Listing`: a frame of orders, fills, positions or streams that shows itself as a card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pandas as pd
+
+from botlib.cards import Tone, Toned, card, lines
+from botlib.tables import Cell, html_table
+
+SHOWN: Final = 20
+"""Rows of the card, the newest."""
+
+_GOOD: Final = frozenset({"buy", "filled", "True"})
+_BAD: Final = frozenset({"sell", "rejected", "expired", "unknown", "False"})
+
+
+class Listing(pd.DataFrame):
+    """A frame like any other; what is computed from it is a plain one.
+
+    Its repr is one line, its ``str`` the table.
+    """
+
+    _metadata: Final = ["title"]
+    title: str
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"<{self.title}: {len(self)} rows · {', '.join(map(str, self.columns))}>"
+
+    def __str__(self) -> str:
+        return str(pd.DataFrame(self))
+
+    def _repr_html_(self) -> str:
+        newest = pd.DataFrame(self).tail(SHOWN)
+        rows = [[_cell(value) for value in row] for row in newest.itertuples(index=False)]
+        more = len(self) - len(newest)
+        return card(
+            self.title,
+            html_table(list(newest.columns), rows) if rows else "",
+            lines([f"… and {more:,} before"] if more else []),
+            notes=f"{len(self):,}" if len(self) else "none",
+        )
+
+
+def listing(frame: pd.DataFrame, title: str) -> Listing:
+    """Return a frame as a listing under a title."""
+    made = Listing(frame)
+    made.title = title
+    return made
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:,.8f}".rstrip("0").rstrip(".")
+    text = str(value)
+    if text in _GOOD or text in _BAD:
+        return Toned(text, Tone.GOOD if text in _GOOD else Tone.BAD)
+    return text[:120]

@@ -1,0 +1,39 @@
+"""What changed between two states, so that little has to be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+State = dict[str, dict[str, Any]]
+"""Sections by name: values, or a table of rows."""
+
+
+def delta(before: State, after: State) -> State:
+    """Return the changes that make ``after`` of ``before``; empty where nothing changed.
+
+    Of a section of values come the values that differ; of a table the columns that differ by row,
+    and the order of the rows where it differs. A row that is not in the order is gone.
+    """
+    changes: State = {}
+    for name, section in after.items():
+        known = before.get(name, {})
+        change = _table(known, section) if "rows" in section else _values(known, section)
+        if change:
+            changes[name] = change
+    return changes
+
+
+def _values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
+
+
+def _table(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    known = before.get("rows", {})
+    rows = {}
+    for key, row in after["rows"].items():
+        if changed := _values(known.get(key, {}), row):
+            rows[key] = changed
+    change: dict[str, Any] = {"rows": rows} if rows else {}
+    if before.get("order") != after["order"]:
+        change["order"] = after["order"]
+    return change

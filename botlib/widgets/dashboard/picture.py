@@ -1,0 +1,190 @@
+"""The dashboard as a card: what stays in a notebook that nobody looks at, and in its exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from botlib.cards import Tone, Toned, card, figures, lines, section, spark
+from botlib.clock import iso
+from botlib.tables import html_table
+from botlib.widgets.dashboard.delta import State
+
+ROWS: Final = 10
+"""Rows of orders, fills and log lines in the picture."""
+
+_HEALTH: Final = {"ok": Tone.GOOD, "warn": Tone.WARN, "bad": Tone.BAD, "off": Tone.PLAIN}
+_FEED: Final = {"ok": Tone.GOOD, "repairing": Tone.WARN, "late": Tone.BAD}
+_STOP: Final = {
+    "resting": Tone.GOOD,
+    "unknown": Tone.WARN,
+    "missing": Tone.BAD,
+    "none": Tone.PLAIN,
+}
+
+Row = dict[str, Any]
+
+
+def headline(state: State) -> str:
+    """Return the state in one line."""
+    head, account = state["head"], state["account"]
+    parts = [
+        head["mode"].upper(),
+        f"{head['venue']}{' (synthetic prices)' if head['synthetic'] else ''}",
+        "running" if head["running"] else "stopped",
+        f"{_amount(account['equity'])} {account['quote']}",
+        f"{len(state['tasks']['order'])} tasks",
+        f"{len(state['positions']['order'])} positions",
+    ]
+    if state["risk"]["halted"]:
+        parts.append("entries stopped")
+    return " · ".join(parts)
+
+
+def picture(state: State) -> str:
+    """Return the state as a card of HTML that needs nothing else."""
+    head, risk = state["head"], state["risk"]
+    alarm = bool(risk["halted"]) or (head["running"] and not head["healthy"])
+    if not head["running"]:
+        tone, word = Tone.PLAIN, "stopped"
+    else:
+        tone = Tone.BAD if alarm else Tone.GOOD
+        word = "healthy" if head["healthy"] else "unhealthy"
+    blocks = [
+        lines([f"Entries are stopped: {risk['halted']}"], Tone.BAD) if risk["halted"] else "",
+        lines(head["reasons"], Tone.BAD) if head["running"] else "",
+        _account(state),
+        _rows("POSITIONS", state["positions"], _POSITION),
+        _rows("TASKS", state["tasks"], _TASK),
+        _rows("ORDERS", state["orders"], _ORDER, ROWS),
+        _rows("FILLS", state["fills"], _FILL, ROWS),
+        _rows("FEEDS", state["feeds"], _FEEDS),
+        _rows("LOG", state["log"], _LOG, ROWS),
+    ]
+    at = f"{iso(head['market_time'])} UTC, market time" if head["market_time"] else "not started"
+    synthetic = " · synthetic: not real prices" if head["synthetic"] else ""
+    return card(
+        head["venue"],
+        *blocks,
+        notes=f"{word} · {at}{synthetic}",
+        tone=tone,
+        badge=head["mode"].upper(),
+    )
+
+
+def _account(state: State) -> str:
+    account, loop, risk = state["account"], state["loop"], state["risk"]
+    equity, start = account["equity"], account["start"]
+    gain = None if equity is None else equity - start
+    curve = state["curve"]["values"]
+    return figures(
+        [
+            (f"equity {account['quote']}", _amount(equity)),
+            ("this run", _signed(gain)),
+            ("today", _signed(account["day"])),
+            ("booked", _signed(account["realised"])),
+            ("open", _signed(account["unrealised"])),
+            (
+                "exposure",
+                f"{_amount(account['exposure'])} of {_amount(risk['max_exposure'])}",
+            ),
+            ("loop lag", f"{loop['lag'] * 1e3:.0f} ms, worst {loop['worst'] * 1e3:.0f} ms"),
+        ]
+    ) + spark(curve, level=start)
+
+
+Column = tuple[str, Callable[[Row], object]]
+
+_POSITION: Final[tuple[Column, ...]] = (
+    ("symbol", lambda row: row["symbol"]),
+    ("amount", lambda row: row["amount"]),
+    ("entry", lambda row: row["entry"]),
+    ("price", lambda row: row["price"]),
+    ("gain", lambda row: _signed(row["gain"])),
+    ("", lambda row: Toned(f"{row['share']:+.2%}", Tone.of(row["share"]))),
+    ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
+    ("strategy", lambda row: row["strategy"]),
+)
+_TASK: Final[tuple[Column, ...]] = (
+    ("task", lambda row: row["name"]),
+    ("state", lambda row: Toned(row["state"], _HEALTH[row["health"]])),
+    ("schedule", lambda row: row["schedule"]),
+    ("runs", lambda row: row["runs"]),
+    ("failures", lambda row: Toned(row["failures"], Tone.BAD) if row["failures"] else None),
+    ("last", lambda row: _clock(row["last"])),
+    ("next", lambda row: _clock(row["next"])),
+    ("late", lambda row: None if row["late99"] is None else f"{row['late99'] * 1e3:.0f} ms"),
+    ("last error", lambda row: row["error"][:80]),
+)
+_ORDER: Final[tuple[Column, ...]] = (
+    ("time", lambda row: _clock(row["time"])),
+    ("symbol", lambda row: row["symbol"]),
+    ("side", lambda row: Toned(row["side"], _side(row))),
+    ("type", lambda row: row["type"].replace("_", " ")),
+    ("amount", lambda row: row["amount"]),
+    ("price", lambda row: row["price"]),
+    ("status", lambda row: row["status"]),
+    ("strategy", lambda row: row["strategy"]),
+)
+_FILL: Final[tuple[Column, ...]] = (
+    ("time", lambda row: _clock(row["time"])),
+    ("symbol", lambda row: row["symbol"]),
+    ("side", lambda row: Toned(row["side"], _side(row))),
+    ("amount", lambda row: row["amount"]),
+    ("price", lambda row: row["price"]),
+    ("cost", lambda row: _amount(row["cost"])),
+    ("fee", lambda row: row["fee"]),
+)
+_FEEDS: Final[tuple[Column, ...]] = (
+    ("feed", lambda row: f"{row['symbol']} {row['timeframe']}"),
+    ("state", lambda row: Toned(row["state"], _FEED[row["state"]])),
+    ("age", lambda row: None if row["age"] is None else f"{row['age']:.1f} s"),
+    ("candles", lambda row: f"{row['closed']:,}"),
+    ("gaps", lambda row: row["gaps"] or None),
+    ("bad frames", lambda row: row["bad"] or None),
+)
+_LOG: Final[tuple[Column, ...]] = (
+    ("time", lambda row: _clock(row["time"])),
+    ("level", lambda row: Toned(row["level"].lower(), _level(row))),
+    ("from", lambda row: row["name"]),
+    ("text", lambda row: row["text"][:120]),
+)
+
+
+def _rows(title: str, table: Row, columns: tuple[Column, ...], most: int | None = None) -> str:
+    keys = table["order"][:most]
+    if not keys:
+        return ""
+    cells = [[show(table["rows"][key]) for _, show in columns] for key in keys]
+    # A column that says nothing anywhere is left out.
+    used = [
+        index for index in range(len(columns)) if any(row[index] not in (None, "") for row in cells)
+    ]
+    return section(
+        title,
+        html_table(
+            [columns[index][0] for index in used], [[row[index] for index in used] for row in cells]
+        ),
+    )
+
+
+def _side(row: Row) -> Tone:
+    return Tone.GOOD if row["side"] == "buy" else Tone.BAD
+
+
+def _level(row: Row) -> Tone:
+    return {"WARNING": Tone.WARN, "ERROR": Tone.BAD, "CRITICAL": Tone.BAD}.get(
+        row["level"], Tone.PLAIN
+    )
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
+
+
+def _signed(value: float | None) -> Toned | None:
+    return None if value is None else Toned(f"{value:+,.2f}", Tone.of(value))
+
+
+def _clock(time: int | None) -> str | None:
+    return None if time is None else iso(time)[11:19]

@@ -1,0 +1,45 @@
+"""The model that the page's views of a dashboard share. Loaded when one is first shown live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import anywidget
+import traitlets
+
+from botlib.widgets.bundle import asset
+
+
+class DashboardWidget(anywidget.AnyWidget):
+    """One dashboard in the front end.
+
+    The state travels with it, so that it is drawn while the cell that made it still blocks.
+    """
+
+    _esm = asset("dashboard.js")
+    _css = asset("dashboard.css")
+
+    height = traitlets.Int(560).tag(sync=True)
+    """Pixels."""
+    theme = traitlets.Unicode("auto").tag(sync=True)
+    """``auto``, ``light`` or ``dark``."""
+    snapshot = traitlets.Dict().tag(sync=True)
+    """``{"seq": int, "state": {...}}``; changes come as messages."""
+
+    def __init__(self, newest: Callable[[], dict[str, Any]], **traits: Any) -> None:
+        self._newest = newest
+        super().__init__(snapshot=newest(), **traits)
+
+    def get_state(
+        self, key: str | Iterable[str] | None = None, drop_defaults: bool = False
+    ) -> dict[str, Any]:
+        """Return the synced state; as a whole, with the newest snapshot.
+
+        A page that was loaded again asks for it, and so does a notebook that is saved.
+        """
+        if key is None:
+            # Not announced: every view has it already, by messages.
+            self._trait_values["snapshot"] = self._newest()
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        return state
