@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from botlib.strategies import BandReversion, TrendCross, TrendPullback
     from botlib.strategy import Signals, Strategy
     from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority, beat
+    from botlib.widgets.chart import Chart, chart
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ _HOMES: Final = {
     "strategies": ("BandReversion", "TrendCross", "TrendPullback"),
     "strategy": ("Signals", "Strategy"),
     "tasks": ("BackgroundTaskManager", "TaskConfig", "TaskPriority", "beat"),
+    "widgets.chart": ("Chart", "chart"),
 }
 _HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -82,6 +84,7 @@ __all__ = [
     "Candle",
     "CandleClosed",
     "CandleUpdated",
+    "Chart",
     "ConfigError",
     "EventBus",
     "Fill",
@@ -109,6 +112,7 @@ __all__ = [
     "TrendPullback",
     "backtest",
     "beat",
+    "chart",
     "check",
     "connect",
     "get_runtime",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from botlib.model import Candle, Fill
     from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
+    from botlib.widgets.chart import Chart
     from botlib.widgets.dashboard import Dashboard
 
 
@@ -224,6 +225,40 @@ class AsyncBot:
             for timeframe in timeframes
         }
         return Frames(unified_symbol(symbol), found)
+
+    async def chart(
+        self,
+        symbol: str,
+        timeframe: str,
+        *,
+        overlays: Sequence[str] = (),
+        panes: Sequence[str | Sequence[str]] = (),
+        height: int = 520,
+        window: int = 2_000,
+        title: str = "",
+    ) -> Chart:
+        """Return a chart that follows the market, with this bot's orders on it.
+
+        Leave it last in a cell to see it. In a headless run it is a picture, kept up to date.
+
+        Args:
+            overlays: indicators over the candles, such as ``"ema(20)"``.
+            panes: indicators below, one pane each; a list of several share one.
+            height: of the whole, in pixels.
+            window: candles that it begins with; older ones come as one scrolls back.
+
+        Raises:
+            InvalidInput: the candles are not streamed, or there is no such indicator.
+        """
+        return await self.engine.charts.open(
+            symbol,
+            timeframe,
+            overlays=overlays,
+            panes=panes,
+            height=height,
+            window=window,
+            title=title,
+        )
 
     async def stored_candles(
         self, symbol: str, timeframe: str, *, limit: int | None = None

@@ -15,6 +15,7 @@ from botlib.config import Settings
 from botlib.control import ControlServer
 from botlib.engine.account import Account
 from botlib.engine.byhand import sell, sell_everything
+from botlib.engine.charting import Charts
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
 from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.killswitch import STOP_FILE, KillSwitch
@@ -105,6 +106,7 @@ class Orchestrator:
             rng=around.rng,
         )
         self.services = Services()
+        self.charts = Charts(self)
         self.paper = around.paper(settings) if settings.mode == "paper" else None
         self.lockstep: Lockstep | None = None
         self.kill_switch = KillSwitch(
@@ -209,6 +211,7 @@ class Orchestrator:
                 logger.exception("the final figures could not be taken")
             self.started = False
         await self.services.stop()
+        self.charts.finish()
         _kit_logger.removeHandler(self.log)
         self._stopped.set()
 

@@ -15,7 +15,7 @@ from botlib.errors import InvalidInput
 from botlib.model import Candle, CandleSource
 from botlib.store.cache import CacheFigures, CandleCache, columns_frame, stored_columns
 from botlib.store.database import Database
-from botlib.store.holes import Hole, Holes
+from botlib.store.holes import Hole, Holes, Run
 from botlib.symbol import unified_symbol
 from botlib.timeframe import is_open_time, timeframe_ms
 
@@ -44,6 +44,13 @@ _RANGE: Final = (
     "SELECT timestamp, open, high, low, close, volume, source FROM candles "
     "WHERE symbol = ? AND timeframe = ? AND timestamp BETWEEN ? AND ? AND closed = 1 "
     "ORDER BY timestamp {order} LIMIT ?"
+)
+
+_REPAIRED: Final = (
+    "WITH span AS (SELECT timestamp, source, revised FROM candles WHERE symbol = ?1 "
+    "AND timeframe = ?2 AND timestamp BETWEEN ?3 AND ?4 AND closed = 1) "
+    "SELECT timestamp FROM span WHERE revised IS NOT NULL OR (source <> 'stream' "
+    "AND timestamp > (SELECT min(timestamp) FROM span WHERE source = 'stream')) ORDER BY timestamp"
 )
 
 
@@ -224,6 +231,25 @@ class CandleStorage:
     def holes(self, symbol: str | None = None, timeframe: str | None = None) -> list[Hole]:
         """Return the known holes, of one symbol or timeframe where given, oldest first."""
         return self._holes.all(symbol, timeframe)
+
+    def repaired(self, symbol: str, timeframe: str, since: int, until: int) -> list[Run]:
+        """Return the runs of candles between two times that were not taken from the stream.
+
+        Each is its first and last open time: what was fetched or imported after the first streamed
+        candle of the span, and what was revised. The history before streaming began is no repair.
+        """
+        step = timeframe_ms(timeframe)
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                _REPAIRED, (self._database.id_of(symbol), timeframe, since, until)
+            ).fetchall()
+        runs: list[Run] = []
+        for (timestamp,) in rows:
+            if runs and timestamp == runs[-1][1] + step:
+                runs[-1] = (runs[-1][0], timestamp)
+            else:
+                runs.append((timestamp, timestamp))
+        return runs
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of closed candles by symbol (unified) and timeframe."""

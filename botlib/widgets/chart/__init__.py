@@ -10,18 +10,20 @@ numbered updates, and asks for the whole where a number is missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botlib.widgets.chart.axes import price_decimals
-from botlib.widgets.chart.chart import Chart, Click
 from botlib.widgets.chart.checked import check_timeframe, checked, timeframe_of
+from botlib.widgets.chart.clicks import Click
+from botlib.widgets.chart.figure import Chart
 from botlib.widgets.chart.marks import Line, Marker, Shade
 from botlib.widgets.chart.rows import Rows
 from botlib.widgets.chart.scene import Facts
 from botlib.widgets.chart.source import Source, Stretch
+from botlib.widgets.chart.studies import Study
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -37,6 +39,8 @@ __all__ = [
     "Stretch",
     "chart",
     "furnish",
+    "specs_of",
+    "warmup_of",
 ]
 
 
@@ -85,10 +89,30 @@ def chart(
     return furnish(made, overlays, panes)
 
 
-def furnish(made: Chart, overlays: Sequence[str], panes: Sequence[str | Sequence[str]]) -> Chart:
+def furnish(made: Chart, overlays: Iterable[str], panes: Iterable[str | Sequence[str]]) -> Chart:
     """Add indicators over the candles and in panes below, and return the chart."""
-    for spec in [overlays] if isinstance(overlays, str) else overlays:
+    for spec in _several(overlays):
         made.add(spec, pane=False)
-    for one in [panes] if isinstance(panes, str) else panes:
-        made.add_pane([one] if isinstance(one, str) else one)
+    for pane in _several(panes):
+        made.add_pane(list(_several(pane)))
     return made
+
+
+def specs_of(overlays: Iterable[str], panes: Iterable[str | Sequence[str]]) -> list[str]:
+    """Return every indicator that is named."""
+    return [*_several(overlays), *(spec for pane in _several(panes) for spec in _several(pane))]
+
+
+def warmup_of(specs: Iterable[str], timeframe: str) -> int:
+    """Return how many candles before the first one shown make the values of all right.
+
+    Raises:
+        InvalidInput: there is no such indicator.
+    """
+    studies = [Study(spec, group=0, place=0, timeframe=timeframe) for spec in specs]
+    return max((study.warmup for study in studies), default=0)
+
+
+def _several(given: Iterable[Any] | str) -> Iterable[Any]:
+    """Return what was given as several, a text being one."""
+    return [given] if isinstance(given, str) else given

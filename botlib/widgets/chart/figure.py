@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import itertools
-import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -16,18 +12,18 @@ import numpy as np
 
 from botlib.errors import InvalidInput, WidgetError
 from botlib.tables import html_picture
+from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
 from botlib.widgets.chart.marks import Line, Marker, Marks
 from botlib.widgets.chart.rows import Rows
 from botlib.widgets.chart.scene import MAIN, Facts, Scene
+from botlib.widgets.chart.shots import Shots
 from botlib.widgets.chart.source import Source, Stretch
 from botlib.widgets.display import Output, mode
 
 if TYPE_CHECKING:
     from botlib.indicators import Indicator
     from botlib.model import Candle
-
-logger = logging.getLogger(__name__)
 
 PICTURE_EVERY: Final = 5.0
 """Seconds between two pictures of a chart in a headless notebook."""
@@ -36,24 +32,6 @@ PICTURE_CANDLES: Final = 200
 _HEIGHTS: Final = (120, 4_000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Click:
-    """Where somebody clicked.
-
-    Attributes:
-        timestamp: open time of the candle, ms; None beside the candles.
-        price: on the scale of the pane.
-        pane: 0 is that of the candles.
-        series: id of the series that was hit, or None.
-    """
-
-    timestamp: int | None
-    price: float | None
-    pane: int
-    series: str | None
-
-
-OnClick = Callable[[Click], object]
 C = TypeVar("C", bound=OnClick)
 
 
@@ -78,7 +56,7 @@ class Chart:
         height: int = 520,
         window: int = 2_000,
         source: Source | None = None,
-        run: Callable[[Coroutine[Any, Any, None]], object] | None = None,
+        run: Run | None = None,
     ) -> None:
         _check_number("height", height, *_HEIGHTS)
         _check_number("window", window, 10, 1_000_000)
@@ -87,14 +65,12 @@ class Chart:
         self._lock = threading.RLock()
         self._link = Link(self._scene, self._lock, self)
         self._source = source
-        self._run = run
         self._views: list[Output] = []
         self._pictures: list[Output] = []
         self._pictured = 0.0
         self._outdated = False
-        self._callbacks: list[OnClick] = []
-        self._shots: dict[int, Path] = {}
-        self._shot_numbers = itertools.count(1)
+        self._clicks = Clicks(run, self.say)
+        self._shots = Shots(self.say)
         self._pending: int | None = None
         self._corrected = False
         self._marks_changed = False
@@ -128,6 +104,17 @@ class Chart:
     def closed(self) -> bool:
         """Whether it was closed, and takes nothing any more."""
         return self._closed
+
+    @property
+    def watched(self) -> bool:
+        """Whether a page may show it, or a notebook holds a picture that is kept up to date."""
+        return self._link.watched or bool(self._pictures)
+
+    @property
+    def depth(self) -> int:
+        """How many candles it needs for its window, those before it included."""
+        with self._lock:
+            return self._scene.window + self._scene.rows.warmup + 1
 
     @property
     def model(self) -> Any:
@@ -254,6 +241,14 @@ class Chart:
             if self._pictures and self._outdated and self._picture_due():
                 self._redraw()
 
+    def reload(self, stretch: Stretch) -> None:
+        """Take candles in place of all there are, where some may have been missed."""
+        with self._lock:
+            self._scene.rows.load(stretch.frame, whole=stretch.whole)
+            self.repaired(stretch.repaired)
+            self._corrected = self._outdated = True
+            self.flush()
+
     def update(self, candle: Candle) -> None:
         """Take a candle and show it at once."""
         if self.take(candle):
@@ -262,7 +257,7 @@ class Chart:
     # The page and the picture
 
     def on_click(self, callback: C) -> C:
-        """Call ``callback(click)`` when somebody clicks on the chart; see `Click`.
+        """Call ``callback(click)`` when somebody clicks on the chart.
 
         It runs between cells, in the kernel's main thread; an async one runs on the bot's thread.
         An error in it is logged and shown over the chart.
@@ -270,14 +265,7 @@ class Chart:
         Raises:
             InvalidInput: it cannot be called, or is async where no bot runs.
         """
-        if not callable(callback):
-            raise InvalidInput(f"on_click takes a function of one click, not {callback!r}.")
-        if inspect.iscoroutinefunction(callback) and self._run is None:
-            raise InvalidInput(
-                "This chart has no bot whose thread could run an async callback. "
-                "Give it a plain function."
-            )
-        self._callbacks.append(callback)
+        self._clicks.add(callback)
         return callback
 
     def svg(self, last: int = PICTURE_CANDLES) -> str:
@@ -316,9 +304,7 @@ class Chart:
                 f"No page shows this chart, so there is no {target.name}. Show it in a notebook "
                 f"first, or draw it without a page: chart.screenshot('{target.stem}.svg')."
             )
-        number = next(self._shot_numbers)
-        self._shots[number] = target.absolute()
-        self._link.shoot(number)
+        self._link.shoot(self._shots.expect(target))
         return target
 
     def finish(self, text: str) -> None:
@@ -453,52 +439,11 @@ class Chart:
 
     def clicked(self, message: dict[str, Any]) -> None:
         """Tell the callbacks of a click."""
-        moment, price = message.get("time"), message.get("price")
-        click = Click(
-            timestamp=None if moment is None else round(float(moment) * 1_000),
-            price=None if price is None else float(price),
-            pane=int(message.get("pane") or 0),
-            series=message.get("series"),
-        )
-        for callback in tuple(self._callbacks):
-            if inspect.iscoroutinefunction(callback) and self._run is not None:
-                self._run(self._called_later(callback, click))
-                continue
-            try:
-                callback(click)
-            except Exception as error:
-                self._failed(callback, error)
-
-    async def _called_later(self, callback: OnClick, click: Click) -> None:
-        try:
-            result = callback(click)
-            if inspect.isawaitable(result):
-                await result
-        except Exception as error:
-            self._failed(callback, error)
-
-    def _failed(self, callback: OnClick, error: Exception) -> None:
-        name = getattr(callback, "__name__", repr(callback))
-        logger.error("%s failed on a click on %r", name, self, exc_info=error)
-        self.say(f"on_click: {name} failed: {type(error).__name__}: {error}")
+        self._clicks.tell(message)
 
     def shot(self, message: dict[str, Any], image: bytes | None) -> None:
         """Write the picture that a page took of itself."""
-        path = self._shots.pop(int(message["id"]), None)
-        if path is None:
-            return  # another view of the same chart was quicker
-        if image is None:
-            reason = message.get("error") or "the page sent no picture"
-            logger.error("no screenshot was written to %s: %s", path, reason)
-            self.say(f"screenshot: {reason}")
-            return
-        draft = path.with_name(f".{path.name}.part")
-        try:
-            draft.write_bytes(image)
-            draft.replace(path)
-        except OSError as error:
-            logger.error("no screenshot was written to %s: %s", path, error)
-            self.say(f"screenshot: {error}")
+        self._shots.take(message, image)
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
