@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RECORDED ?=
 HOURS ?= 12
+WORKERS ?= 2
 MODULES := js/node_modules/.package-lock.json
 # Where there is no npm, the node that setup puts into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
@@ -42,8 +43,10 @@ lab: js ## Open JupyterLab on the notebooks
 
 test: js lint ## Run the linters and every test
 	cd js && npm run --silent test
-	$(BIN)/python -m pytest
-	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=240 notebooks
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
+	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
+		--nbval-lax --nbval-cell-timeout=240 notebooks
 
 parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
 	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py

@@ -91,7 +91,7 @@ def test_blocking_calls_from_a_task_are_refused_not_deadlocked(connect: Connect)
             seen.append(str(error))
         seen.append(str(await bot.aio.equity()))
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(seen) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert "await the async form" in seen[0]
@@ -170,7 +170,7 @@ def test_a_kernel_restart_leaves_no_exchange_behind_and_a_database_that_opens(
         assert psutil.pid_exists(pid)
         manager.restart_kernel()
         client.wait_for_ready(timeout=60)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while psutil.pid_exists(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not psutil.pid_exists(pid)

@@ -81,7 +81,7 @@ async def test_a_waiting_reader_is_woken_by_an_event_and_by_the_end() -> None:
         async for event in subscription:
             got.append(event.reason)
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         reading = group.create_task(read())
         await asyncio.sleep(0)
         bus.publish(Halted(reason="now"))

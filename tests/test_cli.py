@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAPER_TRADING = ROOT / "notebooks" / "04_paper_trading.ipynb"
 
 
-def botlib(*arguments: str, cwd: Path, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+def botlib(*arguments: str, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "botlib", *arguments],
         cwd=cwd,
@@ -88,7 +88,7 @@ def test_sigterm_stops_a_headless_run_in_order(tmp_path: Path) -> None:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -128,7 +128,7 @@ def test_the_paper_exchange_says_where_it_is(tmp_path: Path, seed: int) -> None:
         assert ready["venue"] == "paper:synthetic:seed=1"
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         process.stdout.close()  # type: ignore[union-attr]
 
 
@@ -149,7 +149,7 @@ def test_candles_come_in_and_go_out(tmp_path: Path) -> None:
         assert "nothing is missing" in botlib(*download, cwd=tmp_path).stdout
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()  # type: ignore[union-attr]
     venue = ("--venue", "paper:synthetic:seed=5")
     assert "100 %" in botlib("report", *venue, cwd=tmp_path).stdout

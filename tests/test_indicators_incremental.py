@@ -53,7 +53,9 @@ def changed_by_cutting(
 
 @pytest.mark.parametrize("name", names())
 def test_no_value_changes_when_the_future_is_cut_off(frame: pd.DataFrame, name: str) -> None:
-    assert changed_by_cutting(lambda part: compute(name, part), frame) == []
+    # Sixty patterns of a few candles each, and slow ones.
+    part = frame.iloc[:200] if name == "cdl_pattern" else frame
+    assert changed_by_cutting(lambda part: compute(name, part), part) == []
 
 
 def test_an_indicator_that_looks_ahead_would_be_noticed(frame: pd.DataFrame) -> None:

@@ -32,7 +32,7 @@ class Beats:
 async def beats_of(meter: LagMeter, count: int) -> None:
     """Wait for ``count`` more beats."""
     wanted = meter.beats + count
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while meter.beats < wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -354,7 +354,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         assert psutil.pid_exists(worker)
         parent.kill()
         parent.wait()
-    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == worker], timeout=20)
+    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == worker], timeout=60)
     assert not psutil.pid_exists(worker)
 
 
@@ -393,13 +393,25 @@ def test_an_interrupt_keeps_what_is_done_and_the_next_call_resumes(
     pd.testing.assert_frame_equal(whole.period_returns(), fresh.period_returns(), check_exact=True)
 
 
-def test_a_real_interrupt_ends_the_workers(frame: pd.DataFrame) -> None:
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+def test_a_real_interrupt_ends_the_workers(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = LocalPool.run
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    workers: list[int] = []
+
+    def run(self: LocalPool, tiles: list[list[tuple[object, ...]]]) -> object:
+        for answer in original(self, tiles):
+            if not workers:
+                workers.extend(self.pids)
+                timer.start()
+            yield answer
+
+    monkeypatch.setattr(LocalPool, "run", run)
     result = sweep(Dice, frame, number=range(100_000), workers=1, progress=False)
     timer.join()
     assert result.interrupted
-    assert not psutil.Process().children()
+    assert workers and not any(map(psutil.pid_exists, workers))
 
 
 def test_an_interrupt_before_anything_is_done_gives_an_empty_result(

@@ -36,7 +36,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             for _ in range(2)
         ]
         deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
+        # Made first, written a moment later.
+        while not (file.exists() and file.read_text().endswith("\n}")):
+            assert time.monotonic() < deadline, "the scheduler does not come up"
             time.sleep(0.05)
         yield json.loads(file.read_text())["address"]
     finally:

@@ -25,7 +25,7 @@ MakeEngine = Callable[..., Awaitable[Orchestrator]]
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -164,7 +164,7 @@ async def test_a_stop_outlives_the_engine_and_one_that_is_gone_is_placed_again(
     assert engine.orders.stops("BTC/USDT")[0].stop_price == stop.stop_price
     await engine.exchange.cancel_order("BTC/USDT", stop.client_order_id)  # by another hand
     known = {stop.client_order_id}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await resting(engine) <= known:  # noqa: ASYNC110 - the venue is asked
             await asyncio.sleep(0.05)
     (again,) = await engine.exchange.open_orders("BTC/USDT")

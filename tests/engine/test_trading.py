@@ -189,7 +189,7 @@ async def test_who_waits_for_a_candle_is_told_when_it_was_acted_on(bench: Bench)
     await asyncio.sleep(0)
     assert not waiting.done()
     await bench.feed(candle(START + MINUTE))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 def test_strategies_are_found_by_name() -> None:

@@ -99,7 +99,7 @@ class Listener:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
 
-    async def next(self, timeout: float = 10.0) -> Any:
+    async def next(self, timeout: float = 60.0) -> Any:
         return orjson.loads(await self.ws.receive_str(timeout=timeout))
 
     async def many(self, count: int) -> list[Any]:
@@ -113,7 +113,7 @@ class Listener:
 
     async def until_closed(self) -> int | None:
         while True:
-            message = await self.ws.receive(timeout=10)
+            message = await self.ws.receive(timeout=30)
             if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
                 return self.ws.close_code
 

@@ -74,7 +74,7 @@ async def test_markets_and_history(binance: Any) -> None:
 
 
 async def test_streams(binance: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         candles = await binance.watch_ohlcv(BTC, "1m")
         first = candles[-1][0]
         while candles[-1][0] == first:
@@ -97,7 +97,7 @@ async def test_a_life_of_orders(served: Any, binance: Any) -> None:
 
     watching = asyncio.get_running_loop().create_task(watch())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not served.venue.users.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             bought = await binance.create_order(BTC, "market", "buy", 0.01)

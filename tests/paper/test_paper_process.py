@@ -36,11 +36,11 @@ async def test_a_process_tells_where_it_is_and_ends_politely(tmp_path: Path) -> 
             assert state["venue"] == process.venue
             assert (state["speed"], state["lockstep"]) == ("max", True)
             ws = await session.ws_connect(f"{process.url}/ws/{STREAM}")
-            await ws.receive_str(timeout=5)
+            await ws.receive_str(timeout=30)
             answer = await control.advance([STREAM], process.market_time)
 
             async def closed() -> int | None:
-                while (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+                while (await ws.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
                     pass
                 return ws.close_code
 
@@ -167,11 +167,11 @@ def test_only_this_computer_is_controlled() -> None:
 
 async def test_a_silent_exchange_is_an_error_that_says_so() -> None:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", 0))  # and kept, or another process might take the port
         port = free.getsockname()[1]
-    async with PaperControl(f"http://127.0.0.1:{port}") as control:
-        with pytest.raises(PaperExchangeError, match="does not answer"):
-            await control.state()
+        async with PaperControl(f"http://127.0.0.1:{port}") as control:
+            with pytest.raises(PaperExchangeError, match="does not answer"):
+                await control.state()
 
 
 async def test_a_recording_is_replayed_as_it_is_written(recorded: Recorded) -> None:

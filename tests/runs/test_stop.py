@@ -69,7 +69,7 @@ def test_a_signal_becomes_one_sigterm(start: Start, number: signal.Signals) -> N
     with stop.watching():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     assert stop.stop_signal == stop.reason == number.name
     assert stop.escalated is None
     assert signal.getsignal(number) is before
@@ -79,7 +79,7 @@ def test_the_deadline_stops_in_the_same_way_but_is_no_signal(start: Start) -> No
     process = start("")
     stop = control(process, timeout=0.1)
     with stop.watching():
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     assert (stop.reason, stop.stop_signal) == (stop_module.DEADLINE, None)
 
 
@@ -87,7 +87,7 @@ def test_after_the_grace_comes_an_interrupt(start: Start) -> None:
     process = start(IGNORE_TERM)
     stop = control(process, grace=0.2, timeout=0)
     with stop.watching():
-        process.wait(10)
+        process.wait(60)
     assert stop.escalated == "SIGINT"
 
 
@@ -96,7 +96,7 @@ def test_after_the_interrupt_comes_a_kill(start: Start, monkeypatch: pytest.Monk
     process = start(IGNORE_BOTH)
     stop = control(process, grace=0.1, timeout=0)
     with stop.watching():
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
     assert stop.escalated == "SIGKILL"
 
 
@@ -111,7 +111,7 @@ def test_a_signal_repeated_later_cuts_the_grace_short(
         time.sleep(0.3)
         assert process.poll() is None
         os.kill(os.getpid(), signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
     assert stop.escalated == "SIGINT"
 
 

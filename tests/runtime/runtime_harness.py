@@ -15,7 +15,7 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds after which a cell or a process counts as hanging."""
 
 KernelFactory = Callable[[], "Kernel"]

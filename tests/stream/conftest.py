@@ -48,7 +48,7 @@ class Rig:
     def gaps(self) -> list[GapFilled]:
         return [event for event in self.events if isinstance(event, GapFilled)]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something published makes a condition true."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -169,7 +169,7 @@ def rig(tmp_path: Path, paper: PaperProcess) -> MakeRig:
                 await stream.subscribe_candles(symbol, timeframes, history)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(stream.run()), group.create_task(read())]
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await stream.ready()
                 yield entry
                 for task in tasks:

@@ -16,7 +16,7 @@ from typing import Any
 from botlib.errors import NoTasksRegistered, TaskError, TaskStuck, TaskTimeout, UnknownTask
 from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskState, beat
 
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds after which something that should happen has not."""
 
 cell: contextvars.ContextVar[str] = contextvars.ContextVar("cell", default="none")
@@ -280,7 +280,7 @@ async def tasks_start_by_priority_and_stop_the_other_way() -> None:
 
 
 async def what_outlives_its_cancellation_is_stuck() -> None:
-    manager = BackgroundTaskManager(stop_timeout=0.05)
+    manager = BackgroundTaskManager(stop_timeout=0.2)
     release = asyncio.Event()
     thread_release = threading.Event()
     runs: list[str] = []
@@ -309,9 +309,8 @@ async def what_outlives_its_cancellation_is_stuck() -> None:
         raise AssertionError("a stuck task was started a second time")
     await until(lambda: manager.status()["slow"].state is TaskState.STUCK)
     assert any("'slow' is stuck" in reason for reason in manager.health().reasons)
-    begun = time.monotonic()
-    report = await manager.stop_all(deadline=0.2)
-    assert time.monotonic() - begun < LIMIT / 2
+    async with asyncio.timeout(LIMIT / 2):
+        report = await manager.stop_all(deadline=0.8)
     assert sorted(report.stuck) == ["deaf", "slow"] and report.stopped == ("good",), report
     assert manager.status()["deaf"].state is TaskState.STUCK
     assert await manager.start_all() == ("good",), "stuck ones are not started twice"
