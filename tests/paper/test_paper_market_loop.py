@@ -114,6 +114,20 @@ async def test_higher_candles_alone_are_waited_for_over_many_boundaries(
     assert served.venue.market_time == start_time + 15 * MINUTE
 
 
+async def test_a_higher_candle_that_the_end_cuts_short_never_closes(
+    serve: Any, candles: Candles, start_time: int
+) -> None:
+    served = await serve(candles(BTCUSDT=flat(range(17))), pace=LOCKSTEP)
+    streams = ["btcusdt@kline_1m", "btcusdt@kline_15m"]
+    closed, time, ended = [], start_time, False
+    while not ended:
+        _, time, ended = step = await served.control.advance(streams, time)
+        closed += step.closed
+    minutes = [candle.timestamp for candle in closed if candle.timeframe == "1m"]
+    assert minutes == [start_time + n * MINUTE for n in range(17)]
+    assert [candle.timestamp for candle in closed if candle.timeframe == "15m"] == [start_time]
+
+
 async def test_a_timeout_answers_and_the_market_holds_again(
     serve: Any, candles: Candles, start_time: int
 ) -> None:

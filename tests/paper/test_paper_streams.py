@@ -17,7 +17,7 @@ from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.auth import PAPER_API_KEY
 from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.synthetic import SyntheticMarket
-from botlib.timeframe import MINUTE
+from botlib.timeframe import HOUR, MINUTE
 
 LOCKSTEP = Pace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
@@ -110,19 +110,78 @@ async def test_one_frame_reaches_every_listener(served: Any) -> None:
     assert all(one == frames[0] for one in frames)
 
 
-async def test_every_kind_of_stream_looks_like_binances(served: Any, start_time: int) -> None:
+async def test_every_kind_of_stream_tells_of_the_same_price(served: Any, start_time: int) -> None:
     kinds = ["trade", "aggTrade", "miniTicker", "ticker", "bookTicker", "depth@100ms", "depth5"]
-    listener = await served.listen(*(f"btcusdt@{kind}" for kind in kinds), "!miniTicker@arr")
+    kinds += ["avgPrice", "ticker_1h", "ticker_4h", "ticker_1d", "kline_1h@+08:00", "kline_1M"]
+    wanted = [f"btcusdt@{kind}" for kind in kinds]
+    listener = await served.listen(*wanted, "!miniTicker@arr", "!ticker_4h@arr", path="/stream")
     await served.advance(STREAM)
-    frames = await listener.many(len(kinds) + 1)
-    trade, aggregated, mini, day, best, depth, partial, every = frames
-    assert {frame["E"] for frame in (trade, aggregated, mini, day)} == {start_time + 15_000}
-    assert trade["p"] == aggregated["p"] == mini["c"] == day["c"]
-    assert set(day) >= set("eEspPwxcQbBaAohlvqOCFLn")
-    assert float(best["b"]) < float(trade["p"]) < float(best["a"])
-    assert len(depth["b"]) == len(depth["a"]) == 100
-    assert len(partial["bids"]) == len(partial["asks"]) == 5
-    assert {one["s"] for one in every} >= {"BTCUSDT", "ETHUSDT"}
+    told: dict[str, list[Any]] = {}
+    while "!ticker_4h@arr" not in told:
+        frame = await listener.next()
+        told.setdefault(frame["stream"].removeprefix("btcusdt@"), []).append(frame["data"])
+    one = {name: found[-1] for name, found in told.items()}
+    price = one["trade"]["p"]
+    named = ("trade", "aggTrade", "miniTicker", "ticker", "avgPrice", "ticker_1h", "kline_1M")
+    assert {one[name]["E"] for name in named} == {start_time + 15_000}
+    assert [one[name]["c"] for name in ("miniTicker", "ticker", "ticker_4h")] == [price] * 3
+    assert [one[name]["k"]["c"] for name in ("kline_1h@+08:00", "kline_1M")] == [price] * 2
+    trades, [aggregate] = told["trade"], told["aggTrade"]
+    assert aggregate["p"] == price
+    assert sum(float(trade["q"]) for trade in trades) == pytest.approx(float(aggregate["q"]))
+    assert (aggregate["f"], aggregate["l"]) == (trades[0]["t"], trades[-1]["t"])
+    assert float(one["bookTicker"]["b"]) < float(price) < float(one["bookTicker"]["a"])
+    assert len(one["depth5"]["bids"]) == len(one["depth5"]["asks"]) == 5
+    for name in ("!miniTicker@arr", "!ticker_4h@arr"):
+        assert {ticker["s"] for ticker in one[name]} >= {"BTCUSDT", "ETHUSDT"}
+
+
+async def test_a_day_elsewhere_closes_at_its_own_midnight(serve: Any, start_time: int) -> None:
+    served = await serve(
+        SyntheticMarket(2), pace=LOCKSTEP, start=start_time + 16 * HOUR - 2 * MINUTE
+    )
+    stream = "btcusdt@kline_1d@+08:00"
+    listener = await served.listen(stream)
+    assert await served.advance(stream) == [("BTCUSDT", "1d@+08:00", start_time - 8 * HOUR)]
+    frames = [(await listener.next())["k"]]
+    while not frames[-1]["x"]:
+        frames.append((await listener.next())["k"])
+    closed = frames[-1]
+    assert (closed["t"], closed["T"]) == (start_time - 8 * HOUR, start_time + 16 * HOUR - 1)
+    assert closed["i"] == "1d"
+    answer = await served.get("klines", symbol="BTCUSDT", interval="1d", timeZone="8", limit=2)
+    assert [answer[0][number] for number in range(6)] == [closed[name] for name in "tohlcv"]
+    hours = await served.get("klines", symbol="BTCUSDT", interval="1h", limit=25)
+    inside = [row for row in hours if closed["t"] <= row[0] <= closed["T"]]
+    assert len(inside) == 24
+    assert float(closed["h"]) == max(float(row[2]) for row in inside)
+    assert float(closed["v"]) == pytest.approx(sum(float(row[5]) for row in inside))
+
+
+async def test_every_second_closes_once(served: Any, start_time: int) -> None:
+    listener = await served.listen("btcusdt@kline_1s")
+    await served.advance(STREAM)
+    frames = [(await listener.next())["k"]]
+    while frames[-1]["t"] < start_time + MINUTE:
+        frames.append((await listener.next())["k"])
+    closed = [frame["t"] for frame in frames if frame["x"]]
+    assert closed == list(range(start_time, start_time + MINUTE, 1_000))
+    rows = await served.get(
+        "klines", symbol="BTCUSDT", interval="1s", startTime=start_time, limit=60
+    )
+    assert [row[0] for row in rows] == closed
+    minute = (await served.get("klines", symbol="BTCUSDT", interval="1m", limit=2))[0]
+    assert [rows[0][1], rows[-1][4]] == [minute[1], minute[4]]
+    assert sum(float(row[5]) for row in rows) == pytest.approx(float(minute[5]))
+
+
+async def test_what_was_retired_is_gone(served: Any) -> None:
+    for path in ("/ws/!ticker@arr", "/stream?streams=btcusdt@trade/!ticker@arr"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await served.session.ws_connect(served.url + path)
+        assert caught.value.status == 410
+    listener = await served.listen()
+    assert (await listener.ask("SUBSCRIBE", ["!ticker@arr"]))["error"]["code"] == 2
 
 
 async def test_depth_updates_follow_the_snapshot_without_a_gap(served: Any) -> None:

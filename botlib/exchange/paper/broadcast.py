@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Final
 
 from botlib.errors import UnknownSymbol
-from botlib.exchange.paper import quotes
+from botlib.exchange.paper import candles, quotes, tickers
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.feed import Feed
+from botlib.exchange.paper.intervals import TICK, Interval, interval
 from botlib.exchange.paper.lockstep import Closed
+from botlib.exchange.paper.quotes import Json
 from botlib.exchange.paper.streams import MarketStreams
+from botlib.timeframe import HOUR, SECOND
 
-ALL_TICKERS: Final = "!miniTicker@arr"
+ALL_MINI: Final = "!miniTicker@arr"
+ALL_WINDOWS: Final = {f"!ticker_{size}@arr": size for size in tickers.WINDOWS}
+_EVERYTHING: Final = (ALL_MINI, *ALL_WINDOWS)
 _KLINE: Final = "kline_"
-_SIMPLE: Final = frozenset({"trade", "aggTrade", "miniTicker", "ticker", "bookTicker"})
+_WINDOW: Final = "ticker_"
 _DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")
+
+_SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
+    "trade": quotes.trade_frames,
+    "aggTrade": quotes.aggregate_frames,
+    "miniTicker": lambda feed: [tickers.mini_frame(feed)],
+    "ticker": lambda feed: [tickers.day_frame(feed)],
+    "bookTicker": lambda feed: [quotes.book_ticker_frame(feed)],
+    "avgPrice": lambda feed: [tickers.average_frame(feed)],
+}
 
 
 class Broadcast:
@@ -26,47 +39,44 @@ class Broadcast:
     Args:
         feed: returns the feed of a symbol's id, at the present.
         changed: called with a feed whose listeners changed.
-        timeframes: what candles are offered.
-        slippage: how far the book's best prices lie from the price.
         faults: what to damage on the way.
     """
 
     def __init__(
-        self,
-        feed: Callable[[str], Feed],
-        changed: Callable[[Feed], None],
-        timeframes: Sequence[str],
-        slippage: Decimal,
-        faults: Faults,
+        self, feed: Callable[[str], Feed], changed: Callable[[Feed], None], faults: Faults
     ) -> None:
         self._feed = feed
         self._changed = changed
-        self._timeframes = frozenset(timeframes)
-        self._slippage = slippage
         self._depths: dict[str, quotes.DepthDiff] = {}
+        self._told: dict[str, int] = {}
         self.streams = MarketStreams(
             faults, opened=self._opened, left=self._left, snapshot=self._snapshot
         )
 
-    def kline(self, stream: str) -> tuple[Feed, str] | None:
-        """Return the feed and timeframe of a kline stream, None where it is none."""
+    def kline(self, stream: str) -> tuple[Feed, Interval] | None:
+        """Return the feed and interval of a kline stream, None where it is none."""
         parsed = self._parse(stream)
         if parsed is None or not parsed[1].startswith(_KLINE):
             return None
-        return parsed[0], parsed[1].removeprefix(_KLINE)
+        found = interval(parsed[1].removeprefix(_KLINE))
+        return (parsed[0], found) if found is not None else None
 
-    def heard_timeframes(self, feed: Feed) -> set[str]:
-        """Return the timeframes whose klines somebody listens to."""
-        return {kind.removeprefix(_KLINE) for kind in feed.outputs if kind.startswith(_KLINE)}
+    def heard_intervals(self, feed: Feed) -> set[str]:
+        """Return the names of the intervals whose klines somebody listens to."""
+        names = (kind.removeprefix(_KLINE) for kind in feed.outputs if kind.startswith(_KLINE))
+        return {name for name in names if name != TICK}
+
+    # -- publishing
 
     async def close(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
         """Send the closing frames, in the order given."""
         for feed, candle in closed:
             if candle.stream not in self.streams:
                 continue
-            bar = feed.whole(candle.timeframe, candle.timestamp)
-            if bar is not None:
-                frame = quotes.kline_frame(feed, candle.timeframe, bar, closed=True)
+            kind = interval(candle.timeframe)
+            bar = candles.whole(feed, kind, candle.timestamp) if kind is not None else None
+            if kind is not None and bar is not None:
+                frame = quotes.kline_frame(feed, kind, bar, closed=True)
                 self.streams.publish_kline(candle.stream, frame, closing=True)
         await self.streams.flush()
 
@@ -74,22 +84,50 @@ class Broadcast:
         """Send what changed with the price of each feed.
 
         Args:
-            everything: ids of all symbols, for the stream of all tickers.
+            everything: ids of all symbols, for the streams of all tickers.
         """
         for feed in feeds:
             for kind, stream in tuple(feed.outputs.items()):
                 if kind.startswith(_KLINE):
-                    timeframe = kind.removeprefix(_KLINE)
-                    bar = feed.forming(timeframe)
-                    if bar is not None:
-                        frame = quotes.kline_frame(feed, timeframe, bar, closed=False)
-                        self.streams.publish_kline(stream, frame, closing=False)
-                elif (payload := self._payload(feed, kind, stream)) is not None:
+                    self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
+                    continue
+                for payload in self._payloads(feed, kind, stream):
                     self.streams.publish(stream, payload)
-        if ALL_TICKERS in self.streams:
-            trading = [feed for feed in map(self._feed, everything) if feed.trading]
-            self.streams.publish(ALL_TICKERS, [quotes.mini_ticker(one) for one in trading])
+        self._publish_everything(everything)
         await self.streams.flush()
+
+    def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:
+        kind = interval(name)
+        if kind is None:
+            return
+        if kind.code == TICK:
+            self._close_seconds(feed, kind, stream)
+        bar = candles.forming(feed, kind)
+        if bar is not None:
+            frame = quotes.kline_frame(feed, kind, bar, closed=False)
+            self.streams.publish_kline(stream, frame, closing=False)
+
+    def _close_seconds(self, feed: Feed, kind: Interval, stream: str) -> None:
+        """Send the closing frames of the seconds since the last price."""
+        now = kind.open(feed.time)
+        first = max(self._told[stream], now - HOUR)
+        for bar in candles.seconds(feed, first, now - SECOND):
+            frame = quotes.kline_frame(feed, kind, bar, closed=True)
+            self.streams.publish_kline(stream, frame, closing=True)
+        self._told[stream] = now
+
+    def _publish_everything(self, everything: Sequence[str]) -> None:
+        wanted = [name for name in _EVERYTHING if name in self.streams]
+        if not wanted:
+            return
+        trading = [feed for feed in map(self._feed, everything) if feed.trading]
+        for name in wanted:
+            size = ALL_WINDOWS.get(name)
+            if size is None:
+                payload = [tickers.mini_frame(feed) for feed in trading]
+            else:
+                payload = [tickers.window_frame(feed, size) for feed in trading]
+            self.streams.publish(name, payload)
 
     async def late(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
         """Send frames of candles that have closed, where such a fault is ordered."""
@@ -97,44 +135,52 @@ class Broadcast:
             self.streams.publish_late(candle.stream)
         await self.streams.flush()
 
-    def _payload(self, feed: Feed, kind: str, stream: str) -> object | None:
-        match kind:
-            case "trade" | "aggTrade":
-                return quotes.trade_frame(feed, kind) if feed.traded > 0 else None
-            case "miniTicker":
-                return quotes.mini_ticker(feed)
-            case "ticker":
-                return quotes.ticker(feed, self._slippage)
-            case "bookTicker":
-                return quotes.book_ticker_frame(feed, self._slippage)
+    def _payloads(self, feed: Feed, kind: str, stream: str) -> list[Json]:
+        simple = _SIMPLE.get(kind)
+        if simple is not None:
+            return simple(feed)
+        if kind.startswith(_WINDOW):
+            return [tickers.window_frame(feed, kind.removeprefix(_WINDOW))]
         levels = _DEPTH.fullmatch(kind)
-        if levels is None or not levels[1]:
-            diff = self._depths.setdefault(stream, quotes.DepthDiff())
-            return diff.frame(feed)
-        return quotes.depth(feed, int(levels[1]))
+        if levels is not None and levels[1]:
+            return [quotes.depth(feed, int(levels[1]))]
+        return [self._depths.setdefault(stream, quotes.DepthDiff()).frame(feed)]
+
+    # -- stream names
 
     def _parse(self, stream: str) -> tuple[Feed, str] | None:
         # Like Binance, an unknown stream is accepted and stays silent; names are lower case.
         name, _, kind = stream.partition("@")
-        if not name or name != name.lower():
+        if not name or name != name.lower() or not self._known(kind):
             return None
-        if kind.startswith(_KLINE):
-            known = kind.removeprefix(_KLINE) in self._timeframes
-        else:
-            known = kind in _SIMPLE or _DEPTH.fullmatch(kind) is not None
         try:
-            return (self._feed(name.upper()), kind) if known else None
+            feed = self._feed(name.upper())
         except UnknownSymbol:
             return None
+        if kind.startswith(_KLINE):
+            found = interval(kind.removeprefix(_KLINE))
+            if found is None or not candles.offered(feed, found):
+                return None
+        return feed, kind
+
+    @staticmethod
+    def _known(kind: str) -> bool:
+        if kind.startswith(_KLINE):
+            return interval(kind.removeprefix(_KLINE)) is not None
+        if kind.startswith(_WINDOW):
+            return kind.removeprefix(_WINDOW) in tickers.WINDOWS
+        return kind in _SIMPLE or _DEPTH.fullmatch(kind) is not None
 
     def _opened(self, stream: str) -> None:
         parsed = self._parse(stream)
         if parsed is not None:
             parsed[0].outputs[parsed[1]] = stream
+            self._told[stream] = parsed[0].time - parsed[0].time % SECOND
             self._changed(parsed[0])
 
     def _left(self, stream: str) -> None:
         self._depths.pop(stream, None)
+        self._told.pop(stream, None)
         parsed = self._parse(stream)
         if parsed is not None:
             parsed[0].outputs.pop(parsed[1], None)
@@ -144,6 +190,6 @@ class Broadcast:
         found = self.kline(stream)
         if found is None or not found[0].trading:
             return None
-        feed, timeframe = found
-        bar = feed.forming(timeframe)
-        return None if bar is None else quotes.kline_frame(feed, timeframe, bar, closed=False)
+        feed, kind = found
+        bar = candles.forming(feed, kind)
+        return None if bar is None else quotes.kline_frame(feed, kind, bar, closed=False)

@@ -17,13 +17,15 @@ def market_operations(data: MarketData) -> dict[Key, Operation]:
         ("GET", "exchangeInfo"): Operation(data.exchange_info, fixed(20)),
         ("GET", "klines"): Operation(data.klines, fixed(2)),
         ("GET", "uiKlines"): Operation(data.klines, fixed(2)),
+        ("GET", "ticker"): Operation(data.ticker_window, _window_weight),
         ("GET", "ticker/24hr"): Operation(data.ticker_24h, _ticker_weight),
+        ("GET", "ticker/tradingDay"): Operation(data.ticker_day, _window_weight),
         ("GET", "ticker/price"): Operation(data.ticker_price, by_symbol(2, 4)),
         ("GET", "ticker/bookTicker"): Operation(data.ticker_book, by_symbol(2, 4)),
         ("GET", "avgPrice"): Operation(data.average_price, fixed(2)),
         ("GET", "depth"): Operation(data.depth, _depth_weight),
         ("GET", "trades"): Operation(data.trades, fixed(25)),
-        ("GET", "historicalTrades"): Operation(data.trades, fixed(25)),
+        ("GET", "historicalTrades"): Operation(data.historical_trades, fixed(25)),
         ("GET", "aggTrades"): Operation(data.aggregated_trades, fixed(4)),
     }
 
@@ -34,6 +36,8 @@ MARKET_METHODS: Final[dict[str, Key]] = {
     "exchangeInfo": ("GET", "exchangeInfo"),
     "klines": ("GET", "klines"),
     "uiKlines": ("GET", "uiKlines"),
+    "ticker": ("GET", "ticker"),
+    "ticker.tradingDay": ("GET", "ticker/tradingDay"),
     "ticker.24hr": ("GET", "ticker/24hr"),
     "ticker.price": ("GET", "ticker/price"),
     "ticker.book": ("GET", "ticker/bookTicker"),
@@ -52,6 +56,11 @@ def _ticker_weight(params: Params) -> int:
     names = params.names("symbols")
     count = len(names) if names is not None else 101
     return 2 if count <= 20 else 40 if count <= 100 else 80
+
+
+def _window_weight(params: Params) -> int:
+    names = params.names("symbols")
+    return min(200, 4 * (len(names) if names is not None else 1))
 
 
 def _depth_weight(params: Params) -> int:

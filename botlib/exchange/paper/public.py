@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import orjson
 
 from botlib.errors import UnknownSymbol
-from botlib.exchange.paper import quotes
+from botlib.exchange.paper import candles, quotes, tickers
 from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.filters import symbol_info
+from botlib.exchange.paper.intervals import Interval, interval, zone_offset
 from botlib.exchange.paper.limits import RATE_LIMITS
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.quotes import Json, eight
-from botlib.exchange.paper.refusals import Refusal, invalid_symbol
+from botlib.exchange.paper.refusals import invalid_symbol, refusal
+from botlib.exchange.paper.tape import PRINTS
 from botlib.exchange.paper.venue import Venue
+from botlib.timeframe import DAY
+
+STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
+MAX_SYMBOLS: Final = 100
+"""Symbols that rolling statistics are made of in one request."""
+
+_Answer = Callable[[Feed], Json]
 
 
 class MarketData:
@@ -22,25 +34,38 @@ class MarketData:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
 
+    # -- which symbols
+
+    def feed(self, params: Params) -> Feed:
+        """Return the feed of the mandatory ``symbol``."""
+        return self._feed(params.symbol())
+
     def _feed(self, symbol: str) -> Feed:
         try:
-            if symbol != symbol.upper() or "/" in symbol:
-                raise invalid_symbol()
             return self._venue.feed(symbol)
         except UnknownSymbol:
             raise invalid_symbol() from None
 
-    def feed(self, params: Params) -> Feed:
-        """Return the feed of the mandatory ``symbol``."""
-        return self._feed(params.need("symbol"))
-
-    def _each(self, params: Params, answer: Callable[[Feed], Json]) -> object:
+    def _chosen(self, params: Params) -> Feed | list[Feed]:
+        """Return the feed of ``symbol``, those of ``symbols``, or all of them."""
         if "symbol" in params:
-            return answer(self.feed(params))
+            if "symbols" in params:
+                raise refusal(-1128)
+            return self.feed(params)
         names = params.names("symbols")
         if names is None:
             names = [listing.id for listing in self._venue.listings()]
-        return [answer(self._feed(name)) for name in names]
+        return [self._feed(name) for name in names]
+
+    def _each(self, params: Params, answer: _Answer) -> object:
+        chosen, status = self._chosen(params), params.choice("symbolStatus", STATUSES, -1122)
+        if isinstance(chosen, Feed):
+            if status is not None and _status(chosen) != status:
+                raise refusal(-1220)
+            return answer(chosen)
+        return [answer(feed) for feed in chosen if status in (None, _status(feed))]
+
+    # -- the exchange
 
     async def ping(self, params: Params) -> object:
         """``/ping``."""
@@ -52,31 +77,93 @@ class MarketData:
 
     async def exchange_info(self, params: Params) -> object:
         """``/exchangeInfo``."""
-        found = self._each(params, lambda feed: symbol_info(feed.listing, trading=feed.trading))
+        single = "symbol" in params or "symbols" in params
+        status = params.choice("symbolStatus", STATUSES, -1122)
+        wanted = _permissions(params)
+        if single and (status is not None or wanted is not None):
+            raise refusal(-1128)
+        chosen = self._chosen(params)
+        sets = params.flag("showPermissionSets", True)
+        symbols = []
+        for feed in chosen if isinstance(chosen, list) else [chosen]:
+            info = symbol_info(feed.listing, trading=feed.trading)
+            if status not in (None, info["status"]) or not _permitted(info, wanted):
+                continue
+            if not sets:
+                info.pop("permissionSets")
+            symbols.append(info)
         return {
             "timezone": "UTC",
             "serverTime": wall_time(),
             "rateLimits": RATE_LIMITS,
             "exchangeFilters": [],
-            "symbols": found if isinstance(found, list) else [found],
+            "symbols": symbols,
         }
+
+    # -- candles
 
     async def klines(self, params: Params) -> object:
         """``/klines`` and ``/uiKlines``."""
-        feed, timeframe = self.feed(params), params.need("interval")
-        if timeframe not in self._venue.market.timeframes():
-            raise Refusal(-1120, "Invalid interval.")
-        bars = feed.candles(
-            timeframe,
-            params.integer("startTime"),
-            params.integer("endTime"),
+        feed, kind = self.feed(params), self._interval(params)
+        bars = candles.klines(
+            feed,
+            kind,
+            params.moment("startTime"),
+            params.moment("endTime"),
             params.limit(500, 1_000),
         )
-        return [quotes.kline_row(timeframe, bar, feed.time) for bar in bars]
+        return [quotes.kline_row(feed, kind, bar) for bar in bars]
+
+    def _interval(self, params: Params) -> Interval:
+        zone = _zone(params)
+        name = params.need("interval")
+        kind = interval(f"{name}@{zone}" if zone is not None else name)
+        if "@" in name or kind is None or not self._offered(kind):
+            raise refusal(-1120)
+        return kind
+
+    def _offered(self, kind: Interval) -> bool:
+        feeds = self._venue.listings()
+        return not feeds or candles.offered(self._feed(feeds[0].id), kind)
+
+    # -- statistics
 
     async def ticker_24h(self, params: Params) -> object:
         """``/ticker/24hr``."""
-        return self._each(params, lambda feed: quotes.ticker_24h(feed, self._venue.slippage))
+        if _type(params) == tickers.MINI:
+            return self._each(params, lambda feed: tickers.mini(feed, tickers.last_day(feed)))
+        return self._each(params, tickers.day_full)
+
+    async def ticker_window(self, params: Params) -> object:
+        """``/ticker``: a rolling window."""
+        text = params.text("windowSize") or "1d"
+        length = tickers.window_length(text)
+        if length is None:
+            raise refusal(-1130, "windowSize")
+        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        self._need_symbols(params)
+        return self._each(params, lambda feed: form(feed, tickers.window(feed, length)))
+
+    async def ticker_day(self, params: Params) -> object:
+        """``/ticker/tradingDay``: since midnight in a time zone."""
+        zone = _zone(params)
+        offset = 0 if zone is None else zone_offset(zone) or 0
+        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        self._need_symbols(params)
+
+        def answer(feed: Feed) -> Json:
+            start = feed.time - (feed.time + offset) % DAY
+            return form(feed, tickers.since(feed, start), start + DAY - 1)
+
+        return self._each(params, answer)
+
+    @staticmethod
+    def _need_symbols(params: Params) -> None:
+        names = params.names("symbols")
+        if names is None:
+            params.need("symbol")
+        elif len(names) > MAX_SYMBOLS:
+            raise refusal(-1130, "symbols")
 
     async def ticker_price(self, params: Params) -> object:
         """``/ticker/price``."""
@@ -84,12 +171,14 @@ class MarketData:
 
     async def ticker_book(self, params: Params) -> object:
         """``/ticker/bookTicker``."""
-        return self._each(params, lambda feed: quotes.book_ticker(feed, self._venue.slippage))
+        return self._each(params, quotes.book_ticker)
 
     async def average_price(self, params: Params) -> object:
         """``/avgPrice``."""
         feed = self.feed(params)
         return {"mins": 5, "price": eight(feed.average()), "closeTime": feed.time}
+
+    # -- the book and the trades
 
     async def depth(self, params: Params) -> object:
         """``/depth``."""
@@ -97,28 +186,31 @@ class MarketData:
         return quotes.depth(feed, levels)
 
     async def trades(self, params: Params) -> object:
-        """``/trades`` and ``/historicalTrades``."""
+        """``/trades``."""
         feed = self.feed(params)
         found = feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
-        return [
-            {
-                "id": trade.id,
-                "price": eight(trade.price),
-                "qty": eight(trade.amount),
-                "quoteQty": eight(trade.price * trade.amount),
-                "time": trade.timestamp,
-                "isBuyerMaker": trade.seller_taker,
-                "isBestMatch": True,
-            }
-            for trade in found
-        ]
+        return [quotes.trade_row(trade) for trade in found]
+
+    async def historical_trades(self, params: Params) -> object:
+        """``/historicalTrades``."""
+        first = params.integer("fromId")
+        if first is None:
+            return await self.trades(params)
+        feed, limit = self.feed(params), params.limit(500, 1_000)
+        start = feed.tape.time_of(first)
+        # The step of the first trade may have begun with earlier ones.
+        found = feed.tape.trades(start, feed.time, limit + PRINTS, newest=False)
+        later = [trade for trade in found if trade.id >= first]
+        return [quotes.trade_row(trade) for trade in later[:limit]]
 
     async def aggregated_trades(self, params: Params) -> object:
         """``/aggTrades``."""
         feed, limit = self.feed(params), params.limit(500, 1_000)
-        start, end = params.integer("startTime"), params.integer("endTime")
+        start, end = params.moment("startTime"), params.moment("endTime")
         first = params.integer("fromId")
         if first is not None:
+            if start is not None or end is not None:
+                raise refusal(-1128)
             start = feed.tape.time_of_aggregate(first)
         found = feed.tape.aggregates(
             start or 0,
@@ -126,16 +218,42 @@ class MarketData:
             limit,
             newest=start is None,
         )
-        return [
-            {
-                "a": trade.id,
-                "p": eight(trade.price),
-                "q": eight(trade.amount),
-                "f": trade.first,
-                "l": trade.last,
-                "T": trade.timestamp,
-                "m": trade.seller_taker,
-                "M": True,
-            }
-            for trade in found
-        ]
+        return [quotes.aggregate_row(trade) for trade in found]
+
+
+def _status(feed: Feed) -> object:
+    return symbol_info(feed.listing, trading=feed.trading)["status"]
+
+
+def _type(params: Params) -> str | None:
+    return params.choice("type", (tickers.FULL, tickers.MINI), -1139)
+
+
+def _zone(params: Params) -> str | None:
+    zone = params.text("timeZone")
+    if zone is not None and zone_offset(zone) is None:
+        raise refusal(-1130, "timeZone")
+    return zone
+
+
+def _permissions(params: Params) -> frozenset[str] | None:
+    """Return ``permissions``: one name, or a JSON list of them."""
+    text = params.text("permissions")
+    if text is None:
+        return None
+    if not text.startswith("["):
+        return frozenset({text})
+    try:
+        names = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise refusal(-1130, "permissions") from None
+    if not all(isinstance(name, str) for name in names):
+        raise refusal(-1130, "permissions")
+    return frozenset(names)
+
+
+def _permitted(info: Json, wanted: frozenset[str] | None) -> bool:
+    sets = info["permissionSets"]
+    if wanted is None or not isinstance(sets, Iterable):
+        return True
+    return all(not wanted.isdisjoint(one) for one in sets)

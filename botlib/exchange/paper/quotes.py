@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from botlib.exchange.paper.feed import Bar, Feed
-from botlib.timeframe import timeframe_ms
+from botlib.exchange.paper.intervals import Interval
+from botlib.exchange.paper.tape import AggregateTrade, PublicTrade, aggregated
 
 Json = dict[str, object]
 Level = tuple[str, str]
@@ -22,11 +23,11 @@ def quote_volume(bar: Bar) -> float:
     return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4
 
 
-def kline_frame(feed: Feed, timeframe: str, bar: Bar, *, closed: bool) -> Json:
+def kline_frame(feed: Feed, interval: Interval, bar: Bar, *, closed: bool) -> Json:
     """Return the payload of a kline stream."""
     start = bar.timestamp
-    end = start + timeframe_ms(timeframe) - 1
-    first, last, count = _trade_ids(bar, end if closed else min(end, feed.time))
+    end = interval.next(start) - 1
+    first, last, count = _trade_ids(feed, bar, end if closed else min(end, feed.time))
     cost = quote_volume(bar)
     return {
         "e": "kline",
@@ -36,7 +37,7 @@ def kline_frame(feed: Feed, timeframe: str, bar: Bar, *, closed: bool) -> Json:
             "t": start,
             "T": end,
             "s": feed.id,
-            "i": timeframe,
+            "i": interval.code,
             "f": first,
             "L": last,
             "o": eight(bar.open),
@@ -54,9 +55,9 @@ def kline_frame(feed: Feed, timeframe: str, bar: Bar, *, closed: bool) -> Json:
     }
 
 
-def kline_row(timeframe: str, bar: Bar, time: int) -> list[object]:
-    """Return a candle as ``/klines`` does; ``time`` is the present, in ms."""
-    end = bar.timestamp + timeframe_ms(timeframe) - 1
+def kline_row(feed: Feed, interval: Interval, bar: Bar) -> list[object]:
+    """Return a candle as ``/klines`` does."""
+    end = interval.next(bar.timestamp) - 1
     cost = quote_volume(bar)
     return [
         bar.timestamp,
@@ -67,18 +68,17 @@ def kline_row(timeframe: str, bar: Bar, time: int) -> list[object]:
         eight(bar.volume),
         end,
         eight(cost),
-        _trade_ids(bar, min(end, time))[2],
+        _trade_ids(feed, bar, min(end, feed.time))[2],
         eight(bar.volume / 2),
         eight(cost / 2),
         "0",
     ]
 
 
-def _trade_ids(bar: Bar, until: int) -> tuple[int, int, int]:
-    # Public trades are numbered by their second; a candle without volume has none.
+def _trade_ids(feed: Feed, bar: Bar, until: int) -> tuple[int, int, int]:
     if bar.volume <= 0:
         return -1, -1, 0
-    first, last = bar.timestamp // 1_000, until // 1_000
+    first, last = feed.tape.ids(bar.timestamp, until)
     return first, last, last - first + 1
 
 
@@ -96,86 +96,7 @@ def _texts(levels: Iterable[tuple[Decimal, Decimal]]) -> list[Level]:
     return [(eight(price), eight(amount)) for price, amount in levels]
 
 
-def mini_ticker(feed: Feed) -> Json:
-    """Return the payload of ``@miniTicker``."""
-    day = feed.day()
-    return {
-        "e": "24hrMiniTicker",
-        "E": feed.time,
-        "s": feed.id,
-        "c": eight(feed.price),
-        "o": eight(day.open),
-        "h": eight(day.high),
-        "l": eight(day.low),
-        "v": eight(day.volume),
-        "q": eight(day.quote_volume),
-    }
-
-
-def ticker(feed: Feed, slippage: Decimal) -> Json:
-    """Return the payload of ``@ticker``."""
-    rest = ticker_24h(feed, slippage)
-    names = {
-        "priceChange": "p",
-        "priceChangePercent": "P",
-        "weightedAvgPrice": "w",
-        "prevClosePrice": "x",
-        "lastPrice": "c",
-        "lastQty": "Q",
-        "bidPrice": "b",
-        "bidQty": "B",
-        "askPrice": "a",
-        "askQty": "A",
-        "openPrice": "o",
-        "highPrice": "h",
-        "lowPrice": "l",
-        "volume": "v",
-        "quoteVolume": "q",
-        "openTime": "O",
-        "closeTime": "C",
-        "firstId": "F",
-        "lastId": "L",
-        "count": "n",
-    }
-    payload: Json = {"e": "24hrTicker", "E": feed.time, "s": feed.id}
-    payload.update({short: rest[name] for name, short in names.items()})
-    return payload
-
-
-def ticker_24h(feed: Feed, slippage: Decimal) -> Json:
-    """Return the answer of ``/ticker/24hr`` for one symbol."""
-    day = feed.day()
-    change = feed.price - day.open
-    percent = 100 * change / day.open if day.open else 0.0
-    average = day.quote_volume / day.volume if day.volume else feed.price
-    best = book_ticker(feed, slippage)
-    first, last = day.start // 1_000, feed.time // 1_000
-    return {
-        "symbol": feed.id,
-        "priceChange": eight(change),
-        "priceChangePercent": f"{percent:.3f}",
-        "weightedAvgPrice": eight(average),
-        "prevClosePrice": eight(day.open),
-        "lastPrice": eight(feed.price),
-        "lastQty": eight(feed.traded),
-        "bidPrice": best["bidPrice"],
-        "bidQty": best["bidQty"],
-        "askPrice": best["askPrice"],
-        "askQty": best["askQty"],
-        "openPrice": eight(day.open),
-        "highPrice": eight(day.high),
-        "lowPrice": eight(day.low),
-        "volume": eight(day.volume),
-        "quoteVolume": eight(day.quote_volume),
-        "openTime": day.start,
-        "closeTime": feed.time,
-        "firstId": first,
-        "lastId": last,
-        "count": last - first + 1,
-    }
-
-
-def book_ticker(feed: Feed, slippage: Decimal) -> Json:
+def book_ticker(feed: Feed) -> Json:
     """Return the answer of ``/ticker/bookTicker`` for one symbol."""
     bids, asks = _texts(feed.book.bids(1)), _texts(feed.book.asks(1))
     return {
@@ -187,9 +108,9 @@ def book_ticker(feed: Feed, slippage: Decimal) -> Json:
     }
 
 
-def book_ticker_frame(feed: Feed, slippage: Decimal) -> Json:
+def book_ticker_frame(feed: Feed) -> Json:
     """Return the payload of ``@bookTicker``."""
-    best = book_ticker(feed, slippage)
+    best = book_ticker(feed)
     return {
         "u": feed.book.update_id,
         "s": feed.id,
@@ -200,19 +121,57 @@ def book_ticker_frame(feed: Feed, slippage: Decimal) -> Json:
     }
 
 
-def trade_frame(feed: Feed, kind: str) -> Json:
-    """Return the payload of ``@trade`` or ``@aggTrade``: what traded at the current price."""
-    number = feed.time // 1_000
-    payload: Json = {"e": kind, "E": feed.time, "s": feed.id}
-    if kind == "trade":
-        payload["t"] = number
-    else:
-        payload["a"] = number
-    payload.update(p=eight(feed.price), q=eight(feed.traded))
-    if kind == "aggTrade":
-        payload.update(f=number, l=number)
-    payload.update(T=feed.time, m=False, M=True)
-    return payload
+def trade_frames(feed: Feed) -> list[Json]:
+    """Return the payloads of ``@trade``: what is traded at the present price."""
+    return [
+        {
+            "e": "trade",
+            "E": feed.time,
+            "s": feed.id,
+            "t": trade.id,
+            "p": eight(trade.price),
+            "q": eight(trade.amount),
+            "T": trade.timestamp,
+            "m": trade.seller_taker,
+            "M": True,
+        }
+        for trade in feed.tape.present()
+    ]
+
+
+def aggregate_frames(feed: Feed) -> list[Json]:
+    """Return the payloads of ``@aggTrade``: what is traded at the present price."""
+    return [
+        {"e": "aggTrade", "E": feed.time, "s": feed.id, **aggregate_row(trade)}
+        for trade in aggregated(feed.tape.present())
+    ]
+
+
+def trade_row(trade: PublicTrade) -> Json:
+    """Return a trade as ``/trades`` does."""
+    return {
+        "id": trade.id,
+        "price": eight(trade.price),
+        "qty": eight(trade.amount),
+        "quoteQty": eight(trade.price * trade.amount),
+        "time": trade.timestamp,
+        "isBuyerMaker": trade.seller_taker,
+        "isBestMatch": True,
+    }
+
+
+def aggregate_row(trade: AggregateTrade) -> Json:
+    """Return an aggregate trade as ``/aggTrades`` does."""
+    return {
+        "a": trade.id,
+        "p": eight(trade.price),
+        "q": eight(trade.amount),
+        "f": trade.first,
+        "l": trade.last,
+        "T": trade.timestamp,
+        "m": trade.seller_taker,
+        "M": True,
+    }
 
 
 class DepthDiff:

@@ -17,8 +17,12 @@ from aiohttp import WSCloseCode, web
 
 from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.commands import BadCommand, Command, read_command
-from botlib.exchange.paper.connection import Connection, framed
+from botlib.exchange.paper.connection import Connection, framed, refused_response
 from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.refusals import unsupported
+
+RETIRED: Final = frozenset({"!ticker@arr"})
+"""Streams that Binance has taken away, since 2026-03-26."""
 
 MAX_STREAMS: Final = 1_024
 MAX_MESSAGES: Final = 5
@@ -133,13 +137,12 @@ class MarketStreams:
 
     # -- receiving
 
-    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket from its first to its last message."""
         connection = StreamConnection(request, combined=_combined(request.path))
-        if not request.query.get("streams") and _names_streams(request.path):
-            wanted = request.path.partition("/ws/")[2].split("/")
-        else:
-            wanted = request.query.get("streams", "").split("/")
+        wanted = _wanted(request)
+        if not RETIRED.isdisjoint(wanted):
+            return refused_response(unsupported(410))
         await connection.ws.prepare(request)
         self.connections[connection] = None
         try:
@@ -172,6 +175,10 @@ class MarketStreams:
     async def _obey(self, connection: StreamConnection, text: str) -> None:
         try:
             command = read_command(text)
+            gone = RETIRED.intersection(command.streams)
+            if gone and command.method == "SUBSCRIBE":
+                reason = f"Invalid request: {min(gone)} is no longer available"
+                raise BadCommand(2, reason, command.number)
         except BadCommand as bad:
             await connection.send(orjson.dumps(bad.answer()), patient=False)
             return
@@ -232,5 +239,8 @@ def _combined(path: str) -> bool:
     return path.rstrip("/") == "/stream"
 
 
-def _names_streams(path: str) -> bool:
-    return "/ws/" in path
+def _wanted(request: web.Request) -> list[str]:
+    named = request.query.get("streams")
+    if not named and "/ws/" in request.path:
+        named = request.path.partition("/ws/")[2]
+    return (named or "").split("/")

@@ -20,6 +20,7 @@ from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.broadcast import Broadcast
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.feed import Bar, Feed
+from botlib.exchange.paper.intervals import Interval, interval
 from botlib.exchange.paper.lockstep import Closed, Lockstep, Progress
 from botlib.exchange.paper.market import Listing, Market
 from botlib.exchange.paper.matching import Desk
@@ -62,9 +63,7 @@ class Venue:
         self.ended = False
         self.paused = False
         self.users = UserStreams()
-        self.broadcast = Broadcast(
-            self.feed, self._listeners_changed, market.timeframes(), slippage, faults
-        )
+        self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
         self.streams = self.broadcast.streams
         self.streams.patient = pace.speed is None
         self._released = asyncio.Event()
@@ -211,29 +210,35 @@ class Venue:
 
     def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
         found = [
-            (timeframe_ms(timeframe), feed, Closed(feed.id, timeframe, timestamp))
+            (kind.length, feed, Closed(feed.id, kind.name, timestamp))
             for feed, before in moved
             if before is not None
-            for timeframe, timestamp in self._closings_of(feed, before)
+            for kind, timestamp in self._closings_of(feed, before)
         ]
         found.sort(key=lambda one: one[0])
         return [(feed, candle) for _, feed, candle in found]
 
-    def _closings_of(self, feed: Feed, before: Bar) -> list[tuple[str, int]]:
+    def _closings_of(self, feed: Feed, before: Bar) -> list[tuple[Interval, int]]:
         bar = feed.bar
         if bar is None:
             return []
-        # A symbol's last candle closes although nothing will open after it.
+        # A symbol's last candle closes although nothing will open after it; a longer one around it
+        # that is not over by then never does.
         last = not feed.concluded and feed.over
         if bar.timestamp == before.timestamp and not last:
             return []
         feed.concluded = feed.concluded or last
-        wanted = self.broadcast.heard_timeframes(feed) | self._watched.get(feed.id, set())
-        opened = ((timeframe, open_time(before.timestamp, timeframe)) for timeframe in wanted)
+        wanted = self.broadcast.heard_intervals(feed) | self._watched.get(feed.id, set())
+        kinds = [kind for kind in map(interval, sorted(wanted)) if kind is not None]
+        opened = ((kind, kind.open(before.timestamp)) for kind in kinds)
         return [
-            (timeframe, timestamp)
-            for timeframe, timestamp in opened
-            if last or open_time(bar.timestamp, timeframe) != timestamp
+            (kind, timestamp)
+            for kind, timestamp in opened
+            if (
+                kind.next(timestamp) <= self.market_time
+                if last
+                else kind.open(bar.timestamp) != timestamp
+            )
         ]
 
     # -- lockstep
@@ -276,6 +281,6 @@ class Venue:
                 f"Cannot wait for {stream!r}: it is no kline stream of this market, such as "
                 f"btcusdt@kline_{self.market.base}."
             )
-        feed, timeframe = found
-        self._watched.setdefault(feed.id, set()).add(timeframe)
+        feed, kind = found
+        self._watched.setdefault(feed.id, set()).add(kind.name)
         self._refresh(feed)
