@@ -1,8 +1,29 @@
+/** The page of a dashboard. */
+
 import "./base.css";
+import "./dashboard/dashboard.css";
+import { writes } from "./dashboard/patch";
+import { DashboardView } from "./dashboard/view";
 import type { RenderProps } from "./model";
 
+/** Where tests and measurements find the views. */
+interface Found {
+  __botlib?: unknown;
+}
+
 export default {
-  render({ el }: RenderProps): void {
-    el.className = "botlib";
+  render({ model, el }: RenderProps): () => void {
+    const root = document.createElement("div");
+    el.append(root);
+    const view = new DashboardView(model, root);
+    const found = { root, stats: view.stats, writes };
+    (root as Found).__botlib = found;
+    const page = globalThis as { __botlibDashboards?: unknown[] };
+    page.__botlibDashboards = [...(page.__botlibDashboards ?? []), found];
+    return () => {
+      page.__botlibDashboards = page.__botlibDashboards?.filter((one) => one !== found) ?? [];
+      view.remove();
+      root.remove();
+    };
   },
 };

@@ -1,0 +1,39 @@
+/** Buttons that say how far what they asked for has come. */
+
+import type { Actions } from "./actions";
+import { Cell, make, toggle } from "./patch";
+
+export const WAITING = "waiting for the running cell…";
+
+export class ActionButton {
+  readonly element: HTMLButtonElement;
+  #label: Cell;
+
+  constructor(
+    private readonly actions: Actions,
+    private readonly action: string,
+    private readonly target: string,
+    private readonly label: string,
+    options: { className?: string; title?: string; ask?: () => void } = {},
+  ) {
+    this.element = make("button", `bl-button ${options.className ?? ""}`.trim());
+    this.element.type = "button";
+    this.element.dataset.action = action;
+    if (options.title !== undefined) this.element.setAttribute("aria-label", options.title);
+    this.#label = new Cell(this.element);
+    this.element.addEventListener("click", options.ask ?? (() => actions.ask(action, target)));
+    this.update(true);
+  }
+
+  /** Bring label and state up to date; a button that is not possible now is not shown. */
+  update(possible: boolean): void {
+    const stage = this.actions.stage(this.action, this.target);
+    toggle(this.element, possible || stage !== undefined);
+    this.element.disabled = stage !== undefined;
+    if (stage === undefined) delete this.element.dataset.stage;
+    else this.element.dataset.stage = stage;
+    if (stage === "waiting") this.#label.write(WAITING);
+    else if (stage === "working") this.#label.write(`${this.label}…`);
+    else this.#label.write(this.label);
+  }
+}

@@ -1,0 +1,204 @@
+/** What the tables of the dashboard show of their rows. */
+
+import {
+  ago,
+  ahead,
+  clock,
+  count,
+  gainClass,
+  money,
+  share,
+  signed,
+  span,
+  stamp,
+  text,
+} from "./format";
+import type { Row } from "./state";
+import type { Column, Shown } from "./table";
+
+const plain = (title: string, key: string): Column => ({ title, show: (row) => text(row[key]) });
+const number = (title: string, key: string): Column => ({
+  title,
+  kind: "num",
+  show: (row) => text(row[key]),
+});
+const side: Column = {
+  title: "side",
+  show: (row) => ({ text: text(row.side), tone: row.side === "buy" ? "bl-up" : "bl-down" }),
+};
+const time: Column = {
+  title: "UTC",
+  show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC` }),
+};
+
+const HEALTH: Record<string, string> = {
+  ok: "bl-ok",
+  warn: "bl-warn",
+  bad: "bl-bad",
+  off: "bl-muted",
+};
+const FEED: Record<string, string> = { ok: "bl-ok", repairing: "bl-warn", late: "bl-bad" };
+const STOP: Record<string, string> = {
+  resting: "bl-ok",
+  unknown: "bl-warn",
+  missing: "bl-bad",
+  none: "bl-muted",
+};
+const STATUS: Record<string, string> = {
+  filled: "bl-ok",
+  open: "bl-accent",
+  unknown: "bl-warn",
+  intent: "bl-warn",
+  rejected: "bl-bad",
+  expired: "bl-bad",
+  canceled: "bl-muted",
+};
+const LEVEL: Record<string, string> = {
+  WARNING: "bl-warn",
+  ERROR: "bl-bad",
+  CRITICAL: "bl-bad",
+  INFO: "bl-muted",
+};
+
+function dotted(value: string, tones: Record<string, string>, key: string): Shown {
+  return { text: value, tone: `bl-dot ${tones[key] ?? "bl-muted"}` };
+}
+
+function late(row: Row): Shown {
+  const [p50, p99] = [row.late, row.late99];
+  if (typeof p50 !== "number" || typeof p99 !== "number") return { text: "" };
+  return {
+    text: span(p99),
+    tone: p99 > 1 ? "bl-warn" : "",
+    title: `lateness: median ${span(p50)}, 99 % ${span(p99)}`,
+  };
+}
+
+function protection(row: Row): Shown {
+  const kind = text(row.protection);
+  const said: Record<string, string> = {
+    resting: `${text(row.stop)} at venue`,
+    unknown: "being settled",
+    missing: "MISSING",
+    none: "no stop",
+  };
+  return {
+    text: said[kind] ?? kind,
+    tone: `bl-dot ${STOP[kind] ?? ""}`,
+    title: kind === "resting" ? "The stop rests at the exchange, whether this runs or not." : "",
+  };
+}
+
+export const TASKS: readonly Column[] = [
+  {
+    title: "task",
+    show: (row) => ({ text: text(row.name), tone: "bl-name", title: text(row.group) }),
+  },
+  { title: "state", show: (row) => dotted(text(row.state), HEALTH, text(row.health)) },
+  {
+    title: "schedule",
+    show: (row) => ({ text: text(row.schedule), tone: "bl-muted", title: text(row.priority) }),
+  },
+  { title: "runs", kind: "num", show: (row) => count(row.runs) },
+  {
+    title: "last",
+    kind: "num",
+    timed: true,
+    show: (row, now) => ({
+      text: ago(row.last, now),
+      title: `${stamp(row.last)} UTC${
+        typeof row.took === "number" ? `, took ${span(row.took)}` : ""
+      }`,
+    }),
+  },
+  {
+    title: "next",
+    kind: "num",
+    timed: true,
+    show: (row, now) => ({ text: ahead(row.next, now), title: stamp(row.next) }),
+  },
+  { title: "late", kind: "num", show: late },
+];
+
+export const POSITIONS: readonly Column[] = [
+  { title: "symbol", show: (row) => ({ text: text(row.symbol), tone: "bl-name" }) },
+  number("amount", "amount"),
+  number("entry", "entry"),
+  number("price", "price"),
+  {
+    title: "gain",
+    kind: "num",
+    show: (row) => ({ text: signed(row.gain), tone: gainClass(row.gain) }),
+  },
+  {
+    title: "",
+    kind: "num",
+    show: (row) => ({ text: share(row.share), tone: gainClass(row.share) }),
+  },
+  { title: "stop", show: protection },
+  plain("strategy", "strategy"),
+];
+
+export const ORDERS: readonly Column[] = [
+  time,
+  plain("symbol", "symbol"),
+  side,
+  { title: "type", show: (row) => text(row.type).replaceAll("_", " ") },
+  number("amount", "amount"),
+  number("price", "price"),
+  {
+    title: "status",
+    show: (row) => ({
+      text: text(row.status),
+      tone: STATUS[text(row.status)] ?? "",
+      title: text(row.message),
+    }),
+  },
+];
+
+export const FILLS: readonly Column[] = [
+  time,
+  plain("symbol", "symbol"),
+  side,
+  number("amount", "amount"),
+  number("price", "price"),
+  { title: "cost", kind: "num", show: (row) => money(row.cost) },
+  number("fee", "fee"),
+];
+
+export const FEEDS: readonly Column[] = [
+  {
+    title: "feed",
+    show: (row) => ({ text: `${text(row.symbol)} ${text(row.timeframe)}`, tone: "bl-name" }),
+  },
+  { title: "state", show: (row) => dotted(text(row.state), FEED, text(row.state)) },
+  {
+    title: "age",
+    kind: "num",
+    show: (row) => (typeof row.age === "number" ? span(row.age) : "–"),
+  },
+  { title: "candles", kind: "num", show: (row) => count(row.closed) },
+  {
+    title: "gaps",
+    kind: "num",
+    show: (row) => ({
+      text: `${count(row.gaps)}`,
+      tone: row.gaps ? "bl-warn" : "bl-muted",
+      title: `${count(row.holes)} candles the venue lacks, ${count(row.bad)} unusable frames`,
+    }),
+  },
+];
+
+export const LOG: readonly Column[] = [
+  time,
+  {
+    title: "level",
+    show: (row) => ({ text: text(row.level).toLowerCase(), tone: LEVEL[text(row.level)] ?? "" }),
+  },
+  { title: "from", show: (row) => ({ text: text(row.name), tone: "bl-muted" }) },
+  {
+    title: "message",
+    kind: "wide",
+    show: (row) => ({ text: text(row.text), title: text(row.text) }),
+  },
+];

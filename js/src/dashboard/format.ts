@@ -1,0 +1,74 @@
+/** Values as people read them. Times are milliseconds since the epoch, shown in UTC. */
+
+import type { Plain } from "./state";
+
+const MONEY = new Intl.NumberFormat("en-US", {
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
+const COUNT = new Intl.NumberFormat("en-US");
+
+export const DASH = "–";
+
+export function text(value: Plain | undefined): string {
+  return value === null || value === undefined ? "" : String(value);
+}
+
+export function money(value: Plain | undefined): string {
+  return typeof value === "number" ? MONEY.format(value) : DASH;
+}
+
+export function signed(value: Plain | undefined): string {
+  if (typeof value !== "number") return DASH;
+  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${MONEY.format(Math.abs(value))}`;
+}
+
+export function share(value: Plain | undefined): string {
+  if (typeof value !== "number") return DASH;
+  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
+  return `${sign}${MONEY.format(Math.abs(value * 100))} %`;
+}
+
+export function count(value: Plain | undefined): string {
+  return typeof value === "number" ? COUNT.format(value) : "";
+}
+
+/** The time of day, such as 14:03:07. */
+export function clock(value: Plain | undefined): string {
+  return typeof value === "number" ? new Date(value).toISOString().slice(11, 19) : "";
+}
+
+/** Day and time of day, such as 2026-01-05 14:03:07. */
+export function stamp(value: Plain | undefined): string {
+  if (typeof value !== "number") return "";
+  return new Date(value).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** A span of seconds, in its two largest units or with a fraction where it is short. */
+export function span(seconds: number): string {
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d`;
+}
+
+/** How long ago a time was, at `now`. */
+export function ago(value: Plain | undefined, now: number): string {
+  if (typeof value !== "number") return "";
+  return value >= now - 1000 ? "now" : `${span(Math.round((now - value) / 1000))} ago`;
+}
+
+/** How far ahead a time lies, at `now`. */
+export function ahead(value: Plain | undefined, now: number): string {
+  if (typeof value !== "number") return "";
+  return value <= now ? "now" : `in ${span(Math.round((value - now) / 1000))}`;
+}
+
+/** The class of a gain or a loss. */
+export function gainClass(value: Plain | undefined): string {
+  if (typeof value !== "number" || value === 0) return "";
+  return value > 0 ? "bl-up" : "bl-down";
+}

@@ -1,0 +1,150 @@
+/** The top of the dashboard: mode, health, market time, loop lag, and the account. */
+
+import { DASH, gainClass, money, share, signed, span, stamp, text } from "./format";
+import { Cell, make, toggle } from "./patch";
+import { Spark } from "./spark";
+import type { Row, State } from "./state";
+
+/** The share of the lag meter that a lag fills: a decade per third, from 1 ms up to 1 s. */
+export function lagShare(seconds: number): number {
+  return Math.min(1, Math.max(0, Math.log10(Math.max(seconds, 1e-4) * 1000) / 3));
+}
+
+export class Head {
+  readonly element = make("header", "bl-head");
+  #mode = new Cell(make("span", "bl-mode"));
+  #synthetic = new Cell(make("span", "bl-badge bl-synthetic"));
+  #venue = new Cell(make("span", "bl-venue bl-muted"));
+  #health = new Cell(make("span", "bl-health bl-dot"));
+  #time = new Cell(make("span", "bl-time"));
+  #lag = new Cell(make("span", "bl-lag-text"));
+  #fill = make("span", "bl-meter-fill");
+  #meter = make("span", "bl-meter");
+
+  constructor(kill: HTMLElement) {
+    this.#meter.append(this.#fill);
+    const lag = make("span", "bl-lag");
+    lag.append(make("span", "bl-muted", "loop lag"), this.#meter, this.#lag.element);
+    const right = make("span", "bl-right");
+    right.append(this.#time.element, lag, kill);
+    this.element.append(
+      this.#mode.element,
+      this.#synthetic.element,
+      this.#venue.element,
+      this.#health.element,
+      right,
+    );
+  }
+
+  update(head: Row, loop: Row): void {
+    const live = head.mode === "live";
+    this.#mode.write(text(head.mode).toUpperCase(), live ? "bl-live" : "bl-paper");
+    this.#synthetic.write(
+      head.synthetic === true ? "synthetic" : "",
+      "",
+      "These are no real prices.",
+    );
+    toggle(this.#synthetic.element, head.synthetic === true);
+    this.#venue.write(text(head.venue));
+    this.#writeHealth(head);
+    const market = stamp(head.market_time);
+    this.#time.write(market === "" ? "no market time yet" : `${market} UTC`, "", "market time");
+    this.#writeLag(loop);
+  }
+
+  #writeHealth(head: Row): void {
+    const reasons = Array.isArray(head.reasons) ? head.reasons.map(String) : [];
+    const why = reasons.join("\n");
+    if (head.running !== true) this.#health.write("stopped", "bl-muted", why);
+    else if (head.healthy === true) this.#health.write("healthy", "bl-ok");
+    else {
+      const more = reasons.length > 1 ? ` (+${reasons.length - 1})` : "";
+      this.#health.write(`${reasons[0] ?? "unhealthy"}${more}`, "bl-bad", why);
+    }
+  }
+
+  #writeLag(loop: Row): void {
+    const lag = typeof loop.lag === "number" ? loop.lag : 0;
+    const limit = typeof loop.limit === "number" ? loop.limit : 1;
+    const tone = lag > limit ? "bl-bad" : lag > limit / 10 ? "bl-warn" : "bl-ok";
+    const parts = ["p50", "p99", "worst"].map((name) => {
+      const value = loop[name];
+      return `${name} ${typeof value === "number" ? span(value) : DASH}`;
+    });
+    const stall = text(loop.stall);
+    if (stall !== "") parts.push(`last kept by ${stall}`);
+    this.#lag.write(span(lag), "", parts.join("\n"));
+    const width = `${Math.round(lagShare(lag) * 100)}%`;
+    if (this.#fill.style.width !== width) this.#fill.style.width = width;
+    if (this.#meter.dataset.tone !== tone) {
+      this.#meter.dataset.tone = tone;
+      this.#meter.className = `bl-meter ${tone}`;
+    }
+  }
+}
+
+export class AccountView {
+  readonly element = make("div", "bl-account");
+  #equity = new Cell(make("span", "bl-equity"));
+  #quote = new Cell(make("span", "bl-quote bl-muted"));
+  #spark = new Spark();
+  #figures = new Map<string, Cell>();
+  #exposure = make("span", "bl-bar-fill");
+
+  constructor() {
+    const equity = make("div", "bl-equity-box");
+    equity.dataset.figure = "equity";
+    const line = make("div");
+    line.append(this.#equity.element, this.#quote.element);
+    equity.append(line);
+    this.element.append(equity, this.#spark.element);
+    for (const name of ["this run", "today", "booked", "open", "exposure"]) {
+      const box = make("div", "bl-figure");
+      box.dataset.figure = name;
+      const value = make("div", "bl-figure-value");
+      box.append(make("div", "bl-muted", name), value);
+      if (name === "exposure") {
+        const bar = make("div", "bl-bar");
+        bar.append(this.#exposure);
+        box.append(bar);
+      }
+      this.#figures.set(name, new Cell(value));
+      this.element.append(box);
+    }
+  }
+
+  update({ account, curve, risk }: State): void {
+    const { equity, start } = account;
+    this.#equity.write(money(equity));
+    this.#quote.write(text(account.quote));
+    const gain = typeof equity === "number" && typeof start === "number" ? equity - start : null;
+    const part = gain !== null && typeof start === "number" && start > 0 ? gain / start : null;
+    this.#figure("this run", `${signed(gain)}  ${part === null ? "" : share(part)}`, gain);
+    this.#figure("today", signed(account.day), account.day ?? null);
+    this.#figure("booked", signed(account.realised), account.realised ?? null);
+    this.#figure("open", signed(account.unrealised), account.unrealised ?? null);
+    this.#exposureOf(account.exposure, risk.max_exposure);
+    const values = Array.isArray(curve.values) ? curve.values.filter(isNumber) : [];
+    if (isNumber(equity)) values.push(equity);
+    if (isNumber(start)) this.#spark.update(values, start);
+  }
+
+  #figure(name: string, shown: string, value: unknown): void {
+    this.#figures.get(name)?.write(shown, gainClass(typeof value === "number" ? value : null));
+  }
+
+  #exposureOf(value: unknown, limit: unknown): void {
+    if (!isNumber(value) || !isNumber(limit) || limit <= 0) return;
+    const used = Math.min(1, value / limit);
+    this.#figures
+      .get("exposure")
+      ?.write(money(value), "", `${Math.round(used * 100)} % of the ${money(limit)} allowed`);
+    const width = `${Math.round(used * 100)}%`;
+    if (this.#exposure.style.width !== width) this.#exposure.style.width = width;
+    this.#exposure.classList.toggle("bl-full", used > 0.9);
+  }
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}

@@ -1,0 +1,114 @@
+/** The kill switch: one button, a question that says what will happen, and the way back. */
+
+import type { Actions } from "./actions";
+import { ActionButton } from "./button";
+import { clock, text } from "./format";
+import { Cell, make, toggle } from "./patch";
+import type { Row } from "./state";
+
+export class KillSwitch {
+  readonly button = make("button", "bl-button bl-kill", "KILL SWITCH");
+  readonly element = make("div", "bl-kill-box");
+  #alarm = make("div", "bl-alarm");
+  #why = new Cell(make("span", "bl-alarm-text"));
+  #dialog = make("div", "bl-dialog");
+  #blocked = new Cell(make("p", "bl-muted"));
+  #buttons: ActionButton[] = [];
+  #rearm: ActionButton;
+  #risk: Row = {};
+  #head: Row = {};
+
+  constructor(private readonly actions: Actions) {
+    this.button.type = "button";
+    this.button.dataset.action = "kill-open";
+    this.button.addEventListener("click", () => this.#open(true));
+    this.#rearm = new ActionButton(actions, "rearm", "", "Re-arm", {
+      title: "Allow entries again",
+    });
+    this.#alarm.setAttribute("role", "alert");
+    this.#alarm.append(this.#why.element, this.#rearm.element);
+    this.#fill();
+    this.element.append(this.#alarm, this.#dialog);
+    toggle(this.#dialog, false);
+    toggle(this.#alarm, false);
+  }
+
+  update(risk: Row, head: Row): void {
+    this.#risk = risk;
+    this.#head = head;
+    const halted = text(risk.halted);
+    toggle(this.#alarm, halted !== "");
+    toggle(this.button, risk.killed === null || risk.killed === undefined);
+    this.button.disabled = head.running !== true;
+    this.#why.write(halted === "" ? "" : this.#reason(halted));
+    if (risk.killed) this.#open(false);
+    this.#blocked.write(this.#otherWays());
+    this.refresh();
+  }
+
+  /** Bring the buttons up to date. */
+  refresh(): void {
+    for (const button of this.#buttons) button.update(true);
+    this.#rearm.update(this.#head.running === true);
+  }
+
+  #fill(): void {
+    this.#dialog.setAttribute("role", "alertdialog");
+    this.#dialog.setAttribute("aria-label", "kill switch");
+    const what = make("p");
+    what.append(
+      make("b", "", "Stop every entry, in every strategy, now. "),
+      "It stays so through restarts, until a person re-arms it. Exits go on, and protective " +
+        "stops stay at the exchange. What is held stays held, unless you sell it here.",
+    );
+    const stop = new ActionButton(this.actions, "kill", "", "Stop entries", {
+      className: "bl-danger",
+    });
+    const sell = new ActionButton(
+      this.actions,
+      "kill_and_sell",
+      "",
+      "Stop entries and sell everything",
+      { className: "bl-danger" },
+    );
+    this.#buttons = [stop, sell];
+    const cancel = make("button", "bl-button", "Cancel");
+    cancel.type = "button";
+    cancel.dataset.action = "kill-cancel";
+    cancel.addEventListener("click", () => this.#open(false));
+    this.#dialog.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#open(false);
+    });
+    const row = make("div", "bl-dialog-buttons");
+    row.append(stop.element, sell.element, cancel);
+    this.#dialog.append(what, this.#blocked.element, row);
+  }
+
+  #open(shown: boolean): void {
+    toggle(this.#dialog, shown);
+    if (shown) this.#buttons[0]?.element.focus();
+  }
+
+  #reason(halted: string): string {
+    const killed = this.#risk.killed;
+    if (killed === null || typeof killed !== "object" || Array.isArray(killed)) {
+      return `ENTRIES STOPPED · ${halted}`;
+    }
+    const { reason, by, at } = killed as Row;
+    return `KILLED · ${text(reason)} · by ${text(by)} at ${clock(at)} UTC · entries stay stopped`;
+  }
+
+  #otherWays(): string {
+    const file = text(this.#risk.stop_file);
+    const token = text(this.#risk.token_file);
+    const url = text(this.#head.url);
+    const http =
+      url === "" || token === ""
+        ? ""
+        : ` or  curl -X POST -H "X-Botlib-Token: $(cat ${token})" ${url}/api/v1/kill`;
+    return (
+      "While a cell blocks, these buttons wait for it. These do not; in a terminal: " +
+      ` touch ${file} ${http}`
+    );
+  }
+}

@@ -1,0 +1,61 @@
+/** Elements that change often: written only where something differs, since a write costs a layout. */
+
+/** How many writes reached the page; tests and measurements read it. */
+export const writes = { count: 0 };
+
+export class Cell {
+  #text = "";
+  #class = "";
+  #title = "";
+
+  constructor(readonly element: HTMLElement) {}
+
+  /** Show a text; `tone` is a class besides the element's own. */
+  write(text: string, tone = "", title = ""): void {
+    if (text !== this.#text) {
+      this.#text = text;
+      this.element.textContent = text;
+      writes.count += 1;
+    }
+    if (tone !== this.#class) {
+      if (this.#class !== "") this.element.classList.remove(...this.#class.split(" "));
+      if (tone !== "") this.element.classList.add(...tone.split(" "));
+      this.#class = tone;
+      writes.count += 1;
+    }
+    if (title !== this.#title) {
+      this.#title = title;
+      this.element.title = title;
+      writes.count += 1;
+    }
+  }
+}
+
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  className = "",
+  text = "",
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  if (className !== "") element.className = className;
+  if (text !== "") element.textContent = text;
+  return element;
+}
+
+/** Show or hide an element. */
+export function toggle(element: HTMLElement, shown: boolean): void {
+  if (element.hidden === shown) element.hidden = !shown;
+}
+
+/** Bring the children of `parent` into an order, moving only those that stand wrong. */
+export function reorder(parent: HTMLElement, wanted: readonly HTMLElement[]): void {
+  let at = parent.firstElementChild;
+  for (const element of wanted) {
+    if (element === at) {
+      at = at.nextElementSibling;
+    } else {
+      parent.insertBefore(element, at);
+      writes.count += 1;
+    }
+  }
+}

@@ -1,0 +1,130 @@
+/** A table of rows with keys, of which only the cells that changed are written. */
+
+import { Cell, make, reorder, toggle } from "./patch";
+import type { Row, Table } from "./state";
+
+export interface Shown {
+  text: string;
+  tone?: string;
+  title?: string;
+}
+
+export interface Column {
+  readonly title: string;
+  /** `num`: right-aligned; `wide`: takes the room that is left. */
+  readonly kind?: "num" | "wide";
+  /** Whether it changes with the time alone. */
+  readonly timed?: boolean;
+  show(row: Row, now: number): Shown | string;
+}
+
+/** What a row has besides its columns, such as buttons. */
+export interface Extra {
+  element: HTMLElement;
+  update(row: Row): void;
+}
+
+interface Line {
+  element: HTMLTableRowElement;
+  cells: Cell[];
+  row: Row | undefined;
+  extra: Extra | undefined;
+}
+
+export class TableView {
+  readonly element = make("section", "bl-panel");
+  #body = make("tbody");
+  #count = new Cell(make("span", "bl-count"));
+  #empty: HTMLElement;
+  #table = make("table");
+  #lines = new Map<string, Line>();
+  #now = 0;
+
+  constructor(
+    title: string,
+    private readonly columns: readonly Column[],
+    private readonly options: {
+      attribute: string;
+      empty: string;
+      extra?: (key: string) => Extra;
+      newestFirst?: boolean;
+    },
+  ) {
+    this.element.dataset.panel = title.toLowerCase();
+    const head = make("header", "bl-panel-head");
+    head.append(make("h4", "", title), this.#count.element);
+    const heads = make("tr");
+    for (const column of columns) heads.append(make("th", column.kind ?? "", column.title));
+    if (options.extra !== undefined) heads.append(make("th"));
+    const thead = make("thead");
+    thead.append(heads);
+    this.#table.append(thead, this.#body);
+    this.#empty = make("div", "bl-empty bl-muted", options.empty);
+    const scroll = make("div", "bl-scroll");
+    scroll.append(this.#table, this.#empty);
+    this.element.append(head, scroll);
+  }
+
+  update(table: Table, now: number): void {
+    const timed = now !== this.#now;
+    this.#now = now;
+    for (const key of [...this.#lines.keys()]) {
+      if (table.rows[key] === undefined) {
+        this.#lines.get(key)?.element.remove();
+        this.#lines.delete(key);
+      }
+    }
+    const wanted: HTMLElement[] = [];
+    for (const key of table.order) {
+      const row = table.rows[key];
+      if (row === undefined) continue;
+      const line = this.#lines.get(key) ?? this.#add(key);
+      this.#write(line, row, now, timed);
+      wanted.push(line.element);
+    }
+    reorder(this.#body, wanted);
+    this.#count.write(wanted.length === 0 ? "" : String(wanted.length));
+    toggle(this.#empty, wanted.length === 0);
+    toggle(this.#table, wanted.length > 0);
+  }
+
+  /** Bring what stands beside the columns up to date, such as the state of buttons. */
+  refresh(): void {
+    for (const line of this.#lines.values()) {
+      if (line.row !== undefined) line.extra?.update(line.row);
+    }
+  }
+
+  #add(key: string): Line {
+    const element = make("tr");
+    element.setAttribute(this.options.attribute, key);
+    const cells = this.columns.map((column) => {
+      const cell = make("td", column.kind ?? "");
+      element.append(cell);
+      return new Cell(cell);
+    });
+    const extra = this.options.extra?.(key);
+    if (extra !== undefined) {
+      const cell = make("td", "bl-buttons");
+      cell.append(extra.element);
+      element.append(cell);
+    }
+    const line: Line = { element, cells, row: undefined, extra };
+    this.#lines.set(key, line);
+    return line;
+  }
+
+  #write(line: Line, row: Row, now: number, timed: boolean): void {
+    const same = line.row === row;
+    if (same && !timed) return;
+    line.row = row;
+    this.columns.forEach((column, index) => {
+      if (same && column.timed !== true) return;
+      const shown = column.show(row, now);
+      const cell = line.cells[index];
+      if (typeof shown === "string") cell?.write(shown);
+      else cell?.write(shown.text, shown.tone ?? "", shown.title ?? "");
+    });
+    if (!same) line.extra?.update(row);
+  }
+}

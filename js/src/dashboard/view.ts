@@ -1,0 +1,205 @@
+/** One view of the dashboard: messages in, cells out, wishes back. */
+
+import type { Model } from "../model";
+import { followTheme, type Mode } from "../theme";
+import { Actions, type Outcome } from "./actions";
+import { WAITING } from "./button";
+import { FEEDS, FILLS, LOG, ORDERS, POSITIONS, TASKS } from "./columns";
+import { AccountView, Head } from "./head";
+import { KillSwitch } from "./kill";
+import { Cell, make, toggle } from "./patch";
+import { type Changes, Mirror, type State } from "./state";
+import { TableView } from "./table";
+import { taskButtons } from "./tasks";
+
+/** How long a hidden tab waits between two drawings, in milliseconds. */
+const HIDDEN = 250;
+/** How long the answer to a wish stays, in milliseconds; a failure stays until the next answer. */
+const SAID = 8000;
+
+export interface Stats {
+  applied: number;
+  frames: number;
+  gaps: number;
+  busy_ms: number;
+}
+
+export class DashboardView {
+  readonly stats: Stats = { applied: 0, frames: 0, gaps: 0, busy_ms: 0 };
+  #mirror: Mirror;
+  #actions: Actions;
+  #head: Head;
+  #kill: KillSwitch;
+  #account = new AccountView();
+  #tables: Record<"tasks" | "positions" | "orders" | "fills" | "feeds" | "log", TableView>;
+  #said = new Cell(make("div", "bl-said"));
+  #trace = make("pre", "bl-trace");
+  #pending: number | undefined;
+  #hidden: ReturnType<typeof setTimeout> | undefined;
+  #fade: ReturnType<typeof setTimeout> | undefined;
+  #theme: { apply: () => void; stop: () => void };
+  #closed = false;
+
+  constructor(
+    private readonly model: Model,
+    private readonly root: HTMLElement,
+  ) {
+    this.#mirror = new Mirror(model.get("snapshot") as { seq: number; state: State });
+    this.#actions = new Actions(
+      (content) => model.send(content),
+      () => this.#refresh(),
+      (outcome) => this.#settle(outcome),
+    );
+    this.#kill = new KillSwitch(this.#actions);
+    this.#head = new Head(this.#kill.button);
+    this.#tables = {
+      positions: new TableView("Positions", POSITIONS, {
+        attribute: "data-position",
+        empty: "flat",
+      }),
+      tasks: new TableView("Tasks", TASKS, {
+        attribute: "data-task",
+        empty: "no task is registered",
+        extra: (name) => taskButtons(name, this.#actions, (task) => this.#showError(task)),
+      }),
+      orders: new TableView("Orders", ORDERS, { attribute: "data-order", empty: "none so far" }),
+      fills: new TableView("Fills", FILLS, { attribute: "data-fill", empty: "none so far" }),
+      feeds: new TableView("Feeds", FEEDS, { attribute: "data-feed", empty: "nothing streams" }),
+      log: new TableView("Log", LOG, { attribute: "data-log", empty: "quiet so far" }),
+    };
+    root.classList.add("botlib", "bl-dash");
+    this.#theme = followTheme(root, () => model.get("theme") as Mode);
+    this.#build();
+    this.#resize();
+    model.on("msg:custom", this.#take as (...parts: never[]) => void);
+    model.on("change:height", this.#resize as (...parts: never[]) => void);
+    model.on("change:theme", this.#theme.apply as (...parts: never[]) => void);
+    this.#draw();
+    root.dataset.ready = "1";
+    model.send({ type: "ready", seq: this.#mirror.seq });
+  }
+
+  remove(): void {
+    this.#closed = true;
+    this.model.off("msg:custom", this.#take as (...parts: never[]) => void);
+    this.model.off("change:height", this.#resize as (...parts: never[]) => void);
+    this.model.off("change:theme", this.#theme.apply as (...parts: never[]) => void);
+    if (this.#pending !== undefined) cancelAnimationFrame(this.#pending);
+    clearTimeout(this.#hidden);
+    clearTimeout(this.#fade);
+    this.#actions.close();
+    this.#theme.stop();
+  }
+
+  #build(): void {
+    const { tasks, positions, orders, fills, feeds, log } = this.#tables;
+    const left = make("div", "bl-column");
+    left.append(positions.element, tasks.element, this.#trace);
+    const right = make("div", "bl-column");
+    right.append(feeds.element, orders.element, fills.element);
+    const body = make("div", "bl-body");
+    body.append(left, right, log.element);
+    toggle(this.#trace, false);
+    toggle(this.#said.element, false);
+    this.#said.element.setAttribute("role", "status");
+    this.#trace.addEventListener("click", () => toggle(this.#trace, false));
+    this.root.append(
+      this.#head.element,
+      this.#kill.element,
+      this.#said.element,
+      this.#account.element,
+      body,
+    );
+  }
+
+  #resize = (): void => {
+    this.root.style.height = `${this.model.get("height")}px`;
+  };
+
+  #take = (message: { type?: string } & Record<string, unknown>): void => {
+    if (message.type === "delta") {
+      const fit = this.#mirror.delta(message.seq as number, message.changes as Changes);
+      if (fit === "gap") {
+        this.stats.gaps += 1;
+        this.root.dataset.gaps = String(this.stats.gaps);
+        this.model.send({ type: "resync", seq: this.#mirror.seq });
+      }
+      if (fit === "applied") this.#schedule();
+    } else if (message.type === "whole") {
+      if (this.#mirror.whole(message.seq as number, message.state as State) === "applied") {
+        this.#schedule();
+      }
+    } else if (message.type === "taken") this.#actions.taken(message.id);
+    else if (message.type === "done") {
+      this.#actions.done(message.id, message.ok === true, String(message.text ?? ""));
+    }
+  };
+
+  #schedule(): void {
+    this.stats.applied += 1;
+    if (this.#pending !== undefined || this.#hidden !== undefined || this.#closed) return;
+    if (document.hidden) {
+      this.#hidden = setTimeout(() => {
+        this.#hidden = undefined;
+        this.#draw();
+      }, HIDDEN);
+    } else {
+      this.#pending = requestAnimationFrame(() => {
+        this.#pending = undefined;
+        this.#draw();
+      });
+    }
+  }
+
+  #draw(): void {
+    const begun = performance.now();
+    const { state, seq } = this.#mirror;
+    const now = typeof state.head.now === "number" ? state.head.now : 0;
+    this.root.dataset.seq = String(seq);
+    this.root.dataset.mode = String(state.head.mode);
+    this.root.dataset.running = String(state.head.running);
+    this.#head.update(state.head, state.loop);
+    this.#account.update(state);
+    this.#kill.update(state.risk, state.head);
+    for (const name of ["positions", "tasks", "orders", "fills", "feeds", "log"] as const) {
+      this.#tables[name].update(state[name], now);
+    }
+    this.stats.frames += 1;
+    this.stats.busy_ms += performance.now() - begun;
+  }
+
+  #refresh(): void {
+    this.#kill.refresh();
+    this.#tables.tasks.refresh();
+    if (this.#actions.waiting) this.#say(WAITING, "bl-warn");
+    else if (this.#said.element.textContent === WAITING) toggle(this.#said.element, false);
+  }
+
+  #settle({ wish, ok, text }: Outcome): void {
+    if (wish.action === "error") {
+      this.#trace.textContent = `${wish.target}\n${text}`;
+      toggle(this.#trace, true);
+      return;
+    }
+    this.#say(text, ok ? "bl-ok" : "bl-bad");
+    if (ok) this.#fade = setTimeout(() => toggle(this.#said.element, false), SAID);
+  }
+
+  #say(text: string, tone: string): void {
+    clearTimeout(this.#fade);
+    this.#said.write(text, tone);
+    toggle(this.#said.element, true);
+  }
+
+  /** Show the error of a task at once, and its traceback when the kernel has answered. */
+  #showError(name: string): void {
+    if (!this.#trace.hidden && this.#trace.dataset.of === name) {
+      toggle(this.#trace, false);
+      return;
+    }
+    this.#trace.dataset.of = name;
+    this.#trace.textContent = `${name}\n${String(this.#mirror.state.tasks.rows[name]?.error ?? "")}`;
+    toggle(this.#trace, true);
+    this.#actions.ask("error", name);
+  }
+}
