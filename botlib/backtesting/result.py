@@ -13,7 +13,11 @@ from botlib.backtesting.simulate import Floats, Simulation
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from botlib.widgets.chart import Chart
 
 
 class BacktestResult:
@@ -124,6 +128,24 @@ class BacktestResult:
         from botlib.backtesting.plots import plot_result
 
         return plot_result(self, candles=candles)
+
+    def chart(
+        self,
+        *,
+        overlays: Sequence[str] = (),
+        panes: Sequence[str | Sequence[str]] = (),
+        **options: Any,
+    ) -> Chart:
+        """Return the candles with the round trips on them, to scroll and zoom.
+
+        Args:
+            overlays: indicators over the candles, such as ``"ema(20)"``.
+            panes: indicators below, one pane each; a list of several share one.
+            options: as for `botlib.chart`: ``height``, ``title``, ``window``.
+        """
+        from botlib.backtesting.charting import chart_result
+
+        return chart_result(self, overlays, panes, options)
 
     def report(self, path: str | Path) -> Path:
         """Write a page that needs no network, and return where it lies."""

@@ -152,9 +152,13 @@ class Charts:
             self._subscription.close()
             self._subscription = None
         for entry in self._shown():
-            if entry.chart is not None and not entry.chart.closed:
+            if entry.chart is None or entry.chart.closed:
+                continue
+            try:
                 self._mark(entry)
                 entry.chart.finish("the bot has stopped: this is its last state")
+            except Exception:
+                logger.exception("the last state of %r could not be shown", entry.chart)
         self._fed.clear()
 
     def older(self, request: _Request) -> None:
@@ -179,12 +183,12 @@ class Charts:
         engine = self._engine
         rows = await asyncio.to_thread(_needed, entry.timeframe, overlays, panes, window)
         stretch = await self._load(entry.symbol, entry.timeframe, None, rows)
-        fills = await asyncio.to_thread(self._fills) if engine.database else []
+        fills = await asyncio.to_thread(self._fills)
         entry.trades.load((one for one in fills if one.symbol == entry.symbol), self._is_stop)
-        market = engine.exchange.market(entry.symbol)
+        tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
         def make() -> Chart:
-            from botlib.widgets.chart import Chart, Facts, Rows, furnish
+            from botlib.widgets.chart import Chart, Facts, Rows, furnish, price_decimals
 
             candles = Rows(entry.timeframe)
             candles.load(stretch.frame, whole=stretch.whole)
@@ -194,7 +198,11 @@ class Charts:
                 title=title,
                 venue=engine.venue,
                 synthetic=":synthetic:" in engine.venue,
-                decimals=max(0, -int(market.tick.normalize().as_tuple().exponent)),
+                decimals=(
+                    price_decimals(stretch.frame["close"])
+                    if tick is None
+                    else max(0, -int(tick.normalize().as_tuple().exponent))
+                ),
             )
             chart = Chart(
                 facts,
@@ -318,7 +326,8 @@ class Charts:
     def _mark(self, entry: _Fed) -> None:
         entry.marks_changed = False
         if entry.chart is not None:
-            lines = price_lines(self._engine, entry.symbol)
+            live = self._engine.started
+            lines = price_lines(self._engine, entry.symbol) if live else []
             entry.chart.mark(markers=entry.trades.markers(), lines=lines)
 
     def _is_stop(self, client_order_id: str | None) -> bool:

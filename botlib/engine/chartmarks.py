@@ -20,7 +20,7 @@ class Trades:
     """The fills of one symbol as markers, one an order."""
 
     def __init__(self) -> None:
-        self._orders: dict[str, tuple[int, Side, Decimal, bool]] = {}
+        self._orders: dict[str, tuple[int, Side, bool]] = {}
         self._seen: set[int] = set()
 
     def load(self, fills: Iterable[Fill], is_stop: IsStop) -> None:
@@ -34,10 +34,9 @@ class Trades:
             return
         self._seen.add(fill.trade_id)
         key = fill.client_order_id or fill.venue_order_id
-        first, side, amount, stop = self._orders.get(
-            key, (fill.timestamp, fill.side, Decimal(0), is_stop(fill.client_order_id))
-        )
-        self._orders[key] = (first, side, amount + fill.amount, stop)
+        if key not in self._orders:
+            stop = is_stop(fill.client_order_id)
+            self._orders[key] = (fill.timestamp, fill.side, stop)
 
     def markers(self) -> list[Marker]:
         """Return a marker per order that was filled."""
@@ -45,9 +44,9 @@ class Trades:
             Marker(
                 timestamp=first,
                 kind="entry" if side is Side.BUY else "stop" if stop else "exit",
-                text=f"{'stop' if stop else side.value} {_short(amount)}",
+                text="stop" if stop else side.value,
             )
-            for first, side, amount, stop in self._orders.values()
+            for first, side, stop in self._orders.values()
         ]
 
 

@@ -209,9 +209,9 @@ class Orchestrator:
                 self._summary = await summarise(self, health)
             except Exception:
                 logger.exception("the final figures could not be taken")
+            self.charts.finish()
             self.started = False
         await self.services.stop()
-        self.charts.finish()
         _kit_logger.removeHandler(self.log)
         self._stopped.set()
 

@@ -39,6 +39,7 @@ __all__ = [
     "Stretch",
     "chart",
     "furnish",
+    "price_decimals",
     "specs_of",
     "warmup_of",
 ]

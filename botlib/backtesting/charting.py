@@ -1,0 +1,64 @@
+"""A backtest on its candles: where it entered, where it left, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from botlib.backtesting.result import BacktestResult
+    from botlib.widgets.chart import Chart, Marker
+
+_KINDS: Final = {"stop_loss": "stop", "trailing_stop": "stop", "take_profit": "target"}
+
+
+def chart_result(
+    result: BacktestResult,
+    overlays: Sequence[str],
+    panes: Sequence[str | Sequence[str]],
+    options: dict[str, Any],
+) -> Chart:
+    """Return the chart of a backtest."""
+    from botlib.widgets.chart import Line, chart
+
+    lines = []
+    trips = result.roundtrips
+    if len(trips) and trips["exit_time"].isna().iloc[-1]:
+        last = trips.iloc[-1]
+        held = float(last["entry_price"])
+        title = f"open since {last['entry_time']:%m-%d %H:%M}"
+        lines.append(Line(id="position", kind="position", price=held, title=title))
+    name = f"{result.symbol} {result.timeframe}".strip()
+    return chart(
+        result.frame,
+        overlays=overlays,
+        panes=panes,
+        symbol=result.symbol,
+        timeframe=result.timeframe,
+        markers=_markers(result),
+        lines=lines,
+        **{"title": f"{name} · {result.strategy}", **options},
+    )
+
+
+def _markers(result: BacktestResult) -> list[Marker]:
+    """Return a marker for every entry and exit; exits say what the trip came to."""
+    from botlib.widgets.chart import Marker
+
+    trips = result.roundtrips
+    entries = _milliseconds(trips["entry_time"].to_numpy())
+    exits = _milliseconds(trips["exit_time"].to_numpy())
+    left = trips["exit_time"].notna().to_numpy()
+    returns = trips["return"].to_numpy(dtype=np.float64)
+    reasons = trips["reason"].tolist()
+    markers = [Marker(timestamp=moment, kind="entry", text="buy") for moment in entries.tolist()]
+    for row in np.flatnonzero(left).tolist():
+        kind = _KINDS.get(reasons[row], "exit")
+        markers.append(Marker(timestamp=int(exits[row]), kind=kind, text=f"{returns[row]:+.1%}"))
+    return markers
+
+
+def _milliseconds(times: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return times.astype("datetime64[ms]").astype(np.int64)
