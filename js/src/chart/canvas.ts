@@ -13,6 +13,9 @@ import { moment, tick } from "./format";
 
 const FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
+/** How many candles of space there are at the right. */
+export const RIGHT_OFFSET = 6;
+
 /** Make a chart that fills `root`. Every time it writes is UTC. */
 export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
   const chart = createChart(root, {
@@ -31,7 +34,9 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
       barSpacing: 7,
       minBarSpacing: 0.2,
       // The range cannot be set before the first resize, so the place of the view is given here.
-      rightOffset: 6,
+      rightOffset: RIGHT_OFFSET,
+      // Zooming out at the right edge shows more of the past and not more of the future.
+      rightBarStaysOnScroll: true,
       tickMarkFormatter: (time: Time, kind: number) => tick(time as number, kind),
     },
   });

@@ -20,7 +20,10 @@ export function decimalsFor(largest: number): number {
 export function number(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return "–";
   const [whole = "", fraction] = Math.abs(value).toFixed(decimals).split(".");
-  const grouped = whole.replace(/\B(?=(\d{3})+(?!\d))/g, "\u2009");
+  let grouped = whole.slice(-3);
+  for (let end = whole.length - 3; end > 0; end -= 3) {
+    grouped = `${whole.slice(Math.max(0, end - 3), end)}\u2009${grouped}`;
+  }
   const sign = value < 0 && Number(value.toFixed(decimals)) !== 0 ? "−" : "";
   return `${sign}${grouped}${fraction === undefined ? "" : `.${fraction}`}`;
 }

@@ -127,13 +127,3 @@ export class Legend {
     pane.append(head, values);
   }
 }
-
-/** Return what the picture of a chart says above its candles. */
-export function headline(spec: Spec, rows: CandleWindow): string {
-  const name = spec.title || spec.symbol;
-  const timeframe = spec.timeframe && !name.includes(spec.timeframe) ? ` · ${spec.timeframe}` : "";
-  const venue = spec.synthetic ? "PAPER · synthetic" : spec.venue;
-  const close = rows.value(4, rows.length - 1);
-  const price = Number.isFinite(close) ? ` · ${number(close, spec.price_decimals)}` : "";
-  return `${name}${timeframe}${price}${venue ? ` · ${venue}` : ""} · UTC`;
-}

@@ -1,33 +1,63 @@
-/** A PNG picture of a chart, with the words that are no part of its canvas. */
+/** A PNG picture of a chart as it is on screen. */
 
 import type { IChartApi } from "lightweight-charts";
 import type { Palette } from "../theme";
 
-const HEAD = 28; // px above the candles
+const WORDS = ".bl-legend span, .bl-utc";
 
-/** Return the chart as the bytes of a PNG, with `headline` above it. Throws where none is made. */
+/**
+ * Return the chart, and the words that lie over it in `root`, as the bytes of a PNG.
+ *
+ * Throws an Error where the chart is not on screen or the browser makes no picture.
+ */
 export async function picture(
   chart: IChartApi,
-  headline: string,
+  root: HTMLElement,
   palette: Palette,
 ): Promise<ArrayBuffer> {
-  const shot = chart.takeScreenshot(true);
-  const ratio = globalThis.devicePixelRatio || 1;
-  const canvas = document.createElement("canvas");
-  canvas.width = shot.width;
-  canvas.height = shot.height + HEAD * ratio;
+  const canvas = chart.takeScreenshot(true);
   const context = canvas.getContext("2d");
-  if (context === null || shot.width === 0) {
+  const box = root.getBoundingClientRect();
+  if (context === null || canvas.width === 0 || box.width === 0) {
     throw new Error("the chart is not on screen, so there is nothing to take a picture of");
   }
-  context.fillStyle = palette.bg;
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(shot, 0, HEAD * ratio);
-  context.fillStyle = palette.text;
-  context.font = `600 ${13 * ratio}px -apple-system, "Segoe UI", Roboto, Arial, sans-serif`;
+  const ratio = canvas.width / root.clientWidth;
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.textBaseline = "middle";
-  context.fillText(headline, 10 * ratio, (HEAD / 2) * ratio);
+  for (const element of root.querySelectorAll<HTMLElement>(WORDS)) {
+    write(context, element, box, palette);
+  }
   const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
   if (blob === null) throw new Error("the browser could not write the picture as PNG");
   return blob.arrayBuffer();
+}
+
+/** Write the text of an element without children where it is on screen. */
+function write(
+  context: CanvasRenderingContext2D,
+  element: HTMLElement,
+  box: DOMRect,
+  palette: Palette,
+): void {
+  const text = element.textContent ?? "";
+  const rect = element.getBoundingClientRect();
+  if (text === "" || element.childElementCount > 0 || rect.width === 0) return;
+  const style = getComputedStyle(element);
+  const x = rect.left - box.left;
+  const y = rect.top - box.top;
+  let indent = 0;
+  if (element.classList.contains("bl-badge")) {
+    context.fillStyle = palette.bg;
+    context.fillRect(x, y, rect.width, rect.height);
+    context.strokeStyle = style.color;
+    context.strokeRect(x + 0.5, y + 0.5, rect.width - 1, rect.height - 1);
+    indent = Number.parseFloat(style.paddingLeft) + 1;
+  }
+  context.fillStyle = style.color;
+  context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  const centred = style.justifyContent === "center";
+  context.textAlign = centred ? "center" : "left";
+  const written = style.textTransform === "uppercase" ? text.toUpperCase() : text;
+  const left = centred ? x + rect.width / 2 : x + indent;
+  context.fillText(written, left, y + rect.height / 2, rect.width);
 }

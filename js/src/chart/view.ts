@@ -3,10 +3,10 @@
 import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
 import type { Model } from "../model";
 import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
-import { colours, createCanvas } from "./canvas";
+import { colours, createCanvas, RIGHT_OFFSET } from "./canvas";
 import { readColumns } from "./codec";
 import { Conflation, Pace } from "./conflate";
-import { headline } from "./legend";
+import { Frame } from "./frame";
 import { picture } from "./picture";
 import { Plot } from "./plot";
 import { EMPTY_SPEC, type Marks, type Message, type Spec, type WindowInfo } from "./protocol";
@@ -31,10 +31,7 @@ declare global {
 
 export class ChartView {
   readonly #id = Math.random().toString(36).slice(2, 10);
-  readonly #root = document.createElement("div");
-  readonly #utc = label("bl-utc", "UTC");
-  readonly #loading = label("bl-hint bl-loading", "loading older candles …");
-  readonly #empty = label("bl-hint bl-empty", "no candles yet");
+  readonly #frame: Frame;
   readonly #chart: IChartApi;
   readonly #stats = newStats();
   readonly #pending = new Conflation();
@@ -57,26 +54,24 @@ export class ChartView {
     el: HTMLElement,
   ) {
     const began = performance.now();
-    this.#root.className = "botlib botlib-chart";
-    const canvas = label("bl-canvas", "");
-    this.#loading.hidden = true;
-    this.#root.append(canvas, this.#utc, this.#loading, this.#empty);
-    el.append(this.#root);
+    this.#frame = new Frame(el, () => {
+      this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+    });
     this.#height();
     this.#palette = paletteOf(this.#mode());
-    this.#chart = createCanvas(canvas, this.#palette);
+    this.#chart = createCanvas(this.#frame.canvas, this.#palette);
     this.#shown = { chart: this.#chart, series: {}, stats: this.#stats };
     this.#plot = this.#makePlot();
-    Object.assign(this.#root, { __botlib: this.#shown });
+    Object.assign(this.#frame.root, { __botlib: this.#shown });
     globalThis.__botlibCharts ??= [];
     globalThis.__botlibCharts.push(this.#shown);
     this.#theme = followTheme(
-      this.#root,
+      this.#frame.root,
       () => this.#mode(),
       (palette) => this.#paint(palette),
     );
     this.#resize = new ResizeObserver(() => this.#place());
-    this.#resize.observe(this.#root);
+    this.#resize.observe(this.#frame.root);
     const info = this.model.get("window_info") as Partial<WindowInfo> | undefined;
     if (info?.spec === this.#plot.spec.version) {
       this.#load(info as WindowInfo, this.model.get("window") as DataView | null);
@@ -100,6 +95,7 @@ export class ChartView {
 
   /** Take the view off the page. Whatever is still under way ends without a trace. */
   remove(): void {
+    if (this.#dead) return;
     this.#dead = true;
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
     for (const timer of this.#timers.values()) clearTimeout(timer);
@@ -108,7 +104,7 @@ export class ChartView {
     const charts = globalThis.__botlibCharts ?? [];
     if (charts.includes(this.#shown)) charts.splice(charts.indexOf(this.#shown), 1);
     this.#chart.remove();
-    this.#root.remove();
+    this.#frame.root.remove();
   }
 
   // What the model holds
@@ -130,7 +126,7 @@ export class ChartView {
   }
 
   #height(): void {
-    this.#root.style.height = `${(this.model.get("height") as number | undefined) ?? 520}px`;
+    this.#frame.height = (this.model.get("height") as number | undefined) ?? 520;
   }
 
   // From the kernel
@@ -150,7 +146,7 @@ export class ChartView {
     if (noted === "old") return;
     if (noted === "gap") {
       this.#stats.gaps++;
-      this.#root.dataset.gaps = String(this.#stats.gaps);
+      this.#frame.tell({ gaps: this.#stats.gaps });
     }
     if (!fits || !this.#sequence.whole) this.#resync();
     if (!fits) return;
@@ -179,7 +175,7 @@ export class ChartView {
     if (!mine) return;
     this.#asked = Number.NEGATIVE_INFINITY;
     this.#cancel("loading");
-    this.#loading.hidden = true;
+    this.#frame.loading = false;
     this.#more = message.more;
     if (rows.prepend(readColumns(bytes, rows.width)) > 0) this.#plot.drawAll();
     this.#count();
@@ -187,8 +183,7 @@ export class ChartView {
 
   async #shoot(id: string | number): Promise<void> {
     try {
-      const words = headline(this.#plot.spec, this.#plot.rows);
-      const png = await picture(this.#chart, words, this.#palette);
+      const png = await picture(this.#chart, this.#frame.root, this.#palette);
       this.#send({ type: "shot", id }, [png]);
     } catch (error) {
       this.#send({ type: "shot", id, error: String(error) });
@@ -211,7 +206,7 @@ export class ChartView {
     if (this.#dead) return;
     const { rows, spec } = this.#plot;
     this.#place();
-    this.#root.dataset.ready = "1";
+    this.#frame.tell({ ready: 1 });
     const ms = Math.round(performance.now() - began);
     this.#send({ type: "ready", seq: this.#sequence.got, spec: spec.version });
     this.#send({ type: "painted", rows: rows.length, ms });
@@ -241,7 +236,7 @@ export class ChartView {
 
   /** Put up the series of the specification. */
   #makePlot(): Plot {
-    const plot = new Plot(this.#chart, this.#root, this.#spec(), this.#palette);
+    const plot = new Plot(this.#chart, this.#frame.root, this.#spec(), this.#palette);
     plot.marks(this.#marks());
     plot.notice(this.#notice());
     const { series, spec } = plot;
@@ -273,38 +268,40 @@ export class ChartView {
   #flush(): void {
     if (this.#dead || this.#pending.empty) return;
     const began = performance.now();
+    let spent = 0;
+    const cost = (ms: number) => {
+      this.#stats.busy_ms += ms;
+      this.#pace.costs(ms);
+    };
+    // The library draws in the next frame, after this callback: that counts as well.
+    const frame = document.hidden
+      ? 0
+      : requestAnimationFrame(() => {
+          const at = performance.now();
+          setTimeout(() => cost(spent + performance.now() - at), 0);
+        });
     const { rows, sent, coalesced } = this.#pending.take();
     const added = this.#plot.drawRows(rows);
     countBatch(this.#stats, sent, coalesced);
     if (added > 0) this.#trim();
     this.#count();
-    const spent = performance.now() - began;
-    const cost = (ms: number) => {
-      this.#stats.busy_ms += ms;
-      this.#pace.costs(ms);
-    };
+    spent = performance.now() - began;
     this.#pace.drawn(began);
-    if (document.hidden) cost(spent);
-    // The library draws in the next frame: what that costs counts as well.
-    else {
-      requestAnimationFrame(() => {
-        const frame = performance.now();
-        setTimeout(() => cost(spent + performance.now() - frame), 0);
-      });
-    }
+    if (frame === 0) cost(spent);
   }
 
   /** Ask for older candles near the left end, and forget them again at the right one. */
   #moved(from: number, to: number): void {
     const { rows } = this.#plot;
     const now = performance.now();
+    this.#frame.away = this.#chart.timeScale().scrollPosition() < EDGE;
     if (from < NEAR_LEFT && this.#more && rows.length > 0) {
       if (now - this.#asked < OLDER_PATIENCE) return;
       this.#asked = now;
       const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));
       this.#send({ type: "older", before: rows.first, want });
       this.#later("loading", 300, () => {
-        this.#loading.hidden = false;
+        this.#frame.loading = true;
       });
     } else {
       this.#later("trim", 400, () => this.#trim());
@@ -328,20 +325,16 @@ export class ChartView {
 
   #count(): void {
     const { rows } = this.#plot;
-    const { dataset } = this.#root;
-    dataset.rows = String(rows.length);
-    dataset.seq = String(this.#sequence.got);
-    dataset.applied = String(this.#stats.applied);
-    dataset.gaps = String(this.#stats.gaps);
-    this.#empty.hidden = rows.length > 0;
+    const { applied, gaps } = this.#stats;
+    this.#frame.tell({ rows: rows.length, seq: this.#sequence.got, applied, gaps });
+    this.#frame.empty = rows.length === 0;
   }
 
   /** Put the words over the panes and axes they belong to. */
   #place(): void {
     if (this.#dead) return;
     this.#plot.place();
-    this.#utc.style.width = `${this.#chart.priceScale("right").width()}px`;
-    this.#utc.style.height = `${this.#chart.timeScale().height()}px`;
+    this.#frame.place(this.#chart);
     for (const pane of this.#chart.panes()) {
       const element = pane.getHTMLElement();
       if (element !== null) this.#resize.observe(element);
@@ -369,13 +362,6 @@ export class ChartView {
     clearTimeout(this.#timers.get(name));
     this.#timers.delete(name);
   }
-}
-
-function label(className: string, text: string): HTMLElement {
-  const element = document.createElement("div");
-  element.className = className;
-  element.textContent = text;
-  return element;
 }
 
 /** Call back when the browser has painted; in a hidden tab, which paints nothing, soon. */
