@@ -32,7 +32,8 @@
     ├── RunError
     ├── CheckFailed
     ├── SweepError
-    └── WidgetError
+    ├── WidgetError
+    └── SimulationError
 
 A message says what happened, the value received, what is accepted and the next step.
 """
@@ -169,6 +170,10 @@ class SweepError(BotlibError):
 
 class WidgetError(BotlibError):
     """A chart or dashboard cannot be shown, or asked for what it cannot give."""
+
+
+class SimulationError(BotlibError):
+    """A simulation cannot be set up, or cannot go on."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -46,7 +46,7 @@ def register_default_tasks(engine: Orchestrator) -> None:
 
     async def order_sync() -> None:
         """Settle orders of unknown outcome and find fills nobody reported."""
-        await engine.orders.sync(symbols)
+        await engine.orders.sync(symbols, thorough=False)
 
     async def risk_checks() -> None:
         """Halt entries when the day's loss is beyond its limit."""
@@ -120,7 +120,8 @@ def register_plumbing(engine: Orchestrator) -> None:
         # On every report, and at the latest after a moment: no position stays without its stop.
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reported.wait(), PROTECTION_INTERVAL)
+                async with asyncio.timeout(PROTECTION_INTERVAL):
+                    await reported.wait()
             reported.clear()
             await engine.protector.attend_all(engine.settings.symbols)
 

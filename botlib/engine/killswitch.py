@@ -28,7 +28,7 @@ STOP_FILE: Final = "STOP"
 """Name of the file in the data directory that throws the switch; its first line is the reason."""
 
 LOOK: Final = 0.5
-"""Seconds between two looks for the file."""
+"""Usual seconds between two looks for the file."""
 
 REASON_LENGTH: Final = 200
 _STATE: Final = "kill_switch"
@@ -56,8 +56,15 @@ class KillSwitch:
     """
 
     def __init__(
-        self, *, risk: RiskValidator, bus: EventBus, clock: Clock, stop_file: Path
+        self,
+        *,
+        risk: RiskValidator,
+        bus: EventBus,
+        clock: Clock,
+        stop_file: Path,
+        look: float = LOOK,
     ) -> None:
+        self._every = look
         self.stop_file = stop_file
         self.thrown: Kill | None = None
         """The throw that holds, or None."""
@@ -149,7 +156,7 @@ class KillSwitch:
         self.settle()
         # A timer rather than a task: no task list can stop it.
         self._timer = asyncio.get_running_loop().call_later(
-            LOOK, self._look, context=contextvars.Context()
+            self._every, self._look, context=contextvars.Context()
         )
 
     def _asked(self) -> str | None:

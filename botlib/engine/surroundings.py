@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from botlib.engine.killswitch import LOOK
 from botlib.engine.paper import PaperService
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Surroundings:
         paper: makes the service that starts a paper exchange, or reaches it.
         connector: makes what a paper exchange is dialled with; None is sockets.
         rng: source of the jitter of retries and renewals.
+        look: seconds between two looks for the stop file.
         threads: for tasks that are plain functions; 0 runs them on the loop itself.
     """
 
@@ -30,3 +32,4 @@ class Surroundings:
     connector: Callable[[], aiohttp.BaseConnector] | None = None
     rng: random.Random = field(default_factory=random.Random)
     threads: int = 8
+    look: float = LOOK

@@ -9,6 +9,7 @@ before, whichever timeframe asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,15 @@ def candle_frame(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> pd.DataFra
         np.asarray(timestamps, dtype=np.int64).astype("datetime64[ms]"), name="timestamp"
     )
     array = np.asarray(values, dtype=np.float64).reshape(len(index), len(COLUMNS))
-    return pd.DataFrame(array, index=index, columns=list(COLUMNS))
+    return pd.DataFrame(array, index=index, columns=_columns().view())
+
+
+@cache
+def _columns() -> pd.Index:
+    """Return the columns of every candle frame, made once: a frame is made for every candle."""
+    import pandas as pd
+
+    return pd.Index(COLUMNS)
 
 
 class Frames(Mapping[str, "pd.DataFrame"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -45,8 +45,7 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
     import pandas as pd
 
     indicator = parse(spec)
-    present = {name: frame[name].to_numpy(np.float64) for name in COLUMNS if name in frame}
-    inputs = pick(indicator, present)
+    inputs = pick(indicator, _Columns(frame))
     core = CORE.get(indicator.name)
     if core is None:
         from botlib.indicators import library
@@ -57,6 +56,25 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
     if outputs == ("",):
         return pd.Series(values[0], index=frame.index, name=str(indicator))
     return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=frame.index)
+
+
+class _Columns(Mapping[str, Array]):
+    """The columns of a frame, each taken out when it is asked for."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __getitem__(self, name: str) -> Array:
+        return self._frame[name].to_numpy(np.float64)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._frame
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in COLUMNS if name in self._frame)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def outputs_of(indicator: Indicator) -> tuple[str, ...]:

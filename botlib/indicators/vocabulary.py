@@ -12,6 +12,7 @@ import ast
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -105,6 +106,16 @@ def parse(spec: str | Indicator) -> Indicator:
     """
     if isinstance(spec, Indicator):
         return spec
+    return _known(spec) if isinstance(spec, str) else _read(spec)
+
+
+@lru_cache(maxsize=1_000)
+def _known(spec: str) -> Indicator:
+    # A strategy asks for the same ones at every candle.
+    return _read(spec)
+
+
+def _read(spec: object) -> Indicator:
     name, arguments, keywords = _call(spec)
     return indicator(name, *arguments, **keywords)
 

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 ABSENCE_FENCE: Final = 75_000
 """Age in ms from which an order the venue does not know can no longer arrive: the largest
 recvWindow (60 s) plus a margin for skewed clocks."""
+
+SWEEP_INTERVAL: Final = 300_000
+"""Longest time in ms between two sweeps of a symbol's trades, even where nothing can be missing."""
 
 STOP_PREFIX: Final = "bl-stop-"
 """Begins the ids of orders that protect a position."""
@@ -122,6 +125,11 @@ class OrderExecutor:
         self._market_clock = market_clock
         self._price_of = price_of
         self._orders: dict[str, Order] = {}
+        self._of_symbol: dict[str, dict[str, Order]] = {}
+        self._owed: dict[str, str] = {}
+        """Symbols of orders that were filled by more than is booked, by their ids."""
+        self._swept: dict[str, int] = {}
+        """When the trades of a symbol were last asked for, wall time in ms."""
         self._unsettled: dict[str, Order] = {}
         self._venue_ids: dict[str, str] = {}
         self._booked: dict[str, tuple[Decimal, Decimal]] = {}
@@ -146,7 +154,11 @@ class OrderExecutor:
 
     def orders_of(self, symbol: str) -> list[Order]:
         """Return every order of a symbol, the oldest first."""
-        return [order for order in self._orders.values() if order.symbol == symbol]
+        return list(self._of_symbol.get(symbol, {}).values())
+
+    def newest_of(self, symbol: str) -> Iterator[Order]:
+        """Yield every order of a symbol, the newest first."""
+        return reversed(self._of_symbol.get(symbol, {}).values())
 
     def newest(self, limit: int) -> list[Order]:
         """Return the orders sent last, the newest first."""
@@ -190,18 +202,23 @@ class OrderExecutor:
             self._remember(order)
         await self.sync(symbols)
 
-    async def sync(self, symbols: Iterable[str]) -> None:
+    async def sync(self, symbols: Iterable[str], *, thorough: bool = True) -> None:
         """Settle what is unsettled and sweep the venue's trades for fills nobody reported.
 
         Symbols we never sent an order for are left out: their trades are not ours.
+
+        Args:
+            thorough: sweep every symbol; otherwise those that have an order which is not final, or
+                was filled by more than is booked, and each of them every `SWEEP_INTERVAL`.
 
         Raises:
             ExchangeError: the venue did not answer; what is unsettled stays so.
         """
         for order in list(self._unsettled.values()):
             await self._settle(order)
-        for symbol in {order.symbol for order in self._orders.values()}.intersection(symbols):
-            await self._sweep(symbol)
+        for symbol in symbols:
+            if symbol in self._of_symbol and (thorough or self._may_owe(symbol)):
+                await self._sweep(symbol)
         for signal, order_cost in list(self._leaving.values()):
             await self.execute(signal, order_cost)
 
@@ -379,7 +396,15 @@ class OrderExecutor:
             if await self._exchange.fetch_order(order.symbol, order.client_order_id) is None:
                 self._update(order, status=OrderStatus.REJECTED, message="never reached the venue")
 
+    def _may_owe(self, symbol: str) -> bool:
+        """Tell whether the venue may know a fill of ours that is not booked."""
+        if self._system_clock.now() - self._swept.get(symbol, 0) >= SWEEP_INTERVAL:
+            return True
+        open_ = any(order.symbol == symbol for order in self._unsettled.values())
+        return open_ or symbol in self._owed.values()
+
     async def _sweep(self, symbol: str) -> None:
+        self._swept[symbol] = self._system_clock.now()
         key = f"sweep:{symbol}"
         start = int(self._journal.get_state(key) or 0)
         fills = await self._exchange.fetch_fills(symbol, start)
@@ -412,13 +437,22 @@ class OrderExecutor:
         return updated
 
     def _remember(self, order: Order) -> None:
-        self._orders[order.client_order_id] = order
+        name = order.client_order_id
+        self._orders[name] = order
+        self._of_symbol.setdefault(order.symbol, {})[name] = order
+        self._note_owed(order)
         if order.venue_order_id is not None:
             self._venue_ids[order.venue_order_id] = order.client_order_id
         if order.status.final:
-            self._unsettled.pop(order.client_order_id, None)
+            self._unsettled.pop(name, None)
         else:
-            self._unsettled[order.client_order_id] = order
+            self._unsettled[name] = order
+
+    def _note_owed(self, order: Order) -> None:
+        if self.booked(order.client_order_id)[0] < order.filled:
+            self._owed[order.client_order_id] = order.symbol
+        else:
+            self._owed.pop(order.client_order_id, None)
 
     def _book_own(self, fill: Fill) -> None:
         """Book a fill found by the sweep if its order is ours; others belong to somebody else."""
@@ -442,6 +476,8 @@ class OrderExecutor:
         name = fill.client_order_id or ""
         amount, cost = self.booked(name)
         self._booked[name] = (amount + fill.amount, cost + fill.cost)
+        if name in self._owed:
+            self._note_owed(self._orders[name])
         if name.startswith(STOP_PREFIX):
             self._protected[fill.symbol] = fill.timestamp
 

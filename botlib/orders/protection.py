@@ -53,6 +53,11 @@ class StopRules:
         )
 
     @property
+    def limited(self) -> bool:
+        """Whether a position is limited at all."""
+        return self.stops or self.take_profit is not None
+
+    @property
     def stops(self) -> bool:
         """Whether a stop has to rest at the venue."""
         return self.stop_loss is not None or self.trailing_stop is not None
@@ -112,8 +117,10 @@ class Protector:
 
     async def attend_all(self, symbols: Iterable[str]) -> None:
         """Look after every position; one that lacks its stop gets it."""
+        asked = any(rules.limited for rules in self.rules.values())
         for symbol in symbols:
-            if not self._positions.get(symbol).flat or self._orders.stops(symbol):
+            held = asked and not self._positions.get(symbol).flat
+            if held or self._orders.stops(symbol):
                 await self.attend(symbol)
 
     async def attend(self, symbol: str, high: float | None = None) -> None:
@@ -134,7 +141,7 @@ class Protector:
 
     def entry(self, symbol: str) -> Order | None:
         """Return the newest purchase of a symbol that was filled: whose position it is."""
-        for order in reversed(self._orders.orders_of(symbol)):
+        for order in self._orders.newest_of(symbol):
             if order.side is Side.BUY and self._orders.booked(order.client_order_id)[0]:
                 return order
         return None

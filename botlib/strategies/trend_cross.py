@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from botlib.errors import ConfigError
 from botlib.strategy import Signals, Strategy
 
@@ -31,8 +33,16 @@ class TrendCross(Strategy):
         return self.slow + 1
 
     def signals(self, data: Frames) -> Signals:
-        fast, slow = (data.indicator(f"sma({length})") for length in (self.fast, self.slow))
+        import pandas as pd
+
+        fast, slow = (
+            data.indicator(f"sma({length})").to_numpy() for length in (self.fast, self.slow)
+        )
         above = fast > slow
-        before = above.shift(1, fill_value=False)
-        known = slow.notna().shift(1, fill_value=False)
-        return Signals(entry=above & ~before & known, exit=~above & before & known)  # type: ignore[arg-type]
+        before = np.append(False, above[:-1])
+        known = np.append(False, ~np.isnan(slow[:-1]))
+        index = data.frame.index
+        return Signals(
+            entry=pd.Series(above & ~before & known, index=index),
+            exit=pd.Series(~above & before & known, index=index),
+        )

@@ -212,7 +212,7 @@ class Shard:
     async def _verdict(
         self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
     ) -> tuple[Outcome, str]:
-        pause = min(1.0, self._data_deadline / 5, self._max_age / 4)
+        pause = min(self._data_deadline / 10, self._max_age / 4)
         frames, checked = connection.frames, self._time()
         while True:
             await asyncio.wait(

@@ -63,22 +63,19 @@ class Patient(Protocol):
 def troubles(task: Patient) -> list[str]:
     """Say what is wrong with a task."""
     found: list[str] = []
-    label = f"{task.config.level.name} task {task.name!r}"
     if (stuck := task.stuck_for()) is not None:
-        found.append(f"{label} is stuck: still running {stuck:.1f} s after it should have ended")
+        found.append(f"is stuck: still running {stuck:.1f} s after it should have ended")
     if task.final_error is not None:
-        found.append(f"{label} failed for good: {task.figures.error}")
+        found.append(f"failed for good: {task.figures.error}")
     elif task.active and task.figures.failures_in_row >= FAILING_RUNS:
-        found.append(
-            f"{label} failed {task.figures.failures_in_row} times in a row: {task.figures.error}"
-        )
+        found.append(f"failed {task.figures.failures_in_row} times in a row: {task.figures.error}")
     elif task.stopped and task.config.level is TaskPriority.CRITICAL:
-        found.append(f"{label} was stopped")
+        found.append("was stopped")
     limit = task.config.silence_limit
     silent = task.silent_for()
     if limit is not None and silent is not None and silent > limit:
-        found.append(f"{label} did no work for {silent:.1f} s (heartbeat {limit:g} s)")
-    return found
+        found.append(f"did no work for {silent:.1f} s (heartbeat {limit:g} s)")
+    return [f"{task.config.level.name} task {task.name!r} {one}" for one in found]
 
 
 def assess(tasks: Iterable[Patient], *, running: bool, lag: float, lag_limit: float) -> Health:

@@ -1,0 +1,90 @@
+"""The log of a simulation: one line for everything that happened, and a digest of all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+
+from botlib.bus import EventBus
+from botlib.model import (
+    CandleClosed,
+    Event,
+    FillReceived,
+    GapFilled,
+    Halted,
+    OrderUpdated,
+    PositionChanged,
+    SignalRaised,
+    TaskFailed,
+)
+
+RECORDED: Final[tuple[type[Event], ...]] = (
+    CandleClosed,
+    GapFilled,
+    SignalRaised,
+    OrderUpdated,
+    FillReceived,
+    PositionChanged,
+    TaskFailed,
+    Halted,
+)
+"""Every event but `CandleUpdated`, which is made only where somebody looks at forming candles."""
+
+
+class EventLog:
+    """Lines of JSON, each ``[calendar time in ms, kind, what happened]``.
+
+    The lines go into the digest, and into a file where one is named; none stays in memory.
+
+    Args:
+        now: returns the calendar time, ms.
+        path: the file; it is overwritten.
+    """
+
+    def __init__(self, now: Callable[[], int], path: Path | None = None) -> None:
+        self.path = path
+        self.lines = 0
+        self._now = now
+        self._hash = hashlib.sha256()
+        self._file: IO[bytes] | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all lines so far, as hexadecimal text."""
+        return self._hash.hexdigest()
+
+    def add(self, kind: str, what: object) -> None:
+        """Write a line; ``what`` is a dataclass, or anything JSON knows."""
+        line = orjson.dumps(
+            [self._now(), kind, what],
+            default=str,
+            option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS,
+        )
+        self._hash.update(line)
+        self.lines += 1
+        if self._file is not None:
+            self._file.write(line)
+
+    async def follow(self, bus: EventBus) -> None:
+        """Write down every event of a bus until cancelled, those still waiting included."""
+        with bus.subscribe(*RECORDED, name="event log", maxsize=100_000) as events:
+            try:
+                async for event in events:
+                    self.add(type(event).__name__, event)
+            finally:
+                while (event := events.get_nowait()) is not None:
+                    self.add(type(event).__name__, event)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()

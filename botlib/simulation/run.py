@@ -1,0 +1,352 @@
+"""`simulate`: a bot and its exchange in one process, in virtual time, the same each time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.config import Settings
+from botlib.engine import Orchestrator, RunSummary
+from botlib.engine.surroundings import Surroundings
+from botlib.errors import InvalidInput
+from botlib.lag import LagMeter
+from botlib.simulation.eventlog import EventLog
+from botlib.simulation.loop import VirtualLoop
+from botlib.simulation.network import MemoryConnector
+from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, paper_settings
+from botlib.symbol import split_symbol
+from botlib.tables import text_table
+from botlib.timeframe import parse_duration
+
+if TYPE_CHECKING:
+    from botlib.exchange.paper.account import Account
+    from botlib.exchange.paper.client import PaperControl
+    from botlib.exchange.paper.market import Market
+    from botlib.exchange.paper.server import PaperExchange
+    from botlib.strategy import Strategy
+
+STEP: Final = "15s"
+"""Market time between two prices: four in a minute, as in a replay."""
+
+_NO_BEATS: Final = 3_600.0
+"""Seconds between two looks at the lag of a loop that cannot be late."""
+
+_LOOK: Final = 10.0
+"""Seconds between two looks for the stop file."""
+
+_MEMORY: Final = Path("/dev/shm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a simulation came to.
+
+    Two simulations with the same digest went the same way: every event of the bus at the same
+    moment, the same orders and trades at the exchange, the same balances in the end.
+    """
+
+    seed: int
+    digest: str
+    """SHA-256 of the event log."""
+    events: int
+    """Lines of the event log."""
+    log: Path | None
+    """The event log, where one was asked for."""
+    balances: dict[str, Decimal]
+    """What the account holds in the end, free and locked together."""
+    summary: RunSummary
+    simulated: float
+    """Seconds of market time, the start included."""
+    seconds: float
+    """Seconds it took."""
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than the market it went."""
+        return self.simulated / self.seconds
+
+    def __str__(self) -> str:
+        held = ", ".join(
+            f"{amount.normalize():f} {asset}" for asset, amount in self.balances.items()
+        )
+        rows: list[list[object]] = [
+            ["seed", self.seed],
+            ["event log", f"{self.events} lines, sha256 {self.digest}"],
+            ["balances", held],
+            ["took", f"{self.seconds:.1f} s, {self.speed:,.0f} times real time"],
+        ]
+        return f"{self.summary}\n{text_table(['simulation', 'value'], rows)}"
+
+
+Script = Callable[["Simulation"], Awaitable[None]]
+"""Runs beside the bot, in virtual time."""
+
+
+class Simulation:
+    """A bot and its exchange on one `VirtualLoop`.
+
+    A script is given the simulation, and may look at and disturb all of it: `engine`, `exchange`,
+    `control` (the faults of a real paper exchange), `restart_exchange`.
+
+    Args:
+        settings: of the bot.
+        market: what is traded.
+        start: the first market time, ms.
+        seed: of everything left to chance.
+        directory: for the files of bot and exchange; new ones.
+        log: where the event log goes, None for nowhere.
+        step: market time between two prices, ms.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        market: Market,
+        *,
+        start: int,
+        seed: int,
+        directory: Path,
+        log: Path | None = None,
+        step: int,
+    ) -> None:
+        self.settings = settings
+        self.market = market
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self._start = start
+        self._directory = directory
+        self._log = log
+        self._step = step
+        self.engine: Orchestrator
+        self.paper: SimulatedPaper
+
+    @property
+    def exchange(self) -> PaperExchange:
+        """The paper exchange, as the object it is."""
+        return self.paper.exchange
+
+    @property
+    def control(self) -> PaperControl:
+        """The control API of the exchange."""
+        return self.paper.control
+
+    async def restart_exchange(self, away: float = 0.0) -> None:
+        """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
+        await self.paper.shut()
+        await asyncio.sleep(away)
+        await self.paper.serve()
+
+    async def run(
+        self,
+        run_for: float,
+        *,
+        strategies: Sequence[Strategy] = (),
+        script: Script | None = None,
+    ) -> Outcome:
+        """Run for so many seconds of market time, or to the end of a recording."""
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise InvalidInput("A simulation runs on a VirtualLoop; use botlib.simulate().")
+        began, here = time.perf_counter(), loop.time()
+        log = EventLog(loop.calendar, self._log)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._assemble(group, loop)
+                follow = group.create_task(log.follow(self.engine.bus))
+                await asyncio.sleep(0)
+                try:
+                    await self._run(run_for, strategies, script, log)
+                finally:
+                    follow.cancel()
+            balances = self._balances
+            log.add("Balances", balances)
+        finally:
+            log.close()
+        return Outcome(
+            seed=self.seed,
+            digest=log.digest,
+            events=log.lines,
+            log=self._log,
+            balances=balances,
+            summary=await self.engine.summary(),
+            simulated=loop.time() - here,
+            seconds=time.perf_counter() - began,
+        )
+
+    def _assemble(self, group: asyncio.TaskGroup, loop: VirtualLoop) -> None:
+        served = paper_settings(
+            self.settings,
+            start=self._start,
+            step=self._step,
+            ledger=self._directory / "paper.ledger.db",
+        )
+        self.paper = SimulatedPaper(self.settings, self.market, served, group)
+        self.engine = Orchestrator(
+            self.settings,
+            lag=LagMeter(_NO_BEATS, clock=loop.time),
+            surroundings=Surroundings(
+                paper=lambda _: self.paper,
+                connector=MemoryConnector,
+                rng=self.rng,
+                threads=0,
+                look=_LOOK,
+            ),
+        )
+
+    async def _run(
+        self,
+        run_for: float,
+        strategies: Sequence[Strategy],
+        script: Script | None,
+        log: EventLog,
+    ) -> None:
+        engine = self.engine
+        await engine.start()
+        try:
+            for strategy in strategies:
+                for symbol in self.settings.symbols:
+                    name = f"{type(strategy).__name__}-{split_symbol(symbol)[0]}".lower()
+                    await engine.trade(strategy, symbol, name=name)
+            async with asyncio.TaskGroup() as group:
+                beside = group.create_task(_beside(script, self))
+                await engine.wait(run_for)
+                beside.cancel()
+        finally:
+            account = self.exchange.venue.desk.account
+            await engine.stop()
+        self._write_down(account, log)
+
+    def _write_down(self, account: Account, log: EventLog) -> None:
+        """Log what the exchange knows of the account in the end."""
+        for order in sorted(account.orders.values(), key=lambda one: one.order_id):
+            log.add("VenueOrder", order.dump().decode())
+        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
+        for trade in sorted(trades, key=lambda one: one.trade_id):
+            log.add("VenueTrade", trade.dump().decode())
+        self._balances = {
+            asset: balance.free + balance.locked
+            for asset, balance in sorted(account.balances.items())
+        }
+
+
+async def _beside(script: Script | None, simulation: Simulation) -> None:
+    if script is not None:
+        await script(simulation)
+
+
+def simulate(
+    config: str | Path | Settings | None = None,
+    *,
+    run_for: float | str = "1d",
+    seed: int | None = None,
+    strategies: Strategy | Sequence[Strategy] = (),
+    script: Script | None = None,
+    step: float | str = STEP,
+    log: str | Path | None = None,
+    **changes: Any,
+) -> Outcome:
+    """Run a bot and its paper exchange in virtual time, as fast as they compute.
+
+    The bot is the one `connect` starts, and the exchange the one it would trade on, with the same
+    protocol between them; only waiting takes no time. The same configuration and seed give the
+    same run to the last event. Files are made in a directory of its own and removed in the end.
+
+    Args:
+        config: settings, or a YAML file; the defaults where nothing is given.
+        run_for: market time, such as ``"1d"``; a recording may end earlier.
+        seed: of the synthetic market, and of all chance; by default that of the settings.
+        strategies: put to work on every symbol, in place of those of the settings.
+        script: an async function that is given the `Simulation` and runs beside the bot, to order
+            faults or look at something; it ends with the bot.
+        step: market time between two prices of a symbol; ``"2s"`` is what Binance sends.
+        log: a file for the event log.
+        changes: settings that differ, such as ``symbols=["BTC/USDT"]``.
+
+    Raises:
+        ConfigError: a setting is not accepted, or the market cannot be simulated.
+        SimulationError: nothing could happen any more, though something still waited.
+        Exception: what a CRITICAL task failed with for good, or what the script raised.
+    """
+    settings = config if isinstance(config, Settings) else Settings.load(config)
+    given = [strategies] if not isinstance(strategies, Sequence) else list(strategies)
+    changes.setdefault("health", {})
+    settings = settings.override(changes)
+    paper: dict[str, Any] = {"lockstep": False, "speed": 1.0}
+    if seed is not None:
+        paper["seed"] = seed
+    fixed: dict[str, Any] = {"paper": paper, "health": {"port": 0}}
+    if given:
+        fixed["strategies"] = []
+    seconds, millis = parse_duration(run_for), round(parse_duration(step) * 1_000)
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise InvalidInput(f"Cannot simulate for {run_for!r}. Accepted: a span such as '1d'.")
+    with tempfile.TemporaryDirectory(
+        prefix="botlib-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None
+    ) as directory:
+        settings = settings.override({**fixed, "data_directory": directory})
+        market = make_market(settings)
+        start = first_moment(settings, market)
+        simulation = Simulation(
+            settings,
+            market,
+            start=start,
+            seed=settings.paper.seed,
+            directory=Path(directory),
+            log=None if log is None else Path(log),
+            step=millis,
+        )
+        return _in_thread(lambda: simulation.run(seconds, strategies=given, script=script), start)
+
+
+def _in_thread(main: Callable[[], Awaitable[Outcome]], start: int) -> Outcome:
+    """Run a coroutine on a virtual loop in a thread: a notebook's own thread has a loop already."""
+    loops: list[VirtualLoop] = []
+    found: list[Outcome] = []
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def make_loop() -> VirtualLoop:
+        loops.append(VirtualLoop(start))
+        return loops[0]
+
+    async def body() -> Outcome:
+        task = asyncio.current_task()
+        assert task is not None
+        cancels.append(task.cancel)
+        if stop.is_set():
+            task.cancel()
+        return await main()
+
+    cancels: list[Callable[[], object]] = []
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=make_loop) as runner:
+                found.append(runner.run(body()))
+        except BaseException as error:
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="botlib-simulation")
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        stop.set()
+        for cancel in cancels:
+            loops[0].call_soon_threadsafe(cancel)
+        thread.join()
+        raise
+    if errors:
+        raise errors[0]
+    return found[0]

@@ -1,0 +1,135 @@
+"""The paper exchange of a simulation: the same application, on the simulation's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from botlib.clock import utc
+from botlib.engine.paper import PaperService
+from botlib.errors import ConfigError, SimulationError
+from botlib.exchange.paper.client import PaperControl
+from botlib.exchange.paper.market import Market
+from botlib.exchange.paper.pace import Pace
+from botlib.exchange.paper.replay import ReplayMarket
+from botlib.exchange.paper.server import PaperExchange, PaperSettings
+from botlib.exchange.paper.synthetic import SyntheticMarket
+from botlib.simulation.network import MemoryConnector
+from botlib.timeframe import timeframe_ms
+
+if TYPE_CHECKING:
+    from botlib.config import Settings
+
+START: Final = 1_735_689_600_000
+"""2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""
+
+SAVE_INTERVAL: Final = 60.0
+
+
+def make_market(settings: Settings) -> Market:
+    """Return the market a configuration names.
+
+    Raises:
+        ConfigError: it is live, or played by an exchange elsewhere.
+        RecordingError: a recording cannot be read.
+    """
+    if settings.mode != "paper" or settings.paper.url is not None:
+        raise ConfigError(
+            "Only a paper exchange of its own can be simulated. Set 'mode: paper' and leave "
+            "paper.url out."
+        )
+    if settings.paper.market == "synthetic":
+        return SyntheticMarket(settings.paper.seed)
+    return ReplayMarket(settings.paper.recording)
+
+
+def first_moment(settings: Settings, market: Market) -> int:
+    """Return the market time (ms) at which a simulation begins."""
+    start = settings.paper.start
+    if isinstance(start, int):
+        return start
+    if settings.paper.market == "synthetic":
+        return START
+    first = max(market.span(symbol)[0] for symbol in settings.symbols)
+    return first + settings.history * timeframe_ms(market.base)
+
+
+def paper_settings(settings: Settings, *, start: int, step: int, ledger: Path) -> PaperSettings:
+    """Return how the exchange of a simulation is set up: at the pace of the calendar."""
+    return PaperSettings(
+        start=start,
+        pace=Pace(1.0, step=step),
+        ledger=ledger,
+        balances={asset: Decimal(amount) for asset, amount in settings.paper.balances.items()},
+        fee=settings.paper.fee,
+        symbols=settings.symbols if settings.paper.market == "synthetic" else (),
+        save_interval=SAVE_INTERVAL,
+    )
+
+
+class SimulatedPaper(PaperService):
+    """Serves a market on the running loop, in the place of a process.
+
+    Args:
+        settings: of the engine.
+        market: what is traded.
+        served: how.
+        group: carries the running exchange; leaving it waits for `stop`.
+    """
+
+    def __init__(
+        self, settings: Settings, market: Market, served: PaperSettings, group: asyncio.TaskGroup
+    ) -> None:
+        super().__init__(settings)
+        self._market = market
+        self._served = served
+        self._group = group
+        self._exchange: PaperExchange | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def exchange(self) -> PaperExchange:
+        """The exchange that runs.
+
+        Raises:
+            SimulationError: it does not run.
+        """
+        if self._exchange is None:
+            raise SimulationError("The paper exchange of the simulation does not run.")
+        return self._exchange
+
+    async def start(self) -> None:
+        """Serve, and learn where."""
+        await self.serve()
+        self._control = PaperControl(self.url, MemoryConnector)
+
+    async def serve(self) -> None:
+        """Open the exchange, at the address it had before."""
+        exchange = PaperExchange(self._market, self._served)
+        ready = await exchange.start()
+        port = int(ready.url.rpartition(":")[2])
+        self._served = replace(self._served, port=port)
+        self.url, self.venue = ready.url, ready.venue
+        self._exchange = exchange
+        self._running = self._group.create_task(exchange.run())
+
+    async def shut(self) -> None:
+        """Close the exchange as a process that is told to end would; its ledger stays."""
+        exchange, running = self._exchange, self._running
+        self._exchange = self._running = None
+        if running is not None:
+            running.cancel()
+        if exchange is not None:
+            await exchange.close()
+
+    async def stop(self) -> None:
+        """Let go of the control, and close the exchange."""
+        await super().stop()
+        await self.shut()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._exchange is None else utc(self._exchange.venue.market_time)
+        return f"<SimulatedPaper {self.venue} {state}>"
