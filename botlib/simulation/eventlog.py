@@ -80,8 +80,8 @@ class EventLog:
                 async for event in events:
                     self.add(type(event).__name__, event)
             finally:
-                while (event := events.get_nowait()) is not None:
-                    self.add(type(event).__name__, event)
+                while (left := events.get_nowait()) is not None:
+                    self.add(type(left).__name__, left)
 
     def close(self) -> None:
         """Close the file."""
