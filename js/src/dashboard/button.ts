@@ -32,7 +32,7 @@ export class ActionButton {
     this.element.disabled = stage !== undefined;
     if (stage === undefined) delete this.element.dataset.stage;
     else this.element.dataset.stage = stage;
-    if (stage === "waiting") this.#label.write(WAITING);
+    if (stage === "waiting") this.#label.write(WAITING, "", WAITING);
     else if (stage === "working") this.#label.write(`${this.label}…`);
     else this.#label.write(this.label);
   }

@@ -12,7 +12,8 @@ export class KillSwitch {
   #alarm = make("div", "bl-alarm");
   #why = new Cell(make("span", "bl-alarm-text"));
   #dialog = make("div", "bl-dialog");
-  #blocked = new Cell(make("p", "bl-muted"));
+  #file = new Cell(make("code"));
+  #post = new Cell(make("code"));
   #buttons: ActionButton[] = [];
   #rearm: ActionButton;
   #risk: Row = {};
@@ -42,7 +43,7 @@ export class KillSwitch {
     this.button.disabled = head.running !== true;
     this.#why.write(halted === "" ? "" : this.#reason(halted));
     if (risk.killed) this.#open(false);
-    this.#blocked.write(this.#otherWays());
+    this.#writeOtherWays();
     this.refresh();
   }
 
@@ -81,7 +82,13 @@ export class KillSwitch {
     });
     const row = make("div", "bl-dialog-buttons");
     row.append(stop.element, sell.element, cancel);
-    this.#dialog.append(what, this.#blocked.element, row);
+    const blocked = make("p", "bl-muted");
+    blocked.append(
+      "While a cell blocks, these buttons wait for it. What does not wait, in a terminal:",
+      this.#file.element,
+      this.#post.element,
+    );
+    this.#dialog.append(what, blocked, row);
   }
 
   #open(shown: boolean): void {
@@ -98,17 +105,14 @@ export class KillSwitch {
     return `KILLED · ${text(reason)} · by ${text(by)} at ${clock(at)} UTC · entries stay stopped`;
   }
 
-  #otherWays(): string {
-    const file = text(this.#risk.stop_file);
-    const token = text(this.#risk.token_file);
+  #writeOtherWays(): void {
+    const [file, token] = [text(this.#risk.stop_file), text(this.#risk.token_file)];
     const url = text(this.#head.url);
-    const http =
+    this.#file.write(file === "" ? "" : `touch ${file}`);
+    this.#post.write(
       url === "" || token === ""
         ? ""
-        : ` or  curl -X POST -H "X-Botlib-Token: $(cat ${token})" ${url}/api/v1/kill`;
-    return (
-      "While a cell blocks, these buttons wait for it. These do not; in a terminal: " +
-      ` touch ${file} ${http}`
+        : `curl -X POST -H "X-Botlib-Token: $(cat ${token})" ${url}/api/v1/kill`,
     );
   }
 }

@@ -94,11 +94,11 @@ export class DashboardView {
   #build(): void {
     const { tasks, positions, orders, fills, feeds, log } = this.#tables;
     const left = make("div", "bl-column");
-    left.append(positions.element, tasks.element, this.#trace);
+    left.append(positions.element, tasks.element, this.#trace, log.element);
     const right = make("div", "bl-column");
     right.append(feeds.element, orders.element, fills.element);
     const body = make("div", "bl-body");
-    body.append(left, right, log.element);
+    body.append(left, right);
     toggle(this.#trace, false);
     toggle(this.#said.element, false);
     this.#said.element.setAttribute("role", "status");

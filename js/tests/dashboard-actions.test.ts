@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Actions, type Clock, type Outcome, PATIENCE } from "../src/dashboard/actions";
+
+/** A clock that is moved by hand. */
+class HandClock implements Clock {
+  #now = 0;
+  #timers = new Map<number, { at: number; callback: () => void }>();
+  #next = 1;
+  setTimeout(callback: () => void, milliseconds: number): number {
+    this.#timers.set(this.#next, { at: this.#now + milliseconds, callback });
+    return this.#next++;
+  }
+  clearTimeout(timer: unknown): void {
+    this.#timers.delete(timer as number);
+  }
+  get left(): number {
+    return this.#timers.size;
+  }
+  move(milliseconds: number): void {
+    this.#now += milliseconds;
+    for (const [id, timer] of [...this.#timers]) {
+      if (timer.at <= this.#now) {
+        this.#timers.delete(id);
+        timer.callback();
+      }
+    }
+  }
+}
+
+function bench() {
+  const clock = new HandClock();
+  const sent: Record<string, unknown>[] = [];
+  const outcomes: Outcome[] = [];
+  const actions = new Actions(
+    (content) => sent.push(content),
+    () => {},
+    (outcome) => outcomes.push(outcome),
+    clock,
+    "v",
+  );
+  return { clock, sent, outcomes, actions };
+}
+
+test("a wish waits for the running cell until the kernel takes it, then works, then is done", () => {
+  const { clock, sent, outcomes, actions } = bench();
+  actions.ask("stop", "a");
+  assert.deepEqual(sent, [{ type: "act", id: "v-1", action: "stop", target: "a" }]);
+  assert.equal(actions.stage("stop", "a"), "sent");
+  clock.move(PATIENCE - 1);
+  assert.equal(actions.waiting, false);
+  clock.move(1);
+  assert.equal(actions.stage("stop", "a"), "waiting");
+  assert.equal(actions.waiting, true);
+  actions.taken("v-1");
+  assert.equal(actions.stage("stop", "a"), "working");
+  actions.done("v-1", true, "stopped");
+  assert.equal(actions.stage("stop", "a"), undefined);
+  assert.deepEqual([outcomes[0]?.ok, outcomes[0]?.text], [true, "stopped"]);
+});
+
+test("a kernel that answers at once is never said to be busy", () => {
+  const { clock, actions } = bench();
+  actions.ask("run", "a");
+  actions.taken("v-1");
+  clock.move(10 * PATIENCE);
+  assert.equal(actions.stage("run", "a"), "working");
+  actions.done("v-1", false, "no");
+  assert.equal(clock.left, 0);
+});
+
+test("the same wish is not sent twice while it is under way, another one is", () => {
+  const { sent, actions } = bench();
+  assert.equal(actions.ask("stop", "a"), true);
+  assert.equal(actions.ask("stop", "a"), false);
+  assert.equal(actions.ask("stop", "b"), true);
+  assert.equal(actions.ask("run", "a"), true);
+  assert.equal(sent.length, 3);
+  actions.done("v-1", true, "");
+  assert.equal(actions.ask("stop", "a"), true);
+});
+
+test("answers to the wishes of another view are none of ours", () => {
+  const { outcomes, actions } = bench();
+  actions.ask("stop", "a");
+  actions.taken("w-1");
+  actions.done("w-1", true, "");
+  assert.equal(actions.stage("stop", "a"), "sent");
+  assert.deepEqual(outcomes, []);
+});
+
+test("nothing is told after the view was closed", () => {
+  const { clock, outcomes, actions } = bench();
+  actions.ask("stop", "a");
+  actions.close();
+  clock.move(10 * PATIENCE);
+  actions.done("v-1", true, "");
+  assert.deepEqual([clock.left, outcomes.length, actions.waiting], [0, 0, false]);
+});

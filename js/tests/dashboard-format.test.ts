@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  ago,
+  ahead,
+  clock,
+  count,
+  gainClass,
+  money,
+  share,
+  signed,
+  span,
+} from "../src/dashboard/format";
+import { lagShare } from "../src/dashboard/head";
+import { layout } from "../src/dashboard/spark";
+
+test("money has two digits and its sign where it is a change", () => {
+  assert.equal(money(1234567.8), "1,234,567.80");
+  assert.equal(money(null), "–");
+  assert.equal(signed(-12.4), "−12.40");
+  assert.equal(signed(12.4), "+12.40");
+  assert.equal(signed(0), "0.00");
+  assert.equal(share(0.01303), "+1.30 %");
+  assert.equal(count(12345), "12,345");
+});
+
+test("a gain and a loss have their colours, nothing gained has none", () => {
+  assert.deepEqual([1, -1, 0, null].map(gainClass), ["bl-up", "bl-down", "", ""]);
+});
+
+test("spans are told in their largest unit", () => {
+  const said = [0.0004, 0.026, 1.25, 59.6, 180, 7300, 200000].map(span);
+  assert.deepEqual(said, ["0 ms", "26 ms", "1.3 s", "60 s", "3 min", "2 h 1 min", "2 d"]);
+});
+
+test("times are UTC, and past and future are told from now", () => {
+  const now = Date.UTC(2026, 0, 5, 14, 3, 7);
+  assert.equal(clock(now), "14:03:07");
+  assert.equal(ago(now - 13000, now), "13 s ago");
+  assert.equal(ago(now, now), "now");
+  assert.equal(ahead(now + 17000, now), "in 17 s");
+  assert.equal(ahead(now - 1, now), "now");
+  assert.equal(ahead(null, now), "");
+});
+
+test("the lag meter is empty at a millisecond and full at a second", () => {
+  assert.deepEqual(
+    [0, 0.001, 0.0316, 1, 60].map((lag) => Number(lagShare(lag).toFixed(2))),
+    [0, 0, 0.5, 1, 1],
+  );
+});
+
+test("a spark spans its picture; a flat one lies at its level", () => {
+  const { points, base } = layout([1, 3, 2], 1);
+  assert.equal(points, "0.0,37.0 110.0,3.0 220.0,20.0");
+  assert.equal(base, 37);
+  assert.equal(layout([5, 5], 5).points, "0.0,37.0 220.0,37.0");
+});
