@@ -90,6 +90,8 @@ class Strategy:
     """Sell when the price falls by this fraction below the highest high of the candles that closed
     since the entry (below the entry's price at first)."""
 
+    _known_parameters: ClassVar[Mapping[str, object]]
+
     def __init__(
         self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
     ) -> None:
@@ -140,6 +142,15 @@ class Strategy:
 
     @classmethod
     def _parameter_types(cls) -> Mapping[str, object]:
+        # Reading annotations is slow, and a sweep makes thousands of strategies. A subclass has
+        # parameters of its own: what its base knows is not asked.
+        known: Mapping[str, object] | None = cls.__dict__.get("_known_parameters")
+        if known is None:
+            known = cls._known_parameters = cls._read_parameter_types()
+        return known
+
+    @classmethod
+    def _read_parameter_types(cls) -> Mapping[str, object]:
         hints = get_type_hints(cls)
         own = [name for name in hints if name not in STOPS]
         return {

@@ -57,10 +57,10 @@ def backtest(
         InvalidInput: the candles cannot be used, or a number is out of range.
         ConfigError: the strategy's signals cannot be used.
     """
-    _check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
+    check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
     frames = frames_for(strategy, data, symbol)
     entry, leave = wishes(strategy, frames)
-    first = _row_of(frames.frame, start)
+    first = row_of(frames.frame, start)
     frame = frames.frame.iloc[first:] if first else frames.frame
     before = float(frames.frame["close"].iloc[max(first - 1, 0)])
     simulation = _simulate(
@@ -143,7 +143,12 @@ def _simulate(
     )
 
 
-def _row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:
+def row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:
+    """Return the row of the first candle from a time on, 0 for None.
+
+    Raises:
+        InvalidInput: it is no time, or leaves fewer than two candles.
+    """
     if start is None:
         return 0
     import pandas as pd
@@ -164,7 +169,8 @@ def _row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:
     return row
 
 
-def _check_numbers(*, fee: float, slippage: float, cash: float, order_cost: float | None) -> None:
+def check_numbers(*, fee: float, slippage: float, cash: float, order_cost: float | None) -> None:
+    """Raise `InvalidInput` unless fee and slippage are fractions, and the amounts above 0."""
     for name, value in (("fee", fee), ("slippage", slippage)):
         if not 0 <= value < 1:
             raise InvalidInput(f"{name} is a fraction from 0 to below 1, not {value!r}.")

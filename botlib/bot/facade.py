@@ -159,7 +159,7 @@ class Bot(Blocking):
         start = parse_since(since, self.aio.engine.market_clock.now())
         data = self._history_of(strategy, symbol, start, until, strategy.warmup)
         terms = {**self._terms(symbol, fee), "start": utc(start), **options}
-        return backtest(strategy, data, market=self.aio.engine.exchange.market(symbol), **terms)
+        return backtest(strategy, data, **terms)
 
     def sweep(
         self,
@@ -179,11 +179,13 @@ class Bot(Blocking):
             fee: fraction of each fill; None is the fee of the paper exchange.
             options: as for `botlib.backtesting.sweep`: the parameters with the values to try
                 (``fast=range(5, 50)``), ``metric``, ``where``, ``method``, ``client``, …
+                ``market=None`` sizes without the venue's lots, which is several times as quick:
+                its rounding has to be done order by order, in decimals.
         """
         from botlib.backtesting import sweep
 
         data = self._of_class(strategy, symbol, since, until, timeframes)
-        return sweep(strategy, data, **self._terms(symbol, fee), **options)
+        return sweep(strategy, data, **{**self._terms(symbol, fee), **options})
 
     def walk_forward(
         self,
@@ -200,12 +202,12 @@ class Bot(Blocking):
 
         Args:
             options: as for `botlib.backtesting.walk_forward`: ``train``, ``test``, ``anchored``,
-                the parameters with the values to try, …
+                the parameters with the values to try, … ``market=None`` as for `sweep`.
         """
         from botlib.backtesting import walk_forward
 
         data = self._of_class(strategy, symbol, since, until, timeframes)
-        return walk_forward(strategy, data, **self._terms(symbol, fee), **options)
+        return walk_forward(strategy, data, **{**self._terms(symbol, fee), **options})
 
     def check(
         self,
@@ -234,10 +236,11 @@ class Bot(Blocking):
         return compare(result, self._call(self.aio.journaled_fills()))
 
     def _terms(self, symbol: str, fee: float | None) -> dict[str, Any]:
-        settings = self.aio.settings
+        market = self.aio.engine.exchange.market(symbol)
         return {
-            "symbol": self.aio.engine.exchange.market(symbol).symbol,
-            "fee": float(settings.paper.fee) if fee is None else fee,
+            "symbol": market.symbol,
+            "market": market,
+            "fee": float(self.aio.settings.paper.fee) if fee is None else fee,
         }
 
     def _history_of(

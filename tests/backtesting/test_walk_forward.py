@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from botlib.backtesting import WalkForwardResult, backtest, sweep, walk_forward
 from botlib.backtesting.forward import run
 from botlib.errors import ConfigError, InvalidInput
+from botlib.exchange.base import Market
 from botlib.frames import Frames, candle_frame
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
@@ -72,6 +74,27 @@ def test_windows_follow_each_other_without_gap_or_overlap(result: WalkForwardRes
         assert window.test_from == index[middle]
         assert window.test_until == index[min(middle + 200, 1_500) - 1]
     assert result.equity.index.equals(index[400:])
+
+
+def test_amounts_and_lots_are_those_of_a_backtest() -> None:
+    venue = Market(
+        symbol="BTC/USDT",
+        id="BTCUSDT",
+        base="BTC",
+        quote="USDT",
+        tick=Decimal("0.01"),
+        step=Decimal("0.1"),
+        min_amount=Decimal("0.1"),
+        min_cost=Decimal(5),
+    )
+    found = walked(market=venue, order_cost=500.0, fast=[5], slow=[20])
+    trips = pd.concat([window.result.roundtrips for window in found.windows])
+    # Lots of 0.1 at a price of about 100.
+    assert len(trips) > 10
+    assert trips["amount"].max() < 8
+    assert trips["amount"].to_numpy() == pytest.approx(trips["amount"].round(1).to_numpy())
+    with pytest.raises(InvalidInput, match="order_cost"):
+        walked(order_cost=-1.0, fast=[5], slow=[20])
 
 
 def test_an_anchored_walk_trains_on_everything_before() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from botlib.backtesting.checking.truncation import until
 from botlib.backtesting.forward.result import WalkForwardResult, Window
 from botlib.backtesting.prepare import frames_for
-from botlib.backtesting.run import backtest
+from botlib.backtesting.run import backtest, check_numbers
 from botlib.errors import ConfigError, InvalidInput
 from botlib.frames import Frames
 from botlib.strategy import STOPS, Signals, Strategy
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.sweeps import SweepResult
+    from botlib.exchange.base import Market
 
 # Fewer cannot hold an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4
@@ -41,6 +42,8 @@ def walk_forward(
     fee: float = 0.001,
     slippage: float = 0.0,
     cash: float = 10_000.0,
+    order_cost: float | None = None,
+    market: Market | None = None,
     where: Callable[[dict[str, Any]], bool] | None = None,
     method: str = "grid",
     samples: int | None = None,
@@ -61,7 +64,8 @@ def walk_forward(
 
     Args:
         strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
-        data: candles as for `backtest`.
+        data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well. What
+            a market leaves unsold at the end of a window, as too little, goes on as its value.
         train: length of a training window in candles, or a duration such as ``"90d"``. Its first
             candles warm up.
         test: length of a test window, likewise. A last, shorter one is made of at least half.
@@ -74,9 +78,16 @@ def walk_forward(
         InvalidInput: a window is too short, or there are too few candles for one of each.
         SweepError: no combination could be computed on a training window.
     """
+    check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
     frames = frames_for(_with_defaults(strategy), data, symbol)
     spans, left_over = _spans(frames, train, test, anchored=anchored)
-    trade = {"fee": fee, "slippage": slippage, "symbol": frames.symbol}
+    trade = {
+        "fee": fee,
+        "slippage": slippage,
+        "order_cost": order_cost,
+        "market": market,
+        "symbol": frames.symbol,
+    }
     search = {
         "metric": metric,
         "where": where,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.prepare import frames_for
-from botlib.backtesting.run import _check_numbers, _row_of
+from botlib.backtesting.run import check_numbers, row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
 from botlib.backtesting.sweeps.collect import Answer, Collected, Pool, PoolMaker
 from botlib.backtesting.sweeps.evaluate import METRICS, Evaluator, Job, Settings
@@ -99,7 +99,7 @@ def sweep(
         raise InvalidInput(f"samples must be at least 1, not {samples!r}.")
     if not isinstance(seed, int):
         raise InvalidInput(f"seed must be a whole number, not {seed!r}.")
-    _check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
+    check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
     budget = memory_bytes(memory)
     tried = Space(strategy, space, where)
     plan = _plan(tried, method, samples, seed, budget)
@@ -112,7 +112,7 @@ def sweep(
         cash=cash,
         order_cost=order_cost,
         market=market,
-        start=_row_of(frames.frame, start),
+        start=row_of(frames.frame, start),
         engine=engine or default_engine(),
     )
     count = len(plan) if plan is not None else int(samples or 0)
