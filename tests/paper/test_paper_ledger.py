@@ -34,7 +34,7 @@ def test_a_new_ledger_holds_what_it_was_given_and_only_once(tmp_path: Path) -> N
     opened(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
     again = Ledger.open(path, venue="paper:a", balances={"USDT": Decimal(5)})
-    assert again.load().balances["USDT"].free == 10_000
+    assert again.load().account("main").balances["USDT"].free == 10_000
     again.close()
 
 
@@ -110,7 +110,7 @@ async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account
     while served.venue.feed("BTCUSDT").resting:
         await served.advance(STREAM)
     assert (await served.control.state())["counters"]["trades"] == 1
-    stored = served.exchange._ledger.load()
+    stored = served.exchange._ledger.load().account("main")
     assert stored.balances == served.venue.desk.account.balances
 
 
@@ -164,7 +164,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
             process.kill()
             await asyncio.gather(last, return_exceptions=True)
         ledger = opened(path, "paper:synthetic:seed=4")
-        account = ledger.load()
+        account = ledger.load().account("main")
         ledger.close()
         assert there <= set(account.orders)
         expected = {"USDT": Decimal(10_000), "BTC": Decimal(0)}

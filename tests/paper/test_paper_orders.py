@@ -10,12 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from botlib.exchange.paper.administration import Administration
+from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
-from botlib.exchange.paper.matching import Desk, OrderRequest
+from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.refusals import Refusal
 from botlib.exchange.paper.replay import ReplayMarket
+from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.synthetic import SyntheticMarket
 
 LOCKSTEP = Pace(None, lockstep=True)
@@ -229,8 +232,8 @@ async def test_a_wrong_order_is_refused_and_changes_nothing(
     assert orders == []
 
 
-async def test_open_orders_are_limited(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botlib.exchange.paper.filters.MAX_ORDERS", 2)
+async def test_open_orders_are_limited(served: Any) -> None:
+    Administration(served.venue).change_rules("BTCUSDT", {"max_orders": 2})
     for _ in range(2):
         await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT}
@@ -296,8 +299,9 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
     begin = {"USDT": Decimal(10_000), "BTC": Decimal("0.1")}
     market = SyntheticMarket(11)
     ledger = Ledger.open(None, venue=market.venue, balances=begin)
-    account = ledger.load()
-    desk = Desk(account, ledger, fee=Decimal("0.001"))
+    fee = Decimal("0.001")
+    desk = Desk(ledger, Commission(fee, fee))
+    account = desk.account
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     time = 1_767_571_200_000
     feed.seek(time)
@@ -306,7 +310,7 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
         try:
             if kind == "cancel":
                 for order in account.open_orders("BTCUSDT")[:1]:
-                    desk.cancel(order, None, time)
+                    desk.cancel(feed, order, None, time)
             else:
                 market_order = kind in ("MARKET", "STOP_LOSS")
                 request = OrderRequest(
@@ -339,5 +343,5 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
             assert balance.free + balance.locked == expected[asset]
             assert balance.locked == held[asset]
             assert balance.free >= 0
-    assert vars(ledger.load())["balances"] == account.balances
+    assert ledger.load().account("main").balances == account.balances
     ledger.close()

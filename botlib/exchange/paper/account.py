@@ -1,64 +1,77 @@
-"""The account: balances, orders and trades, changed only by whole drafts.
+"""The state of the venue: accounts with their balances, orders and trades, and the house's own.
 
-A `Draft` collects everything one action changes. It becomes true in one piece, after the ledger has
-written it, or not at all.
+Whatever is traded with the market goes to and comes from the house, and so do the fees. So the sum
+of an asset over all accounts, the market and the fees is always what was deposited of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from botlib.exchange.paper.orders import PaperOrder, PaperTrade, execution_report
-from botlib.exchange.paper.quotes import Json, eight
-from botlib.exchange.paper.refusals import rejected
+from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 
 _NOTHING: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What is owned of one asset; ``locked`` is held back by resting orders."""
+    """What is owned of one asset; ``locked`` is held back by open orders."""
 
     free: Decimal = _NOTHING
     locked: Decimal = _NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the venue itself has of one asset.
+
+    ``market`` is what the market gave (less than 0) or took, ``fees`` what was paid as commission,
+    ``deposited`` what the accounts brought in, less what was withdrawn.
+    """
+
+    market: Decimal = _NOTHING
+    fees: Decimal = _NOTHING
+    deposited: Decimal = _NOTHING
+
+
+@dataclass(slots=True, kw_only=True)
 class Counters:
     """The last ids that were given out."""
 
     order: int = 0
     trade: int = 0
     execution: int = 0
+    list: int = 0
+    prevented: int = 0
+
+    def copy(self) -> Counters:
+        """Return a copy."""
+        return replace(self)
 
 
 class Account:
-    """The state of the account, as the ledger holds it."""
+    """One account. ``burns_bnb`` tells whether it pays its fees in BNB where it has some."""
 
-    def __init__(
-        self,
-        balances: Mapping[str, Balance],
-        orders: Iterable[PaperOrder] = (),
-        trades: Iterable[PaperTrade] = (),
-        counters: Counters | None = None,
-    ) -> None:
-        self.balances: dict[str, Balance] = dict(balances)
+    def __init__(self, name: str, balances: Mapping[str, Balance] | None = None) -> None:
+        self.name = name
+        self.balances: dict[str, Balance] = dict(balances or {})
         self.orders: dict[int, PaperOrder] = {}
         self.trades: dict[str, list[PaperTrade]] = {}
-        self.counters = counters or Counters()
+        self.burns_bnb = False
         self.updated = 0
         self._open: dict[str, dict[int, None]] = {}
         self._by_client: dict[tuple[str, str], int] = {}
-        for order in orders:
-            self._put(order)
-        for trade in trades:
-            self.trades.setdefault(trade.symbol, []).append(trade)
+
+    def balance(self, asset: str) -> Balance:
+        """Return what is owned of an asset."""
+        return self.balances.get(asset) or Balance()
 
     def open_orders(self, symbol: str | None = None) -> list[PaperOrder]:
-        """Return the resting orders, of one symbol or all, the oldest first."""
+        """Return the open orders, of one symbol (by id) or all, the oldest first."""
         if symbol is not None:
             return [self.orders[number] for number in self._open.get(symbol, ())]
         return [
@@ -70,17 +83,8 @@ class Account:
         number = self._by_client.get((symbol, client_order_id))
         return None if number is None else self.orders[number]
 
-    def apply(self, draft: Draft) -> None:
-        """Make a draft true."""
-        self.balances.update(draft.balances)
-        for order in draft.orders.values():
-            self._put(order)
-        for trade in draft.trades:
-            self.trades.setdefault(trade.symbol, []).append(trade)
-        self.counters = draft.counters
-        self.updated = draft.time
-
-    def _put(self, order: PaperOrder) -> None:
+    def put(self, order: PaperOrder) -> None:
+        """Keep the state of an order."""
         self.orders[order.order_id] = order
         self._by_client[order.symbol, order.client_order_id] = order.order_id
         waiting = self._open.setdefault(order.symbol, {})
@@ -90,91 +94,74 @@ class Account:
             waiting.pop(order.order_id, None)
 
 
-class Draft:
-    """A change of the account at one market time (ms), with the events that tell of it."""
+class Register:
+    """All accounts, as the ledger holds them."""
 
-    def __init__(self, account: Account, time: int) -> None:
-        self.time = time
-        self.balances: dict[str, Balance] = {}
-        self.orders: dict[int, PaperOrder] = {}
-        self.trades: list[PaperTrade] = []
-        self.reports: list[Json] = []
-        self.counters = account.counters
-        self._account = account
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {DEFAULT_ACCOUNT: Account(DEFAULT_ACCOUNT)}
+        self.lists: dict[int, OrderList] = {}
+        self.prevented: dict[int, PreventedMatch] = {}
+        self.house: dict[str, House] = {}
+        self.counters = Counters()
+        self.working: dict[str, dict[int, PaperOrder]] = {}
+        """Open orders of all accounts by symbol, the oldest first."""
 
-    def balance(self, asset: str) -> Balance:
-        """Return the balance of an asset as the draft leaves it."""
-        found = self.balances.get(asset) or self._account.balances.get(asset)
-        return found or Balance()
+    def account(self, name: str) -> Account:
+        """Return an account; one that was never heard of is empty."""
+        found = self.accounts.get(name)
+        if found is None:
+            found = self.accounts[name] = Account(name)
+        return found
 
-    def lock(self, asset: str, amount: Decimal) -> None:
-        """Hold back ``amount`` for an order.
+    def orders(self, symbol: str) -> list[PaperOrder]:
+        """Return the open orders of a symbol, of all accounts, the oldest first."""
+        return list(self.working.get(symbol, {}).values())
 
-        Raises:
-            Refusal: there is not enough.
-        """
-        have = self.balance(asset)
-        if have.free < amount:
-            raise rejected("Account has insufficient balance for requested action.")
-        self.balances[asset] = Balance(have.free - amount, have.locked + amount)
+    def put_order(self, order: PaperOrder) -> None:
+        """Keep the state of an order."""
+        self.account(order.account).put(order)
+        waiting = self.working.setdefault(order.symbol, {})
+        if order.open:
+            waiting[order.order_id] = order
+        else:
+            waiting.pop(order.order_id, None)
 
-    def unlock(self, asset: str, amount: Decimal) -> None:
-        """Give back what an order held."""
-        have = self.balance(asset)
-        self.balances[asset] = Balance(have.free + amount, have.locked - amount)
+    def put_trade(self, trade: PaperTrade) -> None:
+        """Keep a trade."""
+        self.account(trade.account).trades.setdefault(trade.symbol, []).append(trade)
 
-    def spend(self, asset: str, amount: Decimal) -> None:
-        """Take away what an order held."""
-        have = self.balance(asset)
-        self.balances[asset] = Balance(have.free, have.locked - amount)
+    def open_lists(self, account: str) -> list[OrderList]:
+        """Return an account's order lists that are not done."""
+        return [one for one in self.lists.values() if one.account == account and not one.done]
 
-    def receive(self, asset: str, amount: Decimal) -> None:
-        """Add to what is free."""
-        have = self.balance(asset)
-        self.balances[asset] = Balance(have.free + amount, have.locked)
+    def imbalance(self) -> dict[str, Decimal]:
+        """Return by asset what is there beyond what was deposited; always 0 where all is well."""
+        assets = set(self.house)
+        for account in self.accounts.values():
+            assets |= account.balances.keys()
+        return {asset: self._imbalance(asset) for asset in sorted(assets)}
 
-    def next_order_id(self) -> int:
-        """Return a new order id."""
-        self._count(order=self.counters.order + 1)
-        return self.counters.order
+    def _imbalance(self, asset: str) -> Decimal:
+        house = self.house.get(asset) or House()
+        owned = (account.balance(asset) for account in self.accounts.values())
+        total = sum((one.free + one.locked for one in owned), _NOTHING)
+        return total + house.market + house.fees - house.deposited
 
-    def next_trade_id(self) -> int:
-        """Return a new trade id."""
-        self._count(trade=self.counters.trade + 1)
-        return self.counters.trade
 
-    def _count(self, **changes: int) -> None:
-        now = self.counters
-        values = {"order": now.order, "trade": now.trade, "execution": now.execution}
-        self.counters = Counters(**{**values, **changes})
-
-    def report(
-        self,
-        order: PaperOrder,
-        execution: str,
-        trade: PaperTrade | None = None,
-        cancel_id: str = "",
-    ) -> None:
-        """Record the state of an order, and the event that tells of it."""
-        self.orders[order.order_id] = order
-        if trade is not None:
-            self.trades.append(trade)
-        self._count(execution=self.counters.execution + 1)
-        number = self.counters.execution
-        self.reports.append(
-            execution_report(order, execution, number=number, trade=trade, cancel_id=cancel_id)
-        )
-
-    def events(self) -> list[Json]:
-        """Return the user events of the change, the new balances last."""
-        balances = [
-            {"a": asset, "f": eight(balance.free), "l": eight(balance.locked)}
-            for asset, balance in self.balances.items()
-        ]
-        position: Json = {
-            "e": "outboundAccountPosition",
-            "E": self.time,
-            "u": self.time,
-            "B": balances,
-        }
-        return [*self.reports, position]
+def audit(register: Register) -> str:
+    """Return what does not add up in a register, nothing where all does."""
+    for asset, amount in register.imbalance().items():
+        if amount:
+            return f"{amount} {asset} came from nowhere"
+    held: dict[tuple[str, str], Decimal] = {}
+    for orders in register.working.values():
+        for order in orders.values():
+            key = (order.account, order.locked_asset)
+            held[key] = held.get(key, _NOTHING) + order.locked
+    for account in register.accounts.values():
+        for asset, balance in account.balances.items():
+            if balance.locked != held.get((account.name, asset), _NOTHING):
+                return f"account {account.name} holds back other {asset} than its orders do"
+            if balance.free < 0:
+                return f"account {account.name} has {balance.free} {asset}"
+    return ""

@@ -17,6 +17,7 @@ import numpy as np
 from botlib.exchange.paper.book import Book
 from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.market import Bars, Listing, Market
+from botlib.exchange.paper.rules import rules_of
 from botlib.exchange.paper.tape import Step, Tape, path
 from botlib.timeframe import DAY, open_time, timeframe_ms
 
@@ -78,6 +79,8 @@ class Feed:
     ) -> None:
         self.listing = listing
         self.id = listing.id
+        self.rules = rules_of(listing)
+        """What orders have to keep to; the operator may change them."""
         self.market = market
         self.base = market.base
         self.length = timeframe_ms(market.base)
@@ -122,8 +125,17 @@ class Feed:
 
     @property
     def trading(self) -> bool:
-        """Whether the symbol trades: a candle of it is open."""
-        return self.bar is not None and self.time < self.bar.timestamp + self.length
+        """Whether the symbol trades: a candle of it is open, and nobody halted it."""
+        if self.rules.status != "TRADING" or self.bar is None:
+            return False
+        return self.time < self.bar.timestamp + self.length
+
+    @property
+    def status(self) -> str:
+        """The symbol's status in exchangeInfo: ``BREAK`` in a hole between candles."""
+        if self.rules.status != "TRADING":
+            return self.rules.status
+        return "TRADING" if self.trading else "BREAK"
 
     @property
     def over(self) -> bool:

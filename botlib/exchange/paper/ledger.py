@@ -1,43 +1,46 @@
-"""The account on disk: whatever was acknowledged is there, and nothing is there in part.
+"""The accounts on disk: whatever was acknowledged is there, and nothing is there in part.
 
-One SQLite file, one connection that holds it exclusively. Every action is one transaction, and the
-call returns after the disk has it (write-ahead log, ``synchronous=FULL``). The file is stamped with
-its market: an account of one market never trades on another.
+One SQLite file, one connection that holds it exclusively. An action is acknowledged after the disk
+has it (write-ahead log, ``synchronous=FULL``); actions that come at the same time share one access
+to the disk. The file is stamped with its market: an account of one market never trades on another.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from botlib.errors import PaperExchangeError, WrongVenue
-from botlib.exchange.paper.account import Account, Balance, Counters, Draft
-from botlib.exchange.paper.orders import PaperOrder, PaperTrade
+from botlib.exchange.paper.account import Balance, Counters, House, Register, audit
+from botlib.exchange.paper.draft import Draft
+from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
+from botlib.exchange.paper.tables import SCHEMA, SCHEMA_VERSION, migrate
+
+logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x626C7061
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE balances (asset TEXT PRIMARY KEY, free TEXT NOT NULL, locked TEXT NOT NULL)
-    WITHOUT ROWID;
-CREATE TABLE orders (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL, status TEXT NOT NULL,
-    body TEXT NOT NULL);
-CREATE TABLE trades (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL, order_id INTEGER NOT NULL,
-    body TEXT NOT NULL);
-"""
 
 
 class Ledger:
     """An account's file; without a path it lives in memory and ends with the process."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
-        self._connection = connection
         self.path = path
+        self.lost: Callable[[], None] = lambda: None
+        """Called when what was written since the last `flush` could not be kept."""
+        self._connection = connection
+        self._writing = False
+        self._waiting: list[asyncio.Future[None]] = []
 
     @classmethod
     def open(cls, path: Path | None, *, venue: str, balances: Mapping[str, Decimal]) -> Ledger:
@@ -92,21 +95,22 @@ class Ledger:
         run(f"PRAGMA application_id={APPLICATION_ID}")
         run(f"PRAGMA user_version={SCHEMA_VERSION}")
         run("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             if statement.strip():
                 run(statement)
         self._set("venue", venue)
         for asset, amount in balances.items():
-            run("INSERT INTO balances VALUES (?, ?, '0')", (asset, str(amount)))
+            run("INSERT INTO balances VALUES (?, ?, ?, '0')", (DEFAULT_ACCOUNT, asset, str(amount)))
+        self._put_house({asset: House(deposited=amount) for asset, amount in balances.items()})
         run("COMMIT")
 
     def _check(self, venue: str) -> None:
         run = self._connection.execute
         version = run("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
+        if version not in (1, SCHEMA_VERSION):
             raise PaperExchangeError(
-                f"The paper ledger {self.path} has version {version}; this botlib reads version "
-                f"{SCHEMA_VERSION}. Use the botlib that made it, or another path."
+                f"The paper ledger {self.path} has version {version}; this botlib reads versions "
+                f"1 to {SCHEMA_VERSION}. Use the botlib that made it, or another path."
             )
         found = run("PRAGMA quick_check").fetchone()[0]
         if found != "ok":
@@ -117,77 +121,177 @@ class Ledger:
                 f"The paper ledger {self.path} belongs to {stamped!r}, not to {venue!r}. "
                 "Start that market, or give this one a ledger of its own."
             )
+        if version == 1:
+            migrate(self._connection)
 
     @property
     def market_time(self) -> int:
         """The market time last written, in ms; 0 before the first."""
         return int(self._get("market_time") or 0)
 
-    def load(self) -> Account:
-        """Return the account as it was last written."""
-        run = self._connection.execute
+    def load(self) -> Register:
+        """Return the state of the venue as it was last written.
+
+        Raises:
+            PaperExchangeError: it cannot be read, or does not add up.
+        """
         try:
-            balances = {
-                asset: Balance(Decimal(free), Decimal(locked))
-                for asset, free, locked in run("SELECT asset, free, locked FROM balances")
-            }
-            orders = [
-                PaperOrder.load(body) for (body,) in run("SELECT body FROM orders ORDER BY id")
-            ]
-            trades = [
-                PaperTrade.load(body) for (body,) in run("SELECT body FROM trades ORDER BY id")
-            ]
-            counters = Counters(
-                order=int(self._get("order") or 0),
-                trade=int(self._get("trade") or 0),
-                execution=int(self._get("execution") or 0),
-            )
+            register = self._read()
         except (ValueError, ArithmeticError, TypeError, KeyError, sqlite3.DatabaseError) as error:
             raise PaperExchangeError(_damaged(self.path, str(error))) from None
-        return Account(balances, orders, trades, counters)
+        wrong = audit(register)
+        if wrong:
+            raise PaperExchangeError(_damaged(self.path, wrong))
+        return register
 
-    def commit(self, draft: Draft) -> None:
-        """Write a draft in one transaction; it is on disk when this returns.
+    def _read(self) -> Register:
+        run = self._connection.execute
+        register = Register()
+        for account, asset, free, locked in run(
+            "SELECT account, asset, free, locked FROM balances"
+        ):
+            balance = Balance(Decimal(free), Decimal(locked))
+            register.account(account).balances[asset] = balance
+        for name, burns in run("SELECT name, burns_bnb FROM accounts"):
+            register.account(name).burns_bnb = bool(burns)
+        for (body,) in run("SELECT body FROM orders ORDER BY id"):
+            register.put_order(PaperOrder.load(body))
+        for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
+            register.put_trade(PaperTrade.load(body))
+        for (body,) in run("SELECT body FROM lists ORDER BY id"):
+            found = OrderList.load(body)
+            register.lists[found.list_id] = found
+        for (body,) in run("SELECT body FROM prevented ORDER BY id"):
+            match = PreventedMatch.load(body)
+            register.prevented[match.match_id] = match
+        for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
+            register.house[asset] = House(*map(Decimal, amounts))
+        register.counters = Counters(**orjson.loads(self._get("counters") or "{}"))
+        return register
+
+    # -- writing
+
+    def write(self, draft: Draft) -> None:
+        """Write a draft; the disk has it after `flush` or `durable`.
 
         Raises:
             PaperExchangeError: the disk does not take it; nothing of it was written.
         """
+        run = self._connection.execute
         try:
-            self._write(draft)
+            if not self._writing:
+                run("BEGIN IMMEDIATE")
+                self._writing = True
+            run("SAVEPOINT draft")
+            try:
+                self._put(draft)
+            except sqlite3.Error:
+                run("ROLLBACK TO draft")
+                raise
+            finally:
+                run("RELEASE draft")
         except sqlite3.Error as error:
-            raise PaperExchangeError(
-                f"The paper ledger {self.path} cannot be written: {error}. "
-                "Check the disk; the action had no effect."
-            ) from error
+            raise PaperExchangeError(self._unwritten(error)) from error
+        if self.path is None:
+            self.flush()
 
-    def _write(self, draft: Draft) -> None:
-        with self._connection as run:
-            run.execute("BEGIN IMMEDIATE")
-            run.executemany(
-                "REPLACE INTO balances VALUES (?, ?, ?)",
+    def flush(self) -> None:
+        """Bring to the disk all that was written; those who wait for it are told.
+
+        Raises:
+            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+        """
+        if not self._writing:
+            return
+        waiting, self._waiting = self._waiting, []
+        self._writing = False
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            failure = PaperExchangeError(self._unwritten(error))
+            self.lost()
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_exception(failure)
+            raise failure from error
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def durable(self) -> None:
+        """Return when the disk has all that was written so far.
+
+        Whoever asks meanwhile shares the same access to the disk.
+
+        Raises:
+            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+        """
+        if not self._writing:
+            return
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            # After what is ready now: other requests may add theirs.
+            loop.call_soon(loop.call_soon, self._flush_shared)
+        self._waiting.append(waiter)
+        await waiter
+
+    def _flush_shared(self) -> None:
+        try:
+            self.flush()
+        except PaperExchangeError as error:
+            logger.error("%s", error)
+
+    def _put(self, draft: Draft) -> None:
+        many = self._connection.executemany
+        if draft.balances:
+            rows = [
+                (account, asset, str(balance.free), str(balance.locked))
+                for (account, asset), balance in draft.balances.items()
+            ]
+            many("REPLACE INTO balances (account, asset, free, locked) VALUES (?, ?, ?, ?)", rows)
+        if draft.orders:
+            bodies = [
+                (one.order_id, one.account, one.symbol, one.status, one.dump().decode())
+                for one in draft.orders.values()
+            ]
+            many(
+                "REPLACE INTO orders (id, account, symbol, status, body) VALUES (?, ?, ?, ?, ?)",
+                bodies,
+            )
+        if draft.trades:
+            many(
+                "INSERT INTO trades (id, order_id, account, symbol, body) VALUES (?, ?, ?, ?, ?)",
                 [
-                    (asset, str(balance.free), str(balance.locked))
-                    for asset, balance in draft.balances.items()
+                    (one.trade_id, one.order_id, one.account, one.symbol, one.dump().decode())
+                    for one in draft.trades
                 ],
             )
-            run.executemany(
-                "REPLACE INTO orders VALUES (?, ?, ?, ?)",
-                [
-                    (order.order_id, order.symbol, order.status, order.dump().decode())
-                    for order in draft.orders.values()
-                ],
-            )
-            run.executemany(
-                "INSERT INTO trades VALUES (?, ?, ?, ?)",
-                [
-                    (trade.trade_id, trade.symbol, trade.order_id, trade.dump().decode())
-                    for trade in draft.trades
-                ],
-            )
-            self._set("order", draft.counters.order)
-            self._set("trade", draft.counters.trade)
-            self._set("execution", draft.counters.execution)
-            self._set("market_time", draft.time)
+        for found in draft.lists.values():
+            body = (found.list_id, found.dump().decode())
+            self._connection.execute("REPLACE INTO lists VALUES (?, ?)", body)
+        for match in draft.prevented:
+            body = (match.match_id, match.dump().decode())
+            self._connection.execute("REPLACE INTO prevented VALUES (?, ?)", body)
+        for name, burns in draft.burns.items():
+            self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
+        self._put_house(draft.house)
+        counters = orjson.dumps(asdict(draft.counters)).decode()
+        many(
+            "REPLACE INTO meta VALUES (?, ?)",
+            [("counters", counters), ("market_time", str(draft.time))],
+        )
+
+    def _put_house(self, house: Mapping[str, House]) -> None:
+        self._connection.executemany(
+            "REPLACE INTO house (asset, market, fees, deposited) VALUES (?, ?, ?, ?)",
+            [
+                (asset, str(one.market), str(one.fees), str(one.deposited))
+                for asset, one in house.items()
+            ],
+        )
 
     def save_time(self, market_time: int) -> None:
         """Write how far the market has come (ms).
@@ -198,14 +302,19 @@ class Ledger:
         try:
             self._set("market_time", market_time)
         except sqlite3.Error as error:
-            raise PaperExchangeError(
-                f"The paper ledger {self.path} cannot be written: {error}. Check the disk."
-            ) from error
+            raise PaperExchangeError(self._unwritten(error)) from error
+        self.flush()
+
+    def _unwritten(self, error: sqlite3.Error) -> str:
+        return (
+            f"The paper ledger {self.path} cannot be written: {error}. "
+            "Check the disk; the action had no effect."
+        )
 
     def close(self) -> None:
-        """Close the file; everything is written already."""
+        """Write what is left and close the file."""
         with closing(self._connection):
-            pass
+            self.flush()
 
     def _set(self, key: str, value: object) -> None:
         self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (key, str(value)))

@@ -1,8 +1,9 @@
-"""The matching engine: takes orders, fills them at the market's prices, and keeps the account.
+"""The matching engine: takes orders, fills them at the market's prices, and keeps the accounts.
 
-The market is deep: an order that trades is filled whole, at one price. Market orders and limit
-orders that cross take the present price; resting orders fill at their own price, as maker, when the
-market reaches it. The fee is taken from the asset received.
+Without a `Depth` the market is deep: an order that trades is filled whole, at one price. Market
+orders and limit orders that cross take the present price; resting orders fill at their own price,
+as maker, when the market reaches it. With a depth, an order trades with what stands in the book,
+level by level, and a resting order waits for what stands before it at its price.
 
 An order with a stop price waits outside the book until the market reaches that price. Inside a
 candle the price moves from one step to the next without a gap, so the order is triggered at its
@@ -11,340 +12,324 @@ stop price; where a candle opens beyond the stop price, it is triggered at the o
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final, NamedTuple
 
-from botlib.exchange.paper import filters
-from botlib.exchange.paper.account import Account, Draft
+from botlib.errors import PaperExchangeError
+from botlib.exchange.paper.account import Account
+from botlib.exchange.paper.book import Standing
+from botlib.exchange.paper.commission import Commission
+from botlib.exchange.paper.draft import Draft, Notice
+from botlib.exchange.paper.execution import Execution, reached
 from botlib.exchange.paper.feed import Feed
+from botlib.exchange.paper.intake import Intake
 from botlib.exchange.paper.ledger import Ledger
-from botlib.exchange.paper.market import Listing
-from botlib.exchange.paper.orders import PaperOrder, PaperTrade
-from botlib.exchange.paper.params import Params
-from botlib.exchange.paper.quotes import Json
-from botlib.exchange.paper.refusals import Refusal, illegal, missing, rejected, unexpected
+from botlib.exchange.paper.orderlists import OrderLists
+from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
+from botlib.exchange.paper.refusals import Refusal, filter_failure, refusal
+from botlib.exchange.paper.requests import OrderRequest
 
-_EIGHT: Final = Decimal("0.00000001")
 _NOTHING: Final = Decimal(0)
-_CLIENT_ID_RANGE: Final = "^[a-zA-Z0-9-_]{1,36}$"
-_CLIENT_ID: Final = re.compile(_CLIENT_ID_RANGE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
-    """A new order as it was sent, its parameters read but not yet weighed."""
+class Placed(NamedTuple):
+    """A new order, what it traded at once, and the events that tell of it."""
 
-    side: str
-    type: str
-    time_in_force: str
-    price: Decimal | None
-    amount: Decimal | None
-    quote_amount: Decimal | None
-    client_order_id: str | None
-    stop_price: Decimal | None = None
+    order: PaperOrder
+    trades: list[PaperTrade]
+    prevented: list[PreventedMatch]
+    notices: list[Notice]
 
 
-def read_order(params: Params) -> OrderRequest:
-    """Read the parameters of a new order.
+class Cancelled(NamedTuple):
+    """What was taken out of the book: orders with the ids of their cancellations, and lists."""
 
-    Raises:
-        Refusal: one is missing, not accepted, or does not belong to the type of the order.
-    """
-    side, kind = params.need("side"), params.need("type")
-    if side not in ("BUY", "SELL"):
-        raise Refusal(-1117, "Invalid side.")
-    if kind not in filters.ORDER_TYPES:
-        raise Refusal(-1116, "Invalid orderType.")
-    for name in ("trailingDelta", "icebergQty"):
-        if name in params:
-            raise unexpected(name)
-    forced = kind in filters.LIMITED and kind != "LIMIT_MAKER"
-    for name, needed in (
-        ("timeInForce", forced),
-        ("price", kind in filters.LIMITED),
-        ("stopPrice", kind in filters.CONDITIONAL),
-    ):
-        if needed:
-            params.need(name)
-        elif name in params:
-            raise unexpected(name)
-    if kind != "MARKET":
-        params.need("quantity")
-        if "quoteOrderQty" in params:
-            raise unexpected("quoteOrderQty")
-    else:
-        if "quantity" not in params and "quoteOrderQty" not in params:
-            raise missing("quantity")
-        if "quantity" in params and "quoteOrderQty" in params:
-            raise unexpected("quoteOrderQty")
-    force = params.text("timeInForce") or "GTC"
-    if force not in ("GTC", "IOC", "FOK"):
-        raise Refusal(-1115, "Invalid timeInForce.")
-    return OrderRequest(
-        side=side,
-        type=kind,
-        time_in_force=force,
-        price=params.decimal("price"),
-        amount=params.decimal("quantity"),
-        quote_amount=params.decimal("quoteOrderQty"),
-        client_order_id=read_client_id(params, "newClientOrderId"),
-        stop_price=params.decimal("stopPrice"),
-    )
-
-
-def read_client_id(params: Params, name: str) -> str | None:
-    """Read a client's own id, None where none was sent."""
-    value = params.text(name)
-    if value is not None and not _CLIENT_ID.fullmatch(value):
-        raise illegal(name, _CLIENT_ID_RANGE)
-    return value
+    orders: list[tuple[PaperOrder, str]]
+    lists: list[OrderList]
+    notices: list[Notice]
 
 
 class Desk:
-    """Takes, fills and cancels the orders of one account.
+    """Takes, fills and cancels the orders of all accounts.
 
     Args:
-        account: the state, as loaded from the ledger.
-        ledger: written before anything becomes true.
-        fee: fraction of what is received.
-        slippage: fraction by which takers fill worse than the present price.
+        ledger: written before anything becomes true; what it holds is the state to begin with.
+        commission: what trades cost.
     """
 
-    def __init__(
-        self, account: Account, ledger: Ledger, *, fee: Decimal, slippage: Decimal = _NOTHING
-    ) -> None:
-        self.account = account
-        self.fee = fee
-        self.slippage = slippage
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, commission: Commission) -> None:
+        self.ledger = ledger
+        self.commission = commission
+        ledger.lost = self._load
+        self._load()
+
+    def _load(self) -> None:
+        register = self.register = self.ledger.load()
+        self._execution = Execution(register, self.commission)
+        self._intake = Intake(self._execution)
+        self._lists = OrderLists(self._execution, self._intake)
+
+    @property
+    def account(self) -> Account:
+        """The account of the exchange's own keys."""
+        return self.register.account(DEFAULT_ACCOUNT)
 
     def resting(self, symbol: str) -> int:
-        """Return how many orders of a symbol (by id) wait in the book."""
-        return len(self.account.open_orders(symbol))
+        """Return how many orders of a symbol (by id) are open, in all accounts."""
+        return len(self.register.working.get(symbol, ()))
 
-    def check(self, feed: Feed, request: OrderRequest, time: int) -> None:
+    def standing(self, symbol: str) -> Iterator[Standing]:
+        """Yield what the book of a symbol shows of the accounts' orders."""
+        for order in self.register.working.get(symbol, {}).values():
+            if order.working:
+                yield Standing(order.buys, order.price, order.visible)
+
+    async def durable(self) -> None:
+        """Return when the disk has all that became true so far.
+
+        Raises:
+            PaperExchangeError: it does not take it; nothing of it is true any more.
+        """
+        await self.ledger.durable()
+
+    # -- orders
+
+    def check(
+        self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
+    ) -> None:
         """Weigh an order without taking it.
 
         Raises:
             Refusal: it would not be taken.
         """
-        self._draft_order(feed, request, time)
+        self._draft_order(Draft(self.register, time), feed, request, account)
 
     def place(
-        self, feed: Feed, request: OrderRequest, time: int
-    ) -> tuple[PaperOrder, list[PaperTrade], list[Json]]:
-        """Take an order; returns it, its trades and the user events.
+        self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
+    ) -> Placed:
+        """Take an order.
 
         Raises:
             Refusal: it is not accepted; nothing has changed.
         """
-        draft, number = self._draft_order(feed, request, time)
-        self._make_true(draft)
-        return draft.orders[number], draft.trades, draft.events()
+        draft = Draft(self.register, time)
+        number = self._draft_order(draft, feed, request, account)
+        self._make_true(draft, feed)
+        trades = [trade for trade in draft.trades if trade.order_id == number]
+        return Placed(draft.orders[number], trades, draft.prevented, draft.notices())
+
+    def _draft_order(self, draft: Draft, feed: Feed, request: OrderRequest, account: str) -> int:
+        self._intake.weigh(feed, account, [request])
+        order = self._intake.make(draft, feed, account, request)
+        self._intake.accept(draft, feed, order)
+        self._lists.finish(draft, feed)
+        return order.order_id
+
+    def place_list(
+        self,
+        feed: Feed,
+        time: int,
+        account: str,
+        *,
+        working: OrderRequest | None,
+        others: Sequence[OrderRequest],
+        client_id: str | None = None,
+    ) -> tuple[OrderList, list[PaperOrder], Draft]:
+        """Take an order list; returns it and its orders, as they were when it was placed.
+
+        Raises:
+            Refusal: it is not accepted; nothing has changed.
+        """
+        draft = Draft(self.register, time)
+        found = self._lists.place(
+            draft, feed, account, working=working, others=others, client_id=client_id
+        )
+        orders = [draft.orders[number] for number in found.order_ids]
+        self._lists.finish(draft, feed)
+        self._make_true(draft, feed)
+        return found, orders, draft
 
     def cancel(
-        self, order: PaperOrder, cancel_id: str | None, time: int
-    ) -> tuple[PaperOrder, str, list[Json]]:
-        """Take an order out of the book; returns it, the cancellation's id and the user events."""
-        draft = Draft(self.account, time)
-        done, number = self._draft_cancel(draft, order, cancel_id)
-        self._make_true(draft)
-        return done, number, draft.events()
+        self,
+        feed: Feed,
+        order: PaperOrder,
+        cancel_id: str | None,
+        time: int,
+        restriction: str | None = None,
+    ) -> Cancelled:
+        """Take an order out of the book, and the others of its list with it.
 
-    def cancel_all(self, symbol: str, time: int) -> tuple[list[tuple[PaperOrder, str]], list[Json]]:
-        """Take every order of a symbol out of the book, in one piece."""
-        draft = Draft(self.account, time)
-        done = [
-            self._draft_cancel(draft, order, None) for order in self.account.open_orders(symbol)
-        ]
-        self._make_true(draft)
-        return done, draft.events()
+        Args:
+            restriction: the status an order must have, None for any.
 
-    def cross(self, feed: Feed, time: int) -> list[Json]:
+        Raises:
+            Refusal: it is not open, or not as it must be.
+        """
+        if not order.open:
+            raise refusal(-2011)
+        if restriction is not None and order.status != restriction:
+            raise Refusal(-2011, "Order was not canceled due to cancel restrictions.")
+        return self._cancel(feed, [order], cancel_id, time)
+
+    def cancel_all(self, feed: Feed, time: int, account: str = DEFAULT_ACCOUNT) -> Cancelled:
+        """Take every order of an account and a symbol out of the book, in one piece."""
+        return self._cancel(feed, self.register.account(account).open_orders(feed.id), None, time)
+
+    def _cancel(
+        self, feed: Feed, orders: Sequence[PaperOrder], cancel_id: str | None, time: int
+    ) -> Cancelled:
+        draft = Draft(self.register, time)
+        done: list[tuple[PaperOrder, str]] = []
+        lists: list[int] = []
+        for order in orders:
+            found = draft.list_of(order)
+            members = [order]
+            if found is not None:
+                if found.list_id not in lists:
+                    lists.append(found.list_id)
+                members = [draft.find(order.account, number) for number in found.order_ids]
+            for member in members:
+                if draft.order(member).open:
+                    number = cancel_id or f"cancel{member.order_id}"
+                    done.append((self._execution.cancel(draft, member, number), number))
+        self._lists.finish(draft, feed)
+        self._make_true(draft, feed)
+        return Cancelled(done, [draft.lists[number] for number in lists], draft.notices())
+
+    def amend(
+        self, feed: Feed, order: PaperOrder, amount: Decimal, client_id: str | None, time: int
+    ) -> tuple[PaperOrder, Draft]:
+        """Make an open order smaller; it keeps its place in the queue.
+
+        Raises:
+            Refusal: it is not open, or the new amount is not accepted.
+        """
+        if not order.working:
+            raise refusal(-2011)
+        if not order.executed < amount < order.amount:
+            raise Refusal(-2038, "Order amend (quantity increase) is not supported.")
+        if amount % feed.rules.step or amount < feed.rules.min_amount:
+            raise filter_failure("LOT_SIZE")
+        if amount * order.price < feed.rules.min_cost:
+            raise filter_failure("NOTIONAL")
+        if order.amends >= feed.rules.max_amends:
+            raise filter_failure("MAX_NUM_ORDER_AMENDS")
+        draft = Draft(self.register, time)
+        changed = replace(
+            order,
+            amount=amount,
+            amends=order.amends + 1,
+            client_order_id=client_id or order.client_order_id,
+            updated=time,
+        )
+        changed = self._execution.trim(draft, changed)
+        draft.report(changed, "REPLACED", cancel_id="")
+        self._make_true(draft, feed)
+        return changed, draft
+
+    # -- the market moves
+
+    def cross(self, feed: Feed, time: int) -> list[Notice]:
         """Trigger and fill the orders that the present price reaches; returns the user events."""
-        price = feed.last_price
-        reached = [order for order in self.account.open_orders(feed.id) if _reached(order, price)]
-        if not reached:
-            return []
-        draft = Draft(self.account, time)
-        for order in reached:
+        draft = Draft(self.register, time)
+        waiting = self.register.orders(feed.id)
+        for order in waiting:
+            if order.trailing_delta and order.dormant and not order.pending:
+                self._execution.follow(draft, feed, order)
+        hit = [order for order in waiting if reached(feed, draft.order(order))]
+        volume = Decimal(repr(feed.traded))
+        for order in sorted(hit, key=_turn) if feed.book.depth is not None else hit:
+            order = draft.order(order)
+            if not order.open:
+                continue
             if order.dormant:
-                self._trigger(draft, order, feed)
+                self._execution.trigger(draft, feed, order)
+            elif feed.book.depth is None or order.price != feed.last_price:
+                self._fill(draft, feed, order, order.remaining)
             else:
-                self._fill(draft, order, feed.listing, order.price, maker=True)
-        self._make_true(draft)
-        return draft.events()
+                volume = self._queue(draft, feed, order, volume)
+        self._lists.finish(draft, feed)
+        if not draft.orders:
+            return []
+        self._make_true(draft, feed)
+        return draft.notices()
+
+    def _fill(self, draft: Draft, feed: Feed, order: PaperOrder, amount: Decimal) -> PaperOrder:
+        order = self._execution.claim(draft, order)
+        number = draft.next_trade_id()
+        return self._execution.trade(draft, feed, order, order.price, amount, number, maker=True)
+
+    def _queue(self, draft: Draft, feed: Feed, order: PaperOrder, volume: Decimal) -> Decimal:
+        """Fill an order whose price is traded at, after what stands before it; return the rest."""
+        if not volume:
+            return volume
+        before = min(volume, order.ahead)
+        if before:
+            order = draft.keep(replace(order, ahead=order.ahead - before))
+        # What stood before this order stood before those behind it as well, and traded once.
+        for other in self.register.orders(feed.id):
+            behind = draft.order(other)
+            same = behind.working and behind.buys == order.buys and behind.price == order.price
+            if before and same and behind.order_id != order.order_id:
+                draft.keep(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
+        volume -= before
+        amount = min(volume, order.visible) // feed.rules.step * feed.rules.step
+        if amount:
+            order = self._fill(draft, feed, order, amount)
+            if order.open and order.iceberg and order.visible == order.iceberg:
+                self._execution.queue_again(draft, feed, order)
+        return volume - amount
+
+    # -- the operator
+
+    def deposit(self, account: str, asset: str, amount: Decimal, time: int) -> list[Notice]:
+        """Bring an amount into an account; less than 0 takes it out.
+
+        Raises:
+            PaperExchangeError: there is not so much that is free.
+        """
+        draft = Draft(self.register, time)
+        have = draft.balance(account, asset).free
+        if have + amount < 0:
+            raise PaperExchangeError(
+                f"Cannot withdraw {-amount} {asset} from account {account!r}: {have} are free. "
+                "Withdraw less, or cancel orders that hold some back."
+            )
+        draft.deposit(account, asset, amount)
+        self._make_true(draft, None)
+        return draft.notices()
+
+    def burn_bnb(self, account: str, burns: bool, time: int) -> None:
+        """Let an account pay its fees in BNB, at a discount, or in what its trades receive."""
+        draft = Draft(self.register, time)
+        draft.burns[account] = burns
+        self._make_true(draft, None)
+
+    def expire_all(self, feed: Feed, time: int) -> list[Notice]:
+        """End all orders of a symbol, of all accounts, because it trades no longer."""
+        draft = Draft(self.register, time)
+        for order in self.register.orders(feed.id):
+            if draft.order(order).open:
+                self._execution.expire(draft, draft.order(order))
+        self._lists.finish(draft, feed)
+        self._make_true(draft, feed)
+        return draft.notices()
 
     # -- one change
 
-    def _make_true(self, draft: Draft) -> None:
-        self._ledger.commit(draft)
-        self.account.apply(draft)
-
-    def _draft_order(self, feed: Feed, request: OrderRequest, time: int) -> tuple[Draft, int]:
-        if not feed.trading:
-            raise rejected("Market is closed.")
-        listing = feed.listing
-        market = request.type not in filters.LIMITED
-        stop = request.stop_price or _NOTHING
-        taking = self._taking_price(listing, request.side, stop or feed.last_price)
-        amount = request.amount
-        if amount is None:
-            assert request.quote_amount is not None
-            amount = request.quote_amount / taking // listing.step * listing.step
-        price = request.price or _NOTHING
-        filters.check_amount(listing, amount, market=market)
-        if not market:
-            filters.check_price(listing, request.side, price, feed.average())
-        if stop:
-            filters.check_grid(listing, stop)
-        value = price or stop or feed.average()
-        filters.check_cost(listing, amount * value, market=market)
-        waiting = self.account.open_orders(feed.id)
-        conditional = sum(order.conditional for order in waiting)
-        filters.check_open_orders(len(waiting), conditional + 1 if stop else 0)
-        client_id = request.client_order_id
-        if any(order.client_order_id == client_id for order in waiting):
-            raise rejected("Duplicate order sent.")
-        if stop and _beyond(request.type, request.side, feed.last_price, stop):
-            raise rejected("Order would trigger immediately.")
-        crosses = not stop and (market or _crosses(request.side, price, taking))
-        if crosses and request.type == "LIMIT_MAKER":
-            raise rejected("Order would immediately match and take.")
-        draft = Draft(self.account, time)
-        number = draft.next_order_id()
-        asset, held = self._held(listing, request.side, amount, taking if market else price)
-        draft.lock(asset, held)
-        order = PaperOrder(
-            order_id=number,
-            client_order_id=client_id or f"paper{number}",
-            symbol=listing.id,
-            side=request.side,
-            type=request.type,
-            time_in_force=request.time_in_force,
-            price=price,
-            amount=amount,
-            quote_amount=request.quote_amount or _NOTHING,
-            executed=_NOTHING,
-            cost=_NOTHING,
-            locked=held,
-            locked_asset=asset,
-            status="NEW",
-            created=time,
-            updated=time,
-            stop_price=stop,
-        )
-        draft.report(order, "NEW")
-        if crosses:
-            self._fill(draft, order, listing, taking, maker=False)
-        elif request.time_in_force != "GTC" and not stop:
-            self._expire(draft, order)
-        return draft, number
-
-    def _trigger(self, draft: Draft, order: PaperOrder, feed: Feed) -> None:
-        """Send a dormant order into the book, at the price that triggered it."""
-        listing = feed.listing
-        price = feed.last_price if feed.opening else order.stop_price
-        taking = self._taking_price(listing, order.side, price)
-        order = dataclasses.replace(order, triggered=draft.time, updated=draft.time)
-        market = order.type not in filters.LIMITED
-        if not market and not _crosses(order.side, order.price, taking):
-            draft.report(order, "NEW")
-            if order.time_in_force != "GTC":
-                self._expire(draft, order)
+    def _make_true(self, draft: Draft, feed: Feed | None) -> None:
+        self.ledger.write(draft)
+        draft.apply()
+        if feed is None:
             return
-        if market and order.side == "BUY":
-            # A gap may cost more than was held back.
-            asset, held = self._held(listing, order.side, order.amount, taking)
-            if held > order.locked + draft.balance(asset).free:
-                self._expire(draft, order)
-                return
-            draft.unlock(asset, order.locked)
-            draft.lock(asset, held)
-            order = dataclasses.replace(order, locked=held)
-        self._fill(draft, order, listing, taking, maker=False)
-
-    @staticmethod
-    def _expire(draft: Draft, order: PaperOrder) -> None:
-        draft.unlock(order.locked_asset, order.locked)
-        expired = dataclasses.replace(order, locked=_NOTHING, status="EXPIRED", updated=draft.time)
-        draft.report(expired, "EXPIRED")
-
-    def _taking_price(self, listing: Listing, side: str, price: Decimal) -> Decimal:
-        tick = listing.tick
-        if not self.slippage:
-            return price
-        sign, rounding = (1, ROUND_UP) if side == "BUY" else (-1, ROUND_DOWN)
-        ticks = (price * (1 + sign * self.slippage) / tick).to_integral_value(rounding)
-        return max(tick, ticks * tick)
-
-    @staticmethod
-    def _held(listing: Listing, side: str, amount: Decimal, price: Decimal) -> tuple[str, Decimal]:
-        if side == "BUY":
-            return listing.quote, (amount * price).quantize(_EIGHT, ROUND_UP)
-        return listing.base, amount
-
-    def _fill(
-        self, draft: Draft, order: PaperOrder, listing: Listing, price: Decimal, *, maker: bool
-    ) -> None:
-        amount = order.amount - order.executed
-        cost = (amount * price).quantize(_EIGHT, ROUND_DOWN)
-        if order.side == "BUY":
-            given, received, got = cost, listing.base, amount
-        else:
-            given, received, got = amount, listing.quote, cost
-        commission = (got * self.fee).quantize(_EIGHT, ROUND_DOWN)
-        draft.spend(order.locked_asset, given)
-        if order.locked > given:
-            draft.unlock(order.locked_asset, order.locked - given)
-        draft.receive(received, got - commission)
-        trade = PaperTrade(
-            trade_id=draft.next_trade_id(),
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            price=price,
-            amount=amount,
-            quote_amount=cost,
-            commission=commission,
-            commission_asset=received,
-            time=draft.time,
-            maker=maker,
-        )
-        filled = dataclasses.replace(
-            order,
-            executed=order.amount,
-            cost=order.cost + cost,
-            locked=_NOTHING,
-            status="FILLED",
-            updated=draft.time,
-        )
-        draft.report(filled, "TRADE", trade)
-
-    def _draft_cancel(
-        self, draft: Draft, order: PaperOrder, cancel_id: str | None
-    ) -> tuple[PaperOrder, str]:
-        number = cancel_id or f"cancel{order.order_id}"
-        draft.unlock(order.locked_asset, order.locked)
-        done = dataclasses.replace(order, locked=_NOTHING, status="CANCELED", updated=draft.time)
-        draft.report(done, "CANCELED", cancel_id=number)
-        return done, number
+        for price, amount in draft.taken:
+            feed.book.take(price, amount)
+        feed.book.touch()
 
 
-def _beyond(kind: str, side: str, price: Decimal, stop: Decimal) -> bool:
-    """Tell whether a price has reached a stop price, from the side the order waits on."""
-    rising = (kind in filters.STOPS) == (side == "BUY")
-    return price >= stop if rising else price <= stop
-
-
-def _crosses(side: str, price: Decimal, taking: Decimal) -> bool:
-    return price >= taking if side == "BUY" else price <= taking
-
-
-def _reached(order: PaperOrder, price: Decimal) -> bool:
-    if order.dormant:
-        return _beyond(order.type, order.side, price, order.stop_price)
-    return price <= order.price if order.side == "BUY" else price >= order.price
+def _turn(order: PaperOrder) -> tuple[bool, int, int]:
+    """Return whose turn it is at one price: who came into the book first."""
+    return order.dormant, order.priority, order.order_id

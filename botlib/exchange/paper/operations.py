@@ -7,28 +7,74 @@ from __future__ import annotations
 
 from typing import Final
 
+from botlib.exchange.paper.listtrading import ListTrading
 from botlib.exchange.paper.market_operations import MARKET_METHODS, market_operations
-from botlib.exchange.paper.operation import Key, Operation, by_symbol, fixed
+from botlib.exchange.paper.operation import Handler, Key, Operation, Weight, by_symbol, fixed
+from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.public import MarketData
 
 
 def operations(data: MarketData, trading: Trading) -> dict[Key, Operation]:
     """Return the operations by HTTP method and path below ``/api/v3/``."""
+    return {**market_operations(data), **_account(trading), **_orders(trading), **_lists(trading)}
+
+
+def _asks(handler: Handler, weight: Weight) -> Operation:
+    return Operation(handler, weight, signed=True)
+
+
+def _trades(handler: Handler) -> Operation:
+    return Operation(handler, fixed(1), signed=True, orders=True)
+
+
+def _account(trading: Trading) -> dict[Key, Operation]:
+    holdings = trading.holdings
     return {
-        **market_operations(data),
-        ("GET", "account"): Operation(trading.account, fixed(20), signed=True),
-        ("GET", "account/commission"): Operation(trading.commission, fixed(20), signed=True),
-        ("GET", "rateLimit/order"): Operation(trading.order_limits, fixed(40), signed=True),
-        ("POST", "order"): Operation(trading.place, fixed(1), signed=True, orders=True),
-        ("POST", "order/test"): Operation(trading.test, fixed(1), signed=True),
-        ("GET", "order"): Operation(trading.status, fixed(4), signed=True),
-        ("DELETE", "order"): Operation(trading.cancel, fixed(1), signed=True, orders=True),
-        ("GET", "openOrders"): Operation(trading.open_orders, by_symbol(6, 80), signed=True),
-        ("DELETE", "openOrders"): Operation(trading.cancel_all, fixed(1), signed=True, orders=True),
-        ("GET", "allOrders"): Operation(trading.all_orders, fixed(20), signed=True),
-        ("GET", "myTrades"): Operation(trading.my_trades, fixed(20), signed=True),
+        ("GET", "account"): _asks(holdings.account, fixed(20)),
+        ("GET", "account/commission"): _asks(holdings.commission, fixed(20)),
+        ("GET", "rateLimit/order"): _asks(holdings.order_limits, fixed(40)),
+        ("GET", "myTrades"): _asks(holdings.my_trades, fixed(20)),
+        ("GET", "myPreventedMatches"): _asks(holdings.prevented_matches, _prevented_weight),
     }
+
+
+def _orders(trading: Trading) -> dict[Key, Operation]:
+    return {
+        ("POST", "order"): _trades(trading.place),
+        ("POST", "order/test"): _asks(trading.test, _test_weight),
+        ("GET", "order"): _asks(trading.status, fixed(4)),
+        ("DELETE", "order"): _trades(trading.cancel),
+        ("POST", "order/cancelReplace"): _trades(trading.replace),
+        ("PUT", "order/amend/keepPriority"): Operation(
+            trading.amend, fixed(4), signed=True, orders=True
+        ),
+        ("GET", "openOrders"): _asks(trading.open_orders, by_symbol(6, 80)),
+        ("DELETE", "openOrders"): _trades(trading.cancel_all),
+        ("GET", "allOrders"): _asks(trading.all_orders, fixed(20)),
+    }
+
+
+def _lists(trading: Trading) -> dict[Key, Operation]:
+    lists = ListTrading(trading)
+    return {
+        ("POST", "order/oco"): _trades(lists.old_oco),
+        ("POST", "orderList/oco"): _trades(lists.oco),
+        ("POST", "orderList/oto"): _trades(lists.oto),
+        ("POST", "orderList/otoco"): _trades(lists.otoco),
+        ("DELETE", "orderList"): _trades(lists.cancel),
+        ("GET", "orderList"): _asks(lists.status, fixed(4)),
+        ("GET", "allOrderList"): _asks(lists.every, fixed(20)),
+        ("GET", "openOrderList"): _asks(lists.open, fixed(6)),
+    }
+
+
+def _prevented_weight(params: Params) -> int:
+    return 20 if "orderId" in params else 2
+
+
+def _test_weight(params: Params) -> int:
+    return 20 if params.flag("computeCommissionRates", False) else 1
 
 
 WS_METHODS: Final[dict[str, Key]] = {
@@ -44,5 +90,16 @@ WS_METHODS: Final[dict[str, Key]] = {
     "openOrders.cancelAll": ("DELETE", "openOrders"),
     "allOrders": ("GET", "allOrders"),
     "myTrades": ("GET", "myTrades"),
+    "myPreventedMatches": ("GET", "myPreventedMatches"),
+    "order.cancelReplace": ("POST", "order/cancelReplace"),
+    "order.amend.keepPriority": ("PUT", "order/amend/keepPriority"),
+    "orderList.place": ("POST", "order/oco"),
+    "orderList.place.oco": ("POST", "orderList/oco"),
+    "orderList.place.oto": ("POST", "orderList/oto"),
+    "orderList.place.otoco": ("POST", "orderList/otoco"),
+    "orderList.cancel": ("DELETE", "orderList"),
+    "orderList.status": ("GET", "orderList"),
+    "allOrderLists": ("GET", "allOrderList"),
+    "openOrderLists.status": ("GET", "openOrderList"),
 }
 """WS-API methods and the operations they stand for."""

@@ -1,27 +1,80 @@
-"""Orders and trades of the paper exchange, and how Binance's answers and events show them."""
+"""Orders, their lists and their trades, as the venue keeps them."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Final, Self
 
 import orjson
 
-from botlib.exchange.paper.quotes import Json, eight
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 
-OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
-SELF_TRADE: Final = "EXPIRE_MAKER"
+OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED", "PENDING_NEW"})
+PENDING: Final = "PENDING_NEW"
+
+STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
+TARGETS: Final = frozenset({"TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
+CONDITIONAL: Final = STOPS | TARGETS
+"""Types that wait for a stop price outside the book."""
+
+LIMITED: Final = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
+"""Types that name a price of their own."""
+
+_NOTHING: Final = Decimal(0)
+
+
+class Stored:
+    """A record kept as JSON; decimals are texts in it."""
+
+    __slots__ = ()
+
+    def dump(self) -> bytes:
+        """Return the record as JSON."""
+        values = {name: getattr(self, name) for name in _names(type(self))}
+        return orjson.dumps(values, default=str)
+
+    @classmethod
+    def load(cls, text: bytes | str) -> Self:
+        """Return the record that `dump` wrote, of this version or an earlier one."""
+        values: dict[str, Any] = orjson.loads(text)
+        for name in _decimals(cls):
+            if name in values:
+                values[name] = Decimal(str(values[name]))
+        return cls(**values)
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+_DECIMALS: dict[type, tuple[str, ...]] = {}
+
+
+def _names(kind: type) -> Sequence[str]:
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(field.name for field in fields(kind))
+    return _FIELDS[kind]
+
+
+def _decimals(kind: type) -> Sequence[str]:
+    if kind not in _DECIMALS:
+        _DECIMALS[kind] = tuple(one.name for one in fields(kind) if one.type == "Decimal")
+    return _DECIMALS[kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaperOrder:
+class PaperOrder(Stored):
     """An order in Binance's words. Amounts in base, ``cost`` and ``quote_amount`` in quote units.
 
-    ``locked`` is what the order still holds back: quote for a buy, base for a sale. An order with a
-    ``stop_price`` is not in the book before the price reaches it; ``triggered`` is when it did, ms.
+    Attributes:
+        locked: what the order still holds back: quote for a buy, base for a sale.
+        stop_price: the order is not in the book before the price reaches it; 0 for none.
+        triggered: when it came into the book later than it was sent, ms.
+        trailing_delta: distance in basis points at which the stop follows the price; 0 for none.
+        trailed: the best price since the stop began to follow, 0 before.
+        trailing_since: when it began to follow, ms; 0 before.
+        prevented: what self-trade prevention took away from the amount.
+        priority: place in the queue at its price, the smallest first.
+        ahead: what stands before it at its price and has to trade first.
     """
 
     order_id: int
@@ -40,8 +93,22 @@ class PaperOrder:
     status: str
     created: int
     updated: int
-    stop_price: Decimal = Decimal(0)
+    stop_price: Decimal = _NOTHING
     triggered: int = 0
+    account: str = DEFAULT_ACCOUNT
+    list_id: int = -1
+    iceberg: Decimal = _NOTHING
+    trailing_delta: int = 0
+    trailed: Decimal = _NOTHING
+    trailing_since: int = 0
+    self_trade: str = "EXPIRE_MAKER"
+    prevented: Decimal = _NOTHING
+    prevented_match: int = -1
+    priority: int = 0
+    ahead: Decimal = _NOTHING
+    strategy_id: int = 0
+    strategy_type: int = 0
+    amends: int = 0
 
     @property
     def open(self) -> bool:
@@ -49,9 +116,19 @@ class PaperOrder:
         return self.status in OPEN
 
     @property
+    def buys(self) -> bool:
+        """Whether it buys."""
+        return self.side == "BUY"
+
+    @property
     def conditional(self) -> bool:
-        """Whether it was sent with a stop price."""
-        return self.stop_price > 0
+        """Whether it was sent with a stop price or a trailing one."""
+        return self.stop_price > 0 or self.trailing_delta > 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for another order of its list."""
+        return self.status == PENDING
 
     @property
     def dormant(self) -> bool:
@@ -59,23 +136,31 @@ class PaperOrder:
         return self.conditional and not self.triggered
 
     @property
+    def working(self) -> bool:
+        """Whether it stands in the book."""
+        return self.open and not self.pending and not self.dormant
+
+    @property
+    def remaining(self) -> Decimal:
+        """What can still trade, in base units."""
+        return self.amount - self.executed - self.prevented
+
+    @property
+    def visible(self) -> Decimal:
+        """What the book shows of it: an iceberg shows one part at a time."""
+        if not self.iceberg:
+            return self.remaining
+        return min(self.remaining, self.iceberg - self.executed % self.iceberg)
+
+    @property
     def working_since(self) -> int:
         """Market time (ms) at which it came into the book, -1 where it did not yet."""
-        return -1 if self.dormant else self.triggered or self.created
-
-    def dump(self) -> bytes:
-        """Return the order as JSON."""
-        return orjson.dumps(dataclasses.asdict(self), default=str)
-
-    @classmethod
-    def load(cls, text: bytes | str) -> Self:
-        """Return the order that `dump` wrote."""
-        return cls(**_decimals(orjson.loads(text), _ORDER_DECIMALS))
+        return -1 if self.dormant or self.pending else self.triggered or self.created
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaperTrade:
-    """One execution. ``quote_amount`` is price times amount, before the commission."""
+class PaperTrade(Stored):
+    """One side of an execution. ``quote_amount`` is price times amount, before the commission."""
 
     trade_id: int
     order_id: int
@@ -88,178 +173,52 @@ class PaperTrade:
     commission_asset: str
     time: int
     maker: bool
-
-    def dump(self) -> bytes:
-        """Return the trade as JSON."""
-        return orjson.dumps(dataclasses.asdict(self), default=str)
-
-    @classmethod
-    def load(cls, text: bytes | str) -> Self:
-        """Return the trade that `dump` wrote."""
-        return cls(**_decimals(orjson.loads(text), _TRADE_DECIMALS))
+    account: str = DEFAULT_ACCOUNT
+    list_id: int = -1
 
 
-_ORDER_DECIMALS: Final = (
-    "price",
-    "amount",
-    "quote_amount",
-    "executed",
-    "cost",
-    "locked",
-    "stop_price",
-)
-_TRADE_DECIMALS: Final = ("price", "amount", "quote_amount", "commission")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderList(Stored):
+    """Orders that depend on each other: ``OCO``, ``OTO`` or ``OTOCO``.
 
-
-def _decimals(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    # A ledger of an earlier version has no stop prices.
-    return {**values, **{name: Decimal(str(values[name])) for name in names if name in values}}
-
-
-def _common(order: PaperOrder) -> Json:
-    answer: Json = {
-        "symbol": order.symbol,
-        "orderId": order.order_id,
-        "orderListId": -1,
-        "clientOrderId": order.client_order_id,
-        "price": eight(order.price),
-        "origQty": eight(order.amount),
-        "executedQty": eight(order.executed),
-        "origQuoteOrderQty": eight(order.quote_amount),
-        "cummulativeQuoteQty": eight(order.cost),
-        "status": order.status,
-        "timeInForce": order.time_in_force,
-        "type": order.type,
-        "side": order.side,
-        "workingTime": order.working_since,
-        "selfTradePreventionMode": SELF_TRADE,
-    }
-    if order.conditional:
-        answer["stopPrice"] = eight(order.stop_price)
-    return answer
-
-
-def placed(order: PaperOrder, trades: Sequence[PaperTrade], detail: str) -> Json:
-    """Return the answer to a new order; ``detail`` is ``ACK``, ``RESULT`` or ``FULL``."""
-    if detail == "ACK":
-        return {
-            "symbol": order.symbol,
-            "orderId": order.order_id,
-            "orderListId": -1,
-            "clientOrderId": order.client_order_id,
-            "transactTime": order.updated,
-        }
-    answer = _common(order)
-    answer["transactTime"] = order.updated
-    if detail == "FULL":
-        answer["fills"] = [
-            {
-                "price": eight(trade.price),
-                "qty": eight(trade.amount),
-                "commission": eight(trade.commission),
-                "commissionAsset": trade.commission_asset,
-                "tradeId": trade.trade_id,
-            }
-            for trade in trades
-        ]
-    return answer
-
-
-def queried(order: PaperOrder) -> Json:
-    """Return the answer to a question about an order."""
-    answer = _common(order)
-    answer.update(
-        stopPrice=eight(order.stop_price),
-        icebergQty=eight(0),
-        time=order.created,
-        updateTime=order.updated,
-        isWorking=not order.dormant,
-    )
-    return answer
-
-
-def canceled(order: PaperOrder, cancel_id: str) -> Json:
-    """Return the answer to a cancellation, which carries an id of its own."""
-    answer = _common(order)
-    answer.pop("workingTime")
-    answer.update(
-        origClientOrderId=order.client_order_id,
-        clientOrderId=cancel_id,
-        transactTime=order.updated,
-    )
-    return answer
-
-
-def my_trade(trade: PaperTrade) -> Json:
-    """Return a row of ``/myTrades``."""
-    return {
-        "symbol": trade.symbol,
-        "id": trade.trade_id,
-        "orderId": trade.order_id,
-        "orderListId": -1,
-        "price": eight(trade.price),
-        "qty": eight(trade.amount),
-        "quoteQty": eight(trade.quote_amount),
-        "commission": eight(trade.commission),
-        "commissionAsset": trade.commission_asset,
-        "time": trade.time,
-        "isBuyer": trade.side == "BUY",
-        "isMaker": trade.maker,
-        "isBestMatch": True,
-    }
-
-
-def execution_report(
-    order: PaperOrder,
-    execution: str,
-    *,
-    number: int,
-    trade: PaperTrade | None = None,
-    cancel_id: str = "",
-) -> Json:
-    """Return an ``executionReport``.
-
-    Args:
-        execution: ``NEW``, ``TRADE``, ``CANCELED`` or ``EXPIRED``.
-        number: execution id.
-        cancel_id: a cancellation's own client id; the order's then moves to ``C``.
+    Attributes:
+        order_ids: the working order first where there is one, then the others.
+        pending_ids: the orders that wait for the working one.
     """
-    time = order.updated
-    report: Json = {
-        "e": "executionReport",
-        "E": time,
-        "s": order.symbol,
-        "c": cancel_id or order.client_order_id,
-        "S": order.side,
-        "o": order.type,
-        "f": order.time_in_force,
-        "q": eight(order.amount),
-        "p": eight(order.price),
-        "P": eight(order.stop_price),
-        "F": eight(0),
-        "g": -1,
-        "C": order.client_order_id if cancel_id else "",
-        "x": execution,
-        "X": order.status,
-        "r": "NONE",
-        "i": order.order_id,
-        "l": eight(trade.amount if trade else 0),
-        "z": eight(order.executed),
-        "L": eight(trade.price if trade else 0),
-        "n": eight(trade.commission) if trade else "0",
-        "N": trade.commission_asset if trade else None,
-        "T": time,
-        "t": trade.trade_id if trade else -1,
-        "I": number,
-        "w": order.open and not order.dormant,
-        "m": trade.maker if trade else False,
-        "M": trade is not None,
-        "O": order.created,
-        "Z": eight(order.cost),
-        "Y": eight(trade.quote_amount if trade else 0),
-        "Q": eight(order.quote_amount),
-        "V": SELF_TRADE,
-    }
-    if not order.dormant:
-        report["W"] = order.working_since
-    return report
+
+    list_id: int
+    client_id: str
+    account: str
+    symbol: str
+    contingency: str
+    order_ids: list[int]
+    pending_ids: list[int]
+    created: int
+    updated: int
+    done: bool = False
+
+    @property
+    def working_id(self) -> int | None:
+        """The order that the others wait for, None for a plain OCO."""
+        return self.order_ids[0] if self.contingency != "OCO" else None
+
+    def siblings(self, order_id: int) -> list[int]:
+        """Return the orders of which only one may trade, without the given one."""
+        pair = self.order_ids if self.contingency == "OCO" else self.pending_ids
+        return [one for one in pair if one != order_id] if order_id in pair else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreventedMatch(Stored):
+    """Two orders of one account that would have traded with each other."""
+
+    match_id: int
+    account: str
+    symbol: str
+    taker_id: int
+    maker_id: int
+    mode: str
+    price: Decimal
+    taker_amount: Decimal
+    maker_amount: Decimal
+    time: int

@@ -1,198 +1,250 @@
-"""Account and orders on request: what has to be signed."""
+"""Orders on request: placed, tested, replaced, made smaller, cancelled and asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
-from typing import TypeVar
+import asyncio
 
+from botlib.exchange.paper.draft import Notice
 from botlib.exchange.paper.feed import Feed
+from botlib.exchange.paper.holdings import Holdings, window
 from botlib.exchange.paper.limits import Limits
-from botlib.exchange.paper.matching import Desk, read_client_id, read_order
-from botlib.exchange.paper.orders import PaperOrder, canceled, my_trade, placed, queried
+from botlib.exchange.paper.matching import Cancelled, Desk
+from botlib.exchange.paper.orders import PaperOrder
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.public import MarketData
-from botlib.exchange.paper.quotes import Json, eight
-from botlib.exchange.paper.refusals import Refusal, missing
+from botlib.exchange.paper.quotes import Json
+from botlib.exchange.paper.refusals import Refusal, missing, refusal
+from botlib.exchange.paper.reports import amended, canceled, list_placed, placed, queried
+from botlib.exchange.paper.requests import (
+    OrderRequest,
+    read_client_id,
+    read_detail,
+    read_order,
+)
 from botlib.exchange.paper.venue import Venue
 
-T = TypeVar("T")
+_RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
+_UNKNOWN = -2011
 
 
 class Trading:
-    """Answers about the account, and takes orders."""
+    """Takes orders, and answers about them."""
 
     def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
-        self._venue = venue
-        self._desk: Desk = venue.desk
-        self._data = data
-        self._limits = limits
+        self.venue = venue
+        self.data = data
+        self.limits = limits
+        self.holdings = Holdings(venue, data, limits)
 
-    # -- the account
+    @property
+    def desk(self) -> Desk:
+        """Where orders are matched."""
+        return self.venue.desk
 
-    async def account(self, params: Params) -> object:
-        """``/account``."""
-        basis_points = int(self._desk.fee * 10_000)
-        omit = params.text("omitZeroBalances") == "true"
-        return {
-            "makerCommission": basis_points,
-            "takerCommission": basis_points,
-            "buyerCommission": 0,
-            "sellerCommission": 0,
-            "commissionRates": self._rates(),
-            "canTrade": True,
-            "canWithdraw": False,
-            "canDeposit": False,
-            "brokered": False,
-            "requireSelfTradePrevention": False,
-            "preventSor": False,
-            "updateTime": self._desk.account.updated,
-            "accountType": "SPOT",
-            "balances": [
-                {"asset": asset, "free": eight(balance.free), "locked": eight(balance.locked)}
-                for asset, balance in sorted(self._desk.account.balances.items())
-                if not omit or balance.free or balance.locked
-            ],
-            "permissions": ["SPOT"],
-            "uid": 1,
-        }
-
-    async def commission(self, params: Params) -> object:
-        """``/account/commission``."""
-        feed = self._data.feed(params)
-        none = {"maker": eight(0), "taker": eight(0), "buyer": eight(0), "seller": eight(0)}
-        return {
-            "symbol": feed.id,
-            "standardCommission": self._rates(),
-            "specialCommission": none,
-            "taxCommission": none,
-            "discount": {
-                "enabledForAccount": False,
-                "enabledForSymbol": False,
-                "discountAsset": "BNB",
-                "discount": eight(0),
-            },
-        }
-
-    def _rates(self) -> Json:
-        fee, none = eight(self._desk.fee), eight(Decimal(0))
-        return {"maker": fee, "taker": fee, "buyer": none, "seller": none}
-
-    async def order_limits(self, params: Params) -> object:
-        """``/rateLimit/order``."""
-        return self._limits.order_counts()
-
-    async def trade_fees(self, params: Params) -> object:
-        """``/sapi/v1/asset/tradeFee``."""
-        feeds = [self._data.feed(params).listing] if "symbol" in params else self._venue.listings()
-        fee = str(self._desk.fee)
-        return [
-            {"symbol": listing.id, "makerCommission": fee, "takerCommission": fee}
-            for listing in feeds
-        ]
-
-    # -- orders
+    # -- new orders
 
     async def place(self, params: Params) -> object:
         """``POST /order``."""
-        feed, request = self._data.feed(params), read_order(params)
+        feed, request, detail = self._read(params)
+        self.limits.check_orders(1, params.account)
+        return await self._place(feed, request, detail, params)
+
+    def _read(self, params: Params) -> tuple[Feed, OrderRequest, str]:
+        feed, request = self.data.feed(params), read_order(params)
         default = "FULL" if request.type in ("LIMIT", "MARKET") else "ACK"
-        detail = params.text("newOrderRespType") or default
-        if detail not in ("ACK", "RESULT", "FULL"):
-            raise missing("newOrderRespType")
-        self._limits.check_orders()
-        order, trades, events = self._desk.place(feed, request, self._venue.market_time)
-        self._limits.count_order()
-        self._venue.orders_changed(feed)
-        await self._venue.users.publish(events)
-        return placed(order, trades, detail)
+        return feed, request, read_detail(params, default)
+
+    async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
+        await self.arrive(feed)
+        done = self.desk.place(feed, request, self.venue.market_time, params.account)
+        self.limits.count_order(1, params.account)
+        await self.settled(feed, done.notices)
+        return placed(done.order, done.trades, done.prevented, detail)
 
     async def test(self, params: Params) -> object:
         """``POST /order/test``."""
-        self._desk.check(self._data.feed(params), read_order(params), self._venue.market_time)
-        return {}
+        feed, request, _ = self._read(params)
+        self.desk.check(feed, request, self.venue.market_time, params.account)
+        if not params.flag("computeCommissionRates", False):
+            return {}
+        answer = self.holdings.commissions(params)
+        names = {"standard": "standardCommission", "special": "specialCommission"}
+        rates = {f"{one}CommissionForOrder": _for_order(answer[names[one]]) for one in names}
+        rates["taxCommissionForOrder"] = _for_order(answer["taxCommission"])
+        return {**rates, "discount": answer["discount"]}
+
+    async def arrive(self, feed: Feed) -> None:
+        """Let the time pass that an order is on its way."""
+        if feed.book.depth is not None and feed.book.depth.latency:
+            await asyncio.sleep(feed.book.depth.latency / 1_000)
+
+    async def settled(self, feed: Feed, notices: list[Notice]) -> None:
+        """Wait until the disk has a change, then tell of it."""
+        self.venue.orders_changed(feed)
+        try:
+            await self.desk.durable()
+        finally:
+            self.venue.orders_changed(feed)
+        await self.venue.tell(notices)
+
+    # -- questions
 
     async def status(self, params: Params) -> object:
         """``GET /order``."""
-        return queried(self._find(params, Refusal(-2013, "Order does not exist.")))
-
-    async def cancel(self, params: Params) -> object:
-        """``DELETE /order``."""
-        feed = self._data.feed(params)
-        unknown = Refusal(-2011, "Unknown order sent.")
-        order = self._find(params, unknown)
-        if not order.open:
-            raise unknown
-        done, number, events = self._desk.cancel(
-            order, read_client_id(params, "newClientOrderId"), self._venue.market_time
-        )
-        await self._changed(feed, events)
-        return canceled(done, number)
+        return queried(self._find(params, -2013))
 
     async def open_orders(self, params: Params) -> object:
         """``GET /openOrders``."""
-        symbol = self._data.feed(params).id if "symbol" in params else None
-        return [queried(order) for order in self._desk.account.open_orders(symbol)]
-
-    async def cancel_all(self, params: Params) -> object:
-        """``DELETE /openOrders``."""
-        feed = self._data.feed(params)
-        if not self._desk.account.open_orders(feed.id):
-            raise Refusal(-2011, "Unknown order sent.")
-        done, events = self._desk.cancel_all(feed.id, self._venue.market_time)
-        await self._changed(feed, events)
-        return [canceled(order, number) for order, number in done]
+        symbol = self.data.feed(params).id if "symbol" in params else None
+        account = self.holdings.account_of(params)
+        return [queried(order) for order in account.open_orders(symbol)]
 
     async def all_orders(self, params: Params) -> object:
         """``GET /allOrders``."""
-        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
-        found = [order for order in self._desk.account.orders.values() if order.symbol == symbol]
+        symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
+        account = self.holdings.account_of(params)
+        found = [order for order in account.orders.values() if order.symbol == symbol]
         first = params.integer("orderId")
         if first is not None:
             found = [order for order in found if order.order_id >= first]
-        chosen = _window(found, params, lambda order: order.created)
+        chosen = window(found, params, lambda order: order.created)
         oldest_first = first is not None or "startTime" in params
         return [queried(order) for order in (chosen[:limit] if oldest_first else chosen[-limit:])]
 
-    async def my_trades(self, params: Params) -> object:
-        """``GET /myTrades``."""
-        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
-        found = list(self._desk.account.trades.get(symbol, ()))
-        number, first = params.integer("orderId"), params.integer("fromId")
-        if number is not None:
-            found = [trade for trade in found if trade.order_id == number]
-        if first is not None:
-            found = [trade for trade in found if trade.trade_id >= first]
-        chosen = _window(found, params, lambda trade: trade.time)
-        oldest_first = first is not None or "startTime" in params
-        return [my_trade(trade) for trade in (chosen[:limit] if oldest_first else chosen[-limit:])]
-
-    async def _changed(self, feed: Feed, events: list[Json]) -> None:
-        self._venue.orders_changed(feed)
-        await self._venue.users.publish(events)
-
-    def _find(self, params: Params, unknown: Refusal) -> PaperOrder:
-        symbol = self._data.feed(params).id
-        number, client_id = params.integer("orderId"), params.text("origClientOrderId")
+    def _find(
+        self,
+        params: Params,
+        unknown: int,
+        number_name: str = "orderId",
+        client_name: str = "origClientOrderId",
+    ) -> PaperOrder:
+        symbol = self.data.feed(params).id
+        number, client_id = params.integer(number_name), params.text(client_name)
         if number is None and client_id is None:
             raise Refusal(
                 -1102,
-                "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!",
+                f"Param '{client_name}' or '{number_name}' must be sent, but both were empty/null!",
             )
-        account = self._desk.account
+        account = self.holdings.account_of(params)
         if number is not None:
             order = account.orders.get(number)
         else:
             order = account.by_client_id(symbol, client_id or "")
         if order is None or order.symbol != symbol:
-            raise unknown
+            raise refusal(unknown)
+        if client_id is not None and order.client_order_id != client_id:
+            raise refusal(unknown)
         return order
 
+    # -- cancelling
 
-def _window(rows: list[T], params: Params, time: Callable[[T], int]) -> list[T]:
-    start, end = params.integer("startTime"), params.integer("endTime")
-    return [
-        row
-        for row in rows
-        if (start is None or time(row) >= start) and (end is None or time(row) <= end)
-    ]
+    async def cancel(self, params: Params) -> object:
+        """``DELETE /order``."""
+        feed = self.data.feed(params)
+        restriction, cancel_id = _restriction(params), read_client_id(params, "newClientOrderId")
+        await self.arrive(feed)
+        order = self._find(params, _UNKNOWN)
+        time = self.venue.market_time
+        done = self.desk.cancel(feed, order, cancel_id, time, restriction)
+        await self.settled(feed, done.notices)
+        return self.told(done)[0]
+
+    async def cancel_all(self, params: Params) -> object:
+        """``DELETE /openOrders``."""
+        feed = self.data.feed(params)
+        await self.arrive(feed)
+        if not self.holdings.account_of(params).open_orders(feed.id):
+            raise refusal(_UNKNOWN)
+        done = self.desk.cancel_all(feed, self.venue.market_time, params.account)
+        await self.settled(feed, done.notices)
+        return self.told(done)
+
+    def told(self, done: Cancelled) -> list[Json]:
+        """Return the answers to cancellations: one for each order, or for each whole list."""
+        answers = [canceled(order, number) for order, number in done.orders if order.list_id < 0]
+        for found in done.lists:
+            account = self.desk.register.account(found.account)
+            orders = [account.orders[number] for number in found.order_ids]
+            reports = [
+                canceled(order, number)
+                for order, number in done.orders
+                if order.list_id == found.list_id
+            ]
+            answers.append(list_placed(found, orders, reports))
+        return answers
+
+    # -- changing
+
+    async def replace(self, params: Params) -> object:
+        """``POST /order/cancelReplace``: cancel an order, then place another."""
+        mode = params.need("cancelReplaceMode")
+        if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
+            raise missing("cancelReplaceMode")
+        feed, request, detail = self._read(params)
+        restriction = _restriction(params)
+        cancel_id = read_client_id(params, "cancelNewClientOrderId")
+        if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
+            self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+        self.limits.check_orders(1, params.account)
+        await self.arrive(feed)
+        cancelled: object
+        result = "SUCCESS"
+        try:
+            order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+            time = self.venue.market_time
+            done = self.desk.cancel(feed, order, cancel_id, time, restriction)
+            await self.settled(feed, done.notices)
+            cancelled = self.told(done)[0]
+        except Refusal as refused:
+            cancelled, result = refused.body(), "FAILURE"
+            if mode == "STOP_ON_FAILURE":
+                raise _not_replaced(result, cancelled, "NOT_ATTEMPTED", None) from None
+        try:
+            answer = await self._place(feed, request, detail, params)
+        except Refusal as refused:
+            raise _not_replaced(result, cancelled, "FAILURE", refused.body()) from None
+        if result == "FAILURE":
+            raise _not_replaced(result, cancelled, "SUCCESS", answer)
+        return {
+            "cancelResult": result,
+            "newOrderResult": "SUCCESS",
+            "cancelResponse": cancelled,
+            "newOrderResponse": answer,
+        }
+
+    async def amend(self, params: Params) -> object:
+        """``PUT /order/amend/keepPriority``: make an order smaller."""
+        feed, order = self.data.feed(params), self._find(params, _UNKNOWN)
+        amount = params.decimal("newQty")
+        if amount is None:
+            raise missing("newQty")
+        client_id = read_client_id(params, "newClientOrderId")
+        changed, draft = self.desk.amend(feed, order, amount, client_id, self.venue.market_time)
+        await self.settled(feed, draft.notices())
+        return amended(changed, order.client_order_id, draft.counters.execution)
+
+
+def _restriction(params: Params) -> str | None:
+    name = params.text("cancelRestrictions")
+    if name is None:
+        return None
+    if name not in _RESTRICTIONS:
+        raise refusal(-1145)
+    return _RESTRICTIONS[name]
+
+
+def _for_order(rates: object) -> Json:
+    assert isinstance(rates, dict)
+    return {"maker": rates["maker"], "taker": rates["taker"]}
+
+
+def _not_replaced(cancel: str, cancelled: object, new: str, answer: object) -> Refusal:
+    data = {
+        "cancelResult": cancel,
+        "newOrderResult": new,
+        "cancelResponse": cancelled,
+        "newOrderResponse": answer,
+    }
+    if "SUCCESS" in (cancel, new):
+        return Refusal(-2021, "Order cancel-replace partially failed.", 409, data=data)
+    return Refusal(-2022, "Order cancel-replace failed.", data=data)

@@ -46,7 +46,7 @@ class Rest:
             if operation.orders and key[0] == "POST":
                 headers.update(self._dispatcher.limits.order_headers(params.account))
         except Refusal as refused:
-            answer, status = refused.body(), refused.status
+            answer, status = _body(refused), refused.status
             headers.update(refused.headers)
         except Unanswered:
             if request.transport is not None:
@@ -98,7 +98,7 @@ class Rest:
         try:
             if path != "asset/tradeFee":
                 raise unsupported(404)
-            answer = await self._trading.trade_fees(Params(dict(request.query)))
+            answer = await self._trading.holdings.trade_fees(Params(dict(request.query)))
         except Refusal as refused:
             return web.json_response(refused.body(), status=refused.status)
         return web.json_response(answer)
@@ -116,3 +116,11 @@ def _values(query: str, body: str) -> dict[str, str]:
             raise Refusal(-1101, f"Duplicate values for parameter '{double}' detected.")
         values.update(found)
     return values
+
+
+def _body(refused: Refusal) -> dict[str, object]:
+    # Only what is left of a half replaced order is told by REST besides the error.
+    body = refused.body()
+    if refused.code in (-2021, -2022):
+        body["data"] = refused.data
+    return body

@@ -18,8 +18,10 @@ from aiohttp import WSCloseCode, web
 
 from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.auth import wall_time
+from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.connection import PING_INTERVAL, refused_response
 from botlib.exchange.paper.control import Control
+from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.dispatch import Dispatcher
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.keys import Keys
@@ -55,6 +57,8 @@ class PaperSettings:
         balances: what a new account owns.
         fee: fraction of what a trade receives.
         slippage: fraction by which market orders fill worse than the price.
+        depth: what stands around the price; None for a market that fills any amount at one price.
+        bnb_price: what a BNB costs in any quote, for fees paid in it; None for the market's price.
         symbols: symbols to list besides the market's own.
         watch_parent: end when the parent process does.
         save_interval: seconds between two notes of the market time in the ledger.
@@ -67,6 +71,8 @@ class PaperSettings:
     balances: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(10_000)})
     fee: Decimal = Decimal("0.001")
     slippage: Decimal = Decimal(0)
+    depth: Depth | None = None
+    bnb_price: Decimal | None = None
     symbols: tuple[str, ...] = ()
     watch_parent: bool = False
     save_interval: float = SAVE_INTERVAL
@@ -96,9 +102,8 @@ class PaperExchange:
         try:
             for symbol in settings.symbols:
                 market.listing(symbol)
-            desk = Desk(
-                self._ledger.load(), self._ledger, fee=settings.fee, slippage=settings.slippage
-            )
+            fee = settings.fee
+            desk = Desk(self._ledger, Commission(fee, fee, self._bnb_price))
             self.faults = Faults()
             self.venue = Venue(
                 market,
@@ -107,9 +112,11 @@ class PaperExchange:
                 pace=settings.pace,
                 faults=self.faults,
                 slippage=settings.slippage,
+                depth=settings.depth,
             )
-            for order in desk.account.open_orders():
-                self.venue.feed(order.symbol)
+            for symbol, waiting in desk.register.working.items():
+                if waiting:
+                    self.venue.feed(symbol)
         except BaseException:
             self._ledger.close()
             raise
@@ -192,6 +199,9 @@ class PaperExchange:
                 self._save_time()
             except PaperExchangeError as error:
                 logger.error("%s", error)
+
+    def _bnb_price(self, asset: str) -> Decimal | None:
+        return self.settings.bnb_price or self.venue.bnb_price(asset)
 
     def _save_time(self) -> None:
         if self.venue.market_time != self._saved:

@@ -15,9 +15,12 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 
-from botlib.errors import PaperExchangeError
+from botlib.errors import PaperExchangeError, UnknownSymbol
 from botlib.exchange.paper.broadcast import Broadcast
+from botlib.exchange.paper.depth import Depth
+from botlib.exchange.paper.draft import Notice
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.feed import Bar, Feed
 from botlib.exchange.paper.intervals import Interval, interval
@@ -40,6 +43,7 @@ class Venue:
         start: first market time, ms; rounded down to a price, in lockstep to a candle's open.
         pace: how time passes.
         slippage: fraction by which market orders fill worse than the price.
+        depth: what stands around the price; None for a market that fills any amount.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class Venue:
         pace: Pace,
         faults: Faults,
         slippage: Decimal = Decimal(0),
+        depth: Depth | None = None,
     ) -> None:
         self.market = market
         self.desk = desk
         self.pace = pace
         self.slippage = slippage
+        self.depth = depth
         self.length = timeframe_ms(market.base)
         self.steps = pace.steps(self.length)
         step = self.length if pace.lockstep else self.length // self.steps
@@ -66,12 +72,14 @@ class Venue:
         self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
         self.streams = self.broadcast.streams
         self.streams.patient = pace.speed is None
+        self.streams.hurried = pace.speed is None and not pace.lockstep
         self._released = asyncio.Event()
         self.lockstep = Lockstep(self._released.set)
         self._pacer = Pacer(pace, self.length)
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
+        self._delisted: set[str] = set()
 
     # -- symbols
 
@@ -84,9 +92,12 @@ class Venue:
         feed = self._feeds.get(symbol)
         if feed is None:
             listing = self.market.listing(symbol)
+            if listing.id in self._delisted:
+                raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
             feed = self._feeds.get(listing.id)
         if feed is None:
-            feed = Feed(self.market, listing, self.steps, slippage=self.slippage)
+            feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
+            feed.book.standing = partial(self.desk.standing, feed.id)
             feed.resting = self.desk.resting(listing.id)
             feed.seek(self.market_time)
             self._feeds[listing.id] = feed
@@ -96,7 +107,20 @@ class Venue:
 
     def listings(self) -> list[Listing]:
         """Return what is traded."""
-        return self.market.listings()
+        return [one for one in self.market.listings() if one.id not in self._delisted]
+
+    def delist(self, feed: Feed) -> None:
+        """Forget a symbol for good; its orders have ended before."""
+        self._delisted.add(feed.id)
+        for known in (self._feeds, self._active, self._watched):
+            known.pop(feed.id, None)
+
+    def bnb_price(self, asset: str) -> Decimal | None:
+        """Return what a BNB costs in an asset, None where it is not traded against it."""
+        symbol = f"BNB/{asset}"
+        if all(listing.symbol != symbol for listing in self.listings()):
+            return None
+        return self.feed(symbol).last_price or None
 
     def _refresh(self, feed: Feed) -> None:
         if not (feed.outputs or feed.resting or feed.id in self._watched):
@@ -132,6 +156,7 @@ class Venue:
             await self._step(target)
             # A market that runs as fast as it can leaves room for requests.
             await asyncio.sleep(0)
+        await self.streams.flush()
 
     def pause(self) -> None:
         """Hold the market at its present time."""
@@ -154,6 +179,7 @@ class Venue:
         while self._held():
             self._released.clear()
             self._pacer.forget()
+            await self.streams.flush()
             await self._released.wait()
 
     def _next_time(self) -> int | None:
@@ -191,7 +217,7 @@ class Venue:
         for feed in trading:
             if feed.resting:
                 await self._settle(feed)
-        await self.broadcast.publish(trading, [one.id for one in self.market.listings()])
+        await self.broadcast.publish(trading, [one.id for one in self.listings()])
         if boundary:
             await self.broadcast.late(closed)
             candles = [candle for _, candle in closed]
@@ -199,14 +225,20 @@ class Venue:
 
     async def _settle(self, feed: Feed) -> None:
         try:
-            events = self.desk.cross(feed, self.market_time)
+            notices = self.desk.cross(feed, self.market_time)
+            await self.desk.durable()
         except PaperExchangeError as error:
             # Nothing has happened: the orders rest, and are tried again at the next price.
             logger.error("No order of %s was filled: %s", feed.id, error)
             return
-        if events:
+        if notices:
             self.orders_changed(feed)
-            await self.users.publish(events)
+            await self.tell(notices)
+
+    async def tell(self, notices: Iterable[Notice]) -> None:
+        """Send user events to those who listen to their accounts."""
+        for account, event in notices:
+            await self.users.publish([event], account)
 
     def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
         found = [

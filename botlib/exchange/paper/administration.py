@@ -1,0 +1,130 @@
+"""What the operator of the venue may do while it runs: money, halts, delistings and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from botlib.errors import PaperExchangeError, did_you_mean
+from botlib.exchange.paper.quotes import Json, eight
+from botlib.exchange.paper.rules import Rules
+from botlib.exchange.paper.venue import Venue
+
+STATUSES: Final = ("TRADING", "BREAK", "HALT", "END_OF_DAY")
+
+
+class Administration:
+    """Acts on a running venue; every act is told to whom it concerns."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+
+    async def deposit(self, account: str, asset: str, amount: Decimal) -> None:
+        """Bring ``amount`` of an asset into an account.
+
+        Raises:
+            PaperExchangeError: the amount is not above 0.
+        """
+        await self._move(account, asset, amount, 1)
+
+    async def withdraw(self, account: str, asset: str, amount: Decimal) -> None:
+        """Take ``amount`` of an asset out of an account.
+
+        Raises:
+            PaperExchangeError: there is not so much that is free, or it is not above 0.
+        """
+        await self._move(account, asset, amount, -1)
+
+    async def _move(self, account: str, asset: str, amount: Decimal, sign: int) -> None:
+        if not amount.is_finite() or amount <= 0:
+            raise PaperExchangeError(
+                f"Cannot move {amount} {asset}. Accepted: an amount above 0 in units of the asset."
+            )
+        desk = self._venue.desk
+        notices = desk.deposit(account, asset, sign * amount, self._venue.market_time)
+        await desk.durable()
+        await self._venue.tell(notices)
+
+    async def burn_bnb(self, account: str, burns: bool) -> None:
+        """Let an account pay its fees in BNB where it has some, 25 % less."""
+        self._venue.desk.burn_bnb(account, burns, self._venue.market_time)
+        await self._venue.desk.durable()
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Halt a symbol (``BREAK``, ``HALT``), or let it trade again (``TRADING``).
+
+        Open orders stay, and may be cancelled; nothing trades meanwhile.
+
+        Raises:
+            PaperExchangeError: no such status.
+            UnknownSymbol: no such symbol.
+        """
+        if status not in STATUSES:
+            raise PaperExchangeError(
+                f"Unknown status {status!r} of a symbol. Accepted: {', '.join(STATUSES)}."
+                f"{did_you_mean(status, STATUSES)}"
+            )
+        feed = self._venue.feed(symbol)
+        feed.rules = replace(feed.rules, status=status)
+
+    async def delist(self, symbol: str) -> None:
+        """End a symbol for good: its open orders expire, and nobody knows it any more.
+
+        Raises:
+            UnknownSymbol: no such symbol.
+        """
+        feed = self._venue.feed(symbol)
+        notices = self._venue.desk.expire_all(feed, self._venue.market_time)
+        await self._venue.desk.durable()
+        self._venue.orders_changed(feed)
+        self._venue.delist(feed)
+        await self._venue.tell(notices)
+
+    def change_rules(self, symbol: str, changes: Mapping[str, object]) -> Rules:
+        """Change filters of a symbol, by the names of `Rules`; open orders keep what they have.
+
+        Raises:
+            PaperExchangeError: an unknown name, or a value that is none.
+            UnknownSymbol: no such symbol.
+        """
+        feed = self._venue.feed(symbol)
+        kinds = {field.name: field.type for field in fields(Rules) if field.name != "status"}
+        values: dict[str, object] = {}
+        for name, value in changes.items():
+            if name not in kinds:
+                raise PaperExchangeError(
+                    f"Unknown rule {name!r} of a symbol. Accepted: {', '.join(kinds)}."
+                    f"{did_you_mean(name, tuple(kinds))}"
+                )
+            values[name] = _value(name, str(kinds[name]), value)
+        feed.rules = replace(feed.rules, **values)  # type: ignore[arg-type]
+        return feed.rules
+
+    def books(self) -> Json:
+        """Return what the venue has besides the accounts, and whether all adds up, by asset."""
+        register = self._venue.desk.register
+        imbalance = register.imbalance()
+        return {
+            asset: {
+                "market": eight(house.market),
+                "fees": eight(house.fees),
+                "deposited": eight(house.deposited),
+                "imbalance": eight(imbalance[asset]),
+            }
+            for asset, house in sorted(register.house.items())
+        }
+
+
+def _value(name: str, kind: str, value: object) -> object:
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    try:
+        number = Decimal(str(value))
+        if kind != "bool" and not isinstance(value, bool) and number.is_finite() and number >= 0:
+            return int(number) if kind == "int" else number
+    except InvalidOperation:
+        pass
+    accepted = "true or false" if kind == "bool" else "a number from 0 up"
+    raise PaperExchangeError(f"The rule {name} is {value!r}. Accepted: {accepted}.")

@@ -1,0 +1,156 @@
+"""What an account is told of itself: balances, fees, trades and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from botlib.exchange.paper.account import Account
+from botlib.exchange.paper.commission import BNB, DISCOUNT
+from botlib.exchange.paper.limits import Limits
+from botlib.exchange.paper.params import Params
+from botlib.exchange.paper.public import MarketData
+from botlib.exchange.paper.quotes import Json, eight
+from botlib.exchange.paper.refusals import refusal
+from botlib.exchange.paper.reports import my_trade, prevented_match
+from botlib.exchange.paper.venue import Venue
+from botlib.timeframe import DAY
+
+T = TypeVar("T")
+
+
+class Holdings:
+    """Answers about accounts."""
+
+    def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
+        self._venue = venue
+        self._data = data
+        self._limits = limits
+
+    def account_of(self, params: Params) -> Account:
+        """Return the account a request comes from."""
+        return self._venue.desk.register.account(params.account)
+
+    async def account(self, params: Params) -> object:
+        """``/account``."""
+        found = self.account_of(params)
+        omit = params.flag("omitZeroBalances", False)
+        rates = self._venue.desk.commission
+        return {
+            "makerCommission": int(rates.maker * 10_000),
+            "takerCommission": int(rates.taker * 10_000),
+            "buyerCommission": 0,
+            "sellerCommission": 0,
+            "commissionRates": self.rates(),
+            "canTrade": True,
+            "canWithdraw": False,
+            "canDeposit": False,
+            "brokered": False,
+            "requireSelfTradePrevention": False,
+            "preventSor": False,
+            "updateTime": found.updated,
+            "accountType": "SPOT",
+            "balances": [
+                {"asset": asset, "free": eight(balance.free), "locked": eight(balance.locked)}
+                for asset, balance in sorted(found.balances.items())
+                if not omit or balance.free or balance.locked
+            ],
+            "permissions": ["SPOT"],
+            "uid": 1 + list(self._venue.desk.register.accounts).index(found.name),
+        }
+
+    async def commission(self, params: Params) -> object:
+        """``/account/commission``."""
+        feed = self._data.feed(params)
+        return {"symbol": feed.id, **self.commissions(params)}
+
+    def commissions(self, params: Params) -> Json:
+        """Return an account's commissions by their kinds."""
+        none = {"maker": eight(0), "taker": eight(0), "buyer": eight(0), "seller": eight(0)}
+        burns = self.account_of(params).burns_bnb
+        return {
+            "standardCommission": self.rates(),
+            "specialCommission": none,
+            "taxCommission": none,
+            "discount": {
+                "enabledForAccount": burns,
+                "enabledForSymbol": burns,
+                "discountAsset": BNB,
+                "discount": eight(1 - DISCOUNT if burns else Decimal(0)),
+            },
+        }
+
+    def rates(self) -> Json:
+        """Return the rates of makers and takers, as fractions."""
+        rates, none = self._venue.desk.commission, eight(Decimal(0))
+        return {
+            "maker": eight(rates.maker),
+            "taker": eight(rates.taker),
+            "buyer": none,
+            "seller": none,
+        }
+
+    async def order_limits(self, params: Params) -> object:
+        """``/rateLimit/order``."""
+        return self._limits.order_counts(params.account)
+
+    async def trade_fees(self, params: Params) -> object:
+        """``/sapi/v1/asset/tradeFee``."""
+        feeds = [self._data.feed(params).listing] if "symbol" in params else self._venue.listings()
+        rates = self._venue.desk.commission
+        return [
+            {
+                "symbol": listing.id,
+                "makerCommission": str(rates.maker),
+                "takerCommission": str(rates.taker),
+            }
+            for listing in feeds
+        ]
+
+    async def my_trades(self, params: Params) -> object:
+        """``GET /myTrades``."""
+        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
+        found = self.account_of(params).trades.get(symbol, [])
+        number, first = params.integer("orderId"), params.integer("fromId")
+        timed = "startTime" in params or "endTime" in params
+        if first is not None and timed:
+            raise refusal(-1128)
+        if number is not None:
+            found = [trade for trade in found if trade.order_id == number]
+        if first is not None:
+            found = [trade for trade in found if trade.trade_id >= first]
+        chosen = window(found, params, lambda trade: trade.time)
+        oldest_first = first is not None or "startTime" in params
+        return [my_trade(trade) for trade in (chosen[:limit] if oldest_first else chosen[-limit:])]
+
+    async def prevented_matches(self, params: Params) -> object:
+        """``GET /myPreventedMatches``: by match, by order, or by order from a match on."""
+        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
+        match, order = params.integer("preventedMatchId"), params.integer("orderId")
+        first = params.integer("fromPreventedMatchId")
+        if (match is None) == (order is None) or (first is not None and order is None):
+            raise refusal(-1128)
+        found = [
+            one
+            for one in self._venue.desk.register.prevented.values()
+            if one.account == params.account and one.symbol == symbol
+            if match in (None, one.match_id)
+            if order in (None, one.taker_id, one.maker_id)
+            if first is None or one.match_id >= first
+        ]
+        return [prevented_match(one) for one in found[:limit]]
+
+
+def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:
+    """Return the rows between ``startTime`` and ``endTime`` (ms, both included, a day at most)."""
+    start, end = params.moment("startTime"), params.moment("endTime")
+    if start is not None and end is not None and not start <= end <= start + DAY:
+        raise refusal(-1127, 24)
+    if start is None and end is None:
+        return rows
+    return [
+        row
+        for row in rows
+        if (start is None or time(row) >= start) and (end is None or time(row) <= end)
+    ]

@@ -1,0 +1,329 @@
+"""Orders, lists and trades as answers and user events show them, in Binance's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.quotes import Json, eight
+
+
+def _common(order: PaperOrder) -> Json:
+    answer: Json = {
+        "symbol": order.symbol,
+        "orderId": order.order_id,
+        "orderListId": order.list_id,
+        "clientOrderId": order.client_order_id,
+        "price": eight(order.price),
+        "origQty": eight(order.amount),
+        "executedQty": eight(order.executed),
+        "origQuoteOrderQty": eight(order.quote_amount),
+        "cummulativeQuoteQty": eight(order.cost),
+        "status": order.status,
+        "timeInForce": order.time_in_force,
+        "type": order.type,
+        "side": order.side,
+        "workingTime": order.working_since,
+        "selfTradePreventionMode": order.self_trade,
+    }
+    if order.stop_price:
+        answer["stopPrice"] = eight(order.stop_price)
+    if order.iceberg:
+        answer["icebergQty"] = eight(order.iceberg)
+    if order.trailing_delta:
+        answer["trailingDelta"] = order.trailing_delta
+        answer["trailingTime"] = order.trailing_since or -1
+    if order.strategy_id:
+        answer["strategyId"] = order.strategy_id
+    if order.strategy_type:
+        answer["strategyType"] = order.strategy_type
+    if order.prevented:
+        answer["preventedMatchId"] = order.prevented_match
+        answer["preventedQuantity"] = eight(order.prevented)
+    return answer
+
+
+def placed(
+    order: PaperOrder,
+    trades: Sequence[PaperTrade],
+    prevented: Iterable[PreventedMatch],
+    detail: str,
+) -> Json:
+    """Return the answer to a new order; ``detail`` is ``ACK``, ``RESULT`` or ``FULL``."""
+    if detail == "ACK":
+        return {
+            "symbol": order.symbol,
+            "orderId": order.order_id,
+            "orderListId": order.list_id,
+            "clientOrderId": order.client_order_id,
+            "transactTime": order.updated,
+        }
+    answer = _common(order)
+    answer["transactTime"] = order.updated
+    if detail != "FULL":
+        return answer
+    answer["fills"] = [
+        {
+            "price": eight(trade.price),
+            "qty": eight(trade.amount),
+            "commission": eight(trade.commission),
+            "commissionAsset": trade.commission_asset,
+            "tradeId": trade.trade_id,
+        }
+        for trade in trades
+    ]
+    matches = [_match_of_answer(one) for one in prevented if one.taker_id == order.order_id]
+    if matches:
+        answer["preventedMatches"] = matches
+    return answer
+
+
+def _match_of_answer(match: PreventedMatch) -> Json:
+    return {
+        "preventedMatchId": match.match_id,
+        "makerOrderId": match.maker_id,
+        "price": eight(match.price),
+        **_prevented_amounts(match),
+    }
+
+
+def _prevented_amounts(match: PreventedMatch) -> Json:
+    amounts: Json = {}
+    if match.mode != "EXPIRE_MAKER":
+        amounts["takerPreventedQuantity"] = eight(match.taker_amount)
+    if match.mode != "EXPIRE_TAKER":
+        amounts["makerPreventedQuantity"] = eight(match.maker_amount)
+    return amounts
+
+
+def prevented_match(match: PreventedMatch) -> Json:
+    """Return a row of ``/myPreventedMatches``."""
+    return {
+        "symbol": match.symbol,
+        "preventedMatchId": match.match_id,
+        "takerOrderId": match.taker_id,
+        "makerSymbol": match.symbol,
+        "makerOrderId": match.maker_id,
+        "tradeGroupId": -1,
+        "selfTradePreventionMode": match.mode,
+        "price": eight(match.price),
+        **_prevented_amounts(match),
+        "transactTime": match.time,
+    }
+
+
+def queried(order: PaperOrder) -> Json:
+    """Return the answer to a question about an order."""
+    answer = _common(order)
+    answer.update(
+        stopPrice=eight(order.stop_price),
+        icebergQty=eight(order.iceberg),
+        time=order.created,
+        updateTime=order.updated,
+        isWorking=not order.dormant and not order.pending,
+    )
+    return answer
+
+
+def canceled(order: PaperOrder, cancel_id: str) -> Json:
+    """Return the answer to a cancellation, which carries an id of its own."""
+    answer = _common(order)
+    answer.pop("workingTime")
+    answer.update(
+        origClientOrderId=order.client_order_id,
+        clientOrderId=cancel_id,
+        transactTime=order.updated,
+    )
+    return answer
+
+
+def amended(order: PaperOrder, original_id: str, number: int) -> Json:
+    """Return the answer to an order made smaller; ``number`` is the execution's id."""
+    return {
+        "transactTime": order.updated,
+        "executionId": number,
+        "amendedOrder": {
+            "symbol": order.symbol,
+            "orderId": order.order_id,
+            "orderListId": order.list_id,
+            "origClientOrderId": original_id,
+            "clientOrderId": order.client_order_id,
+            "price": eight(order.price),
+            "qty": eight(order.amount),
+            "executedQty": eight(order.executed),
+            "preventedQty": eight(order.prevented),
+            "quoteOrderQty": eight(order.quote_amount),
+            "cumulativeQuoteQty": eight(order.cost),
+            "status": order.status,
+            "timeInForce": order.time_in_force,
+            "type": order.type,
+            "side": order.side,
+            "workingTime": order.working_since,
+            "selfTradePreventionMode": order.self_trade,
+        },
+    }
+
+
+def my_trade(trade: PaperTrade) -> Json:
+    """Return a row of ``/myTrades``."""
+    return {
+        "symbol": trade.symbol,
+        "id": trade.trade_id,
+        "orderId": trade.order_id,
+        "orderListId": trade.list_id,
+        "price": eight(trade.price),
+        "qty": eight(trade.amount),
+        "quoteQty": eight(trade.quote_amount),
+        "commission": eight(trade.commission),
+        "commissionAsset": trade.commission_asset,
+        "time": trade.time,
+        "isBuyer": trade.side == "BUY",
+        "isMaker": trade.maker,
+        "isBestMatch": True,
+    }
+
+
+# -- order lists
+
+
+def listed(found: OrderList, orders: Sequence[PaperOrder], *, updated: bool = False) -> Json:
+    """Return an order list as questions about it are answered.
+
+    Args:
+        updated: whether the time of its last change is told, not that of its beginning.
+    """
+    state = "ALL_DONE" if found.done else "EXECUTING"
+    return {
+        "orderListId": found.list_id,
+        "contingencyType": found.contingency,
+        "listStatusType": "ALL_DONE" if found.done else "EXEC_STARTED",
+        "listOrderStatus": state,
+        "listClientOrderId": found.client_id,
+        "transactionTime": found.updated if updated else found.created,
+        "symbol": found.symbol,
+        "orders": [
+            {
+                "symbol": order.symbol,
+                "orderId": order.order_id,
+                "clientOrderId": order.client_order_id,
+            }
+            for order in orders
+        ],
+    }
+
+
+def list_placed(found: OrderList, orders: Sequence[PaperOrder], reports: Sequence[Json]) -> Json:
+    """Return the answer to a new order list, or to its cancellation."""
+    return {**listed(found, orders, updated=True), "orderReports": list(reports)}
+
+
+def list_status(found: OrderList, orders: Sequence[PaperOrder], *, rejected: bool) -> Json:
+    """Return a ``listStatus`` event."""
+    state = "REJECT" if rejected else "ALL_DONE" if found.done else "EXECUTING"
+    return {
+        "e": "listStatus",
+        "E": found.updated,
+        "s": found.symbol,
+        "g": found.list_id,
+        "c": found.contingency,
+        "l": "RESPONSE" if rejected else "ALL_DONE" if found.done else "EXEC_STARTED",
+        "L": state,
+        "r": "NONE",
+        "C": found.client_id,
+        "T": found.updated,
+        "O": [
+            {"s": order.symbol, "i": order.order_id, "c": order.client_order_id} for order in orders
+        ],
+    }
+
+
+# -- events
+
+
+def execution_report(
+    order: PaperOrder,
+    execution: str,
+    *,
+    number: int,
+    trade: PaperTrade | None = None,
+    cancel_id: str = "",
+    reason: str = "NONE",
+    prevented: PreventedMatch | None = None,
+) -> Json:
+    """Return an ``executionReport``.
+
+    Args:
+        execution: ``NEW``, ``TRADE``, ``CANCELED``, ``EXPIRED``, ``REPLACED``, ``REJECTED`` or
+            ``TRADE_PREVENTION``.
+        number: execution id.
+        cancel_id: a cancellation's own client id; the order's then moves to ``C``.
+        reason: why it was rejected.
+        prevented: the match that was prevented.
+    """
+    time = order.updated
+    none = Decimal(0)
+    report: Json = {
+        "e": "executionReport",
+        "E": time,
+        "s": order.symbol,
+        "c": cancel_id or order.client_order_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.time_in_force,
+        "q": eight(order.amount),
+        "p": eight(order.price),
+        "P": eight(order.stop_price),
+        "F": eight(order.iceberg),
+        "g": order.list_id,
+        "C": order.client_order_id if cancel_id else "",
+        "x": execution,
+        "X": order.status,
+        "r": reason,
+        "i": order.order_id,
+        "l": eight(trade.amount if trade else none),
+        "z": eight(order.executed),
+        "L": eight(trade.price if trade else none),
+        "n": eight(trade.commission) if trade else "0",
+        "N": trade.commission_asset if trade else None,
+        "T": time,
+        "t": trade.trade_id if trade else -1,
+        "I": number,
+        "w": order.working,
+        "m": trade.maker if trade else False,
+        "M": trade is not None,
+        "O": order.created,
+        "Z": eight(order.cost),
+        "Y": eight(trade.quote_amount if trade else none),
+        "Q": eight(order.quote_amount),
+        "V": order.self_trade,
+    }
+    report.update(_occasional(order, prevented))
+    return report
+
+
+def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
+    """Return the fields of an ``executionReport`` that are there only where they apply."""
+    fields: Json = {}
+    if order.working_since >= 0:
+        fields["W"] = order.working_since
+    if order.trailing_delta:
+        fields["d"] = order.trailing_delta
+        if order.trailing_since:
+            fields["D"] = order.trailing_since
+    if order.strategy_id:
+        fields["j"] = order.strategy_id
+    if order.strategy_type:
+        fields["J"] = order.strategy_type
+    if order.prevented:
+        fields["A"] = eight(order.prevented)
+    if prevented is not None:
+        taker = prevented.taker_id == order.order_id
+        fields.update(
+            v=prevented.match_id,
+            B=eight(prevented.taker_amount if taker else prevented.maker_amount),
+            u=-1,
+            U=prevented.maker_id if taker else prevented.taker_id,
+            Cs=order.symbol,
+        )
+    return fields
