@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from botlib.runs import run_notebook
     from botlib.runtime import get_runtime
+    from botlib.simulation import simulate
     from botlib.strategies import BandReversion, TrendCross, TrendPullback
     from botlib.strategy import Signals, Strategy
     from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority, beat
@@ -69,6 +70,7 @@ _HOMES: Final = {
     ),
     "runs": ("run_notebook",),
     "runtime": ("get_runtime",),
+    "simulation": ("simulate",),
     "strategies": ("BandReversion", "TrendCross", "TrendPullback"),
     "strategy": ("Signals", "Strategy"),
     "tasks": ("BackgroundTaskManager", "TaskConfig", "TaskPriority", "beat"),
@@ -117,6 +119,7 @@ __all__ = [
     "connect",
     "get_runtime",
     "run_notebook",
+    "simulate",
     "sweep",
     "ta",
     "walk_forward",

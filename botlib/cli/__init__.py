@@ -8,6 +8,7 @@ from botlib.cli.config import config
 from botlib.cli.data import download, export, import_, report
 from botlib.cli.paper import paper
 from botlib.cli.run import run
+from botlib.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,7 +17,7 @@ def main() -> None:
     """A Jupyter-first kit for crypto research and live trading."""
 
 
-for command in (run, paper, config, download, import_, report, export):
+for command in (run, paper, simulate, config, download, import_, report, export):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.config import Settings
 from botlib.engine import Orchestrator, RunSummary
 from botlib.engine.surroundings import Surroundings
+from botlib.engine.waiting import first_of
 from botlib.errors import InvalidInput
 from botlib.lag import LagMeter
 from botlib.simulation.eventlog import EventLog
@@ -41,7 +42,7 @@ _NO_BEATS: Final = 3_600.0
 """Seconds between two looks at the lag of a loop that cannot be late."""
 
 _LOOK: Final = 10.0
-"""Seconds between two looks for the stop file."""
+"""Seconds between two looks for what nobody tells of: the stop file, the end of a recording."""
 
 _MEMORY: Final = Path("/dev/shm")
 
@@ -74,17 +75,18 @@ class Outcome:
         """How many times faster than the market it went."""
         return self.simulated / self.seconds
 
-    def __str__(self) -> str:
-        held = ", ".join(
-            f"{amount.normalize():f} {asset}" for asset, amount in self.balances.items()
-        )
-        rows: list[list[object]] = [
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Return headers and rows of what stands below the summary."""
+        held = [f"{amount.normalize():f} {asset}" for asset, amount in self.balances.items()]
+        return ["simulation", "value"], [
             ["seed", self.seed],
             ["event log", f"{self.events} lines, sha256 {self.digest}"],
-            ["balances", held],
+            ["balances", ", ".join(held)],
             ["took", f"{self.seconds:.1f} s, {self.speed:,.0f} times real time"],
         ]
-        return f"{self.summary}\n{text_table(['simulation', 'value'], rows)}"
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n{text_table(*self.table())}"
 
 
 Script = Callable[["Simulation"], Awaitable[None]]
@@ -152,7 +154,11 @@ class Simulation:
         strategies: Sequence[Strategy] = (),
         script: Script | None = None,
     ) -> Outcome:
-        """Run for so many seconds of market time, or to the end of a recording."""
+        """Run for so many seconds, or to the end of a recording.
+
+        Raises:
+            InvalidInput: the running loop is no `VirtualLoop`.
+        """
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
             raise InvalidInput("A simulation runs on a VirtualLoop; use botlib.simulate().")
@@ -218,12 +224,18 @@ class Simulation:
                     await engine.trade(strategy, symbol, name=name)
             async with asyncio.TaskGroup() as group:
                 beside = group.create_task(_beside(script, self))
-                await engine.wait(run_for)
+                await first_of(asyncio.sleep(run_for), self._market_over(), engine.wait())
                 beside.cancel()
         finally:
             account = self.exchange.venue.desk.account
             await engine.stop()
         self._write_down(account, log)
+
+    async def _market_over(self) -> None:
+        while not self.paper.ended:  # noqa: ASYNC110 (no event tells of it)
+            await asyncio.sleep(_LOOK)
+        # The last candles are still acted on.
+        await asyncio.sleep(_LOOK)
 
     def _write_down(self, account: Account, log: EventLog) -> None:
         """Log what the exchange knows of the account in the end."""
@@ -262,7 +274,8 @@ def simulate(
 
     Args:
         config: settings, or a YAML file; the defaults where nothing is given.
-        run_for: market time, such as ``"1d"``; a recording may end earlier.
+        run_for: market time from when the bot is ready, such as ``"1d"``; a recording may end
+            earlier.
         seed: of the synthetic market, and of all chance; by default that of the settings.
         strategies: put to work on every symbol, in place of those of the settings.
         script: an async function that is given the `Simulation` and runs beside the bot, to order
@@ -278,7 +291,6 @@ def simulate(
     """
     settings = config if isinstance(config, Settings) else Settings.load(config)
     given = [strategies] if not isinstance(strategies, Sequence) else list(strategies)
-    changes.setdefault("health", {})
     settings = settings.override(changes)
     paper: dict[str, Any] = {"lockstep": False, "speed": 1.0}
     if seed is not None:

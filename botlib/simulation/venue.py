@@ -101,6 +101,11 @@ class SimulatedPaper(PaperService):
             raise SimulationError("The paper exchange of the simulation does not run.")
         return self._exchange
 
+    @property
+    def ended(self) -> bool:
+        """Whether the recording has come to its end."""
+        return self._exchange is not None and self._exchange.venue.ended
+
     async def start(self) -> None:
         """Serve, and learn where."""
         await self.serve()
