@@ -86,7 +86,7 @@ class MarketData:
         sets = params.flag("showPermissionSets", True)
         symbols = []
         for feed in chosen if isinstance(chosen, list) else [chosen]:
-            info = symbol_info(feed.listing, trading=feed.trading)
+            info = symbol_info(feed)
             if status not in (None, info["status"]) or not _permitted(info, wanted):
                 continue
             if not sets:
@@ -222,7 +222,7 @@ class MarketData:
 
 
 def _status(feed: Feed) -> object:
-    return symbol_info(feed.listing, trading=feed.trading)["status"]
+    return symbol_info(feed)["status"]
 
 
 def _type(params: Params) -> str | None:
