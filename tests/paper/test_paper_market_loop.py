@@ -121,7 +121,8 @@ async def test_a_higher_candle_that_the_end_cuts_short_never_closes(
     streams = ["btcusdt@kline_1m", "btcusdt@kline_15m"]
     closed, time, ended = [], start_time, False
     while not ended:
-        _, time, ended = step = await served.control.advance(streams, time)
+        step = await served.control.advance(streams, time)
+        time, ended = step.market_time, step.ended
         closed += step.closed
     minutes = [candle.timestamp for candle in closed if candle.timeframe == "1m"]
     assert minutes == [start_time + n * MINUTE for n in range(17)]
