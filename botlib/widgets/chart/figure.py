@@ -383,26 +383,23 @@ class Chart:
         """Fetch what an indicator needs before the window, where it is not there yet."""
         with self._lock:
             rows = self._scene.rows
-            lacking = self._scene.window - len(rows.times)
-            if self._source is None or rows.whole or rows.first is None or lacking <= 0:
+            lacking = rows.lacking(self._scene.window)
+            if self._source is None or rows.first is None or not lacking:
                 return
             before = rows.first
         self._source.older(before, lacking, self._widened)
 
     def _widened(self, stretch: Stretch) -> None:
         with self._lock:
-            if self._prepend(stretch):
-                self._link.history()
-                self._marks_changed = True
-                self._redraw()
+            self._prepend(stretch)
+            self._link.history()
+            self._link.marks()
+            self._redraw()
 
-    def _prepend(self, stretch: Stretch) -> bool:
-        rows = self._scene.rows
-        before = len(rows.times)
-        rows.prepend(stretch.frame, whole=stretch.whole)
+    def _prepend(self, stretch: Stretch) -> None:
+        self._scene.rows.prepend(stretch.frame, whole=stretch.whole)
         if stretch.repaired:
             self.repaired(stretch.repaired)
-        return len(rows.times) > before
 
     def _answer_older(self, before: int, want: int) -> None:
         end = self._scene.rows.place(before)

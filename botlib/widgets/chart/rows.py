@@ -27,12 +27,17 @@ class Rows:
     """Closed candles, oldest first, the values of the studies, and the candle that still forms.
 
     The first `hidden` rows are only there so that the values behind them are right.
+
+    Args:
+        keep: how many of the newest are shown whatever their values.
     """
 
-    def __init__(self, timeframe: str) -> None:
+    def __init__(self, timeframe: str, *, keep: int = 0) -> None:
         self.timeframe = timeframe
         self.step = timeframe_ms(timeframe)
+        self.keep = keep
         self.hidden = 0
+        self._unsettled = 0
         self.whole = True
         """Whether it begins where the history does, so that nothing before it is to be had."""
         self.studies: list[Study] = []
@@ -78,6 +83,10 @@ class Rows:
         """How many candles before the first shown one the studies need."""
         return max((study.warmup for study in self.studies), default=1) - 1
 
+    def lacking(self, count: int) -> int:
+        """Return how many candles before the oldest make the newest ``count`` right."""
+        return 0 if self.whole else max(0, count + self.warmup - self._size)
+
     # Whole stretches
 
     def load(self, frame: pd.DataFrame, *, whole: bool) -> None:
@@ -89,15 +98,15 @@ class Rows:
         self.recompute()
 
     def prepend(self, frame: pd.DataFrame, *, whole: bool) -> None:
-        """Take the candles before the oldest; what was hidden gets its right values."""
+        """Take the candles before the oldest; those that lacked them get their right values."""
         self._settle()
         times = open_times(frame.index)
         first = self.first
         older = len(times) if first is None else int(np.searchsorted(times, first))
         times = times[:older]
         candles = np.asarray(frame[list(COLUMNS)], dtype=np.float64)[:older]
-        # One row more than was hidden: where the old values begin.
-        joint = min(self.hidden + 1, self._size)
+        # One row more than was wrong: where the old values begin.
+        joint = min(self._unsettled + 1, self._size)
         place = np.concatenate([times, self._times[:joint]])
         part = np.concatenate([candles, self._values[:joint, : len(COLUMNS)]])
         blocks = [part]
@@ -106,12 +115,13 @@ class Rows:
             if not study.settles and joint:  # its level counts from where the chart began
                 values += self._values[joint - 1, start : start + values.shape[1]] - values[-1]
             blocks.append(values)
-        keep = joint - 1 if joint else 0
-        head = np.column_stack(blocks)[: len(times) + keep]
+        wrong = self._unsettled
+        head = np.column_stack(blocks)[: len(times) + wrong]
         self._times = np.concatenate([times, self._times[: self._size]])
-        self._values = np.concatenate([head, self._values[keep : self._size]])
+        self._values = np.concatenate([head, self._values[wrong : self._size]])
         self._size = len(self._times)
         self.whole = whole
+        self._followers = None  # they may have begun with too little
         self._hide()
 
     def recompute(self) -> None:
@@ -192,7 +202,8 @@ class Rows:
         return [(int(times[i]) + self.step, int(times[i + 1]) - self.step) for i in edges]
 
     def _hide(self) -> None:
-        self.hidden = 0 if self.whole else min(self.warmup, self._size)
+        self._unsettled = 0 if self.whole else min(self.warmup, self._size)
+        self.hidden = min(self._unsettled, max(0, self._size - self.keep))
 
     def _starts(self) -> list[int]:
         starts, place = [], len(COLUMNS)

@@ -52,6 +52,7 @@ class Scene:
         self.facts = facts
         self.rows = rows
         self.window = window
+        rows.keep = window
         self.version = 1
         """Counts the changes of the series."""
         self.marks = Marks()

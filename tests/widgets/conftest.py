@@ -1,0 +1,40 @@
+"""A notebook's front end without a notebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import IPython.display
+import ipywidgets.widgets.widget
+import pytest
+from chartpage import Wire
+
+Shown = list[tuple[str, str, dict[str, Any]]]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """Return what is displayed: ``display`` or ``update``, the display's id, the bundle."""
+    found: Shown = []
+
+    def note(kind: str) -> Any:
+        return lambda bundle, *, raw, display_id: found.append((kind, display_id, bundle))
+
+    monkeypatch.setattr(IPython.display, "display", note("display"))
+    monkeypatch.setattr(IPython.display, "update_display", note("update"))
+    return found
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> Shown:
+    """As `shown`, where a front end shows widgets; their comms keep what they send."""
+    monkeypatch.setenv("BOTLIB_WIDGETS", "live")
+    monkeypatch.setattr(ipywidgets.widgets.widget.comm, "create_comm", lambda **keys: Wire(**keys))
+    return shown
+
+
+@pytest.fixture
+def headless(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> Shown:
+    """As `shown`, in a notebook that nobody looks at."""
+    monkeypatch.setenv("BOTLIB_WIDGETS", "static")
+    return shown
