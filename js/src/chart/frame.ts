@@ -9,13 +9,16 @@ export class Frame {
   readonly #utc = part("div", "bl-utc", "UTC");
   readonly #loading = part("div", "bl-hint bl-loading", "loading older candles …");
   readonly #empty = part("div", "bl-hint bl-empty", "no candles yet");
+  readonly #notice = part("div", "bl-hint bl-notice");
   readonly #back = part("button", "bl-back", "latest »");
 
   constructor(el: HTMLElement, back: () => void) {
     this.loading = false;
     this.away = false;
     this.#back.addEventListener("click", back);
-    this.root.append(this.canvas, this.#utc, this.#loading, this.#empty, this.#back);
+    this.notice = "";
+    const over = [this.#utc, this.#loading, this.#empty, this.#notice, this.#back];
+    this.root.append(this.canvas, ...over);
     el.append(this.root);
   }
 
@@ -29,6 +32,12 @@ export class Frame {
 
   set empty(now: boolean) {
     this.#empty.hidden = !now;
+  }
+
+  /** What the kernel has to say of the chart as a whole; nothing where it is empty. */
+  set notice(text: string) {
+    this.#notice.textContent = text;
+    this.#notice.hidden = text === "";
   }
 
   /** Whether the reader is away from the latest candle, and may want to go back to it. */
@@ -47,6 +56,7 @@ export class Frame {
     const height = chart.timeScale().height();
     this.#utc.style.width = `${width}px`;
     this.#utc.style.height = `${height}px`;
+    this.#notice.style.bottom = `${height + 8}px`;
     this.#back.style.right = `${width + 8}px`;
     this.#back.style.bottom = `${height + 8}px`;
   }

@@ -42,7 +42,6 @@ export class Legend {
   #candle: Cell[] = [];
   #change: Cell | undefined;
   #tag: Cell | undefined;
-  #notice: Cell | undefined;
   #values: { series: ShownSeries; cell: Cell }[] = [];
 
   /** Build the lines of the legend into `root`, one block per pane. */
@@ -63,10 +62,6 @@ export class Legend {
 
   remove(): void {
     for (const pane of this.panes) pane.remove();
-  }
-
-  notice(text: string): void {
-    this.#notice?.write(text);
   }
 
   /** Show the values of a row; `tag` says what happened to its candle. */
@@ -115,7 +110,6 @@ export class Legend {
       badge.element.title = "Prices made from a seed on this computer. They are not real ones.";
     }
     badge.element.hidden = !spec.synthetic && spec.venue === "";
-    this.#notice = new Cell("bl-badge bl-notice", head);
     const candle = document.createElement("span");
     candle.className = "bl-ohlc";
     head.append(candle);

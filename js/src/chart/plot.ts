@@ -87,10 +87,6 @@ export class Plot {
     this.legend();
   }
 
-  notice(text: string): void {
-    this.#legend.notice(text);
-  }
-
   legend(): void {
     const row = this.#pointed >= 0 ? this.#pointed : this.rows.length - 1;
     const tag = shadeAt(this.#marks.shades ?? [], this.rows.time(row));

@@ -71,7 +71,7 @@ export type Row = (number | null)[];
 
 export type Message =
   | ({ type: "history"; view?: string } & WindowInfo)
-  | { type: "older"; rows: number; more: boolean; before?: number }
+  | { type: "older"; rows: number; more: boolean; before: number; spec: number }
   | { type: "update"; seq: number; sent: number; rows: Row[] }
   | { type: "shoot"; id: string | number };
 

@@ -58,6 +58,7 @@ export class ChartView {
       this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
     });
     this.#height();
+    this.#tellNotice();
     this.#palette = paletteOf(this.#mode());
     this.#chart = createCanvas(this.#frame.canvas, this.#palette);
     this.#shown = { chart: this.#chart, series: {}, stats: this.#stats };
@@ -85,7 +86,7 @@ export class ChartView {
       ["msg:custom", (message: Message, buffers?: DataView[]) => this.#message(message, buffers)],
       ["change:spec", () => this.#specChanged()],
       ["change:marks", () => this.#plot.marks(this.#marks())],
-      ["change:notice", () => this.#plot.notice(this.#notice())],
+      ["change:notice", () => this.#tellNotice()],
       ["change:theme", () => this.#theme.apply()],
       ["change:height", () => this.#height()],
     ];
@@ -96,6 +97,11 @@ export class ChartView {
   /** Take the view off the page. Whatever is still under way ends without a trace. */
   remove(): void {
     if (this.#dead) return;
+    try {
+      this.#send({ type: "gone" });
+    } catch {
+      // The kernel is gone itself, and nobody is left to be told.
+    }
     this.#dead = true;
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
     for (const timer of this.#timers.values()) clearTimeout(timer);
@@ -117,8 +123,8 @@ export class ChartView {
     return (this.model.get("marks") as Marks | undefined) ?? {};
   }
 
-  #notice(): string {
-    return (this.model.get("notice") as string | undefined) ?? "";
+  #tellNotice(): void {
+    this.#frame.notice = (this.model.get("notice") as string | undefined) ?? "";
   }
 
   #mode(): Mode {
@@ -157,7 +163,7 @@ export class ChartView {
   #history(message: Extract<Message, { type: "history" }>, bytes: DataView | null): void {
     if (message.view !== undefined && message.view !== this.#id) return;
     if (message.spec !== this.#spec().version) {
-      this.#resync();
+      this.#specChanged();
       return;
     }
     if (message.spec !== this.#plot.spec.version) {
@@ -171,8 +177,8 @@ export class ChartView {
 
   #older(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
     const { rows } = this.#plot;
-    const mine = message.before === undefined ? this.#asked > 0 : message.before === rows.first;
-    if (!mine) return;
+    const { before, spec } = message;
+    if (before !== rows.first || spec !== this.#plot.spec.version) return;
     this.#asked = Number.NEGATIVE_INFINITY;
     this.#cancel("loading");
     this.#frame.loading = false;
@@ -192,8 +198,9 @@ export class ChartView {
 
   /** A changed specification is drawn with the history that follows it. */
   #specChanged(): void {
-    const spec = this.#spec();
-    if (spec.version !== this.#plot.spec.version) this.#later("spec", 1000, () => this.#resync());
+    this.#later("spec", 1000, () => {
+      if (this.#spec().version !== this.#plot.spec.version) this.#resync();
+    });
   }
 
   // To the kernel
@@ -238,7 +245,6 @@ export class ChartView {
   #makePlot(): Plot {
     const plot = new Plot(this.#chart, this.#frame.root, this.#spec(), this.#palette);
     plot.marks(this.#marks());
-    plot.notice(this.#notice());
     const { series, spec } = plot;
     this.#shown.series = Object.fromEntries(series.map((one) => [one.spec.id, one.api]));
     this.#chart.applyOptions({ timeScale: { secondsVisible: spec.step < 60 } });
