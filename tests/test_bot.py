@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,38 @@ def test_connecting_again_is_the_same_bot_and_other_settings_another(connect: Co
     assert other is not bot
     assert "stopped" in repr(bot)
     assert repr(other).startswith("PAPER · paper:synthetic:seed=42 · connected · 7 tasks running")
+
+
+def test_the_dashboard_is_one_and_its_kill_switch_needs_no_free_loop(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTLIB_WIDGETS", "static")
+    bot = connect()
+    dashboard = bot.dashboard()
+    assert bot.dashboard(height=300) is dashboard and dashboard.height == 300
+    blocked, free = threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        blocked.set()
+        free.wait(60)
+
+    hanging = bot._runtime.submit(hang())
+    assert blocked.wait(60)
+    killer = threading.Thread(target=bot.kill, args=("enough",))
+    killer.start()
+    while bot.aio.engine.risk.halted is None:
+        time.sleep(0.01)
+    assert killer.is_alive()  # it waits to write it down
+    free.set()
+    killer.join(60)
+    hanging.result(60)
+    assert "stopped" in bot._repr_html_() and "enough" in bot._repr_html_()
+    assert bot.status()["risk"]["halted"] == "kill switch, method: enough"
+    bot.rearm()
+    assert bot.status()["risk"]["halted"] is None
+    bot.stop()
+    assert dashboard.closed and "stopped" in repr(dashboard)
+    assert bot.dashboard() is dashboard
 
 
 def test_what_it_shows_are_frames_and_cards(connect: Connect) -> None:

@@ -169,12 +169,12 @@ class Dashboard:
         number, action, target = (content.get(key) for key in ("id", "action", "target"))
         if not isinstance(number, (int, str)) or not isinstance(target, str):
             return
-        if action not in ACTIONS:
+        if not isinstance(action, str) or action not in ACTIONS:
             self._send_reply(number, False, f"The dashboard has no action {str(action)[:40]!r}.")
             return
         self._send({"type": "taken", "id": number})
         try:
-            self._act(str(action), target, lambda ok, text: self._send_reply(number, ok, text))
+            self._act(action, target, lambda ok, text: self._send_reply(number, ok, text))
         except Exception as error:
             self._send_reply(number, False, f"{type(error).__name__}: {error}")
 
