@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botlib.exchange.paper.administration import Administration
 from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
@@ -233,7 +232,7 @@ async def test_a_wrong_order_is_refused_and_changes_nothing(
 
 
 async def test_open_orders_are_limited(served: Any) -> None:
-    Administration(served.venue).change_rules("BTCUSDT", {"max_orders": 2})
+    served.exchange.administration.change_rules("BTCUSDT", {"max_orders": 2})
     for _ in range(2):
         await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT}

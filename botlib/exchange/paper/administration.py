@@ -2,24 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, NamedTuple
 
 from botlib.errors import PaperExchangeError, did_you_mean
+from botlib.exchange.paper.keys import PAPER_API_KEY, PAPER_API_SECRET, Keys
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.rules import Rules
 from botlib.exchange.paper.venue import Venue
 
 STATUSES: Final = ("TRADING", "BREAK", "HALT", "END_OF_DAY")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+class Credentials(NamedTuple):
+    """What a client signs with, HMAC-SHA256."""
+
+    key: str
+    secret: str
+
+
+def credentials(account: str) -> Credentials:
+    """Return the key and the secret of an account: the same on every paper exchange."""
+    if account == DEFAULT_ACCOUNT:
+        return Credentials(PAPER_API_KEY, PAPER_API_SECRET)
+    names = (f"botlib paper {kind} of {account}" for kind in ("key", "secret"))
+    return Credentials(*(hashlib.sha256(name.encode()).hexdigest() for name in names))
 
 
 class Administration:
-    """Acts on a running venue; every act is told to whom it concerns."""
+    """Acts on a running venue; every act is told to whom it concerns.
 
-    def __init__(self, venue: Venue) -> None:
+    Args:
+        keys: learns the keys of all accounts there are.
+    """
+
+    def __init__(self, venue: Venue, keys: Keys) -> None:
         self._venue = venue
+        self._keys = keys
+        for name in venue.desk.register.accounts:
+            self._let_in(name)
+
+    def _let_in(self, account: str) -> Credentials:
+        found = credentials(account)
+        if account != DEFAULT_ACCOUNT:
+            self._keys.add(found.key, account, secret=found.secret)
+        return found
+
+    async def open_account(self, account: str, balances: Mapping[str, Decimal]) -> Credentials:
+        """Open an account, or find it; return what its requests are signed with.
+
+        Args:
+            account: letters, digits, ``-`` and ``_``, 32 at most.
+            balances: what is deposited at once, by asset.
+
+        Raises:
+            PaperExchangeError: the name cannot be one, or an amount is not above 0.
+        """
+        if not _NAME.fullmatch(account):
+            raise PaperExchangeError(
+                f"{account!r} cannot be the name of an account. "
+                "Accepted: 1 to 32 letters, digits, - and _."
+            )
+        owner = self._venue.desk.register.account(account)
+        await self.burn_bnb(account, owner.burns_bnb)
+        for asset, amount in balances.items():
+            await self.deposit(account, asset, amount)
+        return self._let_in(account)
 
     async def deposit(self, account: str, asset: str, amount: Decimal) -> None:
         """Bring ``amount`` of an asset into an account.

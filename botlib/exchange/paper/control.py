@@ -14,8 +14,10 @@ import orjson
 from aiohttp import web
 
 from botlib.errors import BotlibError, PaperExchangeError
+from botlib.exchange.paper.administration import Administration
 from botlib.exchange.paper.connection import Connection
 from botlib.exchange.paper.faults import SOCKET, Fault, Faults
+from botlib.exchange.paper.office import Office
 from botlib.exchange.paper.quotes import eight
 from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
@@ -33,8 +35,11 @@ _Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Control:
     """Serves the control API of one exchange."""
 
-    def __init__(self, venue: Venue, wsapi: WsApi, faults: Faults) -> None:
+    def __init__(
+        self, venue: Venue, wsapi: WsApi, faults: Faults, administration: Administration
+    ) -> None:
         self._venue = venue
+        self._office = Office(administration)
         self._wsapi = wsapi
         self._faults = faults
 
@@ -46,6 +51,10 @@ class Control:
             web.post("/paper/v1/fault", self._guarded(self._fault)),
             web.post("/paper/v1/pause", self._guarded(self._pause)),
             web.post("/paper/v1/resume", self._guarded(self._resume)),
+            *(
+                web.post(f"/paper/v1/{name}", self._guarded(handler))
+                for name, handler in self._office.handlers().items()
+            ),
         ]
 
     def _guarded(self, handler: _Handler) -> _Route:

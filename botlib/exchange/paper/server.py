@@ -17,6 +17,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from botlib.errors import PaperExchangeError
+from botlib.exchange.paper.administration import Administration
 from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.connection import PING_INTERVAL, refused_response
@@ -127,7 +128,8 @@ class PaperExchange:
         dispatcher = Dispatcher(operations(data, trading), self.limits, self.faults)
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = Rest(dispatcher, trading, self.keys)
-        self._control = Control(self.venue, self._wsapi, self.faults)
+        self.administration = Administration(self.venue, self.keys)
+        self._control = Control(self.venue, self._wsapi, self.faults, self.administration)
         self._runner: web.AppRunner | None = None
         self._saved = -1
 
