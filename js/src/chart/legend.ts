@@ -2,7 +2,7 @@
 
 import type { Palette } from "../theme";
 import { number, percent } from "./format";
-import type { Spec } from "./protocol";
+import { partsOf, type Spec } from "./protocol";
 import type { ShownSeries } from "./series";
 import type { CandleWindow } from "./window";
 
@@ -55,7 +55,10 @@ export class Legend {
       if (series.spec.kind === "candles") this.#head(pane, spec);
       else {
         const line = pane.querySelector<HTMLElement>(".bl-values") ?? pane;
-        this.#values.push({ series, cell: labelled(line, series.spec.title) });
+        const [study, part] = partsOf(series.spec.title);
+        const label = part !== "" && study === line.dataset.study ? part : series.spec.title;
+        line.dataset.study = study;
+        this.#values.push({ series, cell: labelled(line, label) });
       }
     }
   }

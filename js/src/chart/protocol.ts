@@ -10,8 +10,6 @@ export interface SeriesSpec {
   color: string;
   /** Colour the bars by the sign of their value. */
   signed?: boolean;
-  /** Of the line, px; 2 over the candles and 1 below them where it is not said. */
-  width?: 1 | 2 | 3 | 4;
   /** Values at which a faint line is drawn and which stay in view. */
   levels?: number[];
 }
@@ -96,4 +94,10 @@ export function columnsOf(series: SeriesSpec): number {
 /** Return how many columns a row has, its time included. */
 export function widthOf(spec: Spec): number {
   return spec.series.reduce((total, series) => total + columnsOf(series), 1);
+}
+
+/** Return the indicator a title names, and which of its columns: "macd(12, 26, 9)", "signal". */
+export function partsOf(title: string): [study: string, part: string] {
+  const end = title.lastIndexOf(") ");
+  return end < 0 ? [title, ""] : [title.slice(0, end + 1), title.slice(end + 2)];
 }

@@ -15,7 +15,7 @@ import {
 } from "lightweight-charts";
 import type { Palette } from "../theme";
 import { compact, decimalsFor, number } from "./format";
-import { columnsOf, type SeriesSpec, type Spec } from "./protocol";
+import { columnsOf, partsOf, type SeriesSpec, type Spec } from "./protocol";
 import type { CandleWindow } from "./window";
 
 type Api = ISeriesApi<SeriesType>;
@@ -148,12 +148,14 @@ function addOne(
     api.priceScale().applyOptions({ scaleMargins: margins });
     return made(api);
   }
+  // A lone line over the candles is a trend to look for; bands are thin, the candles lie between.
+  const alone = partsOf(series.title)[1] === "";
   const api =
     series.kind === "histogram"
       ? chart.addSeries(HistogramSeries, { ...quiet, lastValueVisible: false }, series.pane)
       : chart.addSeries(
           LineSeries,
-          { ...quiet, lineWidth: series.width ?? (overlay ? 2 : 1), crosshairMarkerRadius: 3 },
+          { ...quiet, lineWidth: alone && overlay ? 2 : 1, crosshairMarkerRadius: 3 },
           series.pane,
         );
   if (!overlay) api.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.08 } });
