@@ -427,6 +427,15 @@ async def test_a_wrong_clock_is_set_by_the_venues_and_the_order_is_sent_once(
     assert caplog.text.count("rejected our timestamp") == 3
 
 
+async def test_a_stream_that_cannot_be_dialled_is_an_error_at_once() -> None:
+    process = await PaperProcess.start(["--seed", "3", "--lockstep"])
+    async with venue(process) as (exchange, _):
+        await process.stop()
+        async with asyncio.timeout(60):
+            with pytest.raises(ExchangeUnavailable, match="Cannot open a stream"):
+                await exchange.open_klines(lambda text, reason: None)
+
+
 async def test_every_execution_is_reported_and_a_lost_stream_is_told(paper: PaperProcess) -> None:
     reports: list[OrderReport] = []
     connected = 0

@@ -105,6 +105,8 @@ class CandleStream:
         self._gate = DialGate()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._shards: list[Shard] = []
+        self._ended: tuple[ConnectionStatus, ...] = ()
+        """What the connections had come to when the stream was stopped."""
         self._outbox: deque[tuple[Candle, bool] | Candle | Event] = deque()
         self._flushing = False
         self._group: asyncio.TaskGroup | None = None
@@ -191,6 +193,7 @@ class CandleStream:
                 first = first.exceptions[0]
             raise first from None
         finally:
+            self._ended = tuple(shard.status() for shard in self._shards)
             self._shards = []
             for entry in self._subscriptions.values():
                 entry.connected = entry.complete = entry.repairing = False
@@ -209,7 +212,7 @@ class CandleStream:
         """Return what is known now."""
         return StreamStatus(
             subscriptions=tuple(entry.status() for entry in self._subscriptions.values()),
-            connections=tuple(shard.status() for shard in self._shards),
+            connections=tuple(shard.status() for shard in self._shards) or self._ended,
             bad_frames=self._bad_frames,
             revisions=self._revisions,
             since_closed=None if self._closed_at is None else self._time() - self._closed_at,

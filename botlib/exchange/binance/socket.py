@@ -230,9 +230,10 @@ class Socket:
             return
         self._end = reason
         self._ended.set()
-        for reply in self._replies.values():
-            if not reply.done():
-                reply.set_exception(ConnectionError(reason))
+        # ccxt tells of a failed dial through every future but the one that waits for the dial.
+        for waiting in (*self._replies.values(), self._client.connected):
+            if not waiting.done():
+                waiting.set_exception(ConnectionError(reason))
 
 
 class KlineSocket(Socket):

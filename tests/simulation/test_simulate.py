@@ -1,0 +1,188 @@
+"""A bot and its exchange in virtual time: the same each time, at any speed, also in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from botlib.config import Settings
+from botlib.errors import BotlibError, ConfigError, InvalidInput
+from botlib.simulation import Outcome, Simulation, simulate
+from botlib.strategies import TrendCross
+
+SMALL = {"history": 60, "timeframes": ["1m", "5m"]}
+
+
+def lines(path: Path) -> list[list[Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def small(**options: Any) -> Outcome:
+    return simulate(Settings().override(SMALL), **{"run_for": "30m", **options})
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[list[Any]]]:
+    """Half an hour without trouble, and its event log."""
+    path = tmp_path_factory.mktemp("simulation") / "events.jsonl"
+    outcome = small(seed=5, log=path)
+    return outcome, lines(path)
+
+
+def test_a_simulation_is_a_whole_run(quiet: tuple[Outcome, list[list[Any]]]) -> None:
+    outcome, log = quiet
+    assert outcome.summary.healthy, outcome.summary.reasons
+    assert outcome.summary.tasks_failed == outcome.summary.reconnects == 0
+    assert outcome.summary.orders == outcome.summary.fills > 0
+    assert outcome.simulated == pytest.approx(1_800, abs=20)
+    assert len(log) == outcome.events
+    live = [
+        what["candle"] for _, kind, what in log if kind == "CandleClosed" and not what["backfilled"]
+    ]
+    # Thirty minutes and six times five of them, of two symbols.
+    assert len(live) == 2 * (30 + 6)
+    trades = [orjson.loads(what) for _, kind, what in log if kind == "VenueTrade"]
+    fills = [what["fill"] for _, kind, what in log if kind == "FillReceived"]
+    assert len(trades) == len(fills) == outcome.summary.fills
+    assert log[-1][1] == "Balances"
+    assert {asset: Decimal(amount) for asset, amount in log[-1][2].items()} == outcome.balances
+    assert f"sha256 {outcome.digest}" in str(outcome)
+
+
+def test_a_decision_is_filled_at_the_next_open(
+    quiet: tuple[Outcome, list[list[Any]]],
+) -> None:
+    opens = {
+        (what["candle"]["symbol"], what["candle"]["timestamp"]): what["candle"]["open"]
+        for _, kind, what in quiet[1]
+        if kind == "CandleClosed" and what["candle"]["timeframe"] == "1m"
+    }
+    filled = [what["fill"] for _, kind, what in quiet[1] if kind == "FillReceived"]
+    for fill in filled:
+        minute = fill["timestamp"] - fill["timestamp"] % 60_000
+        assert fill["timestamp"] == minute
+        if (fill["symbol"], minute) in opens:
+            assert float(fill["price"]) == opens[fill["symbol"], minute]
+
+
+def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(tmp_path: Path) -> None:
+    script = (
+        "from tests.simulation.test_simulate import small, disturb\n"
+        "print(small(seed=5, script=disturb).digest)"
+    )
+    root = Path(__file__).parents[2]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for hash_seed in ("1", "4242")
+    ]
+    digests = [process.communicate(timeout=240)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1]
+    other = small(seed=6, script=disturb).digest
+    assert other != digests[0]
+
+
+async def disturb(simulation: Simulation) -> None:
+    """Order faults of several kinds, and restart the exchange."""
+    control = simulation.control
+    await asyncio.sleep(200)
+    await control.fault("reset", target="streams")
+    await asyncio.sleep(100)
+    await control.fault("drop_closing", count=2)
+    await asyncio.sleep(100)
+    await control.fault("stall", target="streams")
+    await asyncio.sleep(200)
+    await control.fault("http_status", status=503, count=2)
+    await control.fault("blackhole", target="user")
+    await asyncio.sleep(300)
+    await simulation.restart_exchange(away=20)
+
+
+def test_faults_strike_and_are_recovered_from(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    outcome = small(seed=5, script=disturb, log=path)
+    assert outcome.summary.reconnects >= 3
+    assert outcome.summary.healthy, outcome.summary.reasons
+    closed: dict[tuple[str, str], list[int]] = {}
+    for _, kind, what in lines(path):
+        if kind == "CandleClosed":
+            candle = what["candle"]
+            closed.setdefault((candle["symbol"], candle["timeframe"]), []).append(
+                candle["timestamp"]
+            )
+    for (symbol, timeframe), times in closed.items():
+        step = 60_000 if timeframe == "1m" else 300_000
+        assert times == list(range(times[0], times[-1] + 1, step)), (symbol, timeframe)
+
+
+def test_memory_stays_as_it_is() -> None:
+    blocks: list[int] = []
+
+    async def watch(simulation: Simulation) -> None:
+        while True:
+            await asyncio.sleep(3_600)
+            gc.collect()
+            blocks.append(sys.getallocatedblocks())
+
+    settings = Settings().override({**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"]})
+    outcome = simulate(settings, run_for="5h", step="60s", seed=3, script=watch)
+    assert outcome.summary.orders > 5
+    # What stays is what was traded: some dozen objects an order.
+    grown = blocks[-1] - blocks[0]
+    assert grown < 6_000, blocks
+
+
+def test_a_strategy_of_ones_own_trades_on_every_symbol(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    strategy = TrendCross(fast=2, slow=4, timeframes=("1m",))
+    outcome = small(strategies=strategy, run_for="15m", seed=5, log=path)
+    raised = {
+        (what["signal"]["strategy"], what["signal"]["symbol"])
+        for _, kind, what in lines(path)
+        if kind == "SignalRaised"
+    }
+    assert raised == {("trendcross-btc", "BTC/USDT"), ("trendcross-eth", "ETH/USDT")}
+    assert outcome.summary.orders > 0
+
+
+def test_a_recording_ends_the_simulation(recorded: Callable[[str], Path], tmp_path: Path) -> None:
+    minutes = tmp_path / "BTCUSDT-1m.csv"
+    start = 1_735_689_600_000
+    rows = [f"{start + 60_000 * i},{100 + i % 7},120,90,{101 + i % 5},3" for i in range(90)]
+    minutes.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]) + "\n")
+    outcome = simulate(
+        Settings().override({**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"]}),
+        paper={"market": "recording", "recording": [str(minutes)]},
+        run_for="10d",
+    )
+    assert [(row.symbol, row.total) for row in outcome.summary.candles] == [("BTC/USDT", 90)]
+    assert outcome.simulated < 3_600
+
+
+def test_what_cannot_be_simulated_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Only a paper exchange"):
+        simulate(paper={"url": "http://127.0.0.1:9000"})
+    with pytest.raises(InvalidInput, match="Cannot simulate for"):
+        simulate(run_for=0)
+
+    async def broken(simulation: Simulation) -> None:
+        raise BotlibError("the script is broken")
+
+    with pytest.raises(BotlibError, match="the script is broken"):
+        small(script=broken)

@@ -1,0 +1,190 @@
+"""Virtual time, and connections inside the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from botlib.clock import SystemClock
+from botlib.errors import SimulationError
+from botlib.simulation.loop import VirtualLoop
+from botlib.simulation.network import HIGH, IN_FLIGHT, MemoryConnector, MemoryTransport
+
+START = 1_735_689_600_000
+
+
+def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(START)) as runner:
+        return runner.run(main())
+
+
+def test_waiting_takes_no_time_and_the_calendar_goes_along() -> None:
+    async def main() -> list[int]:
+        clock = SystemClock()
+        seen = [clock.now()]
+        await asyncio.sleep(86_400)
+        seen.append(clock.now())
+        async with asyncio.timeout(3_600):
+            await clock.sleep_until(START + 86_400_000 + 60_000)
+        return [*seen, clock.now()]
+
+    began = time.monotonic()
+    assert run(main) == [START, START + 86_400_000, START + 86_460_000]
+    assert time.monotonic() - began < 60
+    # Off the loop it is the computer's clock again.
+    assert abs(SystemClock().now() - time.time_ns() // 1_000_000) < 60_000
+
+
+def test_timers_come_in_their_order_whoever_set_them() -> None:
+    async def main() -> list[str]:
+        order: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(2, order.append, "two")
+        loop.call_later(1, lambda: loop.call_later(0.5, order.append, "one and a half"))
+        loop.call_later(0.25, order.append, "a quarter")
+        loop.call_soon(order.append, "at once")
+        await asyncio.sleep(3)
+        assert loop.time() == 3
+        return order
+
+    assert run(main) == ["at once", "a quarter", "one and a half", "two"]
+
+
+def test_what_would_run_in_a_thread_runs_at_once() -> None:
+    async def main() -> tuple[object, float]:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(lambda: 1 // 0)
+        return await asyncio.to_thread(asyncio.get_running_loop), loop.time() - before
+
+    loop, passed = run(main)
+    assert isinstance(loop, VirtualLoop)
+    assert passed == 0
+
+
+def test_a_wait_that_nothing_can_end_is_an_error() -> None:
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(SimulationError, match="something still waits"):
+        run(main)
+
+
+async def served(app: web.Application) -> tuple[web.AppRunner, str]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+def test_aiohttp_talks_to_itself_over_http_and_websocket() -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    async def talk(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data.upper())
+        return socket
+
+    async def main() -> None:
+        app = web.Application(client_max_size=2**24)
+        app.router.add_post("/echo", echo)
+        app.router.add_get("/talk", talk)
+        runner, url = await served(app)
+        body = bytes(range(256)) * 3_500  # more than fits between the two at once
+        async with aiohttp.ClientSession(connector=MemoryConnector()) as session:
+            for _ in range(3):
+                async with session.post(f"{url}/echo", data=body) as answer:
+                    assert await answer.read() == body
+            async with session.ws_connect(f"{url}/talk") as socket:
+                for word in ("one", "two"):
+                    await socket.send_str(word)
+                assert [await socket.receive_str() for _ in range(2)] == ["ONE", "TWO"]
+            await runner.cleanup()
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(url)
+
+    run(main)
+
+
+class Taker(asyncio.Protocol):
+    """Notes what happens to it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.data = b""
+        self.transport: MemoryTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, MemoryTransport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def pause_writing(self) -> None:
+        self.events.append("pause")
+
+    def resume_writing(self) -> None:
+        self.events.append("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.events.append(f"lost {type(error).__name__}")
+
+
+async def pair() -> tuple[Taker, Taker]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    far = Taker()
+    server = await loop.create_server(lambda: far, "127.0.0.1", 0)
+    _, near = await loop.create_connection(Taker, *server.address)
+    assert isinstance(near, Taker)
+    return near, far
+
+
+def test_a_reader_that_pauses_holds_its_writer() -> None:
+    async def main() -> None:
+        near, far = await pair()
+        far.transport.pause_reading()
+        chunk = bytes(64 * 1024)
+        count = 0
+        while not near.events:
+            near.transport.write(chunk)
+            count += 1
+        assert (count - 1) * len(chunk) <= IN_FLIGHT + HIGH < count * len(chunk)
+        await asyncio.sleep(1)
+        assert far.data == b""
+        far.transport.resume_reading()
+        await asyncio.sleep(1)
+        assert len(far.data) == count * len(chunk)
+        assert near.events == ["pause", "resume"]
+
+    run(main)
+
+
+def test_a_close_delivers_what_was_written_and_an_abort_does_not() -> None:
+    async def main() -> None:
+        near, far = await pair()
+        near.transport.write(b"goodbye")
+        near.transport.close()
+        near.transport.write(b"too late")
+        await asyncio.sleep(1)
+        assert far.data == b"goodbye"
+        assert near.events == far.events == ["lost NoneType"]
+        near, far = await pair()
+        near.transport.write(b"lost on the way")
+        near.transport.abort()
+        await asyncio.sleep(1)
+        assert far.data == b""
+        assert (near.events, far.events) == (["lost NoneType"], ["lost ConnectionResetError"])
+
+    run(main)
