@@ -198,7 +198,19 @@ export const LOG: readonly Column[] = [
   { title: "from", show: (row) => ({ text: text(row.name), tone: "bl-muted" }) },
   {
     title: "message",
-    kind: "wide",
     show: (row) => ({ text: text(row.text), title: text(row.text) }),
   },
 ];
+
+/**
+ * Widths of the columns in pixels, 0 for the one that takes what is left. They are fixed, so that a
+ * text that changes moves nothing but itself.
+ */
+export const WIDTHS = {
+  tasks: [0, 74, 74, 46, 54, 62, 48, 174],
+  positions: [88, 70, 82, 82, 68, 66, 0, 84],
+  orders: [66, 78, 38, 76, 78, 0, 74],
+  fills: [66, 78, 38, 70, 80, 72, 0],
+  feeds: [0, 84, 62, 68, 46],
+  log: [66, 60, 118, 0],
+} as const;

@@ -55,10 +55,10 @@ export function span(seconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d`;
 }
 
-/** How long ago a time was, at `now`. */
+/** How long a time lies back, at `now`. */
 export function ago(value: Plain | undefined, now: number): string {
   if (typeof value !== "number") return "";
-  return value >= now - 1000 ? "now" : `${span(Math.round((now - value) / 1000))} ago`;
+  return value >= now - 1000 ? "now" : span(Math.round((now - value) / 1000));
 }
 
 /** How far ahead a time lies, at `now`. */

@@ -14,7 +14,7 @@ export class Cell {
   write(text: string, tone = "", title = ""): void {
     if (text !== this.#text) {
       this.#text = text;
-      this.element.textContent = text;
+      this.#put(text);
       writes.count += 1;
     }
     if (tone !== this.#class) {
@@ -28,6 +28,13 @@ export class Cell {
       this.element.title = title;
       writes.count += 1;
     }
+  }
+
+  #put(text: string): void {
+    // A text that is changed costs less than one that is replaced.
+    const node = this.element.firstChild;
+    if (node?.nodeType === 3 && text !== "") node.nodeValue = text;
+    else this.element.textContent = text;
   }
 }
 

@@ -11,8 +11,8 @@ export interface Shown {
 
 export interface Column {
   readonly title: string;
-  /** `num`: right-aligned; `wide`: takes the room that is left. */
-  readonly kind?: "num" | "wide";
+  /** `num`: right-aligned. */
+  readonly kind?: "num";
   /** Whether it changes with the time alone. */
   readonly timed?: boolean;
   show(row: Row, now: number): Shown | string;
@@ -47,7 +47,7 @@ export class TableView {
       attribute: string;
       empty: string;
       extra?: (key: string) => Extra;
-      newestFirst?: boolean;
+      widths: readonly number[];
     },
   ) {
     this.element.dataset.panel = title.toLowerCase();
@@ -58,7 +58,13 @@ export class TableView {
     if (options.extra !== undefined) heads.append(make("th"));
     const thead = make("thead");
     thead.append(heads);
-    this.#table.append(thead, this.#body);
+    const widths = make("colgroup");
+    for (const width of options.widths) {
+      const column = make("col");
+      if (width > 0) column.style.width = `${width}px`;
+      widths.append(column);
+    }
+    this.#table.append(widths, thead, this.#body);
     this.#empty = make("div", "bl-empty bl-muted", options.empty);
     const scroll = make("div", "bl-scroll");
     scroll.append(this.#table, this.#empty);

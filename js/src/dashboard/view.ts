@@ -4,7 +4,7 @@ import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
 import { Actions, type Outcome } from "./actions";
 import { WAITING } from "./button";
-import { FEEDS, FILLS, LOG, ORDERS, POSITIONS, TASKS } from "./columns";
+import { FEEDS, FILLS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
 import { Cell, make, toggle } from "./patch";
@@ -12,8 +12,11 @@ import { type Changes, Mirror, type State } from "./state";
 import { TableView } from "./table";
 import { taskButtons } from "./tasks";
 
-/** How long a hidden tab waits between two drawings, in milliseconds. */
+/** The least time between two drawings in milliseconds, shown and in a hidden tab. */
+const SHOWN = 100;
 const HIDDEN = 250;
+/** The largest share of the page's time that drawing may take. */
+const BUSY = 0.1;
 /** How long the answer to a wish stays, in milliseconds; a failure stays until the next answer. */
 const SAID = 8000;
 
@@ -34,8 +37,9 @@ export class DashboardView {
   #tables: Record<"tasks" | "positions" | "orders" | "fills" | "feeds" | "log", TableView>;
   #said = new Cell(make("div", "bl-said"));
   #trace = make("pre", "bl-trace");
-  #pending: number | undefined;
-  #hidden: ReturnType<typeof setTimeout> | undefined;
+  #pending: ReturnType<typeof setTimeout> | undefined;
+  #drawn = 0;
+  #cost = 0;
   #fade: ReturnType<typeof setTimeout> | undefined;
   #theme: { apply: () => void; stop: () => void };
   #closed = false;
@@ -55,17 +59,35 @@ export class DashboardView {
     this.#tables = {
       positions: new TableView("Positions", POSITIONS, {
         attribute: "data-position",
+        widths: WIDTHS.positions,
         empty: "flat",
       }),
       tasks: new TableView("Tasks", TASKS, {
         attribute: "data-task",
+        widths: WIDTHS.tasks,
         empty: "no task is registered",
         extra: (name) => taskButtons(name, this.#actions, (task) => this.#showError(task)),
       }),
-      orders: new TableView("Orders", ORDERS, { attribute: "data-order", empty: "none so far" }),
-      fills: new TableView("Fills", FILLS, { attribute: "data-fill", empty: "none so far" }),
-      feeds: new TableView("Feeds", FEEDS, { attribute: "data-feed", empty: "nothing streams" }),
-      log: new TableView("Log", LOG, { attribute: "data-log", empty: "quiet so far" }),
+      orders: new TableView("Orders", ORDERS, {
+        attribute: "data-order",
+        widths: WIDTHS.orders,
+        empty: "none so far",
+      }),
+      fills: new TableView("Fills", FILLS, {
+        attribute: "data-fill",
+        widths: WIDTHS.fills,
+        empty: "none so far",
+      }),
+      feeds: new TableView("Feeds", FEEDS, {
+        attribute: "data-feed",
+        widths: WIDTHS.feeds,
+        empty: "nothing streams",
+      }),
+      log: new TableView("Log", LOG, {
+        attribute: "data-log",
+        widths: WIDTHS.log,
+        empty: "quiet so far",
+      }),
     };
     root.classList.add("botlib", "bl-dash");
     this.#theme = followTheme(root, () => model.get("theme") as Mode);
@@ -84,8 +106,7 @@ export class DashboardView {
     this.model.off("msg:custom", this.#take as (...parts: never[]) => void);
     this.model.off("change:height", this.#resize as (...parts: never[]) => void);
     this.model.off("change:theme", this.#theme.apply as (...parts: never[]) => void);
-    if (this.#pending !== undefined) cancelAnimationFrame(this.#pending);
-    clearTimeout(this.#hidden);
+    clearTimeout(this.#pending);
     clearTimeout(this.#fade);
     this.#actions.close();
     this.#theme.stop();
@@ -137,18 +158,14 @@ export class DashboardView {
 
   #schedule(): void {
     this.stats.applied += 1;
-    if (this.#pending !== undefined || this.#hidden !== undefined || this.#closed) return;
-    if (document.hidden) {
-      this.#hidden = setTimeout(() => {
-        this.#hidden = undefined;
-        this.#draw();
-      }, HIDDEN);
-    } else {
-      this.#pending = requestAnimationFrame(() => {
-        this.#pending = undefined;
-        this.#draw();
-      });
-    }
+    if (this.#pending !== undefined || this.#closed) return;
+    const least = document.hidden ? HIDDEN : Math.max(SHOWN, this.#cost / BUSY);
+    const wait = Math.max(0, this.#drawn + least - performance.now());
+    // A timer rather than a frame: it also comes in a hidden tab.
+    this.#pending = setTimeout(() => {
+      this.#pending = undefined;
+      this.#draw();
+    }, wait);
   }
 
   #draw(): void {
@@ -164,8 +181,10 @@ export class DashboardView {
     for (const name of ["positions", "tasks", "orders", "fills", "feeds", "log"] as const) {
       this.#tables[name].update(state[name], now);
     }
+    this.#drawn = performance.now();
+    this.#cost = 0.8 * this.#cost + 0.2 * (this.#drawn - begun);
     this.stats.frames += 1;
-    this.stats.busy_ms += performance.now() - begun;
+    this.stats.busy_ms += this.#drawn - begun;
   }
 
   #refresh(): void {
