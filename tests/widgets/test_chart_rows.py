@@ -95,6 +95,15 @@ def test_older_candles_bring_right_values_to_what_was_hidden() -> None:
     near(np.diff(rows.cells()[:, -1]), np.diff(batch(longer)[:, -1]))
 
 
+def test_what_adds_up_from_the_first_candle_hides_nothing() -> None:
+    frame = market(100)
+    rows = made(("obv",))
+    rows.load(frame[50:], whole=False)
+    assert rows.hidden == 0 and rows.lacking(40) == 0
+    rows.prepend(frame[:50], whole=True)
+    near(np.diff(rows.cells()[:, -1]), np.diff(batch(frame, ("obv",))[:, -1]))
+
+
 def test_corrections_and_late_candles_are_taken_where_they_belong() -> None:
     frame = market(500)
     rows = made()

@@ -105,13 +105,13 @@ def specs_of(overlays: Iterable[str], panes: Iterable[str | Sequence[str]]) -> l
 
 
 def warmup_of(specs: Iterable[str], timeframe: str) -> int:
-    """Return how many candles before the first one shown make the values of all right.
+    """Return how many candles before the first one shown make all values right.
 
     Raises:
         InvalidInput: there is no such indicator.
     """
     studies = [Study(spec, group=0, place=0, timeframe=timeframe) for spec in specs]
-    return max((study.warmup for study in studies), default=0)
+    return max((study.warmup - 1 for study in studies), default=0)
 
 
 def _several(given: Iterable[Any] | str) -> Iterable[Any]:

@@ -108,6 +108,6 @@ def price_decimals(prices: npt.ArrayLike) -> int:
     # Beyond eight significant digits it is noise of the arithmetic, not a tick.
     most = min(8, max(2, 7 - math.ceil(math.log10(size))))
     for decimals in range(most):
-        if np.allclose(values, np.round(values, decimals), rtol=0, atol=10.0**-decimals * 1e-6):
+        if np.allclose(values, np.round(values, decimals), rtol=0, atol=10.0**-most / 10):
             return decimals
     return most

@@ -97,7 +97,7 @@ class Study:
         """Places of the drawn outputs among those of the indicator."""
         self.names = wanted
         self.warmup, self.settles = _warmup(self.indicator, timeframe)
-        """Candles before the first right value, and whether there is such a number."""
+        """Candles up to the first right value, itself included; whether there is such a number."""
 
     @property
     def name(self) -> str:
@@ -186,4 +186,4 @@ def _warmup(indicator: Indicator, timeframe: str) -> tuple[int, bool]:
     try:
         return warmup(indicator, timeframe=timeframe), True
     except InvalidInput:
-        return 0, False
+        return 1, False

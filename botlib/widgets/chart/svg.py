@@ -171,7 +171,7 @@ class _Drawing:
             if one["kind"] in ("volume", "histogram"):
                 found.append(np.zeros(1))
         values = np.concatenate(found) if found else np.zeros(1)
-        scale = Scale.over(values, top, bottom, margin=0.06 if main else 0.04)
+        scale = Scale.over(values, top, bottom, margin=0.06 if main else 0.1)
         if main:
             # Lines far from the candles would press these flat.
             prices = np.array([line["price"] for line in self.marks["lines"]], dtype=np.float64)

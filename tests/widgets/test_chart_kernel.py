@@ -1,0 +1,80 @@
+"""A chart in a real kernel: live while a cell blocks, and as a picture kept up to date."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+CONNECT = (
+    "import botlib as bl, os, time\n"
+    "bot = bl.connect(symbols=['BTC/USDT'], history=60, health={'port': 0},"
+    " paper={'lockstep': True, 'start': '2026-01-05'})\n"
+)
+CHART = "chart = bot.chart('BTC/USDT', '1m', overlays=['ema(20)'], panes=['rsi(14)'])\nchart\n"
+
+
+class Kernel:
+    """A kernel with what its cells sent."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def run(self, source: str) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        reply = self.client.execute_interactive(source, output_hook=messages.append, timeout=90)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return messages
+
+
+def of(messages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [one["content"] for one in messages if one["msg_type"] == kind]
+
+
+@pytest.mark.kernel
+def test_a_page_is_fed_while_a_cell_blocks_and_a_picture_is_kept_up_to_date(
+    tmp_path: Path,
+) -> None:
+    env = {**os.environ, "BOTLIB_HOME": str(tmp_path), "BOTLIB_WIDGETS": "live"}
+    manager, client = start_new_kernel(env=env)
+    try:
+        kernel = Kernel(client)
+        kernel.run(CONNECT)
+        shown = kernel.run(CHART)
+        _check_opened(shown)
+        # The same chart again, as in a notebook nobody looks at.
+        picture = kernel.run("os.environ['BOTLIB_WIDGETS'] = 'static'\nchart")
+        (place,) = of(picture, "display_data")
+        assert set(place["data"]) == {"text/plain", "text/html"}
+
+        blocked = kernel.run("bot.wait('2h', progress=False)\ntime.sleep(0.3)")
+        customs = [
+            one["data"]["content"]
+            for one in of(blocked, "comm_msg")
+            if one["data"]["method"] == "custom"
+        ]
+        numbers = [one["seq"] for one in customs if one["type"] == "update"]
+        assert numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+        stopped = kernel.run("bot.stop()")
+        last = of(stopped, "update_display_data")[-1]
+        assert last["transient"]["display_id"] == place["transient"]["display_id"]
+        assert "the bot has stopped: this is its last state" in last["data"]["text/plain"]
+        assert len(last["data"]["text/html"]) < 150_000
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+def _check_opened(messages: list[dict[str, Any]]) -> None:
+    """The chart's first window came with its comm, and its view after it."""
+    (opened,) = [one for one in messages if one["msg_type"] == "comm_open" and one["buffers"]]
+    (view,) = of(messages, "display_data")
+    info = opened["content"]["data"]["state"]["window_info"]
+    assert len(opened["buffers"][0]) == info["rows"] * 8 * 8 > 0
+    mime = "application/vnd.jupyter.widget-view+json"
+    assert view["data"][mime]["model_id"] == opened["content"]["comm_id"]
+    assert view["data"]["text/html"].startswith("<img alt=")
