@@ -78,7 +78,7 @@ class Broadcast:
             if kind is not None and bar is not None:
                 frame = quotes.kline_frame(feed, kind, bar, closed=True)
                 self.streams.publish_kline(candle.stream, frame, closing=True)
-        await self.streams.flush()
+        await self.streams.flush(now=False)
 
     async def publish(self, feeds: Sequence[Feed], everything: Sequence[str]) -> None:
         """Send what changed with the price of each feed.
@@ -94,7 +94,7 @@ class Broadcast:
                 for payload in self._payloads(feed, kind, stream):
                     self.streams.publish(stream, payload)
         self._publish_everything(everything)
-        await self.streams.flush()
+        await self.streams.flush(now=False)
 
     def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:
         kind = interval(name)
@@ -133,7 +133,7 @@ class Broadcast:
         """Send frames of candles that have closed, where such a fault is ordered."""
         for _, candle in closed:
             self.streams.publish_late(candle.stream)
-        await self.streams.flush()
+        await self.streams.flush(now=False)
 
     def _payloads(self, feed: Feed, kind: str, stream: str) -> list[Json]:
         simple = _SIMPLE.get(kind)

@@ -28,21 +28,15 @@ class Interval:
         name: as streams are named, with the time zone where there is one.
         code: without it, as klines carry it.
         offset: the time zone's distance from UTC, ms.
+        length: how long it lasts in ms; a month as long as the longest.
+        plain: whether it is a timeframe on its own UTC grid.
     """
 
     name: str
     code: str
-    offset: int = 0
-
-    @property
-    def length(self) -> int:
-        """How long it lasts in ms; a month as long as the longest."""
-        return {TICK: SECOND, MONTH: 31 * DAY}.get(self.code) or TIMEFRAMES[self.code]
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is a timeframe on its own UTC grid."""
-        return self.code in TIMEFRAMES and self.offset % TIMEFRAMES[self.code] == 0
+    offset: int
+    length: int
+    plain: bool
 
     def open(self, time: int) -> int:
         """Return the open time of the kline that contains a moment (ms)."""
@@ -69,7 +63,8 @@ def interval(name: str) -> Interval | None:
     offset = zone_offset(zone) if at else 0
     if code not in INTERVALS or offset is None:
         return None
-    return Interval(name, code, offset)
+    length = {TICK: SECOND, MONTH: 31 * DAY}.get(code) or TIMEFRAMES[code]
+    return Interval(name, code, offset, length, code in TIMEFRAMES and offset % length == 0)
 
 
 def zone_offset(zone: str) -> int | None:

@@ -25,6 +25,9 @@ RETIRED: Final = frozenset({"!ticker@arr"})
 """Streams that Binance has taken away, since 2026-03-26."""
 
 MAX_STREAMS: Final = 1_024
+BATCH_TIME: Final = 0.005
+"""Seconds for which frames of a hurried market may wait for others to go out with."""
+
 MAX_MESSAGES: Final = 5
 """Incoming messages a second, pings and pongs included."""
 
@@ -44,6 +47,10 @@ class StreamConnection(Connection):
 
 class MarketStreams:
     """All sockets of market streams, and what they listen to.
+
+    Attributes:
+        patient: whether slow clients are waited for.
+        hurried: whether the market never stands still, so that frames are better sent together.
 
     Args:
         faults: what to damage on the way.
@@ -66,6 +73,8 @@ class MarketStreams:
         self.sent = 0
         self.closing_sent = 0
         self.patient = True
+        self.hurried = False
+        self._flushed = 0.0
         # Dictionaries, not sets: frames go out in the same order every time.
         self._listeners: dict[str, dict[StreamConnection, None]] = {}
         self._waiting: dict[StreamConnection, None] = {}
@@ -90,7 +99,7 @@ class MarketStreams:
         listeners = self._listeners.get(stream)
         if not listeners:
             return
-        raw = orjson.dumps(payload)
+        raw = _encoded(payload)
         plain: bytes | None = None
         named: bytes | None = None
         for connection in listeners:
@@ -103,8 +112,19 @@ class MarketStreams:
         self._waiting.update(listeners)
         self.sent += len(listeners)
 
-    async def flush(self) -> None:
-        """Send what was published since the last time."""
+    async def flush(self, *, now: bool = True) -> None:
+        """Send what was published since the last time.
+
+        Args:
+            now: whether it is wanted at once; otherwise a hurried market may wait until there is
+                more, `BATCH_TIME` seconds at most.
+        """
+        if not self._waiting:
+            return
+        time = asyncio.get_running_loop().time()
+        if not now and self.hurried and time - self._flushed < BATCH_TIME:
+            return
+        self._flushed = time
         waiting, self._waiting = self._waiting, {}
         for connection in waiting:
             await connection.flush(patient=self.patient)
@@ -213,7 +233,7 @@ class MarketStreams:
             payload = self._snapshot(name)
             if payload is None:
                 continue
-            raw = orjson.dumps(payload)
+            raw = _encoded(payload)
             connection.put(_named(name, raw) if connection.combined else framed(raw))
             self.sent += 1
         await connection.flush(patient=False)
@@ -228,6 +248,10 @@ class MarketStreams:
             if not listeners:
                 del self._listeners[name]
                 self._left(name)
+
+
+def _encoded(payload: object) -> bytes:
+    return payload if isinstance(payload, bytes) else orjson.dumps(payload)
 
 
 def _named(stream: str, raw: bytes) -> bytes:
