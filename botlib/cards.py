@@ -97,7 +97,7 @@ def spark(values: Sequence[float], *, level: float | None = None, alt: str = "eq
     scale = (height - 6) / (high - low) if high > low else 0.0
 
     def y(value: float) -> float:
-        return height - 3 - (value - low) * scale
+        return height - 3 - (value - low) * scale if scale else height / 2
 
     points = " ".join(
         f"{index * width / (len(shown) - 1):.1f},{y(value):.1f}"

@@ -396,11 +396,12 @@ class AsyncBot:
                 ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
                 ("loop lag", f"{engine.lag.current * 1e3:.1f} ms"),
             ]
+        _, venue, *more = repr(self).split(" · ")
         return card(
-            repr(self),
+            venue,
             figures(shown),
             lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
-            notes="healthy" if health.healthy else "unhealthy",
+            notes=" · ".join([*more, "healthy" if health.healthy else "unhealthy"]),
             tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
             badge=engine.settings.mode.upper(),
         )

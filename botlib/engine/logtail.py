@@ -46,8 +46,9 @@ class LogTail(logging.Handler):
         except (TypeError, ValueError, KeyError):
             text = f"{record.msg} (with arguments that do not fit)"
         if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            text = f"{text} ({type(error).__name__}: {error})"
+            error = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+            if error not in text:
+                text = f"{text} ({error})"
         # Masked before it is cut, so that no half of a secret is left.
         text = " ".join(self.masked(text).split())[:LONGEST]
         self._lines.append(

@@ -54,5 +54,5 @@ test("a spark spans its picture; a flat one lies at its level", () => {
   const { points, base } = layout([1, 3, 2], 1);
   assert.equal(points, "0.0,37.0 110.0,3.0 220.0,20.0");
   assert.equal(base, 37);
-  assert.equal(layout([5, 5], 5).points, "0.0,37.0 220.0,37.0");
+  assert.equal(layout([5, 5], 5).points, "0.0,20.0 220.0,20.0");
 });

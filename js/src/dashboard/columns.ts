@@ -207,10 +207,10 @@ export const LOG: readonly Column[] = [
  * text that changes moves nothing but itself.
  */
 export const WIDTHS = {
-  tasks: [0, 74, 74, 46, 54, 62, 48, 174],
+  tasks: [0, 74, 74, 46, 54, 62, 54, 172],
   positions: [88, 70, 82, 82, 68, 66, 0, 84],
   orders: [66, 78, 38, 76, 78, 0, 74],
-  fills: [66, 78, 38, 70, 80, 72, 0],
+  fills: [66, 76, 34, 68, 76, 66, 0],
   feeds: [0, 84, 62, 68, 46],
   log: [66, 60, 118, 0],
 } as const;

@@ -9,7 +9,7 @@ export function layout(values: readonly number[], level: number): { points: stri
   const low = Math.min(level, ...values);
   const high = Math.max(level, ...values);
   const scale = high > low ? (HEIGHT - 6) / (high - low) : 0;
-  const y = (value: number) => HEIGHT - 3 - (value - low) * scale;
+  const y = (value: number) => (scale === 0 ? HEIGHT / 2 : HEIGHT - 3 - (value - low) * scale);
   const step = values.length > 1 ? WIDTH / (values.length - 1) : 0;
   const points = values.map(
     (value, index) => `${(index * step).toFixed(1)},${y(value).toFixed(1)}`,

@@ -3,6 +3,9 @@
 import { Cell, make, reorder, toggle } from "./patch";
 import type { Row, Table } from "./state";
 
+/** The least width of the column that takes what is left, in pixels. */
+const REST = 84;
+
 export interface Shown {
   text: string;
   tone?: string;
@@ -64,6 +67,8 @@ export class TableView {
       if (width > 0) column.style.width = `${width}px`;
       widths.append(column);
     }
+    const fixed = options.widths.reduce((sum, width) => sum + width, 0);
+    this.#table.style.minWidth = `${fixed + REST}px`;
     this.#table.append(widths, thead, this.#body);
     this.#empty = make("div", "bl-empty bl-muted", options.empty);
     const scroll = make("div", "bl-scroll");
