@@ -35,6 +35,8 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
       minBarSpacing: 0.2,
       // The range cannot be set before the first resize, so the place of the view is given here.
       rightOffset: RIGHT_OFFSET,
+      // A candle that was missing at first is followed like any other.
+      allowShiftVisibleRangeOnWhitespaceReplacement: true,
       // Zooming out at the right edge shows more of the past and not more of the future.
       rightBarStaysOnScroll: true,
       tickMarkFormatter: (time: Time, kind: number) => tick(time as number, kind),

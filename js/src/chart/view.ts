@@ -47,6 +47,7 @@ export class ChartView {
   #more = false;
   #asked = Number.NEGATIVE_INFINITY;
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  #laidOut = false;
   #dead = false;
 
   constructor(
@@ -81,7 +82,7 @@ export class ChartView {
     this.#chart.subscribeClick((at) => this.#clicked(at));
     const scale = this.#chart.timeScale();
     scale.subscribeVisibleLogicalRangeChange((range) => range && this.#moved(range.from, range.to));
-    scale.subscribeSizeChange(() => this.#place());
+    scale.subscribeSizeChange((width) => this.#resized(width));
     this.#listeners = [
       ["msg:custom", (message: Message, buffers?: DataView[]) => this.#message(message, buffers)],
       ["change:spec", () => this.#specChanged()],
@@ -91,6 +92,7 @@ export class ChartView {
       ["change:height", () => this.#height()],
     ];
     for (const [event, listener] of this.#listeners) this.model.on(event, listener);
+    this.#resized(scale.width());
     afterPaint(() => this.#painted(began));
   }
 
@@ -251,24 +253,34 @@ export class ChartView {
     return plot;
   }
 
-  /** Show a history in place of everything shown; a reader who scrolled back stays where he is. */
+  /** Show a history in place of everything shown. */
   #load(info: WindowInfo, bytes: DataView | null): void {
     const { rows } = this.#plot;
     const columns = readColumns(bytes, rows.width);
-    const scale = this.#chart.timeScale();
-    const position = scale.scrollPosition();
-    const last = rows.last;
     this.#pending.clear();
-    rows.replace(columns);
-    this.#plot.drawAll();
-    if (Number.isFinite(last) && position < EDGE) {
-      scale.scrollToPosition(position - (rows.length - 1 - rows.lowerBound(last)), false);
-    }
+    this.#staying(() => {
+      rows.replace(columns);
+      this.#plot.drawAll();
+    });
     this.#sequence.restart(info.seq);
     this.#window = Math.max(500, info.rows);
     this.#more = info.more;
     this.#asked = Number.NEGATIVE_INFINITY;
     this.#count();
+  }
+
+  /** Draw so that a reader at the right edge stays there, and one who scrolled back where he is. */
+  #staying<Result>(draw: () => Result): Result {
+    const scale = this.#chart.timeScale();
+    if (!this.#laidOut) return draw();
+    const before = scale.scrollPosition();
+    const { last } = this.#plot.rows;
+    const result = draw();
+    const { rows } = this.#plot;
+    const newer = Number.isFinite(last) ? rows.length - 1 - rows.lowerBound(last) : 0;
+    const wanted = before >= EDGE ? before : before - newer;
+    if (scale.scrollPosition() !== wanted) scale.scrollToPosition(wanted, false);
+    return result;
   }
 
   #flush(): void {
@@ -287,7 +299,7 @@ export class ChartView {
           setTimeout(() => cost(spent + performance.now() - at), 0);
         });
     const { rows, sent, coalesced } = this.#pending.take();
-    const added = this.#plot.drawRows(rows);
+    const added = this.#staying(() => this.#plot.drawRows(rows));
     countBatch(this.#stats, sent, coalesced);
     if (added > 0) this.#trim();
     this.#count();
@@ -334,6 +346,15 @@ export class ChartView {
     const { applied, gaps } = this.#stats;
     this.#frame.tell({ rows: rows.length, seq: this.#sequence.got, applied, gaps });
     this.#frame.empty = rows.length === 0;
+  }
+
+  /** A chart without a width keeps no position: it goes to the right edge when it gets one. */
+  #resized(width: number): void {
+    if (!this.#laidOut && width > 0) {
+      this.#laidOut = true;
+      this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+    }
+    this.#place();
   }
 
   /** Put the words over the panes and axes they belong to. */
