@@ -266,10 +266,10 @@ class Charts:
             self._take(await subscription.get())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             self._drain(subscription)
-            began = time.perf_counter()
+            began = time.thread_time()
             for entry in self._shown():
                 self._show(entry)
-            cost = time.perf_counter() - began
+            cost = time.thread_time() - began
             due = time.monotonic() + max(PACE, cost / SHARE)
             beat()
 

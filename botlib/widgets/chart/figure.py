@@ -299,7 +299,7 @@ class Chart:
                 f"Cannot write a picture as {target.name!r}. Accepted: a name ending in .png "
                 "(what the page shows) or .svg (drawn without a page)."
             )
-        if not self._link.open:
+        if not self._link.watched:
             raise WidgetError(
                 f"No page shows this chart, so there is no {target.name}. Show it in a notebook "
                 f"first, or draw it without a page: chart.screenshot('{target.stem}.svg')."
@@ -412,6 +412,12 @@ class Chart:
             self._link.marks()
 
     # What the page reports
+
+    def greeted(self) -> None:
+        """Send a page that opened what was held back, and ask it for what is still awaited."""
+        self.flush()
+        for number in self._shots.awaited():
+            self._link.shoot(number)
 
     def asked_older(self, before: int, want: int) -> None:
         """Answer a page that scrolled to its oldest candle.

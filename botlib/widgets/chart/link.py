@@ -29,7 +29,7 @@ A view that is made after the first updates misses these, and cannot ask while a
 class Listener(Protocol):
     """Takes what the page asks for and reports."""
 
-    def flush(self) -> None: ...
+    def greeted(self) -> None: ...
 
     def clicked(self, message: dict[str, Any]) -> None: ...
 
@@ -59,11 +59,6 @@ class Link:
     def watched(self) -> bool:
         """Whether a page may be looking: before its first word that is taken for granted."""
         return self.model is not None and (bool(self._views) or not self._seen)
-
-    @property
-    def open(self) -> bool:
-        """Whether a page is known to show the chart."""
-        return self.model is not None and bool(self._views)
 
     def show(self, height: int) -> dict[str, Any]:
         """Return the mime bundle of a view, opening the model for the first one."""
@@ -219,6 +214,6 @@ class Link:
         with self._lock:
             self._views.add(view)
             self._seen = True
-            self._listener.flush()  # nothing was sent while nobody looked
+            self._listener.greeted()
             if message.get("seq") != self.seq or message.get("spec") != self._scene.version:
                 self.history(view or None)

@@ -29,6 +29,10 @@ class Shots:
         self._waiting[number] = path.absolute()
         return number
 
+    def awaited(self) -> tuple[int, ...]:
+        """Return the numbers that no page has answered yet."""
+        return tuple(self._waiting)
+
     def take(self, message: dict[str, Any], image: bytes | None) -> None:
         """Write what a page sent; another view of the same chart comes too late, no error."""
         path = self._waiting.pop(int(message["id"]), None)
