@@ -22,6 +22,7 @@ from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.config import Settings
+    from botlib.exchange.paper.account import Account
 
 START: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""
@@ -88,6 +89,7 @@ class SimulatedPaper(PaperService):
         self._served = served
         self._group = group
         self._exchange: PaperExchange | None = None
+        self._account: Account | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -100,6 +102,17 @@ class SimulatedPaper(PaperService):
         if self._exchange is None:
             raise SimulationError("The paper exchange of the simulation does not run.")
         return self._exchange
+
+    @property
+    def account(self) -> Account:
+        """The account at the exchange, also after its end.
+
+        Raises:
+            SimulationError: the exchange never ran.
+        """
+        if self._account is None:
+            raise SimulationError("The paper exchange of the simulation never ran.")
+        return self._account
 
     @property
     def ended(self) -> bool:
@@ -119,6 +132,7 @@ class SimulatedPaper(PaperService):
         self._served = replace(self._served, port=port)
         self.url, self.venue = ready.url, ready.venue
         self._exchange = exchange
+        self._account = exchange.venue.desk.account
         self._running = self._group.create_task(exchange.run())
 
     async def shut(self) -> None:

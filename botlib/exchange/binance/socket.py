@@ -157,14 +157,19 @@ class Socket:
         self._other_messages(message)
 
     async def _ping(self) -> None:
-        """Ping now and then, and give the socket up after missed pongs.
+        """Ping a socket that is silent, and give it up after missed pongs.
 
         In place of ccxt's, which counts by the calendar: a corrected clock would end the socket.
         """
         client, time = self._client, asyncio.get_running_loop().time
         interval, self._ponged = client.keepAlive / 1_000, time()
+        frames = self.frames
         while not client.closed():
             await asyncio.sleep(interval)
+            if self.frames != frames:
+                # Whoever sends is there.
+                frames, self._ponged = self.frames, time()
+                continue
             if time() - self._ponged > interval * client.maxPingPongMisses:
                 client.on_error(ExchangeUnavailable(f"no pong for {time() - self._ponged:.0f} s"))
                 return

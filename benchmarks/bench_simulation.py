@@ -1,0 +1,49 @@
+"""A bot with its default tasks on two symbols, simulated: how many times faster than the market.
+
+The default configuration: two symbols at three timeframes, one strategy on each, the five tasks at
+their usual intervals. Each row is a process of its own; its start is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+_RUN = """
+import json, sys, time, psutil
+from botlib.simulation import simulate
+
+memory = []
+
+async def watch(simulation):
+    import asyncio
+    me = psutil.Process()
+    while True:
+        await asyncio.sleep(3_600)
+        memory.append(me.memory_info().rss)
+
+began = time.process_time()
+outcome = simulate(run_for=sys.argv[1], step=sys.argv[2], seed=7, script=watch)
+print(json.dumps({
+    "seconds": outcome.seconds,
+    "CPU seconds": time.process_time() - began,
+    "times real time": outcome.speed,
+    "events": outcome.events,
+    "orders": outcome.summary.orders,
+    "MB after 2 h": memory[1] / 2**20,
+    "MB at the end": memory[-1] / 2**20,
+}))
+"""
+
+
+def measure() -> list[dict[str, object]]:
+    """Return one row per simulation."""
+    rows: list[dict[str, object]] = []
+    for run_for, step in (("1d", "15s"), ("1d", "60s"), ("6h", "2s")):
+        run = subprocess.run(
+            [sys.executable, "-c", _RUN, run_for, step], capture_output=True, text=True, check=True
+        )
+        found = json.loads(run.stdout.splitlines()[-1])
+        rows.append({"simulated": run_for, "price every": step, **found})
+    return rows
