@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
     from botlib.model import Fill, Order, Position
     from botlib.runtime import Runtime
+    from botlib.stream.candles import StreamStatus
     from botlib.tasks.status import TaskStatus
     from botlib.widgets.dashboard import Dashboard, Reply, State
 
@@ -232,9 +233,11 @@ class Desk:
         engine = self._engine
         now = engine.market_clock.now()
         deadline = 2 * engine.settings.exchange.data_deadline
-        rows = []
-        for entry in engine.stream.status().subscriptions:
-            age = None if entry.last_event is None else max(0.0, (now - entry.last_event) / SECOND)
+        status, rows = engine.stream.status(), []
+        quiet = self._quiet(status)
+        for entry in status.subscriptions:
+            behind = None if entry.last_event is None else max(0, now - entry.last_event)
+            age = None if behind is None else behind / SECOND + quiet
             late = age is not None and age > deadline
             row = {
                 "symbol": entry.symbol,
@@ -249,6 +252,13 @@ class Desk:
             }
             rows.append((f"{entry.symbol} {entry.timeframe}", row))
         return _table(rows)
+
+    def _quiet(self, status: StreamStatus) -> float:
+        """Return the seconds since any frame came: meanwhile the market's clock stands still."""
+        if self._engine.lockstep is not None:
+            return 0.0  # the market itself waits for the next request
+        silences = [one.silence for one in status.connections if one.silence is not None]
+        return min(silences, default=0.0)
 
     # What its buttons do
 

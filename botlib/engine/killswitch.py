@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -71,6 +72,7 @@ class KillSwitch:
         self._risk = risk
         self._bus = bus
         self._clock = clock
+        self._lock = threading.Lock()
         self._journal: OrderJournal | None = None
         self._written: Kill | None = None
         self._failing = False
@@ -88,9 +90,10 @@ class KillSwitch:
                 f"the kill switch thrown, make a file {STOP_FILE!r} in its data directory."
             )
         text = " ".join(str(reason).split())[:REASON_LENGTH] or "no reason given"
-        kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
-        self.thrown = kill
-        self._risk.halted = str(kill)
+        with self._lock:
+            kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
+            self.thrown = kill
+            self._risk.halted = str(kill)
         return kill
 
     def rearm(self) -> None:
@@ -107,9 +110,11 @@ class KillSwitch:
                 f"The file {self.stop_file.name!r} in the data directory still says stop. "
                 "Remove it, then re-arm."
             )
-        self._journal.set_state(_STATE, None)
-        self.thrown = self._written = None
-        self._risk.resume()
+        # Whoever throws it meanwhile throws it after this.
+        with self._lock:
+            self._journal.set_state(_STATE, None)
+            self.thrown = self._written = None
+            self._risk.resume()
         logger.warning("re-armed: entries are allowed again")
 
     def settle(self) -> None:

@@ -142,6 +142,28 @@ async def test_it_holds_where_it_cannot_be_written_down_and_tries_again(
     bench.switch.close()
 
 
+async def test_who_throws_it_while_it_is_rearmed_throws_it_after(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.switch.open(bench.journal)
+    bench.switch.throw("first", by="method")
+    bench.switch.settle()
+    write = bench.journal.set_state
+    person = threading.Thread(target=bench.switch.throw, args=("second",), kwargs={"by": "method"})
+
+    def slowly(key: str, value: object) -> None:
+        person.start()
+        write(key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.journal, "set_state", slowly)
+        bench.switch.rearm()
+    person.join(60)
+    assert bench.risk.halted == "kill switch, method: second"
+    await until(lambda: "second" in str(bench.journal.get_state("kill_switch")))
+    bench.switch.close()
+
+
 async def test_the_first_reason_stays_and_outweighs_another_halt(bench: Bench) -> None:
     bench.switch.open(bench.journal)
     bench.risk.halt("the day's result is beyond its limit")
