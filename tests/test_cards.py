@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ import botlib as bl
 from botlib.backtesting import BacktestResult
 from botlib.bot.listing import listing
 from botlib.cards import Tone, Toned, card, figures, html_badge, lines, section, spark
+from botlib.coverage import DataReport
+from botlib.engine.health import EngineHealth
+from botlib.recording import RecordingReport
+from botlib.store.export import ExportReport
 from botlib.tables import html_table
 
 EVIL = "<script>alert('x')</script>"
@@ -110,6 +115,26 @@ def test_a_listing_is_a_frame_with_a_card_and_one_line() -> None:
     assert orders["price"].sum() == frame["price"].sum()
     empty = listing(frame.head(0), "Orders")
     assert "none" in empty._repr_html_() and "0 rows" in repr(empty)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        EngineHealth(
+            healthy=False, reasons=(EVIL,), mode="paper", venue=EVIL, market_time="",
+            candles_closed=0, orders_sent=0, fills=0, lag=0.0,
+        ),
+        ExportReport(target=EVIL, written=(), unchanged=1, removed=(), candles=1, size=1),
+        RecordingReport(path=EVIL, read=2, kept=1, duplicates=1),
+        DataReport(rows=()),
+    ],
+    ids=lambda one: type(one).__name__,
+)  # fmt: skip
+def test_reports_are_one_line_and_one_card(shown: Any) -> None:
+    html = shown._repr_html_()
+    assert "<script" not in html
+    assert len(BeautifulSoup(html, "html.parser")("div", class_="botlib")) == 1
+    assert repr(shown).startswith(f"<{type(shown).__name__} ") and "\n" not in repr(shown)
 
 
 def test_a_backtest_and_a_check_are_cards_that_escape_the_names_of_strategies() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from botlib.cards import Tone, card, figures, lines
 from botlib.clock import iso
 from botlib.timeframe import timeframe_ms
 
@@ -27,6 +28,27 @@ class EngineHealth:
     fills: int
     lag: float
     """Seconds by which the loop runs late now."""
+
+    def __repr__(self) -> str:
+        words = "healthy" if self.healthy else f"unhealthy: {'; '.join(self.reasons)}"
+        return f"<EngineHealth {self.mode.upper()} {self.venue} · {words}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            "healthy" if self.healthy else "unhealthy",
+            lines(self.reasons, Tone.BAD),
+            figures(
+                [
+                    ("candles closed", f"{self.candles_closed:,}"),
+                    ("orders", self.orders_sent),
+                    ("fills", self.fills),
+                    ("loop lag", f"{self.lag * 1e3:.1f} ms"),
+                ]
+            ),
+            badge=self.mode.upper(),
+            tone=Tone.GOOD if self.healthy else Tone.BAD,
+            notes=f"{self.venue} · {self.market_time or 'not started'} UTC",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from botlib.cards import Tone, card, lines
 from botlib.clock import iso
 
 MAX_BAD_SHARE: Final = 0.05
@@ -88,6 +89,17 @@ class RecordingReport:
         if self.cut:
             parts.append("the last line has no line end and may be cut")
         return parts
+
+    def __repr__(self) -> str:
+        return f"<RecordingReport {self}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            self.path,
+            lines(self.remarks),
+            notes=f"{self.kept:,} candles from {self.read:,} rows",
+            tone=Tone.WARN if self.remarks else Tone.GOOD,
+        )
 
     def __str__(self) -> str:
         kept = f"{self.path}: {self.kept} candles from {self.read} rows"

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.cards import Tone, card, figures
 from botlib.errors import BotlibError, InvalidInput, StoreError, WrongVenue
 from botlib.frames import COLUMNS
 from botlib.store.candles import CandleStorage
@@ -70,6 +71,24 @@ class ExportReport:
     """In all partitions that are there now, of what was asked for."""
     size: int
     """Bytes written."""
+
+    def __repr__(self) -> str:
+        return f"<ExportReport {self}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            self.target,
+            figures(
+                [
+                    ("partitions written", len(self.written)),
+                    ("unchanged", self.unchanged),
+                    ("removed", len(self.removed)),
+                    ("candles", f"{self.candles:,}"),
+                    ("MB written", f"{self.size / 1e6:,.1f}"),
+                ]
+            ),
+            tone=Tone.GOOD,
+        )
 
     def __str__(self) -> str:
         parts = [f"{len(self.written)} partitions written", f"{self.unchanged} unchanged"]
