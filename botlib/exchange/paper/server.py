@@ -30,6 +30,7 @@ from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.market import Market
 from botlib.exchange.paper.matching import Desk
+from botlib.exchange.paper.openapi import description
 from botlib.exchange.paper.operations import operations
 from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.private import Trading
@@ -125,7 +126,8 @@ class PaperExchange:
         self.limits = Limits(wall_time, lambda: self.venue.market_time)
         data = MarketData(self.venue)
         trading = Trading(self.venue, data, self.limits)
-        dispatcher = Dispatcher(operations(data, trading), self.limits, self.faults)
+        self._operations = operations(data, trading)
+        dispatcher = Dispatcher(self._operations, self.limits, self.faults)
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = Rest(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)
@@ -145,6 +147,7 @@ class PaperExchange:
             app.router.add_get(path, self._streams)
         app.router.add_route("*", "/api/v3/{path:.*}", self._rest.api)
         app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
+        app.router.add_get("/openapi.json", self._openapi)
         app.router.add_routes(self._control.routes())
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=1.0
@@ -180,6 +183,9 @@ class PaperExchange:
             await self._runner.cleanup()
         self._save_time()
         self._ledger.close()
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(description(self._operations))
 
     async def _streams(self, request: web.Request) -> web.StreamResponse:
         try:
