@@ -79,11 +79,12 @@ def test_one_given_alone_is_one() -> None:
     ("spec", "pane"), [("sma(10)", 0), ("rsi(14)", 2), ("supertrend(10, 3)", 0), ("cci(20)", 2)]
 )
 def test_where_an_indicator_belongs_is_found_out(spec: str, pane: int) -> None:
-    chart = bl.chart(FRAME).add(spec)
+    chart = bl.chart(FRAME)
+    chart.add(spec)
     assert {one["pane"] for one in chart._scene.spec()["series"][2:]} == {pane}
-    moved = chart.add(spec, pane=pane == 0)
-    assert {one["pane"] for one in moved._scene.spec()["series"][2:]} == {2 if pane == 0 else 0}
-    assert moved.indicators == (str(bl.chart(FRAME).add(spec).indicators[0]),)
+    chart.add(spec, pane=pane == 0)
+    assert {one["pane"] for one in chart._scene.spec()["series"][2:]} == {2 if pane == 0 else 0}
+    assert len(chart.indicators) == 1
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,8 @@ def test_adding_and_removing_series_sends_them_with_their_values(live: Any) -> N
     assert [one["pane"] for one in page.spec["series"]][-2:] == [4, 4]
     assert page.spec["series"][-1]["levels"] == [] != page.spec["series"][-2]["levels"]
     assert page.table().shape[1] == 16
-    chart.remove("rsi( 14 )").remove("ema(20)")
+    chart.remove("rsi( 14 )")
+    chart.remove("ema(20)")
     page.pump()
     assert [one["pane"] for one in page.spec["series"]] == [0, 1, 0, 0, 0, 2, 2, 2, 3, 3]
     assert page.table().shape[1] == 14
@@ -217,7 +218,8 @@ def test_an_indicator_that_needs_more_history_gets_it(live: Any) -> None:
     chart.add("ema(200)")
     page.pump()
     assert source.asked
-    whole = made(2_600, window=100).add("ema(200)")
+    whole = made(2_600, window=100)
+    whole.add("ema(200)")
     np.testing.assert_allclose(page.table(), whole._scene.rows.cells(2_500), atol=2e-4)
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -140,7 +140,7 @@ class Chart:
 
     # What it shows
 
-    def add(self, spec: str | Indicator, *, pane: bool | None = None) -> Self:
+    def add(self, spec: str | Indicator, *, pane: bool | None = None) -> None:
         """Show an indicator, such as ``"rsi(14)"``; one that is shown already is moved.
 
         Args:
@@ -156,9 +156,8 @@ class Chart:
             self._scene.add(spec, group=group)
             self._redrawn()
         self._widen()
-        return self
 
-    def add_pane(self, specs: Sequence[str]) -> Self:
+    def add_pane(self, specs: Sequence[str]) -> None:
         """Show indicators together in one pane below.
 
         Raises:
@@ -171,9 +170,8 @@ class Chart:
                 self._scene.add(spec, group=group)
             self._redrawn()
         self._widen()
-        return self
 
-    def remove(self, spec: str | Indicator) -> Self:
+    def remove(self, spec: str | Indicator) -> None:
         """Take an indicator away.
 
         Raises:
@@ -183,7 +181,6 @@ class Chart:
             self._check_open()
             self._scene.remove(spec)
             self._redrawn()
-        return self
 
     def mark(
         self, *, markers: Sequence[Marker] | None = None, lines: Sequence[Line] | None = None
