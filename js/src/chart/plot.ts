@@ -16,8 +16,8 @@ export class Plot {
   readonly #legend: Legend;
   #marksOn: MarksOnCandles | undefined;
   #marks: Marks = {};
-  /** The row under the crosshair, or -1 where there is none. */
-  #pointed = -1;
+  /** The time under the crosshair, where there is one. */
+  #pointed: number | undefined;
 
   constructor(
     private readonly chart: IChartApi,
@@ -83,12 +83,16 @@ export class Plot {
 
   /** Show the candle with this time in the legend; without one, the last. */
   point(time: number | undefined): void {
-    this.#pointed = time === undefined ? -1 : this.rows.find(time);
+    this.#pointed = time;
     this.legend();
   }
 
   legend(): void {
-    const row = this.#pointed >= 0 ? this.#pointed : this.rows.length - 1;
+    let row = this.#pointed === undefined ? -1 : this.rows.find(this.#pointed);
+    if (row < 0) {
+      row = this.rows.length - 1;
+      while (row > 0 && Number.isNaN(this.rows.value(4, row))) row--;
+    }
     const tag = shadeAt(this.#marks.shades ?? [], this.rows.time(row));
     this.#legend.show(this.rows, row, this.palette, tag);
   }
@@ -116,7 +120,6 @@ export class Plot {
   /** Forget the oldest rows and draw what is left. */
   trim(count: number): void {
     this.rows.drop(count);
-    this.#pointed = -1;
     this.drawAll();
   }
 

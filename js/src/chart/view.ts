@@ -5,13 +5,13 @@ import type { Model } from "../model";
 import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
 import { colours, createCanvas, RIGHT_OFFSET } from "./canvas";
 import { readColumns } from "./codec";
-import { Conflation, Pace } from "./conflate";
+import { Feed } from "./feed";
 import { Frame } from "./frame";
 import { picture } from "./picture";
 import { Plot } from "./plot";
 import { EMPTY_SPEC, type Marks, type Message, type Spec, type WindowInfo } from "./protocol";
-import { Sequence } from "./sequence";
-import { countBatch, newStats } from "./stats";
+import type { Stats } from "./stats";
+import { Timers } from "./timers";
 import { surplus } from "./window";
 
 const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
@@ -22,7 +22,7 @@ const EDGE = -1.5; // candles between the right edge and the view that still cou
 interface Shown {
   chart: IChartApi;
   series: Record<string, unknown>;
-  stats: ReturnType<typeof newStats>;
+  stats: Stats;
 }
 
 declare global {
@@ -33,10 +33,8 @@ export class ChartView {
   readonly #id = Math.random().toString(36).slice(2, 10);
   readonly #frame: Frame;
   readonly #chart: IChartApi;
-  readonly #stats = newStats();
-  readonly #pending = new Conflation();
-  readonly #pace = new Pace();
-  readonly #sequence = new Sequence(-1);
+  readonly #timers = new Timers();
+  readonly #feed: Feed;
   readonly #shown: Shown;
   readonly #theme: ReturnType<typeof followTheme>;
   readonly #resize: ResizeObserver;
@@ -46,7 +44,6 @@ export class ChartView {
   #window = 2000;
   #more = false;
   #asked = Number.NEGATIVE_INFINITY;
-  #timers = new Map<string, ReturnType<typeof setTimeout>>();
   #laidOut = false;
   #dead = false;
 
@@ -62,7 +59,8 @@ export class ChartView {
     this.#tellNotice();
     this.#palette = paletteOf(this.#mode());
     this.#chart = createCanvas(this.#frame.canvas, this.#palette);
-    this.#shown = { chart: this.#chart, series: {}, stats: this.#stats };
+    this.#feed = this.#makeFeed();
+    this.#shown = { chart: this.#chart, series: {}, stats: this.#feed.stats };
     this.#plot = this.#makePlot();
     Object.assign(this.#frame.root, { __botlib: this.#shown });
     globalThis.__botlibCharts ??= [];
@@ -106,7 +104,7 @@ export class ChartView {
     }
     this.#dead = true;
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.stop();
     this.#theme.stop();
     this.#resize.disconnect();
     const charts = globalThis.__botlibCharts ?? [];
@@ -142,24 +140,10 @@ export class ChartView {
   #message(message: Message, buffers: DataView[] = []): void {
     if (this.#dead) return;
     const bytes = buffers[0] ?? null;
-    if (message.type === "update") this.#update(message);
+    if (message.type === "update") this.#feed.take(message);
     else if (message.type === "history") this.#history(message, bytes);
     else if (message.type === "older") this.#older(message, bytes);
     else if (message.type === "shoot") void this.#shoot(message.id);
-  }
-
-  #update(message: Extract<Message, { type: "update" }>): void {
-    const fits = message.rows.every((row) => row.length === this.#plot.rows.width);
-    const noted = this.#sequence.note(message.seq);
-    if (noted === "old") return;
-    if (noted === "gap") {
-      this.#stats.gaps++;
-      this.#frame.tell({ gaps: this.#stats.gaps });
-    }
-    if (!fits || !this.#sequence.whole) this.#resync();
-    if (!fits) return;
-    this.#pending.add(message.rows, message.sent);
-    this.#later("flush", this.#pace.wait(performance.now(), document.hidden), () => this.#flush());
   }
 
   #history(message: Extract<Message, { type: "history" }>, bytes: DataView | null): void {
@@ -169,12 +153,12 @@ export class ChartView {
       return;
     }
     if (message.spec !== this.#plot.spec.version) {
-      this.#cancel("spec");
+      this.#timers.cancel("spec");
       this.#plot.remove();
       this.#plot = this.#makePlot();
     }
     this.#load(message, bytes);
-    this.#later("place", 50, () => this.#place());
+    this.#timers.once("place", 50, () => this.#place());
   }
 
   #older(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
@@ -182,7 +166,7 @@ export class ChartView {
     const { before, spec } = message;
     if (before !== rows.first || spec !== this.#plot.spec.version) return;
     this.#asked = Number.NEGATIVE_INFINITY;
-    this.#cancel("loading");
+    this.#timers.cancel("loading");
     this.#frame.loading = false;
     this.#more = message.more;
     if (rows.prepend(readColumns(bytes, rows.width)) > 0) this.#plot.drawAll();
@@ -200,7 +184,7 @@ export class ChartView {
 
   /** A changed specification is drawn with the history that follows it. */
   #specChanged(): void {
-    this.#later("spec", 1000, () => {
+    this.#timers.once("spec", 1000, () => {
       if (this.#spec().version !== this.#plot.spec.version) this.#resync();
     });
   }
@@ -217,13 +201,13 @@ export class ChartView {
     this.#place();
     this.#frame.tell({ ready: 1 });
     const ms = Math.round(performance.now() - began);
-    this.#send({ type: "ready", seq: this.#sequence.got, spec: spec.version });
+    this.#send({ type: "ready", seq: this.#feed.sequence.got, spec: spec.version });
     this.#send({ type: "painted", rows: rows.length, ms });
   }
 
   #resync(): void {
-    const { have, got } = this.#sequence;
-    if (!this.#sequence.ask(performance.now())) return;
+    const { have, got } = this.#feed.sequence;
+    if (!this.#feed.sequence.ask(performance.now())) return;
     this.#send({ type: "resync", have, got, spec: this.#spec().version });
   }
 
@@ -253,16 +237,29 @@ export class ChartView {
     return plot;
   }
 
+  #makeFeed(): Feed {
+    const view = this;
+    return new Feed(this.#timers, {
+      get width() {
+        return view.#plot.rows.width;
+      },
+      draw: (rows) => {
+        if (this.#staying(() => this.#plot.drawRows(rows)) > 0) this.#trim();
+      },
+      counted: () => this.#count(),
+      lost: () => this.#resync(),
+    });
+  }
+
   /** Show a history in place of everything shown. */
   #load(info: WindowInfo, bytes: DataView | null): void {
     const { rows } = this.#plot;
     const columns = readColumns(bytes, rows.width);
-    this.#pending.clear();
     this.#staying(() => {
       rows.replace(columns);
       this.#plot.drawAll();
     });
-    this.#sequence.restart(info.seq);
+    this.#feed.restart(info.seq);
     this.#window = Math.max(500, info.rows);
     this.#more = info.more;
     this.#asked = Number.NEGATIVE_INFINITY;
@@ -283,31 +280,6 @@ export class ChartView {
     return result;
   }
 
-  #flush(): void {
-    if (this.#dead || this.#pending.empty) return;
-    const began = performance.now();
-    let spent = 0;
-    const cost = (ms: number) => {
-      this.#stats.busy_ms += ms;
-      this.#pace.costs(ms);
-    };
-    // The library draws in the next frame, after this callback: that counts as well.
-    const frame = document.hidden
-      ? 0
-      : requestAnimationFrame(() => {
-          const at = performance.now();
-          setTimeout(() => cost(spent + performance.now() - at), 0);
-        });
-    const { rows, sent, coalesced } = this.#pending.take();
-    const added = this.#staying(() => this.#plot.drawRows(rows));
-    countBatch(this.#stats, sent, coalesced);
-    if (added > 0) this.#trim();
-    this.#count();
-    spent = performance.now() - began;
-    this.#pace.drawn(began);
-    if (frame === 0) cost(spent);
-  }
-
   /** Ask for older candles near the left end, and forget them again at the right one. */
   #moved(from: number, to: number): void {
     const { rows } = this.#plot;
@@ -318,11 +290,11 @@ export class ChartView {
       this.#asked = now;
       const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));
       this.#send({ type: "older", before: rows.first, want });
-      this.#later("loading", 300, () => {
+      this.#timers.once("loading", 300, () => {
         this.#frame.loading = true;
       });
     } else {
-      this.#later("trim", 400, () => this.#trim());
+      this.#timers.once("trim", 400, () => this.#trim());
     }
   }
 
@@ -343,8 +315,8 @@ export class ChartView {
 
   #count(): void {
     const { rows } = this.#plot;
-    const { applied, gaps } = this.#stats;
-    this.#frame.tell({ rows: rows.length, seq: this.#sequence.got, applied, gaps });
+    const { applied, gaps } = this.#feed.stats;
+    this.#frame.tell({ rows: rows.length, seq: this.#feed.sequence.got, applied, gaps });
     this.#frame.empty = rows.length === 0;
   }
 
@@ -373,21 +345,6 @@ export class ChartView {
     this.#palette = palette;
     this.#chart.applyOptions(colours(palette));
     this.#plot.paint(palette);
-  }
-
-  /** Do something later, once, however often it is asked for. */
-  #later(name: string, ms: number, work: () => void): void {
-    if (this.#timers.has(name)) return;
-    const run = () => {
-      this.#timers.delete(name);
-      if (!this.#dead) work();
-    };
-    this.#timers.set(name, setTimeout(run, ms));
-  }
-
-  #cancel(name: string): void {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
   }
 }
 

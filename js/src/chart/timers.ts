@@ -1,0 +1,28 @@
+/** Work put off by name: asked for many times, done once. */
+
+export class Timers {
+  #running = new Map<string, ReturnType<typeof setTimeout>>();
+  #stopped = false;
+
+  /** Do `work` in `ms`, unless work of that name is put off already. */
+  once(name: string, ms: number, work: () => void): void {
+    if (this.#stopped || this.#running.has(name)) return;
+    const run = () => {
+      this.#running.delete(name);
+      work();
+    };
+    this.#running.set(name, setTimeout(run, ms));
+  }
+
+  cancel(name: string): void {
+    clearTimeout(this.#running.get(name));
+    this.#running.delete(name);
+  }
+
+  /** Do nothing of what was put off, and nothing from now on. */
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#running.values()) clearTimeout(timer);
+    this.#running.clear();
+  }
+}

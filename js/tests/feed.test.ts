@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { type Drawer, Feed } from "../src/chart/feed";
+import type { Row } from "../src/chart/protocol";
+import { Timers } from "../src/chart/timers";
+
+class Recorder implements Drawer {
+  width = 2;
+  drawn: Row[][] = [];
+  losses = 0;
+  draw(rows: Row[]): void {
+    this.drawn.push(rows);
+  }
+  counted(): void {}
+  lost(): void {
+    this.losses++;
+  }
+}
+
+const update = (seq: number, ...rows: Row[]) => ({ type: "update" as const, seq, sent: 0, rows });
+
+let recorder: Recorder;
+let timers: Timers;
+let feed: Feed;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  Object.assign(globalThis, { document: { hidden: true } });
+  recorder = new Recorder();
+  timers = new Timers();
+  feed = new Feed(timers, recorder);
+  feed.restart(0);
+});
+
+test("what arrives together is drawn together, the last state of each candle", () => {
+  feed.take(update(1, [60, 1]));
+  feed.take(update(2, [60, 2]));
+  feed.take(update(3, [120, 5]));
+  assert.deepEqual(recorder.drawn, []);
+  mock.timers.tick(1);
+  assert.deepEqual(recorder.drawn, [
+    [
+      [60, 2],
+      [120, 5],
+    ],
+  ]);
+  const { applied, frames, coalesced, gaps } = feed.stats;
+  assert.deepEqual([applied, frames, coalesced, gaps], [3, 1, 1, 0]);
+});
+
+test("a loss is told, and what arrived is drawn all the same", () => {
+  feed.take(update(3, [60, 3]));
+  mock.timers.tick(1);
+  assert.equal(recorder.losses, 1);
+  assert.equal(feed.stats.gaps, 1);
+  assert.deepEqual(recorder.drawn, [[[60, 3]]]);
+});
+
+test("a loss is told again with each update until a history comes", () => {
+  for (const seq of [3, 4, 5]) feed.take(update(seq, [60, seq]));
+  assert.equal(recorder.losses, 3);
+  feed.restart(5);
+  feed.take(update(6, [60, 6]));
+  assert.equal(recorder.losses, 3);
+  assert.equal(feed.stats.gaps, 1);
+});
+
+test("what a history holds already is not drawn after it", () => {
+  feed.take(update(1, [60, 1]));
+  feed.restart(2);
+  feed.take(update(2, [60, 2]));
+  mock.timers.tick(1000);
+  assert.deepEqual(recorder.drawn, []);
+});
+
+test("rows of other columns are not drawn, but told as a loss", () => {
+  feed.take(update(1, [60, 1, 2]));
+  mock.timers.tick(1000);
+  assert.deepEqual(recorder.drawn, []);
+  assert.equal(recorder.losses, 1);
+});
+
+test("nothing is drawn after the end", () => {
+  feed.take(update(1, [60, 1]));
+  timers.stop();
+  feed.take(update(2, [60, 2]));
+  mock.timers.tick(1000);
+  assert.deepEqual(recorder.drawn, []);
+});
