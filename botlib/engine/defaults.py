@@ -23,6 +23,9 @@ TRADING: Final = "trading"
 PROTECTION_INTERVAL: Final = 2.0
 """Seconds after which positions are looked after although nothing was reported."""
 
+UNASKED_INTERVAL: Final = 30.0
+"""The same while no strategy limits its positions, so that none can be without its stop."""
+
 PLUMBING: Final = "plumbing"
 """Group of the tasks the kit needs beside them."""
 
@@ -120,7 +123,8 @@ def register_plumbing(engine: Orchestrator) -> None:
         # On every report, and at the latest after a moment: no position stays without its stop.
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PROTECTION_INTERVAL):
+                asked = engine.protector.asked
+                async with asyncio.timeout(PROTECTION_INTERVAL if asked else UNASKED_INTERVAL):
                     await reported.wait()
             reported.clear()
             await engine.protector.attend_all(engine.settings.symbols)

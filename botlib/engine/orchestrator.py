@@ -102,6 +102,7 @@ class Orchestrator:
             lag=self.lag,
             on_failure=self._task_failed,
             unhealthy_lag=settings.health.max_lag,
+            health_check_interval=around.health_check_interval,
             max_threads=around.threads,
             rng=around.rng,
         )

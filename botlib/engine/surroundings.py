@@ -25,6 +25,7 @@ class Surroundings:
         connector: makes what a paper exchange is dialled with; None is sockets.
         rng: source of the jitter of retries and renewals.
         look: seconds between two looks for the stop file.
+        health_check_interval: seconds between two looks at the health of the tasks.
         threads: for tasks that are plain functions; 0 runs them on the loop itself.
     """
 
@@ -33,3 +34,4 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.Random)
     threads: int = 8
     look: float = LOOK
+    health_check_interval: float = 5.0

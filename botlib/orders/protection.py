@@ -115,11 +115,15 @@ class Protector:
         self.rules: dict[str, StopRules] = {}
         """The rules of every strategy, by the name it trades under."""
 
+    @property
+    def asked(self) -> bool:
+        """Whether any strategy limits its positions."""
+        return any(rules.limited for rules in self.rules.values())
+
     async def attend_all(self, symbols: Iterable[str]) -> None:
         """Look after every position; one that lacks its stop gets it."""
-        asked = any(rules.limited for rules in self.rules.values())
         for symbol in symbols:
-            held = asked and not self._positions.get(symbol).flat
+            held = self.asked and not self._positions.get(symbol).flat
             if held or self._orders.stops(symbol):
                 await self.attend(symbol)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import heapq
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -37,7 +40,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         start: the calendar time at which the loop begins, in ms; `calendar` goes on from there.
     """
 
+    _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _check_closed: Callable[[], None]
 
     def __init__(self, start: int) -> None:
         super().__init__()
@@ -57,6 +62,44 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def jump(self) -> None:
         """Move on to the next timer."""
         self._now = max(self._now, self._scheduled[0].when())
+
+    # The three below are those of the base, without its checks for a debug mode.
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Call a function at the loop's next turn."""
+        self._check_closed()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call a function ``delay`` seconds from now."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call a function when `time` is ``when``."""
+        self._check_closed()
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     async def create_server(  # type: ignore[override]
         self,

@@ -43,7 +43,7 @@ _NO_BEATS: Final = 3_600.0
 """Seconds between two looks at the lag of a loop that cannot be late."""
 
 _LOOK: Final = 30.0
-"""Seconds between two looks for what nobody tells of: the stop file, the end of a recording."""
+"""Seconds between two looks for what nobody tells of: a stop file, a recording's end."""
 
 _MEMORY: Final = Path("/dev/shm")
 
@@ -206,6 +206,7 @@ class Simulation:
                 rng=self.rng,
                 threads=0,
                 look=_LOOK,
+                health_check_interval=_LOOK,
             ),
         )
 
