@@ -101,16 +101,9 @@ class Connection:
         Args:
             patient: wait for a slow client, `PATIENCE` seconds without any progress at most.
         """
-        if not self._pending:
+        transport = self._write()
+        if transport is None:
             return
-        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._pending.clear()
-        transport = self.request.transport
-        if self.stalled or self.silent or self.ws.closed or transport is None:
-            return
-        if transport.is_closing():
-            return
-        transport.write(data)
         waiting = transport.get_write_buffer_size()
         if waiting <= HIGH_WATER:
             self._behind_since = None
@@ -118,6 +111,23 @@ class Connection:
             await self._drained(transport, waiting)
         else:
             self._weigh(waiting)
+
+    def push(self) -> None:
+        """Hand over what waits, whether the client reads or not."""
+        self._write()
+
+    def _write(self) -> asyncio.Transport | None:
+        if not self._pending:
+            return None
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        transport = self.request.transport
+        if self.stalled or self.silent or self.ws.closed or transport is None:
+            return None
+        if transport.is_closing():
+            return None
+        transport.write(data)
+        return transport
 
     async def send(self, payload: bytes, *, patient: bool) -> None:
         """Send a text, after all that waits."""
@@ -206,12 +216,21 @@ class Connection:
             except (ConnectionError, RuntimeError):
                 pass
 
-    async def close(self, code: int, reason: str = "") -> None:
-        """Close politely from outside: the task that reads says goodbye and ends."""
+    def recover(self) -> None:
+        """End a stall or a silence, unless the connection is being closed."""
+        self.stalled = self._farewell is not None
+        self.silent = False
+
+    def dismiss(self, code: int, reason: str = "") -> None:
+        """Have the task that reads say goodbye and end."""
         self.stalled = True
         self._farewell = (code, reason)
         if self._reading is not None:
             self._reading.reschedule(0)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close politely from outside, and wait for the end."""
+        self.dismiss(code, reason)
         try:
             async with asyncio.timeout(2 * CLOSE_TIMEOUT):
                 await self._ended.wait()

@@ -6,7 +6,6 @@ through a visitor's browser.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -15,8 +14,8 @@ from aiohttp import web
 
 from botlib.errors import BotlibError, PaperExchangeError
 from botlib.exchange.paper.administration import Administration
-from botlib.exchange.paper.connection import Connection
-from botlib.exchange.paper.faults import SOCKET, Fault, Faults
+from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.faults.acts import Acts
 from botlib.exchange.paper.office import Office
 from botlib.exchange.paper.quotes import eight
 from botlib.exchange.paper.venue import Venue
@@ -25,7 +24,6 @@ from botlib.exchange.paper.wsapi import WsApi
 DEFAULT_TIMEOUT: Final = 10.0
 MAX_TIMEOUT: Final = 300.0
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
-_MALFORMED: Final = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":'
 
 
 _Handler = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
@@ -40,8 +38,8 @@ class Control:
     ) -> None:
         self._venue = venue
         self._office = Office(administration)
-        self._wsapi = wsapi
         self._faults = faults
+        self._acts = Acts(venue, wsapi, faults, administration)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -126,56 +124,9 @@ class Control:
         self._venue.resume()
         return {"market_time": self._venue.market_time}
 
-    # -- faults
-
     async def _fault(self, body: Mapping[str, object]) -> dict[str, object]:
-        kind = str(body.get("kind"))
-        if kind in SOCKET:
-            return {"struck": await self._strike(kind, body)}
-        retry_after = body.get("retry_after")
-        fault = Fault(
-            left=int(_number(body, "count", 1)),
-            match=str(body.get("match", "")),
-            status=int(_number(body, "status", 503)),
-            retry_after=None if retry_after is None else int(_number(body, "retry_after", 0)),
-            reply=str(body.get("reply", "drop")),
-        )
-        self._faults.order(kind, fault)
-        return {"ordered": fault.left}
-
-    async def _strike(self, kind: str, body: Mapping[str, object]) -> int:
-        struck = self._sockets(str(body.get("target", "all")))
-        match kind:
-            case "reset":
-                for connection in struck:
-                    connection.abort()
-            case "close":
-                code = int(_number(body, "code", 1001))
-                async with asyncio.TaskGroup() as group:
-                    for connection in struck:
-                        group.create_task(connection.close(code, "An ordered fault"))
-            case "stall":
-                for connection in struck:
-                    connection.stalled = True
-            case "blackhole":
-                for connection in struck:
-                    connection.silent = True
-            case "malformed":
-                text = str(body.get("text", _MALFORMED))
-                for connection in struck:
-                    await connection.send(text.encode(), patient=False)
-        self._faults.struck[kind] = self._faults.struck.get(kind, 0) + len(struck)
-        return len(struck)
-
-    def _sockets(self, target: str) -> list[Connection]:
-        streams: list[Connection] = list(self._venue.streams.connections)
-        users: list[Connection] = list(self._wsapi.connections)
-        found = {"streams": streams, "user": users, "all": streams + users}.get(target)
-        if found is None:
-            raise PaperExchangeError(
-                f"Unknown target {target!r} of a fault. Accepted: streams, user, all."
-            )
-        return found
+        details = {name: value for name, value in body.items() if name != "kind"}
+        return await self._acts.perform(str(body.get("kind")), details)
 
 
 async def _body(request: web.Request) -> Mapping[str, object]:

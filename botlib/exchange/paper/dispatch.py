@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from botlib.errors import PaperExchangeError
-from botlib.exchange.paper.auth import check_timing, wall_time
+from botlib.exchange.paper.auth import check_timing
 from botlib.exchange.paper.faults import Fault, Faults
+from botlib.exchange.paper.faults.lag import lagging
 from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.operation import Key, Operation
 from botlib.exchange.paper.params import Params
@@ -23,12 +24,27 @@ class Unanswered(Exception):
 
 
 class Dispatcher:
-    """Runs operations, with what surrounds every one of them."""
+    """Runs operations, with what surrounds every one of them.
 
-    def __init__(self, operations: Mapping[Key, Operation], limits: Limits, faults: Faults) -> None:
+    Args:
+        market_time: returns the market's time, ms.
+
+    Attributes:
+        requests: how many were made.
+    """
+
+    def __init__(
+        self,
+        operations: Mapping[Key, Operation],
+        limits: Limits,
+        faults: Faults,
+        market_time: Callable[[], int],
+    ) -> None:
         self.operations = operations
         self.limits = limits
         self.faults = faults
+        self.requests = 0
+        self._market_time = market_time
 
     async def run(self, key: Key, params: Params, address: str) -> object:
         """Run an operation whose caller is known to be entitled.
@@ -41,7 +57,11 @@ class Dispatcher:
             Unanswered: the answer is withheld.
         """
         operation = self.operations[key]
-        self._status_fault(key[1])
+        self.requests += 1
+        symbol = params.text("symbol") or ""
+        self._status_fault(key[1], symbol)
+        if (slow := self.faults.take("slow", key[1], symbol)) is not None:
+            await asyncio.sleep(slow.seconds)
         # A request that cannot even be weighed is charged as the lightest.
         try:
             weight = operation.weight(params)
@@ -51,21 +71,39 @@ class Dispatcher:
         self.limits.charge(weight, address)
         check_names(key, params)
         if operation.signed:
-            check_timing(params, wall_time())
+            check_timing(params, self.faults.server_time())
         if not operation.orders:
-            return await operation.handler(params)
-        await self._withhold(self.faults.take("before_accept", f"{key[0]} {key[1]}"))
+            answer = await operation.handler(params)
+            lag = self.faults.take("read_lag", key[1], symbol)
+            if lag is None:
+                return answer
+            return lagging(key, answer, self._market_time() - round(lag.seconds * 1_000))
+        return await self._run_order(key, operation, params, address, weight)
+
+    async def _run_order(
+        self, key: Key, operation: Operation, params: Params, address: str, weight: int
+    ) -> object:
+        place, symbol = f"{key[0]} {key[1]}", params.text("symbol") or ""
+        take = self.faults.take
+        self._crash("crash_before_accept", place, symbol)
+        await self._withhold(take("before_accept", place, symbol))
         try:
             answer = await operation.handler(params)
         except PaperExchangeError as error:
             logger.error("An order was not taken: %s", error)
             raise refusal(-1001) from None
         self.limits.refund(weight, address)
-        await self._withhold(self.faults.take("after_accept", f"{key[0]} {key[1]}"))
+        self.faults.moved()
+        self._crash("crash_after_accept", place, symbol)
+        await self._withhold(take("after_accept", place, symbol))
         return answer
 
-    def _status_fault(self, path: str) -> None:
-        fault = self.faults.take("http_status", path)
+    def _crash(self, kind: str, place: str, symbol: str) -> None:
+        if self.faults.take(kind, place, symbol) is not None and self.faults.crash is not None:
+            self.faults.crash()
+
+    def _status_fault(self, path: str, symbol: str) -> None:
+        fault = self.faults.take("http_status", path, symbol)
         if fault is not None:
             wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             code = {429: -1003, 418: -1003, 504: -1007, 403: -2015}.get(fault.status, -1000)

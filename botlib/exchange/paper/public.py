@@ -9,7 +9,6 @@ import orjson
 
 from botlib.errors import UnknownSymbol
 from botlib.exchange.paper import candles, quotes, tickers
-from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.filters import symbol_info
 from botlib.exchange.paper.intervals import Interval, interval, zone_offset
@@ -73,7 +72,7 @@ class MarketData:
 
     async def time(self, params: Params) -> object:
         """``/time``: wall time, since requests are signed with it."""
-        return {"serverTime": wall_time()}
+        return {"serverTime": self._venue.faults.server_time()}
 
     async def exchange_info(self, params: Params) -> object:
         """``/exchangeInfo``."""
@@ -94,7 +93,7 @@ class MarketData:
             symbols.append(info)
         return {
             "timezone": "UTC",
-            "serverTime": wall_time(),
+            "serverTime": self._venue.faults.server_time(),
             "rateLimits": RATE_LIMITS,
             "exchangeFilters": [],
             "symbols": symbols,

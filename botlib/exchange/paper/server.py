@@ -127,7 +127,9 @@ class PaperExchange:
         data = MarketData(self.venue)
         trading = Trading(self.venue, data, self.limits)
         self._operations = operations(data, trading)
-        dispatcher = Dispatcher(self._operations, self.limits, self.faults)
+        dispatcher = Dispatcher(
+            self._operations, self.limits, self.faults, lambda: self.venue.market_time
+        )
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = Rest(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)

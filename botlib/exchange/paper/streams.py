@@ -19,6 +19,7 @@ from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.commands import BadCommand, Command, read_command
 from botlib.exchange.paper.connection import Connection, framed, refused_response
 from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.faults.frames import FrameFaults
 from botlib.exchange.paper.refusals import unsupported
 
 RETIRED: Final = frozenset({"!ticker@arr"})
@@ -69,6 +70,7 @@ class MarketStreams:
         snapshot: Callable[[str], object | None],
     ) -> None:
         self.faults = faults
+        self._damage = FrameFaults(faults, self._send_late)
         self.connections: dict[StreamConnection, None] = {}
         self.sent = 0
         self.closing_sent = 0
@@ -100,6 +102,14 @@ class MarketStreams:
         if not listeners:
             return
         raw = _encoded(payload)
+        if not self.faults.frames:
+            self._put(stream, raw, listeners)
+            return
+        symbol = stream.partition("@")[0].upper()
+        for damaged in self._damage.passed(stream, raw, symbol):
+            self._put(stream, damaged, listeners)
+
+    def _put(self, stream: str, raw: bytes, listeners: dict[StreamConnection, None]) -> None:
         plain: bytes | None = None
         named: bytes | None = None
         for connection in listeners:
@@ -111,6 +121,12 @@ class MarketStreams:
                 connection.put(plain)
         self._waiting.update(listeners)
         self.sent += len(listeners)
+
+    def _send_late(self, stream: str, raw: bytes) -> None:
+        listeners = self._listeners.get(stream, {})
+        self._put(stream, raw, listeners)
+        for connection in listeners:
+            connection.push()
 
     async def flush(self, *, now: bool = True) -> None:
         """Send what was published since the last time.
@@ -136,12 +152,13 @@ class MarketStreams:
         if self.faults.pending("late"):
             self._remember(stream, payload, closing=closing)
         if closing:
-            if self.faults.take("drop_closing", stream):
+            symbol = stream.partition("@")[0].upper()
+            if self.faults.pending("drop_closing") and self.faults.take(
+                "drop_closing", stream, symbol
+            ):
                 return
             self.closing_sent += 1
         self.publish(stream, payload)
-        if self.faults.take("duplicate", stream):
-            self.publish(stream, payload)
 
     def _remember(self, stream: str, payload: object, *, closing: bool) -> None:
         if not closing:
@@ -152,7 +169,8 @@ class MarketStreams:
     def publish_late(self, stream: str) -> None:
         """Repeat a frame of the candle that has just closed, when such a fault is ordered."""
         payload = self._late.pop(stream, None)
-        if payload is not None and self.faults.take("late", stream):
+        symbol = stream.partition("@")[0].upper()
+        if payload is not None and self.faults.take("late", stream, symbol):
             self.publish(stream, payload)
 
     # -- receiving

@@ -8,6 +8,8 @@ from typing import Final
 import orjson
 
 from botlib.exchange.paper.connection import Connection, framed
+from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.faults.frames import FrameFaults
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.refusals import refusal
 
@@ -16,9 +18,15 @@ MAX_SUBSCRIPTIONS: Final = 1_000
 
 
 class UserStreams:
-    """The sockets that listen to accounts, each under subscription numbers of its own."""
+    """The sockets that listen to accounts, each under subscription numbers of its own.
 
-    def __init__(self) -> None:
+    Args:
+        faults: what to damage on the way.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._damage: dict[Connection, FrameFaults] = {}
         self.connections: dict[Connection, dict[int, str]] = {}
         """The subscriptions of each socket: number → account."""
         self.sent = 0
@@ -61,6 +69,7 @@ class UserStreams:
         """Note that a socket is gone."""
         self.connections.pop(connection, None)
         self._numbers.pop(connection, None)
+        self._damage.pop(connection, None)
 
     async def publish(
         self, events: Iterable[dict[str, object]], account: str = DEFAULT_ACCOUNT
@@ -73,6 +82,23 @@ class UserStreams:
                         await self._send(connection, number, event)
 
     async def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
-        connection.put(framed(orjson.dumps({"subscriptionId": number, "event": event})))
-        await connection.flush(patient=False)
+        payload = orjson.dumps({"subscriptionId": number, "event": event})
         self.sent += 1
+        if self._faults.frames:
+            place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")
+            for frame in self._damaged(connection).passed(place, payload, symbol):
+                connection.put(framed(frame))
+        else:
+            connection.put(framed(payload))
+        await connection.flush(patient=False)
+
+    def _damaged(self, connection: Connection) -> FrameFaults:
+        found = self._damage.get(connection)
+        if found is None:
+
+            def later(place: str, payload: bytes) -> None:
+                connection.put(framed(payload))
+                connection.push()
+
+            found = self._damage[connection] = FrameFaults(self._faults, later)
+        return found

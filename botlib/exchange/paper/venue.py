@@ -68,7 +68,8 @@ class Venue:
         self.market_time = start - (start - open_time(start, market.base)) % step
         self.ended = False
         self.paused = False
-        self.users = UserStreams()
+        self.faults = faults
+        self.users = UserStreams(faults)
         self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
         self.streams = self.broadcast.streams
         self.streams.patient = pace.speed is None
@@ -206,6 +207,7 @@ class Venue:
 
     async def _step(self, time: int) -> None:
         self.market_time = time
+        self.faults.moved()
         boundary = open_time(time, self.market.base) == time
         moved: list[tuple[Feed, Bar | None]] = []
         for feed in tuple(self._active.values()):

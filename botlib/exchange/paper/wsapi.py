@@ -163,7 +163,7 @@ class WsApi:
         if not key.ed25519:
             raise refusal(-4056)
         check_ws_signature(key, request.params)
-        check_timing(Params(request.params), wall_time())
+        check_timing(Params(request.params), self._venue.faults.server_time())
         session.key, session.since = key, wall_time()
         return self._described(session)
 
@@ -180,7 +180,7 @@ class WsApi:
             "authorizedSince": session.since,
             "connectedSince": session.connected,
             "returnRateLimits": session.limits_told,
-            "serverTime": wall_time(),
+            "serverTime": self._venue.faults.server_time(),
             "userDataStream": session in self._venue.users.connections,
         }
 
@@ -195,7 +195,7 @@ class WsApi:
     async def _subscribe_signed(self, session: Session, request: Request) -> object:
         key = self._keys.find(request.params.get("apiKey"))
         check_ws_signature(key, request.params)
-        check_timing(Params(request.params), wall_time())
+        check_timing(Params(request.params), self._venue.faults.server_time())
         return {"subscriptionId": self._venue.users.subscribe(session, key.account)}
 
     async def _unsubscribe(self, session: Session, request: Request) -> object:
