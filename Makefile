@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 RECORDED ?=
 HOURS ?= 12
 WORKERS ?= 2
-MODULES := js/node_modules/.package-lock.json
+MODULES := js/node_modules/.with-dev
 # Where there is no npm, the node that setup puts into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
 
