@@ -80,6 +80,16 @@ test("the same wish is not sent twice while it is under way, another one is", ()
   assert.equal(actions.ask("stop", "a"), true);
 });
 
+test("a wish that waits is sent again under its own name when the person presses again", () => {
+  const { clock, sent, actions } = bench();
+  actions.ask("stop", "a");
+  clock.move(PATIENCE);
+  assert.equal(actions.ask("stop", "a"), true);
+  assert.deepEqual(sent[1], sent[0]);
+  actions.taken("v-1");
+  assert.equal(actions.ask("stop", "a"), false);
+});
+
 test("answers to the wishes of another view are none of ours", () => {
   const { outcomes, actions } = bench();
   actions.ask("stop", "a");

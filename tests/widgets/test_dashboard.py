@@ -215,6 +215,8 @@ def test_a_wish_is_taken_at_once_and_answered_when_it_is_done(bench: Bench) -> N
     bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})
     assert bench.wishes == [("stop", "watch")]
     assert messages(wire) == [{"type": "taken", "id": "v-1"}]
+    bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})  # once more
+    assert len(bench.wishes) == 1
     bench.replies[0](False, "stuck")
     assert messages(wire)[-1] == {"type": "done", "id": "v-1", "ok": False, "text": "stuck"}
 

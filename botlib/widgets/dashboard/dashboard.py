@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,9 @@ PICTURE_EVERY: Final = 5.0
 WIDGET_VIEW: Final = "application/vnd.jupyter.widget-view+json"
 ACTIONS: Final = frozenset({"start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"})
 """What a page may ask for."""
+
+REMEMBERED: Final = 256
+"""Wishes whose names are kept, so that none is carried out twice."""
 
 Reply = Callable[[bool, str], None]
 
@@ -67,6 +71,7 @@ class Dashboard:
         self._live = mode() == "live"
         self._widget: DashboardWidget | None = None
         self._outputs: list[Output] = []
+        self._taken: deque[int | str] = deque(maxlen=REMEMBERED)
         self._whole_at = self._drawn_at = time.monotonic()
 
     @property
@@ -173,6 +178,9 @@ class Dashboard:
             self._send_reply(number, False, f"The dashboard has no action {str(action)[:40]!r}.")
             return
         self._send({"type": "taken", "id": number})
+        if number in self._taken:
+            return  # the page asked again, since it did not hear from us
+        self._taken.append(number)
         try:
             self._act(action, target, lambda ok, text: self._send_reply(number, ok, text))
         except Exception as error:

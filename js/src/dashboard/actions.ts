@@ -24,8 +24,6 @@ export interface Clock {
 /** After so many milliseconds without an answer the kernel is taken to be busy with a cell. */
 export const PATIENCE = 500;
 
-const keyOf = (action: string, target: string) => `${action} ${target}`;
-
 export class Actions {
   #wishes = new Map<string, Wish>();
   #timers = new Map<string, unknown>();
@@ -40,9 +38,18 @@ export class Actions {
     private readonly view: string = Math.random().toString(36).slice(2, 10),
   ) {}
 
-  /** Ask for an action, unless the same is under way; tell whether it was sent. */
+  /**
+   * Ask for an action, unless the same is under way; tell whether it was sent. One that still
+   * waits is sent again under its own name, since the first message may have been lost; the kernel
+   * carries it out once.
+   */
   ask(action: string, target: string): boolean {
-    if (this.stage(action, target) !== undefined) return false;
+    const known = this.#find(action, target);
+    if (known !== undefined) {
+      if (known.stage !== "waiting") return false;
+      this.send({ type: "act", id: known.id, action, target });
+      return true;
+    }
     const wish: Wish = { id: `${this.view}-${this.#next++}`, action, target, stage: "sent" };
     this.#wishes.set(wish.id, wish);
     this.#timers.set(
@@ -75,10 +82,7 @@ export class Actions {
 
   /** How far an action on a target has come; undefined where none is under way. */
   stage(action: string, target: string): Stage | undefined {
-    for (const wish of this.#wishes.values()) {
-      if (keyOf(wish.action, wish.target) === keyOf(action, target)) return wish.stage;
-    }
-    return undefined;
+    return this.#find(action, target)?.stage;
   }
 
   /** Whether anything waits for the running cell. */
@@ -90,6 +94,13 @@ export class Actions {
   close(): void {
     for (const id of [...this.#timers.keys()]) this.#stopTimer(id);
     this.#wishes.clear();
+  }
+
+  #find(action: string, target: string): Wish | undefined {
+    for (const wish of this.#wishes.values()) {
+      if (wish.action === action && wish.target === target) return wish;
+    }
+    return undefined;
   }
 
   #move(wish: Wish, stage: Stage): void {
