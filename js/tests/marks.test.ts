@@ -48,6 +48,7 @@ test("missing candles mark the place between their neighbours", () => {
   const rows = candles(0, 60, 240);
   const [band] = bands([{ from: 120, to: 240, kind: "missing" }], rows);
   assert.ok(band && band.from > 1 && band.to < 2 && band.from < band.to);
+  assert.ok(band.to - band.from < 0.5, "and it hides neither of them");
 });
 
 test("shades outside the window are left out", () => {
