@@ -52,6 +52,8 @@ class Page:
         self.marks: dict[str, Any] = {}
         self.notice = ""
         self.seq = -1
+        self.drawn = 0
+        """Version of the series that the rows are of."""
         self.gaps = 0
         self.more = False
         self.types: list[str] = []
@@ -112,21 +114,26 @@ class Page:
                 for row in self._block(bytes(buffers[0]), message["rows"]):
                     self.rows[row[0]] = row
         elif message["type"] == "update":
-            if message["seq"] != self.seq + 1:
+            fits = self.drawn == self.spec["version"]
+            fits = fits and len(message["rows"][0]) == self._columns()
+            if message["seq"] != self.seq + 1 or not fits:
                 self.gaps += 1
                 self.say(type="resync", have=self.seq, got=message["seq"])
             self.seq = max(self.seq, message["seq"])
-            for row in message["rows"]:
+            for row in message["rows"] if fits else ():
                 self.rows[row[0]] = [math.nan if one is None else one for one in row]
 
     def _replace(self, window: bytes, info: dict[str, Any]) -> None:
         if info["spec"] != self.spec["version"]:
             return
         self.rows = {row[0]: row for row in self._block(window, info["rows"])}
-        self.seq, self.more = info["seq"], info["more"]
+        self.seq, self.more, self.drawn = info["seq"], info["more"], info["spec"]
+
+    def _columns(self) -> int:
+        return 1 + sum(4 if one["kind"] == "candles" else 1 for one in self.spec["series"])
 
     def _block(self, block: bytes, rows: int) -> list[list[float]]:
-        columns = 1 + sum(4 if s["kind"] == "candles" else 1 for s in self.spec["series"])
+        columns = self._columns()
         assert len(block) == rows * columns * 8
         table: list[list[float]] = np.frombuffer(block, "<f8").reshape(columns, rows).T.tolist()
         return table

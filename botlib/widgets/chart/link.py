@@ -108,9 +108,14 @@ class Link:
             )
 
     def history(self, view: str | None = None) -> None:
-        """Send the newest window, to one view or to all."""
+        """Send the newest window: to one view that asks for it, or to all.
+
+        To all it counts as a message of its own, so that a view which misses it notices.
+        """
         with self._lock:
             scene = self._scene
+            if view is None:
+                self.seq += 1
             block, rows = scene.block(scene.start)
             self.sent += 1
             message = {"type": "history", "rows": rows, **self._numbers()}
