@@ -37,11 +37,13 @@ class Lockstep:
 
     Args:
         release: called when the market may run.
+        kept: whether closings are kept for a client that asks; nobody does without lockstep.
     """
 
-    def __init__(self, release: Callable[[], None]) -> None:
+    def __init__(self, release: Callable[[], None], *, kept: bool = True) -> None:
         self.boundaries = 0
         self._release = release
+        self._kept = kept
         self._goal: frozenset[str] = frozenset()
         self._closings: deque[tuple[int, list[Closed]]] = deque(maxlen=_REMEMBERED)
         self._reached = asyncio.Event()
@@ -55,7 +57,7 @@ class Lockstep:
     def boundary(self, time: int, closed: list[Closed], *, ended: bool) -> None:
         """Note what closed at a boundary; the goal is reached when a candle of it closed."""
         self.boundaries += 1
-        if closed:
+        if closed and self._kept:
             self._closings.append((time, closed))
         if ended or not self._goal.isdisjoint(candle.stream for candle in closed):
             self._goal = frozenset()

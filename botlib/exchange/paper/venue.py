@@ -75,7 +75,7 @@ class Venue:
         self.streams.patient = pace.speed is None
         self.streams.hurried = pace.speed is None and not pace.lockstep
         self._released = asyncio.Event()
-        self.lockstep = Lockstep(self._released.set)
+        self.lockstep = Lockstep(self._released.set, kept=pace.lockstep)
         self._pacer = Pacer(pace, self.length)
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
