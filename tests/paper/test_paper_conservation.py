@@ -132,7 +132,7 @@ class Trading(RuleBasedStateMachine):
         account=ACCOUNTS,
         side=SIDES,
         amount=AMOUNTS,
-        gap=st.integers(1, 8),
+        gap=st.integers(1, 4),
         away=st.none() | AWAY,
         pair=st.booleans(),
     )
@@ -174,7 +174,7 @@ class Trading(RuleBasedStateMachine):
             smaller = (order.amount * part / 10).quantize(Decimal("0.00001"))
             self.do(self.desk.amend, self.feed, order, smaller, None, self.time)
 
-    @rule(steps=st.integers(1, 24))
+    @rule(steps=st.integers(1, 60))
     def move(self, steps: int) -> None:
         for _ in range(steps):
             self.time += 15_000
