@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -175,6 +176,44 @@ def test_what_stands_before_an_order_trades_first(floor: Floor) -> None:
     floor.place("SELL", "MARKET", D("1.4"), None, "other")
     assert floor.state(order) == ("PARTIALLY_FILLED", D("0.4"))
     assert floor.desk.register.account("main").trades["BTCUSDT"][-1].maker
+
+
+def test_the_market_serves_what_stands_before_an_order_first(floor: Floor) -> None:
+    order = floor.place("BUY", "LIMIT", 1, "99.5")
+    register = floor.desk.register
+    # As if 3 had stood there when it came.
+    register.put_order(replace(order.order, ahead=D(3)))
+    minute = floor.time + MINUTE
+    floor.move(minute)
+    traded = D(repr(floor.feed.traded))
+    assert traded < 3
+    assert register.orders("BTCUSDT")[0].ahead == 3 - traded
+    assert floor.state(order) == ("NEW", D(0))
+    floor.move(minute + 30_000)
+    floor.move(minute + 45_000)
+    assert floor.state(order)[1] > 0
+
+
+def test_self_trade_prevention_ends_the_whole_pair(floor: Floor) -> None:
+    price = floor.front("SELL", 20)
+    limit = OrderRequest(
+        side="SELL",
+        type="LIMIT_MAKER",
+        time_in_force="GTC",
+        price=price,
+        amount=D(1),
+        quote_amount=None,
+        client_order_id=None,
+    )
+    stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(98))
+    found, _, _ = floor.desk.place_list(
+        floor.feed, floor.time, "main", working=None, others=[limit, stop]
+    )
+    floor.place("BUY", "LIMIT", "0.1", price)
+    states = [floor.desk.account.orders[one].status for one in found.order_ids]
+    assert states == ["EXPIRED_IN_MATCH", "EXPIRED"]
+    assert floor.desk.register.lists[found.list_id].done
+    assert floor.desk.account.balance("BTC").locked == 0
 
 
 def test_a_price_beyond_an_order_fills_it_whole(floor: Floor) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +18,12 @@ import pytest
 from botlib.errors import PaperExchangeError, WrongVenue
 from botlib.exchange.paper.auth import PAPER_API_KEY
 from botlib.exchange.paper.client import PaperProcess
+from botlib.exchange.paper.commission import Commission
+from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
+from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.pace import Pace
+from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.synthetic import SyntheticMarket
 
 BALANCES = {"USDT": Decimal(10_000)}
@@ -177,3 +183,127 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
         filled = {order.order_id for order in account.orders.values() if order.executed}
         assert filled == {one.order_id for one in account.trades["BTCUSDT"]}
         there = set(account.orders)  # what is there now stays there
+
+
+def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("killing.py")
+    done = subprocess.run(
+        [sys.executable, program, tmp_path, "200", "7"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kills, acknowledged = map(int, done.stdout.split())
+    assert kills == 200 and acknowledged > 200
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE balances SET free = '10001' WHERE asset = 'USDT'", "1 USDT came from nowhere"),
+        ("UPDATE balances SET free = '9999', locked = '1'", "holds back other USDT"),
+        ("UPDATE balances SET free = 'much'", "damaged"),
+        ("INSERT INTO orders VALUES (1, 'main', 'BTCUSDT', 'NEW', '{\"order_id\": ')", "damaged"),
+        ("DROP TABLE house", "damaged"),
+        ("PRAGMA user_version=9", "version 9"),
+    ],
+)
+def test_a_ledger_that_does_not_add_up_is_refused(
+    tmp_path: Path, statement: str, words: str
+) -> None:
+    path = tmp_path / "l.db"
+    opened(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    with pytest.raises(PaperExchangeError, match=words):
+        opened(path).load()
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        PRAGMA application_id=1651273825;
+        PRAGMA user_version=1;
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE balances (asset TEXT PRIMARY KEY, free TEXT NOT NULL, locked TEXT NOT NULL)
+            WITHOUT ROWID;
+        CREATE TABLE orders (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL, status TEXT NOT NULL,
+            body TEXT NOT NULL);
+        CREATE TABLE trades (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL,
+            order_id INTEGER NOT NULL, body TEXT NOT NULL);
+        INSERT INTO meta VALUES ('venue', 'paper:a'), ('order', '1'), ('trade', '1'),
+            ('execution', '2');
+        INSERT INTO balances VALUES ('USDT', '9800', '0'), ('BTC', '1.998', '0');
+        INSERT INTO orders VALUES (1, 'BTCUSDT', 'FILLED', '{"order_id":1,"client_order_id":"a",
+            "symbol":"BTCUSDT","side":"BUY","type":"MARKET","time_in_force":"GTC","price":"0",
+            "amount":"2","quote_amount":"0","executed":"2","cost":"200","locked":"0",
+            "locked_asset":"USDT","status":"FILLED","created":1,"updated":1}');
+        INSERT INTO trades VALUES (1, 'BTCUSDT', 1, '{"trade_id":1,"order_id":1,
+            "symbol":"BTCUSDT","side":"BUY","price":"100","amount":"2","quote_amount":"200",
+            "commission":"0.002","commission_asset":"BTC","time":1,"maker":false}');
+        """
+    )
+    connection.close()
+    for _ in range(2):
+        ledger = opened(path)
+        register = ledger.load()
+        ledger.close()
+        assert register.account("main").balance("BTC").free == Decimal("1.998")
+        assert register.account("main").trades["BTCUSDT"][0].quote_amount == 200
+        assert register.house["USDT"].deposited == 10_000
+        assert (register.counters.order, register.counters.execution) == (1, 2)
+
+
+async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Path) -> None:
+    market = SyntheticMarket(1)
+    ledger = Ledger.open(tmp_path / "l.db", venue=market.venue, balances=BALANCES)
+    desk = Desk(ledger, Commission(Decimal(0), Decimal(0)))
+    feed = Feed(market, market.listing("BTC/USDT"), 4)
+    feed.seek(1_767_571_200_000)
+    request = OrderRequest(
+        side="BUY",
+        type="MARKET",
+        time_in_force="GTC",
+        price=None,
+        amount=Decimal("0.001"),
+        quote_amount=None,
+        client_order_id=None,
+    )
+
+    async def order() -> int:
+        done = desk.place(feed, request, feed.time)
+        await desk.durable()
+        return done.order.order_id
+
+    assert await asyncio.gather(*(order() for _ in range(5))) == [1, 2, 3, 4, 5]
+    # Whatever was not committed when the disk failed never happened.
+    real = ledger._connection
+    ledger._connection = FailingCommit(real)  # type: ignore[assignment]
+    failed = await asyncio.gather(*(order() for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(one, PaperExchangeError) for one in failed)
+    ledger._connection = real
+    assert list(desk.account.orders) == [1, 2, 3, 4, 5]
+    assert await order() == 6
+    assert list(ledger.load().account("main").orders) == [1, 2, 3, 4, 5, 6]
+    ledger.close()
+
+
+class FailingCommit:
+    """A connection to a disk that is full whenever a transaction ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(statement, *values)

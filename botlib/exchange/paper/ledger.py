@@ -211,10 +211,10 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failure = PaperExchangeError(self._unwritten(error))
-            self.lost()
             for waiter in waiting:
                 if not waiter.done():
                     waiter.set_exception(failure)
+            self.lost()
             raise failure from error
         for waiter in waiting:
             if not waiter.done():
