@@ -15,6 +15,9 @@ _METHODS: Final = (
     "SET_PROPERTY",
     "GET_PROPERTY",
 )
+LONGEST_NAME: Final = 128
+"""Characters a stream's name may have: all of a socket's names are kept."""
+
 _ACCEPTED: Final = ", ".join(f"`{name}`" for name in _METHODS)
 _TEXT_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,36}")
 
@@ -70,6 +73,8 @@ def read_command(text: str) -> Command:
     if method in ("SUBSCRIBE", "UNSUBSCRIBE"):
         if not params or not all(isinstance(name, str) for name in params):
             raise _invalid("params must be a list of stream names", number)
+        if max(map(len, params)) > LONGEST_NAME:
+            raise _invalid("stream name is too long", number)
         return Command(method, number, streams=params)
     if method == "LIST_SUBSCRIPTIONS":
         return Command(method, number)

@@ -34,7 +34,7 @@ HIGH_WATER: Final = 512 * 1_024
 """Bytes that may wait for a client before it counts as slow."""
 MAX_BACKLOG: Final = 8 * 2**20
 """Bytes that may wait for a client at all."""
-MAX_MESSAGE: Final = 2**20
+MAX_MESSAGE: Final = 2**17
 """Bytes a client's message may have."""
 _POLL: Final = 0.002
 
