@@ -150,6 +150,28 @@ async def test_noise_does_not_bring_the_venue_down(served: Any) -> None:
     assert await alive(served)
 
 
+async def test_symbols_are_not_made_up_without_end(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = len(served.venue.listings())
+    monkeypatch.setattr("botlib.exchange.paper.venue.MAX_SYMBOLS", listed + 5)
+    answers = [
+        (await served.call("GET", "ticker/price", f"symbol=NEW{number}USDT"))[0]
+        for number in range(10)
+    ]
+    assert answers == [200] * 5 + [400] * 5
+    assert (await served.get("ticker/price", symbol="NEW0USDT"))["symbol"] == "NEW0USDT"
+    assert len((await served.get("exchangeInfo"))["symbols"]) == listed + 5
+
+
+async def test_names_of_streams_are_kept_short(served: Any) -> None:
+    listener = await served.listen()
+    answer = await listener.ask("SUBSCRIBE", ["btcusdt@" + "x" * 200])
+    assert answer["error"]["code"] == 2
+    async with served.session.get(f"{served.url}/ws/btcusdt@{'x' * 200}") as response:
+        assert response.status == 400
+
+
 async def test_a_garbled_frame_ends_its_connection_only(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 import orjson
 from aiohttp import WSCloseCode, web
 
 from botlib.exchange.paper.auth import wall_time
-from botlib.exchange.paper.commands import BadCommand, Command, read_command
+from botlib.exchange.paper.commands import LONGEST_NAME, BadCommand, Command, read_command
 from botlib.exchange.paper.connection import Connection, framed, refused_response
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.faults.frames import FrameFaults
-from botlib.exchange.paper.refusals import unsupported
+from botlib.exchange.paper.refusals import refusal, unsupported
 
 RETIRED: Final = frozenset({"!ticker@arr"})
 """Streams that Binance has taken away, since 2026-03-26."""
@@ -179,6 +180,8 @@ class MarketStreams:
         """Serve one socket from its first to its last message."""
         connection = StreamConnection(request, combined=_combined(request.path))
         wanted = _wanted(request)
+        if any(len(name) > LONGEST_NAME for name in wanted):
+            return refused_response(refusal(-1130, "streams"))
         if not RETIRED.isdisjoint(wanted):
             return refused_response(unsupported(410))
         await connection.ws.prepare(request)
@@ -272,8 +275,13 @@ def _encoded(payload: object) -> bytes:
     return payload if isinstance(payload, bytes) else orjson.dumps(payload)
 
 
+@lru_cache(maxsize=4_096)
+def _quoted(stream: str) -> bytes:
+    return orjson.dumps(stream)
+
+
 def _named(stream: str, raw: bytes) -> bytes:
-    return framed(b'{"stream":%b,"data":%b}' % (orjson.dumps(stream), raw))
+    return framed(b'{"stream":%b,"data":%b}' % (_quoted(stream), raw))
 
 
 def _combined(path: str) -> bool:

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import partial
+from typing import Final
 
 from botlib.errors import PaperExchangeError, UnknownSymbol
 from botlib.exchange.paper.broadcast import Broadcast
@@ -32,6 +33,9 @@ from botlib.exchange.paper.userstream import UserStreams
 from botlib.timeframe import open_time, timeframe_ms
 
 logger = logging.getLogger(__name__)
+
+MAX_SYMBOLS: Final = 1_000
+"""Symbols a venue lists: a market that makes up any symbol would make them without end."""
 
 
 class Venue:
@@ -92,6 +96,7 @@ class Venue:
         """
         feed = self._feeds.get(symbol)
         if feed is None:
+            self._check_room(symbol)
             listing = self.market.listing(symbol)
             if listing.id in self._delisted:
                 raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
@@ -105,6 +110,14 @@ class Venue:
             self._refresh(feed)
         feed.seek(self.market_time)
         return feed
+
+    def _check_room(self, symbol: str) -> None:
+        listed = self.market.listings()
+        if len(listed) >= MAX_SYMBOLS and all(symbol not in (one.id, one.symbol) for one in listed):
+            raise UnknownSymbol(
+                f"{symbol!r} is not listed: {len(listed)} symbols are. "
+                "Start another exchange to trade it."
+            )
 
     def listings(self) -> list[Listing]:
         """Return what is traded."""
@@ -207,7 +220,9 @@ class Venue:
 
     async def _step(self, time: int) -> None:
         self.market_time = time
-        self.faults.moved()
+        if self.faults.moved():
+            # What is to happen at this time happens before anybody is told of it.
+            await asyncio.sleep(0)
         boundary = open_time(time, self.market.base) == time
         moved: list[tuple[Feed, Bar | None]] = []
         for feed in tuple(self._active.values()):
