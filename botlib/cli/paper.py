@@ -117,6 +117,12 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
     help="How much worse than the price market orders fill, a fraction.",
 )
 @click.option("--symbols", multiple=True, metavar="SYMBOL", help="List a symbol; repeat for more.")
+@click.option(
+    "--scenario",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Play faults from a file: a list of {at: +30s, fault: reset, target: streams}.",
+)
 @click.option("--watch-parent", is_flag=True, help="End when the parent process ends.")
 def paper(
     seed: int | None,
@@ -130,6 +136,7 @@ def paper(
     fee: Decimal,
     slippage: Decimal,
     symbols: tuple[str, ...],
+    scenario: Path | None,
     watch_parent: bool,
 ) -> None:
     """Serve a paper exchange on this computer: Binance's protocol, no real money.
@@ -139,6 +146,7 @@ def paper(
     """
     from botlib.exchange.paper.market import Market
     from botlib.exchange.paper.pace import Pace
+    from botlib.exchange.paper.scenario import Scenario
     from botlib.exchange.paper.server import PaperSettings, Ready, serve
 
     if recording and seed is not None:
@@ -171,6 +179,7 @@ def paper(
         return SyntheticMarket(42 if seed is None else seed)
 
     try:
-        asyncio.run(serve(market(), settings, ready))
+        played = None if scenario is None else Scenario.load(scenario)
+        asyncio.run(serve(market(), settings, ready, played))
     except BotlibError as error:
         raise Refused(str(error)) from None

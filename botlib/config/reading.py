@@ -39,8 +39,31 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path) -> Any:
+class Located(dict[str, Any]):
+    """A mapping that knows the line it stands on, from 1."""
+
+    line = 0
+
+
+class _LocatingLoader(_Loader):
+    """Read mappings as `Located`."""
+
+
+def _located(loader: _LocatingLoader, node: Any) -> Iterator[Located]:
+    found = Located()
+    found.line = node.start_mark.line + 1
+    yield found
+    found.update(loader.construct_mapping(node))
+
+
+_LocatingLoader.add_constructor("tag:yaml.org,2002:map", _located)
+
+
+def read_yaml(path: Path, *, located: bool = False) -> Any:
     """Return what a YAML file holds.
+
+    Args:
+        located: make every mapping a `Located`.
 
     Raises:
         ConfigError: the file is missing, unreadable or no plain YAML.
@@ -57,7 +80,7 @@ def read_yaml(path: Path) -> Any:
     if len(data) > MAX_FILE_SIZE:
         raise ConfigError(f"{str(path)!r} has {len(data)} bytes: too large for a configuration.")
     try:
-        loader = _Loader(data.decode("utf-8-sig"))
+        loader = (_LocatingLoader if located else _Loader)(data.decode("utf-8-sig"))
         try:
             return loader.get_single_data()
         finally:

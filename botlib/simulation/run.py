@@ -144,9 +144,7 @@ class Simulation:
 
     async def restart_exchange(self, away: float = 0.0) -> None:
         """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
-        await self.paper.shut()
-        await asyncio.sleep(away)
-        await self.paper.serve()
+        await self.paper.restart(away)
 
     async def run(
         self,

@@ -15,6 +15,7 @@ from botlib.exchange.paper.client import PaperControl
 from botlib.exchange.paper.market import Market
 from botlib.exchange.paper.pace import Pace
 from botlib.exchange.paper.replay import ReplayMarket
+from botlib.exchange.paper.scenario import Player
 from botlib.exchange.paper.server import PaperExchange, PaperSettings
 from botlib.exchange.paper.synthetic import SyntheticMarket
 from botlib.simulation.network import MemoryConnector
@@ -88,6 +89,8 @@ class SimulatedPaper(PaperService):
         self._market = market
         self._served = served
         self._group = group
+        self._player = Player()
+        self._player.faults.restart = lambda away: group.create_task(self.restart(away))
         self._exchange: PaperExchange | None = None
         self._account: Account | None = None
         self._running: asyncio.Task[None] | None = None
@@ -126,7 +129,7 @@ class SimulatedPaper(PaperService):
 
     async def serve(self) -> None:
         """Open the exchange, at the address it had before."""
-        exchange = PaperExchange(self._market, self._served)
+        exchange = PaperExchange(self._market, self._served, self._player)
         ready = await exchange.start()
         port = int(ready.url.rpartition(":")[2])
         self._served = replace(self._served, port=port)
@@ -143,6 +146,12 @@ class SimulatedPaper(PaperService):
             running.cancel()
         if exchange is not None:
             await exchange.close()
+
+    async def restart(self, away: float) -> None:
+        """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
+        await self.shut()
+        await asyncio.sleep(away)
+        await self.serve()
 
     async def stop(self) -> None:
         """Let go of the control, and close the exchange."""

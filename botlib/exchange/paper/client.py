@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -82,15 +82,44 @@ class PaperControl:
         return Advance(answer["market_time"], closed, answer["ended"])
 
     async def fault(self, kind: str, **details: object) -> dict[str, Any]:
-        """Order a fault.
+        """Perform a fault, or order it for its next occasions.
 
-        ``reset``, ``close`` (``code``), ``stall``, ``blackhole`` and ``malformed`` (``text``)
-        strike the open sockets at once (``target``: streams, user or all). ``drop_closing``,
-        ``duplicate``, ``late`` (``match`` in the stream's name), ``http_status`` (``status``,
-        ``retry_after``, ``match`` in the path), ``before_accept`` and ``after_accept`` (orders;
-        ``reply``: drop, hang or timeout) strike the next ``count`` times.
+        At once: ``reset``, ``close`` (``code``), ``stall``, ``blackhole``, ``malformed``
+        (``text``), ``shutdown`` (``notice``) and ``expire`` strike the open sockets (``target``:
+        streams, user or all); ``clock`` (``skew``, ms), ``restart`` (``away``), ``halt``,
+        ``rules``, ``delist``, ``deposit``, ``withdraw`` and ``pause`` the venue.
+
+        At the next occasions: ``drop``, ``duplicate``, ``delay`` (``seconds``), ``reorder``,
+        ``corrupt`` (``text``, ``values``), ``drop_closing`` and ``late`` strike frames;
+        ``http_status`` (``status``, ``retry_after``), ``slow`` and ``read_lag`` (``seconds``)
+        requests; ``before_accept``, ``after_accept`` (``reply``: drop, hang or timeout),
+        ``crash_before_accept`` and ``crash_after_accept`` orders. They take ``count``, ``skip``,
+        ``probability``, ``match`` (in the stream or path), ``symbol``, and ``for`` (a span).
+
+        ``clear`` calls off what waits.
         """
         return await self._call("POST", "fault", {"kind": kind, **details}, None)
+
+    async def scenario(
+        self, steps: Sequence[Mapping[str, object]], *, seed: int = 0
+    ) -> dict[str, Any]:
+        """Play faults, each at its moment, such as ``{"at": "+30s", "fault": "reset"}``.
+
+        How far it came stands in the `state`.
+        """
+        return await self._call("POST", "scenario", {"steps": list(steps), "seed": seed}, None)
+
+    async def ledger(self) -> dict[str, Any]:
+        """Return every order, trade and balance of the account, as the venue holds them."""
+        return await self._call("GET", "ledger", {}, None)
+
+    async def candles(
+        self, symbol: str, timeframe: str, start: int, end: int
+    ) -> list[tuple[int, float, float, float, float, float]]:
+        """Return the venue's closed candles with open times ``start`` to ``end`` (ms)."""
+        body: dict[str, object] = {"symbol": symbol, "timeframe": timeframe}
+        answer = await self._call("POST", "candles", {**body, "start": start, "end": end}, None)
+        return [tuple(row) for row in answer["candles"]]
 
     async def pause(self) -> None:
         """Hold the market."""

@@ -1,4 +1,5 @@
-"""The control API under ``/paper/v1/``: state, lockstep, pause and faults. Not Binance's.
+"""The control API under ``/paper/v1/``: state, lockstep, pause, faults, scenarios
+and what the venue itself knows. Not Binance's.
 
 It answers only requests addressed to this computer by name, so that no web page can reach it
 through a visitor's browser.
@@ -14,12 +15,13 @@ from aiohttp import web
 
 from botlib.errors import BotlibError, PaperExchangeError
 from botlib.exchange.paper.administration import Administration
-from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.dispatch import Dispatcher
 from botlib.exchange.paper.faults.acts import Acts
 from botlib.exchange.paper.office import Office
 from botlib.exchange.paper.quotes import eight
+from botlib.exchange.paper.scenario import Player, Scenario
 from botlib.exchange.paper.venue import Venue
-from botlib.exchange.paper.wsapi import WsApi
+from botlib.timeframe import timeframe_ms
 
 DEFAULT_TIMEOUT: Final = 10.0
 MAX_TIMEOUT: Final = 300.0
@@ -34,12 +36,18 @@ class Control:
     """Serves the control API of one exchange."""
 
     def __init__(
-        self, venue: Venue, wsapi: WsApi, faults: Faults, administration: Administration
+        self,
+        venue: Venue,
+        acts: Acts,
+        player: Player,
+        administration: Administration,
+        dispatcher: Dispatcher,
     ) -> None:
         self._venue = venue
         self._office = Office(administration)
-        self._faults = faults
-        self._acts = Acts(venue, wsapi, faults, administration)
+        self._acts = acts
+        self._player = player
+        self._dispatcher = dispatcher
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -47,6 +55,9 @@ class Control:
             web.get("/paper/v1/state", self._guarded(self._state)),
             web.post("/paper/v1/advance", self._guarded(self._advance)),
             web.post("/paper/v1/fault", self._guarded(self._fault)),
+            web.post("/paper/v1/scenario", self._guarded(self._scenario)),
+            web.get("/paper/v1/ledger", self._guarded(self._ledger)),
+            web.post("/paper/v1/candles", self._guarded(self._candles)),
             web.post("/paper/v1/pause", self._guarded(self._pause)),
             web.post("/paper/v1/resume", self._guarded(self._resume)),
             *(
@@ -92,7 +103,13 @@ class Control:
                 "trades": sum(map(len, account.trades.values())),
                 "stream_sockets": len(venue.streams.connections),
                 "user_sockets": len(venue.users.connections),
-                "faults": dict(self._faults.struck),
+                "requests": self._dispatcher.requests,
+                "faults": dict(self._player.faults.struck),
+            },
+            "scenario": {
+                "waiting": self._player.waiting,
+                "performed": self._player.performed,
+                "errors": self._player.errors,
             },
         }
 
@@ -127,6 +144,40 @@ class Control:
     async def _fault(self, body: Mapping[str, object]) -> dict[str, object]:
         details = {name: value for name, value in body.items() if name != "kind"}
         return await self._acts.perform(str(body.get("kind")), details)
+
+    async def _scenario(self, body: Mapping[str, object]) -> dict[str, object]:
+        scenario = Scenario.of(body)
+        self._player.load(scenario)
+        return {"steps": len(scenario.steps)}
+
+    # -- what the venue knows, whatever faults and limits say
+
+    async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
+        account = self._venue.desk.account
+        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
+        return {
+            "market_time": self._venue.market_time,
+            "server_time": self._player.faults.server_time(),
+            "balances": {
+                asset: {"free": str(balance.free), "locked": str(balance.locked)}
+                for asset, balance in sorted(account.balances.items())
+            },
+            "orders": [orjson.Fragment(account.orders[n].dump()) for n in sorted(account.orders)],
+            "trades": [
+                orjson.Fragment(trade.dump())
+                for trade in sorted(trades, key=lambda one: one.trade_id)
+            ],
+        }
+
+    async def _candles(self, body: Mapping[str, object]) -> dict[str, object]:
+        symbol, timeframe = str(body.get("symbol")), str(body.get("timeframe"))
+        start, end = int(_number(body, "start", 0)), int(_number(body, "end", 0))
+        length = timeframe_ms(timeframe)
+        last = min(end, self._venue.market_time - length)
+        bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
+        columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return {"candles": [row for row in rows if row[0] <= last]}
 
 
 async def _body(request: web.Request) -> Mapping[str, object]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from botlib.exchange.paper.connection import PING_INTERVAL, refused_response
 from botlib.exchange.paper.control import Control
 from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.dispatch import Dispatcher
-from botlib.exchange.paper.faults import Faults
+from botlib.exchange.paper.faults.acts import Acts
 from botlib.exchange.paper.keys import Keys
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.limits import Limits
@@ -37,6 +38,7 @@ from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.refusals import Refusal
 from botlib.exchange.paper.rest import Rest
+from botlib.exchange.paper.scenario import Player, Scenario
 from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
 
@@ -96,9 +98,13 @@ class PaperExchange:
     Args:
         market: what is traded.
         settings: how.
+        player: of scenarios, with the faults; one that outlives this exchange is given by whoever
+            starts it again.
     """
 
-    def __init__(self, market: Market, settings: PaperSettings) -> None:
+    def __init__(
+        self, market: Market, settings: PaperSettings, player: Player | None = None
+    ) -> None:
         self.settings = settings
         self._ledger = Ledger.open(settings.ledger, venue=market.venue, balances=settings.balances)
         try:
@@ -106,7 +112,8 @@ class PaperExchange:
                 market.listing(symbol)
             fee = settings.fee
             desk = Desk(self._ledger, Commission(fee, fee, self._bnb_price))
-            self.faults = Faults()
+            self.player = player or Player()
+            self.faults = self.player.faults
             self.venue = Venue(
                 market,
                 desk,
@@ -133,7 +140,9 @@ class PaperExchange:
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = Rest(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)
-        self._control = Control(self.venue, self._wsapi, self.faults, self.administration)
+        acts = Acts(self.venue, self._wsapi, self.faults, self.administration)
+        self.player.enter(acts, self.venue)
+        self._control = Control(self.venue, acts, self.player, self.administration, dispatcher)
         self._runner: web.AppRunner | None = None
         self._saved = -1
 
@@ -174,6 +183,7 @@ class PaperExchange:
             group.create_task(self.venue.run())
             group.create_task(self._ping())
             group.create_task(self._save())
+            group.create_task(self.player.run())
 
     async def close(self) -> None:
         """Close the sockets politely and the ledger last."""
@@ -236,31 +246,88 @@ def _start(market: Market, settings: PaperSettings, stored: int) -> int:
     return max(wanted, first, stored)
 
 
-async def serve(market: Market, settings: PaperSettings, ready: Callable[[Ready], None]) -> None:
+class _Restart:
+    """A restart that somebody ordered."""
+
+    def __init__(self) -> None:
+        self.ordered = asyncio.Event()
+        self.away = 0.0
+
+    def order(self, away: float) -> None:
+        """Close the exchange, and open it ``away`` seconds later."""
+        self.away = away
+        self.ordered.set()
+
+
+async def serve(
+    market: Market,
+    settings: PaperSettings,
+    ready: Callable[[Ready], None],
+    scenario: Scenario | None = None,
+) -> None:
     """Serve a market until SIGTERM, SIGINT or, where asked for, the end of the parent process.
 
     Args:
         ready: called once, when requests are answered.
+        scenario: faults to play, from then on.
 
     Raises:
         PaperExchangeError: it cannot start; the message says why.
     """
-    stop = asyncio.Event()
+    stop, restart, player = asyncio.Event(), _Restart(), Player()
+    player.faults.restart = restart.order
+    player.faults.crash = _die
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    exchange = PaperExchange(market, settings)
+    exchange = PaperExchange(market, settings, player)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(exchange.close)
-        ready(await exchange.start())
+        started = await exchange.start()
+        settings = replace(settings, port=int(started.url.rpartition(":")[2]))
+        if scenario is not None:
+            player.load(scenario)
+        ready(started)
+        watching = _watch_parent(stop) if settings.watch_parent else _nothing()
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(exchange.run())
-            if settings.watch_parent:
-                watching = group.create_task(_watch_parent(stop))
-            await stop.wait()
-            running.cancel()
-            if settings.watch_parent:
-                watching.cancel()
+            parent = group.create_task(watching)
+            while True:
+                running = group.create_task(exchange.run())
+                await _either(stop, restart.ordered)
+                running.cancel()
+                if stop.is_set():
+                    break
+                here = exchange.venue.market_time
+                await stack.aclose()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), restart.away)
+                restart.ordered.clear()
+                if stop.is_set():
+                    break
+                # The market went on meanwhile, where it follows a clock.
+                passed = round(restart.away * (settings.pace.speed or 0.0) * 1_000)
+                settings = replace(settings, start=here + passed)
+                exchange = PaperExchange(market, settings, player)
+                stack.push_async_callback(exchange.close)
+                await exchange.start()
+            parent.cancel()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Wait for one of several events."""
+    async with asyncio.TaskGroup() as group:
+        waits = {group.create_task(event.wait()) for event in events}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+async def _nothing() -> None:
+    """Watch nobody."""
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Input(asyncio.Protocol):

@@ -103,7 +103,7 @@ class MarketStreams:
         if not listeners:
             return
         raw = _encoded(payload)
-        if not self.faults.frames:
+        if self._damage.idle:
             self._put(stream, raw, listeners)
             return
         symbol = stream.partition("@")[0].upper()

@@ -84,7 +84,7 @@ class UserStreams:
     async def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
         payload = orjson.dumps({"subscriptionId": number, "event": event})
         self.sent += 1
-        if self._faults.frames:
+        if self._faults.frames or connection in self._damage:
             place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")
             for frame in self._damaged(connection).passed(place, payload, symbol):
                 connection.put(framed(frame))

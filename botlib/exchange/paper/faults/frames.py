@@ -24,6 +24,11 @@ class FrameFaults:
         self._later = later
         self._kept: dict[str, bytes] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether every frame passes as it is."""
+        return not (self._faults.frames or self._kept)
+
     def passed(self, place: str, payload: bytes, symbol: str) -> list[bytes]:
         """Return what goes out now in place of a frame, in order.
 

@@ -28,7 +28,8 @@ class Faults:
         frames: whether a fault waits for a frame.
         crash: ends the process without warning; None where there is none of its own.
         restart: closes the exchange and opens it so many seconds later; None where nobody can.
-        moved: called when market time or the number of orders changed.
+        moved: called when market time or the number of orders changed; returns whether anybody
+            may have to act on it first.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -37,7 +38,7 @@ class Faults:
         self.frames = False
         self.crash: Callable[[], object] | None = None
         self.restart: Callable[[float], object] | None = None
-        self.moved: Callable[[], object] = _nothing
+        self.moved: Callable[[], bool] = nobody
         self._waiting: dict[str, list[Fault]] = {}
         self._rng = random.Random(seed)
 
@@ -148,5 +149,6 @@ def _read(details: Mapping[str, Any]) -> Fault:
     )
 
 
-def _nothing() -> None:
+def nobody() -> bool:
     """Tell nobody."""
+    return False
