@@ -97,7 +97,8 @@ def check(path: Path, acknowledged: set[int]) -> None:
     assert not missing, f"acknowledged and lost: {sorted(missing)}"
     assert not audit(register)
     assert list(orders) == list(range(1, len(orders) + 1)), "an order is there without another"
-    traded = {one.order_id: one.amount for one in register.account("main").trades.get("BTCUSDT", ())}
+    trades = register.account("main").trades.get("BTCUSDT", ())
+    traded = {one.order_id: one.amount for one in trades}
     for order in orders.values():
         assert order.executed == traded.get(order.order_id, 0)
 

@@ -7,9 +7,11 @@ of an asset over all accounts, the market and the fees is always what was deposi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import orjson
 
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
@@ -50,7 +52,18 @@ class Counters:
 
     def copy(self) -> Counters:
         """Return a copy."""
-        return replace(self)
+        return Counters(
+            order=self.order,
+            trade=self.trade,
+            execution=self.execution,
+            list=self.list,
+            prevented=self.prevented,
+        )
+
+    def dump(self) -> str:
+        """Return the counters as JSON."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return orjson.dumps(values).decode()
 
 
 class Account:

@@ -105,6 +105,7 @@ class Feed:
         self._covered = (0, -1)
         self._earlier: dict[str, Bar | None] = {}
         self._day: tuple[int, Day] | None = None
+        self._average: tuple[int, Decimal] | None = None
         self.book = Book(self, depth, slippage)
         self.tape = Tape(self)
 
@@ -323,6 +324,11 @@ class Feed:
 
     def average(self) -> Decimal:
         """Return the volume-weighted price of the last five minutes, to eight decimals."""
+        if self._average is None or self._average[0] != self.time:
+            self._average = (self.time, self._averaged())
+        return self._average[1]
+
+    def _averaged(self) -> Decimal:
         now = self.base_bar()
         if now is None:
             return Decimal(0)

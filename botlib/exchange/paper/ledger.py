@@ -12,7 +12,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -278,7 +277,7 @@ class Ledger:
         for name, burns in draft.burns.items():
             self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
         self._put_house(draft.house)
-        counters = orjson.dumps(asdict(draft.counters)).decode()
+        counters = draft.counters.dump()
         many(
             "REPLACE INTO meta VALUES (?, ?)",
             [("counters", counters), ("market_time", str(draft.time))],

@@ -68,7 +68,8 @@ def _open_house(connection: sqlite3.Connection) -> None:
     market: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
     bodies = connection.execute(
-        "SELECT t.body, json_extract(o.body, '$.locked_asset') FROM trades t JOIN orders o ON o.id = t.order_id"
+        "SELECT t.body, json_extract(o.body, '$.locked_asset') FROM trades t "
+        "JOIN orders o ON o.id = t.order_id"
     ).fetchall()
     for body, given in bodies:
         trade = PaperTrade.load(body)
