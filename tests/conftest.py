@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A busy machine takes its time; how long an example takes is no part of any test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
