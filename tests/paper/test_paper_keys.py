@@ -49,7 +49,7 @@ def signed(key: Any, query: str) -> str:
 
 async def test_an_ed25519_key_signs_requests(served: Any) -> None:
     key = load_pem_private_key(paper_private_key().encode(), None)
-    query = f"timestamp={milliseconds()}&recvWindow=5000.125"
+    query = f"timestamp={milliseconds()}&recvWindow=59000.125"
     status, account = await served.call(
         "GET", "account", signed(key, query), key=PAPER_ED25519_API_KEY
     )
@@ -62,6 +62,7 @@ async def test_an_ed25519_key_signs_requests(served: Any) -> None:
 
 async def test_what_is_not_ascii_is_signed_as_it_is_sent(served: Any, signer: Any) -> None:
     pairs = {"symbol": "BTCUSDT", "origClientOrderId": "größe ½", "timestamp": milliseconds()}
+    pairs["recvWindow"] = 60_000
     _, answer = await served.call("GET", "order", signer(urlencode(pairs)), key=PAPER_API_KEY)
     assert answer["code"] == -2013
     raw = "&".join(f"{name}={value}" for name, value in pairs.items())
@@ -72,7 +73,7 @@ async def test_what_is_not_ascii_is_signed_as_it_is_sent(served: Any, signer: An
 
 
 async def test_a_signature_may_stand_anywhere(served: Any, signer: Any) -> None:
-    query = f"recvWindow=9000&timestamp={milliseconds()}"
+    query = f"recvWindow=60000&timestamp={milliseconds()}"
     signature = signer(query).rpartition("=")[2]
     first, last = query.split("&")
     for text in (f"signature={signature}&{query}", f"{first}&signature={signature}&{last}"):
@@ -85,7 +86,7 @@ async def test_keys_are_added_restricted_and_revoked(served: Any) -> None:
     served.exchange.keys.add(NEW, "main", public_key=pem, permissions=[USER_DATA])
 
     async def code(method: str, path: str, query: str) -> tuple[int, int]:
-        text = signed(key, f"{query}&timestamp={milliseconds()}")
+        text = signed(key, f"{query}&recvWindow=60000&timestamp={milliseconds()}")
         status, answer = await served.call(method, path, text, key=NEW)
         return status, answer.get("code", 0)
 

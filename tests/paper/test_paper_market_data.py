@@ -124,6 +124,19 @@ async def test_months_follow_the_calendar(served: Any) -> None:
     assert rows[-1][4] == days[-1][4]
 
 
+@pytest.mark.parametrize("interval", [{"interval": "1M"}, {"interval": "1d", "timeZone": "-5"}])
+async def test_an_end_cuts_klines_off(served: Any, interval: dict[str, str]) -> None:
+    rows = await served.get("klines", limit=8, **interval, **BTC)
+    for end in (rows[5][0], rows[5][0] - 1, rows[5][6]):
+        expected = [row for row in rows if row[0] <= end]
+        found = await served.get("klines", endTime=end, limit=3, **interval, **BTC)
+        assert found == expected[-3:]
+        start = rows[1][0] - 1
+        found = await served.get("klines", startTime=start, endTime=end, **interval, **BTC)
+        assert found == expected[1:]
+    assert await served.get("klines", startTime=2, endTime=1, **interval, **BTC) == []
+
+
 def test_intervals_are_read_by_name() -> None:
     for wrong in ("7m", "1h@", "1h@99", "1h@+8:60", "", "1mo"):
         assert interval(wrong) is None

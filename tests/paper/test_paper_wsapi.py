@@ -47,13 +47,14 @@ class Client:
         return answer
 
     async def sign(self, method: str, **params: Any) -> Any:
-        params |= {"apiKey": PAPER_API_KEY, "timestamp": now()}
+        params = {"recvWindow": 60_000, "apiKey": PAPER_API_KEY, "timestamp": now(), **params}
         signature = self._signer(payload(params)).rpartition("=")[2]
         return await self.ask(method, **params, signature=signature)
 
     async def log_on(self, **params: Any) -> Any:
         key = load_pem_private_key(paper_private_key().encode(), None)
-        params |= {"apiKey": PAPER_ED25519_API_KEY, "timestamp": now()}
+        params = {"recvWindow": 60_000, "timestamp": now(), **params}
+        params["apiKey"] = PAPER_ED25519_API_KEY
         signature = base64.b64encode(key.sign(payload(params).encode())).decode()
         return await self.ask("session.logon", **params, signature=signature)
 
@@ -79,7 +80,7 @@ async def test_a_session_needs_no_signatures(served: Any, client: Client) -> Non
     session = (await client.log_on())["result"]
     assert session["apiKey"] == PAPER_ED25519_API_KEY
     assert session["authorizedSince"] >= session["connectedSince"]
-    order = await client.ask("order.place", timestamp=now(), **BUY)
+    order = await client.ask("order.place", timestamp=now(), recvWindow=60_000, **BUY)
     assert order["result"]["status"] == "FILLED"
     assert (await client.ask("order.place", **BUY))["error"]["code"] == -1102  # no timestamp
     assert (await client.ask("order.place", timestamp=1, **BUY))["error"]["code"] == -1021
@@ -211,6 +212,7 @@ async def test_rate_limits_are_told_unless_they_are_not_wanted(
 async def test_a_ban_is_told_with_its_end(
     served: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)  # one window for all
     monkeypatch.setattr("botlib.exchange.paper.limits.MAX_WEIGHT", 0)
     answers = [await client.ask("ping") for _ in range(22)]
     assert [answers[0]["status"], answers[-1]["status"]] == [429, 418]
