@@ -8,11 +8,17 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from botlib.cli.refused import Refused
 from botlib.errors import BotlibError
+
+if TYPE_CHECKING:
+    from botlib.exchange.paper.depth import Depth
+
+_DEPTH: Final = ("spread", "levels", "size", "latency")
 
 
 def _balances(
@@ -67,6 +73,41 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
+def _depth(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for one in value:
+        name, _, text = one.partition("=")
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal(-1)
+        whole = name in ("levels", "latency")
+        if name not in _DEPTH or not number.is_finite() or number < 0 or (whole and number % 1):
+            raise click.BadParameter(
+                f"{one!r} is no depth. Accepted: {', '.join(f'{name}=…' for name in _DEPTH)}, "
+                "a number from 0 up, such as spread=0.0002."
+            )
+        found[name] = number
+    return found
+
+
+def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
+    from botlib.exchange.paper.depth import Depth
+
+    if not depth:
+        return None
+    usual = Depth()
+    return Depth(
+        spread=depth.get("spread", usual.spread),
+        levels=max(1, int(depth.get("levels", usual.levels))),
+        size=depth.get("size", usual.size),
+        latency=int(depth.get("latency", usual.latency)),
+        seed=seed,
+    )
+
+
 @click.command()
 @click.option("--seed", type=int, help="Seed of the synthetic market (42 where nothing is given).")
 @click.option(
@@ -116,6 +157,14 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
     show_default=True,
     help="How much worse than the price market orders fill, a fraction.",
 )
+@click.option(
+    "--depth",
+    multiple=True,
+    callback=_depth,
+    metavar="spread|levels|size|latency=VALUE",
+    help="Give the book a depth: spread (a fraction), levels a side, size of a level in quote "
+    "units, latency of orders in ms. Default: a market that fills any amount at one price.",
+)
 @click.option("--symbols", multiple=True, metavar="SYMBOL", help="List a symbol; repeat for more.")
 @click.option(
     "--scenario",
@@ -135,6 +184,7 @@ def paper(
     balance: dict[str, Decimal],
     fee: Decimal,
     slippage: Decimal,
+    depth: dict[str, Decimal],
     symbols: tuple[str, ...],
     scenario: Path | None,
     watch_parent: bool,
@@ -162,6 +212,7 @@ def paper(
         balances=balance,
         fee=fee,
         slippage=slippage,
+        depth=_book(depth, seed or 0),
         symbols=tuple(name for value in symbols for name in value.split(",") if name),
         watch_parent=watch_parent,
     )

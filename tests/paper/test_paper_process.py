@@ -81,6 +81,8 @@ async def test_a_taken_port_is_refused(tmp_path: Path) -> None:
         (["--balance", "USDT"], "is no balance"),
         (["--balance", "USDT=-5"], "is no balance"),
         (["--fee", "1.5"], "is no fraction"),
+        (["--depth", "spred=1"], "is no depth"),
+        (["--depth", "levels=1.5"], "is no depth"),
         (["--start", "soon"], "'soon' is no time"),
         (["--symbols", "???"], "'???'"),
         (["--seed", "-1"], "-1"),
@@ -104,7 +106,17 @@ def test_a_start_outside_a_recording_is_refused(tmp_path: Path) -> None:
 
 def test_help_names_every_option() -> None:
     text = CliRunner().invoke(main, ["paper", "--help"]).output
-    for option in ("seed", "recording", "start", "speed", "lockstep", "port", "ledger", "balance"):
+    for option in (
+        "seed",
+        "recording",
+        "start",
+        "speed",
+        "lockstep",
+        "port",
+        "ledger",
+        "balance",
+        "depth",
+    ):
         assert f"--{option}" in text
 
 
