@@ -22,7 +22,6 @@ _NOTHING: Final = Decimal(0)
 class Wish:
     """What a new order asks for. ``amount`` in base units, prices 0 where there is none."""
 
-    side: str
     type: str
     price: Decimal
     stop_price: Decimal

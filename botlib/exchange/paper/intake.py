@@ -148,7 +148,6 @@ def _amount(feed: Feed, request: OrderRequest) -> Decimal:
 
 def _wish(feed: Feed, request: OrderRequest) -> filters.Wish:
     return filters.Wish(
-        side=request.side,
         type=request.type,
         price=request.price or _NOTHING,
         stop_price=request.stop_price or _NOTHING,
