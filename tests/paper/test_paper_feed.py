@@ -162,3 +162,12 @@ def test_a_halt_keeps_the_last_candle_open_and_trades_nothing(candles: Candles) 
     assert feed.trading
     feed.seek(T0 + 702 * MINUTE)
     assert feed.over
+
+
+def test_a_market_entered_inside_a_candle_trades_at_every_moment_after() -> None:
+    market = SyntheticMarket(1)
+    feed = Feed(market, market.listing("BTC/USDT"), 4)
+    for time in range(T0 + 15_000, T0 + 25 * HOUR, 15_000):
+        feed.seek(time)
+        assert feed.trading and feed.bar is not None, time
+        assert feed.bar.timestamp == open_time(time, "1m")

@@ -180,7 +180,8 @@ class Feed:
         return self._bars[index] if index >= 0 else None
 
     def _load(self, time: int) -> None:
-        symbol, ahead = self.listing.symbol, time + _CHUNK * self.length
+        # Up to an open time: what is covered ends with the last candle that is loaded.
+        symbol, ahead = self.listing.symbol, open_time(time, self.base) + _CHUNK * self.length
         begin, end = self.market.span(symbol)
         behind = open_time(time, self.base) - 2 * self.length
         loaded = list(rows(self.market.bars(symbol, self.base, behind, ahead)))
