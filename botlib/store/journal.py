@@ -147,6 +147,16 @@ class OrderJournal:
         """Return one order, or None where it is not known."""
         return next(iter(self._orders("WHERE client_order_id = ?", (client_order_id,))), None)
 
+    def decisions(self) -> list[tuple[str, str, int, str]]:
+        """Return what orders were decided by: strategy, symbol, open time of the candle, reason."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT strategy, symbols.symbol, signal_timestamp, reason FROM orders "
+                "JOIN symbols ON symbols.id = orders.symbol WHERE signal_timestamp IS NOT NULL "
+                "ORDER BY created, client_order_id"
+            ).fetchall()
+        return rows
+
     def fills(self, symbol: str | None = None, since_id: int | None = None) -> list[Fill]:
         """Return fills in the order they happened.
 
