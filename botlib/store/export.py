@@ -8,8 +8,8 @@ Columns: ``timestamp`` (the open time, timestamp[ms] without a zone, UTC), ``ope
 ``low``, ``close``, ``volume`` (float64), ascending by time; symbol, timeframe and year are in the
 path. DuckDB: ``read_parquet('<target>/**/*.parquet', hive_partitioning=true)``; Polars:
 ``scan_parquet('<target>/**/*.parquet', hive_partitioning=True)``; Dask and pandas:
-``read_parquet('<target>')``; Spark: ``spark.read.parquet('<target>')``. Spark alone takes the ``1d``
-of a dataset that holds nothing but days for the number 1.0; it leaves it a word where
+``read_parquet('<target>')``; Spark: ``spark.read.parquet('<target>')``. Spark alone takes the
+``1d`` of a dataset that holds nothing but days for the number 1.0; it leaves it a word where
 ``spark.sql.sources.partitionColumnTypeInference.enabled`` is false, or where a schema is given.
 
 Every file carries the venue and a digest of its candles. A file whose digest is that of the
