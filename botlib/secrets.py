@@ -11,6 +11,7 @@ import hmac
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
@@ -142,6 +143,19 @@ class ApiKeys:
         return iter((self.key, self.secret))
 
 
+def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
+    """Return those keys of an account that are set here, so that they can be masked.
+
+    Args:
+        dotenv: as for `ApiKeys.from_environment`.
+    """
+    found: list[Secret] = []
+    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
+        with suppress(ConfigError):
+            found.append(Secret.from_environment(variable, dotenv))
+    return tuple(found)
+
+
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """Return ``text`` with every secret masked, raw, base64- or URL-encoded."""
     for form in _forms(secrets):
@@ -168,7 +182,10 @@ class RedactingFilter(logging.Filter):
         record.msg, record.args = redact(message, self._secrets), None
         if record.exc_info:
             text = record.exc_text or logging.Formatter().formatException(record.exc_info)
-            record.exc_text, record.exc_info = redact(text, self._secrets), None
+            record.exc_text = redact(text, self._secrets)
+            if record.exc_text != text:
+                # The error itself would be formatted anew, with the secret, by the next handler.
+                record.exc_info = None
         if record.stack_info:
             record.stack_info = redact(record.stack_info, self._secrets)
         return True

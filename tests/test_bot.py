@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import threading
 import time
@@ -17,8 +18,11 @@ from jupyter_client.manager import start_new_kernel
 
 import botlib as bl
 from botlib.bot import project_directory
+from botlib.bot.connect import _log_to
+from botlib.engine.dashboard import Desk
 from botlib.errors import BlockingCallOnRuntime, ConfigError
 from botlib.frames import COLUMNS
+from botlib.secrets import MASK
 
 Connect = Callable[..., Any]
 
@@ -79,6 +83,31 @@ def test_the_dashboard_is_one_and_its_kill_switch_needs_no_free_loop(
     bot.stop()
     assert dashboard.closed and "stopped" in repr(dashboard)
     assert bot.dashboard() is dashboard
+
+
+def test_a_key_reaches_neither_the_log_file_nor_the_dashboard(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = "canary/4f9+Zk2vQ81x=="
+    monkeypatch.setenv("BOTLIB_WIDGETS", "static")
+    _log_to(tmp_path / "data" / "logs" / "botlib.log")
+    # Set after the log was opened, by a bot without keys: connecting notices.
+    monkeypatch.setenv("BINANCE_API_SECRET", key)
+    bot = connect(strategies=[])
+
+    @bot.task(name="leaks", auto_restart=False)
+    async def leaks() -> None:
+        raise ValueError(f"signature={key}")
+
+    while not bot.tasks.status()["leaks"].failures:
+        time.sleep(0.01)
+    logging.getLogger("botlib.somewhere").warning("signing with %s", key)
+    shown = json.dumps(Desk(bot.aio.engine).state(), ensure_ascii=False)
+    bot.stop()
+    log = (tmp_path / "data" / "logs" / "botlib.log").read_text()
+    assert f"signature={MASK}" in log and f"signing with {MASK}" in log
+    assert f"signature={MASK}" in shown and f"signing with {MASK}" in shown
+    assert key not in log and key not in shown
 
 
 def test_what_it_shows_are_frames_and_cards(connect: Connect) -> None:

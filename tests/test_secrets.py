@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from botlib.errors import ConfigError
-from botlib.secrets import ApiKeys, RedactingFilter, Secret, redact
+from botlib.secrets import ApiKeys, RedactingFilter, Secret, keys_at_hand, redact
 
 CANARY = "canary/4f9+Zk2vQ81x=="
 
@@ -134,3 +134,33 @@ def test_log_records_are_redacted(secret: Secret) -> None:
     assert CANARY not in text
     assert "signing with •••" in text
     assert "ValueError: signature=•••" in text
+
+
+def test_an_error_without_a_secret_is_left_to_other_handlers(secret: Secret) -> None:
+    seen: list[logging.LogRecord] = []
+    handler = logging.StreamHandler(io.StringIO())
+    handler.addFilter(RedactingFilter([secret]))
+    later = logging.Handler()
+    later.emit = seen.append  # type: ignore[method-assign]
+    logger = logging.Logger("test_secrets.errors")
+    logger.addHandler(handler)
+    logger.addHandler(later)
+    for text in ("plain", CANARY):
+        try:
+            raise ValueError(text)
+        except ValueError:
+            logger.exception("failed")
+    assert seen[0].exc_info is not None
+    assert seen[1].exc_info is None
+
+
+def test_keys_at_hand_are_those_that_are_set(
+    secret: Secret, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("BINANCE_API_KEY", raising=False)
+    dotenv = tmp_path / ".env"
+    assert keys_at_hand(dotenv) == (secret,)
+    dotenv.write_text(f"BINANCE_API_KEY={CANARY}2\n")
+    assert [one.name for one in keys_at_hand(dotenv)] == ["BINANCE_API_KEY", "BINANCE_API_SECRET"]
+    monkeypatch.setenv("BINANCE_API_SECRET", "two words")
+    assert [one.name for one in keys_at_hand(dotenv)] == ["BINANCE_API_KEY"]

@@ -14,6 +14,7 @@ from botlib.bot.facade import Bot
 from botlib.config import Settings
 from botlib.errors import ConfigError
 from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.secrets import RedactingFilter, keys_at_hand
 from botlib.timeframe import timeframe_ms
 
 logger = logging.getLogger(__name__)
@@ -134,18 +135,28 @@ def _fits(timeframe: str, base: str) -> bool:
 
 
 def _log_to(path: Path) -> None:
-    """Write the kit's log to a file, once, whichever bot came before."""
+    """Write the kit's log to a file with the keys masked, whichever bot came before."""
+    handler = _log_file(path)
+    # Anew each time: keys may have been set since.
+    handler.filters = [RedactingFilter(keys_at_hand())]
+    root = logging.getLogger("botlib")
+    if handler not in root.handlers:
+        root.addHandler(handler)
+    if root.level == logging.NOTSET:
+        root.setLevel(logging.INFO)
+
+
+def _log_file(path: Path) -> logging.Handler:
+    """Return the one handler that writes to this file; one of another file is closed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = logging.getLogger("botlib")
     for handler in list(root.handlers):
         if isinstance(handler, RotatingFileHandler):
             if Path(handler.baseFilename) == path.resolve():
-                return
+                return handler
             root.removeHandler(handler)
             handler.close()
     path.touch(mode=0o600)
-    handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.addHandler(handler)
-    if root.level == logging.NOTSET:
-        root.setLevel(logging.INFO)
+    made = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
+    made.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return made

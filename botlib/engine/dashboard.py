@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,7 +144,7 @@ class Desk:
             "synthetic": ":synthetic:" in engine.venue,
             "running": engine.started,
             "healthy": health.healthy,
-            "reasons": [*health.reasons],
+            "reasons": [engine.log.masked(reason) for reason in health.reasons],
             "market_time": engine.market_clock.now() // SECOND * SECOND,
             "now": engine.system_clock.now() // SECOND * SECOND,
             "started": engine.started_at,
@@ -198,7 +198,8 @@ class Desk:
     def _tasks(self) -> dict[str, Any]:
         status = self._engine.tasks.status()
         reasons = " ".join([*status.health.reasons, *status.health.warnings])
-        return _table((task.name, _task(task, reasons)) for task in status.tasks)
+        masked = self._engine.log.masked
+        return _table((task.name, _task(task, reasons, masked)) for task in status.tasks)
 
     def _position(self, position: Position, prices: dict[str, float]) -> dict[str, Any]:
         engine, symbol = self._engine, position.symbol
@@ -308,7 +309,7 @@ class Desk:
             return False, f"{type(error).__name__}: {error}"
 
 
-def _task(task: TaskStatus, reasons: str) -> dict[str, Any]:
+def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> dict[str, Any]:
     active = task.state in ACTIVE
     forever = task.schedule == "for ever"
     can = ["stop"] if active else ["start"] if task.state is not TaskState.DISABLED else []
@@ -329,7 +330,8 @@ def _task(task: TaskStatus, reasons: str) -> dict[str, Any]:
         "next": _second(task.next_run) if active else None,
         "late": None if task.lateness_p50 is None else round(task.lateness_p50, 3),
         "late99": None if task.lateness_p99 is None else round(task.lateness_p99, 3),
-        "error": (task.last_error or "")[:300],
+        # Masked before it is cut, so that no half of a secret is left.
+        "error": masked(task.last_error or "")[:300],
         "can": can,
     }
 

@@ -36,7 +36,7 @@ from botlib.model import Order, TaskFailed
 from botlib.orders import OrderExecutor, Protector
 from botlib.positions import PositionManager
 from botlib.risk import RiskLimits, RiskValidator
-from botlib.secrets import ApiKeys
+from botlib.secrets import ApiKeys, keys_at_hand
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.stream import CandleStream
 from botlib.symbol import unified_symbol
@@ -184,6 +184,7 @@ class Orchestrator:
         """
         self.lag.start()
         self.started_at = self.system_clock.now()
+        self.log.hide(keys_at_hand())
         _kit_logger.addHandler(self.log)
         self.lag.worst = 0.0  # the figures are those of this run
         try:
@@ -373,9 +374,7 @@ class Orchestrator:
                 rng=self.surroundings.rng,
             )
         else:
-            keys = ApiKeys.from_environment()
-            self.log.hide(keys)
-            self.exchange = BinanceExchange(venue=self.venue, keys=keys)
+            self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
         await self.exchange.connect()
         self.history = History(self.exchange, self.storage)
 
