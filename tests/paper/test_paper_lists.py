@@ -181,7 +181,7 @@ async def test_a_wrong_oco_is_refused_and_changes_nothing(
 
 async def test_an_otoco_waits_for_its_working_order(served: Any) -> None:
     answer = await placed(served, "orderList/otoco", **WORKING, **PENDING)
-    assert answer["contingencyType"] == "OTOCO"
+    assert answer["contingencyType"] == "OTO"
     assert await statuses(served, answer) == ["NEW", "PENDING_NEW", "PENDING_NEW"]
     assert await served.balance("BTC") == ("1.99800000", "0.00000000")
     await served.advance(STREAM)

@@ -16,9 +16,10 @@ from botlib.exchange.paper.quotes import Json
 from botlib.exchange.paper.streams import MarketStreams
 from botlib.timeframe import HOUR, SECOND
 
-ALL_MINI: Final = "!miniTicker@arr"
+# Clients also ask for it under its older names, which say how often it is sent.
+ALL_MINI: Final = tuple(f"!miniTicker@arr{every}" for every in ("", "@1000ms", "@3000ms"))
 ALL_WINDOWS: Final = {f"!ticker_{size}@arr": size for size in tickers.WINDOWS}
-_EVERYTHING: Final = (ALL_MINI, *ALL_WINDOWS)
+_EVERYTHING: Final = (*ALL_MINI, *ALL_WINDOWS)
 _KLINE: Final = "kline_"
 _WINDOW: Final = "ticker_"
 _DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")

@@ -100,7 +100,8 @@ class OrderLists:
             client_id=client_id or f"list{number}",
             account=account,
             symbol=feed.id,
-            contingency="OCO" if working is None else "OTO" if len(others) == 1 else "OTOCO",
+            # Binance calls an OTOCO by this name too.
+            contingency="OCO" if working is None else "OTO",
             order_ids=[order.order_id for order in (*first, *rest)],
             pending_ids=[order.order_id for order in rest] if first else [],
             created=draft.time,

@@ -179,7 +179,7 @@ class PaperTrade(Stored):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderList(Stored):
-    """Orders that depend on each other: ``OCO``, ``OTO`` or ``OTOCO``.
+    """Orders that depend on each other: ``OCO``, or ``OTO`` with one or two that wait.
 
     Attributes:
         order_ids: the working order first where there is one, then the others.
