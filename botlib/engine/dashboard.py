@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.engine.waiting import first_of
 from botlib.errors import BotlibError, EngineError, InvalidInput
 from botlib.model import CandleUpdated, OrderStatus
 from botlib.tasks.status import ACTIVE, TaskState
-from botlib.timeframe import SECOND
+from botlib.timeframe import MINUTE, SECOND
 
 if TYPE_CHECKING:
     from botlib.bus import Subscription
@@ -28,6 +29,9 @@ NOT_FINISHED: Final = "the runtime was closed before it was done"
 KILLS: Final = frozenset({"kill", "kill_and_sell"})
 ROWS: Final = 20
 """Orders and fills shown."""
+
+LOOK: Final = 0.5
+"""Least seconds between two questions to the venue what the account is worth."""
 
 DUST_COST: Final = Decimal(1)
 """Quote units below which what is held is a remainder and not shown as a position."""
@@ -83,12 +87,28 @@ class Desk:
 
     async def run(self, dashboard: Dashboard) -> None:
         """Keep a dashboard up to date until it is closed or the engine has stopped."""
-        engine = self._engine
-        with engine.bus.subscribe(CandleUpdated, name="dashboard") as self._updates:
-            while engine.started and not dashboard.closed:
-                dashboard.publish(self.state())
-                await asyncio.sleep(dashboard.interval)
+        with self._engine.bus.subscribe(CandleUpdated, name="dashboard") as self._updates:
+            await first_of(self._publish(dashboard), self._keep_worth())
         self.finish(dashboard)
+
+    async def _publish(self, dashboard: Dashboard) -> None:
+        while self._engine.started and not dashboard.closed:
+            dashboard.publish(self.state())
+            await asyncio.sleep(dashboard.interval)
+
+    async def _keep_worth(self) -> None:
+        """Ask what the account is worth where the market runs ahead of the task that does."""
+        looked = self._engine.market_clock.now()
+        while True:
+            await asyncio.sleep(LOOK)
+            now = self._engine.market_clock.now()
+            if now - looked < MINUTE:
+                continue
+            looked = now
+            try:
+                await self._engine.account.value()
+            except Exception as error:
+                logger.debug("the account could not be valued for the dashboard: %s", error)
 
     def finish(self, dashboard: Dashboard) -> None:
         """Show the state the engine ended with, for good."""
@@ -197,7 +217,9 @@ class Desk:
 
     def _tasks(self) -> dict[str, Any]:
         status = self._engine.tasks.status()
-        reasons = " ".join([*status.health.reasons, *status.health.warnings])
+        # Once the engine has stopped, that its tasks have is no illness.
+        told = [*status.health.reasons, *status.health.warnings] if self._engine.started else []
+        reasons = " ".join(told)
         masked = self._engine.log.masked
         return _table((task.name, _task(task, reasons, masked)) for task in status.tasks)
 
@@ -240,10 +262,11 @@ class Desk:
             behind = None if entry.last_event is None else max(0, now - entry.last_event)
             age = None if behind is None else behind / SECOND + quiet
             late = age is not None and age > deadline
+            state = "late" if late else "ok" if entry.ready else "repairing"
             row = {
                 "symbol": entry.symbol,
                 "timeframe": entry.timeframe,
-                "state": "late" if late else "ok" if entry.ready else "repairing",
+                "state": state if engine.started else "stopped",
                 "age": None if age is None else round(age, 1),
                 "closed": entry.closed,
                 "last": entry.last_closed,

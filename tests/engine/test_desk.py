@@ -93,6 +93,22 @@ async def keeps_up_to_date(engine: Orchestrator, desk: Desk) -> None:
         await engine.stop()
         await running
     assert dashboard.closed and "stopped" in repr(dashboard)
+    state = dashboard._state
+    assert {row["state"] for row in state["feeds"]["rows"].values()} == {"stopped"}
+    assert {row["health"] for row in state["tasks"]["rows"].values()} == {"off"}
+    assert "repairing" not in dashboard._repr_html_()
+
+
+async def test_the_worth_follows_a_market_that_runs_fast(bench: Bench) -> None:
+    engine = bench.engine
+    before = len(engine.account.curve.values)
+    dashboard = Dashboard(bench.desk.state(), lambda *_: None, interval=0.02)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        running = group.create_task(bench.desk.run(dashboard))
+        while len(engine.account.curve.values) < before + 3:
+            await engine.wait(120)
+        dashboard.close()
+        await running
 
 
 async def test_its_buttons_do_what_they_say(bench: Bench) -> None:

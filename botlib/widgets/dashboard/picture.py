@@ -14,7 +14,12 @@ ROWS: Final = 10
 """Rows of orders, fills and log lines in the picture."""
 
 _HEALTH: Final = {"ok": Tone.GOOD, "warn": Tone.WARN, "bad": Tone.BAD, "off": Tone.PLAIN}
-_FEED: Final = {"ok": Tone.GOOD, "repairing": Tone.WARN, "late": Tone.BAD}
+_FEED: Final = {
+    "ok": Tone.GOOD,
+    "repairing": Tone.WARN,
+    "late": Tone.BAD,
+    "stopped": Tone.PLAIN,
+}
 _STOP: Final = {
     "resting": Tone.GOOD,
     "unknown": Tone.WARN,
