@@ -19,7 +19,7 @@ __all__ = [
 
 FONT: Final = "font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
 _FRAME: Final = (
-    f"{FONT};font-variant-numeric:tabular-nums;max-width:76em;overflow-x:auto;"
+    f"{FONT};font-variant-numeric:tabular-nums;max-width:100%;overflow-x:auto;"
     "border:1px solid rgba(138,143,152,.35);border-radius:6px;padding:.5em .8em"
 )
 _SPARK: Final = (260, 44)

@@ -8,11 +8,21 @@ import {
   gainClass,
   money,
   share,
+  short,
   signed,
   span,
 } from "../src/dashboard/format";
 import { lagShare } from "../src/dashboard/head";
 import { layout } from "../src/dashboard/spark";
+
+test("what was computed is shortened to the digits that count", () => {
+  assert.equal(short("65,660.92314501"), "65,660.92");
+  assert.equal(short("3,816.1774"), "3,816.177");
+  assert.equal(short("0.0151223"), "0.0151223");
+  assert.equal(short("0.00001234567891"), "0.00001234568");
+  assert.equal(short("12"), "12");
+  assert.equal(short(""), "");
+});
 
 test("money has two digits and its sign where it is a change", () => {
   assert.equal(money(1234567.8), "1,234,567.80");

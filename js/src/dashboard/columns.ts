@@ -8,6 +8,7 @@ import {
   gainClass,
   money,
   share,
+  short,
   signed,
   span,
   stamp,
@@ -21,6 +22,12 @@ const number = (title: string, key: string): Column => ({
   title,
   kind: "num",
   show: (row) => text(row[key]),
+});
+/** A price or an amount that was computed: as exact as anybody reads it, and the whole beside it. */
+const measured = (title: string, key: string): Column => ({
+  title,
+  kind: "num",
+  show: (row) => ({ text: short(text(row[key])), title: text(row[key]) }),
 });
 const side: Column = {
   title: "side",
@@ -122,8 +129,8 @@ export const TASKS: readonly Column[] = [
 
 export const POSITIONS: readonly Column[] = [
   { title: "symbol", show: (row) => ({ text: text(row.symbol), tone: "bl-name" }) },
-  number("amount", "amount"),
-  number("entry", "entry"),
+  measured("amount", "amount"),
+  measured("entry", "entry"),
   number("price", "price"),
   {
     title: "gain",
@@ -208,7 +215,7 @@ export const LOG: readonly Column[] = [
  */
 export const WIDTHS = {
   tasks: [0, 74, 74, 46, 54, 62, 54, 172],
-  positions: [88, 70, 82, 82, 68, 66, 0, 84],
+  positions: [88, 82, 82, 82, 68, 66, 0, 100],
   orders: [66, 78, 38, 76, 78, 0, 74],
   fills: [66, 76, 34, 68, 76, 66, 0],
   feeds: [0, 84, 62, 68, 46],

@@ -18,6 +18,19 @@ export function money(value: Plain | undefined): string {
   return typeof value === "number" ? MONEY.format(value) : DASH;
 }
 
+/** A decimal such as "65,660.923145" with seven digits that count, or two behind the point. */
+export function short(value: string): string {
+  const [whole = "", part] = value.split(".");
+  if (part === undefined) return value;
+  const before = whole.replace(/^-?0*/, "").replaceAll(",", "").length;
+  const zeros = before > 0 ? 0 : (/^0*/.exec(part)?.[0].length ?? 0);
+  const keep = Math.max(2, 7 - before) + zeros;
+  if (part.length <= keep) return value;
+  return new Intl.NumberFormat("en-US", { maximumFractionDigits: Math.min(keep, 20) }).format(
+    Number(value.replaceAll(",", "")),
+  );
+}
+
 export function signed(value: Plain | undefined): string {
   if (typeof value !== "number") return DASH;
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${MONEY.format(Math.abs(value))}`;
