@@ -101,8 +101,13 @@ class Server:
         self._process = process
 
     @classmethod
-    async def start(cls, root: Path, **environment: str) -> Server:
-        """Start one that keeps everything below a directory."""
+    async def start(cls, root: Path, *options: str, **environment: str) -> Server:
+        """Start one that keeps everything below a directory.
+
+        Args:
+            options: of the command line.
+            environment: variables its kernels get.
+        """
         for name in ("notebooks", "config", "data", "runtime", "ipython", "home"):
             (root / name).mkdir()
         unwanted = ("BOTLIB_WIDGETS", "BOTLIB_HEADLESS", "PYTEST_CURRENT_TEST")
@@ -123,6 +128,7 @@ class Server:
             "--expose-app-in-browser",
             "--JupyterNotebookApp.expose_app_in_browser=True",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            *options,
         ]
         process = _spawn(command, surroundings, root / "server.log")
         try:

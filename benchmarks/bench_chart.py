@@ -1,0 +1,342 @@
+"""The chart and the dashboard in JupyterLab in Chromium, beside plotly's FigureWidget.
+
+Needs Chromium and what the browser tests need. Lag is from the kernel's sending to the drawing in
+the page. The share is CPU time of the page's main thread, JupyterLab's own work included, so that
+it means the same on a machine that is busy with other things; times and lags do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Browser, CDPSession
+
+from benchmarks.chart_kernel import market, prices
+from tests.browser.frontend import (
+    CHART,
+    DASHBOARD,
+    PATIENCE,
+    Cell,
+    Notebook,
+    Server,
+    chromium,
+    open_browser,
+)
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+ROUNDS: Final = 3
+SECONDS: Final = 10.0
+HOUR: Final = 180_000
+"""Updates of an hour at 50 a second."""
+
+HOUR_RATE: Final = 1_200.0
+PER_CANDLE: Final = 50
+PLOTLY_MOST: Final = 10_000
+"""Candles beyond which plotly takes minutes."""
+
+PLOT: Final = ".js-plotly-plot"
+START = "import asyncio, json, time\nfrom benchmarks.chart_kernel import *"
+
+_PAINTED = """([source, selector]) => new Promise((resolve, reject) => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    const place = notebook.model.cells.length;
+    notebook.model.sharedModel.insertCell(place, {cell_type: 'code', source});
+    notebook.activeCellIndex = place;
+    notebook.deselectAll();
+    const began = performance.now();
+    jupyterapp.commands.execute('notebook:run-cell');
+    const look = () => {
+        const found = notebook.widgets[place].node.querySelector(selector);
+        const drawn = found && (found.dataset.ready === '1' || found.calcdata?.length >= 8);
+        if (!drawn) return setTimeout(look, 2);
+        // Ours says so once it is painted; plotly when it is about to be.
+        const painted = () => resolve([place, performance.now() - began]);
+        if (found.dataset.ready === '1') painted();
+        else requestAnimationFrame(() => setTimeout(painted, 0));
+    };
+    look();
+})"""
+_FOLLOW = """(root) => {
+    // How late plotly is: the title carries when it was sent.
+    root.lags = [];
+    let shown = root._fullLayout.title.text;
+    const look = () => {
+        const text = root._fullLayout?.title.text;
+        if (text !== shown) { shown = text; root.lags.push(Date.now() - Number(text)); }
+        root.looking = requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+Row = dict[str, object]
+
+
+class Bench:
+    """A notebook with the means to measure it."""
+
+    def __init__(self, notebook: Notebook, cdp: CDPSession) -> None:
+        self.notebook = notebook
+        self.cdp = cdp
+        self.bytes = 0
+
+    async def painted(self, code: str, selector: str) -> tuple[Cell, float]:
+        """Run a cell and return it with the ms until what it shows is painted."""
+        place, ms = await self.notebook.page.evaluate(_PAINTED, [code, selector])
+        cell = Cell(self.notebook, place)
+        await cell.end()
+        return cell, float(ms)
+
+    async def tasks(self) -> float:
+        """Return the seconds of CPU time the main thread of the page has taken."""
+        found = await self.cdp.send("Performance.getMetrics")
+        return float(next(m["value"] for m in found["metrics"] if m["name"] == "TaskDuration"))
+
+    async def share(self, seconds: float) -> float:
+        """Return the share of the page's main thread that is busy, for a while, in percent."""
+        loop = asyncio.get_running_loop()
+        before, began = await self.tasks(), loop.time()
+        await asyncio.sleep(seconds)
+        return 100 * (await self.tasks() - before) / (loop.time() - began)
+
+    async def heap(self) -> float:
+        """Return the memory of the page's objects in MB, garbage collected."""
+        for _ in range(2):
+            await self.cdp.send("HeapProfiler.collectGarbage")
+        return float((await self.cdp.send("Runtime.getHeapUsage"))["usedSize"]) / 1e6
+
+    async def feed(self, drawn: str, rate: float, count: int) -> None:
+        """Let a thread of the kernel update what is drawn."""
+        await self.notebook.run(
+            f"feed = Feed()\nfeed.start({drawn}, frame, {rate}, {count}, {PER_CANDLE})"
+        )
+
+    async def fed(self) -> dict[str, float]:
+        """Wait for the end of the updates, and return the kernel's figures."""
+        await self.notebook.run("figures = feed.end()")
+        text = await self.notebook.value("figures")
+        found: dict[str, float] = json.loads(text.strip("'"))
+        return found
+
+    async def weigh(self, drawn: str) -> float:
+        """Return the bytes per update on the way to the page."""
+        count = 50
+
+        def received(event: dict[str, Any]) -> None:
+            frame = event["response"]
+            # Binary messages are told in base64.
+            size = len(frame["payloadData"])
+            self.bytes += size * 3 // 4 if frame["opcode"] == 2 else size
+
+        await self.cdp.send("Network.enable")
+        self.cdp.on("Network.webSocketFrameReceived", received)
+        await self.feed(drawn, 25, count)
+        await asyncio.sleep(0.3)  # what is said of the cell itself
+        self.bytes = 0
+        await asyncio.sleep(1)
+        weight = self.bytes / 25
+        self.cdp.remove_listener("Network.webSocketFrameReceived", received)
+        await self.cdp.send("Network.disable")
+        await self.fed()
+        return weight
+
+
+def measure() -> list[Row]:
+    """Return one row per figure: of the kit, of plotly, and what is aimed at."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> list[Row]:
+    executable = chromium()
+    if executable is None:
+        return [{"figure": "Chromium is not installed"}]
+    rows: list[Row] = []
+    root = Path(tempfile.mkdtemp())
+    server = await Server.start(
+        root,
+        "--ServerApp.iopub_msg_rate_limit=1e9",
+        "--ServerApp.iopub_data_rate_limit=1e12",
+        PYTHONPATH=str(ROOT),
+    )
+    try:
+        async with open_browser(executable) as browser:
+            for part in (_paint, _updates, _dashboard, _hour):
+                bench = await _open(server, browser, part.__name__)
+                rows += await part(bench)
+                await bench.notebook.close()
+    finally:
+        server.stop()
+    rows.append(_row("load of the machine, with the benchmark itself", os.getloadavg()[1]))
+    return rows
+
+
+async def _open(server: Server, browser: Browser, name: str) -> Bench:
+    file = server.notebook(f"{name}.ipynb")
+    notebook = await Notebook.open(server, browser, file)
+    cdp = await notebook.page.context.new_cdp_session(notebook.page)
+    await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
+    await notebook.run(START)
+    return Bench(notebook, cdp)
+
+
+def _row(figure: str, kit: float, plotly: float | None = None, aim: float | None = None) -> Row:
+    return {
+        "figure": figure,
+        "botlib": kit,
+        "plotly": "" if plotly is None else plotly,
+        "ratio": "" if plotly is None else plotly / kit,
+        "aim": "" if aim is None else aim,
+    }
+
+
+async def _paint(bench: Bench) -> list[Row]:
+    rows: list[Row] = []
+    await bench.notebook.run("frame = market(1_000)")
+    _, first = await bench.painted("Kit(frame).shown", CHART)
+    rows.append(_row("cell start to painted, s: the first chart of a page", first / 1e3))
+    for count in (1_000, 10_000, 100_000):
+        await bench.notebook.run(f"frame = market({count})")
+        times = [(await bench.painted("Kit(frame).shown", CHART))[1] for _ in range(ROUNDS)]
+        peer = None
+        if count <= PLOTLY_MOST:
+            peer = (await bench.painted("Plotly(frame).shown", PLOT))[1] / 1e3
+        kit = statistics.median(times) / 1e3
+        rows.append(_row(f"cell start to painted, s: {count:,} candles", kit, peer, 0.5))
+    return rows
+
+
+async def _updates(bench: Bench) -> list[Row]:
+    rows: list[Row] = []
+    await bench.notebook.run("frame = market(1_000)")
+    idle = await bench.share(5)
+    peer, _ = await bench.painted("plotly = Plotly(frame)\nplotly.shown", PLOT)
+    other = await _plotly(bench, peer)
+    await bench.notebook.run("frame = market(100_000)")
+    await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
+    weight = await bench.weigh("kit")
+    for rate, aim in ((50, 50), (200, 100)):
+        found = await _lag(bench, rate)
+        shown = other if rate == 50 else {}
+        label = f"at {rate} updates/s"
+        rows += [
+            _row(f"lag p50, ms {label}", found["p50"], shown.get("p50")),
+            _row(f"lag p95, ms {label}", found["p95"], shown.get("p95"), aim),
+            _row(f"main thread, % {label}", found["share"], shown.get("share"), 35),
+            _row(f"kernel CPU per update, ms {label}", found["cpu_ms"], shown.get("cpu_ms"), 0.5),
+            _row(f"candles that differ at the end {label}", found["lost"], None, 0),
+        ]
+    rows.append(_row("bytes per update", weight, other["bytes"], 1_000))
+    rows.append(_row("main thread of an idle page, %", idle))
+    return rows
+
+
+async def _lag(bench: Bench, rate: int) -> dict[str, float]:
+    # A chart of its own, that begins where the market ends.
+    cell, _ = await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
+    root = await cell.locate(CHART)
+    await root.scroll_into_view_if_needed()
+    await root.evaluate("(root) => { root.__botlib.stats.lag.length = 0; }")
+    count = int(rate * SECONDS)
+    await bench.feed("kit", rate, count)
+    share = await bench.share(SECONDS * 0.9)
+    figures = await bench.fed()
+    last = int(await bench.notebook.value("kit.shown.seq"))
+    element = await root.element_handle()
+    await bench.notebook.page.wait_for_function(
+        "([root, seq]) => Number(root.dataset.seq) >= seq", arg=[element, last]
+    )
+    await asyncio.sleep(0.5)  # the last redraw
+    lags = sorted(await root.evaluate("(root) => root.__botlib.stats.lag"))
+    wanted: dict[int, float] = {}
+    for time, price, _ in islice(prices(market(100_000), PER_CANDLE), count):
+        wanted[time] = price
+    shown = dict(
+        await root.evaluate(
+            "(root) => root.__botlib.series.candles.data().map((c) => [c.time * 1000, c.close])"
+        )
+    )
+    return {
+        "p50": lags[len(lags) // 2],
+        "p95": lags[int(len(lags) * 0.95)],
+        "share": share,
+        "cpu_ms": figures["cpu_ms"],
+        "lost": sum(shown.get(time) != price for time, price in wanted.items()),
+    }
+
+
+async def _plotly(bench: Bench, cell: Cell) -> dict[str, float]:
+    """Measure plotly with 1,000 candles at 50 updates a second."""
+    root = await cell.locate(PLOT)
+    await root.evaluate(_FOLLOW)
+    weight = await bench.weigh("plotly")
+    await root.evaluate("(root) => { root.lags.length = 0; }")
+    await bench.feed("plotly", 50, int(50 * SECONDS))
+    share = await bench.share(SECONDS * 0.9)
+    lags = sorted(await root.evaluate("(root) => root.lags"))
+    figures = await bench.fed()
+    await root.evaluate("(root) => cancelAnimationFrame(root.looking)")
+    await bench.notebook.page.evaluate(
+        "(place) => jupyterapp.shell.currentWidget.content.model.cells.get(place).outputs.clear()",
+        cell.place,
+    )
+    return {
+        "p50": lags[len(lags) // 2] if lags else SECONDS * 1e3,
+        "p95": lags[int(len(lags) * 0.95)] if lags else SECONDS * 1e3,
+        "share": share,
+        "cpu_ms": figures["cpu_ms"],
+        "bytes": weight,
+    }
+
+
+async def _dashboard(bench: Bench) -> list[Row]:
+    await bench.notebook.run(
+        "bot = bl.connect(symbols=['BTC/USDT'], timeframes=['1m'], history=100, strategies=[],\n"
+        "    health={'port': 0}, paper={'start': '2026-01-05'})\nbusy_tasks(bot, 20, 20)"
+    )
+    cell, painted = await bench.painted(
+        "dashboard = bot.dashboard()\ndashboard.interval = 0.05\ndashboard", DASHBOARD
+    )
+    root = await cell.locate(DASHBOARD)
+    await root.scroll_into_view_if_needed()
+    before = int(await root.get_attribute("data-seq") or 0)
+    share = await bench.share(SECONDS)
+    sent = (int(await root.get_attribute("data-seq") or 0) - before) / SECONDS
+    await bench.notebook.run("bot.stop()")
+    return [
+        _row("dashboard: cell start to painted, s", painted / 1e3),
+        _row("dashboard of 20 tasks at 20 Hz: main thread, %", share, None, 10),
+        _row("dashboard of 20 tasks at 20 Hz: messages/s", sent),
+    ]
+
+
+async def _hour(bench: Bench) -> list[Row]:
+    await bench.notebook.run("frame = market(10_000)")
+    cell, _ = await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
+    root = await cell.locate(CHART)
+    await root.scroll_into_view_if_needed()
+    element = await root.element_handle()
+    await bench.feed("kit", HOUR_RATE, HOUR)
+    heaps = []
+    for part in (0.1, 0.55, 1.0):
+        await bench.notebook.page.wait_for_function(
+            "([root, seq]) => Number(root.dataset.seq) >= seq",
+            arg=[element, HOUR * part - 1],
+            timeout=PATIENCE * 10_000,
+            polling=200,
+        )
+        heaps.append(await bench.heap())
+    figures = await bench.fed()
+    return [
+        _row(
+            f"kernel CPU per update, ms at {HOUR_RATE:,.0f} updates/s", figures["cpu_ms"], aim=0.5
+        ),
+        _row("page memory, MB: after a tenth of an hour at 50/s", heaps[0]),
+        _row("page memory, MB: after half of it", heaps[1]),
+        _row("page memory, MB: after the hour", heaps[2], None, heaps[0] + 5),
+    ]
