@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.errors import InvalidInput
-from botlib.indicators import COLUMNS, Indicator, compute, parse
+from botlib.indicators import COLUMNS, Indicator, parse
+from botlib.indicators.compute import Columns, compute_from
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Frames(Mapping[str, "pd.DataFrame"]):
     def __init__(self, symbol: str, frames: Mapping[str, pd.DataFrame]) -> None:
         self.symbol = symbol
         self._frames = dict(frames)
+        self._columns: dict[str, Columns] = {}
         self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
 
     @property
@@ -90,7 +92,10 @@ class Frames(Mapping[str, "pd.DataFrame"]):
         key = (timeframe or self.timeframes[0], parse(spec))
         found = self._indicators.get(key)
         if found is None:
-            found = self._indicators[key] = compute(key[1], self[key[0]])
+            columns = self._columns.get(key[0])
+            if columns is None:
+                columns = self._columns[key[0]] = Columns(self[key[0]])
+            found = self._indicators[key] = compute_from(columns, key[1])
         # Shallow: with pandas' copy-on-write, what a caller does to it stays with the caller.
         return found.copy(deep=False)
 

@@ -42,10 +42,14 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
     Raises:
         InvalidInput: the specification is not accepted, or the frame lacks a column it needs.
     """
+    return compute_from(Columns(frame), parse(spec))
+
+
+def compute_from(columns: Columns, indicator: Indicator) -> pd.Series | pd.DataFrame:
+    """Return what `compute` returns, for a frame whose columns others have asked for already."""
     import pandas as pd
 
-    indicator = parse(spec)
-    inputs = pick(indicator, _Columns(frame))
+    inputs, frame = pick(indicator, columns), columns.frame
     core = CORE.get(indicator.name)
     if core is None:
         from botlib.indicators import library
@@ -58,20 +62,24 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
     return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=frame.index)
 
 
-class _Columns(Mapping[str, Array]):
-    """The columns of a frame, each taken out when it is asked for."""
+class Columns(Mapping[str, Array]):
+    """The columns of a frame, each taken out once, when it is first asked for."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
+        self.frame = frame
+        self._taken: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
-        return self._frame[name].to_numpy(np.float64)
+        taken = self._taken.get(name)
+        if taken is None:
+            taken = self._taken[name] = self.frame[name].to_numpy(np.float64)
+        return taken
 
     def __contains__(self, name: object) -> bool:
-        return name in self._frame
+        return name in self.frame
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in COLUMNS if name in self._frame)
+        return (name for name in COLUMNS if name in self.frame)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.indicators import rolling
 from botlib.indicators.vocabulary import Definition, Parameter
 
 Array = npt.NDArray[np.float64]
@@ -33,17 +34,8 @@ def _nan(size: int) -> Array:
     return np.full(size, np.nan)
 
 
-def _mean(values: Array, length: int) -> Array:
-    import pandas as pd
-
-    result: Array = pd.Series(values).rolling(length).mean().to_numpy()
-    return result
-
-
 def _smooth(values: Array, length: int, alpha: float) -> Array:
     """Average exponentially, seeded with the mean of the first ``length`` finite values."""
-    import pandas as pd
-
     finite = np.isfinite(values)
     first = int(finite.argmax()) if finite.any() else len(values)
     seed = first + length - 1
@@ -52,8 +44,7 @@ def _smooth(values: Array, length: int, alpha: float) -> Array:
     seeded = values.copy()
     seeded[:seed] = np.nan
     seeded[seed] = values[first : seed + 1].mean()
-    result: Array = pd.Series(seeded).ewm(alpha=alpha, adjust=False).mean().to_numpy()
-    return result
+    return rolling.smooth(seeded, alpha)
 
 
 def _ema(values: Array, length: int) -> Array:
@@ -88,14 +79,6 @@ def _deviation(values: Array, length: int, ddof: int) -> Array:
     return result
 
 
-def _extreme(values: Array, length: int, highest: bool) -> Array:
-    import pandas as pd
-
-    window = pd.Series(values).rolling(length)
-    result: Array = (window.max() if highest else window.min()).to_numpy()
-    return result
-
-
 def _past(values: Array, length: int) -> Array:
     """The values of ``length`` candles ago."""
     result = _nan(len(values))
@@ -110,7 +93,7 @@ def _range(high: Array, low: Array) -> Array:
 
 
 def sma(source: Array, length: int) -> tuple[Array, ...]:
-    return (_mean(source, length),)
+    return (rolling.mean(source, length),)
 
 
 def ema(source: Array, length: int) -> tuple[Array, ...]:
@@ -141,7 +124,7 @@ def stdev(source: Array, length: int, ddof: int) -> tuple[Array, ...]:
 
 
 def bbands(source: Array, length: int, std: float) -> tuple[Array, ...]:
-    middle = _mean(source, length)
+    middle = rolling.mean(source, length)
     deviation = std * _deviation(source, length, 0)
     lower, upper = middle - deviation, middle + deviation
     width = _range(upper, lower)
@@ -195,23 +178,29 @@ def roc(source: Array, length: int) -> tuple[Array, ...]:
 
 
 def donchian(high: Array, low: Array, lower_length: int, upper_length: int) -> tuple[Array, ...]:
-    lower, upper = _extreme(low, lower_length, False), _extreme(high, upper_length, True)
+    lower, upper = (
+        rolling.extreme(low, lower_length, highest=False),
+        rolling.extreme(high, upper_length, highest=True),
+    )
     return lower, 0.5 * (lower + upper), upper
 
 
 def stoch(
     high: Array, low: Array, close: Array, k: int, d: int, smooth_k: int
 ) -> tuple[Array, ...]:
-    lowest = _extreme(low, k, False)
-    position = 100.0 * (close - lowest) / _range(_extreme(high, k, True), lowest)
-    smooth = _mean(position, smooth_k)
-    return smooth, _mean(smooth, d)
+    lowest = rolling.extreme(low, k, highest=False)
+    position = 100.0 * (close - lowest) / _range(rolling.extreme(high, k, highest=True), lowest)
+    smooth = rolling.mean(position, smooth_k)
+    return smooth, rolling.mean(smooth, d)
 
 
 def willr(high: Array, low: Array, close: Array, length: int) -> tuple[Array, ...]:
-    lowest = _extreme(low, length, False)
+    lowest = rolling.extreme(low, length, highest=False)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (100.0 * ((close - lowest) / (_extreme(high, length, True) - lowest) - 1.0),)
+        return (
+            100.0
+            * ((close - lowest) / (rolling.extreme(high, length, highest=True) - lowest) - 1.0),
+        )
 
 
 def obv(close: Array, volume: Array) -> tuple[Array, ...]:
