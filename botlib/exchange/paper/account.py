@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 
@@ -115,6 +116,8 @@ class Register:
         self.lists: dict[int, OrderList] = {}
         self.prevented: dict[int, PreventedMatch] = {}
         self.house: dict[str, House] = {}
+        self.symbols: dict[str, SymbolState] = {}
+        """What the operator has made of symbols, by their ids."""
         self.counters = Counters()
         self.working: dict[str, dict[int, PaperOrder]] = {}
         """Open orders of all accounts by symbol, the oldest first."""
@@ -125,6 +128,10 @@ class Register:
         if found is None:
             found = self.accounts[name] = Account(name)
         return found
+
+    def symbol(self, name: str) -> SymbolState:
+        """Return what the operator has made of a symbol (by id)."""
+        return self.symbols.get(name) or SymbolState(symbol=name)
 
     def orders(self, symbol: str) -> list[PaperOrder]:
         """Return the open orders of a symbol, of all accounts, the oldest first."""

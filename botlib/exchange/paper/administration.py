@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from decimal import Decimal, InvalidOperation
+from dataclasses import replace
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from botlib.errors import PaperExchangeError, did_you_mean
+from botlib.exchange.paper.halts import halted, resumed
 from botlib.exchange.paper.keys import PAPER_API_KEY, PAPER_API_SECRET, Keys
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.quotes import Json, eight
-from botlib.exchange.paper.rules import Rules
+from botlib.exchange.paper.rules import Rules, amended
 from botlib.exchange.paper.venue import Venue
 
 STATUSES: Final = ("TRADING", "BREAK", "HALT", "END_OF_DAY")
@@ -109,7 +110,9 @@ class Administration:
     def set_status(self, symbol: str, status: str) -> None:
         """Halt a symbol (``BREAK``, ``HALT``), or let it trade again (``TRADING``).
 
-        Open orders stay, and may be cancelled; nothing trades meanwhile.
+        Open orders stay, and may be cancelled; nothing trades meanwhile, and no candle opens.
+        Trading goes on within the candle of the halt, or else with the next one that opens. All of
+        this outlasts a restart of the venue.
 
         Raises:
             PaperExchangeError: no such status.
@@ -120,8 +123,11 @@ class Administration:
                 f"Unknown status {status!r} of a symbol. Accepted: {', '.join(STATUSES)}."
                 f"{did_you_mean(status, STATUSES)}"
             )
-        feed = self._venue.feed(symbol)
-        feed.rules = replace(feed.rules, status=status)
+        feed, time = self._venue.feed(symbol), self._venue.market_time
+        state = self._venue.desk.register.symbol(feed.id)
+        change = resumed if status == "TRADING" else halted
+        holes = [(*hole,) for hole in change(state.hidden, time, feed.base)]
+        self._venue.change(feed, replace(state, status=status, holes=holes))
 
     async def delist(self, symbol: str) -> None:
         """End a symbol for good: its open orders expire, and nobody knows it any more.
@@ -130,7 +136,7 @@ class Administration:
             UnknownSymbol: no such symbol.
         """
         feed = self._venue.feed(symbol)
-        notices = self._venue.desk.expire_all(feed, self._venue.market_time)
+        notices = self._venue.desk.delist(feed, self._venue.market_time)
         await self._venue.desk.durable()
         self._venue.orders_changed(feed)
         self._venue.delist(feed)
@@ -144,16 +150,9 @@ class Administration:
             UnknownSymbol: no such symbol.
         """
         feed = self._venue.feed(symbol)
-        kinds = {field.name: field.type for field in fields(Rules) if field.name != "status"}
-        values: dict[str, object] = {}
-        for name, value in changes.items():
-            if name not in kinds:
-                raise PaperExchangeError(
-                    f"Unknown rule {name!r} of a symbol. Accepted: {', '.join(kinds)}."
-                    f"{did_you_mean(name, tuple(kinds))}"
-                )
-            values[name] = _value(name, str(kinds[name]), value)
-        feed.rules = replace(feed.rules, **values)  # type: ignore[arg-type]
+        amended(feed.rules, changes)
+        state = self._venue.desk.register.symbol(feed.id)
+        self._venue.change(feed, replace(state, rules={**state.rules, **changes}))
         return feed.rules
 
     def books(self) -> Json:
@@ -169,16 +168,3 @@ class Administration:
             }
             for asset, house in sorted(register.house.items())
         }
-
-
-def _value(name: str, kind: str, value: object) -> object:
-    if kind == "bool" and isinstance(value, bool):
-        return value
-    try:
-        number = Decimal(str(value))
-        if kind != "bool" and not isinstance(value, bool) and number.is_finite() and number >= 0:
-            return int(number) if kind == "int" else number
-    except InvalidOperation:
-        pass
-    accepted = "true or false" if kind == "bool" else "a number from 0 up"
-    raise PaperExchangeError(f"The rule {name} is {value!r}. Accepted: {accepted}.")

@@ -101,20 +101,28 @@ class Connection:
         Args:
             patient: wait for a slow client, `PATIENCE` seconds without any progress at most.
         """
+        if not patient:
+            self.push()
+            return
         transport = self._write()
         if transport is None:
             return
         waiting = transport.get_write_buffer_size()
-        if waiting <= HIGH_WATER:
-            self._behind_since = None
-        elif patient:
+        if waiting > HIGH_WATER:
             await self._drained(transport, waiting)
         else:
-            self._weigh(waiting)
+            self._behind_since = None
 
     def push(self) -> None:
-        """Hand over what waits, whether the client reads or not."""
-        self._write()
+        """Hand over what waits; a client that has read too little of it is cut off."""
+        transport = self._write()
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+        if waiting > HIGH_WATER:
+            self._weigh(waiting)
+        else:
+            self._behind_since = None
 
     def _write(self) -> asyncio.Transport | None:
         if not self._pending:

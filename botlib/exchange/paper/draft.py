@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.exchange.paper.account import Balance, House, Register
+from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import rejected
@@ -32,6 +33,7 @@ class Draft:
         self.house: dict[str, House] = {}
         self.burns: dict[str, bool] = {}
         """Accounts that changed how they pay their fees."""
+        self.symbols: dict[str, SymbolState] = {}
         self.counters = register.counters.copy()
         self.filled: list[PaperOrder] = []
         """Orders that were filled whole, for whoever waits for them."""
@@ -202,4 +204,5 @@ class Draft:
         register.lists.update(self.lists)
         register.prevented.update({one.match_id: one for one in self.prevented})
         register.house.update(self.house)
+        register.symbols.update(self.symbols)
         register.counters = self.counters

@@ -124,6 +124,12 @@ class Feed:
         self.time = time
         self._advance(min((time - bar.timestamp) * self.steps // self.length, self.steps - 1))
 
+    def reload(self) -> None:
+        """Read the candles anew, since halts have changed them."""
+        self._covered = (0, -1)
+        self._earlier.clear()
+        self._day = self._average = None
+
     @property
     def trading(self) -> bool:
         """Whether the symbol trades: a candle of it is open, and nobody halted it."""

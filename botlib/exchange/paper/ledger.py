@@ -21,6 +21,7 @@ import orjson
 from botlib.errors import PaperExchangeError, WrongVenue
 from botlib.exchange.paper.account import Balance, Counters, House, Register, audit
 from botlib.exchange.paper.draft import Draft
+from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.tables import SCHEMA, SCHEMA_VERSION, migrate
@@ -28,6 +29,8 @@ from botlib.exchange.paper.tables import SCHEMA, SCHEMA_VERSION, migrate
 logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x626C7061
+_SYMBOL: Final = "symbol:"
+"""What the keys of symbols begin with in the table ``meta``."""
 
 
 class Ledger:
@@ -165,6 +168,9 @@ class Ledger:
             register.prevented[match.match_id] = match
         for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
             register.house[asset] = House(*map(Decimal, amounts))
+        for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
+            state = SymbolState.load(body)
+            register.symbols[state.symbol] = state
         register.counters = Counters(**orjson.loads(self._get("counters") or "{}"))
         return register
 
@@ -276,6 +282,8 @@ class Ledger:
             self._connection.execute("REPLACE INTO prevented VALUES (?, ?)", body)
         for name, burns in draft.burns.items():
             self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
+        for state in draft.symbols.values():
+            self._set(f"{_SYMBOL}{state.symbol}", state.dump().decode())
         self._put_house(draft.house)
         counters = draft.counters.dump()
         many(

@@ -24,6 +24,7 @@ from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.draft import Draft, Notice
 from botlib.exchange.paper.execution import Execution, reached
 from botlib.exchange.paper.feed import Feed
+from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.intake import Intake
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.orderlists import OrderLists
@@ -308,9 +309,17 @@ class Desk:
         draft.burns[account] = burns
         self._make_true(draft, None)
 
-    def expire_all(self, feed: Feed, time: int) -> list[Notice]:
-        """End all orders of a symbol, of all accounts, because it trades no longer."""
+    def change_symbol(self, state: SymbolState, time: int) -> None:
+        """Change the status, the rules or the halts of a symbol; the disk has it at once."""
         draft = Draft(self.register, time)
+        draft.symbols[state.symbol] = state
+        self._make_true(draft, None)
+        self.ledger.flush()
+
+    def delist(self, feed: Feed, time: int) -> list[Notice]:
+        """End a symbol for good, and all orders of it, of all accounts."""
+        draft = Draft(self.register, time)
+        draft.symbols[feed.id] = replace(self.register.symbol(feed.id), delisted=True)
         for order in self.register.orders(feed.id):
             if draft.order(order).open:
                 self._execution.expire(draft, draft.order(order))

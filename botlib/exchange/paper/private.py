@@ -85,7 +85,7 @@ class Trading:
             await self.desk.durable()
         finally:
             self.venue.orders_changed(feed)
-        await self.venue.tell(notices)
+        self.venue.answer(notices)
 
     # -- questions
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from botlib.errors import PaperExchangeError, did_you_mean
 from botlib.exchange.paper.market import Listing
 
 SELF_TRADE_MODES: Final = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
@@ -47,6 +49,37 @@ class Rules:
     max_trailing: int = 2_000
     max_position: Decimal = Decimal(0)
     status: str = "TRADING"
+
+
+def amended(rules: Rules, changes: Mapping[str, object]) -> Rules:
+    """Return rules with some of them changed, by name.
+
+    Raises:
+        PaperExchangeError: an unknown name, or a value that is none.
+    """
+    kinds = {field.name: field.type for field in fields(Rules) if field.name != "status"}
+    values: dict[str, object] = {}
+    for name, value in changes.items():
+        if name not in kinds:
+            raise PaperExchangeError(
+                f"Unknown rule {name!r} of a symbol. Accepted: {', '.join(kinds)}."
+                f"{did_you_mean(name, tuple(kinds))}"
+            )
+        values[name] = _value(name, str(kinds[name]), value)
+    return replace(rules, **values)  # type: ignore[arg-type]
+
+
+def _value(name: str, kind: str, value: object) -> object:
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    try:
+        number = Decimal(str(value))
+        if kind != "bool" and not isinstance(value, bool) and number.is_finite() and number >= 0:
+            return int(number) if kind == "int" else number
+    except InvalidOperation:
+        pass
+    accepted = "true or false" if kind == "bool" else "a number from 0 up"
+    raise PaperExchangeError(f"The rule {name} is {value!r}. Accepted: {accepted}.")
 
 
 def rules_of(listing: Listing) -> Rules:

@@ -39,6 +39,7 @@ from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.refusals import Refusal
 from botlib.exchange.paper.rest import Rest
 from botlib.exchange.paper.scenario import Player, Scenario
+from botlib.exchange.paper.userstream import EventOrder
 from botlib.exchange.paper.venue import Venue
 from botlib.exchange.paper.wsapi import WsApi
 
@@ -63,6 +64,8 @@ class PaperSettings:
         slippage: fraction by which market orders fill worse than the price.
         depth: what stands around the price; None for a market that fills any amount at one price.
         bnb_price: what a BNB costs in any quote, for fees paid in it; None for the market's price.
+        events: whether the user events of a request leave before its answer, after it, or either.
+        event_seed: decides which, where either is possible.
         symbols: symbols to list besides the market's own.
         watch_parent: end when the parent process does.
         save_interval: seconds between two notes of the market time in the ledger.
@@ -77,6 +80,8 @@ class PaperSettings:
     slippage: Decimal = Decimal(0)
     depth: Depth | None = None
     bnb_price: Decimal | None = None
+    events: EventOrder = "either"
+    event_seed: int = 0
     symbols: tuple[str, ...] = ()
     watch_parent: bool = False
     save_interval: float = SAVE_INTERVAL
@@ -122,6 +127,8 @@ class PaperExchange:
                 faults=self.faults,
                 slippage=settings.slippage,
                 depth=settings.depth,
+                events=settings.events,
+                seed=settings.event_seed,
             )
             for symbol, waiting in desk.register.working.items():
                 if waiting:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Final
@@ -24,12 +25,14 @@ from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.draft import Notice
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.feed import Bar, Feed
+from botlib.exchange.paper.halts import HaltedMarket, SymbolState
 from botlib.exchange.paper.intervals import Interval, interval
 from botlib.exchange.paper.lockstep import Closed, Lockstep, Progress
 from botlib.exchange.paper.market import Listing, Market
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.pace import Pace, Pacer
-from botlib.exchange.paper.userstream import UserStreams
+from botlib.exchange.paper.rules import amended, rules_of
+from botlib.exchange.paper.userstream import EventOrder, UserStreams
 from botlib.timeframe import open_time, timeframe_ms
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class Venue:
         pace: how time passes.
         slippage: fraction by which market orders fill worse than the price.
         depth: what stands around the price; None for a market that fills any amount.
+        events: whether the events of a request leave before its answer or after it.
+        seed: decides which, where either is possible.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class Venue:
         faults: Faults,
         slippage: Decimal = Decimal(0),
         depth: Depth | None = None,
+        events: EventOrder = "first",
+        seed: int = 0,
     ) -> None:
-        self.market = market
+        self.market = HaltedMarket(market, lambda symbol: desk.register.symbol(symbol).hidden)
         self.desk = desk
         self.pace = pace
         self.slippage = slippage
@@ -73,7 +80,9 @@ class Venue:
         self.ended = False
         self.paused = False
         self.faults = faults
-        self.users = UserStreams(faults)
+        # Where the market waits for its clients, it does not wait for anything else.
+        timed = pace.speed is not None and not pace.lockstep
+        self.users = UserStreams(faults, order=events, seed=seed, wait=timed)
         self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
         self.streams = self.broadcast.streams
         self.streams.patient = pace.speed is None
@@ -84,7 +93,6 @@ class Venue:
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
-        self._delisted: set[str] = set()
 
     # -- symbols
 
@@ -98,11 +106,13 @@ class Venue:
         if feed is None:
             self._check_room(symbol)
             listing = self.market.listing(symbol)
-            if listing.id in self._delisted:
+            state = self.desk.register.symbol(listing.id)
+            if state.delisted:
                 raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
             feed = self._feeds.get(listing.id)
         if feed is None:
             feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
+            feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
             feed.book.standing = partial(self.desk.standing, feed.id)
             feed.resting = self.desk.resting(listing.id)
             feed.seek(self.market_time)
@@ -121,11 +131,21 @@ class Venue:
 
     def listings(self) -> list[Listing]:
         """Return what is traded."""
-        return [one for one in self.market.listings() if one.id not in self._delisted]
+        known = self.desk.register.symbols
+        return [
+            one
+            for one in self.market.listings()
+            if one.id not in known or not known[one.id].delisted
+        ]
+
+    def change(self, feed: Feed, state: SymbolState) -> None:
+        """Let a symbol be what the operator made of it, now and after a restart."""
+        self.desk.change_symbol(state, self.market_time)
+        feed.rules = replace(amended(rules_of(feed.listing), state.rules), status=state.status)
+        feed.reload()
 
     def delist(self, feed: Feed) -> None:
         """Forget a symbol for good; its orders have ended before."""
-        self._delisted.add(feed.id)
         for known in (self._feeds, self._active, self._watched):
             known.pop(feed.id, None)
 
@@ -219,6 +239,7 @@ class Venue:
     # -- one step
 
     async def _step(self, time: int) -> None:
+        self.users.settle()
         self.market_time = time
         if self.faults.moved():
             # What is to happen at this time happens before anybody is told of it.
@@ -255,7 +276,11 @@ class Venue:
     async def tell(self, notices: Iterable[Notice]) -> None:
         """Send user events to those who listen to their accounts."""
         for account, event in notices:
-            await self.users.publish([event], account)
+            self.users.publish([event], account)
+
+    def answer(self, notices: Iterable[Notice]) -> None:
+        """Send the user events of a request that is about to be answered, or soon after it."""
+        self.users.answering(notices, self.desk.register.counters.execution)
 
     def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
         found = [
@@ -318,6 +343,7 @@ class Venue:
             )
         if not streams:
             raise PaperExchangeError("Cannot advance: no stream was named to wait for.")
+        self.users.settle()
         for stream in streams:
             self._watch(stream)
         closed = await self.lockstep.advance(streams, acknowledged, timeout, lambda: self.ended)
