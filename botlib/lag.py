@@ -103,6 +103,12 @@ class LagMeter:
         self._due = math.inf
         self._last = 0.0
 
+    def recent(self, seconds: float) -> float:
+        """Return the lateness of the latest beat of the last ``seconds``, or of the one due."""
+        beats = min(self.beats, RING, math.ceil(seconds / self.interval))
+        last = (self._ring[(self.beats - number) % RING] for number in range(1, beats + 1))
+        return max(last, default=0.0) if self.overdue <= 0 else max(self.overdue, *last, 0.0)
+
     def percentile(self, q: float) -> float:
         """Return the lateness that ``q`` per cent (0 to 100) of the last `RING` beats stay under.
 

@@ -6,6 +6,7 @@ A halt stops entries only: cancels and exits that reduce a position stay allowed
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -38,6 +39,8 @@ class RiskValidator:
         self.limits = limits
         self.halted: str | None = None
         """Why entries are stopped, or None."""
+        self.caution: Callable[[], str | None] = lambda: None
+        """Tells why entries are held back for the moment; unlike a halt, that passes by itself."""
         self.rejected = 0
         self._sent: deque[int] = deque()
 
@@ -103,6 +106,8 @@ class RiskValidator:
         cost = intent.amount * price
         if self.halted is not None:
             return f"entries are halted: {self.halted}"
+        if (caution := self.caution()) is not None:
+            return f"entries are held back: {caution}"
         if cost > limits.max_order_cost:
             return f"its cost {cost:.2f} is above max_order_cost {limits.max_order_cost}"
         if exposure + cost > limits.max_exposure:

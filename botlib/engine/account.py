@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
 DUST = Decimal("0.00000001")
 """Smallest unit of any asset at the venue; a smaller difference is rounding."""
+RIDDLE = Decimal("0.01")
+"""Fraction of a position that may be missing: fees paid in the asset itself."""
 
 
 class Account:
@@ -98,7 +100,11 @@ class Account:
         return self.equity
 
     async def monitor_positions(self) -> None:
-        """Mark the account to market and compare the book with the venue's balances."""
+        """Mark the account to market and compare the book with the venue's balances.
+
+        What was bought and is not there any more is no flat position, but a riddle: entries are
+        halted until a person has looked. A fill under way is no riddle, so it is looked at twice.
+        """
         balances = await self._exchange.balances()
         self._mark(balances)
         drift: dict[str, Decimal] = {}
@@ -110,7 +116,21 @@ class Account:
         if drift != self.drift:
             for asset, missing in drift.items():
                 logger.warning("the venue holds %s %s less than the book says", missing, asset)
-            self.drift = drift
+        elif any(self._missing(asset) for asset in drift):
+            self._halt(f"the venue does not hold what the book says: {_told(drift)} are missing")
+        self.drift = drift
+
+    def _missing(self, asset: str) -> bool:
+        held = sum(
+            (one.amount for one in self._positions.all() if split_symbol(one.symbol)[0] == asset),
+            ZERO,
+        )
+        return self.drift[asset] > held * RIDDLE
+
+    def _halt(self, reason: str) -> None:
+        if self._risk.halt(reason):
+            logger.error("entries halted: %s", reason)
+            self._bus.publish(Halted(reason=reason))
 
     async def check_risk(self) -> None:
         """Halt entries where the day's loss is beyond its limit; the day is a UTC day."""
@@ -119,6 +139,9 @@ class Account:
         if day != self._day:
             self._day, self._day_start = day, profit
         reason = self._risk.check_loss(profit - self._day_start)
-        if reason is not None and self._risk.halt(reason):
-            logger.error("entries halted: %s", reason)
-            self._bus.publish(Halted(reason=reason))
+        if reason is not None:
+            self._halt(reason)
+
+
+def _told(drift: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{amount} {asset}" for asset, amount in drift.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botlib.cards import Tone, card, figures, lines
 from botlib.clock import iso
@@ -11,6 +11,9 @@ from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
+
+LAG_MEMORY: Final = 5.0
+"""Seconds after a late beat of the loop in which nothing is entered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,17 @@ class EngineHealth:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
+
+
+def late_loop(engine: Orchestrator) -> str | None:
+    """Return why nothing is entered now: what is decided while the loop lags behind is old.
+
+    In lockstep the market waits, so that nothing gets old.
+    """
+    late = engine.lag.recent(LAG_MEMORY)
+    if engine.lockstep is not None or late <= engine.settings.health.max_lag:
+        return None
+    return f"the loop ran {late:.1f} s late within the last {LAG_MEMORY:g} s"
 
 
 def engine_health(engine: Orchestrator) -> EngineHealth:

@@ -17,7 +17,7 @@ from botlib.engine.account import Account
 from botlib.engine.byhand import sell, sell_everything
 from botlib.engine.charting import Charts
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
-from botlib.engine.health import EngineHealth, engine_health
+from botlib.engine.health import EngineHealth, engine_health, late_loop
 from botlib.engine.killswitch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep
 from botlib.engine.logtail import LogTail
@@ -96,6 +96,7 @@ class Orchestrator:
         self.system_clock = SystemClock()
         self.positions = PositionManager()
         self.risk = RiskValidator(RiskLimits(**settings.risk.model_dump()))
+        self.risk.caution = lambda: late_loop(self)
         self.frames = MultiTimeframeEngine()
         self.tasks = BackgroundTaskManager(
             clock=self.clock,
@@ -421,6 +422,7 @@ class Orchestrator:
             on_progress=beat,
             protector=self.protector,
             positions=self.positions,
+            now=self.market_clock.now,
         )
         self.account = Account(
             exchange=self.exchange,

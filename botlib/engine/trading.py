@@ -15,7 +15,7 @@ from botlib.errors import BotlibError, ConfigError, did_you_mean
 from botlib.model import CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.orders import StopRules
 from botlib.strategy import Strategy
-from botlib.timeframe import open_time
+from botlib.timeframe import open_time, timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.bus import EventBus, Subscription
@@ -122,7 +122,9 @@ class SignalGenerator:
         on_progress: Callable[[], None],
         protector: Protector | None = None,
         positions: PositionManager | None = None,
+        now: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._now = now
         self._bus = bus
         self._storage = storage
         self._frames = frames
@@ -228,6 +230,12 @@ class SignalGenerator:
         active.signals += 1
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
         self._bus.publish(SignalRaised(signal=signal))
+        length = timeframe_ms(signal.timeframe)
+        if signal.action is SignalAction.ENTRY and self._now() >= signal.timestamp + 2 * length:
+            # The loop stood, or the news came late: an entry belongs to the next open.
+            self._orders.refused[active.name] = "the candle is old: the next one has closed too"
+            logger.info("%s: the entry in %s came too late", active.name, signal.symbol)
+            return
         try:
             await self._orders.execute(signal, active.order_cost)
         except BotlibError:

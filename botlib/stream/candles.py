@@ -305,6 +305,7 @@ class CandleStream:
         """Queue closed candles for storage and publication, in order."""
         for candle in candles:
             self._outbox.append((candle, not (recent and candle is candles[-1])))
+        subscription.settled(candles[-1])
         subscription.closed += len(candles)
         subscription.last_closed = max(subscription.last_closed or 0, candles[-1].timestamp)
         self._schedule_flush()

@@ -42,7 +42,8 @@ class DialGate:
             passed = now - (now if self._updated is None else self._updated)
             self._tokens = min(self._burst, self._tokens + passed * self._rate)
             self._updated = now
-            if self._tokens >= 1:
+            # A wait that is exactly long enough may leave out what no timer can wait for.
+            if self._tokens >= 1 - 1e-6:
                 self._tokens -= 1
                 return
             await asyncio.sleep((1 - self._tokens) / self._rate)
@@ -212,7 +213,9 @@ class Shard:
     async def _verdict(
         self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
     ) -> tuple[Outcome, str]:
-        pause = min(self._data_deadline / 10, self._max_age / 4)
+        pause = min(self._data_deadline / 20, self._max_age / 4)
+        # A frame is noticed up to a pause late, and its absence too.
+        patience = self._data_deadline - 2 * pause
         frames, checked = connection.frames, self._time()
         while True:
             await asyncio.wait(
@@ -227,7 +230,7 @@ class Shard:
             stalled_ourselves = now - checked > self._data_deadline / 2
             if connection.frames != frames or self.held or stalled_ourselves:
                 frames, self._heard = connection.frames, now
-            elif now - self._heard > self._data_deadline and self.subscriptions:
+            elif now - self._heard > patience and self.subscriptions:
                 return Outcome.DEAD, f"no candle frame for {self._data_deadline:g} s"
             elif now - self._opened > self._max_age:
                 return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"

@@ -20,6 +20,10 @@ LATE: Final = 10_000
 LONGEST_HALT: Final = 92 * 86_400_000
 """Furthest one frame may move the market's time, in ms: further is a damaged frame."""
 
+SANE: Final = 1.25
+"""How many times the last close a price may be, or a part of it, to be taken from one frame alone;
+what lies beyond is asked of the venue again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionStatus:
@@ -91,6 +95,7 @@ class Subscription:
         self._advance = clock.advance
         self._clock = clock
         self._sink = sink
+        self._close_before: float | None = None
         self._raw: RawKline | None = None
         self._shown: RawKline | None = None
         self._open = -1
@@ -165,6 +170,8 @@ class Subscription:
         try:
             self._check(timestamp, event_time, closed)
             candle = self._exchange.candle(self.symbol, self.timeframe, raw, closed=closed)
+            if closed:
+                self._check_price(candle)
         except (TypeError, ValueError):
             self.bad_frames += 1
             raise
@@ -193,6 +200,17 @@ class Subscription:
         ready = self.sequence.closed(candle)
         if ready:
             self._sink.on_closed(self, ready)
+
+    def settled(self, candle: Candle) -> None:
+        """Take note of the newest candle that came out: later prices are held against its close."""
+        self._close_before = candle.close
+
+    def _check_price(self, candle: Candle) -> None:
+        before = self._close_before
+        if before is not None and (candle.high > before * SANE or candle.low < before / SANE):
+            raise ValueError(
+                f"prices {candle.low} to {candle.high} are far from the last close {before}"
+            )
 
     def _check(self, timestamp: int, event_time: int, closed: bool) -> None:
         if type(timestamp) is not int or type(event_time) is not int or type(closed) is not bool:
