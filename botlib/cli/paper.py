@@ -17,8 +17,9 @@ from botlib.errors import BotlibError
 
 if TYPE_CHECKING:
     from botlib.exchange.paper.depth import Depth
+    from botlib.exchange.paper.userstream import EventOrder
 
-_DEPTH: Final = ("spread", "levels", "size", "latency")
+_DEPTH: Final = ("spread", "levels", "size", "latency", "seed")
 
 
 def _balances(
@@ -44,6 +45,18 @@ def _fraction(context: click.Context, parameter: click.Parameter, value: str) ->
         number = Decimal(-1)
     if not 0 <= number < 1:
         raise click.BadParameter(f"{value!r} is no fraction. Accepted: 0.001 for 0.1 %.")
+    return number
+
+
+def _price(context: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal(-1)
+    if not number.is_finite() or number <= 0:
+        raise click.BadParameter(f"{value!r} is no price. Accepted: a number above 0, such as 550.")
     return number
 
 
@@ -83,7 +96,7 @@ def _depth(
             number = Decimal(text)
         except InvalidOperation:
             number = Decimal(-1)
-        whole = name in ("levels", "latency")
+        whole = name in ("levels", "latency", "seed")
         if name not in _DEPTH or not number.is_finite() or number < 0 or (whole and number % 1):
             raise click.BadParameter(
                 f"{one!r} is no depth. Accepted: {', '.join(f'{name}=…' for name in _DEPTH)}, "
@@ -104,7 +117,7 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
         levels=max(1, int(depth.get("levels", usual.levels))),
         size=depth.get("size", usual.size),
         latency=int(depth.get("latency", usual.latency)),
-        seed=seed,
+        seed=int(depth.get("seed", seed)),
     )
 
 
@@ -161,9 +174,26 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
     "--depth",
     multiple=True,
     callback=_depth,
-    metavar="spread|levels|size|latency=VALUE",
+    metavar="spread|levels|size|latency|seed=VALUE",
     help="Give the book a depth: spread (a fraction), levels a side, size of a level in quote "
-    "units, latency of orders in ms. Default: a market that fills any amount at one price.",
+    "units, latency of orders in ms, seed of the sizes. Default: a market that fills any amount at "
+    "one price.",
+)
+@click.option(
+    "--burn-bnb", is_flag=True, help="Pay fees in BNB where the account has some, 25 % less."
+)
+@click.option(
+    "--bnb-price",
+    callback=_price,
+    metavar="PRICE",
+    help="What a BNB costs in any quote, for fees paid in it. Default: the market's price.",
+)
+@click.option(
+    "--events",
+    type=click.Choice(("either", "first", "last")),
+    default="either",
+    show_default=True,
+    help="When the events of an order leave: before the answer to it, after it, or either.",
 )
 @click.option("--symbols", multiple=True, metavar="SYMBOL", help="List a symbol; repeat for more.")
 @click.option(
@@ -185,6 +215,9 @@ def paper(
     fee: Decimal,
     slippage: Decimal,
     depth: dict[str, Decimal],
+    burn_bnb: bool,
+    bnb_price: Decimal | None,
+    events: EventOrder,
     symbols: tuple[str, ...],
     scenario: Path | None,
     watch_parent: bool,
@@ -213,6 +246,10 @@ def paper(
         fee=fee,
         slippage=slippage,
         depth=_book(depth, seed or 0),
+        burn_bnb=burn_bnb,
+        bnb_price=bnb_price,
+        events=events,
+        event_seed=seed or 0,
         symbols=tuple(name for value in symbols for name in value.split(",") if name),
         watch_parent=watch_parent,
     )

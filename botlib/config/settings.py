@@ -33,6 +33,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DepthSettings(_Section):
+    """What stands around the price of the paper exchange, and how long orders are on their way."""
+
+    spread: Fraction = Decimal("0.0002")
+    """Distance between the best prices, a fraction of the price."""
+    levels: Annotated[int, Field(strict=True, ge=1, le=5_000)] = 50
+    size: PositiveMoney = Decimal(5_000)
+    """What stands at a level on average, in quote units."""
+    latency: Annotated[int, Field(strict=True, ge=0, le=60_000)] = 0
+    """ms between an order's arrival and its matching."""
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
+    """Decides how the amounts vary; None for the seed of the market."""
+
+
 class PaperSettings(_Section):
     """The market, the speed and the wallet of the paper exchange."""
 
@@ -45,6 +59,14 @@ class PaperSettings(_Section):
     lockstep: Switch = False
     balances: Balances = {"USDT": Decimal(10_000)}
     fee: Fraction = Decimal("0.001")
+    burn_bnb: Switch = False
+    """Pay fees in BNB where there is some, 25 % less."""
+    bnb_price: PositiveMoney | None = None
+    """What a BNB costs in any quote, for those fees; None for the market's price."""
+    depth: DepthSettings | None = None
+    """None for a market that fills any amount at one price."""
+    events: Literal["either", "first", "last"] = "either"
+    """When the events of an order arrive: before the answer to it, after it, or either."""
     url: LoopbackUrl = None
 
     @field_validator("start")

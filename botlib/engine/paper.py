@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from botlib.clock import utc
@@ -13,6 +14,18 @@ from botlib.timeframe import timeframe_ms
 if TYPE_CHECKING:
     from botlib.config import Settings
     from botlib.exchange.paper.client import PaperControl, PaperProcess
+    from botlib.exchange.paper.depth import Depth
+
+
+def configured_depth(settings: Settings) -> Depth | None:
+    """Return the depth of the book as configured, None for a deep market."""
+    from botlib.exchange.paper.depth import Depth
+
+    paper = settings.paper
+    if paper.depth is None:
+        return None
+    seed = paper.seed if paper.depth.seed is None else paper.depth.seed
+    return Depth(**{**paper.depth.model_dump(), "seed": seed})
 
 
 class PaperService:
@@ -85,6 +98,14 @@ class PaperService:
         ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         arguments += ["--ledger", str(ledger), "--fee", str(paper.fee)]
         arguments += [f"--balance={asset}={amount}" for asset, amount in paper.balances.items()]
+        arguments += ["--events", paper.events]
+        if paper.burn_bnb:
+            arguments.append("--burn-bnb")
+        if paper.bnb_price is not None:
+            arguments += ["--bnb-price", str(paper.bnb_price)]
+        depth = configured_depth(settings)
+        if depth is not None:
+            arguments += [f"--depth={name}={value}" for name, value in asdict(depth).items()]
         if paper.lockstep:
             # The pace is that of the acknowledgements.
             arguments.append("--lockstep")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from botlib.clock import utc
-from botlib.engine.paper import PaperService
+from botlib.engine.paper import PaperService, configured_depth
 from botlib.errors import ConfigError, SimulationError
 from botlib.exchange.paper.client import PaperControl
 from botlib.exchange.paper.market import Market
@@ -67,6 +67,11 @@ def paper_settings(settings: Settings, *, start: int, step: int, ledger: Path) -
         ledger=ledger,
         balances={asset: Decimal(amount) for asset, amount in settings.paper.balances.items()},
         fee=settings.paper.fee,
+        burn_bnb=settings.paper.burn_bnb,
+        bnb_price=settings.paper.bnb_price,
+        depth=configured_depth(settings),
+        events=settings.paper.events,
+        event_seed=settings.paper.seed,
         symbols=settings.symbols if settings.paper.market == "synthetic" else (),
         save_interval=SAVE_INTERVAL,
     )

@@ -34,6 +34,7 @@ from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.openapi import description
 from botlib.exchange.paper.operations import operations
 from botlib.exchange.paper.pace import Pace
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.refusals import Refusal
@@ -63,6 +64,7 @@ class PaperSettings:
         fee: fraction of what a trade receives.
         slippage: fraction by which market orders fill worse than the price.
         depth: what stands around the price; None for a market that fills any amount at one price.
+        burn_bnb: let the account of the exchange's own keys pay its fees in BNB, from the start.
         bnb_price: what a BNB costs in any quote, for fees paid in it; None for the market's price.
         events: whether the user events of a request leave before its answer, after it, or either.
         event_seed: decides which, where either is possible.
@@ -79,6 +81,7 @@ class PaperSettings:
     fee: Decimal = Decimal("0.001")
     slippage: Decimal = Decimal(0)
     depth: Depth | None = None
+    burn_bnb: bool = False
     bnb_price: Decimal | None = None
     events: EventOrder = "either"
     event_seed: int = 0
@@ -130,6 +133,9 @@ class PaperExchange:
                 events=settings.events,
                 seed=settings.event_seed,
             )
+            if settings.burn_bnb and not desk.account.burns_bnb:
+                desk.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
+                self._ledger.flush()
             for symbol, waiting in desk.register.working.items():
                 if waiting:
                     self.venue.feed(symbol)
@@ -163,7 +169,7 @@ class PaperExchange:
         app.router.add_get("/ws-api/v3", self._wsapi.handle)
         for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
             app.router.add_get(path, self._streams)
-        app.router.add_route("*", "/api/v3/{path:.*}", self._rest.api)
+        app.router.add_route("*", "/api/{version:v1|v3}/{path:.*}", self._rest.api)
         app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_routes(self._control.routes())
