@@ -26,6 +26,7 @@ from botlib.timeframe import parse_duration, parse_since, timeframe_ms
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.drill import DrillReport
     from botlib.model import Candle, Fill
     from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
@@ -349,6 +350,30 @@ class AsyncBot:
             shown = self._dashboard = open_dashboard(self.engine, self._runtime, height=height)
         shown.height = height
         return shown
+
+    async def fire_drill(
+        self,
+        *,
+        faults: Sequence[str] | None = None,
+        progress: Callable[[int, int, str], None] = lambda done, total, fault: None,
+    ) -> DrillReport:
+        """Play faults against a bot like this one, and grade how it comes through them.
+
+        Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
+        kernel and a computer that sleeps meet a bot of the drill's own, on a paper exchange of its
+        own, each in a process of its own: this bot and its account are not touched. It takes about
+        a minute.
+
+        Args:
+            faults: names to play, such as ``["kernel killed"]``; None plays all.
+            progress: told how many faults are done, of how many, and which one is next.
+
+        Raises:
+            InvalidInput: a fault is unknown.
+        """
+        from botlib.drill import fire_drill
+
+        return await fire_drill(symbol=self.settings.symbols[0], faults=faults, progress=progress)
 
     async def wait(self, run_for: float | str | None = None) -> None:
         """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SweepResult,
         WalkForwardResult,
     )
+    from botlib.drill import DrillReport
     from botlib.strategy import Strategy
 
 T = TypeVar("T")
@@ -72,6 +73,33 @@ class Bot(Blocking):
             return Step((now - start) // 60_000, round(span / 60), f"{iso(now)} UTC")
 
         watch_progress(self._runtime, self.aio.wait(span), step, what="market time", unit="min")
+
+    def fire_drill(self, *, faults: Sequence[str] | None = None) -> DrillReport:
+        """Play faults against a bot like this one, and grade how it comes through them.
+
+        Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
+        kernel and a computer that sleeps meet a bot of the drill's own, on a paper exchange of its
+        own: this bot and its account are not touched. It takes about a minute.
+
+        Args:
+            faults: names to play, such as ``["kernel killed"]``; None plays all.
+
+        Raises:
+            InvalidInput: a fault is unknown.
+        """
+        state = Step(0, 0, "")
+
+        def note(done: int, total: int, fault: str) -> None:
+            nonlocal state
+            state = Step(done, total, fault)
+
+        return watch_progress(
+            self._runtime,
+            self.aio.fire_drill(faults=faults, progress=note),
+            lambda: state,
+            what="fire drill",
+            unit="faults",
+        )
 
     def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
         """Stop entries at once and for good; return what was done, in sentences.

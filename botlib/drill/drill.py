@@ -1,0 +1,172 @@
+"""The faults of a drill, one after another, and their grades."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from botlib.drill.report import DrillReport, DrillRow
+from botlib.drill.rig import Rig
+from botlib.errors import InvalidInput, did_you_mean
+from botlib.invariants import KitRecord
+
+WITHIN: Final = 60.0
+"""Seconds in which everything has to hold again."""
+
+SPEED: Final = 30.0
+"""Market seconds a second: a candle closes every two seconds."""
+
+AWAY: Final = 2.0
+ASLEEP: Final = 4.0
+"""Seconds for which the exchange is away, and the computer asleep."""
+
+Progress = Callable[[int, int, str], None]
+"""Is told how many faults are done, of how many, and which one is next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A fault, what is expected of the bot, and how it is played; returns what was done."""
+
+    fault: str
+    expected: str
+    play: Callable[[Rig], Awaitable[str]]
+
+
+async def _drop(rig: Rig) -> str:
+    told = await rig.control.fault("reset")
+    return f"{told['struck']} connections cut"
+
+
+async def _missed_fill(rig: Rig) -> str:
+    await rig.control.fault("drop", match="user@executionReport", count=99)
+    await rig.control.fault("after_accept")
+    await _struck(rig, "after_accept")
+    await asyncio.sleep(0.5)
+    lost = await rig.struck("drop")
+    await rig.control.fault("clear")
+    return f"1 answer and {lost} events of an order lost"
+
+
+async def _duplicate(rig: Rig) -> str:
+    before = await rig.struck("duplicate")
+    await rig.control.fault("duplicate", count=1_000_000)
+    start = rig.record()
+    await rig.until(lambda: len(rig.record().fills) >= len(start.fills) + 2, WITHIN)
+    await rig.control.fault("clear")
+    return f"{await rig.struck('duplicate') - before} frames sent twice"
+
+
+async def _restart(rig: Rig) -> str:
+    before = await rig.struck("restart")
+    await rig.control.fault("restart", away=AWAY)
+    await _struck(rig, "restart", before)
+    return f"the exchange was away for {AWAY:g} s"
+
+
+async def _kernel_kill(rig: Rig) -> str:
+    await rig.until(lambda: rig.held() > 0, WITHIN)
+    rig.kill_bot()
+    position = rig.held()
+    await asyncio.sleep(1.0)
+    await rig.start_bot()
+    return f"killed with {position:f} held, started again"
+
+
+async def _sleep(rig: Rig) -> str:
+    rig.suspend_bot(True)
+    await asyncio.sleep(ASLEEP)
+    rig.suspend_bot(False)
+    return f"stood for {ASLEEP:g} s"
+
+
+STEPS: Final = (
+    Step("connections dropped", "redials, fetches what it missed, loses no candle", _drop),
+    Step("fill missed", "asks the venue for order and trades, books each once", _missed_fill),
+    Step("frames doubled", "takes each candle and each fill once", _duplicate),
+    Step("exchange restarted", "waits for it, takes up streams and orders again", _restart),
+    Step("kernel killed", "adopts position and stop before it trades on", _kernel_kill),
+    Step("computer asleep", "catches up; enters on nothing that is old", _sleep),
+)
+
+
+async def _struck(rig: Rig, kind: str, before: int = 0) -> None:
+    async with asyncio.timeout(WITHIN):
+        while await rig.struck(kind) <= before:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def fire_drill(
+    *,
+    symbol: str = "BTC/USDT",
+    seed: int = 42,
+    faults: Sequence[str] | None = None,
+    speed: float = SPEED,
+    progress: Progress = lambda done, total, fault: None,
+) -> DrillReport:
+    """Play faults against a bot of its own on an exchange of its own, and grade the recovery.
+
+    Both are started for it, in processes and files that are gone afterwards; nothing else is
+    touched. It takes a minute or two.
+
+    Args:
+        symbol: what the drill's bot trades.
+        seed: of its market.
+        faults: names of `STEPS` to play; None plays all.
+        speed: market seconds a second.
+        progress: told before every fault.
+
+    Raises:
+        InvalidInput: a fault is unknown.
+        BotlibError: the exchange or the bot did not start.
+    """
+    steps = _chosen(faults)
+    rows: list[DrillRow] = []
+    with tempfile.TemporaryDirectory(prefix="botlib-drill-") as directory:
+        progress(0, len(steps), "start")
+        rig = Rig(Path(directory), symbol=symbol, speed=speed, seed=seed)
+        async with rig:
+            nothing = KitRecord(candles={(symbol, "1m"): ()})
+            await rig.recovered(nothing, WITHIN)
+            for done, step in enumerate(steps):
+                progress(done, len(steps), step.fault)
+                rows.append(await _played(rig, step))
+    progress(len(steps), len(steps), "done")
+    return DrillReport(rows=tuple(rows), market=rig.venue)
+
+
+def _chosen(faults: Sequence[str] | None) -> list[Step]:
+    names = [step.fault for step in STEPS]
+    for name in faults or ():
+        if name not in names:
+            raise InvalidInput(
+                f"Unknown fault {name!r}. Accepted: {', '.join(names)}.{did_you_mean(name, names)}"
+            )
+    return [step for step in STEPS if faults is None or step.fault in faults]
+
+
+async def _played(rig: Rig, step: Step) -> DrillRow:
+    loop = asyncio.get_running_loop()
+    before = rig.record()
+    try:
+        did = await step.play(rig)
+    except TimeoutError:
+        did = "the fault found no occasion: no order was sent"
+    began, since = loop.time(), rig.record()
+    report, why = await rig.recovered(since, WITHIN)
+    now = rig.record()
+    stream = (rig.symbol, "1m")
+    candles = len(now.candles[stream]) - len(before.candles[stream])
+    fills = len(now.fills) - len(before.fills)
+    broken = tuple(map(str, report.violations))
+    return DrillRow(
+        fault=step.fault,
+        expected=step.expected,
+        happened=f"{did}; {candles} candles and {fills} fills since",
+        seconds=loop.time() - began,
+        broken=(*broken, f"I9 {why}") if why else broken,
+    )

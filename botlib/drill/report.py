@@ -1,0 +1,70 @@
+"""What came of a fire drill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from botlib.cards import Tone, Toned, card
+from botlib.tables import html_table, text_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRow:
+    """One fault: what was expected, what happened, and whether the bot came through."""
+
+    fault: str
+    expected: str
+    happened: str
+    seconds: float
+    """From the fault until everything held again."""
+    broken: tuple[str, ...]
+    """Invariants that did not hold in the end, with the evidence."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything held again in time."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReport:
+    """The rows of a drill, in the order they were played."""
+
+    rows: tuple[DrillRow, ...]
+    market: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bot came through every fault."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
+
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Return headers and rows."""
+        headers = ["fault", "expected", "what happened", "recovered", "invariants", "verdict"]
+        return headers, [
+            [
+                row.fault,
+                row.expected,
+                row.happened,
+                f"{row.seconds:.1f} s",
+                "all hold" if row.passed else "; ".join(row.broken[:3])[:300],
+                Toned("passed", Tone.GOOD) if row.passed else Toned("FAILED", Tone.BAD),
+            ]
+            for row in self.rows
+        ]
+
+    def __str__(self) -> str:
+        return text_table(*self.table())
+
+    def __repr__(self) -> str:
+        passed = sum(row.passed for row in self.rows)
+        return f"<DrillReport: {passed} of {len(self.rows)} passed>"
+
+    def _repr_html_(self) -> str:
+        passed = sum(row.passed for row in self.rows)
+        return card(
+            "Fire drill",
+            html_table(*self.table()),
+            notes=f"{passed} of {len(self.rows)} passed · {self.market}",
+            tone=Tone.GOOD if self.passed else Tone.BAD,
+        )
