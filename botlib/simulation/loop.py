@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,36 +13,25 @@ from typing import Any, Final
 from botlib.errors import SimulationError
 from botlib.simulation.network import MemoryServer, MemoryTransport, Network
 
-
-class _Selector:
-    """What the loop asks for events: there are none, but time passes while it would wait."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> tuple[()]:
-        if timeout is None:
-            raise SimulationError(
-                "Nothing is left to happen in the simulation, and something still waits. A task "
-                "waits for an event that nobody will set, or for another thread or process."
-            )
-        if timeout > 0:
-            self._loop.jump()
-        return ()
+_MANY: Final = 100
+"""Cancelled timers among those that wait, from which on they are cleared away."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """A loop without sockets, threads and waiting.
 
-    `time` stands still while anything can run, then becomes the next timer's. Connections lead to
-    the servers of the same loop. What others run in threads (`asyncio.to_thread`) runs at once.
+    `time` stands still while anything can run, then becomes the next timer's; timers of one moment
+    run in the order they were set. Connections lead to the servers of the same loop. What others
+    run in threads (`asyncio.to_thread`) runs at once.
 
     Args:
         start: the calendar time at which the loop begins, in ms; `calendar` goes on from there.
     """
 
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
+    _scheduled: list[tuple[float, int, asyncio.TimerHandle]]
+    _timer_cancelled_count: int
+    _stopping: bool
     _check_closed: Callable[[], None]
 
     def __init__(self, start: int) -> None:
@@ -49,7 +39,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.start: Final = start
         self.network = Network(self)
         self._now = 0.0
-        self._selector = _Selector(self)
+        self._timers = itertools.count()
 
     def time(self) -> float:
         """Return the seconds since the beginning."""
@@ -59,9 +49,41 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return the calendar time in ms: what `SystemClock` tells on this loop."""
         return self.start + round(self._now * 1_000)
 
-    def jump(self) -> None:
-        """Move on to the next timer."""
-        self._now = max(self._now, self._scheduled[0].when())
+    def _run_once(self) -> None:
+        """Run what can run, or what is due next where nothing can."""
+        ready, scheduled = self._ready, self._scheduled
+        if self._timer_cancelled_count > max(_MANY, len(scheduled) // 2):
+            scheduled[:] = [entry for entry in scheduled if not entry[2].cancelled()]
+            heapq.heapify(scheduled)
+            self._timer_cancelled_count = 0
+        if not (ready or self._stopping):
+            self._jump()
+        now = self._now
+        while scheduled and scheduled[0][0] <= now:
+            ready.append(self._next_timer())
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _jump(self) -> None:
+        """Move on to the next timer that was not cancelled."""
+        scheduled = self._scheduled
+        while scheduled and scheduled[0][2].cancelled():
+            self._next_timer()
+        if not scheduled:
+            raise SimulationError(
+                "Nothing is left to happen in the simulation, and something still waits. A task "
+                "waits for an event that nobody will set, or for another thread or process."
+            )
+        self._now = max(self._now, scheduled[0][0])
+
+    def _next_timer(self) -> asyncio.TimerHandle:
+        timer = heapq.heappop(self._scheduled)[2]
+        timer._scheduled = False  # type: ignore[attr-defined]
+        if timer.cancelled():
+            self._timer_cancelled_count -= 1
+        return timer
 
     # The three below are those of the base, without its checks for a debug mode.
 
@@ -97,7 +119,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Call a function when `time` is ``when``."""
         self._check_closed()
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
+        heapq.heappush(self._scheduled, (when, next(self._timers), timer))
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
@@ -139,9 +161,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         except Exception as error:
             future.set_exception(error)
         return future
-
-    def _process_events(self, event_list: object) -> None:
-        """Do nothing: events are callbacks here."""
 
     def _write_to_self(self) -> None:
         """Do nothing: the loop never sleeps, and sees calls from other threads at its next turn."""

@@ -56,6 +56,39 @@ def test_timers_come_in_their_order_whoever_set_them() -> None:
     assert run(main) == ["at once", "a quarter", "one and a half", "two"]
 
 
+def test_timers_of_one_moment_run_in_the_order_they_were_set() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+        loop = asyncio.get_running_loop()
+        for number in range(50):
+            loop.call_at(1.0, order.append, number)
+            loop.call_at(2.0, order.append, 50 + number)
+        await asyncio.sleep(3)
+        return order
+
+    assert run(main) == list(range(100))
+
+
+def test_cancelled_timers_neither_run_nor_stay() -> None:
+    async def main() -> tuple[int, float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        for _ in range(20):
+            timers = [loop.call_later(3_600 + number, wrong) for number in range(200)]
+            for timer in timers:
+                timer.cancel()
+            await asyncio.sleep(1)
+        waiting = len(loop._scheduled)
+        loop.call_later(5, wrong).cancel()
+        await asyncio.sleep(7_200)
+        return waiting, loop.time()
+
+    def wrong() -> None:
+        raise AssertionError("a cancelled timer ran")
+
+    assert run(main) == (pytest.approx(0, abs=300), 7_220)
+
+
 def test_what_would_run_in_a_thread_runs_at_once() -> None:
     async def main() -> tuple[object, float]:
         loop = asyncio.get_running_loop()
