@@ -216,13 +216,41 @@ def test_self_trade_prevention_ends_the_whole_pair(floor: Floor) -> None:
     assert floor.desk.account.balance("BTC").locked == 0
 
 
-def test_a_price_beyond_an_order_fills_it_whole(floor: Floor) -> None:
+def test_a_price_that_passes_an_order_fills_it_as_far_as_is_traded(floor: Floor) -> None:
+    large = floor.place("BUY", "LIMIT", 6, "99.5")
+    behind = floor.place("BUY", "LIMIT", 50, "99.4", "other")
+    # At 98, both were passed: the better price is served first, with what is traded and no more.
+    traded, filled, start = D(0), [], floor.time + 2 * MINUTE
+    for step in range(4):
+        floor.move(start + step * 15_000)
+        traded += D(repr(floor.feed.traded))
+        filled.append((floor.state(large)[1], floor.state(behind)[1]))
+        assert sum(filled[-1]) == traded
+        assert not filled[-1][1] or filled[-1][0] == 6
+        # Nobody offers what would have traded with the order that stands there.
+        assert (
+            floor.feed.book.asks(1)[0][0]
+            > floor.feed.book.bids(1)[0][0]
+            == (D("99.4") if filled[-1][0] == 6 else D("99.5"))
+        )
+    assert len({one for one, _ in filled}) > 1
+    assert filled[-1] == (D(6), D(2))
+    maker = floor.desk.register.account("other").trades["BTCUSDT"][-1]
+    assert (maker.price, maker.maker) == (D("99.4"), True)
+
+
+def test_a_price_that_passes_an_order_serves_the_queue_before_it(floor: Floor) -> None:
     order = floor.place("BUY", "LIMIT", 50, 99)
-    floor.move(floor.time + MINUTE)
-    assert floor.state(order) == ("NEW", D(0))
-    floor.move(floor.time + MINUTE)
-    assert floor.state(order) == ("FILLED", D(50))
-    assert floor.desk.account.orders[order.order.order_id].cost == 50 * 99
+    ahead = order.order.ahead
+    assert 4 < ahead < 8
+    start = floor.time + 2 * MINUTE
+    floor.move(start)
+    assert floor.desk.account.orders[order.order.order_id].ahead == ahead - D(
+        repr(floor.feed.traded)
+    )
+    for step in range(1, 4):
+        floor.move(start + step * 15_000)
+    assert floor.state(order) == ("PARTIALLY_FILLED", 8 - ahead)
 
 
 def test_accounts_trade_with_each_other_at_the_makers_price(floor: Floor) -> None:

@@ -138,12 +138,22 @@ class Book:
             yield from self._drawn(price, up=up)
             return
         self._renew()
-        bid, ask = self.depth.best(listing, price)
-        for level in self.depth.side(listing, price, ask if up else bid, up):
+        best = self._best(self.depth, price, up=up)
+        for level in self.depth.side(listing, price, best, up):
             amount = self.depth.amount(listing, level, feed.time)
             left = amount - self._taken.get(level, _NOTHING)
             if left > 0:
                 yield level, left
+
+    def _best(self, depth: Depth, price: Decimal, *, up: bool) -> Decimal:
+        """Return where others begin to sell (``up``) or buy."""
+        listing = self._feed.listing
+        bid, ask = depth.best(listing, price)
+        # Where an account's order stands in the way: what would trade with it, has.
+        met = [one.price for one in self.standing() if one.buys == up]
+        if up:
+            return max(ask, max(met, default=_NOTHING) + listing.tick)
+        return max(listing.tick, min([bid, *(one - listing.tick for one in met)]))
 
     def at(self, price: Decimal, *, up: bool) -> Decimal:
         """Return what others sell (``up``) or buy at a price: a new order stands behind it."""

@@ -2,8 +2,13 @@
 
 Without a `Depth` the market is deep: an order that trades is filled whole, at one price. Market
 orders and limit orders that cross take the present price; resting orders fill at their own price,
-as maker, when the market reaches it. With a depth, an order trades with what stands in the book,
-level by level, and a resting order waits for what stands before it at its price.
+as maker, when the market reaches it.
+
+With a depth, an order that comes in trades with what stands in the book, level by level. A resting
+order that the price reaches, or passes, trades with what the market trades at that step of the
+path: the better price first, then whoever came first, each after what stands before it in the
+queue. What the step's volume does not fill waits for the next one; as long as it stands there, the
+market shows nothing on the other side that would trade with it.
 
 An order with a stop price waits outside the book until the market reaches that price. Inside a
 candle the price moves from one step to the next without a gap, so the order is triggered at its
@@ -242,13 +247,13 @@ class Desk:
                 self._execution.follow(draft, feed, order)
         hit = [order for order in waiting if reached(feed, draft.order(order))]
         volume = Decimal(repr(feed.traded))
-        for order in sorted(hit, key=_turn) if feed.book.depth is not None else hit:
+        for order in hit if feed.book.depth is None else sorted(hit, key=_turn):
             order = draft.order(order)
             if not order.open:
                 continue
             if order.dormant:
                 self._execution.trigger(draft, feed, order)
-            elif feed.book.depth is None or order.price != feed.last_price:
+            elif feed.book.depth is None:
                 self._fill(draft, feed, order, order.remaining)
             else:
                 volume = self._queue(draft, feed, order, volume)
@@ -264,7 +269,7 @@ class Desk:
         return self._execution.trade(draft, feed, order, order.price, amount, number, maker=True)
 
     def _queue(self, draft: Draft, feed: Feed, order: PaperOrder, volume: Decimal) -> Decimal:
-        """Fill an order whose price is traded at, after what stands before it; return the rest."""
+        """Fill an order that the price has reached out of a volume; return what is left of it."""
         if not volume:
             return volume
         before = min(volume, order.ahead)
@@ -339,6 +344,7 @@ class Desk:
         feed.book.touch()
 
 
-def _turn(order: PaperOrder) -> tuple[bool, int, int]:
-    """Return whose turn it is at one price: who came into the book first."""
-    return order.dormant, order.priority, order.order_id
+def _turn(order: PaperOrder) -> tuple[bool, Decimal, int, int]:
+    """Return whose turn it is: the best price, then who came into the book first."""
+    worse = -order.price if order.buys else order.price
+    return order.dormant, worse, order.priority, order.order_id
