@@ -280,6 +280,37 @@ def test_an_iceberg_gives_way_after_every_part(floor: Floor) -> None:
     assert floor.state(iceberg) == ("FILLED", D(3))
 
 
+def test_the_next_part_of_an_iceberg_queues_up_behind_the_others(floor: Floor) -> None:
+    price = floor.front("SELL")
+    iceberg = floor.place("SELL", "LIMIT", 3, price, "other", iceberg=D(1))
+    plain = floor.place("SELL", "LIMIT", 2, price, "other")
+    floor.place("BUY", "MARKET", 1)
+    assert (floor.state(iceberg)[1], floor.state(plain)[1]) == (D(1), D(0))
+    assert floor.feed.book.asks(1) == [(price, D(3))]
+    floor.place("BUY", "MARKET", "1.5")
+    assert (floor.state(iceberg)[1], floor.state(plain)[1]) == (D(1), D("1.5"))
+    floor.place("BUY", "MARKET", 1)
+    assert (floor.state(iceberg)[1], floor.state(plain)[1]) == (D("1.5"), D(2))
+    # A part that is begun shows what is left of it, and keeps its place.
+    assert floor.feed.book.asks(1) == [(price, D("0.5"))]
+    late = floor.place("SELL", "LIMIT", 1, price, "other")
+    floor.place("BUY", "MARKET", "0.5")
+    assert (floor.state(iceberg)[1], floor.state(late)[1]) == (D(2), D(0))
+
+
+def test_the_market_too_finds_the_next_part_of_an_iceberg_behind_the_others(floor: Floor) -> None:
+    iceberg = floor.place("BUY", "LIMIT", 3, "99.5", "other", iceberg=D(1))
+    plain = floor.place("BUY", "LIMIT", 3, "99.5")
+    start, seen = floor.time + MINUTE, []
+    for step in range(4):
+        floor.move(start + step * 15_000)
+        seen.append((floor.state(iceberg)[1], floor.state(plain)[1]))
+    # 8 are traded: a part of the iceberg, then all of the other order, then part after part.
+    assert seen[0][0] == 1 and seen[0][1] > 0
+    assert all(one == 1 or two == 3 for one, two in seen)
+    assert seen[-1] == (D(3), D(3))
+
+
 @pytest.mark.parametrize(
     ("mode", "taker", "maker", "traded"),
     [
