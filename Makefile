@@ -8,14 +8,16 @@ RECORDED ?=
 HOURS ?= 12
 WORKERS ?= 2
 MODULES := js/node_modules/.with-dev
+CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
+OTHERS := .venv-conformance
 # Where there is no npm, the node that setup puts into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup js live lab test parity lint bench lock clean
+.PHONY: help setup js live lab test conformance parity lint bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv and install the locked requirements
 
@@ -48,6 +50,14 @@ test: js lint ## Run the linters and every test
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
 		--nbval-lax --nbval-cell-timeout=240 notebooks
 
+conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) $(STAMP) ## Trade on the paper exchange with clients written by others
+	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance/clients.py
+
+$(OTHERS)/%/.installed: tests/conformance/requirements-%.lock | $(STAMP)
+	$(BIN)/python -m venv --clear --without-pip $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	touch $@
+
 parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
 	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py
 
@@ -61,9 +71,14 @@ lint: $(STAMP) $(MODULES) ## Check style, types and layers
 bench: $(STAMP) ## Measure speed beside the named peers; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-lock: $(STAMP) ## Compile requirements.lock from pyproject.toml
+lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of the clients
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 		--no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
+	for client in $(CLIENTS); do \
+		echo "$$client" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+			--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade - \
+			-o tests/conformance/requirements-$$client.lock || exit 1; \
+	done
 
-clean: ## Remove .venv and caches; data/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis js/node_modules js/build
+clean: ## Remove environments and caches; data/ stays
+	rm -rf $(VENV) $(OTHERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis js/node_modules js/build

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 SYMBOL = "BTCUSDT"
+DEEP = 30_000
+"""Quote units: more than stand at any level of the book, so they trade at several prices."""
+
 PATIENCE = 60.0
 """Seconds any event is waited for."""
 

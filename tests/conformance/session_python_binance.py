@@ -12,7 +12,7 @@ from binance import AsyncClient, BinanceSocketManager, Client
 from binance.base_client import BaseClient
 from binance.exceptions import BinanceAPIException
 from binance.ws.depthcache import DepthCacheManager
-from session import LISTS, ORDERS, PATIENCE, REFUSED, SYMBOL, Session, priced
+from session import DEEP, LISTS, ORDERS, PATIENCE, REFUSED, SYMBOL, Session, priced
 
 
 def blocking(session: Session) -> None:
@@ -223,7 +223,8 @@ async def orders(session: Session, client: AsyncClient, events: Events, price: f
                 assert (event["L"], event["l"]) == (fill["price"], fill["qty"])
                 assert (event["n"], event["N"]) == (fill["commission"], fill["commissionAsset"])
     with session.check("a large order fills level by level"):
-        answer = await client.order_market_sell(symbol=SYMBOL, quantity="0.5")
+        amount = f"{DEEP / price:.3f}"
+        answer = await client.order_market_sell(symbol=SYMBOL, quantity=amount)
         assert len({one["price"] for one in answer["fills"]}) > 1
         trades = await client.get_my_trades(symbol=SYMBOL, orderId=answer["orderId"])
         assert len(trades) == len(answer["fills"])

@@ -25,7 +25,7 @@ _EMPTY_SAPI: Final = frozenset(
 
 
 class Rest:
-    """Serves ``/api/v3`` and the few ``/sapi/v1`` paths that clients touch."""
+    """Serves ``/api/v3``, its older name, and the few ``/sapi/v1`` paths that clients touch."""
 
     def __init__(self, dispatcher: Dispatcher, trading: Trading, keys: Keys) -> None:
         self._dispatcher = dispatcher
@@ -34,7 +34,7 @@ class Rest:
         self._paths = {path for _, path in dispatcher.operations}
 
     async def api(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request below ``/api/v3/``."""
+        """Answer one request below ``/api/v3/``, or for market data below ``/api/v1/``."""
         key = (request.method, request.match_info["path"])
         address = request.remote or ""
         headers: dict[str, str] = {}
@@ -63,6 +63,8 @@ class Rest:
     async def _read(self, request: web.Request, key: Key, address: str) -> tuple[Operation, Params]:
         try:
             operation = self._operation(key)
+            if operation.signed and request.match_info["version"] == "v1":
+                raise unsupported(404)
             return operation, await self._params(request, operation)
         except Refusal:
             # What is refused at the door costs as well.
