@@ -33,6 +33,9 @@ from tests.browser.frontend import (
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROUNDS: Final = 3
 SECONDS: Final = 10.0
+PLOTLY_SECONDS: Final = 3.0
+"""It falls behind, and the page needs much longer to get through what has piled up."""
+
 HOUR: Final = 180_000
 """Updates of an hour at 50 a second."""
 
@@ -276,8 +279,8 @@ async def _plotly(bench: Bench, cell: Cell) -> dict[str, float]:
     await root.evaluate(_FOLLOW)
     weight = await bench.weigh("plotly")
     await root.evaluate("(root) => { root.lags.length = 0; }")
-    await bench.feed("plotly", 50, int(50 * SECONDS))
-    share = await bench.share(SECONDS * 0.9)
+    await bench.feed("plotly", 50, int(50 * PLOTLY_SECONDS))
+    share = await bench.share(PLOTLY_SECONDS * 0.9)
     lags = sorted(await root.evaluate("(root) => root.lags"))
     figures = await bench.fed()
     await root.evaluate("(root) => cancelAnimationFrame(root.looking)")
@@ -286,8 +289,8 @@ async def _plotly(bench: Bench, cell: Cell) -> dict[str, float]:
         cell.place,
     )
     return {
-        "p50": lags[len(lags) // 2] if lags else SECONDS * 1e3,
-        "p95": lags[int(len(lags) * 0.95)] if lags else SECONDS * 1e3,
+        "p50": lags[len(lags) // 2] if lags else PLOTLY_SECONDS * 1e3,
+        "p95": lags[int(len(lags) * 0.95)] if lags else PLOTLY_SECONDS * 1e3,
         "share": share,
         "cpu_ms": figures["cpu_ms"],
         "bytes": weight,
