@@ -17,8 +17,8 @@ from botlib.invariants import KitRecord
 WITHIN: Final = 60.0
 """Seconds in which everything has to hold again."""
 
-SPEED: Final = 30.0
-"""Market seconds a second: a candle closes every two seconds."""
+SPEED: Final = 60.0
+"""Market seconds a second: a candle closes every second."""
 
 AWAY: Final = 2.0
 ASLEEP: Final = 4.0

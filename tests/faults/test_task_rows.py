@@ -87,7 +87,8 @@ async def nothing(stage: Stage, row: Row) -> None:
     await stage.minutes(2)
 
 
-def test_row_55_the_venue_has_forgotten_everything() -> None:
+@pytest.mark.parametrize("stop_loss", [0.05, None], ids=["with a stop", "without"])
+def test_row_55_the_venue_has_forgotten_everything(stop_loss: float | None) -> None:
     """What is absent after a reset of the test network is not flat: entries are halted."""
     found: dict[str, Any] = {}
 
@@ -112,7 +113,7 @@ def test_row_55_the_venue_has_forgotten_everything() -> None:
         raise EndOfTest
 
     with pytest.raises(EndOfTest):
-        run({"reset": reset}, strategy=Restless(stop_loss=0.05))
+        run({"reset": reset}, strategy=Restless(stop_loss=stop_loss))
     assert found["halted"] is not None
     assert found["held"] > 0
     assert found["bought"] == []
