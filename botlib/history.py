@@ -100,11 +100,15 @@ class History:
     Args:
         exchange: connected; it obeys the venue's limits and waits where it is told to.
         storage: of the same venue.
+        rng: source of the jitter of retries.
     """
 
-    def __init__(self, exchange: Exchange, storage: CandleStorage) -> None:
+    def __init__(
+        self, exchange: Exchange, storage: CandleStorage, rng: random.Random | None = None
+    ) -> None:
         self._exchange = exchange
         self._storage = storage
+        self._rng = rng or random.Random()
         self._busy: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def fetch(
@@ -138,7 +142,7 @@ class History:
         # Two at once would ask for everything twice; the second one finds it stored.
         async with self._busy[name, timeframe]:
             runs = await asyncio.to_thread(self._storage.missing, name, timeframe, start, end)
-            job = _Job(self._exchange, self._storage, report, now, progress)
+            job = _Job(self._exchange, self._storage, self._rng, report, now, progress)
             job.expect(runs)
             for group in grouped(runs, timeframe_ms(timeframe)):
                 await job.fetch(group)
@@ -323,11 +327,13 @@ class _Job:
         self,
         exchange: Exchange,
         storage: CandleStorage,
+        rng: random.Random,
         report: FetchReport,
         now: int,
         progress: Progress | None,
     ) -> None:
         self._exchange = exchange
+        self._rng = rng
         self._storage = storage
         self._report = report
         self._key = report.symbol, report.timeframe
@@ -417,7 +423,7 @@ class _Job:
                         f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "
                         "stored before; the same call goes on behind them."
                     ) from error
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
             delay *= 2
 
 

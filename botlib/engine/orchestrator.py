@@ -377,7 +377,7 @@ class Orchestrator:
         else:
             self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
         await self.exchange.connect()
-        self.history = History(self.exchange, self.storage)
+        self.history = History(self.exchange, self.storage, self.surroundings.rng)
 
     async def _disconnect(self) -> None:
         await self.exchange.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -202,29 +202,26 @@ class Shard:
     async def _watch(self, connection: KlineConnection) -> tuple[Outcome, str]:
         """Return when the connection has to be given up, and why."""
         async with asyncio.TaskGroup() as group:
-            ended = group.create_task(connection.ended())
-            retiring = group.create_task(connection.retiring())
+            verdicts = [
+                group.create_task(_told(Outcome.DEAD, connection.ended())),
+                group.create_task(_told(Outcome.RENEWAL, connection.retiring())),
+                group.create_task(self._judged(connection)),
+            ]
             try:
-                return await self._verdict(connection, ended, retiring)
+                await asyncio.wait(verdicts, return_when=asyncio.FIRST_COMPLETED)
+                return next(one.result() for one in verdicts if one.done())
             finally:
-                ended.cancel()
-                retiring.cancel()
+                for one in verdicts:
+                    one.cancel()
 
-    async def _verdict(
-        self, connection: KlineConnection, ended: asyncio.Task[str], retiring: asyncio.Task[str]
-    ) -> tuple[Outcome, str]:
+    async def _judged(self, connection: KlineConnection) -> tuple[Outcome, str]:
+        """Look at the connection now and then until it is silent or old."""
         pause = min(self._data_deadline / 20, self._max_age / 4)
         # A frame is noticed up to a pause late, and its absence too.
         patience = self._data_deadline - 2 * pause
         frames, checked = connection.frames, self._time()
         while True:
-            await asyncio.wait(
-                {ended, retiring}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ended.done():
-                return Outcome.DEAD, ended.result()
-            if retiring.done():
-                return Outcome.RENEWAL, retiring.result()
+            await asyncio.sleep(pause)
             now = self._time()
             # Frames that arrived while this loop itself stood still are not read yet.
             stalled_ourselves = now - checked > self._data_deadline / 2
@@ -235,3 +232,7 @@ class Shard:
             elif now - self._opened > self._max_age:
                 return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
             checked = now
+
+
+async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:
+    return outcome, await reason

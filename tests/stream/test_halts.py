@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import MINUTE, MakeRig  # type: ignore[import-not-found]
+from streamrig import MINUTE, MakeRig
 
 from botlib.exchange.paper.client import PaperProcess
 

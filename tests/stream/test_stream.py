@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from conftest import MINUTE, MakeRig, Rig  # type: ignore[import-not-found]
+from streamrig import MINUTE, MakeRig, Rig
 
 from botlib.errors import StoreError, UnknownSymbol, UnknownTimeframe
 from botlib.exchange.base import BadFrameSink

@@ -19,6 +19,9 @@ START = 1_767_571_200_000
 
 MINUTE = 60_000
 
+Shown = list[tuple[str, str, dict[str, Any]]]
+"""What was displayed: ``display`` or ``update``, the display's id, the bundle."""
+
 
 class Wire(BaseComm):  # type: ignore[misc]
     """Keeps every message in the order it was sent."""

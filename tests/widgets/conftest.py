@@ -7,9 +7,7 @@ from typing import Any
 import IPython.display
 import ipywidgets.widgets.widget
 import pytest
-from chartpage import Wire
-
-Shown = list[tuple[str, str, dict[str, Any]]]
+from chartpage import Shown, Wire
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from chartpage import Wire
-from conftest import Shown
+from chartpage import Shown, Wire
 from hypothesis import given
 from hypothesis import strategies as st
 
