@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paper_process import paper_exchange
 
 from botlib.exchange.paper.keys import (
     PAPER_API_KEY,
@@ -23,48 +22,25 @@ from botlib.exchange.paper.keys import (
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[1] / ".venv-conformance"
 CLIENTS = ("schemathesis", "python-binance", "unicorn-binance-websocket-api", "binance-sdk-spot")
+KEYS = {"key": PAPER_API_KEY, "secret": PAPER_API_SECRET, "signing_key": PAPER_ED25519_API_KEY}
 SECONDS = 240
 
 
-@pytest.fixture
-def exchange() -> Iterator[str]:
-    """Start a paper exchange with a deep book, half a minute a second; return where it is."""
-    arguments = ["--speed", "30", "--depth", "spread=0.0002", "--watch-parent"]
-    arguments += ["--balance", "USDT=1000000", "--balance", "BTC=10"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "botlib", "paper", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["url"]
-        process.terminate()
-        assert process.wait(60) == 0
-
-
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_session(client: str, exchange: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_session(client: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     python = ENVIRONMENTS / client / "bin" / "python"
     if not python.exists():
         pytest.skip(f"{client} is not installed: make conformance does it")
     pem = tmp_path / "key.pem"
     pem.write_text(paper_private_key())
-    told = {
-        "url": exchange,
-        "key": PAPER_API_KEY,
-        "secret": PAPER_API_SECRET,
-        "signing_key": PAPER_ED25519_API_KEY,
-        "private_key": str(pem),
-    }
-    done = subprocess.run(
-        [python, "-W", "ignore", HERE / f"session_{client.replace('-', '_')}.py"],
-        input=json.dumps(told),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    with paper_exchange() as url:
+        done = subprocess.run(
+            [python, "-W", "ignore", HERE / f"session_{client.replace('-', '_')}.py"],
+            input=json.dumps({"url": url, **KEYS, "private_key": str(pem)}),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
     lines = done.stdout.splitlines()
     marks = [tuple(line.split(maxsplit=1)) for line in lines if line.startswith(("ok ", "FAILED "))]
     for mark, name in marks:
