@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,14 @@ SHORTER = {
     "04_paper_trading": {"RUN_FOR": "2h"},
 }
 """Parameters for two runs in a row. As they are, the notebooks run once under nbval."""
+
+LARGEST_OUTPUT = 150_000
+"""Bytes of one kept output: pictures, not the data they are made of."""
+
+DRAWN = {"01_market_data": 1, "02_indicators": 2, "03_strategy_backtest": 1, "04_paper_trading": 2}
+"""Charts and dashboards in a notebook."""
+
+OF_A_MACHINE = re.compile(r"/(?:home|root|tmp|Users|var)/|[A-Z]:\\\\Users")
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -44,6 +53,39 @@ def test_the_form_of_a_notebook(path: Path) -> None:
     assert "widgets" not in notebook.metadata
 
 
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_kept_outputs_are_small_and_of_no_machine(path: Path) -> None:
+    notebook = read(path)
+    here = str(path.resolve().parents[1])
+    for output in outputs(notebook):
+        text = json.dumps(output)
+        assert len(text) <= LARGEST_OUTPUT
+        assert not OF_A_MACHINE.search(text) and here not in text
+        assert output.output_type != "error"
+        assert not [mime for mime in output.get("data", {}) if "widget" in mime]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_kept_charts_are_pictures_of_how_it_ended(path: Path) -> None:
+    cells = [
+        cell
+        for cell in code_cells(read(path))
+        if re.search(r"\.(?:chart|dashboard)\(", cell.source)
+    ]
+    assert len(cells) == DRAWN.get(path.stem, 0)
+    for cell in cells:
+        (output,) = cell.outputs
+        name, page = output.data["text/plain"], output.data["text/html"]
+        if "bot." in cell.source:
+            assert "stopped" in name, "the picture was not brought up to date"
+        # The dashboard is a card with a picture of the worth in it, a chart is one picture.
+        assert "data:image/svg+xml;base64," in page and "http" not in page
+
+
 @pytest.mark.kernel
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -65,10 +107,4 @@ def test_run_all_twice_succeeds(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     client.execute()  # raises what a cell raised
-    errors = [
-        output
-        for cell in code_cells(notebook)
-        for output in cell.outputs
-        if output.output_type == "error"
-    ]
-    assert errors == []
+    assert [output for output in outputs(notebook) if output.output_type == "error"] == []
