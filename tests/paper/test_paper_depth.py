@@ -298,6 +298,14 @@ def test_the_next_part_of_an_iceberg_queues_up_behind_the_others(floor: Floor) -
     assert (floor.state(iceberg)[1], floor.state(late)[1]) == (D(2), D(0))
 
 
+def test_two_icebergs_take_turns_part_by_part(floor: Floor) -> None:
+    price = floor.front("SELL")
+    first = floor.place("SELL", "LIMIT", 3, price, "other", iceberg=D(1))
+    second = floor.place("SELL", "LIMIT", 3, price, "other", iceberg=D(1))
+    floor.place("BUY", "MARKET", 4)
+    assert (floor.state(first)[1], floor.state(second)[1]) == (D(2), D(2))
+
+
 def test_the_market_too_finds_the_next_part_of_an_iceberg_behind_the_others(floor: Floor) -> None:
     iceberg = floor.place("BUY", "LIMIT", 3, "99.5", "other", iceberg=D(1))
     plain = floor.place("BUY", "LIMIT", 3, "99.5")

@@ -6,12 +6,16 @@ together from the longest timeframe that fits into it; a second from the prices 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from botlib.exchange.paper.feed import Bar, Feed, rows
 from botlib.exchange.paper.intervals import TICK, Interval
 from botlib.exchange.paper.tape import path
 from botlib.timeframe import DAY, SECOND, TIMEFRAMES
+
+_STRETCH = 8 * DAY
+"""Market time whose candles are made at once; then others have their turn."""
 
 
 def offered(feed: Feed, interval: Interval) -> bool:
@@ -71,6 +75,25 @@ def klines(
         if len(found) >= limit or first <= begin:
             return found[-limit:]
         reach *= 4
+
+
+async def prepare(
+    feed: Feed, interval: Interval, start: int | None, end: int | None, limit: int
+) -> None:
+    """Have the market make the candles that `klines` will read, and let others run meanwhile.
+
+    A made-up market takes seconds to make years of candles, and remembers them for a while.
+    """
+    last = feed.time if end is None else min(feed.time, end)
+    reach = (limit + 1) * interval.length
+    first = last - reach if start is None else start
+    last = min(last, first + reach)
+    cursor = max(first, feed.market.span(feed.listing.symbol)[0])
+    finer = _finer(feed, interval)
+    while last - cursor > _STRETCH:
+        feed.market.bars(feed.listing.symbol, finer, cursor, cursor + _STRETCH)
+        cursor += _STRETCH
+        await asyncio.sleep(0)
 
 
 def _collected(

@@ -104,13 +104,12 @@ class MarketData:
     async def klines(self, params: Params) -> object:
         """``/klines`` and ``/uiKlines``."""
         feed, kind = self.feed(params), self._interval(params)
-        bars = candles.klines(
-            feed,
-            kind,
-            params.moment("startTime"),
-            params.moment("endTime"),
-            params.limit(500, 1_000),
-        )
+        start, end = params.moment("startTime"), params.moment("endTime")
+        limit = params.limit(500, 1_000)
+        await candles.prepare(feed, kind, start, end, limit)
+        # The market has moved on meanwhile: what is asked for is its present.
+        feed = self.feed(params)
+        bars = candles.klines(feed, kind, start, end, limit)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
     def _interval(self, params: Params) -> Interval:

@@ -54,8 +54,11 @@ HORIZON: Final = 4_102_444_800_000
 CACHED_DAYS: Final = 64
 """Days of minutes kept in memory, over all symbols: about 70 kB each."""
 
-CACHED_DAILY: Final = 4_096
-"""Daily candles kept in memory, over all symbols: each takes a whole day to make."""
+CACHED_COARSE: Final = 4_096
+"""Days of longer candles kept in memory, over all symbols: each takes a whole day to make."""
+
+_COARSE: Final = 15 * MINUTE
+"""Candles of this length (ms) are few enough to keep the days of years."""
 
 _MINUTES: Final = DAY // MINUTE
 _BLOCK: Final = 512
@@ -120,7 +123,7 @@ class SyntheticMarket:
         self._listings: dict[str, Listing] = {}
         self._series: dict[str, _Series] = {}
         self._minutes: _Recent[tuple[str, int], Bars] = _Recent(CACHED_DAYS)
-        self._daily: _Recent[tuple[str, int], Bars] = _Recent(CACHED_DAILY)
+        self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
         for symbol in DEFAULT_SYMBOLS:
             self.listing(symbol)
 
@@ -197,9 +200,9 @@ class SyntheticMarket:
 
         if timeframe == "1m":
             return minutes()
-        if timeframe == "1d":
-            return self._daily.get((symbol, day), lambda: aggregate(minutes(), "1d"))
-        return aggregate(minutes(), timeframe)
+        if timeframe_ms(timeframe) < _COARSE:
+            return aggregate(minutes(), timeframe)
+        return self._coarse.get((symbol, timeframe, day), lambda: aggregate(minutes(), timeframe))
 
 
 class _Recent(Generic[Key, Value]):
