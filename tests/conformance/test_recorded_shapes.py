@@ -37,7 +37,10 @@ SINCE: dict[str, set[str]] = {
 }
 """What Binance has added since some of the recordings were made, by where it stands."""
 
-_NUMBER = re.compile(r"-?\d+(\.\d*)?")
+LEVEL = ("number of 8 as text", "number of 8 as text")
+"""A price and an amount of the book."""
+
+_NUMBER = re.compile(r"-?\d+(?:\.(\d*))?")
 
 
 def kind(value: object) -> str:
@@ -208,10 +211,7 @@ async def test_market_frames(url: str, recorded: Find, http: aiohttp.ClientSessi
                 same(ours["k"], theirs["k"], stream, "")
             for side in {"b", "a"} & theirs.keys() if stream == "depth@100ms" else ():
                 for levels in (ours[side], theirs[side]):
-                    assert {tuple(map(kind, level)) for level in levels} <= {EIGHT_EIGHT}
-
-
-EIGHT_EIGHT = ("number of 9 as text", "number of 9 as text")
+                    assert {tuple(map(kind, level)) for level in levels} <= {LEVEL}
 
 
 def test_depth_and_its_levels(url: str, recorded: Find) -> None:
@@ -220,4 +220,4 @@ def test_depth_and_its_levels(url: str, recorded: Find) -> None:
     same(ours, theirs, "depth", "")
     for book in (ours, theirs):
         for side in ("bids", "asks"):
-            assert {tuple(map(kind, level)) for level in book[side]} == {EIGHT_EIGHT}
+            assert {tuple(map(kind, level)) for level in book[side]} == {LEVEL}

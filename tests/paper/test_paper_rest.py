@@ -185,6 +185,16 @@ async def test_the_paths_around_the_api_answer_sanely(served: Any) -> None:
     assert (await get("asset/transfer"))[0] == 404
 
 
+async def test_market_data_has_an_older_path_too(served: Any) -> None:
+    async def get(path: str) -> int:
+        async with served.session.get(f"{served.url}/api/v1/{path}") as response:
+            return int(response.status)
+
+    assert await get("trades?symbol=BTCUSDT") == 200
+    assert await get("account") == 404
+    assert await get("userDataStream") == 410
+
+
 async def test_the_control_answers_this_computer_only(served: Any) -> None:
     target = f"{served.url}/paper/v1/pause"
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
