@@ -109,7 +109,11 @@ class Stage:
         self.take()
         self.row = self.rows[name] = Row(name)
         began = self.now
-        await script(self, self.row)
+        try:
+            await script(self, self.row)
+        except TimeoutError:
+            # What the row waits for never came: it has no report, and nothing is played after it.
+            return
         await self.control.fault("clear")
         last = self.now
         self.row.report = await self.checker.converge(ready=lambda: self.stream.ready)
@@ -135,6 +139,10 @@ def run(
         await stage.checker.begin()
         for name, play in rows.items():
             await stage.play(name, play)
+            report = stage.rows[name].report
+            if report is None or not report.ok:
+                # What is broken stays so: the rows after it would tell nothing.
+                break
         stage.checker.close()
         simulation.engine._stopped.set()
 
