@@ -15,6 +15,7 @@ from botlib.timeframe import open_time, timeframe_ms
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.indicators.compute import Columns
     from botlib.model import Candle
 
 _Key = tuple[str, str]
@@ -162,15 +163,15 @@ class MultiTimeframeEngine:
             InvalidInput: no candles of a timeframe are kept.
         """
         closed_at = timestamp + timeframe_ms(timeframes[0])
-        found: dict[str, pd.DataFrame] = {}
+        found: dict[str, Columns] = {}
         for timeframe in timeframes:
             window = self._window(symbol, timeframe)
             builder = self._builders.get((symbol, timeframe))
             if builder and self.complete(symbol, (timeframes[0], timeframe), timestamp):
                 # Its last base candles may be missing in a halt: then nothing else ends it.
                 self._extend(window, builder.close(closed_at))
-            found[timeframe] = window.frame(closed_at - timeframe_ms(timeframe))
-        return Frames(symbol, found)
+            found[timeframe] = window.columns(closed_at - timeframe_ms(timeframe))
+        return Frames.of(symbol, found)
 
     def _window(self, symbol: str, timeframe: str) -> Window:
         window = self._windows.get((symbol, timeframe))

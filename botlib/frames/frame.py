@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,13 @@ class Frames(Mapping[str, "pd.DataFrame"]):
         self._frames = dict(frames)
         self._columns: dict[str, Columns] = {}
         self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
+
+    @classmethod
+    def of(cls, symbol: str, columns: Mapping[str, Columns]) -> Self:
+        """Return the frames whose columns are at hand, by timeframe."""
+        frames = cls(symbol, {timeframe: one.frame for timeframe, one in columns.items()})
+        frames._columns.update(columns)
+        return frames
 
     @property
     def timeframes(self) -> tuple[str, ...]:

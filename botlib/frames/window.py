@@ -9,6 +9,7 @@ import numpy as np
 from botlib.frames.frame import candle_frame
 from botlib.frames.resampling import Row
 from botlib.indicators import COLUMNS, Incremental, Indicator
+from botlib.indicators.compute import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,11 +71,12 @@ class Window:
             fresh.track(indicator)
         return fresh
 
-    def frame(self, last_open: int) -> pd.DataFrame:
+    def columns(self, last_open: int) -> Columns:
         """Return the newest candles up to the one that opened at ``last_open``, ms."""
         end = int(np.searchsorted(self.timestamps[: self.size], last_open, side="right"))
         start = max(0, end - self.rows)
-        return candle_frame(self.timestamps[start:end], self.values[start:end])
+        values = self.values[start:end].copy()
+        return Columns(candle_frame(self.timestamps[start:end], values), values)
 
     @property
     def tracked(self) -> tuple[Indicator, ...]:

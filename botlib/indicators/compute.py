@@ -63,11 +63,15 @@ def compute_from(columns: Columns, indicator: Indicator) -> pd.Series | pd.DataF
 
 
 class Columns(Mapping[str, Array]):
-    """The columns of a frame, each taken out once, when it is first asked for."""
+    """The columns of a frame, each taken out once, when it is first asked for.
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    Args:
+        values: those of `COLUMNS`, where they are at hand.
+    """
+
+    def __init__(self, frame: pd.DataFrame, values: Array | None = None) -> None:
         self.frame = frame
-        self._taken: dict[str, Array] = {}
+        self._taken = {} if values is None else dict(zip(COLUMNS, values.T, strict=True))
 
     def __getitem__(self, name: str) -> Array:
         taken = self._taken.get(name)

@@ -122,8 +122,13 @@ class CandleStorage:
         ids = {symbol: self._database.register(symbol) for symbol in {c.symbol for c in sound}}
         if sound:
             with self._database.writing(durable=durable) as connection:
+                execute = connection.execute
                 for candle in sound:
-                    self._write(connection.execute, ids[candle.symbol], candle, now, report)
+                    self._write(execute, ids[candle.symbol], candle, now, report)
+                if self._holes.known(execute):
+                    for candle in report.final:
+                        key = ids[candle.symbol], candle.timeframe, candle.timestamp
+                        self._holes.take(execute, *key)
         return report
 
     def frame(
@@ -307,7 +312,6 @@ class CandleStorage:
             report.updated += 1
         if candle.closed:
             report.final.append(candle)
-            self._holes.take(execute, *key)
 
     def _range(
         self,

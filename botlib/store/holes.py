@@ -14,6 +14,7 @@ _COVERING: Final = (
     "SELECT start, finish, cause, marked FROM holes "
     "WHERE symbol = ? AND timeframe = ? AND start <= ? ORDER BY start DESC LIMIT 1"
 )
+_ANY: Final = "SELECT EXISTS (SELECT 1 FROM holes)"
 _DELETE: Final = "DELETE FROM holes WHERE symbol = ? AND timeframe = ? AND start = ?"
 _INSERT: Final = "INSERT INTO holes VALUES (?, ?, ?, ?, ?, ?)"
 _BETWEEN: Final = (
@@ -76,6 +77,10 @@ class Holes:
                 marked += (last - first) // step + 1
                 _insert(execute, id_, timeframe, (first, last), cause, now)
         return marked
+
+    def known(self, execute: Any) -> bool:
+        """Tell whether there is any hole at all: most markets have none."""
+        return bool(execute(_ANY).fetchone()[0])
 
     def take(self, execute: Any, id_: str, timeframe: str, timestamp: int) -> None:
         """Take one candle out of the hole it lies in, if any."""
