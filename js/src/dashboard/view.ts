@@ -13,7 +13,7 @@ import { TableView } from "./table";
 import { taskButtons } from "./tasks";
 
 /** The least time between two drawings in milliseconds, shown and in a hidden tab. */
-const SHOWN = 100;
+const SHOWN = 150;
 const HIDDEN = 250;
 /** The largest share of the page's time that drawing may take. */
 const BUSY = 0.1;
