@@ -97,14 +97,14 @@ class Desk:
             await asyncio.sleep(dashboard.interval)
 
     async def _keep_worth(self) -> None:
-        """Ask what the account is worth where the market runs ahead of the task that does."""
-        looked = self._engine.market_clock.now()
+        """Ask what the account is worth after fills, and where the market outruns the task."""
+        looked, known = self._engine.market_clock.now(), self._engine.orders.fills
         while True:
             await asyncio.sleep(LOOK)
-            now = self._engine.market_clock.now()
-            if now - looked < MINUTE:
+            now, fills = self._engine.market_clock.now(), self._engine.orders.fills
+            if now - looked < MINUTE and fills == known:
                 continue
-            looked = now
+            looked, known = now, fills
             try:
                 await self._engine.account.value()
             except Exception as error:
