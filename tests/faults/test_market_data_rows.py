@@ -481,7 +481,7 @@ async def test_row_17_nothing_is_entered_while_the_loop_lags() -> None:
     await asyncio.sleep(0.05)
     risk.caution()  # a busy machine may lag by itself
     time.sleep(0.5)  # noqa: ASYNC251
-    with pytest.raises(RiskRejected, match=r"the loop ran 0\.\d s late"):
+    with pytest.raises(RiskRejected, match=r"the loop ran \d+\.\d s late"):
         ask(Side.BUY)
     ask(Side.SELL)
     await asyncio.sleep(0.05)

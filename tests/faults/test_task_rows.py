@@ -60,8 +60,8 @@ def test_row_54_a_cell_is_run_again_and_interrupted(tmp_path: Path) -> None:
         engine = bot.aio.engine
         main = threading.main_thread().ident
         timer = threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT])
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             bot.wait("10000d", progress=False)
         timer.join()
         assert bl.connect(**settings) is bot
