@@ -48,6 +48,52 @@ _EITHER: Final = frozenset(
 )
 """Paths that answer with an object for one symbol, with a list for several."""
 
+_TRADE: Final = "id price qty quoteQty time isBuyerMaker isBestMatch"
+_ORDER: Final = (
+    "symbol orderId orderListId clientOrderId price origQty executedQty origQuoteOrderQty "
+    "cummulativeQuoteQty status timeInForce type side selfTradePreventionMode"
+)
+_ASKED: Final = f"{_ORDER} time updateTime isWorking workingTime"
+_ORDER_LIST: Final = (
+    "orderListId contingencyType listStatusType listOrderStatus listClientOrderId transactionTime "
+    "symbol orders"
+)
+_FIELDS: Final[dict[Key, str]] = {
+    ("GET", "time"): "serverTime",
+    ("GET", "exchangeInfo"): "timezone serverTime rateLimits exchangeFilters symbols",
+    ("GET", "depth"): "lastUpdateId bids asks",
+    ("GET", "avgPrice"): "mins price closeTime",
+    ("GET", "trades"): _TRADE,
+    ("GET", "historicalTrades"): _TRADE,
+    ("GET", "aggTrades"): "a p q f l T m M",
+    ("GET", "account"): "canTrade canWithdraw canDeposit updateTime accountType balances",
+    ("GET", "account/commission"): "symbol standardCommission taxCommission discount",
+    ("GET", "rateLimit/order"): "rateLimitType interval intervalNum limit count",
+    ("GET", "myTrades"): (
+        "symbol id orderId orderListId price qty quoteQty commission commissionAsset time isBuyer "
+        "isMaker isBestMatch"
+    ),
+    ("POST", "order"): "symbol orderId orderListId clientOrderId transactTime",
+    ("GET", "order"): _ASKED,
+    ("GET", "openOrders"): _ASKED,
+    ("GET", "allOrders"): _ASKED,
+    ("DELETE", "order"): f"{_ORDER} origClientOrderId transactTime",
+    ("POST", "order/cancelReplace"): (
+        "cancelResult newOrderResult cancelResponse newOrderResponse"
+    ),
+    ("POST", "order/oco"): f"{_ORDER_LIST} orderReports",
+    ("POST", "orderList/oco"): f"{_ORDER_LIST} orderReports",
+    ("POST", "orderList/oto"): f"{_ORDER_LIST} orderReports",
+    ("POST", "orderList/otoco"): f"{_ORDER_LIST} orderReports",
+    ("DELETE", "orderList"): f"{_ORDER_LIST} orderReports",
+    ("GET", "orderList"): _ORDER_LIST,
+    ("GET", "allOrderList"): _ORDER_LIST,
+    ("GET", "openOrderList"): _ORDER_LIST,
+}
+"""What an answer, or each of a list of answers, has at least."""
+
+_KLINE: Final[Json] = {"type": "array", "minItems": 12, "maxItems": 12}
+
 _FLAGS: Final = frozenset({"showPermissionSets", "omitZeroBalances", "computeCommissionRates"})
 _WHOLES: Final = ("Id", "Time", "timestamp", "Delta", "StrategyType", "strategyType", "fromId")
 _DECIMALS: Final = ("Qty", "Quantity", "quantity", "Price", "price")
@@ -98,7 +144,7 @@ def _operation(key: Key, operation: Operation) -> Json:
             for name in names
         ],
         "responses": {
-            "200": _answer("The answer.", {"type": _shapes(key)}),
+            "200": _answer("The answer.", _shape(key)),
             "4XX": _answer("A refusal.", {"$ref": "#/components/schemas/Error"}),
             "5XX": _answer("The outcome is unknown.", {"$ref": "#/components/schemas/Error"}),
         },
@@ -108,10 +154,13 @@ def _operation(key: Key, operation: Operation) -> Json:
     return described
 
 
-def _shapes(key: Key) -> str | list[str]:
+def _shape(key: Key) -> Json:
     if key[1] in _EITHER:
-        return ["object", "array"]
-    return "array" if key[1] in _LISTS else "object"
+        return {"type": ["object", "array"]}
+    one: Json = {"type": "object", "required": _FIELDS.get(key, "").split()}
+    if key[1] in ("klines", "uiKlines"):
+        one = _KLINE
+    return {"type": "array", "items": one} if key[1] in _LISTS else one
 
 
 def _answer(text: str, schema: Json) -> Json:
