@@ -24,9 +24,10 @@ _KLINE: Final = "kline_"
 _WINDOW: Final = "ticker_"
 _DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")
 
+_TRADES: Final = {"trade": quotes.trade_frames, "aggTrade": quotes.aggregate_frames}
 _SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
-    "trade": quotes.trade_frames,
-    "aggTrade": quotes.aggregate_frames,
+    "trade": lambda feed: quotes.trade_frames(feed, feed.tape.present()),
+    "aggTrade": lambda feed: quotes.aggregate_frames(feed, feed.tape.present()),
     "miniTicker": lambda feed: [tickers.mini_frame(feed)],
     "ticker": lambda feed: [tickers.day_frame(feed)],
     "bookTicker": lambda feed: [quotes.book_ticker_frame(feed)],
@@ -95,6 +96,17 @@ class Broadcast:
                 for payload in self._payloads(feed, kind, stream):
                     self.streams.publish(stream, payload)
         self._publish_everything(everything)
+        await self.streams.flush(now=False)
+
+    async def deals(self, feed: Feed) -> None:
+        """Send the accounts' trades that were not told yet."""
+        deals = feed.tape.untold()
+        if not deals:
+            return
+        for kind, frames in _TRADES.items():
+            if (stream := feed.outputs.get(kind)) is not None:
+                for payload in frames(feed, deals):
+                    self.streams.publish(stream, payload)
         await self.streams.flush(now=False)
 
     def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:

@@ -12,6 +12,7 @@ from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, Prev
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import rejected
 from botlib.exchange.paper.reports import execution_report, list_status
+from botlib.exchange.paper.tape import Deal, Tape
 
 _NOTHING: Final = Decimal(0)
 
@@ -39,6 +40,8 @@ class Draft:
         """Orders that were filled whole, for whoever waits for them."""
         self.taken: list[tuple[Decimal, Decimal]] = []
         """What the market gave of its levels: price and amount."""
+        self.deals: list[Deal] = []
+        """Trades for the public tape."""
         self._register = register
         self._notices: list[Notice] = []
 
@@ -123,6 +126,13 @@ class Draft:
         """Return a new trade id."""
         self.counters.trade += 1
         return self.counters.trade
+
+    def tape(self, tape: Tape, price: Decimal, amount: Decimal, *, seller_taker: bool) -> int:
+        """Put a trade on the public tape; return its id there."""
+        number = tape.next_id(self.time, len(self.deals))
+        self.deals.append(Deal(self.time, float(price), float(amount), seller_taker))
+        self.counters.trade = max(self.counters.trade, number)
+        return number
 
     def next_list_id(self) -> int:
         """Return a new id of an order list."""

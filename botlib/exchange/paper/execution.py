@@ -85,7 +85,7 @@ class Execution:
         return draft.keep(replace(order, priority=draft.counters.execution, ahead=ahead))
 
     def _meet(self, draft: Draft, feed: Feed, taker: PaperOrder, step: Meeting) -> PaperOrder:
-        number = draft.next_trade_id()
+        number = self.number(draft, feed, step.price, step.amount, seller_taker=not taker.buys)
         if step.maker is None:
             draft.taken.append((step.price, step.amount))
             return self.trade(draft, feed, taker, step.price, step.amount, number, maker=False)
@@ -104,6 +104,15 @@ class Execution:
         return draft.keep(replace(order, priority=draft.counters.execution, ahead=ahead))
 
     # -- trading
+
+    @staticmethod
+    def number(
+        draft: Draft, feed: Feed, price: Decimal, amount: Decimal, *, seller_taker: bool
+    ) -> int:
+        """Return the id of a new trade; in a book with a depth it is the one on the public tape."""
+        if feed.book.depth is None:
+            return draft.next_trade_id()
+        return draft.tape(feed.tape, price, amount, seller_taker=seller_taker)
 
     def trade(
         self,
@@ -174,6 +183,7 @@ class Execution:
             maker=maker,
             account=order.account,
             list_id=order.list_id,
+            taped=feed.book.depth is not None,
         )
         return draft.report(self.trim(draft, order), "TRADE", trade)
 

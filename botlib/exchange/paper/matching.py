@@ -37,6 +37,7 @@ from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, Prev
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.refusals import Refusal, filter_failure, refusal
 from botlib.exchange.paper.requests import OrderRequest
+from botlib.exchange.paper.tape import Deal
 
 _NOTHING: Final = Decimal(0)
 
@@ -92,6 +93,19 @@ class Desk:
         for order in self.register.working.get(symbol, {}).values():
             if order.working:
                 yield Standing(order.buys, order.price, order.visible)
+
+    def deals(self, symbol: str) -> list[Deal]:
+        """Return the accounts' trades of a symbol that stand on the public tape, in order."""
+        trades: dict[int, PaperTrade] = {}
+        for account in self.register.accounts.values():
+            for one in account.trades.get(symbol, ()):
+                # Where both sides are accounts, the taker's tells who it was.
+                if one.taped and (one.trade_id not in trades or not one.maker):
+                    trades[one.trade_id] = one
+        return [
+            Deal(one.time, float(one.price), float(one.amount), (one.side == "BUY") == one.maker)
+            for one in sorted(trades.values(), key=lambda trade: (trade.time, trade.trade_id))
+        ]
 
     async def durable(self) -> None:
         """Return when the disk has all that became true so far.
@@ -265,7 +279,7 @@ class Desk:
 
     def _fill(self, draft: Draft, feed: Feed, order: PaperOrder, amount: Decimal) -> PaperOrder:
         order = self._execution.claim(draft, order)
-        number = draft.next_trade_id()
+        number = self._execution.number(draft, feed, order.price, amount, seller_taker=order.buys)
         return self._execution.trade(draft, feed, order, order.price, amount, number, maker=True)
 
     def _queue(self, draft: Draft, feed: Feed, order: PaperOrder, volume: Decimal) -> Decimal:
@@ -341,6 +355,8 @@ class Desk:
             return
         for price, amount in draft.taken:
             feed.book.take(price, amount)
+        for deal in draft.deals:
+            feed.tape.add(deal)
         feed.book.touch()
 
 

@@ -175,6 +175,8 @@ class PaperTrade(Stored):
     maker: bool
     account: str = DEFAULT_ACCOUNT
     list_id: int = -1
+    taped: bool = False
+    """Whether it stands on the public tape, under the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

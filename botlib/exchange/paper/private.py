@@ -77,6 +77,7 @@ class Trading:
         """Let the time pass that an order is on its way."""
         if feed.book.depth is not None and feed.book.depth.latency:
             await asyncio.sleep(feed.book.depth.latency / 1_000)
+            feed.seek(self.venue.market_time)
 
     async def settled(self, feed: Feed, notices: list[Notice]) -> None:
         """Wait until the disk has a change, then tell of it."""
@@ -86,6 +87,7 @@ class Trading:
         finally:
             self.venue.orders_changed(feed)
         self.venue.answer(notices)
+        await self.venue.broadcast.deals(feed)
 
     # -- questions
 

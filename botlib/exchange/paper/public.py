@@ -16,7 +16,6 @@ from botlib.exchange.paper.limits import RATE_LIMITS
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import invalid_symbol, refusal
-from botlib.exchange.paper.tape import PRINTS
 from botlib.exchange.paper.venue import Venue
 from botlib.timeframe import DAY
 
@@ -197,7 +196,9 @@ class MarketData:
         feed, limit = self.feed(params), params.limit(500, 1_000)
         start = feed.tape.time_of(first)
         # The step of the first trade may have begun with earlier ones.
-        found = feed.tape.trades(start, feed.time, limit + PRINTS, newest=False)
+        within = feed.tape.ids(start, start)
+        span = within[1] - within[0]
+        found = feed.tape.trades(start, feed.time, limit + span, newest=False)
         later = [trade for trade in found if trade.id >= first]
         return [quotes.trade_row(trade) for trade in later[:limit]]
 
@@ -210,6 +211,13 @@ class MarketData:
             if start is not None or end is not None:
                 raise refusal(-1128)
             start = feed.tape.time_of_aggregate(first)
+            # The step of the first one may have begun with earlier ones.
+            within = feed.tape.ids(start, start)
+            found = feed.tape.aggregates(
+                start, feed.time, limit + within[1] - within[0], newest=False
+            )
+            later = [trade for trade in found if trade.id >= first]
+            return [quotes.aggregate_row(trade) for trade in later[:limit]]
         found = feed.tape.aggregates(
             start or 0,
             feed.time if end is None else end,

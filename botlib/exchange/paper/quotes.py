@@ -111,8 +111,8 @@ def book_ticker_frame(feed: Feed) -> Json:
     }
 
 
-def trade_frames(feed: Feed) -> list[Json]:
-    """Return the payloads of ``@trade``: what is traded at the present price."""
+def trade_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
+    """Return the payloads of ``@trade``."""
     return [
         {
             "e": "trade",
@@ -125,15 +125,15 @@ def trade_frames(feed: Feed) -> list[Json]:
             "m": trade.seller_taker,
             "M": True,
         }
-        for trade in feed.tape.present()
+        for trade in trades
     ]
 
 
-def aggregate_frames(feed: Feed) -> list[Json]:
-    """Return the payloads of ``@aggTrade``: what is traded at the present price."""
+def aggregate_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
+    """Return the payloads of ``@aggTrade``."""
     return [
         {"e": "aggTrade", "E": feed.time, "s": feed.id, **aggregate_row(trade)}
-        for trade in aggregated(feed.tape.present())
+        for trade in aggregated(list(trades))
     ]
 
 

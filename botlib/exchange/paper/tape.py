@@ -2,11 +2,16 @@
 
 Every price on a candle's path is traded at in a fixed number of prints. So trades are numbered
 without counting them from the beginning: by the place of their step in time.
+
+In a market with a depth the trades of the accounts stand among them, after the prints of the step
+in which they happened; all later ones are numbered on. A candle is made of its prints alone: what
+the accounts traded comes on top of its volume.
 """
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -31,6 +36,17 @@ class PublicTrade(NamedTuple):
 
     id: int
     timestamp: int
+    price: float
+    amount: float
+    seller_taker: bool
+    aggregate: int
+    """The id of the aggregate trade it belongs to."""
+
+
+class Deal(NamedTuple):
+    """A trade of an account: market time (ms), price, amount, and whether the seller took."""
+
+    time: int
     price: float
     amount: float
     seller_taker: bool
@@ -98,25 +114,59 @@ class Tape:
         self._feed = feed
         self.interval = feed.length // feed.steps
         """Market time between two steps, ms."""
+        self._deals: list[PublicTrade] = []
+        self._steps: list[int] = []
+        self._told = 0
 
     def time_of(self, trade: int) -> int:
         """Return the time (ms) of a trade's step by its id."""
-        return trade // PRINTS * self.interval
+        before = bisect_left(self._deals, trade, key=lambda deal: deal.id)
+        if before < len(self._deals) and self._deals[before].id == trade:
+            return self._steps[before] * self.interval
+        return (trade - before) // PRINTS * self.interval
 
     def time_of_aggregate(self, aggregate: int) -> int:
-        """Return the time (ms) of an aggregate trade by its id."""
-        return aggregate * self.interval
+        """Return the time (ms) of an aggregate trade's step by its id."""
+        before = bisect_left(self._deals, aggregate, key=lambda deal: deal.aggregate)
+        if before < len(self._deals) and self._deals[before].aggregate == aggregate:
+            return self._steps[before] * self.interval
+        return (aggregate - before) * self.interval
 
     def ids(self, start: int, end: int) -> tuple[int, int]:
         """Return the first and the last id that trades between two times (ms) can have."""
-        return start // self.interval * PRINTS, end // self.interval * PRINTS + PRINTS - 1
+        first, last = start // self.interval, end // self.interval
+        before = self._deals_before(first), self._deals_before(last + 1)
+        return first * PRINTS + before[0], (last + 1) * PRINTS - 1 + before[1]
+
+    def _deals_before(self, step: int) -> int:
+        return bisect_left(self._steps, step) if self._steps else 0
+
+    # -- the accounts' trades
+
+    def next_id(self, time: int, further: int = 0) -> int:
+        """Return the id of an account's next trade at a time (ms), or of one ``further`` on."""
+        return (time // self.interval + 1) * PRINTS + len(self._deals) + further
+
+    def add(self, deal: Deal) -> None:
+        """Put a trade of an account on the tape; none may be earlier than those before it."""
+        step, count = deal.time // self.interval, len(self._deals)
+        number = (step + 1) * PRINTS + count
+        self._deals.append(PublicTrade(number, *deal, step + 1 + count))
+        self._steps.append(step)
+
+    def untold(self) -> list[PublicTrade]:
+        """Return the accounts' trades since the last time."""
+        told, self._told = self._told, len(self._deals)
+        return self._deals[told:]
+
+    # -- all trades
 
     def present(self) -> list[PublicTrade]:
-        """Return the trades at the present price, none where nothing is traded."""
+        """Return the prints at the present price, none where nothing is traded."""
         feed = self._feed
         if feed.bar is None:
             return []
-        return list(_prints(feed.present_step, feed.step_time, self.interval, feed.falling))
+        return list(self._prints(feed.present_step, feed.step_time, feed.falling))
 
     def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
         """Return trades between two times (ms, both included), in order.
@@ -136,6 +186,10 @@ class Tape:
             for bar in feed.bars_between(cursor, stop):
                 found += (one for one in self._of(bar) if start <= one.timestamp <= end)
             cursor = stop + 1
+        if self._deals:
+            deals = self._deals[self._deals_before(start // self.interval) :]
+            found += (one for one in deals if start <= one.timestamp <= end)
+            found.sort()
         return found[-limit:] if newest else found[:limit]
 
     def aggregates(self, start: int, end: int, limit: int, *, newest: bool) -> list[AggregateTrade]:
@@ -147,26 +201,26 @@ class Tape:
         before = bar.open
         for number, step in enumerate(path(bar, self._feed.steps)):
             time = bar.timestamp + number * self.interval
-            yield from _prints(step, time, self.interval, step.price < before)
+            yield from self._prints(step, time, step.price < before)
             before = step.price
 
-
-def _prints(step: Step, time: int, interval: int, falling: bool) -> Iterator[PublicTrade]:
-    first = time // interval * PRINTS
-    for number, amount in enumerate(step.prints):
-        if amount > 0:
-            yield PublicTrade(first + number, time, step.price, amount, falling)
+    def _prints(self, step: Step, time: int, falling: bool) -> Iterator[PublicTrade]:
+        place = time // self.interval
+        before = self._deals_before(place)
+        for number, amount in enumerate(step.prints, place * PRINTS + before):
+            if amount > 0:
+                yield PublicTrade(number, time, step.price, amount, falling, place + before)
 
 
 def aggregated(trades: list[PublicTrade]) -> list[AggregateTrade]:
-    """Return trades joined by the step they belong to."""
+    """Return trades joined by the aggregate trade they belong to."""
     joined: list[AggregateTrade] = []
     for trade in trades:
-        number = trade.id // PRINTS
+        number = trade.aggregate
         if joined and joined[-1].id == number:
             last = joined[-1]
             joined[-1] = last._replace(amount=round(last.amount + trade.amount, 8), last=trade.id)
         else:
-            id_, timestamp, price, amount, side = trade
+            id_, timestamp, price, amount, side, _ = trade
             joined.append(AggregateTrade(number, timestamp, price, amount, id_, id_, side))
     return joined

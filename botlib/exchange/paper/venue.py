@@ -115,6 +115,9 @@ class Venue:
             feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
             feed.book.standing = partial(self.desk.standing, feed.id)
             feed.resting = self.desk.resting(listing.id)
+            for deal in self.desk.deals(listing.id):
+                feed.tape.add(deal)
+            feed.tape.untold()
             feed.seek(self.market_time)
             self._feeds[listing.id] = feed
             self._refresh(feed)
@@ -256,6 +259,8 @@ class Venue:
             if feed.resting:
                 await self._settle(feed)
         await self.broadcast.publish(trading, [one.id for one in self.listings()])
+        for feed in trading:
+            await self.broadcast.deals(feed)
         if boundary:
             await self.broadcast.late(closed)
             candles = [candle for _, candle in closed]
