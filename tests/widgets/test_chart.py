@@ -53,6 +53,14 @@ def test_a_frame_is_drawn_with_everything_named() -> None:
     assert len(chart.svg(400)) < 110_000
 
 
+def test_an_indicator_of_several_columns_is_named_once() -> None:
+    named = words(drawn(bl.chart(market(100), overlays=["ema(20)", "bbands(20, 2)", "ema(50)"])))
+    assert named.count("bbands") == 1
+    price = r"[\d.,]+"
+    legend = rf"bbands\(20, 2\) lower {price}middle {price}upper {price}ema\(50\) {price}"
+    assert re.search(legend, named)
+
+
 def test_what_lies_where() -> None:
     """Three candles on a linear scale: the highest is drawn above, the last on the right."""
     frame = candle_frame(

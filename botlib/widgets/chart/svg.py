@@ -278,7 +278,7 @@ class _Drawing:
             )
 
     def _legend(self, shown: Sequence[tuple[dict[str, Any], int]], top: float) -> None:
-        words = []
+        words, study = [], ""
         for one, column in shown:
             if one["kind"] == "candles":
                 words.append(self._last_candle(column))
@@ -288,7 +288,11 @@ class _Drawing:
             text = self._number(known[-1], {shown[0][0]["kind"]}) if len(known) else "–"
             colour = _TEXT if one["kind"] == "volume" else one["color"]
             gap = ' dx="8"' if words else ""
-            words.append(f'<tspan fill="{colour}"{gap}>{escape(one["title"])} {text}</tspan>')
+            # An indicator of several columns is named once.
+            name, before = one["title"], study
+            study = f"{name.rpartition(')')[0]})"
+            label = name.removeprefix(study).strip() if study == before else name
+            words.append(f'<tspan fill="{colour}"{gap}>{escape(label or name)} {text}</tspan>')
         if words:
             self.parts.append(f'<text x="4" y="{top + 12:.1f}">{"".join(words)}</text>')
 
