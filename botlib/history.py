@@ -22,7 +22,7 @@ from botlib.clock import iso
 from botlib.errors import ExchangeUnavailable, InvalidInput
 from botlib.exchange.base import Exchange
 from botlib.model import Candle
-from botlib.store import CandleStorage, Database, database_path
+from botlib.store import CandleStorage, Database, Run, database_path
 from botlib.timeframe import DAY, is_open_time, open_time, parse_since, timeframe_ms
 
 if TYPE_CHECKING:
@@ -239,10 +239,6 @@ def _span(timeframe: str, since: Moment, until: Moment | None, now: int) -> tupl
     start += length if start < begin else 0
     # A candle has closed when the next one opens.
     return start, min(open_time(stop, timeframe), open_time(now, timeframe) - length)
-
-
-Run = tuple[int, int]
-"""The first and the last open time of a stretch of candles, in ms."""
 
 
 def grouped(runs: Iterable[Run], length: int) -> list[list[Run]]:

@@ -12,6 +12,7 @@ from botlib.invariants.kit import KitRecord, Stream
 from botlib.invariants.truth import ZERO, Truth, VenueTrade
 from botlib.invariants.violation import Violation
 from botlib.model import Fill, FillReceived, Side, SignalRaised
+from botlib.orders import STOP_PREFIX
 from botlib.risk import RiskLimits
 from botlib.symbol import split_symbol, symbol_id
 from botlib.timeframe import timeframe_ms
@@ -196,8 +197,8 @@ def caps_hold(kit: KitRecord, truth: Truth, limits: RiskLimits) -> Iterator[Viol
     for order in ours.values():
         if order.side == "BUY" and order.cost > limits.max_order_cost * (1 + SLACK):
             yield _above("max_order_cost", limits.max_order_cost, f"{order.cost:.2f}", order)
-    times = sorted(one.created for one in ours.values() if not one.client_order_id.startswith(
-        "bl-stop-"))  # fmt: skip
+    counted = [one for one in ours.values() if not one.client_order_id.startswith(STOP_PREFIX)]
+    times = sorted(one.created for one in counted)
     for first, time in zip(times, times[limits.max_orders_per_minute :], strict=False):
         if time - first < MINUTE:
             yield Violation(

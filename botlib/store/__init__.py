@@ -7,7 +7,7 @@ from botlib.store.cache import CacheFigures
 from botlib.store.candles import CandleStorage, WriteReport
 from botlib.store.database import Database, database_path
 from botlib.store.export import ExportReport, export_parquet
-from botlib.store.holes import Hole
+from botlib.store.holes import Hole, Run
 from botlib.store.journal import OrderJournal
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ExportReport",
     "Hole",
     "OrderJournal",
+    "Run",
     "WriteReport",
     "database_path",
     "export_parquet",

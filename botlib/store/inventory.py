@@ -52,7 +52,7 @@ def inventory(
         symbol: in either form.
         timeframe: one of `botlib.timeframe.TIMEFRAMES`.
     """
-    database = storage._database
+    database = storage.database
     bindings: list[str] = []
     only = ""
     if symbol is not None:

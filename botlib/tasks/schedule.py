@@ -138,7 +138,9 @@ class EveryCandle:
 
 
 Calendar = Cron | EveryCandle
-Schedule = Once | Forever | Interval | Cron | EveryCandle
+"""A schedule that names calendar times."""
+
+Schedule = Once | Forever | Interval | Calendar
 
 
 def duration_text(seconds: float) -> str:

@@ -15,7 +15,7 @@ from botlib.tasks.current import current
 from botlib.tasks.environment import Environment
 from botlib.tasks.figures import Figures
 from botlib.tasks.run import Cause, Run
-from botlib.tasks.schedule import Cron, EveryCandle, Forever, Interval, Once
+from botlib.tasks.schedule import Calendar, Forever, Interval, Once
 from botlib.tasks.status import TaskState, TaskStatus
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class ManagedTask:
         self._env: Environment | None = None
         self._run: Run | None = None
         self._is_async = config.is_async
-        self._by_date = isinstance(config.schedule, Cron | EveryCandle)
+        self._by_date = isinstance(config.schedule, Calendar)
         self._time_limit = config.time_limit
         # Empty but for the task itself: a run belongs to no cell of a notebook.
         self._context = contextvars.Context()
@@ -279,7 +279,7 @@ class ManagedTask:
         self.figures.skipped += 1
         env = self._environment()
         schedule = self.config.schedule
-        if isinstance(schedule, Cron | EveryCandle):
+        if isinstance(schedule, Calendar):
             self._enter_date(env.clock.now())
         elif isinstance(schedule, Interval):
             self._due = self._next
@@ -450,7 +450,7 @@ class ManagedTask:
     def _enter_date(self, after: int) -> None:
         """Enter the first tick after ``after`` (ms); one that has passed is made up at once."""
         schedule = self.config.schedule
-        assert isinstance(schedule, Cron | EveryCandle)
+        assert isinstance(schedule, Calendar)
         env, moment = self._environment(), self._environment().clock.now()
         # A market clock stands at 0 until the first event.
         self._blind = moment <= 0
@@ -465,7 +465,7 @@ class ManagedTask:
             self._extra = False
             return True
         schedule = self.config.schedule
-        assert isinstance(schedule, Cron | EveryCandle)
+        assert isinstance(schedule, Calendar)
         moment = self._environment().clock.now()
         if self._blind:
             # The clock has only now begun to tell the time: nothing was due before.
@@ -491,6 +491,6 @@ class ManagedTask:
     def _next_run(self, wall: int, loop_now: float) -> int | None:
         if not self.ticket:
             return None
-        if isinstance(self.config.schedule, Cron | EveryCandle):
+        if isinstance(self.config.schedule, Calendar):
             return self._next_date
         return wall + round((self._next - loop_now) * 1_000)

@@ -21,7 +21,7 @@ def asset(name: str) -> Path:
     if not path.is_file():
         raise WidgetError(
             f"{name} is not there: this installation carries no built widgets. In a checkout run "
-            "'npm ci && npm run build' in js/, or install again with 'pip install -e .'. "
+            "'make js', or install again with 'pip install -e .'. "
             "BOTLIB_WIDGETS=static draws pictures without them."
         )
     return path
