@@ -5,6 +5,7 @@ import {
   type IPriceLine,
   type ISeriesApi,
   type ISeriesMarkersPluginApi,
+  type ISeriesPrimitive,
   LineStyle,
   type SeriesMarker,
   type SeriesType,
@@ -41,7 +42,7 @@ export class MarksOnCandles {
   #lines = new Map<string, { line: IPriceLine; as: string }>();
 
   constructor(private readonly candles: ISeriesApi<SeriesType>) {
-    this.#plugin = createSeriesMarkers(candles, []);
+    this.#plugin = createSeriesMarkers(placedByHand(candles), []);
   }
 
   setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
@@ -87,4 +88,22 @@ export class MarksOnCandles {
       }
     }
   }
+}
+
+/**
+ * Return the candles as the markers are to see them: without word of every point that changes.
+ *
+ * At each the markers would read all candles anew and ask for a layout of the whole chart, which
+ * draws everything twice. They are set anew where candles come or go, and drawn with the candles.
+ */
+function placedByHand(candles: ISeriesApi<SeriesType>): ISeriesApi<SeriesType> {
+  const attachPrimitive = (markers: ISeriesPrimitive<Time>) => {
+    const attached = markers.attached?.bind(markers);
+    markers.attached = (to) => {
+      const series = Object.create(to.series, { subscribeDataChanged: { value: () => {} } });
+      attached?.({ ...to, series });
+    };
+    candles.attachPrimitive(markers);
+  };
+  return Object.create(candles, { attachPrimitive: { value: attachPrimitive } });
 }
