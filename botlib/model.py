@@ -157,7 +157,11 @@ class OrderIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order as the venue last described it. ``cost`` is in quote units."""
+    """An order as the venue last described it. ``cost`` is in quote units.
+
+    ``created`` and ``updated`` are wall time (ms); ``market_time`` is the market's when it was
+    sent, which a replay runs apart from it, and None where a journal of old does not say.
+    """
 
     client_order_id: str
     venue_order_id: str | None
@@ -174,6 +178,7 @@ class Order:
     updated: int
     message: str = ""
     stop_price: Decimal | None = None
+    market_time: int | None = None
 
     @property
     def average(self) -> Decimal | None:

@@ -217,7 +217,7 @@ async def test_a_stop_that_cannot_be_journaled_is_not_sent_and_halts_entries(
 ) -> None:
     await desk.executor.execute(signal(), D(500))
 
-    def full(intent: OrderIntent, now: int) -> bool:
+    def full(intent: OrderIntent, now: int, market_time: int | None) -> bool:
         raise StoreError("disk full")
 
     monkeypatch.setattr(desk.journal, "record_intent", full)

@@ -305,12 +305,14 @@ class AsyncBot:
         return await asyncio.to_thread(work)
 
     async def orders(self) -> pd.DataFrame:
-        """Return every order of the journal, one row each, the oldest first."""
-        columns = ("created", "symbol", "side", "type", "amount", "status", "filled", "average")
+        """Return every order of the journal, one row each, the oldest first.
+
+        ``created`` is wall time; ``market_time`` the market's when it was sent, as in `fills`.
+        """
+        times = ("created", "market_time")
+        columns = (*times, "symbol", "side", "type", "amount", "status", "filled", "average")
         more = ("strategy", "client_order_id", "venue_order_id", "message")
-        return _table(
-            "Orders", await self._journal(OrderJournal.orders), columns + more, ("created",)
-        )
+        return _table("Orders", await self._journal(OrderJournal.orders), columns + more, times)
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, the oldest first."""

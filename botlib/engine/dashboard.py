@@ -370,7 +370,8 @@ def _health(task: TaskStatus, reasons: str) -> str:
 def _order(order: Order) -> dict[str, Any]:
     price = order.average or order.stop_price or order.price
     return {
-        "time": order.created,
+        "time": order.market_time,
+        "wall": order.created,
         "symbol": order.symbol,
         "side": str(order.side),
         "type": str(order.type),

@@ -356,8 +356,8 @@ class OrderExecutor:
 
     async def send(self, intent: OrderIntent) -> Order:
         """Journal an approved intent, send it once, and return the order as it then stands."""
-        now = self._system_clock.now()
-        self._journal.record_intent(intent, now)
+        now, market_time = self._system_clock.now(), self._market_clock.now() or None
+        self._journal.record_intent(intent, now, market_time)
         order = Order(
             client_order_id=intent.client_order_id,
             venue_order_id=None,
@@ -368,6 +368,7 @@ class OrderExecutor:
             amount=intent.amount,
             price=intent.price,
             stop_price=intent.stop_price,
+            market_time=market_time,
             # From here on the venue may have it, whatever happens to this process.
             status=OrderStatus.UNKNOWN,
             filled=ZERO,

@@ -15,18 +15,18 @@ from botlib.store.database import Database
 
 _ORDER: Final = (
     "client_order_id, venue_order_id, strategy, symbols.symbol, side, type, amount, price, status, "
-    "filled, cost, created, updated, message, stop_price"
+    "filled, cost, created, updated, message, stop_price, market_time"
 )
 _FILL: Final = (
     "symbols.symbol, trade_id, venue_order_id, client_order_id, side, price, amount, fee, "
     "fee_asset, timestamp, maker"
 )
 _INTENT: Final = (
-    "INSERT INTO orders VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, '0', '0', ?, ?, '', ?, ?, ?) "
+    "INSERT INTO orders VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, '0', '0', ?, ?, '', ?, ?, ?, ?) "
     "ON CONFLICT (client_order_id) DO NOTHING"
 )
 _SAVE_ORDER: Final = (
-    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?) "
+    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?, ?) "
     "ON CONFLICT (client_order_id) DO UPDATE SET "
     "venue_order_id = coalesce(excluded.venue_order_id, venue_order_id), "
     "status = excluded.status, amount = excluded.amount, price = excluded.price, "
@@ -44,12 +44,13 @@ class OrderJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_intent(self, intent: OrderIntent, now: int) -> bool:
+    def record_intent(self, intent: OrderIntent, now: int, market_time: int | None = None) -> bool:
         """Write down an intent before it is sent; return False where it is known already.
 
         Args:
             intent: identified by its ``client_order_id``.
-            now: ms, UTC.
+            now: wall time, ms, UTC.
+            market_time: the market's, ms, UTC; None where it is not known.
 
         Raises:
             StoreError: it could not be written down, and must not be sent.
@@ -72,6 +73,7 @@ class OrderJournal:
                     intent.signal_timestamp,
                     intent.reason,
                     _text(intent.stop_price),
+                    market_time,
                 ),
             )
             return bool(connection.changes())
@@ -108,6 +110,7 @@ class OrderJournal:
                     order.updated,
                     order.message,
                     _text(order.stop_price),
+                    order.market_time,
                 ),
             )
         return True
@@ -241,6 +244,7 @@ def _order(row: tuple[Any, ...]) -> Order:
         updated=row[12],
         message=row[13],
         stop_price=None if row[14] is None else Decimal(row[14]),
+        market_time=row[15],
     )
 
 

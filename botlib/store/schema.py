@@ -13,7 +13,7 @@ from botlib.store import changes
 APPLICATION_ID: Final = 0x424F544C
 """``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _TABLES: Final = """
 CREATE TABLE meta (
@@ -70,7 +70,8 @@ CREATE TABLE holes (
     PRIMARY KEY (symbol, timeframe, start)
 ) WITHOUT ROWID, STRICT;
 
--- Prices and amounts are decimals, kept as text.
+-- Prices and amounts are decimals, kept as text. created, updated: wall time; market_time: the
+-- market's when it was sent, NULL where an earlier version did not write it down.
 CREATE TABLE orders (
     client_order_id TEXT PRIMARY KEY,
     venue_order_id TEXT,
@@ -88,7 +89,8 @@ CREATE TABLE orders (
     message TEXT NOT NULL,
     signal_timestamp INTEGER,
     reason TEXT NOT NULL,
-    stop_price TEXT
+    stop_price TEXT,
+    market_time INTEGER
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX orders_by_status ON orders (status);
 
@@ -113,13 +115,25 @@ CREATE TABLE state (
 ) WITHOUT ROWID, STRICT;
 """
 
+# What is known of the market's time of old orders: when they were filled first.
+_MARKET_TIMES: Final = """
+UPDATE orders SET market_time = (
+    SELECT min(timestamp) FROM fills WHERE fills.client_order_id = orders.client_order_id
+)
+"""
+
 
 def upgrade(connection: apsw.Connection) -> None:
     """Bring a database of an earlier version up to date, inside the caller's transaction."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if row is not None and int(row[0]) < 2:
+    version = SCHEMA_VERSION if row is None else int(row[0])
+    if version < 2:
         connection.execute("ALTER TABLE orders ADD COLUMN stop_price TEXT")
-        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    if version < 3:
+        connection.execute("ALTER TABLE orders ADD COLUMN market_time INTEGER")
+        connection.execute(_MARKET_TIMES)
+    if version < SCHEMA_VERSION:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA_VERSION),))
 
 
 def create(path: Path, venue: str) -> None:

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { marketTimes } from "../src/dashboard/columns";
 import {
   ago,
   ahead,
@@ -51,6 +52,16 @@ test("times are UTC, and past and future are told from now", () => {
   assert.equal(ahead(now + 17000, now), "in 17 s");
   assert.equal(ahead(now - 1, now), "now");
   assert.equal(ahead(null, now), "");
+});
+
+test("an order tells the market's time, and the wall's beside it", () => {
+  const [market, wall] = [Date.UTC(2026, 0, 5, 14, 3, 7), Date.UTC(2026, 10, 22, 3, 30)];
+  assert.equal(marketTimes({ time: market }), "2026-01-05 14:03:07 UTC, market time");
+  assert.equal(
+    marketTimes({ time: market, wall }),
+    "2026-01-05 14:03:07 UTC, market time\n2026-11-22 03:30:00 UTC, wall time",
+  );
+  assert.match(marketTimes({ time: null, wall }), /^market time not known\n2026-11-22/);
 });
 
 test("the lag meter is empty at a millisecond and full at a second", () => {

@@ -74,6 +74,8 @@ async def test_it_shows_what_the_engine_does_until_it_stops(
     first = state["orders"]["rows"][state["orders"]["order"][0]]
     assert (first["side"], first["status"]) == ("buy", "filled")
     fill = state["fills"]["rows"][state["fills"]["order"][0]]
+    # One clock: the market of January stands still while the wall's goes on.
+    assert 0 <= fill["time"] - first["time"] < 60_000 < first["wall"] - first["time"]
     assert fill["side"] == "buy" and fill["price"].replace(",", "") in str(
         engine.orders.last_fills[-1].price
     )

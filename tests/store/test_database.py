@@ -115,7 +115,7 @@ def test_new_file_is_private_and_stamped(path: Path) -> None:
         assert other.execute("PRAGMA application_id").fetchone() == (0x424F544C,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         meta = dict(other.execute("SELECT key, value FROM meta").fetchall())
-    assert meta == {"schema": "2", "venue": VENUE}
+    assert meta == {"schema": "3", "venue": VENUE}
 
 
 def test_existing_directories_keep_their_mode(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_log_without_its_database_is_not_played_into_a_new_one(made: Path) -> No
 
 def test_newer_schema_asks_for_an_update(made: Path) -> None:
     with closing(sqlite3.connect(made)) as other:
-        other.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '4' WHERE key = 'schema'")
         other.commit()
     with pytest.raises(StoreError, match=r"newer botlib .*Update botlib"):
         Database.open(made, VENUE)
@@ -228,14 +228,33 @@ def test_newer_schema_asks_for_an_update(made: Path) -> None:
 def test_earlier_schema_is_brought_up_to_date_by_a_writer(made: Path) -> None:
     with closing(sqlite3.connect(made)) as other:
         other.execute("ALTER TABLE orders DROP COLUMN stop_price")
+        other.execute("ALTER TABLE orders DROP COLUMN market_time")
         other.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
         other.commit()
     with pytest.raises(StoreError, match=r"earlier botlib .*Open it once for writing"):
         Database.open(made, VENUE, readonly=True)
     for _ in range(2):
         with Database.open(made, VENUE) as database, database.reading() as connection:
-            connection.execute("SELECT stop_price FROM orders").fetchall()
+            connection.execute("SELECT stop_price, market_time FROM orders").fetchall()
     Database.open(made, VENUE, readonly=True).close()
+
+
+def test_orders_of_an_earlier_schema_get_the_market_time_of_their_first_fill(made: Path) -> None:
+    order = (
+        "INSERT INTO orders VALUES (?, NULL, 's', 'BTCUSDT', 'buy', 'market', '1', NULL, 'filled', "
+        "'1', '1', 7, 7, '', NULL, '', NULL)"
+    )
+    fill = "INSERT INTO fills VALUES ('BTCUSDT', ?, '1', 'a', 'buy', '1', '1', '0', 'BTC', ?, 0)"
+    with closing(sqlite3.connect(made)) as other:
+        other.execute("ALTER TABLE orders DROP COLUMN market_time")
+        other.execute("INSERT OR IGNORE INTO symbols VALUES ('BTCUSDT', 'BTC/USDT')")
+        other.executemany(order, [("a",), ("b",)])
+        other.executemany(fill, [(1, 900), (2, 800)])
+        other.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        other.commit()
+    with Database.open(made, VENUE) as database:
+        times = {one.client_order_id: one.market_time for one in OrderJournal(database).orders()}
+    assert times == {"a": 800, "b": None}
 
 
 def test_one_writer_per_file_in_one_process(made: Path) -> None:

@@ -37,6 +37,7 @@ ORDER = Order(
     cost=Decimal("0"),
     created=5,
     updated=6,
+    market_time=4,
 )
 FILL = Fill(
     symbol="BTC/USDT",
@@ -59,7 +60,7 @@ def journal(database: Database) -> OrderJournal:
 
 
 def test_intent_is_recorded_once(journal: OrderJournal) -> None:
-    assert journal.record_intent(INTENT, now=5)
+    assert journal.record_intent(INTENT, now=5, market_time=4)
     assert not journal.record_intent(replace(INTENT, amount=Decimal(9)), now=6)
     order = journal.order("trend-btc-1")
     assert order == Order(
@@ -76,6 +77,7 @@ def test_intent_is_recorded_once(journal: OrderJournal) -> None:
         cost=Decimal(0),
         created=5,
         updated=5,
+        market_time=4,
     )
     assert str(order.amount) == "0.00100000"
     assert journal.order("other") is None
@@ -90,7 +92,7 @@ def test_intent_is_not_recorded_over_an_order(journal: OrderJournal) -> None:
 
 
 def test_order_goes_through_its_life(journal: OrderJournal, database: Database) -> None:
-    journal.record_intent(INTENT, now=5)
+    journal.record_intent(INTENT, now=5, market_time=4)
     unknown = replace(
         ORDER, venue_order_id=None, type=OrderType.MARKET, price=None, status=OrderStatus.UNKNOWN
     )

@@ -33,9 +33,16 @@ const side: Column = {
   title: "side",
   show: (row) => ({ text: text(row.side), tone: row.side === "buy" ? "bl-up" : "bl-down" }),
 };
-const time: Column = {
+const wallTime: Column = {
   title: "UTC",
-  show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC` }),
+  hint: "wall time",
+  show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC, wall time` }),
+};
+/** The market's time, which runs ahead in a fast market; an order knows the wall's as well. */
+const marketTime: Column = {
+  title: "UTC",
+  hint: "market time",
+  show: (row) => ({ text: clock(row.time), title: marketTimes(row) }),
 };
 
 const HEALTH: Record<string, string> = {
@@ -66,6 +73,13 @@ const LEVEL: Record<string, string> = {
   CRITICAL: "bl-bad",
   INFO: "bl-muted",
 };
+
+export function marketTimes(row: Row): string {
+  const market = stamp(row.time);
+  const said = market === "" ? "market time not known" : `${market} UTC, market time`;
+  const wall = stamp(row.wall);
+  return wall === "" ? said : `${said}\n${wall} UTC, wall time`;
+}
 
 function dotted(value: string, tones: Record<string, string>, key: string): Shown {
   return { text: value, tone: `bl-dot ${tones[key] ?? "bl-muted"}` };
@@ -147,7 +161,7 @@ export const POSITIONS: readonly Column[] = [
 ];
 
 export const ORDERS: readonly Column[] = [
-  time,
+  marketTime,
   plain("symbol", "symbol"),
   side,
   { title: "type", show: (row) => text(row.type).replaceAll("_", " ") },
@@ -164,7 +178,7 @@ export const ORDERS: readonly Column[] = [
 ];
 
 export const FILLS: readonly Column[] = [
-  time,
+  marketTime,
   plain("symbol", "symbol"),
   side,
   number("amount", "amount"),
@@ -197,7 +211,7 @@ export const FEEDS: readonly Column[] = [
 ];
 
 export const LOG: readonly Column[] = [
-  time,
+  wallTime,
   {
     title: "level",
     show: (row) => ({ text: text(row.level).toLowerCase(), tone: LEVEL[text(row.level)] ?? "" }),

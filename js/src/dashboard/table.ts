@@ -14,6 +14,8 @@ export interface Shown {
 
 export interface Column {
   readonly title: string;
+  /** What its title does not say. */
+  readonly hint?: string;
   /** `num`: right-aligned. */
   readonly kind?: "num";
   /** Whether it changes with the time alone. */
@@ -57,7 +59,11 @@ export class TableView {
     const head = make("header", "bl-panel-head");
     head.append(make("h4", "", title), this.#count.element);
     const heads = make("tr");
-    for (const column of columns) heads.append(make("th", column.kind ?? "", column.title));
+    for (const column of columns) {
+      const head = make("th", column.kind ?? "", column.title);
+      if (column.hint !== undefined) head.title = column.hint;
+      heads.append(head);
+    }
     if (options.extra !== undefined) heads.append(make("th"));
     const thead = make("thead");
     thead.append(heads);
