@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from botlib.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
 
@@ -18,6 +18,11 @@ RawKline = Mapping[str, Any]
 
 KlineSink = Callable[[int, int, bool, RawKline], None]
 """Takes one frame: open time (ms), event time (ms), whether the candle is final, the candle."""
+
+DepthSink = Callable[["DepthUpdate"], None]
+"""Takes one frame of changes of an order book."""
+
+Sink = TypeVar("Sink", contravariant=True)
 
 BadFrameSink = Callable[[str, str], None]
 """Takes a frame that could not be used: its text (shortened) and what is wrong with it."""
@@ -84,14 +89,44 @@ class OrderReport:
     """Why the venue refused or ended the order, where it says so."""
 
 
-class KlineConnection(Protocol):
-    """One open socket that carries candles of up to `Exchange.max_streams` subscriptions."""
+class BookLevel(NamedTuple):
+    """A price of an order book, and the amount that stands there in base units."""
+
+    price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthUpdate:
+    """What is different in an order book after its updates ``first`` to ``last``.
+
+    An amount of 0 means that the level is gone. ``event_time`` is market time in ms.
+    """
+
+    first: int
+    last: int
+    event_time: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSnapshot:
+    """An order book as it was at update ``update_id``, the best prices first."""
+
+    update_id: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+class StreamConnection(Protocol[Sink]):
+    """One open socket that carries up to `Exchange.max_streams` subscriptions."""
 
     frames: int
-    """Usable candle frames received so far. Pings, pongs and acknowledgements do not count."""
+    """Usable frames received so far. Pings, pongs and acknowledgements do not count."""
 
-    async def subscribe(self, sinks: Mapping[tuple[str, str], KlineSink]) -> None:
-        """Subscribe to (symbol, timeframe) pairs, in batches the venue's limits allow.
+    async def subscribe(self, sinks: Mapping[tuple[str, str], Sink]) -> None:
+        """Subscribe to pairs of a symbol and what of it, in batches the venue's limits allow.
 
         Returns when the venue has acknowledged all of them.
 
@@ -207,11 +242,25 @@ class Exchange(Protocol):
         that the caller has to ask for orders and fills then.
         """
 
-    async def open_klines(self, on_bad: BadFrameSink) -> KlineConnection:
-        """Open a connection for candle streams.
+    async def open_klines(self, on_bad: BadFrameSink) -> StreamConnection[KlineSink]:
+        """Open a connection for candle streams: (symbol, timeframe) pairs.
 
         Raises:
             ExchangeUnavailable: the venue cannot be reached.
+        """
+
+    async def open_depth(self, on_bad: BadFrameSink) -> StreamConnection[DepthSink]:
+        """Open a connection for changes of order books: (symbol, anything) pairs.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached.
+        """
+
+    async def fetch_depth(self, symbol: str, levels: int) -> DepthSnapshot:
+        """Fetch the order book, ``levels`` a side.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
         """
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from botlib.exchange.base import Exchange
 from botlib.model import Candle, CandleClosed, CandleUpdated, Event, GapFilled
 from botlib.store.candles import CandleStorage
 from botlib.stream.repair import Repairer
-from botlib.stream.shard import MAX_AGE, ConnectionStatus, DialGate, Shard
+from botlib.stream.shard import MAX_AGE, ConnectionStatus, DialGate, Shard, share_out
 from botlib.stream.subscription import Subscription, SubscriptionStatus
 from botlib.timeframe import open_time, timeframe_ms
 
@@ -102,9 +102,10 @@ class CandleStream:
         self._on_progress = on_progress or (lambda: None)
         self._max_age = max_age
         self._random = rng or random.Random()
-        self._gate = DialGate()
+        self.gate = DialGate()
+        """Holds dials back; the venue counts those of one address together."""
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
-        self._shards: list[Shard] = []
+        self._shards: list[Shard[Subscription]] = []
         self._ended: tuple[ConnectionStatus, ...] = ()
         """What the connections had come to when the stream was stopped."""
         self._outbox: deque[tuple[Candle, bool] | Candle | Event] = deque()
@@ -241,28 +242,21 @@ class CandleStream:
     async def _assign(self, fresh: list[Subscription]) -> None:
         """Give subscriptions to the connections that have room, and open more where needed."""
         assert self._group is not None
-        waiting = deque(fresh)
-        for shard in self._shards:
-            room = self._exchange.max_streams - len(shard.subscriptions)
-            share = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-            if share:
-                await shard.add(share)
-        while waiting:
-            shard = Shard(
-                self._exchange,
-                self._gate,
-                data_deadline=self._data_deadline,
-                max_age=self._max_age,
-                on_up=self._came_up,
-                on_bad=self._bad,
-                rng=self._random,
-            )
-            share = [
-                waiting.popleft() for _ in range(min(self._exchange.max_streams, len(waiting)))
-            ]
-            await shard.add(share)
+        made = await share_out(fresh, self._shards, self._exchange.max_streams, self._shard)
+        for shard in made:
             self._shards.append(shard)
             self._group.create_task(shard.run())
+
+    def _shard(self) -> Shard[Subscription]:
+        return Shard(
+            lambda: self._exchange.open_klines(self._bad),
+            self.gate,
+            what="candle",
+            data_deadline=self._data_deadline,
+            max_age=self._max_age,
+            on_up=self._came_up,
+            rng=self._random,
+        )
 
     def _came_up(self, subscriptions: Iterable[Subscription]) -> None:
         if self._group is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from botlib.errors import ExchangeError
-from botlib.exchange.base import BadFrameSink, Exchange, KlineConnection
-from botlib.stream.subscription import Subscription
+from botlib.exchange.base import StreamConnection
 
 logger = logging.getLogger(__name__)
 
@@ -64,45 +63,75 @@ class ConnectionStatus:
     subscriptions: int
     age: float | None
     silence: float | None
-    """Time since the last candle frame."""
+    """Time since the last frame."""
     dials: int
     reconnects: int
     last_loss: str
     """Why the last connection was given up."""
 
 
-class Shard:
-    """One connection: dialled, subscribed, watched, renewed."""
+class Served(Protocol):
+    """What a connection serves: one subscription."""
+
+    connected: bool
+    """Whether a live connection carries it."""
+    complete: bool
+    """Whether nothing is known to be missing."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Symbol, and what of it."""
+
+    @property
+    def on_frame(self) -> Callable[..., None]:
+        """Takes the frames."""
+
+
+S = TypeVar("S", bound=Served)
+
+
+class Shard(Generic[S]):
+    """One connection: dialled, subscribed, watched, renewed.
+
+    Args:
+        dial: opens a connection.
+        gate: holds dials back; shared by all that dial the venue.
+        what: the kind of its frames, for people.
+        data_deadline: seconds without a frame after which it is dialled again.
+        max_age: seconds after which it is renewed.
+        on_up: told which subscriptions a connection carries from now on.
+        rng: source of the jitter of retries and renewals.
+    """
 
     def __init__(
         self,
-        exchange: Exchange,
+        dial: Callable[[], Awaitable[StreamConnection[Any]]],
         gate: DialGate,
         *,
+        what: str,
         data_deadline: float,
         max_age: float,
-        on_up: Callable[[Iterable[Subscription]], None],
-        on_bad: BadFrameSink,
+        on_up: Callable[[Iterable[S]], None],
         rng: random.Random,
     ) -> None:
-        self.subscriptions: dict[tuple[str, str], Subscription] = {}
-        self.connection: KlineConnection | None = None
+        self.subscriptions: dict[tuple[str, str], S] = {}
+        self.connection: StreamConnection[Any] | None = None
         self.held = False
         """Whether reading is paused on purpose, so that silence means nothing."""
-        self._exchange = exchange
+        self._open = dial
         self._gate = gate
+        self._what = what
         self._data_deadline = data_deadline
         # Connections dialled together must not be renewed together.
         self._max_age = max_age * rng.uniform(0.97, 1.0)
         self._rng = rng
         self._time = asyncio.get_running_loop().time
         self._on_up = on_up
-        self._on_bad = on_bad
         self._opened = self._heard = 0.0
         self._dials = self._losses = 0
         self._last_loss = ""
 
-    async def add(self, subscriptions: list[Subscription]) -> None:
+    async def add(self, subscriptions: Sequence[S]) -> None:
         """Take on more subscriptions; a live connection subscribes to them at once."""
         self.subscriptions.update({entry.key: entry for entry in subscriptions})
         connection = self.connection
@@ -119,7 +148,7 @@ class Shard:
 
     async def run(self) -> None:
         """Serve the subscriptions until cancelled."""
-        old: KlineConnection | None = None
+        old: StreamConnection[Any] | None = None
         delay = RETRY_FIRST
         try:
             while True:
@@ -165,7 +194,7 @@ class Shard:
             last_loss=self._last_loss,
         )
 
-    def _up(self, subscriptions: list[Subscription]) -> None:
+    def _up(self, subscriptions: Sequence[S]) -> None:
         for subscription in subscriptions:
             subscription.connected, subscription.complete = True, False
         self._on_up(subscriptions)
@@ -175,15 +204,15 @@ class Shard:
         for subscription in self.subscriptions.values():
             subscription.connected = False
 
-    async def _dial(self) -> KlineConnection:
+    async def _dial(self) -> StreamConnection[Any]:
         """Dial and subscribe until it works."""
         delay = RETRY_FIRST
         while True:
             await self._gate.wait()
             self._dials += 1
-            connection: KlineConnection | None = None
+            connection: StreamConnection[Any] | None = None
             try:
-                connection = await self._exchange.open_klines(self._on_bad)
+                connection = await self._open()
                 await connection.subscribe(
                     {entry.key: entry.on_frame for entry in self.subscriptions.values()}
                 )
@@ -199,7 +228,7 @@ class Shard:
             await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
             delay = min(delay * 2, RETRY_LONGEST)
 
-    async def _watch(self, connection: KlineConnection) -> tuple[Outcome, str]:
+    async def _watch(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
         """Return when the connection has to be given up, and why."""
         async with asyncio.TaskGroup() as group:
             verdicts = [
@@ -214,7 +243,7 @@ class Shard:
                 for one in verdicts:
                     one.cancel()
 
-    async def _judged(self, connection: KlineConnection) -> tuple[Outcome, str]:
+    async def _judged(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
         """Look at the connection now and then until it is silent or old."""
         pause = min(self._data_deadline / 20, self._max_age / 4)
         # A frame is noticed up to a pause late, and its absence too.
@@ -228,10 +257,34 @@ class Shard:
             if connection.frames != frames or self.held or stalled_ourselves:
                 frames, self._heard = connection.frames, now
             elif now - self._heard > patience and self.subscriptions:
-                return Outcome.DEAD, f"no candle frame for {self._data_deadline:g} s"
+                return Outcome.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
             elif now - self._opened > self._max_age:
                 return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
             checked = now
+
+
+async def share_out(
+    fresh: Iterable[S], shards: Iterable[Shard[S]], most: int, make: Callable[[], Shard[S]]
+) -> list[Shard[S]]:
+    """Give subscriptions to the connections that have room; return the further ones they need.
+
+    Args:
+        most: subscriptions on one connection.
+        make: makes a connection that is still to be run.
+    """
+    waiting = list(fresh)
+    for shard in shards:
+        room = most - len(shard.subscriptions)
+        share, waiting = waiting[:room], waiting[room:]
+        if share:
+            await shard.add(share)
+    made = []
+    while waiting:
+        shard = make()
+        await shard.add(waiting[:most])
+        waiting = waiting[most:]
+        made.append(shard)
+    return made
 
 
 async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:

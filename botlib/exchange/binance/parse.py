@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from botlib.errors import ExchangeError, InvalidInput
-from botlib.exchange.base import Balance, Market, OrderReport, RawKline
+from botlib.exchange.base import (
+    Balance,
+    BookLevel,
+    DepthSnapshot,
+    DepthUpdate,
+    Market,
+    OrderReport,
+    RawKline,
+)
 from botlib.model import Candle, CandleSource, Fill, OrderStatus, OrderType, Side
 
 Raw = Mapping[str, Any]
@@ -98,6 +106,47 @@ def fetched_candle(symbol: str, timeframe: str, row: list[Any], *, now: int) -> 
         )
     except (IndexError, TypeError, ValueError) as error:
         raise InvalidInput(f"A fetched candle cannot be used: {error}") from error
+
+
+def depth_update(raw: Raw) -> DepthUpdate:
+    """Return the changes of a ``depthUpdate``.
+
+    Raises:
+        InvalidInput: a value cannot be read, or the changes are impossible.
+    """
+    try:
+        first, last, time = raw["U"], raw["u"], raw["E"]
+        if not all(type(number) is int for number in (first, last, time)) or first > last:
+            raise ValueError(f"updates {first!r} to {last!r} at {time!r} are of no use")
+        return DepthUpdate(
+            first=first, last=last, event_time=time, bids=_levels(raw["b"]), asks=_levels(raw["a"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"A change of an order book cannot be used: {error}") from error
+
+
+def depth_snapshot(raw: Raw) -> DepthSnapshot:
+    """Return the order book of a ``depth`` answer.
+
+    Raises:
+        ExchangeError: a value cannot be read, or the book is impossible.
+    """
+    try:
+        number = raw["lastUpdateId"]
+        if type(number) is not int:
+            raise ValueError(f"update {number!r} is of no use")
+        bids, asks = _levels(raw["bids"]), _levels(raw["asks"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExchangeError(f"The venue described an order book unreadably: {error!r}") from error
+    return DepthSnapshot(update_id=number, bids=bids, asks=asks)
+
+
+def _levels(rows: Iterable[Any]) -> tuple[BookLevel, ...]:
+    levels = tuple(BookLevel(_decimal(price), _decimal(amount)) for price, amount in rows)
+    for level in levels:
+        if level.price <= 0 or level.amount < 0:
+            raise ValueError(f"{level.amount} at a price of {level.price}")
+    return levels
 
 
 def order(symbol: str, raw: Raw) -> OrderReport:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,7 +17,8 @@ from aiohttp import WSMsgType
 from ccxt.async_support.base.ws.client import MSG_SIZE_OVERHEAD
 
 from botlib.errors import ExchangeError, ExchangeUnavailable
-from botlib.exchange.base import BadFrameSink, KlineSink
+from botlib.exchange.base import BadFrameSink, DepthSink, KlineSink
+from botlib.exchange.binance import parse
 from botlib.exchange.binance.api import SpotBinance, VenueError
 
 REPLY_TIMEOUT: Final = 10.0
@@ -241,26 +241,39 @@ class Socket:
                 waiting.set_exception(ConnectionError(reason))
 
 
-class KlineSocket(Socket):
-    """A socket that hands every candle frame to the sink of its subscription."""
+class MarketSocket(Socket):
+    """A socket of market streams."""
 
     def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
         # ccxt knows a connection by its address; it numbers them the same way.
         super().__init__(api, f"{api.urls['api']['ws']['spot']}/{next(_numbers) % 1_000}")
         self._on_bad = on_bad
+
+    async def _subscribe(self, streams: Iterable[str]) -> None:
+        names = list(streams)
+        for start in range(0, len(names), STREAMS_PER_REQUEST):
+            await self.request("SUBSCRIBE", names[start : start + STREAMS_PER_REQUEST])
+
+    def _bad_frame(self, text: str, reason: str) -> None:
+        self._on_bad(str(text)[:500], reason)
+
+
+class KlineSocket(MarketSocket):
+    """A socket that hands every candle frame to the sink of its subscription."""
+
+    def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
+        super().__init__(api, on_bad)
         self._routes: dict[tuple[str, str], KlineSink] = {}
 
     async def subscribe(self, sinks: Mapping[tuple[str, str], KlineSink]) -> None:
         """Subscribe to (symbol, timeframe) pairs; returns once the venue acknowledged them."""
-        names: deque[str] = deque()
+        names: list[str] = []
         for (symbol, timeframe), sink in sinks.items():
             identifier = self._api.market(symbol)["id"]
             # The route comes first: frames may overtake the acknowledgement.
             self._routes[identifier, timeframe] = sink
             names.append(f"{identifier.lower()}@kline_{timeframe}")
-        while names:
-            batch = [names.popleft() for _ in range(min(STREAMS_PER_REQUEST, len(names)))]
-            await self.request("SUBSCRIBE", batch)
+        await self._subscribe(names)
 
     def _receive(self, message: Any) -> None:
         # The hot path: a few hundred frames a second at full load, every step counts.
@@ -283,8 +296,30 @@ class KlineSocket(Socket):
         self._routes[event["s"], kline["i"]](kline["t"], event["E"], kline["x"], kline)
         self.frames += 1
 
-    def _bad_frame(self, text: str, reason: str) -> None:
-        self._on_bad(str(text)[:500], reason)
+
+class DepthSocket(MarketSocket):
+    """A socket that hands the changes of every order book to the sink of its subscription.
+
+    ccxt's own books are left aside: they leave out buffered changes that do not follow their
+    snapshot, are cut to a number of levels, and hold prices as floats.
+    """
+
+    def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
+        super().__init__(api, on_bad)
+        self._routes: dict[str, DepthSink] = {}
+
+    async def subscribe(self, sinks: Mapping[tuple[str, str], DepthSink]) -> None:
+        """Subscribe to symbols; returns once the venue acknowledged them."""
+        for (symbol, _), sink in sinks.items():
+            self._routes[self._api.market(symbol)["id"]] = sink
+        ids = [self._api.market(symbol)["id"].lower() for symbol, _ in sinks]
+        await self._subscribe(f"{identifier}@depth@100ms" for identifier in ids)
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        if event.get("e") != "depthUpdate":
+            raise ValueError(f"event {event.get('e')!r} is no change of an order book")
+        self._routes[event["s"]](parse.depth_update(event))
+        self.frames += 1
 
 
 class UserSocket(Socket):

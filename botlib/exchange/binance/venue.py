@@ -22,6 +22,7 @@ from botlib.errors import (
 from botlib.exchange.base import (
     BadFrameSink,
     Balance,
+    DepthSnapshot,
     Market,
     MarketTime,
     OrderReport,
@@ -37,7 +38,7 @@ from botlib.exchange.binance.api import (
     make_api,
     require_loopback,
 )
-from botlib.exchange.binance.socket import KlineSocket, UserSocket
+from botlib.exchange.binance.socket import DepthSocket, KlineSocket, Socket, UserSocket
 from botlib.model import Candle, Fill, OrderIntent
 from botlib.symbol import unified_symbol
 from botlib.timeframe import timeframe_ms
@@ -60,6 +61,7 @@ RETRY_FIRST: Final = 0.5
 RETRY_LONGEST: Final = 30.0
 
 T = TypeVar("T")
+Opened = TypeVar("Opened", bound=Socket)
 
 
 class Revealable(Protocol):
@@ -314,13 +316,16 @@ class BinanceExchange:
 
     async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:
         """Open a connection for candle streams."""
-        socket = KlineSocket(self._api, on_bad)
-        try:
-            await socket.open()
-        except BaseException:
-            await socket.close()
-            raise
-        return socket
+        return await _opened(KlineSocket(self._api, on_bad))
+
+    async def open_depth(self, on_bad: BadFrameSink) -> DepthSocket:
+        """Open a connection for changes of order books."""
+        return await _opened(DepthSocket(self._api, on_bad))
+
+    async def fetch_depth(self, symbol: str, levels: int) -> DepthSnapshot:
+        """Fetch the order book, ``levels`` a side."""
+        params = {"symbol": self.market(symbol).id, "limit": levels}
+        return parse.depth_snapshot(await self._read("publicGetDepth", params))
 
     async def close(self) -> None:
         """Close every connection; closing twice is harmless."""
@@ -408,6 +413,15 @@ class BinanceExchange:
         after = api.milliseconds()
         api.options["timeDifference"] = (before + after) // 2 - server
         return await call()
+
+
+async def _opened(socket: Opened) -> Opened:
+    try:
+        await socket.open()
+    except BaseException:
+        await socket.close()
+        raise
+    return socket
 
 
 def _certain(what: str, read: Callable[[], T]) -> T:
