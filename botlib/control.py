@@ -6,7 +6,7 @@ run in the header ``X-Botlib-Token``, which stands in a file only its owner can 
 nothing, and nothing here allows entries again.
 
 The server binds 127.0.0.1, answers only requests that name it so in ``Host``, and refuses pages of
-other origins.
+other origins. What a task raised is part of the answers, so every text in them is masked.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class ControlServer:
         kill: stops entries for a reason, sells everything where asked, and returns what it did.
         token_file: where the token of the kill switch is written at the start.
         port: where to listen; the next free one is taken where it is in use, 0 takes any.
+        mask: returns a text without the secrets in it.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class ControlServer:
         kill: Callable[[str, bool], Awaitable[JsonObject]],
         token_file: Callable[[], Path],
         port: int,
+        mask: Callable[[str], str] = str,
     ) -> None:
+        self._mask = mask
         self._health = health
         self._tasks = tasks
         self._kill = kill
@@ -133,10 +136,10 @@ class ControlServer:
         # A page in the user's browser must not read this through a name that resolves to us.
         allowed = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
         if request.headers.get("Host", "") not in allowed:
-            return web.json_response({"error": "unknown Host"}, status=403)
+            return self._answer({"error": f"Unknown Host. Ask for {self.url}."}, 403)
         origin = request.headers.get("Origin")
         if origin is not None and origin.removeprefix("http://") not in allowed:
-            return web.json_response({"error": "foreign Origin"}, status=403)
+            return self._answer({"error": f"Foreign Origin. Accepted: {self.url}, or none."}, 403)
         response = await handler(request)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -144,32 +147,53 @@ class ControlServer:
 
     async def _get_health(self, request: web.Request) -> web.Response:
         health = self._health()
-        return web.json_response(dict(health), status=200 if health["healthy"] else 503)
+        return self._answer(health, 200 if health["healthy"] else 503)
 
     async def _get_tasks(self, request: web.Request) -> web.Response:
-        return web.json_response(dict(self._tasks()))
+        return self._answer(self._tasks())
 
     async def _post_kill(self, request: web.Request) -> web.Response:
         given = request.headers.get(TOKEN_HEADER, "")
         # Compared in constant time: how long it takes tells nothing about the token.
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            text = f"The header {TOKEN_HEADER} must hold the token of this run."
-            return web.json_response({"error": text}, status=401)
+        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
+            name = self._token_path.name
+            text = f"The header {TOKEN_HEADER} must hold the token of this run, from {name!r}."
+            return self._answer({"error": text}, 401)
         try:
             reason, close = _wish(await request.text())
         except ValueError as error:
-            return web.json_response({"error": str(error)}, status=400)
+            return self._answer({"error": str(error)}, 400)
         try:
-            return web.json_response(dict(await self._kill(reason, close)))
+            return self._answer(await self._kill(reason, close))
         except BotlibError as error:
-            return web.json_response({"error": str(error)}, status=503)
+            return self._answer({"error": str(error)}, 503)
+
+    def _answer(self, values: JsonObject, status: int = 200) -> web.Response:
+        return web.json_response(_plain(values, self._mask), status=status)
+
+
+def _plain(value: object, mask: Callable[[str], str]) -> object:
+    """Return what JSON can express, its texts masked; anything else as text."""
+    if isinstance(value, Mapping):
+        return {mask(str(key)): _plain(one, mask) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, mask) for one in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return mask(str(value))
 
 
 def _wish(body: str) -> tuple[str, bool]:
     """Return the reason, and whether to sell everything; an empty body stops entries only."""
-    wish = json.loads(body) if body.strip() else {}
+    try:
+        wish = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        wish = None
     if not isinstance(wish, dict) or not wish.keys() <= {"reason", "close_positions"}:
-        raise ValueError('Accepted: {"reason": "text", "close_positions": false}, or no body.')
+        raise ValueError(
+            f"Cannot read {body[:100]!r} as a wish. "
+            'Accepted: {"reason": "text", "close_positions": false}, or no body.'
+        )
     reason, close = wish.get("reason", ""), wish.get("close_positions", False)
     if not isinstance(reason, str) or not isinstance(close, bool):
         raise ValueError("reason is a text, close_positions is true or false.")

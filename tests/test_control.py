@@ -19,6 +19,7 @@ class Facts:
     def __init__(self, folder: Path) -> None:
         self.reasons: list[str] = []
         self.kills: list[tuple[str, bool]] = []
+        self.status: list[object] = [{"name": "a"}]
         self.token_file = folder / "market.token"
 
     def server(self, port: int = 0) -> ControlServer:
@@ -28,6 +29,7 @@ class Facts:
             kill=self.kill,
             token_file=lambda: self.token_file,
             port=port,
+            mask=lambda text: text.replace("topsecret", "•••"),
         )
 
     async def kill(self, reason: str, close_positions: bool) -> Mapping[str, object]:
@@ -38,7 +40,7 @@ class Facts:
         return {"healthy": not self.reasons, "reasons": self.reasons}
 
     def tasks(self) -> Mapping[str, object]:
-        return {"tasks": [{"name": "a"}]}
+        return {"tasks": self.status}
 
 
 @pytest.fixture
@@ -72,6 +74,18 @@ async def test_health_answers_200_or_503_with_the_reasons(
 async def test_the_status_of_tasks_is_served(server: ControlServer) -> None:
     status, body = await get(f"{server.url}/api/v1/tasks/status")
     assert (status, body) == (200, {"tasks": [{"name": "a"}]})
+
+
+async def test_answers_are_masked_and_hold_what_json_cannot_express_as_text(
+    server: ControlServer, facts: Facts
+) -> None:
+    facts.reasons.append("task 'a' failed for good: key topsecret was refused")
+    _, body = await get(f"{server.url}/health")
+    assert body["reasons"] == ["task 'a' failed for good: key ••• was refused"]
+    facts.status = [{"last_error": "topsecret", "runs": 3, "metadata": {"topsecret": Path("a/b")}}]
+    status, body = await get(f"{server.url}/api/v1/tasks/status")
+    assert status == 200
+    assert body == {"tasks": [{"last_error": "•••", "runs": 3, "metadata": {"•••": "a/b"}}]}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +169,9 @@ async def test_the_kill_switch_is_not_thrown_by_a_get_a_page_or_nonsense(
     assert (await post(url, **good, Origin="http://evil.example"))[0] == 403
     for body in ("nonsense", "[]", '{"reason": 1}', '{"close_positions": "yes"}', '{"rearm": 1}'):
         assert (await post(url, body, **good))[0] == 400
+    assert (await post(url, "[" * 4_000, **good))[0] == 400
+    _, told = await post(url, "nonsense", **good)
+    assert "'nonsense'" in str(told["error"]) and '{"reason": "text"' in str(told["error"])
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, data="x" * 10_000, headers=good) as response,

@@ -89,7 +89,8 @@ def engine_health(engine: Orchestrator) -> EngineHealth:
     now = engine.market_clock.now()
     return EngineHealth(
         healthy=not reasons,
-        reasons=tuple(reasons),
+        # They quote what tasks raised, and stand in notebooks and summaries.
+        reasons=tuple(map(engine.log.masked, reasons)),
         mode=engine.settings.mode,
         venue=engine.venue,
         market_time=iso(now) if now else "",

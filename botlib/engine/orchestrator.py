@@ -126,6 +126,7 @@ class Orchestrator:
             kill=self._kill_over_http,
             token_file=lambda: Path(self.database).with_suffix(".token"),
             port=settings.health.port,
+            mask=self.log.masked,
         )
         self.started = False
         self.started_at = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -121,7 +121,10 @@ class ManagerStatus:
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON but for the metadata, which is the user's own."""
-        return asdict(self)
+        tasks = [
+            {**asdict(replace(task, metadata={})), "metadata": task.metadata} for task in self.tasks
+        ]
+        return {**asdict(replace(self, tasks=())), "tasks": tasks}
 
     def __str__(self) -> str:
         if not self.tasks:

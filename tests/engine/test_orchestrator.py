@@ -126,11 +126,15 @@ async def test_a_dead_exchange_makes_it_unhealthy_with_a_reason(make_engine: Mak
     assert any("not complete" in reason or "frame" in reason for reason in engine.health().reasons)
 
 
-async def test_a_critical_task_that_fails_for_good_ends_the_wait(make_engine: MakeEngine) -> None:
+async def test_a_critical_task_that_fails_for_good_ends_the_wait(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = "canary-0123456789"
+    monkeypatch.setenv("BINANCE_API_SECRET", canary)
     engine = await make_engine()
 
     async def doomed() -> None:
-        raise ValueError("no use")
+        raise ValueError(f"no use of {canary}")
 
     config = TaskConfig(
         name="doomed", func=doomed, priority=TaskPriority.CRITICAL, auto_restart=False
@@ -140,6 +144,13 @@ async def test_a_critical_task_that_fails_for_good_ends_the_wait(make_engine: Ma
         await engine.wait(24 * 3600)
     assert not engine.health().healthy
     assert any("doomed" in reason for reason in engine.health().reasons)
+    # What it raised is told, but not the secret in it.
+    assert canary not in str(engine.health())
+    async with aiohttp.ClientSession() as session:
+        for page in ("health", "api/v1/tasks/status"):
+            async with session.get(f"{engine.control.url}/{page}") as response:
+                text = await response.text()
+                assert "no use of" in text and canary not in text
 
 
 async def test_all_default_tasks_disabled_is_an_error_and_leaves_nothing_running(

@@ -220,6 +220,9 @@ async def test_the_status_can_be_sent_and_shown() -> None:
     sent = json.loads(json.dumps(status.as_dict()))
     assert sent["tasks"][0]["name"] == "<b>0" and sent["tasks"][0]["state"] == "waiting"
     assert sent["health"] == {"ok": True, "reasons": [], "warnings": []}
+    lock = threading.Lock()  # of the user's own, and not to be copied
+    manager.add_task(TaskConfig(name="other", func=nothing, metadata={"lock": lock}))
+    assert manager.status().as_dict()["tasks"][-1]["metadata"] == {"lock": lock}
     text = str(status)
     assert text.splitlines()[0] == "70 tasks, 70 running, healthy"
     assert text.splitlines()[-1] == "… and 10 more"
