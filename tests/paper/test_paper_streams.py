@@ -186,12 +186,13 @@ async def test_what_was_retired_is_gone(served: Any) -> None:
 
 async def test_depth_updates_follow_the_snapshot_without_a_gap(served: Any) -> None:
     listener = await served.listen("btcusdt@depth")
-    book: tuple[dict[str, str], dict[str, str]] = ({}, {})
-    last = None
+    snapshot = await served.get("depth", symbol="BTCUSDT", limit=1_000)
+    book = dict(snapshot["bids"]), dict(snapshot["asks"])
+    last = snapshot["lastUpdateId"]
     for _ in range(3):
         await served.advance(STREAM)
         for update in await listener.many(4):
-            assert last is None or update["U"] == last + 1
+            assert update["U"] == last + 1
             last = update["u"]
             for side, changes in zip(book, (update["b"], update["a"]), strict=True):
                 side.update({price: amount for price, amount in changes})

@@ -98,12 +98,17 @@ class Book:
 
         An update that is not remembered counts as an empty book: everything is told.
         """
-        now = self.update_id
-        if not self._seen or self._seen[-1][0] != now:
-            self._seen.append((now, (dict(self.bids(5_000)), dict(self.asks(5_000)))))
+        now = self.note()
         before = next((sides for number, sides in self._seen if number == since), ({}, {}))
         bids, asks = self._seen[-1][1]
         return Change(since + 1, now, _changed(before[0], bids), _changed(before[1], asks))
+
+    def note(self) -> int:
+        """Remember the present for `changes`; return the number of its update."""
+        now = self.update_id
+        if not self._seen or self._seen[-1][0] != now:
+            self._seen.append((now, (dict(self.bids(5_000)), dict(self.asks(5_000)))))
+        return now
 
     def _shown(self, limit: int, *, up: bool) -> list[Level]:
         if not self._feed.price:

@@ -157,7 +157,7 @@ class Broadcast:
         levels = _DEPTH.fullmatch(kind)
         if levels is not None and levels[1]:
             return [quotes.depth(feed, int(levels[1]))]
-        return [self._depths.setdefault(stream, quotes.DepthDiff()).frame(feed)]
+        return self._depths[stream].frames(feed)
 
     # -- stream names
 
@@ -188,6 +188,9 @@ class Broadcast:
         parsed = self._parse(stream)
         if parsed is not None:
             parsed[0].outputs[parsed[1]] = stream
+            levels = _DEPTH.fullmatch(parsed[1])
+            if levels is not None and not levels[1]:
+                self._depths[stream] = quotes.DepthDiff(parsed[0])
             self._told[stream] = parsed[0].time - parsed[0].time % SECOND
             self._changed(parsed[0])
 

@@ -165,22 +165,28 @@ def aggregate_row(trade: AggregateTrade) -> Json:
 
 
 class DepthDiff:
-    """The changes of one book between its updates, as ``@depth`` sends them."""
+    """The changes of one book between its updates, as ``@depth`` sends them.
 
-    def __init__(self) -> None:
-        self._last = 0
+    The first one follows what the book shows at the present, so that it leads on from a snapshot
+    that is taken between.
+    """
 
-    def frame(self, feed: Feed) -> Json:
-        """Return the payload that leads from the last update told to the present one."""
+    def __init__(self, feed: Feed) -> None:
+        self._last = feed.book.note()
+
+    def frames(self, feed: Feed) -> list[Json]:
+        """Return the payload that leads from the last update told to the present one, if any."""
         change = feed.book.changes(self._last)
-        first = change.first if self._last else change.last
+        if change.last == self._last:
+            return []
         self._last = change.last
-        return {
+        update = {
             "e": "depthUpdate",
             "E": feed.time,
             "s": feed.id,
-            "U": first,
+            "U": change.first,
             "u": change.last,
             "b": _texts(change.bids),
             "a": _texts(change.asks),
         }
+        return [update]
