@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from botlib.exchange.paper import connection as module
+from botlib.exchange.paper import door, rest, server
 from botlib.exchange.paper.auth import PAPER_API_KEY
 from botlib.exchange.paper.connection import framed
 from botlib.exchange.paper.pace import Pace
@@ -307,3 +308,62 @@ async def test_the_description_speaks_of_what_is_served(served: Any) -> None:
     order = document["paths"]["/api/v3/order"]["post"]
     needed = {one["name"] for one in order["parameters"] if one["required"]}
     assert needed == {"symbol", "side", "type", "timestamp", "signature"}
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /api/v3/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n"], ids=["nothing", "half"]
+)
+async def test_who_connects_and_says_nothing_whole_is_sent_away(
+    serve: Any, start_time: int, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(door, "SILENCE", 0.2)
+    served = await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    ws = await served.session.ws_connect(f"{served.url}/ws-api/v3")
+    port = int(served.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    assert await asyncio.wait_for(reader.read(), PATIENT) == b""
+    writer.close()
+    # Whoever has brought a request stays, however long ago that was.
+    await ws.send_str('{"id":7,"method":"ping"}')
+    assert orjson.loads(await ws.receive_str(timeout=PATIENT))["id"] == 7
+    assert await alive(served)
+
+
+async def test_a_body_that_does_not_follow_ends_the_connection(
+    served: Any, monkeypatch: pytest.MonkeyPatch, signer: Any
+) -> None:
+    monkeypatch.setattr(rest, "BODY_TIME", 0.1)
+    port = int(served.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = (
+        "POST /api/v3/order HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        f"X-MBX-APIKEY: {PAPER_API_KEY}",
+        "Content-Length: 100",
+    )
+    writer.write(("\r\n".join(lines) + "\r\n\r\nsymbol=").encode())
+    try:
+        assert await asyncio.wait_for(reader.read(), PATIENT) == b""
+    except ConnectionResetError:
+        pass
+    writer.close()
+    assert await alive(served)
+
+
+async def test_a_pong_that_answers_no_ping_proves_nothing(served: Any) -> None:
+    ws = await served.session.ws_connect(f"{served.url}/ws/{STREAM}", autoping=False)
+    connection = next(iter(served.venue.streams.connections))
+    connection.last_pong = before = connection.last_pong - 30
+    await ws.pong(b"unasked")
+    await ws.ping(b"mine")
+    while (message := await ws.receive(timeout=PATIENT)).type is not aiohttp.WSMsgType.PONG:
+        pass
+    assert message.data == b"mine"  # so the pong before it has been read
+    assert connection.last_pong == before
+    await connection.tend()
+    while (message := await ws.receive(timeout=PATIENT)).type is not aiohttp.WSMsgType.PING:
+        pass
+    await ws.pong(message.data)
+    await until(lambda: connection.last_pong > before)

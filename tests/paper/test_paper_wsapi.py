@@ -209,15 +209,16 @@ async def test_rate_limits_are_told_unless_they_are_not_wanted(
     assert "rateLimits" in await quiet.ask("ping", returnRateLimits=True)
 
 
-async def test_a_ban_is_told_with_its_end(
+async def test_a_ban_is_told_with_its_end_and_ends_sessions(
     served: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)  # one window for all
     monkeypatch.setattr("botlib.exchange.paper.limits.MAX_WEIGHT", 0)
-    answers = [await client.ask("ping") for _ in range(22)]
+    answers = [await client.ask("ping") for _ in range(21)]
     assert [answers[0]["status"], answers[-1]["status"]] == [429, 418]
     data = answers[-1]["error"]["data"]
     assert 0 < data["retryAfter"] - data["serverTime"] <= 120_000
+    assert (await client.ws.receive(timeout=60)).data == 1008  # and the session ends
     status, _ = await served.call("GET", "ping")
     assert status == 418 and 0 < int(served.headers["Retry-After"]) <= 120
     with pytest.raises(aiohttp.ClientError):

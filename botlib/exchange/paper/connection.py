@@ -9,6 +9,7 @@ or for too long.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.refusals import Refusal
+from botlib.exchange.paper.timeunit import PARAMETER, event_in_microseconds, wants_microseconds
 
 PING_INTERVAL: Final = 20.0
 PONG_DEADLINE: Final = 60.0
@@ -37,6 +39,8 @@ MAX_BACKLOG: Final = 8 * 2**20
 MAX_MESSAGE: Final = 2**17
 """Bytes a client's message may have."""
 _POLL: Final = 0.002
+_PINGS: Final = 8
+"""Pings that are remembered until they are answered."""
 
 
 def framed(payload: bytes) -> bytes:
@@ -66,10 +70,15 @@ class Connection:
         stalled: whether nothing but pongs is sent any more.
         silent: whether nothing at all is sent any more.
         address: the client's address.
+        micro: whether the client wants times in microseconds.
+
+    Raises:
+        Refusal: the URL asks for times in no unit there is.
     """
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
+        self.micro = wants_microseconds(request.query.get(PARAMETER))
         # Pings and closes are answered here, so that a fault can leave them unanswered.
         self.ws = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT,
@@ -82,6 +91,7 @@ class Connection:
         self.silent = False
         self.address = request.remote or ""
         self.opened = self.last_pong = _time()
+        self._pings: deque[bytes] = deque(maxlen=_PINGS)
         self._announced = False
         self._pending: list[bytes] = []
         self._behind_since: float | None = None
@@ -182,7 +192,9 @@ class Connection:
             await self._pong(message.data)
             return ""
         if message.type is WSMsgType.PONG:
-            self.last_pong = _time()
+            # One that nobody asked for is allowed, and proves nothing.
+            if bytes(message.data) in self._pings:
+                self.last_pong = _time()
             return ""
         if message.type is WSMsgType.BINARY:
             await self.end(WSCloseCode.UNSUPPORTED_DATA, "Invalid request: text expected")
@@ -205,7 +217,11 @@ class Connection:
 
     def notice(self) -> object:
         """Return what announces the end of the connection."""
-        return {"event": {"e": "serverShutdown", "E": wall_time()}}
+        return {"event": self._shutdown()}
+
+    def _shutdown(self) -> object:
+        event = {"e": "serverShutdown", "E": wall_time()}
+        return event_in_microseconds(event) if self.micro else event
 
     async def tend(self) -> None:
         """Ping the client; announce its end in time, and cut it off when it does not answer."""
@@ -220,7 +236,8 @@ class Connection:
                 self._announced = True
                 await self.send(orjson.dumps(self.notice()), patient=False)
             try:
-                await self.ws.ping(str(int(now * 1_000)).encode())
+                self._pings.append(str(int(now * 1_000)).encode())
+                await self.ws.ping(self._pings[-1])
             except (ConnectionError, RuntimeError):
                 pass
 

@@ -9,6 +9,7 @@ from botlib.exchange.paper.intervals import INTERVALS
 from botlib.exchange.paper.operation import Key, Operation
 from botlib.exchange.paper.quotes import Json
 from botlib.exchange.paper.schema import ACCEPTED
+from botlib.exchange.paper.timeunit import HEADER, UNITS
 
 PREFIX: Final = "/api/v3/"
 
@@ -97,6 +98,7 @@ _KLINE: Final[Json] = {"type": "array", "minItems": 12, "maxItems": 12}
 _FLAGS: Final = frozenset({"showPermissionSets", "omitZeroBalances", "computeCommissionRates"})
 _WHOLES: Final = ("Id", "Time", "timestamp", "Delta", "StrategyType", "strategyType", "fromId")
 _DECIMALS: Final = ("Qty", "Quantity", "quantity", "Price", "price")
+_UNIT: Final[Json] = {"type": "string", "enum": list(UNITS)}
 _TIMES_IN_FORCE: Final[Json] = {"type": "string", "enum": ["GTC", "IOC", "FOK"]}
 
 
@@ -142,7 +144,8 @@ def _operation(key: Key, operation: Operation) -> Json:
                 "schema": _form(name.rstrip("!")),
             }
             for name in names
-        ],
+        ]
+        + [{"name": HEADER, "in": "header", "required": False, "schema": _UNIT}],
         "responses": {
             "200": _answer("The answer.", _shape(key)),
             "4XX": _answer("A refusal.", {"$ref": "#/components/schemas/Error"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -15,9 +16,13 @@ from botlib.exchange.paper.operation import Key, Operation
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT, Params
 from botlib.exchange.paper.private import Trading
 from botlib.exchange.paper.refusals import Refusal, unsupported
+from botlib.exchange.paper.timeunit import HEADER, answer_in_microseconds, wants_microseconds
 
 REMOVED: Final = frozenset({"userDataStream"})
 """Paths that Binance has taken away: listen keys, since 2026-02-20."""
+
+BODY_TIME: Final = 10.0
+"""Seconds within which the body of a request has to follow its head."""
 
 _EMPTY_SAPI: Final = frozenset(
     {"capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"}
@@ -38,9 +43,10 @@ class Rest:
         key = (request.method, request.match_info["path"])
         address = request.remote or ""
         headers: dict[str, str] = {}
-        status = 200
+        status, micro = 200, False
         answer: object
         try:
+            micro = self._microseconds(request, address)
             operation, params = await self._read(request, key, address)
             answer = await self._dispatcher.run(key, params, address)
             if operation.orders and key[0] == "POST":
@@ -52,6 +58,8 @@ class Rest:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=504)
+        if micro:
+            answer = answer_in_microseconds(key[1], answer)
         headers.update(self._dispatcher.limits.headers(address))
         return web.Response(
             body=orjson.dumps(answer),
@@ -59,6 +67,16 @@ class Rest:
             headers=headers,
             content_type="application/json",
         )
+
+    def _microseconds(self, request: web.Request, address: str) -> bool:
+        sent = request.headers.get(HEADER)
+        if sent is None:
+            return False
+        try:
+            return wants_microseconds(sent)
+        except Refusal:
+            self._dispatcher.limits.charge(1, address)
+            raise
 
     async def _read(self, request: web.Request, key: Key, address: str) -> tuple[Operation, Params]:
         try:
@@ -81,7 +99,7 @@ class Rest:
 
     async def _params(self, request: web.Request, operation: Operation) -> Params:
         query = request.raw_path.partition("?")[2]
-        body = (await request.read()).decode("utf-8", "replace")
+        body = await _body_of(request) if request.can_read_body else ""
         account = DEFAULT_ACCOUNT
         if operation.signed:
             sent = request.headers.get("X-MBX-APIKEY")
@@ -104,6 +122,14 @@ class Rest:
         except Refusal as refused:
             return web.json_response(refused.body(), status=refused.status)
         return web.json_response(answer)
+
+
+async def _body_of(request: web.Request) -> str:
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            return (await request.read()).decode("utf-8", "replace")
+    except TimeoutError:
+        raise Unanswered from None
 
 
 def _values(query: str, body: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from botlib.exchange.paper.connection import PING_INTERVAL, refused_response
 from botlib.exchange.paper.control import Control
 from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.dispatch import Dispatcher
+from botlib.exchange.paper.door import Door
 from botlib.exchange.paper.faults.acts import Acts
 from botlib.exchange.paper.keys import Keys
 from botlib.exchange.paper.ledger import Ledger
@@ -47,6 +48,8 @@ from botlib.exchange.paper.wsapi import WsApi
 logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
+KEPT_ALIVE: Final = 75.0
+"""Seconds for which a connection stays open after a request, for the next one."""
 SAVE_INTERVAL: Final = 1.0
 """Usual seconds between two notes of the market time in the ledger."""
 
@@ -156,6 +159,7 @@ class PaperExchange:
         acts = Acts(self.venue, self._wsapi, self.faults, self.administration)
         self.player.enter(acts, self.venue)
         self._control = Control(self.venue, acts, self.player, self.administration, dispatcher)
+        self._door = Door()
         self._runner: web.AppRunner | None = None
         self._saved = -1
 
@@ -166,6 +170,7 @@ class PaperExchange:
             PaperExchangeError: the port is taken.
         """
         app = web.Application(client_max_size=2**20)
+        app.on_response_prepare.append(self._door.greet)
         app.router.add_get("/ws-api/v3", self._wsapi.handle)
         for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
             app.router.add_get(path, self._streams)
@@ -174,7 +179,11 @@ class PaperExchange:
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_routes(self._control.routes())
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=KEPT_ALIVE,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, self.settings.port)
@@ -224,6 +233,9 @@ class PaperExchange:
             await asyncio.sleep(PING_INTERVAL)
             for connection in (*self.venue.streams.connections, *self._wsapi.connections):
                 await connection.tend()
+            if self._runner is not None and self._runner.server is not None:
+                now = asyncio.get_running_loop().time()
+                self._door.sweep(self._runner.server.connections, now)
 
     async def _save(self) -> None:
         while True:

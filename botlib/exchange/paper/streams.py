@@ -16,12 +16,12 @@ from typing import Final
 import orjson
 from aiohttp import WSCloseCode, web
 
-from botlib.exchange.paper.auth import wall_time
 from botlib.exchange.paper.commands import LONGEST_NAME, BadCommand, Command, read_command
 from botlib.exchange.paper.connection import Connection, framed, refused_response
 from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.faults.frames import FrameFaults
-from botlib.exchange.paper.refusals import refusal, unsupported
+from botlib.exchange.paper.refusals import Refusal, refusal, unsupported
+from botlib.exchange.paper.timeunit import frame_in_microseconds
 
 RETIRED: Final = frozenset({"!ticker@arr"})
 """Streams that Binance has taken away, since 2026-03-26."""
@@ -43,8 +43,14 @@ class StreamConnection(Connection):
         self.streams: dict[str, None] = {}
 
     def notice(self) -> object:
-        event = {"e": "serverShutdown", "E": wall_time()}
+        event = self._shutdown()
         return {"stream": "", "data": event} if self.combined else event
+
+    def frame(self, stream: str, raw: bytes) -> bytes:
+        """Return a payload of a stream as this client wants it."""
+        if self.micro:
+            raw = frame_in_microseconds(raw)
+        return _named(stream, raw) if self.combined else framed(raw)
 
 
 class MarketStreams:
@@ -114,7 +120,9 @@ class MarketStreams:
         plain: bytes | None = None
         named: bytes | None = None
         for connection in listeners:
-            if connection.combined:
+            if connection.micro:
+                connection.put(connection.frame(stream, raw))
+            elif connection.combined:
                 named = named or _named(stream, raw)
                 connection.put(named)
             else:
@@ -178,7 +186,10 @@ class MarketStreams:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket from its first to its last message."""
-        connection = StreamConnection(request, combined=_combined(request.path))
+        try:
+            connection = StreamConnection(request, combined=_combined(request.path))
+        except Refusal as refused:
+            return refused_response(refused)
         wanted = _wanted(request)
         if any(len(name) > LONGEST_NAME for name in wanted):
             return refused_response(refusal(-1130, "streams"))
@@ -254,8 +265,7 @@ class MarketStreams:
             payload = self._snapshot(name)
             if payload is None:
                 continue
-            raw = _encoded(payload)
-            connection.put(_named(name, raw) if connection.combined else framed(raw))
+            connection.put(connection.frame(name, _encoded(payload)))
             self.sent += 1
         await connection.flush(patient=False)
 

@@ -20,6 +20,7 @@ from botlib.exchange.paper.faults import Faults
 from botlib.exchange.paper.faults.frames import FrameFaults
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.refusals import refusal
+from botlib.exchange.paper.timeunit import event_in_microseconds
 
 MAX_SUBSCRIPTIONS: Final = 1_000
 """Subscriptions a socket may make in its life."""
@@ -132,7 +133,8 @@ class UserStreams:
                         self._send(connection, number, event)
 
     def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
-        payload = orjson.dumps({"subscriptionId": number, "event": event})
+        told = event_in_microseconds(event) if connection.micro else event
+        payload = orjson.dumps({"subscriptionId": number, "event": told})
         self.sent += 1
         if self._faults.frames or connection in self._damage:
             place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")

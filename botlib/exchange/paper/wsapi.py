@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from botlib.exchange.paper.auth import check_timing, check_ws_signature, wall_time
 from botlib.exchange.paper.connection import Connection, refused_response
@@ -19,10 +19,14 @@ from botlib.exchange.paper.operations import WS_METHODS
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT, Params
 from botlib.exchange.paper.quotes import Json
 from botlib.exchange.paper.refusals import Refusal, illegal, missing, refusal, unsupported
+from botlib.exchange.paper.timeunit import answer_in_microseconds
 from botlib.exchange.paper.venue import Venue
 
 REMOVED: Final = frozenset({"userDataStream.start", "userDataStream.ping", "userDataStream.stop"})
 """Methods that Binance has taken away: listen keys, since 2026-02-20."""
+
+BANNED: Final = 418
+"""The status of an answer after which a socket is closed."""
 
 _ID_RANGE: Final = "^[a-zA-Z0-9-_]{1,36}$"
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,36}")
@@ -83,10 +87,10 @@ class WsApi:
         """Serve one socket from its first to its last request."""
         try:
             self._limits.connect(request.remote or "", CONNECTION_WEIGHT)
+            told = request.query.get("returnRateLimits") != "false"
+            session = Session(request, limits_told=told)
         except Refusal as refused:
             return refused_response(refused)
-        told = request.query.get("returnRateLimits") != "false"
-        session = Session(request, limits_told=told)
         await session.ws.prepare(request)
         self.connections[session] = None
         try:
@@ -94,6 +98,9 @@ class WsApi:
                 if text:
                     answer = await self._answer(session, text)
                     await session.send(orjson.dumps(answer), patient=False)
+                    if answer["status"] == BANNED:
+                        await session.end(WSCloseCode.POLICY_VIOLATION, "IP banned")
+                        break
         except Unanswered:
             session.abort()
         finally:
@@ -110,17 +117,25 @@ class WsApi:
             _read(text, request)
             answer["id"] = request.id
             told = Params(request.params).flag("returnRateLimits", told)
-            answer["result"] = await self._run(session, request)
+            result = await self._run(session, request)
+            answer["result"] = self._told(session, request, result)
         except Refusal as refused:
             error = refused.body()
             if refused.data is not None:
-                error["data"] = refused.data
+                error["data"] = self._told(session, request, refused.data)
             answer.pop("result", None)
             answer.update(id=request.id, status=refused.status, error=error)
         if told:
             orders = self._limits.order_counts(request.account) if request.orders else []
             answer["rateLimits"] = [*orders, self._limits.weight_status(session.address)]
         return answer
+
+    @staticmethod
+    def _told(session: Session, request: Request, answer: object) -> object:
+        """Return an answer with its times in the unit of a session."""
+        if not session.micro:
+            return answer
+        return answer_in_microseconds(WS_METHODS.get(request.method, ("", ""))[1], answer)
 
     async def _run(self, session: Session, request: Request) -> object:
         own = self._own.get(request.method)
