@@ -163,6 +163,48 @@ async def test_answers_come_late_or_from_a_copy_that_lags(served: Any) -> None:
     assert await served.get("klines", symbol="BTCUSDT", interval="1m", limit=5) == whole[:3]
 
 
+async def test_a_copy_that_lags_tells_of_states_that_are_over(served: Any) -> None:
+    async def lagging(path: str, **params: Any) -> Any:
+        await served.control.fault("read_lag", seconds=30)
+        return (await served.signed("GET", path, **params))[1]
+
+    async def usdt() -> tuple[str, str]:
+        account = await lagging("account")
+        [found] = [one for one in account["balances"] if one["asset"] == "USDT"]
+        return found["free"], found["locked"]
+
+    resting = {"timeInForce": "GTC", "quantity": "0.1", "price": "20000"}
+    oco = {"aboveType": "LIMIT_MAKER", "abovePrice": "190000", "belowType": "STOP_LOSS"}
+    order = await served.order("BUY", "LIMIT", **resting)
+    assert order["status"] == "NEW"
+    assert await usdt() == ("10000.00000000", "0.00000000")
+    assert await lagging("openOrders") == [] == await lagging("allOrders", symbol="BTCUSDT")
+    await served.listen(STREAM)
+    await served.advance(STREAM)  # a minute later
+    await served.order("BUY", "MARKET", quantity="0.01")
+    status, pair = await served.signed(
+        "POST",
+        "orderList/oco",
+        **{"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.005", **oco},
+        belowStopPrice="20000",
+    )
+    assert status == 200, pair
+    assert await served.refused("DELETE", "order", symbol="BTCUSDT", orderId=99) == -2011
+    mine = {"symbol": "BTCUSDT", "orderId": order["orderId"]}
+    status, _ = await served.signed("DELETE", "order", **mine)
+    assert status == 200
+    assert await usdt() == ("8000.00000000", "2000.00000000")
+    assert (await lagging("order", **mine))["status"] == "NEW"
+    assert [one["orderId"] for one in await lagging("openOrders")] == [order["orderId"]]
+    assert [one["status"] for one in await lagging("allOrders", symbol="BTCUSDT")] == ["NEW"]
+    assert await lagging("openOrderList") == [] == await lagging("allOrderList")
+    assert (await served.signed("GET", "order", **mine))[1]["status"] == "CANCELED"
+    assert len((await served.signed("GET", "openOrderList"))[1]) == 1
+    await served.advance(STREAM)
+    assert (await lagging("order", **mine))["status"] == "CANCELED"
+    assert len(await lagging("openOrders")) == 2
+
+
 async def test_sockets_are_told_of_a_shutdown_age_and_recover(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()

@@ -73,11 +73,11 @@ class Dispatcher:
         if operation.signed:
             check_timing(params, self.faults.server_time())
         if not operation.orders:
-            answer = await operation.handler(params)
             lag = self.faults.take("read_lag", key[1], symbol)
-            if lag is None:
-                return answer
-            return lagging(key, answer, self._market_time() - round(lag.seconds * 1_000))
+            if lag is not None:
+                params.then = self._market_time() - round(lag.seconds * 1_000)
+            answer = await operation.handler(params)
+            return answer if params.then is None else lagging(key, answer, params.then)
         return await self._run_order(key, operation, params, address, weight)
 
     async def _run_order(

@@ -9,6 +9,7 @@ from typing import Final
 from botlib.exchange.paper.account import Balance, House, Register
 from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.past import Change
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import rejected
 from botlib.exchange.paper.reports import execution_report, list_status
@@ -198,6 +199,16 @@ class Draft:
             for account, rows in owned.items()
             if rows
         ]
+
+    def replaced(self) -> Change:
+        """Return what the draft is going to replace."""
+        account, lists = self._register.account, self._register.lists
+        return Change(
+            self.time,
+            {n: account(order.account).orders.get(n) for n, order in self.orders.items()},
+            {key: account(key[0]).balances.get(key[1]) for key in self.balances},
+            {number: lists.get(number) for number in self.lists},
+        )
 
     def apply(self) -> None:
         """Make the draft true."""

@@ -29,8 +29,10 @@ class Holdings:
         self._limits = limits
 
     def account_of(self, params: Params) -> Account:
-        """Return the account a request comes from."""
-        return self._venue.desk.register.account(params.account)
+        """Return the account a request comes from, as it was at the time asked for."""
+        desk = self._venue.desk
+        now = desk.register.account(params.account)
+        return now if params.then is None else desk.past.account(now, params.then)
 
     async def account(self, params: Params) -> object:
         """``/account``."""
@@ -138,6 +140,7 @@ class Holdings:
             if match in (None, one.match_id)
             if order in (None, one.taker_id, one.maker_id)
             if first is None or one.match_id >= first
+            if params.then is None or one.time <= params.then
         ]
         return [prevented_match(one) for one in found[:limit]]
 

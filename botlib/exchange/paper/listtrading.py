@@ -121,7 +121,7 @@ class ListTrading:
     async def status(self, params: Params) -> object:
         """``GET /orderList``."""
         found = self._find(params, "origClientOrderId", -2018)
-        return listed(found, self._orders(found))
+        return self._told(params, [found])[0]
 
     async def every(self, params: Params) -> object:
         """``GET /allOrderList``."""
@@ -129,19 +129,28 @@ class ListTrading:
         timed = "startTime" in params or "endTime" in params
         if first is not None and timed:
             raise refusal(-1128)
-        lists = self._trading.desk.register.lists.values()
-        mine = [one for one in lists if one.account == params.account]
+        mine = [one for one in self._lists(params) if one.account == params.account]
         if first is not None:
             mine = [one for one in mine if one.list_id >= first]
         chosen = window(mine, params, lambda one: one.created)
         oldest_first = first is not None or "startTime" in params
         rows = chosen[:limit] if oldest_first else chosen[-limit:]
-        return [listed(one, self._orders(one)) for one in rows]
+        return self._told(params, rows)
 
     async def open(self, params: Params) -> object:
         """``GET /openOrderList``."""
-        found = self._trading.desk.register.open_lists(params.account)
-        return [listed(one, self._orders(one)) for one in found]
+        mine = [one for one in self._lists(params) if one.account == params.account]
+        return self._told(params, [one for one in mine if not one.done])
+
+    def _lists(self, params: Params) -> list[OrderList]:
+        """Return the lists of all accounts, as they were at the time asked for."""
+        desk, then = self._trading.desk, params.then
+        lists = desk.register.lists.values()
+        return list(lists) if then is None else desk.past.lists(lists, then)
+
+    def _told(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
+        orders = self._trading.holdings.account_of(params).orders
+        return [listed(one, [orders[number] for number in one.order_ids]) for one in lists]
 
     def _orders(self, found: OrderList) -> list[PaperOrder]:
         account = self._trading.desk.register.account(found.account)
@@ -156,7 +165,7 @@ class ListTrading:
                 -1102,
                 f"Param '{client_name}' or 'orderListId' must be sent, but both were empty/null!",
             )
-        for found in reversed(self._trading.desk.register.lists.values()):
+        for found in reversed(self._lists(params)):
             if found.account != params.account or (feed is not None and found.symbol != feed.id):
                 continue
             named = found.client_id == client_id

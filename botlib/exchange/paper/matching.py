@@ -35,6 +35,7 @@ from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.orderlists import OrderLists
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
+from botlib.exchange.paper.past import Past
 from botlib.exchange.paper.refusals import Refusal, filter_failure, refusal
 from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.tape import Deal
@@ -65,11 +66,15 @@ class Desk:
     Args:
         ledger: written before anything becomes true; what it holds is the state to begin with.
         commission: what trades cost.
+
+    Attributes:
+        past: what the accounts were a while ago.
     """
 
     def __init__(self, ledger: Ledger, commission: Commission) -> None:
         self.ledger = ledger
         self.commission = commission
+        self.past = Past()
         ledger.lost = self._load
         self._load()
 
@@ -350,6 +355,7 @@ class Desk:
 
     def _make_true(self, draft: Draft, feed: Feed | None) -> None:
         self.ledger.write(draft)
+        self.past.note(draft.replaced())
         draft.apply()
         if feed is None:
             return

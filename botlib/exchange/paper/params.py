@@ -34,11 +34,15 @@ class Params:
     Args:
         values: the parameters by name.
         account: whose request it is: the name of the account that the request's key belongs to.
+
+    Attributes:
+        then: the market time (ms) that the answer is to be of, None for the present.
     """
 
     def __init__(self, values: Mapping[str, str], account: str = DEFAULT_ACCOUNT) -> None:
         self._values = values
         self.account = account
+        self.then: int | None = None
 
     @property
     def names_sent(self) -> Iterable[str]:

@@ -98,7 +98,8 @@ REQUESTS: Final[dict[str, dict[str, Check]]] = {
     **CRASHES,
 }
 """Faults that strike requests: an error, a late answer, an answer from a copy that lags behind (in
-market time), an order that is lost, and one that is taken but never answered."""
+market time: of candles, and of all that an account is told of itself), an order that is lost, and
+one that is taken but never answered."""
 
 SOCKET: Final[dict[str, dict[str, Check]]] = {
     "reset": _TARGET,
