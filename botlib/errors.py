@@ -24,6 +24,7 @@
     │   └── StoreLocked
     ├── ExchangeError
     │   ├── ExchangeUnavailable
+    │   │   └── ExchangeBusy
     │   ├── OrderRejected
     │   ├── OrderUnknown
     │   └── PaperExchangeError
@@ -134,6 +135,10 @@ class ExchangeError(BotlibError):
 
 class ExchangeUnavailable(ExchangeError):
     """The venue could not be reached or did not answer in time."""
+
+
+class ExchangeBusy(ExchangeUnavailable):
+    """The venue asks to be left alone for longer than a request may wait."""
 
 
 class OrderRejected(ExchangeError):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.clock import iso
 from botlib.errors import ExchangeUnavailable, InvalidInput
 from botlib.exchange.base import Exchange
+from botlib.exchange.patience import insist
 from botlib.model import Candle
 from botlib.store import CandleStorage, Database, Run, database_path
 from botlib.timeframe import DAY, is_open_time, open_time, parse_since, timeframe_ms
@@ -45,9 +46,6 @@ LAG: Final = 10_000
 
 PATIENCE: Final = 4
 """How often an answer that may come from a lagging copy is asked for."""
-
-ATTEMPTS: Final = 5
-"""How often an unreachable venue is asked before the download gives up."""
 
 RETRY_FIRST: Final = 0.5
 
@@ -405,24 +403,17 @@ class _Job:
 
     async def _ask(self, start: int, end: int, limit: int) -> list[Candle]:
         """Ask the venue for candles, forming ones included; a venue away for a moment delays it."""
-        delay, attempts = RETRY_FIRST, ATTEMPTS
-        while True:
+
+        async def ask() -> list[Candle]:
             self._report.requests += 1
-            try:
-                return await self._exchange.fetch_candles(
-                    *self._key, start, end, now=self._now, limit=limit, forming=True
-                )
-            except ExchangeUnavailable as error:
-                attempts -= 1
-                if attempts == 0 or _told_to_wait(error):
-                    raise ExchangeUnavailable(
-                        f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "
-                        "stored before; the same call goes on behind them."
-                    ) from error
-            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
-            delay *= 2
+            return await self._exchange.fetch_candles(
+                *self._key, start, end, now=self._now, limit=limit, forming=True
+            )
 
-
-def _told_to_wait(error: ExchangeUnavailable) -> bool:
-    """Tell whether the venue itself asked to wait: asking again would prolong a ban."""
-    return getattr(error.__context__, "status", None) in (418, 429)
+        try:
+            return await insist(ask, rng=self._rng, delay=RETRY_FIRST)
+        except ExchangeUnavailable as error:
+            raise ExchangeUnavailable(
+                f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "
+                "stored before; the same call goes on behind them."
+            ) from error

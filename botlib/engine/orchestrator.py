@@ -14,6 +14,7 @@ from botlib.clock import Clock, MarketClock, SystemClock
 from botlib.config import Settings
 from botlib.control import ControlServer
 from botlib.engine.account import Account
+from botlib.engine.books import Books
 from botlib.engine.byhand import sell, sell_everything
 from botlib.engine.charting import Charts
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
@@ -29,6 +30,7 @@ from botlib.engine.waiting import first_of
 from botlib.errors import BotlibError, ConfigError, EngineError, InvalidInput
 from botlib.exchange.binance import BinanceExchange
 from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.exchange.patience import insist
 from botlib.frames import MultiTimeframeEngine
 from botlib.history import History
 from botlib.lag import LagMeter
@@ -109,6 +111,7 @@ class Orchestrator:
         )
         self.services = Services()
         self.charts = Charts(self)
+        self.books = Books(self)
         self.paper = around.paper(settings) if settings.mode == "paper" else None
         self.lockstep: Lockstep | None = None
         self.kill_switch = KillSwitch(
@@ -174,7 +177,7 @@ class Orchestrator:
         add("store", self._open_store, self._close_store, depends_on=tuple(before))
         add("kill_switch", self._watch_kill_switch, self._leave_kill_switch, depends_on=("store",))
         add("exchange", self._connect, self._disconnect, depends_on=("kill_switch",))
-        add("trading", self._prepare, _nothing, depends_on=("exchange",))
+        add("trading", self._prepare, None, depends_on=("exchange",))
         add("tasks", self._start_tasks, self._stop_tasks, depends_on=("trading",))
         add("control", self.control.start, self.control.stop, depends_on=("tasks",))
 
@@ -449,7 +452,8 @@ class Orchestrator:
         self.signals.listen()
         for symbol in settings.symbols:
             await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
-        await self.orders.recover(settings.symbols)
+        # What is asked at the start is asked again: one bad answer must not end it.
+        await insist(lambda: self.orders.recover(settings.symbols), rng=self.surroundings.rng)
         await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
             self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on, beat)
@@ -481,7 +485,7 @@ class Orchestrator:
             ) from None
         self.signals.warm()
         self.market_start = self.market_clock.now()
-        self.equity_start = await self.account.value()
+        self.equity_start = await insist(self.account.value, rng=self.surroundings.rng)
 
     async def _acted_on(self, symbol: str, timeframe: str, timestamp: int) -> None:
         if self.settings.tasks.signal_generation.enabled:
@@ -493,7 +497,3 @@ class Orchestrator:
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self.bus.publish(TaskFailed(task=name, error=f"{type(error).__name__}: {error}"))
-
-
-async def _nothing() -> None:
-    """Stop nothing: the service holds nothing open."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.cards import Tone, Toned, card, figures
 from botlib.clock import iso
+from botlib.errors import ExchangeError
 from botlib.tables import html_table, text_table
 from botlib.timeframe import HOUR
 
 if TYPE_CHECKING:
     from botlib.engine.health import EngineHealth
     from botlib.engine.orchestrator import Orchestrator
+
+logger = logging.getLogger(__name__)
 
 SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
 """Under this type the summary stands in a notebook, for programs to read."""
@@ -153,7 +158,11 @@ async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
     stream = engine.stream.status()
     counts = engine.storage.counts()
     tasks = engine.tasks.status()
-    equity = await engine.account.value()
+    try:
+        equity = await engine.account.value()
+    except ExchangeError as error:
+        equity = engine.account.equity or Decimal(0)
+        logger.warning("the account is shown as it was last valued: %s", error)
     return RunSummary(
         mode=engine.settings.mode,
         venue=engine.venue,

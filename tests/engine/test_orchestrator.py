@@ -25,6 +25,7 @@ from botlib.errors import (
     StoreLocked,
     UnknownSymbol,
 )
+from botlib.exchange.paper.client import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.tasks import TaskConfig, TaskPriority
 
@@ -124,6 +125,22 @@ async def test_a_dead_exchange_makes_it_unhealthy_with_a_reason(make_engine: Mak
         while engine.health().healthy:  # noqa: ASYNC110 - health is asked, it tells nobody
             await asyncio.sleep(0.1)
     assert any("not complete" in reason or "frame" in reason for reason in engine.health().reasons)
+
+
+async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEngine) -> None:
+    process = await PaperProcess.start(["--seed", "5", "--lockstep", "--start", "2026-01-05"])
+    try:
+        async with process.control() as control:
+            for match in ("exchangeInfo", "account"):
+                await control.fault("http_status", match=match, status=503, count=1)
+            engine = await make_engine(paper={"url": process.url})
+            assert (await control.state())["counters"]["faults"] == {"http_status": 2}
+        assert engine.health().healthy and engine.equity_start == 10_000
+        os.kill(process.pid, signal.SIGKILL)
+        summary = await engine.summary()  # nobody can be asked: as it was last valued
+        assert summary.equity == "10000.00"
+    finally:
+        await process.stop()
 
 
 async def test_a_critical_task_that_fails_for_good_ends_the_wait(

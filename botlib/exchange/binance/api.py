@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ import orjson
 from ccxt.pro.binance import binance as ccxt_binance
 
 from botlib.clock import SystemClock
-from botlib.errors import ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
 
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
@@ -142,8 +142,28 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             Unreachable: no usable answer came. The message holds no address: a signed address
                 contains the signature.
         """
+        return await self._answered(endpoint, getattr(self, endpoint)(dict(params or {})))
+
+    async def load(self) -> None:
+        """Load the venue's markets.
+
+        Raises:
+            VenueError: the venue answered with an error.
+            Unreachable: no usable answer came.
+        """
         try:
-            return await getattr(self, endpoint)(dict(params or {}))
+            await self._answered("exchangeInfo", self.load_markets())
+        except BotlibError:
+            raise
+        except Exception as error:  # whatever ccxt stumbles over in an answer
+            raise Unreachable(
+                f"The venue's markets cannot be read: {type(error).__name__}. Try again.",
+                sent=True,
+            ) from None
+
+    async def _answered(self, endpoint: str, request: Awaitable[Any]) -> Any:
+        try:
+            return await request
         except ccxt_async.BaseError as error:
             cause = error.__cause__
             unsent = isinstance(cause, aiohttp.ClientConnectorError)

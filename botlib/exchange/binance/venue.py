@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from botlib.errors import (
+    ExchangeBusy,
     ExchangeError,
     ExchangeUnavailable,
     InvalidInput,
@@ -39,6 +40,7 @@ from botlib.exchange.binance.api import (
     require_loopback,
 )
 from botlib.exchange.binance.socket import DepthSocket, KlineSocket, Socket, UserSocket
+from botlib.exchange.patience import insist
 from botlib.model import Candle, Fill, OrderIntent
 from botlib.symbol import unified_symbol
 from botlib.timeframe import timeframe_ms
@@ -93,7 +95,7 @@ class BinanceExchange:
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
         max_streams: most candle subscriptions on one connection.
         connector: makes what a paper exchange is dialled with; by default sockets to this computer.
-        rng: source of the jitter of redials.
+        rng: source of the jitter of retries and redials.
     """
 
     def __init__(
@@ -136,7 +138,10 @@ class BinanceExchange:
         self._markets: dict[str, Market] = {}
 
     async def connect(self) -> None:
-        """Load the venue's markets; a second call does nothing."""
+        """Load the venue's markets; a second call does nothing.
+
+        A venue that is away for a moment only delays it.
+        """
         async with self._connecting:
             if self._symbols:
                 return
@@ -150,17 +155,10 @@ class BinanceExchange:
                     secret=secret,
                     connector=self._connector,
                 )
-            api = self._api
-            await self._read("publicGetPing")
-            try:
-                await api.load_markets()
-            except VenueError:
-                raise
-            except Exception as error:
-                raise ExchangeUnavailable(
-                    f"The venue's markets could not be loaded: {type(error).__name__}. Try again."
-                ) from None
-            self._symbols = {market["id"]: name for name, market in api.markets.items()}
+            # Where nobody is there at all, nobody will be in a moment.
+            await insist(self._load_markets, rng=self._rng, hopeless=_never_sent)
+            markets = self._api.markets
+            self._symbols = {market["id"]: name for name, market in markets.items()}
 
     def market(self, symbol: str) -> Market:
         """Return how a symbol (either form) is traded."""
@@ -352,13 +350,21 @@ class BinanceExchange:
             return
         sink(parse.execution(symbol, event))
 
+    async def _load_markets(self) -> None:
+        await self._read("publicGetPing")
+        await self._patient(self._api.load)
+
     async def _read(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
+        """Ask the venue for what one of ccxt's raw endpoints answers."""
+        return await self._patient(lambda: self._api.call(endpoint, params))
+
+    async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the venue; where it says "slow down", wait as long as it says, within bounds."""
         waited = 0.0
         while True:
             await self._api.wait_for_weight()
             try:
-                return await self._synced(lambda: self._api.call(endpoint, params))
+                return await self._synced(call)
             except VenueError as error:
                 if error.status not in (418, 429):
                     if error.status >= 500:
@@ -368,7 +374,7 @@ class BinanceExchange:
                 # Never less than a moment: "Retry-After: 0" must not become a busy loop.
                 waited += max(wait, 0.1)
                 if waited > self._max_wait:
-                    raise ExchangeUnavailable(
+                    raise ExchangeBusy(
                         f"The venue asks to wait {wait:g} s (HTTP {error.status}): {error.message} "
                         f"Waits of up to {self._max_wait:g} s are taken; try again later."
                     ) from None
@@ -432,6 +438,10 @@ def _certain(what: str, read: Callable[[], T]) -> T:
         raise OrderUnknown(
             f"Unknown outcome: {what}; the answer cannot be read ({error}). Ask for the order."
         ) from None
+
+
+def _never_sent(error: ExchangeUnavailable) -> bool:
+    return isinstance(error, Unreachable) and not error.sent
 
 
 def _texts(keys: Keys | tuple[str, str] | None) -> tuple[str | None, str | None]:
