@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from botlib.model import Candle, Fill
     from botlib.store.export import ExportReport
     from botlib.strategy import Strategy
+    from botlib.stream import OrderBook
     from botlib.widgets.chart import Chart
     from botlib.widgets.dashboard import Dashboard
 
@@ -197,6 +198,23 @@ class AsyncBot:
                 return CandleStorage(database).frame(symbol, timeframe, first, last, limit)
 
         return await asyncio.to_thread(stored)
+
+    async def order_book(
+        self, symbol: str, levels: int = 20, *, timeout: float = 10.0
+    ) -> OrderBook:
+        """Return what stands around the price now: the best bids and asks, the best first.
+
+        The first call begins to follow the book, which goes on while the bot runs. A book that is
+        out of step with the venue is never given out: the call waits until it is in step again.
+
+        Args:
+            levels: of each side, 1 to 500.
+            timeout: longest wait in seconds.
+
+        Raises:
+            ExchangeUnavailable: it was not in step in time; the message says why.
+        """
+        return await self.engine.books.get(symbol, levels, timeout)
 
     async def frames(
         self,

@@ -10,10 +10,17 @@ from botlib.clock import iso
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from botlib.engine.orchestrator import Orchestrator
+    from botlib.stream import ConnectionStatus
 
 LAG_MEMORY: Final = 5.0
 """Seconds after a late beat of the loop in which nothing is entered."""
+
+
+BOOK_GRACE: Final = 10.0
+"""Seconds an order book may take to get into step again after a cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,7 @@ def engine_health(engine: Orchestrator) -> EngineHealth:
     if not engine.started:
         reasons.append("the engine is not running")
     else:
-        reasons += _candle_reasons(engine)
+        reasons += _candle_reasons(engine) + _book_reasons(engine)
         closed = sum(entry.closed for entry in engine.stream.status().subscriptions)
         sent, fills = engine.orders.sent, engine.orders.fills
         if engine.risk.halted is not None:
@@ -105,17 +112,10 @@ def _candle_reasons(engine: Orchestrator) -> list[str]:
     reasons = []
     now = engine.market_clock.now()
     late = round(engine.settings.health.candle_deadline * 1_000)
-    # Beyond this silence the stream itself has redialled twice and found nothing.
-    silence = 2 * engine.settings.exchange.data_deadline
     status = engine.stream.status()
     if not status.subscriptions:
         reasons.append("no candle is subscribed to")
-    for connection in status.connections:
-        if connection.silence is not None and connection.silence > silence:
-            reasons.append(
-                f"no frame came for {connection.silence:.0f} s, the limit is {silence:.0f} s"
-                + (f"; last loss: {connection.last_loss}" if connection.last_loss else "")
-            )
+    reasons += _silences(engine, status.connections)
     for entry in status.subscriptions:
         name = f"{entry.symbol} {entry.timeframe}"
         if not entry.ready:
@@ -129,3 +129,25 @@ def _candle_reasons(engine: Orchestrator) -> list[str]:
                 f"the candle of {name} due at {iso(due)} has not closed by {iso(now)}, market time"
             )
     return reasons
+
+
+def _book_reasons(engine: Orchestrator) -> list[str]:
+    reasons = _silences(engine, engine.books.connections())
+    for book in engine.books.status():
+        if not book.ready and book.silence > BOOK_GRACE:
+            reasons.append(
+                f"the order book of {book.symbol} has been out of step for {book.silence:.0f} s: "
+                f"{book.why}"
+            )
+    return reasons
+
+
+def _silences(engine: Orchestrator, connections: Iterable[ConnectionStatus]) -> list[str]:
+    # Beyond this silence the stream itself has redialled twice and found nothing.
+    longest = 2 * engine.settings.exchange.data_deadline
+    return [
+        f"no frame came for {one.silence:.0f} s, the limit is {longest:.0f} s"
+        + (f"; last loss: {one.last_loss}" if one.last_loss else "")
+        for one in connections
+        if one.silence is not None and one.silence > longest
+    ]

@@ -33,7 +33,7 @@ class ServiceInfo:
 
     name: str
     start: Action
-    stop: Action
+    stop: Action | None
     depends_on: tuple[str, ...] = ()
     state: ServiceState = ServiceState.REGISTERED
     error: str | None = None
@@ -49,9 +49,12 @@ class Services:
         self._running: list[ServiceInfo] = []
 
     def add(
-        self, name: str, start: Action, stop: Action, *, depends_on: tuple[str, ...] = ()
+        self, name: str, start: Action, stop: Action | None, *, depends_on: tuple[str, ...] = ()
     ) -> ServiceInfo:
-        """Register a service; the names it depends on may be registered later."""
+        """Register a service; the names it depends on may be registered later.
+
+        Without ``stop`` it holds nothing open.
+        """
         if name in self._services:
             raise EngineError(f"A service named {name!r} is registered already.")
         service = ServiceInfo(name=name, start=start, stop=stop, depends_on=depends_on)
@@ -112,7 +115,8 @@ class Services:
             service = self._running.pop()
             service.state = ServiceState.STOPPING
             try:
-                await service.stop()
+                if service.stop is not None:
+                    await service.stop()
             except Exception as error:
                 service.state, service.error = ServiceState.FAILED, f"{error}"
                 logger.exception("service %s failed to stop", service.name)

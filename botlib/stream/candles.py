@@ -18,7 +18,7 @@ from botlib.exchange.base import Exchange
 from botlib.model import Candle, CandleClosed, CandleUpdated, Event, GapFilled
 from botlib.store.candles import CandleStorage
 from botlib.stream.repair import Repairer
-from botlib.stream.shard import MAX_AGE, ConnectionStatus, DialGate, Shard, share_out
+from botlib.stream.shard import MAX_AGE, ConnectionStatus, DialGate, Shard, innermost, share_out
 from botlib.stream.subscription import Subscription, SubscriptionStatus
 from botlib.timeframe import open_time, timeframe_ms
 
@@ -189,10 +189,7 @@ class CandleStream:
                     # Frames that come while the tasks end must not start new ones.
                     self._group = None
         except BaseExceptionGroup as errors:
-            first: BaseException = errors
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            raise first from None
+            raise innermost(errors) from None
         finally:
             self._ended = tuple(shard.status() for shard in self._shards)
             self._shards = []

@@ -287,5 +287,13 @@ async def share_out(
     return made
 
 
+def innermost(errors: BaseExceptionGroup) -> BaseException:
+    """Return the first error of a group, which is what its task failed with."""
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
 async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:
     return outcome, await reason
