@@ -54,7 +54,7 @@ class Kit:
     """A chart of the kit."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.shown = bl.chart(frame, overlays=OVERLAYS, panes=PANES, height=560)
+        self.shown: Any = bl.chart(frame, overlays=OVERLAYS, panes=PANES, height=560)
         self._opened = 0.0, 0.0, 0.0
 
     def update(self, timestamp: int, price: float, closed: bool) -> None:
@@ -77,6 +77,18 @@ class Kit:
                 source=CandleSource.STREAM,
             )
         )
+
+
+class Idle(Kit):
+    """Nothing at all: what the updates themselves cost."""
+
+    class _Shown:
+        def update(self, candle: bl.Candle) -> None:
+            pass
+
+    def __init__(self) -> None:
+        self.shown = self._Shown()
+        self._opened = 0.0, 0.0, 0.0
 
 
 class Plotly:

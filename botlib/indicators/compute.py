@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = npt.NDArray[np.float64]
+C = TypeVar("C", float, npt.NDArray[np.float64])
 
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
 """The columns of a candle frame."""
@@ -99,8 +100,8 @@ def outputs_of(indicator: Indicator) -> tuple[str, ...]:
     return library.outputs_of(indicator)
 
 
-def pick(indicator: Indicator, columns: Mapping[str, Array]) -> tuple[Array, ...]:
-    """Return the inputs of an indicator from the columns of candles.
+def pick(indicator: Indicator, columns: Mapping[str, C]) -> tuple[C, ...]:
+    """Return the inputs of an indicator from the columns of candles, or from one candle.
 
     Raises:
         InvalidInput: one is missing.
@@ -111,7 +112,7 @@ def pick(indicator: Indicator, columns: Mapping[str, Array]) -> tuple[Array, ...
     )
 
 
-def _column(indicator: Indicator, name: str, columns: Mapping[str, Array]) -> Array:
+def _column(indicator: Indicator, name: str, columns: Mapping[str, C]) -> C:
     parts = _MEANS.get(name, (name,))
     for part in parts:
         if part not in columns:

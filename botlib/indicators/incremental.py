@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
 from botlib.indicators.core import CORE
 from botlib.indicators.settle import warmup
-from botlib.indicators.streams import STREAMS, Stream, fork
+from botlib.indicators.streams import STREAMS, Stream, parts_of, peek
 from botlib.indicators.vocabulary import Indicator, parse
 
 
@@ -31,6 +33,7 @@ class Incremental:
         """Names of the values of a candle; ``("",)`` where there is one."""
         own = self.indicator.name in CORE
         self._stream = STREAMS[self.indicator.name](**self.indicator.parameters) if own else None
+        self._parts = parts_of(self._stream) if self._stream is not None else []
         # The candles before a new one that its value depends on; none for what keeps a state.
         self._before = 0 if own else warmup(self.indicator, timeframe=timeframe) - 1
         self._timestamps = np.empty(0, dtype=np.int64)
@@ -53,7 +56,7 @@ class Incremental:
             return values
         return self._feed(self._stream, candles)
 
-    def peek(self, timestamp: int, candle: Array) -> Array:
+    def peek(self, timestamp: int, candle: Sequence[float]) -> list[float]:
         """Return the values as they would be if a candle closed as it is now; nothing is taken.
 
         Args:
@@ -63,11 +66,11 @@ class Incremental:
         Returns:
             One value per output.
         """
-        row = np.asarray(candle, dtype=np.float64).reshape(1, len(COLUMNS))
-        if self._stream is None:
-            values: Array = self._recompute(np.array([timestamp]), row)[0][0]
-            return values
-        values = self._feed(fork(self._stream), row)[0]
+        if self._stream is not None:
+            inputs = pick(self.indicator, dict(zip(COLUMNS, candle, strict=True)))
+            return list(peek(self._stream, self._parts, inputs))
+        row = np.array([candle], dtype=np.float64)
+        values: list[float] = self._recompute(np.array([timestamp]), row)[0][0].tolist()
         return values
 
     def _feed(self, stream: Stream, candles: Array) -> Array:

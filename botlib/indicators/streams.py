@@ -6,18 +6,15 @@ until there are enough candles. Its values equal the formula over the whole colu
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from botlib.indicators.core import EPSILON
 
 NAN: Final = math.nan
-
-T = TypeVar("T")
 
 
 class Stream(Protocol):
@@ -29,18 +26,32 @@ class Stream(Protocol):
         ...
 
 
-def fork(stream: T) -> T:
-    """Return a stream in the same state that goes its own way: what it takes changes no other."""
-    twin = copy.copy(stream)
-    state: dict[str, Any] = vars(twin)
-    for name, part in state.items():
-        if isinstance(part, np.ndarray):
-            state[name] = part.copy()
-        elif isinstance(part, list):
-            state[name] = [fork(one) for one in part]
-        elif hasattr(part, "__dict__"):
-            state[name] = fork(part)
-    return twin
+def parts_of(stream: object) -> list[Any]:
+    """Return what a stream keeps its state in: itself, and the streams and rings it is made of."""
+    found = [stream]
+    for part in vars(stream).values():
+        for one in part if isinstance(part, list) else [part]:
+            if hasattr(one, "__dict__"):
+                found += parts_of(one)
+    return found
+
+
+def peek(stream: Stream, parts: list[Any], inputs: Sequence[float]) -> tuple[float, ...]:
+    """Return what a stream would answer; it stays in the state it is in.
+
+    Args:
+        parts: of the stream, as `parts_of` gave them once.
+    """
+    # What it writes is put back: that is far less than a copy of its rings.
+    states = [vars(part).copy() for part in parts]
+    slots = [part.oldest if isinstance(part, _Ring) else NAN for part in parts]
+    try:
+        return stream.update(*inputs)
+    finally:
+        for part, state, slot in zip(parts, states, slots, strict=True):
+            vars(part).update(state)
+            if isinstance(part, _Ring):
+                part.oldest = slot
 
 
 class _Ring:
@@ -49,7 +60,7 @@ class _Ring:
     def __init__(self, length: int) -> None:
         self.length = length
         self.seen = 0
-        self._values = np.empty(length)
+        self._values = np.zeros(length)
 
     def push(self, value: float) -> bool:
         """Take a value and tell whether the ring is full; NaN is taken for no value yet."""
@@ -60,7 +71,12 @@ class _Ring:
 
     @property
     def oldest(self) -> float:
+        """The value that the next one takes the place of."""
         return float(self._values[self.seen % self.length])
+
+    @oldest.setter
+    def oldest(self, value: float) -> None:
+        self._values[self.seen % self.length] = value
 
     @property
     def lowest(self) -> float:

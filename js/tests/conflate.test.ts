@@ -18,7 +18,7 @@ test("the last state of each candle stays, in the order of time", () => {
       [60, 7],
       [120, 3],
     ],
-    sent: [10, 11, 12],
+    taken: [10, 11, 12],
     coalesced: 2,
   });
 });
@@ -29,7 +29,7 @@ test("what was taken is gone", () => {
   assert.equal(pending.empty, false);
   pending.take();
   assert.equal(pending.empty, true);
-  assert.deepEqual(pending.take(), { rows: [], sent: [], coalesced: 0 });
+  assert.deepEqual(pending.take(), { rows: [], taken: [], coalesced: 0 });
 });
 
 test("rows without a time are left out", () => {

@@ -17,7 +17,7 @@ class Recorder implements Drawer {
   }
 }
 
-const update = (seq: number, ...rows: Row[]) => ({ type: "update" as const, seq, sent: 0, rows });
+const update = (seq: number, ...rows: Row[]) => ({ type: "update" as const, seq, taken: 0, rows });
 
 let recorder: Recorder;
 let timers: Timers;

@@ -84,7 +84,8 @@ def lossy(content, buffers=None):
         sending(content, buffers)
 chart.model.send = lossy
 for number in range(1, 9):
-    chart.update(candle(number, 60_000.0 + number))
+    chart.take(candle(number, 60_000.0 + number))
+    chart.flush()
 chart.model.send = sending
 assert len(lost) == 5, lost
 """

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-
 from botlib.errors import InvalidInput, WidgetError
 from botlib.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
 from botlib.widgets.chart.marks import Line, Marker, Marks
+from botlib.widgets.chart.pace import Pace
 from botlib.widgets.chart.rows import Rows
 from botlib.widgets.chart.scene import MAIN, Facts, Scene
 from botlib.widgets.chart.shots import Shots
@@ -29,6 +28,10 @@ PICTURE_EVERY: Final = 5.0
 """Seconds between two pictures of a chart in a headless notebook."""
 
 PICTURE_CANDLES: Final = 200
+
+PACE: Final = 1 / 30
+"""Least seconds between two messages to the page, which draws about as often."""
+
 _HEIGHTS: Final = (120, 4_000)
 
 
@@ -71,7 +74,10 @@ class Chart:
         self._outdated = False
         self._clicks = Clicks(run, self.say)
         self._shots = Shots(self.say)
+        self._pace = Pace(self.flush, PACE)
         self._pending: int | None = None
+        self._taken = 0.0
+        """When the oldest of what is not shown yet was taken, s since 1970."""
         self._corrected = False
         self._marks_changed = False
         self._note = ""
@@ -213,7 +219,7 @@ class Chart:
 
     def take(self, candle: Candle) -> bool:
         """Take a candle, closed or forming; return whether it is news. `flush` shows it."""
-        values = np.array([candle.open, candle.high, candle.low, candle.close, candle.volume])
+        values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
         with self._lock:
             if self._closed:
                 return False
@@ -222,6 +228,7 @@ class Chart:
             if not take(candle.timestamp, values):
                 return False
             self._outdated = True
+            self._taken = self._taken or time.time()
             if last is not None and candle.timestamp - last > rows.step:
                 self._marks_changed = True  # something is missing before it
             if candle.closed and last is not None and candle.timestamp <= last:
@@ -247,8 +254,12 @@ class Chart:
             self.flush()
 
     def update(self, candle: Candle) -> None:
-        """Take a candle and show it at once."""
-        if self.take(candle):
+        """Take a candle and show it, together with others of the same thirtieth of a second."""
+        if not self.take(candle):
+            return
+        if self._link.watched:
+            self._pace.ask()
+        else:
             self.flush()
 
     # The page and the picture
@@ -342,8 +353,8 @@ class Chart:
         if self._corrected:
             self._link.history()
         elif self._pending is not None:
-            self._link.update(self._pending)
-        self._pending, self._corrected = None, False
+            self._link.update(self._pending, self._taken)
+        self._pending, self._corrected, self._taken = None, False, 0.0
         if self._marks_changed:
             self._marks_changed = False
             self._link.marks()
@@ -362,7 +373,7 @@ class Chart:
 
     def _redrawn(self) -> None:
         """Show other series than before."""
-        self._pending, self._corrected = None, False
+        self._pending, self._corrected, self._taken = None, False, 0.0
         self._link.series()
         self._redraw()
 

@@ -86,8 +86,8 @@ class Link:
             block, rows = self._scene.block(self._scene.start)
             return {"window": block, "window_info": {"rows": rows, **self._numbers()}}
 
-    def update(self, since: int) -> None:
-        """Send the rows from an open time (ms) on."""
+    def update(self, since: int, taken: float) -> None:
+        """Send the rows from an open time (ms) on; ``taken`` is when the first was taken, s."""
         with self._lock:
             if self._greeting_due():
                 self.history()
@@ -102,7 +102,7 @@ class Link:
                 {
                     "type": "update",
                     "seq": self.seq,
-                    "sent": round(time.time() * 1_000, 1),
+                    "taken": round(taken * 1_000, 1),
                     "rows": rows,
                 }
             )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
+Values = tuple[float, ...]
+"""Open, high, low, close and volume of one candle."""
 
 WIDEST_GAP: Final = 500
 """Missing candles that are drawn as empty space; a longer halt is drawn as a joint."""
@@ -46,7 +48,7 @@ class Rows:
         self._values = np.empty((0, len(COLUMNS)))
         self._followers: list[tuple[Incremental, float]] | None = None
         self._stale = False
-        self._forming: tuple[int, Floats] | None = None
+        self._forming: tuple[int, Values] | None = None
 
     def __len__(self) -> int:
         return self._size - self.hidden + (self._forming is not None)
@@ -136,8 +138,9 @@ class Rows:
 
     # One candle at a time
 
-    def close(self, timestamp: int, candle: Floats) -> bool:
+    def close(self, timestamp: int, values: Values) -> bool:
         """Take a closed candle, wherever it belongs; return whether it is a new or another one."""
+        candle = np.array(values)
         last = self.last
         if self._forming is not None and self._forming[0] <= timestamp:
             self._forming = None
@@ -147,12 +150,12 @@ class Rows:
         self._append(timestamp, self._follow(timestamp, candle))
         return True
 
-    def form(self, timestamp: int, candle: Floats) -> bool:
+    def form(self, timestamp: int, values: Values) -> bool:
         """Take the state of the candle that forms; an older one changes nothing (False)."""
         newest = self._forming[0] if self._forming is not None else self.last
         if (newest is not None and timestamp < newest) or timestamp == self.last:
             return False
-        self._forming = (timestamp, candle)
+        self._forming = (timestamp, values)
         return True
 
     # What is drawn
@@ -173,8 +176,20 @@ class Rows:
         values = self._values[self.hidden + start : stop]
         if end is None and self._forming is not None:
             times = np.append(times, self._forming[0])
-            values = np.concatenate([values, self._formed(*self._forming)[np.newaxis]])
+            values = np.concatenate([values, [self._formed(*self._forming)]])
         return _spaced(times, values, self.step)
+
+    def alone(self, timestamp: int) -> list[float] | None:
+        """Return the candle that forms, as `cells`, where nothing else is at or near a time, ms.
+
+        None where there is more to draw: closed candles, or a gap before it.
+        """
+        if self._forming is None or self._forming[0] != timestamp or not self._size:
+            return None
+        if timestamp - int(self._times[self._size - 1]) != self.step:
+            return None
+        self._settle()
+        return [timestamp / 1_000, *self._formed(*self._forming)]
 
     def since(self, timestamp: int) -> Floats:
         """Return the rows from an open time (ms) on, as `cells`, after a gap its space too."""
@@ -255,11 +270,12 @@ class Rows:
             parts.append(study.pick(follower.update(moment, one)[0]) + shift)
         return np.concatenate(parts)
 
-    def _formed(self, timestamp: int, candle: Floats) -> Floats:
-        parts = [candle]
+    def _formed(self, timestamp: int, values: Values) -> list[float]:
+        found = list(values)
         for study, (follower, shift) in zip(self.studies, self._up_to_date(), strict=True):
-            parts.append(study.pick(follower.peek(timestamp, candle)) + shift)
-        return np.concatenate(parts)
+            peeked = follower.peek(timestamp, values)
+            found += [peeked[column] + shift for column in study.columns]
+        return found
 
     def _up_to_date(self) -> list[tuple[Incremental, float]]:
         """Return what follows the candles, study by study, with the level its values count from."""

@@ -60,6 +60,7 @@ class Scene:
         """Stretches that were fetched after the fact: first and last open time, ms."""
         self.shown_from: int | None = None
         """Open time of the oldest candle that a page was sent beyond its window, ms."""
+        self._volume: tuple[int, bool] | None = None
         self._added = 0
         self._groups = 0
 
@@ -124,7 +125,7 @@ class Scene:
 
     def spec(self) -> dict[str, Any]:
         """Return the series and panes as they travel to the page."""
-        facts, volume = self.facts, self._has_volume()
+        facts, volume = self.facts, self._has_volume
         below = 2 if volume else 1
         groups = sorted({study.group for study in self.rows.studies} - {MAIN})
         panes = {MAIN: 0, **{group: below + place for place, group in enumerate(groups)}}
@@ -169,7 +170,13 @@ class Scene:
 
     def updates(self, since: int) -> list[list[float | None]]:
         """Return the rows from an open time (ms) on, as an update carries them."""
-        rows: list[list[float | None]] = self._drawn(self.rows.since(since)).tolist()
+        one = self.rows.alone(since)
+        if one is not None:
+            if not self._has_volume:
+                del one[VOLUME_COLUMN]
+            rows = [one]
+        else:
+            rows = self._drawn(self.rows.since(since)).tolist()
         return [[None if value != value else value for value in row] for row in rows]
 
     def picture(self, last: int, note: str) -> Picture:
@@ -185,12 +192,16 @@ class Scene:
         newest = int(times[self.start]) if len(times) else 0
         return newest if self.shown_from is None else min(newest, self.shown_from)
 
+    @property
     def _has_volume(self) -> bool:
-        volume = self.rows.candles[:, VOLUME_COLUMN - 1]
-        return not len(volume) or bool(np.isfinite(volume[-self.window :]).any())
+        # Once for the series of a version: all that is drawn by it has the same columns.
+        if self._volume is None or self._volume[0] != self.version:
+            volume = self.rows.candles[:, VOLUME_COLUMN - 1][-self.window :]
+            self._volume = self.version, not len(volume) or bool(np.isfinite(volume).any())
+        return self._volume[1]
 
     def _drawn(self, cells: Floats) -> Floats:
-        return cells if self._has_volume() else np.delete(cells, VOLUME_COLUMN, axis=1)
+        return cells if self._has_volume else np.delete(cells, VOLUME_COLUMN, axis=1)
 
     def _judged(self, study: Study) -> int:
         start = self.rows.cells()[-500:]

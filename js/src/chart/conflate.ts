@@ -13,40 +13,40 @@ export const SLOWEST = 2000;
 export interface Batch {
   /** One row per candle, in the order of their times. */
   rows: Row[];
-  /** When each message that is in the batch was sent, in ms since 1970. */
-  sent: number[];
+  /** When the kernel took the first row of each message in the batch, in ms since 1970. */
+  taken: number[];
   /** How many rows were overtaken by a later state of their candle. */
   coalesced: number;
 }
 
 export class Conflation {
   #rows = new Map<number, Row>();
-  #sent: number[] = [];
+  #taken: number[] = [];
   #seen = 0;
 
   get empty(): boolean {
-    return this.#sent.length === 0;
+    return this.#taken.length === 0;
   }
 
-  add(rows: Row[], sent: number): void {
+  add(rows: Row[], taken: number): void {
     for (const row of rows) {
       if (typeof row[0] === "number") this.#rows.set(row[0], row);
       this.#seen++;
     }
-    this.#sent.push(sent);
+    this.#taken.push(taken);
   }
 
   /** Return what is to be drawn and begin anew. */
   take(): Batch {
     const rows = [...this.#rows.values()].sort((a, b) => (a[0] as number) - (b[0] as number));
-    const batch = { rows, sent: this.#sent, coalesced: this.#seen - rows.length };
+    const batch = { rows, taken: this.#taken, coalesced: this.#seen - rows.length };
     this.clear();
     return batch;
   }
 
   clear(): void {
     this.#rows = new Map();
-    this.#sent = [];
+    this.#taken = [];
     this.#seen = 0;
   }
 }

@@ -50,9 +50,14 @@ export interface Line {
   color: string;
   title: string;
   style: "solid" | "dashed" | "dotted";
+  /** For a line that held for a while only: since when it lay at which price. */
+  steps?: [since: number, price: number][];
+  /** Where it ended: the time of its last candle. */
+  to?: number;
 }
 
 export interface Shade {
+  /** Times of its first and its last candle. */
   from: number;
   to: number;
   kind: "repaired" | "missing";
@@ -70,7 +75,7 @@ export type Row = (number | null)[];
 export type Message =
   | ({ type: "history"; view?: string } & WindowInfo)
   | { type: "older"; rows: number; more: boolean; before: number; spec: number }
-  | { type: "update"; seq: number; sent: number; rows: Row[] }
+  | { type: "update"; seq: number; taken: number; rows: Row[] }
   | { type: "shoot"; id: string | number };
 
 export const EMPTY_SPEC: Spec = {

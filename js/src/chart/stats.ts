@@ -3,7 +3,7 @@
 const KEPT = 5000; // lags remembered, so that a long run takes no more memory
 
 export interface Stats {
-  /** From sent to applied, ms, the last few thousand messages. */
+  /** From taken by the kernel to drawn, ms, the last few thousand messages. */
   lag: number[];
   /** Update messages drawn. */
   applied: number;
@@ -22,11 +22,11 @@ export function newStats(): Stats {
 }
 
 /** Count a batch of messages that was drawn now. */
-export function countBatch(stats: Stats, sent: number[], coalesced: number): void {
+export function countBatch(stats: Stats, taken: number[], coalesced: number): void {
   const now = Date.now();
-  for (const at of sent) stats.lag.push(now - at);
+  for (const at of taken) stats.lag.push(now - at);
   if (stats.lag.length > 2 * KEPT) stats.lag.splice(0, stats.lag.length - KEPT);
-  stats.applied += sent.length;
+  stats.applied += taken.length;
   stats.coalesced += coalesced;
   stats.frames++;
 }
