@@ -2,8 +2,9 @@
 
 Needs Chromium and what the browser tests need. Lag is from the kernel's taking of an update (the
 oldest, where several travel together) to its drawing in the page; kernel CPU is what the updates
-take beyond a feed that shows them nowhere. The share is CPU time of the page's main thread, JupyterLab's own work included, so that
-it means the same on a machine that is busy with other things; times and lags do not.
+take beyond a feed that shows them nowhere. The share is CPU time of the page's main thread,
+JupyterLab's own work included, so that it means the same on a machine that is busy with other
+things; times and lags do not.
 """
 
 from __future__ import annotations
