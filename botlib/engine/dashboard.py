@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
     from botlib.model import Fill, Order, Position
     from botlib.runtime import Runtime
-    from botlib.stream.candles import StreamStatus
+    from botlib.stream import BookStatus, StreamStatus
     from botlib.tasks.status import TaskStatus
     from botlib.widgets.dashboard import Dashboard, Reply, State
 
@@ -275,7 +275,23 @@ class Desk:
                 "bad": entry.bad_frames,
             }
             rows.append((f"{entry.symbol} {entry.timeframe}", row))
-        return _table(rows)
+        return _table([*rows, *map(self._book, engine.books.status())])
+
+    def _book(self, book: BookStatus) -> tuple[str, dict[str, Any]]:
+        late = book.silence > 2 * self._engine.settings.exchange.data_deadline
+        state = "late" if late else "ok" if book.ready else "repairing"
+        row = {
+            "symbol": book.symbol,
+            "timeframe": "book",
+            "state": state if self._engine.started else "stopped",
+            "age": round(book.silence, 1),
+            "closed": None,
+            "last": None,
+            "gaps": book.gaps,
+            "holes": 0,
+            "bad": 0,
+        }
+        return f"{book.symbol} book", row
 
     def _quiet(self, status: StreamStatus) -> float:
         """Return the seconds since any frame came: meanwhile the market's clock stands still."""

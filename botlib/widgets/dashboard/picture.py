@@ -144,7 +144,7 @@ _FEEDS: Final[tuple[Column, ...]] = (
     ("feed", lambda row: f"{row['symbol']} {row['timeframe']}"),
     ("state", lambda row: Toned(row["state"], _FEED[row["state"]])),
     ("age", lambda row: None if row["age"] is None else f"{row['age']:.1f} s"),
-    ("candles", lambda row: f"{row['closed']:,}"),
+    ("candles", lambda row: None if row["closed"] is None else f"{row['closed']:,}"),
     ("gaps", lambda row: row["gaps"] or None),
     ("bad frames", lambda row: row["bad"] or None),
 )
