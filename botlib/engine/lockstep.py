@@ -12,15 +12,25 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from botlib.clock import iso
+from botlib.errors import EngineError
 from botlib.symbol import symbol_id, unified_symbol
+from botlib.tasks import TaskState
 
 if TYPE_CHECKING:
+    from botlib.engine.orchestrator import Orchestrator
     from botlib.exchange.paper.client import PaperControl
 
 logger = logging.getLogger(__name__)
 
 ADVANCE_TIMEOUT: Final = 10.0
 """Seconds one call may wait for the market to reach its next boundary."""
+
+PATIENCE: Final = 60.0
+"""Least seconds a candle that has closed may take to arrive: it may have to be fetched."""
+
+DEADLINES: Final = 3
+"""How many times the silence after which a stream is dialled again a candle may take."""
 
 Processed = Callable[[str, str, int], Awaitable[None]]
 
@@ -86,3 +96,41 @@ class Lockstep:
         if step.ended and not self.ended:
             self.ended = True
             logger.info("the recording has come to its end")
+
+
+async def acted_on(engine: Orchestrator, symbol: str, timeframe: str, timestamp: int) -> None:
+    """Wait until an engine has acted on a candle that has closed on the exchange.
+
+    A strategy may take as long as it likes, but the candle has to arrive.
+
+    Raises:
+        EngineError: it did not, or nobody acts on candles any more.
+    """
+    if not engine.settings.tasks.signal_generation.enabled:
+        return
+    limit = max(PATIENCE, DEADLINES * engine.settings.exchange.data_deadline)
+    while True:
+        try:
+            async with asyncio.timeout(limit):
+                await engine.signals.processed(symbol, timeframe, timestamp)
+            return
+        except TimeoutError:
+            _check_arrived(engine, symbol, timeframe, timestamp, limit)
+
+
+def _check_arrived(
+    engine: Orchestrator, symbol: str, timeframe: str, timestamp: int, limit: float
+) -> None:
+    name = f"The candle of {symbol} {timeframe} of {iso(timestamp)} UTC"
+    newest = engine.storage.last_closed(symbol, timeframe)
+    if newest is None or newest < timestamp:
+        raise EngineError(
+            f"{name} has closed on the paper exchange, and was not taken within {limit:g} s: it "
+            "did not arrive, or was refused. In lockstep the market cannot go on without it. Look "
+            "for it in the log, or connect with paper={'lockstep': False}."
+        )
+    if engine.tasks.status()["signal_generation"].state is TaskState.FAILED:
+        raise EngineError(
+            f"{name} is not acted on: the task signal_generation has failed for good. Look at its "
+            "error in bot.tasks, and start it again."
+        )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ from botlib.engine.charting import Charts
 from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
 from botlib.engine.health import EngineHealth, engine_health, late_loop
 from botlib.engine.killswitch import STOP_FILE, KillSwitch
-from botlib.engine.lockstep import Lockstep
+from botlib.engine.lockstep import Lockstep, acted_on
 from botlib.engine.logtail import LogTail
 from botlib.engine.service import Services
 from botlib.engine.summary import RunSummary, summarise
@@ -456,7 +457,9 @@ class Orchestrator:
         await insist(lambda: self.orders.recover(settings.symbols), rng=self.surroundings.rng)
         await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
-            self.lockstep = Lockstep(self.paper.control, self.subscriptions, self._acted_on, beat)
+            self.lockstep = Lockstep(
+                self.paper.control, self.subscriptions, partial(acted_on, self), beat
+            )
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self)
@@ -486,10 +489,6 @@ class Orchestrator:
         self.signals.warm()
         self.market_start = self.market_clock.now()
         self.equity_start = await insist(self.account.value, rng=self.surroundings.rng)
-
-    async def _acted_on(self, symbol: str, timeframe: str, timestamp: int) -> None:
-        if self.settings.tasks.signal_generation.enabled:
-            await self._or_failure(self.signals.processed(symbol, timeframe, timestamp))
 
     async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for something, or raise what a CRITICAL task failed with meanwhile."""

@@ -143,6 +143,18 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
         await process.stop()
 
 
+async def test_lockstep_does_not_wait_for_ever_for_a_candle_that_never_comes(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botlib.engine.lockstep.PATIENCE", 0.5)
+    engine = await make_engine(exchange={"data_deadline": "1s"})
+    assert engine.paper is not None
+    await engine.paper.control.fault("drop", match="kline", count=1_000_000)
+    await engine.paper.control.fault("http_status", match="klines", status=503, count=1_000_000)
+    with pytest.raises(EngineError, match=r"candle of BTC/USDT \d+m of 2026-01-05 .* not taken"):
+        await engine.wait(3600)
+
+
 async def test_a_critical_task_that_fails_for_good_ends_the_wait(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
