@@ -126,6 +126,16 @@ class Rows:
         self._followers = None  # they may have begun with too little
         self._hide()
 
+    def include(self, study: Study) -> None:
+        """Show one more study, the last."""
+        self._settle()
+        times, values = self._times[: self._size], self._values[: self._size]
+        block = self._batch(study, times, values[:, : len(COLUMNS)])
+        self._times, self._values = times, np.column_stack([values, block])
+        self.studies.append(study)
+        self._followers = None
+        self._hide()
+
     def recompute(self) -> None:
         """Compute every study over all candles."""
         candles = self._values[: self._size, : len(COLUMNS)]

@@ -91,13 +91,7 @@ class Scene:
             return known
         if not self.rows.whole:
             study.follower()  # says so now where it cannot be kept up to date
-        self.rows.studies.append(study)
-        try:
-            self.rows.recompute()
-        except BaseException:
-            self.rows.studies.remove(study)
-            self.rows.recompute()
-            raise
+        self.rows.include(study)
         self._added += 1
         study.group = self._judged(study) if group is None else group
         self.version += 1
