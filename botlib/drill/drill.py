@@ -70,17 +70,14 @@ async def _restart(rig: Rig) -> str:
 
 async def _kernel_kill(rig: Rig) -> str:
     await rig.until(lambda: rig.held() > 0, WITHIN)
-    rig.kill_bot()
+    await rig.kill_kernel()
     position = rig.held()
-    await asyncio.sleep(1.0)
-    await rig.start_bot()
-    return f"killed with {position:f} held, started again"
+    await rig.restart_kernel()
+    return f"the kernel was killed with {position:f} held, a new one ran the same cells"
 
 
 async def _sleep(rig: Rig) -> str:
-    rig.suspend_bot(True)
-    await asyncio.sleep(ASLEEP)
-    rig.suspend_bot(False)
+    await rig.suspend_kernel(ASLEEP)
     return f"stood for {ASLEEP:g} s"
 
 

@@ -1,12 +1,10 @@
-"""The rig of a drill: a paper exchange and a bot, each in a process of its own, and a checker."""
+"""The rig of a drill: a paper exchange in a process, a bot in a Jupyter kernel, and a checker."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,14 +12,13 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from botlib.errors import BotlibError, EngineError
+from botlib.drill.kernel import Kernel
+from botlib.errors import BotlibError
 from botlib.exchange.paper.client import PaperControl, PaperProcess
 from botlib.invariants import InvariantChecker, InvariantReport, KitRecord
 from botlib.invariants.rules import held
 from botlib.risk import RiskLimits
 
-START_TIMEOUT: Final = 120.0
-STOP_TIMEOUT: Final = 20.0
 POLL: Final = 0.1
 TIMEFRAME: Final = "1m"
 STOP_LOSS: Final = 0.05
@@ -33,6 +30,21 @@ _LIMITS: Final = RiskLimits(
     max_orders_per_minute=30,
     max_daily_loss=Decimal(500),
 )
+
+_CONNECT: Final = """
+import botlib as bl
+bot = bl.connect(**{settings})
+"""
+_TRADE: Final = """
+from botlib.drill.strategy import Pulse
+bot.trade(Pulse(timeframes=({timeframe!r},), stop_loss={stop_loss}), {symbol!r}, name="pulse")
+"""
+"""The cells of the bot's notebook."""
+
+_READY: Final = "dict(health=bot.url, database=bot.database)"
+
+_NAP: Final = 'kill -STOP "$0" && sleep "$1"; kill -CONT "$0"'
+"""A program for a shell: it wakes the process even where nobody is left who waits for that."""
 
 
 class Rig:
@@ -52,7 +64,8 @@ class Rig:
         self._speed = speed
         self._seed = seed
         self._exchange: PaperProcess | None = None
-        self._bot: subprocess.Popen[bytes] | None = None
+        self._kernel: Kernel | None = None
+        self._nap: asyncio.subprocess.Process | None = None
         self._ready: dict[str, Any] = {}
         self.control: PaperControl
         self.checker: InvariantChecker
@@ -72,10 +85,12 @@ class Rig:
         arguments = ["--seed", str(self._seed), "--symbols", self.symbol]
         arguments += ["--speed", str(self._speed), "--start", "2026-01-05"]
         arguments += ["--ledger", str(self._directory / "ledger.db")]
+        # It is ready for cells by the time the exchange is.
+        await self._start_kernel()
         self._exchange = await PaperProcess.start(arguments, log=self._directory / "exchange.log")
         self.venue = self._exchange.venue
         self.control = self._exchange.control()
-        await self.start_bot()
+        await self._run_cells()
         self.checker = InvariantChecker(
             self.control,
             database=Path(self._ready["database"]),
@@ -89,31 +104,35 @@ class Rig:
         await self.checker.begin()
 
     async def close(self) -> None:
-        """End both processes."""
-        if self._bot is not None:
-            await asyncio.to_thread(_end, self._bot)
+        """End every process."""
+        if self._nap is not None:
+            await _end(self._nap)
+        if self._kernel is not None:
+            await self._kernel.close()
         if self._exchange is not None:
             await self.control.close()
             await self._exchange.stop()
 
-    async def start_bot(self) -> None:
-        """Start the bot, or start it again where it was killed, and wait until it works.
+    async def restart_kernel(self) -> None:
+        """Start a kernel in place of the killed one, run the same cells, and wait until it works.
 
         Raises:
-            EngineError: it did not start; the message holds the end of its log.
+            EngineError: the bot did not start; the message says why.
         """
-        assert self._exchange is not None
-        log = self._directory / "bot.log"
-        self._bot = await asyncio.to_thread(_spawn, self._settings(self._exchange.url), log)
-        try:
-            line = await asyncio.wait_for(
-                asyncio.to_thread(self._bot.stdout.readline),  # type: ignore[union-attr]
-                START_TIMEOUT,
-            )
-            self._ready = json.loads(line)
-        except (TimeoutError, ValueError):
-            told = log.read_text(errors="replace")[-2_000:]
-            raise EngineError(f"The bot of the drill did not start: {told}") from None
+        assert self._kernel is not None
+        await self._kernel.close()
+        await self._start_kernel()
+        await self._run_cells()
+
+    async def _start_kernel(self) -> None:
+        self._kernel = Kernel(self._directory, "kernel")
+        await self._kernel.start()
+
+    async def _run_cells(self) -> None:
+        assert self._kernel is not None and self._exchange is not None
+        await self._kernel.run(_CONNECT.format(settings=self._settings(self._exchange.url)))
+        trade = _TRADE.format(timeframe=TIMEFRAME, stop_loss=STOP_LOSS, symbol=self.symbol)
+        self._ready = await self._kernel.run(trade, _READY)
 
     def _settings(self, url: str) -> dict[str, Any]:
         caps = {name: getattr(_LIMITS, name) for name in RiskLimits.__dataclass_fields__}
@@ -133,28 +152,21 @@ class Rig:
                 name: int(value) if isinstance(value, int) else str(value)
                 for name, value in caps.items()
             },
-            "strategies": [
-                {
-                    "name": "pulse",
-                    "strategy": "botlib.drill.strategy:Pulse",
-                    "symbol": self.symbol,
-                    "timeframe": TIMEFRAME,
-                    "parameters": {"stop_loss": STOP_LOSS},
-                }
-            ],
+            "strategies": [],
         }
 
-    def kill_bot(self) -> None:
-        """Kill the bot without warning."""
-        assert self._bot is not None
-        self._bot.kill()
-        self._bot.wait()
-        _close_pipes(self._bot)
+    async def kill_kernel(self) -> None:
+        """Kill the bot's kernel without warning."""
+        assert self._kernel is not None
+        await self._kernel.kill()
 
-    def suspend_bot(self, suspended: bool) -> None:
-        """Let the bot's process stand, as a closed laptop would, or go on."""
-        assert self._bot is not None
-        self._bot.send_signal(signal.SIGSTOP if suspended else signal.SIGCONT)
+    async def suspend_kernel(self, seconds: float) -> None:
+        """Let the bot's kernel stand for a while, as a closed laptop would."""
+        assert self._kernel is not None
+        self._nap = await asyncio.create_subprocess_exec(
+            "sh", "-c", _NAP, str(self._kernel.pid), str(seconds), start_new_session=True
+        )
+        await self._nap.wait()
 
     def record(self) -> KitRecord:
         """Return what the bot has on disk now."""
@@ -217,34 +229,8 @@ class Rig:
             await asyncio.sleep(POLL)
 
 
-def _spawn(settings: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "botlib.drill.bot"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            start_new_session=True,
-        )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(settings).encode() + b"\n")
-    process.stdin.flush()
-    return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        _close_pipes(process)
-        try:
-            process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    _close_pipes(process)
-
-
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        # With what it waits for, which is of its session.
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

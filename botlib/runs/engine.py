@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import zmq
-from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -23,25 +21,13 @@ from papermill.log import logger
 from botlib.errors import RunError
 from botlib.runs.report import describe_death
 from botlib.runs.stop import StopControl
-from botlib.runtime import HEADLESS
+from botlib.runtime.kernelspec import CurrentInterpreter
 
 ENGINE: Final = "botlib"
 KERNEL_NAME: Final = "python3"
 
 # A carriage return throws away the line so far, unless it is half of a line end or comes last.
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
-
-
-class CurrentInterpreter(KernelSpecManager):
-    """Answers every kernel name with the interpreter this process runs in.
-
-    An installed kernelspec called ``python3`` may belong to another environment, in which the
-    notebook would import another botlib or none.
-    """
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return the specification of an ipykernel under ``sys.executable``."""
-        return KernelSpec(**get_kernel_dict(), env={HEADLESS: "1"})
 
 
 class RunClient(PapermillNotebookClient):  # type: ignore[misc]
