@@ -92,7 +92,8 @@ class Dispatcher:
         except PaperExchangeError as error:
             logger.error("An order was not taken: %s", error)
             raise refusal(-1001) from None
-        self.limits.refund(weight, address)
+        if not operation.charged:
+            self.limits.refund(weight, address)
         self.faults.moved()
         self._crash("crash_after_accept", place, symbol)
         await self._withhold(take("after_accept", place, symbol))

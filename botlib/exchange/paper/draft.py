@@ -152,6 +152,7 @@ class Draft:
         trade: PaperTrade | None = None,
         *,
         cancel_id: str = "",
+        original_id: str = "",
         reason: str = "NONE",
         prevented: PreventedMatch | None = None,
     ) -> PaperOrder:
@@ -166,6 +167,7 @@ class Draft:
             number=self.counters.execution,
             trade=trade,
             cancel_id=cancel_id,
+            original_id=original_id,
             reason=reason,
             prevented=prevented,
         )
@@ -174,11 +176,15 @@ class Draft:
             self.filled.append(order)
         return order
 
-    def report_list(self, found: OrderList, *, rejected: bool = False) -> OrderList:
-        """Record the state of an order list, and the event that tells of it."""
+    def report_list(self, found: OrderList, *, kind: str = "") -> OrderList:
+        """Record the state of an order list, and the event that tells of it.
+
+        Args:
+            kind: why it is told, where that is neither its beginning nor its end.
+        """
         self.lists[found.list_id] = found
         orders = [self.find(found.account, number) for number in found.order_ids]
-        event = list_status(found, orders, rejected=rejected)
+        event = list_status(found, orders, kind=kind)
         self._notices.append((found.account, event))
         return found
 

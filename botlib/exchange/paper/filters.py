@@ -45,7 +45,24 @@ def check_order(feed: Feed, wish: Wish) -> None:
         _check_iceberg(rules, wish)
     if wish.trailing_delta and not rules.min_trailing <= wish.trailing_delta <= rules.max_trailing:
         raise filter_failure("TRAILING_DELTA")
-    cost = wish.amount * (wish.price or wish.stop_price or average or feed.last_price)
+    _check_cost(feed, wish.amount, wish.price or wish.stop_price, market=market)
+
+
+def check_size(feed: Feed, amount: Decimal, price: Decimal, *, market: bool) -> None:
+    """Refuse an amount that the symbol's filters do not allow.
+
+    Args:
+        amount: in base units.
+        price: at which it is valued, 0 for the market's average.
+        market: whether it may trade at any price.
+    """
+    _check_amount(feed.rules, amount, market=market)
+    _check_cost(feed, amount, price, market=market)
+
+
+def _check_cost(feed: Feed, amount: Decimal, price: Decimal, *, market: bool) -> None:
+    rules = feed.rules
+    cost = amount * (price or feed.average() or feed.last_price)
     if cost < rules.min_cost and (not market or rules.min_cost_of_market):
         raise filter_failure("NOTIONAL")
     if 0 < rules.max_cost < cost and (not market or rules.max_cost_of_market):
@@ -191,8 +208,8 @@ def symbol_info(feed: Feed) -> Json:
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
-        "amendAllowed": True,
-        "pegInstructionsAllowed": False,
+        "amendAllowed": feed.rules.amends_allowed,
+        "pegInstructionsAllowed": feed.rules.pegs_allowed,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": filters_of(feed.rules),

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 
 from botlib.errors import PaperExchangeError
 from botlib.exchange.paper.account import Account
+from botlib.exchange.paper.amending import Amending
 from botlib.exchange.paper.book import Standing
 from botlib.exchange.paper.commission import Commission
 from botlib.exchange.paper.draft import Draft, Notice
@@ -36,7 +37,7 @@ from botlib.exchange.paper.orderlists import OrderLists
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.past import Past
-from botlib.exchange.paper.refusals import Refusal, filter_failure, refusal
+from botlib.exchange.paper.refusals import Refusal, refusal
 from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.tape import Deal
 
@@ -83,6 +84,7 @@ class Desk:
         self._execution = Execution(register, self.commission)
         self._intake = Intake(self._execution)
         self._lists = OrderLists(self._execution, self._intake)
+        self._amending = Amending(self._execution)
 
     @property
     def account(self) -> Account:
@@ -232,26 +234,8 @@ class Desk:
         Raises:
             Refusal: it is not open, or the new amount is not accepted.
         """
-        if not order.working:
-            raise refusal(-2011)
-        if not order.executed < amount < order.amount:
-            raise Refusal(-2038, "Order amend (quantity increase) is not supported.")
-        if amount % feed.rules.step or amount < feed.rules.min_amount:
-            raise filter_failure("LOT_SIZE")
-        if amount * order.price < feed.rules.min_cost:
-            raise filter_failure("NOTIONAL")
-        if order.amends >= feed.rules.max_amends:
-            raise filter_failure("MAX_NUM_ORDER_AMENDS")
         draft = Draft(self.register, time)
-        changed = replace(
-            order,
-            amount=amount,
-            amends=order.amends + 1,
-            client_order_id=client_id or order.client_order_id,
-            updated=time,
-        )
-        changed = self._execution.trim(draft, changed)
-        draft.report(changed, "REPLACED", cancel_id="")
+        changed = self._amending.amend(draft, feed, order, amount, client_id)
         self._make_true(draft, feed)
         return changed, draft
 

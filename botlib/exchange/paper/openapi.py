@@ -39,7 +39,7 @@ _LISTS: Final = frozenset(
     {
         *("klines", "uiKlines", "trades", "historicalTrades", "aggTrades", "rateLimit/order"),
         *("myTrades", "myPreventedMatches", "openOrders", "allOrders", "allOrderList"),
-        "openOrderList",
+        *("openOrderList", "order/amendments"),
     }
 )
 """Paths that answer with a list."""
@@ -81,6 +81,10 @@ _FIELDS: Final[dict[Key, str]] = {
     ("DELETE", "order"): f"{_ORDER} origClientOrderId transactTime",
     ("POST", "order/cancelReplace"): (
         "cancelResult newOrderResult cancelResponse newOrderResponse"
+    ),
+    ("PUT", "order/amend/keepPriority"): "transactTime executionId amendedOrder",
+    ("GET", "order/amendments"): (
+        "symbol orderId executionId origClientOrderId newClientOrderId origQty newQty time"
     ),
     ("POST", "order/oco"): f"{_ORDER_LIST} orderReports",
     ("POST", "orderList/oco"): f"{_ORDER_LIST} orderReports",

@@ -17,13 +17,15 @@ Key = tuple[str, str]
 class Operation:
     """What a request leads to.
 
-    ``orders`` marks one that sends or cancels orders: it weighs nothing when it succeeds.
+    ``orders`` marks one that sends, changes or cancels orders: it weighs nothing when it succeeds,
+    unless it is ``charged``.
     """
 
     handler: Handler
     weight: Weight
     signed: bool = False
     orders: bool = False
+    charged: bool = False
 
 
 def fixed(weight: int) -> Weight:

@@ -47,8 +47,9 @@ def _orders(trading: Trading) -> dict[Key, Operation]:
         ("DELETE", "order"): _trades(trading.cancel),
         ("POST", "order/cancelReplace"): _trades(trading.replace),
         ("PUT", "order/amend/keepPriority"): Operation(
-            trading.amend, fixed(4), signed=True, orders=True
+            trading.amend, fixed(4), signed=True, orders=True, charged=True
         ),
+        ("GET", "order/amendments"): _asks(trading.amendments, fixed(4)),
         ("GET", "openOrders"): _asks(trading.open_orders, by_symbol(6, 80)),
         ("DELETE", "openOrders"): _trades(trading.cancel_all),
         ("GET", "allOrders"): _asks(trading.all_orders, fixed(20)),
@@ -93,6 +94,7 @@ WS_METHODS: Final[dict[str, Key]] = {
     "myPreventedMatches": ("GET", "myPreventedMatches"),
     "order.cancelReplace": ("POST", "order/cancelReplace"),
     "order.amend.keepPriority": ("PUT", "order/amend/keepPriority"),
+    "order.amendments": ("GET", "order/amendments"),
     "orderList.place": ("POST", "order/oco"),
     "orderList.place.oco": ("POST", "orderList/oco"),
     "orderList.place.oto": ("POST", "orderList/oto"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -51,7 +51,7 @@ _DECIMALS: dict[type, tuple[str, ...]] = {}
 
 def _names(kind: type) -> Sequence[str]:
     if kind not in _FIELDS:
-        _FIELDS[kind] = tuple(field.name for field in fields(kind))
+        _FIELDS[kind] = tuple(one.name for one in fields(kind))
     return _FIELDS[kind]
 
 
@@ -75,6 +75,8 @@ class PaperOrder(Stored):
         prevented: what self-trade prevention took away from the amount.
         priority: place in the queue at its price, the smallest first.
         ahead: what stands before it at its price and has to trade first.
+        amended: how it was made smaller: number of the execution, ids and amounts before and
+            after, and time (ms).
     """
 
     order_id: int
@@ -109,6 +111,12 @@ class PaperOrder(Stored):
     strategy_id: int = 0
     strategy_type: int = 0
     amends: int = 0
+    amended: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it names a price of its own."""
+        return self.type in LIMITED
 
     @property
     def open(self) -> bool:

@@ -14,7 +14,14 @@ from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.quotes import Json
 from botlib.exchange.paper.refusals import Refusal, missing, refusal
-from botlib.exchange.paper.reports import amended, canceled, list_placed, placed, queried
+from botlib.exchange.paper.reports import (
+    amended,
+    amendment,
+    canceled,
+    list_placed,
+    placed,
+    queried,
+)
 from botlib.exchange.paper.requests import (
     OrderRequest,
     read_client_id,
@@ -24,7 +31,7 @@ from botlib.exchange.paper.requests import (
 from botlib.exchange.paper.venue import Venue
 
 _RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
-_UNKNOWN = -2011
+_UNKNOWN, _ABSENT, _UNAMENDED = -2011, -2013, -2038
 
 
 class Trading:
@@ -93,7 +100,7 @@ class Trading:
 
     async def status(self, params: Params) -> object:
         """``GET /order``."""
-        return queried(self._find(params, -2013))
+        return queried(self._find(params, _ABSENT))
 
     async def open_orders(self, params: Params) -> object:
         """``GET /openOrders``."""
@@ -135,7 +142,8 @@ class Trading:
         if order is None or order.symbol != symbol:
             raise refusal(unknown)
         if client_id is not None and order.client_order_id != client_id:
-            raise refusal(unknown)
+            # Only a question about an order tells that its two ids contradict each other.
+            raise refusal(-2039 if number is not None and unknown == _ABSENT else unknown)
         return order
 
     # -- cancelling
@@ -216,14 +224,30 @@ class Trading:
 
     async def amend(self, params: Params) -> object:
         """``PUT /order/amend/keepPriority``: make an order smaller."""
-        feed, order = self.data.feed(params), self._find(params, _UNKNOWN)
-        amount = params.decimal("newQty")
+        feed, amount = self.data.feed(params), params.decimal("newQty")
         if amount is None:
             raise missing("newQty")
         client_id = read_client_id(params, "newClientOrderId")
+        await self.arrive(feed)
+        order = self._find(params, _UNAMENDED)
         changed, draft = self.desk.amend(feed, order, amount, client_id, self.venue.market_time)
         await self.settled(feed, draft.notices())
-        return amended(changed, order.client_order_id, draft.counters.execution)
+        found = draft.list_of(changed)
+        if found is None:
+            return amended(changed)
+        members = [draft.find(changed.account, number) for number in found.order_ids]
+        return amended(changed, found, members)
+
+    async def amendments(self, params: Params) -> object:
+        """``GET /order/amendments``."""
+        symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
+        number, first = params.integer("orderId"), params.integer("fromExecutionId") or 0
+        if number is None:
+            raise missing("orderId")
+        order = self.holdings.account_of(params).orders.get(number)
+        if order is None or order.symbol != symbol:
+            raise refusal(-2013)
+        return [amendment(order, row) for row in order.amended if row["execution"] >= first][:limit]
 
 
 def _restriction(params: Params) -> str | None:

@@ -60,6 +60,10 @@ TEXTS: Final[dict[int, tuple[int, str]]] = {
     -2015: (401, "Invalid API-key, IP, or permissions for action."),
     -2035: (400, "User Data Stream subscription already active."),
     -2036: (400, "User Data Stream subscription not active."),
+    -2038: (400, "Unknown order sent."),
+    -2039: (400, "Client order ID is not correct for this order ID."),
+    -2042: (400, "Maximum subscription ID reached for this connection."),
+    -2043: (400, "This symbol doesn't have a reference price."),
     -4056: (401, "HMAC_SHA256 API key is not supported."),
 }
 """HTTP status and text of the errors that are always worded alike; ``{}`` for what varies."""
@@ -132,6 +136,11 @@ def filter_failure(name: str) -> Refusal:
 def rejected(message: str) -> Refusal:
     """The matching engine refuses a new order."""
     return Refusal(-2010, message)
+
+
+def not_amended(message: str) -> Refusal:
+    """The matching engine refuses to make an order smaller."""
+    return Refusal(-2038, message)
 
 
 def unsupported(status: int = 400) -> Refusal:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any, Final
 
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.quotes import Json, eight
@@ -138,30 +139,55 @@ def canceled(order: PaperOrder, cancel_id: str) -> Json:
     return answer
 
 
-def amended(order: PaperOrder, original_id: str, number: int) -> Json:
-    """Return the answer to an order made smaller; ``number`` is the execution's id."""
-    return {
+_AMENDED: Final = {
+    "origQty": "qty",
+    "origQuoteOrderQty": "quoteOrderQty",
+    "cummulativeQuoteQty": "cumulativeQuoteQty",
+}
+"""Fields of an order that the answer to an amendment calls otherwise."""
+
+
+def amended(
+    order: PaperOrder, found: OrderList | None = None, orders: Sequence[PaperOrder] = ()
+) -> Json:
+    """Return the answer to an order made smaller.
+
+    Args:
+        found: the list it belongs to, and ``orders`` those of the list.
+    """
+    last = order.amended[-1]
+    told = {_AMENDED.get(name, name): value for name, value in _common(order).items()}
+    told.update(origClientOrderId=last["before"], preventedQty=eight(order.prevented))
+    if order.working_since < 0:
+        told.pop("workingTime")
+    answer: Json = {
         "transactTime": order.updated,
-        "executionId": number,
-        "amendedOrder": {
-            "symbol": order.symbol,
-            "orderId": order.order_id,
-            "orderListId": order.list_id,
-            "origClientOrderId": original_id,
-            "clientOrderId": order.client_order_id,
-            "price": eight(order.price),
-            "qty": eight(order.amount),
-            "executedQty": eight(order.executed),
-            "preventedQty": eight(order.prevented),
-            "quoteOrderQty": eight(order.quote_amount),
-            "cumulativeQuoteQty": eight(order.cost),
-            "status": order.status,
-            "timeInForce": order.time_in_force,
-            "type": order.type,
-            "side": order.side,
-            "workingTime": order.working_since,
-            "selfTradePreventionMode": order.self_trade,
-        },
+        "executionId": last["execution"],
+        "amendedOrder": told,
+    }
+    if found is not None:
+        status = listed(found, orders)
+        answer["listStatus"] = {name: status[name] for name in _STATUS_OF_AMENDED}
+    return answer
+
+
+_STATUS_OF_AMENDED: Final = (
+    *("orderListId", "contingencyType", "listOrderStatus", "listClientOrderId", "symbol"),
+    "orders",
+)
+
+
+def amendment(order: PaperOrder, row: Mapping[str, Any]) -> Json:
+    """Return a row of ``/order/amendments``; ``row`` is one of `PaperOrder.amended`."""
+    return {
+        "symbol": order.symbol,
+        "orderId": order.order_id,
+        "executionId": row["execution"],
+        "origClientOrderId": row["before"],
+        "newClientOrderId": row["after"],
+        "origQty": eight(Decimal(row["from"])),
+        "newQty": eight(Decimal(row["to"])),
+        "time": row["time"],
     }
 
 
@@ -218,17 +244,20 @@ def list_placed(found: OrderList, orders: Sequence[PaperOrder], reports: Sequenc
     return {**listed(found, orders, updated=True), "orderReports": list(reports)}
 
 
-def list_status(found: OrderList, orders: Sequence[PaperOrder], *, rejected: bool) -> Json:
-    """Return a ``listStatus`` event."""
-    state = "REJECT" if rejected else "ALL_DONE" if found.done else "EXECUTING"
+def list_status(found: OrderList, orders: Sequence[PaperOrder], *, kind: str = "") -> Json:
+    """Return a ``listStatus`` event.
+
+    Args:
+        kind: its type, where that is not told by the list itself.
+    """
     return {
         "e": "listStatus",
         "E": found.updated,
         "s": found.symbol,
         "g": found.list_id,
         "c": found.contingency,
-        "l": "RESPONSE" if rejected else "ALL_DONE" if found.done else "EXEC_STARTED",
-        "L": state,
+        "l": kind or ("ALL_DONE" if found.done else "EXEC_STARTED"),
+        "L": "ALL_DONE" if found.done else "EXECUTING",
         "r": "NONE",
         "C": found.client_id,
         "T": found.updated,
@@ -248,6 +277,7 @@ def execution_report(
     number: int,
     trade: PaperTrade | None = None,
     cancel_id: str = "",
+    original_id: str = "",
     reason: str = "NONE",
     prevented: PreventedMatch | None = None,
 ) -> Json:
@@ -258,6 +288,7 @@ def execution_report(
             ``TRADE_PREVENTION``.
         number: execution id.
         cancel_id: a cancellation's own client id; the order's then moves to ``C``.
+        original_id: the client id that the order had before it was amended.
         reason: why it was rejected.
         prevented: the match that was prevented.
     """
@@ -276,7 +307,7 @@ def execution_report(
         "P": eight(order.stop_price),
         "F": eight(order.iceberg),
         "g": order.list_id,
-        "C": order.client_order_id if cancel_id else "",
+        "C": order.client_order_id if cancel_id else original_id,
         "x": execution,
         "X": order.status,
         "r": reason,

@@ -48,6 +48,8 @@ class Rules:
     min_trailing: int = 10
     max_trailing: int = 2_000
     max_position: Decimal = Decimal(0)
+    amends_allowed: bool = True
+    pegs_allowed: bool = True
     status: str = "TRADING"
 
 

@@ -57,6 +57,7 @@ ACCEPTED: Final[dict[Key, str]] = {
         "cancelOrderId cancelRestrictions orderRateLimitExceededMode"
     ),
     ("PUT", "order/amend/keepPriority"): f"{_WHICH} newClientOrderId newQty!",
+    ("GET", "order/amendments"): "symbol! orderId! fromExecutionId limit",
     ("GET", "openOrders"): "symbol",
     ("DELETE", "openOrders"): "symbol!",
     ("GET", "allOrders"): f"symbol! orderId {_RANGE}",

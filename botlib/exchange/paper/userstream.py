@@ -64,8 +64,10 @@ class UserStreams:
         """
         active = self.connections.get(connection, {})
         number = self._numbers.get(connection, 0)
-        if account in active.values() or number >= MAX_SUBSCRIPTIONS:
+        if account in active.values():
             raise refusal(-2035)
+        if number >= MAX_SUBSCRIPTIONS:
+            raise refusal(-2042)
         self._numbers[connection] = number + 1
         self.connections.setdefault(connection, {})[number] = account
         return number
