@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult
-    from botlib.widgets.chart import Chart, Marker
+    from botlib.widgets.chart import Chart, Line, Marker
 
 _KINDS: Final = {"stop_loss": "stop", "trailing_stop": "stop", "take_profit": "target"}
 
@@ -38,9 +38,45 @@ def chart_result(
         symbol=result.symbol,
         timeframe=result.timeframe,
         markers=_markers(result),
-        lines=lines,
+        lines=[*_stops(result), *lines],
         **{"title": f"{name} · {result.strategy}", **options},
     )
+
+
+def _stops(result: BacktestResult) -> list[Line]:
+    """Return where the stop and the target of every position lay while it was held."""
+    from botlib.widgets.chart import Line
+
+    levels, fills = result.levels, result.fills
+    if levels is None:
+        return []
+    times = _milliseconds(result.frame.index.to_numpy())
+    highs = result.frame["high"].to_numpy(dtype=np.float64)
+    lines = []
+    for place in np.flatnonzero(fills.buy).tolist():
+        first, last = int(fills.row[place]), len(times) - 1
+        if place + 1 < len(fills):
+            # A stop or a target lay until the candle in which it was hit; else the next trade came
+            # at an open.
+            hit = int(fills.reason[place + 1]) > 1
+            last = max(first, int(fills.row[place + 1]) - (not hit))
+        entry = float(fills.price[place])
+        steps = {
+            "stop": levels.steps(entry, highs[first : last + 1]),
+            "target": [(0, levels.target(entry))] if levels.stops.take_profit else [],
+        }
+        for kind, found in steps.items():
+            if found:
+                lines.append(
+                    Line(
+                        id=f"{kind}:{first}",
+                        kind=kind,
+                        price=found[-1][1],
+                        steps=tuple((int(times[first + row]), price) for row, price in found),
+                        end=int(times[last]),
+                    )
+                )
+    return lines
 
 
 def _markers(result: BacktestResult) -> list[Marker]:

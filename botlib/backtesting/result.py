@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from botlib.backtesting.levels import Floats
 from botlib.backtesting.metrics import CurveFigures, curve_figures, profit_factor
-from botlib.backtesting.simulate import Floats, Simulation
+from botlib.backtesting.simulate import Simulation
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class BacktestResult:
         self.portfolio: Any = simulation.portfolio
         self.refused = simulation.refused
         """Entries and exits the venue would not have taken."""
+        self.levels = simulation.levels
+        """Tells where stops and targets lay; None where there were none."""
 
     @cached_property
     def equity(self) -> pd.Series:

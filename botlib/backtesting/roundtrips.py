@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.backtesting.simulate import REASONS, Fills, Floats
+from botlib.backtesting.levels import Floats
+from botlib.backtesting.simulate import REASONS, Fills
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from botlib.backtesting.account import PlainAccount, VenueAccount
+from botlib.backtesting.levels import Stops
 from botlib.backtesting.prepare import frames_for, next_open, wishes
 from botlib.backtesting.result import BacktestResult
-from botlib.backtesting.simulate import Simulation, Stops, vectorised, walk
+from botlib.backtesting.simulate import Simulation, vectorised, walk
 from botlib.errors import InvalidInput
 from botlib.timeframe import timeframe_ms
 

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import Account, Execution
+from botlib.backtesting.levels import Floats, Levels, Stops
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.prepare import Flags
 
-Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 REASONS = ("", "exit", "stop_loss", "trailing_stop", "take_profit")
@@ -35,18 +35,6 @@ REASONS = ("", "exit", "stop_loss", "trailing_stop", "take_profit")
 
 _FIRST_LOOK = 64
 """Candles searched for a stop at first; each further look is four times as long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stops:
-    """Fractions of the entry price, or None."""
-
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    trailing_stop: float | None = None
-
-    def __bool__(self) -> bool:
-        return (self.stop_loss, self.take_profit, self.trailing_stop) != (None, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +59,16 @@ class Fills:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """A finished simulation. ``portfolio`` is the vectorbt ``Portfolio`` that accounts for it."""
+    """A finished simulation.
+
+    ``portfolio`` is the vectorbt ``Portfolio`` that accounts for it; ``levels`` tells where stops
+    and targets lay, None where there were none.
+    """
 
     portfolio: Any
     fills: Fills
     refused: int
+    levels: Levels | None = None
 
 
 class _Ledger:
@@ -123,7 +116,7 @@ class Walk:
         self._entry_rows = np.flatnonzero(entries)
         self._exit_rows = np.flatnonzero(exits)
         self._account = account
-        self._stops = stops
+        self._levels = Levels(stops, account)
         self._end = len(values)
         self._ledger = _Ledger()
 
@@ -141,7 +134,7 @@ class Walk:
         if done is None:
             return row + 1
         self._ledger.add(row, done, buy=True)
-        price, armed = done.price, bool(self._stops)
+        price, armed = done.price, bool(self._levels.stops)
         start = row
         while True:
             leave = self._next(self._exit_rows, start + 1)
@@ -186,13 +179,11 @@ class Walk:
 
         On the candle of the exit itself only a gap at its open comes first.
         """
-        stops, account = self._stops, self._account
-        fixed = account.stop_price(price * (1 - stops.stop_loss)) if stops.stop_loss else -np.inf
-        target = (
-            account.target_price(price * (1 + stops.take_profit)) if stops.take_profit else np.inf
-        )
+        levels = self._levels
+        fixed, target = levels.fixed(price), levels.target(price)
+        trailing = bool(levels.stops.trailing_stop)
         peak, length = price, _FIRST_LOOK
-        if stops.trailing_stop and start > entry:
+        if trailing and start > entry:
             peak = max(peak, float(self._high[entry:start].max()))
         last = min(leave + 1, self._end)
         while start < last:
@@ -201,10 +192,10 @@ class Walk:
             if stop == leave + 1:
                 low[-1], high[-1] = self._open[leave], -np.inf
             level = np.full(stop - start, fixed)
-            if stops.trailing_stop:
+            if trailing:
                 peaks = np.maximum.accumulate(np.concatenate(([peak], self._high[start:stop])))
                 peak = float(peaks[-1])
-                level = np.maximum(level, self._trail(peaks[:-1], stops.trailing_stop))
+                level = levels.trail(fixed, peaks[:-1])
             hits = np.flatnonzero((low <= level) | (high >= target))
             if len(hits):
                 place = int(hits[0])
@@ -217,12 +208,6 @@ class Walk:
                 return at, min(float(level[place]), opened), reason, False
             start, length = stop, length * 4
         return None
-
-    def _trail(self, peaks: Floats, trailing: float) -> Floats:
-        levels = peaks * (1 - trailing)
-        distinct, inverse = np.unique(levels, return_inverse=True)
-        rounded = np.array([self._account.stop_price(float(level)) for level in distinct])
-        return rounded[inverse]
 
 
 def walk(
@@ -240,7 +225,10 @@ def walk(
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
     fills = Walk(values, entries, exits, account=account, stops=stops, before=before).run()
     return Simulation(
-        portfolio=_portfolio(frame, fills, cash, freq_ms), fills=fills, refused=account.refused
+        portfolio=_portfolio(frame, fills, cash, freq_ms),
+        fills=fills,
+        refused=account.refused,
+        levels=Levels(stops, account) if stops else None,
     )
 
 

@@ -39,21 +39,24 @@ test("markers outside the window are left out", () => {
 
 test("a repaired stretch covers its candles whole", () => {
   const rows = candles(0, 60, 120, 180);
-  assert.deepEqual(bands([{ from: 60, to: 180, kind: "repaired" }], rows), [
+  assert.deepEqual(bands([{ from: 60, to: 120, kind: "repaired" }], rows), [
     { from: 0.5, to: 2.5, kind: "repaired" },
+  ]);
+  assert.deepEqual(bands([{ from: 180, to: 180, kind: "repaired" }], rows), [
+    { from: 2.5, to: 3.5, kind: "repaired" },
   ]);
 });
 
 test("missing candles mark the place between their neighbours", () => {
   const rows = candles(0, 60, 240);
-  const [band] = bands([{ from: 120, to: 240, kind: "missing" }], rows);
+  const [band] = bands([{ from: 120, to: 180, kind: "missing" }], rows);
   assert.ok(band && band.from > 1 && band.to < 2 && band.from < band.to);
   assert.ok(band.to - band.from < 0.5, "and it hides neither of them");
 });
 
 test("shades outside the window are left out", () => {
   const rows = candles(600, 660);
-  assert.deepEqual(bands([{ from: 0, to: 600, kind: "missing" }], rows), []);
+  assert.deepEqual(bands([{ from: 0, to: 540, kind: "missing" }], rows), []);
   assert.deepEqual(bands([{ from: 720, to: 900, kind: "missing" }], rows), []);
   assert.deepEqual(bands([{ from: 0, to: 60, kind: "missing" }], candles()), []);
 });
@@ -61,5 +64,6 @@ test("shades outside the window are left out", () => {
 test("the candle at the crosshair is told of", () => {
   const shades = [{ from: 60, to: 120, kind: "repaired" as const }];
   assert.equal(shadeAt(shades, 60), "repaired");
-  assert.equal(shadeAt(shades, 120), undefined);
+  assert.equal(shadeAt(shades, 120), "repaired");
+  assert.equal(shadeAt(shades, 180), undefined);
 });

@@ -224,6 +224,36 @@ def test_markers_lines_and_shades_are_drawn_where_they_belong() -> None:
     assert Shade(start=1_000, end=2_000, kind="repaired").wire()["from"] == 1.0
 
 
+def test_a_line_that_held_for_a_while_is_drawn_over_its_candles_only() -> None:
+    last = START + 399 * MINUTE
+    price = float(FRAME["close"].iloc[-1])
+    steps = ((last - 100 * MINUTE, price * 0.999), (last - 80 * MINUTE, price * 1.001))
+    stop = Line(id="s", kind="stop", price=steps[-1][1], steps=steps, end=last - 60 * MINUTE)
+    open_ = Line(id="t", kind="target", price=price, steps=((last - 9 * MINUTE, price),))
+    past = Line(id="u", kind="stop", price=price, steps=((START, price),), end=START + MINUTE)
+    far = Line(id="v", kind="stop", price=1.0, steps=((last, 1.0),))
+    chart = bl.chart(FRAME, lines=[stop, open_, past, far])
+    wire = {one["id"]: one for one in chart._scene.wire_marks(last - 199 * MINUTE)["lines"]}
+    assert list(wire) == ["s", "t", "v"]
+    assert wire["s"]["steps"] == [[time / 1_000, level] for time, level in steps]
+    assert wire["s"]["to"] == last / 1_000 - 3_600 and "to" not in wire["t"]
+    paths = [one.get("d", "") for one in drawn(chart, 200).iter(f"{SVG}path")]
+    number = r"([\d.]+)"
+    stairs = re.compile(rf"M{number} {number}H{number}V{number}H{number}$")
+    ((left, low, middle, high, right),) = [
+        map(float, found.groups()) for path in paths if (found := stairs.match(path))
+    ]
+    pitch = (960 - 74 - 8) / 200
+    assert low > high, "it rose"
+    assert left == pytest.approx(4 + 99 * pitch, abs=0.1)
+    assert (middle - left, right - middle) == pytest.approx((20 * pitch, 21 * pitch), abs=0.2)
+    tail = re.compile(rf"M{number} {number}H{number}$")
+    flat = [tuple(map(float, found.groups())) for path in paths if (found := tail.match(path))]
+    held = [(begin, end) for begin, _, end in flat if begin > 0]
+    begin = pytest.approx(4 + 190 * pitch, abs=0.1)
+    assert held == [(begin, pytest.approx(4 + 200 * pitch, abs=0.1))], "the one far away is not"
+
+
 def test_headless_it_is_a_small_picture_and_no_widget(headless: Any) -> None:
     chart = bl.chart(market(3_000), overlays=["bbands(20, 2)"], panes=["rsi(14)", "macd"])
     chart._ipython_display_()
@@ -352,7 +382,7 @@ def test_an_installation_without_the_bundle_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(bundle, "STATIC", tmp_path)
-    with pytest.raises(WidgetError, match=r"chart\.js is not there.*npm run build"):
+    with pytest.raises(WidgetError, match=r"chart\.js is not there.*make js"):
         bundle.asset("chart.js")
 
 
@@ -370,3 +400,56 @@ def test_a_backtest_shows_its_round_trips() -> None:
     assert pd.Timestamp(entry.timestamp, unit="ms") == trips["entry_time"].iloc[0]
     assert "TrendCross" in words(drawn(chart)) and "%" in words(drawn(chart, 400))
     assert result.chart(title="mine", height=300).height == 300
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        {"stop_loss": 0.003, "take_profit": 0.006},
+        {"trailing_stop": 0.004},
+        {"stop_loss": 0.002, "trailing_stop": 0.004, "take_profit": 0.02},
+    ],
+)
+def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -> None:
+    frame = market(3_000)
+    result = bl.backtest(bl.TrendCross(timeframes=("1m",), **stops), frame)  # type: ignore[arg-type]
+    lines = result.chart().marks.lines
+    trips = result.roundtrips
+    moments = {moment: row for row, moment in enumerate(START + np.arange(3_000) * MINUTE)}
+    lows, opens = frame["low"].to_numpy(), frame["open"].to_numpy()
+    kinds = {"stop", "target"} if "take_profit" in stops else {"stop"}
+    held = [one for one in lines if one.kind == "stop"]
+    assert {one.kind for one in lines if one.steps} == kinds
+    assert len(held) == len(trips) > 20
+    left_by_stops = 0
+    for line, trip in zip(held, trips.itertuples(index=False), strict=True):
+        times = [time for time, _ in line.steps]
+        assert times == sorted(set(times)) and line.price == line.steps[-1][1]
+        first, last = moments[times[0]], moments[line.end]
+        assert trip.entry_time == frame.index[first]
+        if "trailing_stop" not in stops:
+            assert line.steps == ((times[0], trip.entry_price * (1 - stops["stop_loss"])),)
+        levels = np.empty(last - first + 1)
+        for time, price in line.steps:
+            levels[moments[time] - first :] = price
+        assert (np.diff(levels) >= 0).all()
+        hit = trip.reason in ("stop_loss", "trailing_stop")
+        safe = lows[first : last + 1] > levels
+        assert safe[: len(safe) - hit].all()
+        if hit:
+            left_by_stops += 1
+            opened = opens[last] if last > first else np.inf
+            assert not safe[-1] and trip.exit_price == min(levels[-1], opened)
+        elif trip.reason == "exit":
+            assert frame.index[last + 1] == trip.exit_time
+    assert left_by_stops > 5
+    targets = {one.steps[0][0]: one for one in lines if one.kind == "target"}
+    for trip in trips[trips["reason"] == "take_profit"].itertuples(index=False):
+        line = targets[int(pd.Timestamp(trip.entry_time).value // 10**6)]
+        assert line.price == trip.exit_price
+        assert moments[line.end] == frame.index.get_loc(trip.exit_time)
+
+
+def test_a_backtest_without_stops_shows_none() -> None:
+    result = bl.backtest(bl.TrendCross(timeframes=("1m",)), market(1_000))
+    assert not any(one.steps for one in result.chart().marks.lines)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import PlainAccount, VenueAccount
+from botlib.backtesting.levels import Stops
 from botlib.backtesting.metrics import YEAR_MS, profit_factor
 from botlib.backtesting.prepare import next_open, wishes
 from botlib.backtesting.run import stops_of
-from botlib.backtesting.simulate import Fills, Stops, Walk
+from botlib.backtesting.simulate import Fills, Walk
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Flags, Floats, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination

@@ -54,12 +54,24 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A price that matters: ``kind`` is ``position``, ``stop``, ``target`` or ``order``."""
+    """A price that matters, now or for a while.
+
+    Attributes:
+        id: tells it from the other lines of the chart.
+        kind: ``position``, ``stop``, ``target`` or ``order``.
+        price: where it lies; where it lay last.
+        title: a few characters at its end; lines that held for a while have none.
+        steps: for a line that held for a while: since the candle of which open time, ms, it lay at
+            which price. Empty where it matters now: it is then drawn from side to side.
+        end: open time of the last candle it held on, ms; None is the newest.
+    """
 
     id: str
     kind: str
     price: float
-    title: str
+    title: str = ""
+    steps: tuple[tuple[int, float], ...] = ()
+    end: int | None = None
 
     def __post_init__(self) -> None:
         _check("line", self.kind, _LINES)
@@ -67,18 +79,26 @@ class Line:
     def wire(self) -> dict[str, Any]:
         """Return it as plain values."""
         colour, style = _LINES[self.kind]
-        return {
+        plain: dict[str, Any] = {
             "id": self.id,
             "price": self.price,
             "color": colour,
             "title": self.title,
             "style": style,
         }
+        if self.steps:
+            plain["steps"] = [[since / 1_000, price] for since, price in self.steps]
+            if self.end is not None:
+                plain["to"] = self.end / 1_000
+        return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shade:
-    """A stretch of candles, ``start`` to ``end`` (open times, ms): ``repaired`` or ``missing``."""
+    """A stretch of candles that were ``repaired`` or are ``missing``.
+
+    ``start`` and ``end`` are the open times (ms) of its first and its last candle.
+    """
 
     start: int
     end: int
@@ -104,7 +124,7 @@ class Marks:
         )
         return {
             "markers": [one.wire(timeframe) for one in markers],
-            "lines": [one.wire() for one in self.lines],
+            "lines": [one.wire() for one in self.lines if one.end is None or one.end >= start],
             "shades": [one.wire() for one in self.shades if one.end >= start],
         }
 

@@ -28,6 +28,7 @@ _GAP: Final = 6
 _TEXT: Final = "#8a8f98"
 _GRID: Final = "#8a8f98"
 _SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
+_DASHES: Final = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
 _MOST_LABELS: Final = 40
 """Markers beyond these are drawn without their texts."""
 
@@ -174,7 +175,7 @@ class _Drawing:
         scale = Scale.over(values, top, bottom, margin=0.06 if main else 0.1)
         if main:
             # Lines far from the candles would press these flat.
-            prices = np.array([line["price"] for line in self.marks["lines"]], dtype=np.float64)
+            prices = np.array(self._prices(), dtype=np.float64)
             spread = scale.high - scale.low
             near = prices[np.abs(prices - (scale.low + scale.high) / 2) < 1.25 * spread]
             scale = Scale.over(np.concatenate([values, near]), top, bottom, margin=0.06)
@@ -316,17 +317,54 @@ class _Drawing:
             last, before = closes[known[-1]], self.cells[known[-1], 1]
             self._price_line(scale, float(last), UP if last >= before else DOWN, "dotted", "")
         for line in self.marks["lines"]:
-            self._price_line(scale, line["price"], line["color"], line["style"], line["title"])
+            if "steps" in line:
+                self._track(scale, line)
+            else:
+                self._price_line(scale, line["price"], line["color"], line["style"], line["title"])
+
+    def _prices(self) -> list[float]:
+        """Return the prices at which lines lie."""
+        found: list[float] = []
+        for line in self.marks["lines"]:
+            held = "steps" in line
+            found += [piece[2] for piece in self._pieces(line)] if held else [line["price"]]
+        return found
+
+    def _pieces(self, line: dict[str, Any]) -> list[tuple[int, int, float]]:
+        """Return from which row to before which one a line lay at which price."""
+        since = np.array([since for since, _ in line["steps"]])
+        rows = np.searchsorted(self.seconds, since).tolist()
+        last = int(np.searchsorted(self.seconds, line.get("to", np.inf), side="right"))
+        return [
+            (row, end, price)
+            for (_, price), row, end in zip(line["steps"], rows, [*rows[1:], last], strict=True)
+            if end > row
+        ]
+
+    def _track(self, scale: Scale, line: dict[str, Any]) -> None:
+        """Draw a line that held for a while; one that moved goes on as stairs."""
+        drawn, before = "", -1
+        for row, end, price in self._pieces(line):
+            if not scale.low <= price <= scale.high:
+                continue
+            y, left = scale.y(price), self.x[row] - self.pitch / 2
+            drawn += f"V{y:.1f}" if row == before else f"M{left:.1f} {y:.1f}"
+            drawn += f"H{left + self.pitch * (end - row):.1f}"
+            before = end
+        if drawn:
+            self.parts.append(
+                f'<path d="{drawn}" fill="none" stroke="{line["color"]}" '
+                f'stroke-dasharray="{_DASHES[line["style"]]}"/>'
+            )
 
     def _price_line(self, scale: Scale, price: float, colour: str, style: str, title: str) -> None:
         if not scale.low <= price <= scale.high:
             return
         y = scale.y(price)
-        dashes = {"solid": "", "dashed": "6 4", "dotted": "2 3"}[style]
         label = price_text(price, self.spec["price_decimals"])
         self.parts.append(
             f'<path d="M0 {y:.1f}H{self.right}" stroke="{colour}" stroke-opacity=".85" '
-            f'stroke-dasharray="{dashes}"/>'
+            f'stroke-dasharray="{_DASHES[style]}"/>'
             f'<rect x="{self.right}" y="{y - 8:.1f}" width="{_AXIS}" height="16" rx="2" '
             f'fill="{colour}"/>'
             f'<text x="{self.right + 5}" y="{y + 3.5:.1f}" fill="#fff">{label}</text>'

@@ -13,11 +13,12 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import type { Line, Marker } from "./protocol";
+import { Tracks } from "./tracks";
 import type { CandleWindow } from "./window";
 
 const STYLES: Record<string, LineStyle> = {
   solid: LineStyle.Solid,
-  dashed: LineStyle.Dashed,
+  dashed: LineStyle.LargeDashed,
   dotted: LineStyle.Dotted,
 };
 
@@ -40,12 +41,15 @@ export function placed(markers: Marker[], rows: CandleWindow, step: number): Mar
 export class MarksOnCandles {
   #plugin: ISeriesMarkersPluginApi<Time>;
   #lines = new Map<string, { line: IPriceLine; as: string }>();
+  #tracks = new Tracks();
 
   constructor(private readonly candles: ISeriesApi<SeriesType>) {
     this.#plugin = createSeriesMarkers(placedByHand(candles), []);
+    candles.attachPrimitive(this.#tracks);
   }
 
   setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
+    this.#tracks.follow(rows);
     this.#plugin.setMarkers(
       placed(markers, rows, step).map(
         (marker): SeriesMarker<Time> => ({
@@ -60,7 +64,9 @@ export class MarksOnCandles {
   }
 
   /** Show these lines: change what moved, take away what is gone, leave the rest alone. */
-  setLines(lines: Line[]): void {
+  setLines(all: Line[]): void {
+    const lines = all.filter((line) => line.steps === undefined);
+    this.#tracks.show(all);
     const wanted = new Set(lines.map((line) => line.id));
     for (const [id, shown] of this.#lines) {
       if (wanted.has(id)) continue;
@@ -76,7 +82,7 @@ export class MarksOnCandles {
         price: line.price,
         color: line.color,
         title: line.title,
-        lineStyle: STYLES[line.style] ?? LineStyle.Dashed,
+        lineStyle: STYLES[line.style] ?? LineStyle.LargeDashed,
         lineWidth: 1 as const,
         axisLabelVisible: true,
       };

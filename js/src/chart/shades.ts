@@ -21,16 +21,18 @@ export interface Band {
 }
 
 /**
- * Return the shades of the window as bands of rows. A band covers its candles whole; where it
- * has none, because they are missing, it marks the place between the neighbours.
+ * Return the shades of the window as bands of rows. A band covers its candles whole, the first
+ * and the last included; where it has none, because they are missing, it marks the place between
+ * the neighbours.
  */
 export function bands(shades: Shade[], rows: CandleWindow): Band[] {
   const found: Band[] = [];
   for (const shade of shades) {
-    if (rows.length === 0 || shade.to <= rows.first || shade.from > rows.last) continue;
+    if (rows.length === 0 || shade.to < rows.first || shade.from > rows.last) continue;
     const first = rows.lowerBound(shade.from);
-    const after = Math.max(rows.lowerBound(shade.to), first);
-    const empty = first === after;
+    const last = rows.lowerBound(shade.to);
+    const after = rows.time(last) === shade.to ? last + 1 : last;
+    const empty = first >= after;
     found.push({
       from: empty ? first - 0.65 : first - 0.5,
       to: empty ? first - 0.35 : after - 0.5,
@@ -42,7 +44,7 @@ export function bands(shades: Shade[], rows: CandleWindow): Band[] {
 
 /** Say what happened to the candle at `time`, if anything did. */
 export function shadeAt(shades: Shade[], time: number): Shade["kind"] | undefined {
-  return shades.find((shade) => time >= shade.from && time < shade.to)?.kind;
+  return shades.find((shade) => time >= shade.from && time <= shade.to)?.kind;
 }
 
 type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];

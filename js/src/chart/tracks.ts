@@ -1,0 +1,158 @@
+/** Lines that held for a while only, such as the stop of a position that was left since. */
+
+import type {
+  AutoscaleInfo,
+  IPrimitivePaneRenderer,
+  IPrimitivePaneView,
+  ISeriesPrimitive,
+  Logical,
+  SeriesAttachedParameter,
+  Time,
+} from "lightweight-charts";
+import type { Line } from "./protocol";
+import type { CandleWindow } from "./window";
+
+/** One level piece of a line: rows from the left edge of one candle to the right edge of another. */
+export interface Piece {
+  from: number;
+  to: number;
+  price: number;
+}
+
+const DASHES: Record<string, number[]> = { solid: [], dashed: [6, 4], dotted: [1, 3] };
+
+/** How far from the middle of the candles, in their spread, a line may lie to be kept in view. */
+const NEAR = 1.25;
+
+/** Return what of a line lies in the window, piece by piece. */
+export function pieces(line: Line, rows: CandleWindow): Piece[] {
+  const steps = line.steps ?? [];
+  const end = line.to ?? rows.last;
+  if (rows.length === 0 || end < rows.first) return [];
+  return steps.flatMap(([since, price], index) => {
+    const from = rows.lowerBound(since);
+    const next = steps[index + 1]?.[0];
+    const last = rows.lowerBound(end);
+    const after = rows.time(last) === end ? last + 1 : last;
+    const to = next === undefined ? after : Math.min(rows.lowerBound(next), after);
+    return to > from ? [{ from: from - 0.5, to: to - 0.5, price }] : [];
+  });
+}
+
+/**
+ * Return the lowest and the highest of the prices that lie near the candles of these rows, as a
+ * range of values to show; lines far away would press the candles flat.
+ */
+export function near(
+  prices: number[],
+  rows: CandleWindow,
+  from: number,
+  to: number,
+): AutoscaleInfo | null {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (let row = Math.max(0, Math.floor(from)); row <= to && row < rows.length; row++) {
+    low = Math.min(low, nanTo(rows.value(3, row), low));
+    high = Math.max(high, nanTo(rows.value(2, row), high));
+  }
+  const reach = NEAR * (high - low);
+  const kept = prices.filter((price) => Math.abs(price - (low + high) / 2) < reach);
+  if (kept.length === 0) return null;
+  return { priceRange: { minValue: Math.min(...kept), maxValue: Math.max(...kept) } };
+}
+
+const nanTo = (value: number, other: number) => (Number.isNaN(value) ? other : value);
+
+type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];
+
+/** Draws them over the candles, and keeps what lies near these in view. */
+export class Tracks implements ISeriesPrimitive<Time> {
+  #at: SeriesAttachedParameter<Time> | undefined;
+  #lines: Line[] = [];
+  #rows: CandleWindow | undefined;
+  #drawn: { line: Line; pieces: Piece[] }[] = [];
+  #views: readonly IPrimitivePaneView[];
+
+  constructor() {
+    const renderer: IPrimitivePaneRenderer = { draw: (target) => this.#draw(target) };
+    this.#views = [{ renderer: () => renderer }];
+  }
+
+  attached(to: SeriesAttachedParameter<Time>): void {
+    this.#at = to;
+  }
+
+  detached(): void {
+    this.#at = undefined;
+  }
+
+  paneViews(): readonly IPrimitivePaneView[] {
+    return this.#views;
+  }
+
+  /** Lie on these candles, which are others than before, or more. */
+  follow(rows: CandleWindow): void {
+    this.#rows = rows;
+    this.#place();
+  }
+
+  show(lines: Line[]): void {
+    this.#lines = lines;
+    this.#place();
+  }
+
+  autoscaleInfo(from: Logical, to: Logical): AutoscaleInfo | null {
+    if (this.#rows === undefined || this.#lines.length === 0) return null;
+    const prices = this.#lines
+      .filter((line) => line.steps === undefined && Number.isFinite(line.price))
+      .map((line) => line.price);
+    for (const { pieces } of this.#drawn) {
+      for (const one of pieces) if (one.to > from && one.from < to) prices.push(one.price);
+    }
+    return near(prices, this.#rows, from, to);
+  }
+
+  #place(): void {
+    const rows = this.#rows;
+    if (rows === undefined) return;
+    const held = this.#lines.filter((line) => line.steps !== undefined);
+    if (held.length === 0 && this.#drawn.length === 0) return;
+    this.#drawn = held.map((line) => ({ line, pieces: pieces(line, rows) }));
+    this.#at?.requestUpdate();
+  }
+
+  #draw(target: Target): void {
+    if (this.#at === undefined || this.#drawn.length === 0) return;
+    const { chart, series } = this.#at;
+    const scale = chart.timeScale();
+    const spacing = scale.options().barSpacing;
+    const x = (row: number) => {
+      const whole = Math.round(row);
+      const centre = scale.logicalToCoordinate(whole as Logical);
+      return centre === null ? Number.NaN : centre + (row - whole) * spacing;
+    };
+    target.useMediaCoordinateSpace(({ context, mediaSize }) => {
+      context.lineWidth = 1;
+      for (const { line, pieces } of this.#drawn) {
+        context.strokeStyle = line.color;
+        context.setLineDash(DASHES[line.style] ?? []);
+        context.beginPath();
+        let end = Number.NaN;
+        for (const piece of pieces) {
+          const from = x(piece.from);
+          const to = x(piece.to);
+          const y = series.priceToCoordinate(piece.price);
+          if (y === null || !(to >= 0 && from <= mediaSize.width)) continue;
+          const height = Math.round(y) + 0.5;
+          // A line that moved goes on as stairs.
+          if (piece.from === end) context.lineTo(from, height);
+          else context.moveTo(from, height);
+          context.lineTo(to, height);
+          end = piece.to;
+        }
+        context.stroke();
+      }
+      context.setLineDash([]);
+    });
+  }
+}
