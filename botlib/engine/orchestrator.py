@@ -1,10 +1,9 @@
-"""The Orchestrator: the only place where the parts of the kit are wired together."""
+"""The Orchestrator: starts the parts of the kit in order, and is what they know each other by."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import asdict
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -24,10 +23,12 @@ from botlib.engine.killswitch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep, acted_on
 from botlib.engine.logtail import LogTail
 from botlib.engine.service import Services
+from botlib.engine.status import engine_status
 from botlib.engine.summary import RunSummary, summarise
 from botlib.engine.surroundings import Surroundings
 from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.waiting import first_of
+from botlib.engine.wiring import wire
 from botlib.errors import BotlibError, ConfigError, EngineError, InvalidInput
 from botlib.exchange.binance import BinanceExchange
 from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
@@ -93,6 +94,7 @@ class Orchestrator:
         self.settings = settings
         self.surroundings = around = surroundings or Surroundings()
         self.lag = lag or LagMeter()
+        self._own_meter = lag is None
         self.stalls = stalls
         self.bus = EventBus()
         self.market_clock = MarketClock()
@@ -198,7 +200,7 @@ class Orchestrator:
             await self._settle()
         except BaseException:
             await self.services.stop()
-            _kit_logger.removeHandler(self.log)
+            self._let_go()
             raise
         self.started = True
 
@@ -220,8 +222,13 @@ class Orchestrator:
             self.charts.finish()
             self.started = False
         await self.services.stop()
-        _kit_logger.removeHandler(self.log)
+        self._let_go()
         self._stopped.set()
+
+    def _let_go(self) -> None:
+        _kit_logger.removeHandler(self.log)
+        if self._own_meter:
+            self.lag.stop()
 
     async def trade(
         self, strategy: Strategy, symbol: str, *, name: str, order_cost: Decimal | None = None
@@ -326,28 +333,8 @@ class Orchestrator:
         return await summarise(self, self.health())
 
     def status(self) -> dict[str, Any]:
-        """Return the state of services, strategies and orders as plain values."""
-        return {
-            "services": {
-                service.name: {"state": service.state.value, "error": service.error}
-                for service in self.services.all()
-            },
-            "strategies": [
-                {
-                    "name": active.name,
-                    "strategy": repr(active.strategy),
-                    "symbol": active.symbol,
-                    "evaluations": active.evaluations,
-                    "signals": active.signals,
-                    "errors": active.errors,
-                    "skipped": active.skipped,
-                    "refused": self.orders.refused.get(active.name),
-                }
-                for active in self.signals.strategies.values()
-            ],
-            "orders": {"sent": self.orders.sent, "fills": self.orders.fills},
-            "risk": {**asdict(self.risk.limits), "halted": self.risk.halted},
-        }
+        """Return the state of services, strategies, orders and limits as plain values."""
+        return engine_status(self)
 
     # Services, in the order they start
 
@@ -391,53 +378,7 @@ class Orchestrator:
         settings = self.settings
         for symbol in settings.symbols:
             self.exchange.market(symbol)  # says so now if the venue does not list it
-        self.stream = CandleStream(
-            self.exchange,
-            self.storage,
-            self.bus,
-            self.market_clock,
-            data_deadline=settings.exchange.data_deadline,
-            on_progress=beat,
-            rng=self.surroundings.rng,
-        )
-        self.orders = OrderExecutor(
-            exchange=self.exchange,
-            journal=self.journal,
-            positions=self.positions,
-            risk=self.risk,
-            bus=self.bus,
-            system_clock=self.system_clock,
-            market_clock=self.market_clock,
-            price_of=self.frames.last_close,
-        )
-        self.protector = Protector(
-            orders=self.orders,
-            exchange=self.exchange,
-            positions=self.positions,
-            risk=self.risk,
-            bus=self.bus,
-            system_clock=self.system_clock,
-            market_clock=self.market_clock,
-        )
-        self.signals = SignalGenerator(
-            bus=self.bus,
-            storage=self.storage,
-            frames=self.frames,
-            orders=self.orders,
-            on_progress=beat,
-            protector=self.protector,
-            positions=self.positions,
-            now=self.market_clock.now,
-        )
-        self.account = Account(
-            exchange=self.exchange,
-            positions=self.positions,
-            risk=self.risk,
-            bus=self.bus,
-            clock=self.market_clock,
-            symbols=settings.symbols,
-            price_of=self.frames.last_close,
-        )
+        wire(self)
         for symbol, timeframe in self.subscriptions():
             self.signals.keep(symbol, timeframe, settings.history)
         rows = settings.history

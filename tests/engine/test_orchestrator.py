@@ -139,6 +139,9 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
         os.kill(process.pid, signal.SIGKILL)
         summary = await engine.summary()  # nobody can be asked: as it was last valued
         assert summary.equity == "10000.00"
+        assert engine.lag.running
+        await engine.stop()
+        assert not engine.lag.running
     finally:
         await process.stop()
 
