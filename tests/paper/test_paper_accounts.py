@@ -178,3 +178,14 @@ async def test_an_account_needs_a_name(served: Any) -> None:
     with pytest.raises(PaperExchangeError, match="cannot be the name"):
         await served.exchange.administration.open_account("with blank", {})
     assert (await office(served, "accounts", account="a", balances=["USDT"]))[0] == 400
+
+
+async def test_accounts_join_a_group_and_leave_it(served: Any) -> None:
+    assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
+    assert await office(served, "group", group=7) == (200, {})
+    assert (await served.signed("GET", "account"))[1]["tradeGroupId"] == 7
+    assert await office(served, "group", group=-1) == (200, {})
+    assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
+    for wrong in ("7", True, -2, None):
+        status, answer = await office(served, "group", group=wrong)
+        assert status == 400 and "a whole number from 0 up" in answer["error"]

@@ -123,9 +123,21 @@ class Trading(RuleBasedStateMachine):
         )
         self.do(self.desk.place, self.feed, request, self.time, account)
 
-    @rule(account=ACCOUNTS, side=SIDES, cost=st.integers(5, 9_000))
-    def by_cost(self, account: str, side: str, cost: int) -> None:
-        request = self.request(side, "MARKET", 0, None, quote_amount=Decimal(cost))  # type: ignore[arg-type]
+    @rule(
+        account=ACCOUNTS,
+        side=SIDES,
+        cost=st.integers(5, 9_000),
+        mode=st.sampled_from(SELF_TRADE_MODES),
+    )
+    def by_cost(self, account: str, side: str, cost: int, mode: str) -> None:
+        request = self.request(
+            side,
+            "MARKET",
+            0,
+            None,  # type: ignore[arg-type]
+            quote_amount=Decimal(cost),
+            self_trade=mode,
+        )
         self.do(self.desk.place, self.feed, request, self.time, account)
 
     @rule(
@@ -173,6 +185,10 @@ class Trading(RuleBasedStateMachine):
         if order is not None:
             smaller = (order.amount * part / 10).quantize(Decimal("0.00001"))
             self.do(self.desk.amend, self.feed, order, smaller, None, self.time)
+
+    @rule(account=ACCOUNTS, group=st.sampled_from([-1, 1, 1, 1]))
+    def join(self, account: str, group: int) -> None:
+        self.desk.join(account, group, self.time)
 
     @rule(steps=st.integers(1, 60))
     def move(self, steps: int) -> None:
@@ -231,6 +247,7 @@ class Trading(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         stored = self.ledger.load()
+        assert stored.groups == self.desk.register.groups
         for name, account in self.desk.register.accounts.items():
             assert stored.account(name).balances == account.balances
             assert stored.account(name).orders == account.orders

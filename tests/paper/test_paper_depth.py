@@ -408,3 +408,64 @@ async def test_a_served_book_with_depth_and_latency(
     assert len(bought["fills"]) > 1
     ticker = await served.get("ticker/bookTicker", symbol="BTCUSDT")
     assert ticker["bidPrice"] == "99.00000000"
+
+
+@pytest.mark.parametrize(("side", "gained"), [("BUY", 1), ("SELL", -1)])
+def test_in_a_group_a_prevented_trade_may_change_hands_nevertheless(
+    floor: Floor, side: str, gained: int
+) -> None:
+    def owned(account: str) -> tuple[Decimal, Decimal]:
+        found = floor.desk.register.account(account).balances
+        return tuple(found[asset].free + found[asset].locked for asset in ("BTC", "USDT"))  # type: ignore[return-value]
+
+    for account in ("main", "other"):
+        floor.desk.join(account, 7, floor.time)
+    other = "SELL" if side == "BUY" else "BUY"
+    price = floor.front(other)
+    resting = floor.place(other, "LIMIT", 2, price, "other", self_trade="TRANSFER")
+    before = {account: owned(account) for account in ("main", "other")}
+    done = floor.place(side, "LIMIT", 2, price, self_trade="TRANSFER")
+    assert done.order.status == floor.state(resting)[0] == "EXPIRED_IN_MATCH"
+    assert (done.trades, done.order.executed) == ([], 0)
+    [match] = done.prevented
+    assert (match.mode, match.group, match.amount) == ("TRANSFER", 7, D(2))
+    for account, sign in (("main", gained), ("other", -gained)):
+        btc, usdt = before[account]
+        assert owned(account) == (btc + 2 * sign, usdt - 2 * price * sign)  # no commission
+    told = [event for _, event in done.notices if event.get("x") == "TRADE_PREVENTION"]
+    assert {(one["u"], one["pl"], one["A"]) for one in told} == {(7, "2.00000000", "2.00000000")}
+    assert audit(floor.desk.register) == ""
+
+
+@pytest.mark.parametrize(
+    ("group", "maker_mode", "mode"),
+    [(7, "NONE", "DECREMENT"), (7, "TRANSFER", "TRANSFER"), (-1, "TRANSFER", None)],
+)
+def test_a_transfer_needs_both_sides_and_one_group(
+    floor: Floor, group: int, maker_mode: str, mode: str | None
+) -> None:
+    floor.desk.join("main", 7, floor.time)
+    floor.desk.join("other", group, floor.time)
+    price = floor.front("SELL")
+    floor.place("SELL", "LIMIT", 2, price, "other", self_trade=maker_mode)
+    done = floor.place("BUY", "LIMIT", 2, price, self_trade="TRANSFER")
+    assert [match.mode for match in done.prevented] == ([mode] if mode else [])
+    assert bool(done.trades) == (mode is None)
+
+
+def test_by_cost_what_is_prevented_counts_as_well(floor: Floor) -> None:
+    price = floor.front("SELL")
+    floor.place("SELL", "LIMIT", 2, price)
+    done = floor.place("BUY", "MARKET", cost=4 * price, self_trade="DECREMENT")
+    assert (done.order.prevented, done.order.status) == (D(2), "FILLED")
+    assert 0 < done.order.executed <= 2
+    assert done.order.amount == done.order.executed + 2
+    assert audit(floor.desk.register) == ""
+
+
+def test_groups_outlast_a_restart(floor: Floor) -> None:
+    floor.desk.join("main", 7, floor.time)
+    floor.desk.join("other", 7, floor.time)
+    floor.desk.join("other", -1, floor.time)
+    assert floor.ledger.load().groups == {"main": 7}
+    assert floor.desk.register.kin("main") == {"main"}

@@ -118,6 +118,8 @@ class Register:
         self.house: dict[str, House] = {}
         self.symbols: dict[str, SymbolState] = {}
         """What the operator has made of symbols, by their ids."""
+        self.groups: dict[str, int] = {}
+        """Accounts that are kept from trading with each other: name → number of their group."""
         self.counters = Counters()
         self.working: dict[str, dict[int, PaperOrder]] = {}
         """Open orders of all accounts by symbol, the oldest first."""
@@ -128,6 +130,13 @@ class Register:
         if found is None:
             found = self.accounts[name] = Account(name)
         return found
+
+    def kin(self, name: str) -> frozenset[str]:
+        """Return the accounts that an account is kept from trading with, itself among them."""
+        group = self.groups.get(name)
+        if group is None:
+            return frozenset((name,))
+        return frozenset(one for one, number in self.groups.items() if number == group)
 
     def symbol(self, name: str) -> SymbolState:
         """Return what the operator has made of a symbol (by id)."""

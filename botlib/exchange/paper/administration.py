@@ -107,6 +107,15 @@ class Administration:
         self._venue.desk.burn_bnb(account, burns, self._venue.market_time)
         await self._venue.desk.durable()
 
+    async def join(self, account: str, group: int) -> None:
+        """Put an account into a group whose members do not trade with each other.
+
+        Args:
+            group: its number, from 0 up; -1 for none.
+        """
+        self._venue.desk.join(account, group, self._venue.market_time)
+        await self._venue.desk.durable()
+
     def set_status(self, symbol: str, status: str) -> None:
         """Halt a symbol (``BREAK``, ``HALT``), or let it trade again (``TRADING``).
 

@@ -29,12 +29,19 @@ class Meeting(NamedTuple):
 
 
 class Prevention(NamedTuple):
-    """A trade with oneself that is not to be, and what it takes away from either order."""
+    """A trade with oneself that is not to be, and what that takes away from either order.
+
+    ``amount`` is what would have been traded. Where ``transferred``, it changes hands between two
+    accounts of one group nevertheless, without being a trade.
+    """
 
     price: Decimal
     maker: PaperOrder
+    mode: str
+    amount: Decimal
     from_taker: Decimal
     from_maker: Decimal
+    transferred: bool
 
 
 @dataclass(slots=True)
@@ -50,10 +57,15 @@ class Plan:
         return sum((one.amount for one in self.steps if isinstance(one, Meeting)), _NOTHING)
 
     @property
+    def prevented(self) -> Decimal:
+        """What self-trade prevention takes away from the order, in base units."""
+        return sum((one.from_taker for one in self.steps if isinstance(one, Prevention)), _NOTHING)
+
+    @property
     def cost(self) -> Decimal:
         """What it costs, in quote units."""
-        trades = (one for one in self.steps if isinstance(one, Meeting))
-        return sum((one.price * one.amount for one in trades), _NOTHING)
+        paid = (one for one in self.steps if isinstance(one, Meeting) or one.transferred)
+        return sum((one.price * one.amount for one in paid), _NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +73,13 @@ class Incoming:
     """An order on its way into the book.
 
     ``amount`` is in base units; where it is None, ``budget`` (quote units) is spent in whole steps.
-    ``limit`` is the worst price it takes, None for any.
+    ``limit`` is the worst price it takes, None for any. ``kin`` are the accounts that it is kept
+    from trading with.
     """
 
     buys: bool
     account: str
+    kin: frozenset[str]
     self_trade: str
     amount: Decimal | None
     budget: Decimal
@@ -167,7 +181,7 @@ def _at(
             for one in queue:
                 one.ahead = max(_NOTHING, one.ahead - before)
             continue
-        if first.order.account == incoming.account and incoming.self_trade != "NONE":
+        if first.order.account in incoming.kin and incoming.self_trade != "NONE":
             if not _prevent(made, left, incoming, price, queue):
                 return False
             continue
@@ -190,14 +204,17 @@ def _prevent(
 ) -> bool:
     """Plan a prevented match with the first in the queue; return whether the order goes on."""
     first, room = queue[0], left.room(price)
-    mode = incoming.self_trade
-    if mode == "DECREMENT":
-        amount = min(room, first.remaining)
+    mode, amount = incoming.self_trade, min(room, first.remaining)
+    if mode == "TRANSFER" and first.order.self_trade != "TRANSFER":
+        # Both sides have to wish for it.
+        mode = "DECREMENT"
+    if mode in ("DECREMENT", "TRANSFER"):
         taker = maker = amount
     else:
         taker = _NOTHING if mode == "EXPIRE_MAKER" else room
         maker = _NOTHING if mode == "EXPIRE_TAKER" else first.remaining
-    made.steps.append(Prevention(price, first.order, taker, maker))
+    moved = mode == "TRANSFER" and first.order.account != incoming.account
+    made.steps.append(Prevention(price, first.order, mode, amount, taker, maker, moved))
     left.use(price, taker)
     first.remaining -= maker
     first.visible = min(first.visible, first.remaining)

@@ -35,6 +35,8 @@ class Draft:
         self.house: dict[str, House] = {}
         self.burns: dict[str, bool] = {}
         """Accounts that changed how they pay their fees."""
+        self.groups: dict[str, int] = {}
+        """Accounts that joined a group; -1 leaves it."""
         self.symbols: dict[str, SymbolState] = {}
         self.counters = register.counters.copy()
         self.filled: list[PaperOrder] = []
@@ -232,4 +234,10 @@ class Draft:
         register.prevented.update({one.match_id: one for one in self.prevented})
         register.house.update(self.house)
         register.symbols.update(self.symbols)
+        for name, group in self.groups.items():
+            register.account(name)
+            if group < 0:
+                register.groups.pop(name, None)
+            else:
+                register.groups[name] = group
         register.counters = self.counters

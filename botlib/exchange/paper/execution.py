@@ -56,6 +56,7 @@ class Execution:
         incoming = Incoming(
             buys=order.buys,
             account=order.account,
+            kin=self.register.kin(order.account),
             self_trade=order.self_trade,
             amount=None if by_cost else order.remaining,
             budget=order.quote_amount,
@@ -74,7 +75,7 @@ class Execution:
             return self.expire(draft, order)
         for step in plan.steps:
             if isinstance(step, Prevention):
-                order = self._prevent(draft, order, step)
+                order = self._prevent(draft, feed, order, step)
             else:
                 order = self._meet(draft, feed, order, step)
         if not order.open:
@@ -195,21 +196,27 @@ class Execution:
         draft.unlock(order.account, order.locked_asset, spare)
         return replace(order, locked=order.locked - spare)
 
-    def _prevent(self, draft: Draft, taker: PaperOrder, step: Prevention) -> PaperOrder:
+    def _prevent(self, draft: Draft, feed: Feed, taker: PaperOrder, step: Prevention) -> PaperOrder:
         """Note a trade with oneself that is not to be, and take it off the orders."""
         draft.counters.prevented += 1
         maker = draft.order(step.maker)
+        if step.transferred:
+            maker = self.claim(draft, maker)
+            taker, maker = self._transfer(draft, feed, taker, maker, step)
         match = PreventedMatch(
             match_id=draft.counters.prevented,
             account=taker.account,
             symbol=taker.symbol,
             taker_id=taker.order_id,
             maker_id=maker.order_id,
-            mode=taker.self_trade,
+            mode=step.mode,
             price=step.price,
             taker_amount=step.from_taker,
             maker_amount=step.from_maker,
             time=draft.time,
+            maker_account=maker.account,
+            group=self.register.groups.get(taker.account, -1),
+            amount=step.amount,
         )
         draft.prevented.append(match)
         if step.from_maker:
@@ -217,6 +224,22 @@ class Execution:
         if step.from_taker:
             return self._lessen(draft, taker, step.from_taker, match)
         return draft.keep(replace(taker, prevented_match=match.match_id))
+
+    @staticmethod
+    def _transfer(
+        draft: Draft, feed: Feed, taker: PaperOrder, maker: PaperOrder, step: Prevention
+    ) -> tuple[PaperOrder, PaperOrder]:
+        """Let an amount change hands between two accounts of a group, free of commission."""
+        base, quote = feed.listing.base, feed.listing.quote
+        cost = _cost(step.price, step.amount)
+        changed = []
+        for order in (taker, maker):
+            given, amount = (quote, cost) if order.buys else (base, step.amount)
+            received, got = (base, step.amount) if order.buys else (quote, cost)
+            draft.spend(order.account, given, amount)
+            draft.receive(order.account, received, got)
+            changed.append(draft.keep(replace(order, locked=order.locked - amount)))
+        return changed[0], changed[1]
 
     def _lessen(
         self, draft: Draft, order: PaperOrder, amount: Decimal, match: PreventedMatch

@@ -59,8 +59,13 @@ class Holdings:
                 if not omit or balance.free or balance.locked
             ],
             "permissions": ["SPOT"],
+            **self._group(found),
             "uid": 1 + list(self._venue.desk.register.accounts).index(found.name),
         }
+
+    def _group(self, account: Account) -> Json:
+        group = self._venue.desk.register.groups.get(account.name)
+        return {} if group is None else {"tradeGroupId": group}
 
     async def commission(self, params: Params) -> object:
         """``/account/commission``."""
@@ -136,7 +141,7 @@ class Holdings:
         found = [
             one
             for one in self._venue.desk.register.prevented.values()
-            if one.account == params.account and one.symbol == symbol
+            if params.account in one.accounts and one.symbol == symbol
             if match in (None, one.match_id)
             if order in (None, one.taker_id, one.maker_id)
             if first is None or one.match_id >= first

@@ -112,11 +112,11 @@ class Intake:
         if plan.steps and order.type == "LIMIT_MAKER":
             raise rejected("Order would immediately match and take.")
         if order.quote_amount and not order.conditional:
-            if not plan.amount:
+            if not plan.steps:
                 raise rejected(
                     "Order book liquidity is less than LOT_SIZE filter minimum quantity."
                 )
-            order = replace(order, amount=plan.amount)
+            order = replace(order, amount=plan.amount + plan.prevented)
         held = max(_NOTHING, _held(feed, order, plan) - paid)
         draft.lock(order.account, order.locked_asset, held)
         order = draft.report(replace(order, locked=held, updated=draft.time), "NEW")

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 APPLICATION_ID: Final = 0x626C7061
 _SYMBOL: Final = "symbol:"
 """What the keys of symbols begin with in the table ``meta``."""
+_GROUP: Final = "group:"
+"""What the keys of accounts in a group begin with there."""
 
 
 class Ledger:
@@ -171,6 +173,9 @@ class Ledger:
         for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
             state = SymbolState.load(body)
             register.symbols[state.symbol] = state
+        for key, group in run("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_GROUP}*",)):
+            if int(group) >= 0:
+                register.groups[key.removeprefix(_GROUP)] = int(group)
         register.counters = Counters(**orjson.loads(self._get("counters") or "{}"))
         return register
 
@@ -284,6 +289,8 @@ class Ledger:
             self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
         for state in draft.symbols.values():
             self._set(f"{_SYMBOL}{state.symbol}", state.dump().decode())
+        for name, group in draft.groups.items():
+            self._set(f"{_GROUP}{name}", group)
         self._put_house(draft.house)
         counters = draft.counters.dump()
         many(

@@ -317,6 +317,12 @@ class Desk:
         draft.burns[account] = burns
         self._make_true(draft, None)
 
+    def join(self, account: str, group: int, time: int) -> None:
+        """Keep an account from trading with the others of a group; -1 lets it leave its own."""
+        draft = Draft(self.register, time)
+        draft.groups[account] = group
+        self._make_true(draft, None)
+
     def change_symbol(self, state: SymbolState, time: int) -> None:
         """Change the status, the rules or the halts of a symbol; the disk has it at once."""
         draft = Draft(self.register, time)

@@ -27,6 +27,7 @@ class Office:
             "deposit": self._deposit,
             "withdraw": self._withdraw,
             "fees": self._fees,
+            "group": self._group,
             "status": self._status,
             "delist": self._delist,
             "rules": self._rules,
@@ -57,6 +58,15 @@ class Office:
         if not isinstance(burns, bool):
             raise PaperExchangeError(f"bnb is {burns!r}. Accepted: true or false.")
         await self._administration.burn_bnb(_text(body, "account", DEFAULT_ACCOUNT), burns)
+        return {}
+
+    async def _group(self, body: Mapping[str, object]) -> Answer:
+        group = body.get("group")
+        if isinstance(group, bool) or not isinstance(group, int) or not -1 <= group < 2**31:
+            raise PaperExchangeError(
+                f"group is {group!r}. Accepted: a whole number from 0 up, or -1 for no group."
+            )
+        await self._administration.join(_text(body, "account", DEFAULT_ACCOUNT), group)
         return {}
 
     async def _status(self, body: Mapping[str, object]) -> Answer:

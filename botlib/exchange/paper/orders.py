@@ -220,7 +220,16 @@ class OrderList(Stored):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreventedMatch(Stored):
-    """Two orders of one account that would have traded with each other."""
+    """Two orders of one account, or of one group of accounts, that would have met each other.
+
+    Attributes:
+        account: the taker's.
+        mode: how they were kept from it.
+        taker_amount: what that took away from the taker's order, ``maker_amount`` from the maker's.
+        maker_account: the maker's, "" for the same.
+        group: the number of the group of accounts, -1 for none.
+        amount: what they would have traded.
+    """
 
     match_id: int
     account: str
@@ -232,3 +241,11 @@ class PreventedMatch(Stored):
     taker_amount: Decimal
     maker_amount: Decimal
     time: int
+    maker_account: str = ""
+    group: int = -1
+    amount: Decimal = _NOTHING
+
+    @property
+    def accounts(self) -> tuple[str, str]:
+        """The accounts of both sides."""
+        return self.account, self.maker_account or self.account

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ def _common(order: PaperOrder) -> Json:
 def placed(
     order: PaperOrder,
     trades: Sequence[PaperTrade],
-    prevented: Iterable[PreventedMatch],
+    prevented: Sequence[PreventedMatch],
     detail: str,
 ) -> Json:
     """Return the answer to a new order; ``detail`` is ``ACK``, ``RESULT`` or ``FULL``."""
@@ -77,6 +77,9 @@ def placed(
     matches = [_match_of_answer(one) for one in prevented if one.taker_id == order.order_id]
     if matches:
         answer["preventedMatches"] = matches
+        group = max(one.group for one in prevented)
+        if group >= 0:
+            answer["tradeGroupId"] = group
     return answer
 
 
@@ -106,7 +109,7 @@ def prevented_match(match: PreventedMatch) -> Json:
         "takerOrderId": match.taker_id,
         "makerSymbol": match.symbol,
         "makerOrderId": match.maker_id,
-        "tradeGroupId": -1,
+        "tradeGroupId": match.group,
         "selfTradePreventionMode": match.mode,
         "price": eight(match.price),
         **_prevented_amounts(match),
@@ -353,8 +356,11 @@ def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
         fields.update(
             v=prevented.match_id,
             B=eight(prevented.taker_amount if taker else prevented.maker_amount),
-            u=-1,
+            u=prevented.group,
             U=prevented.maker_id if taker else prevented.taker_id,
             Cs=order.symbol,
+            pl=eight(prevented.amount),
+            pL=eight(prevented.price),
+            pY=eight(prevented.amount * prevented.price),
         )
     return fields

@@ -10,7 +10,9 @@ from typing import Final
 from botlib.errors import PaperExchangeError, did_you_mean
 from botlib.exchange.paper.market import Listing
 
-SELF_TRADE_MODES: Final = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
+SELF_TRADE_MODES: Final = (
+    *("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"),
+)
 DEFAULT_SELF_TRADE: Final = "EXPIRE_MAKER"
 
 _MAX_AMOUNT_STEPS: Final = Decimal("900000000")
