@@ -161,19 +161,18 @@ class BookSubscription:
             now: market time in ms.
         """
         self.snapshots += 1
-        waiting = self._waiting
-        while waiting and waiting[0].last <= snapshot.update_id:
-            waiting.popleft()
         self._bids = Levels(snapshot.bids, up=False)
         self._asks = Levels(snapshot.asks, up=True)
-        self.update_id, self.timestamp = snapshot.update_id, now
-        while waiting:
-            update = waiting[0]
+        self.update_id, self.timestamp = snapshot.update_id, max(self.timestamp, now)
+        while self._waiting:
+            update = self._waiting[0]
             if update.first > self.update_id + 1:
                 # The snapshot is a copy that lags behind, or more was lost since.
                 self.why = self._missing(update)
                 return False
-            self._apply(waiting.popleft())
+            self._waiting.popleft()
+            if update.last > self.update_id:
+                self._apply(update)
         if self._crossed():
             self.why = "the venue's snapshot is crossed"
             return False

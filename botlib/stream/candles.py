@@ -122,6 +122,7 @@ class CandleStream:
             storage,
             self.clock,
             deliver=self._deliver,
+            again=self.on_again,
             filled=self._filled,
             room=lambda: bus.backlog() < BACKLOG_LOW,
             running=lambda: self._group is not None,
@@ -275,6 +276,7 @@ class CandleStream:
         self.clock.advance(now)
         now = self.clock.now()
         for entry in subscriptions:
+            entry.recheck = entry.closed > 0
             entry.check_until = open_time(now, entry.timeframe) - entry.sequence.length
             self.on_gap(entry)
 

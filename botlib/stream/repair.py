@@ -25,6 +25,9 @@ CONCURRENT_REQUESTS: Final = 4
 PATIENCE: Final = 4
 """How often an answer that does not reach the newest candle is asked for again: reads may lag."""
 
+RECHECKED: Final = 5
+"""Candles asked for again after a cut, in case the venue has revised them meanwhile."""
+
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 30.0
 
@@ -57,6 +60,7 @@ class Repairer:
         clock: MarketClock,
         *,
         deliver: Deliver,
+        again: Callable[[Candle], None],
         filled: Callable[[GapFilled], None],
         room: Callable[[], object],
         running: Callable[[], bool],
@@ -66,6 +70,7 @@ class Repairer:
         self._storage = storage
         self._clock = clock
         self._deliver = deliver
+        self._again = again
         self._filled = filled
         self._room = room
         self._running = running
@@ -86,6 +91,9 @@ class Repairer:
                     await self._deepen(subscription)
                     continue
                 missing = self._missing(subscription)
+                if missing is None and subscription.recheck:
+                    await self._recheck(subscription, subscription.sequence.last)
+                    continue
                 if missing is None:
                     break
                 subscription.complete = False
@@ -155,6 +163,24 @@ class Repairer:
         closed = [row for row in rows if row.closed]
         self._settle(subscription, sequence.settle(closed, until), until, tally)
         return sequence.last != before or final
+
+    async def _recheck(self, subscription: Subscription, last: int) -> None:
+        """Fetch the newest candles again that came out; the storage notices revisions."""
+        subscription.recheck = False
+        length = subscription.sequence.length
+        async with self._requests:
+            rows = await self._exchange.fetch_candles(
+                *subscription.key,
+                last - (RECHECKED - 1) * length,
+                last + length,
+                now=self._clock.now(),
+                limit=RECHECKED + 1,
+                forming=True,
+            )
+        # What the last row says may come from a copy that lags behind, from before its close.
+        for row in rows[:-1]:
+            if row.closed and row.timestamp <= last:
+                self._again(row)
 
     def _settle(
         self, subscription: Subscription, settled: Settled, until: int, tally: _Tally

@@ -86,6 +86,8 @@ class Subscription:
         self.complete = False
         """Whether nothing is known to be missing."""
         self.repairing = False
+        self.recheck = False
+        """Whether the newest candles are to be asked for again."""
         self.check_until: int | None = None
         """Open time up to which the venue is to be asked whether candles were missed."""
         self.frames = self.closed = self.duplicates = self.late = self.bad_frames = 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from streamrig import MINUTE, MakeRig, Rig
+from streamrig import MINUTE, MakeRig, Rig, values
 
 from botlib.errors import StoreError, UnknownSymbol, UnknownTimeframe
 from botlib.exchange.base import BadFrameSink
@@ -390,3 +390,22 @@ async def test_dials_stay_below_the_venues_limit() -> None:
             await gate.wait()
     default = DialGate()
     assert default._burst + default._rate * 300 < 300
+
+
+async def test_what_the_venue_revised_meanwhile_is_noticed_after_a_cut(rig: MakeRig) -> None:
+    async with rig() as r:
+        await r.step()
+        await r.control.fault("corrupt", match="kline", values={"k.v": "999.5"}, count=1_000)
+        event = await r.step()
+        assert event.candle.volume == 999.5
+        await r.control.fault("clear")
+        await r.control.fault("reset", target="streams")
+        await r.until(lambda: r.stream.status().revisions == 1)
+        [stored] = r.storage.candles("BTC/USDT", "1m", limit=1)
+        [truth] = await r.truth("BTC/USDT", "1m", stored.timestamp, stored.timestamp)
+        assert values(stored) == values(truth) and stored.source is CandleSource.REST
+        await r.step()
+        # It was told of once, as it was then.
+        assert [e.candle.volume for e in r.closed() if e.candle.timestamp == stored.timestamp] == [
+            999.5
+        ]
