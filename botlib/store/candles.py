@@ -7,7 +7,7 @@ in either form and stored as the venue's id.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,10 @@ _END: Final = 2**63 - 1
 _STORED: Final = (
     "SELECT closed, open, high, low, close, volume, source FROM candles "
     "WHERE symbol = ? AND timeframe = ? AND timestamp = ?"
+)
+_ANY: Final = (
+    "SELECT EXISTS (SELECT 1 FROM candles "
+    "WHERE symbol = ? AND timeframe = ? AND timestamp BETWEEN ? AND ?)"
 )
 _INSERT: Final = "INSERT INTO candles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 _UPDATE: Final = (
@@ -123,8 +127,13 @@ class CandleStorage:
         if sound:
             with self._database.writing(durable=durable) as connection:
                 execute = connection.execute
-                for candle in sound:
-                    self._write(execute, ids[candle.symbol], candle, now, report)
+                if _all_new(execute, ids, sound):
+                    connection.executemany(_INSERT, [_row(ids[c.symbol], c, now) for c in sound])
+                    report.inserted += len(sound)
+                    report.final += [candle for candle in sound if candle.closed]
+                else:
+                    for candle in sound:
+                        self._write(execute, ids[candle.symbol], candle, now, report)
                 if self._holes.known(execute):
                     for candle in report.final:
                         key = ids[candle.symbol], candle.timeframe, candle.timestamp
@@ -288,7 +297,7 @@ class CandleStorage:
         source = candle.source.value
         stored = execute(_STORED, key).fetchone()
         if stored is None:
-            execute(_INSERT, (*key, *values, int(candle.closed), source, now))
+            execute(_INSERT, _row(id_, candle, now))
             report.inserted += 1
         elif stored[0]:
             if not candle.closed:
@@ -331,6 +340,33 @@ class CandleStorage:
             _END if until is None else until,
             _END if limit is None else limit,
         )
+
+
+def _all_new(execute: Any, ids: Mapping[str, str], candles: list[Candle]) -> bool:
+    """Tell whether several candles of one symbol and timeframe lie where nothing is stored."""
+    keys = {(candle.symbol, candle.timeframe) for candle in candles}
+    times = {candle.timestamp for candle in candles}
+    if len(keys) > 1 or len(times) < len(candles) or len(times) == 1:
+        return False
+    ((symbol, timeframe),) = keys
+    bindings = (ids[symbol], timeframe, min(times), max(times))
+    return not execute(_ANY, bindings).fetchone()[0]
+
+
+def _row(id_: str, candle: Candle, now: int) -> tuple[object, ...]:
+    return (
+        id_,
+        candle.timeframe,
+        candle.timestamp,
+        candle.open,
+        candle.high,
+        candle.low,
+        candle.close,
+        candle.volume,
+        int(candle.closed),
+        candle.source.value,
+        now,
+    )
 
 
 def _check(limit: int | None) -> None:

@@ -151,6 +151,31 @@ def test_impossible_candles_are_refused_and_the_rest_is_stored(
     ]
 
 
+@pytest.mark.parametrize("stored", [(), (3,), (0, 9)])
+def test_many_at_once_are_what_they_are_one_by_one(stored: tuple[int, ...], tmp_path: Path) -> None:
+    """New ones together, some that are known among them, and one that comes twice."""
+    batch = [candle(index, close=1.5 + index / 100, closed=index != 7) for index in range(10)]
+    found = []
+    for name, parts in (("a", [batch]), ("b", [[one] for one in batch])):
+        with Database.open(tmp_path / name, "binance") as database:
+            storage = CandleStorage(database)
+            storage.write([candle(index) for index in stored], now=NOW)
+            reports = [storage.write(part, now=NOW) for part in parts]
+            again = storage.write([batch[2], batch[2], candle(20), candle(20)], now=NOW)
+            figures = ("inserted", "updated", "unchanged", "revised", "late", "flawed")
+            found.append(
+                (
+                    [sum(getattr(report, figure) for report in reports) for figure in figures],
+                    [one for report in reports for one in report.final],
+                    [getattr(again, figure) for figure in figures],
+                    rows(database, "SELECT * FROM candles"),
+                    rows(database, "SELECT * FROM revisions"),
+                )
+            )
+    assert found[0] == found[1]
+    assert found[0][0][0] == 10 - len(stored) and found[0][2][:3] == [1, 0, 3]
+
+
 def test_failed_write_stores_nothing(storage: CandleStorage) -> None:
     def broken() -> Any:
         yield candle(0)
