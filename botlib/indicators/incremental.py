@@ -10,7 +10,7 @@ import numpy.typing as npt
 from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
 from botlib.indicators.core import CORE
 from botlib.indicators.settle import warmup
-from botlib.indicators.streams import STREAMS, Stream, parts_of, peek
+from botlib.indicators.streams import STREAMS, Peek, Stream
 from botlib.indicators.vocabulary import Indicator, parse
 
 
@@ -33,7 +33,7 @@ class Incremental:
         """Names of the values of a candle; ``("",)`` where there is one."""
         own = self.indicator.name in CORE
         self._stream = STREAMS[self.indicator.name](**self.indicator.parameters) if own else None
-        self._parts = parts_of(self._stream) if self._stream is not None else []
+        self._peek: Peek | None = None
         # The candles before a new one that its value depends on; none for what keeps a state.
         self._before = 0 if own else warmup(self.indicator, timeframe=timeframe) - 1
         self._timestamps = np.empty(0, dtype=np.int64)
@@ -54,6 +54,7 @@ class Incremental:
             start = max(len(candles) - self._before, 0)
             self._timestamps, self._candles = timestamps[start:], candles[start:]
             return values
+        self._peek = None
         return self._feed(self._stream, candles)
 
     def peek(self, timestamp: int, candle: Sequence[float]) -> list[float]:
@@ -68,7 +69,8 @@ class Incremental:
         """
         if self._stream is not None:
             inputs = pick(self.indicator, dict(zip(COLUMNS, candle, strict=True)))
-            return list(peek(self._stream, self._parts, inputs))
+            self._peek = self._peek or Peek(self._stream)
+            return list(self._peek(inputs))
         row = np.array([candle], dtype=np.float64)
         values: list[float] = self._recompute(np.array([timestamp]), row)[0][0].tolist()
         return values

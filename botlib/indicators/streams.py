@@ -26,32 +26,38 @@ class Stream(Protocol):
         ...
 
 
-def parts_of(stream: object) -> list[Any]:
-    """Return what a stream keeps its state in: itself, and the streams and rings it is made of."""
+class Peek:
+    """Asks a stream what it would answer, and leaves it in the state it is in.
+
+    Good until the stream takes a candle. What a question writes is put back, which is far less
+    than a copy of the rings.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._update = stream.update
+        parts = _parts_of(stream)
+        self._states = [vars(part) for part in parts]
+        self._rings = [part for part in parts if isinstance(part, _Ring)]
+
+    def __call__(self, inputs: Sequence[float]) -> tuple[float, ...]:
+        states = [state.copy() for state in self._states]
+        slots = [ring.oldest for ring in self._rings]
+        try:
+            return self._update(*inputs)
+        finally:
+            for now, before in zip(self._states, states, strict=True):
+                now.update(before)
+            for ring, slot in zip(self._rings, slots, strict=True):
+                ring.oldest = slot
+
+
+def _parts_of(stream: object) -> list[Any]:
     found = [stream]
     for part in vars(stream).values():
         for one in part if isinstance(part, list) else [part]:
             if hasattr(one, "__dict__"):
-                found += parts_of(one)
+                found += _parts_of(one)
     return found
-
-
-def peek(stream: Stream, parts: list[Any], inputs: Sequence[float]) -> tuple[float, ...]:
-    """Return what a stream would answer; it stays in the state it is in.
-
-    Args:
-        parts: of the stream, as `parts_of` gave them once.
-    """
-    # What it writes is put back: that is far less than a copy of its rings.
-    states = [vars(part).copy() for part in parts]
-    slots = [part.oldest if isinstance(part, _Ring) else NAN for part in parts]
-    try:
-        return stream.update(*inputs)
-    finally:
-        for part, state, slot in zip(parts, states, slots, strict=True):
-            vars(part).update(state)
-            if isinstance(part, _Ring):
-                part.oldest = slot
 
 
 class _Ring:
@@ -91,8 +97,8 @@ class _Ring:
         # From the oldest one, as in `core`: a flat window gives exactly its price.
         return self.oldest + float((self._values - self.oldest).sum()) / self.length
 
-    def deviation(self, ddof: int) -> float:
-        difference = self._values - self.mean
+    def deviation(self, ddof: int, mean: float) -> float:
+        difference = self._values - mean
         return math.sqrt(float(difference @ difference) / (self.length - ddof))
 
     def ordered(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -215,7 +221,9 @@ class Deviation:
         self._ddof = ddof
 
     def update(self, value: float) -> tuple[float, ...]:
-        return (self._ring.deviation(self._ddof) if self._ring.push(value) else NAN,)
+        if not self._ring.push(value):
+            return (NAN,)
+        return (self._ring.deviation(self._ddof, self._ring.mean),)
 
 
 class Bands:
@@ -229,7 +237,7 @@ class Bands:
         if not self._ring.push(value):
             return (NAN,) * 5
         middle = self._ring.mean
-        deviation = self._std * self._ring.deviation(0)
+        deviation = self._std * self._ring.deviation(0, middle)
         lower, upper = middle - deviation, middle + deviation
         width = _range(upper, lower)
         return lower, middle, upper, 100.0 * width / middle, _range(value, lower) / width
