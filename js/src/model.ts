@@ -2,6 +2,8 @@
 
 export interface Model {
   get(name: string): unknown;
+  /** Keep a value with the model; it stays in the page unless changes are saved. */
+  set(name: string, value: unknown): void;
   on(event: string, callback: (...parts: never[]) => void): void;
   off(event: string, callback: (...parts: never[]) => void): void;
   send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;

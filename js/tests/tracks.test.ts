@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Line } from "../src/chart/protocol";
-import { near, pieces } from "../src/chart/tracks";
+import { near, pieces, stacked } from "../src/chart/tracks";
 import { CandleWindow } from "../src/chart/window";
 
 /** Candles a minute apart from 0 on, each from 90 to 110. */
@@ -69,4 +69,10 @@ test("prices near the candles are kept in view, and those far away are not", () 
   assert.equal(near([500], candles(6), 1, 4), null);
   assert.equal(near([100], candles(0), 0, 4), null);
   assert.equal(near([100], candles(6), 8, 9), null, "no candle is on screen");
+});
+
+test("titles lie above their lines, and above each other where these are close", () => {
+  assert.deepEqual(stacked([100, 200]), [97, 197]);
+  assert.deepEqual(stacked([200, 196, 198]), [197, 171, 184]);
+  assert.deepEqual(stacked([]), []);
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -362,6 +363,23 @@ def test_a_screenshot_is_what_the_page_sends(live: Any, tmp_path: Path) -> None:
     assert [one.name for one in sorted(tmp_path.iterdir())] == ["picture.png", "picture.svg"]
 
 
+def test_who_waits_for_a_screenshot_is_told_that_it_comes_later(
+    live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botlib.widgets.chart.shots.PATIENCE", 0.01)
+    chart = bl.chart(FRAME)
+    chart._ipython_display_()
+    page = view(chart).ready()
+    path = chart.screenshot(tmp_path / "late.png")
+    for _ in range(1_000):
+        if page.pump().notice:
+            break
+        time.sleep(0.01)
+    assert page.notice == "late.png is written when the running cell has ended"
+    page.say(type="shot", id=1, buffers=[memoryview(b"PNG")])
+    assert path.read_bytes() == b"PNG" and page.pump().notice == ""
+
+
 def test_how_it_is_shown_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BOTLIB_WIDGETS", "BOTLIB_HEADLESS", "JPY_SESSION_NAME", "VSCODE_PID"):
         monkeypatch.delenv(name, raising=False)
@@ -430,8 +448,8 @@ def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -
         if "trailing_stop" not in stops:
             assert line.steps == ((times[0], trip.entry_price * (1 - stops["stop_loss"])),)
         levels = np.empty(last - first + 1)
-        for time, price in line.steps:
-            levels[moments[time] - first :] = price
+        for since, price in line.steps:
+            levels[moments[since] - first :] = price
         assert (np.diff(levels) >= 0).all()
         hit = trip.reason in ("stop_loss", "trailing_stop")
         safe = lows[first : last + 1] > levels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -262,6 +263,32 @@ def test_nothing_is_sent_where_nobody_looks_any_more(live: Any) -> None:
     back = view(chart, name="again")
     back.say(type="ready", seq=back.seq, spec=back.spec["version"])
     np.testing.assert_allclose(back.pump().table(), expected(620, 200), atol=2e-4)
+
+
+def test_the_last_state_is_kept_by_the_notebook_and_what_a_new_view_begins_with(live: Any) -> None:
+    chart = made()
+    chart._ipython_display_()
+    page = view(chart).ready()
+    for place in range(600, 604):
+        tell(chart, candle(place))
+    chart.finish("the bot has stopped")
+    assert page.pump().types[-1] == "leave" and page.notice == "the bot has stopped"
+    # While a cell blocks the new view can ask for nothing: it reads the model.
+    sent = [
+        (data["state"], buffers)
+        for _, data, buffers in chart.model.comm.log
+        if data.get("method") == "update"
+    ]
+    (window,) = [bytes(buffers[0]) for state, buffers in sent if buffers]
+    (info,) = [state["window_info"] for state, _ in sent if "window_info" in state]
+    assert info == {"rows": 200, "seq": 4, "more": True, "spec": chart._scene.version}
+    table = np.frombuffer(window, "<f8").reshape(14, 200).T
+    np.testing.assert_allclose(table, expected(604, 200), atol=2e-4)
+    kind, place, bundle = live[-1]
+    assert (kind, place) == ("update", live[0][1])
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == chart.model.model_id
+    picture = base64.b64decode(bundle["text/html"].split("base64,")[1].rstrip('">')).decode()
+    assert f"C {table[-1, 4]:,.2f}" in picture and "the bot has stopped" in picture
 
 
 def test_a_page_that_cannot_answer_yet_gets_the_whole_now_and_then(

@@ -322,6 +322,11 @@ class Chart:
             if self._link.watched:
                 self._flush_page()
             self._redraw()
+            if self._views:
+                # The notebook keeps what an output was last shown as: its picture, too.
+                bundle = {**self._link.leave(self.height), **self._bundle()}
+                for output in self._views:
+                    output.update(bundle)
 
     def close(self) -> None:
         """End the views; where it was shown a picture of its last state stays."""

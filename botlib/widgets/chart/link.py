@@ -157,6 +157,17 @@ class Link:
         """Ask a page for its picture."""
         self._send({"type": "shoot", "id": number})
 
+    def leave(self, height: int) -> dict[str, Any]:
+        """Take every view off the page, and return the mime bundle of those that come after.
+
+        These begin with the newest window, since they may not be able to ask for it.
+        """
+        with self._lock:
+            self._send({"type": "leave"})
+            for name, value in self.newest().items():
+                setattr(self.model, name, value)
+            return self.show(height)
+
     def close(self) -> None:
         """End every view."""
         with self._lock:

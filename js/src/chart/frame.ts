@@ -7,13 +7,13 @@ export class Frame {
   /** Where the library draws. */
   readonly canvas = part("div", "bl-canvas");
   readonly #utc = part("div", "bl-utc", "UTC");
-  readonly #loading = part("div", "bl-hint bl-loading", "loading older candles …");
+  readonly #loading = part("div", "bl-hint bl-loading");
   readonly #empty = part("div", "bl-hint bl-empty", "no candles yet");
   readonly #notice = part("div", "bl-hint bl-notice");
   readonly #back = part("button", "bl-back", "latest »");
 
   constructor(el: HTMLElement, back: () => void) {
-    this.loading = false;
+    this.loading = "";
     this.away = false;
     this.#back.addEventListener("click", back);
     this.notice = "";
@@ -26,8 +26,10 @@ export class Frame {
     this.root.style.height = `${px}px`;
   }
 
-  set loading(now: boolean) {
-    this.#loading.hidden = !now;
+  /** What is being waited for at the left end; nothing where it is empty. */
+  set loading(text: string) {
+    this.#loading.textContent = text;
+    this.#loading.hidden = text === "";
   }
 
   set empty(now: boolean) {

@@ -81,7 +81,6 @@ export class MarksOnCandles {
       const options = {
         price: line.price,
         color: line.color,
-        title: line.title,
         lineStyle: STYLES[line.style] ?? LineStyle.LargeDashed,
         lineWidth: 1 as const,
         axisLabelVisible: true,

@@ -55,6 +55,7 @@ function write(
   }
   context.fillStyle = style.color;
   context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  context.letterSpacing = style.letterSpacing === "normal" ? "0px" : style.letterSpacing;
   const centred = style.justifyContent === "center";
   context.textAlign = centred ? "center" : "left";
   const written = style.textTransform === "uppercase" ? text.toUpperCase() : text;

@@ -76,7 +76,8 @@ export type Message =
   | ({ type: "history"; view?: string } & WindowInfo)
   | { type: "older"; rows: number; more: boolean; before: number; spec: number }
   | { type: "update"; seq: number; taken: number; rows: Row[] }
-  | { type: "shoot"; id: string | number };
+  | { type: "shoot"; id: string | number }
+  | { type: "leave" };
 
 export const EMPTY_SPEC: Spec = {
   version: 0,

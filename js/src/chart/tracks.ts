@@ -1,4 +1,7 @@
-/** Lines that held for a while only, such as the stop of a position that was left since. */
+/**
+ * What the library does not draw of lines: those that held for a while only, such as the stop of a
+ * position that was left since, and the titles, which it puts over the newest candles.
+ */
 
 import type {
   AutoscaleInfo,
@@ -20,6 +23,9 @@ export interface Piece {
 }
 
 const DASHES: Record<string, number[]> = { solid: [], dashed: [6, 4], dotted: [1, 3] };
+
+const FONT = '11px -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
+const TITLE = 13; // pixels from one title to the next
 
 /** How far from the middle of the candles, in their spread, a line may lie to be kept in view. */
 const NEAR = 1.25;
@@ -62,6 +68,22 @@ export function near(
 }
 
 const nanTo = (value: number, other: number) => (Number.isNaN(value) ? other : value);
+
+/**
+ * Return the heights of titles whose lines lie at these: each above its own line, and moved up
+ * where it would lie over the one below.
+ */
+export function stacked(heights: number[]): number[] {
+  const order = heights.map((_, index) => index);
+  order.sort((a, b) => (heights[b] ?? 0) - (heights[a] ?? 0));
+  const placed = heights.map((height) => height - 3);
+  let below = Number.POSITIVE_INFINITY;
+  for (const index of order) {
+    below = Math.min(placed[index] ?? 0, below - TITLE);
+    placed[index] = below;
+  }
+  return placed;
+}
 
 type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];
 
@@ -122,7 +144,9 @@ export class Tracks implements ISeriesPrimitive<Time> {
   }
 
   #draw(target: Target): void {
-    if (this.#at === undefined || this.#drawn.length === 0) return;
+    if (this.#at === undefined || this.#lines.length === 0) return;
+    this.#titles(target);
+    if (this.#drawn.length === 0) return;
     const { chart, series } = this.#at;
     const scale = chart.timeScale();
     const spacing = scale.options().barSpacing;
@@ -153,6 +177,28 @@ export class Tracks implements ISeriesPrimitive<Time> {
         context.stroke();
       }
       context.setLineDash([]);
+    });
+  }
+  /** Write the titles of the lines from side to side at the left, where no candle is new. */
+  #titles(target: Target): void {
+    const shown = this.#lines.flatMap((line) => {
+      const y = line.steps === undefined ? this.#at?.series.priceToCoordinate(line.price) : null;
+      return y != null && line.title !== "" ? [{ line, y: y as number }] : [];
+    });
+    const heights = stacked(shown.map((one) => one.y));
+    const ground = this.#at?.chart.options().layout.background;
+    target.useMediaCoordinateSpace(({ context }) => {
+      context.font = FONT;
+      context.textAlign = "left";
+      context.textBaseline = "bottom";
+      context.lineWidth = 3;
+      // The ground around the letters keeps them apart from the candles they lie over.
+      context.strokeStyle = ground !== undefined && "color" in ground ? ground.color : "#fff0";
+      shown.forEach(({ line }, index) => {
+        context.strokeText(line.title, 9, heights[index] ?? 0);
+        context.fillStyle = line.color;
+        context.fillText(line.title, 9, heights[index] ?? 0);
+      });
     });
   }
 }

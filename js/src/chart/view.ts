@@ -16,8 +16,17 @@ import { surplus } from "./window";
 
 const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
 const OLDER_PATIENCE = 10_000; // ms until they are asked for again
+const LOADING = 300; // ms until a reader is told that they are being loaded
+const WAITING = 2_000; // ms until the kernel is taken to be busy
 const LARGEST_CHUNK = 20_000; // candles asked for at once
 const EDGE = -1.5; // candles between the right edge and the view that still count as being there
+
+const PLACE = "_place"; // where a reader was who is shown another view
+
+interface Place {
+  barSpacing: number;
+  position: number;
+}
 
 interface Shown {
   chart: IChartApi;
@@ -144,6 +153,7 @@ export class ChartView {
     else if (message.type === "history") this.#history(message, bytes);
     else if (message.type === "older") this.#older(message, bytes);
     else if (message.type === "shoot") void this.#shoot(message.id);
+    else if (message.type === "leave") this.#leave();
   }
 
   #history(message: Extract<Message, { type: "history" }>, bytes: DataView | null): void {
@@ -164,10 +174,8 @@ export class ChartView {
   #older(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
     const { rows } = this.#plot;
     const { before, spec } = message;
+    this.#answered();
     if (before !== rows.first || spec !== this.#plot.spec.version) return;
-    this.#asked = Number.NEGATIVE_INFINITY;
-    this.#timers.cancel("loading");
-    this.#frame.loading = false;
     this.#more = message.more;
     if (rows.prepend(readColumns(bytes, rows.width)) > 0) this.#plot.drawAll();
     this.#count();
@@ -187,6 +195,15 @@ export class ChartView {
     this.#timers.once("spec", 1000, () => {
       if (this.#spec().version !== this.#plot.spec.version) this.#resync();
     });
+  }
+
+  /** Make way for the view that comes in the same place. */
+  #leave(): void {
+    const scale = this.#chart.timeScale();
+    const { barSpacing } = scale.options();
+    const place: Place = { barSpacing, position: scale.scrollPosition() };
+    this.model.set(PLACE, this.#laidOut ? place : null);
+    this.remove();
   }
 
   // To the kernel
@@ -262,7 +279,7 @@ export class ChartView {
     this.#feed.restart(info.seq);
     this.#window = Math.max(500, info.rows);
     this.#more = info.more;
-    this.#asked = Number.NEGATIVE_INFINITY;
+    this.#answered();
     this.#count();
   }
 
@@ -290,12 +307,23 @@ export class ChartView {
       this.#asked = now;
       const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));
       this.#send({ type: "older", before: rows.first, want });
-      this.#timers.once("loading", 300, () => {
-        this.#frame.loading = true;
+      this.#timers.once("loading", LOADING, () => {
+        this.#frame.loading = "loading older candles …";
+      });
+      this.#timers.once("waiting", WAITING, () => {
+        this.#frame.loading = "waiting for older candles: a cell runs, or the venue is slow";
       });
     } else {
       this.#timers.once("trim", 400, () => this.#trim());
     }
+  }
+
+  /** Nothing that was asked for is outstanding any more. */
+  #answered(): void {
+    this.#asked = Number.NEGATIVE_INFINITY;
+    this.#timers.cancel("loading");
+    this.#timers.cancel("waiting");
+    this.#frame.loading = "";
   }
 
   #trim(): void {
@@ -324,7 +352,11 @@ export class ChartView {
   #resized(width: number): void {
     if (!this.#laidOut && width > 0) {
       this.#laidOut = true;
-      this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+      const left = this.model.get(PLACE) as Place | null | undefined;
+      this.model.set(PLACE, null);
+      const scale = this.#chart.timeScale();
+      if (left) scale.applyOptions({ barSpacing: left.barSpacing });
+      scale.scrollToPosition(left?.position ?? RIGHT_OFFSET, false);
     }
     this.#place();
   }
