@@ -1,7 +1,8 @@
-"""A bot on a simulated exchange that meets one fault after another, and what came of each.
+"""A bot that meets one fault after another, and what came of each.
 
-Every row of the list of faults is played in virtual time, with the deadlines of real life: the
-kit's own code from the sockets up, ccxt and aiohttp included, only nobody waits.
+With `run`, on a simulated exchange: every row of the list of faults in virtual time, with the
+deadlines of real life; the kit's own code from the sockets up, ccxt and aiohttp included, only
+nobody waits. A `Stage` can also be set up around a bot on an exchange of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 from botlib.bus import Subscription
 from botlib.config import Settings
+from botlib.engine import Orchestrator
+from botlib.exchange.paper.client import PaperControl
 from botlib.frames import Frames
 from botlib.invariants import InvariantChecker, InvariantReport
 from botlib.model import CandleClosed, Event, FillReceived, GapFilled, SignalRaised
@@ -51,13 +54,19 @@ class Row:
 
 
 class Stage:
-    """The simulation, its checker, and the rows played so far."""
+    """A bot, its exchange, its checker, and the rows played so far.
 
-    def __init__(self, simulation: Simulation) -> None:
-        self.simulation = simulation
-        self.engine = simulation.engine
-        self.control = simulation.control
-        self.checker = InvariantChecker.of(simulation.engine, secrets=[CANARY])
+    Args:
+        look: seconds between two looks at whether something has come about.
+    """
+
+    simulation: Simulation
+
+    def __init__(self, engine: Orchestrator, control: PaperControl, look: float = 0.5) -> None:
+        self.engine = engine
+        self.control = control
+        self.look = look
+        self.checker = InvariantChecker.of(engine, secrets=[CANARY])
         self.rows: dict[str, Row] = {}
         self.row = Row("none")
         self._inbox: Subscription[Event] = self.engine.bus.subscribe(
@@ -90,11 +99,11 @@ class Stage:
                     where.append(event)  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], bool], seconds: float = 600.0) -> float:
-        """Wait in virtual time until something is so; return how long it took."""
+        """Wait until something is so; return how many seconds it took."""
         began = self.now
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(self.look)
         return self.now - began
 
     async def minutes(self, count: int) -> None:
@@ -103,9 +112,13 @@ class Stage:
         to = (clock.now() // MINUTE + count) * MINUTE + 3_000
         await self.until(lambda: clock.now() >= to, 60 * count + 600)
 
-    async def play(self, name: str, script: Callable[[Stage, Row], Awaitable[None]]) -> None:
-        """Play one row from the beginning of a minute on, and wait until all is well again."""
+    async def quiet(self) -> None:
+        """Wait for a moment to begin a row at: the beginning of a minute."""
         await self.minutes(1)
+
+    async def play(self, name: str, script: Callable[[Stage, Row], Awaitable[None]]) -> None:
+        """Play one row, and wait until all is well again."""
+        await self.quiet()
         self.take()
         self.row = self.rows[name] = Row(name)
         began = self.now
@@ -134,7 +147,8 @@ def run(
     stages: list[Stage] = []
 
     async def script(simulation: Simulation) -> None:
-        stage = Stage(simulation)
+        stage = Stage(simulation.engine, simulation.control)
+        stage.simulation = simulation
         stages.append(stage)
         await stage.checker.begin()
         for name, play in rows.items():
@@ -156,6 +170,22 @@ def run(
         step="10s",
     )
     return stages[0].rows, outcome
+
+
+def live(row: Row) -> list[CandleClosed]:
+    """Return the closed candles of the shortest timeframe, in the order they came."""
+    return [one for one in row.closed if one.candle.timeframe == "1m"]
+
+
+def check_recovered(row: Row) -> None:
+    """Hold that a row left nothing broken: invariants, order and live trading."""
+    assert row.report is not None, f"{row.name}: what it waits for never came"
+    assert row.report.ok, f"{row.name}: {row.report}"
+    assert row.seconds <= 60
+    times = [one.candle.timestamp for one in live(row)]
+    assert times == sorted(set(times))
+    decided = [one.signal.timestamp for one in row.signals]
+    assert decided == sorted(set(decided))
 
 
 def kline(timestamp: int, values: dict[str, Any], *, event_time: int, closed: bool) -> str:

@@ -20,11 +20,20 @@ from botlib.engine.health import late_loop
 from botlib.errors import RiskRejected
 from botlib.frames import Frames
 from botlib.lag import LagMeter
-from botlib.model import CandleClosed, CandleSource, OrderIntent, OrderType, Side
+from botlib.model import CandleSource, OrderIntent, OrderType, Side
 from botlib.risk import RiskLimits, RiskValidator
 from botlib.strategy import Signals, Strategy
 from botlib.stream import repair
-from tests.faults.market_rows import MINUTE, STREAM, Row, Stage, kline, run
+from tests.faults.market_rows import (
+    MINUTE,
+    STREAM,
+    Row,
+    Stage,
+    check_recovered,
+    kline,
+    live,
+    run,
+)
 
 Rows = dict[str, Row]
 
@@ -242,19 +251,8 @@ def rows() -> Iterator[Rows]:
 def recovered(rows: Rows, name: str) -> Row:
     """Return a row that left nothing broken: invariants, order and live trading."""
     assert name in rows, f"{name} was not played: {list(rows)[-1]} left something broken"
-    row = rows[name]
-    assert row.report is not None, f"{name}: what it waits for never came"
-    assert row.report.ok, f"{name}: {row.report}"
-    assert row.seconds <= 60
-    times = [one.candle.timestamp for one in live(row)]
-    assert times == sorted(set(times))
-    decided = [one.signal.timestamp for one in row.signals]
-    assert decided == sorted(set(decided))
-    return row
-
-
-def live(row: Row) -> list[CandleClosed]:
-    return [one for one in row.closed if one.candle.timeframe == "1m"]
+    check_recovered(rows[name])
+    return rows[name]
 
 
 # -- what is expected of it
