@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from botlib.backtesting.terms import Terms
     from botlib.widgets.chart import Chart
 
 
@@ -35,17 +36,15 @@ class BacktestResult:
         timeframe: str,
         frame: pd.DataFrame,
         simulation: Simulation,
-        cash: float,
-        fee: float,
-        slippage: float,
+        terms: Terms,
     ) -> None:
         self.strategy = strategy
         self.symbol = symbol
         self.timeframe = timeframe
         self.frame = frame
-        self.cash = cash
-        self.fee = fee
-        self.slippage = slippage
+        self.cash = terms.cash
+        self.fee = terms.fee
+        self.slippage = terms.slippage
         self.fills = simulation.fills
         self.portfolio: Any = simulation.portfolio
         self.refused = simulation.refused

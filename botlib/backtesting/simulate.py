@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.prepare import Flags
+    from botlib.backtesting.terms import Terms
 
 Rows = npt.NDArray[np.int64]
 
@@ -210,44 +211,47 @@ class Walk:
         return None
 
 
-def walk(
+def simulate(
     frame: pd.DataFrame,
     entries: Flags,
     exits: Flags,
     *,
-    account: Account,
+    terms: Terms,
     stops: Stops,
     before: float,
-    cash: float,
     freq_ms: int,
 ) -> Simulation:
-    """Simulate candle by candle and hand the fills to a vectorbt ``Portfolio``."""
+    """Trade wishes over candles.
+
+    Args:
+        entries: candles at whose open an entry is due.
+        exits: candles at whose open an exit is due; none is also an entry.
+        before: price of the signal behind the first candle.
+        freq_ms: length of a candle.
+    """
+    if terms.market is None and not stops:
+        decided = np.concatenate(([before], frame["close"].to_numpy()[:-1]))
+        return _vectorised(frame, entries, exits, terms.sizes(decided), terms, freq_ms)
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
+    account = terms.account()
     fills = Walk(values, entries, exits, account=account, stops=stops, before=before).run()
     return Simulation(
-        portfolio=_portfolio(frame, fills, cash, freq_ms),
+        portfolio=_portfolio(frame, fills, terms.cash, freq_ms),
         fills=fills,
         refused=account.refused,
         levels=Levels(stops, account) if stops else None,
     )
 
 
-def vectorised(
+def _vectorised(
     frame: pd.DataFrame,
     entries: Flags,
     exits: Flags,
-    *,
     size: Floats | float,
-    fee: float,
-    slippage: float,
-    cash: float,
+    terms: Terms,
     freq_ms: int,
 ) -> Simulation:
-    """Simulate market entries and exits in one call of vectorbt's kernel.
-
-    Args:
-        size: base units per entry, one for all or one per candle; infinity is all cash.
-    """
+    """Simulate market entries and exits in one call of vectorbt's kernel."""
     import pandas as pd
 
     from botlib.backtesting.vbt import load_vectorbt
@@ -258,9 +262,9 @@ def vectorised(
         exits,
         price=frame["open"].to_numpy(),
         size=size,
-        fees=fee,
-        slippage=slippage,
-        init_cash=cash,
+        fees=terms.fee,
+        slippage=terms.slippage,
+        init_cash=terms.cash,
         freq=pd.Timedelta(freq_ms, unit="ms"),
     )
     records = portfolio.order_records

@@ -21,7 +21,7 @@ from botlib.backtesting import backtest, sweep
 from botlib.backtesting.sweeps import METRICS, SweepResult
 from botlib.backtesting.sweeps.candles import BoundedFrames, to_arrays
 from botlib.backtesting.sweeps.local import LocalPool
-from botlib.backtesting.sweeps.run import memory_bytes
+from botlib.backtesting.sweeps.plan import memory_bytes
 from botlib.backtesting.sweeps.space import Space
 from botlib.backtesting.vbt import load_vectorbt
 from botlib.errors import ConfigError, InvalidInput, SweepError

@@ -12,6 +12,7 @@ import pytest
 
 from botlib.backtesting import WalkForwardResult, backtest, sweep, walk_forward
 from botlib.backtesting.forward import run
+from botlib.backtesting.sweeps.run import run_sweep
 from botlib.errors import ConfigError, InvalidInput
 from botlib.exchange.base import Market
 from botlib.frames import Frames, candle_frame
@@ -257,11 +258,11 @@ def test_an_interrupt_keeps_the_finished_windows(monkeypatch: pytest.MonkeyPatch
 
     def interrupted_third(*given: Any, **how: Any) -> Any:
         calls.append(given)
-        found = sweep(*given, **how)
+        found = run_sweep(*given, **how)
         found.interrupted = len(calls) == 3
         return found
 
-    monkeypatch.setattr(run, "_sweep", interrupted_third)
+    monkeypatch.setattr(run, "run_sweep", interrupted_third)
     found = walked(**SPACE)
     assert found.interrupted and len(found.windows) == 2
     assert "interrupted" in repr(found) and "interrupted" in found.verdict
@@ -274,7 +275,7 @@ def test_an_interrupt_before_the_first_window_is_passed_on(
     def interrupted(*given: Any, **how: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_sweep", interrupted)
+    monkeypatch.setattr(run, "run_sweep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         walked(**SPACE)
 
@@ -288,9 +289,9 @@ def test_an_interrupt_between_sweeps_keeps_the_finished_windows(
         calls.append(given)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return sweep(*given, **how)
+        return run_sweep(*given, **how)
 
-    monkeypatch.setattr(run, "_sweep", interrupted_second)
+    monkeypatch.setattr(run, "run_sweep", interrupted_second)
     found = walked(**SPACE)
     assert found.interrupted and len(found.windows) == 1
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botlib.backtesting.checking.truncation import until
 from botlib.backtesting.forward.result import WalkForwardResult, Window
 from botlib.backtesting.prepare import frames_for
-from botlib.backtesting.run import backtest, check_numbers
+from botlib.backtesting.run import run_backtest
+from botlib.backtesting.sweeps.plan import Plan
+from botlib.backtesting.sweeps.run import run_sweep
+from botlib.backtesting.terms import Terms
 from botlib.errors import ConfigError, InvalidInput
 from botlib.frames import Frames
 from botlib.strategy import STOPS, Signals, Strategy
@@ -78,45 +82,32 @@ def walk_forward(
         InvalidInput: a window is too short, or there are too few candles for one of each.
         SweepError: no combination could be computed on a training window.
     """
-    check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
+    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    plan = Plan(
+        metric=metric,
+        where=where,
+        method=method,
+        samples=samples,
+        seed=seed,
+        workers=workers,
+        memory=memory,
+        client=client,
+    )
     frames = frames_for(_with_defaults(strategy), data, symbol)
     spans, left_over = _spans(frames, train, test, anchored=anchored)
-    trade = {
-        "fee": fee,
-        "slippage": slippage,
-        "order_cost": order_cost,
-        "market": market,
-        "symbol": frames.symbol,
-    }
-    search = {
-        "metric": metric,
-        "where": where,
-        "method": method,
-        "samples": samples,
-        "seed": seed,
-        "workers": workers,
-        "memory": memory,
-        "client": client,
-    }
     windows: list[Window] = []
     interrupted = False
     try:
         for number, span in enumerate(_shown(spans, progress)):
             kept = None if directory is None else Path(directory) / f"window-{number:04d}"
             training = _traded(frames, span.first, span.middle)
-            found = _sweep(
-                strategy,
-                training,
-                **(search | trade),
-                cash=cash,
-                directory=kept,
-                progress=False,
-                **space,
+            found = run_sweep(
+                strategy, training, space, terms, plan, directory=kept, progress=False
             )
             if found.interrupted:
                 raise KeyboardInterrupt
             held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
-            windows.append(_window(frames, span, found, cash=held, **trade))
+            windows.append(_window(frames, span, found, replace(terms, cash=held)))
     except KeyboardInterrupt:
         if not windows:
             raise
@@ -167,7 +158,7 @@ class _EndsFlat(Strategy):
         return repr(self._inner)
 
 
-def _window(frames: Frames, span: _Span, found: SweepResult, **how: Any) -> Window:
+def _window(frames: Frames, span: _Span, found: SweepResult, terms: Terms) -> Window:
     """Trade the best of a sweep over the test candles."""
     parameters = dict(found.best_parameters)
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
@@ -175,7 +166,7 @@ def _window(frames: Frames, span: _Span, found: SweepResult, **how: Any) -> Wind
     first = max(span.middle - max(strategy.warmup, 1), 0)
     data = _traded(frames, first, span.end)
     index = frames.frame.index
-    result = backtest(_EndsFlat(strategy), data, start=index[span.middle], **how)
+    result = run_backtest(_EndsFlat(strategy), data, terms, start=index[span.middle])
     return Window(
         train_from=index[span.first],
         train_until=index[span.middle - 1],
@@ -237,12 +228,6 @@ def _with_defaults(strategy: type[Strategy]) -> Strategy:
         return strategy()
     except ConfigError as error:
         raise ConfigError(f"{strategy.__name__}() has to work with its defaults: {error}") from None
-
-
-def _sweep(strategy: type[Strategy], frames: Frames, **how: Any) -> SweepResult:
-    from botlib.backtesting.sweeps import sweep
-
-    return sweep(strategy, frames, **how)
 
 
 def _shown(spans: list[_Span], progress: bool) -> Iterator[_Span]:

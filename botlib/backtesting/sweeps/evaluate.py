@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.account import PlainAccount, VenueAccount
 from botlib.backtesting.levels import Stops
 from botlib.backtesting.metrics import YEAR_MS, profit_factor
 from botlib.backtesting.prepare import next_open, wishes
@@ -19,11 +18,11 @@ from botlib.backtesting.simulate import Fills, Walk
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Flags, Floats, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination
+from botlib.backtesting.terms import Terms
 from botlib.errors import InvalidInput
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
-    from botlib.exchange.base import Market
     from botlib.strategy import Strategy
 
 METRICS: Final = (
@@ -47,11 +46,7 @@ METRICS: Final = (
 class Settings:
     """How every combination of a sweep is traded."""
 
-    fee: float = 0.001
-    slippage: float = 0.0
-    cash: float = 10_000.0
-    order_cost: float | None = None
-    market: Market | None = None
+    terms: Terms = field(default_factory=Terms)
     start: int = 0
     """Row of the trading frame from which to trade; earlier candles only warm up."""
     engine: str | None = None
@@ -141,22 +136,19 @@ class Evaluator:
         Nothing changes on a candle without a wish, so the kernel is shown only those with one, the
         ones after them (where it rounds tiny remainders of cash to nothing) and both ends.
         """
-        settings = self._job.settings
-        if settings.market is None and not stops:
+        terms = self._job.settings.terms
+        if terms.market is None and not stops:
             rows = _busy(entries | exits)
-            size: Floats | float = math.inf
-            if settings.order_cost is not None:
-                decided = np.concatenate(([self._before], self._close[:-1]))
-                size = settings.order_cost / decided[rows]
+            decided = np.where(rows > 0, self._close[rows - 1], self._before)
             orders = self._kernel.orders(
                 entries[rows],
                 exits[rows],
                 self._open[rows],
                 self._close[rows],
-                size=size,
-                fee=settings.fee,
-                slippage=settings.slippage,
-                cash=settings.cash,
+                size=terms.sizes(decided),
+                fee=terms.fee,
+                slippage=terms.slippage,
+                cash=terms.cash,
             )
             return orders, rows
         return self._walk(entries, exits, stops)
@@ -167,22 +159,7 @@ class Evaluator:
         settings = self._job.settings
         frame = self._frames.frame
         values = frame[["open", "high", "low", "close"]].to_numpy()[settings.start :]
-        account: PlainAccount | VenueAccount
-        if settings.market is None:
-            account = PlainAccount(
-                cash=settings.cash,
-                order_cost=settings.order_cost,
-                fee=settings.fee,
-                slippage=settings.slippage,
-            )
-        else:
-            account = VenueAccount(
-                settings.market,
-                cash=settings.cash,
-                order_cost=settings.order_cost,
-                fee=settings.fee,
-                slippage=settings.slippage,
-            )
+        account = settings.terms.account()
         fills = Walk(
             values, entries, exits, account=account, stops=stops, before=self._before
         ).run()
@@ -192,18 +169,18 @@ class Evaluator:
         return _records(fills, rows), rows
 
     def _figures(self, orders: Records, rows: npt.NDArray[np.int64]) -> tuple[list[float], Floats]:
-        kernel, settings, close = self._kernel, self._job.settings, self._close
-        cash, held = kernel.holdings(orders, len(rows), settings.cash)
+        kernel, initial, close = self._kernel, self._job.settings.terms.cash, self._close
+        cash, held = kernel.holdings(orders, len(rows), initial)
         lengths = np.diff(rows, append=len(close))
         value = np.repeat(held, lengths)
         value *= close
         value += np.repeat(cash, lengths)
-        returns = kernel.returns(value, settings.cash)
+        returns = kernel.returns(value, initial)
         profits, still_open = _profits(orders)
-        total = kernel.profit(orders, close[rows]) / settings.cash
+        total = kernel.profit(orders, close[rows]) / initial
         deepest = kernel.max_drawdown(returns)
         traded = len(orders) > 0
-        annual = (value[-1] / settings.cash) ** (self._year / len(value)) - 1
+        annual = (value[-1] / initial) ** (self._year / len(value)) - 1
         return [
             total,
             float(annual),

@@ -63,13 +63,13 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
 
 def sweep_card(result: SweepResult) -> str:
     """Return a compact card: what was tried, and the best with their neighbours."""
-    settings = result.settings
+    terms = result.settings.terms
     notes = [f"{len(result):,} of {result.wanted:,} combinations", f"ranked by {result.metric}"]
     if len(result.failures):
         notes.append(f"{len(result.failures):,} failed")
     if result.interrupted:
         notes.append("interrupted")
-    notes.append(f"fee {settings.fee:g}, slippage {settings.slippage:g}")
+    notes.append(f"fee {terms.fee:g}, slippage {terms.slippage:g}")
     shown = [name for name in dict.fromkeys((result.metric, *_SHOWN))]
     best = result.best(_CARD_ROWS)
     headers = [*result.parameters, *shown, f"neighbours' {result.metric}"]

@@ -176,7 +176,7 @@ class SweepResult:
         ends = np.arange(1, wanted + 1) * kept // wanted - 1
         value = self._equity[:top, ends].T
         # An account that lost everything has no logarithm; the smallest number stands for it.
-        logs = np.log(np.maximum(value / self.settings.cash, np.finfo(float).tiny))
+        logs = np.log(np.maximum(value / self.settings.terms.cash, np.finfo(float).tiny))
         labels = pd.MultiIndex.from_tuples(self._combinations[:top], names=self.parameters)
         index = pd.DatetimeIndex(self._times[ends], name="timestamp")
         return pd.DataFrame(np.diff(logs, axis=0, prepend=0.0), index=index, columns=labels)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.prepare import frames_for
-from botlib.backtesting.run import check_numbers, row_of
+from botlib.backtesting.run import row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
 from botlib.backtesting.sweeps.collect import Answer, Collected, Pool, PoolMaker
 from botlib.backtesting.sweeps.evaluate import METRICS, Evaluator, Job, Settings
 from botlib.backtesting.sweeps.kernel import default_engine
+from botlib.backtesting.sweeps.plan import Plan
 from botlib.backtesting.sweeps.record import Record, identity
 from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, Space, Where
-from botlib.errors import ConfigError, InvalidInput, did_you_mean
+from botlib.backtesting.terms import Terms
+from botlib.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from botlib.exchange.base import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-
-METHODS: Final = ("grid", "random", "optuna")
 
 PERIODS: Final = 480
 """Stretches of equal length whose returns are kept of every combination: 480 has many divisors."""
@@ -92,68 +90,117 @@ def sweep(
         ConfigError: the strategy has no such parameter.
         SweepError: no combination could be computed, or workers kept dying.
     """
-    _check_choice("metric", metric, METRICS)
-    _check_choice("method", method, METHODS)
-    _check_choice("engine", engine or "numba", ("rust", "numba"))
-    if samples is not None and samples < 1:
-        raise InvalidInput(f"samples must be at least 1, not {samples!r}.")
-    if not isinstance(seed, int):
-        raise InvalidInput(f"seed must be a whole number, not {seed!r}.")
-    check_numbers(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost)
-    budget = memory_bytes(memory)
-    tried = Space(strategy, space, where)
-    plan = _plan(tried, method, samples, seed, budget)
+    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    plan = Plan(
+        metric=metric,
+        where=where,
+        method=method,
+        samples=samples,
+        seed=seed,
+        workers=workers,
+        memory=memory,
+        client=client,
+        engine=engine,
+    )
+    return run_sweep(
+        strategy,
+        data,
+        space,
+        terms,
+        plan,
+        symbol=symbol,
+        start=start,
+        directory=directory,
+        progress=progress,
+    )
 
-    frames = frames_for(_specimen(strategy, tried, plan), data, symbol)
-    arrays = to_arrays(frames)
+
+def run_sweep(
+    strategy: type[Strategy],
+    data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
+    axes: Mapping[str, object],
+    terms: Terms,
+    plan: Plan,
+    *,
+    symbol: str = "",
+    start: str | pd.Timestamp | None = None,
+    directory: str | Path | None = None,
+    progress: bool = True,
+) -> SweepResult:
+    """Sweep on given terms, by a given plan; everything else is as for `sweep`.
+
+    Args:
+        axes: parameter → the values to try.
+    """
+    space = Space(strategy, axes, plan.where)
+    combinations = plan.combinations(space)
+    frames = frames_for(_specimen(strategy, space, combinations), data, symbol)
     settings = Settings(
-        fee=fee,
-        slippage=slippage,
-        cash=cash,
-        order_cost=order_cost,
-        market=market,
+        terms=terms,
         start=row_of(frames.frame, start),
-        engine=engine or default_engine(),
+        engine=plan.engine or default_engine(),
     )
-    count = len(plan) if plan is not None else int(samples or 0)
-    ends = _ends(len(frames.frame) - settings.start, count, budget)
-    processes = _processes(workers, count)
-    job = Job(
-        strategy=strategy,
-        names=tried.names,
-        symbol=frames.symbol,
-        settings=settings,
-        ends=ends,
-        keep=_indicator_bytes(
-            budget, processes, arrays, len(frames.frame), 2 * 8 * count * (len(ends) + len(METRICS))
-        ),
-    )
-    times = frames.frame.index[settings.start :].to_numpy()[ends]
-    collected = Collected(tried, count, progress)
+    count = len(combinations) if combinations is not None else int(plan.samples or 0)
+    job, arrays = _job(strategy, space, frames, settings, plan, count)
+    collected = Collected(space, count, progress)
     with contextlib.ExitStack() as stack:
         if directory is not None:
-            marks = identity(
-                strategy, fingerprint(arrays), settings, ends.tolist(), str(settings.engine)
-            )
-            collected.record = Record(
-                Path(directory), strategy.__name__, marks, tried.names, len(ends)
-            )
+            collected.record = _record(Path(directory), job, arrays)
             stack.callback(collected.record.close)
         stack.callback(collected.close)
+        open_pool = _pool_maker(job, arrays, plan.processes(count), plan.client)
         try:
-            open_pool = _pool_maker(job, arrays, processes, client)
-            if plan is not None:
-                side = _side(job, len(frames.frame), len(tried.names))
-                collected.all(plan, open_pool, side)
+            if combinations is not None:
+                side = _side(job, len(frames.frame), len(space.names))
+                collected.all(combinations, open_pool, side)
             else:
                 from botlib.backtesting.sweeps.search import search
 
-                search(tried, collected, open_pool, metric=metric, samples=count, seed=seed)
+                search(
+                    space, collected, open_pool, metric=plan.metric, samples=count, seed=plan.seed
+                )
         except KeyboardInterrupt:
             collected.interrupted = True
     return collected.result(
-        strategy=strategy, frames=frames, settings=settings, metric=metric, times=times
+        strategy=strategy,
+        frames=frames,
+        settings=settings,
+        metric=plan.metric,
+        times=frames.frame.index[settings.start :].to_numpy()[job.ends],
     )
+
+
+def _job(
+    strategy: type[Strategy],
+    space: Space,
+    frames: Frames,
+    settings: Settings,
+    plan: Plan,
+    count: int,
+) -> tuple[Job, Arrays]:
+    """Return what a worker has to know, and the candles it works on."""
+    arrays, rows = to_arrays(frames), len(frames.frame)
+    ends = _ends(rows - settings.start, count, plan.budget)
+    kept = 2 * 8 * count * (len(ends) + len(METRICS))
+    keep = _indicator_bytes(plan.budget, plan.processes(count), arrays, rows, kept)
+    return (
+        Job(
+            strategy=strategy,
+            names=space.names,
+            symbol=frames.symbol,
+            settings=settings,
+            ends=ends,
+            keep=keep,
+        ),
+        arrays,
+    )
+
+
+def _record(directory: Path, job: Job, arrays: Arrays) -> Record:
+    marks = identity(
+        job.strategy, fingerprint(arrays), job.settings, job.ends.tolist(), str(job.settings.engine)
+    )
+    return Record(directory, job.strategy.__name__, marks, job.names, len(job.ends))
 
 
 class _InProcess:
@@ -183,40 +230,8 @@ def _pool_maker(job: Job, arrays: Arrays, processes: int, client: Any) -> PoolMa
     return open_pool
 
 
-def memory_bytes(memory: str | int) -> int:
-    """Return a number of bytes: 500_000_000, "500MB" and "0.5 GB" are the same.
-
-    Raises:
-        InvalidInput: it cannot be read, or is less than 64 MB.
-    """
-    found = re.fullmatch(r"\s*([\d.]+)\s*([kMGT]?)i?B?\s*", str(memory).replace("_", ""), re.I)
-    try:
-        assert found is not None
-        size = int(float(found[1]) * 1_000 ** " KMGT".index(found[2].upper() or " "))
-    except (AssertionError, ValueError):
-        raise InvalidInput(
-            f"Cannot read memory={memory!r}. Accepted: bytes, or text such as '500MB' or '2GB'."
-        ) from None
-    if size < 64_000_000:
-        raise InvalidInput(f"memory={memory!r} is too little for a sweep: give at least '64MB'.")
-    return size
-
-
-def _plan(
-    space: Space, method: str, samples: int | None, seed: int, budget: int
-) -> list[Combination] | None:
-    """Return the combinations to try; None where a search finds them as it goes."""
-    if method == "grid":
-        if samples is not None:
-            raise InvalidInput("samples= goes with method='random' or 'optuna'; a grid tries all.")
-        return space.grid(budget=budget)
-    if samples is None:
-        raise InvalidInput(f"method={method!r} needs samples=, how many combinations to try.")
-    return space.sample(samples, seed) if method == "random" else None
-
-
 def _specimen(
-    strategy: type[Strategy], space: Space, plan: Sequence[Combination] | None
+    strategy: type[Strategy], space: Space, combinations: Sequence[Combination] | None
 ) -> Strategy:
     """Return the strategy with the first combination it accepts, to learn what it looks at.
 
@@ -224,7 +239,7 @@ def _specimen(
         ConfigError: it accepts none of the first thousand.
     """
     refused: ConfigError | None = None
-    for combination in (plan or space.sample(1_000, 0))[:1_000]:
+    for combination in (combinations or space.sample(1_000, 0))[:1_000]:
         try:
             return strategy(**space.named(combination))
         except ConfigError as error:
@@ -238,15 +253,6 @@ def _ends(rows: int, combinations: int, budget: int) -> npt.NDArray[np.int64]:
     affordable = budget // 4 // (8 * max(combinations, 1))
     periods = max(1, min(PERIODS, rows, affordable))
     return np.arange(1, periods + 1, dtype=np.int64) * rows // periods - 1
-
-
-def _processes(workers: int | None, combinations: int) -> int:
-    if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        workers = workers or os.cpu_count() or 1
-    if workers < 0:
-        raise InvalidInput(f"workers must be 0 or more, not {workers!r}.")
-    return min(workers, max(combinations, 1))
 
 
 def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kept: int) -> int:
@@ -275,11 +281,3 @@ def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kep
 def _side(job: Job, rows: int, parameters: int) -> int:
     """Return how many values per parameter a tile may span for its indicators to be remembered."""
     return max(2, job.keep // (8 * rows) // (2 * parameters))
-
-
-def _check_choice(name: str, value: str, accepted: Sequence[str]) -> None:
-    if value not in accepted:
-        raise InvalidInput(
-            f"{name} {value!r} is not known. Accepted: {', '.join(accepted)}."
-            f"{did_you_mean(value, accepted)}"
-        )

@@ -1,0 +1,69 @@
+"""The terms of trade: what a fill costs, and how much an entry buys."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from botlib.backtesting.account import PlainAccount, VenueAccount
+from botlib.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from botlib.exchange.base import Market
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What everything is traded on, in a backtest, a sweep and a walk forward alike.
+
+    Args:
+        fee: fraction of the value of each fill.
+        slippage: fraction by which market orders fill worse than the market's price.
+        cash: quote units at the start.
+        order_cost: quote units an entry may spend; None spends all cash.
+        market: whose lots, ticks and least amounts apply; None trades any fraction.
+
+    Raises:
+        InvalidInput: fee or slippage is no fraction, or an amount is not above 0.
+    """
+
+    fee: float = 0.001
+    slippage: float = 0.0
+    cash: float = 10_000.0
+    order_cost: float | None = None
+    market: Market | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fee", "slippage"):
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise InvalidInput(f"{name} is a fraction from 0 to below 1, not {share!r}.")
+        for name in ("cash", "order_cost"):
+            amount = getattr(self, name)
+            if amount is not None and not 0 < amount < math.inf:
+                raise InvalidInput(
+                    f"{name} must be a positive number of quote units, not {amount!r}."
+                )
+
+    def account(self) -> PlainAccount | VenueAccount:
+        """Return an account that trades on these terms."""
+        if self.market is None:
+            return PlainAccount(
+                cash=self.cash, order_cost=self.order_cost, fee=self.fee, slippage=self.slippage
+            )
+        return VenueAccount(
+            self.market,
+            cash=self.cash,
+            order_cost=self.order_cost,
+            fee=self.fee,
+            slippage=self.slippage,
+        )
+
+    def sizes(self, decided: Floats) -> Floats | float:
+        """Return base units per entry at the prices it was decided at; infinity is all cash."""
+        return math.inf if self.order_cost is None else self.order_cost / decided
