@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from botlib.engine.defaults import PLUMBING
 from botlib.errors import EngineError
 from botlib.stream import BookStatus, BookStream, ConnectionStatus, OrderBook
+from botlib.stream.books import check_levels
 from botlib.tasks import TaskConfig, TaskPriority, beat
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class Books:
             As `BookStream.book`.
         """
         engine = self._engine
+        check_levels(levels)
         if not engine.started:
-            raise EngineError("The bot has been stopped, and follows no order book any more.")
+            raise EngineError(
+                "The bot does not run, so that it follows no order book. Connect again."
+            )
         if self._stream is None or self._stream.exchange is not engine.exchange:
             self._stream = BookStream(
                 engine.exchange,

@@ -94,11 +94,7 @@ class BookStream:
             UnknownSymbol: the venue does not list it.
             ExchangeUnavailable: the book is out of step with the venue.
         """
-        if type(levels) is not int or not 1 <= levels <= MOST_LEVELS:
-            raise InvalidInput(
-                f"levels is {levels!r}. Accepted: a whole number from 1 to {MOST_LEVELS}, "
-                "such as 20."
-            )
+        check_levels(levels)
         followed = await self.follow(symbol)
         try:
             async with asyncio.timeout(timeout):
@@ -222,3 +218,15 @@ class BookStream:
         self.bad_frames += 1
         if self.bad_frames <= 20 or self.bad_frames % 1_000 == 0:
             logger.warning("Unusable frame %d: %s (%.200s)", self.bad_frames, reason, text)
+
+
+def check_levels(levels: object) -> None:
+    """Check a number of levels that is asked for.
+
+    Raises:
+        InvalidInput: there is no such book.
+    """
+    if type(levels) is not int or not 1 <= levels <= MOST_LEVELS:
+        raise InvalidInput(
+            f"levels is {levels!r}. Accepted: a whole number from 1 to {MOST_LEVELS}, such as 20."
+        )
