@@ -125,6 +125,9 @@ class StreamConnection(Protocol[Sink]):
     frames: int
     """Usable frames received so far. Pings, pongs and acknowledgements do not count."""
 
+    heard: float
+    """When the last of them came, on the loop's timer; before the first, when it was dialled."""
+
     async def subscribe(self, sinks: Mapping[tuple[str, str], Sink]) -> None:
         """Subscribe to pairs of a symbol and what of it, in batches the venue's limits allow.
 

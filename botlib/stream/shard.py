@@ -127,7 +127,7 @@ class Shard(Generic[S]):
         self._rng = rng
         self._time = asyncio.get_running_loop().time
         self._on_up = on_up
-        self._opened = self._heard = 0.0
+        self._opened = self._excused = 0.0
         self._dials = self._losses = 0
         self._last_loss = ""
 
@@ -157,7 +157,7 @@ class Shard(Generic[S]):
                     await old.close()
                     old = None
                 self.connection = connection
-                self._opened = self._heard = self._time()
+                self._opened = self._excused = self._time()
                 connection.hold(self.held)
                 self._up(list(self.subscriptions.values()))
                 outcome, reason = await self._watch(connection)
@@ -183,12 +183,13 @@ class Shard(Generic[S]):
 
     def status(self) -> ConnectionStatus:
         """Return what is known now."""
-        now, up = self._time(), self.connection is not None
+        now, connection = self._time(), self.connection
+        up = connection is not None
         return ConnectionStatus(
             connected=up,
             subscriptions=len(self.subscriptions),
             age=now - self._opened if up else None,
-            silence=now - self._heard if up else None,
+            silence=now - self._heard(connection) if connection is not None else None,
             dials=self._dials,
             reconnects=max(0, self._dials - 1),
             last_loss=self._last_loss,
@@ -244,23 +245,30 @@ class Shard(Generic[S]):
                     one.cancel()
 
     async def _judged(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
-        """Look at the connection now and then until it is silent or old."""
+        """Sleep until the connection can have been silent for too long, or is old."""
+        # A frame that came while this loop itself stood still is read in the last pause.
         pause = min(self._data_deadline / 20, self._max_age / 4)
-        # A frame is noticed up to a pause late, and its absence too.
-        patience = self._data_deadline - 2 * pause
-        frames, checked = connection.frames, self._time()
+        quiet = self._data_deadline - pause
         while True:
-            await asyncio.sleep(pause)
             now = self._time()
-            # Frames that arrived while this loop itself stood still are not read yet.
-            stalled_ourselves = now - checked > self._data_deadline / 2
-            if connection.frames != frames or self.held or stalled_ourselves:
-                frames, self._heard = connection.frames, now
-            elif now - self._heard > patience and self.subscriptions:
-                return Outcome.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
-            elif now - self._opened > self._max_age:
+            if self.held or not self.subscriptions:
+                self._excused = now
+            age = now - self._opened
+            if age > self._max_age:
                 return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
-            checked = now
+            left = min(quiet - (now - self._heard(connection)), self._max_age - age)
+            if left > 0 and not self.held and self.subscriptions:
+                await asyncio.sleep(max(left, pause))
+                continue
+            frames = connection.frames
+            await asyncio.sleep(pause)
+            silent = connection.frames == frames and not self.held and self.subscriptions
+            if silent and self._time() - self._heard(connection) > quiet:
+                return Outcome.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
+
+    def _heard(self, connection: StreamConnection[Any]) -> float:
+        """Return since when silence counts."""
+        return max(connection.heard, self._excused)
 
 
 async def share_out(

@@ -82,9 +82,6 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         super().__init__(config)
         # At DEBUG, ccxt logs requests with the key and the signature in them.
         self.logger = _requests
-        # Half-open sockets are noticed after two missed pongs. A ping counts as a message: the
-        # venue allows five a second.
-        self.streaming = {"keepAlive": 10_000, "maxPingPongMisses": 2}
         if rest_url is not None and ws_url is not None:
             self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
         self._origins = _origins(self.urls["api"]) if rest_url is not None else None

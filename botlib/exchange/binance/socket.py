@@ -2,13 +2,14 @@
 
 ccxt's own handling of messages is short-circuited: it drops the flag that says a candle is final,
 hangs for ever when a handler raises, and costs several times the parsing of a frame. What is used
-of ccxt is its client: dialling, pings and pongs, the receive loop.
+of ccxt is its client: dialling and closing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -29,9 +30,22 @@ REQUEST_SPACING: Final = 0.35
 
 STREAMS_PER_REQUEST: Final = 200
 
+SILENCE: Final = 21.0
+"""Seconds without a sign of life after which we ping: the venue itself does every 20 s."""
+
+PONG_TIMEOUT: Final = 10.0
+"""Longest wait for a sign of life after a ping, in seconds."""
+
 CLOSE_TIMEOUT: Final = 0.5
 
+_BROKEN: Final = 1_006
+"""Code of a connection that ended without a close frame."""
+
+_MOMENT: Final = 0.01
+"""Shortest wait in seconds that moves every clock on."""
+
 _TEXT: Final = WSMsgType.TEXT
+_LAST: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _loads: Final = orjson.loads
 _numbers = itertools.count()
 
@@ -41,15 +55,14 @@ class Socket:
 
     def __init__(self, api: SpotBinance, url: str) -> None:
         self.frames = 0
+        self.heard = self._alive = asyncio.get_running_loop().time()
         self._client = api.client(url)
         self._api = api
-        self._other_messages = self._client.handle_message
-        self._client.handle_message = self._receive
-        self._read_on = self._client.receive_loop
-        self._client.receive_loop = self._receive_loop
-        self._client.ping_loop = self._ping
-        self._ponged = 0.0
-        self._held = self._waiting = False
+        # ccxt would make a task for every message; the one it keeps for its pings reads instead.
+        self._client.receive_loop = _nothing
+        self._client.ping_loop = self._live
+        self._room = asyncio.Event()
+        self._room.set()
         self._ids = itertools.count(1)
         self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._requested = -REQUEST_SPACING
@@ -121,10 +134,10 @@ class Socket:
 
     def hold(self, held: bool) -> None:
         """Pause or resume reading; once its buffer is full, the other side waits."""
-        self._held = held
-        if not held and self._waiting:
-            self._waiting = False
-            self._read_on()
+        if held:
+            self._room.clear()
+        else:
+            self._room.set()
 
     async def close(self) -> None:
         """Close the socket politely, or hard where the other side does not answer."""
@@ -141,63 +154,88 @@ class Socket:
         # Streams take an integer id, the WS-API a text; replies repeat it.
         return int(number)
 
-    def _receive(self, message: Any) -> None:
-        """Take one message. Never raises: an exception would end ccxt's receive loop silently."""
-        if message.type is not _TEXT:
-            self._take_other(message)
-            return
-        try:
-            self._take(_loads(message.data))
-        except Exception as error:
-            self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+    # Reading, and the signs of life
 
-    def _take_other(self, message: Any) -> None:
-        if message.type is WSMsgType.PONG:
-            self._ponged = asyncio.get_running_loop().time()
-        self._other_messages(message)
+    async def _live(self) -> None:
+        """Read and ping, from the opening of the socket until ccxt closes it."""
+        async with asyncio.TaskGroup() as group:
+            pings = group.create_task(self._ping())
+            await self._read()
+            pings.cancel()
+
+    async def _read(self) -> None:
+        """Take what arrives until the socket ends."""
+        client, time = self._client, asyncio.get_running_loop().time
+        try:
+            while not client.closed():
+                await self._room.wait()
+                message = await client.connection.receive()
+                self._alive = time()
+                frames = self.frames
+                while message.type is _TEXT:
+                    self._receive(message.data)
+                    waiting = client.buffer
+                    if not waiting or len(waiting) < 2:
+                        break
+                    message = self._next_of(waiting)
+                if self.frames != frames:
+                    self.heard = self._alive
+                if message.type is WSMsgType.PING:
+                    await client.connection.pong(message.data)
+                elif message.type in _LAST:
+                    # Of these ccxt knows how to end; the others are the end of what it closed.
+                    client.handle_message(message)
+                    break
+        except Exception as error:
+            client.reject(ExchangeUnavailable(str(error) or type(error).__name__))
+            return
+        if client.closed():
+            client.on_close(_BROKEN)
+
+    @staticmethod
+    def _next_of(waiting: deque[tuple[Any, int]]) -> Any:
+        """Take a message past aiohttp, which would be asked in several steps for each of them.
+
+        At least one is left to it: taking that one settles its account of the queue's size, and
+        with it whether the transport reads on.
+        """
+        message, size = waiting.popleft()
+        following, its_size = waiting[0]
+        waiting[0] = (following, its_size + size + MSG_SIZE_OVERHEAD)
+        return message
+
+    def _receive(self, text: str) -> None:
+        """Take one message. Never raises: the others are read on."""
+        try:
+            self._take(_loads(text))
+        except Exception as error:
+            self._bad_frame(text, f"{type(error).__name__}: {error}")
 
     async def _ping(self) -> None:
-        """Ping a socket that is silent, and give it up after missed pongs.
+        """Ping a socket from which nothing comes, and give it up where nothing comes even then.
 
         In place of ccxt's, which counts by the calendar: a corrected clock would end the socket.
         """
         client, time = self._client, asyncio.get_running_loop().time
-        interval, self._ponged = client.keepAlive / 1_000, time()
-        frames = self.frames
         while not client.closed():
-            await asyncio.sleep(interval)
-            if self.frames != frames:
-                # Whoever sends is there.
-                frames, self._ponged = self.frames, time()
+            if not self._room.is_set():
+                # Nothing is read, on purpose: whether anything has come is not known.
+                self._alive = time()
+            silence = time() - self._alive
+            if silence < SILENCE:
+                await asyncio.sleep(max(SILENCE - silence, _MOMENT))
                 continue
-            if time() - self._ponged > interval * client.maxPingPongMisses:
-                client.on_error(ExchangeUnavailable(f"no pong for {time() - self._ponged:.0f} s"))
-                return
             try:
                 await client.connection.ping()
             except Exception as error:  # the socket broke while it was written to
                 if not client.closed():
                     client.on_error(error)
                 return
-
-    def _receive_loop(self) -> None:
-        """Take what has arrived, then have ccxt wait for more; it calls this after each message."""
-        if self._held:
-            self._waiting = True
-            return
-        # ccxt would empty the queue of aiohttp in the same way, looking the queue up along six
-        # attributes for each message. The last message is left to it: taking that one settles
-        # aiohttp's account of the queue's size, and with it whether the transport reads on.
-        buffer = self._client.buffer
-        if buffer and len(buffer) > 1:
-            taken, receive = 0, self._receive
-            while len(buffer) > 1:
-                message, size = buffer.popleft()
-                taken += size + MSG_SIZE_OVERHEAD
-                receive(message)
-            message, size = buffer[0]
-            buffer[0] = (message, size + taken)
-        self._read_on()
+            pinged = time()
+            await asyncio.sleep(PONG_TIMEOUT)
+            if self._alive < pinged and self._room.is_set():
+                client.on_error(ExchangeUnavailable(f"no pong for {PONG_TIMEOUT:g} s"))
+                return
 
     def _take(self, data: Any) -> None:
         """Take a decoded message that is no event of the fast path."""
@@ -275,13 +313,10 @@ class KlineSocket(MarketSocket):
             names.append(f"{identifier.lower()}@kline_{timeframe}")
         await self._subscribe(names)
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, text: str) -> None:
         # The hot path: a few hundred frames a second at full load, every step counts.
-        if message.type is not _TEXT:
-            self._take_other(message)
-            return
         try:
-            data = _loads(message.data)
+            data = _loads(text)
             if "k" in data:
                 kline = data["k"]
                 self._routes[data["s"], kline["i"]](kline["t"], data["E"], kline["x"], kline)
@@ -289,7 +324,7 @@ class KlineSocket(MarketSocket):
             else:
                 self._take(data)
         except Exception as error:
-            self._bad_frame(message.data, f"{type(error).__name__}: {error}")
+            self._bad_frame(text, f"{type(error).__name__}: {error}")
 
     def _event(self, event: Mapping[str, Any]) -> None:
         kline = event["k"]
@@ -349,3 +384,7 @@ class UserSocket(Socket):
 
     def _bad_frame(self, text: str, reason: str) -> None:
         self._on_bad(str(text)[:500], reason)
+
+
+def _nothing() -> None:
+    """Leave reading to `Socket._live`."""
