@@ -1,13 +1,8 @@
 """Orders: from a signal to fills that are booked once, and the stops that protect what is held."""
 
-from botlib.orders.executor import (
-    ABSENCE_FENCE,
-    STOP_PREFIX,
-    OrderExecutor,
-    intent_id,
-    round_down,
-)
+from botlib.orders.executor import ABSENCE_FENCE, OrderExecutor, intent_id, round_down
 from botlib.orders.protection import Protector, StopRules
+from botlib.orders.record import STOP_PREFIX
 
 __all__ = [
     "ABSENCE_FENCE",

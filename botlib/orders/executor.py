@@ -14,11 +14,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from botlib.errors import ExchangeError, OrderRejected, OrderUnknown, RiskRejected
@@ -35,6 +33,7 @@ from botlib.model import (
     Signal,
     SignalAction,
 )
+from botlib.orders.record import ZERO, OrderRecord, resting
 from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -53,14 +52,6 @@ recvWindow (60 s) plus a margin for skewed clocks."""
 
 SWEEP_INTERVAL: Final = 300_000
 """Longest time in ms between two sweeps of a symbol's trades, even where nothing can be missing."""
-
-STOP_PREFIX: Final = "bl-stop-"
-"""Begins the ids of orders that protect a position."""
-
-REMEMBERED: Final = 50
-"""Fills kept at hand to be shown; the journal has all."""
-
-ZERO: Final = Decimal(0)
 
 
 def intent_id(signal: Signal) -> str:
@@ -87,16 +78,8 @@ def tradable(amount: Decimal, price: Decimal, market: Market) -> bool:
     return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
 
 
-def _stop(order: Order) -> bool:
-    return order.stop_price is not None
-
-
-def _resting(order: Order) -> bool:
-    return _stop(order) and order.status is OrderStatus.OPEN
-
-
-class OrderExecutor:
-    """Turns signals into orders, keeps the journal, and books fills.
+class OrderExecutor(OrderRecord):
+    """Turns signals into orders, keeps the journal, and books fills; the record of all of them.
 
     Args:
         system_clock: wall time; it dates the journal and the fence of unknown orders.
@@ -116,6 +99,7 @@ class OrderExecutor:
         market_clock: Clock,
         price_of: Callable[[str], float | None],
     ) -> None:
+        super().__init__()
         self._exchange = exchange
         self._journal = journal
         self._positions = positions
@@ -124,61 +108,18 @@ class OrderExecutor:
         self._system_clock = system_clock
         self._market_clock = market_clock
         self._price_of = price_of
-        self._orders: dict[str, Order] = {}
-        self._of_symbol: dict[str, dict[str, Order]] = {}
-        self._owed: dict[str, str] = {}
-        """Symbols of orders that were filled by more than is booked, by their ids."""
         self._swept: dict[str, int] = {}
         """When the trades of a symbol were last asked for, wall time in ms."""
-        self._unsettled: dict[str, Order] = {}
-        self._venue_ids: dict[str, str] = {}
-        self._booked: dict[str, tuple[Decimal, Decimal]] = {}
-        self._protected: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._leaving: dict[str, tuple[Signal, Decimal]] = {}
         self.sent = 0
         self.fills = 0
-        self.last_fills: deque[Fill] = deque(maxlen=REMEMBERED)
-        """The newest fills, of this run or earlier ones, the oldest first."""
         self.refused: dict[str, str] = {}
         """Why the newest signal of a strategy led to no order, by strategy."""
-
-    @property
-    def unsettled(self) -> list[Order]:
-        """The orders whose outcome is not known; a stop that rests at the venue is not one."""
-        return [order for order in self._unsettled.values() if not _resting(order)]
 
     def lock(self, symbol: str) -> asyncio.Lock:
         """Return what is held by whoever sends or cancels orders of a symbol."""
         return self._locks.setdefault(symbol, asyncio.Lock())
-
-    def orders_of(self, symbol: str) -> list[Order]:
-        """Return every order of a symbol, the oldest first."""
-        return list(self._of_symbol.get(symbol, {}).values())
-
-    def newest_of(self, symbol: str) -> Iterator[Order]:
-        """Yield every order of a symbol, the newest first."""
-        return reversed(self._of_symbol.get(symbol, {}).values())
-
-    def newest(self, limit: int) -> list[Order]:
-        """Return the orders sent last, the newest first."""
-        return list(islice(reversed(self._orders.values()), limit))
-
-    def stops(self, symbol: str) -> list[Order]:
-        """Return the stops of a symbol that rest at the venue, or may do so."""
-        return [
-            order
-            for order in self._unsettled.values()
-            if order.symbol == symbol and order.stop_price is not None
-        ]
-
-    def booked(self, client_order_id: str) -> tuple[Decimal, Decimal]:
-        """Return amount (base units) and cost (quote units) of an order's booked fills."""
-        return self._booked.get(client_order_id, (ZERO, ZERO))
-
-    def order(self, client_order_id: str) -> Order | None:
-        """Return what is known about one of our orders, of this run or an earlier one."""
-        return self._orders.get(client_order_id)
 
     def exposure(self) -> Decimal:
         """Return what is held plus what unsettled orders may still buy, in quote units."""
@@ -240,7 +181,7 @@ class OrderExecutor:
             self._leaving.pop(signal.symbol, None)
             self._refuse(signal, "this decision has been acted on already")
             return None
-        if any(order.symbol == signal.symbol for order in self.unsettled if not _stop(order)):
+        if self.under_way(signal.symbol):
             self._refuse(signal, "an order of this symbol is not settled yet")
             return None
         if not await self._stops_out_of_the_way(signal):
@@ -306,7 +247,7 @@ class OrderExecutor:
                 if signal.action is SignalAction.EXIT:
                     if not await self.cancel(order):
                         return False
-                elif not await self.settled(order) and not _resting(
+                elif not await self.settled(order) and not resting(
                     self._orders[order.client_order_id]
                 ):
                     return False
@@ -401,8 +342,7 @@ class OrderExecutor:
         """Tell whether the venue may know a fill of ours that is not booked."""
         if self._system_clock.now() - self._swept.get(symbol, 0) >= SWEEP_INTERVAL:
             return True
-        open_ = any(order.symbol == symbol for order in self._unsettled.values())
-        return open_ or symbol in self._owed.values()
+        return self._owes(symbol)
 
     async def _sweep(self, symbol: str) -> None:
         self._swept[symbol] = self._system_clock.now()
@@ -437,24 +377,6 @@ class OrderExecutor:
         self._bus.publish(OrderUpdated(order=updated))
         return updated
 
-    def _remember(self, order: Order) -> None:
-        name = order.client_order_id
-        self._orders[name] = order
-        self._of_symbol.setdefault(order.symbol, {})[name] = order
-        self._note_owed(order)
-        if order.venue_order_id is not None:
-            self._venue_ids[order.venue_order_id] = order.client_order_id
-        if order.status.final:
-            self._unsettled.pop(name, None)
-        else:
-            self._unsettled[name] = order
-
-    def _note_owed(self, order: Order) -> None:
-        if self.booked(order.client_order_id)[0] < order.filled:
-            self._owed[order.client_order_id] = order.symbol
-        else:
-            self._owed.pop(order.client_order_id, None)
-
     def _book_own(self, fill: Fill) -> None:
         """Book a fill found by the sweep if its order is ours; others belong to somebody else."""
         client_order_id = self._venue_ids.get(fill.venue_order_id)
@@ -471,16 +393,6 @@ class OrderExecutor:
         self._note(fill)
         self._bus.publish(FillReceived(fill=fill))
         self._bus.publish(PositionChanged(position=position))
-
-    def _note(self, fill: Fill) -> None:
-        self.last_fills.append(fill)
-        name = fill.client_order_id or ""
-        amount, cost = self.booked(name)
-        self._booked[name] = (amount + fill.amount, cost + fill.cost)
-        if name in self._owed:
-            self._note_owed(self._orders[name])
-        if name.startswith(STOP_PREFIX):
-            self._protected[fill.symbol] = fill.timestamp
 
     def _refuse(self, signal: Signal, reason: str) -> None:
         self.refused[signal.strategy] = reason

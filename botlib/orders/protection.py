@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.errors import ExchangeError, RiskRejected
 from botlib.model import Halted, Order, OrderIntent, OrderStatus, OrderType, Side
-from botlib.orders.executor import STOP_PREFIX, OrderExecutor, round_down, tradable
+from botlib.orders.executor import OrderExecutor, round_down, tradable
+from botlib.orders.record import STOP_PREFIX
 
 if TYPE_CHECKING:
     from botlib.bus import EventBus
@@ -168,9 +169,7 @@ class Protector:
             for stop in stops:  # what it protected was sold elsewhere
                 await self._orders.cancel(stop)
             return True
-        if any(
-            order.symbol == symbol and order.stop_price is None for order in self._orders.unsettled
-        ):
+        if self._orders.under_way(symbol):
             return False
         tried = self._orders.order(_name(entry, "take_profit")) is not None
         if not tried and rules.target_reached(price, high, market.tick):
