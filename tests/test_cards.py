@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64decode
 from typing import Any
@@ -20,6 +21,7 @@ from botlib.engine.health import EngineHealth
 from botlib.recording import RecordingReport
 from botlib.store.export import ExportReport
 from botlib.tables import html_table
+from botlib.tasks import BackgroundTaskManager, TaskConfig
 
 EVIL = "<script>alert('x')</script>"
 
@@ -115,6 +117,31 @@ def test_a_listing_is_a_frame_with_a_card_and_one_line() -> None:
     assert orders["price"].sum() == frame["price"].sum()
     empty = listing(frame.head(0), "Orders")
     assert "none" in empty._repr_html_() and "0 rows" in repr(empty)
+
+
+def test_only_where_false_is_bad_it_is_drawn_so() -> None:
+    streams = pd.DataFrame({"ready": [True, False], "maker": [False, True]})
+    cells = BeautifulSoup(listing(streams, "Streams")._repr_html_(), "html.parser").tbody("td")
+    drawn = [Tone.BAD.value in cell["style"] for cell in cells]
+    assert drawn == [False, False, True, False]
+
+
+async def test_the_last_errors_of_tasks_are_told_below_their_table() -> None:
+    async def failing() -> None:
+        raise ValueError(EVIL)
+
+    manager = BackgroundTaskManager()
+    manager.add_task(TaskConfig(name=EVIL, func=failing, interval=3_600, auto_restart=False))
+    await manager.start_all()
+    async with asyncio.timeout(30):
+        while not manager.status()[EVIL].last_error:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await manager.stop_all()
+    assert "\n" not in repr(manager) and "1 task" in repr(manager)
+    assert "last error" in str(manager)
+    soup = BeautifulSoup(manager._repr_html_(), "html.parser")
+    assert soup.script is None and "last error" not in soup.thead.text
+    assert soup("div")[-1].text == f"{EVIL}: ValueError: {EVIL}"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from botlib.tables import Cell, html_table
 SHOWN: Final = 20
 """Rows of the card, the newest."""
 
-_GOOD: Final = frozenset({"buy", "filled", "True"})
-_BAD: Final = frozenset({"sell", "rejected", "expired", "unknown", "False"})
+_GOOD: Final = frozenset({"buy", "filled"})
+_BAD: Final = frozenset({"sell", "rejected", "expired", "unknown"})
+_TOLD: Final = frozenset({"ready"})
+"""Columns in which True is good and False is not; elsewhere neither is."""
 
 
 class Listing(pd.DataFrame):
@@ -38,11 +40,15 @@ class Listing(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         newest = pd.DataFrame(self).tail(SHOWN)
-        rows = [[_cell(value) for value in row] for row in newest.itertuples(index=False)]
+        names = [str(name) for name in newest.columns]
+        rows = [
+            [_cell(name, value) for name, value in zip(names, row, strict=True)]
+            for row in newest.itertuples(index=False)
+        ]
         more = len(self) - len(newest)
         return card(
             self.title,
-            html_table(list(newest.columns), rows) if rows else "",
+            html_table(names, rows) if rows else "",
             lines([f"… and {more:,} before"] if more else []),
             notes=f"{len(self):,}" if len(self) else "none",
         )
@@ -55,7 +61,7 @@ def listing(frame: pd.DataFrame, title: str) -> Listing:
     return made
 
 
-def _cell(value: Any) -> Cell:
+def _cell(name: str, value: Any) -> Cell:
     if value is None or value is pd.NaT or value != value:
         return None
     if isinstance(value, pd.Timestamp):
@@ -63,6 +69,8 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, float):
         return f"{value:,.8f}".rstrip("0").rstrip(".")
     text = str(value)
+    if name in _TOLD:
+        return Toned(text, Tone.GOOD if value else Tone.BAD)
     if text in _GOOD or text in _BAD:
         return Toned(text, Tone.GOOD if text in _GOOD else Tone.BAD)
     return text[:120]

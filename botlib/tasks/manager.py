@@ -380,6 +380,9 @@ class BackgroundTaskManager:
         )
 
     def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status().headline}>"
+
+    def __str__(self) -> str:
         return str(self.status())
 
     def _repr_html_(self) -> str:

@@ -17,6 +17,8 @@ from botlib.tasks.schedule import duration_text
 _SHOWN: Final = 60
 """Rows of a table for people; the rest is counted."""
 
+_LAST_ERROR: Final = "last error"
+
 
 class TaskState(StrEnum):
     """Where a task is in its life."""
@@ -131,13 +133,29 @@ class ManagerStatus:
             return self.headline
         return "\n".join([self.headline, text_table(*self._table()), *self._rest()])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.headline}>"
 
     def _repr_html_(self) -> str:
         tone = Tone.GOOD if self.health.ok else Tone.BAD
         title, *more = self.headline.split(",", maxsplit=1)
-        table = html_table(*self._table()) if self.tasks else ""
-        return card(title, table, lines(self._rest()), notes=", ".join(more).strip(), tone=tone)
+        headers, rows = self._table()
+        if headers[-1] == _LAST_ERROR:
+            # Below the table: at the end of its lines nobody would see them.
+            headers, rows = headers[:-1], [row[:-1] for row in rows]
+        errors = [
+            f"{task.name}: {_short(task.last_error)}"
+            for task in self.tasks[:_SHOWN]
+            if task.last_error
+        ]
+        return card(
+            title,
+            html_table(headers, rows) if self.tasks else "",
+            lines(self._rest()),
+            lines(errors, Tone.BAD),
+            notes=", ".join(more).strip(),
+            tone=tone,
+        )
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
         # A column that says nothing about any task is left out.
@@ -175,9 +193,12 @@ def _row(task: TaskStatus, optional: Mapping[str, bool]) -> dict[str, object]:
     )
     row["next (UTC)"] = None if task.next_run is None else iso(task.next_run)[11:]
     if optional["last_error"]:
-        error = task.last_error or ""
-        row["last error"] = error if len(error) <= 80 else error[:79] + "…"
+        row[_LAST_ERROR] = _short(task.last_error or "")
     return row
+
+
+def _short(error: str) -> str:
+    return error if len(error) <= 80 else error[:79] + "…"
 
 
 def _seconds(value: float | None) -> str | None:

@@ -226,6 +226,7 @@ async def test_the_status_can_be_sent_and_shown() -> None:
     text = str(status)
     assert text.splitlines()[0] == "70 tasks, 70 running, healthy"
     assert text.splitlines()[-1] == "… and 10 more"
+    assert repr(status) == "<ManagerStatus 70 tasks, 70 running, healthy>"
     assert "overruns" not in text and "every 30 s" in text
     assert "&lt;b&gt;0" in status._repr_html_() and "<b>0" not in status._repr_html_()
     with pytest.raises(UnknownTask):
