@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,13 +24,14 @@ from botlib.exchange.paper.depth import Depth
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.matching import Desk
-from botlib.exchange.paper.orders import CONDITIONAL, LIMITED, PaperOrder
+from botlib.exchange.paper.orders import CONDITIONAL, LIMITED, PaperOrder, Peg
 from botlib.exchange.paper.refusals import Refusal
 from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.rules import SELF_TRADE_MODES
 from botlib.exchange.paper.synthetic import SyntheticMarket
 
 T0 = 1_767_571_200_000
+MARKET = SyntheticMarket(11)
 FEE = Decimal("0.001")
 ACCOUNTS = st.sampled_from(["main", "second"])
 SIDES = st.sampled_from(["BUY", "SELL"])
@@ -45,7 +47,7 @@ class Trading(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.market = SyntheticMarket(11)
+        self.market = MARKET
         balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
         self.ledger = Ledger.open(None, venue=self.market.venue, balances=balances)
         self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
@@ -96,6 +98,9 @@ class Trading(RuleBasedStateMachine):
         mode=st.sampled_from(SELF_TRADE_MODES),
         iceberg=st.booleans(),
         trailing=st.sampled_from([0, 0, 10, 12]),
+        peg=st.sampled_from(
+            [None, None, Peg(type="PRIMARY_PEG"), Peg(type="MARKET_PEG", offset=1)]
+        ),
     )
     def order(
         self,
@@ -108,6 +113,7 @@ class Trading(RuleBasedStateMachine):
         mode: str,
         iceberg: bool,
         trailing: int,
+        peg: Peg | None,
     ) -> None:
         part = (amount / 3).quantize(Decimal("0.00001"))
         limited = kind in LIMITED and kind != "LIMIT_MAKER"
@@ -121,6 +127,8 @@ class Trading(RuleBasedStateMachine):
             iceberg=part if iceberg and limited and force == "GTC" else None,
             trailing_delta=trailing if kind in CONDITIONAL else 0,
         )
+        if peg is not None and kind in LIMITED:
+            request = replace(request, price=None, peg=peg)
         self.do(self.desk.place, self.feed, request, self.time, account)
 
     @rule(
@@ -147,11 +155,21 @@ class Trading(RuleBasedStateMachine):
         gap=st.integers(1, 4),
         away=st.none() | AWAY,
         pair=st.booleans(),
+        pegged=st.booleans(),
     )
     def order_list(
-        self, account: str, side: str, amount: Decimal, gap: int, away: int | None, pair: bool
+        self,
+        account: str,
+        side: str,
+        amount: Decimal,
+        gap: int,
+        away: int | None,
+        pair: bool,
+        pegged: bool,
     ) -> None:
         limit = self.request(side, "LIMIT_MAKER", gap if side == "SELL" else -gap, amount)
+        if pegged:
+            limit = replace(limit, price=None, peg=Peg(type="PRIMARY_PEG"))
         stop = self.request(side, "STOP_LOSS", -gap if side == "SELL" else gap, amount)
         both = [limit, stop] if side == "SELL" else [stop, limit]
         working = None
@@ -222,7 +240,8 @@ class Trading(RuleBasedStateMachine):
                 assert order.executed == executed.get(order.order_id, 0)
                 assert order.remaining >= 0
                 assert order.open or not order.locked
-                assert order.status != "FILLED" or order.executed == order.amount
+                done = order.executed + order.prevented
+                assert order.status != "FILLED" or done == order.amount
                 if order.price:
                     worse = order.cost - order.price * order.executed
                     assert worse <= 0 if order.buys else worse > Decimal("-0.000001")

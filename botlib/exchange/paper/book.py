@@ -188,8 +188,9 @@ class Book:
 
     def _drawn(self, price: Decimal, *, up: bool) -> Iterator[Level]:
         listing, tick = self._feed.listing, self._feed.listing.tick
-        away = max(tick, (price * self.slippage) // tick * tick)
-        level = price + away if up else max(tick, price - away)
+        # What a taker pays is what the best level shows, but never the price itself.
+        taken = self.taking_price("BUY" if up else "SELL", price)
+        level = max(taken, price + tick) if up else max(tick, min(taken, price - tick))
         unit = max(listing.step, (_COST / price).quantize(listing.step))
         second, number = self._feed.time // 1_000, int(level / tick)
         for _ in range(LEVELS):

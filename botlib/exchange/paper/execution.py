@@ -17,6 +17,8 @@ from botlib.exchange.paper.draft import Draft
 from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.filters import beyond
 from botlib.exchange.paper.orders import LIMITED, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.pegging import priced_now
+from botlib.exchange.paper.refusals import Refusal
 
 _NOTHING: Final = Decimal(0)
 _BASIS_POINTS: Final = 10_000
@@ -270,6 +272,15 @@ class Execution:
         """Send a dormant order into the book, at the price that triggered it."""
         price = feed.last_price if feed.opening else stop_of(feed, order)
         order = self.claim(draft, replace(order, triggered=draft.time, updated=draft.time))
+        if order.peg is not None:
+            try:
+                order = priced_now(feed, order)
+            except Refusal:
+                return self.reject(draft, order, "NONE")
+            held = self._hold(draft, order, needed(order))
+            if held is None:
+                return self.reject(draft, order, "INSUFFICIENT_BALANCES")
+            order = held
         plan = self.plan(draft, feed, order, price)
         if order.type in LIMITED:
             if not plan.steps:
@@ -277,14 +288,20 @@ class Execution:
             return self.enter(draft, feed, order, plan)
         if order.buys:
             # A gap may cost more than was held back.
-            held = plan.cost.quantize(EIGHT, ROUND_UP)
-            have = draft.balance(order.account, order.locked_asset)
-            if held > order.locked + have.free:
+            paid = self._hold(draft, order, plan.cost.quantize(EIGHT, ROUND_UP))
+            if paid is None:
                 return self.expire(draft, order)
-            draft.unlock(order.account, order.locked_asset, order.locked)
-            draft.lock(order.account, order.locked_asset, held)
-            order = replace(order, locked=held)
+            order = paid
         return self.enter(draft, feed, order, plan)
+
+    @staticmethod
+    def _hold(draft: Draft, order: PaperOrder, amount: Decimal) -> PaperOrder | None:
+        """Let an order hold back another amount than it does, None where there is not so much."""
+        if amount > order.locked + draft.balance(order.account, order.locked_asset).free:
+            return None
+        draft.unlock(order.account, order.locked_asset, order.locked)
+        draft.lock(order.account, order.locked_asset, amount)
+        return replace(order, locked=amount)
 
     # -- ending
 

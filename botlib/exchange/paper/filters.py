@@ -29,6 +29,18 @@ class Wish:
     iceberg: Decimal
     trailing_delta: int
 
+    @classmethod
+    def of(cls, order: PaperOrder) -> Wish:
+        """Return what an order asks for that is there already."""
+        return cls(
+            type=order.type,
+            price=order.price,
+            stop_price=order.stop_price,
+            amount=order.amount,
+            iceberg=order.iceberg,
+            trailing_delta=order.trailing_delta,
+        )
+
 
 def check_order(feed: Feed, wish: Wish) -> None:
     """Refuse an order that breaks a filter of its symbol."""

@@ -13,7 +13,7 @@ from botlib.exchange.paper.crossing import Plan
 from botlib.exchange.paper.draft import Draft
 from botlib.exchange.paper.execution import Execution, needed
 from botlib.exchange.paper.feed import Feed
-from botlib.exchange.paper.orders import LIMITED, PENDING, PaperOrder
+from botlib.exchange.paper.orders import PENDING, PaperOrder
 from botlib.exchange.paper.refusals import rejected
 from botlib.exchange.paper.requests import OrderRequest
 
@@ -38,7 +38,10 @@ class Intake:
         if not feed.trading:
             raise rejected("Market is closed.")
         for request in requests:
-            filters.check_order(feed, _wish(feed, request))
+            wish = _wish(feed, request)
+            filters.check_order(feed, wish)
+            if request.peg is not None and request.peg.price:
+                filters.check_order(feed, replace(wish, price=request.peg.price))
         owner = self._register.account(account)
         waiting = owner.open_orders(feed.id)
         conditional = sum(one.conditional for one in requests) if algo is None else algo
@@ -89,6 +92,7 @@ class Intake:
             self_trade=request.self_trade,
             strategy_id=request.strategy_id,
             strategy_type=request.strategy_type,
+            peg=request.peg,
         )
 
     def accept(
@@ -130,7 +134,7 @@ class Intake:
 def _held(feed: Feed, order: PaperOrder, plan: Plan) -> Decimal:
     if not order.buys:
         return order.remaining
-    if order.type in LIMITED or order.stop_price:
+    if order.price or order.stop_price:
         return needed(order)
     # A market order holds what it will cost; a trailing one what it would cost now.
     cost = order.remaining * feed.last_price if order.dormant else plan.cost

@@ -24,6 +24,9 @@ _LEG: Final = (
     "timeInForce",
     "strategyId",
     "strategyType",
+    "pegPriceType",
+    "pegOffsetType",
+    "pegOffsetValue",
 )
 
 _UNSENT: Final = {"timeInForce": "", "stopPrice": "", "trailingDelta": ""}

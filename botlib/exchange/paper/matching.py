@@ -37,6 +37,7 @@ from botlib.exchange.paper.orderlists import OrderLists
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.past import Past
+from botlib.exchange.paper.pegging import priced
 from botlib.exchange.paper.refusals import Refusal, refusal
 from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.tape import Deal
@@ -149,6 +150,7 @@ class Desk:
         return Placed(draft.orders[number], trades, draft.prevented, draft.notices())
 
     def _draft_order(self, draft: Draft, feed: Feed, request: OrderRequest, account: str) -> int:
+        request = priced(feed, request)
         self._intake.weigh(feed, account, [request])
         order = self._intake.make(draft, feed, account, request)
         self._intake.accept(draft, feed, order)

@@ -18,6 +18,7 @@ from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.filters import beyond
 from botlib.exchange.paper.intake import Intake
 from botlib.exchange.paper.orders import OrderList, PaperOrder
+from botlib.exchange.paper.pegging import priced, priced_now
 from botlib.exchange.paper.refusals import Refusal, filter_failure, rejected
 from botlib.exchange.paper.requests import OrderRequest
 
@@ -56,7 +57,11 @@ class OrderLists:
         Raises:
             Refusal: one of them is not accepted; the draft is to be thrown away.
         """
-        every = [working, *others] if working is not None else list(others)
+        waits = working is not None
+        if working is not None:
+            working = priced(feed, working)
+        others = [priced(feed, one, waits=waits) for one in others]
+        every = [working, *others] if working is not None else others
         self._intake.weigh(feed, account, every)
         active = self._register.open_lists(account)
         if sum(one.symbol == feed.id for one in active) >= feed.rules.max_order_lists:
@@ -154,7 +159,11 @@ class OrderLists:
 
     def _release(self, draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
         ready = [
-            replace(order, status="NEW", triggered=0 if order.conditional else draft.time)
+            replace(
+                priced_now(feed, order),
+                status="NEW",
+                triggered=0 if order.conditional else draft.time,
+            )
             for order in waiting
         ]
         if len(ready) == 2:

@@ -42,7 +42,12 @@ class Stored:
         for name in _decimals(cls):
             if name in values:
                 values[name] = Decimal(str(values[name]))
+        cls.revive(values)
         return cls(**values)
+
+    @classmethod
+    def revive(cls, values: dict[str, Any]) -> None:
+        """Make of a stored record's values what they were, where they are no texts or numbers."""
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {}
@@ -62,6 +67,26 @@ def _decimals(kind: type) -> Sequence[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peg:
+    """How the price of an order is found in the book.
+
+    Attributes:
+        type: ``PRIMARY_PEG`` or ``MARKET_PEG``.
+        offset: price levels away from the best one, None where none were asked for.
+        price: the price that was sent besides, 0 for none.
+    """
+
+    type: str
+    offset: int | None = None
+    price: Decimal = _NOTHING
+
+    @property
+    def level(self) -> int:
+        """Price levels away from the best one."""
+        return self.offset or 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaperOrder(Stored):
     """An order in Binance's words. Amounts in base, ``cost`` and ``quote_amount`` in quote units.
 
@@ -75,6 +100,7 @@ class PaperOrder(Stored):
         prevented: what self-trade prevention took away from the amount.
         priority: place in the queue at its price, the smallest first.
         ahead: what stands before it at its price and has to trade first.
+        peg: how its price is found, where it is; the price is 0 before.
         amended: how it was made smaller: number of the execution, ids and amounts before and
             after, and time (ms).
     """
@@ -112,6 +138,13 @@ class PaperOrder(Stored):
     strategy_type: int = 0
     amends: int = 0
     amended: list[dict[str, Any]] = field(default_factory=list)
+    peg: Peg | None = None
+
+    @classmethod
+    def revive(cls, values: dict[str, Any]) -> None:
+        """Make of a stored record's values what they were."""
+        if (peg := values.get("peg")) is not None:
+            values["peg"] = Peg(**{**peg, "price": Decimal(peg["price"])})
 
     @property
     def limited(self) -> bool:
@@ -122,6 +155,11 @@ class PaperOrder(Stored):
     def open(self) -> bool:
         """Whether it can still trade."""
         return self.status in OPEN
+
+    @property
+    def sent_price(self) -> Decimal:
+        """The price that the client sent."""
+        return self.price if self.peg is None else self.peg.price
 
     @property
     def buys(self) -> bool:

@@ -53,6 +53,8 @@ TEXTS: Final[dict[int, tuple[int, str]]] = {
     ),
     -1151: (400, "Symbol is present multiple times in the list."),
     -1194: (400, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND."),
+    -1210: (400, "Invalid pegPriceType."),
+    -1211: (400, "Invalid pegOffsetType."),
     -1220: (400, "The symbol's status does not match the requested symbolStatus."),
     -2011: (400, "Unknown order sent."),
     -2013: (400, "Order does not exist."),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
 from botlib.exchange.paper.quotes import Json, eight
 
 
@@ -16,7 +16,7 @@ def _common(order: PaperOrder) -> Json:
         "orderId": order.order_id,
         "orderListId": order.list_id,
         "clientOrderId": order.client_order_id,
-        "price": eight(order.price),
+        "price": eight(order.sent_price),
         "origQty": eight(order.amount),
         "executedQty": eight(order.executed),
         "origQuoteOrderQty": eight(order.quote_amount),
@@ -42,7 +42,23 @@ def _common(order: PaperOrder) -> Json:
     if order.prevented:
         answer["preventedMatchId"] = order.prevented_match
         answer["preventedQuantity"] = eight(order.prevented)
+    if order.peg is not None:
+        answer.update(_pegged(order, order.peg, _PEGGED))
     return answer
+
+
+_PEGGED: Final = ("pegPriceType", "pegOffsetType", "pegOffsetValue", "peggedPrice")
+_PEGGED_EVENT: Final = ("gP", "gOT", "gOV", "gp")
+
+
+def _pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
+    """Return what is told of a pegged price, under the names of an answer or of an event."""
+    fields: Json = {names[0]: peg.type}
+    if peg.offset is not None:
+        fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
+    if order.price:
+        fields[names[3]] = eight(order.price)
+    return fields
 
 
 def placed(
@@ -306,7 +322,7 @@ def execution_report(
         "o": order.type,
         "f": order.time_in_force,
         "q": eight(order.amount),
-        "p": eight(order.price),
+        "p": eight(order.sent_price),
         "P": eight(order.stop_price),
         "F": eight(order.iceberg),
         "g": order.list_id,
@@ -351,6 +367,8 @@ def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
         fields["J"] = order.strategy_type
     if order.prevented:
         fields["A"] = eight(order.prevented)
+    if order.peg is not None:
+        fields.update(_pegged(order, order.peg, _PEGGED_EVENT))
     if prevented is not None:
         taker = prevented.taker_id == order.order_id
         fields.update(

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
 from botlib.exchange.paper.filters import ORDER_TYPES
-from botlib.exchange.paper.orders import CONDITIONAL, LIMITED
+from botlib.exchange.paper.orders import CONDITIONAL, LIMITED, Peg
 from botlib.exchange.paper.params import Params
-from botlib.exchange.paper.refusals import Refusal, illegal, missing, refusal, unexpected
+from botlib.exchange.paper.refusals import (
+    Refusal,
+    illegal,
+    missing,
+    refusal,
+    rejected,
+    unexpected,
+)
 from botlib.exchange.paper.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES
 
 _CLIENT_ID_RANGE: Final = "^[a-zA-Z0-9-_]{1,36}$"
 _CLIENT_ID: Final = re.compile(_CLIENT_ID_RANGE)
 _FORCES: Final = ("GTC", "IOC", "FOK")
 _LOWEST_STRATEGY_TYPE: Final = 1_000_000
+_MAX_OFFSET: Final = 100
+"""Price levels by which a pegged price may lie off the best one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,7 @@ class OrderRequest:
     self_trade: str = DEFAULT_SELF_TRADE
     strategy_id: int = 0
     strategy_type: int = 0
+    peg: Peg | None = None
 
     @property
     def conditional(self) -> bool:
@@ -72,11 +82,16 @@ def read_order(
     iceberg = reader.decimal("icebergQty")
     if iceberg is not None and (force != "GTC" or kind not in LIMITED):
         raise unexpected(reader.name("icebergQty"))
+    price, peg = reader.decimal("price"), _read_peg(reader, kind, force)
+    if peg is not None and price is not None:
+        peg = replace(peg, price=price)
+        price = None
     return OrderRequest(
         side=side,
         type=kind,
         time_in_force=force,
-        price=reader.decimal("price"),
+        price=price,
+        peg=peg,
         amount=reader.decimal("quantity"),
         quote_amount=reader.decimal("quoteOrderQty"),
         client_order_id=read_client_id(params, reader.name("newClientOrderId")),
@@ -87,6 +102,28 @@ def read_order(
         strategy_id=reader.integer("strategyId") or 0,
         strategy_type=_strategy_type(reader),
     )
+
+
+def _read_peg(reader: _Reader, kind: str, force: str) -> Peg | None:
+    """Read how the price of an order is to be found in the book, None where it is not."""
+    found, offset = reader.text("pegPriceType"), reader.integer("pegOffsetValue")
+    unit = reader.text("pegOffsetType")
+    if unit not in (None, "PRICE_LEVEL"):
+        raise refusal(-1211)
+    if (unit is None) != (offset is None) or (found is None and offset is not None):
+        raise refusal(-1128)
+    if found is None:
+        return None
+    if found not in ("PRIMARY_PEG", "MARKET_PEG"):
+        raise refusal(-1210)
+    if offset is not None and offset > _MAX_OFFSET:
+        raise refusal(-1130, reader.name("pegOffsetValue"))
+    if kind not in LIMITED:
+        raise rejected("This order type may not use pegged price.")
+    rests = found == "PRIMARY_PEG"
+    if (kind == "LIMIT_MAKER" and not rests) or (kind == "LIMIT" and rests and force != "GTC"):
+        raise rejected("This price peg cannot be used with this order type.")
+    return Peg(type=found, offset=offset)
 
 
 def _strategy_type(reader: _Reader) -> int:
@@ -100,9 +137,9 @@ def _check_composition(reader: _Reader, kind: str) -> None:
     """Refuse what is missing for a type of order, or does not belong to it."""
     forced = kind in LIMITED and kind != "LIMIT_MAKER"
     for name, needed in (("timeInForce", forced), ("price", kind in LIMITED)):
-        if needed:
+        if needed and not (name == "price" and "pegPriceType" in reader):
             reader.need(name)
-        elif name in reader:
+        elif name in reader and not needed:
             raise unexpected(reader.name(name))
     if kind not in CONDITIONAL:
         for name in ("stopPrice", "trailingDelta"):
