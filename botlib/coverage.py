@@ -132,9 +132,9 @@ class DataReport:
         for number, row in enumerate(self.rows):
             parts += _strip(row, label, number * _ROW, start, end)
         axis = len(self.rows) * _ROW + 11
-        parts.append(f'<text x="{label}" y="{axis}" opacity=".6">{iso(start)[:16]}</text>')
+        parts.append(f'<text x="{label}" y="{axis}">{iso(start)[:16]}</text>')
         parts.append(
-            f'<text x="{label + _WIDTH}" y="{axis}" opacity=".6" text-anchor="end">'
+            f'<text x="{label + _WIDTH}" y="{axis}" text-anchor="end">'
             f"{iso(end)[:16]}</text>"
         )
         parts += _legend(label, axis + 8)
@@ -267,5 +267,5 @@ def _legend(left: int, top: int) -> Iterator[str]:
     place = left
     for state, meaning in _MEANING.items():
         yield f'<rect x="{place}" y="{top}" width="9" height="9" fill="{_COLOURS[state]}"/>'
-        yield f'<text x="{place + 13}" y="{top + 9}" opacity=".8">{meaning}</text>'
+        yield f'<text x="{place + 13}" y="{top + 9}">{meaning}</text>'
         place += 30 + _CHARACTER * len(meaning)
