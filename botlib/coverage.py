@@ -134,8 +134,7 @@ class DataReport:
         axis = len(self.rows) * _ROW + 11
         parts.append(f'<text x="{label}" y="{axis}">{iso(start)[:16]}</text>')
         parts.append(
-            f'<text x="{label + _WIDTH}" y="{axis}" text-anchor="end">'
-            f"{iso(end)[:16]}</text>"
+            f'<text x="{label + _WIDTH}" y="{axis}" text-anchor="end">{iso(end)[:16]}</text>'
         )
         parts += _legend(label, axis + 8)
         return "".join([*parts, "</svg>"])
