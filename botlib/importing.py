@@ -285,7 +285,9 @@ def _compared(
     """Return which candles are stored, and which are stored exactly so."""
     import numpy as np
 
-    stored = np.asarray(known.index, dtype="datetime64[ms]").astype(np.int64)
+    from botlib.frames import open_times
+
+    stored = open_times(known.index)
     if not len(stored):
         nothing = np.zeros(len(times), np.bool_)
         return nothing, nothing

@@ -135,7 +135,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderIntent:
-    """An order the risk rules have approved, not yet sent.
+    """An order as it is to be sent, once the risk rules have approved it.
 
     ``client_order_id`` is derived from the signal, so that the same decision is the same intent.
     """

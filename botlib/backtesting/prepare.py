@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.errors import ConfigError, InvalidInput
-from botlib.frames import COLUMNS, Frames, resample
+from botlib.frames import COLUMNS, Frames, open_times, resample
 from botlib.strategy import Signals
 from botlib.timeframe import TIMEFRAMES, timeframe_ms
 
@@ -144,7 +144,7 @@ def _by_timeframe(
 def _timeframe_of(frame: pd.DataFrame) -> str:
     """Return the timeframe whose length is the smallest step between candles."""
     try:
-        times = np.asarray(frame.index, dtype="datetime64[ms]").astype(np.int64)
+        times = open_times(frame.index)
     except (TypeError, ValueError, AttributeError):
         return "1m"  # What is wrong with it is told by the check that follows.
     steps = np.diff(times)
@@ -161,7 +161,7 @@ def _timeframe_of(frame: pd.DataFrame) -> str:
 def _check_times(index: pd.DatetimeIndex, timeframe: str) -> None:
     if index.hasnans:
         raise InvalidInput(f"The index of the {timeframe} candles holds NaT.")
-    times = np.asarray(index, dtype="datetime64[ms]").astype(np.int64)
+    times = open_times(index)
     steps = np.diff(times)
     wrong = np.flatnonzero(steps < timeframe_ms(timeframe))
     if not len(wrong):

@@ -160,35 +160,16 @@ class OrderJournal:
             ).fetchall()
         return rows
 
-    def fills(self, symbol: str | None = None, since_id: int | None = None) -> list[Fill]:
-        """Return fills in the order they happened.
-
-        Args:
-            symbol: only of this one.
-            since_id: only trade ids from this one on; they count per symbol, so it needs one.
-        """
-        if since_id is not None and symbol is None:
-            raise InvalidInput(
-                "Trade ids count per symbol: give the symbol together with since_id."
-            )
+    def fills(self, symbol: str | None = None) -> list[Fill]:
+        """Return the fills of a symbol, or of all where None, in the order they happened."""
         id_ = None if symbol is None else self._database.id_of(symbol)
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 f"SELECT {_FILL} FROM fills JOIN symbols ON symbols.id = fills.symbol "
-                "WHERE (?1 IS NULL OR fills.symbol = ?1) AND (?2 IS NULL OR trade_id >= ?2) "
-                "ORDER BY timestamp, trade_id",
-                (id_, since_id),
+                "WHERE (?1 IS NULL OR fills.symbol = ?1) ORDER BY timestamp, trade_id",
+                (id_,),
             ).fetchall()
         return [_fill(row) for row in rows]
-
-    def last_trade_id(self, symbol: str) -> int | None:
-        """Return the highest trade id among the fills of a symbol, or None before the first."""
-        with self._database.reading() as connection:
-            row: Any = connection.execute(
-                "SELECT max(trade_id) FROM fills WHERE symbol = ?",
-                (self._database.id_of(symbol),),
-            ).fetchone()
-        return None if row[0] is None else int(row[0])
 
     def get_state(self, key: str) -> Any:
         """Return the value kept under ``key``, or None."""

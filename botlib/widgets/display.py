@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from botlib.errors import ConfigError
+from botlib.runtime import HEADLESS
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,6 @@ Mode = Literal["live", "static"]
 WIDGETS: Final = "BOTLIB_WIDGETS"
 """Environment variable: ``live``, ``static``, or ``auto`` (also where it is not set)."""
 
-_HEADLESS: Final = "BOTLIB_HEADLESS"
 _FRONT_ENDS: Final = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
 
 
@@ -42,7 +42,7 @@ def mode() -> Mode:
         return "static"
     if asked != "auto":
         raise ConfigError(f"{WIDGETS}={asked!r} names no mode. Accepted: live, static, auto.")
-    if _HEADLESS in os.environ:
+    if HEADLESS in os.environ:
         return "static"
     front_end = any(name in os.environ for name in _FRONT_ENDS) or "google.colab" in sys.modules
     return "live" if front_end else "static"

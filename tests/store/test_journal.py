@@ -152,16 +152,11 @@ def test_fill_is_saved_once_per_symbol_and_trade(journal: OrderJournal) -> None:
     assert journal.fills("ETH/USDT")[0].maker is True
 
 
-def test_fills_from_an_id_on(journal: OrderJournal) -> None:
-    assert journal.last_trade_id("BTC/USDT") is None
+def test_fills_come_in_the_order_they_happened(journal: OrderJournal) -> None:
     for trade_id, timestamp in ((12, 3), (10, 1), (11, 2)):
         journal.save_fill(replace(FILL, trade_id=trade_id, timestamp=timestamp))
     assert [fill.trade_id for fill in journal.fills()] == [10, 11, 12]
-    assert [fill.trade_id for fill in journal.fills("BTC/USDT", since_id=11)] == [11, 12]
-    assert journal.last_trade_id("BTCUSDT") == 12
-    assert journal.last_trade_id("ETH/USDT") is None
-    with pytest.raises(InvalidInput, match="give the symbol"):
-        journal.fills(since_id=1)
+    assert journal.fills("ETH/USDT") == []
 
 
 @pytest.mark.parametrize("amount", ["1E-8", "0.1000", "123456789012345678901234567890.12345678"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.frames import COLUMNS, Frames
+from botlib.frames import COLUMNS, Frames, open_times
 from botlib.indicators import parse
 from botlib.timeframe import timeframe_ms
 
@@ -106,14 +106,14 @@ def between(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str 
     """
     base = frames.timeframes[0]
     length = timeframe_ms(base)
-    opens = _times(frames.frame)
+    opens = open_times(frames.frame.index)
     cut = {base: frames.frame.iloc[first:rows]}
     for timeframe in frames.timeframes[1:]:
         frame = frames[timeframe]
         if timeframe == uncut:
             cut[timeframe] = frame
             continue
-        times = _times(frame)
+        times = open_times(frame.index)
         closed = times + timeframe_ms(timeframe)
         end = int(np.searchsorted(closed, opens[rows - 1] + length, side="right"))
         begin = 0
@@ -183,7 +183,3 @@ def _column(name: str, timeframe: str, index: pd.Index, values: pd.Series) -> Co
         index=index,  # type: ignore[arg-type]
         values=values.to_numpy(dtype=kind, copy=True),
     )
-
-
-def _times(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    return np.asarray(frame.index, dtype="datetime64[ms]").astype(np.int64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.frames import Frames
+from botlib.frames import Frames, open_times
 from botlib.indicators import Indicator, parse
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ class BoundedFrames(Frames):
 
 
 def _columns(frame: pd.DataFrame) -> Columns:
-    times = np.asarray(frame.index, dtype="datetime64[ms]").astype(np.int64)
-    columns: Columns = {TIMESTAMP: times}
+    columns: Columns = {TIMESTAMP: open_times(frame.index)}
     for name in frame.columns:
         values = frame[name].to_numpy()
         if values.dtype.kind in "fiub":
