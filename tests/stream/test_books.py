@@ -107,7 +107,8 @@ async def play(steps: list[tuple[list[Change], str, bool]], lags: object) -> Non
 
 def difference(before: tuple[BookLevel, ...], now: tuple[BookLevel, ...]) -> tuple[BookLevel, ...]:
     gone = {level.price for level in before} - {level.price for level in now}
-    return now + tuple(BookLevel(price, Decimal(0)) for price in gone)
+    changed = tuple(level for level in now if level not in before)
+    return changed + tuple(BookLevel(price, Decimal(0)) for price in gone)
 
 
 async def test_a_missing_number_gives_the_book_up_until_the_next_snapshot() -> None:
