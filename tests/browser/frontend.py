@@ -207,6 +207,11 @@ class Notebook:
         page.on("pageerror", self._note)
         page.set_default_timeout(PATIENCE * 1000)
 
+    @property
+    def path(self) -> Path:
+        """Where its file is."""
+        return self.server.notebooks / self.name
+
     def _note(self, error: Error) -> None:
         # Widgets are loaded from blobs; the rest is not ours.
         if "blob:" in (error.stack or ""):

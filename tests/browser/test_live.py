@@ -11,11 +11,15 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 import pytest_asyncio
 from frontend import CHART, DARK, DASHBOARD, IN_BROWSER, LIGHT, PATIENCE, Cell, Notebook, Server
 from playwright.async_api import Browser, Locator
 
 pytestmark = IN_BROWSER
+
+LARGEST = 150_000
+"""Bytes a chart may take in a notebook."""
 
 WINDOW = 600
 HISTORY = 2_500
@@ -57,6 +61,12 @@ _BRIGHTNESS = """(root) => {
     for (let i = 0; i < data.length; i += 4) sum += data[i] + data[i + 1] + data[i + 2];
     return sum / (data.length / 4 * 3);
 }"""
+_TO_THE_OLDEST = """(root) => {
+    const rows = Number(root.dataset.rows);
+    root.__botlib.chart.timeScale().scrollToPosition(100 - rows, false);
+}"""
+_SEEN = "(root) => root.__botlib.chart.timeScale().getVisibleRange().from"
+_VIEWS = "() => globalThis.__botlibCharts.length"
 _BACKGROUND = "(root) => getComputedStyle(root).backgroundColor"
 
 
@@ -231,6 +241,10 @@ async def test_pictures_go_on_while_a_cell_blocks_and_buttons_say_that_they_wait
             await desk.more(root, _APPLIED, await root.evaluate(_APPLIED) + 5)
         seq = await dashboard.get_attribute("data-seq")
         await desk.until(dashboard, f"(root) => Number(root.dataset.seq) > {seq} + 3")
+        await old.evaluate(_TO_THE_OLDEST)
+        await old.get_by_text("waiting for older candles: a cell runs").wait_for()
+        assert not await cell.ended()
+        await old.get_by_text("latest »").click()
         button = dashboard.locator('[data-task="counting"] [data-action="run"]')
         await button.click()
         await dashboard.get_by_role("status").get_by_text("waiting for the running cell").wait_for()
@@ -241,6 +255,7 @@ async def test_pictures_go_on_while_a_cell_blocks_and_buttons_say_that_they_wait
         flag.touch()
     await cell.end()
     await dashboard.get_by_role("status").get_by_text("waiting").wait_for(state="hidden")
+    await old.get_by_text("waiting for older candles").wait_for(state="hidden")
     await desk.notebook.run(f"while len(runs) == {ran}: time.sleep(0.05)")
     assert int(await desk.notebook.value("len(runs)")) == ran + 1
     await same_as_stored(desk, new)
@@ -267,9 +282,24 @@ async def test_a_page_loaded_again_comes_back_complete(desk: Desk) -> None:
 
 async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
     """The last test of this notebook: it ends the bot."""
-    root = await desk.chart()
-    dashboard = await desk.dashboard()
+    old, dashboard = await desk.chart(), await desk.dashboard()
+    cell = await desk.notebook.run("chart")
+    new = await cell.locate(CHART)
+    await new.wait_for()
+    # A reader who is looking at something stays there.
+    await new.evaluate("(root) => root.__botlib.chart.timeScale().scrollToPosition(-120, false)")
+    seen = await new.evaluate(_SEEN)
+    views = await desk.page.evaluate(_VIEWS)
     await desk.notebook.run("bot.stop()")
-    await root.get_by_text("the bot has stopped").wait_for()
+    for root in (old, new):
+        await root.get_by_text("the bot has stopped").wait_for()
     await desk.until(dashboard, "(root) => root.dataset.running === 'false'")
-    assert await same_as_stored(desk, root) >= WINDOW - 1
+    assert await same_as_stored(desk, old) >= WINDOW - 1
+    # One view came in place of another, which leaves nothing behind; the notebook has its picture.
+    await desk.notebook.until(f"(views) => ({_VIEWS})() === views", views)
+    await desk.until(new, f"(root) => Math.abs(({_SEEN})(root) - {seen}) <= 120")
+    await desk.notebook.save()
+    (output,) = nbformat.read(desk.notebook.path, as_version=4).cells[cell.place].outputs
+    assert "this is its last state" in output.data["text/plain"]
+    assert "model_id" in output.data["application/vnd.jupyter.widget-view+json"]
+    assert len(output.data["text/html"]) < LARGEST

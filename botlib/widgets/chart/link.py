@@ -158,9 +158,9 @@ class Link:
         self._send({"type": "shoot", "id": number})
 
     def leave(self, height: int) -> dict[str, Any]:
-        """Take every view off the page, and return the mime bundle of those that come after.
+        """Let the views make way for others, and return the mime bundle of these.
 
-        These begin with the newest window, since they may not be able to ask for it.
+        They begin with the newest window, since they may not be able to ask for it.
         """
         with self._lock:
             self._send({"type": "leave"})

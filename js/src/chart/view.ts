@@ -18,6 +18,8 @@ const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
 const OLDER_PATIENCE = 10_000; // ms until they are asked for again
 const LOADING = 300; // ms until a reader is told that they are being loaded
 const WAITING = 2_000; // ms until the kernel is taken to be busy
+const LOOK = 100; // ms between two looks at whether another view came
+const LOOKS = 100; // until none is taken to come
 const LARGEST_CHUNK = 20_000; // candles asked for at once
 const EDGE = -1.5; // candles between the right edge and the view that still count as being there
 
@@ -197,13 +199,22 @@ export class ChartView {
     });
   }
 
-  /** Make way for the view that comes in the same place. */
+  /**
+   * Make way for the view that comes in the same place, if it comes: a page that was loaded again
+   * shows no other in it.
+   */
   #leave(): void {
     const scale = this.#chart.timeScale();
     const { barSpacing } = scale.options();
     const place: Place = { barSpacing, position: scale.scrollPosition() };
-    this.model.set(PLACE, this.#laidOut ? place : null);
-    this.remove();
+    if (this.#laidOut) this.model.set(PLACE, place);
+    let looks = 0;
+    const look = () => {
+      if (!this.#frame.root.isConnected && !this.model.get(PLACE)) this.remove();
+      else if (++looks < LOOKS) this.#timers.once("leave", LOOK, look);
+      else this.model.set(PLACE, null);
+    };
+    this.#timers.once("leave", 0, look);
   }
 
   // To the kernel
