@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from botlib.widgets.bundle import asset
+from botlib.widgets.hearing import hear_every_page
 
 Newest = Callable[[], dict[str, Any]]
 
@@ -31,6 +32,7 @@ class ChartWidget(anywidget.AnyWidget):
         # Set before the comm opens: the first window travels with it.
         self._newest = newest
         super().__init__(**traits)
+        hear_every_page(self)
 
     def get_state(
         self, key: str | Iterable[str] | None = None, drop_defaults: bool = False

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from botlib.widgets.bundle import asset
+from botlib.widgets.hearing import hear_every_page
 
 
 class DashboardWidget(anywidget.AnyWidget):
@@ -30,6 +31,7 @@ class DashboardWidget(anywidget.AnyWidget):
     def __init__(self, newest: Callable[[], dict[str, Any]], **traits: Any) -> None:
         self._newest = newest
         super().__init__(snapshot=newest(), **traits)
+        hear_every_page(self)
 
     def get_state(
         self, key: str | Iterable[str] | None = None, drop_defaults: bool = False
