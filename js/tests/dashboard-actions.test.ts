@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Actions, type Clock, type Outcome, PATIENCE } from "../src/dashboard/actions";
+import {
+  Actions,
+  type Clock,
+  DEADLINE,
+  GRACE,
+  type Outcome,
+  PATIENCE,
+} from "../src/dashboard/actions";
 
 /** A clock that is moved by hand. */
 class HandClock implements Clock {
@@ -48,10 +55,10 @@ test("a wish waits for the running cell until the kernel takes it, then works, t
   assert.deepEqual(sent, [{ type: "act", id: "v-1", action: "stop", target: "a" }]);
   assert.equal(actions.stage("stop", "a"), "sent");
   clock.move(PATIENCE - 1);
-  assert.equal(actions.waiting, false);
+  assert.equal(actions.any("waiting"), false);
   clock.move(1);
   assert.equal(actions.stage("stop", "a"), "waiting");
-  assert.equal(actions.waiting, true);
+  assert.equal(actions.any("waiting"), true);
   actions.taken("v-1");
   assert.equal(actions.stage("stop", "a"), "working");
   actions.done("v-1", true, "stopped");
@@ -90,6 +97,50 @@ test("a wish that waits is sent again under its own name when the person presses
   assert.equal(actions.ask("stop", "a"), false);
 });
 
+test("a lost answer is asked for, and told when the kernel still knows it", () => {
+  const { clock, sent, outcomes, actions } = bench();
+  actions.ask("run", "a");
+  actions.taken("v-1");
+  clock.move(DEADLINE - 1);
+  assert.equal(sent.length, 1);
+  clock.move(1);
+  assert.deepEqual(sent[1], { type: "ask", id: "v-1" });
+  actions.taken("v-1");
+  actions.done("v-1", true, "a has run");
+  assert.equal(outcomes[0]?.text, "a has run");
+  assert.equal(clock.left, 0);
+});
+
+test("a kernel that is still at it is asked again and again, and never said to be silent", () => {
+  const { clock, sent, actions } = bench();
+  actions.ask("run", "a");
+  actions.taken("v-1");
+  for (let times = 1; times <= 5; times += 1) {
+    clock.move(DEADLINE);
+    assert.equal(sent.length, 1 + times);
+    actions.taken("v-1");
+    assert.equal(actions.stage("run", "a"), "working");
+  }
+});
+
+test("where no answer comes at all the button can be pressed again, for the same wish", () => {
+  const { clock, sent, outcomes, actions } = bench();
+  actions.ask("run", "a");
+  actions.taken("v-1");
+  clock.move(DEADLINE);
+  clock.move(GRACE - 1);
+  assert.equal(actions.stage("run", "a"), "working");
+  clock.move(1);
+  assert.equal(actions.stage("run", "a"), "silent");
+  assert.equal(actions.any("silent"), true);
+  assert.equal(actions.ask("run", "a"), true);
+  assert.deepEqual(sent.at(-1), sent[0]);
+  actions.taken("v-1");
+  assert.equal(actions.stage("run", "a"), "working");
+  actions.done("v-1", false, "no");
+  assert.deepEqual([outcomes.length, clock.left, actions.any("silent")], [1, 0, false]);
+});
+
 test("answers to the wishes of another view are none of ours", () => {
   const { outcomes, actions } = bench();
   actions.ask("stop", "a");
@@ -105,5 +156,5 @@ test("nothing is told after the view was closed", () => {
   actions.close();
   clock.move(10 * PATIENCE);
   actions.done("v-1", true, "");
-  assert.deepEqual([clock.left, outcomes.length, actions.waiting], [0, 0, false]);
+  assert.deepEqual([clock.left, outcomes.length, actions.any("waiting")], [0, 0, false]);
 });

@@ -220,12 +220,39 @@ def test_a_wish_is_taken_at_once_and_answered_when_it_is_done(bench: Bench) -> N
     assert messages(wire)[-1] == {"type": "done", "id": "v-1", "ok": False, "text": "stuck"}
 
 
+def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(bench: Bench) -> None:
+    wire = bench.show()
+    act = {"type": "act", "id": "v-1", "action": "run", "target": "watch"}
+    taken = {"type": "taken", "id": "v-1"}
+    done = {"type": "done", "id": "v-1", "ok": True, "text": "watch has run"}
+    bench.say(act)
+    bench.say({"type": "ask", "id": "v-1"})
+    bench.replies[0](True, "watch has run")
+    bench.say({"type": "ask", "id": "v-1"})
+    bench.say(act)
+    assert messages(wire) == [taken, taken, done, taken, done, taken, done]
+    assert bench.wishes == [("run", "watch")]
+    bench.say({"type": "ask", "id": "v-2"})
+    answer = messages(wire)[-1]
+    assert not answer["ok"] and "did not reach the kernel" in answer["text"]
+    assert len(bench.wishes) == 1
+
+
+def test_only_so_many_wishes_are_remembered(bench: Bench) -> None:
+    bench.show()
+    for number in range(2 * module.REMEMBERED):
+        bench.say({"type": "act", "id": number, "action": "run", "target": "watch"})
+        bench.replies[-1](True, "")
+    assert len(bench.dashboard._wishes) == module.REMEMBERED
+
+
 @pytest.mark.parametrize(
     "message",
     [
         None, "act", {}, {"type": "act"}, {"type": "act", "id": 1}, {"type": 5},
         {"type": "act", "id": [1], "action": "stop", "target": "a"},
         {"type": "act", "id": 1, "action": "stop", "target": None},
+        {"type": "ask"}, {"type": "ask", "id": {}},
     ],
 )  # fmt: skip
 def test_a_message_that_makes_no_sense_is_left_alone(bench: Bench, message: Any) -> None:

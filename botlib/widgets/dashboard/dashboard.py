@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +32,7 @@ ACTIONS: Final = frozenset({"start", "stop", "run", "error", "kill", "kill_and_s
 """What a page may ask for."""
 
 REMEMBERED: Final = 256
-"""Wishes whose names are kept, so that none is carried out twice."""
+"""Wishes that are kept with what came of them, so that none is carried out twice."""
 
 Reply = Callable[[bool, str], None]
 
@@ -71,7 +70,7 @@ class Dashboard:
         self._live = mode() == "live"
         self._widget: DashboardWidget | None = None
         self._outputs: list[Output] = []
-        self._taken: deque[int | str] = deque(maxlen=REMEMBERED)
+        self._wishes: dict[int | str, tuple[bool, str] | None] = {}
         self._whole_at = self._drawn_at = time.monotonic()
 
     @property
@@ -167,6 +166,8 @@ class Dashboard:
                     self._send_whole()
         elif kind == "act":
             self._wish(content)
+        elif kind == "ask":
+            self._inquiry(content.get("id"))
         else:
             logger.debug("a message of the page has no known type: %r", kind)
 
@@ -177,16 +178,36 @@ class Dashboard:
         if not isinstance(action, str) or action not in ACTIONS:
             self._send_reply(number, False, f"The dashboard has no action {str(action)[:40]!r}.")
             return
+        with self._lock:
+            again = number in self._wishes
+            if not again:
+                self._wishes[number] = None
+                while len(self._wishes) > REMEMBERED:
+                    del self._wishes[next(iter(self._wishes))]
+        if again:
+            self._inquiry(number)  # the page did not hear from us
+            return
         self._send({"type": "taken", "id": number})
-        if number in self._taken:
-            return  # the page asked again, since it did not hear from us
-        self._taken.append(number)
         try:
             self._act(action, target, lambda ok, text: self._send_reply(number, ok, text))
         except Exception as error:
             self._send_reply(number, False, f"{type(error).__name__}: {error}")
 
+    def _inquiry(self, number: object) -> None:
+        """Tell how far a wish has come; nothing is carried out."""
+        if not isinstance(number, (int, str)):
+            return
+        if number not in self._wishes:
+            self._send_reply(number, False, "This did not reach the kernel. Press again.")
+            return
+        self._send({"type": "taken", "id": number})
+        if (outcome := self._wishes[number]) is not None:
+            self._send_reply(number, *outcome)
+
     def _send_reply(self, number: int | str, ok: bool, text: str) -> None:
+        with self._lock:
+            if number in self._wishes:
+                self._wishes[number] = (ok, text)
         self._send({"type": "done", "id": number, "ok": ok, "text": text})
 
     def _send_whole(self) -> None:

@@ -1,7 +1,10 @@
 /** Wishes of the person: what was asked of the kernel, and how far it has come. */
 
-/** `sent`: just now; `waiting`: the kernel is busy with a cell; `working`: it has begun. */
-export type Stage = "sent" | "waiting" | "working";
+/**
+ * `sent`: just now; `waiting`: the kernel is busy with a cell; `working`: it has begun; `silent`: it
+ * had begun, and does not answer any more.
+ */
+export type Stage = "sent" | "waiting" | "working" | "silent";
 
 export interface Wish {
   readonly id: string;
@@ -23,6 +26,10 @@ export interface Clock {
 
 /** After so many milliseconds without an answer the kernel is taken to be busy with a cell. */
 export const PATIENCE = 500;
+/** After so many milliseconds of work the kernel is asked whether the answer was lost. */
+export const DEADLINE = 8000;
+/** So long it may take to say so. */
+export const GRACE = 3000;
 
 export class Actions {
   #wishes = new Map<string, Wish>();
@@ -39,35 +46,32 @@ export class Actions {
   ) {}
 
   /**
-   * Ask for an action, unless the same is under way; tell whether it was sent. One that still
-   * waits is sent again under its own name, since the first message may have been lost; the kernel
-   * carries it out once.
+   * Ask for an action, unless the same is under way; tell whether it was sent. One that waits or is
+   * not answered is sent again under its own name, since a message may have been lost; the kernel
+   * carries it out once, and tells what came of it as often as it is asked.
    */
   ask(action: string, target: string): boolean {
     const known = this.#find(action, target);
-    if (known !== undefined) {
-      if (known.stage !== "waiting") return false;
-      this.send({ type: "act", id: known.id, action, target });
-      return true;
-    }
-    const wish: Wish = { id: `${this.view}-${this.#next++}`, action, target, stage: "sent" };
+    if (known?.stage === "sent" || known?.stage === "working") return false;
+    const wish: Wish = known ?? {
+      id: `${this.view}-${this.#next++}`,
+      action,
+      target,
+      stage: "sent",
+    };
     this.#wishes.set(wish.id, wish);
-    this.#timers.set(
-      wish.id,
-      this.clock.setTimeout(() => this.#move(wish, "waiting"), PATIENCE),
-    );
+    if (known === undefined) this.#later(wish, PATIENCE, () => this.#move(wish, "waiting"));
     this.send({ type: "act", id: wish.id, action, target });
     this.changed();
     return true;
   }
 
-  /** The kernel has begun. */
+  /** The kernel has begun, or is still at it. */
   taken(id: unknown): void {
     const wish = this.#wishes.get(id as string);
     if (wish === undefined) return;
-    this.#stopTimer(wish.id);
-    wish.stage = "working";
-    this.changed();
+    this.#later(wish, DEADLINE, () => this.#inquire(wish));
+    this.#move(wish, "working");
   }
 
   /** The kernel has finished; an answer to another view's wish is none of ours. */
@@ -85,9 +89,9 @@ export class Actions {
     return this.#find(action, target)?.stage;
   }
 
-  /** Whether anything waits for the running cell. */
-  get waiting(): boolean {
-    return [...this.#wishes.values()].some((wish) => wish.stage === "waiting");
+  /** Whether anything has come to a stage. */
+  any(stage: Stage): boolean {
+    return [...this.#wishes.values()].some((wish) => wish.stage === stage);
   }
 
   /** The view is gone: nothing is told any more. */
@@ -103,11 +107,23 @@ export class Actions {
     return undefined;
   }
 
+  #inquire(wish: Wish): void {
+    this.#later(wish, GRACE, () => this.#move(wish, "silent"));
+    this.send({ type: "ask", id: wish.id });
+  }
+
   #move(wish: Wish, stage: Stage): void {
-    this.#timers.delete(wish.id);
-    if (wish.stage !== "sent") return;
     wish.stage = stage;
     this.changed();
+  }
+
+  #later(wish: Wish, milliseconds: number, callback: () => void): void {
+    this.#stopTimer(wish.id);
+    const timer = this.clock.setTimeout(() => {
+      this.#timers.delete(wish.id);
+      callback();
+    }, milliseconds);
+    this.#timers.set(wish.id, timer);
   }
 
   #stopTimer(id: string): void {

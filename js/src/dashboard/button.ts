@@ -4,6 +4,7 @@ import type { Actions } from "./actions";
 import { Cell, make, toggle } from "./patch";
 
 export const WAITING = "waiting for the running cell…";
+export const SILENT = "no answer: press again";
 
 export class ActionButton {
   readonly element: HTMLButtonElement;
@@ -33,6 +34,7 @@ export class ActionButton {
     if (stage === undefined) delete this.element.dataset.stage;
     else this.element.dataset.stage = stage;
     if (stage === "waiting") this.#label.write(WAITING, "", WAITING);
+    else if (stage === "silent") this.#label.write(SILENT, "", SILENT);
     else if (stage === "working") this.#label.write(`${this.label}…`);
     else this.#label.write(this.label);
   }

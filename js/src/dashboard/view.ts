@@ -19,6 +19,7 @@ const HIDDEN = 250;
 const BUSY = 0.1;
 /** How long the answer to a wish stays, in milliseconds; a failure stays until the next answer. */
 const SAID = 8000;
+const NO_ANSWER = "No answer came. Press again to hear what came of it: nothing is done twice.";
 
 export interface Stats {
   applied: number;
@@ -190,8 +191,10 @@ export class DashboardView {
   #refresh(): void {
     this.#kill.refresh();
     this.#tables.tasks.refresh();
-    if (this.#actions.waiting) this.#say(WAITING, "bl-warn");
-    else if (this.#said.element.textContent === WAITING) toggle(this.#said.element, false);
+    const said = this.#said.element.textContent;
+    if (this.#actions.any("waiting")) this.#say(WAITING, "bl-warn");
+    else if (this.#actions.any("silent")) this.#say(NO_ANSWER, "bl-warn");
+    else if (said === WAITING || said === NO_ANSWER) toggle(this.#said.element, false);
   }
 
   #settle({ wish, ok, text }: Outcome): void {
