@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import made
 import pytest
 
 from botlib.bus import EventBus
 from botlib.errors import BusOverflow
-from botlib.model import Candle, CandleClosed, CandleSource, CandleUpdated, Halted, TaskFailed
+from botlib.model import Candle, CandleClosed, CandleUpdated, Halted, TaskFailed
 
 
 def candle(timestamp: int = 0, close: float = 1.0, symbol: str = "BTC/USDT") -> Candle:
-    return Candle(
-        symbol=symbol,
-        timeframe="1m",
-        timestamp=timestamp,
-        open=1.0,
-        high=max(1.0, close),
-        low=min(1.0, close),
-        close=close,
-        volume=1.0,
-        closed=False,
-        source=CandleSource.STREAM,
-    )
+    return made.candle(timestamp, close, symbol=symbol, closed=False)
 
 
 def updated(close: float, symbol: str = "BTC/USDT") -> CandleUpdated:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made import flat
 
 from botlib.errors import InvalidInput
 from botlib.frames import COLUMNS, Frames, MultiTimeframeEngine, candle_frame, resample
@@ -23,18 +24,7 @@ START = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 
 
 def candle(timestamp: int, close: float = 1.0, timeframe: str = "1m") -> Candle:
-    return Candle(
-        symbol="BTC/USDT",
-        timeframe=timeframe,
-        timestamp=timestamp,
-        open=close,
-        high=close,
-        low=close,
-        close=close,
-        volume=1.0,
-        closed=True,
-        source=CandleSource.STREAM,
-    )
+    return flat(timestamp, close, timeframe=timeframe, volume=1.0)
 
 
 def test_a_frame_has_the_form_every_part_of_the_kit_expects() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made import market
 
 from botlib.backtesting.checking import CheckReport, check
 from botlib.backtesting.checking.truncation import between, until
@@ -21,15 +22,6 @@ from botlib.timeframe import timeframe_ms
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 HOUR = timeframe_ms("1h")
-
-
-def market(rows: int, timeframe: str = "1h", seed: int = 0) -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.003, rows)))
-    opened = np.concatenate(([100.0], close[:-1]))
-    high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
-    times = START + np.arange(rows) * timeframe_ms(timeframe)
-    return candle_frame(times, np.column_stack([opened, high, low, close, np.ones(rows)]))
 
 
 def higher(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:

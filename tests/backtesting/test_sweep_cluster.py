@@ -11,16 +11,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psutil
 import pytest
 from distributed import Client
+from made import market
 
 from botlib.backtesting import sweep
 from botlib.backtesting.sweeps.cluster import ClusterPool
 from botlib.errors import SweepError
-from botlib.frames import candle_frame
 from botlib.strategies import TrendCross
 
 
@@ -58,10 +57,7 @@ def _dask(*arguments: str) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    dice = np.random.default_rng(1)
-    close = 100 * np.exp(np.cumsum(dice.normal(0, 2e-3, 3_000)))
-    values = np.column_stack((close, close * 1.001, close * 0.999, close, np.ones(len(close))))
-    return candle_frame(1_704_067_200_000 + 60_000 * np.arange(len(close)), values)
+    return market(3_000, "1m", step=2e-3)
 
 
 SPACE: dict[str, Any] = {"fast": range(2, 22), "slow": range(22, 42)}

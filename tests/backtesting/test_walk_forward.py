@@ -9,31 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made import market
 
 from botlib.backtesting import WalkForwardResult, backtest, sweep, walk_forward
 from botlib.backtesting.forward import run
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.errors import ConfigError, InvalidInput
 from botlib.exchange.base import Market
-from botlib.frames import Frames, candle_frame
+from botlib.frames import Frames
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
-from botlib.timeframe import timeframe_ms
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 SPACE: dict[str, Any] = {"fast": [3, 8], "slow": [20, 40]}
 
 
-def market(rows: int, seed: int = 0, timeframe: str = "1h") -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.004, rows)))
-    opened = np.concatenate(([100.0], close[:-1]))
-    high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
-    times = START + np.arange(rows) * timeframe_ms(timeframe)
-    return candle_frame(times, np.column_stack([opened, high, low, close, np.ones(rows)]))
-
-
-HOURS = market(1_500)
+HOURS = market(1_500, step=0.004)
 
 
 class Cross(TrendCross):
@@ -135,7 +126,7 @@ def test_nothing_is_chosen_or_traded_in_view_of_what_comes_later(
 ) -> None:
     """Other candles from the third test window on change neither its parameters nor the past."""
     changed = HOURS.copy()
-    changed.iloc[800:] = market(1_500, seed=99).iloc[800:].to_numpy()
+    changed.iloc[800:] = market(1_500, seed=99, step=0.004).iloc[800:].to_numpy()
     found = walked(data=changed, **SPACE)
     for window, other in zip(result.windows[:2], found.windows[:2], strict=True):
         assert window.out_of_sample == other.out_of_sample

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from made import flat
 
 from botlib.bus import EventBus
 from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.errors import ConfigError
 from botlib.frames import Frames, MultiTimeframeEngine
-from botlib.model import Candle, CandleClosed, CandleSource, Signal, SignalAction, SignalRaised
+from botlib.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.store import CandleStorage, Database
 from botlib.strategies import TrendCross
 from botlib.strategy import Signals, Strategy
@@ -25,18 +26,7 @@ START = 1_735_689_600_000  # 2025-01-01 00:00 UTC, a multiple of every timeframe
 
 
 def candle(timestamp: int, timeframe: str = "1m", close: float = 100.0) -> Candle:
-    return Candle(
-        symbol="BTC/USDT",
-        timeframe=timeframe,
-        timestamp=timestamp,
-        open=close,
-        high=close,
-        low=close,
-        close=close,
-        volume=1.0,
-        closed=True,
-        source=CandleSource.STREAM,
-    )
+    return flat(timestamp, close, timeframe=timeframe, volume=1.0)
 
 
 class Watcher(Strategy):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import made
 import pytest
 
 from botlib.invariants import InvariantChecker, KitRecord, Truth, find_secrets, rules
@@ -17,7 +18,6 @@ from botlib.invariants.kit import Decision
 from botlib.invariants.truth import VenueOrder, VenueTrade
 from botlib.model import (
     Candle,
-    CandleSource,
     Fill,
     FillReceived,
     Order,
@@ -113,18 +113,7 @@ def trade(trade_id: int = 7, number: int = 1, **changes: Any) -> VenueTrade:
 
 
 def candle(minute: int, close: float = 10.0) -> Candle:
-    return Candle(
-        symbol="BTC/USDT",
-        timeframe="1m",
-        timestamp=T0 + minute * MINUTE,
-        open=10.0,
-        high=11.0,
-        low=9.0,
-        close=close,
-        volume=1.0,
-        closed=True,
-        source=CandleSource.STREAM,
-    )
+    return made.candle(T0 + minute * MINUTE, close, open=10.0, high=11.0, low=9.0, volume=1.0)
 
 
 def hole(minute: int) -> Hole:

@@ -28,10 +28,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from made import candle
 from pandas.testing import assert_frame_equal
 
 from botlib.frames import candle_frame
-from botlib.model import Candle, CandleSource
+from botlib.model import Candle
 from botlib.store import CandleStorage, Database
 from botlib.store.cache import CacheFigures, stored_columns
 from botlib.store.changes import BUCKET_MS, SHIFT
@@ -41,22 +42,6 @@ VENUE = "paper:synthetic:seed=1"
 FIRST = 800 << SHIFT
 START = FIRST - FIRST % HOUR + HOUR
 """The first whole hour of a bucket."""
-
-
-def candle(timestamp: int, close: float = 1.5, **changes: Any) -> Candle:
-    values: dict[str, Any] = {
-        "symbol": "BTC/USDT",
-        "timeframe": "1m",
-        "timestamp": timestamp,
-        "open": 1.0,
-        "high": 1e9,
-        "low": 0.5,
-        "close": close,
-        "volume": 10.0,
-        "closed": True,
-        "source": CandleSource.STREAM,
-    }
-    return Candle(**values | changes)
 
 
 def minutes(first: int, count: int, close: float = 1.5) -> list[Candle]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import made
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from botlib.errors import InvalidInput, StoreError, UnknownTimeframe, WrongVenue
-from botlib.model import Candle, CandleSource
+from botlib.model import Candle
 from botlib.store import CandleStorage, Database, export_parquet
 from botlib.timeframe import DAY, HOUR, MINUTE
 
@@ -32,19 +33,8 @@ _serial = itertools.count()
 
 
 def candle(timestamp: int, close: float = 1.5, **changes: Any) -> Candle:
-    values: dict[str, Any] = {
-        "symbol": "BTC/USDT",
-        "timeframe": "1m",
-        "timestamp": timestamp,
-        "open": 1.0,
-        "high": 1e9,
-        "low": 0.5,
-        "close": close,
-        "volume": 0.1 + 0.2,
-        "closed": True,
-        "source": CandleSource.STREAM,
-    }
-    return Candle(**values | changes)
+    # A volume whose last digit is lost where anything rounds.
+    return made.candle(timestamp, close, **{"volume": 0.1 + 0.2} | changes)
 
 
 @pytest.fixture

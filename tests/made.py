@@ -1,0 +1,47 @@
+"""Candles made up for tests."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from botlib.frames import candle_frame
+from botlib.model import Candle, CandleSource
+from botlib.timeframe import timeframe_ms
+
+NEW_YEAR: Final = 1_704_067_200_000
+"""2024-01-01 00:00 UTC, ms: a Monday, at which candles of every timeframe but 3d open."""
+
+
+def candle(timestamp: int, close: float = 1.5, **changes: Any) -> Candle:
+    """Return a closed minute of BTC/USDT, from the stream, with some values changed."""
+    values: dict[str, Any] = {
+        "symbol": "BTC/USDT",
+        "timeframe": "1m",
+        "timestamp": timestamp,
+        "open": 1.0,
+        "high": 1e9,
+        "low": 0.5,
+        "close": close,
+        "volume": 10.0,
+        "closed": True,
+        "source": CandleSource.STREAM,
+    }
+    return Candle(**values | changes)
+
+
+def flat(timestamp: int, price: float, **changes: Any) -> Candle:
+    """Return a candle in which the price did not move."""
+    return candle(timestamp, price, **{"open": price, "high": price, "low": price} | changes)
+
+
+def market(rows: int, timeframe: str = "1h", *, seed: int = 0, step: float = 0.003) -> pd.DataFrame:
+    """Return the candle frame of a random walk; each candle opens where the last one closed."""
+    random = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(random.normal(0, step, rows)))
+    opened = np.concatenate(([100.0], close[:-1]))
+    high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
+    times = NEW_YEAR + np.arange(rows) * timeframe_ms(timeframe)
+    return candle_frame(times, np.column_stack([opened, high, low, close, np.ones(rows)]))
