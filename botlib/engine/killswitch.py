@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,6 +168,8 @@ class KillSwitch:
     def _asked(self) -> str | None:
         """Return the first line of the stop file, None where there is none."""
         try:
+            # It is looked for all the time: an open that fails costs far more.
+            os.stat(self.stop_file)  # noqa: PTH116
             with self.stop_file.open("rb") as file:
                 line = file.readline(REASON_LENGTH)
         except FileNotFoundError:

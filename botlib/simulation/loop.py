@@ -7,7 +7,7 @@ import contextvars
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from botlib.errors import SimulationError
@@ -15,6 +15,46 @@ from botlib.simulation.network import MemoryServer, MemoryTransport, Network
 
 _MANY: Final = 100
 """Cancelled timers among those that wait, from which on they are cleared away."""
+
+
+class _Handle(asyncio.Handle):
+    """A handle made in fewer steps: nothing is kept for a debug mode."""
+
+    __slots__ = ()
+    _callback: Callable[..., object]
+    _context: contextvars.Context
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._callback, self._args = callback, args
+        self._loop = loop
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._source_traceback = self._repr = None
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    """The same for a moment."""
+
+    __slots__ = ()
+    _callback: Callable[..., object]
+    _context: contextvars.Context
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        _Handle.__init__(self, callback, args, loop, context)  # type: ignore[arg-type]
+        self._when, self._scheduled = when, True
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -28,8 +68,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         start: the calendar time at which the loop begins, in ms; `calendar` goes on from there.
     """
 
-    _ready: deque[asyncio.Handle]
-    _scheduled: list[tuple[float, int, asyncio.TimerHandle]]
+    _ready: deque[_Handle | _TimerHandle]
+    _scheduled: list[tuple[float, int, _TimerHandle]]
     _timer_cancelled_count: int
     _stopping: bool
     _check_closed: Callable[[], None]
@@ -63,8 +103,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
             ready.append(self._next_timer())
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:
-                handle._run()
+            if handle._cancelled:
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                problem = {"message": f"Exception in {handle!r}", "exception": error}
+                self.call_exception_handler({**problem, "handle": handle})
 
     def _jump(self) -> None:
         """Move on to the next timer that was not cancelled."""
@@ -78,9 +125,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             )
         self._now = max(self._now, scheduled[0][0])
 
-    def _next_timer(self) -> asyncio.TimerHandle:
+    def _next_timer(self) -> _TimerHandle:
         timer = heapq.heappop(self._scheduled)[2]
-        timer._scheduled = False  # type: ignore[attr-defined]
+        timer._scheduled = False
         if timer.cancelled():
             self._timer_cancelled_count -= 1
         return timer
@@ -95,7 +142,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """Call a function at the loop's next turn."""
         self._check_closed()
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -118,9 +165,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Call a function when `time` is ``when``."""
         self._check_closed()
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._scheduled, (when, next(self._timers), timer))
-        timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
     async def create_server(  # type: ignore[override]

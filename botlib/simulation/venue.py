@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 START: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""
 
-SAVE_INTERVAL: Final = 60.0
+SAVE_INTERVAL: Final = 600.0
+"""Seconds between two notes of the market time; it is noted at every closing as well."""
 
 
 def make_market(settings: Settings) -> Market:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from botlib.errors import UnknownSymbol
@@ -82,11 +82,11 @@ class Broadcast:
                 self.streams.publish_kline(candle.stream, frame, closing=True)
         await self.streams.flush(now=False)
 
-    async def publish(self, feeds: Sequence[Feed], everything: Sequence[str]) -> None:
+    async def publish(self, feeds: Sequence[Feed], everything: Callable[[], Iterable[str]]) -> None:
         """Send what changed with the price of each feed.
 
         Args:
-            everything: ids of all symbols, for the streams of all tickers.
+            everything: returns the ids of all symbols, for the streams of all tickers.
         """
         for feed in feeds:
             for kind, stream in tuple(feed.outputs.items()):
@@ -129,11 +129,11 @@ class Broadcast:
             self.streams.publish_kline(stream, frame, closing=True)
         self._told[stream] = now
 
-    def _publish_everything(self, everything: Sequence[str]) -> None:
+    def _publish_everything(self, everything: Callable[[], Iterable[str]]) -> None:
         wanted = [name for name in _EVERYTHING if name in self.streams]
         if not wanted:
             return
-        trading = [feed for feed in map(self._feed, everything) if feed.trading]
+        trading = [feed for feed in map(self._feed, everything()) if feed.trading]
         for name in wanted:
             size = ALL_WINDOWS.get(name)
             if size is None:

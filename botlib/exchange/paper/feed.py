@@ -254,6 +254,10 @@ class Feed:
 
     def whole(self, timeframe: str, timestamp: int) -> Bar | None:
         """Return a closed candle by its open time (ms)."""
+        first, last = self._covered
+        if timeframe == self.base and first <= timestamp <= last:
+            bar = self._bar_at(timestamp)
+            return bar if bar is not None and bar.timestamp == timestamp else None
         found = self.market.bars(self.listing.symbol, timeframe, timestamp, timestamp)
         return next(rows(found), None)
 

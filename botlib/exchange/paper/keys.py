@@ -66,7 +66,7 @@ class ApiKey:
             valid = _valid(self.public_key, payload.encode(), signature)
         else:
             secret = (self.secret or "").encode()
-            good = hmac.new(secret, payload.encode(), hashlib.sha256).hexdigest()
+            good = hmac.digest(secret, payload.encode(), "sha256").hex()
             valid = hmac.compare_digest(good.encode(), signature.lower().encode())
         if not valid:
             raise refusal(-1022)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Final, Protocol
 
 import numpy as np
@@ -212,16 +212,14 @@ def walk(
     high: float,
     low: float,
     close: float,
-    volume: float,
     steps: int,
     rng_key: int | str,
-) -> list[tuple[float, float]]:
-    """Return the prices inside a candle, in order, each with the volume traded at it.
+) -> list[float]:
+    """Return the prices inside a candle, in order.
 
     The walk starts at the open, visits both extremes exactly, ends at the close and never leaves
     the candle. The extreme nearer to the open comes first; a tie is decided by ``rng_key``. The
-    same arguments always give the same walk. Prices have no more decimals than the candle's own;
-    the amounts (base units, not fractions) add up to ``volume``.
+    same arguments always give the same walk. Prices have no more decimals than the candle's own.
 
     Args:
         steps: how many prices; fewer than `MIN_STEPS` are taken as `MIN_STEPS`.
@@ -242,10 +240,14 @@ def walk(
             price = start + spread * (number + rng.uniform(-0.8, 0.8))
             prices.append(round(price, digits))
         prices.append(end)
-    return list(zip(prices, _shares(volume, steps, rng), strict=True))
+    return prices
 
 
 def _decimals(value: float) -> int:
+    whole, _, fraction = repr(value).partition(".")
+    if fraction.isdigit() and whole.lstrip("-").isdigit():
+        # Written without an exponent, as nearly all prices are: no need to work it out.
+        return len(fraction.rstrip("0"))
     exponent = Decimal(repr(value)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
@@ -257,13 +259,3 @@ def _split(total: int, lengths: list[float]) -> list[int]:
     counts = [1 + (int(spare * part / whole) if whole else 0) for part in lengths]
     counts[lengths.index(max(lengths))] += total - sum(counts)
     return counts
-
-
-def _shares(volume: float, steps: int, rng: random.Random) -> list[float]:
-    """Split a volume into ``steps`` amounts with no more decimals than it has itself."""
-    unit: int = 10 ** _decimals(volume)
-    units = round(volume * unit)
-    marks = list(accumulate(0.5 + rng.random() for _ in range(steps)))
-    # Rounding the running total, not the single amounts, keeps the sum whole.
-    totals = [0, *(round(units * (mark / marks[-1])) for mark in marks[:-1]), units]
-    return [(upto - done) / unit for done, upto in pairwise(totals)]

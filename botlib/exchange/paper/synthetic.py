@@ -121,6 +121,7 @@ class SyntheticMarket:
         self._seed = seed
         self._factor = _Factor(_key(seed, "market"))
         self._listings: dict[str, Listing] = {}
+        self._ordered: list[Listing] = []
         self._series: dict[str, _Series] = {}
         self._minutes: _Recent[tuple[str, int], Bars] = _Recent(CACHED_DAYS)
         self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
@@ -139,8 +140,10 @@ class SyntheticMarket:
 
     def listings(self) -> list[Listing]:
         """Return `DEFAULT_SYMBOLS`, then every other symbol asked for so far, by name."""
-        others = sorted(set(self._listings) - set(DEFAULT_SYMBOLS))
-        return [self._listings[symbol] for symbol in (*DEFAULT_SYMBOLS, *others)]
+        if len(self._ordered) != len(self._listings):
+            others = sorted(set(self._listings) - set(DEFAULT_SYMBOLS))
+            self._ordered = [self._listings[symbol] for symbol in (*DEFAULT_SYMBOLS, *others)]
+        return list(self._ordered)
 
     def listing(self, symbol_or_id: str) -> Listing:
         """Return the listing of any readable symbol; tick and step are Binance's where known.

@@ -81,7 +81,7 @@ def path(bar: Bar, steps: int) -> list[Step]:
 
     The amounts add up to the candle's volume; where it has any, something is traded at every step.
     """
-    prices = [price for price, _ in walk(*bar[1:], steps, bar.timestamp)]
+    prices = walk(*bar[1:5], steps, bar.timestamp)
     amounts = _amounts(bar.volume, len(prices) * PRINTS, bar.timestamp)
     return [
         Step(price, tuple(amounts[number * PRINTS : (number + 1) * PRINTS]))

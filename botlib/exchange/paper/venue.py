@@ -258,7 +258,7 @@ class Venue:
         for feed in trading:
             if feed.resting:
                 await self._settle(feed)
-        await self.broadcast.publish(trading, [one.id for one in self.listings()])
+        await self.broadcast.publish(trading, lambda: [one.id for one in self.listings()])
         for feed in trading:
             await self.broadcast.deals(feed)
         if boundary:
