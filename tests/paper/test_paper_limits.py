@@ -99,16 +99,14 @@ def test_a_connection_to_the_ws_api_weighs(clocks: Clocks) -> None:
     assert limits.weight_used(HERE) == 2
 
 
-def test_orders_are_limited_by_account_without_a_time_to_wait(
-    clocks: Clocks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orders_are_limited_by_account(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ORDERS_10S", 2)
     limits = clocks.limits()
     for _ in range(2):
         limits.check_orders()
         limits.count_order()
     answer = refused(limits.check_orders)
-    assert (answer.status, answer.code, answer.headers) == (429, -1015, {})
+    assert (answer.status, answer.code, answer.headers) == (429, -1015, {"Retry-After": "10"})
     assert answer.message == "Too many new orders; current limit is 2 orders per 10 SECOND."
     limits.check_orders(2, "other")
     assert refused(lambda: limits.check_orders(3, "other")).code == -1015
@@ -116,6 +114,26 @@ def test_orders_are_limited_by_account_without_a_time_to_wait(
     clocks.market = 10 * SECOND
     limits.check_orders()
     assert limits.order_headers() == {"X-MBX-ORDER-COUNT-10S": "0", "X-MBX-ORDER-COUNT-1D": "2"}
+
+
+def test_orders_that_trade_count_no_more(clocks: Clocks) -> None:
+    limits = clocks.limits()
+
+    def count() -> str:
+        return limits.order_headers()["X-MBX-ORDER-COUNT-10S"]
+
+    for _ in range(7):
+        with limits.counting(1, "main"):
+            pass
+    limits.filled("main", maker=False)
+    assert count() == "6"
+    limits.filled("main", maker=True)
+    assert count() == "1"
+    limits.filled("main", maker=True)
+    assert count() == "0"  # there is no credit
+    with pytest.raises(Refusal), limits.counting(2, "main"):
+        raise Refusal(-2010, "Market is closed.")
+    assert count() == "0"
 
 
 def test_addresses_are_forgotten_before_they_are_too_many(clocks: Clocks) -> None:

@@ -123,27 +123,28 @@ async def test_an_order_is_replaced(served: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "cancel", "price", "status", "code", "results"),
+    ("mode", "cancel", "quantity", "status", "code", "results"),
     [
-        ("STOP_ON_FAILURE", "99", "130", 400, -2022, ("FAILURE", "NOT_ATTEMPTED")),
-        ("ALLOW_FAILURE", "99", "130", 409, -2021, ("FAILURE", "SUCCESS")),
-        ("ALLOW_FAILURE", "99", "130.001", 400, -2022, ("FAILURE", "FAILURE")),
-        ("STOP_ON_FAILURE", "2", "130.001", 409, -2021, ("SUCCESS", "FAILURE")),
-        ("ALLOW_FAILURE", "2", "130.001", 409, -2021, ("SUCCESS", "FAILURE")),
+        ("STOP_ON_FAILURE", "99", "1", 400, -2022, ("FAILURE", "NOT_ATTEMPTED")),
+        ("ALLOW_FAILURE", "99", "1", 409, -2021, ("FAILURE", "SUCCESS")),
+        ("ALLOW_FAILURE", "99", "900", 400, -2022, ("FAILURE", "FAILURE")),
+        ("STOP_ON_FAILURE", "2", "900", 409, -2021, ("SUCCESS", "FAILURE")),
+        ("ALLOW_FAILURE", "2", "900", 409, -2021, ("SUCCESS", "FAILURE")),
     ],
 )
 async def test_a_replacement_that_fails_tells_which_half(
     served: Any,
     mode: str,
     cancel: str,
-    price: str,
+    quantity: str,
     status: int,
     code: int,
     results: tuple[str, str],
 ) -> None:
     old = await served.order("SELL", "LIMIT", price="120", **GTC)
     assert old["orderId"] == 2
-    params = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "price": price, **GTC}
+    params = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "price": "130", **GTC}
+    params["quantity"] = quantity
     got, answer = await served.signed(
         "POST", "order/cancelReplace", cancelReplaceMode=mode, cancelOrderId=cancel, **params
     )

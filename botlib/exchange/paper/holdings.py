@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from botlib.exchange.paper.account import Account
 from botlib.exchange.paper.commission import BNB, DISCOUNT
+from botlib.exchange.paper.filters import filters_of
 from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.public import MarketData
@@ -130,6 +131,22 @@ class Holdings:
         chosen = window(found, params, lambda trade: trade.time)
         oldest_first = first is not None or "startTime" in params
         return [my_trade(trade) for trade in (chosen[:limit] if oldest_first else chosen[-limit:])]
+
+    async def allocations(self, params: Params) -> object:
+        """``GET /myAllocations``: no order is routed to other books, so there are none."""
+        self._data.feed(params)
+        first, number = params.integer("fromAllocationId"), params.integer("orderId")
+        timed = "startTime" in params or "endTime" in params
+        if timed and (first is not None or number is not None):
+            raise refusal(-1128)
+        params.limit(500, 1_000)
+        return window([], params, lambda row: 0)
+
+    async def filters(self, params: Params) -> object:
+        """``GET /myFilters``: an account has none besides those of the symbol."""
+        feed = self._data.feed(params)
+        symbol = filters_of(feed.rules)
+        return {"exchangeFilters": [], "symbolFilters": symbol, "assetFilters": []}
 
     async def prevented_matches(self, params: Params) -> object:
         """``GET /myPreventedMatches``: by match, by order, or by order from a match on."""

@@ -38,10 +38,7 @@ class Intake:
         if not feed.trading:
             raise rejected("Market is closed.")
         for request in requests:
-            wish = _wish(feed, request)
-            filters.check_order(feed, wish)
-            if request.peg is not None and request.peg.price:
-                filters.check_order(feed, replace(wish, price=request.peg.price))
+            self.filter(feed, request)
         owner = self._register.account(account)
         waiting = owner.open_orders(feed.id)
         conditional = sum(one.conditional for one in requests) if algo is None else algo
@@ -54,6 +51,14 @@ class Intake:
         taken = {order.client_order_id for order in waiting}
         if len(set(ids)) < len(ids) or taken.intersection(ids):
             raise rejected("Duplicate order sent.")
+
+    @staticmethod
+    def filter(feed: Feed, request: OrderRequest) -> None:
+        """Refuse an order that breaks a filter of its symbol."""
+        wish = _wish(feed, request)
+        filters.check_order(feed, wish)
+        if request.peg is not None and request.peg.price:
+            filters.check_order(feed, replace(wish, price=request.peg.price))
 
     def make(
         self,

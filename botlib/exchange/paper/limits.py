@@ -7,7 +7,8 @@ the wall clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
@@ -20,6 +21,8 @@ MAX_RAW: Final = 61_000
 MAX_CONNECTIONS: Final = 300
 MAX_ORDERS_10S: Final = 100
 MAX_ORDERS_1D: Final = 200_000
+MAKER_CREDIT: Final = 5
+"""Orders that count no more when one trades for the first time that did not trade at once."""
 REFUSALS_BEFORE_BAN: Final = 20
 """Requests of one minute answered with 429 before an address is banned."""
 FIRST_BAN: Final = 2 * MINUTE
@@ -201,22 +204,33 @@ class Limits:
         """Refuse ``count`` new orders where too many were taken.
 
         Raises:
-            Refusal: 429, without ``Retry-After``.
+            Refusal: 429, with ``Retry-After``.
         """
         wall, market = self._wall(), self._market()
         for counter, most, words in self._sent(account).limited:
             if counter.add(0, wall, market) + count > most:
-                raise Refusal(
-                    -1015,
-                    f"Too many new orders; current limit is {most} orders per {words}.",
-                    429,
-                    data={"serverTime": wall, "retryAfter": _next(wall, counter.length)},
-                )
+                text = f"Too many new orders; current limit is {most} orders per {words}."
+                raise _too_many(text, 429, wall, _next(wall, counter.length), code=-1015)
 
     def count_order(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
-        """Count orders that were taken."""
+        """Count orders that were taken; less than 0 takes them off."""
         for counter, _, _ in self._sent(account).limited:
-            counter.add(count, self._wall(), self._market())
+            if counter.add(count, self._wall(), self._market()) < 0:
+                counter.count = 0
+
+    @contextmanager
+    def counting(self, count: int, account: str) -> Iterator[None]:
+        """Count orders that are being taken; those that are refused count for nothing."""
+        self.count_order(count, account)
+        try:
+            yield
+        except Refusal:
+            self.count_order(-count, account)
+            raise
+
+    def filled(self, account: str, maker: bool) -> None:
+        """Count less, since an order traded for the first time: who trades may go on."""
+        self.count_order(-MAKER_CREDIT if maker else -1, account)
 
     def order_counts(self, account: str = DEFAULT_ACCOUNT) -> list[Json]:
         """Return the answer of ``/rateLimit/order``."""
@@ -235,9 +249,9 @@ def _next(wall: int, length: int) -> int:
     return wall - wall % length + length
 
 
-def _too_many(message: str, status: int, wall: int, retry: int) -> Refusal:
+def _too_many(message: str, status: int, wall: int, retry: int, code: int = -1003) -> Refusal:
     return Refusal(
-        -1003,
+        code,
         message,
         status,
         {"Retry-After": str(max(1, -(-(retry - wall) // SECOND)))},

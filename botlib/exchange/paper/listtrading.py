@@ -79,6 +79,16 @@ class ListTrading:
         below = read_order(params, _names("pendingBelow", shared))
         return await self._place(params, working, [above, below])
 
+    async def paying(self, params: Params) -> object:
+        """``POST /orderList/opo`` and ``/opoco``: no symbol has lists that pay for themselves.
+
+        Raises:
+            Refusal: always, as exchangeInfo says.
+        """
+        self._trading.data.feed(params)
+        _working(params)
+        raise rejected("OPO orders are not supported for this symbol.")
+
     async def _place(
         self, params: Params, working: OrderRequest | None, others: Sequence[OrderRequest]
     ) -> Json:
@@ -88,15 +98,15 @@ class ListTrading:
         count = len(others) + (working is not None)
         trading.limits.check_orders(count, params.account)
         await trading.arrive(feed)
-        found, orders, draft = trading.desk.place_list(
-            feed,
-            trading.venue.market_time,
-            params.account,
-            working=working,
-            others=others,
-            client_id=client_id,
-        )
-        trading.limits.count_order(count, params.account)
+        with trading.limits.counting(count, params.account):
+            found, orders, draft = trading.desk.place_list(
+                feed,
+                trading.venue.market_time,
+                params.account,
+                working=working,
+                others=others,
+                client_id=client_id,
+            )
         await trading.settled(feed, draft.notices())
         reports = []
         for order in orders:

@@ -15,6 +15,9 @@ def market_operations(data: MarketData) -> dict[Key, Operation]:
         ("GET", "ping"): Operation(data.ping, fixed(1)),
         ("GET", "time"): Operation(data.time, fixed(1)),
         ("GET", "exchangeInfo"): Operation(data.exchange_info, fixed(20)),
+        ("GET", "executionRules"): Operation(data.execution_rules, _rules_weight),
+        ("GET", "referencePrice"): Operation(data.reference_price, fixed(2)),
+        ("GET", "referencePrice/calculation"): Operation(data.reference_price, fixed(2)),
         ("GET", "klines"): Operation(data.klines, fixed(2)),
         ("GET", "uiKlines"): Operation(data.klines, fixed(2)),
         ("GET", "ticker"): Operation(data.ticker_window, _window_weight),
@@ -26,6 +29,7 @@ def market_operations(data: MarketData) -> dict[Key, Operation]:
         ("GET", "depth"): Operation(data.depth, _depth_weight),
         ("GET", "trades"): Operation(data.trades, fixed(25)),
         ("GET", "historicalTrades"): Operation(data.historical_trades, fixed(25)),
+        ("GET", "historicalBlockTrades"): Operation(data.block_trades, fixed(25)),
         ("GET", "aggTrades"): Operation(data.aggregated_trades, fixed(4)),
     }
 
@@ -46,6 +50,10 @@ MARKET_METHODS: Final[dict[str, Key]] = {
     "trades.recent": ("GET", "trades"),
     "trades.historical": ("GET", "historicalTrades"),
     "trades.aggregate": ("GET", "aggTrades"),
+    "blockTrades.historical": ("GET", "historicalBlockTrades"),
+    "executionRules": ("GET", "executionRules"),
+    "referencePrice": ("GET", "referencePrice"),
+    "referencePrice.calculation": ("GET", "referencePrice/calculation"),
 }
 """WS-API methods and the operations they stand for."""
 
@@ -56,6 +64,13 @@ def _ticker_weight(params: Params) -> int:
     names = params.names("symbols")
     count = len(names) if names is not None else 101
     return 2 if count <= 20 else 40 if count <= 100 else 80
+
+
+def _rules_weight(params: Params) -> int:
+    names = params.names("symbols")
+    if names is not None:
+        return min(40, 2 * len(names))
+    return 2 if "symbol" in params else 40
 
 
 def _window_weight(params: Params) -> int:

@@ -17,7 +17,7 @@ stop price; where a candle opens beyond the stop price, it is triggered at the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -77,6 +77,8 @@ class Desk:
         self.ledger = ledger
         self.commission = commission
         self.past = Past()
+        self.first_fill: Callable[[str, bool], object] = _nobody
+        """Called when an order trades for the first time: its account, and whether as maker."""
         ledger.lost = self._load
         self._load()
 
@@ -134,6 +136,14 @@ class Desk:
             Refusal: it would not be taken.
         """
         self._draft_order(Draft(self.register, time), feed, request, account)
+
+    def weigh(self, feed: Feed, request: OrderRequest) -> None:
+        """Refuse an order that breaks a filter of its symbol, whoever sends it.
+
+        Raises:
+            Refusal: it does.
+        """
+        self._intake.filter(feed, priced(feed, request))
 
     def place(
         self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
@@ -345,8 +355,18 @@ class Desk:
 
     # -- one change
 
+    def _tell_first_fills(self, draft: Draft) -> None:
+        told: set[int] = set()
+        for trade in draft.trades:
+            before = self.register.account(trade.account).orders.get(trade.order_id)
+            if trade.order_id not in told and (before is None or not before.executed):
+                told.add(trade.order_id)
+                self.first_fill(trade.account, trade.maker)
+
     def _make_true(self, draft: Draft, feed: Feed | None) -> None:
         self.ledger.write(draft)
+        if draft.trades:
+            self._tell_first_fills(draft)
         self.past.note(draft.replaced())
         draft.apply()
         if feed is None:
@@ -356,6 +376,10 @@ class Desk:
         for deal in draft.deals:
             feed.tape.add(deal)
         feed.book.touch()
+
+
+def _nobody(account: str, maker: bool) -> None:
+    """Tell nobody."""
 
 
 def _turn(order: PaperOrder) -> tuple[bool, Decimal, int, int]:

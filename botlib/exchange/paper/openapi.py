@@ -39,7 +39,7 @@ _LISTS: Final = frozenset(
     {
         *("klines", "uiKlines", "trades", "historicalTrades", "aggTrades", "rateLimit/order"),
         *("myTrades", "myPreventedMatches", "openOrders", "allOrders", "allOrderList"),
-        *("openOrderList", "order/amendments"),
+        *("openOrderList", "order/amendments", "historicalBlockTrades", "myAllocations"),
     }
 )
 """Paths that answer with a list."""
@@ -62,6 +62,8 @@ _ORDER_LIST: Final = (
 _FIELDS: Final[dict[Key, str]] = {
     ("GET", "time"): "serverTime",
     ("GET", "exchangeInfo"): "timezone serverTime rateLimits exchangeFilters symbols",
+    ("GET", "executionRules"): "symbolRules",
+    ("GET", "myFilters"): "exchangeFilters symbolFilters assetFilters",
     ("GET", "depth"): "lastUpdateId bids asks",
     ("GET", "avgPrice"): "mins price closeTime",
     ("GET", "trades"): _TRADE,

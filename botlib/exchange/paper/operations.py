@@ -34,7 +34,9 @@ def _account(trading: Trading) -> dict[Key, Operation]:
         ("GET", "account"): _asks(holdings.account, fixed(20)),
         ("GET", "account/commission"): _asks(holdings.commission, fixed(20)),
         ("GET", "rateLimit/order"): _asks(holdings.order_limits, fixed(40)),
-        ("GET", "myTrades"): _asks(holdings.my_trades, fixed(20)),
+        ("GET", "myTrades"): _asks(holdings.my_trades, _trades_weight),
+        ("GET", "myAllocations"): _asks(holdings.allocations, fixed(20)),
+        ("GET", "myFilters"): _asks(holdings.filters, fixed(40)),
         ("GET", "myPreventedMatches"): _asks(holdings.prevented_matches, _prevented_weight),
     }
 
@@ -50,6 +52,8 @@ def _orders(trading: Trading) -> dict[Key, Operation]:
             trading.amend, fixed(4), signed=True, orders=True, charged=True
         ),
         ("GET", "order/amendments"): _asks(trading.amendments, fixed(4)),
+        ("POST", "sor/order"): _trades(trading.routed),
+        ("POST", "sor/order/test"): _asks(trading.routed, _test_weight),
         ("GET", "openOrders"): _asks(trading.open_orders, by_symbol(6, 80)),
         ("DELETE", "openOrders"): _trades(trading.cancel_all),
         ("GET", "allOrders"): _asks(trading.all_orders, fixed(20)),
@@ -63,11 +67,17 @@ def _lists(trading: Trading) -> dict[Key, Operation]:
         ("POST", "orderList/oco"): _trades(lists.oco),
         ("POST", "orderList/oto"): _trades(lists.oto),
         ("POST", "orderList/otoco"): _trades(lists.otoco),
+        ("POST", "orderList/opo"): _trades(lists.paying),
+        ("POST", "orderList/opoco"): _trades(lists.paying),
         ("DELETE", "orderList"): _trades(lists.cancel),
         ("GET", "orderList"): _asks(lists.status, fixed(4)),
         ("GET", "allOrderList"): _asks(lists.every, fixed(20)),
         ("GET", "openOrderList"): _asks(lists.open, fixed(6)),
     }
+
+
+def _trades_weight(params: Params) -> int:
+    return 5 if "orderId" in params else 20
 
 
 def _prevented_weight(params: Params) -> int:
@@ -92,6 +102,10 @@ WS_METHODS: Final[dict[str, Key]] = {
     "allOrders": ("GET", "allOrders"),
     "myTrades": ("GET", "myTrades"),
     "myPreventedMatches": ("GET", "myPreventedMatches"),
+    "myAllocations": ("GET", "myAllocations"),
+    "myFilters": ("GET", "myFilters"),
+    "sor.order.place": ("POST", "sor/order"),
+    "sor.order.test": ("POST", "sor/order/test"),
     "order.cancelReplace": ("POST", "order/cancelReplace"),
     "order.amend.keepPriority": ("PUT", "order/amend/keepPriority"),
     "order.amendments": ("GET", "order/amendments"),
@@ -99,6 +113,8 @@ WS_METHODS: Final[dict[str, Key]] = {
     "orderList.place.oco": ("POST", "orderList/oco"),
     "orderList.place.oto": ("POST", "orderList/oto"),
     "orderList.place.otoco": ("POST", "orderList/otoco"),
+    "orderList.place.opo": ("POST", "orderList/opo"),
+    "orderList.place.opoco": ("POST", "orderList/opoco"),
     "orderList.cancel": ("DELETE", "orderList"),
     "orderList.status": ("GET", "orderList"),
     "allOrderLists": ("GET", "allOrderList"),

@@ -13,7 +13,7 @@ from botlib.exchange.paper.orders import PaperOrder
 from botlib.exchange.paper.params import Params
 from botlib.exchange.paper.public import MarketData
 from botlib.exchange.paper.quotes import Json
-from botlib.exchange.paper.refusals import Refusal, missing, refusal
+from botlib.exchange.paper.refusals import Refusal, missing, refusal, unsupported
 from botlib.exchange.paper.reports import (
     amended,
     amendment,
@@ -63,8 +63,8 @@ class Trading:
 
     async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
         await self.arrive(feed)
-        done = self.desk.place(feed, request, self.venue.market_time, params.account)
-        self.limits.count_order(1, params.account)
+        with self.limits.counting(1, params.account):
+            done = self.desk.place(feed, request, self.venue.market_time, params.account)
         await self.settled(feed, done.notices)
         return placed(done.order, done.trades, done.prevented, detail)
 
@@ -79,6 +79,15 @@ class Trading:
         rates = {f"{one}CommissionForOrder": _for_order(answer[names[one]]) for one in names}
         rates["taxCommissionForOrder"] = _for_order(answer["taxCommission"])
         return {**rates, "discount": answer["discount"]}
+
+    async def routed(self, params: Params) -> object:
+        """``POST /sor/order`` and its test: no symbol's orders are routed to other books.
+
+        Raises:
+            Refusal: always.
+        """
+        self._read(params)
+        raise unsupported()
 
     async def arrive(self, feed: Feed) -> None:
         """Let the time pass that an order is on its way."""
@@ -195,7 +204,8 @@ class Trading:
         cancel_id = read_client_id(params, "cancelNewClientOrderId")
         if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
             self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
-        self.limits.check_orders(1, params.account)
+        self.desk.weigh(feed, request)
+        exceeded = self._exceeded(params)
         await self.arrive(feed)
         cancelled: object
         result = "SUCCESS"
@@ -208,11 +218,21 @@ class Trading:
         except Refusal as refused:
             cancelled, result = refused.body(), "FAILURE"
             if mode == "STOP_ON_FAILURE":
-                raise _not_replaced(result, cancelled, "NOT_ATTEMPTED", None) from None
+                if exceeded is None:
+                    # What was not attempted counts nevertheless.
+                    self.limits.count_order(1, params.account)
+                raise _not_replaced(
+                    result, cancelled, "NOT_ATTEMPTED", None, exceeded=exceeded
+                ) from None
         try:
+            if exceeded is not None:
+                raise exceeded
             answer = await self._place(feed, request, detail, params)
         except Refusal as refused:
-            raise _not_replaced(result, cancelled, "FAILURE", refused.body()) from None
+            stopped = exceeded if mode == "STOP_ON_FAILURE" else None
+            raise _not_replaced(
+                result, cancelled, "FAILURE", refused.body(), exceeded=stopped
+            ) from None
         if result == "FAILURE":
             raise _not_replaced(result, cancelled, "SUCCESS", answer)
         return {
@@ -221,6 +241,23 @@ class Trading:
             "cancelResponse": cancelled,
             "newOrderResponse": answer,
         }
+
+    def _exceeded(self, params: Params) -> Refusal | None:
+        """Return why no new order may be placed, where its sender lets the old one go anyway.
+
+        Raises:
+            Refusal: no new order may be placed, and the old one is to stay.
+        """
+        mode = params.text("orderRateLimitExceededMode") or "DO_NOTHING"
+        if mode not in ("DO_NOTHING", "CANCEL_ONLY"):
+            raise refusal(-1130, "orderRateLimitExceededMode")
+        try:
+            self.limits.check_orders(1, params.account)
+        except Refusal as refused:
+            if mode == "DO_NOTHING":
+                raise
+            return refused
+        return None
 
     async def amend(self, params: Params) -> object:
         """``PUT /order/amend/keepPriority``: make an order smaller."""
@@ -264,13 +301,18 @@ def _for_order(rates: object) -> Json:
     return {"maker": rates["maker"], "taker": rates["taker"]}
 
 
-def _not_replaced(cancel: str, cancelled: object, new: str, answer: object) -> Refusal:
+def _not_replaced(
+    cancel: str, cancelled: object, new: str, answer: object, *, exceeded: Refusal | None = None
+) -> Refusal:
     data = {
         "cancelResult": cancel,
         "newOrderResult": new,
         "cancelResponse": cancelled,
         "newOrderResponse": answer,
     }
+    code, words, status = -2022, "Order cancel-replace failed.", 400
     if "SUCCESS" in (cancel, new):
-        return Refusal(-2021, "Order cancel-replace partially failed.", 409, data=data)
-    return Refusal(-2022, "Order cancel-replace failed.", data=data)
+        code, words, status = -2021, "Order cancel-replace partially failed.", 409
+    if exceeded is not None:
+        status = exceeded.status
+    return Refusal(code, words, status, data=data)

@@ -58,8 +58,7 @@ class MarketData:
     def _each(self, params: Params, answer: _Answer) -> object:
         chosen, status = self._chosen(params), params.choice("symbolStatus", STATUSES, -1122)
         if isinstance(chosen, Feed):
-            if status is not None and _status(chosen) != status:
-                raise refusal(-1220)
+            _check_status(params, chosen)
             return answer(chosen)
         return [answer(feed) for feed in chosen if status in (None, _status(feed))]
 
@@ -97,6 +96,28 @@ class MarketData:
             "exchangeFilters": [],
             "symbols": symbols,
         }
+
+    async def execution_rules(self, params: Params) -> object:
+        """``/executionRules``: no symbol has any."""
+        status = params.choice("symbolStatus", STATUSES, -1122)
+        if status is not None and ("symbol" in params or "symbols" in params):
+            raise refusal(-1128)
+        chosen = self._chosen(params)
+        feeds = [
+            feed
+            for feed in (chosen if isinstance(chosen, list) else [chosen])
+            if status in (None, _status(feed))
+        ]
+        return {"symbolRules": [{"symbol": feed.id, "rules": []} for feed in feeds]}
+
+    async def reference_price(self, params: Params) -> object:
+        """``/referencePrice`` and how it is calculated: no symbol has one.
+
+        Raises:
+            Refusal: always; without rules for executions nobody asks for such a price.
+        """
+        _check_status(params, self.feed(params))
+        raise refusal(-2043)
 
     # -- candles
 
@@ -180,6 +201,7 @@ class MarketData:
     async def depth(self, params: Params) -> object:
         """``/depth``."""
         feed, levels = self.feed(params), params.limit(100, 5_000)
+        _check_status(params, feed)
         return quotes.depth(feed, levels)
 
     async def trades(self, params: Params) -> object:
@@ -187,6 +209,13 @@ class MarketData:
         feed = self.feed(params)
         found = feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
         return [quotes.trade_row(trade) for trade in found]
+
+    async def block_trades(self, params: Params) -> object:
+        """``/historicalBlockTrades``: nobody trades in blocks here."""
+        self.feed(params)
+        params.integer("fromId")
+        params.limit(500, 1_000)
+        return []
 
     async def historical_trades(self, params: Params) -> object:
         """``/historicalTrades``."""
@@ -225,6 +254,12 @@ class MarketData:
             newest=start is None,
         )
         return [quotes.aggregate_row(trade) for trade in found]
+
+
+def _check_status(params: Params, feed: Feed) -> None:
+    """Refuse a symbol in another status than was asked for."""
+    if params.choice("symbolStatus", STATUSES, -1122) not in (None, _status(feed)):
+        raise refusal(-1220)
 
 
 def _status(feed: Feed) -> object:

@@ -47,10 +47,7 @@ TEXTS: Final[dict[int, tuple[int, str]]] = {
     -1134: (400, "strategyType was less than 1000000."),
     -1135: (400, "Invalid JSON Request"),
     -1139: (400, "Invalid ticker type."),
-    -1145: (
-        400,
-        "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.",
-    ),
+    -1145: (400, "Invalid cancelRestrictions"),
     -1151: (400, "Symbol is present multiple times in the list."),
     -1194: (400, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND."),
     -1210: (400, "Invalid pegPriceType."),

@@ -81,7 +81,10 @@ def read_order(
         raise refusal(-1115)
     iceberg = reader.decimal("icebergQty")
     if iceberg is not None and (force != "GTC" or kind not in LIMITED):
-        raise unexpected(reader.name("icebergQty"))
+        name, other = reader.name("icebergQty"), reader.name("timeInForce")
+        if kind in LIMITED and names:
+            raise Refusal(-1160, f"Parameter '{name}' is not supported if {other} is not GTC.")
+        raise unexpected(name)
     price, peg = reader.decimal("price"), _read_peg(reader, kind, force)
     if peg is not None and price is not None:
         peg = replace(peg, price=price)

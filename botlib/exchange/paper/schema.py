@@ -19,17 +19,23 @@ _ORDER: Final = (
     "symbol! side! type! timeInForce quantity quoteOrderQty price newClientOrderId strategyId "
     f"strategyType stopPrice trailingDelta icebergQty {_CHOSEN} {_PEGGED}"
 )
+_ROUTED: Final = (
+    "symbol! side! type! quantity! timeInForce price newClientOrderId strategyId strategyType "
+    f"icebergQty {_CHOSEN}"
+)
 _WHICH: Final = "symbol! orderId origClientOrderId"
 
 
-def _leg(prefix: str, mandatory: str) -> str:
+def _leg(prefix: str, mandatory: str, without: str = "") -> str:
     """Return the parameters of one leg of an order list."""
     names = (
         "Type Side Quantity ClientOrderId Price StopPrice TrailingDelta IcebergQty TimeInForce "
         "StrategyId StrategyType PegPriceType PegOffsetType PegOffsetValue"
     )
     needed = mandatory.split()
-    return " ".join(f"{prefix}{one}{'!' if one in needed else ''}" for one in names.split())
+    return " ".join(
+        f"{prefix}{one}{'!' if one in needed else ''}" for one in names.split() if one != without
+    )
 
 
 ACCEPTED: Final[dict[Key, str]] = {
@@ -39,7 +45,11 @@ ACCEPTED: Final[dict[Key, str]] = {
     ("GET", "depth"): "symbol! limit symbolStatus",
     ("GET", "trades"): "symbol! limit",
     ("GET", "historicalTrades"): "symbol! limit fromId",
+    ("GET", "historicalBlockTrades"): "symbol! fromId! limit",
     ("GET", "aggTrades"): f"symbol! fromId {_RANGE}",
+    ("GET", "executionRules"): f"{_SYMBOLS} symbolStatus",
+    ("GET", "referencePrice"): "symbol!",
+    ("GET", "referencePrice/calculation"): "symbol! symbolStatus",
     ("GET", "klines"): f"symbol! interval! timeZone {_RANGE}",
     ("GET", "uiKlines"): f"symbol! interval! timeZone {_RANGE}",
     ("GET", "avgPrice"): "symbol!",
@@ -56,6 +66,8 @@ ACCEPTED: Final[dict[Key, str]] = {
         f"{_ORDER} cancelReplaceMode! cancelNewClientOrderId cancelOrigClientOrderId "
         "cancelOrderId cancelRestrictions orderRateLimitExceededMode"
     ),
+    ("POST", "sor/order"): _ROUTED,
+    ("POST", "sor/order/test"): f"{_ROUTED} computeCommissionRates",
     ("PUT", "order/amend/keepPriority"): f"{_WHICH} newClientOrderId newQty!",
     ("GET", "order/amendments"): "symbol! orderId! fromExecutionId limit",
     ("GET", "openOrders"): "symbol",
@@ -80,6 +92,15 @@ ACCEPTED: Final[dict[Key, str]] = {
         f"pendingSide! pendingQuantity! {_leg('pendingAbove', 'Type')} "
         f"{_leg('pendingBelow', '')} {_CHOSEN}"
     ),
+    ("POST", "orderList/opo"): (
+        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
+        f"{_leg('pending', 'Type Side', without='Quantity')} {_CHOSEN}"
+    ),
+    ("POST", "orderList/opoco"): (
+        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
+        f"pendingSide! {_leg('pendingAbove', 'Type', without='Quantity')} "
+        f"{_leg('pendingBelow', '', without='Quantity')} {_CHOSEN}"
+    ),
     ("DELETE", "orderList"): "symbol! orderListId listClientOrderId newClientOrderId",
     ("GET", "orderList"): "orderListId origClientOrderId",
     ("GET", "allOrderList"): f"fromId {_RANGE}",
@@ -88,6 +109,8 @@ ACCEPTED: Final[dict[Key, str]] = {
     ("GET", "account/commission"): "symbol!",
     ("GET", "rateLimit/order"): "",
     ("GET", "myTrades"): f"symbol! orderId fromId {_RANGE}",
+    ("GET", "myAllocations"): f"symbol! fromAllocationId orderId {_RANGE}",
+    ("GET", "myFilters"): "symbol!",
     ("GET", "myPreventedMatches"): ("symbol! preventedMatchId orderId fromPreventedMatchId limit"),
 }
 """What each operation reads; ``!`` marks what is mandatory."""

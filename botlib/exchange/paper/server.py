@@ -147,6 +147,7 @@ class PaperExchange:
             raise
         self.keys = Keys()
         self.limits = Limits(wall_time, lambda: self.venue.market_time)
+        desk.first_fill = self.limits.filled
         data = MarketData(self.venue)
         trading = Trading(self.venue, data, self.limits)
         self._operations = operations(data, trading)
