@@ -41,6 +41,32 @@ frame = market(3_000)
 _CLOSES = """(root) => root.__botlib.series.candles.data()
     .filter((one) => one.close !== undefined).map((one) => one.close)"""
 
+_RED_ALONG = """(root, [first, last, price]) => {
+    const {chart, series} = root.__botlib, scale = chart.timeScale();
+    scale.setVisibleRange({from: first - 1800, to: last + 1800});
+    return new Promise((done) => setTimeout(() => {
+        const canvas = chart.takeScreenshot(), ratio = canvas.width / root.clientWidth;
+        const y = Math.floor(series.candles.priceToCoordinate(price) * ratio);
+        const red = (from, to) => {
+            let found = 0, all = 0;
+            for (let x = Math.round(from * ratio); x < to * ratio; x++, all++) {
+                const {data} = canvas.getContext('2d').getImageData(x, y - 1, 1, 3);
+                for (let i = 0; i < 12; i += 4) {
+                    if (data[i] === 0xef && data[i + 1] === 0x53 && data[i + 2] === 0x50) {
+                        found++;
+                        break;
+                    }
+                }
+            }
+            return found / all;
+        };
+        const left = scale.timeToCoordinate(first), right = scale.timeToCoordinate(last);
+        const pitch = scale.options().barSpacing;
+        done([red(left, right), red(left - 8 * pitch, left - pitch)]);
+    }, 200));
+}"""
+"""Share of the pixels in the colour of stops at a price, over some candles and before them."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def sheet(server: Server, browser: Browser) -> AsyncIterator[Notebook]:
@@ -166,6 +192,22 @@ async def test_a_backtest_shows_its_round_trips_on_the_candles(sheet: Notebook) 
         "trips = result.roundtrips\n"
         "assert len(trips) > 20 and len(shown) == len(trips) + trips.exit_time.notna().sum()"
     )
+    # A stop is drawn over the candles it held on, and none of its line beside them.
+    stopped = await sheet.run(
+        "strategy = bl.TrendCross(fast=10, slow=30, timeframes=('1m',), stop_loss=0.002)\n"
+        "result = bl.backtest(strategy, frame, fee=0.001)\n"
+        "chart = result.chart()\nchart"
+    )
+    root = await stopped.locate(CHART)
+    await shown(sheet, root, await last_closes(sheet))
+    held = ast.literal_eval(
+        await sheet.value(
+            "line = [one for one in chart.marks.lines if one.kind == 'stop'][-1]\n"
+            "(line.steps[0][0] // 1000, line.end // 1000, line.price)"
+        )
+    )
+    inside, beside = await root.evaluate(_RED_ALONG, held)
+    assert inside > 0.3 and beside == 0
 
 
 async def test_frames_that_cannot_be_drawn_are_refused_with_a_reason(sheet: Notebook) -> None:
