@@ -204,6 +204,35 @@ async def test_the_buttons_of_a_task_act_in_the_kernel(desk: Desk) -> None:
     await desk.notebook.run("assert state() != 'STOPPED', state()")
 
 
+LOSE = """
+shown, lost = bot.dashboard(), []
+sending = shown._send
+def lossy(content):
+    answer = content["type"] in ("taken", "done")
+    if answer and lost:
+        lost.append(content)
+    else:
+        sending(content)
+        lost.extend([content] * answer)
+shown._send = lossy
+"""
+
+
+async def test_a_button_whose_answer_is_lost_says_so_and_can_be_pressed_again(desk: Desk) -> None:
+    dashboard = await desk.dashboard()
+    button = dashboard.locator('[data-task="counting"] [data-action="run"]')
+    ran = int(await desk.notebook.value("len(runs)"))
+    await desk.notebook.run(LOSE)
+    await button.click()
+    await dashboard.get_by_role("status").get_by_text("No answer came").wait_for()
+    assert await button.is_enabled() and "press again" in await button.inner_text()
+    await desk.notebook.run("del shown._send\nassert len(lost) > 2, lost")
+    await button.click()
+    await dashboard.get_by_role("status").get_by_text("counting has run").wait_for()
+    await desk.until(dashboard, "(root) => root.querySelector('[data-stage]') === null")
+    assert int(await desk.notebook.value("len(runs)")) == ran + 1
+
+
 async def test_the_kill_switch_asks_first_and_is_rearmed(desk: Desk) -> None:
     dashboard = await desk.dashboard()
     halted = "bot.status()['risk']['halted']"
