@@ -15,10 +15,10 @@ from botlib.tasks.blocking import BlockingTasks, call_on
 from botlib.tasks.config import TaskConfig
 from botlib.tasks.current import current_task
 from botlib.tasks.environment import Environment
-from botlib.tasks.errands import Errands
 from botlib.tasks.health import Health, assess
 from botlib.tasks.home import Home
 from botlib.tasks.identity import same_config
+from botlib.tasks.launcher import Launcher
 from botlib.tasks.monitor import HealthMonitor
 from botlib.tasks.order import dependents_of, start_order
 from botlib.tasks.roster import Roster, join, refuse_stuck, stop_tasks, stuck_names
@@ -83,7 +83,12 @@ class BackgroundTaskManager:
         self._random = rng or random.Random()
         self._tasks = Roster()
         self._home = Home(self._new_environment, self._let_go, lag)
-        self._errands = Errands()
+        self._launcher = Launcher(
+            self._tasks,
+            self._home,
+            begin=self._begin_running,
+            stopping=lambda: self._stopping > 0,
+        )
         self._watchers: set[asyncio.Future[None]] = set()
         self._monitor = HealthMonitor(self.health_check_interval, self.health)
         self._running = False
@@ -168,7 +173,7 @@ class BackgroundTaskManager:
             task = self._tasks.get(name)
             if task is None or task.active or (task.done and not again):
                 continue
-            if self._launch(task, env):
+            if self._launcher.launch(task, env):
                 started.append(name)
         await env.timetable.begun()
         log.info("Started %d tasks", len(started))
@@ -193,7 +198,7 @@ class BackgroundTaskManager:
             if task.active or (each != name and (task.done or not task.config.enabled)):
                 continue
             await self._tasks.free(each, self.stop_timeout)
-            self._launch(task, env)
+            self._launcher.launch(task, env)
         await env.timetable.begun()
 
     async def stop_task(self, name: str) -> None:
@@ -277,7 +282,7 @@ class BackgroundTaskManager:
         own = current_task()
         self._stopping += 1
         try:
-            await self._errands.end()
+            await self._launcher.end()
             former = self._tasks.former()
             for task in former:
                 task.halt()
@@ -392,7 +397,7 @@ class BackgroundTaskManager:
 
     def _let_go(self) -> None:
         self._tasks.forsake()
-        self._errands.forget()
+        self._launcher.forget()
         self._running = False
 
     def _new_environment(self, loop: asyncio.AbstractEventLoop) -> Environment:
@@ -434,7 +439,7 @@ class BackgroundTaskManager:
         old = self._tasks.get(config.name)
         if old is not None and old.group == group and same_config(old.config, config):
             if start and not old.active:
-                self._send_to_start(old)
+                self._launcher.send(old)
             return old
         task = ManagedTask(config, group)
         self._tasks.put(task)
@@ -443,42 +448,8 @@ class BackgroundTaskManager:
             old.halt()
             log.info("Task %r was replaced", config.name)
         if start and config.enabled:
-            self._send_to_start(task)
+            self._launcher.send(task)
         return task
-
-    def _send_to_start(self, task: ManagedTask) -> None:
-        loop = self._home.loop
-        if loop is not None and self._home.env is not None:
-            task.pending = True
-            self._errands.send(loop, self._start_later(task, self._home.env))
-
-    def _launch(self, task: ManagedTask, env: Environment) -> bool:
-        """Start a task if nothing holds its name; tell whether it was started."""
-        if self._tasks.get(task.name) is not task or task.active or not task.config.enabled:
-            return False
-        if self._stopping or self._tasks.busy(task.name):
-            if not self._stopping:
-                log.error("Task %r is not started: its last run has not ended", task.name)
-            return False
-        task.start(env)
-        return True
-
-    async def _start_later(self, task: ManagedTask, env: Environment) -> None:
-        """Start a task, after those it depends on, once the former ones of its name are gone."""
-        try:
-            *needed, _ = start_order(self._tasks.configs(), [task.name])
-            for name in needed:
-                if not (each := self._tasks.find(name)).active and not each.done:
-                    self._begin_running()
-                    self._launch(each, env)
-            while task.pending and (busy := self._tasks.busy(task.name)):
-                await asyncio.wait([former.join() for former in busy])
-            if task.pending:
-                self._begin_running()
-                task.pending = False
-                self._launch(task, env)
-        finally:
-            task.pending = False
 
     # What the tasks report
 
