@@ -38,6 +38,18 @@ class Restless(Strategy):
         return Signals(entry=even, exit=~even)
 
 
+class Refusals(dict[str, str]):
+    """Why orders were not sent: every time, not only the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def __setitem__(self, name: str, why: str) -> None:
+        super().__setitem__(name, why)
+        self.said.append(why)
+
+
 @dataclass
 class Row:
     """What came of one fault."""

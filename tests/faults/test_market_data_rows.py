@@ -27,6 +27,7 @@ from botlib.stream import repair
 from tests.faults.market_rows import (
     MINUTE,
     STREAM,
+    Refusals,
     Row,
     Stage,
     check_recovered,
@@ -174,6 +175,20 @@ async def row_12(stage: Stage, row: Row) -> None:
     await stage.minutes(2)
 
 
+async def row_13(stage: Stage, row: Row) -> None:
+    books = stage.engine.books
+    await books.get("BTC/USDT", 20, 60)
+    before = books.status()[0]
+    await stage.control.fault("drop", match="btcusdt@depth", count=2)
+    await stage.until(lambda: books.status()[0].gaps > before.gaps)
+    row.facts["book"] = book = await books.get("BTC/USDT", 20, 60)
+    row.facts["truth"] = truth = await stage.engine.exchange.fetch_depth("BTC/USDT", 20)
+    assert book.update_id == truth.update_id
+    row.facts["snapshots"] = books.status()[0].snapshots - before.snapshots
+    await stage.minutes(2)
+    row.facts["gaps"] = books.status()[0].gaps - before.gaps
+
+
 async def row_14(stage: Stage, row: Row) -> None:
     orders = stage.engine.orders.sent
     await stage.control.fault("clock", skew=-90_000)
@@ -218,12 +233,13 @@ async def row_17(stage: Stage, row: Row) -> None:
 
 async def row_17_old(stage: Stage, row: Row) -> None:
     """What the market says is worked off too late: by now it has moved on."""
-    clock = stage.engine.market_clock
+    clock, orders = stage.engine.market_clock, stage.engine.orders
+    orders.refused = refused = Refusals()
     clock.advance(clock.now() + 300_000)
     before = len(stage.engine.journal.decisions())
     await asyncio.sleep(130)
     row.facts["decided"] = stage.engine.journal.decisions()[before:]
-    row.facts["refused"] = dict(stage.engine.orders.refused)
+    row.facts["refused"] = list(refused.said)
     await asyncio.sleep(240)
 
 
@@ -351,6 +367,13 @@ def test_row_12_price_spike_and_zero(rows: Rows) -> None:
         assert signal.signal.price == pytest.approx(row.facts["close"], rel=0.1)
 
 
+def test_row_13_gap_in_the_order_book(rows: Rows) -> None:
+    row = recovered(rows, "row_13")
+    book, truth = row.facts["book"], row.facts["truth"]
+    assert (book.bids, book.asks) == (truth.bids, truth.asks)
+    assert (row.facts["gaps"], row.facts["snapshots"]) == (1, 1)
+
+
 def test_row_14_clock_skew(rows: Rows) -> None:
     row = recovered(rows, "row_14")
     # The first request after the skew is refused, the clock is set, and trading goes on.
@@ -376,7 +399,7 @@ def test_row_17_nothing_is_entered_on_a_candle_that_is_old(rows: Rows) -> None:
     row = recovered(rows, "row_17_old")
     assert len(row.signals) >= 2
     assert [action for *_, action in row.facts["decided"] if action == "entry"] == []
-    assert any("the candle is old" in reason for reason in row.facts["refused"].values())
+    assert any("the candle is old" in reason for reason in row.facts["refused"])
 
 
 # -- rows that need a market, a clock or a meter of their own

@@ -22,7 +22,16 @@ from botlib.engine import Orchestrator, health
 from botlib.exchange.paper.client import PaperProcess
 from botlib.model import CandleSource
 from botlib.stream import books, repair
-from tests.faults.market_rows import MINUTE, STREAM, Restless, Row, Stage, check_recovered, live
+from tests.faults.market_rows import (
+    MINUTE,
+    STREAM,
+    Refusals,
+    Restless,
+    Row,
+    Stage,
+    check_recovered,
+    live,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -378,18 +387,6 @@ async def test_row_15_clock_jump(stage: Sockets, monkeypatch: pytest.MonkeyPatch
         await stage.closed()
 
     await stage.played(row_15)
-
-
-class Refusals(dict[str, str]):
-    """Why orders were not sent: every time, not only the last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def __setitem__(self, name: str, why: str) -> None:
-        super().__setitem__(name, why)
-        self.said.append(why)
 
 
 async def test_row_17_the_loop_stands(stage: Sockets, monkeypatch: pytest.MonkeyPatch) -> None:
