@@ -8,99 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from binance_common.configuration import (
-    ConfigurationRestAPI,
-    ConfigurationWebSocketAPI,
-    ConfigurationWebSocketStreams,
-)
-from binance_common.errors import BadRequestError, ClientError, Error, UnauthorizedError
+from binance_common.errors import BadRequestError, ClientError, UnauthorizedError
 from binance_sdk_spot.spot import Spot
-from pydantic import BaseModel
-from session import DEEP, LISTS, ORDERS, PATIENCE, REFUSED, SYMBOL, Book, Session, priced, snake
-
-NUMBERS = ("quantity", "qty", "price", "delta")
-
-CONDITIONAL = {"icebergQty", "stopPrice", "trailingDelta", "trailingTime"}
-CONDITIONAL |= {"selfTradePreventionMode"}
-"""Fields of orders that Binance documents apart from the answers, and not all models have."""
-
-
-class Complaints(logging.Handler):
-    """What the SDK logs as wrong: answers that are not what its models say."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-    def none(self) -> None:
-        texts, self.texts = self.texts, []
-        assert not texts, texts
-
-
-COMPLAINTS = Complaints()
-
-
-def models(value: object) -> Iterator[BaseModel]:
-    """Yield every model inside an answer."""
-    if isinstance(value, BaseModel):
-        yield value
-        for name in type(value).model_fields:
-            if name not in ("one_of_schemas", "any_of_schemas"):
-                yield from models(getattr(value, name))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from models(one)
-
-
-def known(value: Any) -> Any:
-    """Return an answer of which the SDK knows every field, and every type."""
-    COMPLAINTS.none()
-    for model in models(value):
-        extra = {*getattr(model, "additional_properties", ())} - CONDITIONAL
-        assert not extra, f"{type(model).__name__} does not know {sorted(extra)}"
-    return value
-
-
-def whole(value: Any, *optional: str) -> Any:
-    """Return an answer that has every field of its model besides, except ``optional`` ones."""
-    for model in models(known(value)):
-        absent = {name for name in type(model).model_fields if getattr(model, name) is None}
-        absent -= {*optional, "actual_instance"}
-        absent = {
-            name
-            for name in absent
-            if not name.startswith(("oneof_", "anyof_")) and not name.endswith("_exponent")
-        }
-        assert not absent, f"{type(model).__name__} lacks {sorted(absent)}"
-    return value
-
-
-def wished(params: dict[str, str]) -> dict[str, Any]:
-    """Return parameters as users of the SDK write them: snake case, and numbers for numbers."""
-    return {
-        name: (int(value) if name.endswith("delta") else float(value))
-        if name.endswith(NUMBERS)
-        else value
-        for name, value in snake(params).items()
-    }
-
-
-def refused(call: Callable[..., Any], kind: type[Error], code: int, **params: Any) -> None:
-    try:
-        answer = call(**params)
-    except Error as error:
-        assert isinstance(error, kind), repr(error)
-        assert error.status_code == code, error
-    else:
-        raise AssertionError(f"not refused: {answer.data()}")
-
+from sdk import COMPLAINTS, known, refused, spot, whole, wished
+from sdk_features import features, in_microseconds
+from session import DEEP, LISTS, ORDERS, PATIENCE, REFUSED, SYMBOL, Book, Session, priced
 
 # -- REST
 
@@ -441,15 +357,6 @@ RARE += ("gP", "g_ot", "g_ov", "gp", "eR", "W", "V", "N")
 """Fields that only some execution reports have."""
 
 
-def spot(session: Session, key: str, secret: str | None, private_key: str | None = None) -> Spot:
-    patient = {"api_key": key, "api_secret": secret, "private_key": private_key}
-    return Spot(
-        ConfigurationRestAPI(**patient, base_path=session.url, timeout=30_000, retries=0),
-        ConfigurationWebSocketAPI(**patient, stream_url=f"{session.ws}/ws-api/v3", timeout=30_000),
-        ConfigurationWebSocketStreams(stream_url=session.ws),
-    )
-
-
 async def sockets(session: Session, client: Spot, signing: Spot, price: float) -> None:
     await streams(session, client)
     await over_socket(session, client, price, logon=False)
@@ -466,11 +373,13 @@ def main() -> None:
     history(session, rest)
     orders(session, rest, price)
     lists(session, rest, price)
+    features(session, rest, price)
     account(session, rest)
     errors(session, rest, price)
     with session.check("Ed25519: account and an order"):
         assert whole(signing.rest_api.get_account().data()).can_trade
     asyncio.run(sockets(session, client, signing, price))
+    asyncio.run(in_microseconds(session))
     session.end()
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from botlib.exchange.paper.account import Account, Balance
 from botlib.exchange.paper.orders import OrderList, PaperOrder
 
-REMEMBERED: Final = 4_096
+REMEMBERED: Final = 1_024
 """Changes that are remembered."""
 
 
