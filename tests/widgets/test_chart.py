@@ -19,7 +19,7 @@ from botlib.errors import ConfigError, InvalidInput, WidgetError
 from botlib.frames.frame import candle_frame
 from botlib.widgets import bundle, display
 from botlib.widgets.chart import Click, Line, Marker, Shade
-from botlib.widgets.chart.axes import price_decimals
+from botlib.widgets.chart.axes import price_decimals, time_ticks
 from botlib.widgets.chart.studies import UP
 
 FRAME = market(400)
@@ -75,6 +75,16 @@ def test_what_lies_where() -> None:
     ]
     (first_x, first_high), (second_x, second_high) = places
     assert first_x < second_x and first_high > second_high
+
+
+def test_the_day_is_told_where_none_begins() -> None:
+    rows = np.arange(240)
+    hours = START / 1_000 + 3_600 * 3 + 60.0 * rows
+    ticks = time_ticks(hours, most=9)
+    assert [label for _, label, _ in ticks][:2] == ["01-05 03:30", "04:00"]
+    assert [strong for *_, strong in ticks] == [True] + [False] * (len(ticks) - 1)
+    over_midnight = [label for _, label, _ in time_ticks(hours + 3_600 * 19, most=9)]
+    assert over_midnight[:4] == ["22:30", "23:00", "23:30", "01-06"]
 
 
 def test_one_given_alone_is_one() -> None:

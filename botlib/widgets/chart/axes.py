@@ -79,6 +79,10 @@ def time_ticks(seconds: Floats, *, most: int) -> list[tuple[int, str, bool]]:
         day = today
         text = str(moment)
         ticks.append((row, text[5:10] if strong or step >= _DAY else text[11:16], strong))
+    if ticks and step < _DAY and not any(strong for _, _, strong in ticks):
+        row, label, _ = ticks[0]
+        date = str(np.datetime64(int(seconds[row]), "s"))[5:10]
+        ticks[0] = (row, f"{date} {label}", True)
     if not ticks:
         ticks = [(0, str(np.datetime64(int(seconds[0]), "s"))[5:16].replace("T", " "), True)]
     return ticks

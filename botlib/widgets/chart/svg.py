@@ -122,7 +122,8 @@ class _Drawing:
             grid.append(f"M{self.x[row]:.1f} {_TOP}V{bottom}")
             weight = ' font-weight="600"' if strong else ""
             labels.append(
-                f'<text x="{self.x[row]:.0f}" y="{self.height - 7}" text-anchor="middle"{weight}>'
+                f'<text x="{max(self.x[row], 33):.0f}" y="{self.height - 7}" '
+                f'text-anchor="middle"{weight}>'
                 f"{label}</text>"
             )
         self.parts.append(f'<path d="{"".join(grid)}" stroke="{_GRID}" stroke-opacity=".16"/>')
@@ -370,10 +371,8 @@ class _Drawing:
             f'<text x="{self.right + 5}" y="{y + 3.5:.1f}" fill="#fff">{label}</text>'
         )
         if title:
-            self.parts.append(
-                f'<text x="{self.right - 6}" y="{y - 3:.1f}" text-anchor="end" fill="{colour}">'
-                f"{escape(title)}</text>"
-            )
+            # At the left, where no candle is new.
+            self.parts.append(f'<text x="6" y="{y - 3:.1f}" fill="{colour}">{escape(title)}</text>')
 
     def _markers(self, scale: Scale) -> None:
         places = {round(float(second)): row for row, second in enumerate(self.seconds)}
