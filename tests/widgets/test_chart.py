@@ -444,23 +444,28 @@ def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -
     lines = result.chart().marks.lines
     trips = result.roundtrips
     moments = {moment: row for row, moment in enumerate(START + np.arange(3_000) * MINUTE)}
-    lows, opens = frame["low"].to_numpy(), frame["open"].to_numpy()
+    highs, lows, opens = (frame[name].to_numpy() for name in ("high", "low", "open"))
     kinds = {"stop", "target"} if "take_profit" in stops else {"stop"}
     held = [one for one in lines if one.kind == "stop"]
     assert {one.kind for one in lines if one.steps} == kinds
     assert len(held) == len(trips) > 20
     left_by_stops = 0
+    share, trail = (stops.get(name, 1.0) for name in ("stop_loss", "trailing_stop"))
+
+    def expected(entry: float, peaks: Any) -> Any:
+        return entry * (1 - share), peaks * (1 - trail)
+
     for line, trip in zip(held, trips.itertuples(index=False), strict=True):
         times = [time for time, _ in line.steps]
         assert times == sorted(set(times)) and line.price == line.steps[-1][1]
         first, last = moments[times[0]], moments[line.end]
         assert trip.entry_time == frame.index[first]
-        if "trailing_stop" not in stops:
-            assert line.steps == ((times[0], trip.entry_price * (1 - stops["stop_loss"])),)
         levels = np.empty(last - first + 1)
         for since, price in line.steps:
             levels[moments[since] - first :] = price
-        assert (np.diff(levels) >= 0).all()
+        # Until a candle has closed its high moves nothing.
+        peaks = np.maximum.accumulate([trip.entry_price, *highs[first:last]])
+        assert (levels == np.maximum(*expected(trip.entry_price, peaks))).all()
         hit = trip.reason in ("stop_loss", "trailing_stop")
         safe = lows[first : last + 1] > levels
         assert safe[: len(safe) - hit].all()
