@@ -217,11 +217,13 @@ class Desk:
 
     def _tasks(self) -> dict[str, Any]:
         status = self._engine.tasks.status()
-        # Once the engine has stopped, that its tasks have is no illness.
-        told = [*status.health.reasons, *status.health.warnings] if self._engine.started else []
-        reasons = " ".join(told)
+        reasons = " ".join([*status.health.reasons, *status.health.warnings])
         masked = self._engine.log.masked
-        return _table((task.name, _task(task, reasons, masked)) for task in status.tasks)
+        rows = {task.name: _task(task, reasons, masked) for task in status.tasks}
+        if not self._engine.started:
+            # That its tasks have stopped as well is no illness, and nothing starts them any more.
+            rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
+        return _table(rows.items())
 
     def _position(self, position: Position, prices: dict[str, float]) -> dict[str, Any]:
         engine, symbol = self._engine, position.symbol

@@ -98,6 +98,7 @@ async def keeps_up_to_date(engine: Orchestrator, desk: Desk) -> None:
     state = dashboard._state
     assert {row["state"] for row in state["feeds"]["rows"].values()} == {"stopped"}
     assert {row["health"] for row in state["tasks"]["rows"].values()} == {"off"}
+    assert not any(row["can"] for row in state["tasks"]["rows"].values())
     assert "repairing" not in dashboard._repr_html_()
 
 

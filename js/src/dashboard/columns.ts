@@ -228,7 +228,7 @@ export const LOG: readonly Column[] = [
  * text that changes moves nothing but itself.
  */
 export const WIDTHS = {
-  tasks: [0, 74, 74, 46, 54, 62, 54, 172],
+  tasks: [0, 74, 74, 46, 54, 62, 54, 192],
   positions: [88, 82, 82, 82, 68, 66, 0, 100],
   orders: [66, 78, 38, 76, 78, 0, 74],
   fills: [66, 76, 34, 68, 76, 66, 0],

@@ -74,7 +74,7 @@ export class TableView {
       widths.append(column);
     }
     const fixed = options.widths.reduce((sum, width) => sum + width, 0);
-    this.#table.style.minWidth = `${fixed + REST}px`;
+    this.#table.style.setProperty("--bl-least", `${fixed + REST}px`);
     this.#table.append(widths, thead, this.#body);
     this.#empty = make("div", "bl-empty bl-muted", options.empty);
     const scroll = make("div", "bl-scroll");
