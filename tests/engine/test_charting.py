@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from botlib.engine import Orchestrator
 from botlib.engine.charting import MOST_CHARTS
 from botlib.errors import InvalidInput
 from botlib.indicators import compute
-from botlib.model import CandleSource, GapFilled
+from botlib.model import CandleSource, GapFilled, OrderIntent, OrderType, Side
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.widgets.chart import Chart, Click
 
@@ -92,6 +93,28 @@ async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) 
     assert lines["stop"] < lines["position"] < lines["target"]
     (stop,) = engine.orders.stops("BTC/USDT")
     assert lines["stop"] == float(stop.stop_price)
+
+
+async def test_an_order_that_waits_is_a_line_until_it_is_cancelled(make_engine: Any) -> None:
+    engine = await make_engine(strategies=[])
+    chart = await engine.charts.open("BTC/USDT", "1m", window=100)
+    price = Decimal(str(engine.storage.frame("BTC/USDT", "1m")["close"].iloc[-1]))
+    order = await engine.orders.send(
+        OrderIntent(
+            client_order_id="bl-waits",
+            strategy="by hand",
+            symbol="BTC/USDT",
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            amount=Decimal("0.01"),
+            price=(price * Decimal("0.9")).quantize(Decimal("0.01")),
+        )
+    )
+    await until(lambda: len(chart.marks.lines) == 1)
+    (line,) = chart.marks.lines
+    assert (line.kind, line.title, line.price) == ("order", "buy 0.01", float(order.price))
+    assert await engine.orders.cancel(order)
+    await until(lambda: chart.marks.lines == ())
 
 
 async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones_shaded(
