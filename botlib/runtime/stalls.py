@@ -38,6 +38,9 @@ THRESHOLD: Final = 0.25
 GIL_TIMEOUT: Final = 1.5
 """Seconds without any Python running after which the stacks are written."""
 
+END_TIMEOUT: Final = 3.0
+"""Seconds in which the watch ends, on a machine that is not too busy."""
+
 KEPT: Final = 100
 LOG_EVERY: Final = 10.0
 WARN_FROM: Final = 1.0
@@ -125,9 +128,10 @@ class StallWatch:
         """End the watch; the stalls stay readable."""
         self._over.set()
         if threading.current_thread() is not self._watcher:
-            self._watcher.join(1.0)
-        faulthandler.cancel_dump_traceback_later()
-        self._dump.close()
+            self._watcher.join(END_TIMEOUT)
+        # While the thread lives, its timer may write to the file, or to another of that number.
+        if not self._watcher.is_alive():
+            self._dump.close()
 
     def stalls(self) -> tuple[Stall, ...]:
         """Return the last 100 stalls, oldest first, one that still lasts included."""
@@ -158,6 +162,12 @@ class StallWatch:
             log.log(level, "The loop stood still for %.2f s: %s.", seconds, stall.where)
 
     def _watch(self) -> None:
+        try:
+            self._keep_watch()
+        finally:
+            faulthandler.cancel_dump_traceback_later()  # here, where nobody arms it again
+
+    def _keep_watch(self) -> None:
         poll = self.threshold * 0.8
         due = math.inf
         while not self._over.is_set():

@@ -91,7 +91,17 @@ def test_sigterm_closes_and_then_ends_a_plain_program(program: ProgramFactory) -
 
 
 def test_sigterm_reaches_a_program_that_waits_in_a_call(program: ProgramFactory) -> None:
-    process = program(CLOSER + "print('ready'); rt.call(asyncio.Event().wait())")
+    process = program(
+        CLOSER
+        + """
+async def wait():
+    await asyncio.sleep(0.2)   # the main thread sleeps by then (see READY)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+rt.call(wait())
+"""
+    )
     line(process, "ready")
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=LIMIT)
