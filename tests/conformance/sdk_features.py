@@ -67,14 +67,26 @@ def features(session: Session, rest: Any, price: float) -> None:
             side="BUY",
             price=away,
         )
-        refused(
-            rest.order_list_opo,
-            BadRequestError,
-            -2010,
-            **WORKING,
-            working_price=away,
-            pending_type="MARKET",
-        )
+    with session.check("order lists OPO and OPOCO: the first order pays the others"):
+        others = {
+            "opo": {"pending_type": "MARKET"},
+            "opoco": {
+                **{
+                    "pending_above_type": "LIMIT_MAKER",
+                    "pending_above_price": round(price * 1.2, 2),
+                },
+                **{
+                    "pending_below_type": "STOP_LOSS",
+                    "pending_below_stop_price": round(price * 0.8, 2),
+                },
+            },
+        }
+        for kind, more in others.items():
+            place = getattr(rest, f"order_list_{kind}")
+            made = known(place(**WORKING, working_price=away, **more).data())
+            assert [one.status for one in made.order_reports][:2] == ["NEW", "PENDING_NEW"]
+            gone = known(rest.delete_order_list(SYMBOL, order_list_id=made.order_list_id).data())
+            assert gone.list_order_status == "ALL_DONE"
     with session.check("answers in microseconds"):
         fine = spot(session, session.key, session.secret, unit="MICROSECOND").rest_api
         assert abs(whole(fine.time().data()).server_time - time.time_ns() // 1_000) < 60_000_000

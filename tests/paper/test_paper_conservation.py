@@ -156,6 +156,7 @@ class Trading(RuleBasedStateMachine):
         away=st.none() | AWAY,
         pair=st.booleans(),
         pegged=st.booleans(),
+        pays=st.booleans(),
     )
     def order_list(
         self,
@@ -166,6 +167,7 @@ class Trading(RuleBasedStateMachine):
         away: int | None,
         pair: bool,
         pegged: bool,
+        pays: bool,
     ) -> None:
         limit = self.request(side, "LIMIT_MAKER", gap if side == "SELL" else -gap, amount)
         if pegged:
@@ -178,13 +180,18 @@ class Trading(RuleBasedStateMachine):
             working = self.request(other, "LIMIT", away, amount)
         elif not pair:
             return
+        others = both if pair else [stop]
+        pays = pays and working is not None and side == "SELL"
+        if pays:
+            others = [replace(one, amount=None, paid=True) for one in others]
         self.do(
             self.desk.place_list,
             self.feed,
             self.time,
             account,
             working=working,
-            others=both if pair else [stop],
+            others=others,
+            pays=pays,
         )
 
     def open_order(self, account: str, number: int) -> PaperOrder | None:

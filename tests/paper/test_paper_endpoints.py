@@ -50,12 +50,12 @@ POST order/oco symbol -1102
 POST orderList/oco symbol -1102
 POST orderList/oto symbol -1102
 POST orderList/otoco symbol -1102
-POST orderList/opo symbol working -2010
-POST orderList/opoco symbol working -2010
-GET orderList orderListId -2018
+POST orderList/opo symbol working
+POST orderList/opoco symbol working -1102
+GET orderList orderListId
 GET allOrderList
 GET openOrderList
-DELETE orderList symbol orderListId -2011
+DELETE orderList symbol orderListId
 POST sor/order symbol order -1020
 POST sor/order/test symbol order -1020
 GET account

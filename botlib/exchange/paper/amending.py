@@ -35,12 +35,14 @@ class Amending:
         Raises:
             Refusal: it is not open, or the new amount is not accepted.
         """
+        found = draft.list_of(order)
+        if found is not None and found.pays and order.pending:
+            raise not_amended("Order amend (pending OPO order) is not supported.")
         self._check(feed, order, amount)
         account = self._execution.register.account(order.account)
         taken = {one.client_order_id for one in account.open_orders(feed.id)}
         if client_id in taken - {order.client_order_id}:
             raise not_amended("Duplicate order sent.")
-        found = draft.list_of(order)
         pair = [] if found is None else found.siblings(order.order_id)
         others = [draft.find(order.account, number) for number in pair]
         new_id = client_id or f"amend{order.order_id}-{order.amends + 1}"

@@ -188,7 +188,24 @@ class Execution:
             list_id=order.list_id,
             taped=feed.book.depth is not None,
         )
-        return draft.report(self.trim(draft, order), "TRADE", trade)
+        order = draft.report(self.trim(draft, order), "TRADE", trade)
+        if order.list_id >= 0:
+            self._pay(draft, order, trade)
+        return order
+
+    @staticmethod
+    def _pay(draft: Draft, order: PaperOrder, trade: PaperTrade) -> None:
+        """Keep what an order received for those of its list that it pays, where it pays any."""
+        found = draft.list_of(order)
+        if found is None or not found.pays or found.working_id != order.order_id:
+            return
+        first = draft.find(order.account, found.pending_ids[0])
+        asset, amount = first.locked_asset, trade.amount
+        # The commission comes out of what else is free, where there is enough.
+        if draft.balance(order.account, asset).free < amount and trade.commission_asset == asset:
+            amount -= trade.commission
+        draft.lock(order.account, asset, amount)
+        draft.keep(replace(first, locked=first.locked + amount))
 
     def trim(self, draft: Draft, order: PaperOrder) -> PaperOrder:
         """Give back what an order holds beyond its need."""

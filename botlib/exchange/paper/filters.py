@@ -216,7 +216,7 @@ def symbol_info(feed: Feed) -> Json:
         "icebergAllowed": True,
         "ocoAllowed": True,
         "otoAllowed": True,
-        "opoAllowed": False,
+        "opoAllowed": feed.rules.paying_lists_allowed,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,

@@ -38,7 +38,8 @@ class Intake:
         if not feed.trading:
             raise rejected("Market is closed.")
         for request in requests:
-            self.filter(feed, request)
+            if not request.paid:
+                self.filter(feed, request)
         owner = self._register.account(account)
         waiting = owner.open_orders(feed.id)
         conditional = sum(one.conditional for one in requests) if algo is None else algo
@@ -148,6 +149,8 @@ def _held(feed: Feed, order: PaperOrder, plan: Plan) -> Decimal:
 
 def _amount(feed: Feed, request: OrderRequest) -> Decimal:
     """Return an order's amount; one by cost buys as many whole steps as the price gives."""
+    if request.paid:
+        return _NOTHING
     if request.amount is not None:
         return request.amount
     assert request.quote_amount is not None

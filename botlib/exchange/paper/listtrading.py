@@ -29,6 +29,8 @@ _LEG: Final = (
     "pegOffsetValue",
 )
 
+_UNPAID: Final = {"quantity": ""}
+"""What is not sent of an order whose amount another one receives."""
 _UNSENT: Final = {"timeInForce": "", "stopPrice": "", "trailingDelta": ""}
 
 
@@ -79,20 +81,31 @@ class ListTrading:
         below = read_order(params, _names("pendingBelow", shared))
         return await self._place(params, working, [above, below])
 
-    async def paying(self, params: Params) -> object:
-        """``POST /orderList/opo`` and ``/opoco``: no symbol has lists that pay for themselves.
+    async def opo(self, params: Params) -> object:
+        """``POST /orderList/opo``: what the first order receives, the second one sells."""
+        working = _working(params)
+        pending = read_order(params, _names("pending", _UNPAID), paid=True)
+        return await self._place(params, working, [pending], pays=True)
 
-        Raises:
-            Refusal: always, as exchangeInfo says.
-        """
-        self._trading.data.feed(params)
-        _working(params)
-        raise rejected("OPO orders are not supported for this symbol.")
+    async def opoco(self, params: Params) -> object:
+        """``POST /orderList/opoco``."""
+        working = _working(params)
+        shared = {**_UNPAID, "side": "pendingSide"}
+        above = read_order(params, _names("pendingAbove", shared), paid=True)
+        below = read_order(params, _names("pendingBelow", shared), paid=True)
+        return await self._place(params, working, [above, below], pays=True)
 
     async def _place(
-        self, params: Params, working: OrderRequest | None, others: Sequence[OrderRequest]
+        self,
+        params: Params,
+        working: OrderRequest | None,
+        others: Sequence[OrderRequest],
+        *,
+        pays: bool = False,
     ) -> Json:
         trading, feed = self._trading, self._trading.data.feed(params)
+        if pays and working is not None:
+            _check_paying(feed, working, others)
         detail = read_detail(params, "RESULT")
         client_id = read_client_id(params, "listClientOrderId")
         count = len(others) + (working is not None)
@@ -106,6 +119,7 @@ class ListTrading:
                 working=working,
                 others=others,
                 client_id=client_id,
+                pays=pays,
             )
         await trading.settled(feed, draft.notices())
         reports = []
@@ -186,6 +200,16 @@ class ListTrading:
                 return found
         text = "Unknown order list sent." if unknown == -2011 else "Order list does not exist."
         raise Refusal(unknown, text)
+
+
+def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderRequest]) -> None:
+    """Refuse a list whose first order could not pay the others."""
+    if working.side != "BUY":
+        raise refusal(-1222)
+    if any(one.side != "SELL" for one in others):
+        raise refusal(-1223)
+    if not feed.rules.paying_lists_allowed:
+        raise rejected("OPO orders are not supported for this symbol.")
 
 
 def _leg(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:

@@ -176,6 +176,7 @@ class Desk:
         working: OrderRequest | None,
         others: Sequence[OrderRequest],
         client_id: str | None = None,
+        pays: bool = False,
     ) -> tuple[OrderList, list[PaperOrder], Draft]:
         """Take an order list; returns it and its orders, as they were when it was placed.
 
@@ -184,7 +185,13 @@ class Desk:
         """
         draft = Draft(self.register, time)
         found = self._lists.place(
-            draft, feed, account, working=working, others=others, client_id=client_id
+            draft,
+            feed,
+            account,
+            working=working,
+            others=others,
+            client_id=client_id,
+            pays=pays,
         )
         orders = [draft.orders[number] for number in found.order_ids]
         self._lists.finish(draft, feed)

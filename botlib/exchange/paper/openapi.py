@@ -92,6 +92,8 @@ _FIELDS: Final[dict[Key, str]] = {
     ("POST", "orderList/oco"): f"{_ORDER_LIST} orderReports",
     ("POST", "orderList/oto"): f"{_ORDER_LIST} orderReports",
     ("POST", "orderList/otoco"): f"{_ORDER_LIST} orderReports",
+    ("POST", "orderList/opo"): f"{_ORDER_LIST} orderReports",
+    ("POST", "orderList/opoco"): f"{_ORDER_LIST} orderReports",
     ("DELETE", "orderList"): f"{_ORDER_LIST} orderReports",
     ("GET", "orderList"): _ORDER_LIST,
     ("GET", "allOrderList"): _ORDER_LIST,

@@ -15,7 +15,7 @@ from typing import Final
 from botlib.exchange.paper.draft import Draft
 from botlib.exchange.paper.execution import Execution
 from botlib.exchange.paper.feed import Feed
-from botlib.exchange.paper.filters import beyond
+from botlib.exchange.paper.filters import Wish, beyond, check_order
 from botlib.exchange.paper.intake import Intake
 from botlib.exchange.paper.orders import OrderList, PaperOrder
 from botlib.exchange.paper.pegging import priced, priced_now
@@ -47,12 +47,14 @@ class OrderLists:
         working: OrderRequest | None,
         others: Sequence[OrderRequest],
         client_id: str | None,
+        pays: bool = False,
     ) -> OrderList:
         """Place a list of a working order and those that wait for it, or of a pair.
 
         Args:
             working: the order that the others wait for, None for a plain pair.
             others: one order, or the two of a pair: the upper one first.
+            pays: whether what the working order receives becomes the amount of the others.
 
         Raises:
             Refusal: one of them is not accepted; the draft is to be thrown away.
@@ -70,7 +72,7 @@ class OrderLists:
             raise rejected("Duplicate order sent.")
         if len(others) == 2:
             check_pair(others[0], others[1], None if working else feed.last_price)
-        found = self._list(draft, feed, account, working, others, client_id)
+        found = self._list(draft, feed, account, working, others, client_id, pays=pays)
         if working is None:
             self._accept_pair(draft, feed, [draft.orders[one] for one in found.order_ids])
         else:
@@ -87,6 +89,8 @@ class OrderLists:
         working: OrderRequest | None,
         others: Sequence[OrderRequest],
         client_id: str | None,
+        *,
+        pays: bool,
     ) -> OrderList:
         number = draft.next_list_id()
         first = []
@@ -111,6 +115,7 @@ class OrderLists:
             pending_ids=[order.order_id for order in rest] if first else [],
             created=draft.time,
             updated=draft.time,
+            pays=pays,
         )
         draft.lists[number] = found
         return found
@@ -149,6 +154,8 @@ class OrderLists:
                     order.type, order.side, feed.last_price, order.stop_price
                 ):
                     raise rejected("Order would trigger immediately.")
+            if found.pays:
+                waiting = self._paid(draft, feed, waiting)
             self._release(draft, feed, waiting)
         except Refusal as refusal:
             for order in map(draft.order, waiting):
@@ -156,6 +163,28 @@ class OrderLists:
                     self._execution.reject(draft, order, _reason(refusal))
                 elif order.open:
                     self._execution.expire(draft, order)
+
+    @staticmethod
+    def _paid(draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> list[PaperOrder]:
+        """Return orders with the amount that was received for them, in whole steps.
+
+        Raises:
+            Refusal: one of them breaks a filter with it.
+        """
+        received = sum((order.locked for order in waiting), _NOTHING)
+        freed = []
+        for order in waiting:
+            draft.unlock(order.account, order.locked_asset, order.locked)
+            freed.append(draft.keep(replace(order, locked=_NOTHING)))
+        ready = []
+        for order in freed:
+            amount = received // feed.rules.step * feed.rules.step
+            if not order.limited and feed.rules.market_step:
+                amount = amount // feed.rules.market_step * feed.rules.market_step
+            ready.append(draft.keep(replace(order, amount=amount)))
+        for order in ready:
+            check_order(feed, Wish.of(order))
+        return ready
 
     def _release(self, draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
         ready = [

@@ -232,6 +232,7 @@ class OrderList(Stored):
     Attributes:
         order_ids: the working order first where there is one, then the others.
         pending_ids: the orders that wait for the working one.
+        pays: whether what the working order receives becomes the amount of the others.
     """
 
     list_id: int
@@ -244,6 +245,7 @@ class OrderList(Stored):
     created: int
     updated: int
     done: bool = False
+    pays: bool = False
 
     @property
     def working_id(self) -> int | None:

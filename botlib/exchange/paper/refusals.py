@@ -53,6 +53,8 @@ TEXTS: Final[dict[int, tuple[int, str]]] = {
     -1210: (400, "Invalid pegPriceType."),
     -1211: (400, "Invalid pegOffsetType."),
     -1220: (400, "The symbol's status does not match the requested symbolStatus."),
+    -1222: (400, "Working order in an OPO list must be a bid."),
+    -1223: (400, "Pending orders in an OPO list must be asks."),
     -2011: (400, "Unknown order sent."),
     -2013: (400, "Order does not exist."),
     -2014: (401, "API-key format invalid."),

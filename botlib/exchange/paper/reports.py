@@ -78,6 +78,9 @@ def placed(
         }
     answer = _common(order)
     answer["transactTime"] = order.updated
+    if not order.amount and order.pending:
+        # Its amount is not known before another order of its list has received it.
+        answer.pop("origQty")
     if detail != "FULL":
         return answer
     answer["fills"] = [

@@ -47,6 +47,8 @@ class OrderRequest:
     strategy_id: int = 0
     strategy_type: int = 0
     peg: Peg | None = None
+    paid: bool = False
+    """Whether its amount is what another order receives."""
 
     @property
     def conditional(self) -> bool:
@@ -58,6 +60,8 @@ def read_order(
     params: Params,
     names: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
+    *,
+    paid: bool = False,
 ) -> OrderRequest:
     """Read the parameters of a new order.
 
@@ -65,6 +69,7 @@ def read_order(
         names: under what names the parameters of this order were sent, where not their own;
             one that maps to nothing cannot be sent.
         given: texts that are not sent but understood.
+        paid: whether its amount is what another order receives.
 
     Raises:
         Refusal: one is missing, not accepted, or does not belong to the type of the order.
@@ -75,7 +80,7 @@ def read_order(
         raise refusal(-1117)
     if kind not in ORDER_TYPES:
         raise refusal(-1116)
-    _check_composition(reader, kind)
+    _check_composition(reader, kind, paid=paid)
     force = reader.text("timeInForce") or "GTC"
     if force not in _FORCES:
         raise refusal(-1115)
@@ -95,6 +100,7 @@ def read_order(
         time_in_force=force,
         price=price,
         peg=peg,
+        paid=paid,
         amount=reader.decimal("quantity"),
         quote_amount=reader.decimal("quoteOrderQty"),
         client_order_id=read_client_id(params, reader.name("newClientOrderId")),
@@ -136,7 +142,7 @@ def _strategy_type(reader: _Reader) -> int:
     return found or 0
 
 
-def _check_composition(reader: _Reader, kind: str) -> None:
+def _check_composition(reader: _Reader, kind: str, *, paid: bool) -> None:
     """Refuse what is missing for a type of order, or does not belong to it."""
     forced = kind in LIMITED and kind != "LIMIT_MAKER"
     for name, needed in (("timeInForce", forced), ("price", kind in LIMITED)):
@@ -154,6 +160,8 @@ def _check_composition(reader: _Reader, kind: str) -> None:
             f"Param '{reader.name('stopPrice')}' or '{reader.name('trailingDelta')}' must be "
             "sent, but both were empty/null!",
         )
+    if paid:
+        return
     if kind != "MARKET":
         reader.need("quantity")
         if "quoteOrderQty" in reader:

@@ -52,6 +52,7 @@ class Rules:
     max_position: Decimal = Decimal(0)
     amends_allowed: bool = True
     pegs_allowed: bool = True
+    paying_lists_allowed: bool = True
     status: str = "TRADING"
 
 
