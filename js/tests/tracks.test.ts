@@ -71,8 +71,8 @@ test("prices near the candles are kept in view, and those far away are not", () 
   assert.equal(near([100], candles(6), 8, 9), null, "no candle is on screen");
 });
 
-test("titles lie above their lines, and above each other where these are close", () => {
+test("titles lie above their lines, and below each other where these are close", () => {
   assert.deepEqual(stacked([100, 200]), [97, 197]);
-  assert.deepEqual(stacked([200, 196, 198]), [197, 171, 184]);
+  assert.deepEqual(stacked([200, 196, 198]), [219, 193, 206]);
   assert.deepEqual(stacked([]), []);
 });

@@ -16,6 +16,9 @@ const FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-s
 /** How many candles of space there are at the right. */
 export const RIGHT_OFFSET = 6;
 
+/** Shares of a pane's height above and below what it shows. */
+export const MARGINS = { top: 0.14, bottom: 0.08 };
+
 /** Make a chart that fills `root`. Every time it writes is UTC. */
 export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
   const chart = createChart(root, {
@@ -25,7 +28,7 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
     layout: { attributionLogo: true, fontFamily: FONT, fontSize: 11 },
     localization: { locale: "en", timeFormatter: (time: Time) => moment(time as number) },
     rightPriceScale: {
-      scaleMargins: { top: 0.14, bottom: 0.08 },
+      scaleMargins: MARGINS,
       minimumWidth: 64,
       entireTextOnly: true,
     },

@@ -70,17 +70,17 @@ export function near(
 const nanTo = (value: number, other: number) => (Number.isNaN(value) ? other : value);
 
 /**
- * Return the heights of titles whose lines lie at these: each above its own line, and moved up
- * where it would lie over the one below.
+ * Return the heights of titles whose lines lie at these: each above its own line, and moved down
+ * where it would lie over the one above.
  */
 export function stacked(heights: number[]): number[] {
   const order = heights.map((_, index) => index);
-  order.sort((a, b) => (heights[b] ?? 0) - (heights[a] ?? 0));
+  order.sort((a, b) => (heights[a] ?? 0) - (heights[b] ?? 0));
   const placed = heights.map((height) => height - 3);
-  let below = Number.POSITIVE_INFINITY;
+  let above = Number.NEGATIVE_INFINITY;
   for (const index of order) {
-    below = Math.min(placed[index] ?? 0, below - TITLE);
-    placed[index] = below;
+    above = Math.max(placed[index] ?? 0, above + TITLE);
+    placed[index] = above;
   }
   return placed;
 }

@@ -3,7 +3,7 @@
 import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
 import type { Model } from "../model";
 import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
-import { colours, createCanvas, RIGHT_OFFSET } from "./canvas";
+import { colours, createCanvas, MARGINS, RIGHT_OFFSET } from "./canvas";
 import { readColumns } from "./codec";
 import { Feed } from "./feed";
 import { Frame } from "./frame";
@@ -18,6 +18,7 @@ const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
 const OLDER_PATIENCE = 10_000; // ms until they are asked for again
 const LOADING = 300; // ms until a reader is told that they are being loaded
 const WAITING = 2_000; // ms until the kernel is taken to be busy
+const MOST_ROOM = 0.4; // of the height of the candles' pane, for the legend over them
 const LOOK = 100; // ms between two looks at whether another view came
 const LOOKS = 100; // until none is taken to come
 const LARGEST_CHUNK = 20_000; // candles asked for at once
@@ -377,10 +378,23 @@ export class ChartView {
     if (this.#dead) return;
     this.#plot.place();
     this.#frame.place(this.#chart);
+    this.#makeRoom();
     for (const pane of this.#chart.panes()) {
       const element = pane.getHTMLElement();
       if (element !== null) this.#resize.observe(element);
     }
+  }
+
+  /** Keep the candles below the legend, however many lines it has. */
+  #makeRoom(): void {
+    const legend = this.#frame.root.querySelector<HTMLElement>('.bl-legend[data-pane="0"]');
+    const height = this.#chart.panes()[0]?.getHeight() ?? 0;
+    if (legend === null || height === 0) return;
+    const scale = this.#chart.priceScale("right");
+    const { scaleMargins } = scale.options();
+    const top = Math.min(MOST_ROOM, Math.max(MARGINS.top, legend.scrollHeight / height));
+    if (Math.abs(top - scaleMargins.top) < 0.01) return;
+    scale.applyOptions({ scaleMargins: { ...scaleMargins, top } });
   }
 
   #paint(palette: Palette): void {
