@@ -16,6 +16,7 @@ from botlib.clock import MarketClock
 from botlib.errors import ExchangeError, ExchangeUnavailable, InvalidInput, UnknownSymbol
 from botlib.exchange.base import BookLevel, DepthSnapshot, DepthUpdate
 from botlib.exchange.binance import BinanceExchange, parse
+from botlib.exchange.binance.api import make_api
 from botlib.exchange.paper.client import PaperControl, PaperProcess
 from botlib.stream import BookStream, OrderBook, books
 from botlib.stream.book import SNAPSHOT, BookSubscription
@@ -269,6 +270,26 @@ async def test_a_book_is_the_venues_after_every_price_and_every_gap(paper: Paper
         await advance(control)
         await same(stream, exchange)
         assert stream.status()[0].gaps == now.gaps, "what comes twice is no gap"
+
+
+async def test_the_book_that_ccxt_keeps_by_itself_is_the_same(paper: PaperProcess) -> None:
+    ws_url = paper.url.replace("http", "ws")
+    ccxt = make_api(rest_url=paper.url, ws_url=ws_url, key=None, secret=None)
+    async with following(paper) as (stream, exchange, control):
+        try:
+            async with asyncio.timeout(60):
+                theirs = await ccxt.watch_order_book("BTC/USDT")
+                for _ in range(3):
+                    await advance(control)
+                    ours = await same(stream, exchange)
+                    while theirs["nonce"] < ours.update_id:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                    for side, mine in (("bids", ours.bids), ("asks", ours.asks)):
+                        assert theirs[side][:20] == [[float(p), float(a)] for p, a in mine]
+        finally:
+            session = ccxt.session
+            await ccxt.close()
+            await session.close()
 
 
 async def test_a_cut_connection_and_a_silent_one_give_no_stale_book(
