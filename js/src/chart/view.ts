@@ -365,9 +365,11 @@ export class ChartView {
     if (!this.#laidOut && width > 0) {
       this.#laidOut = true;
       const left = this.model.get(PLACE) as Place | null | undefined;
-      this.model.set(PLACE, null);
       const scale = this.#chart.timeScale();
-      if (left) scale.applyOptions({ barSpacing: left.barSpacing });
+      if (left) {
+        scale.applyOptions({ barSpacing: left.barSpacing });
+        this.model.set(PLACE, null);
+      }
       scale.scrollToPosition(left?.position ?? RIGHT_OFFSET, false);
     }
     this.#place();
