@@ -36,8 +36,8 @@ class Signals:
     entry: pd.Series
     exit: pd.Series
 
-    def check(self, frame: pd.DataFrame) -> None:
-        """Raise `ConfigError` unless both columns lie on the frame's index, without holes."""
+    def check(self, index: pd.Index) -> None:
+        """Raise `ConfigError` unless both columns lie on an index, that of the trading frame."""
         import pandas as pd
 
         for name, column in (("entry", self.entry), ("exit", self.exit)):
@@ -46,10 +46,10 @@ class Signals:
                     f"Signals.{name} must be a pandas Series on the index of data.frame, "
                     f"not {type(column).__name__}."
                 )
-            if not column.index.equals(frame.index):
+            if not column.index.equals(index):
                 raise ConfigError(
                     f"Signals.{name} has {len(column)} rows that are not those of the trading "
-                    f"frame ({len(frame)} rows). Compute it from data.frame, or use data.align()."
+                    f"frame ({len(index)} rows). Compute it from data.frame, or use data.align()."
                 )
             if column.dtype != bool:
                 raise ConfigError(

@@ -138,13 +138,13 @@ def test_the_examples_are_short() -> None:
 def test_signals_of_another_form_are_refused() -> None:
     frame = data([1.0, 2.0]).frame
     good = pd.Series(False, index=frame.index)
-    Signals(entry=good, exit=good).check(frame)
+    Signals(entry=good, exit=good).check(frame.index)
     with pytest.raises(ConfigError, match="not bool"):
-        Signals(entry=good.astype(float), exit=good).check(frame)
+        Signals(entry=good.astype(float), exit=good).check(frame.index)
     with pytest.raises(ConfigError, match=r"must be a pandas Series.*not ndarray"):
-        Signals(entry=good.to_numpy(), exit=good).check(frame)  # type: ignore[arg-type]
+        Signals(entry=good.to_numpy(), exit=good).check(frame.index)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="1 rows that are not those"):
-        Signals(entry=good, exit=good.iloc[:1]).check(frame)
+        Signals(entry=good, exit=good.iloc[:1]).check(frame.index)
 
 
 def test_a_strategy_without_signals_says_so() -> None:

@@ -78,7 +78,7 @@ def wishes(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
             f"{type(strategy).__name__}.signals() must return Signals(entry=..., exit=...), "
             f"not {type(signals).__name__}."
         )
-    signals.check(data.frame)
+    signals.check(data.index)
     entry = signals.entry.to_numpy(dtype=bool, copy=True)
     leave = signals.exit.to_numpy(dtype=bool, copy=True)
     unknown = max(strategy.warmup - 1, 0)

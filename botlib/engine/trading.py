@@ -269,13 +269,13 @@ class SignalGenerator:
     def _ask(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
         timeframes = active.strategy.timeframes
         data = self._frames.frames(active.symbol, timeframes, timestamp)
-        if len(data.frame) < active.strategy.warmup:
+        if len(data.index) < active.strategy.warmup:
             return None
         signals = active.strategy.signals(data)
-        signals.check(data.frame)
-        if signals.exit.iloc[-1]:
+        signals.check(data.index)
+        if signals.exit.to_numpy()[-1]:
             action = SignalAction.EXIT
-        elif signals.entry.iloc[-1]:
+        elif signals.entry.to_numpy()[-1]:
             action = SignalAction.ENTRY
         else:
             return None

@@ -9,7 +9,6 @@ before, whichever timeframe asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -31,21 +30,18 @@ def candle_frame(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> pd.DataFra
         timestamps: n open times, int ms UTC, ascending.
         values: n rows of open, high, low, close, volume.
     """
+    return candle_columns(timestamps, values).frame
+
+
+def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> Columns:
+    """Return the columns of a candle frame, which is built when somebody looks at it."""
     import pandas as pd
 
     index = pd.DatetimeIndex(
         np.asarray(timestamps, dtype=np.int64).astype("datetime64[ms]"), name="timestamp"
     )
     array = np.asarray(values, dtype=np.float64).reshape(len(index), len(COLUMNS))
-    return pd.DataFrame(array, index=index, columns=_columns().view())
-
-
-@cache
-def _columns() -> pd.Index:
-    """Return the columns of every candle frame, made once: a frame is made for every candle."""
-    import pandas as pd
-
-    return pd.Index(COLUMNS)
+    return Columns.of(index, array)
 
 
 class Frames(Mapping[str, "pd.DataFrame"]):
@@ -57,14 +53,15 @@ class Frames(Mapping[str, "pd.DataFrame"]):
 
     def __init__(self, symbol: str, frames: Mapping[str, pd.DataFrame]) -> None:
         self.symbol = symbol
-        self._frames = dict(frames)
+        self._frames: dict[str, pd.DataFrame | None] = dict(frames)
         self._columns: dict[str, Columns] = {}
         self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
 
     @classmethod
     def of(cls, symbol: str, columns: Mapping[str, Columns]) -> Self:
         """Return the frames whose columns are at hand, by timeframe."""
-        frames = cls(symbol, {timeframe: one.frame for timeframe, one in columns.items()})
+        frames = cls(symbol, {})
+        frames._frames = dict.fromkeys(columns)
         frames._columns.update(columns)
         return frames
 
@@ -76,7 +73,13 @@ class Frames(Mapping[str, "pd.DataFrame"]):
     @property
     def frame(self) -> pd.DataFrame:
         """The frame of the trading timeframe."""
-        return self._frames[self.timeframes[0]]
+        return self[self.timeframes[0]]
+
+    @property
+    def index(self) -> pd.Index:
+        """The open times of the trading frame, also while nobody has looked at the frame."""
+        columns = self._columns.get(self.timeframes[0])
+        return self.frame.index if columns is None else columns.index
 
     def indicator(
         self, spec: str | Indicator, timeframe: str | None = None
@@ -127,12 +130,15 @@ class Frames(Mapping[str, "pd.DataFrame"]):
 
     def __getitem__(self, timeframe: str) -> pd.DataFrame:
         try:
-            return self._frames[timeframe]
+            frame = self._frames[timeframe]
         except KeyError:
             raise InvalidInput(
                 f"No frame for {timeframe!r}: this strategy sees {', '.join(self.timeframes)}. "
                 "Add it to the strategy's timeframes."
             ) from None
+        if frame is None:
+            frame = self._frames[timeframe] = self._columns[timeframe].frame
+        return frame
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._frames)

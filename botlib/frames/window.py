@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.frames.frame import candle_frame
+from botlib.frames.frame import candle_columns
 from botlib.frames.resampling import Row
 from botlib.indicators import COLUMNS, Incremental, Indicator
 from botlib.indicators.compute import Columns
@@ -76,7 +76,7 @@ class Window:
         end = int(np.searchsorted(self.timestamps[: self.size], last_open, side="right"))
         start = max(0, end - self.rows)
         values = self.values[start:end].copy()
-        return Columns(candle_frame(self.timestamps[start:end], values), values)
+        return candle_columns(self.timestamps[start:end], values)
 
     @property
     def tracked(self) -> tuple[Indicator, ...]:

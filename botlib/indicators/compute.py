@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,29 +51,48 @@ def compute_from(columns: Columns, indicator: Indicator) -> pd.Series | pd.DataF
     """Return what `compute` returns, for a frame whose columns others have asked for already."""
     import pandas as pd
 
-    inputs, frame = pick(indicator, columns), columns.frame
+    inputs, index = pick(indicator, columns), columns.index
     core = CORE.get(indicator.name)
     if core is None:
         from botlib.indicators import library
 
-        return library.compute(indicator, inputs, frame.index)
+        return library.compute(indicator, inputs, index)
     values = core.batch(*inputs, **indicator.parameters)
     outputs = outputs_of(indicator)
     if outputs == ("",):
-        return pd.Series(values[0], index=frame.index, name=str(indicator))
-    return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=frame.index)
+        return pd.Series(values[0], index=index, name=str(indicator))
+    return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=index)
 
 
 class Columns(Mapping[str, Array]):
-    """The columns of a frame, each taken out once, when it is first asked for.
+    """The columns of a frame, each taken out once, when it is first asked for."""
 
-    Args:
-        values: those of `COLUMNS`, where they are at hand.
-    """
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.index = frame.index
+        self._frame: pd.DataFrame | None = frame
+        self._values: Array | None = None
+        self._taken: dict[str, Array] = {}
 
-    def __init__(self, frame: pd.DataFrame, values: Array | None = None) -> None:
-        self.frame = frame
-        self._taken = {} if values is None else dict(zip(COLUMNS, values.T, strict=True))
+    @classmethod
+    def of(cls, index: pd.Index, values: Array) -> Self:
+        """Return the columns of a candle frame that is made when somebody looks at it.
+
+        Args:
+            values: one row for each of the index, with the columns of `COLUMNS`.
+        """
+        columns = cls.__new__(cls)
+        columns.index, columns._frame, columns._values = index, None, values
+        columns._taken = dict(zip(COLUMNS, values.T, strict=True))
+        return columns
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The frame."""
+        if self._frame is None:
+            import pandas as pd
+
+            self._frame = pd.DataFrame(self._values, index=self.index, columns=_names().view())
+        return self._frame
 
     def __getitem__(self, name: str) -> Array:
         taken = self._taken.get(name)
@@ -81,13 +101,21 @@ class Columns(Mapping[str, Array]):
         return taken
 
     def __contains__(self, name: object) -> bool:
-        return name in self.frame
+        return name in self._taken or name in self.frame
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in COLUMNS if name in self.frame)
+        return (name for name in COLUMNS if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+@cache
+def _names() -> pd.Index:
+    """Return the columns of every candle frame, made once: a frame is made for every candle."""
+    import pandas as pd
+
+    return pd.Index(COLUMNS)
 
 
 def outputs_of(indicator: Indicator) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class TrendCross(Strategy):
         above = fast > slow
         before = np.append(False, above[:-1])
         known = np.append(False, ~np.isnan(slow[:-1]))
-        index = data.frame.index
+        index = data.index
         return Signals(
             entry=pd.Series(above & ~before & known, index=index),
             exit=pd.Series(~above & before & known, index=index),

@@ -74,7 +74,7 @@ def observe(strategy: Strategy, frames: Frames) -> dict[str, Column]:
     )
     index = frames.frame.index
     signals = strategy.signals(watched)
-    signals.check(frames.frame)
+    signals.check(frames.index)
     columns = {
         field.name: _column(field.name, frames.timeframes[0], index, getattr(signals, field.name))
         for field in dataclasses.fields(signals)

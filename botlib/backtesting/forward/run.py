@@ -148,7 +148,7 @@ class _EndsFlat(Strategy):
 
     def signals(self, data: Frames) -> Signals:
         signals = self._inner.signals(data)
-        signals.check(data.frame)
+        signals.check(data.index)
         entry, leave = signals.entry.copy(), signals.exit.copy()
         entry.iloc[-2:] = False
         leave.iloc[-2:] = True

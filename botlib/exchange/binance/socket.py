@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -172,12 +171,9 @@ class Socket:
                 message = await client.connection.receive()
                 self._alive = time()
                 frames = self.frames
-                while message.type is _TEXT:
+                if message.type is _TEXT:
                     self._receive(message.data)
-                    waiting = client.buffer
-                    if not waiting or len(waiting) < 2:
-                        break
-                    message = self._next_of(waiting)
+                    message = self._take_waiting(message)
                 if self.frames != frames:
                     self.heard = self._alive
                 if message.type is WSMsgType.PING:
@@ -192,16 +188,26 @@ class Socket:
         if client.closed():
             client.on_close(_BROKEN)
 
-    @staticmethod
-    def _next_of(waiting: deque[tuple[Any, int]]) -> Any:
-        """Take a message past aiohttp, which would be asked in several steps for each of them.
+    def _take_waiting(self, message: Any) -> Any:
+        """Take the texts that wait past aiohttp, which is asked in several steps for each message.
 
-        At least one is left to it: taking that one settles its account of the queue's size, and
+        The last one is left to it: taking that one settles its account of the queue's size, and
         with it whether the transport reads on.
+
+        Returns:
+            What was taken last; it is still to be looked at where it is no text.
         """
-        message, size = waiting.popleft()
-        following, its_size = waiting[0]
-        waiting[0] = (following, its_size + size + MSG_SIZE_OVERHEAD)
+        waiting = self._client.buffer
+        if not waiting or len(waiting) < 2:
+            return message
+        taken, receive = 0, self._receive
+        while len(waiting) > 1 and message.type is _TEXT:
+            message, size = waiting.popleft()
+            taken += size + MSG_SIZE_OVERHEAD
+            if message.type is _TEXT:
+                receive(message.data)
+        following, size = waiting[0]
+        waiting[0] = (following, size + taken)
         return message
 
     def _receive(self, text: str) -> None:
