@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.exchange.paper.account import Balance, House, Register
+from botlib.exchange.paper.events import execution_report, list_status
 from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.past import Change
 from botlib.exchange.paper.quotes import Json, eight
 from botlib.exchange.paper.refusals import rejected
-from botlib.exchange.paper.reports import execution_report, list_status
 from botlib.exchange.paper.tape import Deal, Tape
 
 _NOTHING: Final = Decimal(0)
