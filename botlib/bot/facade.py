@@ -78,8 +78,9 @@ class Bot(Blocking):
         """Play faults against a bot like this one, and grade how it comes through them.
 
         Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
-        kernel and a computer that sleeps meet a bot of the drill's own, on a paper exchange of its
-        own: this bot and its account are not touched. It takes about a minute.
+        kernel and a computer that sleeps meet a bot of the drill's own, in a Jupyter kernel of its
+        own and on a paper exchange of its own: this bot and its account are not touched. It takes
+        about a minute.
 
         Args:
             faults: names to play, such as ``["kernel killed"]``; None plays all.

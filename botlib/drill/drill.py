@@ -107,8 +107,8 @@ async def fire_drill(
 ) -> DrillReport:
     """Play faults against a bot of its own on an exchange of its own, and grade the recovery.
 
-    Both are started for it, in processes and files that are gone afterwards; nothing else is
-    touched. It takes a minute or two.
+    Both are started for it, the bot by the cells of a notebook in a Jupyter kernel, in processes
+    and files that are gone afterwards; nothing else is touched. It takes about a minute.
 
     Args:
         symbol: what the drill's bot trades.
