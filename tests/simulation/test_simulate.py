@@ -138,6 +138,30 @@ def test_faults_strike_and_are_recovered_from(
         assert times == list(range(times[0], times[-1] + 1, step)), (symbol, timeframe)
 
 
+def test_sockets_are_given_up_when_nothing_comes_and_only_then() -> None:
+    seen: list[object] = []
+
+    async def watch(simulation: Simulation) -> None:
+        users = simulation.exchange.venue.users
+        await asyncio.sleep(600)
+        (before,) = users.connections
+        seen.append(before)
+        await asyncio.sleep(600)
+        # The account is silent, but the venue's pings are a sign of life.
+        assert tuple(users.connections) == (before,)
+        await simulation.control.fault("blackhole", target="user")
+        # Pinged after 21 s of silence, given up 10 s later, and dialled again.
+        await asyncio.sleep(25)
+        assert tuple(users.connections) == (before,)
+        await asyncio.sleep(40)
+        assert before not in users.connections and len(users.connections) == 1
+        seen.extend(users.connections)
+
+    settings = {"symbols": ["BTC/USDT"], "timeframes": ["1m"], "strategies": []}
+    small(seed=5, run_for="25m", step="60s", script=watch, **settings)
+    assert len(seen) == 2
+
+
 def test_memory_stays_as_it_is() -> None:
     blocks: list[int] = []
 
