@@ -332,7 +332,7 @@ async def test_who_connects_and_says_nothing_whole_is_sent_away(
 
 
 async def test_a_body_that_does_not_follow_ends_the_connection(
-    served: Any, monkeypatch: pytest.MonkeyPatch, signer: Any
+    served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rest, "BODY_TIME", 0.1)
     port = int(served.url.rpartition(":")[2])
@@ -354,7 +354,8 @@ async def test_a_body_that_does_not_follow_ends_the_connection(
 
 async def test_a_pong_that_answers_no_ping_proves_nothing(served: Any) -> None:
     ws = await served.session.ws_connect(f"{served.url}/ws/{STREAM}", autoping=False)
-    connection = next(iter(served.venue.streams.connections))
+    await until(lambda: served.venue.streams.connections)
+    [connection] = served.venue.streams.connections
     connection.last_pong = before = connection.last_pong - 30
     await ws.pong(b"unasked")
     await ws.ping(b"mine")
