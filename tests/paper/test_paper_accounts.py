@@ -90,7 +90,7 @@ async def test_deposits_and_withdrawals_are_told(served: Any) -> None:
     assert (await user.next())["event"]["d"] == "-10000.00000000"
     status, answer = await office(served, "withdraw", asset="USDT", amount=10)
     assert status == 400 and "5.5" in answer["error"]
-    for wrong in ("-1", "much", None, True):
+    for wrong in ("-1", "much", None, True, "1e-30", "1e100000", "0.000000001"):
         assert (await office(served, "deposit", asset="USDT", amount=wrong))[0] == 400
     _, books = await office(served, "books")
     assert (books["USDT"]["deposited"], books["USDT"]["imbalance"]) == ("5.50000000", "0.00000000")

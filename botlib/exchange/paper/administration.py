@@ -20,6 +20,10 @@ from botlib.exchange.paper.venue import Venue
 STATUSES: Final = ("TRADING", "BREAK", "HALT", "END_OF_DAY")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
+_LEAST: Final = Decimal("0.00000001")
+_MOST: Final = Decimal(10**12)
+"""What can be moved at once: Binance counts assets in 8 decimals."""
+
 
 class Credentials(NamedTuple):
     """What a client signs with, HMAC-SHA256."""
@@ -63,7 +67,7 @@ class Administration:
             balances: what is deposited at once, by asset.
 
         Raises:
-            PaperExchangeError: the name cannot be one, or an amount is not above 0.
+            PaperExchangeError: the name cannot be one, or an amount cannot be moved.
         """
         if not _NAME.fullmatch(account):
             raise PaperExchangeError(
@@ -80,7 +84,8 @@ class Administration:
         """Bring ``amount`` of an asset into an account.
 
         Raises:
-            PaperExchangeError: the amount is not above 0.
+            PaperExchangeError: the amount is not above 0, has more than 8 decimals or is beyond
+                reason.
         """
         await self._move(account, asset, amount, 1)
 
@@ -88,14 +93,15 @@ class Administration:
         """Take ``amount`` of an asset out of an account.
 
         Raises:
-            PaperExchangeError: there is not so much that is free, or it is not above 0.
+            PaperExchangeError: there is not so much that is free, or the amount is none to deposit.
         """
         await self._move(account, asset, amount, -1)
 
     async def _move(self, account: str, asset: str, amount: Decimal, sign: int) -> None:
-        if not amount.is_finite() or amount <= 0:
+        if not amount.is_finite() or not _LEAST <= amount <= _MOST or amount % _LEAST:
             raise PaperExchangeError(
-                f"Cannot move {amount} {asset}. Accepted: an amount above 0 in units of the asset."
+                f"Cannot move {amount} {asset}. Accepted: {_LEAST:f} to {_MOST:f} units of the "
+                "asset, with 8 decimals at most."
             )
         desk = self._venue.desk
         notices = desk.deposit(account, asset, sign * amount, self._venue.market_time)
