@@ -1,10 +1,10 @@
 """The chart and the dashboard in JupyterLab in Chromium, beside plotly's FigureWidget.
 
-Needs Chromium and what the browser tests need. Lag is from the kernel's taking of an update (the
-oldest, where several travel together) to its drawing in the page; kernel CPU is what the updates
-take beyond a feed that shows them nowhere. The share is CPU time of the page's main thread,
-JupyterLab's own work included, so that it means the same on a machine that is busy with other
-things; times and lags do not.
+Needs Chromium and what the browser tests need. Lag is from the kernel's sending to the drawing in
+the page, age from its taking of an update (the oldest, where several travel together). Kernel CPU
+is what the updates take beyond a feed that shows them nowhere. The share is CPU time of the page's
+main thread, JupyterLab's own work included, so that it means the same on a machine that is busy
+with other things; times and lags do not.
 """
 
 from __future__ import annotations
@@ -237,6 +237,7 @@ async def _updates(bench: Bench) -> list[Row]:
         rows += [
             _row(f"lag p50, ms {label}", found["p50"], shown.get("p50")),
             _row(f"lag p95, ms {label}", found["p95"], shown.get("p95"), aim),
+            _row(f"age p95, ms {label}", found["age"], shown.get("p95")),
             _row(f"main thread, % {label}", found["share"], shown.get("share"), 35),
             _row(f"kernel CPU per update, ms {label}", found["cpu_ms"], shown.get("cpu_ms"), 0.5),
             _row(f"candles that differ at the end {label}", found["lost"], None, 0),
@@ -252,7 +253,7 @@ async def _lag(bench: Bench, rate: int) -> dict[str, float]:
     cell, _ = await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
     root = await cell.locate(CHART)
     await root.scroll_into_view_if_needed()
-    await root.evaluate("(root) => { root.__botlib.stats.lag.length = 0; }")
+    await root.evaluate("({ __botlib: { stats } }) => { stats.lag.length = stats.age.length = 0; }")
     count = int(rate * SECONDS)
     await bench.feed("kit", rate, count)
     share = await bench.share(SECONDS * 0.9)
@@ -264,6 +265,7 @@ async def _lag(bench: Bench, rate: int) -> dict[str, float]:
     )
     await asyncio.sleep(0.5)  # the last redraw
     lags = sorted(await root.evaluate("(root) => root.__botlib.stats.lag"))
+    ages = sorted(await root.evaluate("(root) => root.__botlib.stats.age"))
     wanted: dict[int, float] = {}
     for time, price, _ in islice(prices(market(100_000), PER_CANDLE), count):
         wanted[time] = price
@@ -275,6 +277,7 @@ async def _lag(bench: Bench, rate: int) -> dict[str, float]:
     return {
         "p50": lags[len(lags) // 2],
         "p95": lags[int(len(lags) * 0.95)],
+        "age": ages[int(len(ages) * 0.95)],
         "share": share,
         "cpu_ms": figures["cpu_ms"] - idle,
         "lost": sum(shown.get(time) != price for time, price in wanted.items()),

@@ -2,39 +2,41 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Conflation, FASTEST, HIDDEN, Pace, SLOWEST } from "../src/chart/conflate";
 
+const at = (sent: number) => ({ taken: sent - 1, sent });
+
 test("the last state of each candle stays, in the order of time", () => {
   const pending = new Conflation();
-  pending.add([[120, 1]], 10);
+  pending.add([[120, 1]], at(10));
   pending.add(
     [
       [120, 2],
       [60, 7],
     ],
-    11,
+    at(11),
   );
-  pending.add([[120, 3]], 12);
+  pending.add([[120, 3]], at(12));
   assert.deepEqual(pending.take(), {
     rows: [
       [60, 7],
       [120, 3],
     ],
-    taken: [10, 11, 12],
+    times: [at(10), at(11), at(12)],
     coalesced: 2,
   });
 });
 
 test("what was taken is gone", () => {
   const pending = new Conflation();
-  pending.add([[60, 1]], 10);
+  pending.add([[60, 1]], at(10));
   assert.equal(pending.empty, false);
   pending.take();
   assert.equal(pending.empty, true);
-  assert.deepEqual(pending.take(), { rows: [], taken: [], coalesced: 0 });
+  assert.deepEqual(pending.take(), { rows: [], times: [], coalesced: 0 });
 });
 
 test("rows without a time are left out", () => {
   const pending = new Conflation();
-  pending.add([[null, 1]], 10);
+  pending.add([[null, 1]], at(10));
   assert.deepEqual(pending.take().rows, []);
 });
 

@@ -17,7 +17,13 @@ class Recorder implements Drawer {
   }
 }
 
-const update = (seq: number, ...rows: Row[]) => ({ type: "update" as const, seq, taken: 0, rows });
+const update = (seq: number, ...rows: Row[]) => ({
+  type: "update" as const,
+  seq,
+  taken: 0,
+  sent: 0,
+  rows,
+});
 
 let recorder: Recorder;
 let timers: Timers;

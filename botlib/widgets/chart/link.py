@@ -103,6 +103,7 @@ class Link:
                     "type": "update",
                     "seq": self.seq,
                     "taken": round(taken * 1_000, 1),
+                    "sent": round(time.time() * 1_000, 1),
                     "rows": rows,
                 }
             )

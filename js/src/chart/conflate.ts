@@ -1,6 +1,6 @@
 /** Draw only what can be seen: the last state of each candle, no more often than is affordable. */
 
-import type { Row } from "./protocol";
+import type { Row, Times } from "./protocol";
 
 /** The shortest time between two redraws, and the one in a tab nobody sees, in ms. */
 export const FASTEST = 33;
@@ -13,40 +13,40 @@ export const SLOWEST = 2000;
 export interface Batch {
   /** One row per candle, in the order of their times. */
   rows: Row[];
-  /** When the kernel took the first row of each message in the batch, in ms since 1970. */
-  taken: number[];
+  /** Of each message in the batch. */
+  times: Times[];
   /** How many rows were overtaken by a later state of their candle. */
   coalesced: number;
 }
 
 export class Conflation {
   #rows = new Map<number, Row>();
-  #taken: number[] = [];
+  #times: Times[] = [];
   #seen = 0;
 
   get empty(): boolean {
-    return this.#taken.length === 0;
+    return this.#times.length === 0;
   }
 
-  add(rows: Row[], taken: number): void {
+  add(rows: Row[], times: Times): void {
     for (const row of rows) {
       if (typeof row[0] === "number") this.#rows.set(row[0], row);
       this.#seen++;
     }
-    this.#taken.push(taken);
+    this.#times.push(times);
   }
 
   /** Return what is to be drawn and begin anew. */
   take(): Batch {
     const rows = [...this.#rows.values()].sort((a, b) => (a[0] as number) - (b[0] as number));
-    const batch = { rows, taken: this.#taken, coalesced: this.#seen - rows.length };
+    const batch = { rows, times: this.#times, coalesced: this.#seen - rows.length };
     this.clear();
     return batch;
   }
 
   clear(): void {
     this.#rows = new Map();
-    this.#taken = [];
+    this.#times = [];
     this.#seen = 0;
   }
 }

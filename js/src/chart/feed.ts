@@ -39,7 +39,7 @@ export class Feed {
     const fits = message.rows.every((row) => row.length === this.drawer.width);
     if (!fits || !this.sequence.whole) this.drawer.lost();
     if (!fits) return;
-    this.#pending.add(message.rows, message.taken);
+    this.#pending.add(message.rows, message);
     const wait = this.#pace.wait(performance.now(), document.hidden);
     this.timers.once("flush", wait, () => this.#flush());
   }
@@ -66,9 +66,9 @@ export class Feed {
         setTimeout(() => cost(spent + performance.now() - at), 0);
       });
     }
-    const { rows, taken, coalesced } = this.#pending.take();
+    const { rows, times, coalesced } = this.#pending.take();
     this.drawer.draw(rows);
-    countBatch(this.stats, taken, coalesced);
+    countBatch(this.stats, times, coalesced);
     this.drawer.counted();
     spent = performance.now() - began;
     this.#pace.drawn(began);

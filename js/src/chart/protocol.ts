@@ -69,13 +69,19 @@ export interface Marks {
   shades?: Shade[];
 }
 
+/** When the kernel took the oldest row of an update, and when it sent it, in ms since 1970. */
+export interface Times {
+  taken: number;
+  sent: number;
+}
+
 /** A row of an update: time, open, high, low, close, then one value per further series. */
 export type Row = (number | null)[];
 
 export type Message =
   | ({ type: "history"; view?: string } & WindowInfo)
   | { type: "older"; rows: number; more: boolean; before: number; spec: number }
-  | { type: "update"; seq: number; taken: number; rows: Row[] }
+  | ({ type: "update"; seq: number; rows: Row[] } & Times)
   | { type: "shoot"; id: string | number }
   | { type: "leave" };
 
