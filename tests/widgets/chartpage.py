@@ -56,6 +56,7 @@ class Page:
         self.notice = ""
         self.seq = -1
         self.drawn = 0
+        self.whole = False
         """Version of the series that the rows are of."""
         self.gaps = 0
         self.more = False
@@ -121,6 +122,8 @@ class Page:
             fits = fits and len(message["rows"][0]) == self._columns()
             if message["seq"] != self.seq + 1 or not fits:
                 self.gaps += 1
+                self.whole = False
+            if not self.whole:  # it asks until it is answered
                 self.say(type="resync", have=self.seq, got=message["seq"])
             self.seq = max(self.seq, message["seq"])
             for row in message["rows"] if fits else ():
@@ -131,6 +134,7 @@ class Page:
             return
         self.rows = {row[0]: row for row in self._block(window, info["rows"])}
         self.seq, self.more, self.drawn = info["seq"], info["more"], info["spec"]
+        self.whole = True
 
     def _columns(self) -> int:
         return 1 + sum(4 if one["kind"] == "candles" else 1 for one in self.spec["series"])

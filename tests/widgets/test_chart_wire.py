@@ -164,6 +164,7 @@ def test_a_lost_message_is_made_good(live: Any) -> None:
 )
 @example(lost={3}, steps=["c", "c", "a", "c"]).via("the new series are lost")
 @example(lost={2}, steps=["f", "c", "c"]).via("a candle is lost")
+@example(lost={1, 3}, steps=["c", "c", "c", "c"]).via("the answer to a gap is lost")
 @given(
     lost=st.sets(st.integers(1, 40)),
     steps=st.lists(st.sampled_from("cfa"), min_size=5, max_size=40),
