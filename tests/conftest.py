@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ from hypothesis import settings
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# A busy machine takes its time; how long an example takes is no part of any test.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# A busy machine takes its time; how long an example takes is no part of any test. The examples
+# are the same each time, so that a change is judged by what it does; BOTLIB_SEARCH=1 tries more.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile("search" if os.environ.get("BOTLIB_SEARCH") else "same")
 
 
 def pytest_configure() -> None:
