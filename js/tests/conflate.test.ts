@@ -54,11 +54,11 @@ test("a tab nobody sees redraws seldom", () => {
   assert.equal(pace.wait(500, true), HIDDEN);
 });
 
-test("costly redraws leave two thirds of the time to the page", () => {
+test("costly redraws leave half of the time to the page", () => {
   const pace = new Pace();
   for (let redraw = 0; redraw < 50; redraw++) pace.costs(60);
   pace.drawn(0);
-  assert.ok(Math.abs(pace.wait(0, false) - 180) < 1);
+  assert.ok(Math.abs(pace.wait(0, false) - 120) < 1);
 });
 
 test("however costly, the picture is never too old", () => {

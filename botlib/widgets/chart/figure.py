@@ -29,7 +29,7 @@ PICTURE_EVERY: Final = 5.0
 
 PICTURE_CANDLES: Final = 200
 
-PACE: Final = 0.05
+PACE: Final = 0.06
 """Least seconds between two messages to the page. More would cost it more than an eye can see."""
 
 _HEIGHTS: Final = (120, 4_000)
@@ -254,7 +254,7 @@ class Chart:
             self.flush()
 
     def update(self, candle: Candle) -> None:
-        """Take a candle and show it, together with others of the same twentieth of a second."""
+        """Take a candle and show it, together with others that come within 60 ms."""
         if not self.take(candle):
             return
         if self._link.watched:

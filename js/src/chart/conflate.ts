@@ -5,8 +5,8 @@ import type { Row, Times } from "./protocol";
 /** The shortest time between two redraws, and the one in a tab nobody sees, in ms. */
 export const FASTEST = 33;
 export const HIDDEN = 250;
-/** Drawing may take this fraction of the main thread: 1 / 3. */
-export const SHARE = 3;
+/** Drawing may take this fraction of the main thread: 1 / 2. */
+export const SHARE = 2;
 /** However costly drawing is, the picture is never older than this, in ms. */
 export const SLOWEST = 2000;
 
