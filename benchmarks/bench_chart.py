@@ -42,6 +42,7 @@ HOUR: Final = 180_000
 """Updates of an hour at 50 a second."""
 
 HOUR_RATE: Final = 1_200.0
+"""Messages a second: each update is one, more than a chart sends by itself in an hour."""
 PER_CANDLE: Final = 50
 PLOTLY_MOST: Final = 10_000
 """Candles beyond which plotly takes minutes."""
@@ -332,7 +333,7 @@ async def _dashboard(bench: Bench) -> list[Row]:
 
 async def _hour(bench: Bench) -> list[Row]:
     await bench.notebook.run("frame = market(10_000)")
-    cell, _ = await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
+    cell, _ = await bench.painted("kit = Each(frame)\nkit.shown", CHART)
     root = await cell.locate(CHART)
     await root.scroll_into_view_if_needed()
     element = await root.element_handle()

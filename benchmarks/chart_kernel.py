@@ -63,7 +63,7 @@ class Kit:
             first, high, low = price, price, price
         high, low = max(high, price), min(low, price)
         self._opened = (0.0, 0.0, 0.0) if closed else (first, high, low)
-        self.shown.update(
+        self.show(
             bl.Candle(
                 symbol="BTC/USDT",
                 timeframe="1m",
@@ -78,17 +78,26 @@ class Kit:
             )
         )
 
+    def show(self, candle: bl.Candle) -> None:
+        self.shown.update(candle)
+
+
+class Each(Kit):
+    """A chart that sends every update by itself."""
+
+    def show(self, candle: bl.Candle) -> None:
+        self.shown.take(candle)
+        self.shown.flush()
+
 
 class Idle(Kit):
     """Nothing at all: what the updates themselves cost."""
 
-    class _Shown:
-        def update(self, candle: bl.Candle) -> None:
-            pass
-
     def __init__(self) -> None:
-        self.shown = self._Shown()
         self._opened = 0.0, 0.0, 0.0
+
+    def show(self, candle: bl.Candle) -> None:
+        pass
 
 
 class Plotly:
