@@ -91,7 +91,6 @@ def kill_one(path: Path, rng: random.Random) -> set[int]:
 def check(path: Path, acknowledged: set[int]) -> None:
     ledger = opened(path)
     register = ledger.load()
-    ledger.close()
     orders = register.account("main").orders
     missing = acknowledged - orders.keys()
     assert not missing, f"acknowledged and lost: {sorted(missing)}"
@@ -101,6 +100,7 @@ def check(path: Path, acknowledged: set[int]) -> None:
     traded = {one.order_id: one.amount for one in trades}
     for order in orders.values():
         assert order.executed == traded.get(order.order_id, 0)
+    ledger.close()
 
 
 def main(directory: Path, kills: int, seed: int) -> None:

@@ -171,7 +171,6 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
             await asyncio.gather(last, return_exceptions=True)
         ledger = opened(path, "paper:synthetic:seed=4")
         account = ledger.load().account("main")
-        ledger.close()
         assert there <= set(account.orders)
         expected = {"USDT": Decimal(10_000), "BTC": Decimal(0)}
         for one in account.trades["BTCUSDT"]:
@@ -183,6 +182,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
         filled = {order.order_id for order in account.orders.values() if order.executed}
         assert filled == {one.order_id for one in account.trades["BTCUSDT"]}
         there = set(account.orders)  # what is there now stays there
+        ledger.close()
 
 
 def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
@@ -253,11 +253,11 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     for _ in range(2):
         ledger = opened(path)
         register = ledger.load()
-        ledger.close()
         assert register.account("main").balance("BTC").free == Decimal("1.998")
         assert register.account("main").trades["BTCUSDT"][0].quote_amount == 200
         assert register.house["USDT"].deposited == 10_000
         assert (register.counters.order, register.counters.execution) == (1, 2)
+        ledger.close()
 
 
 async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Path) -> None:

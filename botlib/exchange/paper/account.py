@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from botlib.exchange.paper.archive import Archive, Orders, Trades
 from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
@@ -70,15 +71,15 @@ class Counters:
 class Account:
     """One account. ``burns_bnb`` tells whether it pays its fees in BNB where it has some."""
 
-    def __init__(self, name: str, balances: Mapping[str, Balance] | None = None) -> None:
+    def __init__(
+        self, name: str, orders: Orders, trades: Trades, balances: Mapping[str, Balance]
+    ) -> None:
         self.name = name
-        self.balances: dict[str, Balance] = dict(balances or {})
-        self.orders: dict[int, PaperOrder] = {}
-        self.trades: dict[str, list[PaperTrade]] = {}
+        self.balances: dict[str, Balance] = dict(balances)
+        self.orders = orders
+        self.trades = trades
         self.burns_bnb = False
         self.updated = 0
-        self._open: dict[str, dict[int, None]] = {}
-        self._by_client: dict[tuple[str, str], int] = {}
 
     def balance(self, asset: str) -> Balance:
         """Return what is owned of an asset."""
@@ -86,33 +87,23 @@ class Account:
 
     def open_orders(self, symbol: str | None = None) -> list[PaperOrder]:
         """Return the open orders, of one symbol (by id) or all, the oldest first."""
-        if symbol is not None:
-            return [self.orders[number] for number in self._open.get(symbol, ())]
-        return [
-            self.orders[number] for number in sorted(n for ns in self._open.values() for n in ns)
-        ]
+        return self.orders.open(symbol)
 
     def by_client_id(self, symbol: str, client_order_id: str) -> PaperOrder | None:
         """Return the newest order with a client id."""
-        number = self._by_client.get((symbol, client_order_id))
-        return None if number is None else self.orders[number]
-
-    def put(self, order: PaperOrder) -> None:
-        """Keep the state of an order."""
-        self.orders[order.order_id] = order
-        self._by_client[order.symbol, order.client_order_id] = order.order_id
-        waiting = self._open.setdefault(order.symbol, {})
-        if order.open:
-            waiting[order.order_id] = None
-        else:
-            waiting.pop(order.order_id, None)
+        return self.orders.named(symbol, client_order_id)
 
 
 class Register:
-    """All accounts, as the ledger holds them."""
+    """All accounts, as the ledger holds them.
 
-    def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {DEFAULT_ACCOUNT: Account(DEFAULT_ACCOUNT)}
+    Args:
+        archive: where the orders and trades are that are not in memory.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.accounts: dict[str, Account] = {}
         self.lists: dict[int, OrderList] = {}
         self.prevented: dict[int, PreventedMatch] = {}
         self.house: dict[str, House] = {}
@@ -123,12 +114,14 @@ class Register:
         self.counters = Counters()
         self.working: dict[str, dict[int, PaperOrder]] = {}
         """Open orders of all accounts by symbol, the oldest first."""
+        self.account(DEFAULT_ACCOUNT)
 
     def account(self, name: str) -> Account:
         """Return an account; one that was never heard of is empty."""
         found = self.accounts.get(name)
         if found is None:
-            found = self.accounts[name] = Account(name)
+            orders, trades = Orders(self._archive, name), Trades(self._archive, name)
+            found = self.accounts[name] = Account(name, orders, trades, {})
         return found
 
     def kin(self, name: str) -> frozenset[str]:
@@ -148,7 +141,7 @@ class Register:
 
     def put_order(self, order: PaperOrder) -> None:
         """Keep the state of an order."""
-        self.account(order.account).put(order)
+        self.account(order.account).orders.put(order)
         waiting = self.working.setdefault(order.symbol, {})
         if order.open:
             waiting[order.order_id] = order
@@ -156,8 +149,13 @@ class Register:
             waiting.pop(order.order_id, None)
 
     def put_trade(self, trade: PaperTrade) -> None:
-        """Keep a trade."""
-        self.account(trade.account).trades.setdefault(trade.symbol, []).append(trade)
+        """Count a trade, which the ledger was given before."""
+        self.account(trade.account).trades.count += 1
+
+    def trim(self) -> None:
+        """Let go of what memory need not keep; the disk has all of it."""
+        for account in self.accounts.values():
+            account.orders.trim()
 
     def open_lists(self, account: str) -> list[OrderList]:
         """Return an account's order lists that are not done."""

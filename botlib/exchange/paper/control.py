@@ -15,6 +15,7 @@ from aiohttp import web
 
 from botlib.errors import BotlibError, PaperExchangeError
 from botlib.exchange.paper.administration import Administration
+from botlib.exchange.paper.archive import Span
 from botlib.exchange.paper.dispatch import Dispatcher
 from botlib.exchange.paper.faults.acts import Acts
 from botlib.exchange.paper.office import Office
@@ -100,7 +101,7 @@ class Control:
                 "boundaries": venue.lockstep.boundaries,
                 "orders": len(account.orders),
                 "open_orders": len(account.open_orders()),
-                "trades": sum(map(len, account.trades.values())),
+                "trades": account.trades.count,
                 "stream_sockets": len(venue.streams.connections),
                 "user_sockets": len(venue.users.connections),
                 "requests": self._dispatcher.requests,
@@ -154,6 +155,7 @@ class Control:
 
     async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
         account = self._venue.desk.account
+        orders = account.orders.select(None, Span())
         trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
         return {
             "market_time": self._venue.market_time,
@@ -162,7 +164,7 @@ class Control:
                 asset: {"free": str(balance.free), "locked": str(balance.locked)}
                 for asset, balance in sorted(account.balances.items())
             },
-            "orders": [orjson.Fragment(account.orders[n].dump()) for n in sorted(account.orders)],
+            "orders": [orjson.Fragment(order.dump()) for order in orders],
             "trades": [
                 orjson.Fragment(trade.dump())
                 for trade in sorted(trades, key=lambda one: one.trade_id)

@@ -213,7 +213,10 @@ class Draft:
         account, lists = self._register.account, self._register.lists
         return Change(
             self.time,
-            {n: account(order.account).orders.get(n) for n, order in self.orders.items()},
+            {
+                (order.account, number): account(order.account).orders.get(number)
+                for number, order in self.orders.items()
+            },
             {key: account(key[0]).balances.get(key[1]) for key in self.balances},
             {number: lists.get(number) for number in self.lists},
         )

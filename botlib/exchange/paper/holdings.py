@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from botlib.exchange.paper.account import Account
+from botlib.exchange.paper.archive import Span
 from botlib.exchange.paper.commission import BNB, DISCOUNT
 from botlib.exchange.paper.filters import filters_of
 from botlib.exchange.paper.limits import Limits
@@ -119,18 +120,12 @@ class Holdings:
     async def my_trades(self, params: Params) -> object:
         """``GET /myTrades``."""
         symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
-        found = self.account_of(params).trades.get(symbol, [])
         number, first = params.integer("orderId"), params.integer("fromId")
         timed = "startTime" in params or "endTime" in params
         if first is not None and timed:
             raise refusal(-1128)
-        if number is not None:
-            found = [trade for trade in found if trade.order_id == number]
-        if first is not None:
-            found = [trade for trade in found if trade.trade_id >= first]
-        chosen = window(found, params, lambda trade: trade.time)
-        oldest_first = first is not None or "startTime" in params
-        return [my_trade(trade) for trade in (chosen[:limit] if oldest_first else chosen[-limit:])]
+        trades = self.account_of(params).trades
+        return [my_trade(one) for one in trades.select(symbol, span(params, first, limit), number)]
 
     async def allocations(self, params: Params) -> object:
         """``GET /myAllocations``: no order is routed to other books, so there are none."""
@@ -167,11 +162,22 @@ class Holdings:
         return [prevented_match(one) for one in found[:limit]]
 
 
-def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:
-    """Return the rows between ``startTime`` and ``endTime`` (ms, both included, a day at most)."""
+def span(params: Params, first: int | None, limit: int) -> Span:
+    """Return which rows a request asks for.
+
+    They are those from the id ``first`` on, and between ``startTime`` and ``endTime`` (ms, both
+    included, a day at most): the oldest ``limit`` of them where it says where they begin, the
+    newest otherwise.
+    """
     start, end = params.moment("startTime"), params.moment("endTime")
     if start is not None and end is not None and not start <= end <= start + DAY:
         raise refusal(-1127, 24)
+    return Span(first, start, end, limit, oldest=first is not None or start is not None)
+
+
+def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:
+    """Return the rows between ``startTime`` and ``endTime`` (ms, both included, a day at most)."""
+    _, start, end, _, _ = span(params, None, len(rows))
     if start is None and end is None:
         return rows
     return [

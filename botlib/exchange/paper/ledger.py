@@ -20,6 +20,7 @@ import orjson
 
 from botlib.errors import PaperExchangeError, WrongVenue
 from botlib.exchange.paper.account import Balance, Counters, House, Register, audit
+from botlib.exchange.paper.archive import INDEXES, Archive
 from botlib.exchange.paper.draft import Draft
 from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
@@ -42,6 +43,8 @@ class Ledger:
         self.path = path
         self.lost: Callable[[], None] = lambda: None
         """Called when what was written since the last `flush` could not be kept."""
+        self.kept: Callable[[], None] = lambda: None
+        """Called when the disk has all that was written."""
         self._connection = connection
         self._writing = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -99,7 +102,7 @@ class Ledger:
         run(f"PRAGMA application_id={APPLICATION_ID}")
         run(f"PRAGMA user_version={SCHEMA_VERSION}")
         run("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
+        for statement in (SCHEMA + INDEXES).split(";"):
             if statement.strip():
                 run(statement)
         self._set("venue", venue)
@@ -146,11 +149,20 @@ class Ledger:
         wrong = audit(register)
         if wrong:
             raise PaperExchangeError(_damaged(self.path, wrong))
+        self._index()
         return register
+
+    def _index(self) -> None:
+        """Make what a ledger of an earlier botlib is not searched by yet."""
+        try:
+            for statement in INDEXES.split(";"):
+                self._connection.execute(statement)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(self._unwritten(error)) from error
 
     def _read(self) -> Register:
         run = self._connection.execute
-        register = Register()
+        register = Register(Archive(self._connection))
         for account, asset, free, locked in run(
             "SELECT account, asset, free, locked FROM balances"
         ):
@@ -159,7 +171,9 @@ class Ledger:
         for name, burns in run("SELECT name, burns_bnb FROM accounts"):
             register.account(name).burns_bnb = bool(burns)
         for (body,) in run("SELECT body FROM orders ORDER BY id"):
-            register.put_order(PaperOrder.load(body))
+            order = PaperOrder.load(body)
+            register.put_order(order)
+            register.account(order.account).orders.trim()
         for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
             register.put_trade(PaperTrade.load(body))
         for (body,) in run("SELECT body FROM lists ORDER BY id"):
@@ -229,6 +243,7 @@ class Ledger:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+        self.kept()
 
     async def durable(self) -> None:
         """Return when the disk has all that was written so far.

@@ -36,7 +36,7 @@ from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.orderlists import OrderLists
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
-from botlib.exchange.paper.past import Past
+from botlib.exchange.paper.past import Change, Past
 from botlib.exchange.paper.pegging import priced
 from botlib.exchange.paper.refusals import Refusal, refusal
 from botlib.exchange.paper.requests import OrderRequest
@@ -80,6 +80,7 @@ class Desk:
         self.first_fill: Callable[[str, bool], object] = _nobody
         """Called when an order trades for the first time: its account, and whether as maker."""
         ledger.lost = self._load
+        ledger.kept = lambda: self.register.trim()
         self._load()
 
     def _load(self) -> None:
@@ -362,19 +363,20 @@ class Desk:
 
     # -- one change
 
-    def _tell_first_fills(self, draft: Draft) -> None:
+    def _tell_first_fills(self, draft: Draft, replaced: Change) -> None:
         told: set[int] = set()
         for trade in draft.trades:
-            before = self.register.account(trade.account).orders.get(trade.order_id)
+            before = replaced.orders[trade.account, trade.order_id]
             if trade.order_id not in told and (before is None or not before.executed):
                 told.add(trade.order_id)
                 self.first_fill(trade.account, trade.maker)
 
     def _make_true(self, draft: Draft, feed: Feed | None) -> None:
+        # Once the ledger has the draft, it answers as the draft leaves things.
+        replaced = draft.replaced()
         self.ledger.write(draft)
-        if draft.trades:
-            self._tell_first_fills(draft)
-        self.past.note(draft.replaced())
+        self._tell_first_fills(draft, replaced)
+        self.past.note(replaced)
         draft.apply()
         if feed is None:
             return

@@ -21,7 +21,7 @@ class Change(NamedTuple):
     """What was there before a change at a market time (ms), None where nothing was."""
 
     time: int
-    orders: Mapping[int, PaperOrder | None]
+    orders: Mapping[tuple[str, int], PaperOrder | None]
     balances: Mapping[tuple[str, str], Balance | None]
     lists: Mapping[int, OrderList | None]
 
@@ -38,23 +38,16 @@ class Past:
 
     def account(self, now: Account, then: int) -> Account:
         """Return an account as it was at a market time (ms)."""
-        orders: dict[int, PaperOrder | None] = dict(now.orders)
+        orders: dict[int, PaperOrder | None] = {}
         balances: dict[str, Balance | None] = dict(now.balances)
         for change in self._since(then):
-            orders.update((n, old) for n, old in change.orders.items() if n in orders)
-            for (name, asset), old in change.balances.items():
+            orders.update((n, old) for (name, n), old in change.orders.items() if name == now.name)
+            for (name, asset), balance in change.balances.items():
                 if name == now.name:
-                    balances[asset] = old
-        found = Account(now.name, {name: one for name, one in balances.items() if one is not None})
-        for number in sorted(orders):
-            order = orders[number]
-            if order is not None:
-                found.put(order)
-                found.updated = max(found.updated, order.updated)
-        found.trades = {
-            symbol: [trade for trade in trades if trade.time <= then]
-            for symbol, trades in now.trades.items()
-        }
+                    balances[asset] = balance
+        owned = {asset: one for asset, one in balances.items() if one is not None}
+        found = Account(now.name, now.orders.before(orders), now.trades.before(then), owned)
+        found.updated = found.orders.updated
         found.burns_bnb = now.burns_bnb
         return found
 

@@ -6,7 +6,7 @@ import asyncio
 
 from botlib.exchange.paper.draft import Notice
 from botlib.exchange.paper.feed import Feed
-from botlib.exchange.paper.holdings import Holdings, window
+from botlib.exchange.paper.holdings import Holdings, span
 from botlib.exchange.paper.limits import Limits
 from botlib.exchange.paper.matching import Cancelled, Desk
 from botlib.exchange.paper.orders import PaperOrder
@@ -120,14 +120,9 @@ class Trading:
     async def all_orders(self, params: Params) -> object:
         """``GET /allOrders``."""
         symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
-        account = self.holdings.account_of(params)
-        found = [order for order in account.orders.values() if order.symbol == symbol]
-        first = params.integer("orderId")
-        if first is not None:
-            found = [order for order in found if order.order_id >= first]
-        chosen = window(found, params, lambda order: order.created)
-        oldest_first = first is not None or "startTime" in params
-        return [queried(order) for order in (chosen[:limit] if oldest_first else chosen[-limit:])]
+        asked = span(params, params.integer("orderId"), limit)
+        orders = self.holdings.account_of(params).orders
+        return [queried(order) for order in orders.select(symbol, asked)]
 
     def _find(
         self,

@@ -1,0 +1,245 @@
+"""Orders and trades that left memory: every question is answered as if all were still there."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+
+from botlib.errors import PaperExchangeError
+from botlib.exchange.paper import archive
+from botlib.exchange.paper.account import Account
+from botlib.exchange.paper.archive import Span
+from botlib.exchange.paper.commission import Commission
+from botlib.exchange.paper.ledger import Ledger
+from botlib.exchange.paper.matching import Desk
+from botlib.exchange.paper.orders import PaperOrder, PaperTrade
+from tests.paper.test_paper_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
+
+FEW = 2
+"""Finished orders in memory while everything is compared."""
+SYMBOL = "BTCUSDT"
+TIMES = st.none() | st.integers(0, 60).map(lambda steps: T0 + steps * 15_000)
+SPANS = st.builds(
+    Span,
+    first=st.none() | st.integers(0, 40),
+    start=TIMES,
+    end=TIMES,
+    limit=st.integers(1, 9),
+    oldest=st.booleans(),
+)
+
+
+class Everything:
+    """All orders and trades there ever were, in plain lists."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, list[tuple[int, PaperOrder]]] = {}
+        """By id: the states it had, each with the market time since when."""
+        self.trades: list[PaperTrade] = []
+
+    def copy(self) -> Everything:
+        found = Everything()
+        found.orders = {number: list(states) for number, states in self.orders.items()}
+        found.trades = list(self.trades)
+        return found
+
+    def orders_of(self, account: str, then: int | None = None) -> dict[int, PaperOrder]:
+        found = {}
+        for number in sorted(self.orders):
+            states = [one for time, one in self.orders[number] if then is None or time <= then]
+            if states and states[-1].account == account:
+                found[number] = states[-1]
+        return found
+
+    def trades_of(self, account: str, then: int | None = None) -> list[PaperTrade]:
+        mine = [one for one in self.trades if one.account == account]
+        found = [one for one in mine if then is None or one.time <= then]
+        return sorted(found, key=lambda one: (one.trade_id, one.order_id))
+
+
+def chosen(rows: list[Any], span: Span, number: str, time: str) -> list[Any]:
+    if span.first is not None:
+        rows = [row for row in rows if getattr(row, number) >= span.first]
+    if span.start is not None:
+        rows = [row for row in rows if getattr(row, time) >= span.start]
+    if span.end is not None:
+        rows = [row for row in rows if getattr(row, time) <= span.end]
+    assert span.limit is not None
+    return rows[: span.limit] if span.oldest else rows[-span.limit :]
+
+
+class Remembering(Trading):
+    """Random orders, with a list of everything besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.everything = Everything()
+        self.watch()
+
+    def watch(self) -> None:
+        register = self.desk.register
+        put_order, put_trade = register.put_order, register.put_trade
+
+        def order(one: PaperOrder) -> None:
+            self.everything.orders.setdefault(one.order_id, []).append((self.time, one))
+            put_order(one)
+
+        def trade(one: PaperTrade) -> None:
+            self.everything.trades.append(one)
+            put_trade(one)
+
+        register.put_order = order  # type: ignore[method-assign]
+        register.put_trade = trade  # type: ignore[method-assign]
+
+    def compare(self, account: Account, then: int | None = None) -> None:
+        orders = self.everything.orders_of(account.name, then)
+        assert list(account.orders) == list(orders)
+        assert dict(account.orders) == orders
+        assert len(account.orders) == len(orders)
+        assert account.open_orders() == [one for one in orders.values() if one.open]
+        assert account.open_orders(SYMBOL) == account.open_orders()
+        for number in range(max(self.everything.orders, default=0) + 2):
+            assert account.orders.get(number) == orders.get(number)
+        names = {one.client_order_id for states in self.everything.orders.values() for _, one in states}
+        for name in names:
+            found = [one for one in orders.values() if one.client_order_id == name]
+            assert account.by_client_id(SYMBOL, name) == (found[-1] if found else None)
+            assert account.by_client_id("ETHUSDT", name) is None
+        trades = self.everything.trades_of(account.name, then)
+        assert account.trades.get(SYMBOL, []) == trades
+        assert list(account.trades) == ([SYMBOL] if trades else [])
+        for one in trades:
+            of_order = [trade for trade in trades if trade.order_id == one.order_id]
+            assert account.trades.select(SYMBOL, Span(), one.order_id) == of_order
+
+    def ask(self, account: Account, span: Span, then: int | None = None) -> None:
+        orders = list(self.everything.orders_of(account.name, then).values())
+        expected = chosen(orders, span, "order_id", "created")
+        assert account.orders.select(SYMBOL, span) == expected
+        assert account.orders.select(None, span) == expected
+        assert account.orders.select("ETHUSDT", span) == []
+        trades = self.everything.trades_of(account.name, then)
+        later = span._replace(first=trades[len(trades) // 2].trade_id if trades else None)
+        for asked in (span, later):
+            expected = chosen(trades, asked, "trade_id", "time")
+            assert account.trades.select(SYMBOL, asked) == expected
+
+    @invariant()
+    def all_is_known(self) -> None:
+        for account in self.desk.register.accounts.values():
+            self.compare(account)
+            assert account.trades.count == len(self.everything.trades_of(account.name))
+
+    @rule(account=ACCOUNTS, span=SPANS)
+    def question(self, account: str, span: Span) -> None:
+        self.ask(self.desk.register.account(account), span)
+
+
+class Lagging(Remembering):
+    """The same, asked about what was a while ago."""
+
+    @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 40))
+    def earlier(self, account: str, span: Span, ago: int) -> None:
+        then = self.time - ago * 15_000
+        now = self.desk.register.account(account)
+        found = self.desk.past.account(now, then)
+        self.compare(found, then)
+        self.ask(found, span, then)
+        orders = self.everything.orders_of(account, then)
+        assert found.updated == max((one.updated for one in orders.values()), default=0)
+
+
+class Failing(Remembering):
+    """The same on a disk that is full at times, and with restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger.close()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "l.db"
+        self.start()
+        self.kept = Everything()
+
+    def start(self) -> None:
+        balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
+        self.ledger = Ledger.open(self.path, venue=MARKET.venue, balances=balances)
+        self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
+        self.watch()
+
+    @rule()
+    def flush(self) -> None:
+        self.ledger.flush()
+        self.kept = self.everything.copy()
+        for account in self.desk.register.accounts.values():
+            assert len(account.orders._finished) <= FEW
+            assert len(account.orders._known) <= FEW + len(account.open_orders())
+
+    @rule()
+    def restart(self) -> None:
+        self.flush()
+        self.ledger.close()
+        self.start()
+
+    @rule()
+    def full_disk(self) -> None:
+        real = self.ledger._connection
+        self.ledger._connection = FullDisk(real)  # type: ignore[assignment]
+        written = self.ledger._writing
+        try:
+            self.ledger.flush()
+            assert not written
+        except PaperExchangeError:
+            self.everything = self.kept.copy()
+            self.watch()
+        finally:
+            self.ledger._connection = real
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.directory.cleanup()
+
+
+class FullDisk:
+    """A connection to a disk that takes no transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(statement, *values)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(archive, "KEPT", FEW)
+    yield
+
+
+@pytest.mark.parametrize("machine", [Lagging, Failing])
+def test_what_left_memory_is_answered_as_if_it_were_there(
+    machine: type[Remembering], few: None
+) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
