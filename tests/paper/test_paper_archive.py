@@ -27,7 +27,7 @@ from tests.paper.test_paper_conservation import ACCOUNTS, FEE, MARKET, T0, Tradi
 FEW = 2
 """Finished orders in memory while everything is compared."""
 SYMBOL = "BTCUSDT"
-TIMES = st.none() | st.integers(0, 60).map(lambda steps: T0 + steps * 15_000)
+TIMES = st.none() | st.integers(0, 300).map(lambda steps: T0 + steps * 15_000)
 SPANS = st.builds(
     Span,
     first=st.none() | st.integers(0, 40),
@@ -109,7 +109,9 @@ class Remembering(Trading):
         assert account.open_orders(SYMBOL) == account.open_orders()
         for number in range(max(self.everything.orders, default=0) + 2):
             assert account.orders.get(number) == orders.get(number)
-        names = {one.client_order_id for states in self.everything.orders.values() for _, one in states}
+        names = {
+            one.client_order_id for states in self.everything.orders.values() for _, one in states
+        }
         for name in names:
             found = [one for one in orders.values() if one.client_order_id == name]
             assert account.by_client_id(SYMBOL, name) == (found[-1] if found else None)
@@ -147,7 +149,18 @@ class Remembering(Trading):
 class Lagging(Remembering):
     """The same, asked about what was a while ago."""
 
-    @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 40))
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.desk.first_fill = lambda account, maker: self.told.append(account)
+
+    @invariant()
+    def each_first_fill_is_told_once(self) -> None:
+        for name in self.desk.register.accounts:
+            traded = {one.order_id for one in self.everything.trades_of(name)}
+            assert self.told.count(name) == len(traded)
+
+    @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 150))
     def earlier(self, account: str, span: Span, ago: int) -> None:
         then = self.time - ago * 15_000
         now = self.desk.register.account(account)

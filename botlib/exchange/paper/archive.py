@@ -110,7 +110,6 @@ class Orders(Mapping[int, PaperOrder]):
         waiting = self._open.setdefault(order.symbol, {})
         if order.open:
             waiting[order.order_id] = None
-            self._finished.pop(order.order_id, None)
         else:
             waiting.pop(order.order_id, None)
             self._finished[order.order_id] = None
