@@ -97,8 +97,8 @@ class Remembering(Trading):
             self.everything.trades.append(one)
             put_trade(one)
 
-        register.put_order = order  # type: ignore[method-assign]
-        register.put_trade = trade  # type: ignore[method-assign]
+        register.put_order = order  # type: ignore[assignment, method-assign]
+        register.put_trade = trade  # type: ignore[assignment, method-assign]
 
     def compare(self, account: Account, then: int | None = None) -> None:
         orders = self.everything.orders_of(account.name, then)
@@ -192,6 +192,9 @@ class Failing(Remembering):
     def flush(self) -> None:
         self.ledger.flush()
         self.kept = self.everything.copy()
+        self.little_is_in_memory()
+
+    def little_is_in_memory(self) -> None:
         for account in self.desk.register.accounts.values():
             assert len(account.orders._finished) <= FEW
             assert len(account.orders._known) <= FEW + len(account.open_orders())
@@ -201,6 +204,7 @@ class Failing(Remembering):
         self.flush()
         self.ledger.close()
         self.start()
+        self.little_is_in_memory()
 
     @rule()
     def full_disk(self) -> None:

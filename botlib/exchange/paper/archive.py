@@ -123,7 +123,11 @@ class Orders(Mapping[int, PaperOrder]):
             self._left += 1
 
     def before(self, changed: Mapping[int, PaperOrder | None]) -> Orders:
-        """Return the orders as they were before changes: an order's former state, None for none."""
+        """Return the orders as they were before changes.
+
+        Args:
+            changed: the former states of orders that are there now, None where there was none.
+        """
         found = Orders(self._archive, self._account)
         known = {**self._known, **changed}
         for number in sorted(known):

@@ -76,7 +76,6 @@ class Desk:
     def __init__(self, ledger: Ledger, commission: Commission) -> None:
         self.ledger = ledger
         self.commission = commission
-        self.past = Past()
         self.first_fill: Callable[[str, bool], object] = _nobody
         """Called when an order trades for the first time: its account, and whether as maker."""
         ledger.lost = self._load
@@ -85,6 +84,7 @@ class Desk:
 
     def _load(self) -> None:
         register = self.register = self.ledger.load()
+        self.past = Past()
         self._execution = Execution(register, self.commission)
         self._intake = Intake(self._execution)
         self._lists = OrderLists(self._execution, self._intake)

@@ -1,7 +1,7 @@
 """What the accounts were a while ago, for answers from a copy of the venue that lags behind.
 
-Only the last changes of this process are remembered; further back than those, and before its start,
-the past looks as the beginning of what is remembered.
+Only the last changes since the ledger was read are remembered; further back than those, the past
+looks as the beginning of what is remembered.
 """
 
 from __future__ import annotations
