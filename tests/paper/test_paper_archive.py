@@ -19,9 +19,11 @@ from botlib.exchange.paper import archive
 from botlib.exchange.paper.account import Account
 from botlib.exchange.paper.archive import Span
 from botlib.exchange.paper.commission import Commission
+from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.orders import PaperOrder, PaperTrade
+from botlib.exchange.paper.requests import OrderRequest
 from tests.paper.test_paper_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
 
 FEW = 2
@@ -225,6 +227,35 @@ class Failing(Remembering):
         self.directory.cleanup()
 
 
+def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
+    path = tmp_path / "l.db"
+    ledger = Ledger.open(path, venue=MARKET.venue, balances={"USDT": Decimal(20_000)})
+    desk = Desk(ledger, Commission(FEE, FEE))
+    feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
+    feed.seek(T0)
+    request = OrderRequest(
+        side="BUY",
+        type="MARKET",
+        time_in_force="GTC",
+        price=None,
+        amount=Decimal("0.001"),
+        quote_amount=None,
+        client_order_id=None,
+    )
+    orders = [desk.place(feed, request, T0).order for _ in range(5)]
+    assert list(desk.account.orders._known) == [1, 2, 3, 4, 5]
+    ledger.flush()
+    assert list(desk.account.orders._known) == [4, 5]
+    assert list(desk.account.orders.values()) == orders
+    ledger.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    account = again.load().account("main")
+    assert list(account.orders._known) == [4, 5]
+    assert list(account.orders.values()) == orders
+    assert account.trades.count == 5
+    again.close()
+
+
 class FullDisk:
     """A connection to a disk that takes no transaction."""
 
@@ -260,3 +291,21 @@ def test_what_left_memory_is_answered_as_if_it_were_there(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_ledger_of_an_earlier_botlib_gets_what_it_is_searched_by(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    Ledger.open(path, venue=MARKET.venue, balances={}).close()
+    connection = sqlite3.connect(path)
+    for name in ("orders_by_client", "trades_by_order"):
+        connection.execute(f"DROP INDEX {name}")
+    connection.commit()
+    connection.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    again.load()
+    names = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+    assert again._connection.execute(names).fetchall() == [
+        ("orders_by_client",),
+        ("trades_by_order",),
+    ]
+    again.close()

@@ -1,8 +1,9 @@
 """The orders and trades of an account: what is open is in memory, the rest is read off the ledger.
 
 A year of trading takes no more memory than a day: besides what is open, only the newest finished
-orders are kept, and no trades. What the ledger was given can be read off it at once, by the
-connection that wrote it, and leaves memory only after the disk has it.
+orders are kept, and no trades. The ledger's own connection reads at once what it was given; where
+the disk does not take that after all, everything is read again. An order leaves memory only after
+the disk has it.
 """
 
 from __future__ import annotations
