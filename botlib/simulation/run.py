@@ -230,7 +230,8 @@ class Simulation:
                     beside.cancel()
         finally:
             await engine.stop()
-        self._write_down(self.paper.account, log)
+        with self.paper.account() as account:
+            self._write_down(account, log)
 
     async def _market_over(self) -> None:
         while not self.paper.ended:  # noqa: ASYNC110 (no event tells of it)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +14,10 @@ from botlib.clock import utc
 from botlib.engine.paper import PaperService, configured_depth
 from botlib.errors import ConfigError, SimulationError
 from botlib.exchange.paper.client import PaperControl
+from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.market import Market
 from botlib.exchange.paper.pace import Pace
+from botlib.exchange.paper.params import DEFAULT_ACCOUNT
 from botlib.exchange.paper.replay import ReplayMarket
 from botlib.exchange.paper.scenario import Player
 from botlib.exchange.paper.server import PaperExchange, PaperSettings
@@ -98,7 +102,6 @@ class SimulatedPaper(PaperService):
         self._player = Player()
         self._player.faults.restart = lambda away: group.create_task(self.restart(away))
         self._exchange: PaperExchange | None = None
-        self._account: Account | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -112,16 +115,12 @@ class SimulatedPaper(PaperService):
             raise SimulationError("The paper exchange of the simulation does not run.")
         return self._exchange
 
-    @property
-    def account(self) -> Account:
-        """The account at the exchange, also after its end.
-
-        Raises:
-            SimulationError: the exchange never ran.
-        """
-        if self._account is None:
-            raise SimulationError("The paper exchange of the simulation never ran.")
-        return self._account
+    @contextmanager
+    def account(self) -> Iterator[Account]:
+        """Open the account as the exchange left it in its ledger; it does not run any more."""
+        ledger = Ledger.open(self._served.ledger, venue=self.venue, balances={})
+        with closing(ledger):
+            yield ledger.load().account(DEFAULT_ACCOUNT)
 
     @property
     def ended(self) -> bool:
@@ -141,7 +140,6 @@ class SimulatedPaper(PaperService):
         self._served = replace(self._served, port=port)
         self.url, self.venue = ready.url, ready.venue
         self._exchange = exchange
-        self._account = exchange.venue.desk.account
         self._running = self._group.create_task(exchange.run())
 
     async def shut(self) -> None:
