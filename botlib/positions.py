@@ -10,6 +10,8 @@ from botlib.model import Fill, Position, Side
 from botlib.symbol import split_symbol
 
 ZERO = Decimal(0)
+SEEN = 500
+"""Trade ids kept to tell a fill that is known; the journal takes no older one twice either."""
 DUST = Decimal("0.01")
 """Part of a purchase below which what was held before counts as a remainder."""
 
@@ -52,10 +54,12 @@ class PositionManager:
 
     def __init__(self) -> None:
         self._positions: dict[str, Position] = {}
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: dict[tuple[str, int], None] = {}
 
     def load(self, fills: Iterable[Fill]) -> None:
-        """Take the fills of earlier runs, oldest first."""
+        """Begin anew with the fills of earlier, each of them once, the oldest first."""
+        self._positions.clear()
+        self._seen.clear()
         for fill in fills:
             self.apply(fill)
 
@@ -64,7 +68,9 @@ class PositionManager:
         key = (fill.symbol, fill.trade_id)
         if key in self._seen:
             return None
-        self._seen.add(key)
+        self._seen[key] = None
+        if len(self._seen) > SEEN:
+            del self._seen[next(iter(self._seen))]
         position = apply_fill(self.get(fill.symbol), fill)
         self._positions[fill.symbol] = position
         return position

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from botlib import positions
 from botlib.model import Fill, Side
 from botlib.positions import PositionManager
 
@@ -56,6 +58,24 @@ def test_a_fill_counts_once() -> None:
     assert manager.apply(first) is not None
     assert manager.apply(first) is None
     assert manager.get("BTC/USDT").amount == 1
+
+
+def test_fills_of_earlier_take_the_place_of_what_was_known() -> None:
+    manager = PositionManager()
+    manager.apply(fill(7, Side.BUY, "100", "5"))
+    for _ in range(2):
+        manager.load([fill(1, Side.BUY, "100", "2"), fill(2, Side.SELL, "110", "1")])
+        assert manager.get("BTC/USDT").amount == 1
+        assert manager.realised() == 10
+
+
+def test_trade_ids_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "SEEN", 3)
+    manager = PositionManager()
+    for number in range(10):
+        manager.apply(fill(number, Side.BUY, "100", "1"))
+    assert [manager.apply(fill(number, Side.BUY, "100", "1")) for number in (7, 8, 9)] == [None] * 3
+    assert len(manager._seen) == 3
 
 
 def test_a_fee_in_a_third_asset_changes_neither_amount_nor_profit() -> None:

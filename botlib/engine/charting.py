@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from botlib.bus import Subscription
     from botlib.engine.orchestrator import Orchestrator
-    from botlib.model import Candle
+    from botlib.model import Candle, Fill
     from botlib.widgets.chart import Chart, Stretch
 
 logger = logging.getLogger(__name__)
@@ -183,8 +183,8 @@ class Charts:
         engine = self._engine
         rows = await asyncio.to_thread(_needed, entry.timeframe, overlays, panes, window)
         stretch = await self._load(entry.symbol, entry.timeframe, None, rows)
-        fills = await asyncio.to_thread(self._fills)
-        entry.trades.load((one for one in fills if one.symbol == entry.symbol), self._is_stop)
+        fills, stops = await asyncio.to_thread(self._fills, entry.symbol)
+        entry.trades.load(fills, stops.__contains__)
         tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
         def make() -> Chart:
@@ -334,11 +334,14 @@ class Charts:
         order = self._engine.orders.order(client_order_id) if client_order_id else None
         return order is not None and order.stop_price is not None
 
-    def _fills(self) -> list[Any]:
+    def _fills(self, symbol: str) -> tuple[list[Fill], set[str]]:
+        """Return the fills of a symbol, and the ids of all orders that are stops."""
         from botlib.store import OrderJournal
 
         with self._reader() as database:
-            return OrderJournal(database).fills()
+            journal = OrderJournal(database)
+            fills, orders = journal.fills(symbol), journal.orders()
+        return fills, {one.client_order_id for one in orders if one.stop_price is not None}
 
     # Stored candles
 

@@ -99,9 +99,8 @@ class OrderExecutor(OrderRecord):
         market_clock: Clock,
         price_of: Callable[[str], float | None],
     ) -> None:
-        super().__init__()
+        super().__init__(journal)
         self._exchange = exchange
-        self._journal = journal
         self._positions = positions
         self._risk = risk
         self._bus = bus
@@ -136,11 +135,9 @@ class OrderExecutor(OrderRecord):
 
     async def recover(self, symbols: Iterable[str]) -> None:
         """Rebuild the book from the journal, then ask the venue what happened meanwhile."""
-        for fill in self._journal.fills():
-            if self._positions.apply(fill) is not None:
-                self._note(fill)
-        for order in self._journal.orders():
-            self._remember(order)
+        orders, fills = self._journal.orders(), self._journal.fills()
+        self._positions.load(fills)
+        self._load(orders, fills)
         await self.sync(symbols)
 
     async def sync(self, symbols: Iterable[str], *, thorough: bool = True) -> None:
@@ -158,7 +155,7 @@ class OrderExecutor(OrderRecord):
         for order in list(self._unsettled.values()):
             await self._settle(order)
         for symbol in symbols:
-            if symbol in self._of_symbol and (thorough or self._may_owe(symbol)):
+            if symbol in self._symbols and (thorough or self._may_owe(symbol)):
                 await self._sweep(symbol)
         for signal, order_cost in list(self._leaving.values()):
             await self.execute(signal, order_cost)
@@ -177,7 +174,7 @@ class OrderExecutor(OrderRecord):
 
     async def _execute(self, signal: Signal, order_cost: Decimal) -> Order | None:
         client_order_id = intent_id(signal)
-        if client_order_id in self._orders:
+        if self.order(client_order_id) is not None:
             self._leaving.pop(signal.symbol, None)
             self._refuse(signal, "this decision has been acted on already")
             return None
@@ -215,7 +212,7 @@ class OrderExecutor(OrderRecord):
             # It may have ended by itself, or the cancellation may have come through.
             logger.info("cancellation of %s: %s", order.client_order_id, error)
         else:
-            self._take(self._orders[order.client_order_id], report)
+            self._take(self._now(order), report)
         return await self.settled(order)
 
     async def settled(self, order: Order) -> bool:
@@ -225,16 +222,16 @@ class OrderExecutor(OrderRecord):
             ExchangeError: the venue did not answer.
         """
         name = order.client_order_id
-        if not self._orders[name].status.final:
-            await self._settle(self._orders[name])
-        if self.booked(name)[0] < self._orders[name].filled:
+        if not self._now(order).status.final:
+            await self._settle(self._now(order))
+        if self.booked(name)[0] < self._now(order).filled:
             await self._sweep(order.symbol)
-        known = self._orders[name]
+        known = self._now(order)
         return known.status.final and self.booked(name)[0] >= known.filled
 
     def on_execution(self, report: OrderReport) -> None:
         """Take a report of the user-data stream about one of our orders."""
-        order = self._orders.get(report.client_order_id)
+        order = self.order(report.client_order_id)
         if order is None:
             logger.info("execution of an order that is not ours: %s", report.client_order_id)
             return
@@ -247,9 +244,7 @@ class OrderExecutor(OrderRecord):
                 if signal.action is SignalAction.EXIT:
                     if not await self.cancel(order):
                         return False
-                elif not await self.settled(order) and not resting(
-                    self._orders[order.client_order_id]
-                ):
+                elif not await self.settled(order) and not resting(self._now(order)):
                     return False
         except ExchangeError as error:
             logger.warning("the stop of %s cannot be asked for: %s", signal.symbol, error)
@@ -325,14 +320,14 @@ class OrderExecutor(OrderRecord):
             return self._update(order, status=OrderStatus.REJECTED, message=str(error))
         except OrderUnknown as error:
             logger.warning("outcome of order %s unknown: %s", order.client_order_id, error)
-            return self._update(self._orders[order.client_order_id], message=str(error))
+            return self._update(self._now(order), message=str(error))
         # The user-data stream may have told of it before the answer came.
-        return self._take(self._orders[order.client_order_id], report)
+        return self._take(self._now(order), report)
 
     async def _settle(self, order: Order) -> None:
         report = await self._exchange.fetch_order(order.symbol, order.client_order_id)
         if report is not None:
-            self._take(self._orders[order.client_order_id], report)
+            self._take(self._now(order), report)
         elif self._system_clock.now() - order.created > ABSENCE_FENCE:
             # Asked twice, since a query may be answered from a copy that lags behind.
             if await self._exchange.fetch_order(order.symbol, order.client_order_id) is None:
@@ -349,11 +344,17 @@ class OrderExecutor(OrderRecord):
         key = f"sweep:{symbol}"
         start = int(self._journal.get_state(key) or 0)
         fills = await self._exchange.fetch_fills(symbol, start)
-        for fill in fills:
-            self._book_own(fill)
+        ours = self._ours(symbol, {fill.venue_order_id for fill in fills})
+        for fill in fills:  # others belong to somebody else
+            if fill.venue_order_id in ours:
+                self._book(replace(fill, client_order_id=ours[fill.venue_order_id]))
         # While an order is unsettled its fills may not be recognised yet: look again next time.
         if fills and not any(order.symbol == symbol for order in self.unsettled):
             self._journal.set_state(key, fills[-1].trade_id + 1)
+
+    def _now(self, order: Order) -> Order:
+        """Return an order as it stands now."""
+        return self.order(order.client_order_id) or order
 
     def _take(self, order: Order, report: OrderReport) -> Order:
         for fill in report.fills:
@@ -376,12 +377,6 @@ class OrderExecutor(OrderRecord):
         self._remember(updated)
         self._bus.publish(OrderUpdated(order=updated))
         return updated
-
-    def _book_own(self, fill: Fill) -> None:
-        """Book a fill found by the sweep if its order is ours; others belong to somebody else."""
-        client_order_id = self._venue_ids.get(fill.venue_order_id)
-        if client_order_id is not None:
-            self._book(replace(fill, client_order_id=client_order_id))
 
     def _book(self, fill: Fill) -> None:
         if not self._journal.save_fill(fill):

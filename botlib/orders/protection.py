@@ -112,7 +112,8 @@ class Protector:
         self._clock = system_clock
         self._market_clock = market_clock
         self._bare: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
+        self._refused: dict[str, tuple[str, int]] = {}
+        """The entry whose stop the venue refused last and when, ms, by symbol."""
         self.rules: dict[str, StopRules] = {}
         """The rules of every strategy, by the name it trades under."""
 
@@ -146,10 +147,7 @@ class Protector:
 
     def entry(self, symbol: str) -> Order | None:
         """Return the newest purchase of a symbol that was filled: whose position it is."""
-        for order in self._orders.newest_of(symbol):
-            if order.side is Side.BUY and self._orders.booked(order.client_order_id)[0]:
-                return order
-        return None
+        return self._orders.entry(symbol)
 
     async def _attend(self, symbol: str, high: float | None) -> bool:
         """Do what is due; return whether the position has the stop it needs, or needs none."""
@@ -171,13 +169,15 @@ class Protector:
             return True
         if self._orders.under_way(symbol):
             return False
-        tried = self._orders.order(_name(entry, "take_profit")) is not None
-        if not tried and rules.target_reached(price, high, market.tick):
+        if (
+            rules.target_reached(price, high, market.tick)
+            and self._orders.order(_name(entry, "take_profit")) is None
+        ):
             return await self._leave(entry, stops, market, "take_profit")
         if not rules.stops:
             return True
         level = rules.stop_price(price, high, market.tick)
-        earlier = self._earlier(entry)
+        earlier = self._orders.stops_since(entry)
         level = max([level, *(stop.stop_price or level for stop in earlier)])
         return await self._cover(entry, stops, market, level, number=len(earlier))
 
@@ -185,12 +185,6 @@ class Protector:
         await self._orders.settled(stop)
         known = self._orders.order(stop.client_order_id)
         return known is not None and (known.status is OrderStatus.OPEN or known.status.final)
-
-    def _earlier(self, entry: Order) -> list[Order]:
-        """Return the stops that were sent since an entry."""
-        orders = self._orders.orders_of(entry.symbol)
-        since = orders.index(entry)
-        return [order for order in orders[since:] if order.stop_price is not None]
 
     async def _cover(
         self, entry: Order, stops: list[Order], market: Market, level: Decimal, *, number: int
@@ -206,8 +200,8 @@ class Protector:
         amount = round_down(self._positions.get(symbol).amount, market.step)
         if not tradable(amount, level, market):
             return True  # The stop was filled meanwhile, or what is left cannot be sold.
-        since = self._refused.get(entry.client_order_id)
-        if since is not None and self._clock.now() - since < RETRY:
+        refused, since = self._refused.get(symbol, ("", 0))
+        if refused == entry.client_order_id and self._clock.now() - since < RETRY:
             return False
         order = await self._send(
             OrderIntent(
@@ -227,9 +221,9 @@ class Protector:
             return False
         if order.status is OrderStatus.REJECTED:
             logger.warning("the venue refused the stop of %s: %s", symbol, order.message)
-            self._refused[entry.client_order_id] = self._clock.now()
+            self._refused[symbol] = (entry.client_order_id, self._clock.now())
             return await self._leave(entry, [], market, "stop_loss")
-        self._refused.pop(entry.client_order_id, None)
+        self._refused.pop(symbol, None)
         return order.status is not OrderStatus.UNKNOWN
 
     async def _leave(self, entry: Order, stops: list[Order], market: Market, reason: str) -> bool:

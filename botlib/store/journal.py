@@ -6,6 +6,7 @@ Each call is one durable transaction: when it returns, the entry is on disk.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -150,6 +151,16 @@ class OrderJournal:
         """Return one order, or None where it is not known."""
         return next(iter(self._orders("WHERE client_order_id = ?", (client_order_id,))), None)
 
+    def ours(self, symbol: str, venue_order_ids: Iterable[str]) -> dict[str, str]:
+        """Return the client order ids of those orders of a symbol that are known, by venue id."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT venue_order_id, client_order_id FROM orders "
+                "WHERE symbol = ? AND venue_order_id IN (SELECT value FROM json_each(?))",
+                (self._database.id_of(symbol), json.dumps(list(venue_order_ids))),
+            ).fetchall()
+        return dict(rows)
+
     def decisions(self) -> list[tuple[str, str, int, str]]:
         """Return what orders were decided by: strategy, symbol, open time of the candle, reason."""
         with self._database.reading() as connection:
@@ -163,13 +174,11 @@ class OrderJournal:
     def fills(self, symbol: str | None = None) -> list[Fill]:
         """Return the fills of a symbol, or of all where None, in the order they happened."""
         id_ = None if symbol is None else self._database.id_of(symbol)
-        with self._database.reading() as connection:
-            rows: list[Any] = connection.execute(
-                f"SELECT {_FILL} FROM fills JOIN symbols ON symbols.id = fills.symbol "
-                "WHERE (?1 IS NULL OR fills.symbol = ?1) ORDER BY timestamp, trade_id",
-                (id_,),
-            ).fetchall()
-        return [_fill(row) for row in rows]
+        return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
+
+    def fills_of(self, client_order_id: str) -> list[Fill]:
+        """Return the fills of an order, in the order they happened."""
+        return self._fills("client_order_id = ?", client_order_id)
 
     def get_state(self, key: str) -> Any:
         """Return the value kept under ``key``, or None."""
@@ -194,6 +203,15 @@ class OrderJournal:
                 "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = ?2",
                 (key, text),
             )
+
+    def _fills(self, condition: str, binding: str | None) -> list[Fill]:
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                f"SELECT {_FILL} FROM fills JOIN symbols ON symbols.id = fills.symbol "
+                f"WHERE ({condition}) ORDER BY timestamp, trade_id",
+                (binding,),
+            ).fetchall()
+        return [_fill(row) for row in rows]
 
     def _orders(self, clause: str, bindings: tuple[str, ...]) -> list[Order]:
         with self._database.reading() as connection:

@@ -204,3 +204,20 @@ def test_a_stop_keeps_its_stop_price(journal: OrderJournal) -> None:
     journal.save_order(replace(order, status=OrderStatus.OPEN, venue_order_id="8"))
     (order,) = journal.orders()
     assert order.stop_price == Decimal("61000.5")
+
+
+def test_fills_are_found_by_their_order(journal: OrderJournal) -> None:
+    later = replace(FILL, trade_id=12, timestamp=8)
+    for fill in (FILL, later, replace(FILL, trade_id=13, client_order_id="another")):
+        journal.save_fill(fill)
+    assert journal.fills_of("trend-btc-1") == [later, FILL]
+    assert journal.fills_of("unheard of") == []
+
+
+def test_orders_are_found_by_the_venues_ids_of_a_symbol(journal: OrderJournal) -> None:
+    journal.save_order(ORDER)
+    elsewhere = replace(ORDER, client_order_id="eth", symbol="ETH/USDT", venue_order_id="77")
+    journal.save_order(elsewhere)
+    assert journal.ours("BTC/USDT", {"77", "78"}) == {"77": "trend-btc-1"}
+    assert journal.ours("ETH/USDT", {"77"}) == {"77": "eth"}
+    assert journal.ours("BTC/USDT", set()) == {}
