@@ -99,6 +99,9 @@ class Story:
             self.trade(symbol, "somebody else's", D("0.01"))
         elif what == "late":
             self.late(symbol)
+        elif what == "more":
+            named = (order.venue_order_id for order in desk.journal.orders())
+            self.trade(symbol, next(filter(None, named), "nobody's"), D("0.125"))
         elif what == "again":
             for report in list(venue.orders.values()):
                 book.on_execution(report)
@@ -176,17 +179,29 @@ class Story:
 
 
 OFTEN = ("enter", "leave", "attend", "refused", "sync")
-NOW_AND_THEN = ("lost", "unanswered", "silent", "look", "wait", "trigger", "foreign", "late")
+NOW_AND_THEN = (
+    "lost",
+    "unanswered",
+    "silent",
+    "look",
+    "wait",
+    "trigger",
+    "foreign",
+    "late",
+    "more",
+)
 STEPS = st.tuples(
     st.sampled_from((*OFTEN, *OFTEN, *OFTEN, *NOW_AND_THEN, "again", "restart")),
     st.sampled_from(SYMBOLS),
 )
 LONG = [("enter", "BTC/USDT"), ("attend", "BTC/USDT"), *[("refused", "ETH/USDT")] * 12]
+MORE = [*[("enter", "BTC/USDT"), ("leave", "BTC/USDT")] * 4, ("more", "BTC/USDT")]
 LATE = [*LONG, ("attend", "BTC/USDT"), ("late", "ETH/USDT"), ("restart", "BTC/USDT")]
 
 
 @settings(max_examples=15, deadline=None)
 @example(steps=LATE)
+@example(steps=[*MORE, ("sync", "BTC/USDT"), ("restart", "BTC/USDT")])
 @given(steps=st.lists(STEPS, min_size=25, max_size=40))
 def test_what_is_let_go_is_answered_as_if_it_were_at_hand(steps: list[tuple[str, str]]) -> None:
     async def told(kept: int, slack: int, seen: int) -> list[list[object]]:
@@ -247,7 +262,8 @@ async def test_an_order_that_was_let_go_is_never_sent_again(story: Story) -> Non
     assert story.venues.of["BTC/USDT"].placed == placed
 
 
-async def test_what_a_position_rests_on_is_not_let_go(story: Story) -> None:
+async def test_what_matters_is_not_let_go(story: Story) -> None:
+    await story.step("silent", "ETH/USDT")
     await story.step("enter", "BTC/USDT")
     await story.step("attend", "BTC/USDT")
     entry = story.desk.protector.entry("BTC/USDT")
@@ -257,6 +273,12 @@ async def test_what_a_position_rests_on_is_not_let_go(story: Story) -> None:
     assert story.desk.protector.entry("BTC/USDT") == entry
     (stop,) = story.desk.executor.stops_since(entry)
     assert story.desk.executor.stops("BTC/USDT") == [stop]
+    assert len(story.desk.executor._orders) <= record.KEPT + record.SLACK + 3
+    owed, *_ = story.desk.journal.orders()
+    await story.step("lost", "ETH/USDT")
+    await traded(story, 8)
+    (open_,) = story.desk.executor.unsettled
+    assert {owed.client_order_id, open_.client_order_id} <= story.desk.executor._orders.keys()
 
 
 async def test_recovering_twice_counts_no_fill_twice(story: Story) -> None:

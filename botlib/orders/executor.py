@@ -374,6 +374,8 @@ class OrderExecutor(OrderRecord):
     def _update(self, order: Order, **changes: object) -> Order:
         updated = replace(order, updated=self._system_clock.now(), **changes)  # type: ignore[arg-type]
         self._journal.save_order(updated)
+        if order.client_order_id not in self._orders:
+            self._call_back(order.client_order_id)
         self._remember(updated)
         self._bus.publish(OrderUpdated(order=updated))
         return updated

@@ -175,7 +175,7 @@ class OrderRecord:
             self._owed.pop(order.client_order_id, None)
 
     def _call_back(self, name: str) -> None:
-        """Have an order at hand again, at its place, since it was filled after all."""
+        """Have an order at hand again, at its place, since there is news of it after all."""
         order = self._journal.order(name)
         if order is None:
             return
