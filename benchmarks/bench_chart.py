@@ -69,6 +69,8 @@ _PAINTED = """([source, selector]) => new Promise((resolve, reject) => {
     };
     look();
 })"""
+_CLEARED = """(place) =>
+    jupyterapp.shell.currentWidget.content.model.cells.get(place).outputs.clear()"""
 _FOLLOW = """(root) => {
     // How late plotly is: the title carries when it was sent.
     root.lags = [];
@@ -98,6 +100,16 @@ class Bench:
         cell = Cell(self.notebook, place)
         await cell.end()
         return cell, float(ms)
+
+    async def clear(self, cell: Cell) -> None:
+        """Take off what a cell shows, so that what comes next has the page to itself."""
+        await self.notebook.page.evaluate(_CLEARED, cell.place)
+
+    async def drawn(self, code: str, selector: str) -> float:
+        """Return the ms until what a cell shows is painted, and take it off again."""
+        cell, ms = await self.painted(code, selector)
+        await self.clear(cell)
+        return ms
 
     async def tasks(self) -> float:
         """Return the seconds of CPU time the main thread of the page has taken."""
@@ -209,14 +221,14 @@ def _row(figure: str, kit: float, plotly: float | None = None, aim: float | None
 async def _paint(bench: Bench) -> list[Row]:
     rows: list[Row] = []
     await bench.notebook.run("frame = market(1_000)")
-    _, first = await bench.painted("Kit(frame).shown", CHART)
+    first = await bench.drawn("Kit(frame).shown", CHART)
     rows.append(_row("cell start to painted, s: the first chart of a page", first / 1e3))
     for count in (1_000, 10_000, 100_000):
         await bench.notebook.run(f"frame = market({count})")
-        times = [(await bench.painted("Kit(frame).shown", CHART))[1] for _ in range(ROUNDS)]
+        times = [await bench.drawn("Kit(frame).shown", CHART) for _ in range(ROUNDS)]
         peer = None
         if count <= PLOTLY_MOST:
-            peer = (await bench.painted("Plotly(frame).shown", PLOT))[1] / 1e3
+            peer = await bench.drawn("Plotly(frame).shown", PLOT) / 1e3
         kit = statistics.median(times) / 1e3
         rows.append(_row(f"cell start to painted, s: {count:,} candles", kit, peer, 0.5))
     return rows
@@ -297,10 +309,7 @@ async def _plotly(bench: Bench, cell: Cell) -> dict[str, float]:
     lags = sorted(await root.evaluate("(root) => root.lags"))
     figures = await bench.fed()
     await root.evaluate("(root) => cancelAnimationFrame(root.looking)")
-    await bench.notebook.page.evaluate(
-        "(place) => jupyterapp.shell.currentWidget.content.model.cells.get(place).outputs.clear()",
-        cell.place,
-    )
+    await bench.clear(cell)
     return {
         "p50": lags[len(lags) // 2] if lags else PLOTLY_SECONDS * 1e3,
         "p95": lags[int(len(lags) * 0.95)] if lags else PLOTLY_SECONDS * 1e3,

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { placed } from "../src/chart/marks";
+import type { ISeriesApi, SeriesType } from "lightweight-charts";
+import { MarksOnCandles, placed } from "../src/chart/marks";
 import type { Marker } from "../src/chart/protocol";
-import { bands, shadeAt } from "../src/chart/shades";
+import { bands, Shading, shadeAt } from "../src/chart/shades";
 import { CandleWindow } from "../src/chart/window";
 
 function candles(...times: number[]): CandleWindow {
@@ -66,4 +67,47 @@ test("the candle at the crosshair is told of", () => {
   assert.equal(shadeAt(shades, 60), "repaired");
   assert.equal(shadeAt(shades, 120), "repaired");
   assert.equal(shadeAt(shades, 180), undefined);
+});
+
+/** What the marks see of a chart: it counts how often the whole is laid out anew. */
+function laidOut() {
+  const told = { layouts: 0 };
+  const series = {
+    data: () => [],
+    subscribeDataChanged: () => assert.fail("they are set by hand"),
+  };
+  const chart = { timeScale: () => ({ getVisibleLogicalRange: () => null }) };
+  const to = { chart, series, requestUpdate: () => told.layouts++ } as never;
+  return { told, to };
+}
+
+test("a new candle lays nothing out anew where no marker moves", () => {
+  const { told, to } = laidOut();
+  const series = { attachPrimitive: (one: { attached: (to: never) => void }) => one.attached(to) };
+  const marks = new MarksOnCandles(series as unknown as ISeriesApi<SeriesType>);
+  const rows = candles(60, 120);
+  marks.setMarkers([marker(60, "a")], rows, 60);
+  const shown = told.layouts;
+  rows.upsert([180]);
+  marks.setMarkers([marker(60, "a")], rows, 60);
+  assert.equal(told.layouts, shown);
+  rows.drop(1);
+  marks.setMarkers([marker(120, "a")], rows, 60);
+  assert.equal(told.layouts, shown + 1);
+  marks.setMarkers([marker(120, "a"), marker(180, "b")], rows, 60);
+  assert.equal(told.layouts, shown + 2);
+});
+
+test("a new candle lays nothing out anew where no shade moves", () => {
+  const { told, to } = laidOut();
+  const shading = new Shading({} as never);
+  shading.attached(to);
+  const rows = candles(60, 120);
+  const shades = [{ from: 60, to: 60, kind: "repaired" as const }];
+  shading.show(shades, rows);
+  rows.upsert([180]);
+  shading.show(shades, rows);
+  assert.equal(told.layouts, 1);
+  shading.show([], rows);
+  assert.equal(told.layouts, 2);
 });

@@ -42,16 +42,23 @@ export class MarksOnCandles {
   #plugin: ISeriesMarkersPluginApi<Time>;
   #lines = new Map<string, { line: IPriceLine; as: string }>();
   #tracks = new Tracks();
+  /** Where the markers stand, to leave them alone where that is as before. */
+  #stands = "[]";
 
   constructor(private readonly candles: ISeriesApi<SeriesType>) {
     this.#plugin = createSeriesMarkers(placedByHand(candles), []);
     candles.attachPrimitive(this.#tracks);
   }
 
+  /** Put the markers on these candles. Whether any moved is looked at first: it is dear to draw. */
   setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
     this.#tracks.follow(rows);
+    const shown = placed(markers, rows, step);
+    const stands = JSON.stringify(shown.map((marker) => [rows.find(marker.time), marker]));
+    if (stands === this.#stands) return;
+    this.#stands = stands;
     this.#plugin.setMarkers(
-      placed(markers, rows, step).map(
+      shown.map(
         (marker): SeriesMarker<Time> => ({
           time: marker.time as UTCTimestamp,
           position: marker.position,

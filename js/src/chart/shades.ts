@@ -76,7 +76,10 @@ export class Shading implements ISeriesPrimitive<Time> {
   }
 
   show(shades: Shade[], rows: CandleWindow): void {
-    this.#bands = bands(shades, rows);
+    const found = bands(shades, rows);
+    // A new candle moves none of them, and the library would lay out the whole chart anew.
+    if (JSON.stringify(found) === JSON.stringify(this.#bands)) return;
+    this.#bands = found;
     this.#redraw();
   }
 

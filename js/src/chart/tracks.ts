@@ -179,6 +179,7 @@ export class Tracks implements ISeriesPrimitive<Time> {
       context.setLineDash([]);
     });
   }
+
   /** Write the titles of the lines from side to side at the left, where no candle is new. */
   #titles(target: Target): void {
     const shown = this.#lines.flatMap((line) => {
