@@ -1,14 +1,15 @@
-"""Candles made up for tests."""
+"""Candles and orders made up for tests."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from botlib.frames import candle_frame
-from botlib.model import Candle, CandleSource
+from botlib.model import Candle, CandleSource, Order, OrderStatus, OrderType, Side
 from botlib.timeframe import timeframe_ms
 
 NEW_YEAR: Final = 1_704_067_200_000
@@ -35,6 +36,26 @@ def candle(timestamp: int, close: float = 1.5, **changes: Any) -> Candle:
 def flat(timestamp: int, price: float, **changes: Any) -> Candle:
     """Return a candle in which the price did not move."""
     return candle(timestamp, price, **{"open": price, "high": price, "low": price} | changes)
+
+
+def order(**changes: Any) -> Order:
+    """Return an open order to buy 2 BTC at market, with some values changed."""
+    values: dict[str, Any] = {
+        "client_order_id": "x",
+        "venue_order_id": None,
+        "strategy": "s",
+        "symbol": "BTC/USDT",
+        "side": Side.BUY,
+        "type": OrderType.MARKET,
+        "amount": Decimal("2"),
+        "price": None,
+        "status": OrderStatus.OPEN,
+        "filled": Decimal(0),
+        "cost": Decimal(0),
+        "created": 0,
+        "updated": 0,
+    }
+    return Order(**values | changes)
 
 
 def market(rows: int, timeframe: str = "1h", *, seed: int = 0, step: float = 0.003) -> pd.DataFrame:

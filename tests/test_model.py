@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made import order
 
 from botlib import model
 from botlib.model import (
@@ -17,9 +18,7 @@ from botlib.model import (
     CandleSource,
     Event,
     Fill,
-    Order,
     OrderStatus,
-    OrderType,
     Position,
     Side,
 )
@@ -38,25 +37,6 @@ CANDLE = Candle(
     closed=True,
     source=CandleSource.STREAM,
 )
-
-
-def order(**changes: object) -> Order:
-    values: dict[str, object] = {
-        "client_order_id": "x",
-        "venue_order_id": None,
-        "strategy": "s",
-        "symbol": "BTC/USDT",
-        "side": Side.BUY,
-        "type": OrderType.MARKET,
-        "amount": Decimal("2"),
-        "price": None,
-        "status": OrderStatus.OPEN,
-        "filled": Decimal(0),
-        "cost": Decimal(0),
-        "created": 0,
-        "updated": 0,
-    }
-    return Order(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)

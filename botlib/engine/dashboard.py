@@ -119,10 +119,9 @@ class Desk:
 
     def state(self) -> State:
         """Return everything the dashboard shows as plain JSON values."""
-        prices = self._newest_prices()
-        orders = {
-            order.client_order_id: _order(order) for order in self._engine.orders.newest(ROWS)
-        }
+        prices, masked = self._newest_prices(), self._engine.log.masked
+        newest = self._engine.orders.newest(ROWS)
+        orders = {order.client_order_id: _order(order, masked) for order in newest}
         fills = list(self._engine.orders.last_fills)[-ROWS:]
         return {
             "head": self._head(),
@@ -327,9 +326,7 @@ class Desk:
             return f"{target} has run"
         if action == "error":
             task = tasks.status()[target]
-            return self._engine.log.masked(
-                task.last_traceback or task.last_error or "no error so far"
-            )
+            return task.last_traceback or task.last_error or "no error so far"
         if action in KILLS:
             sell = action == "kill_and_sell"
             reason = "thrown on the dashboard"
@@ -341,13 +338,14 @@ class Desk:
 
     async def answer(self, action: str, target: str) -> tuple[bool, str]:
         """Carry out a wish; return whether it was done, and what to tell. Never raises."""
+        masked = self._engine.log.masked
         try:
-            return True, await self.act(action, target)
+            return True, masked(await self.act(action, target))
         except BotlibError as error:
-            return False, str(error)
+            return False, masked(str(error))
         except Exception as error:
             logger.warning("%s of %r failed: %s", action, target, error)
-            return False, f"{type(error).__name__}: {error}"
+            return False, masked(f"{type(error).__name__}: {error}")
 
 
 def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> dict[str, Any]:
@@ -385,7 +383,7 @@ def _health(task: TaskStatus, reasons: str) -> str:
     return "off" if task.state in _OFF_STATES else "ok"
 
 
-def _order(order: Order) -> dict[str, Any]:
+def _order(order: Order, masked: Callable[[str], str]) -> dict[str, Any]:
     price = order.average or order.stop_price or order.price
     return {
         "time": order.market_time,
@@ -397,7 +395,7 @@ def _order(order: Order) -> dict[str, Any]:
         "price": "" if price is None else _number(round(price, 8)),
         "status": str(order.status),
         "strategy": order.strategy,
-        "message": order.message[:300],
+        "message": masked(order.message)[:300],
     }
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from made import order as made_order
 
 from botlib.engine import Orchestrator
 from botlib.engine.curve import Curve
@@ -28,14 +29,14 @@ class Bench:
     def __init__(self, engine: Orchestrator) -> None:
         self.engine = engine
         self.desk = Desk(engine)
-        self.fail = False
+        self.fail = ""
         self.runs = 0
         engine.tasks.add_task(TaskConfig(name="watch <b>", func=self.watch, interval=3600))
 
     async def watch(self) -> None:
         self.runs += 1
         if self.fail:
-            raise ValueError("the spread is wide")
+            raise ValueError(self.fail)
 
     def task(self) -> dict[str, Any]:
         row: dict[str, Any] = self.desk.state()["tasks"]["rows"]["watch <b>"]
@@ -128,16 +129,30 @@ async def test_its_buttons_do_what_they_say(bench: Bench) -> None:
 
 
 async def tells_the_traceback_of_a_failure(bench: Bench) -> None:
-    bench.fail = True
+    bench.fail = "the spread is wide"
     ok, text = await bench.desk.answer("run", "watch <b>")
     assert not ok and text == "ValueError: the spread is wide"
     row = bench.task()
     assert row["failures"] == 1 and "the spread is wide" in row["error"]
     ok, text = await bench.desk.answer("error", "watch <b>")
-    assert ok and "Traceback" in text and 'raise ValueError("the spread is wide")' in text
+    assert ok and "Traceback" in text and "ValueError: the spread is wide" in text
     assert "no error" in (await bench.desk.answer("error", "order_sync"))[1]
     ok, text = await bench.desk.answer("stop", "wotch <b>")
     assert not ok and "Did you mean" in text
+
+
+async def test_no_secret_is_told_by_a_button(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_KEY", "canary-0123456789")
+    bench.engine.log.hide([Secret.from_environment("CANARY_KEY")])
+    bench.fail = "canary-0123456789 was refused"
+    answer = await bench.desk.answer("run", "watch <b>")
+    assert answer == (False, f"ValueError: {MASK} was refused")
+    assert MASK in (await bench.desk.answer("error", "watch <b>"))[1]
+    assert MASK in (await bench.desk.answer("stop", "canary-0123456789"))[1]
+    refused = made_order(message="canary-0123456789 may not trade")
+    monkeypatch.setattr(bench.engine.orders, "newest", lambda _limit: [refused])
+    state = json.dumps(bench.desk.state(), ensure_ascii=False)
+    assert f"{MASK} may not trade" in state and "canary-0123456789" not in state
 
 
 async def stops_entries_and_rearms(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from botlib.exchange.paper.account import Account, Balance
 from botlib.exchange.paper.orders import OrderList, PaperOrder
 
-REMEMBERED: Final = 1_024
+REMEMBERED: Final = 256
 """Changes that are remembered."""
 
 

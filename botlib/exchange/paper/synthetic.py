@@ -51,8 +51,8 @@ DEFAULT_SYMBOLS: Final = (
 HORIZON: Final = 4_102_444_800_000
 """No candle opens from 2100-01-01 00:00 UTC on."""
 
-CACHED_DAYS: Final = 64
-"""Days of minutes kept in memory, over all symbols: about 70 kB each."""
+CACHED_DAYS: Final = 8
+"""Days of minutes kept in memory of each symbol: about 70 kB each."""
 
 CACHED_COARSE: Final = 4_096
 """Days of longer candles kept in memory, over all symbols: each takes a whole day to make."""
@@ -123,7 +123,6 @@ class SyntheticMarket:
         self._listings: dict[str, Listing] = {}
         self._ordered: list[Listing] = []
         self._series: dict[str, _Series] = {}
-        self._minutes: _Recent[tuple[str, int], Bars] = _Recent(CACHED_DAYS)
         self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
         for symbol in DEFAULT_SYMBOLS:
             self.listing(symbol)
@@ -198,14 +197,13 @@ class SyntheticMarket:
         return max(ORIGIN, -(-int(after) // MINUTE) * MINUTE)
 
     def _day(self, symbol: str, timeframe: str, day: int) -> Bars:
-        def minutes() -> Bars:
-            return self._minutes.get((symbol, day), lambda: self._series[symbol].day(day))
-
+        series = self._series[symbol]
         if timeframe == "1m":
-            return minutes()
+            return series.day(day)
         if timeframe_ms(timeframe) < _COARSE:
-            return aggregate(minutes(), timeframe)
-        return self._coarse.get((symbol, timeframe, day), lambda: aggregate(minutes(), timeframe))
+            return aggregate(series.day(day), timeframe)
+        key = (symbol, timeframe, day)
+        return self._coarse.get(key, lambda: aggregate(series.day(day), timeframe))
 
 
 class _Recent(Generic[Key, Value]):
@@ -340,9 +338,13 @@ class _Series:
         """Log close of the day before `ORIGIN`, then of each day, over the usual price."""
         self._volatilities = np.empty(0)
         self._state = 0.0
+        self._days: _Recent[int, Bars] = _Recent(CACHED_DAYS)
 
     def day(self, day: int) -> Bars:
         """Return the 1,440 minutes of a day, counted from `ORIGIN`."""
+        return self._days.get(day, lambda: self._minutes(day))
+
+    def _minutes(self, day: int) -> Bars:
         self._extend(day)
         character, tides = self._character, self._factor.minutes(day)
         draws = _generator(character.key, 1, day)
