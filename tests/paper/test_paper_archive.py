@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from fulldisk import FullDisk
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
@@ -254,21 +255,6 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
     assert list(account.orders.values()) == orders
     assert account.trades.count == 5
     again.close()
-
-
-class FullDisk:
-    """A connection to a disk that takes no transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement == "COMMIT":
-            raise sqlite3.OperationalError("database or disk is full")
-        return self._connection.execute(statement, *values)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from fulldisk import FullDisk
 
 from botlib.errors import PaperExchangeError, WrongVenue
 from botlib.exchange.paper.auth import PAPER_API_KEY
@@ -284,7 +285,7 @@ async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Pat
     assert await asyncio.gather(*(order() for _ in range(5))) == [1, 2, 3, 4, 5]
     # Whatever was not committed when the disk failed never happened.
     real = ledger._connection
-    ledger._connection = FailingCommit(real)  # type: ignore[assignment]
+    ledger._connection = FullDisk(real)  # type: ignore[assignment]
     failed = await asyncio.gather(*(order() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(one, PaperExchangeError) for one in failed)
     ledger._connection = real
@@ -292,18 +293,3 @@ async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Pat
     assert await order() == 6
     assert list(ledger.load().account("main").orders) == [1, 2, 3, 4, 5, 6]
     ledger.close()
-
-
-class FailingCommit:
-    """A connection to a disk that is full whenever a transaction ends."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement == "COMMIT":
-            raise sqlite3.OperationalError("database or disk is full")
-        return self._connection.execute(statement, *values)

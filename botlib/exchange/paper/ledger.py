@@ -360,6 +360,8 @@ def _connect(target: str) -> sqlite3.Connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        # 512 kB of it at hand, so that memory does not follow the ledger for weeks.
+        connection.execute("PRAGMA cache_size=-512")
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("COMMIT")
     except sqlite3.Error:

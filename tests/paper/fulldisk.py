@@ -1,0 +1,21 @@
+"""A disk that is full."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+
+class FullDisk:
+    """A connection to a disk that is full whenever a transaction ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(statement, *values)
