@@ -7,11 +7,8 @@ import random
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ from hypothesis.stateful import (
 )
 from made import candle
 from pandas.testing import assert_frame_equal
+from processes import line, process
 
 from botlib.frames import candle_frame
 from botlib.model import Candle
@@ -403,12 +401,12 @@ def test_durable_write_is_stored(storage: CandleStorage) -> None:
     assert len(storage.frame("BTC/USDT", "1m")) == 1
 
 
-PROCESS = """
+PREAMBLE = f"""
 import sys
 from botlib.model import Candle, CandleSource
 from botlib.store import CandleStorage, Database
 
-START, VENUE = {start}, {venue!r}
+START, VENUE = {START}, {VENUE!r}
 
 def candle(index):
     return Candle(symbol="BTC/USDT", timeframe="1m", timestamp=START + index * 60_000, open=1.0,
@@ -451,31 +449,14 @@ with Database.open(sys.argv[1], VENUE, readonly=True) as database:
 """
 
 
-@contextmanager
-def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a reader or a writer in a process of its own, killed at the end."""
-    whole = PROCESS.format(start=START, venue=VENUE) + code
-    command = [sys.executable, "-c", whole, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def line(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
 def test_two_processes_read_while_one_writes(tmp_path: Path) -> None:
     path, end = tmp_path / "a.db", 7_000
-    with process(WRITE, path, 0, 2_800) as first:
+    with process(PREAMBLE + WRITE, path, 0, 2_800) as first:
         assert first.wait() == 0
-    with process(READ, path, end) as one, process(READ, path, end) as other:
+    with process(PREAMBLE + READ, path, end) as one, process(PREAMBLE + READ, path, end) as other:
         # Both have begun before the writer does.
         assert (line(one), line(other)) == ("2800", "2800")
-        with process(WRITE, path, 2_800, end) as writer:
+        with process(PREAMBLE + WRITE, path, 2_800, end) as writer:
             for child in (writer, one, other):
                 assert child.stdout is not None
                 said = child.stdout.read().splitlines()
@@ -487,13 +468,13 @@ def test_two_processes_read_while_one_writes(tmp_path: Path) -> None:
 def test_killed_readers_and_writers_leave_a_cache_that_is_right(tmp_path: Path) -> None:
     path, end = tmp_path / "a.db", 2_100
     chance = random.Random(5)
-    with process(WRITE, path, 0, end) as first:
+    with process(PREAMBLE + WRITE, path, 0, end) as first:
         assert first.wait() == 0
     for _ in range(2):
         with (
-            process(WRITE, path, end, 10**6) as writer,
-            process(REBUILD, path) as reader,
-            process(READ, path, 10**6) as other,
+            process(PREAMBLE + WRITE, path, end, 10**6) as writer,
+            process(PREAMBLE + REBUILD, path) as reader,
+            process(PREAMBLE + READ, path, 10**6) as other,
         ):
             for child in (writer, reader, other):
                 assert line(child)

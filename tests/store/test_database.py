@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from processes import line, process
 
 from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
@@ -47,22 +48,6 @@ while True:
     print(index, flush=True)
     index += 1
 """
-
-
-@contextmanager
-def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a writer in a process of its own, killed at the end."""
-    command = [sys.executable, "-c", WRITER + code, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def line(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
 
 
 @pytest.fixture
@@ -180,7 +165,7 @@ def test_directory_is_no_database(tmp_path: Path) -> None:
 
 def test_damaged_pages_are_refused_untouched(path: Path) -> None:
     with process(
-        "storage.write(map(candle, range(5_000)), now=1); database.close()", path
+        WRITER + "storage.write(map(candle, range(5_000)), now=1); database.close()", path
     ) as child:
         assert child.wait() == 0
     whole = path.read_bytes()
@@ -265,7 +250,7 @@ def test_one_writer_per_file_in_one_process(made: Path) -> None:
 
 
 def test_one_writer_per_file_across_processes(made: Path) -> None:
-    with process("print('open', flush=True); sys.stdin.read()", made) as child:
+    with process(WRITER + "print('open', flush=True); sys.stdin.read()", made) as child:
         assert line(child) == "open"
         with pytest.raises(StoreLocked, match=f"process {child.pid}.*readonly=True"):
             Database.open(made, VENUE)
@@ -317,7 +302,7 @@ def test_unreachable_paths_are_explained(tmp_path: Path) -> None:
 def test_killed_writer_loses_nothing_it_acknowledged(path: Path) -> None:
     acknowledged = -1
     for _ in range(3):
-        with process(KEEP_WRITING, path, acknowledged + 1) as child:
+        with process(WRITER + KEEP_WRITING, path, acknowledged + 1) as child:
             for _ in range(200):
                 acknowledged = int(line(child))
             child.send_signal(signal.SIGKILL)
@@ -361,7 +346,7 @@ except StoreError as error:
     print(index, error, flush=True)
     print(len(journal.orders()), flush=True)
 """
-    with process(code, path) as child:
+    with process(WRITER + code, path) as child:
         count, _, reason = line(child).partition(" ")
         assert "Nothing of this step was stored" in reason
         assert line(child) == count
@@ -372,7 +357,7 @@ except StoreError as error:
 
 def test_other_clients_read_while_a_run_writes(path: Path) -> None:
     query = "SELECT COUNT(*), COUNT(DISTINCT timestamp) FROM candles WHERE symbol='BTCUSDT'"
-    with process(KEEP_WRITING, path, 0) as child:
+    with process(WRITER + KEEP_WRITING, path, 0) as child:
         line(child)
         seen = []
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as other:
