@@ -34,6 +34,7 @@ print(json.dumps({
     "events": outcome.events,
     "orders": outcome.summary.orders,
     "MB after 2 h": memory[1],
+    "MB at half time": memory[len(memory) // 2],
     "MB at the end": memory[-1],
 }))
 """

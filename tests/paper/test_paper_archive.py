@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from botlib.errors import PaperExchangeError
-from botlib.exchange.paper import archive
+from botlib.exchange.paper import archive, shelf
 from botlib.exchange.paper.account import Account
 from botlib.exchange.paper.archive import Span
 from botlib.exchange.paper.commission import Commission
@@ -25,10 +26,11 @@ from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.orders import PaperOrder, PaperTrade
 from botlib.exchange.paper.requests import OrderRequest
+from botlib.exchange.paper.shelf import Shelf
 from tests.paper.test_paper_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
 
 FEW = 2
-"""Finished orders in memory while everything is compared."""
+"""Finished orders, and other records, in memory while everything is compared."""
 SYMBOL = "BTCUSDT"
 TIMES = st.none() | st.integers(0, 300).map(lambda steps: T0 + steps * 15_000)
 SPANS = st.builds(
@@ -48,11 +50,14 @@ class Everything:
         self.orders: dict[int, list[tuple[int, PaperOrder]]] = {}
         """By id: the states it had, each with the market time since when."""
         self.trades: list[PaperTrade] = []
+        self.records: dict[str, dict[int, Any]] = {"lists": {}, "prevented": {}}
+        """The records of each shelf by number."""
 
     def copy(self) -> Everything:
         found = Everything()
         found.orders = {number: list(states) for number, states in self.orders.items()}
         found.trades = list(self.trades)
+        found.records = {name: dict(records) for name, records in self.records.items()}
         return found
 
     def orders_of(self, account: str, then: int | None = None) -> dict[int, PaperOrder]:
@@ -100,8 +105,20 @@ class Remembering(Trading):
             self.everything.trades.append(one)
             put_trade(one)
 
+        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+            self.watch_shelf(self.everything.records[name], kept)
         register.put_order = order  # type: ignore[assignment, method-assign]
         register.put_trade = trade  # type: ignore[assignment, method-assign]
+
+    @staticmethod
+    def watch_shelf(records: dict[int, Any], shelf: Shelf[Any]) -> None:
+        put = shelf.put
+
+        def record(number: int, one: Any) -> None:
+            records[number] = one
+            put(number, one)
+
+        shelf.put = record  # type: ignore[method-assign]
 
     def compare(self, account: Account, then: int | None = None) -> None:
         orders = self.everything.orders_of(account.name, then)
@@ -143,6 +160,18 @@ class Remembering(Trading):
         for account in self.desk.register.accounts.values():
             self.compare(account)
             assert account.trades.count == len(self.everything.trades_of(account.name))
+
+    @invariant()
+    def every_record_is_known(self) -> None:
+        register, records = self.desk.register, self.everything.records
+        assert list(register.lists.values()) == [one for _, one in sorted(records["lists"].items())]
+        assert list(register.prevented.values()) == list(records["prevented"].values())
+        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+            for number in range(max(records[name], default=0) + 2):
+                assert kept.get(number) == records[name].get(number)
+        for account in register.accounts:
+            mine = [one for one in register.lists.values() if one.account == account]
+            assert register.open_lists(account) == [one for one in mine if not one.done]
 
     @rule(account=ACCOUNTS, span=SPANS)
     def question(self, account: str, span: Span) -> None:
@@ -201,6 +230,8 @@ class Failing(Remembering):
         for account in self.desk.register.accounts.values():
             assert len(account.orders._finished) <= FEW
             assert len(account.orders._known) <= FEW + len(account.open_orders())
+        register = self.desk.register
+        assert all(len(one._finished) <= FEW for one in (register.lists, register.prevented))
 
     @rule()
     def restart(self) -> None:
@@ -257,9 +288,46 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
     again.close()
 
 
+def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None:
+    path = tmp_path / "l.db"
+    ledger = Ledger.open(path, venue=MARKET.venue, balances={"BTC": Decimal(1)})
+    desk = Desk(ledger, Commission(FEE, FEE))
+    feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
+    feed.seek(T0)
+    price = Decimal(str(round(feed.last_price)))
+    limit = OrderRequest(
+        side="SELL",
+        type="LIMIT_MAKER",
+        time_in_force="GTC",
+        price=price * 2,
+        amount=Decimal("0.001"),
+        quote_amount=None,
+        client_order_id=None,
+    )
+    others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
+    for _ in range(5):
+        desk.place_list(feed, T0, "main", working=None, others=others)
+    first, *rest = desk.register.open_lists("main")
+    for one in rest:
+        desk.cancel(feed, desk.account.orders[one.order_ids[0]], None, T0)
+    assert len(desk.register.lists._finished) == 4
+    ledger.flush()
+    assert [one.list_id for one in desk.register.lists._finished.values()] == [4, 5]
+    ledger.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    register = again.load()
+    assert [one.list_id for one in register.lists._finished.values()] == [4, 5]
+    assert register.open_lists("main") == [first]
+    assert [one.list_id for one in register.lists.values()] == [1, 2, 3, 4, 5]
+    assert all(register.lists[one.list_id].done for one in rest)
+    assert register.lists.get(6) is None
+    again.close()
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(archive, "KEPT", FEW)
+    monkeypatch.setattr(shelf, "KEPT", FEW)
     yield
 
 

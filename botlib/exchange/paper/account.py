@@ -17,6 +17,7 @@ from botlib.exchange.paper.archive import Archive, Orders, Trades
 from botlib.exchange.paper.halts import SymbolState
 from botlib.exchange.paper.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.exchange.paper.params import DEFAULT_ACCOUNT
+from botlib.exchange.paper.shelf import Shelf
 
 _NOTHING: Final = Decimal(0)
 
@@ -98,14 +99,14 @@ class Register:
     """All accounts, as the ledger holds them.
 
     Args:
-        archive: where the orders and trades are that are not in memory.
+        archive: where that is which is not in memory.
     """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self.accounts: dict[str, Account] = {}
-        self.lists: dict[int, OrderList] = {}
-        self.prevented: dict[int, PreventedMatch] = {}
+        self.lists = Shelf(archive, "lists", OrderList.load, lambda found: found.done)
+        self.prevented = Shelf(archive, "prevented", PreventedMatch.load)
         self.house: dict[str, House] = {}
         self.symbols: dict[str, SymbolState] = {}
         """What the operator has made of symbols, by their ids."""
@@ -156,10 +157,12 @@ class Register:
         """Let go of what memory need not keep; the disk has all of it."""
         for account in self.accounts.values():
             account.orders.trim()
+        self.lists.trim()
+        self.prevented.trim()
 
     def open_lists(self, account: str) -> list[OrderList]:
         """Return an account's order lists that are not done."""
-        return [one for one in self.lists.values() if one.account == account and not one.done]
+        return [one for one in self.lists.under_way() if one.account == account]
 
     def imbalance(self) -> dict[str, Decimal]:
         """Return by asset what is there beyond what was deposited; always 0 where all is well."""

@@ -233,8 +233,10 @@ class Draft:
             register.account(order.account).updated = self.time
         for trade in self.trades:
             register.put_trade(trade)
-        register.lists.update(self.lists)
-        register.prevented.update({one.match_id: one for one in self.prevented})
+        for found in self.lists.values():
+            register.lists.put(found.list_id, found)
+        for match in self.prevented:
+            register.prevented.put(match.match_id, match)
         register.house.update(self.house)
         register.symbols.update(self.symbols)
         for name, group in self.groups.items():

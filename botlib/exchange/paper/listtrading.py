@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from botlib.exchange.paper.feed import Feed
@@ -166,6 +166,8 @@ class ListTrading:
 
     async def open(self, params: Params) -> object:
         """``GET /openOrderList``."""
+        if params.then is None:
+            return self._told(params, self._trading.desk.register.open_lists(params.account))
         mine = [one for one in self._lists(params) if one.account == params.account]
         return self._told(params, [one for one in mine if not one.done])
 
@@ -192,7 +194,7 @@ class ListTrading:
                 -1102,
                 f"Param '{client_name}' or 'orderListId' must be sent, but both were empty/null!",
             )
-        for found in reversed(self._lists(params)):
+        for found in self._candidates(params, number):
             if found.account != params.account or (feed is not None and found.symbol != feed.id):
                 continue
             named = found.client_id == client_id
@@ -200,6 +202,19 @@ class ListTrading:
                 return found
         text = "Unknown order list sent." if unknown == -2011 else "Order list does not exist."
         raise Refusal(unknown, text)
+
+    def _candidates(self, params: Params, number: int | None) -> Iterator[OrderList]:
+        """Yield the lists among which a request looks for one, the newest first."""
+        lists = self._trading.desk.register.lists
+        if params.then is not None:
+            yield from reversed(self._lists(params))
+        elif number is not None:
+            if (found := lists.get(number)) is not None:
+                yield found
+        else:
+            # A client's id is given to one list at a time, so no newer one has it.
+            yield from lists.under_way()
+            yield from reversed(list(lists.values()))
 
 
 def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderRequest]) -> None:
