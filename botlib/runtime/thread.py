@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import logging
+import math
 import os
 import sys
 import threading
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds a busy cell may keep the GIL from the loop; Python's own 5 ms make every beat late."""
+
+AWAKE: Final = 0.5
+"""Seconds after which a thread that waits for a call looks for signals."""
 
 CLOSE_TIMEOUT: Final = 20.0
 CANCEL_TIMEOUT: Final = 2.0
@@ -137,7 +141,7 @@ class Runtime:
             )
         future = self.submit(coro)
         try:
-            return future.result(timeout)
+            return _result(future, timeout)
         except TimeoutError:
             if future.done():  # the coroutine's own
                 raise
@@ -391,6 +395,18 @@ async def _run(closer: Closer) -> None:
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def _result(future: Future[T], timeout: float | None) -> T:
+    """Wait for a call's result, awake now and then.
+
+    A signal that another thread took, or that came just before this one fell asleep, does not wake
+    it: its handler would run when the call ends, if ever.
+    """
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while not future.done() and (left := end - time.monotonic()) > 0:
+        concurrent.futures.wait([future], min(left, AWAKE))
+    return future.result(0)
 
 
 def _discard(coro: Coroutine[Any, Any, Any]) -> None:

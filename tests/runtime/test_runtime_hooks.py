@@ -109,6 +109,25 @@ rt.call(wait())
     assert process.returncode == -signal.SIGTERM
 
 
+def test_sigterm_that_another_thread_took_reaches_a_program_that_waits_in_a_call(
+    program: ProgramFactory,
+) -> None:
+    process = program(
+        CLOSER
+        + """
+async def wait():
+    await asyncio.sleep(0.2)   # the main thread sleeps by then (see READY)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    await asyncio.Event().wait()
+
+rt.call(wait())
+"""
+    )
+    out, _ = process.communicate(timeout=LIMIT)
+    assert out == "closed: SIGTERM\n"
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_sigterm_ends_a_program_whose_loop_is_stalled(program: ProgramFactory) -> None:
     process = program(
         CLOSER
