@@ -331,7 +331,7 @@ async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
     cell = await desk.notebook.run("chart")
     new = await cell.locate(CHART)
     await new.wait_for()
-    # A reader who is looking at something stays there.
+    # A reader who is looking at something stays there, one at the newest candles stays with them.
     await new.evaluate("(root) => root.__botlib.chart.timeScale().scrollToPosition(-120, false)")
     seen = await new.evaluate(_SEEN)
     views = await desk.page.evaluate(_VIEWS)
@@ -343,6 +343,7 @@ async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
     # One view came in place of another, which leaves nothing behind; the notebook has its picture.
     await desk.notebook.until(f"(views) => ({_VIEWS})() === views", views)
     await desk.until(new, f"(root) => Math.abs(({_SEEN})(root) - {seen}) <= 120")
+    assert await old.evaluate("(root) => root.__botlib.chart.timeScale().scrollPosition() > -2")
     await desk.notebook.save()
     (output,) = nbformat.read(desk.notebook.path, as_version=4).cells[cell.place].outputs
     assert "this is its last state" in output.data["text/plain"]

@@ -8,6 +8,7 @@ import { readColumns } from "./codec";
 import { Feed } from "./feed";
 import { Frame } from "./frame";
 import { picture } from "./picture";
+import { homeOf, type Place, Places } from "./places";
 import { Plot } from "./plot";
 import { EMPTY_SPEC, type Marks, type Message, type Spec, type WindowInfo } from "./protocol";
 import type { Stats } from "./stats";
@@ -23,13 +24,6 @@ const LOOK = 100; // ms between two looks at whether another view came
 const LOOKS = 100; // until none is taken to come
 const LARGEST_CHUNK = 20_000; // candles asked for at once
 const EDGE = -1.5; // candles between the right edge and the view that still count as being there
-
-const PLACE = "_place"; // where a reader was who is shown another view
-
-interface Place {
-  barSpacing: number;
-  position: number;
-}
 
 interface Shown {
   chart: IChartApi;
@@ -205,15 +199,17 @@ export class ChartView {
    * shows no other in it.
    */
   #leave(): void {
+    const { root } = this.#frame;
     const scale = this.#chart.timeScale();
     const { barSpacing } = scale.options();
     const place: Place = { barSpacing, position: scale.scrollPosition() };
-    if (this.#laidOut) this.model.set(PLACE, place);
+    const [places, home] = [Places.of(this.model), homeOf(root)];
+    if (this.#laidOut) places.leave(home, place);
     let looks = 0;
     const look = () => {
-      if (!this.#frame.root.isConnected && !this.model.get(PLACE)) this.remove();
+      if (!root.isConnected && !places.holds(home, place)) this.remove();
       else if (++looks < LOOKS) this.#timers.once("leave", LOOK, look);
-      else this.model.set(PLACE, null);
+      else places.forget(home, place);
     };
     this.#timers.once("leave", 0, look);
   }
@@ -364,12 +360,9 @@ export class ChartView {
   #resized(width: number): void {
     if (!this.#laidOut && width > 0) {
       this.#laidOut = true;
-      const left = this.model.get(PLACE) as Place | null | undefined;
+      const left = Places.of(this.model).take(homeOf(this.#frame.root));
       const scale = this.#chart.timeScale();
-      if (left) {
-        scale.applyOptions({ barSpacing: left.barSpacing });
-        this.model.set(PLACE, null);
-      }
+      if (left) scale.applyOptions({ barSpacing: left.barSpacing });
       scale.scrollToPosition(left?.position ?? RIGHT_OFFSET, false);
     }
     this.#place();
