@@ -1,4 +1,4 @@
-"""Candles and orders made up for tests."""
+"""Candles, orders and requests made up for tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from botlib.exchange.paper.requests import OrderRequest
 from botlib.frames import candle_frame
 from botlib.model import Candle, CandleSource, Order, OrderStatus, OrderType, Side
 from botlib.timeframe import timeframe_ms
@@ -56,6 +57,20 @@ def order(**changes: Any) -> Order:
         "updated": 0,
     }
     return Order(**values | changes)
+
+
+def request(**changes: Any) -> OrderRequest:
+    """Return a request to the paper exchange to buy 0.001 BTC at market, with values changed."""
+    values: dict[str, Any] = {
+        "side": "BUY",
+        "type": "MARKET",
+        "time_in_force": "GTC",
+        "price": None,
+        "amount": Decimal("0.001"),
+        "quote_amount": None,
+        "client_order_id": None,
+    }
+    return OrderRequest(**values | changes)
 
 
 def market(rows: int, timeframe: str = "1h", *, seed: int = 0, step: float = 0.003) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pytest
 from fulldisk import FullDisk
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from made import request
 
 from botlib.errors import PaperExchangeError
 from botlib.exchange.paper import archive, shelf
@@ -25,7 +26,6 @@ from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.orders import PaperOrder, PaperTrade
-from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.shelf import Shelf
 from tests.paper.test_paper_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
 
@@ -259,22 +259,17 @@ class Failing(Remembering):
         self.directory.cleanup()
 
 
-def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
-    path = tmp_path / "l.db"
-    ledger = Ledger.open(path, venue=MARKET.venue, balances={"USDT": Decimal(20_000)})
-    desk = Desk(ledger, Commission(FEE, FEE))
+def opened(path: Path, **balances: Decimal) -> tuple[Ledger, Desk, Feed]:
+    ledger = Ledger.open(path, venue=MARKET.venue, balances=balances)
     feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
     feed.seek(T0)
-    request = OrderRequest(
-        side="BUY",
-        type="MARKET",
-        time_in_force="GTC",
-        price=None,
-        amount=Decimal("0.001"),
-        quote_amount=None,
-        client_order_id=None,
-    )
-    orders = [desk.place(feed, request, T0).order for _ in range(5)]
+    return ledger, Desk(ledger, Commission(FEE, FEE)), feed
+
+
+def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
+    path = tmp_path / "l.db"
+    ledger, desk, feed = opened(path, USDT=Decimal(20_000))
+    orders = [desk.place(feed, request(), T0).order for _ in range(5)]
     assert list(desk.account.orders._known) == [1, 2, 3, 4, 5]
     ledger.flush()
     assert list(desk.account.orders._known) == [4, 5]
@@ -290,20 +285,9 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
 
 def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
-    ledger = Ledger.open(path, venue=MARKET.venue, balances={"BTC": Decimal(1)})
-    desk = Desk(ledger, Commission(FEE, FEE))
-    feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
-    feed.seek(T0)
+    ledger, desk, feed = opened(path, BTC=Decimal(1))
     price = Decimal(str(round(feed.last_price)))
-    limit = OrderRequest(
-        side="SELL",
-        type="LIMIT_MAKER",
-        time_in_force="GTC",
-        price=price * 2,
-        amount=Decimal("0.001"),
-        quote_amount=None,
-        client_order_id=None,
-    )
+    limit = request(side="SELL", type="LIMIT_MAKER", price=price * 2)
     others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
     for _ in range(5):
         desk.place_list(feed, T0, "main", working=None, others=others)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 from fulldisk import FullDisk
+from made import request
 
 from botlib.errors import PaperExchangeError, WrongVenue
 from botlib.exchange.paper.auth import PAPER_API_KEY
@@ -24,7 +25,6 @@ from botlib.exchange.paper.feed import Feed
 from botlib.exchange.paper.ledger import Ledger
 from botlib.exchange.paper.matching import Desk
 from botlib.exchange.paper.pace import Pace
-from botlib.exchange.paper.requests import OrderRequest
 from botlib.exchange.paper.synthetic import SyntheticMarket
 
 BALANCES = {"USDT": Decimal(10_000)}
@@ -267,18 +267,9 @@ async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Pat
     desk = Desk(ledger, Commission(Decimal(0), Decimal(0)))
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     feed.seek(1_767_571_200_000)
-    request = OrderRequest(
-        side="BUY",
-        type="MARKET",
-        time_in_force="GTC",
-        price=None,
-        amount=Decimal("0.001"),
-        quote_amount=None,
-        client_order_id=None,
-    )
 
     async def order() -> int:
-        done = desk.place(feed, request, feed.time)
+        done = desk.place(feed, request(), feed.time)
         await desk.durable()
         return done.order.order_id
 
