@@ -179,10 +179,11 @@ class Ledger:
         for (body,) in run("SELECT body FROM lists ORDER BY id"):
             found = OrderList.load(body)
             register.lists.put(found.list_id, found)
+            register.lists.trim()
         for (body,) in run("SELECT body FROM prevented ORDER BY id"):
             match = PreventedMatch.load(body)
             register.prevented.put(match.match_id, match)
-        register.trim()
+            register.prevented.trim()
         for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
             register.house[asset] = House(*map(Decimal, amounts))
         for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
