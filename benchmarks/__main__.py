@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from botlib.tables import text_table
+from botlib.core.tables import text_table
 
 HERE = Path(__file__).parent
 Rows = list[dict[str, object]]

@@ -21,7 +21,7 @@ from typing import Any, Final
 from playwright.async_api import Browser, CDPSession
 
 from benchmarks.chart_kernel import market, prices
-from tests.browser.frontend import (
+from tests.support.frontend import (
     CHART,
     DASHBOARD,
     PATIENCE,

@@ -276,7 +276,7 @@ async def _bare(symbols: int, url: str) -> float:
 async def _ccxt(symbols: int, url: str, last: int) -> float:
     from ccxt.pro.binance import binance
 
-    from botlib.exchange.binance.api import make_api
+    from botlib.venues.binance.api import make_api
 
     class Plain(binance):  # type: ignore[misc]
         """ccxt's own way, but for the addresses."""
@@ -313,12 +313,12 @@ async def _ccxt(symbols: int, url: str, last: int) -> float:
 
 
 async def _botlib(symbols: int, url: str, last: int, *, stored: bool) -> float:
-    from botlib.bus import EventBus
-    from botlib.exchange.binance import BinanceExchange
-    from botlib.model import Candle, CandleClosed
+    from botlib.core.bus import EventBus
+    from botlib.core.model import Candle, CandleClosed
+    from botlib.market_data import CandleStream
     from botlib.store.candles import CandleStorage, WriteReport
     from botlib.store.database import Database
-    from botlib.stream import CandleStream
+    from botlib.venues.binance import BinanceExchange
 
     class Nowhere(CandleStorage):
         """A storage that keeps nothing."""

@@ -223,7 +223,7 @@ def _time_reads(side: str, directory: Path) -> dict[str, float]:
 
 def _append_botlib(durable: bool) -> Callable[[Path], Callable[[int], Any]]:
     def prepared(directory: Path) -> Callable[[int], Any]:
-        from botlib.model import Candle, CandleSource
+        from botlib.core.model import Candle, CandleSource
         from botlib.store import CandleStorage, Database
 
         database = Database.open(directory / "botlib.db", "binance")

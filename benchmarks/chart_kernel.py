@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 import botlib as bl
+from botlib.core.model import CandleSource
 from botlib.indicators import compute, parse
-from botlib.model import CandleSource
 
 MINUTE = 60_000
 OVERLAYS = ["ema(20)", "bbands(20, 2)"]

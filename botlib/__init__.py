@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from botlib.backtesting import backtest, check, sweep, walk_forward
     from botlib.bot import Bot, connect
-    from botlib.bus import EventBus
-    from botlib.clock import MarketClock, SystemClock
     from botlib.config import Settings
-    from botlib.errors import BotlibError, ConfigError, NoTasksRegistered
-    from botlib.frames import Frames, MultiTimeframeEngine
-    from botlib.indicators import ta
-    from botlib.model import (
+    from botlib.core.bus import EventBus
+    from botlib.core.clock import MarketClock, SystemClock
+    from botlib.core.errors import BotlibError, ConfigError, NoTasksRegistered
+    from botlib.core.model import (
         Candle,
         CandleClosed,
         CandleUpdated,
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
         SignalRaised,
         TaskFailed,
     )
+    from botlib.frames import Frames, MultiTimeframeEngine
+    from botlib.indicators import ta
     from botlib.runs import run_notebook
     from botlib.runtime import get_runtime
     from botlib.simulation import simulate
@@ -46,13 +46,13 @@ __version__ = "0.1.0"
 _HOMES: Final = {
     "backtesting": ("backtest", "check", "sweep", "walk_forward"),
     "bot": ("Bot", "connect"),
-    "bus": ("EventBus",),
-    "clock": ("MarketClock", "SystemClock"),
+    "core.bus": ("EventBus",),
+    "core.clock": ("MarketClock", "SystemClock"),
     "config": ("Settings",),
-    "errors": ("BotlibError", "ConfigError", "NoTasksRegistered"),
+    "core.errors": ("BotlibError", "ConfigError", "NoTasksRegistered"),
     "frames": ("Frames", "MultiTimeframeEngine"),
     "indicators": ("ta",),
-    "model": (
+    "core.model": (
         "Candle",
         "CandleClosed",
         "CandleUpdated",

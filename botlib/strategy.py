@@ -12,8 +12,8 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, ClassVar, Final, Union, get_args, get_origin, get_type_hints
 
-from botlib.errors import ConfigError, did_you_mean
-from botlib.timeframe import timeframe_ms
+from botlib.core.errors import ConfigError, did_you_mean
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from botlib.bus import EventBus, Subscription
-from botlib.exchange.binance import BinanceExchange
-from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.exchange.paper.client import PaperProcess
-from botlib.model import CandleClosed
+from botlib.core.bus import EventBus, Subscription
+from botlib.core.model import CandleClosed
+from botlib.core.symbol import symbol_id
+from botlib.market_data import CandleStream
+from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper.client import PaperProcess
 from botlib.store.candles import CandleStorage
 from botlib.store.database import Database
-from botlib.stream import CandleStream
-from botlib.symbol import symbol_id
+from botlib.venues.binance import BinanceExchange
 
 MINUTE = 60_000
 CUTS = 5

@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from botlib.exchange.base import Market
+    from botlib.venues.base import Market
 
 EIGHT: Final = Decimal("0.00000001")
 """The venue books costs and fees to eight decimals, rounded down."""

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.timeframe import DAY
+from botlib.core.timeframe import DAY
 
 Floats = npt.NDArray[np.float64]
 

@@ -33,9 +33,9 @@ from botlib.backtesting.sharpe import (
     sharpe_of_sums,
     sharpe_ratio,
 )
-from botlib.cards import card
-from botlib.errors import InvalidInput
-from botlib.tables import html_table, text_table
+from botlib.core.cards import card
+from botlib.core.errors import InvalidInput
+from botlib.core.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.sharpe import Matrix

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.cards import Tone, card, lines
-from botlib.errors import BotlibError
-from botlib.model import Fill, Side
-from botlib.symbol import split_symbol, unified_symbol
-from botlib.tables import html_table
-from botlib.timeframe import open_time
+from botlib.core.cards import Tone, card, lines
+from botlib.core.errors import BotlibError
+from botlib.core.model import Fill, Side
+from botlib.core.symbol import split_symbol, unified_symbol
+from botlib.core.tables import html_table
+from botlib.core.timeframe import open_time
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import ConfigError, InvalidInput
+from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.timeframe import TIMEFRAMES, timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times, resample
 from botlib.strategy import Signals
-from botlib.timeframe import TIMEFRAMES, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 from botlib.backtesting.levels import Floats
 from botlib.backtesting.metrics import CurveFigures, curve_figures, profit_factor
 from botlib.backtesting.simulate import Simulation
-from botlib.timeframe import timeframe_ms
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ class BacktestResult:
         Args:
             candles: most candles drawn; longer stretches are drawn in coarser ones.
         """
-        from botlib.backtesting.plots import plot_result
+        from botlib.backtesting.views.plots import plot_result
 
         return plot_result(self, candles=candles)
 
@@ -145,13 +145,13 @@ class BacktestResult:
             panes: indicators below, one pane each; a list of several share one.
             options: as for `botlib.chart`: ``height``, ``title``, ``window``.
         """
-        from botlib.backtesting.charting import chart_result
+        from botlib.backtesting.views.charting import chart_result
 
         return chart_result(self, overlays, panes, options)
 
     def report(self, path: str | Path) -> Path:
         """Write a page that needs no network, and return where it lies."""
-        from botlib.backtesting.report import write_report
+        from botlib.backtesting.views.report import write_report
 
         return write_report(self, Path(path))
 
@@ -165,7 +165,7 @@ class BacktestResult:
         )
 
     def _repr_html_(self) -> str:
-        from botlib.backtesting.report import result_card
+        from botlib.backtesting.views.report import result_card
 
         return result_card(self)
 

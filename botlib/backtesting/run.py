@@ -10,15 +10,15 @@ from botlib.backtesting.prepare import frames_for, next_open, wishes
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
-from botlib.errors import InvalidInput
-from botlib.timeframe import timeframe_ms
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.exchange.base import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
+    from botlib.venues.base import Market
 
 
 def backtest(

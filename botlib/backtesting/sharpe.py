@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd

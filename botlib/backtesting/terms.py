@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import PlainAccount, VenueAccount
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from botlib.exchange.base import Market
+    from botlib.venues.base import Market
 
 Floats = npt.NDArray[np.float64]
 

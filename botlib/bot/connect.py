@@ -12,10 +12,10 @@ from botlib.backtesting.vbt import release_gil_when_loaded
 from botlib.bot.core import AsyncBot
 from botlib.bot.facade import Bot
 from botlib.config import Settings
-from botlib.errors import ConfigError
+from botlib.config.secrets import RedactingFilter, keys_at_hand
+from botlib.core.errors import ConfigError
+from botlib.core.timeframe import timeframe_ms
 from botlib.runtime import HEADLESS, Runtime, get_runtime
-from botlib.secrets import RedactingFilter, keys_at_hand
-from botlib.timeframe import timeframe_ms
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _find(path: str | Path, project: Path) -> Path:
 
 def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
     """Return the settings that replay one candle file."""
-    from botlib.recording import read_recording
+    from botlib.store.files import read_recording
 
     recording = read_recording(path)
     fitting = [tf for tf in settings.timeframes if _fits(tf, recording.timeframe)]

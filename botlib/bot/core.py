@@ -8,29 +8,29 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botlib.cards import Tone, Toned, card, figures, lines
 from botlib.config import Settings
-from botlib.coverage import DataReport, data_report
+from botlib.core.cards import Tone, Toned, card, figures, lines
+from botlib.core.symbol import unified_symbol
+from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import Orchestrator, RunSummary
-from botlib.engine.dashboard import finish_dashboard, open_dashboard
 from botlib.engine.health import EngineHealth
 from botlib.frames import Frames
-from botlib.history import Moment, Progress
+from botlib.market_data.history import Moment, Progress
 from botlib.runtime import Runtime
 from botlib.store import CandleStorage, Database, OrderJournal
-from botlib.symbol import unified_symbol
+from botlib.store.coverage import DataReport, data_report
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
-from botlib.timeframe import parse_duration, parse_since, timeframe_ms
+from botlib.views.dashboard import finish_dashboard, open_dashboard
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.core.model import Candle, Fill
     from botlib.drill import DrillReport
-    from botlib.model import Candle, Fill
-    from botlib.store.export import ExportReport
+    from botlib.market_data import OrderBook
+    from botlib.store.files.export import ExportReport
     from botlib.strategy import Strategy
-    from botlib.stream import OrderBook
     from botlib.widgets.chart import Chart
     from botlib.widgets.dashboard import Dashboard
 
@@ -313,7 +313,7 @@ class AsyncBot:
         Args:
             target: a directory, or any URL fsspec knows.
         """
-        from botlib.store.export import export_parquet
+        from botlib.store.files.export import export_parquet
 
         def work() -> ExportReport:
             with self._reader() as database:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botlib.bot.core import AsyncBot
-from botlib.clock import iso, utc
-from botlib.engine.progress import Step, watch_progress
-from botlib.errors import ConfigError
+from botlib.core.clock import iso, utc
+from botlib.core.errors import ConfigError
+from botlib.core.timeframe import parse_duration, parse_since
 from botlib.frames import Frames
-from botlib.history import Moment
+from botlib.market_data.history import Moment
 from botlib.runtime import Blocking, Runtime
-from botlib.timeframe import parse_duration, parse_since
+from botlib.views.progress import Step, watch_progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from botlib.cards import Tone, Toned, card, lines
-from botlib.tables import Cell, html_table
+from botlib.core.cards import Tone, Toned, card, lines
+from botlib.core.tables import Cell, html_table
 
 SHOWN: Final = 20
 """Rows of the card, the newest."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from botlib.cli.refused import Refused
-from botlib.errors import BotlibError
+from botlib.core.errors import BotlibError
 
 DIRECTORY = click.option(
     "--data",
@@ -64,10 +64,10 @@ def download(
     symbol: str, timeframe: str, since: str, until: str | None, paper: str | None, directory: Path
 ) -> None:
     """Download a symbol's candles from Binance; only what is missing, resumable."""
-    from botlib.exchange.binance import BinanceExchange
-    from botlib.exchange.paper.client import PaperControl
-    from botlib.history import FetchReport
-    from botlib.history import download as fetch
+    from botlib.market_data.history import FetchReport
+    from botlib.market_data.history import download as fetch
+    from botlib.paper.client import PaperControl
+    from botlib.venues.binance import BinanceExchange
 
     async def work(progress: Callable[[int, int], None]) -> FetchReport:
         if paper is None:
@@ -97,7 +97,7 @@ def download(
 @DIRECTORY
 def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Path) -> None:
     """Import candle FILES: Binance dumps, CSV, Parquet, freqtrade feather or JSON."""
-    from botlib.importing import import_into
+    from botlib.store.files.importing import import_into
 
     with _shown("import") as progress:
         report = import_into(directory, files, venue=venue, overwrite=overwrite, progress=progress)
@@ -113,8 +113,8 @@ def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Pat
 @DIRECTORY
 def report(symbol: str | None, timeframe: str | None, venue: str, directory: Path) -> None:
     """Tell how complete the stored candles are."""
-    from botlib.coverage import data_report
     from botlib.store import CandleStorage, Database, database_path
+    from botlib.store.coverage import data_report
 
     with _shown("report"):
         path = database_path(directory, venue)
@@ -137,7 +137,7 @@ def export(
 ) -> None:
     """Write the stored candles to TARGET as a Parquet dataset: a directory, or an fsspec URL."""
     from botlib.store import CandleStorage, Database, database_path
-    from botlib.store.export import export_parquet
+    from botlib.store.files.export import export_parquet
 
     with _shown("export") as progress:
         path = database_path(directory, venue)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from botlib.cli.refused import Refused
-from botlib.errors import BotlibError
+from botlib.core.errors import BotlibError
 
 if TYPE_CHECKING:
-    from botlib.exchange.paper.depth import Depth
-    from botlib.exchange.paper.userstream import EventOrder
+    from botlib.paper.market.depth import Depth
+    from botlib.paper.streams.user_streams import EventOrder
 
 _DEPTH: Final = ("spread", "levels", "size", "latency", "seed")
 
@@ -107,7 +107,7 @@ def _depth(
 
 
 def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
-    from botlib.exchange.paper.depth import Depth
+    from botlib.paper.market.depth import Depth
 
     if not depth:
         return None
@@ -227,10 +227,10 @@ def paper(
     Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
     of recorded candle files.
     """
-    from botlib.exchange.paper.market import Market
-    from botlib.exchange.paper.pace import Pace
-    from botlib.exchange.paper.scenario import Scenario
-    from botlib.exchange.paper.server import PaperSettings, Ready, serve
+    from botlib.paper.market.market import Market
+    from botlib.paper.market.market_clock import Pace
+    from botlib.paper.operator.scenario import Scenario
+    from botlib.paper.server import PaperSettings, Ready, serve
 
     if recording and seed is not None:
         raise click.UsageError("Give --seed or --recording, not both.")
@@ -259,10 +259,10 @@ def paper(
 
     def market() -> Market:
         if recording:
-            from botlib.exchange.paper.replay import ReplayMarket
+            from botlib.paper.market.replay import ReplayMarket
 
             return ReplayMarket(recording)
-        from botlib.exchange.paper.synthetic import SyntheticMarket
+        from botlib.paper.market.synthetic import SyntheticMarket
 
         return SyntheticMarket(42 if seed is None else seed)
 

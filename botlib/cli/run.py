@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from botlib.cli.refused import Refused
-from botlib.errors import BotlibError
-from botlib.tables import text_table
+from botlib.core.errors import BotlibError
+from botlib.core.tables import text_table
 
 
 def _parameter(
@@ -77,7 +77,7 @@ def run(
     headers: list[str] = ["what", "value"]
     rows: list[list[object]] = []
     if report.summary is not None:
-        from botlib.engine.summary import summary_table
+        from botlib.views.summary import summary_table
 
         headers, rows = summary_table(report.summary)
     rows += [

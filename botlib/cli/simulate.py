@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from botlib.cli.refused import Refused
-from botlib.errors import BotlibError
+from botlib.core.errors import BotlibError
 
 
 @click.command()

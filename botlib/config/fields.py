@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from botlib.symbol import unified_symbol
-from botlib.timeframe import parse_duration, timeframe_ms
+from botlib.core.symbol import unified_symbol
+from botlib.core.timeframe import parse_duration, timeframe_ms
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from botlib.errors import ConfigError, did_you_mean
+from botlib.core.errors import ConfigError, did_you_mean
 
 MAX_FILE_SIZE: Final = 1_000_000
 """Largest configuration file read, in bytes."""

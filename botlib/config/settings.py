@@ -26,7 +26,7 @@ from botlib.config.fields import (
     Timeframes,
 )
 from botlib.config.reading import read_yaml, validated
-from botlib.symbol import split_symbol
+from botlib.core.symbol import split_symbol
 
 
 class _Section(BaseModel):

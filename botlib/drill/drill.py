@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.drill.report import DrillReport, DrillRow
 from botlib.drill.rig import Rig
-from botlib.errors import InvalidInput, did_you_mean
 from botlib.invariants import KitRecord
 
 WITHIN: Final = 60.0

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
-from botlib.errors import EngineError
+from botlib.core.errors import EngineError
 from botlib.runtime.kernelspec import CurrentInterpreter
 
 CELL_TIMEOUT: Final = 120.0

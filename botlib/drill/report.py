@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from botlib.cards import Tone, Toned, card
-from botlib.tables import html_table, text_table
+from botlib.core.cards import Tone, Toned, card
+from botlib.core.tables import html_table, text_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

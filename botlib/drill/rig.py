@@ -12,12 +12,12 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from botlib.core.errors import BotlibError
 from botlib.drill.kernel import Kernel
-from botlib.errors import BotlibError
-from botlib.exchange.paper.client import PaperControl, PaperProcess
 from botlib.invariants import InvariantChecker, InvariantReport, KitRecord
 from botlib.invariants.rules import held
-from botlib.risk import RiskLimits
+from botlib.paper.client import PaperControl, PaperProcess
+from botlib.trading.risk import RiskLimits
 
 POLL: Final = 0.1
 TIMEFRAME: Final = "1m"

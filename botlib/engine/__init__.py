@@ -1,11 +1,11 @@
 """The engine: services, default tasks, health, and the one place where they are wired."""
 
+from botlib.core.asynctools import first_of
 from botlib.engine.orchestrator import Orchestrator
-from botlib.engine.progress import Step, watch_progress
-from botlib.engine.service import ServiceInfo, Services, ServiceState
-from botlib.engine.summary import SUMMARY_MIME, RunSummary, summary_table
-from botlib.engine.trading import ActiveStrategy
-from botlib.engine.waiting import first_of
+from botlib.engine.services import ServiceInfo, Services, ServiceState
+from botlib.engine.signals import ActiveStrategy
+from botlib.views.progress import Step, watch_progress
+from botlib.views.summary import SUMMARY_MIME, RunSummary, summary_table
 
 __all__ = [
     "SUMMARY_MIME",

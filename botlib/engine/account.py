@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from botlib.core.model import Halted
+from botlib.core.symbol import split_symbol
+from botlib.core.timeframe import open_time
 from botlib.engine.curve import Curve
-from botlib.model import Halted
-from botlib.symbol import split_symbol
-from botlib.timeframe import open_time
 
 if TYPE_CHECKING:
-    from botlib.bus import EventBus
-    from botlib.clock import Clock
-    from botlib.exchange.base import Balance, Exchange
-    from botlib.positions import PositionManager
-    from botlib.risk import RiskValidator
+    from botlib.core.bus import EventBus
+    from botlib.core.clock import Clock
+    from botlib.trading.positions import PositionManager
+    from botlib.trading.risk import RiskValidator
+    from botlib.venues.base import Balance, Exchange
 
 logger = logging.getLogger(__name__)
 

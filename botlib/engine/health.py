@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.cards import Tone, card, figures, lines
-from botlib.clock import iso
-from botlib.timeframe import timeframe_ms
+from botlib.core.cards import Tone, card, figures, lines
+from botlib.core.clock import iso
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from botlib.engine.orchestrator import Orchestrator
-    from botlib.stream import ConnectionStatus
+    from botlib.market_data import ConnectionStatus
 
 LAG_MEMORY: Final = 5.0
 """Seconds after a late beat of the loop in which nothing is entered."""

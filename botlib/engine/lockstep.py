@@ -12,14 +12,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from botlib.clock import iso
-from botlib.errors import EngineError
-from botlib.symbol import symbol_id, unified_symbol
+from botlib.core.clock import iso
+from botlib.core.errors import EngineError
+from botlib.core.symbol import symbol_id, unified_symbol
 from botlib.tasks import TaskState
 
 if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
-    from botlib.exchange.paper.client import PaperControl
+    from botlib.paper.client import PaperControl
 
 logger = logging.getLogger(__name__)
 

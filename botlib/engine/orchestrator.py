@@ -9,42 +9,42 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.bus import EventBus
-from botlib.clock import Clock, MarketClock, SystemClock
 from botlib.config import Settings
-from botlib.control import ControlServer
+from botlib.config.secrets import ApiKeys, keys_at_hand
+from botlib.control.server import ControlServer
+from botlib.core.asynctools import first_of
+from botlib.core.bus import EventBus
+from botlib.core.clock import Clock, MarketClock, SystemClock
+from botlib.core.errors import BotlibError, ConfigError, EngineError, InvalidInput
+from botlib.core.lag import LagMeter
+from botlib.core.model import Order, TaskFailed
+from botlib.core.retry import insist
+from botlib.core.symbol import unified_symbol
 from botlib.engine.account import Account
-from botlib.engine.books import Books
-from botlib.engine.byhand import sell, sell_everything
-from botlib.engine.charting import Charts
-from botlib.engine.defaults import TRADING, register_default_tasks, register_plumbing
+from botlib.engine.build import wire
+from botlib.engine.default_tasks import TRADING, register_default_tasks, register_plumbing
+from botlib.engine.environment import Surroundings
 from botlib.engine.health import EngineHealth, engine_health, late_loop
-from botlib.engine.killswitch import STOP_FILE, KillSwitch
+from botlib.engine.kill_switch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep, acted_on
-from botlib.engine.logtail import LogTail
-from botlib.engine.service import Services
+from botlib.engine.log_tail import LogTail
+from botlib.engine.manual_orders import sell, sell_everything
+from botlib.engine.order_books import Books
+from botlib.engine.services import Services
+from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.status import engine_status
-from botlib.engine.summary import RunSummary, summarise
-from botlib.engine.surroundings import Surroundings
-from botlib.engine.trading import ActiveStrategy, SignalGenerator, load_strategy
-from botlib.engine.waiting import first_of
-from botlib.engine.wiring import wire
-from botlib.errors import BotlibError, ConfigError, EngineError, InvalidInput
-from botlib.exchange.binance import BinanceExchange
-from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.exchange.patience import insist
+from botlib.execution import OrderExecutor, Protector
 from botlib.frames import MultiTimeframeEngine
-from botlib.history import History
-from botlib.lag import LagMeter
-from botlib.model import Order, TaskFailed
-from botlib.orders import OrderExecutor, Protector
-from botlib.positions import PositionManager
-from botlib.risk import RiskLimits, RiskValidator
-from botlib.secrets import ApiKeys, keys_at_hand
+from botlib.market_data import CandleStream
+from botlib.market_data.history import History
+from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
-from botlib.stream import CandleStream
-from botlib.symbol import unified_symbol
 from botlib.tasks import BackgroundTaskManager, beat
+from botlib.trading.positions import PositionManager
+from botlib.trading.risk import RiskLimits, RiskValidator
+from botlib.venues.binance import BinanceExchange
+from botlib.views.live_chart import Charts
+from botlib.views.summary import RunSummary, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.frames.frame import Frames
 from botlib.frames.resampling import Builder, Row, divides
 from botlib.frames.window import Window
 from botlib.indicators import Indicator, parse, warmup
-from botlib.timeframe import open_time, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.core.model import Candle
     from botlib.indicators.compute import Columns
-    from botlib.model import Candle
 
 _Key = tuple[str, str]
 

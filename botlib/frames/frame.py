@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import timeframe_ms
 from botlib.indicators import COLUMNS, Indicator, parse
 from botlib.indicators.compute import Columns, compute_from
-from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

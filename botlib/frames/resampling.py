@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import TIMEFRAMES, open_time, timeframe_ms
 from botlib.frames.frame import candle_frame, open_times
 from botlib.indicators import COLUMNS
-from botlib.timeframe import TIMEFRAMES, open_time, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

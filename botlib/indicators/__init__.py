@@ -6,8 +6,8 @@ strategy and the engine. What is common the kit computes itself; the rest is pan
 
 from botlib.indicators.compute import COLUMNS, compute
 from botlib.indicators.incremental import Incremental
-from botlib.indicators.settle import warmup
-from botlib.indicators.vocabulary import Indicator, indicator, names, parse
+from botlib.indicators.specification import Indicator, indicator, names, parse
+from botlib.indicators.warmup import warmup
 
 __all__ = [
     "COLUMNS",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import InvalidInput
-from botlib.indicators.core import CORE
-from botlib.indicators.vocabulary import Indicator, parse
+from botlib.core.errors import InvalidInput
+from botlib.indicators.formulas import CORE
+from botlib.indicators.specification import Indicator, parse
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
-from botlib.indicators.core import CORE
-from botlib.indicators.settle import warmup
+from botlib.indicators.formulas import CORE
+from botlib.indicators.specification import Indicator, parse
 from botlib.indicators.streams import STREAMS, Peek, Stream
-from botlib.indicators.vocabulary import Indicator, parse
+from botlib.indicators.warmup import warmup
 
 
 class Incremental:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
 
 import numpy as np
 
-from botlib.errors import InvalidInput, did_you_mean
-from botlib.indicators.core import CORE, Array
-from botlib.indicators.vocabulary import Definition, Indicator, Parameter
-from botlib.timeframe import timeframe_ms
+from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.timeframe import timeframe_ms
+from botlib.indicators.formulas import CORE, Array
+from botlib.indicators.specification import Definition, Indicator, Parameter
 
 if TYPE_CHECKING:
     import pandas as pd

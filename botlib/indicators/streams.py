@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from botlib.indicators.core import EPSILON
+from botlib.indicators.formulas import EPSILON
 
 NAN: Final = math.nan
 

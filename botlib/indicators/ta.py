@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.indicators.compute import compute
-from botlib.indicators.vocabulary import define, indicator, names
+from botlib.indicators.specification import define, indicator, names
 
 if TYPE_CHECKING:
     import pandas as pd

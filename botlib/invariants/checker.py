@@ -8,19 +8,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from botlib.errors import BotlibError
+from botlib.core.errors import BotlibError
+from botlib.core.model import FillReceived, SignalRaised
+from botlib.core.symbol import split_symbol, symbol_id
+from botlib.execution import round_down
 from botlib.invariants import rules
 from botlib.invariants.canary import find_secrets
 from botlib.invariants.kit import KitRecord, Stream
 from botlib.invariants.truth import ZERO, Truth
 from botlib.invariants.violation import InvariantReport, Violation
-from botlib.model import FillReceived, SignalRaised
-from botlib.orders import round_down
-from botlib.risk import RiskLimits
-from botlib.symbol import split_symbol, symbol_id
+from botlib.trading.risk import RiskLimits
 
 if TYPE_CHECKING:
-    from botlib.bus import EventBus, Subscription
+    from botlib.core.bus import EventBus, Subscription
     from botlib.engine import Orchestrator
 
 GRACE: Final = 10.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from botlib.model import Candle, Fill, Order
+from botlib.core.model import Candle, Fill, Order
+from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.store.holes import Hole
-from botlib.timeframe import timeframe_ms
 
 Stream = tuple[str, str]
 """Symbol (unified) and timeframe."""

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from botlib.clock import iso
+from botlib.core.clock import iso
+from botlib.core.model import Fill, FillReceived, Side, SignalRaised
+from botlib.core.symbol import split_symbol, symbol_id
+from botlib.core.timeframe import timeframe_ms
+from botlib.execution import STOP_PREFIX
 from botlib.invariants.kit import KitRecord, Stream
 from botlib.invariants.truth import ZERO, Truth, VenueTrade
 from botlib.invariants.violation import Violation
-from botlib.model import Fill, FillReceived, Side, SignalRaised
-from botlib.orders import STOP_PREFIX
-from botlib.risk import RiskLimits
-from botlib.symbol import split_symbol, symbol_id
-from botlib.timeframe import timeframe_ms
+from botlib.trading.risk import RiskLimits
 
 OURS: Final = "bl-"
 """What the client order ids of the kit begin with."""

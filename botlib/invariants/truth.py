@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from botlib.symbol import split_symbol
+from botlib.core.symbol import split_symbol
 
 ZERO = Decimal(0)
 

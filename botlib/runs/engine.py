@@ -18,7 +18,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.execute import execute_notebook
 from papermill.log import logger
 
-from botlib.errors import RunError
+from botlib.core.errors import RunError
 from botlib.runs.report import describe_death
 from botlib.runs.stop import StopControl
 from botlib.runtime.kernelspec import CurrentInterpreter

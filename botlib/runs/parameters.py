@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from botlib.errors import RunError, did_you_mean
+from botlib.core.errors import RunError, did_you_mean
 
 TAG: Final = "parameters"
 

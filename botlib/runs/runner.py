@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from botlib.errors import RunError
+from botlib.core.errors import RunError
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl

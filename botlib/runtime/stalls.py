@@ -28,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
-from botlib.lag import LagMeter
+from botlib.core.lag import LagMeter
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from botlib.errors import BlockingCallOnRuntime, InvalidInput, RuntimeClosed
-from botlib.lag import LagMeter
+from botlib.core.errors import BlockingCallOnRuntime, InvalidInput, RuntimeClosed
+from botlib.core.lag import LagMeter
 from botlib.runtime.stalls import THRESHOLD, Stall, StallWatch
 
 T = TypeVar("T")

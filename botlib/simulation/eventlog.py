@@ -10,8 +10,8 @@ from typing import IO, Final
 
 import orjson
 
-from botlib.bus import EventBus
-from botlib.model import (
+from botlib.core.bus import EventBus
+from botlib.core.model import (
     CandleClosed,
     Event,
     FillReceived,

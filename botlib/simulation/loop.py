@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from botlib.errors import SimulationError
+from botlib.core.errors import SimulationError
 from botlib.simulation.network import MemoryServer, MemoryTransport, Network
 
 _MANY: Final = 100

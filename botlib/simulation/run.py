@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.config import Settings
+from botlib.core.asynctools import first_of
+from botlib.core.errors import InvalidInput
+from botlib.core.lag import LagMeter
+from botlib.core.symbol import split_symbol
+from botlib.core.tables import text_table
+from botlib.core.timeframe import parse_duration
 from botlib.engine import Orchestrator, RunSummary
-from botlib.engine.surroundings import Surroundings
-from botlib.engine.waiting import first_of
-from botlib.errors import InvalidInput
-from botlib.lag import LagMeter
+from botlib.engine.environment import Surroundings
 from botlib.simulation.eventlog import EventLog
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.network import MemoryConnector
 from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, paper_settings
-from botlib.symbol import split_symbol
-from botlib.tables import text_table
-from botlib.timeframe import parse_duration
 
 if TYPE_CHECKING:
-    from botlib.exchange.paper.account import Account
-    from botlib.exchange.paper.client import PaperControl
-    from botlib.exchange.paper.market import Market
-    from botlib.exchange.paper.server import PaperExchange
+    from botlib.paper.accounts.account import Account
+    from botlib.paper.client import PaperControl
+    from botlib.paper.market.market import Market
+    from botlib.paper.server import PaperExchange
     from botlib.strategy import Strategy
 
 STEP: Final = "15s"

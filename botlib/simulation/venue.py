@@ -10,24 +10,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.clock import utc
-from botlib.engine.paper import PaperService, configured_depth
-from botlib.errors import ConfigError, SimulationError
-from botlib.exchange.paper.client import PaperControl
-from botlib.exchange.paper.ledger import Ledger
-from botlib.exchange.paper.market import Market
-from botlib.exchange.paper.pace import Pace
-from botlib.exchange.paper.params import DEFAULT_ACCOUNT
-from botlib.exchange.paper.replay import ReplayMarket
-from botlib.exchange.paper.scenario import Player
-from botlib.exchange.paper.server import PaperExchange, PaperSettings
-from botlib.exchange.paper.synthetic import SyntheticMarket
+from botlib.core.clock import utc
+from botlib.core.errors import ConfigError, SimulationError
+from botlib.core.timeframe import timeframe_ms
+from botlib.engine.paper_service import PaperService, configured_depth
+from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.client import PaperControl
+from botlib.paper.market.market import Market
+from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.replay import ReplayMarket
+from botlib.paper.market.synthetic import SyntheticMarket
+from botlib.paper.operator.scenario import Player
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT
+from botlib.paper.server import PaperExchange, PaperSettings
 from botlib.simulation.network import MemoryConnector
-from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.config import Settings
-    from botlib.exchange.paper.account import Account
+    from botlib.paper.accounts.account import Account
 
 START: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""

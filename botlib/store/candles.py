@@ -11,13 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.errors import InvalidInput
-from botlib.model import Candle, CandleSource
-from botlib.store.cache import CacheFigures, CandleCache, columns_frame, stored_columns
+from botlib.core.errors import InvalidInput
+from botlib.core.model import Candle, CandleSource
+from botlib.core.symbol import unified_symbol
+from botlib.core.timeframe import is_open_time, timeframe_ms
+from botlib.store.cache.candle_cache import (
+    CacheFigures,
+    CandleCache,
+    columns_frame,
+    stored_columns,
+)
 from botlib.store.database import Database
 from botlib.store.holes import Hole, Holes, Run
-from botlib.symbol import unified_symbol
-from botlib.timeframe import is_open_time, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +161,7 @@ class CandleStorage:
 
         Args:
             symbol: in either form.
-            timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+            timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
             since: first open time in ms.
             until: last open time in ms.
             limit: only the newest so many.
@@ -234,7 +239,7 @@ class CandleStorage:
 
         Args:
             symbol: in either form.
-            timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+            timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
             start: first open time in ms.
             end: last open time in ms.
             cause: how it is known, for people.

@@ -27,10 +27,11 @@ from typing import IO, Any, Final, Self
 
 import apsw
 
-from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
-from botlib.store import changes, guard
+from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
+from botlib.core.symbol import symbol_id, unified_symbol
+from botlib.store import library_guard
+from botlib.store.cache import changes
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
-from botlib.symbol import symbol_id, unified_symbol
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,9 @@ class Database:
                 # Asked again: only now can nobody else be making it.
                 if not exists and not _is_store(path):
                     create(path, venue)
-                database._leave = weakref.finalize(database, guard.leave, guard.enter(path))
+                database._leave = weakref.finalize(
+                    database, library_guard.leave, library_guard.enter(path)
+                )
                 database._check()
                 if not readonly:
                     database._writers = (database._writer("NORMAL"), database._writer("FULL"))

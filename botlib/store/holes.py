@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.store.database import Database
-from botlib.timeframe import open_time, timeframe_ms
 
 _COVERING: Final = (
     "SELECT start, finish, cause, marked FROM holes "

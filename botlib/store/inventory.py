@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from botlib.core.timeframe import timeframe_ms
 from botlib.store.candles import CandleStorage
-from botlib.timeframe import timeframe_ms
 
 _CANDLES: Final = (
     "SELECT symbol, timeframe, source, count(*), min(timestamp), max(timestamp), count(revised) "
@@ -50,7 +50,7 @@ def inventory(
     Args:
         storage: of any venue.
         symbol: in either form.
-        timeframe: one of `botlib.timeframe.TIMEFRAMES`.
+        timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
     """
     database = storage.database
     bindings: list[str] = []

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
-from botlib.errors import InvalidInput
-from botlib.model import Fill, Order, OrderIntent, OrderStatus, OrderType, Side
+from botlib.core.errors import InvalidInput
+from botlib.core.model import Fill, Order, OrderIntent, OrderStatus, OrderType, Side
 from botlib.store.database import Database
 
 _ORDER: Final = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botlib.indicators.settle import warmup
+from botlib.indicators.warmup import warmup
 from botlib.strategy import Signals, Strategy
 
 if TYPE_CHECKING:

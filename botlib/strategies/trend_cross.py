@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.errors import ConfigError
+from botlib.core.errors import ConfigError
 from botlib.strategy import Signals, Strategy
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botlib.errors import ConfigError
+from botlib.core.errors import ConfigError
 from botlib.strategy import Signals, Strategy
 
 if TYPE_CHECKING:

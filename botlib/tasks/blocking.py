@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from botlib.errors import BlockingCallOnRuntime, TaskError
+from botlib.core.errors import BlockingCallOnRuntime, TaskError
 
 if TYPE_CHECKING:
     from botlib.tasks.manager import BackgroundTaskManager

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from botlib.errors import InvalidInput, TaskConfigError, did_you_mean
+from botlib.core.errors import InvalidInput, TaskConfigError, did_you_mean
+from botlib.core.timeframe import parse_duration
 from botlib.tasks.backoff import RestartPolicy
 from botlib.tasks.schedule import Cron, EveryCandle, Forever, Interval, Once, Schedule
-from botlib.timeframe import parse_duration
 
 
 class TaskPriority(IntEnum):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botlib.clock import Clock
+from botlib.core.clock import Clock
 from botlib.tasks.threads import ThreadPool
 from botlib.tasks.timetable import Timetable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botlib.errors import TaskError, TaskTimeout
+from botlib.core.errors import TaskError, TaskTimeout
 from botlib.tasks.schedule import duration_text
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from botlib.tasks.config import TaskConfig, TaskPriority
-from botlib.tasks.figures import Figures
+from botlib.tasks.counters import Figures
 
 FAILING_RUNS: Final = 3
 """Failures in a row from which a task that still runs again counts as failing."""

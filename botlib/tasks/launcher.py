@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from botlib.tasks.background import Errands
 from botlib.tasks.environment import Environment
-from botlib.tasks.errands import Errands
-from botlib.tasks.home import Home
-from botlib.tasks.order import start_order
-from botlib.tasks.roster import Roster
+from botlib.tasks.host import Home
+from botlib.tasks.ordering import start_order
+from botlib.tasks.registry import Roster
 from botlib.tasks.task import ManagedTask
 
 log = logging.getLogger(__name__)

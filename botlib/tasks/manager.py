@@ -8,25 +8,25 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from botlib.clock import Clock, SystemClock
-from botlib.errors import TaskError
-from botlib.lag import LagMeter
+from botlib.core.clock import Clock, SystemClock
+from botlib.core.errors import TaskError
+from botlib.core.lag import LagMeter
+from botlib.core.timeframe import parse_duration
 from botlib.tasks.blocking import BlockingTasks, call_on
 from botlib.tasks.config import TaskConfig
 from botlib.tasks.current import current_task
 from botlib.tasks.environment import Environment
 from botlib.tasks.health import Health, assess
-from botlib.tasks.home import Home
+from botlib.tasks.host import Home
 from botlib.tasks.identity import same_config
 from botlib.tasks.launcher import Launcher
 from botlib.tasks.monitor import HealthMonitor
-from botlib.tasks.order import dependents_of, start_order
-from botlib.tasks.roster import Roster, join, refuse_stuck, stop_tasks, stuck_names
+from botlib.tasks.ordering import dependents_of, start_order
+from botlib.tasks.registry import Roster, join, refuse_stuck, stop_tasks, stuck_names
 from botlib.tasks.status import ManagerStatus, StopReport
 from botlib.tasks.task import ManagedTask
 from botlib.tasks.threads import ThreadPool
 from botlib.tasks.timetable import Timetable
-from botlib.timeframe import parse_duration
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
+from botlib.tasks.counters import Figures
 from botlib.tasks.faults import exited
-from botlib.tasks.figures import Figures
 from botlib.tasks.threads import Job, ThreadPool
 
 

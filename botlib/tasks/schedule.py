@@ -1,7 +1,7 @@
 """When a task runs.
 
 An `Interval` follows the loop's monotonic timer. `Cron` and `EveryCandle` name calendar times,
-always in UTC, and follow a `botlib.clock.Clock`; their times are in ms since the epoch.
+always in UTC, and follow a `botlib.core.clock.Clock`; their times are in ms since the epoch.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from botlib.clock import utc
-from botlib.errors import TaskConfigError
-from botlib.timeframe import open_time, timeframe_ms
+from botlib.core.clock import utc
+from botlib.core.errors import TaskConfigError
+from botlib.core.timeframe import open_time, timeframe_ms
 
 _COUNTED: Final = 1_000
 """Missed cron ticks are counted one by one, and no further than this."""

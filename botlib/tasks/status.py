@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from botlib.cards import Tone, card, lines
-from botlib.clock import iso
-from botlib.errors import UnknownTask, did_you_mean
-from botlib.tables import html_table, text_table
+from botlib.core.cards import Tone, card, lines
+from botlib.core.clock import iso
+from botlib.core.errors import UnknownTask, did_you_mean
+from botlib.core.tables import html_table, text_table
 from botlib.tasks.health import Health
 from botlib.tasks.schedule import duration_text
 

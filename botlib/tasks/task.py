@@ -7,13 +7,13 @@ import contextvars
 import logging
 import time
 
-from botlib.errors import TaskError, TaskTimeout
+from botlib.core.errors import TaskError, TaskTimeout
 from botlib.tasks import faults
 from botlib.tasks.backoff import RestartCounter
 from botlib.tasks.config import TaskConfig
+from botlib.tasks.counters import Figures
 from botlib.tasks.current import current
 from botlib.tasks.environment import Environment
-from botlib.tasks.figures import Figures
 from botlib.tasks.run import Cause, Run
 from botlib.tasks.schedule import Calendar, Forever, Interval, Once
 from botlib.tasks.status import TaskState, TaskStatus

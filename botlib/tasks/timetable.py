@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from botlib.clock import Clock
+from botlib.core.clock import Clock
 from botlib.tasks.config import TaskPriority
 from botlib.tasks.run import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from botlib.errors import WidgetError
+from botlib.core.errors import WidgetError
 
 STATIC: Final = Path(__file__).parent / "static"
 """Where ``chart.js``, ``chart.css``, ``dashboard.js`` and ``dashboard.css`` lie."""

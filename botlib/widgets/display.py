@@ -12,7 +12,7 @@ import sys
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from botlib.errors import ConfigError
+from botlib.core.errors import ConfigError
 from botlib.runtime import HEADLESS
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from botlib.backtesting.overfitting import (
     sharpe_ratio,
 )
 from botlib.backtesting.sharpe import moments
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import pytest
 from botlib.backtesting import BacktestResult, backtest
 from botlib.backtesting.parity import ParityReport, compare
 from botlib.config import Settings
+from botlib.core.errors import BotlibError
+from botlib.core.model import Fill, Side
 from botlib.engine import Orchestrator
-from botlib.errors import BotlibError
 from botlib.frames import Frames, candle_frame
-from botlib.model import Fill, Side
 from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 

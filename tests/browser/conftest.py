@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from frontend import Server, chromium, open_browser
 from playwright.async_api import Browser
+
+from tests.support.frontend import Server, chromium, open_browser
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

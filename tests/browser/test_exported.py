@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-from frontend import IN_BROWSER
 from nbconvert import HTMLExporter
 from playwright.async_api import Browser
+
+from tests.support.frontend import IN_BROWSER
 
 pytestmark = IN_BROWSER
 

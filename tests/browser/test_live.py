@@ -13,8 +13,19 @@ from pathlib import Path
 
 import nbformat
 import pytest_asyncio
-from frontend import CHART, DARK, DASHBOARD, IN_BROWSER, LIGHT, PATIENCE, Cell, Notebook, Server
 from playwright.async_api import Browser, Locator
+
+from tests.support.frontend import (
+    CHART,
+    DARK,
+    DASHBOARD,
+    IN_BROWSER,
+    LIGHT,
+    PATIENCE,
+    Cell,
+    Notebook,
+    Server,
+)
 
 pytestmark = IN_BROWSER
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
-from frontend import CHART, IN_BROWSER, Notebook, Server
 from playwright.async_api import Browser, Locator
+
+from tests.support.frontend import CHART, IN_BROWSER, Notebook, Server
 
 pytestmark = IN_BROWSER
 
@@ -17,7 +18,7 @@ import time
 import numpy as np
 import pandas as pd
 import botlib as bl
-from botlib.model import CandleSource
+from botlib.core.model import CandleSource
 
 def market(rows, seed=1):
     chance = np.random.default_rng(seed)
@@ -213,7 +214,7 @@ async def test_a_backtest_shows_its_round_trips_on_the_candles(sheet: Notebook) 
 async def test_frames_that_cannot_be_drawn_are_refused_with_a_reason(sheet: Notebook) -> None:
     await sheet.run(
         """
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 def refused(*words, **arguments):
     try:

@@ -10,14 +10,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from paper_process import paper_exchange
 
-from botlib.exchange.paper.keys import (
+from botlib.paper.accounts.keys import (
     PAPER_API_KEY,
     PAPER_API_SECRET,
     PAPER_ED25519_API_KEY,
     paper_private_key,
 )
+from tests.support.paper_process import paper_exchange
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[1] / ".venv-conformance"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from botlib.bus import EventBus
-from botlib.clock import MarketClock
+from botlib.core.bus import EventBus
+from botlib.core.clock import MarketClock
+from botlib.core.model import Fill, Halted, Side
+from botlib.core.timeframe import DAY
 from botlib.engine.account import Account
-from botlib.exchange.base import Balance
-from botlib.model import Fill, Halted, Side
-from botlib.positions import PositionManager
-from botlib.risk import RiskLimits, RiskValidator
-from botlib.timeframe import DAY
+from botlib.trading.positions import PositionManager
+from botlib.trading.risk import RiskLimits, RiskValidator
+from botlib.venues.base import Balance
 
 D = Decimal
 

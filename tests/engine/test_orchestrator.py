@@ -15,8 +15,7 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
-from botlib.engine import Orchestrator, ServiceState
-from botlib.errors import (
+from botlib.core.errors import (
     ConfigError,
     EngineError,
     InvalidInput,
@@ -25,7 +24,8 @@ from botlib.errors import (
     StoreLocked,
     UnknownSymbol,
 )
-from botlib.exchange.paper.client import PaperProcess
+from botlib.engine import Orchestrator, ServiceState
+from botlib.paper.client import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.tasks import TaskConfig, TaskPriority
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import botlib as bl
+from botlib.core.errors import EngineError, ExchangeUnavailable, InvalidInput
 from botlib.engine import health
-from botlib.engine.dashboard import Desk
-from botlib.errors import EngineError, ExchangeUnavailable, InvalidInput
+from botlib.views.dashboard import Desk
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import aiohttp
 
 from botlib.config import Settings
-from botlib.engine.paper import PaperService, configured_depth
-from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.exchange.paper.depth import Depth
+from botlib.engine.paper_service import PaperService, configured_depth
+from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper.market.depth import Depth
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import backtest
-from botlib.clock import utc
+from botlib.core.clock import utc
+from botlib.core.model import OrderStatus, OrderType
+from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.engine import Orchestrator
 from botlib.frames import Frames
-from botlib.model import OrderStatus, OrderType
 from botlib.strategy import Signals, Strategy
-from botlib.timeframe import open_time, timeframe_ms
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 COST = Decimal(400)

@@ -15,11 +15,11 @@ import aiohttp
 import orjson
 import pytest
 
-from botlib.exchange.paper.auth import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.exchange.paper.client import PaperControl
-from botlib.exchange.paper.market import Market
-from botlib.exchange.paper.replay import ReplayMarket
-from botlib.exchange.paper.server import PaperExchange, PaperSettings
+from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper.client import PaperControl
+from botlib.paper.market.market import Market
+from botlib.paper.market.replay import ReplayMarket
+from botlib.paper.server import PaperExchange, PaperSettings
 
 T0 = 1_767_571_200_000  # 2026-01-05 00:00 UTC
 Row = Sequence[float]

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from botlib.errors import RunError
+from botlib.core.errors import RunError
 from botlib.runs.parameters import (
     check_parameters,
     declared_parameters,

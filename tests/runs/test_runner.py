@@ -20,13 +20,12 @@ import psutil
 import pytest
 from bs4 import BeautifulSoup
 
-from botlib.errors import RunError
+from botlib.core.errors import RunError
 from botlib.runs import RunReport, run_notebook
 from botlib.runs import runner as runner_module
 from botlib.runs import stop as stop_module
 from botlib.runs.runner import _reserve
-
-from .notebooks import DEAF, DEAFER, KERNEL, WAIT, write_notebook
+from tests.support.notebooks import DEAF, DEAFER, KERNEL, WAIT, write_notebook
 
 SUMMARY = """\
 from IPython.display import display

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 from jupyter_client.manager import start_new_kernel
-from runtime_harness import ROOT, Kernel, KernelFactory, ProgramFactory
+
+from tests.support.kernels import ROOT, Kernel, KernelFactory, ProgramFactory
 
 
 @pytest.fixture

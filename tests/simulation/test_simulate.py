@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from botlib.config import Settings
-from botlib.errors import BotlibError, ConfigError, InvalidInput
+from botlib.core.errors import BotlibError, ConfigError, InvalidInput
 from botlib.simulation import Outcome, Simulation, simulate
 from botlib.strategies import TrendCross
 

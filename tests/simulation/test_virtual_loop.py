@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from botlib.clock import SystemClock
-from botlib.errors import SimulationError
+from botlib.core.clock import SystemClock
+from botlib.core.errors import SimulationError
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.network import HIGH, IN_FLIGHT, MemoryConnector, MemoryTransport
 

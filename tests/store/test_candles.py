@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botlib.errors import InvalidInput, StoreError, UnknownSymbol, UnknownTimeframe
-from botlib.model import Candle, CandleSource
+from botlib.core.errors import InvalidInput, StoreError, UnknownSymbol, UnknownTimeframe
+from botlib.core.model import Candle, CandleSource
+from botlib.core.timeframe import DAY, MINUTE
 from botlib.store import CandleStorage, Database
 from botlib.store.holes import Run, _without
-from botlib.timeframe import DAY, MINUTE
 
 START = 29_000_000 * MINUTE
 NOW = START + DAY

@@ -15,17 +15,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from processes import line, process
 
-from botlib.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
+from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from tests.support.store_processes import line, process
 
 VENUE = "paper:synthetic:seed=42"
 
 WRITER = """
 import sys
 from decimal import Decimal
-from botlib.model import Candle, CandleSource, OrderIntent, OrderType, Side
+from botlib.core.model import Candle, CandleSource, OrderIntent, OrderType, Side
 from botlib.store import CandleStorage, Database, OrderJournal
 
 def candle(index):
@@ -335,7 +335,7 @@ def test_process_killed_while_making_the_file_leaves_none(path: Path) -> None:
 def test_full_disk_refuses_and_keeps_what_was_acknowledged(path: Path) -> None:
     code = """
 import resource
-from botlib.errors import StoreError
+from botlib.core.errors import StoreError
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 index = 0
 try:

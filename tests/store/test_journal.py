@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from botlib.errors import InvalidInput, StoreError
-from botlib.model import Fill, Order, OrderIntent, OrderStatus, OrderType, Side
+from botlib.core.errors import InvalidInput, StoreError
+from botlib.core.model import Fill, Order, OrderIntent, OrderStatus, OrderType, Side
 from botlib.store import Database, OrderJournal
 
 INTENT = OrderIntent(

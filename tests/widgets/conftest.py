@@ -7,7 +7,8 @@ from typing import Any
 import IPython.display
 import ipywidgets.widgets.widget
 import pytest
-from chartpage import Shown, Wire
+
+from tests.support.chart_page import Shown, Wire
 
 
 @pytest.fixture

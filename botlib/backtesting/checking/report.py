@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from botlib.cards import Tone, card, lines
-from botlib.errors import CheckFailed
-from botlib.tables import html_table, text_table
+from botlib.core.cards import Tone, card, lines
+from botlib.core.errors import CheckFailed
+from botlib.core.tables import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from botlib.backtesting.checking.report import CheckReport, Finding, Settling
 from botlib.backtesting.checking.starts import Starts
 from botlib.backtesting.checking.truncation import Column, observe, plain, wished
 from botlib.backtesting.prepare import frames_for
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times
 from botlib.indicators import parse
-from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

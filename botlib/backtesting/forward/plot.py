@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtesting.plots import DOWN, FAINT, LINE
+from botlib.backtesting.views.plots import DOWN, FAINT, LINE
 
 if TYPE_CHECKING:
     from botlib.backtesting.forward.result import WalkForwardResult

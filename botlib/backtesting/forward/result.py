@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, curve_figures
-from botlib.cards import Tone, card
-from botlib.tables import html_table, text_table
-from botlib.timeframe import timeframe_ms
+from botlib.core.cards import Tone, card
+from botlib.core.tables import html_table, text_table
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,16 +19,16 @@ from botlib.backtesting.run import run_backtest
 from botlib.backtesting.sweeps.plan import Plan
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.backtesting.terms import Terms
-from botlib.errors import ConfigError, InvalidInput
+from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.timeframe import parse_duration, timeframe_ms
 from botlib.frames import Frames
 from botlib.strategy import STOPS, Signals, Strategy
-from botlib.timeframe import parse_duration, timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.sweeps import SweepResult
-    from botlib.exchange.base import Market
+    from botlib.venues.base import Market
 
 # Fewer cannot hold an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4

@@ -15,7 +15,7 @@ from botlib.backtesting.sweeps.candles import Arrays
 from botlib.backtesting.sweeps.collect import Answer
 from botlib.backtesting.sweeps.evaluate import Evaluator, Job, Outcome
 from botlib.backtesting.sweeps.space import Combination
-from botlib.errors import SweepError
+from botlib.core.errors import SweepError
 
 CHUNKS_AHEAD: Final = 3
 """Chunks per thread of the cluster that are under way or wait there."""

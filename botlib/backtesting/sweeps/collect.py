@@ -14,7 +14,7 @@ from botlib.backtesting.sweeps.evaluate import Outcome
 from botlib.backtesting.sweeps.record import Record
 from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, Space
-from botlib.errors import SweepError
+from botlib.core.errors import SweepError
 
 Answer = tuple[list[Combination], Outcome]
 """A chunk of combinations and what came of them."""

@@ -19,8 +19,8 @@ from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Flags, Floats, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
-from botlib.errors import InvalidInput
-from botlib.timeframe import timeframe_ms
+from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy

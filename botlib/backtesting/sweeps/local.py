@@ -24,7 +24,7 @@ from botlib.backtesting.sweeps.collect import Answer
 from botlib.backtesting.sweeps.evaluate import Job
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
-from botlib.errors import SweepError
+from botlib.core.errors import SweepError
 
 CHUNK_SECONDS: Final = 0.5
 """How long a chunk should take: an interrupt loses no more, and sending costs little."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.cards import Tone, card
-from botlib.tables import html_table
+from botlib.core.cards import Tone, card
+from botlib.core.tables import html_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.sweeps.result import SweepResult

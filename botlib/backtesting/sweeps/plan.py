@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botlib.backtesting.sweeps.evaluate import METRICS
 from botlib.backtesting.sweeps.space import Combination, Space, Where
-from botlib.errors import InvalidInput, did_you_mean
+from botlib.core.errors import InvalidInput, did_you_mean
 
 METHODS: Final = ("grid", "random", "optuna")
 ENGINES: Final = ("rust", "numba")

@@ -17,7 +17,7 @@ import numpy as np
 from botlib.backtesting.sweeps.evaluate import METRICS, Outcome, Settings
 from botlib.backtesting.sweeps.kernel import Floats
 from botlib.backtesting.sweeps.space import Combination
-from botlib.errors import SweepError
+from botlib.core.errors import SweepError
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy

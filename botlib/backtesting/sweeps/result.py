@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from botlib.backtesting.sweeps.evaluate import METRICS, Settings
 from botlib.backtesting.sweeps.space import Combination
-from botlib.errors import InvalidInput, did_you_mean
+from botlib.core.errors import InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

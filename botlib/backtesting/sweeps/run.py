@@ -22,14 +22,14 @@ from botlib.backtesting.sweeps.record import Record, identity
 from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, Space, Where
 from botlib.backtesting.terms import Terms
-from botlib.errors import ConfigError, InvalidInput
+from botlib.core.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.exchange.base import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
+    from botlib.venues.base import Market
 
 PERIODS: Final = 480
 """Stretches of equal length whose returns are kept of every combination: 480 has many divisors."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.backtesting.sweeps.evaluate import METRICS
 from botlib.backtesting.sweeps.space import Combination, Space
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.errors import ConfigError, InvalidInput, did_you_mean
+from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy

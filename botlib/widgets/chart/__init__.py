@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from botlib.widgets.chart.axes import price_decimals
-from botlib.widgets.chart.checked import check_timeframe, checked, timeframe_of
+from botlib.widgets.chart.checked_frame import check_timeframe, checked, timeframe_of
 from botlib.widgets.chart.clicks import Click
 from botlib.widgets.chart.figure import Chart
 from botlib.widgets.chart.marks import Line, Marker, Shade

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
 

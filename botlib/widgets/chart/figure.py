@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from botlib.errors import InvalidInput, WidgetError
-from botlib.tables import html_picture
+from botlib.core.errors import InvalidInput, WidgetError
+from botlib.core.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
 from botlib.widgets.chart.marks import Line, Marker, Marks
-from botlib.widgets.chart.pace import Pace
 from botlib.widgets.chart.rows import Rows
 from botlib.widgets.chart.scene import MAIN, Facts, Scene
-from botlib.widgets.chart.shots import Shots
+from botlib.widgets.chart.screenshots import Shots
 from botlib.widgets.chart.source import Source, Stretch
+from botlib.widgets.chart.throttle import Pace
 from botlib.widgets.display import Output, mode
 
 if TYPE_CHECKING:
+    from botlib.core.model import Candle
     from botlib.indicators import Indicator
-    from botlib.model import Candle
 
 PICTURE_EVERY: Final = 5.0
 """Seconds between two pictures of a chart in a headless notebook."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botlib.errors import InvalidInput, did_you_mean
-from botlib.timeframe import open_time
+from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.timeframe import open_time
 
 ENTRY_COLOUR: Final = "#2f6fed"
 EXIT_COLOUR: Final = "#f2762e"

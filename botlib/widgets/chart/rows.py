@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.timeframe import timeframe_ms
 from botlib.frames.frame import candle_frame, open_times
 from botlib.indicators import COLUMNS, Incremental, compute
-from botlib.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.widgets.chart.marks import Marks, Shade
 from botlib.widgets.chart.studies import UP, VOLUME, Series, Study, is_price, unknown_study
 from botlib.widgets.chart.svg import Picture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.indicators import Incremental, Indicator, parse, warmup
-from botlib.indicators.core import CORE
+from botlib.indicators.formulas import CORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +173,7 @@ def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike)
 
 def unknown_study(name: object, studies: Iterable[Study]) -> InvalidInput:
     """Return the error for an indicator that is not on the chart."""
-    from botlib.errors import did_you_mean
+    from botlib.core.errors import did_you_mean
 
     shown = [study.name for study in studies]
     return InvalidInput(

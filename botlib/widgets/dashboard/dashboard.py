@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.errors import InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.widgets.dashboard.delta import State, delta
 from botlib.widgets.dashboard.picture import headline, picture
 from botlib.widgets.display import Output, mode

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from botlib.cards import Tone, Toned, card, figures, lines, section, spark
-from botlib.clock import iso
-from botlib.tables import html_table
+from botlib.core.cards import Tone, Toned, card, figures, lines, section, spark
+from botlib.core.clock import iso
+from botlib.core.tables import html_table
 from botlib.widgets.dashboard.delta import State
 
 ROWS: Final = 10

@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 from botlib.widgets.bundle import asset
-from botlib.widgets.hearing import hear_every_page
+from botlib.widgets.comm_threads import hear_every_page
 
 
 class DashboardWidget(anywidget.AnyWidget):

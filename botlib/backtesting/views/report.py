@@ -1,0 +1,139 @@
+"""A backtest as HTML: a card for a notebook, and a page that needs no network."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from botlib.core.cards import Tone, Toned, card, figures, spark
+from botlib.core.tables import html_table
+
+if TYPE_CHECKING:
+    from botlib.backtesting.result import BacktestResult
+
+CARD_ROWS: Final = (
+    ("return", "total_return", "{:+.2%}"),
+    ("hold", "benchmark_return", "{:+.2%}"),
+    ("sharpe", "sharpe", "{:.2f}"),
+    ("sortino", "sortino", "{:.2f}"),
+    ("drawdown", "max_drawdown", "{:.2%}"),
+    ("round trips", "round_trips", "{:,}"),
+    ("win rate", "win_rate", "{:.1%}"),
+    ("profit factor", "profit_factor", "{:.2f}"),
+    ("exposure", "exposure", "{:.1%}"),
+    ("fees", "fees", "{:,.2f}"),
+)
+"""What the card shows: its label, the figure, its format."""
+
+FRACTIONS: Final = frozenset(
+    {
+        "total_return",
+        "annual_return",
+        "benchmark_return",
+        "volatility",
+        "max_drawdown",
+        "win_rate",
+        "best",
+        "worst",
+        "average",
+        "exposure",
+    }
+)
+"""Figures shown in per cent."""
+
+TRIPS_SHOWN: Final = 500
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ground: #fff; --ink: #1f2328; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ground: #16181d; --ink: #d7dae0; }} }}
+body {{ font: 14px/1.5 system-ui, sans-serif; background: var(--ground); color: var(--ink);
+  max-width: 1080px; margin: 2em auto; padding: 0 1em; box-sizing: border-box; }}
+.wide {{ overflow-x: auto; }}
+h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
+</style></head><body>
+<h1>{title}</h1>
+<p>{words}</p>
+{figure}
+<h2>Figures</h2>
+{stats}
+<h2>Round trips</h2>
+<p>{shown}</p>
+<div class="wide">{trips}</div>
+</body></html>
+"""
+
+
+def result_card(result: BacktestResult) -> str:
+    """Return a compact card for a notebook, readable on light and dark."""
+    stats = result.stats()
+    shown = [(label, _toned(name, stats[name], form)) for label, name, form in CARD_ROWS]
+    title = f"{result.strategy} · {result.symbol or 'backtest'} {result.timeframe}"
+    span = f"{result.frame.index[0]:%Y-%m-%d} to {result.frame.index[-1]:%Y-%m-%d}"
+    return card(
+        title,
+        spark(result.equity.tolist(), level=result.cash),
+        figures(shown),
+        notes=f"{span}, {len(result.frame):,} candles, fee {result.fee:g}, "
+        f"slippage {result.slippage:g}",
+        tone=Tone.of(result.figures.total_return),
+    )
+
+
+def write_report(result: BacktestResult, path: Path) -> Path:
+    """Write the page, the plotly library included, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(result), encoding="utf-8")
+    return path
+
+
+def page(result: BacktestResult) -> str:
+    """Return the whole page as HTML."""
+    stats, trips = result.stats(), result.roundtrips
+    figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
+    last = trips.tail(TRIPS_SHOWN)
+    measured = [
+        (name, _shown(value, "{:,.3%}") if name in FRACTIONS else _text(value))
+        for name, value in stats.items()
+    ]
+    rows = [[_text(value) for value in row] for row in last.to_numpy(dtype=object)]
+    shown = (
+        f"All {len(trips)}."
+        if len(last) == len(trips)
+        else (f"The last {len(last)} of {len(trips):,}.")
+    )
+    return _PAGE.format(
+        title=escape(f"Backtest of {result.strategy} on {result.symbol} {result.timeframe}"),
+        words=escape(
+            f"{len(result.frame):,} candles from {result.frame.index[0]} to "
+            f"{result.frame.index[-1]} UTC; {result.cash:,.2f} at the start, fee {result.fee:g} "
+            f"per fill, slippage {result.slippage:g}. Wishes are acted on at the next open."
+        ),
+        figure=figure,
+        stats=html_table(("figure", "value"), measured),
+        shown=shown,
+        trips=html_table([str(name) for name in last.columns], rows),
+    )
+
+
+def _toned(name: str, value: Any, form: str) -> Toned:
+    gain = name in ("total_return", "benchmark_return") and value == value
+    return Toned(_shown(value, form), Tone.of(value) if gain else Tone.PLAIN)
+
+
+def _shown(value: Any, form: str) -> str:
+    return "–" if isinstance(value, float) and np.isnan(value) else form.format(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return "–" if np.isnan(number) else f"{number:,.{4 if abs(number) >= 1 else 8}f}"
+    if str(value) == "NaT":
+        return "–"
+    return str(value).split(".", maxsplit=1)[0] if hasattr(value, "floor") else str(value)

@@ -1,0 +1,217 @@
+"""Secrets: keys that come from the environment and leave no trace.
+
+A `Secret` shows itself masked everywhere, and refuses to be pickled, copied or compared in the
+open. Only the code that signs a request calls `Secret.reveal`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import logging
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import quote, quote_plus
+
+from botlib.core.errors import ConfigError
+
+KEY_VARIABLE: Final = "BINANCE_API_KEY"
+SECRET_VARIABLE: Final = "BINANCE_API_SECRET"
+MASK: Final = "•••"
+
+_SHORTEST: Final = 8
+"""Shorter values are not looked for in texts: they would match by chance."""
+
+_from_environment: Final = object()
+
+
+class Secret:
+    """A text that is not shown. Made by `Secret.from_environment` only, never of a literal."""
+
+    __slots__ = ("__name", "__value")
+
+    def __init__(self, name: str, value: str, _maker: object = None) -> None:
+        if _maker is not _from_environment:
+            raise ConfigError(
+                "A secret is not made of a text in code, where it would be saved and shown. "
+                f"Set it in the environment and use Secret.from_environment({name!r})."
+            )
+        self.__name = name
+        self.__value = value
+
+    @classmethod
+    def from_environment(cls, variable: str, dotenv: Path | None = None) -> Secret:
+        """Return the secret in an environment variable, or else in a ``.env`` file.
+
+        Args:
+            variable: the name of the variable.
+            dotenv: the file to look in; None is ``.env`` in the working directory.
+
+        Raises:
+            ConfigError: it is not set, is empty, or holds a space or a sign outside ASCII.
+        """
+        value = os.environ.get(variable) or _dotenv(dotenv or Path(".env")).get(variable) or ""
+        value = value.strip()
+        if not value:
+            raise ConfigError(
+                f"{variable} is not set. Set it in the environment "
+                f"(export {variable}=…), or write {variable}=… into a file .env in the working "
+                "directory, readable by you alone."
+            )
+        if not value.isascii() or not value.isprintable() or " " in value:
+            raise ConfigError(
+                f"{variable} holds a space or a sign no key has. Copy the key again, "
+                "without quotes or line breaks around it."
+            )
+        return cls(variable, value, _from_environment)
+
+    @property
+    def name(self) -> str:
+        """The environment variable it came from."""
+        return self.__name
+
+    def reveal(self) -> str:
+        """Return the text itself, for signing a request."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.__name}={MASK})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value, other.__value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied. Read it from the environment where needed."
+        )
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(None)
+
+    def __deepcopy__(self, memo: Any) -> NoReturn:
+        self.__reduce_ex__(None)
+
+
+class ApiKeys:
+    """The two keys of an account on the venue."""
+
+    __slots__ = ("key", "secret")
+
+    def __init__(self, key: Secret, secret: Secret) -> None:
+        if not isinstance(key, Secret) or not isinstance(secret, Secret):
+            raise ConfigError(
+                "Keys are not given as texts. Set them in the environment and use "
+                "ApiKeys.from_environment()."
+            )
+        self.key = key
+        self.secret = secret
+
+    @classmethod
+    def from_environment(cls, dotenv: Path | None = None) -> ApiKeys:
+        """Return the keys in ``BINANCE_API_KEY`` and ``BINANCE_API_SECRET``.
+
+        Args:
+            dotenv: the file to look in besides; None is ``.env`` in the working directory.
+
+        Raises:
+            ConfigError: one of them is not set, with how to set it.
+        """
+        return cls(
+            Secret.from_environment(KEY_VARIABLE, dotenv),
+            Secret.from_environment(SECRET_VARIABLE, dotenv),
+        )
+
+    def __repr__(self) -> str:
+        return f"ApiKeys({self.key!r}, {self.secret!r})"
+
+    def __iter__(self) -> Any:
+        return iter((self.key, self.secret))
+
+
+def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
+    """Return those keys of an account that are set here, so that they can be masked.
+
+    Args:
+        dotenv: as for `ApiKeys.from_environment`.
+    """
+    found: list[Secret] = []
+    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
+        with suppress(ConfigError):
+            found.append(Secret.from_environment(variable, dotenv))
+    return tuple(found)
+
+
+def redact(text: str, secrets: Iterable[Secret]) -> str:
+    """Return ``text`` with every secret masked, raw, base64- or URL-encoded."""
+    for form in _forms(secrets):
+        text = text.replace(form, MASK)
+    return text
+
+
+class RedactingFilter(logging.Filter):
+    """Mask secrets in log records: messages, arguments and tracebacks.
+
+    Add it to handlers rather than loggers: a logger's filter does not see its children's records.
+    """
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # The handler would report the mistake with the arguments in the open.
+            message = f"{record.msg} (with arguments that do not fit)"
+        record.msg, record.args = redact(message, self._secrets), None
+        if record.exc_info:
+            text = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            record.exc_text = redact(text, self._secrets)
+            if record.exc_text != text:
+                # The error itself would be formatted anew, with the secret, by the next handler.
+                record.exc_info = None
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info, self._secrets)
+        return True
+
+
+def _forms(secrets: Iterable[Secret]) -> list[str]:
+    """Return every way the secrets may be written, the longest first."""
+    forms: set[str] = set()
+    for secret in secrets:
+        value = secret.reveal()
+        if len(value) < _SHORTEST:
+            continue
+        raw = value.encode()
+        for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+            forms |= {encoded.decode(), encoded.decode().rstrip("=")}
+        forms |= {value, quote(value, safe=""), quote(value), quote_plus(value), raw.hex()}
+    return sorted(forms, key=len, reverse=True)
+
+
+def _dotenv(path: Path) -> dict[str, str | None]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    # Nothing is exported: child processes do not inherit what is read from the file.
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read {str(path)!r} ({type(error).__name__}).") from None

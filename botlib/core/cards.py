@@ -1,0 +1,128 @@
+"""Cards: how anything shows itself in a notebook, in one visual language.
+
+A card is a piece of HTML that carries its own style, needs no stylesheet, script or network, and
+is read on light and dark grounds: text takes the colour of the page, and the few signal colours
+stand out on both. Every text given is escaped, unless it is HTML made here or in
+`botlib.core.tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Final
+
+from botlib.core.tables import Tone, Toned, html_picture
+
+__all__ = [
+    "FONT", "Tone", "Toned", "card", "figures", "html_badge", "lines", "section", "spark",
+]  # fmt: skip
+
+FONT: Final = "font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
+_FRAME: Final = (
+    f"{FONT};font-variant-numeric:tabular-nums;max-width:100%;overflow-x:auto;"
+    "border:1px solid rgba(138,143,152,.35);border-radius:6px;padding:.5em .8em"
+)
+_SPARK: Final = (260, 44)
+
+
+def card(
+    title: str, *blocks: str, notes: str = "", tone: Tone = Tone.PLAIN, badge: str = ""
+) -> str:
+    """Return a framed card: a headline, and blocks of HTML made here below it.
+
+    Args:
+        notes: what stands beside the title, less loud.
+        tone: of the dot before the title; PLAIN draws none.
+        badge: a short word in front, such as ``PAPER``.
+    """
+    dot = f"{_coloured('●', tone)} " if tone is not Tone.PLAIN else ""
+    mark = f"{html_badge(badge)} " if badge else ""
+    small = f' <span style="opacity:.65">{escape(notes)}</span>' if notes else ""
+    # A bar in the colour of the state: seen before anything is read.
+    edge = f";border-left:3px solid {tone.value}" if tone is not Tone.PLAIN else ""
+    return (
+        f'<div class="botlib" style="{_FRAME}{edge}">'
+        f"<div>{mark}{dot}<b>{escape(title)}</b>{small}</div>{''.join(blocks)}</div>"
+    )
+
+
+def figures(items: Iterable[tuple[str, object]]) -> str:
+    """Return labelled figures side by side; a `Toned` value is drawn in its colour."""
+    cells = "".join(
+        '<div style="min-width:6.5em">'
+        f'<div style="opacity:.65">{escape(label)}</div><div>{_bold(value)}</div></div>'
+        for label, value in items
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:.3em 1.4em;margin:.3em 0">{cells}</div>'
+
+
+def lines(texts: Iterable[object], tone: Tone = Tone.PLAIN) -> str:
+    """Return sentences one below the other; they wrap, unlike the cells of a table."""
+    return "".join(f"<div>{_coloured(text, tone)}</div>" for text in texts)
+
+
+def section(title: str, *blocks: str) -> str:
+    """Return blocks of HTML under a small heading inside a card."""
+    return (
+        f'<div style="margin-top:.5em;opacity:.65;letter-spacing:.04em">{escape(title)}</div>'
+        f"{''.join(blocks)}"
+    )
+
+
+def html_badge(text: str) -> str:
+    """Return a short word in a frame; LIVE is filled with the colour of danger."""
+    if text.upper().startswith("LIVE"):
+        paint = f"background:{Tone.BAD.value};color:#fff"
+    else:
+        paint = f"border:1px solid {Tone.INFO.value};color:{Tone.INFO.value}"
+    return (
+        f'<span style="{paint};border-radius:3px;padding:0 .5em;font-weight:600">'
+        f"{escape(text)}</span>"
+    )
+
+
+def spark(values: Sequence[float], *, level: float | None = None, alt: str = "equity") -> str:
+    """Return a small line of values as a picture; ``level`` draws where they began.
+
+    Values that are no number are left out; with fewer than two there is no picture.
+    """
+    width, height = _SPARK
+    known = [value for value in values if value == value]
+    if len(known) < 2:
+        return ""
+    step = max(1, len(known) // width)
+    shown = [*known[:-1:step], known[-1]]
+    ends = [*shown, *([level] if level is not None else [])]
+    low, high = min(ends), max(ends)
+    scale = (height - 6) / (high - low) if high > low else 0.0
+
+    def y(value: float) -> float:
+        return height - 3 - (value - low) * scale if scale else height / 2
+
+    points = " ".join(
+        f"{index * width / (len(shown) - 1):.1f},{y(value):.1f}"
+        for index, value in enumerate(shown)
+    )
+    base = (
+        ""
+        if level is None
+        else f'<line x1="0" x2="{width}" y1="{y(level):.1f}" y2="{y(level):.1f}" '
+        'stroke="currentColor" stroke-opacity=".5" stroke-dasharray="3 3"/>'
+    )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">{base}<polyline points="{points}" fill="none" '
+        f'stroke="{Tone.INFO.value}" stroke-width="1.5"/></svg>'
+    )
+    return html_picture(svg, alt)
+
+
+def _bold(value: object) -> str:
+    tone = value.tone if isinstance(value, Toned) else Tone.PLAIN
+    return f"<b>{_coloured('–' if value is None else value, tone)}</b>"
+
+
+def _coloured(text: object, tone: Tone) -> str:
+    plain = escape(str(text))
+    return plain if tone is Tone.PLAIN else f'<span style="color:{tone.value}">{plain}</span>'

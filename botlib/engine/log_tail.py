@@ -1,0 +1,74 @@
+"""The last lines of the log, kept in memory with secrets masked."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from botlib.config.secrets import Secret, redact
+
+LINES: Final = 60
+LONGEST: Final = 500
+"""Characters of a line; the log file has the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of the log. ``time`` is wall time in ms."""
+
+    number: int
+    time: int
+    level: str
+    name: str
+    text: str
+
+
+class LogTail(logging.Handler):
+    """Keeps the newest records of a logger; may be read while other threads log."""
+
+    def __init__(self, *, lines: int = LINES) -> None:
+        super().__init__(logging.INFO)
+        self._secrets: tuple[Secret, ...] = ()
+        self._lines: deque[LogLine] = deque(maxlen=lines)
+        self._numbers = count(1)
+
+    def hide(self, secrets: Iterable[Secret]) -> None:
+        """Mask these in every line from now on."""
+        self._secrets = tuple(secrets)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            text = f"{record.msg} (with arguments that do not fit)"
+        if record.exc_info and record.exc_info[1] is not None:
+            error = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+            if error not in text:
+                text = f"{text} ({error})"
+        # Masked before it is cut, so that no half of a secret is left.
+        text = " ".join(self.masked(text).split())[:LONGEST]
+        self._lines.append(
+            LogLine(
+                number=next(self._numbers),
+                time=int(record.created * 1_000),
+                level=record.levelname,
+                name=record.name.removeprefix("botlib."),
+                text=text,
+            )
+        )
+
+    def masked(self, text: str) -> str:
+        """Return a text with the secrets masked."""
+        return redact(text, self._secrets)
+
+    def tail(self) -> list[LogLine]:
+        """Return the lines kept, the oldest first."""
+        self.acquire()
+        try:
+            return list(self._lines)
+        finally:
+            self.release()

@@ -1,7 +1,0 @@
-"""Faults on demand: what the exchange does wrong when it is told to, and when."""
-
-from botlib.exchange.paper.faults.fault import Fault
-from botlib.exchange.paper.faults.kinds import CRASHES, FRAMES, KINDS, SOCKET, check_details
-from botlib.exchange.paper.faults.registry import Faults
-
-__all__ = ["CRASHES", "FRAMES", "KINDS", "SOCKET", "Fault", "Faults", "check_details"]

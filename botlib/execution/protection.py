@@ -1,0 +1,300 @@
+"""Protective stops: while a position is held, a stop that sells it rests at the venue.
+
+A position is protected from the moment its entry is filled, whether this program runs or not. The
+stop is moved, cancelled and replaced here alone; an exit cancels it first (see `OrderExecutor`). A
+position that is without a stop for longer than `GRACE` halts entries until a person resumes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.errors import ExchangeError, RiskRejected
+from botlib.core.model import Halted, Order, OrderIntent, OrderStatus, OrderType, Side
+from botlib.execution.executor import OrderExecutor, round_down, tradable
+from botlib.execution.order_record import STOP_PREFIX
+
+if TYPE_CHECKING:
+    from botlib.core.bus import EventBus
+    from botlib.core.clock import Clock
+    from botlib.strategy import Strategy
+    from botlib.trading.positions import PositionManager
+    from botlib.trading.risk import RiskValidator
+    from botlib.venues.base import Exchange, Market
+
+logger = logging.getLogger(__name__)
+
+GRACE: Final = 10_000
+"""Longest time in ms that a position may be without a stop before entries are halted."""
+
+RETRY: Final = 10_000
+"""Least time in ms between a stop the venue refused and the next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRules:
+    """What limits a position of a strategy: fractions of the entry's price, or None."""
+
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    trailing_stop: float | None = None
+
+    @classmethod
+    def of(cls, strategy: Strategy) -> StopRules:
+        """Return the rules a strategy names."""
+        return cls(
+            stop_loss=strategy.stop_loss,
+            take_profit=strategy.take_profit,
+            trailing_stop=strategy.trailing_stop,
+        )
+
+    @property
+    def limited(self) -> bool:
+        """Whether a position is limited at all."""
+        return self.stops or self.take_profit is not None
+
+    @property
+    def stops(self) -> bool:
+        """Whether a stop has to rest at the venue."""
+        return self.stop_loss is not None or self.trailing_stop is not None
+
+    def stop_price(self, entry: Decimal, high: float | None, tick: Decimal) -> Decimal:
+        """Return where the stop of a position belongs.
+
+        Args:
+            entry: price of the entry, without fees.
+            high: highest high of the candles that closed since the entry, None before the first.
+        """
+        # In float64, as a backtest computes it: the same position gets the same stop.
+        paid, levels = float(entry), []
+        if self.stop_loss is not None:
+            levels.append(paid * (1 - self.stop_loss))
+        if self.trailing_stop is not None:
+            levels.append(max(paid, high or paid) * (1 - self.trailing_stop))
+        return max((_floor(level, tick) for level in levels), default=Decimal(0))
+
+    def target_reached(self, entry: Decimal, high: float | None, tick: Decimal) -> bool:
+        """Tell whether a closed candle has reached the price at which profit is taken."""
+        if self.take_profit is None or high is None:
+            return False
+        target = -_floor(-float(entry) * (1 + self.take_profit), tick)
+        return Decimal(str(high)) >= target
+
+
+class Protector:
+    """Keeps a stop at the venue for every position of a strategy that names one.
+
+    Args:
+        system_clock: wall time; it measures how long a position is unprotected.
+    """
+
+    def __init__(
+        self,
+        *,
+        orders: OrderExecutor,
+        exchange: Exchange,
+        positions: PositionManager,
+        risk: RiskValidator,
+        bus: EventBus,
+        system_clock: Clock,
+        market_clock: Clock,
+    ) -> None:
+        self._orders = orders
+        self._exchange = exchange
+        self._positions = positions
+        self._risk = risk
+        self._bus = bus
+        self._clock = system_clock
+        self._market_clock = market_clock
+        self._bare: dict[str, int] = {}
+        self._refused: dict[str, tuple[str, int]] = {}
+        """The entry whose stop the venue refused last and when, ms, by symbol."""
+        self.rules: dict[str, StopRules] = {}
+        """The rules of every strategy, by the name it trades under."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether any strategy limits its positions."""
+        return any(rules.limited for rules in self.rules.values())
+
+    async def attend_all(self, symbols: Iterable[str]) -> None:
+        """Look after every position; one that lacks its stop gets it."""
+        for symbol in symbols:
+            held = self.asked and not self._positions.get(symbol).flat
+            if held or self._orders.stops(symbol):
+                await self.attend(symbol)
+
+    async def attend(self, symbol: str, high: float | None = None) -> None:
+        """Look after the position of a symbol; a failure is logged and tried again next time.
+
+        Args:
+            high: highest high of the candles that closed since the entry; it moves a trailing stop
+                and tells whether profit is taken. None moves nothing.
+        """
+        covered = False
+        try:
+            async with self._orders.lock(symbol):
+                covered = await self._attend(symbol, high)
+        except ExchangeError as error:
+            logger.warning("the stop of %s could not be seen to: %s", symbol, error)
+        finally:
+            self._watch(symbol, covered)
+
+    def entry(self, symbol: str) -> Order | None:
+        """Return the newest purchase of a symbol that was filled: whose position it is."""
+        return self._orders.entry(symbol)
+
+    async def _attend(self, symbol: str, high: float | None) -> bool:
+        """Do what is due; return whether the position has the stop it needs, or needs none."""
+        for stop in self._orders.stops(symbol):
+            if stop.status is not OrderStatus.OPEN and not await self._known(stop):
+                return False
+        market = self._exchange.market(symbol)
+        amount = round_down(self._positions.get(symbol).amount, market.step)
+        entry = self.entry(symbol)
+        rules = self.rules.get(entry.strategy) if entry is not None else None
+        if entry is None or rules is None:
+            return True  # Nobody here asked for a stop; one of an earlier run is left alone.
+        bought, cost = self._orders.booked(entry.client_order_id)
+        price = cost / bought
+        stops = self._orders.stops(symbol)
+        if not tradable(amount, price, market):
+            for stop in stops:  # what it protected was sold elsewhere
+                await self._orders.cancel(stop)
+            return True
+        if self._orders.under_way(symbol):
+            return False
+        if (
+            rules.target_reached(price, high, market.tick)
+            and self._orders.order(_name(entry, "take_profit")) is None
+        ):
+            return await self._leave(entry, stops, market, "take_profit")
+        if not rules.stops:
+            return True
+        level = rules.stop_price(price, high, market.tick)
+        earlier = self._orders.stops_since(entry)
+        level = max([level, *(stop.stop_price or level for stop in earlier)])
+        return await self._cover(entry, stops, market, level, number=len(earlier))
+
+    async def _known(self, stop: Order) -> bool:
+        await self._orders.settled(stop)
+        known = self._orders.order(stop.client_order_id)
+        return known is not None and (known.status is OrderStatus.OPEN or known.status.final)
+
+    async def _cover(
+        self, entry: Order, stops: list[Order], market: Market, level: Decimal, *, number: int
+    ) -> bool:
+        """See that exactly one stop rests, for all that can be sold, at ``level``."""
+        symbol = entry.symbol
+        amount = round_down(self._positions.get(symbol).amount, market.step)
+        if len(stops) == 1 and (stops[0].amount, stops[0].stop_price) == (amount, level):
+            return True
+        for stop in stops:
+            if not await self._orders.cancel(stop):
+                return False
+        amount = round_down(self._positions.get(symbol).amount, market.step)
+        if not tradable(amount, level, market):
+            return True  # The stop was filled meanwhile, or what is left cannot be sold.
+        refused, since = self._refused.get(symbol, ("", 0))
+        if refused == entry.client_order_id and self._clock.now() - since < RETRY:
+            return False
+        order = await self._send(
+            OrderIntent(
+                client_order_id=_name(entry, f"stop {number}"),
+                strategy=entry.strategy,
+                symbol=symbol,
+                side=Side.SELL,
+                type=OrderType.STOP_LOSS,
+                amount=amount,
+                stop_price=level,
+                reason="stop",
+                protects=True,
+            ),
+            price=level,
+        )
+        if order is None:
+            return False
+        if order.status is OrderStatus.REJECTED:
+            logger.warning("the venue refused the stop of %s: %s", symbol, order.message)
+            self._refused[symbol] = (entry.client_order_id, self._clock.now())
+            return await self._leave(entry, [], market, "stop_loss")
+        self._refused.pop(symbol, None)
+        return order.status is not OrderStatus.UNKNOWN
+
+    async def _leave(self, entry: Order, stops: list[Order], market: Market, reason: str) -> bool:
+        """Sell at the market in place of a stop, once for a position; else entries are halted."""
+        symbol, name = entry.symbol, _name(entry, reason)
+        for stop in stops:
+            if not await self._orders.cancel(stop):
+                return False
+        amount = round_down(self._positions.get(symbol).amount, market.step)
+        if not amount:
+            return True  # The stop was filled meanwhile.
+        if self._orders.order(name) is not None:
+            self._halt(f"{amount} {symbol} can neither be protected by a stop nor be sold")
+            return False
+        order = await self._send(
+            OrderIntent(
+                client_order_id=name,
+                strategy=entry.strategy,
+                symbol=symbol,
+                side=Side.SELL,
+                type=OrderType.MARKET,
+                amount=amount,
+                reason=reason,
+                protects=True,
+            ),
+            price=entry.average or Decimal(0),
+        )
+        if order is None:
+            return False
+        if order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED):
+            self._halt(
+                f"{symbol} has no stop and could not be sold: {order.message or order.status}"
+            )
+            return False
+        return order.status is OrderStatus.FILLED
+
+    async def _send(self, intent: OrderIntent, *, price: Decimal) -> Order | None:
+        try:
+            self._risk.check(
+                intent,
+                price=price,
+                exposure=self._orders.exposure(),
+                unsettled=len(self._orders.unsettled),
+                now=self._market_clock.now(),
+            )
+        except RiskRejected as error:
+            self._halt(f"{intent.symbol} cannot be protected: {error}")
+            return None
+        return await self._orders.send(intent)
+
+    def _watch(self, symbol: str, covered: bool) -> None:
+        if covered:
+            self._bare.pop(symbol, None)
+            return
+        since = self._bare.setdefault(symbol, self._clock.now())
+        if self._clock.now() - since > GRACE:
+            self._halt(f"the position in {symbol} has had no stop for over {GRACE // 1_000} s")
+
+    def _halt(self, reason: str) -> None:
+        if self._risk.halt(reason):
+            logger.error("entries halted: %s", reason)
+            self._bus.publish(Halted(reason=reason))
+
+
+def _name(entry: Order, what: str) -> str:
+    text = f"{entry.client_order_id}|{what}"
+    return f"{STOP_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def _floor(value: float, step: Decimal) -> Decimal:
+    exact = Decimal(str(value))
+    if not step:
+        return exact
+    return (exact / step).to_integral_value("ROUND_FLOOR") * step

@@ -1,0 +1,239 @@
+"""`BookStream`: order books that are followed from the first time they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from botlib.core.clock import MarketClock
+from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.market_data.book_subscription import MOST_LEVELS, SNAPSHOT, BookStatus, BookSubscription
+from botlib.market_data.order_book import OrderBook
+from botlib.market_data.shard import (
+    MAX_AGE,
+    ConnectionStatus,
+    DialGate,
+    Shard,
+    innermost,
+    share_out,
+)
+from botlib.venues.base import Exchange
+
+logger = logging.getLogger(__name__)
+
+FRESH: Final = 3.0
+"""Seconds of silence after which the venue is asked whether a book is still its own."""
+
+CATCH_UP: Final = 1.0
+"""Seconds in which a change the venue already knows of has to come."""
+
+CALM: Final = 10.0
+"""Seconds a book has to be in step for the next snapshot to be asked for at once."""
+
+RETRY_FIRST: Final = 0.25
+RETRY_LONGEST: Final = 30.0
+_LOOK: Final = 0.02
+
+
+class BookStream:
+    """Follows order books of one venue. Belongs to one loop.
+
+    A book that misses a change is given up and begun anew from a snapshot; until then `book` waits.
+    On a silent stream the venue is asked whether the book is still its own.
+
+    Args:
+        exchange: the venue.
+        clock: market time, for books that no change has touched yet.
+        gate: holds dials back; shared by all that dial the venue.
+        data_deadline: seconds without a frame after which a connection is dialled again.
+        on_progress: called once per change.
+        rng: source of the jitter of retries and renewals.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        clock: MarketClock,
+        gate: DialGate,
+        *,
+        data_deadline: float,
+        on_progress: Callable[[], None] = lambda: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.bad_frames = 0
+        self.exchange = exchange
+        self._clock = clock
+        self._gate = gate
+        self._data_deadline = data_deadline
+        self._on_progress = on_progress
+        self._random = rng or random.Random()
+        self._books: dict[str, BookSubscription] = {}
+        self._shards: list[Shard[BookSubscription]] = []
+        self._group: asyncio.TaskGroup | None = None
+
+    async def follow(self, symbol: str) -> BookSubscription:
+        """Follow a symbol's book; what is followed already stays as it is.
+
+        Raises:
+            UnknownSymbol: the venue does not list it.
+        """
+        unified = self.exchange.market(symbol).symbol
+        known = self._books.get(unified)
+        if known is None:
+            known = self._books[unified] = BookSubscription(unified, self._lost, self._on_progress)
+            if self._group is not None:
+                await self._assign([known])
+        return known
+
+    async def book(self, symbol: str, levels: int, timeout: float) -> OrderBook:
+        """Return the venue's book at present; wait until it is in step, but no longer than that.
+
+        Args:
+            symbol: in either form.
+            levels: of each side, 1 to `MOST_LEVELS`.
+            timeout: seconds.
+
+        Raises:
+            InvalidInput: no such number of levels.
+            UnknownSymbol: the venue does not list it.
+            ExchangeUnavailable: the book is out of step with the venue.
+        """
+        check_levels(levels)
+        followed = await self.follow(symbol)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    found = await self._present(followed, levels)
+                    if found is not None:
+                        return found
+                    # Readiness comes and goes with the connections; asking is simplest.
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            raise ExchangeUnavailable(
+                f"The order book of {followed.symbol} was not in step with the venue for "
+                f"{timeout:g} s: {followed.status().why or 'it does not confirm it'}. A stale book "
+                "is not given out; ask again later."
+            ) from None
+
+    async def run(self) -> None:
+        """Follow the books until cancelled."""
+        if self._group is not None:
+            raise BotlibError("The order books are followed already; that runs once at a time.")
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    await self._assign(list(self._books.values()))
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    # What comes while the tasks end must not start new ones.
+                    self._group = None
+        except BaseExceptionGroup as errors:
+            raise innermost(errors) from None
+        finally:
+            self._shards = []
+            for one in self._books.values():
+                one.connected = one.complete = one.repairing = False
+
+    def status(self) -> tuple[BookStatus, ...]:
+        """Return what is known of every book."""
+        return tuple(one.status() for one in self._books.values())
+
+    def connections(self) -> tuple[ConnectionStatus, ...]:
+        """Return what is known of the connections."""
+        return tuple(shard.status() for shard in self._shards)
+
+    async def _present(self, one: BookSubscription, levels: int) -> OrderBook | None:
+        """Return the book if it is the venue's: by its numbers, and on a silent stream its word."""
+        if not one.ready or (one.silence > FRESH and not await self._confirmed(one)):
+            return None
+        found = one.book(levels)
+        if found is None and one.ready:
+            one.lose("prices moved to where the last snapshot does not reach")
+        return found
+
+    async def _confirmed(self, one: BookSubscription) -> bool:
+        carried = one.connections
+        truth = (await self.exchange.fetch_depth(one.symbol, 5)).update_id
+        end = asyncio.get_running_loop().time() + CATCH_UP
+        while one.ready and one.update_id < truth:
+            if asyncio.get_running_loop().time() > end:
+                one.lose(f"the stream is silent, though the venue is at update {truth}")
+                return False
+            await asyncio.sleep(_LOOK)
+        if not one.ready or one.connections != carried or one.update_id > truth:
+            # Something came meanwhile, or the answer is that of a copy which lags behind.
+            await asyncio.sleep(CATCH_UP / 4)
+            return one.ready and one.silence <= FRESH
+        one.confirm()
+        return True
+
+    async def _assign(self, fresh: list[BookSubscription]) -> None:
+        assert self._group is not None
+        made = await share_out(fresh, self._shards, self.exchange.max_streams, self._shard)
+        for shard in made:
+            self._shards.append(shard)
+            self._group.create_task(shard.run())
+
+    def _shard(self) -> Shard[BookSubscription]:
+        return Shard(
+            lambda: self.exchange.open_depth(self._bad),
+            self._gate,
+            what="depth",
+            data_deadline=self._data_deadline,
+            max_age=MAX_AGE,
+            on_up=self._came_up,
+            rng=self._random,
+        )
+
+    def _came_up(self, books: Iterable[BookSubscription]) -> None:
+        for one in books:
+            one.connections += 1
+            self._lost(one)
+
+    def _lost(self, one: BookSubscription) -> None:
+        """Have a new snapshot fetched."""
+        if self._group is not None and not one.repairing:
+            one.repairing = True
+            self._group.create_task(self._resync(one))
+
+    async def _resync(self, one: BookSubscription) -> None:
+        """Fetch snapshots until one leads on to what the stream tells."""
+        delay = 0.0 if one.lasted > CALM or not one.snapshots else RETRY_FIRST
+        try:
+            while self._group is not None and one.connected and not one.complete:
+                await asyncio.sleep(delay * self._random.uniform(0.5, 1.0))
+                delay = min(max(delay * 2, RETRY_FIRST), RETRY_LONGEST)
+                carried = one.connections
+                try:
+                    snapshot = await self.exchange.fetch_depth(one.symbol, SNAPSHOT)
+                except ExchangeError as error:
+                    one.failures += 1
+                    one.why = str(error)
+                    logger.warning("No order book of %s: %s", one.symbol, error)
+                    continue
+                # A snapshot from before the connection does not know what was missed between.
+                if one.connections == carried and one.settle(snapshot, self._clock.now()):
+                    logger.info("%s: the order book is at update %d", one.symbol, one.update_id)
+        finally:
+            one.repairing = False
+
+    def _bad(self, text: str, reason: str) -> None:
+        self.bad_frames += 1
+        if self.bad_frames <= 20 or self.bad_frames % 1_000 == 0:
+            logger.warning("Unusable frame %d: %s (%.200s)", self.bad_frames, reason, text)
+
+
+def check_levels(levels: object) -> None:
+    """Check a number of levels that is asked for.
+
+    Raises:
+        InvalidInput: there is no such book.
+    """
+    if type(levels) is not int or not 1 <= levels <= MOST_LEVELS:
+        raise InvalidInput(
+            f"levels is {levels!r}. Accepted: a whole number from 1 to {MOST_LEVELS}, such as 20."
+        )

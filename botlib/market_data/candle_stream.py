@@ -1,0 +1,397 @@
+"""`CandleStream`: subscriptions in, stored closed candles and events out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from botlib.core.bus import EventBus
+from botlib.core.clock import MarketClock
+from botlib.core.errors import BotlibError, ExchangeError, InvalidInput
+from botlib.core.model import Candle, CandleClosed, CandleUpdated, Event, GapFilled
+from botlib.core.timeframe import open_time, timeframe_ms
+from botlib.market_data.repair import Repairer
+from botlib.market_data.shard import (
+    MAX_AGE,
+    ConnectionStatus,
+    DialGate,
+    Shard,
+    innermost,
+    share_out,
+)
+from botlib.market_data.subscription import Subscription, SubscriptionStatus
+from botlib.store.candles import CandleStorage
+from botlib.venues.base import Exchange
+
+logger = logging.getLogger(__name__)
+
+DATA_DEADLINE: Final = 35.0
+"""Silence in seconds after which a connection is dialled again."""
+
+UPDATE_INTERVAL: Final = 0.1
+"""Shortest time in seconds between two `CandleUpdated` of one subscription."""
+
+QUARANTINE: Final = 20
+"""How many unusable frames are kept to look at."""
+
+BACKLOG_HIGH: Final = 2_000
+BACKLOG_LOW: Final = 500
+"""Events waiting for the slowest subscriber of the bus at which reading pauses and goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStatus:
+    """What is known about the stream."""
+
+    subscriptions: tuple[SubscriptionStatus, ...]
+    connections: tuple[ConnectionStatus, ...]
+    bad_frames: int
+    revisions: int
+    """Closed candles that the venue described differently later."""
+    since_closed: float | None
+    """Seconds on the computer's clock since a candle last closed."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every subscription is complete up to now."""
+        return all(entry.ready for entry in self.subscriptions)
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    """A frame that could not be used."""
+
+    text: str
+    reason: str
+
+
+class CandleStream:
+    """Streams candles of one venue into the storage and onto the bus.
+
+    A closed candle is stored first, then published as `CandleClosed`: once each, in order per
+    symbol and timeframe. Belongs to one loop.
+
+    Args:
+        exchange: the venue.
+        storage: where closed candles go.
+        bus: where `CandleClosed`, `CandleUpdated` and `GapFilled` are published.
+        clock: moved on by the event times of the frames; None makes one.
+        data_deadline: seconds without a frame after which a connection is dialled again.
+        on_progress: called once per closed candle.
+        max_age: seconds after which a connection is renewed.
+        rng: source of the jitter of retries and renewals.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        storage: CandleStorage,
+        bus: EventBus,
+        clock: MarketClock | None = None,
+        *,
+        data_deadline: float = DATA_DEADLINE,
+        on_progress: Callable[[], None] | None = None,
+        max_age: float = MAX_AGE,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.clock = clock or MarketClock()
+        self.quarantine: deque[BadFrame] = deque(maxlen=QUARANTINE)
+        self._exchange = exchange
+        self._storage = storage
+        self._bus = bus
+        self._data_deadline = data_deadline
+        self._on_progress = on_progress or (lambda: None)
+        self._max_age = max_age
+        self._random = rng or random.Random()
+        self.gate = DialGate()
+        """Holds dials back; the venue counts those of one address together."""
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}
+        self._shards: list[Shard[Subscription]] = []
+        self._ended: tuple[ConnectionStatus, ...] = ()
+        """What the connections had come to when the stream was stopped."""
+        self._outbox: deque[tuple[Candle, bool] | Candle | Event] = deque()
+        self._flushing = False
+        self._group: asyncio.TaskGroup | None = None
+        self._failure: asyncio.Future[None] | None = None
+        self._held = False
+        self._full = asyncio.Event()
+        self._bad_frames = self._revisions = 0
+        self._closed_at: float | None = None
+        self._time = time.monotonic
+        self._repairer = Repairer(
+            exchange,
+            storage,
+            self.clock,
+            deliver=self._deliver,
+            again=self.on_again,
+            filled=self._filled,
+            room=lambda: bus.backlog() < BACKLOG_LOW,
+            running=lambda: self._group is not None,
+            rng=self._random,
+        )
+
+    async def subscribe_candles(
+        self, symbol: str, timeframes: str | Iterable[str], history: int = 500
+    ) -> None:
+        """Subscribe to a symbol's candles; what is subscribed already stays as it is.
+
+        Args:
+            symbol: in either form, ``BTC/USDT`` or ``BTCUSDT``.
+            timeframes: one or several, such as ``["1m", "1h"]``.
+            history: how many closed candles to have before the first live one; missing ones are
+                fetched. Asking for more later fetches them too: they are stored, not published,
+                since they would come after younger ones.
+
+        Raises:
+            UnknownSymbol, UnknownTimeframe: the venue does not have it.
+            ExchangeUnavailable: the venue cannot be reached.
+        """
+        names = [timeframes] if isinstance(timeframes, str) else list(timeframes)
+        for timeframe in names:
+            timeframe_ms(timeframe)
+        if history < 0:
+            raise InvalidInput(f"history is {history}; accepted: a number of candles from 0 up.")
+        await self._exchange.connect()
+        unified = self._exchange.market(symbol).symbol
+        fresh: list[Subscription] = []
+        for timeframe in names:
+            known = self._subscriptions.get((unified, timeframe))
+            if known is not None:
+                if history > known.history:
+                    known.history = history
+                    self.on_gap(known)
+                continue
+            entry = Subscription(unified, timeframe, history, self._exchange, self.clock, self)
+            self._subscriptions[entry.key] = entry
+            fresh.append(entry)
+        if self._group is not None:
+            await self._assign(fresh)
+
+    async def run(self) -> None:
+        """Stream until cancelled: connect, subscribe, fetch what is missing, go on for ever.
+
+        Raises:
+            StoreError: a candle could not be stored; nothing was published of it.
+        """
+        if self._group is not None:
+            raise BotlibError("The candle stream runs already; it runs once at a time.")
+        await self._exchange.connect()
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._failure = loop.create_future()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    group.create_task(self._update())
+                    group.create_task(self._resume())
+                    await self._assign(list(self._subscriptions.values()))
+                    await self._failure
+                finally:
+                    # Frames that come while the tasks end must not start new ones.
+                    self._group = None
+        except BaseExceptionGroup as errors:
+            raise innermost(errors) from None
+        finally:
+            self._ended = tuple(shard.status() for shard in self._shards)
+            self._shards = []
+            for entry in self._subscriptions.values():
+                entry.connected = entry.complete = entry.repairing = False
+
+    async def ready(self) -> None:
+        """Wait until every subscription is complete up to now, stored and published."""
+        # Readiness comes and goes with the connections; asking now and then is simplest.
+        while not self._is_ready():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        complete = all(entry.ready for entry in self._subscriptions.values())
+        return bool(self._subscriptions) and complete and not self._outbox
+
+    def status(self) -> StreamStatus:
+        """Return what is known now."""
+        return StreamStatus(
+            subscriptions=tuple(entry.status() for entry in self._subscriptions.values()),
+            connections=tuple(shard.status() for shard in self._shards) or self._ended,
+            bad_frames=self._bad_frames,
+            revisions=self._revisions,
+            since_closed=None if self._closed_at is None else self._time() - self._closed_at,
+        )
+
+    # What subscriptions tell.
+
+    def on_closed(self, subscription: Subscription, candles: list[Candle]) -> None:
+        """Take candles that closed on the stream, in order."""
+        self._deliver(subscription, candles, True)
+
+    def on_again(self, candle: Candle) -> None:
+        """Take a closed candle that came out before; the storage notices a revision."""
+        self._outbox.append(candle)
+        self._schedule_flush()
+
+    def on_gap(self, subscription: Subscription) -> None:
+        """Have missing candles fetched."""
+        subscription.complete = False
+        if self._group is not None and not subscription.repairing:
+            subscription.repairing = True
+            self._group.create_task(self._repair(subscription))
+
+    # Connections.
+
+    async def _assign(self, fresh: list[Subscription]) -> None:
+        """Give subscriptions to the connections that have room, and open more where needed."""
+        assert self._group is not None
+        made = await share_out(fresh, self._shards, self._exchange.max_streams, self._shard)
+        for shard in made:
+            self._shards.append(shard)
+            self._group.create_task(shard.run())
+
+    def _shard(self) -> Shard[Subscription]:
+        return Shard(
+            lambda: self._exchange.open_klines(self._bad),
+            self.gate,
+            what="candle",
+            data_deadline=self._data_deadline,
+            max_age=self._max_age,
+            on_up=self._came_up,
+            rng=self._random,
+        )
+
+    def _came_up(self, subscriptions: Iterable[Subscription]) -> None:
+        if self._group is not None:
+            self._group.create_task(self._catch_up(list(subscriptions)))
+
+    async def _catch_up(self, subscriptions: list[Subscription]) -> None:
+        """Look for what was missed before the subscription took effect."""
+        delay = 0.2
+        while self._group is not None:
+            try:
+                now = await self._exchange.market_time()
+                break
+            except ExchangeError as error:
+                logger.warning("The market's time is not known: %s", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 30.0)
+        else:
+            return
+        self.clock.advance(now)
+        now = self.clock.now()
+        for entry in subscriptions:
+            entry.recheck = entry.closed > 0
+            entry.check_until = open_time(now, entry.timeframe) - entry.sequence.length
+            self.on_gap(entry)
+
+    async def _repair(self, subscription: Subscription) -> None:
+        try:
+            await self._repairer.repair(subscription)
+        finally:
+            subscription.repairing = False
+
+    def _bad(self, text: str, reason: str) -> None:
+        self._bad_frames += 1
+        self.quarantine.append(BadFrame(text, reason))
+        if self._bad_frames <= QUARANTINE or self._bad_frames % 1_000 == 0:
+            logger.warning("Unusable frame %d: %s (%.200s)", self._bad_frames, reason, text)
+
+    # What goes out.
+
+    def _deliver(self, subscription: Subscription, candles: list[Candle], recent: bool) -> None:
+        """Queue closed candles for storage and publication, in order."""
+        for candle in candles:
+            self._outbox.append((candle, not (recent and candle is candles[-1])))
+        subscription.settled(candles[-1])
+        subscription.closed += len(candles)
+        subscription.last_closed = max(subscription.last_closed or 0, candles[-1].timestamp)
+        self._schedule_flush()
+
+    def _filled(self, event: GapFilled) -> None:
+        self._outbox.append(event)
+        self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        # What arrives in one turn of the loop is stored in one transaction.
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Store what is queued, then publish it."""
+        self._flushing = False
+        batch = list(self._outbox)
+        self._outbox.clear()
+        now = self.clock.now()
+        candles = [
+            entry[0] if isinstance(entry, tuple) else entry
+            for entry in batch
+            if not isinstance(entry, Event)
+        ]
+        try:
+            report = self._storage.write(candles, now=now)
+            self._revisions += report.revised
+            for entry in batch:
+                if isinstance(entry, tuple):
+                    candle, backfilled = entry
+                    self._bus.publish(
+                        CandleClosed(candle=candle, event_time=now, backfilled=backfilled)
+                    )
+                    self._on_progress()
+                elif isinstance(entry, Event):
+                    self._bus.publish(entry)
+        except Exception as error:
+            if self._failure is not None and not self._failure.done():
+                self._failure.set_exception(error)
+            else:
+                logger.exception("Closed candles could not be stored")
+            return
+        if candles:
+            self._closed_at = self._time()
+        if not self._held and self._bus.backlog() > BACKLOG_HIGH:
+            self._hold(True)
+
+    def _hold(self, held: bool) -> None:
+        """Pause or resume reading: the venue's sockets then wait for the slowest subscriber."""
+        self._held = held
+        if held:
+            self._full.set()
+        for shard in self._shards:
+            shard.held = held
+            if shard.connection is not None:
+                shard.connection.hold(held)
+
+    async def _resume(self) -> None:
+        """Resume reading once there is room."""
+        while True:
+            await self._full.wait()
+            self._full.clear()
+            # Queues of others getting shorter is no event to wait for.
+            while self._held:
+                await asyncio.sleep(0.005)
+                if self._bus.backlog() < BACKLOG_LOW:
+                    self._hold(False)
+
+    async def _update(self) -> None:
+        """Publish forming candles now and then, for as long as anybody wants them."""
+        while True:
+            await self._bus.wanted(CandleUpdated)
+            await asyncio.sleep(UPDATE_INTERVAL)
+            if self._held:
+                continue
+            for entry in self._subscriptions.values():
+                if entry.ready:
+                    self._publish_forming(entry)
+
+    def _publish_forming(self, entry: Subscription) -> None:
+        try:
+            candle = entry.forming()
+        except InvalidInput as error:
+            entry.bad_frames += 1
+            self._bad(f"{entry.symbol} {entry.timeframe}", str(error))
+            return
+        if candle is not None:
+            self._bus.publish(CandleUpdated(candle=candle, event_time=entry.last_event or 0))

@@ -1,0 +1,419 @@
+"""`History`: fetches the candles the storage lacks, page by page, and remembers what is not there.
+
+Every page is stored as soon as it came, so that an interrupted download loses nothing and the next
+one goes on behind it. What the venue proves not to have is marked as a hole and never asked for
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.clock import iso
+from botlib.core.errors import ExchangeUnavailable, InvalidInput
+from botlib.core.model import Candle
+from botlib.core.retry import insist
+from botlib.core.timeframe import DAY, is_open_time, open_time, parse_since, timeframe_ms
+from botlib.store import CandleStorage, Database, Run, database_path
+from botlib.venues.base import Exchange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE: Final = 1_000
+"""Candles in one answer of the venue."""
+
+WRITE: Final = 200
+"""Candles stored in one go: some ms, so that nothing else on the loop waits for long."""
+
+ABSENT: Final = "absent at the venue"
+BEFORE_LISTING: Final = "before listing"
+
+SETTLED: Final = DAY
+"""How long ago a candle must have closed that its absence alone counts as proof, in ms."""
+
+LAG: Final = 10_000
+"""How long ago a candle must have closed that every copy of the venue has it, in ms."""
+
+PATIENCE: Final = 4
+"""How often an answer that may come from a lagging copy is asked for."""
+
+RETRY_FIRST: Final = 0.5
+
+Progress = Callable[[int, int], None]
+"""Takes how many of the missing candles are settled, and how many there were."""
+
+Moment = float | str | date
+"""A time in any form `botlib.core.timeframe.parse_since` reads."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FetchReport:
+    """What one call of `History.fetch` did. Counts are of candles."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    """First open time asked for, ms."""
+    end: int
+    """Last open time asked for, ms: that of the newest closed candle, or an earlier one."""
+    missing: int = 0
+    """Neither stored nor known holes at the beginning."""
+    stored: int = 0
+    holes: int = 0
+    """Found absent at the venue, and marked so."""
+    before_listing: int = 0
+    """Found to lie before the venue's first candle, and marked so."""
+    unsettled: int = 0
+    """Not there, but too recent to be sure: the next call asks again."""
+    requests: int = 0
+
+    def __str__(self) -> str:
+        span = f"{iso(self.start)} to {iso(self.end)}" if self.start <= self.end else "nothing yet"
+        parts = [f"{self.symbol} {self.timeframe}, {span}"]
+        if not self.missing:
+            return f"{parts[0]}: nothing is missing"
+        counts = {
+            "candles stored": self.stored,
+            "absent at the venue": self.holes,
+            "before listing": self.before_listing,
+            "not there yet": self.unsettled,
+        }
+        parts += [f"{count:,} {name}" for name, count in counts.items() if count]
+        return ": ".join((parts[0], ", ".join(parts[1:]) or "nothing came"))
+
+
+class History:
+    """The way from a venue's past to the storage.
+
+    Args:
+        exchange: connected; it obeys the venue's limits and waits where it is told to.
+        storage: of the same venue.
+        rng: source of the jitter of retries.
+    """
+
+    def __init__(
+        self, exchange: Exchange, storage: CandleStorage, rng: random.Random | None = None
+    ) -> None:
+        self._exchange = exchange
+        self._storage = storage
+        self._rng = rng or random.Random()
+        self._busy: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def fetch(
+        self,
+        symbol: str,
+        timeframe: str,
+        since: Moment,
+        until: Moment | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> FetchReport:
+        """Fetch and store the closed candles of a span that are missing, oldest first.
+
+        Args:
+            symbol: in either form.
+            timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
+            since: where the span begins: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
+            until: the last open time; None is that of the newest closed candle.
+            progress: told after every page.
+
+        Raises:
+            InvalidInput: the span cannot be read, begins in the future or ends before it begins.
+            UnknownSymbol: the venue does not list it.
+            ExchangeUnavailable: the venue cannot be reached or asks to wait for too long.
+            StoreError: a page could not be stored.
+            What came before any of them is stored, and the next call goes on behind it.
+        """
+        name, now = self._exchange.market(symbol).symbol, await self._exchange.market_time()
+        start, end = _span(timeframe, since, until, now)
+        report = FetchReport(symbol=name, timeframe=timeframe, start=start, end=end)
+        # Two at once would ask for everything twice; the second one finds it stored.
+        async with self._busy[name, timeframe]:
+            runs = await asyncio.to_thread(self._storage.missing, name, timeframe, start, end)
+            job = _Job(self._exchange, self._storage, self._rng, report, now, progress)
+            job.expect(runs)
+            for group in grouped(runs, timeframe_ms(timeframe)):
+                await job.fetch(group)
+        return report
+
+    async def frame(
+        self,
+        symbol: str,
+        timeframe: str,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        limit: int | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Return closed candles as a candle frame, fetching first what is missing of them.
+
+        Args:
+            symbol: in either form.
+            timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
+            since: where it begins; None with a ``limit`` is so many candles before the end, and
+                without one whatever is stored, nothing being fetched.
+            until: the last open time; None is that of the newest closed candle.
+            limit: only the newest so many.
+            progress: told after every page.
+
+        Raises:
+            As `fetch`.
+        """
+        now = await self._exchange.market_time()
+        first = None if since is None else parse_since(since, now)
+        last = None if until is None else parse_since(until, now)
+        if limit is not None and limit > 0 and first is None:
+            length = timeframe_ms(timeframe)
+            newest = min(now - length, now if last is None else last)
+            first = max(0, open_time(newest, timeframe) - (limit - 1) * length)
+        if first is not None:
+            await self.fetch(symbol, timeframe, first, last, progress=progress)
+        return await asyncio.to_thread(self._storage.frame, symbol, timeframe, first, last, limit)
+
+
+async def download(
+    exchange: Exchange,
+    directory: Path,
+    symbol: str,
+    timeframe: str,
+    since: Moment,
+    until: Moment | None = None,
+    *,
+    progress: Progress | None = None,
+) -> FetchReport:
+    """Connect, fetch what is missing into the venue's database, and close everything.
+
+    Args:
+        exchange: not connected yet; closed at the end.
+        directory: of all data, as configured.
+        symbol: in either form.
+        timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
+        since: as in `History.fetch`.
+        until: as in `History.fetch`.
+        progress: as in `History.fetch`.
+
+    Raises:
+        StoreLocked: a running bot writes to the database; it can fetch for itself.
+        BotlibError: as in `History.fetch`.
+    """
+    try:
+        await exchange.connect()
+        exchange.market(symbol)
+        path = database_path(directory, exchange.venue)
+        with Database.open(path, exchange.venue) as database:
+            history = History(exchange, CandleStorage(database))
+            return await history.fetch(symbol, timeframe, since, until, progress=progress)
+    finally:
+        await exchange.close()
+
+
+def _span(timeframe: str, since: Moment, until: Moment | None, now: int) -> tuple[int, int]:
+    """Return the first and the last open time of the closed candles of a span."""
+    length = timeframe_ms(timeframe)
+    begin = parse_since(since, now)
+    stop = now if until is None else parse_since(until, now)
+    if begin > now:
+        raise InvalidInput(
+            f"Cannot fetch candles since {since!r}: {iso(begin)} UTC lies in the future of the "
+            f"market, where it is {iso(now)} UTC."
+        )
+    if stop < begin:
+        raise InvalidInput(
+            f"Cannot fetch candles since {since!r} until {until!r}: the end lies before the "
+            f"beginning ({iso(stop)} and {iso(begin)} UTC)."
+        )
+    start = open_time(begin, timeframe)
+    start += length if start < begin else 0
+    # A candle has closed when the next one opens.
+    return start, min(open_time(stop, timeframe), open_time(now, timeframe) - length)
+
+
+def grouped(runs: Iterable[Run], length: int) -> list[list[Run]]:
+    """Put neighbouring runs of missing candles together where one answer has room for them all."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        # One row of the answer is kept for the candle behind the last run.
+        if groups and run[1] - groups[-1][0][0] <= (PAGE - 2) * length:
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    return groups
+
+
+def counted(runs: Iterable[Run], start: int, end: int, length: int) -> int:
+    """Return how many candles of ``runs`` lie between two open times, both included."""
+    return sum(max(0, (min(last, end) - max(first, start)) // length + 1) for first, last in runs)
+
+
+def _among(runs: list[Run], timestamp: int) -> bool:
+    place = bisect_right(runs, timestamp, key=itemgetter(0)) - 1
+    return place >= 0 and timestamp <= runs[place][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an answer of the venue proves."""
+
+    until: int
+    """Up to this open time the answer is complete: what it lacks is not there."""
+    again: bool
+    """Whether the candles behind may only lag, so that asking once more makes sense."""
+
+
+def settlement(
+    rows: list[Candle], start: int, end: int, length: int, now: int, *, final: bool = False
+) -> Settlement:
+    """Judge an answer to the question for the candles ``start`` to ``end`` and the one behind.
+
+    An answer with a later candle is complete. Without one, absence counts as proof only for
+    candles that closed more than `SETTLED` ago, and the newest row itself may be a copy from
+    before its close while that is less than `LAG` ago.
+
+    Args:
+        rows: the oldest candles from ``start`` on, at most `PAGE`, the forming one included.
+        start: first open time asked for.
+        end: last open time of interest, closed.
+        length: of a candle, in ms.
+        now: the market's time, ms.
+        final: take a possibly lagging answer for the truth.
+    """
+    # Brought down to the grid, which a candle may miss by some seconds.
+    reached = rows[-1].timestamp - (rows[-1].timestamp - start) % length if rows else start - length
+    if reached > end:
+        return Settlement(end, again=False)
+    if len(rows) >= PAGE:
+        # The last row is asked for once more, as it may be the newest one.
+        return Settlement(reached - length, again=True)
+
+    def may_lag(timestamp: int) -> bool:
+        return not final and now - (timestamp + length) < LAG
+
+    sure = reached - length if may_lag(reached) else reached
+    recent = max(0, -((now - SETTLED - length - end) // length))
+    return Settlement(max(sure, end - recent * length), again=may_lag(end))
+
+
+def gaps(times: Iterable[int], start: int, end: int, length: int) -> list[Run]:
+    """Return the runs from ``start`` to ``end`` that are not in ``times`` (ascending)."""
+    found = []
+    for timestamp in times:
+        if timestamp > start:
+            found.append((start, timestamp - length))
+        start = timestamp + length
+    return [*found, (start, end)] if start <= end else found
+
+
+class _Job:
+    """One call of `History.fetch`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        storage: CandleStorage,
+        rng: random.Random,
+        report: FetchReport,
+        now: int,
+        progress: Progress | None,
+    ) -> None:
+        self._exchange = exchange
+        self._rng = rng
+        self._storage = storage
+        self._report = report
+        self._key = report.symbol, report.timeframe
+        self._length = timeframe_ms(report.timeframe)
+        self._now = now
+        self._progress = progress
+        self._done = 0
+
+    def expect(self, runs: list[Run]) -> None:
+        """Note down what is to be fetched."""
+        self._report.missing = counted(runs, 0, self._now, self._length)
+        self._advance(0)
+
+    async def fetch(self, runs: list[Run]) -> None:
+        """Fetch some runs of missing candles, and what lies between them."""
+        length, start, end = self._length, runs[0][0], runs[-1][1]
+        if not self._storage.candles(*self._key, until=start - length, limit=1):
+            start = await self._after_listing(runs)
+        patience = PATIENCE
+        while start <= end:
+            rows = await self._ask(start, end + length, PAGE)
+            proven = settlement(rows, start, end, length, self._now, final=patience <= 1)
+            if proven.until >= start:
+                await self._settle(runs, rows, start, proven.until)
+                start, patience = proven.until + length, PATIENCE
+            elif proven.again:
+                await asyncio.sleep(RETRY_FIRST / 2 * 2 ** (PATIENCE - patience))
+                patience -= 1
+            if not proven.again:
+                break
+        left = counted(runs, start, end, length)
+        self._report.unsettled += left
+        self._advance(left)
+
+    async def _after_listing(self, runs: list[Run]) -> int:
+        """Mark what lies before the venue's first candle; return where there may be candles."""
+        start, end = runs[0][0], runs[-1][1]
+        rows = await self._ask(0, self._now, 1)
+        listed = open_time(rows[0].timestamp, self._report.timeframe) if rows else start
+        if listed <= start:
+            return start
+        last = min(end, listed - self._length)
+        self._report.before_listing += self._storage.mark_hole(
+            *self._key, start, last, cause=BEFORE_LISTING, now=self._now
+        )
+        self._advance(counted(runs, start, last, self._length))
+        return last + self._length
+
+    async def _settle(self, runs: list[Run], rows: list[Candle], start: int, until: int) -> None:
+        """Store an answer, then mark what it lacks."""
+        # Around the halts of 2017 and 2018 some candles open off the grid.
+        sound = [
+            row
+            for row in rows
+            if row.timestamp <= until and is_open_time(row.timestamp, row.timeframe)
+        ]
+        wanted = [row for row in sound if _among(runs, row.timestamp)]
+        for first in range(0, len(wanted), WRITE):
+            part = wanted[first : first + WRITE]
+            self._report.stored += self._storage.write(part, now=self._now).closed
+            await asyncio.sleep(0)
+        absent = gaps((row.timestamp for row in sound), start, until, self._length)
+        for first, last in absent:
+            self._report.holes += self._storage.mark_hole(
+                *self._key, first, last, cause=ABSENT, now=self._now
+            )
+        self._advance(counted(runs, start, until, self._length))
+
+    def _advance(self, candles: int) -> None:
+        self._done += candles
+        if self._progress is not None and self._report.missing:
+            self._progress(self._done, self._report.missing)
+
+    async def _ask(self, start: int, end: int, limit: int) -> list[Candle]:
+        """Ask the venue for candles, forming ones included; a venue away for a moment delays it."""
+
+        async def ask() -> list[Candle]:
+            self._report.requests += 1
+            return await self._exchange.fetch_candles(
+                *self._key, start, end, now=self._now, limit=limit, forming=True
+            )
+
+        try:
+            return await insist(ask, rng=self._rng, delay=RETRY_FIRST)
+        except ExchangeUnavailable as error:
+            raise ExchangeUnavailable(
+                f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "
+                "stored before; the same call goes on behind them."
+            ) from error

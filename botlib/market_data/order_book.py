@@ -1,0 +1,104 @@
+"""`OrderBook`: what stands around the price of a symbol, as the venue showed it at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.cards import Tone, Toned, card, figures
+from botlib.core.clock import iso
+from botlib.core.tables import html_table
+from botlib.venues.base import BookLevel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN: Final = 10
+"""Levels a side that a card shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OrderBook:
+    """The best levels of an order book, the best price first.
+
+    Attributes:
+        symbol: in unified form.
+        timestamp: market time of its newest change, ms.
+        update_id: the venue's own number of that change.
+        bids: what is bought, the highest price first.
+        asks: what is sold, the lowest price first.
+    """
+
+    symbol: str
+    timestamp: int
+    update_id: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+    @property
+    def bid(self) -> BookLevel | None:
+        """The best price somebody buys at; None where nobody does."""
+        return self.bids[0] if self.bids else None
+
+    @property
+    def ask(self) -> BookLevel | None:
+        """The best price somebody sells at; None where nobody does."""
+        return self.asks[0] if self.asks else None
+
+    @property
+    def mid(self) -> Decimal | None:
+        """The middle between the best prices; None where a side is empty."""
+        if self.bid is None or self.ask is None:
+            return None
+        return (self.bid.price + self.ask.price) / 2
+
+    @property
+    def spread(self) -> float | None:
+        """The distance between the best prices, a fraction of their middle."""
+        if self.bid is None or self.ask is None or self.mid is None:
+            return None
+        return float((self.ask.price - self.bid.price) / self.mid)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the levels as rows: ``side``, ``price`` and ``amount`` (float64)."""
+        import pandas as pd
+
+        sides = (("bid", self.bids), ("ask", self.asks))
+        rows = [
+            (side, float(price), float(amount))
+            for side, levels in sides
+            for price, amount in levels
+        ]
+        return pd.DataFrame(rows, columns=["side", "price", "amount"])
+
+    def __repr__(self) -> str:
+        parts = [self.symbol, f"{iso(self.timestamp)} UTC"]
+        for name, level in (("bid", self.bid), ("ask", self.ask)):
+            shown = "none" if level is None else f"{_text(level.price)} × {_text(level.amount)}"
+            parts.append(f"{name} {shown}")
+        return f"<OrderBook {' · '.join(parts)} · {len(self.bids)}+{len(self.asks)} levels>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                bid and _text(bid.amount),
+                bid and Toned(_text(bid.price), Tone.GOOD),
+                ask and Toned(_text(ask.price), Tone.BAD),
+                ask and _text(ask.amount),
+            )
+            for bid, ask in zip_longest(self.bids[:SHOWN], self.asks[:SHOWN])
+        ]
+        spread = None if self.spread is None else f"{self.spread * 1e4:.2f} bp"
+        return card(
+            self.symbol,
+            figures([("mid", self.mid and _text(self.mid)), ("spread", spread)]),
+            html_table(["amount", "bid", "ask", "amount"], rows) if rows else "",
+            notes=f"{iso(self.timestamp)} UTC · {len(self.bids)}+{len(self.asks)} levels",
+        )
+
+
+def _text(number: Decimal) -> str:
+    text = f"{number:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

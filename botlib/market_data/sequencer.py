@@ -1,0 +1,117 @@
+"""`Sequencer`: puts the closed candles of one subscription in order, once each.
+
+Pure: it neither waits nor asks anybody. Frames go in as they come, whatever was dropped, doubled or
+reordered on the way; what comes out is the next candles in order, or the gap that has to be asked
+for before anything later may come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from botlib.core.model import Candle
+from botlib.core.timeframe import timeframe_ms
+
+MAX_PENDING: Final = 5_000
+"""Most candles kept behind a gap. Later ones are found again as a gap of their own."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What the answer to a gap led to: candles in order, and holes as (first, last) open times."""
+
+    candles: list[Candle] = field(default_factory=list)
+    holes: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Sequencer:
+    """The order of one subscription's closed candles. Timestamps are open times in ms."""
+
+    def __init__(self, timeframe: str) -> None:
+        self.length = timeframe_ms(timeframe)
+        self.last: int | None = None
+        """Newest candle that came out, or hole that was settled; None before `start`."""
+        self.forming: int | None = None
+        """Newest candle seen to have opened."""
+        self._pending: dict[int, Candle] = {}
+
+    def start(self, last: int) -> list[Candle]:
+        """Take everything up to ``last`` as settled; return what now follows directly."""
+        self.last = last
+        for timestamp in [known for known in self._pending if known <= last]:
+            del self._pending[timestamp]
+        return self._drain()
+
+    def opened(self, timestamp: int) -> bool:
+        """Take a forming candle; return False for one that is no longer the newest."""
+        if self.knows(timestamp) or (self.forming is not None and timestamp < self.forming):
+            return False
+        self.forming = timestamp
+        return True
+
+    def knows(self, timestamp: int) -> bool:
+        """Tell whether this candle's close is settled or waiting behind a gap."""
+        return timestamp in self._pending or (self.last is not None and timestamp <= self.last)
+
+    def closed(self, candle: Candle) -> list[Candle]:
+        """Take a closed candle that is not known yet; return what may come out now, in order."""
+        timestamp = candle.timestamp
+        if self.forming is None or timestamp > self.forming:
+            self.forming = timestamp
+        if self.last is not None and timestamp == self.last + self.length and not self._pending:
+            self.last = timestamp
+            return [candle]
+        if len(self._pending) < MAX_PENDING:
+            self._pending[timestamp] = candle
+        return self._drain()
+
+    def gap(self) -> tuple[int, int] | None:
+        """Return the first and last missing candle before the next known one, or None."""
+        if self.last is None:
+            return None
+        known = min(self._pending) if self._pending else self.forming
+        first = self.last + self.length
+        if known is None or known <= first:
+            return None
+        return first, known - self.length
+
+    def settle(self, candles: Iterable[Candle], until: int) -> Settled:
+        """Take the venue's answer: its closed candles, complete up to ``until``.
+
+        What is absent up to there does not exist at the venue: a hole.
+        """
+        settled = Settled()
+        if self.last is None or until <= self.last:
+            return settled
+        # A candle that came by stream meanwhile stays: it is the venue's own final word.
+        found = {candle.timestamp: candle for candle in candles}
+        found.update(self._pending)
+        expected = self.last + self.length
+        for timestamp in sorted(known for known in found if expected <= known <= until):
+            if timestamp > expected:
+                settled.holes.append((expected, timestamp - self.length))
+            settled.candles.append(found[timestamp])
+            expected = timestamp + self.length
+        if expected <= until:
+            settled.holes.append((expected, until))
+        self.last = until
+        for timestamp in [known for known in self._pending if known <= until]:
+            del self._pending[timestamp]
+        settled.candles += self._drain()
+        return settled
+
+    def caught_up(self) -> bool:
+        """Tell whether every candle known to have closed has come out."""
+        return self.last is not None and not self._pending and self.gap() is None
+
+    def _drain(self) -> list[Candle]:
+        ready: list[Candle] = []
+        while self.last is not None and self._pending:
+            candle = self._pending.pop(self.last + self.length, None)
+            if candle is None:
+                break
+            self.last = candle.timestamp
+            ready.append(candle)
+        return ready

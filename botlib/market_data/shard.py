@@ -1,0 +1,307 @@
+"""`Shard`: keeps one connection with its share of the subscriptions alive, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from botlib.core.errors import ExchangeError
+from botlib.venues.base import StreamConnection
+
+logger = logging.getLogger(__name__)
+
+MAX_AGE: Final = 23 * 3600.0
+"""Age in seconds at which a connection is renewed: the venue cuts it at 24 hours."""
+
+RETRY_FIRST: Final = 0.25
+RETRY_LONGEST: Final = 30.0
+
+
+class DialGate:
+    """Holds dials back so that no more than ``burst + rate × t`` happen in t seconds.
+
+    The venue bans an address after 300 connections in five minutes.
+    """
+
+    def __init__(self, burst: int = 40, rate: float = 0.8) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._tokens = float(burst)
+        self._updated: float | None = None
+
+    async def wait(self) -> None:
+        """Wait until one more dial is allowed."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            passed = now - (now if self._updated is None else self._updated)
+            self._tokens = min(self._burst, self._tokens + passed * self._rate)
+            self._updated = now
+            # A wait that is exactly long enough may leave out what no timer can wait for.
+            if self._tokens >= 1 - 1e-6:
+                self._tokens -= 1
+                return
+            await asyncio.sleep((1 - self._tokens) / self._rate)
+
+
+class Outcome(Enum):
+    """Why a connection is given up."""
+
+    DEAD = "dead"
+    RENEWAL = "renewal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStatus:
+    """What is known about one connection. Times are in seconds of the loop's timer."""
+
+    connected: bool
+    subscriptions: int
+    age: float | None
+    silence: float | None
+    """Time since the last frame."""
+    dials: int
+    reconnects: int
+    last_loss: str
+    """Why the last connection was given up."""
+
+
+class Served(Protocol):
+    """What a connection serves: one subscription."""
+
+    connected: bool
+    """Whether a live connection carries it."""
+    complete: bool
+    """Whether nothing is known to be missing."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Symbol, and what of it."""
+
+    @property
+    def on_frame(self) -> Callable[..., None]:
+        """Takes the frames."""
+
+
+S = TypeVar("S", bound=Served)
+
+
+class Shard(Generic[S]):
+    """One connection: dialled, subscribed, watched, renewed.
+
+    Args:
+        dial: opens a connection.
+        gate: holds dials back; shared by all that dial the venue.
+        what: the kind of its frames, for people.
+        data_deadline: seconds without a frame after which it is dialled again.
+        max_age: seconds after which it is renewed.
+        on_up: told which subscriptions a connection carries from now on.
+        rng: source of the jitter of retries and renewals.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[StreamConnection[Any]]],
+        gate: DialGate,
+        *,
+        what: str,
+        data_deadline: float,
+        max_age: float,
+        on_up: Callable[[Iterable[S]], None],
+        rng: random.Random,
+    ) -> None:
+        self.subscriptions: dict[tuple[str, str], S] = {}
+        self.connection: StreamConnection[Any] | None = None
+        self.held = False
+        """Whether reading is paused on purpose, so that silence means nothing."""
+        self._open = dial
+        self._gate = gate
+        self._what = what
+        self._data_deadline = data_deadline
+        # Connections dialled together must not be renewed together.
+        self._max_age = max_age * rng.uniform(0.97, 1.0)
+        self._rng = rng
+        self._time = asyncio.get_running_loop().time
+        self._on_up = on_up
+        self._opened = self._excused = 0.0
+        self._dials = self._losses = 0
+        self._last_loss = ""
+
+    async def add(self, subscriptions: Sequence[S]) -> None:
+        """Take on more subscriptions; a live connection subscribes to them at once."""
+        self.subscriptions.update({entry.key: entry for entry in subscriptions})
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            await connection.subscribe({entry.key: entry.on_frame for entry in subscriptions})
+        except ExchangeError as error:
+            # The redial subscribes to all of them.
+            logger.warning("Subscribing failed (%s); dialling again", error)
+            await connection.close()
+        else:
+            self._up(subscriptions)
+
+    async def run(self) -> None:
+        """Serve the subscriptions until cancelled."""
+        old: StreamConnection[Any] | None = None
+        delay = RETRY_FIRST
+        try:
+            while True:
+                connection = await self._dial()
+                if old is not None:
+                    await old.close()
+                    old = None
+                self.connection = connection
+                self._opened = self._excused = self._time()
+                connection.hold(self.held)
+                self._up(list(self.subscriptions.values()))
+                outcome, reason = await self._watch(connection)
+                logger.info("Stream connection given up: %s", reason)
+                self._losses += 1
+                self._last_loss = reason
+                if outcome is Outcome.RENEWAL:
+                    # It keeps delivering until the new one does.
+                    old = connection
+                    continue
+                self._down()
+                await connection.close()
+                if connection.frames:
+                    delay = RETRY_FIRST
+                await asyncio.sleep(delay * self._rng.uniform(0.3, 1.0))
+                delay = min(delay * 2, RETRY_LONGEST)
+        finally:
+            current = self.connection
+            self._down()
+            for left in (old, current):
+                if left is not None:
+                    await left.close()
+
+    def status(self) -> ConnectionStatus:
+        """Return what is known now."""
+        now, connection = self._time(), self.connection
+        up = connection is not None
+        return ConnectionStatus(
+            connected=up,
+            subscriptions=len(self.subscriptions),
+            age=now - self._opened if up else None,
+            silence=now - self._heard(connection) if connection is not None else None,
+            dials=self._dials,
+            reconnects=max(0, self._dials - 1),
+            last_loss=self._last_loss,
+        )
+
+    def _up(self, subscriptions: Sequence[S]) -> None:
+        for subscription in subscriptions:
+            subscription.connected, subscription.complete = True, False
+        self._on_up(subscriptions)
+
+    def _down(self) -> None:
+        self.connection = None
+        for subscription in self.subscriptions.values():
+            subscription.connected = False
+
+    async def _dial(self) -> StreamConnection[Any]:
+        """Dial and subscribe until it works."""
+        delay = RETRY_FIRST
+        while True:
+            await self._gate.wait()
+            self._dials += 1
+            connection: StreamConnection[Any] | None = None
+            try:
+                connection = await self._open()
+                await connection.subscribe(
+                    {entry.key: entry.on_frame for entry in self.subscriptions.values()}
+                )
+                return connection
+            except ExchangeError as error:
+                logger.warning("No stream from the venue: %s", error)
+                if connection is not None:
+                    await connection.close()
+            except BaseException:
+                if connection is not None:
+                    await connection.close()
+                raise
+            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
+            delay = min(delay * 2, RETRY_LONGEST)
+
+    async def _watch(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
+        """Return when the connection has to be given up, and why."""
+        async with asyncio.TaskGroup() as group:
+            verdicts = [
+                group.create_task(_told(Outcome.DEAD, connection.ended())),
+                group.create_task(_told(Outcome.RENEWAL, connection.retiring())),
+                group.create_task(self._judged(connection)),
+            ]
+            try:
+                await asyncio.wait(verdicts, return_when=asyncio.FIRST_COMPLETED)
+                return next(one.result() for one in verdicts if one.done())
+            finally:
+                for one in verdicts:
+                    one.cancel()
+
+    async def _judged(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
+        """Sleep until the connection can have been silent for too long, or is old."""
+        # A frame that came while this loop itself stood still is read in the last pause.
+        pause = min(self._data_deadline / 20, self._max_age / 4)
+        quiet = self._data_deadline - pause
+        while True:
+            now = self._time()
+            if self.held or not self.subscriptions:
+                self._excused = now
+            age = now - self._opened
+            if age > self._max_age:
+                return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
+            left = min(quiet - (now - self._heard(connection)), self._max_age - age)
+            if left > 0 and not self.held and self.subscriptions:
+                await asyncio.sleep(max(left, pause))
+                continue
+            frames = connection.frames
+            await asyncio.sleep(pause)
+            silent = connection.frames == frames and not self.held and self.subscriptions
+            if silent and self._time() - self._heard(connection) > quiet:
+                return Outcome.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
+
+    def _heard(self, connection: StreamConnection[Any]) -> float:
+        """Return since when silence counts."""
+        return max(connection.heard, self._excused)
+
+
+async def share_out(
+    fresh: Iterable[S], shards: Iterable[Shard[S]], most: int, make: Callable[[], Shard[S]]
+) -> list[Shard[S]]:
+    """Give subscriptions to the connections that have room; return the further ones they need.
+
+    Args:
+        most: subscriptions on one connection.
+        make: makes a connection that is still to be run.
+    """
+    waiting = list(fresh)
+    for shard in shards:
+        room = most - len(shard.subscriptions)
+        share, waiting = waiting[:room], waiting[room:]
+        if share:
+            await shard.add(share)
+    made = []
+    while waiting:
+        shard = make()
+        await shard.add(waiting[:most])
+        waiting = waiting[most:]
+        made.append(shard)
+    return made
+
+
+def innermost(errors: BaseExceptionGroup) -> BaseException:
+    """Return the first error of a group, which is what its task failed with."""
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:
+    return outcome, await reason

@@ -1,0 +1,131 @@
+"""Orders and lists as the user events show them, in Binance's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.paper.accounts.reports import pegged
+from botlib.paper.market.quotes import Json, eight
+
+_PEGGED: Final = ("gP", "gOT", "gOV", "gp")
+
+
+def list_status(found: OrderList, orders: Sequence[PaperOrder], *, kind: str = "") -> Json:
+    """Return a ``listStatus`` event.
+
+    Args:
+        kind: its type, where that is not told by the list itself.
+    """
+    return {
+        "e": "listStatus",
+        "E": found.updated,
+        "s": found.symbol,
+        "g": found.list_id,
+        "c": found.contingency,
+        "l": kind or ("ALL_DONE" if found.done else "EXEC_STARTED"),
+        "L": "ALL_DONE" if found.done else "EXECUTING",
+        "r": "NONE",
+        "C": found.client_id,
+        "T": found.updated,
+        "O": [
+            {"s": order.symbol, "i": order.order_id, "c": order.client_order_id} for order in orders
+        ],
+    }
+
+
+def execution_report(
+    order: PaperOrder,
+    execution: str,
+    *,
+    number: int,
+    trade: PaperTrade | None = None,
+    cancel_id: str = "",
+    original_id: str = "",
+    reason: str = "NONE",
+    prevented: PreventedMatch | None = None,
+) -> Json:
+    """Return an ``executionReport``.
+
+    Args:
+        execution: ``NEW``, ``TRADE``, ``CANCELED``, ``EXPIRED``, ``REPLACED``, ``REJECTED`` or
+            ``TRADE_PREVENTION``.
+        number: execution id.
+        cancel_id: a cancellation's own client id; the order's then moves to ``C``.
+        original_id: the client id that the order had before it was amended.
+        reason: why it was rejected.
+        prevented: the match that was prevented.
+    """
+    time = order.updated
+    none = Decimal(0)
+    report: Json = {
+        "e": "executionReport",
+        "E": time,
+        "s": order.symbol,
+        "c": cancel_id or order.client_order_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.time_in_force,
+        "q": eight(order.amount),
+        "p": eight(order.sent_price),
+        "P": eight(order.stop_price),
+        "F": eight(order.iceberg),
+        "g": order.list_id,
+        "C": order.client_order_id if cancel_id else original_id,
+        "x": execution,
+        "X": order.status,
+        "r": reason,
+        "i": order.order_id,
+        "l": eight(trade.amount if trade else none),
+        "z": eight(order.executed),
+        "L": eight(trade.price if trade else none),
+        "n": eight(trade.commission) if trade else "0",
+        "N": trade.commission_asset if trade else None,
+        "T": time,
+        "t": trade.trade_id if trade else -1,
+        "I": number,
+        "w": order.working,
+        "m": trade.maker if trade else False,
+        "M": trade is not None,
+        "O": order.created,
+        "Z": eight(order.cost),
+        "Y": eight(trade.quote_amount if trade else none),
+        "Q": eight(order.quote_amount),
+        "V": order.self_trade,
+    }
+    report.update(_occasional(order, prevented))
+    return report
+
+
+def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
+    """Return the fields of an ``executionReport`` that are there only where they apply."""
+    fields: Json = {}
+    if order.working_since >= 0:
+        fields["W"] = order.working_since
+    if order.trailing_delta:
+        fields["d"] = order.trailing_delta
+        if order.trailing_since:
+            fields["D"] = order.trailing_since
+    if order.strategy_id:
+        fields["j"] = order.strategy_id
+    if order.strategy_type:
+        fields["J"] = order.strategy_type
+    if order.prevented:
+        fields["A"] = eight(order.prevented)
+    if order.peg is not None:
+        fields.update(pegged(order, order.peg, _PEGGED))
+    if prevented is not None:
+        taker = prevented.taker_id == order.order_id
+        fields.update(
+            v=prevented.match_id,
+            B=eight(prevented.taker_amount if taker else prevented.maker_amount),
+            u=prevented.group,
+            U=prevented.maker_id if taker else prevented.taker_id,
+            Cs=order.symbol,
+            pl=eight(prevented.amount),
+            pL=eight(prevented.price),
+            pY=eight(prevented.amount * prevented.price),
+        )
+    return fields

@@ -1,0 +1,391 @@
+"""The accounts on disk: whatever was acknowledged is there, and nothing is there in part.
+
+One SQLite file, one connection that holds it exclusively. An action is acknowledged after the disk
+has it (write-ahead log, ``synchronous=FULL``); actions that come at the same time share one access
+to the disk. The file is stamped with its market: an account of one market never trades on another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from botlib.core.errors import PaperExchangeError, WrongVenue
+from botlib.paper.accounts.account import Balance, Counters, House, Register, audit
+from botlib.paper.accounts.archive import INDEXES, Archive
+from botlib.paper.accounts.ledger_tables import SCHEMA, SCHEMA_VERSION, migrate
+from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.paper.accounts.transaction import Draft
+from botlib.paper.market.halts import SymbolState
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID: Final = 0x626C7061
+_SYMBOL: Final = "symbol:"
+"""What the keys of symbols begin with in the table ``meta``."""
+_GROUP: Final = "group:"
+"""What the keys of accounts in a group begin with there."""
+
+
+class Ledger:
+    """An account's file; without a path it lives in memory and ends with the process."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+        self.path = path
+        self.lost: Callable[[], None] = lambda: None
+        """Called when what was written since the last `flush` could not be kept."""
+        self.kept: Callable[[], None] = lambda: None
+        """Called when the disk has all that was written."""
+        self._connection = connection
+        self._writing = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @classmethod
+    def open(cls, path: Path | None, *, venue: str, balances: Mapping[str, Decimal]) -> Ledger:
+        """Open a ledger, or make one with the given balances.
+
+        Raises:
+            WrongVenue: it belongs to another market.
+            PaperExchangeError: it is damaged, of another kind, or in use. It is left as it is.
+        """
+        if path is None:
+            ledger = cls(_connect(":memory:"), None)
+            ledger._create(venue, balances)
+            return ledger
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.exists():
+                cls._make(path, venue, balances)
+            _check_kind(path)
+            ledger = cls(_connect(str(path)), path)
+            try:
+                ledger._check(venue)
+            except BaseException:
+                ledger.close()
+                raise
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise PaperExchangeError(
+                    f"The paper ledger {path} is in use by another paper exchange. "
+                    "Stop that one, or give this one a ledger of its own."
+                ) from None
+            raise PaperExchangeError(f"Cannot open the paper ledger {path}: {error}.") from None
+        except sqlite3.DatabaseError as error:
+            raise PaperExchangeError(_damaged(path, str(error))) from None
+        except OSError as error:
+            raise PaperExchangeError(
+                f"Cannot open the paper ledger {path}: {error.strerror or error}."
+            ) from None
+        return ledger
+
+    @classmethod
+    def _make(cls, path: Path, venue: str, balances: Mapping[str, Decimal]) -> None:
+        # Made under another name and moved into place whole: a crash leaves no half of it.
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            cls(connection, new)._create(venue, balances)
+        new.replace(path)
+
+    def _create(self, venue: str, balances: Mapping[str, Decimal]) -> None:
+        run = self._connection.execute
+        run(f"PRAGMA application_id={APPLICATION_ID}")
+        run(f"PRAGMA user_version={SCHEMA_VERSION}")
+        run("BEGIN IMMEDIATE")
+        for statement in (SCHEMA + INDEXES).split(";"):
+            if statement.strip():
+                run(statement)
+        self._set("venue", venue)
+        for asset, amount in balances.items():
+            run("INSERT INTO balances VALUES (?, ?, ?, '0')", (DEFAULT_ACCOUNT, asset, str(amount)))
+        self._put_house({asset: House(deposited=amount) for asset, amount in balances.items()})
+        run("COMMIT")
+
+    def _check(self, venue: str) -> None:
+        run = self._connection.execute
+        version = run("PRAGMA user_version").fetchone()[0]
+        if version not in (1, SCHEMA_VERSION):
+            raise PaperExchangeError(
+                f"The paper ledger {self.path} has version {version}; this botlib reads versions "
+                f"1 to {SCHEMA_VERSION}. Use the botlib that made it, or another path."
+            )
+        found = run("PRAGMA quick_check").fetchone()[0]
+        if found != "ok":
+            raise PaperExchangeError(_damaged(self.path, found))
+        stamped = self._get("venue")
+        if stamped != venue:
+            raise WrongVenue(
+                f"The paper ledger {self.path} belongs to {stamped!r}, not to {venue!r}. "
+                "Start that market, or give this one a ledger of its own."
+            )
+        if version == 1:
+            migrate(self._connection)
+
+    @property
+    def market_time(self) -> int:
+        """The market time last written, in ms; 0 before the first."""
+        return int(self._get("market_time") or 0)
+
+    def load(self) -> Register:
+        """Return the state of the venue as it was last written.
+
+        Raises:
+            PaperExchangeError: it cannot be read, or does not add up.
+        """
+        try:
+            register = self._read()
+        except (ValueError, ArithmeticError, TypeError, KeyError, sqlite3.DatabaseError) as error:
+            raise PaperExchangeError(_damaged(self.path, str(error))) from None
+        wrong = audit(register)
+        if wrong:
+            raise PaperExchangeError(_damaged(self.path, wrong))
+        self._index()
+        return register
+
+    def _index(self) -> None:
+        """Make what a ledger of an earlier botlib is not searched by yet."""
+        try:
+            for statement in INDEXES.split(";"):
+                self._connection.execute(statement)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(self._unwritten(error)) from error
+
+    def _read(self) -> Register:
+        run = self._connection.execute
+        register = Register(Archive(self._connection))
+        for account, asset, free, locked in run(
+            "SELECT account, asset, free, locked FROM balances"
+        ):
+            balance = Balance(Decimal(free), Decimal(locked))
+            register.account(account).balances[asset] = balance
+        for name, burns in run("SELECT name, burns_bnb FROM accounts"):
+            register.account(name).burns_bnb = bool(burns)
+        for (body,) in run("SELECT body FROM orders ORDER BY id"):
+            order = PaperOrder.load(body)
+            register.put_order(order)
+            register.account(order.account).orders.trim()
+        for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
+            register.put_trade(PaperTrade.load(body))
+        for (body,) in run("SELECT body FROM lists ORDER BY id"):
+            found = OrderList.load(body)
+            register.lists.put(found.list_id, found)
+            register.lists.trim()
+        for (body,) in run("SELECT body FROM prevented ORDER BY id"):
+            match = PreventedMatch.load(body)
+            register.prevented.put(match.match_id, match)
+            register.prevented.trim()
+        for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
+            register.house[asset] = House(*map(Decimal, amounts))
+        for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
+            state = SymbolState.load(body)
+            register.symbols[state.symbol] = state
+        for key, group in run("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_GROUP}*",)):
+            if int(group) >= 0:
+                register.groups[key.removeprefix(_GROUP)] = int(group)
+        register.counters = Counters(**orjson.loads(self._get("counters") or "{}"))
+        return register
+
+    # -- writing
+
+    def write(self, draft: Draft) -> None:
+        """Write a draft; the disk has it after `flush` or `durable`.
+
+        Raises:
+            PaperExchangeError: the disk does not take it; nothing of it was written.
+        """
+        run = self._connection.execute
+        try:
+            if not self._writing:
+                run("BEGIN IMMEDIATE")
+                self._writing = True
+            run("SAVEPOINT draft")
+            try:
+                self._put(draft)
+            except sqlite3.Error:
+                run("ROLLBACK TO draft")
+                raise
+            finally:
+                run("RELEASE draft")
+        except sqlite3.Error as error:
+            raise PaperExchangeError(self._unwritten(error)) from error
+        if self.path is None:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring to the disk all that was written; those who wait for it are told.
+
+        Raises:
+            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+        """
+        if not self._writing:
+            return
+        waiting, self._waiting = self._waiting, []
+        self._writing = False
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            failure = PaperExchangeError(self._unwritten(error))
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_exception(failure)
+            self.lost()
+            raise failure from error
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.kept()
+
+    async def durable(self) -> None:
+        """Return when the disk has all that was written so far.
+
+        Whoever asks meanwhile shares the same access to the disk.
+
+        Raises:
+            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+        """
+        if not self._writing:
+            return
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            # After what is ready now: other requests may add theirs.
+            loop.call_soon(loop.call_soon, self._flush_shared)
+        self._waiting.append(waiter)
+        await waiter
+
+    def _flush_shared(self) -> None:
+        try:
+            self.flush()
+        except PaperExchangeError as error:
+            logger.error("%s", error)
+
+    def _put(self, draft: Draft) -> None:
+        many = self._connection.executemany
+        if draft.balances:
+            rows = [
+                (account, asset, str(balance.free), str(balance.locked))
+                for (account, asset), balance in draft.balances.items()
+            ]
+            many("REPLACE INTO balances (account, asset, free, locked) VALUES (?, ?, ?, ?)", rows)
+        if draft.orders:
+            bodies = [
+                (one.order_id, one.account, one.symbol, one.status, one.dump().decode())
+                for one in draft.orders.values()
+            ]
+            many(
+                "REPLACE INTO orders (id, account, symbol, status, body) VALUES (?, ?, ?, ?, ?)",
+                bodies,
+            )
+        if draft.trades:
+            many(
+                "INSERT INTO trades (id, order_id, account, symbol, body) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (one.trade_id, one.order_id, one.account, one.symbol, one.dump().decode())
+                    for one in draft.trades
+                ],
+            )
+        for found in draft.lists.values():
+            body = (found.list_id, found.dump().decode())
+            self._connection.execute("REPLACE INTO lists VALUES (?, ?)", body)
+        for match in draft.prevented:
+            body = (match.match_id, match.dump().decode())
+            self._connection.execute("REPLACE INTO prevented VALUES (?, ?)", body)
+        for name, burns in draft.burns.items():
+            self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
+        for state in draft.symbols.values():
+            self._set(f"{_SYMBOL}{state.symbol}", state.dump().decode())
+        for name, group in draft.groups.items():
+            self._set(f"{_GROUP}{name}", group)
+        self._put_house(draft.house)
+        counters = draft.counters.dump()
+        many(
+            "REPLACE INTO meta VALUES (?, ?)",
+            [("counters", counters), ("market_time", str(draft.time))],
+        )
+
+    def _put_house(self, house: Mapping[str, House]) -> None:
+        self._connection.executemany(
+            "REPLACE INTO house (asset, market, fees, deposited) VALUES (?, ?, ?, ?)",
+            [
+                (asset, str(one.market), str(one.fees), str(one.deposited))
+                for asset, one in house.items()
+            ],
+        )
+
+    def save_time(self, market_time: int) -> None:
+        """Write how far the market has come (ms).
+
+        Raises:
+            PaperExchangeError: the disk does not take it.
+        """
+        try:
+            self._set("market_time", market_time)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(self._unwritten(error)) from error
+        self.flush()
+
+    def _unwritten(self, error: sqlite3.Error) -> str:
+        return (
+            f"The paper ledger {self.path} cannot be written: {error}. "
+            "Check the disk; the action had no effect."
+        )
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        with closing(self._connection):
+            self.flush()
+
+    def _set(self, key: str, value: object) -> None:
+        self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+    def _get(self, key: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _connect(target: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, isolation_level=None, timeout=0.5)
+    try:
+        # The lock is taken with the first access and kept: one exchange to a ledger.
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        # 512 kB of it at hand, so that memory does not follow the ledger for weeks.
+        connection.execute("PRAGMA cache_size=-512")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_kind(path: Path) -> None:
+    # Read off the header, since SQLite itself would write to whatever it opens.
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        raise PaperExchangeError(_damaged(path, "it is no SQLite database"))
+    if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+        raise PaperExchangeError(
+            f"{path} was not made by the paper exchange and is left as it is. Give another path."
+        )
+
+
+def _damaged(path: Path | None, reason: str) -> str:
+    return (
+        f"The paper ledger {path} is damaged ({reason}) and is left as it is. "
+        "Move it away to start with a new one."
+    )

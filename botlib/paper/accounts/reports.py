@@ -1,0 +1,265 @@
+"""Orders, lists and trades as answers show them, in Binance's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
+from botlib.paper.market.quotes import Json, eight
+
+
+def _common(order: PaperOrder) -> Json:
+    answer: Json = {
+        "symbol": order.symbol,
+        "orderId": order.order_id,
+        "orderListId": order.list_id,
+        "clientOrderId": order.client_order_id,
+        "price": eight(order.sent_price),
+        "origQty": eight(order.amount),
+        "executedQty": eight(order.executed),
+        "origQuoteOrderQty": eight(order.quote_amount),
+        "cummulativeQuoteQty": eight(order.cost),
+        "status": order.status,
+        "timeInForce": order.time_in_force,
+        "type": order.type,
+        "side": order.side,
+        "workingTime": order.working_since,
+        "selfTradePreventionMode": order.self_trade,
+    }
+    if order.stop_price:
+        answer["stopPrice"] = eight(order.stop_price)
+    if order.iceberg:
+        answer["icebergQty"] = eight(order.iceberg)
+    if order.trailing_delta:
+        answer["trailingDelta"] = order.trailing_delta
+        answer["trailingTime"] = order.trailing_since or -1
+    if order.strategy_id:
+        answer["strategyId"] = order.strategy_id
+    if order.strategy_type:
+        answer["strategyType"] = order.strategy_type
+    if order.prevented:
+        answer["preventedMatchId"] = order.prevented_match
+        answer["preventedQuantity"] = eight(order.prevented)
+    if order.peg is not None:
+        answer.update(pegged(order, order.peg, _PEGGED))
+    return answer
+
+
+_PEGGED: Final = ("pegPriceType", "pegOffsetType", "pegOffsetValue", "peggedPrice")
+
+
+def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
+    """Return what is told of a pegged price, under the names of an answer or of an event."""
+    fields: Json = {names[0]: peg.type}
+    if peg.offset is not None:
+        fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
+    if order.price:
+        fields[names[3]] = eight(order.price)
+    return fields
+
+
+def placed(
+    order: PaperOrder,
+    trades: Sequence[PaperTrade],
+    prevented: Sequence[PreventedMatch],
+    detail: str,
+) -> Json:
+    """Return the answer to a new order; ``detail`` is ``ACK``, ``RESULT`` or ``FULL``."""
+    if detail == "ACK":
+        return {
+            "symbol": order.symbol,
+            "orderId": order.order_id,
+            "orderListId": order.list_id,
+            "clientOrderId": order.client_order_id,
+            "transactTime": order.updated,
+        }
+    answer = _common(order)
+    answer["transactTime"] = order.updated
+    if not order.amount and order.pending:
+        # Its amount is not known before another order of its list has received it.
+        answer.pop("origQty")
+    if detail != "FULL":
+        return answer
+    answer["fills"] = [
+        {
+            "price": eight(trade.price),
+            "qty": eight(trade.amount),
+            "commission": eight(trade.commission),
+            "commissionAsset": trade.commission_asset,
+            "tradeId": trade.trade_id,
+        }
+        for trade in trades
+    ]
+    matches = [_match_of_answer(one) for one in prevented if one.taker_id == order.order_id]
+    if matches:
+        answer["preventedMatches"] = matches
+        group = max(one.group for one in prevented)
+        if group >= 0:
+            answer["tradeGroupId"] = group
+    return answer
+
+
+def _match_of_answer(match: PreventedMatch) -> Json:
+    return {
+        "preventedMatchId": match.match_id,
+        "makerOrderId": match.maker_id,
+        "price": eight(match.price),
+        **_prevented_amounts(match),
+    }
+
+
+def _prevented_amounts(match: PreventedMatch) -> Json:
+    amounts: Json = {}
+    if match.mode != "EXPIRE_MAKER":
+        amounts["takerPreventedQuantity"] = eight(match.taker_amount)
+    if match.mode != "EXPIRE_TAKER":
+        amounts["makerPreventedQuantity"] = eight(match.maker_amount)
+    return amounts
+
+
+def prevented_match(match: PreventedMatch) -> Json:
+    """Return a row of ``/myPreventedMatches``."""
+    return {
+        "symbol": match.symbol,
+        "preventedMatchId": match.match_id,
+        "takerOrderId": match.taker_id,
+        "makerSymbol": match.symbol,
+        "makerOrderId": match.maker_id,
+        "tradeGroupId": match.group,
+        "selfTradePreventionMode": match.mode,
+        "price": eight(match.price),
+        **_prevented_amounts(match),
+        "transactTime": match.time,
+    }
+
+
+def queried(order: PaperOrder) -> Json:
+    """Return the answer to a question about an order."""
+    answer = _common(order)
+    answer.update(
+        stopPrice=eight(order.stop_price),
+        icebergQty=eight(order.iceberg),
+        time=order.created,
+        updateTime=order.updated,
+        isWorking=not order.dormant and not order.pending,
+    )
+    return answer
+
+
+def canceled(order: PaperOrder, cancel_id: str) -> Json:
+    """Return the answer to a cancellation, which carries an id of its own."""
+    answer = _common(order)
+    answer.pop("workingTime")
+    answer.update(
+        origClientOrderId=order.client_order_id,
+        clientOrderId=cancel_id,
+        transactTime=order.updated,
+    )
+    return answer
+
+
+_AMENDED: Final = {
+    "origQty": "qty",
+    "origQuoteOrderQty": "quoteOrderQty",
+    "cummulativeQuoteQty": "cumulativeQuoteQty",
+}
+"""Fields of an order that the answer to an amendment calls otherwise."""
+
+
+def amended(
+    order: PaperOrder, found: OrderList | None = None, orders: Sequence[PaperOrder] = ()
+) -> Json:
+    """Return the answer to an order made smaller.
+
+    Args:
+        found: the list it belongs to, and ``orders`` those of the list.
+    """
+    last = order.amended[-1]
+    told = {_AMENDED.get(name, name): value for name, value in _common(order).items()}
+    told.update(origClientOrderId=last["before"], preventedQty=eight(order.prevented))
+    if order.working_since < 0:
+        told.pop("workingTime")
+    answer: Json = {
+        "transactTime": order.updated,
+        "executionId": last["execution"],
+        "amendedOrder": told,
+    }
+    if found is not None:
+        status = listed(found, orders)
+        answer["listStatus"] = {name: status[name] for name in _STATUS_OF_AMENDED}
+    return answer
+
+
+_STATUS_OF_AMENDED: Final = (
+    *("orderListId", "contingencyType", "listOrderStatus", "listClientOrderId", "symbol"),
+    "orders",
+)
+
+
+def amendment(order: PaperOrder, row: Mapping[str, Any]) -> Json:
+    """Return a row of ``/order/amendments``; ``row`` is one of `PaperOrder.amended`."""
+    return {
+        "symbol": order.symbol,
+        "orderId": order.order_id,
+        "executionId": row["execution"],
+        "origClientOrderId": row["before"],
+        "newClientOrderId": row["after"],
+        "origQty": eight(Decimal(row["from"])),
+        "newQty": eight(Decimal(row["to"])),
+        "time": row["time"],
+    }
+
+
+def my_trade(trade: PaperTrade) -> Json:
+    """Return a row of ``/myTrades``."""
+    return {
+        "symbol": trade.symbol,
+        "id": trade.trade_id,
+        "orderId": trade.order_id,
+        "orderListId": trade.list_id,
+        "price": eight(trade.price),
+        "qty": eight(trade.amount),
+        "quoteQty": eight(trade.quote_amount),
+        "commission": eight(trade.commission),
+        "commissionAsset": trade.commission_asset,
+        "time": trade.time,
+        "isBuyer": trade.side == "BUY",
+        "isMaker": trade.maker,
+        "isBestMatch": True,
+    }
+
+
+# -- order lists
+
+
+def listed(found: OrderList, orders: Sequence[PaperOrder], *, updated: bool = False) -> Json:
+    """Return an order list as questions about it are answered.
+
+    Args:
+        updated: whether the time of its last change is told, not that of its beginning.
+    """
+    state = "ALL_DONE" if found.done else "EXECUTING"
+    return {
+        "orderListId": found.list_id,
+        "contingencyType": found.contingency,
+        "listStatusType": "ALL_DONE" if found.done else "EXEC_STARTED",
+        "listOrderStatus": state,
+        "listClientOrderId": found.client_id,
+        "transactionTime": found.updated if updated else found.created,
+        "symbol": found.symbol,
+        "orders": [
+            {
+                "symbol": order.symbol,
+                "orderId": order.order_id,
+                "clientOrderId": order.client_order_id,
+            }
+            for order in orders
+        ],
+    }
+
+
+def list_placed(found: OrderList, orders: Sequence[PaperOrder], reports: Sequence[Json]) -> Json:
+    """Return the answer to a new order list, or to its cancellation."""
+    return {**listed(found, orders, updated=True), "orderReports": list(reports)}

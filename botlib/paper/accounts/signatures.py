@@ -1,0 +1,82 @@
+"""Binance's checks of a signed request: its signature and its time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from botlib.core.clock import SystemClock
+from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET, ApiKey
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import Refusal, missing, refusal
+
+__all__ = [
+    "PAPER_API_KEY",
+    "PAPER_API_SECRET",
+    "check_rest_signature",
+    "check_timing",
+    "check_ws_signature",
+    "wall_time",
+]
+
+_SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
+_WINDOW_FORMAT: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,3})?")
+_AHEAD: Final = 1_000
+_WINDOW: Final = 5_000.0
+_MAX_WINDOW: Final = 60_000
+_MICROSECONDS: Final = 10**14
+"""What is larger counts microseconds, not milliseconds."""
+_CLOCK: Final = SystemClock()
+
+
+def wall_time() -> int:
+    """Return the computer's time in ms: what requests are signed with, whatever the market's."""
+    return _CLOCK.now()
+
+
+def check_rest_signature(key: ApiKey, query: str, body: str) -> None:
+    """Check the signature over raw query and raw body, whichever of them carries it."""
+    found = _SIGNATURE.search(query) or _SIGNATURE.search(body)
+    if found is None or not found[1]:
+        raise missing("signature")
+    payload = _unsigned(query) + _unsigned(body)
+    key.verify(payload, unquote(found[1]))
+
+
+def _unsigned(text: str) -> str:
+    found = _SIGNATURE.search(text)
+    if found is None:
+        return text
+    rest = text[: found.start()] + text[found.end() :]
+    return rest.removeprefix("&") if found.start() == 0 else rest
+
+
+def check_ws_signature(key: ApiKey, params: Mapping[str, str]) -> None:
+    """Check the signature over the parameters sorted by name."""
+    if not params.get("signature"):
+        raise missing("signature")
+    signed = sorted(name for name in params if name != "signature")
+    key.verify("&".join(f"{name}={params[name]}" for name in signed), params["signature"])
+
+
+def check_timing(params: Params, now: int) -> None:
+    """Check the timestamp of a signed request against the wall clock (ms)."""
+    sent = params.integer("timestamp")
+    if sent is None:
+        raise missing("timestamp")
+    # Not rounded down to ms: a request from the end of a millisecond is not older than it is.
+    moment = sent / 1_000 if sent > _MICROSECONDS else float(sent)
+    window = _WINDOW
+    text = params.text("recvWindow")
+    if text is not None:
+        if not _WINDOW_FORMAT.fullmatch(text):
+            raise missing("recvWindow")
+        window = float(text)
+    if window > _MAX_WINDOW:
+        raise refusal(-1131)
+    if moment >= now + _AHEAD:
+        raise Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    if now - moment > window:
+        raise refusal(-1021)

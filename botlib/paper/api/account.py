@@ -1,0 +1,187 @@
+"""What an account is told of itself: balances, fees, trades and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from botlib.core.timeframe import DAY
+from botlib.paper.accounts.account import Account
+from botlib.paper.accounts.archive import Span
+from botlib.paper.accounts.commission import BNB, DISCOUNT
+from botlib.paper.accounts.reports import my_trade, prevented_match
+from botlib.paper.api.limits import Limits
+from botlib.paper.api.market_data import MarketData
+from botlib.paper.market.quotes import Json, eight
+from botlib.paper.matching.filters import filters_of
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import refusal
+from botlib.paper.venue import Venue
+
+T = TypeVar("T")
+
+
+class Holdings:
+    """Answers about accounts."""
+
+    def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
+        self._venue = venue
+        self._data = data
+        self._limits = limits
+
+    def account_of(self, params: Params) -> Account:
+        """Return the account a request comes from, as it was at the time asked for."""
+        desk = self._venue.desk
+        now = desk.register.account(params.account)
+        return now if params.then is None else desk.past.account(now, params.then)
+
+    async def account(self, params: Params) -> object:
+        """``/account``."""
+        found = self.account_of(params)
+        omit = params.flag("omitZeroBalances", False)
+        rates = self._venue.desk.commission
+        return {
+            "makerCommission": int(rates.maker * 10_000),
+            "takerCommission": int(rates.taker * 10_000),
+            "buyerCommission": 0,
+            "sellerCommission": 0,
+            "commissionRates": self.rates(),
+            "canTrade": True,
+            "canWithdraw": False,
+            "canDeposit": False,
+            "brokered": False,
+            "requireSelfTradePrevention": False,
+            "preventSor": False,
+            "updateTime": found.updated,
+            "accountType": "SPOT",
+            "balances": [
+                {"asset": asset, "free": eight(balance.free), "locked": eight(balance.locked)}
+                for asset, balance in sorted(found.balances.items())
+                if not omit or balance.free or balance.locked
+            ],
+            "permissions": ["SPOT"],
+            **self._group(found),
+            "uid": 1 + list(self._venue.desk.register.accounts).index(found.name),
+        }
+
+    def _group(self, account: Account) -> Json:
+        group = self._venue.desk.register.groups.get(account.name)
+        return {} if group is None else {"tradeGroupId": group}
+
+    async def commission(self, params: Params) -> object:
+        """``/account/commission``."""
+        feed = self._data.feed(params)
+        return {"symbol": feed.id, **self.commissions(params)}
+
+    def commissions(self, params: Params) -> Json:
+        """Return an account's commissions by their kinds."""
+        none = {"maker": eight(0), "taker": eight(0), "buyer": eight(0), "seller": eight(0)}
+        burns = self.account_of(params).burns_bnb
+        return {
+            "standardCommission": self.rates(),
+            "specialCommission": none,
+            "taxCommission": none,
+            "discount": {
+                "enabledForAccount": burns,
+                "enabledForSymbol": burns,
+                "discountAsset": BNB,
+                "discount": eight(1 - DISCOUNT if burns else Decimal(0)),
+            },
+        }
+
+    def rates(self) -> Json:
+        """Return the rates of makers and takers, as fractions."""
+        rates, none = self._venue.desk.commission, eight(Decimal(0))
+        return {
+            "maker": eight(rates.maker),
+            "taker": eight(rates.taker),
+            "buyer": none,
+            "seller": none,
+        }
+
+    async def order_limits(self, params: Params) -> object:
+        """``/rateLimit/order``."""
+        return self._limits.order_counts(params.account)
+
+    async def trade_fees(self, params: Params) -> object:
+        """``/sapi/v1/asset/tradeFee``."""
+        feeds = [self._data.feed(params).listing] if "symbol" in params else self._venue.listings()
+        rates = self._venue.desk.commission
+        return [
+            {
+                "symbol": listing.id,
+                "makerCommission": str(rates.maker),
+                "takerCommission": str(rates.taker),
+            }
+            for listing in feeds
+        ]
+
+    async def my_trades(self, params: Params) -> object:
+        """``GET /myTrades``."""
+        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
+        number, first = params.integer("orderId"), params.integer("fromId")
+        timed = "startTime" in params or "endTime" in params
+        if first is not None and timed:
+            raise refusal(-1128)
+        trades = self.account_of(params).trades
+        return [my_trade(one) for one in trades.select(symbol, span(params, first, limit), number)]
+
+    async def allocations(self, params: Params) -> object:
+        """``GET /myAllocations``: no order is routed to other books, so there are none."""
+        self._data.feed(params)
+        first, number = params.integer("fromAllocationId"), params.integer("orderId")
+        timed = "startTime" in params or "endTime" in params
+        if timed and (first is not None or number is not None):
+            raise refusal(-1128)
+        params.limit(500, 1_000)
+        return window([], params, lambda row: 0)
+
+    async def filters(self, params: Params) -> object:
+        """``GET /myFilters``: an account has none besides those of the symbol."""
+        feed = self._data.feed(params)
+        symbol = filters_of(feed.rules)
+        return {"exchangeFilters": [], "symbolFilters": symbol, "assetFilters": []}
+
+    async def prevented_matches(self, params: Params) -> object:
+        """``GET /myPreventedMatches``: by match, by order, or by order from a match on."""
+        symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
+        match, order = params.integer("preventedMatchId"), params.integer("orderId")
+        first = params.integer("fromPreventedMatchId")
+        if (match is None) == (order is None) or (first is not None and order is None):
+            raise refusal(-1128)
+        found = [
+            one
+            for one in self._venue.desk.register.prevented.values()
+            if params.account in one.accounts and one.symbol == symbol
+            if match in (None, one.match_id)
+            if order in (None, one.taker_id, one.maker_id)
+            if first is None or one.match_id >= first
+            if params.then is None or one.time <= params.then
+        ]
+        return [prevented_match(one) for one in found[:limit]]
+
+
+def span(params: Params, first: int | None, limit: int) -> Span:
+    """Return which rows a request asks for.
+
+    They are those from the id ``first`` on, and between ``startTime`` and ``endTime`` (ms, both
+    included, a day at most): the oldest ``limit`` of them where it says where they begin, the
+    newest otherwise.
+    """
+    start, end = params.moment("startTime"), params.moment("endTime")
+    if start is not None and end is not None and not start <= end <= start + DAY:
+        raise refusal(-1127, 24)
+    return Span(first, start, end, limit, oldest=first is not None or start is not None)
+
+
+def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:
+    """Return the rows between ``startTime`` and ``endTime`` (ms, both included, a day at most)."""
+    _, start, end, _, _ = span(params, None, len(rows))
+    if start is None and end is None:
+        return rows
+    return [
+        row
+        for row in rows
+        if (start is None or time(row) >= start) and (end is None or time(row) <= end)
+    ]

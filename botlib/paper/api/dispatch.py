@@ -1,0 +1,121 @@
+"""What surrounds every operation, for REST and WS-API alike: weights, times, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.accounts.signatures import check_timing
+from botlib.paper.api.limits import Limits
+from botlib.paper.api.schema import check_names
+from botlib.paper.faults import Fault, Faults
+from botlib.paper.faults.lag import lagging
+from botlib.paper.protocol.operation import Key, Operation
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import Refusal, refusal
+
+logger = logging.getLogger(__name__)
+
+
+class Unanswered(Exception):
+    """The client gets no answer: its connection is cut."""
+
+
+class Dispatcher:
+    """Runs operations, with what surrounds every one of them.
+
+    Args:
+        market_time: returns the market's time, ms.
+
+    Attributes:
+        requests: how many were made.
+    """
+
+    def __init__(
+        self,
+        operations: Mapping[Key, Operation],
+        limits: Limits,
+        faults: Faults,
+        market_time: Callable[[], int],
+    ) -> None:
+        self.operations = operations
+        self.limits = limits
+        self.faults = faults
+        self.requests = 0
+        self._market_time = market_time
+
+    async def run(self, key: Key, params: Params, address: str) -> object:
+        """Run an operation whose caller is known to be entitled.
+
+        Args:
+            address: where the request came from.
+
+        Raises:
+            Refusal: the answer is an error.
+            Unanswered: the answer is withheld.
+        """
+        operation = self.operations[key]
+        self.requests += 1
+        symbol = params.text("symbol") or ""
+        self._status_fault(key[1], symbol)
+        if (slow := self.faults.take("slow", key[1], symbol)) is not None:
+            await asyncio.sleep(slow.seconds)
+        # A request that cannot even be weighed is charged as the lightest.
+        try:
+            weight = operation.weight(params)
+        except Refusal:
+            self.limits.charge(1, address)
+            raise
+        self.limits.charge(weight, address)
+        check_names(key, params)
+        if operation.signed:
+            check_timing(params, self.faults.server_time())
+        if not operation.orders:
+            lag = self.faults.take("read_lag", key[1], symbol)
+            if lag is not None:
+                params.then = self._market_time() - round(lag.seconds * 1_000)
+            answer = await operation.handler(params)
+            return answer if params.then is None else lagging(key, answer, params.then)
+        return await self._run_order(key, operation, params, address, weight)
+
+    async def _run_order(
+        self, key: Key, operation: Operation, params: Params, address: str, weight: int
+    ) -> object:
+        place, symbol = f"{key[0]} {key[1]}", params.text("symbol") or ""
+        take = self.faults.take
+        self._crash("crash_before_accept", place, symbol)
+        await self._withhold(take("before_accept", place, symbol))
+        try:
+            answer = await operation.handler(params)
+        except PaperExchangeError as error:
+            logger.error("An order was not taken: %s", error)
+            raise refusal(-1001) from None
+        if not operation.charged:
+            self.limits.refund(weight, address)
+        self.faults.moved()
+        self._crash("crash_after_accept", place, symbol)
+        await self._withhold(take("after_accept", place, symbol))
+        return answer
+
+    def _crash(self, kind: str, place: str, symbol: str) -> None:
+        if self.faults.take(kind, place, symbol) is not None and self.faults.crash is not None:
+            self.faults.crash()
+
+    def _status_fault(self, path: str, symbol: str) -> None:
+        fault = self.faults.take("http_status", path, symbol)
+        if fault is not None:
+            wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            code = {429: -1003, 418: -1003, 504: -1007, 403: -2015}.get(fault.status, -1000)
+            raise Refusal(code, "An ordered fault of the paper exchange.", fault.status, wait)
+
+    @staticmethod
+    async def _withhold(fault: Fault | None) -> None:
+        if fault is None:
+            return
+        if fault.reply == "timeout":
+            raise refusal(-1007)
+        if fault.reply == "hang":
+            await asyncio.sleep(3_600)
+        raise Unanswered

@@ -1,0 +1,259 @@
+"""What clients may ask for: request weights and connections by address, orders by account.
+
+A window ends when either the wall clock or the market's clock enters the next one: a client that
+behaves at speed 1 is not punished for a market that runs a thousand times faster. A ban lasts by
+the wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from botlib.core.timeframe import DAY, MINUTE, SECOND
+from botlib.paper.market.quotes import Json
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT
+from botlib.paper.protocol.refusals import Refusal
+
+MAX_WEIGHT: Final = 6_000
+MAX_RAW: Final = 61_000
+MAX_CONNECTIONS: Final = 300
+MAX_ORDERS_10S: Final = 100
+MAX_ORDERS_1D: Final = 200_000
+MAKER_CREDIT: Final = 5
+"""Orders that count no more when one trades for the first time that did not trade at once."""
+REFUSALS_BEFORE_BAN: Final = 20
+"""Requests of one minute answered with 429 before an address is banned."""
+FIRST_BAN: Final = 2 * MINUTE
+LONGEST_BAN: Final = 3 * DAY
+CONNECTION_WEIGHT: Final = 2
+_ADDRESSES: Final = 4_096
+
+RATE_LIMITS: Final[list[Json]] = [
+    {
+        "rateLimitType": "REQUEST_WEIGHT",
+        "interval": "MINUTE",
+        "intervalNum": 1,
+        "limit": MAX_WEIGHT,
+    },
+    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": MAX_ORDERS_10S},
+    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": MAX_ORDERS_1D},
+    {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": MAX_RAW},
+]
+
+
+class Counter:
+    """Counts within a window of ``length`` ms."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.count = 0
+        self._window = (-1, -1)
+
+    def add(self, amount: int, wall: int, market: int) -> int:
+        """Add to the count of the present window and return it."""
+        window = (wall // self.length, market // self.length)
+        if window != self._window:
+            self._window = window
+            self.count = 0
+        self.count += amount
+        return self.count
+
+
+class Address:
+    """What one network address has used up."""
+
+    def __init__(self) -> None:
+        self.weight = Counter(MINUTE)
+        self.raw = Counter(5 * MINUTE)
+        self.connections = Counter(5 * MINUTE)
+        self.refused = Counter(MINUTE)
+        self.banned_until = 0
+        self.next_ban = FIRST_BAN
+
+
+class Orders:
+    """How many orders one account has sent."""
+
+    def __init__(self) -> None:
+        self.in_10s = Counter(10 * SECOND)
+        self.in_1d = Counter(DAY)
+
+    @property
+    def limited(self) -> tuple[tuple[Counter, int, str], ...]:
+        """Each counter, its limit, and the words for its length."""
+        return (
+            (self.in_10s, MAX_ORDERS_10S, "10 SECOND"),
+            (self.in_1d, MAX_ORDERS_1D, "1 DAY"),
+        )
+
+
+class Limits:
+    """What clients have used up.
+
+    Args:
+        wall: returns the wall time, ms.
+        market: returns the market time, ms.
+    """
+
+    def __init__(self, wall: Callable[[], int], market: Callable[[], int]) -> None:
+        self._wall = wall
+        self._market = market
+        self._addresses: dict[str, Address] = {}
+        self._orders: dict[str, Orders] = {}
+
+    # -- requests, by address
+
+    def of(self, address: str) -> Address:
+        """Return what an address has used up."""
+        found = self._addresses.get(address)
+        if found is None:
+            if len(self._addresses) >= _ADDRESSES:
+                self._addresses.pop(next(iter(self._addresses)))
+            found = self._addresses[address] = Address()
+        return found
+
+    def charge(self, weight: int, address: str = "") -> None:
+        """Charge a request.
+
+        Raises:
+            Refusal: 429 where the weight of a minute, or the number of requests, is used up; 418
+                for an address that goes on nevertheless. Both with ``Retry-After``.
+        """
+        used, wall, market = self.of(address), self._wall(), self._market()
+        self._check_ban(used, wall)
+        raw = used.raw.add(1, wall, market)
+        heavy = used.weight.add(weight, wall, market) > MAX_WEIGHT
+        if not heavy and raw <= MAX_RAW:
+            return
+        if used.refused.add(1, wall, market) > REFUSALS_BEFORE_BAN:
+            used.banned_until = wall + used.next_ban
+            used.next_ban = min(2 * used.next_ban, LONGEST_BAN)
+            self._check_ban(used, wall)
+        if heavy:
+            text, retry = f"{MAX_WEIGHT} request weight per 1 MINUTE", _next(wall, MINUTE)
+            raise _too_many(
+                f"Too much request weight used; current limit is {text}. Please use WebSocket "
+                "Streams for live updates to avoid polling the API.",
+                429,
+                wall,
+                retry,
+            )
+        raise _too_many(
+            f"Too many requests; current limit is {MAX_RAW} requests per 5 MINUTE.",
+            429,
+            wall,
+            _next(wall, 5 * MINUTE),
+        )
+
+    def connect(self, address: str, weight: int = 0) -> None:
+        """Charge a new connection.
+
+        Raises:
+            Refusal: too many were opened, or the address may not ask for anything.
+        """
+        if weight:
+            self.charge(weight, address)
+        used, wall = self.of(address), self._wall()
+        self._check_ban(used, wall)
+        if used.connections.add(1, wall, self._market()) > MAX_CONNECTIONS:
+            raise _too_many(
+                f"Too many connections; current limit is {MAX_CONNECTIONS} connections per "
+                "5 MINUTE.",
+                429,
+                wall,
+                _next(wall, 5 * MINUTE),
+            )
+
+    def refund(self, weight: int, address: str = "") -> None:
+        """Give back the weight of an order that was taken."""
+        counter = self.of(address).weight
+        counter.count = max(0, counter.count - weight)
+
+    @staticmethod
+    def _check_ban(used: Address, wall: int) -> None:
+        if wall < used.banned_until:
+            raise _too_many(
+                f"Way too much request weight used; IP banned until {used.banned_until}. Please "
+                "use WebSocket Streams for live updates to avoid bans.",
+                418,
+                wall,
+                used.banned_until,
+            )
+
+    def weight_used(self, address: str = "") -> int:
+        """Return the weight an address has used in the present minute."""
+        return self.of(address).weight.add(0, self._wall(), self._market())
+
+    def headers(self, address: str = "") -> dict[str, str]:
+        """Return the headers that tell of the weight used."""
+        used = str(self.weight_used(address))
+        return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+
+    def weight_status(self, address: str = "") -> Json:
+        """Return the weight used as the answers of the WS-API tell it."""
+        return {**RATE_LIMITS[0], "limit": MAX_WEIGHT, "count": self.weight_used(address)}
+
+    # -- orders, by account
+
+    def _sent(self, account: str) -> Orders:
+        return self._orders.setdefault(account, Orders())
+
+    def check_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
+        """Refuse ``count`` new orders where too many were taken.
+
+        Raises:
+            Refusal: 429, with ``Retry-After``.
+        """
+        wall, market = self._wall(), self._market()
+        for counter, most, words in self._sent(account).limited:
+            if counter.add(0, wall, market) + count > most:
+                text = f"Too many new orders; current limit is {most} orders per {words}."
+                raise _too_many(text, 429, wall, _next(wall, counter.length), code=-1015)
+
+    def count_order(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
+        """Count orders that were taken; less than 0 takes them off."""
+        for counter, _, _ in self._sent(account).limited:
+            if counter.add(count, self._wall(), self._market()) < 0:
+                counter.count = 0
+
+    @contextmanager
+    def counting(self, count: int, account: str) -> Iterator[None]:
+        """Count orders that are being taken; those that are refused count for nothing."""
+        self.count_order(count, account)
+        try:
+            yield
+        except Refusal:
+            self.count_order(-count, account)
+            raise
+
+    def filled(self, account: str, maker: bool) -> None:
+        """Count less, since an order traded for the first time: who trades may go on."""
+        self.count_order(-MAKER_CREDIT if maker else -1, account)
+
+    def order_counts(self, account: str = DEFAULT_ACCOUNT) -> list[Json]:
+        """Return the answer of ``/rateLimit/order``."""
+        return [
+            {**RATE_LIMITS[number], "count": counter.add(0, self._wall(), self._market())}
+            for number, (counter, _, _) in enumerate(self._sent(account).limited, start=1)
+        ]
+
+    def order_headers(self, account: str = DEFAULT_ACCOUNT) -> dict[str, str]:
+        """Return the headers that tell of the orders taken."""
+        counts = [str(one["count"]) for one in self.order_counts(account)]
+        return {"X-MBX-ORDER-COUNT-10S": counts[0], "X-MBX-ORDER-COUNT-1D": counts[1]}
+
+
+def _next(wall: int, length: int) -> int:
+    return wall - wall % length + length
+
+
+def _too_many(message: str, status: int, wall: int, retry: int, code: int = -1003) -> Refusal:
+    return Refusal(
+        code,
+        message,
+        status,
+        {"Retry-After": str(max(1, -(-(retry - wall) // SECOND)))},
+        data={"serverTime": wall, "retryAfter": retry},
+    )

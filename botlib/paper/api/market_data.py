@@ -1,0 +1,300 @@
+"""Market data on request: what needs no key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import orjson
+
+from botlib.core.errors import UnknownSymbol
+from botlib.core.timeframe import DAY
+from botlib.paper.api.limits import RATE_LIMITS
+from botlib.paper.market import klines, quotes, tickers
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.intervals import Interval, interval, zone_offset
+from botlib.paper.market.quotes import Json, eight
+from botlib.paper.matching.filters import symbol_info
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import invalid_symbol, refusal
+from botlib.paper.venue import Venue
+
+STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
+MAX_SYMBOLS: Final = 100
+"""Symbols that rolling statistics are made of in one request."""
+
+_Answer = Callable[[Feed], Json]
+
+
+class MarketData:
+    """Answers about the market, at its present time."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+
+    # -- which symbols
+
+    def feed(self, params: Params) -> Feed:
+        """Return the feed of the mandatory ``symbol``."""
+        return self._feed(params.symbol())
+
+    def _feed(self, symbol: str) -> Feed:
+        try:
+            return self._venue.feed(symbol)
+        except UnknownSymbol:
+            raise invalid_symbol() from None
+
+    def _chosen(self, params: Params) -> Feed | list[Feed]:
+        """Return the feed of ``symbol``, those of ``symbols``, or all of them."""
+        if "symbol" in params:
+            if "symbols" in params:
+                raise refusal(-1128)
+            return self.feed(params)
+        names = params.names("symbols")
+        if names is None:
+            names = [listing.id for listing in self._venue.listings()]
+        return [self._feed(name) for name in names]
+
+    def _each(self, params: Params, answer: _Answer) -> object:
+        chosen, status = self._chosen(params), params.choice("symbolStatus", STATUSES, -1122)
+        if isinstance(chosen, Feed):
+            _check_status(params, chosen)
+            return answer(chosen)
+        return [answer(feed) for feed in chosen if status in (None, _status(feed))]
+
+    # -- the exchange
+
+    async def ping(self, params: Params) -> object:
+        """``/ping``."""
+        return {}
+
+    async def time(self, params: Params) -> object:
+        """``/time``: wall time, since requests are signed with it."""
+        return {"serverTime": self._venue.faults.server_time()}
+
+    async def exchange_info(self, params: Params) -> object:
+        """``/exchangeInfo``."""
+        single = "symbol" in params or "symbols" in params
+        status = params.choice("symbolStatus", STATUSES, -1122)
+        wanted = _permissions(params)
+        if single and (status is not None or wanted is not None):
+            raise refusal(-1128)
+        chosen = self._chosen(params)
+        sets = params.flag("showPermissionSets", True)
+        symbols = []
+        for feed in chosen if isinstance(chosen, list) else [chosen]:
+            info = symbol_info(feed)
+            if status not in (None, info["status"]) or not _permitted(info, wanted):
+                continue
+            if not sets:
+                info.pop("permissionSets")
+            symbols.append(info)
+        return {
+            "timezone": "UTC",
+            "serverTime": self._venue.faults.server_time(),
+            "rateLimits": RATE_LIMITS,
+            "exchangeFilters": [],
+            "symbols": symbols,
+        }
+
+    async def execution_rules(self, params: Params) -> object:
+        """``/executionRules``: no symbol has any."""
+        status = params.choice("symbolStatus", STATUSES, -1122)
+        if status is not None and ("symbol" in params or "symbols" in params):
+            raise refusal(-1128)
+        chosen = self._chosen(params)
+        feeds = [
+            feed
+            for feed in (chosen if isinstance(chosen, list) else [chosen])
+            if status in (None, _status(feed))
+        ]
+        return {"symbolRules": [{"symbol": feed.id, "rules": []} for feed in feeds]}
+
+    async def reference_price(self, params: Params) -> object:
+        """``/referencePrice`` and how it is calculated: no symbol has one.
+
+        Raises:
+            Refusal: always; without rules for executions nobody asks for such a price.
+        """
+        _check_status(params, self.feed(params))
+        raise refusal(-2043)
+
+    # -- candles
+
+    async def klines(self, params: Params) -> object:
+        """``/klines`` and ``/uiKlines``."""
+        feed, kind = self.feed(params), self._interval(params)
+        start, end = params.moment("startTime"), params.moment("endTime")
+        limit = params.limit(500, 1_000)
+        await klines.prepare(feed, kind, start, end, limit)
+        # The market has moved on meanwhile: what is asked for is its present.
+        feed = self.feed(params)
+        bars = klines.klines(feed, kind, start, end, limit)
+        return [quotes.kline_row(feed, kind, bar) for bar in bars]
+
+    def _interval(self, params: Params) -> Interval:
+        zone = _zone(params)
+        name = params.need("interval")
+        kind = interval(f"{name}@{zone}" if zone is not None else name)
+        if "@" in name or kind is None or not self._offered(kind):
+            raise refusal(-1120)
+        return kind
+
+    def _offered(self, kind: Interval) -> bool:
+        feeds = self._venue.listings()
+        return not feeds or klines.offered(self._feed(feeds[0].id), kind)
+
+    # -- statistics
+
+    async def ticker_24h(self, params: Params) -> object:
+        """``/ticker/24hr``."""
+        if _type(params) == tickers.MINI:
+            return self._each(params, lambda feed: tickers.mini(feed, tickers.last_day(feed)))
+        return self._each(params, tickers.day_full)
+
+    async def ticker_window(self, params: Params) -> object:
+        """``/ticker``: a rolling window."""
+        text = params.text("windowSize") or "1d"
+        length = tickers.window_length(text)
+        if length is None:
+            raise refusal(-1130, "windowSize")
+        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        self._need_symbols(params)
+        return self._each(params, lambda feed: form(feed, tickers.window(feed, length)))
+
+    async def ticker_day(self, params: Params) -> object:
+        """``/ticker/tradingDay``: since midnight in a time zone."""
+        zone = _zone(params)
+        offset = 0 if zone is None else zone_offset(zone) or 0
+        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        self._need_symbols(params)
+
+        def answer(feed: Feed) -> Json:
+            start = feed.time - (feed.time + offset) % DAY
+            return form(feed, tickers.since(feed, start), start + DAY - 1)
+
+        return self._each(params, answer)
+
+    @staticmethod
+    def _need_symbols(params: Params) -> None:
+        names = params.names("symbols")
+        if names is None:
+            params.need("symbol")
+        elif len(names) > MAX_SYMBOLS:
+            raise refusal(-1130, "symbols")
+
+    async def ticker_price(self, params: Params) -> object:
+        """``/ticker/price``."""
+        return self._each(params, lambda feed: {"symbol": feed.id, "price": eight(feed.price)})
+
+    async def ticker_book(self, params: Params) -> object:
+        """``/ticker/bookTicker``."""
+        return self._each(params, quotes.book_ticker)
+
+    async def average_price(self, params: Params) -> object:
+        """``/avgPrice``."""
+        feed = self.feed(params)
+        return {"mins": 5, "price": eight(feed.average()), "closeTime": feed.time}
+
+    # -- the book and the trades
+
+    async def depth(self, params: Params) -> object:
+        """``/depth``."""
+        feed, levels = self.feed(params), params.limit(100, 5_000)
+        _check_status(params, feed)
+        return quotes.depth(feed, levels)
+
+    async def trades(self, params: Params) -> object:
+        """``/trades``."""
+        feed = self.feed(params)
+        found = feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
+        return [quotes.trade_row(trade) for trade in found]
+
+    async def block_trades(self, params: Params) -> object:
+        """``/historicalBlockTrades``: nobody trades in blocks here."""
+        self.feed(params)
+        params.integer("fromId")
+        params.limit(500, 1_000)
+        return []
+
+    async def historical_trades(self, params: Params) -> object:
+        """``/historicalTrades``."""
+        first = params.integer("fromId")
+        if first is None:
+            return await self.trades(params)
+        feed, limit = self.feed(params), params.limit(500, 1_000)
+        start = feed.tape.time_of(first)
+        # The step of the first trade may have begun with earlier ones.
+        within = feed.tape.ids(start, start)
+        span = within[1] - within[0]
+        found = feed.tape.trades(start, feed.time, limit + span, newest=False)
+        later = [trade for trade in found if trade.id >= first]
+        return [quotes.trade_row(trade) for trade in later[:limit]]
+
+    async def aggregated_trades(self, params: Params) -> object:
+        """``/aggTrades``."""
+        feed, limit = self.feed(params), params.limit(500, 1_000)
+        start, end = params.moment("startTime"), params.moment("endTime")
+        first = params.integer("fromId")
+        if first is not None:
+            if start is not None or end is not None:
+                raise refusal(-1128)
+            start = feed.tape.time_of_aggregate(first)
+            # The step of the first one may have begun with earlier ones.
+            within = feed.tape.ids(start, start)
+            found = feed.tape.aggregates(
+                start, feed.time, limit + within[1] - within[0], newest=False
+            )
+            later = [trade for trade in found if trade.id >= first]
+            return [quotes.aggregate_row(trade) for trade in later[:limit]]
+        found = feed.tape.aggregates(
+            start or 0,
+            feed.time if end is None else end,
+            limit,
+            newest=start is None,
+        )
+        return [quotes.aggregate_row(trade) for trade in found]
+
+
+def _check_status(params: Params, feed: Feed) -> None:
+    """Refuse a symbol in another status than was asked for."""
+    if params.choice("symbolStatus", STATUSES, -1122) not in (None, _status(feed)):
+        raise refusal(-1220)
+
+
+def _status(feed: Feed) -> object:
+    return symbol_info(feed)["status"]
+
+
+def _type(params: Params) -> str | None:
+    return params.choice("type", (tickers.FULL, tickers.MINI), -1139)
+
+
+def _zone(params: Params) -> str | None:
+    zone = params.text("timeZone")
+    if zone is not None and zone_offset(zone) is None:
+        raise refusal(-1130, "timeZone")
+    return zone
+
+
+def _permissions(params: Params) -> frozenset[str] | None:
+    """Return ``permissions``: one name, or a JSON list of them."""
+    text = params.text("permissions")
+    if text is None:
+        return None
+    if not text.startswith("["):
+        return frozenset({text})
+    try:
+        names = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise refusal(-1130, "permissions") from None
+    if not all(isinstance(name, str) for name in names):
+        raise refusal(-1130, "permissions")
+    return frozenset(names)
+
+
+def _permitted(info: Json, wanted: frozenset[str] | None) -> bool:
+    sets = info["permissionSets"]
+    if wanted is None or not isinstance(sets, Iterable):
+        return True
+    return all(not wanted.isdisjoint(one) for one in sets)

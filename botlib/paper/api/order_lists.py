@@ -1,0 +1,244 @@
+"""Order lists on request: OCO, OTO and OTOCO, by their own paths and by the older one of OCO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from botlib.paper.accounts.orders import OrderList, PaperOrder
+from botlib.paper.accounts.reports import list_placed, listed, placed
+from botlib.paper.api.account import window
+from botlib.paper.api.orders import Trading
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.quotes import Json
+from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import Refusal, refusal, rejected
+
+_LEG: Final = (
+    "type",
+    "price",
+    "stopPrice",
+    "trailingDelta",
+    "icebergQty",
+    "timeInForce",
+    "strategyId",
+    "strategyType",
+    "pegPriceType",
+    "pegOffsetType",
+    "pegOffsetValue",
+)
+
+_UNPAID: Final = {"quantity": ""}
+"""What is not sent of an order whose amount another one receives."""
+_UNSENT: Final = {"timeInForce": "", "stopPrice": "", "trailingDelta": ""}
+
+
+class ListTrading:
+    """Takes order lists, and answers about them."""
+
+    def __init__(self, trading: Trading) -> None:
+        self._trading = trading
+
+    # -- new lists
+
+    async def oco(self, params: Params) -> object:
+        """``POST /orderList/oco``."""
+        shared = {"quantity": "quantity", "side": "side"}
+        above = read_order(params, _names("above", shared))
+        below = read_order(params, _names("below", shared))
+        return await self._place(params, None, [above, below])
+
+    async def old_oco(self, params: Params) -> object:
+        """``POST /order/oco``: a limit order and a stop, told apart by the side."""
+        kind = "STOP_LOSS_LIMIT" if "stopLimitPrice" in params else "STOP_LOSS"
+        if kind == "STOP_LOSS_LIMIT" and "stopLimitTimeInForce" not in params:
+            raise refusal(-1105, "stopLimitTimeInForce")
+        params.need("price")
+        params.need("stopPrice")
+        shared = {"quantity": "quantity", "side": "side"}
+        limit = read_order(
+            params,
+            _leg("limit", {**shared, "price": "price", **_UNSENT}),
+            {"type": "LIMIT_MAKER"},
+        )
+        lower = {"price": "stopLimitPrice", "timeInForce": "stopLimitTimeInForce"}
+        same = {"stopPrice": "stopPrice", "trailingDelta": "trailingDelta"}
+        stop = read_order(params, _leg("stop", {**shared, **lower, **same}), {"type": kind})
+        pair = [limit, stop] if limit.side == "SELL" else [stop, limit]
+        return await self._place(params, None, pair)
+
+    async def oto(self, params: Params) -> object:
+        """``POST /orderList/oto``."""
+        working = _working(params)
+        return await self._place(params, working, [read_order(params, _names("pending", {}))])
+
+    async def otoco(self, params: Params) -> object:
+        """``POST /orderList/otoco``."""
+        working = _working(params)
+        shared = {"quantity": "pendingQuantity", "side": "pendingSide"}
+        above = read_order(params, _names("pendingAbove", shared))
+        below = read_order(params, _names("pendingBelow", shared))
+        return await self._place(params, working, [above, below])
+
+    async def opo(self, params: Params) -> object:
+        """``POST /orderList/opo``: what the first order receives, the second one sells."""
+        working = _working(params)
+        pending = read_order(params, _names("pending", _UNPAID), paid=True)
+        return await self._place(params, working, [pending], pays=True)
+
+    async def opoco(self, params: Params) -> object:
+        """``POST /orderList/opoco``."""
+        working = _working(params)
+        shared = {**_UNPAID, "side": "pendingSide"}
+        above = read_order(params, _names("pendingAbove", shared), paid=True)
+        below = read_order(params, _names("pendingBelow", shared), paid=True)
+        return await self._place(params, working, [above, below], pays=True)
+
+    async def _place(
+        self,
+        params: Params,
+        working: OrderRequest | None,
+        others: Sequence[OrderRequest],
+        *,
+        pays: bool = False,
+    ) -> Json:
+        trading, feed = self._trading, self._trading.data.feed(params)
+        if pays and working is not None:
+            _check_paying(feed, working, others)
+        detail = read_detail(params, "RESULT")
+        client_id = read_client_id(params, "listClientOrderId")
+        count = len(others) + (working is not None)
+        trading.limits.check_orders(count, params.account)
+        await trading.arrive(feed)
+        with trading.limits.counting(count, params.account):
+            found, orders, draft = trading.desk.place_list(
+                feed,
+                trading.venue.market_time,
+                params.account,
+                working=working,
+                others=others,
+                client_id=client_id,
+                pays=pays,
+            )
+        await trading.settled(feed, draft.notices())
+        reports = []
+        for order in orders:
+            trades = [trade for trade in draft.trades if trade.order_id == order.order_id]
+            reports.append(placed(order, trades, draft.prevented, detail))
+        return list_placed(found, orders, reports)
+
+    # -- cancelling
+
+    async def cancel(self, params: Params) -> object:
+        """``DELETE /orderList``."""
+        trading, feed = self._trading, self._trading.data.feed(params)
+        cancel_id = read_client_id(params, "newClientOrderId")
+        await trading.arrive(feed)
+        found = self._find(params, "listClientOrderId", -2011, feed)
+        if found.done:
+            raise refusal(-2011)
+        order = next(one for one in self._orders(found) if one.open)
+        done = trading.desk.cancel(feed, order, cancel_id, trading.venue.market_time)
+        await trading.settled(feed, done.notices)
+        return trading.told(done)[0]
+
+    # -- questions
+
+    async def status(self, params: Params) -> object:
+        """``GET /orderList``."""
+        found = self._find(params, "origClientOrderId", -2018)
+        return self._told(params, [found])[0]
+
+    async def every(self, params: Params) -> object:
+        """``GET /allOrderList``."""
+        limit, first = params.limit(500, 1_000), params.integer("fromId")
+        timed = "startTime" in params or "endTime" in params
+        if first is not None and timed:
+            raise refusal(-1128)
+        mine = [one for one in self._lists(params) if one.account == params.account]
+        if first is not None:
+            mine = [one for one in mine if one.list_id >= first]
+        chosen = window(mine, params, lambda one: one.created)
+        oldest_first = first is not None or "startTime" in params
+        rows = chosen[:limit] if oldest_first else chosen[-limit:]
+        return self._told(params, rows)
+
+    async def open(self, params: Params) -> object:
+        """``GET /openOrderList``."""
+        if params.then is None:
+            return self._told(params, self._trading.desk.register.open_lists(params.account))
+        mine = [one for one in self._lists(params) if one.account == params.account]
+        return self._told(params, [one for one in mine if not one.done])
+
+    def _lists(self, params: Params) -> list[OrderList]:
+        """Return the lists of all accounts, as they were at the time asked for."""
+        desk, then = self._trading.desk, params.then
+        lists = desk.register.lists.values()
+        return list(lists) if then is None else desk.past.lists(lists, then)
+
+    def _told(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
+        orders = self._trading.holdings.account_of(params).orders
+        return [listed(one, [orders[number] for number in one.order_ids]) for one in lists]
+
+    def _orders(self, found: OrderList) -> list[PaperOrder]:
+        account = self._trading.desk.register.account(found.account)
+        return [account.orders[number] for number in found.order_ids]
+
+    def _find(
+        self, params: Params, client_name: str, unknown: int, feed: Feed | None = None
+    ) -> OrderList:
+        number, client_id = params.integer("orderListId"), params.text(client_name)
+        if number is None and client_id is None:
+            raise Refusal(
+                -1102,
+                f"Param '{client_name}' or 'orderListId' must be sent, but both were empty/null!",
+            )
+        for found in self._candidates(params, number):
+            if found.account != params.account or (feed is not None and found.symbol != feed.id):
+                continue
+            named = found.client_id == client_id
+            if found.list_id == number if number is not None else named:
+                return found
+        text = "Unknown order list sent." if unknown == -2011 else "Order list does not exist."
+        raise Refusal(unknown, text)
+
+    def _candidates(self, params: Params, number: int | None) -> Iterator[OrderList]:
+        """Yield the lists among which a request looks for one, the newest first."""
+        lists = self._trading.desk.register.lists
+        if params.then is not None:
+            yield from reversed(self._lists(params))
+        elif number is not None:
+            if (found := lists.get(number)) is not None:
+                yield found
+        else:
+            # A client's id is given to one list at a time, so no newer one has it.
+            yield from lists.under_way()
+            yield from reversed(list(lists.values()))
+
+
+def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderRequest]) -> None:
+    """Refuse a list whose first order could not pay the others."""
+    if working.side != "BUY":
+        raise refusal(-1222)
+    if any(one.side != "SELL" for one in others):
+        raise refusal(-1223)
+    if not feed.rules.paying_lists_allowed:
+        raise rejected("OPO orders are not supported for this symbol.")
+
+
+def _leg(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
+    names = {name: f"{prefix}{name[0].upper()}{name[1:]}" for name in _LEG}
+    return {**names, "newClientOrderId": f"{prefix}ClientOrderId", "quoteOrderQty": "", **shared}
+
+
+def _names(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
+    own = {"quantity": f"{prefix}Quantity", "side": f"{prefix}Side"}
+    return _leg(prefix, {**own, **shared})
+
+
+def _working(params: Params) -> OrderRequest:
+    working = read_order(params, _names("working", {}))
+    if working.type not in ("LIMIT", "LIMIT_MAKER"):
+        raise rejected("Order type not supported as working order.")
+    return working

@@ -1,0 +1,301 @@
+"""Orders on request: placed, tested, replaced, made smaller, cancelled and asked about."""
+
+from __future__ import annotations
+
+import asyncio
+
+from botlib.paper.accounts.orders import PaperOrder
+from botlib.paper.accounts.reports import amended, amendment, canceled, list_placed, placed, queried
+from botlib.paper.accounts.transaction import Notice
+from botlib.paper.api.account import Holdings, span
+from botlib.paper.api.limits import Limits
+from botlib.paper.api.market_data import MarketData
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.quotes import Json
+from botlib.paper.matching.desk import Cancelled, Desk
+from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
+from botlib.paper.protocol.params import Params
+from botlib.paper.protocol.refusals import Refusal, missing, refusal, unsupported
+from botlib.paper.venue import Venue
+
+_RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
+_UNKNOWN, _ABSENT, _UNAMENDED = -2011, -2013, -2038
+
+
+class Trading:
+    """Takes orders, and answers about them."""
+
+    def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
+        self.venue = venue
+        self.data = data
+        self.limits = limits
+        self.holdings = Holdings(venue, data, limits)
+
+    @property
+    def desk(self) -> Desk:
+        """Where orders are matched."""
+        return self.venue.desk
+
+    # -- new orders
+
+    async def place(self, params: Params) -> object:
+        """``POST /order``."""
+        feed, request, detail = self._read(params)
+        self.limits.check_orders(1, params.account)
+        return await self._place(feed, request, detail, params)
+
+    def _read(self, params: Params) -> tuple[Feed, OrderRequest, str]:
+        feed, request = self.data.feed(params), read_order(params)
+        default = "FULL" if request.type in ("LIMIT", "MARKET") else "ACK"
+        return feed, request, read_detail(params, default)
+
+    async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
+        await self.arrive(feed)
+        with self.limits.counting(1, params.account):
+            done = self.desk.place(feed, request, self.venue.market_time, params.account)
+        await self.settled(feed, done.notices)
+        return placed(done.order, done.trades, done.prevented, detail)
+
+    async def test(self, params: Params) -> object:
+        """``POST /order/test``."""
+        feed, request, _ = self._read(params)
+        self.desk.check(feed, request, self.venue.market_time, params.account)
+        if not params.flag("computeCommissionRates", False):
+            return {}
+        answer = self.holdings.commissions(params)
+        names = {"standard": "standardCommission", "special": "specialCommission"}
+        rates = {f"{one}CommissionForOrder": _for_order(answer[names[one]]) for one in names}
+        rates["taxCommissionForOrder"] = _for_order(answer["taxCommission"])
+        return {**rates, "discount": answer["discount"]}
+
+    async def routed(self, params: Params) -> object:
+        """``POST /sor/order`` and its test: no symbol's orders are routed to other books.
+
+        Raises:
+            Refusal: always.
+        """
+        self._read(params)
+        raise unsupported()
+
+    async def arrive(self, feed: Feed) -> None:
+        """Let the time pass that an order is on its way."""
+        if feed.book.depth is not None and feed.book.depth.latency:
+            await asyncio.sleep(feed.book.depth.latency / 1_000)
+            feed.seek(self.venue.market_time)
+
+    async def settled(self, feed: Feed, notices: list[Notice]) -> None:
+        """Wait until the disk has a change, then tell of it."""
+        self.venue.orders_changed(feed)
+        try:
+            await self.desk.durable()
+        finally:
+            self.venue.orders_changed(feed)
+        self.venue.answer(notices)
+        await self.venue.broadcast.deals(feed)
+
+    # -- questions
+
+    async def status(self, params: Params) -> object:
+        """``GET /order``."""
+        return queried(self._find(params, _ABSENT))
+
+    async def open_orders(self, params: Params) -> object:
+        """``GET /openOrders``."""
+        symbol = self.data.feed(params).id if "symbol" in params else None
+        account = self.holdings.account_of(params)
+        return [queried(order) for order in account.open_orders(symbol)]
+
+    async def all_orders(self, params: Params) -> object:
+        """``GET /allOrders``."""
+        symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
+        asked = span(params, params.integer("orderId"), limit)
+        orders = self.holdings.account_of(params).orders
+        return [queried(order) for order in orders.select(symbol, asked)]
+
+    def _find(
+        self,
+        params: Params,
+        unknown: int,
+        number_name: str = "orderId",
+        client_name: str = "origClientOrderId",
+    ) -> PaperOrder:
+        symbol = self.data.feed(params).id
+        number, client_id = params.integer(number_name), params.text(client_name)
+        if number is None and client_id is None:
+            raise Refusal(
+                -1102,
+                f"Param '{client_name}' or '{number_name}' must be sent, but both were empty/null!",
+            )
+        account = self.holdings.account_of(params)
+        if number is not None:
+            order = account.orders.get(number)
+        else:
+            order = account.by_client_id(symbol, client_id or "")
+        if order is None or order.symbol != symbol:
+            raise refusal(unknown)
+        if client_id is not None and order.client_order_id != client_id:
+            # Only a question about an order tells that its two ids contradict each other.
+            raise refusal(-2039 if number is not None and unknown == _ABSENT else unknown)
+        return order
+
+    # -- cancelling
+
+    async def cancel(self, params: Params) -> object:
+        """``DELETE /order``."""
+        feed = self.data.feed(params)
+        restriction, cancel_id = _restriction(params), read_client_id(params, "newClientOrderId")
+        await self.arrive(feed)
+        order = self._find(params, _UNKNOWN)
+        time = self.venue.market_time
+        done = self.desk.cancel(feed, order, cancel_id, time, restriction)
+        await self.settled(feed, done.notices)
+        return self.told(done)[0]
+
+    async def cancel_all(self, params: Params) -> object:
+        """``DELETE /openOrders``."""
+        feed = self.data.feed(params)
+        await self.arrive(feed)
+        if not self.holdings.account_of(params).open_orders(feed.id):
+            raise refusal(_UNKNOWN)
+        done = self.desk.cancel_all(feed, self.venue.market_time, params.account)
+        await self.settled(feed, done.notices)
+        return self.told(done)
+
+    def told(self, done: Cancelled) -> list[Json]:
+        """Return the answers to cancellations: one for each order, or for each whole list."""
+        answers = [canceled(order, number) for order, number in done.orders if order.list_id < 0]
+        for found in done.lists:
+            account = self.desk.register.account(found.account)
+            orders = [account.orders[number] for number in found.order_ids]
+            reports = [
+                canceled(order, number)
+                for order, number in done.orders
+                if order.list_id == found.list_id
+            ]
+            answers.append(list_placed(found, orders, reports))
+        return answers
+
+    # -- changing
+
+    async def replace(self, params: Params) -> object:
+        """``POST /order/cancelReplace``: cancel an order, then place another."""
+        mode = params.need("cancelReplaceMode")
+        if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
+            raise missing("cancelReplaceMode")
+        feed, request, detail = self._read(params)
+        restriction = _restriction(params)
+        cancel_id = read_client_id(params, "cancelNewClientOrderId")
+        if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
+            self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+        self.desk.weigh(feed, request)
+        exceeded = self._exceeded(params)
+        await self.arrive(feed)
+        cancelled: object
+        result = "SUCCESS"
+        try:
+            order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+            time = self.venue.market_time
+            done = self.desk.cancel(feed, order, cancel_id, time, restriction)
+            await self.settled(feed, done.notices)
+            cancelled = self.told(done)[0]
+        except Refusal as refused:
+            cancelled, result = refused.body(), "FAILURE"
+            if mode == "STOP_ON_FAILURE":
+                if exceeded is None:
+                    # What was not attempted counts nevertheless.
+                    self.limits.count_order(1, params.account)
+                raise _not_replaced(
+                    result, cancelled, "NOT_ATTEMPTED", None, exceeded=exceeded
+                ) from None
+        try:
+            if exceeded is not None:
+                raise exceeded
+            answer = await self._place(feed, request, detail, params)
+        except Refusal as refused:
+            stopped = exceeded if mode == "STOP_ON_FAILURE" else None
+            raise _not_replaced(
+                result, cancelled, "FAILURE", refused.body(), exceeded=stopped
+            ) from None
+        if result == "FAILURE":
+            raise _not_replaced(result, cancelled, "SUCCESS", answer)
+        return {
+            "cancelResult": result,
+            "newOrderResult": "SUCCESS",
+            "cancelResponse": cancelled,
+            "newOrderResponse": answer,
+        }
+
+    def _exceeded(self, params: Params) -> Refusal | None:
+        """Return why no new order may be placed, where its sender lets the old one go anyway.
+
+        Raises:
+            Refusal: no new order may be placed, and the old one is to stay.
+        """
+        mode = params.text("orderRateLimitExceededMode") or "DO_NOTHING"
+        if mode not in ("DO_NOTHING", "CANCEL_ONLY"):
+            raise refusal(-1130, "orderRateLimitExceededMode")
+        try:
+            self.limits.check_orders(1, params.account)
+        except Refusal as refused:
+            if mode == "DO_NOTHING":
+                raise
+            return refused
+        return None
+
+    async def amend(self, params: Params) -> object:
+        """``PUT /order/amend/keepPriority``: make an order smaller."""
+        feed, amount = self.data.feed(params), params.decimal("newQty")
+        if amount is None:
+            raise missing("newQty")
+        client_id = read_client_id(params, "newClientOrderId")
+        await self.arrive(feed)
+        order = self._find(params, _UNAMENDED)
+        changed, draft = self.desk.amend(feed, order, amount, client_id, self.venue.market_time)
+        await self.settled(feed, draft.notices())
+        found = draft.list_of(changed)
+        if found is None:
+            return amended(changed)
+        members = [draft.find(changed.account, number) for number in found.order_ids]
+        return amended(changed, found, members)
+
+    async def amendments(self, params: Params) -> object:
+        """``GET /order/amendments``."""
+        symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
+        number, first = params.integer("orderId"), params.integer("fromExecutionId") or 0
+        if number is None:
+            raise missing("orderId")
+        order = self.holdings.account_of(params).orders.get(number)
+        if order is None or order.symbol != symbol:
+            raise refusal(-2013)
+        return [amendment(order, row) for row in order.amended if row["execution"] >= first][:limit]
+
+
+def _restriction(params: Params) -> str | None:
+    name = params.text("cancelRestrictions")
+    if name is None:
+        return None
+    if name not in _RESTRICTIONS:
+        raise refusal(-1145)
+    return _RESTRICTIONS[name]
+
+
+def _for_order(rates: object) -> Json:
+    assert isinstance(rates, dict)
+    return {"maker": rates["maker"], "taker": rates["taker"]}
+
+
+def _not_replaced(
+    cancel: str, cancelled: object, new: str, answer: object, *, exceeded: Refusal | None = None
+) -> Refusal:
+    data = {
+        "cancelResult": cancel,
+        "newOrderResult": new,
+        "cancelResponse": cancelled,
+        "newOrderResponse": answer,
+    }
+    code, words, status = -2022, "Order cancel-replace failed.", 400
+    if "SUCCESS" in (cancel, new):
+        code, words, status = -2021, "Order cancel-replace partially failed.", 409
+    if exceeded is not None:
+        status = exceeded.status
+    return Refusal(code, words, status, data=data)

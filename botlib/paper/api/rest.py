@@ -1,0 +1,154 @@
+"""The REST side: paths, keys, signatures and headers around the operations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from botlib.paper.accounts.keys import TRADE, USER_DATA, Keys
+from botlib.paper.accounts.signatures import check_rest_signature
+from botlib.paper.api.dispatch import Dispatcher, Unanswered
+from botlib.paper.api.orders import Trading
+from botlib.paper.protocol.operation import Key, Operation
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT, Params
+from botlib.paper.protocol.refusals import Refusal, unsupported
+from botlib.paper.protocol.timeunit import HEADER, answer_in_microseconds, wants_microseconds
+
+REMOVED: Final = frozenset({"userDataStream"})
+"""Paths that Binance has taken away: listen keys, since 2026-02-20."""
+
+BODY_TIME: Final = 10.0
+"""Seconds within which the body of a request has to follow its head."""
+
+_EMPTY_SAPI: Final = frozenset(
+    {"capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"}
+)
+
+
+class Rest:
+    """Serves ``/api/v3``, its older name, and the few ``/sapi/v1`` paths that clients touch."""
+
+    def __init__(self, dispatcher: Dispatcher, trading: Trading, keys: Keys) -> None:
+        self._dispatcher = dispatcher
+        self._trading = trading
+        self._keys = keys
+        self._paths = {path for _, path in dispatcher.operations}
+
+    async def api(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request below ``/api/v3/``, or for market data below ``/api/v1/``."""
+        key = (request.method, request.match_info["path"])
+        address = request.remote or ""
+        headers: dict[str, str] = {}
+        status, micro = 200, False
+        answer: object
+        try:
+            micro = self._microseconds(request, address)
+            operation, params = await self._read(request, key, address)
+            answer = await self._dispatcher.run(key, params, address)
+            if operation.orders and key[0] == "POST":
+                headers.update(self._dispatcher.limits.order_headers(params.account))
+        except Refusal as refused:
+            answer, status = _body(refused), refused.status
+            headers.update(refused.headers)
+        except Unanswered:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=504)
+        if micro:
+            answer = answer_in_microseconds(key[1], answer)
+        headers.update(self._dispatcher.limits.headers(address))
+        return web.Response(
+            body=orjson.dumps(answer),
+            status=status,
+            headers=headers,
+            content_type="application/json",
+        )
+
+    def _microseconds(self, request: web.Request, address: str) -> bool:
+        sent = request.headers.get(HEADER)
+        if sent is None:
+            return False
+        try:
+            return wants_microseconds(sent)
+        except Refusal:
+            self._dispatcher.limits.charge(1, address)
+            raise
+
+    async def _read(self, request: web.Request, key: Key, address: str) -> tuple[Operation, Params]:
+        try:
+            operation = self._operation(key)
+            if operation.signed and request.match_info["version"] == "v1":
+                raise unsupported(404)
+            return operation, await self._params(request, operation)
+        except Refusal:
+            # What is refused at the door costs as well.
+            self._dispatcher.limits.charge(1, address)
+            raise
+
+    def _operation(self, key: Key) -> Operation:
+        if key[1] in REMOVED:
+            raise unsupported(410)
+        operation = self._dispatcher.operations.get(key)
+        if operation is None:
+            raise unsupported(405 if key[1] in self._paths else 404)
+        return operation
+
+    async def _params(self, request: web.Request, operation: Operation) -> Params:
+        query = request.raw_path.partition("?")[2]
+        body = await _body_of(request) if request.can_read_body else ""
+        account = DEFAULT_ACCOUNT
+        if operation.signed:
+            sent = request.headers.get("X-MBX-APIKEY")
+            api_key = self._keys.find(sent, TRADE if operation.orders else USER_DATA)
+            check_rest_signature(api_key, query, body)
+            account = api_key.account
+        return Params(_values(query, body), account)
+
+    async def sapi(self, request: web.Request) -> web.StreamResponse:
+        """Answer the wallet and margin paths a client may touch; nothing else is there."""
+        path = request.match_info["path"]
+        if path in _EMPTY_SAPI:
+            return web.json_response([])
+        if path == "system/status":
+            return web.json_response({"status": 0, "msg": "normal"})
+        try:
+            if path != "asset/tradeFee":
+                raise unsupported(404)
+            answer = await self._trading.holdings.trade_fees(Params(dict(request.query)))
+        except Refusal as refused:
+            return web.json_response(refused.body(), status=refused.status)
+        return web.json_response(answer)
+
+
+async def _body_of(request: web.Request) -> str:
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            return (await request.read()).decode("utf-8", "replace")
+    except TimeoutError:
+        raise Unanswered from None
+
+
+def _values(query: str, body: str) -> dict[str, str]:
+    # A parameter in the query comes before the same one in the body; in either it may stand once.
+    values: dict[str, str] = {}
+    for text in (body, query):
+        pairs = parse_qsl(text, keep_blank_values=True)
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            double = next(name for name in names if names.count(name) > 1)
+            raise Refusal(-1101, f"Duplicate values for parameter '{double}' detected.")
+        values.update(found)
+    return values
+
+
+def _body(refused: Refusal) -> dict[str, object]:
+    # Only what is left of a half replaced order is told by REST besides the error.
+    body = refused.body()
+    if refused.code in (-2021, -2022):
+        body["data"] = refused.data
+    return body

@@ -1,0 +1,321 @@
+"""The way to a paper exchange from outside: start its process, and control it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from botlib.core.errors import PaperExchangeError
+
+START_TIMEOUT: Final = 60.0
+STOP_TIMEOUT: Final = 10.0
+_LOG_LINES: Final = 15
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ClosedCandle(NamedTuple):
+    """A candle that closed at the boundary: the venue's id, timeframe and open time (ms)."""
+
+    symbol: str
+    timeframe: str
+    timestamp: int
+
+
+class Advance(NamedTuple):
+    """How far a market in lockstep came."""
+
+    market_time: int
+    closed: list[ClosedCandle]
+    ended: bool
+
+
+class PaperControl:
+    """The control API of a running paper exchange.
+
+    Args:
+        url: its address, ``http://127.0.0.1:PORT``.
+        connector: makes what dials; by default sockets.
+    """
+
+    def __init__(
+        self, url: str, connector: Callable[[], aiohttp.BaseConnector] | None = None
+    ) -> None:
+        if urlsplit(url).hostname not in _LOOPBACK:
+            raise PaperExchangeError(
+                f"{url!r} is no paper exchange: one listens on this computer only. "
+                "Accepted: http://127.0.0.1:PORT."
+            )
+        self.url = url.rstrip("/")
+        self._connector = connector
+        self._session: aiohttp.ClientSession | None = None
+
+    async def state(self) -> dict[str, Any]:
+        """Return venue, market time, speed, balances and counters."""
+        return await self._call("GET", "state", {}, None)
+
+    async def advance(
+        self, streams: Sequence[str], acknowledged: int, timeout: float = 10.0
+    ) -> Advance:
+        """Acknowledge and let a market in lockstep run until one of ``streams`` closes a candle.
+
+        Args:
+            streams: kline streams, such as ``btcusdt@kline_1m``.
+            acknowledged: the market time up to which every closed candle was acted on: of the
+                last answer, or of `state` at first. The same call can be made again when its
+                answer was lost.
+            timeout: seconds after which the answer comes without a closed candle.
+        """
+        body = {"streams": list(streams), "acknowledged": acknowledged, "timeout": timeout}
+        answer = await self._call("POST", "advance", body, timeout + 30)
+        closed = [ClosedCandle(**candle) for candle in answer["closed"]]
+        return Advance(answer["market_time"], closed, answer["ended"])
+
+    async def fault(self, kind: str, **details: object) -> dict[str, Any]:
+        """Perform a fault, or order it for its next occasions.
+
+        At once: ``reset``, ``close`` (``code``), ``stall``, ``blackhole``, ``malformed``
+        (``text``), ``shutdown`` (``notice``) and ``expire`` strike the open sockets (``target``:
+        streams, user or all); ``clock`` (``skew``, ms), ``restart`` (``away``), ``halt``,
+        ``rules``, ``delist``, ``deposit``, ``withdraw`` and ``pause`` the venue.
+
+        At the next occasions: ``drop``, ``duplicate``, ``delay`` (``seconds``), ``reorder``,
+        ``corrupt`` (``text``, ``values``), ``drop_closing`` and ``late`` strike frames;
+        ``http_status`` (``status``, ``retry_after``), ``slow`` and ``read_lag`` (``seconds``)
+        requests; ``before_accept``, ``after_accept`` (``reply``: drop, hang or timeout),
+        ``crash_before_accept`` and ``crash_after_accept`` orders. They take ``count``, ``skip``,
+        ``probability``, ``match`` (in the stream or path), ``symbol``, and ``for`` (a span).
+
+        ``clear`` calls off what waits.
+        """
+        return await self._call("POST", "fault", {"kind": kind, **details}, None)
+
+    async def scenario(
+        self, steps: Sequence[Mapping[str, object]], *, seed: int = 0
+    ) -> dict[str, Any]:
+        """Play faults, each at its moment, such as ``{"at": "+30s", "fault": "reset"}``.
+
+        How far it came stands in the `state`.
+        """
+        return await self._call("POST", "scenario", {"steps": list(steps), "seed": seed}, None)
+
+    async def ledger(self) -> dict[str, Any]:
+        """Return every order, trade and balance of the account, as the venue holds them."""
+        return await self._call("GET", "ledger", {}, None)
+
+    async def candles(
+        self, symbol: str, timeframe: str, start: int, end: int
+    ) -> list[tuple[int, float, float, float, float, float]]:
+        """Return the venue's closed candles with open times ``start`` to ``end`` (ms)."""
+        body: dict[str, object] = {"symbol": symbol, "timeframe": timeframe}
+        answer = await self._call("POST", "candles", {**body, "start": start, "end": end}, None)
+        return [tuple(row) for row in answer["candles"]]
+
+    async def pause(self) -> None:
+        """Hold the market."""
+        await self._call("POST", "pause", {}, None)
+
+    async def resume(self) -> None:
+        """Let a held market go on."""
+        await self._call("POST", "resume", {}, None)
+
+    async def close(self) -> None:
+        """Close the connection; the exchange goes on."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call(
+        self, method: str, name: str, body: dict[str, object], timeout: float | None
+    ) -> dict[str, Any]:
+        if self._session is None:
+            connector = None if self._connector is None else self._connector()
+            self._session = aiohttp.ClientSession(connector=connector)
+        try:
+            async with self._session.request(
+                method,
+                f"{self.url}/paper/v1/{name}",
+                data=orjson.dumps(body) if body else None,
+                timeout=aiohttp.ClientTimeout(total=timeout or 30.0),
+            ) as response:
+                raw = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise PaperExchangeError(
+                f"The paper exchange at {self.url} does not answer: "
+                f"{type(error).__name__}: {error}. Is it still running?"
+            ) from error
+        try:
+            answer = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            answer = {"error": raw[:200].decode("utf-8", "replace")}
+        if not isinstance(answer, dict) or "error" in answer:
+            raise PaperExchangeError(
+                f"The paper exchange refused {name}: {dict(answer).get('error')}"
+            )
+        return answer
+
+
+class PaperProcess:
+    """A paper exchange in a process of its own; it ends when this process does."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], ready: dict[str, Any], log: Path, owned: bool
+    ) -> None:
+        self._process = process
+        self._log_owned = owned
+        self.url: str = ready["url"]
+        self.venue: str = ready["venue"]
+        self.pid: int = ready["pid"]
+        self.market_time: int = ready["market_time"]
+        """Market time at the start, ms."""
+        self.log = log
+
+    @classmethod
+    async def start(
+        cls,
+        args: Sequence[str] = (),
+        *,
+        log: Path | None = None,
+        timeout: float = START_TIMEOUT,
+    ) -> PaperProcess:
+        """Start ``botlib paper`` with ``args`` and wait until it answers.
+
+        Args:
+            args: options of the command, such as ``["--seed", "7", "--lockstep"]``.
+            log: file for what the process has to say; a temporary one where none is given.
+            timeout: seconds to wait for it.
+
+        Raises:
+            PaperExchangeError: it did not start; the message holds the end of its log.
+        """
+        owned = log is None
+        if log is None:
+            handle, name = tempfile.mkstemp(prefix="botlib-paper-", suffix=".log")
+            os.close(handle)
+            log = Path(name)
+        process = await asyncio.to_thread(_spawn, args, log)
+        try:
+            line = await asyncio.wait_for(asyncio.to_thread(_first_line, process), timeout)
+            ready = orjson.loads(line) if line else None
+        except (TimeoutError, orjson.JSONDecodeError):
+            ready = None
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(_end, process, 0.0))
+            _close_pipes(process)
+            raise
+        if ready is None:
+            code = await asyncio.to_thread(_end, process, 1.0)
+            _close_pipes(process)
+            told = _tail(log)
+            if owned:
+                log.unlink(missing_ok=True)
+            raise PaperExchangeError(
+                f"The paper exchange did not start (exit code {code}) with "
+                f"{' '.join(args) or 'no options'}: {told or 'it said nothing.'}"
+            )
+        return cls(process, ready, log, owned)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.poll()
+
+    def control(self) -> PaperControl:
+        """Return a control of it; close it when done."""
+        return PaperControl(self.url)
+
+    def kill(self) -> None:
+        """Kill the process without warning, as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+        _close_pipes(self._process)
+
+    async def stop(self, timeout: float = STOP_TIMEOUT) -> int:
+        """End the process politely, killed after ``timeout`` seconds; returns the exit code."""
+        code = await asyncio.to_thread(_end, self._process, timeout)
+        _close_pipes(self._process)
+        if self._log_owned:
+            self.log.unlink(missing_ok=True)
+        return code
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+def _spawn(args: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "botlib", "paper", "--watch-parent", *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            # A keyboard interrupt of this process must not end the exchange before its clients.
+            start_new_session=True,
+        )
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
+    if process.poll() is None:
+        if timeout > 0:
+            process.terminate()
+        else:
+            process.kill()
+    try:
+        return process.wait(timeout or None)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line for line in lines[-_LOG_LINES:] if line.strip())

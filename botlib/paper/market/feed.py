@@ -1,0 +1,369 @@
+"""One symbol's place in the market: the candle it is in, and the prices seen inside it so far.
+
+A feed is moved by `seek`; everything else answers for the time it was last moved to, and never
+reveals anything later. Prices inside a candle are those of `walk`, so a candle has the same path
+however the feed came there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from botlib.core.timeframe import DAY, open_time, timeframe_ms
+from botlib.paper.market.book import Book
+from botlib.paper.market.depth import Depth
+from botlib.paper.market.market import Bars, Listing, Market
+from botlib.paper.market.rules import rules_of
+from botlib.paper.market.tape import Step, Tape, path
+
+_CHUNK: Final = 720
+"""Base candles read from the market at a time."""
+
+_NOTHING: Final = Decimal(0)
+_AVERAGED: Final = 300_000
+"""Stretch in ms that an average price covers."""
+
+
+class Bar(NamedTuple):
+    """A candle, possibly still forming."""
+
+    timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Day(NamedTuple):
+    """What happened in the 24 hours before a moment. Volumes in base and quote units."""
+
+    start: int
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+
+
+def rows(bars: Bars) -> Iterator[Bar]:
+    """Yield the candles of an array as `Bar`."""
+    columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return map(Bar._make, zip(*(column.tolist() for column in columns), strict=True))
+
+
+class Feed:
+    """A symbol of the market at one moment.
+
+    Args:
+        market: where candles come from.
+        listing: the symbol.
+        steps: prices inside a base candle.
+        depth: what stands around the price; None for a market that fills any amount.
+        slippage: fraction by which takers fill worse than the price, where there is no depth.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        listing: Listing,
+        steps: int,
+        *,
+        depth: Depth | None = None,
+        slippage: Decimal = _NOTHING,
+    ) -> None:
+        self.listing = listing
+        self.id = listing.id
+        self.rules = rules_of(listing)
+        """What orders have to keep to; the operator may change them."""
+        self.market = market
+        self.base = market.base
+        self.length = timeframe_ms(market.base)
+        self.steps = steps
+        self.outputs: dict[str, str] = {}
+        """Streams somebody listens to, kind → name (``kline_1m`` → ``btcusdt@kline_1m``)."""
+        self.resting = 0
+        """How many orders wait in the book."""
+        self.concluded = False
+        """Whether the closing of the last candle there is has been told."""
+        self.bar: Bar | None = None
+        """The base candle that opened last, whole: not to be shown before it closed."""
+        self.time = -1
+        self.price = 0.0
+        self.traded = 0.0
+        """Amount traded at the current price."""
+        self._step = -1
+        self._high = self._low = self._volume = 0.0
+        self._path: list[Step] = []
+        self._opens: list[int] = []
+        self._bars: list[Bar] = []
+        self._covered = (0, -1)
+        self._earlier: dict[str, Bar | None] = {}
+        self._day: tuple[int, Day] | None = None
+        self._average: tuple[int, Decimal] | None = None
+        self.book = Book(self, depth, slippage)
+        self.tape = Tape(self)
+
+    # -- moving
+
+    def seek(self, time: int) -> None:
+        """Move to ``time`` (ms)."""
+        if time == self.time:
+            return
+        bar = self._bar_at(time)
+        if bar is None:
+            self.bar, self.time = None, time
+            return
+        if self.bar is None or bar.timestamp != self.bar.timestamp or time < self.time:
+            self._enter(bar)
+        self.time = time
+        self._advance(min((time - bar.timestamp) * self.steps // self.length, self.steps - 1))
+
+    def reload(self) -> None:
+        """Read the candles anew, since halts have changed them."""
+        self._covered = (0, -1)
+        self._earlier.clear()
+        self._day = self._average = None
+
+    @property
+    def trading(self) -> bool:
+        """Whether the symbol trades: a candle of it is open, and nobody halted it."""
+        if self.rules.status != "TRADING" or self.bar is None:
+            return False
+        return self.time < self.bar.timestamp + self.length
+
+    @property
+    def status(self) -> str:
+        """The symbol's status in exchangeInfo: ``BREAK`` in a hole between candles."""
+        if self.rules.status != "TRADING":
+            return self.rules.status
+        return "TRADING" if self.trading else "BREAK"
+
+    @property
+    def over(self) -> bool:
+        """Whether the last candle there is has ended."""
+        if self.bar is None or self.trading:
+            return False
+        return self.market.next_open(self.listing.symbol, self.bar.timestamp + 1) is None
+
+    @property
+    def opening(self) -> bool:
+        """Whether the current price is the open of its base candle: the market jumped to it."""
+        return self._step == 0
+
+    @property
+    def present_step(self) -> Step:
+        """The step of the candle's path that the market is at."""
+        return self._path[self._step]
+
+    @property
+    def step_time(self) -> int:
+        """When that step began, ms."""
+        opened = self.bar.timestamp if self.bar is not None else 0
+        return opened + self._step * (self.length // self.steps)
+
+    @property
+    def falling(self) -> bool:
+        """Whether the price is below that of the step before it."""
+        before = self._path[max(0, self._step - 1)]
+        return self.price < before.price
+
+    @property
+    def last_price(self) -> Decimal:
+        """The current price, exactly."""
+        return Decimal(repr(self.price))
+
+    def _bar_at(self, time: int) -> Bar | None:
+        first, last = self._covered
+        if not first <= time <= last:
+            self._load(time)
+        index = bisect_right(self._opens, time) - 1
+        return self._bars[index] if index >= 0 else None
+
+    def _load(self, time: int) -> None:
+        # Up to an open time: what is covered ends with the last candle that is loaded.
+        symbol, ahead = self.listing.symbol, open_time(time, self.base) + _CHUNK * self.length
+        begin, end = self.market.span(symbol)
+        behind = open_time(time, self.base) - 2 * self.length
+        loaded = list(rows(self.market.bars(symbol, self.base, behind, ahead)))
+        width = _CHUNK
+        # In a hole the newest candle lies further back.
+        while (not loaded or loaded[0].timestamp > time) and behind > begin:
+            before = behind - 1
+            behind -= width * self.length
+            width *= 4
+            loaded = list(rows(self.market.bars(symbol, self.base, behind, before))) + loaded
+        self._bars = loaded
+        self._opens = [bar.timestamp for bar in loaded]
+        first = behind if behind <= begin or not loaded else loaded[0].timestamp
+        self._covered = (first, ahead + self.length - 1 if end is None or end > ahead else 2**62)
+
+    def _enter(self, bar: Bar) -> None:
+        before = self.bar
+        if before is not None and self._follows(before, bar):
+            for timeframe, earlier in self._earlier.items():
+                same = open_time(before.timestamp, timeframe) == open_time(bar.timestamp, timeframe)
+                self._earlier[timeframe] = _joined(earlier, before) if same else None
+        else:
+            self._earlier.clear()
+        self.bar = bar
+        self._path = path(bar, self.steps)
+        self._step = -1
+        self._high = self._low = bar.open
+        self._volume = 0.0
+
+    def _follows(self, before: Bar, after: Bar) -> bool:
+        index = bisect_right(self._opens, before.timestamp)
+        return index < len(self._opens) and self._opens[index] == after.timestamp
+
+    def _advance(self, step: int) -> None:
+        while self._step < step:
+            self._step += 1
+            now = self._path[self._step]
+            self.price, self.traded = now.price, now.amount
+            self._high = max(self._high, self.price)
+            self._low = min(self._low, self.price)
+            self._volume += self.traded
+
+    # -- candles
+
+    def base_bar(self) -> Bar | None:
+        """Return the forming base candle: what has been seen of it."""
+        bar = self.bar
+        if bar is None:
+            return None
+        if self._step >= self.steps - 1:
+            return bar
+        return Bar(bar.timestamp, bar.open, self._high, self._low, self.price, self._volume)
+
+    def forming(self, timeframe: str) -> Bar | None:
+        """Return the forming candle of any timeframe, None before the first candle."""
+        now = self.base_bar()
+        if now is None or timeframe == self.base:
+            return now
+        if timeframe not in self._earlier:
+            self._earlier[timeframe] = self._before(now.timestamp, timeframe)
+        earlier = self._earlier[timeframe]
+        start = open_time(now.timestamp, timeframe)
+        return _joined(earlier, now)._replace(timestamp=start)
+
+    def whole(self, timeframe: str, timestamp: int) -> Bar | None:
+        """Return a closed candle by its open time (ms)."""
+        first, last = self._covered
+        if timeframe == self.base and first <= timestamp <= last:
+            bar = self._bar_at(timestamp)
+            return bar if bar is not None and bar.timestamp == timestamp else None
+        found = self.market.bars(self.listing.symbol, timeframe, timestamp, timestamp)
+        return next(rows(found), None)
+
+    def _before(self, timestamp: int, timeframe: str) -> Bar | None:
+        start = open_time(timestamp, timeframe)
+        if timestamp == start:
+            return None
+        bars = self.market.bars(self.listing.symbol, self.base, start, timestamp - 1)
+        result: Bar | None = None
+        for bar in rows(bars):
+            result = _joined(result, bar)
+        return result
+
+    def candles(self, timeframe: str, start: int | None, end: int | None, limit: int) -> list[Bar]:
+        """Return candles as klines are asked for: from ``start`` on, else the newest ``limit``."""
+        now = self.forming(timeframe)
+        if now is None:
+            return []
+        length = timeframe_ms(timeframe)
+        last = now.timestamp if end is None else min(now.timestamp, end)
+        closed_until = min(last, now.timestamp - 1)
+        symbol = self.listing.symbol
+        begin = self.market.span(symbol)[0] - length
+        found: list[Bar] = []
+        if start is not None:
+            cursor = max(start, begin)
+            while cursor <= closed_until and len(found) < limit:
+                stop = min(closed_until, cursor + (limit + 1) * length)
+                found += rows(self.market.bars(symbol, timeframe, cursor, stop))
+                cursor = stop + 1
+            if last == now.timestamp >= start and len(found) < limit:
+                found.append(now)
+            return found[:limit]
+        cursor, width = closed_until, limit + 1
+        while cursor >= begin and len(found) < limit:
+            first = max(begin, cursor - width * length)
+            found = [*rows(self.market.bars(symbol, timeframe, first, cursor)), *found]
+            cursor, width = first - 1, width * 2
+        if last == now.timestamp:
+            found.append(now)
+        return found[-limit:]
+
+    # -- figures
+
+    def day(self) -> Day:
+        """Return the figures of the last 24 hours; all zero before the first candle."""
+        now = self.base_bar()
+        if now is None:
+            return Day(self.time - DAY, 0.0, 0.0, 0.0, 0.0, 0.0)
+        if self._day is None or self._day[0] != now.timestamp:
+            self._day = (now.timestamp, self._day_before(now))
+        past = self._day[1]
+        return Day(
+            past.start,
+            past.open,
+            max(past.high, now.high),
+            min(past.low, now.low),
+            past.volume + now.volume,
+            past.quote_volume + now.volume * now.close,
+        )
+
+    def _day_before(self, now: Bar) -> Day:
+        start = now.timestamp - DAY + self.length
+        bars = self.market.bars(self.listing.symbol, self.base, start, now.timestamp - 1)
+        if not len(bars):
+            return Day(now.timestamp, now.open, now.open, now.open, 0.0, 0.0)
+        return Day(
+            int(bars.timestamp[0]),
+            float(bars.open[0]),
+            float(bars.high.max()),
+            float(bars.low.min()),
+            float(bars.volume.sum()),
+            float(np.dot(bars.volume, bars.close)),
+        )
+
+    def average(self) -> Decimal:
+        """Return the volume-weighted price of the last five minutes, to eight decimals."""
+        if self._average is None or self._average[0] != self.time:
+            self._average = (self.time, self._averaged())
+        return self._average[1]
+
+    def _averaged(self) -> Decimal:
+        now = self.base_bar()
+        if now is None:
+            return Decimal(0)
+        start = self.time - _AVERAGED
+        bars = self.market.bars(self.listing.symbol, self.base, start, now.timestamp - 1)
+        volume = float(bars.volume.sum()) + now.volume
+        if volume <= 0:
+            return self.last_price
+        cost = float(np.dot(bars.volume, bars.close)) + now.volume * now.close
+        return Decimal(f"{cost / volume:.8f}")
+
+    def bars_between(self, start: int, end: int) -> Iterator[Bar]:
+        """Return the whole base candles that open between two times (ms, both included)."""
+        return rows(self.market.bars(self.listing.symbol, self.base, start, end))
+
+
+def _joined(earlier: Bar | None, bar: Bar) -> Bar:
+    if earlier is None:
+        return bar
+    return Bar(
+        earlier.timestamp,
+        earlier.open,
+        max(earlier.high, bar.high),
+        min(earlier.low, bar.low),
+        bar.close,
+        earlier.volume + bar.volume,
+    )

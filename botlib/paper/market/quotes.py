@@ -1,0 +1,192 @@
+"""What the market shows of a feed: klines, tickers and the order book, as Binance writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from botlib.paper.market.feed import Bar, Feed
+from botlib.paper.market.intervals import Interval
+from botlib.paper.market.tape import AggregateTrade, PublicTrade, aggregated
+
+Json = dict[str, object]
+Level = tuple[str, str]
+
+
+def eight(value: float | Decimal) -> str:
+    """Return a number with the eight decimals Binance writes."""
+    return f"{value:.8f}"
+
+
+def quote_volume(bar: Bar) -> float:
+    """Estimate the quote volume of a candle: its volume at the middle of its four prices."""
+    return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4
+
+
+_KLINE: Final = (
+    '{"e":"kline","E":%d,"s":"%s","k":{"t":%d,"T":%d,"s":"%s","i":"%s","f":%d,"L":%d,'
+    '"o":"%.8f","c":"%.8f","h":"%.8f","l":"%.8f","v":"%.8f","n":%d,"x":%s,'
+    '"q":"%.8f","V":"%.8f","Q":"%.8f","B":"0"}}'
+)
+
+
+def kline_frame(feed: Feed, interval: Interval, bar: Bar, *, closed: bool) -> bytes:
+    """Return the payload of a kline stream, encoded: most frames of a fast market are klines."""
+    start, opened, high, low, close, volume = bar
+    end = interval.next(start) - 1
+    first, last, count = _trade_ids(feed, bar, end if closed else min(end, feed.time))
+    cost = quote_volume(bar)
+    values = (
+        *(feed.time, feed.id, start, end, feed.id, interval.code, first, last),
+        *(opened, close, high, low, volume, count, "true" if closed else "false"),
+        *(cost, volume / 2, cost / 2),
+    )
+    return (_KLINE % values).encode()
+
+
+def kline_row(feed: Feed, interval: Interval, bar: Bar) -> list[object]:
+    """Return a candle as ``/klines`` does."""
+    end = interval.next(bar.timestamp) - 1
+    cost = quote_volume(bar)
+    return [
+        bar.timestamp,
+        eight(bar.open),
+        eight(bar.high),
+        eight(bar.low),
+        eight(bar.close),
+        eight(bar.volume),
+        end,
+        eight(cost),
+        _trade_ids(feed, bar, min(end, feed.time))[2],
+        eight(bar.volume / 2),
+        eight(cost / 2),
+        "0",
+    ]
+
+
+def _trade_ids(feed: Feed, bar: Bar, until: int) -> tuple[int, int, int]:
+    if bar.volume <= 0:
+        return -1, -1, 0
+    first, last = feed.tape.ids(bar.timestamp, until)
+    return first, last, last - first + 1
+
+
+def depth(feed: Feed, levels: int) -> Json:
+    """Return the book as ``/depth`` and the partial depth streams do."""
+    book = feed.book
+    return {
+        "lastUpdateId": book.update_id,
+        "bids": _texts(book.bids(levels)),
+        "asks": _texts(book.asks(levels)),
+    }
+
+
+def _texts(levels: Iterable[tuple[Decimal, Decimal]]) -> list[Level]:
+    return [(eight(price), eight(amount)) for price, amount in levels]
+
+
+def book_ticker(feed: Feed) -> Json:
+    """Return the answer of ``/ticker/bookTicker`` for one symbol."""
+    bids, asks = _texts(feed.book.bids(1)), _texts(feed.book.asks(1))
+    return {
+        "symbol": feed.id,
+        "bidPrice": bids[0][0] if bids else eight(0),
+        "bidQty": bids[0][1] if bids else eight(0),
+        "askPrice": asks[0][0] if asks else eight(0),
+        "askQty": asks[0][1] if asks else eight(0),
+    }
+
+
+def book_ticker_frame(feed: Feed) -> Json:
+    """Return the payload of ``@bookTicker``."""
+    best = book_ticker(feed)
+    return {
+        "u": feed.book.update_id,
+        "s": feed.id,
+        "b": best["bidPrice"],
+        "B": best["bidQty"],
+        "a": best["askPrice"],
+        "A": best["askQty"],
+    }
+
+
+def trade_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
+    """Return the payloads of ``@trade``."""
+    return [
+        {
+            "e": "trade",
+            "E": feed.time,
+            "s": feed.id,
+            "t": trade.id,
+            "p": eight(trade.price),
+            "q": eight(trade.amount),
+            "T": trade.timestamp,
+            "m": trade.seller_taker,
+            "M": True,
+        }
+        for trade in trades
+    ]
+
+
+def aggregate_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
+    """Return the payloads of ``@aggTrade``."""
+    return [
+        {"e": "aggTrade", "E": feed.time, "s": feed.id, **aggregate_row(trade)}
+        for trade in aggregated(list(trades))
+    ]
+
+
+def trade_row(trade: PublicTrade) -> Json:
+    """Return a trade as ``/trades`` does."""
+    return {
+        "id": trade.id,
+        "price": eight(trade.price),
+        "qty": eight(trade.amount),
+        "quoteQty": eight(trade.price * trade.amount),
+        "time": trade.timestamp,
+        "isBuyerMaker": trade.seller_taker,
+        "isBestMatch": True,
+    }
+
+
+def aggregate_row(trade: AggregateTrade) -> Json:
+    """Return an aggregate trade as ``/aggTrades`` does."""
+    return {
+        "a": trade.id,
+        "p": eight(trade.price),
+        "q": eight(trade.amount),
+        "f": trade.first,
+        "l": trade.last,
+        "T": trade.timestamp,
+        "m": trade.seller_taker,
+        "M": True,
+    }
+
+
+class DepthDiff:
+    """The changes of one book between its updates, as ``@depth`` sends them.
+
+    The first one follows what the book shows at the present, so that it leads on from a snapshot
+    that is taken between.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._last = feed.book.note()
+
+    def frames(self, feed: Feed) -> list[Json]:
+        """Return the payload that leads from the last update told to the present one, if any."""
+        change = feed.book.changes(self._last)
+        if change.last == self._last:
+            return []
+        self._last = change.last
+        update = {
+            "e": "depthUpdate",
+            "E": feed.time,
+            "s": feed.id,
+            "U": change.first,
+            "u": change.last,
+            "b": _texts(change.bids),
+            "a": _texts(change.asks),
+        }
+        return [update]

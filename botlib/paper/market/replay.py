@@ -1,0 +1,189 @@
+"""A market replayed from recorded candle files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botlib.core.errors import RecordingError, UnknownSymbol, UnknownTimeframe, did_you_mean
+from botlib.core.symbol import unified_symbol
+from botlib.core.timeframe import timeframe_ms
+from botlib.paper.market.market import (
+    Bars,
+    Listing,
+    aggregate,
+    known_decimals,
+    make_listing,
+    multiples,
+)
+from botlib.store.files import Recording, RecordingReport, read_recording
+
+MAX_DECIMALS: Final = 8
+"""Binance lists nothing finer."""
+
+
+class ReplayMarket:
+    """The symbols of one or several recordings, all of the same timeframe.
+
+    Several files of one symbol, such as monthly dumps, are joined. Holes stay holes.
+    """
+
+    def __init__(self, files: Sequence[str | Path | Recording]) -> None:
+        """Read the files.
+
+        Raises:
+            RecordingError: no file is given, one is refused, or their timeframes differ.
+        """
+        recordings = [
+            file if isinstance(file, Recording) else read_recording(file) for file in files
+        ]
+        if not recordings:
+            raise RecordingError("A replay needs at least one candle file; none is given.")
+        found = {recording.timeframe for recording in recordings}
+        if len(found) > 1:
+            raise RecordingError(
+                f"The candle files have different timeframes ({', '.join(sorted(found))}). "
+                "Give files of one timeframe; the higher ones are made from it."
+            )
+        # The identity must not depend on the order in which the files are named.
+        recordings.sort(key=lambda item: (item.symbol, int(item.timestamp[0]), item.sha256))
+        self.recordings: Final = tuple(recordings)
+        self._base = recordings[0].timeframe
+        self._venue = _venue(recordings)
+        self._bars: dict[tuple[str, str], Bars] = {}
+        for symbol in sorted({recording.symbol for recording in recordings}):
+            parts = [_bars(item) for item in recordings if item.symbol == symbol]
+            self._bars[symbol, self._base] = _join(parts)
+        self._listings = {
+            symbol: _infer_listing(symbol, bars) for (symbol, _), bars in self._bars.items()
+        }
+
+    @property
+    def venue(self) -> str:
+        """Identity: ``paper:recording:<stem>:<first 8 digits of the content's SHA-256>``."""
+        return self._venue
+
+    @property
+    def base(self) -> str:
+        """The timeframe of the files."""
+        return self._base
+
+    @property
+    def reports(self) -> list[RecordingReport]:
+        """What was found and repaired in each file."""
+        return [recording.report for recording in self.recordings]
+
+    def listings(self) -> list[Listing]:
+        """Return the recorded symbols, by name."""
+        return list(self._listings.values())
+
+    def listing(self, symbol_or_id: str) -> Listing:
+        """Return one listing; tick and step are Binance's where known, else read off the data.
+
+        Raises:
+            UnknownSymbol: it cannot be read, or is not in the recording.
+        """
+        for listing in self._listings.values():
+            if symbol_or_id.strip().upper() in (listing.symbol, listing.id):
+                return listing
+        symbol = unified_symbol(symbol_or_id)
+        raise UnknownSymbol(
+            f"{symbol!r} is not in the recording. It holds: {', '.join(self._listings)}."
+            f"{did_you_mean(symbol, self._listings)}"
+        )
+
+    def timeframes(self) -> list[str]:
+        """Return the timeframes offered: the files' own and its multiples, the finest first."""
+        return multiples(self._base)
+
+    def span(self, symbol: str) -> tuple[int, int | None]:
+        """Return the open times of the first and the last recorded candle."""
+        times = self._series(symbol, self._base).timestamp
+        return int(times[0]), int(times[-1])
+
+    def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
+        """Return the candles whose open time lies in ``start`` to ``end`` (ms, both included).
+
+        A higher candle at an edge of the recording, or around a hole, is made from what there is.
+
+        Raises:
+            UnknownSymbol: it is not in the recording.
+            UnknownTimeframe: it is no multiple of the recording's.
+        """
+        return self._series(symbol, timeframe).between(start, end)
+
+    def next_open(self, symbol: str, after: int) -> int | None:
+        """Return the first recorded open time at or after ``after``; None past the end."""
+        times = self._series(symbol, self._base).timestamp
+        index = int(np.searchsorted(times, after, side="left"))
+        return int(times[index]) if index < len(times) else None
+
+    def _series(self, symbol: str, timeframe: str) -> Bars:
+        symbol = self.listing(symbol).symbol
+        if (symbol, timeframe) not in self._bars:
+            timeframe_ms(timeframe)
+            if timeframe not in self.timeframes():
+                raise UnknownTimeframe(
+                    f"{timeframe!r} cannot be made from a recording of {self._base} candles. "
+                    f"Accepted: {', '.join(self.timeframes())}."
+                )
+            self._bars[symbol, timeframe] = aggregate(self._bars[symbol, self._base], timeframe)
+        return self._bars[symbol, timeframe]
+
+
+def _venue(recordings: list[Recording]) -> str:
+    first = Path(recordings[0].report.path).name.partition(".")[0]
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", first)
+    digest = recordings[0].sha256
+    if len(recordings) > 1:
+        stem += f"+{len(recordings) - 1}"
+        digest = hashlib.sha256("".join(item.sha256 for item in recordings).encode()).hexdigest()
+    return f"paper:recording:{stem}:{digest[:8]}"
+
+
+def _bars(recording: Recording) -> Bars:
+    return Bars(
+        recording.timestamp,
+        recording.open,
+        recording.high,
+        recording.low,
+        recording.close,
+        recording.volume,
+    )
+
+
+def _join(parts: list[Bars]) -> Bars:
+    """Join the bars of several files; where two hold the same candle, the later file's stays."""
+    if len(parts) == 1:
+        return parts[0]
+    times = np.concatenate([part.timestamp for part in parts])
+    order = np.argsort(times, kind="stable")
+    order = order[np.append(np.diff(times[order]) > 0, True)]
+    return Bars(
+        times[order],
+        *(
+            np.concatenate([getattr(part, name) for part in parts])[order]
+            for name in ("open", "high", "low", "close", "volume")
+        ),
+    )
+
+
+def _infer_listing(symbol: str, bars: Bars) -> Listing:
+    price = max(_decimals(values) for values in (bars.open, bars.high, bars.low, bars.close))
+    amount = _decimals(bars.volume)
+    # Binance has made ticks coarser over the years: the recorded prices must still lie on them.
+    known = known_decimals(symbol) or (price, amount)
+    return make_listing(symbol, max(price, known[0]), max(amount, known[1]))
+
+
+def _decimals(values: NDArray[np.float64]) -> int:
+    for digits in range(MAX_DECIMALS):
+        if np.array_equal(np.rint(values * 10.0**digits) / 10.0**digits, values):
+            return digits
+    return MAX_DECIMALS

@@ -1,0 +1,485 @@
+"""A seeded synthetic market: any symbol, any stretch of time, the same seed the same candles.
+
+How it is made. Each symbol has a daily path of its log price: shocks shared with the whole market
+and shocks of its own, volatility that wanders, drifts that last for weeks, and a slow pull back to
+the symbol's usual price. Each day is then filled with its 1,440 minutes by a generator of that day
+alone, as a bridge from one day's close to the next, so any day can be made without those before
+it. Nothing depends on the order of requests, the process or Python's hash seed; the numbers are
+those of the locked numpy release; another one, or another kind of processor, may round a price
+to the next tick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botlib.core.errors import InvalidInput, UnknownSymbol
+from botlib.core.symbol import split_symbol, unified_symbol
+from botlib.core.timeframe import DAY, MINUTE, open_time, timeframe_ms
+from botlib.paper.market.market import (
+    Bars,
+    Listing,
+    aggregate,
+    known_decimals,
+    make_listing,
+    multiples,
+)
+
+ORIGIN: Final = 1_546_300_800_000
+"""Open time of the first candle: 2019-01-01 00:00 UTC."""
+
+DEFAULT_SYMBOLS: Final = (
+    "BTC/USDT",
+    "ETH/USDT",
+    "BNB/USDT",
+    "SOL/USDT",
+    "XRP/USDT",
+    "ADA/USDT",
+    "DOGE/USDT",
+    "AVAX/USDT",
+    "LINK/USDT",
+    "LTC/USDT",
+    "ETH/BTC",
+)
+
+HORIZON: Final = 4_102_444_800_000
+"""No candle opens from 2100-01-01 00:00 UTC on."""
+
+CACHED_DAYS: Final = 8
+"""Days of minutes kept in memory of each symbol: about 70 kB each."""
+
+CACHED_COARSE: Final = 4_096
+"""Days of longer candles kept in memory, over all symbols: each takes a whole day to make."""
+
+_COARSE: Final = 15 * MINUTE
+"""Candles of this length (ms) are few enough to keep the days of years."""
+
+_MINUTES: Final = DAY // MINUTE
+_BLOCK: Final = 512
+
+_FIAT: Final = {
+    **dict.fromkeys(("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "DAI", "USD", "USD1"), 1.0),
+    **{"EUR": 1.1, "AEUR": 1.1, "EURI": 1.1, "GBP": 1.3, "AUD": 0.66, "JPY": 0.0067, "TRY": 0.03},
+    **{"BRL": 0.18, "RUB": 0.011, "UAH": 0.024, "PLN": 0.26, "RON": 0.22, "ZAR": 0.055},
+    **{"ARS": 0.001, "MXN": 0.055, "CZK": 0.044, "COP": 0.00025, "IDR": 0.000062, "NGN": 0.00065},
+}
+# Usual price in USD, daily volatility, and turnover of the USDT pair in millions of USD a day.
+_COINS: Final[dict[str, tuple[float, float, float]]] = {
+    "BTC": (60_000, 0.026, 1_500),
+    "ETH": (3_000, 0.034, 900),
+    "BNB": (550, 0.032, 150),
+    "SOL": (140, 0.045, 350),
+    "XRP": (0.6, 0.042, 250),
+    "ADA": (0.5, 0.045, 80),
+    "DOGE": (0.15, 0.052, 200),
+    "AVAX": (30, 0.05, 60),
+    "LINK": (15, 0.048, 60),
+    "LTC": (80, 0.04, 50),
+    "DOT": (6, 0.046, 40),
+    "TRX": (0.15, 0.03, 50),
+    "SHIB": (0.000018, 0.055, 60),
+    "PEPE": (0.00001, 0.07, 150),
+}
+
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class _Character(NamedTuple):
+    """What makes one symbol differ from another."""
+
+    level: float
+    """Usual price, in quote units."""
+    volatility: float
+    """Standard deviation of a usual day's log return."""
+    kinship: float
+    """Correlation of its shocks with the market's."""
+    turnover: float
+    """Usual volume of a minute, in base units."""
+    key: int
+    """Seed of its generators."""
+
+
+class SyntheticMarket:
+    """An endless market made from a seed; every readable symbol is traded."""
+
+    def __init__(self, seed: int) -> None:
+        """Take a seed: any whole number from 0 up.
+
+        Raises:
+            InvalidInput: the seed is something else.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InvalidInput(f"Cannot use {seed!r} as a seed. Accepted: whole numbers from 0 up.")
+        self._seed = seed
+        self._factor = _Factor(_key(seed, "market"))
+        self._listings: dict[str, Listing] = {}
+        self._ordered: list[Listing] = []
+        self._series: dict[str, _Series] = {}
+        self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
+        for symbol in DEFAULT_SYMBOLS:
+            self.listing(symbol)
+
+    @property
+    def venue(self) -> str:
+        """Identity: ``paper:synthetic:seed=42``."""
+        return f"paper:synthetic:seed={self._seed}"
+
+    @property
+    def base(self) -> str:
+        """Minutes."""
+        return "1m"
+
+    def listings(self) -> list[Listing]:
+        """Return `DEFAULT_SYMBOLS`, then every other symbol asked for so far, by name."""
+        if len(self._ordered) != len(self._listings):
+            others = sorted(set(self._listings) - set(DEFAULT_SYMBOLS))
+            self._ordered = [self._listings[symbol] for symbol in (*DEFAULT_SYMBOLS, *others)]
+        return list(self._ordered)
+
+    def listing(self, symbol_or_id: str) -> Listing:
+        """Return the listing of any readable symbol; tick and step are Binance's where known.
+
+        Raises:
+            UnknownSymbol: it cannot be read, or its base and quote are the same.
+        """
+        symbol = unified_symbol(symbol_or_id)
+        if symbol not in self._listings:
+            base, quote = split_symbol(symbol)
+            if base == quote:
+                raise UnknownSymbol(f"{symbol!r} is no market: its base and quote are the same.")
+            character = _character(self._seed, symbol)
+            listing = make_listing(symbol, *(known_decimals(symbol) or _decimals(character)))
+            self._listings[symbol] = listing
+            self._series[symbol] = _Series(character, listing, self._factor)
+        return self._listings[symbol]
+
+    def timeframes(self) -> list[str]:
+        """Return all timeframes, the finest first."""
+        return multiples(self.base)
+
+    def span(self, symbol: str) -> tuple[int, int | None]:
+        """Return `ORIGIN` and None: it has a first candle and no last one."""
+        self.listing(symbol)
+        return ORIGIN, None
+
+    def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
+        """Return the candles whose open time lies in ``start`` to ``end`` (ms, both included).
+
+        The first candle of 3d and 1w begins before `ORIGIN` and holds what follows it.
+
+        Raises:
+            UnknownSymbol: the symbol cannot be read.
+            UnknownTimeframe: no such timeframe.
+        """
+        symbol = self.listing(symbol).symbol
+        length = timeframe_ms(timeframe)
+        first = max(open_time(start, timeframe), ORIGIN)
+        last = min(open_time(end, timeframe) + length, HORIZON) - MINUTE
+        if first > last:
+            return Bars.empty()
+        # Made day by day: a year of daily candles never lies in memory as minutes.
+        within = timeframe if length <= DAY else "1d"
+        days = range((first - ORIGIN) // DAY, (last - ORIGIN) // DAY + 1)
+        bars = _concatenate([self._day(symbol, within, day) for day in days])
+        return (bars if within == timeframe else aggregate(bars, timeframe)).between(start, end)
+
+    def next_open(self, symbol: str, after: int) -> int | None:
+        """Return the first minute at or after ``after``; there always is one."""
+        self.listing(symbol)
+        return max(ORIGIN, -(-int(after) // MINUTE) * MINUTE)
+
+    def _day(self, symbol: str, timeframe: str, day: int) -> Bars:
+        series = self._series[symbol]
+        if timeframe == "1m":
+            return series.day(day)
+        if timeframe_ms(timeframe) < _COARSE:
+            return aggregate(series.day(day), timeframe)
+        key = (symbol, timeframe, day)
+        return self._coarse.get(key, lambda: aggregate(series.day(day), timeframe))
+
+
+class _Recent(Generic[Key, Value]):
+    """The values used last, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of a key, made where it is not there."""
+        if key not in self._values:
+            self._values[key] = make()
+            if len(self._values) > self._limit:
+                self._values.popitem(last=False)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+def _concatenate(parts: list[Bars]) -> Bars:
+    if len(parts) == 1:
+        return parts[0]
+    return Bars(
+        np.concatenate([part.timestamp for part in parts]),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("open", "high", "low", "close", "volume")
+        ),
+    )
+
+
+def _key(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "big")
+
+
+def _generator(key: int, *path: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key, spawn_key=path)))
+
+
+def _coin(asset: str) -> tuple[float, float, float, float]:
+    """Return an asset's price in USD, daily volatility, millions a day, and market kinship."""
+    if asset in _FIAT:
+        steady = _FIAT[asset] == 1.0
+        return _FIAT[asset], 0.0004 if steady else 0.005, 300.0, 0.05
+    if asset in _COINS:
+        price, volatility, turnover = _COINS[asset]
+        return price, volatility, turnover, 0.85 if volatility < 0.04 else 0.75
+    # An unknown coin has the same character under every seed; only its path differs.
+    draw = np.random.Generator(np.random.PCG64(_key(0, asset))).random(3)
+    price = float(f"{10 ** (-2 + 4 * draw[0]):.3g}")
+    return price, float(0.045 + 0.035 * draw[1]), float(10 ** (0.5 + 1.5 * draw[2])), 0.7
+
+
+def _character(seed: int, symbol: str) -> _Character:
+    base, quote = split_symbol(symbol)
+    price, volatility, turnover, kinship = _coin(base)
+    quote_price, quote_volatility, quote_turnover, quote_kinship = _coin(quote)
+    if volatility > 0.01 and quote_volatility > 0.01:
+        # What both coins share with the market cancels in the pair.
+        kinship, turnover = 0.25, 0.05 * min(turnover, quote_turnover)
+        volatility = 0.7 * max(volatility, quote_volatility)
+    else:
+        kinship = max(kinship, quote_kinship)
+        volatility = max(volatility, quote_volatility)
+    return _Character(
+        # A lower price would have too few ticks of 1e-8 to move in.
+        level=max(price / quote_price, 1e-5),
+        volatility=volatility,
+        kinship=kinship,
+        turnover=turnover * 1e6 / price / _MINUTES,
+        key=_key(seed, symbol),
+    )
+
+
+def _decimals(character: _Character) -> tuple[int, int]:
+    """Return decimals that give about 10,000 ticks to the price and 1,000 steps to a minute."""
+    price = int(np.clip(4 - np.floor(np.log10(character.level)), 0, 8))
+    amount = int(np.clip(3 - np.floor(np.log10(character.turnover)), 0, 8))
+    return price, amount
+
+
+class _Tides(NamedTuple):
+    """One day of the whole market, minute by minute: shocks, and the log of how wild it is."""
+
+    shocks: NDArray[np.float64]
+    wildness: NDArray[np.float64]
+
+
+class _Factor:
+    """What all symbols share: the market's own daily shocks and its minutes."""
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self._shocks = np.empty(0)
+        self._log_volatility = np.empty(0)
+        self._state = np.zeros(2)
+        self._tides: _Recent[int, _Tides] = _Recent(CACHED_DAYS)
+
+    def block(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return shocks (drifts included) and log volatility of a block of days."""
+        while len(self._shocks) < (number + 1) * _BLOCK:
+            draws = _generator(self._key, 0, len(self._shocks) // _BLOCK)
+            noise = draws.standard_normal((3, _BLOCK))
+            # Drifts outlast a fortnight, so that the market trends and then ranges.
+            drift = _persistent(0.93, 0.22, noise[0], self._state[0])
+            wander = _persistent(0.95, 0.3, noise[1], self._state[1])
+            self._state = np.array((drift[-1], wander[-1]))
+            self._shocks = np.append(self._shocks, noise[2] + drift)
+            self._log_volatility = np.append(self._log_volatility, wander)
+        part = slice(number * _BLOCK, (number + 1) * _BLOCK)
+        return self._shocks[part], self._log_volatility[part]
+
+    def minutes(self, day: int) -> _Tides:
+        """Return the market's minutes of a day."""
+
+        def make() -> _Tides:
+            noise = _generator(self._key, 1, day).standard_normal((3, _MINUTES))
+            return _Tides(noise[0], _wildness(noise[1], noise[2]))
+
+        return self._tides.get(day, make)
+
+
+class _Series:
+    """The candles of one symbol."""
+
+    def __init__(self, character: _Character, listing: Listing, factor: _Factor) -> None:
+        self._character = character
+        self._factor = factor
+        self._ticks = float(1 / listing.tick)
+        self._steps = float(1 / listing.step)
+        self._closes = np.zeros(1)
+        """Log close of the day before `ORIGIN`, then of each day, over the usual price."""
+        self._volatilities = np.empty(0)
+        self._state = 0.0
+        self._days: _Recent[int, Bars] = _Recent(CACHED_DAYS)
+
+    def day(self, day: int) -> Bars:
+        """Return the 1,440 minutes of a day, counted from `ORIGIN`."""
+        return self._days.get(day, lambda: self._minutes(day))
+
+    def _minutes(self, day: int) -> Bars:
+        self._extend(day)
+        character, tides = self._character, self._factor.minutes(day)
+        draws = _generator(character.key, 1, day)
+        noise = draws.standard_normal((5, _MINUTES))
+        wildness = 0.75 * tides.wildness + 0.66 * _wildness(noise[0], noise[1])
+        sigma = self._volatilities[day] / np.sqrt(_MINUTES) * _VOLATILITY_SHAPE * np.exp(wildness)
+        own = np.sqrt(1 - character.kinship**2)
+        shocks = character.kinship * tides.shocks + own * noise[2]
+        returns = sigma * (shocks + _persistent(0.99, 0.045, noise[3], 0.0))
+        path = self._bridge(day, returns, sigma)
+        opens, closes = self._opens(path, draws)
+        highs, lows = _extremes(opens, closes, sigma * path[1:] * self._ticks, draws)
+        surprise = np.abs(shocks)
+        bustle = 0.7 * wildness + 0.45 * surprise - 0.55 + 0.45 * noise[4]
+        weekend = 0.7 if (day + 1) % 7 in (5, 6) else 1.0
+        level = character.turnover * weekend * (self._volatilities[day] / character.volatility)
+        amount = np.maximum(np.rint(level * _VOLUME_SHAPE * np.exp(bustle) * self._steps), 1)
+        start = ORIGIN + day * DAY
+        return Bars(
+            np.arange(start, start + DAY, MINUTE, dtype=np.int64),
+            opens / self._ticks,
+            highs / self._ticks,
+            lows / self._ticks,
+            closes / self._ticks,
+            amount / self._steps,
+        )
+
+    def _extend(self, day: int) -> None:
+        """Carry the daily path on until it covers a day."""
+        character = self._character
+        while len(self._volatilities) <= day:
+            number = len(self._volatilities) // _BLOCK
+            shocks, market = self._factor.block(number)
+            noise = _generator(character.key, 0, number).standard_normal((2, _BLOCK))
+            wander = _persistent(0.93, 0.25, noise[0], self._state)
+            self._state = float(wander[-1])
+            own = np.sqrt(1 - character.kinship**2)
+            sigma = character.volatility * np.exp(0.8 * market + wander - 0.1)
+            returns = sigma * (character.kinship * shocks + own * noise[1])
+            # Half of a deviation is gone after seven months: no price runs away in ten years.
+            closes = _decaying(1 - 1 / 300, returns, float(self._closes[-1]))
+            self._closes = np.append(self._closes, closes)
+            self._volatilities = np.append(self._volatilities, sigma)
+
+    def _bridge(
+        self, day: int, returns: NDArray[np.float64], sigma: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return 1,441 prices from yesterday's close to today's, moved by ``returns`` between."""
+        before, after = self._closes[day : day + 2]
+        # The minutes are bent to the day's close in proportion to their variance.
+        weight = sigma**2 / np.sum(sigma**2)
+        path = np.concatenate(
+            ([0.0], np.cumsum(returns + weight * (after - before - returns.sum())))
+        )
+        path[-1] = after - before
+        prices: NDArray[np.float64] = self._character.level * np.exp(before + path)
+        return prices
+
+    def _opens(
+        self, path: NDArray[np.float64], draws: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return opens and closes in ticks: a candle opens at the last close or a tick from it."""
+        ticks = np.maximum(np.rint(path * self._ticks), 1)
+        jumps = np.rint(draws.uniform(-0.7, 0.7, _MINUTES))
+        # Where a tick is a large part of the price, a jump of one would be no small one.
+        return np.where(ticks[:-1] > 2_000, ticks[:-1] + jumps, ticks[:-1]), ticks[1:]
+
+
+def _extremes(
+    opens: NDArray[np.float64],
+    closes: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    draws: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return highs and lows in ticks, as a Brownian bridge from open to close reaches them.
+
+    The maximum of a bridge over one step is (a + b + sqrt((b - a)² + 2 σ² E)) / 2 with E
+    exponential; the minimum mirrors it.
+    """
+    middle, square = (opens + closes) / 2, (closes - opens) ** 2
+    reach = np.sqrt(square + 2 * sigma**2 * draws.standard_exponential((2, _MINUTES))) / 2
+    highs = np.maximum(np.rint(middle + reach[0]), np.maximum(opens, closes))
+    lows = np.minimum(np.rint(middle - reach[1]), np.minimum(opens, closes))
+    return highs, np.maximum(lows, 1)
+
+
+def _persistent(
+    keep: float, spread: float, noise: NDArray[np.float64], before: float
+) -> NDArray[np.float64]:
+    """Return a stationary AR(1) of standard deviation ``spread`` that goes on from ``before``."""
+    return _decaying(keep, spread * np.sqrt(1 - keep**2) * noise, before)
+
+
+def _decaying(keep: float, steps: NDArray[np.float64], before: float) -> NDArray[np.float64]:
+    """Return y with y[i] = keep · y[i-1] + steps[i], where y[-1] is ``before``.
+
+    Chunks keep the powers of ``keep`` from overflowing.
+    """
+    chunk = max(1, int(200 / -np.log(keep)))
+    result = np.empty_like(steps)
+    for first in range(0, len(steps), chunk):
+        part = steps[first : first + chunk]
+        powers = keep ** np.arange(1, len(part) + 1)
+        result[first : first + chunk] = powers * (before + np.cumsum(part / powers))
+        before = float(result[first + len(part) - 1])
+    return result
+
+
+def _wildness(fast: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log of a day's minute volatility: bursts of half an hour upon swells of hours."""
+    bursts = _persistent(0.96, 0.36, fast[1:], 0.36 * float(fast[0]))
+    swells = _persistent(0.994, 0.36, slow[1:], 0.36 * float(slow[0]))
+    # Less the variance, so that the mean square of its exponential is about one.
+    return np.append(0.36 * (fast[0] + slow[0]), bursts + swells) - 0.26
+
+
+def _shape(
+    base: float, peaks: dict[float, tuple[float, float]], power: float
+) -> NDArray[np.float64]:
+    """Return the usual course of a UTC day, with a mean of one when raised to ``power``.
+
+    Args:
+        peaks: hour → height and width in hours.
+    """
+    hours = np.arange(_MINUTES) / 60
+    course = np.full(_MINUTES, base)
+    for hour, (height, width) in peaks.items():
+        away = np.abs(hours - hour)
+        course += height * np.exp(-((np.minimum(away, 24 - away) / width) ** 2))
+    course /= np.mean(course**power) ** (1 / power)
+    return course
+
+
+# Crypto trades all day, most when Europe and New York are both open, and again at the daily close.
+_VOLATILITY_SHAPE: Final = _shape(
+    0.75, {15.0: (0.55, 3.0), 8.0: (0.15, 2.0), 0.0: (0.25, 1.0)}, power=2
+)
+_VOLUME_SHAPE: Final = _shape(0.6, {15.0: (0.9, 3.0), 8.0: (0.25, 2.0), 0.0: (0.5, 1.0)}, power=1)

@@ -1,0 +1,226 @@
+"""The public trades of a symbol: what the candles were made of.
+
+Every price on a candle's path is traded at in a fixed number of prints. So trades are numbered
+without counting them from the beginning: by the place of their step in time.
+
+In a market with a depth the trades of the accounts stand among them, after the prints of the step
+in which they happened; all later ones are numbered on. A candle is made of its prints alone: what
+the accounts traded comes on top of its volume.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from botlib.paper.market.market import walk
+
+if TYPE_CHECKING:
+    from botlib.paper.market.feed import Bar, Feed
+
+PRINTS: Final = 2
+"""Trades at each price of a candle's path."""
+
+_MOST_EXACT: Final = 9e7
+"""Volume from which on a double does not hold eight decimals any more."""
+
+_GRAINS: Final = (10_000, 1_000, 100, 10, 1)
+_CHUNK: Final = 720
+
+
+class PublicTrade(NamedTuple):
+    """A trade of the market."""
+
+    id: int
+    timestamp: int
+    price: float
+    amount: float
+    seller_taker: bool
+    aggregate: int
+    """The id of the aggregate trade it belongs to."""
+
+
+class Deal(NamedTuple):
+    """A trade of an account: market time (ms), price, amount, and whether the seller took."""
+
+    time: int
+    price: float
+    amount: float
+    seller_taker: bool
+
+
+class AggregateTrade(NamedTuple):
+    """The trades of one taker at one price; ``first`` and ``last`` are ids of `PublicTrade`."""
+
+    id: int
+    timestamp: int
+    price: float
+    amount: float
+    first: int
+    last: int
+    seller_taker: bool
+
+
+class Step(NamedTuple):
+    """One price of a candle's path, and what is traded at it."""
+
+    price: float
+    prints: tuple[float, ...]
+
+    @property
+    def amount(self) -> float:
+        """All that is traded at this price, in base units."""
+        return round(sum(self.prints), 8)
+
+
+def path(bar: Bar, steps: int) -> list[Step]:
+    """Return the way of a candle: its first step is the open, its last one the close.
+
+    The amounts add up to the candle's volume; where it has any, something is traded at every step.
+    """
+    prices = walk(*bar[1:5], steps, bar.timestamp)
+    amounts = _amounts(bar.volume, len(prices) * PRINTS, bar.timestamp)
+    return [
+        Step(price, tuple(amounts[number * PRINTS : (number + 1) * PRINTS]))
+        for number, price in enumerate(prices)
+    ]
+
+
+def _amounts(volume: float, count: int, key: int) -> list[float]:
+    unit: int = 10**8 if volume < _MOST_EXACT else 100
+    units = round(volume * unit)
+    if units < count:
+        # Less than the smallest amount for each: the first and the last trade make the candle.
+        return [units // 2 / unit, *[0.0] * (count - 2), (units - units // 2) / unit]
+    # As round as the volume allows, like the amounts of a real market.
+    grain: int = next(size for size in _GRAINS if size == 1 or units >= 4 * count * size)
+    rng = random.Random(key + 1)
+    marks = list(accumulate(0.5 + rng.random() for _ in range(count)))
+    spare, done, amounts = units - count * grain, 0, []
+    for mark in marks[:-1]:
+        upto = int(spare * mark / marks[-1]) // grain * grain
+        amounts.append((upto - done + grain) / unit)
+        done = upto
+    return [*amounts, (spare - done + grain) / unit]
+
+
+class Tape:
+    """The trades of one feed, up to its present."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self.interval = feed.length // feed.steps
+        """Market time between two steps, ms."""
+        self._deals: list[PublicTrade] = []
+        self._steps: list[int] = []
+        self._told = 0
+
+    def time_of(self, trade: int) -> int:
+        """Return the time (ms) of a trade's step by its id."""
+        before = bisect_left(self._deals, trade, key=lambda deal: deal.id)
+        if before < len(self._deals) and self._deals[before].id == trade:
+            return self._steps[before] * self.interval
+        return (trade - before) // PRINTS * self.interval
+
+    def time_of_aggregate(self, aggregate: int) -> int:
+        """Return the time (ms) of an aggregate trade's step by its id."""
+        before = bisect_left(self._deals, aggregate, key=lambda deal: deal.aggregate)
+        if before < len(self._deals) and self._deals[before].aggregate == aggregate:
+            return self._steps[before] * self.interval
+        return (aggregate - before) * self.interval
+
+    def ids(self, start: int, end: int) -> tuple[int, int]:
+        """Return the first and the last id that trades between two times (ms) can have."""
+        first, last = start // self.interval, end // self.interval
+        before = self._deals_before(first), self._deals_before(last + 1)
+        return first * PRINTS + before[0], (last + 1) * PRINTS - 1 + before[1]
+
+    def _deals_before(self, step: int) -> int:
+        return bisect_left(self._steps, step) if self._steps else 0
+
+    # -- the accounts' trades
+
+    def next_id(self, time: int, further: int = 0) -> int:
+        """Return the id of an account's next trade at a time (ms), or of one ``further`` on."""
+        return (time // self.interval + 1) * PRINTS + len(self._deals) + further
+
+    def add(self, deal: Deal) -> None:
+        """Put a trade of an account on the tape; none may be earlier than those before it."""
+        step, count = deal.time // self.interval, len(self._deals)
+        number = (step + 1) * PRINTS + count
+        self._deals.append(PublicTrade(number, *deal, step + 1 + count))
+        self._steps.append(step)
+
+    def untold(self) -> list[PublicTrade]:
+        """Return the accounts' trades since the last time."""
+        told, self._told = self._told, len(self._deals)
+        return self._deals[told:]
+
+    # -- all trades
+
+    def present(self) -> list[PublicTrade]:
+        """Return the prints at the present price, none where nothing is traded."""
+        feed = self._feed
+        if feed.bar is None:
+            return []
+        return list(self._prints(feed.present_step, feed.step_time, feed.falling))
+
+    def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
+        """Return trades between two times (ms, both included), in order.
+
+        Args:
+            limit: how many at most.
+            newest: whether the newest of them are wanted, not the oldest.
+        """
+        feed = self._feed
+        end = min(end, feed.time)
+        if newest:
+            start = max(start, end - (limit // PRINTS + 2 * feed.steps) * self.interval)
+        cursor = max(start, feed.market.span(feed.listing.symbol)[0]) - feed.length
+        found: list[PublicTrade] = []
+        while cursor <= end and (newest or len(found) < limit):
+            stop = min(end, cursor + _CHUNK * feed.length)
+            for bar in feed.bars_between(cursor, stop):
+                found += (one for one in self._of(bar) if start <= one.timestamp <= end)
+            cursor = stop + 1
+        if self._deals:
+            deals = self._deals[self._deals_before(start // self.interval) :]
+            found += (one for one in deals if start <= one.timestamp <= end)
+            found.sort()
+        return found[-limit:] if newest else found[:limit]
+
+    def aggregates(self, start: int, end: int, limit: int, *, newest: bool) -> list[AggregateTrade]:
+        """Return aggregate trades between two times (ms, both included), in order."""
+        found = aggregated(self.trades(start, end, limit * PRINTS, newest=newest))
+        return found[-limit:] if newest else found[:limit]
+
+    def _of(self, bar: Bar) -> Iterator[PublicTrade]:
+        before = bar.open
+        for number, step in enumerate(path(bar, self._feed.steps)):
+            time = bar.timestamp + number * self.interval
+            yield from self._prints(step, time, step.price < before)
+            before = step.price
+
+    def _prints(self, step: Step, time: int, falling: bool) -> Iterator[PublicTrade]:
+        place = time // self.interval
+        before = self._deals_before(place)
+        for number, amount in enumerate(step.prints, place * PRINTS + before):
+            if amount > 0:
+                yield PublicTrade(number, time, step.price, amount, falling, place + before)
+
+
+def aggregated(trades: list[PublicTrade]) -> list[AggregateTrade]:
+    """Return trades joined by the aggregate trade they belong to."""
+    joined: list[AggregateTrade] = []
+    for trade in trades:
+        number = trade.aggregate
+        if joined and joined[-1].id == number:
+            last = joined[-1]
+            joined[-1] = last._replace(amount=round(last.amount + trade.amount, 8), last=trade.id)
+        else:
+            id_, timestamp, price, amount, side, _ = trade
+            joined.append(AggregateTrade(number, timestamp, price, amount, id_, id_, side))
+    return joined

@@ -1,0 +1,222 @@
+"""Price statistics of a stretch of time: the last 24 hours, a rolling window, a trading day."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from botlib.core.timeframe import DAY, HOUR, MINUTE
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.quotes import Json, book_ticker, eight
+
+WINDOWS: Final = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY}
+"""The windows of streams of statistics, ms."""
+
+FULL: Final = "FULL"
+MINI: Final = "MINI"
+
+_SIZE: Final = re.compile(r"([1-9]\d?)([mhd])")
+_UNITS: Final = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
+
+
+class Figures(NamedTuple):
+    """What happened from ``start`` (ms) to the present. Volumes in base and quote units."""
+
+    start: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+
+
+def window_length(text: str) -> int | None:
+    """Return the ms of a window such as ``15m``, ``4h`` or ``7d``; None where it is none."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        return None
+    length, most = _UNITS[found[2]]
+    return int(found[1]) * length if int(found[1]) <= most else None
+
+
+def last_day(feed: Feed) -> Figures:
+    """Return the figures of the last 24 hours."""
+    day = feed.day()
+    return Figures(day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume)
+
+
+def window(feed: Feed, length: int) -> Figures:
+    """Return the figures of a rolling window, which begins on a minute."""
+    start = feed.time - length
+    return since(feed, start - start % MINUTE)
+
+
+def since(feed: Feed, start: int) -> Figures:
+    """Return the figures from a moment (ms) on."""
+    now = feed.base_bar()
+    if now is None:
+        return Figures(start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    bars = feed.market.bars(feed.listing.symbol, feed.base, start, now.timestamp - 1)
+    if not len(bars):
+        cost = now.volume * now.close
+        return Figures(start, now.open, now.high, now.low, now.close, now.volume, cost)
+    return Figures(
+        start,
+        float(bars.open[0]),
+        max(float(bars.high.max()), now.high),
+        min(float(bars.low.min()), now.low),
+        now.close,
+        float(bars.volume.sum()) + now.volume,
+        float(np.dot(bars.volume, bars.close)) + now.volume * now.close,
+    )
+
+
+# -- as REST writes them
+
+
+def mini(feed: Feed, figures: Figures, closes: int | None = None) -> Json:
+    """Return the short form of REST statistics; ``closes`` is the end of the stretch, ms."""
+    first, last = feed.tape.ids(figures.start, feed.time)
+    traded = figures.volume > 0
+    return {
+        "symbol": feed.id,
+        "openPrice": eight(figures.open),
+        "highPrice": eight(figures.high),
+        "lowPrice": eight(figures.low),
+        "lastPrice": eight(figures.close),
+        "volume": eight(figures.volume),
+        "quoteVolume": eight(figures.quote_volume),
+        "openTime": figures.start,
+        "closeTime": feed.time if closes is None else closes,
+        "firstId": first if traded else -1,
+        "lastId": last if traded else -1,
+        "count": last - first + 1 if traded else 0,
+    }
+
+
+def full(feed: Feed, figures: Figures, closes: int | None = None) -> Json:
+    """Return the long form of REST statistics."""
+    change, percent, average = _change(figures)
+    short = mini(feed, figures, closes)
+    return {
+        "symbol": short.pop("symbol"),
+        "priceChange": change,
+        "priceChangePercent": percent,
+        "weightedAvgPrice": average,
+        **short,
+    }
+
+
+def day_full(feed: Feed) -> Json:
+    """Return the answer of ``/ticker/24hr``: the long form, and the best prices."""
+    figures = last_day(feed)
+    rest = full(feed, figures)
+    best = book_ticker(feed)
+    best.pop("symbol")
+    return {
+        **{name: rest.pop(name) for name in _FIRST},
+        "prevClosePrice": eight(figures.open),
+        "lastPrice": rest.pop("lastPrice"),
+        "lastQty": eight(feed.traded),
+        **best,
+        **rest,
+    }
+
+
+_FIRST: Final = ("symbol", "priceChange", "priceChangePercent", "weightedAvgPrice")
+
+
+def _change(figures: Figures) -> tuple[str, str, str]:
+    change = figures.close - figures.open
+    percent = 100 * change / figures.open if figures.open else 0.0
+    average = figures.quote_volume / figures.volume if figures.volume else figures.close
+    return eight(change), f"{percent:.3f}", eight(average)
+
+
+# -- as streams write them
+
+
+def mini_frame(feed: Feed) -> Json:
+    """Return the payload of ``@miniTicker``."""
+    day = feed.day()
+    return {
+        "e": "24hrMiniTicker",
+        "E": feed.time,
+        "s": feed.id,
+        "c": eight(feed.price),
+        "o": eight(day.open),
+        "h": eight(day.high),
+        "l": eight(day.low),
+        "v": eight(day.volume),
+        "q": eight(day.quote_volume),
+    }
+
+
+def day_frame(feed: Feed) -> Json:
+    """Return the payload of ``@ticker``."""
+    return {"e": "24hrTicker", "E": feed.time, "s": feed.id, **_short(day_full(feed), _DAY_NAMES)}
+
+
+def window_frame(feed: Feed, size: str) -> Json:
+    """Return the payload of ``@ticker_1h`` and its like."""
+    rest = full(feed, window(feed, WINDOWS[size]))
+    return {"e": f"{size}Ticker", "E": feed.time, "s": feed.id, **_short(rest, _NAMES)}
+
+
+def average_frame(feed: Feed) -> Json:
+    """Return the payload of ``@avgPrice``."""
+    return {
+        "e": "avgPrice",
+        "E": feed.time,
+        "s": feed.id,
+        "i": "5m",
+        "w": eight(feed.average()),
+        "T": feed.step_time,
+    }
+
+
+def _short(rest: Json, names: dict[str, str]) -> Json:
+    return {short: rest[name] for name, short in names.items()}
+
+
+_NAMES: Final = {
+    "priceChange": "p",
+    "priceChangePercent": "P",
+    "openPrice": "o",
+    "highPrice": "h",
+    "lowPrice": "l",
+    "lastPrice": "c",
+    "weightedAvgPrice": "w",
+    "volume": "v",
+    "quoteVolume": "q",
+    "openTime": "O",
+    "closeTime": "C",
+    "firstId": "F",
+    "lastId": "L",
+    "count": "n",
+}
+_DAY_NAMES: Final = {
+    "priceChange": "p",
+    "priceChangePercent": "P",
+    "weightedAvgPrice": "w",
+    "prevClosePrice": "x",
+    "lastPrice": "c",
+    "lastQty": "Q",
+    "bidPrice": "b",
+    "bidQty": "B",
+    "askPrice": "a",
+    "askQty": "A",
+    "openPrice": "o",
+    "highPrice": "h",
+    "lowPrice": "l",
+    "volume": "v",
+    "quoteVolume": "q",
+    "openTime": "O",
+    "closeTime": "C",
+    "firstId": "F",
+    "lastId": "L",
+    "count": "n",
+}

@@ -1,0 +1,276 @@
+"""Order lists: OCO, OTO and OTOCO. What one order of a list does to the others.
+
+Of a pair (OCO) only one order trades: when one does, or is triggered, the other expires. A pair
+holds back what the dearer of its orders needs, once. In OTO and OTOCO the other orders wait, and
+hold nothing, until the working order is filled whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from botlib.paper.accounts.orders import OrderList, PaperOrder
+from botlib.paper.accounts.transaction import Draft
+from botlib.paper.market.feed import Feed
+from botlib.paper.matching.execution import Execution
+from botlib.paper.matching.filters import Wish, beyond, check_order
+from botlib.paper.matching.intake import Intake
+from botlib.paper.matching.pegging import priced, priced_now
+from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.protocol.refusals import Refusal, filter_failure, rejected
+
+_NOTHING: Final = Decimal(0)
+_SELL_ABOVE: Final = "sell OCO must be above"
+_SELL_BELOW: Final = "sell OCO must be below"
+_WRONG_PRICES: Final = "The relationship of the prices for the orders is not correct."
+
+
+class OrderLists:
+    """Places order lists in a draft, and carries out what their orders owe each other."""
+
+    def __init__(self, execution: Execution, intake: Intake) -> None:
+        self._execution = execution
+        self._intake = intake
+        self._register = execution.register
+
+    # -- placing
+
+    def place(
+        self,
+        draft: Draft,
+        feed: Feed,
+        account: str,
+        *,
+        working: OrderRequest | None,
+        others: Sequence[OrderRequest],
+        client_id: str | None,
+        pays: bool = False,
+    ) -> OrderList:
+        """Place a list of a working order and those that wait for it, or of a pair.
+
+        Args:
+            working: the order that the others wait for, None for a plain pair.
+            others: one order, or the two of a pair: the upper one first.
+            pays: whether what the working order receives becomes the amount of the others.
+
+        Raises:
+            Refusal: one of them is not accepted; the draft is to be thrown away.
+        """
+        waits = working is not None
+        if working is not None:
+            working = priced(feed, working)
+        others = [priced(feed, one, waits=waits) for one in others]
+        every = [working, *others] if working is not None else others
+        self._intake.weigh(feed, account, every)
+        active = self._register.open_lists(account)
+        if sum(one.symbol == feed.id for one in active) >= feed.rules.max_order_lists:
+            raise filter_failure("MAX_NUM_ORDER_LISTS")
+        if client_id is not None and any(one.client_id == client_id for one in active):
+            raise rejected("Duplicate order sent.")
+        if len(others) == 2:
+            check_pair(others[0], others[1], None if working else feed.last_price)
+        found = self._list(draft, feed, account, working, others, client_id, pays=pays)
+        if working is None:
+            self._accept_pair(draft, feed, [draft.orders[one] for one in found.order_ids])
+        else:
+            for number in found.pending_ids:
+                draft.report(draft.orders[number], "NEW")
+            self._intake.accept(draft, feed, draft.orders[found.order_ids[0]])
+        return draft.report_list(found)
+
+    def _list(
+        self,
+        draft: Draft,
+        feed: Feed,
+        account: str,
+        working: OrderRequest | None,
+        others: Sequence[OrderRequest],
+        client_id: str | None,
+        *,
+        pays: bool,
+    ) -> OrderList:
+        number = draft.next_list_id()
+        first = []
+        if working is not None:
+            first = [self._intake.make(draft, feed, account, working, list_id=number)]
+        rest = [
+            self._intake.make(
+                draft, feed, account, one, list_id=number, pending=working is not None
+            )
+            for one in others
+        ]
+        for order in (*first, *rest):
+            draft.keep(order)
+        found = OrderList(
+            list_id=number,
+            client_id=client_id or f"list{number}",
+            account=account,
+            symbol=feed.id,
+            # Binance calls an OTOCO by this name too.
+            contingency="OCO" if working is None else "OTO",
+            order_ids=[order.order_id for order in (*first, *rest)],
+            pending_ids=[order.order_id for order in rest] if first else [],
+            created=draft.time,
+            updated=draft.time,
+            pays=pays,
+        )
+        draft.lists[number] = found
+        return found
+
+    def _accept_pair(self, draft: Draft, feed: Feed, orders: Sequence[PaperOrder]) -> None:
+        # The order that only waits comes first: what the other one trades at once ends it.
+        first, second = sorted(orders, key=lambda order: not order.dormant)
+        first = self._intake.accept(draft, feed, first)
+        self._intake.accept(draft, feed, second, paid=first.locked)
+
+    # -- what follows
+
+    def finish(self, draft: Draft, feed: Feed) -> None:
+        """Carry out what the changes of a draft mean for the lists of their orders."""
+        settled: set[int] = set()
+        while True:
+            if draft.filled:
+                self._filled(draft, feed, draft.filled.pop(0))
+                continue
+            touched = {one.list_id for one in draft.orders.values() if one.list_id >= 0} - settled
+            if not touched:
+                return
+            for number in sorted(touched):
+                settled.add(number)
+                self._conclude(draft, number)
+
+    def _filled(self, draft: Draft, feed: Feed, order: PaperOrder) -> None:
+        found = draft.list_of(order)
+        if found is None or found.working_id != order.order_id:
+            return
+        waiting = [draft.find(found.account, number) for number in found.pending_ids]
+        waiting = [order for order in waiting if order.pending]
+        try:
+            for order in waiting:
+                if order.stop_price and beyond(
+                    order.type, order.side, feed.last_price, order.stop_price
+                ):
+                    raise rejected("Order would trigger immediately.")
+            if found.pays:
+                waiting = self._paid(draft, feed, waiting)
+            self._release(draft, feed, waiting)
+        except Refusal as refusal:
+            for order in map(draft.order, waiting):
+                if order.pending:
+                    self._execution.reject(draft, order, _reason(refusal))
+                elif order.open:
+                    self._execution.expire(draft, order)
+
+    @staticmethod
+    def _paid(draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> list[PaperOrder]:
+        """Return orders with the amount that was received for them, in whole steps.
+
+        Raises:
+            Refusal: one of them breaks a filter with it.
+        """
+        received = sum((order.locked for order in waiting), _NOTHING)
+        freed = []
+        for order in waiting:
+            draft.unlock(order.account, order.locked_asset, order.locked)
+            freed.append(draft.keep(replace(order, locked=_NOTHING)))
+        ready = []
+        for order in freed:
+            amount = received // feed.rules.step * feed.rules.step
+            if not order.limited and feed.rules.market_step:
+                amount = amount // feed.rules.market_step * feed.rules.market_step
+            ready.append(draft.keep(replace(order, amount=amount)))
+        for order in ready:
+            check_order(feed, Wish.of(order))
+        return ready
+
+    def _release(self, draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
+        ready = [
+            replace(
+                priced_now(feed, order),
+                status="NEW",
+                triggered=0 if order.conditional else draft.time,
+            )
+            for order in waiting
+        ]
+        if len(ready) == 2:
+            self._accept_pair(draft, feed, ready)
+        elif ready:
+            self._intake.accept(draft, feed, ready[0])
+
+    def _conclude(self, draft: Draft, number: int) -> None:
+        found = draft.lists.get(number) or self._register.lists[number]
+        if found.done:
+            return
+        orders = [draft.find(found.account, one) for one in found.order_ids]
+        if any(not order.open for order in orders):
+            for order in orders:
+                if order.open and _pointless(found, order, orders):
+                    self._execution.expire(draft, order)
+        if all(not draft.order(order).open for order in orders):
+            draft.report_list(replace(found, done=True, updated=draft.time))
+
+
+def _pointless(found: OrderList, order: PaperOrder, orders: Sequence[PaperOrder]) -> bool:
+    """Tell whether an open order has lost its sense, now that another one of its list ended."""
+    if found.working_id is not None:
+        working = orders[0]
+        if order is working:
+            return False
+        if order.pending:
+            return not working.open and working.status != "FILLED"
+    siblings = [one for one in orders if one.order_id in found.siblings(order.order_id)]
+    ended = any(not one.open for one in siblings)
+    return ended and not order.executed and not order.triggered
+
+
+def _reason(refusal: Refusal) -> str:
+    if "insufficient balance" in refusal.message:
+        return "INSUFFICIENT_BALANCES"
+    if "trigger" in refusal.message:
+        return "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY"
+    return "WOULD_MATCH_IMMEDIATELY"
+
+
+def check_pair(above: OrderRequest, below: OrderRequest, last: Decimal | None) -> None:
+    """Refuse a pair whose types or prices contradict each other.
+
+    Args:
+        last: the present price, None where the pair waits for another order first.
+    """
+    for leg, upper in ((above, True), (below, False)):
+        _check_leg(leg, upper=upper)
+    if not above.conditional and not below.conditional:
+        raise Refusal(-1168, "At least one OCO order must be contingent.")
+    high, low = _level(above), _level(below)
+    if high is not None and low is not None and high <= low:
+        raise rejected(_WRONG_PRICES)
+    if last is not None:
+        wrong_high = high is not None and high <= last
+        if wrong_high or (low is not None and low >= last):
+            raise rejected(_WRONG_PRICES)
+
+
+def _level(leg: OrderRequest) -> Decimal | None:
+    return leg.stop_price if leg.conditional else leg.price
+
+
+def _check_leg(leg: OrderRequest, *, upper: bool) -> None:
+    kind = leg.type
+    if kind not in ("LIMIT_MAKER", "LIMIT") and not leg.conditional:
+        raise Refusal(-1158, "Order type not supported in OCO.")
+    buys = leg.side == "BUY"
+    limit = not leg.conditional
+    if limit and buys and upper:
+        raise Refusal(-1165, "A limit order in a buy OCO must be below.")
+    if limit and not buys and not upper:
+        raise Refusal(-1166, "A limit order in a sell OCO must be above.")
+    stop = kind.startswith("STOP_LOSS")
+    if stop and buys != upper:
+        code, where = (-1196, "buy OCO must be above") if buys else (-1197, _SELL_BELOW)
+        raise Refusal(code, f"A stop loss order in a {where}.")
+    if leg.conditional and not stop and buys == upper:
+        code, where = (-1198, "buy OCO must be below") if buys else (-1199, _SELL_ABOVE)
+        raise Refusal(code, f"A take profit order in a {where}.")

@@ -1,0 +1,206 @@
+"""The control API under ``/paper/v1/``: state, lockstep, pause, faults, scenarios
+and what the venue itself knows. Not Binance's.
+
+It answers only requests addressed to this computer by name, so that no web page can reach it
+through a visitor's browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from botlib.core.errors import BotlibError, PaperExchangeError
+from botlib.core.timeframe import timeframe_ms
+from botlib.paper.accounts.archive import Span
+from botlib.paper.api.dispatch import Dispatcher
+from botlib.paper.market.quotes import eight
+from botlib.paper.operator.administration import Administration
+from botlib.paper.operator.fault_acts import Acts
+from botlib.paper.operator.operator_api import Office
+from botlib.paper.operator.scenario import Player, Scenario
+from botlib.paper.venue import Venue
+
+DEFAULT_TIMEOUT: Final = 10.0
+MAX_TIMEOUT: Final = 300.0
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
+
+
+_Handler = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
+_Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Control:
+    """Serves the control API of one exchange."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        acts: Acts,
+        player: Player,
+        administration: Administration,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._venue = venue
+        self._office = Office(administration)
+        self._acts = acts
+        self._player = player
+        self._dispatcher = dispatcher
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application."""
+        return [
+            web.get("/paper/v1/state", self._guarded(self._state)),
+            web.post("/paper/v1/advance", self._guarded(self._advance)),
+            web.post("/paper/v1/fault", self._guarded(self._fault)),
+            web.post("/paper/v1/scenario", self._guarded(self._scenario)),
+            web.get("/paper/v1/ledger", self._guarded(self._ledger)),
+            web.post("/paper/v1/candles", self._guarded(self._candles)),
+            web.post("/paper/v1/pause", self._guarded(self._pause)),
+            web.post("/paper/v1/resume", self._guarded(self._resume)),
+            *(
+                web.post(f"/paper/v1/{name}", self._guarded(handler))
+                for name, handler in self._office.handlers().items()
+            ),
+        ]
+
+    def _guarded(self, handler: _Handler) -> _Route:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            host = request.host.rpartition(":")[0] or request.host
+            if host not in _LOCAL or "Origin" in request.headers:
+                return _json({"error": "Only requests from this computer are answered."}, 403)
+            try:
+                return _json(await handler(await _body(request)))
+            except BotlibError as error:
+                return _json({"error": str(error)}, 400)
+
+        return guarded
+
+    async def _state(self, body: Mapping[str, object]) -> dict[str, object]:
+        venue, account = self._venue, self._venue.desk.account
+        return {
+            "venue": venue.market.venue,
+            "base": venue.market.base,
+            "market_time": venue.market_time,
+            "speed": venue.pace.speed if venue.pace.speed is not None else "max",
+            "lockstep": venue.pace.lockstep,
+            "paused": venue.paused,
+            "ended": venue.ended,
+            "symbols": [listing.symbol for listing in venue.listings()],
+            "balances": {
+                asset: {"free": eight(balance.free), "locked": eight(balance.locked)}
+                for asset, balance in sorted(account.balances.items())
+            },
+            "counters": {
+                "frames": venue.streams.sent,
+                "closing_frames": venue.streams.closing_sent,
+                "user_events": venue.users.sent,
+                "boundaries": venue.lockstep.boundaries,
+                "orders": len(account.orders),
+                "open_orders": len(account.open_orders()),
+                "trades": account.trades.count,
+                "stream_sockets": len(venue.streams.connections),
+                "user_sockets": len(venue.users.connections),
+                "requests": self._dispatcher.requests,
+                "faults": dict(self._player.faults.struck),
+            },
+            "scenario": {
+                "waiting": self._player.waiting,
+                "performed": self._player.performed,
+                "errors": self._player.errors,
+            },
+        }
+
+    async def _advance(self, body: Mapping[str, object]) -> dict[str, object]:
+        streams, acknowledged = body.get("streams"), body.get("acknowledged")
+        if not isinstance(streams, list) or not all(isinstance(one, str) for one in streams):
+            raise PaperExchangeError(
+                f"Cannot advance: streams is {streams!r}. "
+                'Accepted: a list of kline streams such as ["btcusdt@kline_1m"].'
+            )
+        if not isinstance(acknowledged, int):
+            raise PaperExchangeError(
+                f"Cannot advance: acknowledged is {acknowledged!r}. "
+                "Accepted: the market_time (ms) of the last answer, or of the state at first."
+            )
+        timeout = min(_number(body, "timeout", DEFAULT_TIMEOUT), MAX_TIMEOUT)
+        progress = await self._venue.advance(streams, acknowledged, timeout)
+        return {
+            "market_time": progress.market_time,
+            "closed": [candle._asdict() for candle in progress.closed],
+            "ended": progress.ended,
+        }
+
+    async def _pause(self, body: Mapping[str, object]) -> dict[str, object]:
+        self._venue.pause()
+        return {"market_time": self._venue.market_time}
+
+    async def _resume(self, body: Mapping[str, object]) -> dict[str, object]:
+        self._venue.resume()
+        return {"market_time": self._venue.market_time}
+
+    async def _fault(self, body: Mapping[str, object]) -> dict[str, object]:
+        details = {name: value for name, value in body.items() if name != "kind"}
+        return await self._acts.perform(str(body.get("kind")), details)
+
+    async def _scenario(self, body: Mapping[str, object]) -> dict[str, object]:
+        scenario = Scenario.of(body)
+        self._player.load(scenario)
+        return {"steps": len(scenario.steps)}
+
+    # -- what the venue knows, whatever faults and limits say
+
+    async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
+        account = self._venue.desk.account
+        orders = account.orders.select(None, Span())
+        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
+        return {
+            "market_time": self._venue.market_time,
+            "server_time": self._player.faults.server_time(),
+            "balances": {
+                asset: {"free": str(balance.free), "locked": str(balance.locked)}
+                for asset, balance in sorted(account.balances.items())
+            },
+            "orders": [orjson.Fragment(order.dump()) for order in orders],
+            "trades": [
+                orjson.Fragment(trade.dump())
+                for trade in sorted(trades, key=lambda one: one.trade_id)
+            ],
+        }
+
+    async def _candles(self, body: Mapping[str, object]) -> dict[str, object]:
+        symbol, timeframe = str(body.get("symbol")), str(body.get("timeframe"))
+        start, end = int(_number(body, "start", 0)), int(_number(body, "end", 0))
+        length = timeframe_ms(timeframe)
+        last = min(end, self._venue.market_time - length)
+        bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
+        columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return {"candles": [row for row in rows if row[0] <= last]}
+
+
+async def _body(request: web.Request) -> Mapping[str, object]:
+    raw = await request.read()
+    if not raw:
+        return {}
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise PaperExchangeError(f"The request's body is no JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise PaperExchangeError("The request's body must be a JSON object.")
+    return body
+
+
+def _number(body: Mapping[str, object], name: str, default: float) -> float:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise PaperExchangeError(f"{name} is {value!r}. Accepted: a number from 0 up.")
+    return value
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

@@ -1,0 +1,213 @@
+"""Every fault by its name, performed: the one way from a request or a scenario to what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSCloseCode
+
+from botlib.core.errors import PaperExchangeError
+from botlib.core.timeframe import parse_duration
+from botlib.paper.api.wsapi import WsApi
+from botlib.paper.faults.kinds import FRAMES, REQUESTS, check_details
+from botlib.paper.faults.registry import Faults
+from botlib.paper.operator.administration import Administration
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT
+from botlib.paper.streams.connection import LIFETIME, Connection
+from botlib.paper.venue import Venue
+
+MALFORMED: Final = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":'
+NOTICE: Final = 10.0
+"""Seconds between the announcement of a shutdown and the end of the sockets."""
+
+_Details = Mapping[str, Any]
+_Act = Callable[[_Details], Awaitable[dict[str, object]]]
+
+
+class Acts:
+    """Performs faults on one exchange."""
+
+    def __init__(
+        self, venue: Venue, wsapi: WsApi, faults: Faults, administration: Administration
+    ) -> None:
+        self._venue = venue
+        self._wsapi = wsapi
+        self._faults = faults
+        self._administration = administration
+        self._acts: dict[str, _Act] = {
+            "reset": self._reset,
+            "close": self._close,
+            "stall": self._stall,
+            "blackhole": self._blackhole,
+            "malformed": self._malformed,
+            "shutdown": self._shutdown,
+            "expire": self._expire,
+            "clock": self._clock,
+            "restart": self._restart,
+            "pause": self._pause,
+            "halt": self._halt,
+            "rules": self._rules,
+            "delist": self._delist,
+            "deposit": self._deposit,
+            "withdraw": self._withdraw,
+            "clear": self._clear,
+        }
+
+    async def perform(self, kind: str, details: _Details) -> dict[str, object]:
+        """Perform a fault, or order it for the occasions to come.
+
+        Returns:
+            ``struck``, the number of sockets, or ``ordered``, that of occasions.
+
+        Raises:
+            PaperExchangeError: it cannot be performed; nothing has happened.
+        """
+        check_details(kind, details)
+        if kind in FRAMES or kind in REQUESTS:
+            return {"ordered": self._faults.order(kind, details)}
+        return await self._acts[kind](details)
+
+    # -- sockets
+
+    def _sockets(self, details: _Details) -> list[Connection]:
+        streams: list[Connection] = list(self._venue.streams.connections)
+        users: list[Connection] = list(self._wsapi.connections)
+        target = details.get("target", "all")
+        return {"streams": streams, "user": users, "all": streams + users}[target]
+
+    def _struck(self, kind: str, sockets: list[Connection]) -> dict[str, object]:
+        self._faults.count(kind, len(sockets))
+        return {"struck": len(sockets)}
+
+    async def _reset(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        for connection in sockets:
+            connection.abort()
+        return self._struck("reset", sockets)
+
+    async def _close(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        code = details.get("code", WSCloseCode.GOING_AWAY)
+        async with asyncio.TaskGroup() as group:
+            for connection in sockets:
+                group.create_task(connection.close(code, "An ordered fault"))
+        return self._struck("close", sockets)
+
+    async def _stall(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        for connection in sockets:
+            connection.stalled = True
+        self._after(details, lambda: _recover(sockets))
+        return self._struck("stall", sockets)
+
+    async def _blackhole(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        for connection in sockets:
+            connection.silent = True
+        self._after(details, lambda: _recover(sockets))
+        return self._struck("blackhole", sockets)
+
+    async def _malformed(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        text = details.get("text", MALFORMED)
+        for connection in sockets:
+            await connection.send(text.encode(), patient=False)
+        return self._struck("malformed", sockets)
+
+    async def _shutdown(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        for connection in sockets:
+            await connection.send(orjson.dumps(connection.notice()), patient=False)
+
+        def part() -> None:
+            for connection in sockets:
+                connection.dismiss(WSCloseCode.GOING_AWAY, "Server shutdown")
+
+        _later(parse_duration(details.get("notice", NOTICE)), part)
+        return self._struck("shutdown", sockets)
+
+    async def _expire(self, details: _Details) -> dict[str, object]:
+        sockets = self._sockets(details)
+        async with asyncio.TaskGroup() as group:
+            for connection in sockets:
+                connection.opened -= LIFETIME
+                group.create_task(connection.tend())
+        return self._struck("expire", sockets)
+
+    # -- the venue
+
+    async def _clock(self, details: _Details) -> dict[str, object]:
+        skew = details["skew"]
+        self._faults.skew += skew
+
+        def back() -> None:
+            self._faults.skew -= skew
+
+        self._after(details, back)
+        return self._done("clock")
+
+    async def _restart(self, details: _Details) -> dict[str, object]:
+        if self._faults.restart is None:
+            raise PaperExchangeError("This exchange has nobody to start it again.")
+        self._done("restart")
+        self._faults.restart(parse_duration(details.get("away", 1.0)))
+        return {"struck": 1}
+
+    async def _pause(self, details: _Details) -> dict[str, object]:
+        self._venue.pause()
+        self._after(details, self._venue.resume)
+        return self._done("pause")
+
+    async def _halt(self, details: _Details) -> dict[str, object]:
+        symbol = details["symbol"]
+        self._administration.set_status(symbol, details.get("status", "BREAK"))
+        self._after(details, lambda: self._administration.set_status(symbol, "TRADING"))
+        return self._done("halt")
+
+    async def _rules(self, details: _Details) -> dict[str, object]:
+        self._administration.change_rules(details["symbol"], details["changes"])
+        return self._done("rules")
+
+    async def _delist(self, details: _Details) -> dict[str, object]:
+        await self._administration.delist(details["symbol"])
+        return self._done("delist")
+
+    async def _deposit(self, details: _Details) -> dict[str, object]:
+        await self._administration.deposit(*_movement(details))
+        return self._done("deposit")
+
+    async def _withdraw(self, details: _Details) -> dict[str, object]:
+        await self._administration.withdraw(*_movement(details))
+        return self._done("withdraw")
+
+    async def _clear(self, details: _Details) -> dict[str, object]:
+        self._faults.clear()
+        self._faults.skew = 0
+        return {"struck": 0}
+
+    def _done(self, kind: str) -> dict[str, object]:
+        self._faults.count(kind)
+        return {"struck": 1}
+
+    @staticmethod
+    def _after(details: _Details, act: Callable[[], object]) -> None:
+        if "for" in details:
+            _later(parse_duration(details["for"]), act)
+
+
+def _recover(sockets: list[Connection]) -> None:
+    for connection in sockets:
+        connection.recover()
+
+
+def _later(seconds: float, act: Callable[[], object]) -> None:
+    asyncio.get_running_loop().call_later(seconds, act)
+
+
+def _movement(details: _Details) -> tuple[str, str, Decimal]:
+    account = details.get("account", DEFAULT_ACCOUNT)
+    return account, details["asset"], Decimal(str(details["amount"]))

@@ -1,0 +1,211 @@
+"""What the market tells its listeners: stream names, and the payloads sent at each price."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from botlib.core.errors import UnknownSymbol
+from botlib.core.timeframe import HOUR, SECOND
+from botlib.paper.faults import Faults
+from botlib.paper.market import klines, quotes, tickers
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.intervals import TICK, Interval, interval
+from botlib.paper.market.quotes import Json
+from botlib.paper.streams.lockstep import Closed
+from botlib.paper.streams.market_streams import MarketStreams
+
+# Clients also ask for it under its older names, which say how often it is sent.
+ALL_MINI: Final = tuple(f"!miniTicker@arr{every}" for every in ("", "@1000ms", "@3000ms"))
+ALL_WINDOWS: Final = {f"!ticker_{size}@arr": size for size in tickers.WINDOWS}
+_EVERYTHING: Final = (*ALL_MINI, *ALL_WINDOWS)
+_KLINE: Final = "kline_"
+_WINDOW: Final = "ticker_"
+_DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")
+
+_TRADES: Final = {"trade": quotes.trade_frames, "aggTrade": quotes.aggregate_frames}
+_SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
+    "trade": lambda feed: quotes.trade_frames(feed, feed.tape.present()),
+    "aggTrade": lambda feed: quotes.aggregate_frames(feed, feed.tape.present()),
+    "miniTicker": lambda feed: [tickers.mini_frame(feed)],
+    "ticker": lambda feed: [tickers.day_frame(feed)],
+    "bookTicker": lambda feed: [quotes.book_ticker_frame(feed)],
+    "avgPrice": lambda feed: [tickers.average_frame(feed)],
+}
+
+
+class Broadcast:
+    """Knows which streams of which feeds are listened to, and publishes them.
+
+    Args:
+        feed: returns the feed of a symbol's id, at the present.
+        changed: called with a feed whose listeners changed.
+        faults: what to damage on the way.
+    """
+
+    def __init__(
+        self, feed: Callable[[str], Feed], changed: Callable[[Feed], None], faults: Faults
+    ) -> None:
+        self._feed = feed
+        self._changed = changed
+        self._depths: dict[str, quotes.DepthDiff] = {}
+        self._told: dict[str, int] = {}
+        self.streams = MarketStreams(
+            faults, opened=self._opened, left=self._left, snapshot=self._snapshot
+        )
+
+    def kline(self, stream: str) -> tuple[Feed, Interval] | None:
+        """Return the feed and interval of a kline stream, None where it is none."""
+        parsed = self._parse(stream)
+        if parsed is None or not parsed[1].startswith(_KLINE):
+            return None
+        found = interval(parsed[1].removeprefix(_KLINE))
+        return (parsed[0], found) if found is not None else None
+
+    def heard_intervals(self, feed: Feed) -> set[str]:
+        """Return the names of the intervals whose klines somebody listens to."""
+        names = (kind.removeprefix(_KLINE) for kind in feed.outputs if kind.startswith(_KLINE))
+        return {name for name in names if name != TICK}
+
+    # -- publishing
+
+    async def close(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
+        """Send the closing frames, in the order given."""
+        for feed, candle in closed:
+            if candle.stream not in self.streams:
+                continue
+            kind = interval(candle.timeframe)
+            bar = klines.whole(feed, kind, candle.timestamp) if kind is not None else None
+            if kind is not None and bar is not None:
+                frame = quotes.kline_frame(feed, kind, bar, closed=True)
+                self.streams.publish_kline(candle.stream, frame, closing=True)
+        await self.streams.flush(now=False)
+
+    async def publish(self, feeds: Sequence[Feed], everything: Callable[[], Iterable[str]]) -> None:
+        """Send what changed with the price of each feed.
+
+        Args:
+            everything: returns the ids of all symbols, for the streams of all tickers.
+        """
+        for feed in feeds:
+            for kind, stream in tuple(feed.outputs.items()):
+                if kind.startswith(_KLINE):
+                    self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
+                    continue
+                for payload in self._payloads(feed, kind, stream):
+                    self.streams.publish(stream, payload)
+        self._publish_everything(everything)
+        await self.streams.flush(now=False)
+
+    async def deals(self, feed: Feed) -> None:
+        """Send the accounts' trades that were not told yet."""
+        deals = feed.tape.untold()
+        if not deals:
+            return
+        for kind, frames in _TRADES.items():
+            if (stream := feed.outputs.get(kind)) is not None:
+                for payload in frames(feed, deals):
+                    self.streams.publish(stream, payload)
+        await self.streams.flush(now=False)
+
+    def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:
+        kind = interval(name)
+        if kind is None:
+            return
+        if kind.code == TICK:
+            self._close_seconds(feed, kind, stream)
+        bar = klines.forming(feed, kind)
+        if bar is not None:
+            frame = quotes.kline_frame(feed, kind, bar, closed=False)
+            self.streams.publish_kline(stream, frame, closing=False)
+
+    def _close_seconds(self, feed: Feed, kind: Interval, stream: str) -> None:
+        """Send the closing frames of the seconds since the last price."""
+        now = kind.open(feed.time)
+        first = max(self._told[stream], now - HOUR)
+        for bar in klines.seconds(feed, first, now - SECOND):
+            frame = quotes.kline_frame(feed, kind, bar, closed=True)
+            self.streams.publish_kline(stream, frame, closing=True)
+        self._told[stream] = now
+
+    def _publish_everything(self, everything: Callable[[], Iterable[str]]) -> None:
+        wanted = [name for name in _EVERYTHING if name in self.streams]
+        if not wanted:
+            return
+        trading = [feed for feed in map(self._feed, everything()) if feed.trading]
+        for name in wanted:
+            size = ALL_WINDOWS.get(name)
+            if size is None:
+                payload = [tickers.mini_frame(feed) for feed in trading]
+            else:
+                payload = [tickers.window_frame(feed, size) for feed in trading]
+            self.streams.publish(name, payload)
+
+    async def late(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
+        """Send frames of candles that have closed, where such a fault is ordered."""
+        for _, candle in closed:
+            self.streams.publish_late(candle.stream)
+        await self.streams.flush(now=False)
+
+    def _payloads(self, feed: Feed, kind: str, stream: str) -> list[Json]:
+        simple = _SIMPLE.get(kind)
+        if simple is not None:
+            return simple(feed)
+        if kind.startswith(_WINDOW):
+            return [tickers.window_frame(feed, kind.removeprefix(_WINDOW))]
+        levels = _DEPTH.fullmatch(kind)
+        if levels is not None and levels[1]:
+            return [quotes.depth(feed, int(levels[1]))]
+        return self._depths[stream].frames(feed)
+
+    # -- stream names
+
+    def _parse(self, stream: str) -> tuple[Feed, str] | None:
+        # Like Binance, an unknown stream is accepted and stays silent; names are lower case.
+        name, _, kind = stream.partition("@")
+        if not name or name != name.lower() or not self._known(kind):
+            return None
+        try:
+            feed = self._feed(name.upper())
+        except UnknownSymbol:
+            return None
+        if kind.startswith(_KLINE):
+            found = interval(kind.removeprefix(_KLINE))
+            if found is None or not klines.offered(feed, found):
+                return None
+        return feed, kind
+
+    @staticmethod
+    def _known(kind: str) -> bool:
+        if kind.startswith(_KLINE):
+            return interval(kind.removeprefix(_KLINE)) is not None
+        if kind.startswith(_WINDOW):
+            return kind.removeprefix(_WINDOW) in tickers.WINDOWS
+        return kind in _SIMPLE or _DEPTH.fullmatch(kind) is not None
+
+    def _opened(self, stream: str) -> None:
+        parsed = self._parse(stream)
+        if parsed is not None:
+            parsed[0].outputs[parsed[1]] = stream
+            levels = _DEPTH.fullmatch(parsed[1])
+            if levels is not None and not levels[1]:
+                self._depths[stream] = quotes.DepthDiff(parsed[0])
+            self._told[stream] = parsed[0].time - parsed[0].time % SECOND
+            self._changed(parsed[0])
+
+    def _left(self, stream: str) -> None:
+        self._depths.pop(stream, None)
+        self._told.pop(stream, None)
+        parsed = self._parse(stream)
+        if parsed is not None:
+            parsed[0].outputs.pop(parsed[1], None)
+            self._changed(parsed[0])
+
+    def _snapshot(self, stream: str) -> object | None:
+        found = self.kline(stream)
+        if found is None or not found[0].trading:
+            return None
+        feed, kind = found
+        bar = klines.forming(feed, kind)
+        return None if bar is None else quotes.kline_frame(feed, kind, bar, closed=False)

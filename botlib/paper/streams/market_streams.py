@@ -1,0 +1,306 @@
+"""Market streams over WebSocket: who listens to what, and getting every frame there.
+
+A payload is encoded once, however many sockets it goes to, and goes out with the next `flush`. A
+client that does not read holds the market when it runs as fast as it can; when the market is tied
+to the wall clock, such a client is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final
+
+import orjson
+from aiohttp import WSCloseCode, web
+
+from botlib.paper.faults import Faults
+from botlib.paper.faults.frames import FrameFaults
+from botlib.paper.protocol.refusals import Refusal, refusal, unsupported
+from botlib.paper.protocol.timeunit import frame_in_microseconds
+from botlib.paper.streams.commands import LONGEST_NAME, BadCommand, Command, read_command
+from botlib.paper.streams.connection import Connection, framed, refused_response
+
+RETIRED: Final = frozenset({"!ticker@arr"})
+"""Streams that Binance has taken away, since 2026-03-26."""
+
+MAX_STREAMS: Final = 1_024
+BATCH_TIME: Final = 0.005
+"""Seconds for which frames of a hurried market may wait for others to go out with."""
+
+MAX_MESSAGES: Final = 5
+"""Incoming messages a second, pings and pongs included."""
+
+
+class StreamConnection(Connection):
+    """A socket of market streams."""
+
+    def __init__(self, request: web.Request, *, combined: bool) -> None:
+        super().__init__(request)
+        self.combined = combined
+        self.streams: dict[str, None] = {}
+
+    def notice(self) -> object:
+        event = self._shutdown()
+        return {"stream": "", "data": event} if self.combined else event
+
+    def frame(self, stream: str, raw: bytes) -> bytes:
+        """Return a payload of a stream as this client wants it."""
+        if self.micro:
+            raw = frame_in_microseconds(raw)
+        return _named(stream, raw) if self.combined else framed(raw)
+
+
+class MarketStreams:
+    """All sockets of market streams, and what they listen to.
+
+    Attributes:
+        patient: whether slow clients are waited for.
+        hurried: whether the market never stands still, so that frames are better sent together.
+
+    Args:
+        faults: what to damage on the way.
+        opened: called with a stream that somebody listens to from now on, before `snapshot`.
+        left: called with a stream that nobody listens to any more.
+        snapshot: returns the current payload of a stream, or None; sent at once to a new
+            subscriber, since a market that is held would leave it without any.
+    """
+
+    def __init__(
+        self,
+        faults: Faults,
+        *,
+        opened: Callable[[str], None],
+        left: Callable[[str], None],
+        snapshot: Callable[[str], object | None],
+    ) -> None:
+        self.faults = faults
+        self._damage = FrameFaults(faults, self._send_late)
+        self.connections: dict[StreamConnection, None] = {}
+        self.sent = 0
+        self.closing_sent = 0
+        self.patient = True
+        self.hurried = False
+        self._flushed = 0.0
+        # Dictionaries, not sets: frames go out in the same order every time.
+        self._listeners: dict[str, dict[StreamConnection, None]] = {}
+        self._waiting: dict[StreamConnection, None] = {}
+        self._opened = opened
+        self._left = left
+        self._snapshot = snapshot
+        self._forming: dict[str, object] = {}
+        self._late: dict[str, object] = {}
+
+    def __contains__(self, stream: str) -> bool:
+        return stream in self._listeners
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody listens to anything."""
+        return bool(self._listeners)
+
+    # -- sending
+
+    def publish(self, stream: str, payload: object) -> None:
+        """Send a payload to every listener of a stream, with the next `flush`."""
+        listeners = self._listeners.get(stream)
+        if not listeners:
+            return
+        raw = _encoded(payload)
+        if self._damage.idle:
+            self._put(stream, raw, listeners)
+            return
+        symbol = stream.partition("@")[0].upper()
+        for damaged in self._damage.passed(stream, raw, symbol):
+            self._put(stream, damaged, listeners)
+
+    def _put(self, stream: str, raw: bytes, listeners: dict[StreamConnection, None]) -> None:
+        plain: bytes | None = None
+        named: bytes | None = None
+        for connection in listeners:
+            if connection.micro:
+                connection.put(connection.frame(stream, raw))
+            elif connection.combined:
+                named = named or _named(stream, raw)
+                connection.put(named)
+            else:
+                plain = plain or framed(raw)
+                connection.put(plain)
+        self._waiting.update(listeners)
+        self.sent += len(listeners)
+
+    def _send_late(self, stream: str, raw: bytes) -> None:
+        listeners = self._listeners.get(stream, {})
+        self._put(stream, raw, listeners)
+        for connection in listeners:
+            connection.push()
+
+    async def flush(self, *, now: bool = True) -> None:
+        """Send what was published since the last time.
+
+        Args:
+            now: whether it is wanted at once; otherwise a hurried market may wait until there is
+                more, `BATCH_TIME` seconds at most.
+        """
+        if not self._waiting:
+            return
+        time = asyncio.get_running_loop().time()
+        if not now and self.hurried and time - self._flushed < BATCH_TIME:
+            return
+        self._flushed = time
+        waiting, self._waiting = self._waiting, {}
+        for connection in waiting:
+            await connection.flush(patient=self.patient)
+
+    def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
+        """Send a kline, with the faults that concern klines."""
+        if stream not in self._listeners:
+            return
+        if self.faults.pending("late"):
+            self._remember(stream, payload, closing=closing)
+        if closing:
+            symbol = stream.partition("@")[0].upper()
+            if self.faults.pending("drop_closing") and self.faults.take(
+                "drop_closing", stream, symbol
+            ):
+                return
+            self.closing_sent += 1
+        self.publish(stream, payload)
+
+    def _remember(self, stream: str, payload: object, *, closing: bool) -> None:
+        if not closing:
+            self._forming[stream] = payload
+        elif stream in self._forming:
+            self._late[stream] = self._forming.pop(stream)
+
+    def publish_late(self, stream: str) -> None:
+        """Repeat a frame of the candle that has just closed, when such a fault is ordered."""
+        payload = self._late.pop(stream, None)
+        symbol = stream.partition("@")[0].upper()
+        if payload is not None and self.faults.take("late", stream, symbol):
+            self.publish(stream, payload)
+
+    # -- receiving
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one socket from its first to its last message."""
+        try:
+            connection = StreamConnection(request, combined=_combined(request.path))
+        except Refusal as refused:
+            return refused_response(refused)
+        wanted = _wanted(request)
+        if any(len(name) > LONGEST_NAME for name in wanted):
+            return refused_response(refusal(-1130, "streams"))
+        if not RETIRED.isdisjoint(wanted):
+            return refused_response(unsupported(410))
+        await connection.ws.prepare(request)
+        self.connections[connection] = None
+        try:
+            await self._listen(connection, [name for name in wanted if "@" in name])
+            await self._serve(connection)
+        finally:
+            connection.done()
+            self.connections.pop(connection, None)
+            self._unlisten(connection, tuple(connection.streams))
+        return connection.ws
+
+    async def _serve(self, connection: StreamConnection) -> None:
+        recent: deque[float] = deque()
+        loop = asyncio.get_running_loop()
+        while len(connection.streams) <= MAX_STREAMS:
+            text = await connection.receive()
+            if text is None:
+                return
+            now = loop.time()
+            recent.append(now)
+            while recent[0] <= now - 1.0:
+                recent.popleft()
+            if len(recent) > MAX_MESSAGES:
+                await connection.end(WSCloseCode.POLICY_VIOLATION, "Too many requests")
+                return
+            if text:
+                await self._obey(connection, text)
+        await connection.end(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
+
+    async def _obey(self, connection: StreamConnection, text: str) -> None:
+        try:
+            command = read_command(text)
+            gone = RETIRED.intersection(command.streams)
+            if gone and command.method == "SUBSCRIBE":
+                reason = f"Invalid request: {min(gone)} is no longer available"
+                raise BadCommand(2, reason, command.number)
+        except BadCommand as bad:
+            await connection.send(orjson.dumps(bad.answer()), patient=False)
+            return
+        answer = {"result": self._result(connection, command), "id": command.number}
+        await connection.send(orjson.dumps(answer), patient=False)
+        if command.method == "SUBSCRIBE":
+            await self._listen(connection, command.streams)
+
+    def _result(self, connection: StreamConnection, command: Command) -> object:
+        match command.method:
+            case "UNSUBSCRIBE":
+                self._unlisten(connection, command.streams)
+            case "LIST_SUBSCRIPTIONS":
+                return sorted(connection.streams)
+            case "SET_PROPERTY":
+                connection.combined = bool(command.combined)
+            case "GET_PROPERTY":
+                return connection.combined
+        return None
+
+    async def _listen(self, connection: StreamConnection, streams: Iterable[str]) -> None:
+        new = [name for name in dict.fromkeys(streams) if name not in connection.streams]
+        for name in new:
+            connection.streams[name] = None
+            if len(connection.streams) > MAX_STREAMS:
+                return
+            if name not in self._listeners:
+                self._listeners[name] = {}
+                self._opened(name)
+            self._listeners[name][connection] = None
+        for name in new:
+            payload = self._snapshot(name)
+            if payload is None:
+                continue
+            connection.put(connection.frame(name, _encoded(payload)))
+            self.sent += 1
+        await connection.flush(patient=False)
+
+    def _unlisten(self, connection: StreamConnection, streams: Iterable[str]) -> None:
+        for name in streams:
+            connection.streams.pop(name, None)
+            listeners = self._listeners.get(name)
+            if listeners is None:
+                continue
+            listeners.pop(connection, None)
+            if not listeners:
+                del self._listeners[name]
+                self._left(name)
+
+
+def _encoded(payload: object) -> bytes:
+    return payload if isinstance(payload, bytes) else orjson.dumps(payload)
+
+
+@lru_cache(maxsize=4_096)
+def _quoted(stream: str) -> bytes:
+    return orjson.dumps(stream)
+
+
+def _named(stream: str, raw: bytes) -> bytes:
+    return framed(b'{"stream":%b,"data":%b}' % (_quoted(stream), raw))
+
+
+def _combined(path: str) -> bool:
+    # `/stream` frames carry their stream's name; `/stream/ws…`, which ccxt needs, are raw.
+    return path.rstrip("/") == "/stream"
+
+
+def _wanted(request: web.Request) -> list[str]:
+    named = request.query.get("streams")
+    if not named and "/ws/" in request.path:
+        named = request.path.partition("/ws/")[2]
+    return (named or "").split("/")

@@ -1,0 +1,366 @@
+"""The running market: its time, and what happens at each step of it.
+
+Market time moves in steps along the prices inside a base candle. At a boundary, where base candles
+open, every closing frame is sent first (the base timeframe before higher ones), with the new price
+already in force; then the opening frames. So whoever acts on a closing frame acts at the next open.
+In a halt, where a symbol has no candles, its last candle stays unclosed until trading resumes.
+
+In lockstep the market holds at every boundary until `Venue.advance` releases it. Without lockstep,
+a market that runs as fast as it can holds while nobody listens to any stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from botlib.core.errors import PaperExchangeError, UnknownSymbol
+from botlib.core.timeframe import open_time, timeframe_ms
+from botlib.paper.accounts.transaction import Notice
+from botlib.paper.faults import Faults
+from botlib.paper.market.depth import Depth
+from botlib.paper.market.feed import Bar, Feed
+from botlib.paper.market.halts import HaltedMarket, SymbolState
+from botlib.paper.market.intervals import Interval, interval
+from botlib.paper.market.market import Listing, Market
+from botlib.paper.market.market_clock import Pace, Pacer
+from botlib.paper.market.rules import amended, rules_of
+from botlib.paper.matching.desk import Desk
+from botlib.paper.streams.broadcast import Broadcast
+from botlib.paper.streams.lockstep import Closed, Lockstep, Progress
+from botlib.paper.streams.user_streams import EventOrder, UserStreams
+
+logger = logging.getLogger(__name__)
+
+MAX_SYMBOLS: Final = 1_000
+"""Symbols a venue lists: a market that makes up any symbol would make them without end."""
+
+
+class Venue:
+    """The market at its present time.
+
+    Args:
+        market: where candles come from.
+        desk: matches orders; asked at every price.
+        start: first market time, ms; rounded down to a price, in lockstep to a candle's open.
+        pace: how time passes.
+        slippage: fraction by which market orders fill worse than the price.
+        depth: what stands around the price; None for a market that fills any amount.
+        events: whether the events of a request leave before its answer or after it.
+        seed: decides which, where either is possible.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        desk: Desk,
+        *,
+        start: int,
+        pace: Pace,
+        faults: Faults,
+        slippage: Decimal = Decimal(0),
+        depth: Depth | None = None,
+        events: EventOrder = "first",
+        seed: int = 0,
+    ) -> None:
+        self.market = HaltedMarket(market, lambda symbol: desk.register.symbol(symbol).hidden)
+        self.desk = desk
+        self.pace = pace
+        self.slippage = slippage
+        self.depth = depth
+        self.length = timeframe_ms(market.base)
+        self.steps = pace.steps(self.length)
+        step = self.length if pace.lockstep else self.length // self.steps
+        self.market_time = start - (start - open_time(start, market.base)) % step
+        self.ended = False
+        self.paused = False
+        self.faults = faults
+        # Where the market waits for its clients, it does not wait for anything else.
+        timed = pace.speed is not None and not pace.lockstep
+        self.users = UserStreams(faults, order=events, seed=seed, wait=timed)
+        self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
+        self.streams = self.broadcast.streams
+        self.streams.patient = pace.speed is None
+        self.streams.hurried = pace.speed is None and not pace.lockstep
+        self._released = asyncio.Event()
+        self.lockstep = Lockstep(self._released.set, kept=pace.lockstep)
+        self._pacer = Pacer(pace, self.length)
+        self._feeds: dict[str, Feed] = {}
+        self._active: dict[str, Feed] = {}
+        self._watched: dict[str, set[str]] = {}
+
+    # -- symbols
+
+    def feed(self, symbol: str) -> Feed:
+        """Return the feed of a symbol or id, at the present.
+
+        Raises:
+            UnknownSymbol: the market does not trade it.
+        """
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            self._check_room(symbol)
+            listing = self.market.listing(symbol)
+            state = self.desk.register.symbol(listing.id)
+            if state.delisted:
+                raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
+            feed = self._feeds.get(listing.id)
+        if feed is None:
+            feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
+            feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
+            feed.book.standing = partial(self.desk.standing, feed.id)
+            feed.resting = self.desk.resting(listing.id)
+            for deal in self.desk.deals(listing.id):
+                feed.tape.add(deal)
+            feed.tape.untold()
+            feed.seek(self.market_time)
+            self._feeds[listing.id] = feed
+            self._refresh(feed)
+        feed.seek(self.market_time)
+        return feed
+
+    def _check_room(self, symbol: str) -> None:
+        listed = self.market.listings()
+        if len(listed) >= MAX_SYMBOLS and all(symbol not in (one.id, one.symbol) for one in listed):
+            raise UnknownSymbol(
+                f"{symbol!r} is not listed: {len(listed)} symbols are. "
+                "Start another exchange to trade it."
+            )
+
+    def listings(self) -> list[Listing]:
+        """Return what is traded."""
+        known = self.desk.register.symbols
+        return [
+            one
+            for one in self.market.listings()
+            if one.id not in known or not known[one.id].delisted
+        ]
+
+    def change(self, feed: Feed, state: SymbolState) -> None:
+        """Let a symbol be what the operator made of it, now and after a restart."""
+        self.desk.change_symbol(state, self.market_time)
+        feed.rules = replace(amended(rules_of(feed.listing), state.rules), status=state.status)
+        feed.reload()
+
+    def delist(self, feed: Feed) -> None:
+        """Forget a symbol for good; its orders have ended before."""
+        for known in (self._feeds, self._active, self._watched):
+            known.pop(feed.id, None)
+
+    def bnb_price(self, asset: str) -> Decimal | None:
+        """Return what a BNB costs in an asset, None where it is not traded against it."""
+        symbol = f"BNB/{asset}"
+        if all(listing.symbol != symbol for listing in self.listings()):
+            return None
+        return self.feed(symbol).last_price or None
+
+    def _refresh(self, feed: Feed) -> None:
+        if not (feed.outputs or feed.resting or feed.id in self._watched):
+            self._active.pop(feed.id, None)
+        elif feed.id not in self._active:
+            # What ended while nobody listened is not told any more.
+            feed.concluded = feed.over
+            self._active[feed.id] = feed
+
+    def _listeners_changed(self, feed: Feed) -> None:
+        self._refresh(feed)
+        self._released.set()
+
+    def orders_changed(self, feed: Feed) -> None:
+        """Note that orders of a symbol came to rest or left the book."""
+        feed.resting = self.desk.resting(feed.id)
+        self._refresh(feed)
+
+    # -- time
+
+    async def run(self) -> None:
+        """Move the market until it ends or the task is cancelled."""
+        while not self.ended:
+            await self._permission()
+            target = self._next_time()
+            if target is None:
+                # The last candles close, and no other opens.
+                target = open_time(self.market_time, self.market.base) + self.length
+                await self._pacer.wait(self.market_time, target)
+                self.ended = True
+            else:
+                await self._pacer.wait(self.market_time, target)
+            await self._step(target)
+            # A market that runs as fast as it can leaves room for requests.
+            await asyncio.sleep(0)
+        await self.streams.flush()
+
+    def pause(self) -> None:
+        """Hold the market at its present time."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let a paused market go on."""
+        self.paused = False
+        self._released.set()
+
+    def _held(self) -> bool:
+        if self.paused:
+            return True
+        if self.pace.lockstep:
+            at_boundary = open_time(self.market_time, self.market.base) == self.market_time
+            return at_boundary and not self.lockstep.running
+        return self.pace.speed is None and not self.streams.listened
+
+    async def _permission(self) -> None:
+        while self._held():
+            self._released.clear()
+            self._pacer.forget()
+            await self.streams.flush()
+            await self._released.wait()
+
+    def _next_time(self) -> int | None:
+        within = self.market_time + self.length // self.steps
+        boundary = open_time(self.market_time, self.market.base) + self.length
+        if within < boundary:
+            trading = any(feed.trading for feed in self._active.values())
+            if trading or self.pace.speed is not None:
+                return within
+        resumes = self._next_open(boundary)
+        return boundary if resumes is not None and self.pace.sits_halts_out else resumes
+
+    def _next_open(self, after: int) -> int | None:
+        soonest: int | None = None
+        for listing in self.market.listings():
+            opens = self.market.next_open(listing.symbol, after)
+            if opens == after:
+                return after
+            if opens is not None and (soonest is None or opens < soonest):
+                soonest = opens
+        return soonest
+
+    # -- one step
+
+    async def _step(self, time: int) -> None:
+        self.users.settle()
+        self.market_time = time
+        if self.faults.moved():
+            # What is to happen at this time happens before anybody is told of it.
+            await asyncio.sleep(0)
+        boundary = open_time(time, self.market.base) == time
+        moved: list[tuple[Feed, Bar | None]] = []
+        for feed in tuple(self._active.values()):
+            moved.append((feed, feed.bar))
+            feed.seek(time)
+        closed = self._closings(moved) if boundary else []
+        await self.broadcast.close(closed)
+        trading = [feed for feed, _ in moved if feed.trading]
+        for feed in trading:
+            if feed.resting:
+                await self._settle(feed)
+        await self.broadcast.publish(trading, lambda: [one.id for one in self.listings()])
+        for feed in trading:
+            await self.broadcast.deals(feed)
+        if boundary:
+            await self.broadcast.late(closed)
+            candles = [candle for _, candle in closed]
+            self.lockstep.boundary(time, candles, ended=self.ended)
+
+    async def _settle(self, feed: Feed) -> None:
+        try:
+            notices = self.desk.cross(feed, self.market_time)
+            await self.desk.durable()
+        except PaperExchangeError as error:
+            # Nothing has happened: the orders rest, and are tried again at the next price.
+            logger.error("No order of %s was filled: %s", feed.id, error)
+            return
+        if notices:
+            self.orders_changed(feed)
+            await self.tell(notices)
+
+    async def tell(self, notices: Iterable[Notice]) -> None:
+        """Send user events to those who listen to their accounts."""
+        for account, event in notices:
+            self.users.publish([event], account)
+
+    def answer(self, notices: Iterable[Notice]) -> None:
+        """Send the user events of a request that is about to be answered, or soon after it."""
+        self.users.answering(notices, self.desk.register.counters.execution)
+
+    def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
+        found = [
+            (kind.length, feed, Closed(feed.id, kind.name, timestamp))
+            for feed, before in moved
+            if before is not None
+            for kind, timestamp in self._closings_of(feed, before)
+        ]
+        found.sort(key=lambda one: one[0])
+        return [(feed, candle) for _, feed, candle in found]
+
+    def _closings_of(self, feed: Feed, before: Bar) -> list[tuple[Interval, int]]:
+        bar = feed.bar
+        if bar is None:
+            return []
+        # A symbol's last candle closes although nothing will open after it; a longer one around it
+        # that is not over by then never does.
+        last = not feed.concluded and feed.over
+        if bar.timestamp == before.timestamp and not last:
+            return []
+        feed.concluded = feed.concluded or last
+        wanted = self.broadcast.heard_intervals(feed) | self._watched.get(feed.id, set())
+        kinds = [kind for kind in map(interval, sorted(wanted)) if kind is not None]
+        opened = ((kind, kind.open(before.timestamp)) for kind in kinds)
+        return [
+            (kind, timestamp)
+            for kind, timestamp in opened
+            if (
+                kind.next(timestamp) <= self.market_time
+                if last
+                else kind.open(bar.timestamp) != timestamp
+            )
+        ]
+
+    # -- lockstep
+
+    async def advance(self, streams: Sequence[str], acknowledged: int, timeout: float) -> Progress:
+        """Let a market in lockstep run until one of ``streams`` has closed a candle.
+
+        Closings after ``acknowledged`` (the market time of the last answer) that were already
+        reached are returned at once, so a call whose answer was lost can be made again.
+
+        Args:
+            streams: kline streams, such as ``btcusdt@kline_1m``.
+            acknowledged: market time up to which every closed candle was acted on.
+            timeout: seconds after which the answer is given without a closed candle.
+
+        Raises:
+            PaperExchangeError: the market is not in lockstep, a stream is unknown, or the
+                acknowledgement lies in the future.
+        """
+        if not self.pace.lockstep:
+            raise PaperExchangeError(
+                "The market does not wait for anybody: it was not started with --lockstep."
+            )
+        if acknowledged > self.market_time:
+            raise PaperExchangeError(
+                f"Cannot acknowledge {acknowledged}: the market stands at {self.market_time}. "
+                "Acknowledge the market_time of the last answer."
+            )
+        if not streams:
+            raise PaperExchangeError("Cannot advance: no stream was named to wait for.")
+        self.users.settle()
+        for stream in streams:
+            self._watch(stream)
+        closed = await self.lockstep.advance(streams, acknowledged, timeout, lambda: self.ended)
+        return Progress(self.market_time, closed, self.ended)
+
+    def _watch(self, stream: str) -> None:
+        found = self.broadcast.kline(stream)
+        if found is None:
+            raise PaperExchangeError(
+                f"Cannot wait for {stream!r}: it is no kline stream of this market, such as "
+                f"btcusdt@kline_{self.market.base}."
+            )
+        feed, kind = found
+        self._watched.setdefault(feed.id, set()).add(kind.name)
+        self._refresh(feed)

@@ -1,0 +1,274 @@
+"""What the kit asks of a venue, in the kit's own words.
+
+`Exchange` is the contract; `botlib.venues.binance` is the one implementation, which reaches the
+real venue and the paper exchange alike. Nothing above this package knows the venue's own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from botlib.core.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
+
+RawKline = Mapping[str, Any]
+"""A candle as the venue's stream spells it, for `Exchange.candle` to read; nobody changes it."""
+
+KlineSink = Callable[[int, int, bool, RawKline], None]
+"""Takes one frame: open time (ms), event time (ms), whether the candle is final, the candle."""
+
+DepthSink = Callable[["DepthUpdate"], None]
+"""Takes one frame of changes of an order book."""
+
+Sink = TypeVar("Sink", contravariant=True)
+
+BadFrameSink = Callable[[str, str], None]
+"""Takes a frame that could not be used: its text (shortened) and what is wrong with it."""
+
+ReportSink = Callable[["OrderReport"], None]
+"""Takes one report of the venue about one of our orders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """A symbol as the venue trades it. ``min_cost`` is in quote units; 0 means no such limit."""
+
+    symbol: str
+    id: str
+    base: str
+    quote: str
+    tick: Decimal
+    """Smallest price step."""
+    step: Decimal
+    """Smallest amount step, in base units."""
+    min_amount: Decimal
+    min_cost: Decimal
+    active: bool = True
+    """Whether the venue trades it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What the account holds of one asset."""
+
+    free: Decimal
+    locked: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Free and locked together."""
+        return self.free + self.locked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """What the venue says about one order, in an answer or on the user-data stream.
+
+    ``filled`` and ``cost`` (quote units) are the order's totals so far. ``fills`` are only the
+    executions this report itself carries: those of an immediate fill, or the one execution of a
+    stream event; a queried order carries none, `Exchange.fetch_fills` has them.
+    """
+
+    symbol: str
+    client_order_id: str
+    venue_order_id: str
+    side: Side
+    type: OrderType
+    amount: Decimal
+    price: Decimal | None
+    status: OrderStatus
+    filled: Decimal
+    cost: Decimal
+    fills: tuple[Fill, ...] = ()
+    created: int
+    updated: int
+    stop_price: Decimal | None = None
+    message: str = ""
+    """Why the venue refused or ended the order, where it says so."""
+
+
+class BookLevel(NamedTuple):
+    """A price of an order book, and the amount that stands there in base units."""
+
+    price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthUpdate:
+    """What is different in an order book after its updates ``first`` to ``last``.
+
+    An amount of 0 means that the level is gone. ``event_time`` is market time in ms.
+    """
+
+    first: int
+    last: int
+    event_time: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSnapshot:
+    """An order book as it was at update ``update_id``, the best prices first."""
+
+    update_id: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+class StreamConnection(Protocol[Sink]):
+    """One open socket that carries up to `Exchange.max_streams` subscriptions."""
+
+    frames: int
+    """Usable frames received so far. Pings, pongs and acknowledgements do not count."""
+
+    heard: float
+    """When the last of them came, on the loop's timer; before the first, when it was dialled."""
+
+    async def subscribe(self, sinks: Mapping[tuple[str, str], Sink]) -> None:
+        """Subscribe to pairs of a symbol and what of it, in batches the venue's limits allow.
+
+        Returns when the venue has acknowledged all of them.
+
+        Raises:
+            ExchangeUnavailable: the socket died or an acknowledgement did not come in time.
+            ExchangeError: the venue refused a subscription.
+        """
+
+    async def ended(self) -> str:
+        """Wait until the socket is dead, and return why."""
+
+    async def retiring(self) -> str:
+        """Wait until the venue announces that it will close the socket, and return its words."""
+
+    def hold(self, held: bool) -> None:
+        """Pause or resume reading, so that a fast venue waits for a slow reader."""
+
+    async def close(self) -> None:
+        """Close the socket within about a second, dead or alive; closing twice is harmless."""
+
+
+class Exchange(Protocol):
+    """A venue: candles, orders, balances. Belongs to the loop that called `connect`."""
+
+    venue: str
+    """``binance``, or the stamp of a paper market such as ``paper:synthetic:seed=42``."""
+
+    max_streams: int
+    """Most candle subscriptions on one connection."""
+
+    async def connect(self) -> None:
+        """Load and check the venue's markets; a second call does nothing.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached.
+        """
+
+    def market(self, symbol: str) -> Market:
+        """Return how a symbol (either form) is traded.
+
+        Raises:
+            UnknownSymbol: the venue does not list it; the message suggests one it lists.
+        """
+
+    async def market_time(self) -> int:
+        """Return the market's time in ms: the server's, or of a paper exchange its market's."""
+
+    def candle(self, symbol: str, timeframe: str, raw: RawKline, *, closed: bool) -> Candle:
+        """Return a streamed candle as the kit's own.
+
+        Raises:
+            InvalidInput: a value cannot be read, or the candle is impossible.
+        """
+
+    async def fetch_candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        start: int,
+        end: int,
+        *,
+        now: int,
+        limit: int | None = None,
+        forming: bool = False,
+    ) -> list[Candle]:
+        """Fetch the candles with open times ``start`` to ``end`` (ms, both included), oldest first.
+
+        A candle whose close time is not before ``now`` (market time, ms) still forms: it is left
+        out, or with ``forming`` returned with ``closed=False``. ``limit`` returns the oldest n.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
+        """
+
+    async def place_order(self, intent: OrderIntent) -> OrderReport:
+        """Send an order once; it is never sent again, whatever happens.
+
+        Raises:
+            OrderRejected: the venue definitely refused it, or it was never sent.
+            OrderUnknown: it may exist; only the venue can tell, by `fetch_order`.
+        """
+
+    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        """Return an order, or None where the venue does not know it (yet).
+
+        Raises:
+            ExchangeUnavailable: the venue could not be asked.
+        """
+
+    async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Cancel an open order.
+
+        Raises:
+            OrderRejected: the venue has no such open order: it is final already, or unknown.
+            OrderUnknown: the cancellation may have happened; ask by `fetch_order`.
+        """
+
+    async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
+        """Return the open orders of one symbol, or of all."""
+
+    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
+        """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
+
+    async def balances(self) -> dict[str, Balance]:
+        """Return what the account holds, by asset; assets it does not hold are left out."""
+
+    async def watch_executions(
+        self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
+    ) -> None:
+        """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting.
+
+        ``on_connect`` is called at each (re)connection: reports of the time before are lost, so
+        that the caller has to ask for orders and fills then.
+        """
+
+    async def open_klines(self, on_bad: BadFrameSink) -> StreamConnection[KlineSink]:
+        """Open a connection for candle streams: (symbol, timeframe) pairs.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached.
+        """
+
+    async def open_depth(self, on_bad: BadFrameSink) -> StreamConnection[DepthSink]:
+        """Open a connection for changes of order books: (symbol, anything) pairs.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached.
+        """
+
+    async def fetch_depth(self, symbol: str, levels: int) -> DepthSnapshot:
+        """Fetch the order book, ``levels`` a side.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
+        """
+
+    async def close(self) -> None:
+        """Close every connection; closing twice is harmless."""
+
+
+MarketTime = Callable[[], Awaitable[int]]
+"""Asks for the market's time in ms, where it is not the server's."""

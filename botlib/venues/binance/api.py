@@ -1,0 +1,288 @@
+"""The thin ccxt.pro subclass: spot only, errors by the venue's own codes, addresses pinned.
+
+ccxt decides by the address it talks to (which error table applies, which market an id means), so
+its behaviour on a loopback address differs from that on Binance's hosts. Here every answer of the
+venue that reports an error becomes a `VenueError` with status and code, whatever the address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import ccxt.async_support as ccxt_async
+import orjson
+from ccxt.pro.binance import binance as ccxt_binance
+
+from botlib.core.clock import SystemClock
+from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.setLevel(logging.INFO)
+
+Connector = Callable[[], aiohttp.BaseConnector]
+"""Makes what dials; called on the loop that is to use it."""
+
+READ_TIMEOUT: Final = 10_000
+"""Longest wait for an answer, in ms."""
+
+WEIGHT_PER_MINUTE: Final = 6_000
+"""Request weight an address may use in one minute of wall time."""
+
+WEIGHT_RESERVE: Final = 1_000
+"""Weight that reads leave to orders and cancellations."""
+
+OPTIONS: Final[dict[str, Any]] = {
+    "fetchMarkets": {"types": ["spot"]},
+    "fetchMargins": False,
+    "fetchCurrencies": False,
+    "defaultType": "spot",
+    "warnOnFetchOpenOrdersWithoutSymbol": False,
+    # Signed POSTs must never be sent twice.
+    "maxRetriesOnFailure": 0,
+    # Compressing small frames costs more than it saves.
+    "ws": {"compress": 0},
+}
+
+
+class VenueError(ExchangeError):
+    """The venue answered with an error."""
+
+    def __init__(
+        self, status: int, code: int | None, message: str, retry_after: float | None = None
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        named = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
+        super().__init__(f"The venue answered {message!r} ({named}).")
+
+
+class Unreachable(ExchangeUnavailable):
+    """No answer came. ``sent`` tells whether the request may have reached the venue."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class SpotBinance(ccxt_binance):  # type: ignore[misc]
+    """ccxt's Binance, held to the spot market and to known addresses."""
+
+    def __init__(self, config: dict[str, Any], *, rest_url: str | None, ws_url: str | None) -> None:
+        self.used_weight = 0
+        self._weight_minute = 0
+        self._clock = SystemClock()
+        super().__init__(config)
+        # At DEBUG, ccxt logs requests with the key and the signature in them.
+        self.logger = _requests
+        if rest_url is not None and ws_url is not None:
+            self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
+        self._origins = _origins(self.urls["api"]) if rest_url is not None else None
+        self._known = tuple(f"{scheme}://{place}/" for scheme, place in self._origins or ())
+
+    @staticmethod
+    def hmac(
+        request: bytes, secret: bytes, algorithm: Any = hashlib.sha256, digest: str = "hex"
+    ) -> Any:
+        # In one call of OpenSSL; ccxt's way builds an object for each signature.
+        if digest == "hex":
+            return hmac.digest(secret, request, algorithm().name).hex()
+        return ccxt_binance.hmac(request, secret, algorithm, digest)
+
+    def milliseconds(self) -> int:
+        """Return the calendar time that requests are signed with."""
+        return self._clock.now()
+
+    def is_spot_url(self, client: object) -> bool:
+        # Otherwise an address without "/stream" makes BTCUSDT mean the perpetual contract.
+        return True
+
+    def handle_errors(
+        self,
+        code: int,
+        reason: str,
+        url: str,
+        method: str,
+        headers: Mapping[str, str] | None,
+        body: str | None,
+        response: object,
+        requestHeaders: object,
+        requestBody: object,
+    ) -> None:
+        lowered = {name.lower(): value for name, value in (headers or {}).items()}
+        self._note_weight(lowered.get("x-mbx-used-weight-1m"))
+        answer = response if isinstance(response, dict) else {}
+        number = answer.get("code")
+        if code < 400 and not (isinstance(number, int) and number < 0):
+            return
+        text = answer.get("msg") or (body or reason or "")[:200]
+        wait = lowered.get("retry-after")
+        raise VenueError(
+            code,
+            number if isinstance(number, int) else None,
+            str(text),
+            float(wait) if wait and wait.replace(".", "", 1).isdigit() else None,
+        )
+
+    async def fetch(
+        self, url: str, method: str = "GET", headers: object = None, body: object = None
+    ) -> Any:
+        self._check_origin(url)
+        return await super().fetch(url, method, headers, body)
+
+    def client(self, url: str) -> Any:
+        self._check_origin(url)
+        return super().client(url)
+
+    async def call(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
+        """Call one of ccxt's raw endpoints, such as ``publicGetKlines``, once.
+
+        Raises:
+            VenueError: the venue answered with an error.
+            Unreachable: no usable answer came. The message holds no address: a signed address
+                contains the signature.
+        """
+        return await self._answered(endpoint, getattr(self, endpoint)(dict(params or {})))
+
+    async def load(self) -> None:
+        """Load the venue's markets.
+
+        Raises:
+            VenueError: the venue answered with an error.
+            Unreachable: no usable answer came.
+        """
+        try:
+            await self._answered("exchangeInfo", self.load_markets())
+        except BotlibError:
+            raise
+        except Exception as error:  # whatever ccxt stumbles over in an answer
+            raise Unreachable(
+                f"The venue's markets cannot be read: {type(error).__name__}. Try again.",
+                sent=True,
+            ) from None
+
+    async def _answered(self, endpoint: str, request: Awaitable[Any]) -> Any:
+        try:
+            return await request
+        except ccxt_async.BaseError as error:
+            cause = error.__cause__
+            unsent = isinstance(cause, aiohttp.ClientConnectorError)
+            reason = str(cause) if unsent else type(cause or error).__name__
+            raise Unreachable(
+                f"No answer from the venue to {endpoint}: {reason}. "
+                "Check the network, or that the paper exchange runs.",
+                sent=not unsent,
+            ) from None
+
+    async def wait_for_weight(self) -> None:
+        """Hold a read back while this minute's request weight is nearly used up."""
+        if self.used_weight < WEIGHT_PER_MINUTE - WEIGHT_RESERVE:
+            return
+        now = self.milliseconds() / 1_000
+        if int(now // 60) == self._weight_minute:
+            await asyncio.sleep(60 - now % 60)
+        self.used_weight = 0
+
+    def _note_weight(self, used: str | None) -> None:
+        if used is not None and used.isdigit():
+            self.used_weight = int(used)
+            self._weight_minute = self.milliseconds() // 60_000
+
+    def _check_origin(self, url: str) -> None:
+        if self._origins is None or url.startswith(self._known):
+            return
+        if urlsplit(url)[:2] not in self._origins:
+            raise ExchangeError(
+                f"Refused to reach {urlsplit(url).netloc!r}: this exchange is a paper exchange on "
+                "this computer, and nothing else may be reached from it."
+            )
+
+
+class LoopbackConnector(aiohttp.TCPConnector):
+    """Connects to this computer only, whatever address it is asked for (redirects included)."""
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        require_loopback(str(req.url))
+        return await super().connect(req, traces, timeout)
+
+
+def require_loopback(url: str) -> None:
+    """Check that an address names this computer.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local:
+        raise InvalidInput(
+            f"{url!r} is not an address of this computer. A paper exchange is reached on loopback "
+            "only, such as http://127.0.0.1:9000."
+        )
+
+
+def make_api(
+    *,
+    rest_url: str | None,
+    ws_url: str | None,
+    key: str | None,
+    secret: str | None,
+    connector: Connector | None = None,
+) -> SpotBinance:
+    """Return the ccxt instance; call it on the loop that is to use it."""
+    config: dict[str, Any] = {
+        "options": orjson.loads(orjson.dumps(OPTIONS)),
+        "timeout": READ_TIMEOUT,
+        # ccxt's throttle spaces every request; the venue's own weight header allows bursts.
+        "enableRateLimit": False,
+        "verbose": False,
+    }
+    if key is not None and secret is not None:
+        config |= {"apiKey": key, "secret": secret}
+    if rest_url is not None:
+        config["session"] = aiohttp.ClientSession(
+            connector=(connector or LoopbackConnector)(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+    api = SpotBinance(config, rest_url=rest_url, ws_url=ws_url)
+    if rest_url is not None:
+        api.ssl_context = False
+        api.timeout_on_exit = 0
+    return api
+
+
+def _pinned(urls: dict[str, Any], rest_url: str, ws_url: str) -> dict[str, Any]:
+    """Return ccxt's table of addresses with every one of them on the paper exchange."""
+    rest, ws = rest_url.rstrip("/"), ws_url.rstrip("/")
+
+    def elsewhere(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: elsewhere(inner) for name, inner in value.items()}
+        return f"{rest}/not-offered"
+
+    pinned: dict[str, Any] = elsewhere(urls)
+    pinned.update({"public": f"{rest}/api/v3", "private": f"{rest}/api/v3", "v1": f"{rest}/api/v1"})
+    pinned["sapi"] = f"{rest}/sapi/v1"
+    # ccxt wants to see "/stream" in the address of a spot stream.
+    pinned["ws"]["spot"] = f"{ws}/stream/ws"
+    pinned["ws"]["ws-api"] = {"spot": f"{ws}/ws-api/v3"}
+    return pinned
+
+
+def _origins(urls: Any) -> frozenset[tuple[str, str]]:
+    if isinstance(urls, dict):
+        return frozenset().union(*(_origins(inner) for inner in urls.values()))
+    return frozenset({urlsplit(str(urls))[:2]})

@@ -1,0 +1,476 @@
+"""`BinanceExchange`: the venue as the kit knows it, live and paper alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from botlib.core.errors import (
+    ExchangeBusy,
+    ExchangeError,
+    ExchangeUnavailable,
+    InvalidInput,
+    OrderRejected,
+    OrderUnknown,
+    UnknownSymbol,
+    did_you_mean,
+)
+from botlib.core.model import Candle, Fill, OrderIntent
+from botlib.core.retry import insist
+from botlib.core.symbol import unified_symbol
+from botlib.core.timeframe import timeframe_ms
+from botlib.venues.base import (
+    BadFrameSink,
+    Balance,
+    DepthSnapshot,
+    Market,
+    MarketTime,
+    OrderReport,
+    RawKline,
+    ReportSink,
+)
+from botlib.venues.binance import parse
+from botlib.venues.binance.api import (
+    Connector,
+    SpotBinance,
+    Unreachable,
+    VenueError,
+    make_api,
+    require_loopback,
+)
+from botlib.venues.binance.socket import DepthSocket, KlineSocket, Socket, UserSocket
+
+logger = logging.getLogger(__name__)
+
+PAGE: Final = 1_000
+"""Most candles or trades in one answer."""
+
+STREAMS_PER_CONNECTION: Final = 1_024
+
+TIMESTAMP_REJECTED: Final = -1021
+NO_SUCH_ORDER: Final = -2013
+NEW_ORDER_REJECTED: Final = -2010
+
+UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007})
+"""Error codes with which the venue says that it does not know what became of a request."""
+
+RETRY_FIRST: Final = 0.5
+RETRY_LONGEST: Final = 30.0
+
+T = TypeVar("T")
+Opened = TypeVar("Opened", bound=Socket)
+
+
+class Revealable(Protocol):
+    """A secret that is shown on request only."""
+
+    def reveal(self) -> str: ...
+
+
+class Keys(Protocol):
+    """A pair of an API key and its secret."""
+
+    @property
+    def key(self) -> Revealable: ...
+
+    @property
+    def secret(self) -> Revealable: ...
+
+
+class BinanceExchange:
+    """Binance spot, or a paper exchange that speaks its protocol on this computer.
+
+    Args:
+        venue: the stamp of the market: ``binance``, or a paper market's.
+        rest_url: address of a paper exchange, loopback only; None is the real venue.
+        ws_url: its stream address; by default that of ``rest_url``.
+        keys: API key and secret; without them only market data can be read. Those of a paper
+            exchange may be a pair of plain texts, since they are worthless.
+        market_time: asks a paper exchange for its market's time; None asks the server's clock.
+        max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
+        max_streams: most candle subscriptions on one connection.
+        connector: makes what a paper exchange is dialled with; by default sockets to this computer.
+        rng: source of the jitter of retries and redials.
+    """
+
+    def __init__(
+        self,
+        *,
+        venue: str,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        keys: Keys | tuple[str, str] | None = None,
+        market_time: MarketTime | None = None,
+        max_wait: float = 60.0,
+        max_streams: int = STREAMS_PER_CONNECTION,
+        connector: Connector | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        if ws_url is not None and rest_url is None:
+            raise InvalidInput("ws_url is given without rest_url; give both, or rest_url alone.")
+        if connector is not None and rest_url is None:
+            raise InvalidInput("A connector is for paper exchanges only; give rest_url as well.")
+        if rest_url is None and isinstance(keys, tuple):
+            raise InvalidInput(
+                "Keys of the real venue are not given as texts. Set them in the environment and "
+                "use ApiKeys.from_environment()."
+            )
+        if rest_url is not None:
+            ws_url = ws_url or urlunsplit(("ws", *urlsplit(rest_url)[1:]))
+            require_loopback(rest_url)
+            require_loopback(ws_url)
+        self.venue = venue
+        self.max_streams = max_streams
+        self._urls = (rest_url, ws_url)
+        self._keys = keys
+        self._market_time = market_time
+        self._max_wait = max_wait
+        self._connector = connector
+        self._rng = rng or random.Random()
+        self._api_made: SpotBinance | None = None
+        self._connecting = asyncio.Lock()
+        self._symbols: dict[str, str] = {}
+        self._markets: dict[str, Market] = {}
+
+    async def connect(self) -> None:
+        """Load the venue's markets; a second call does nothing.
+
+        A venue that is away for a moment only delays it.
+        """
+        async with self._connecting:
+            if self._symbols:
+                return
+            if self._api_made is None:
+                rest_url, ws_url = self._urls
+                key, secret = _texts(self._keys)
+                self._api_made = make_api(
+                    rest_url=rest_url,
+                    ws_url=ws_url,
+                    key=key,
+                    secret=secret,
+                    connector=self._connector,
+                )
+            # Where nobody is there at all, nobody will be in a moment.
+            await insist(self._load_markets, rng=self._rng, hopeless=_never_sent)
+            markets = self._api.markets
+            self._symbols = {market["id"]: name for name, market in markets.items()}
+
+    def market(self, symbol: str) -> Market:
+        """Return how a symbol (either form) is traded."""
+        api = self._api
+        name = self._symbols.get(symbol.upper()) if isinstance(symbol, str) else None
+        name = name or unified_symbol(symbol)
+        if name not in self._markets:
+            if name not in api.markets:
+                raise UnknownSymbol(
+                    f"{self.venue} does not list {symbol!r}.{did_you_mean(name, api.markets)}"
+                )
+            self._markets[name] = parse.market(name, api.markets[name]["info"])
+        return self._markets[name]
+
+    async def market_time(self) -> int:
+        """Return the market's time in ms."""
+        if self._market_time is not None:
+            return await self._market_time()
+        return int((await self._read("publicGetTime"))["serverTime"])
+
+    def candle(self, symbol: str, timeframe: str, raw: RawKline, *, closed: bool) -> Candle:
+        """Return a streamed candle as the kit's own."""
+        return parse.streamed_candle(symbol, timeframe, raw, closed=closed)
+
+    async def fetch_candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        start: int,
+        end: int,
+        *,
+        now: int,
+        limit: int | None = None,
+        forming: bool = False,
+    ) -> list[Candle]:
+        """Fetch the candles with open times ``start`` to ``end`` (ms, both included)."""
+        market, length = self.market(symbol), timeframe_ms(timeframe)
+        found: list[Candle] = []
+        while start <= end and (limit is None or len(found) < limit):
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            rows = await self._read(
+                "publicGetKlines",
+                {
+                    "symbol": market.id,
+                    "interval": timeframe,
+                    "startTime": start,
+                    "endTime": end,
+                    "limit": size,
+                },
+            )
+            for row in rows:
+                try:
+                    candle = parse.fetched_candle(market.symbol, timeframe, row, now=now)
+                except InvalidInput as error:
+                    logger.warning("%s %s: %s", market.symbol, timeframe, error)
+                    continue
+                if candle.closed or forming:
+                    found.append(candle)
+            if len(rows) < size:
+                break
+            start = int(rows[-1][0]) + length
+        return found
+
+    async def place_order(self, intent: OrderIntent) -> OrderReport:
+        """Send an order once; it is never sent again, whatever happens."""
+        market = self.market(intent.symbol)
+        params: dict[str, object] = {
+            "symbol": market.id,
+            "side": intent.side.value.upper(),
+            "type": intent.type.value.upper(),
+            "quantity": _plain(intent.amount),
+            "newClientOrderId": intent.client_order_id,
+            "newOrderRespType": "FULL",
+        }
+        if intent.type.limited:
+            if intent.price is None:
+                raise OrderRejected(f"Limit order {intent.client_order_id} has no price.")
+            params |= {"price": _plain(intent.price), "timeInForce": "GTC"}
+        if intent.type.conditional:
+            if intent.stop_price is None:
+                raise OrderRejected(f"Stop order {intent.client_order_id} has no stop price.")
+            params["stopPrice"] = _plain(intent.stop_price)
+        what = f"{intent.side.value} {intent.amount} {intent.symbol} ({intent.client_order_id})"
+        raw = await self._send("privatePostOrder", params, what)
+        return _certain(what, lambda: parse.order(market.symbol, raw))
+
+    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        """Return an order, or None where the venue does not know it (yet)."""
+        market = self.market(symbol)
+        params = {"symbol": market.id, "origClientOrderId": client_order_id}
+        try:
+            raw = await self._read("privateGetOrder", params)
+        except VenueError as error:
+            if error.code == NO_SUCH_ORDER:
+                return None
+            raise
+        return parse.order(market.symbol, raw)
+
+    async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Cancel an open order."""
+        market = self.market(symbol)
+        params = {"symbol": market.id, "origClientOrderId": client_order_id}
+        what = f"cancel {market.symbol} ({client_order_id})"
+        raw = await self._send("privateDeleteOrder", params, what)
+        return _certain(what, lambda: parse.order(market.symbol, raw))
+
+    async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
+        """Return the open orders of one symbol, or of all."""
+        params = {} if symbol is None else {"symbol": self.market(symbol).id}
+        rows = await self._read("privateGetOpenOrders", params)
+        return [parse.order(self._symbols[str(row["symbol"])], row) for row in rows]
+
+    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
+        """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
+        market = self.market(symbol)
+        fills: list[Fill] = []
+        while True:
+            params = {"symbol": market.id, "fromId": from_id, "limit": PAGE}
+            page = [
+                parse.trade(market.symbol, row)
+                for row in await self._read("privateGetMyTrades", params)
+            ]
+            fills += page
+            if len(page) < PAGE:
+                return sorted(fills, key=lambda fill: fill.trade_id)
+            from_id = max(fill.trade_id for fill in page) + 1
+
+    async def balances(self) -> dict[str, Balance]:
+        """Return what the account holds, by asset."""
+        return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
+
+    async def watch_executions(
+        self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
+    ) -> None:
+        """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting."""
+        delay = RETRY_FIRST
+        while True:
+            socket = UserSocket(self._api, lambda event: self._report(event, sink), _log_bad)
+            try:
+                await socket.open()
+                await self._synced(socket.subscribe)
+                if on_connect is not None:
+                    on_connect()
+                delay = RETRY_FIRST
+                reason = await _first(socket.ended(), socket.retiring())
+                logger.info("The account's event stream ended: %s", reason)
+            except ExchangeError as error:
+                logger.warning("The account's event stream is down: %s", error)
+            finally:
+                await socket.close()
+            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
+            delay = min(delay * 2, RETRY_LONGEST)
+
+    async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:
+        """Open a connection for candle streams."""
+        return await _opened(KlineSocket(self._api, on_bad))
+
+    async def open_depth(self, on_bad: BadFrameSink) -> DepthSocket:
+        """Open a connection for changes of order books."""
+        return await _opened(DepthSocket(self._api, on_bad))
+
+    async def fetch_depth(self, symbol: str, levels: int) -> DepthSnapshot:
+        """Fetch the order book, ``levels`` a side."""
+        params = {"symbol": self.market(symbol).id, "limit": levels}
+        return parse.depth_snapshot(await self._read("publicGetDepth", params))
+
+    async def close(self) -> None:
+        """Close every connection; closing twice is harmless."""
+        api, self._api_made, self._symbols = self._api_made, None, {}
+        if api is None:
+            return
+        session = None if api.own_session else api.session
+        await api.close()
+        if session is not None:
+            await session.close()
+
+    @property
+    def _api(self) -> SpotBinance:
+        if self._api_made is None:
+            raise ExchangeError(f"{self.venue} is not connected; await connect() first.")
+        return self._api_made
+
+    def _report(self, event: Mapping[str, Any], sink: ReportSink) -> None:
+        if event.get("e") != "executionReport":
+            return
+        symbol = self._symbols.get(str(event["s"]))
+        if symbol is None:
+            logger.warning("An execution of an unknown symbol was reported: %r", event["s"])
+            return
+        sink(parse.execution(symbol, event))
+
+    async def _load_markets(self) -> None:
+        await self._read("publicGetPing")
+        await self._patient(self._api.load)
+
+    async def _read(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
+        """Ask the venue for what one of ccxt's raw endpoints answers."""
+        return await self._patient(lambda: self._api.call(endpoint, params))
+
+    async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask the venue; where it says "slow down", wait as long as it says, within bounds."""
+        waited = 0.0
+        while True:
+            await self._api.wait_for_weight()
+            try:
+                return await self._synced(call)
+            except VenueError as error:
+                if error.status not in (418, 429):
+                    if error.status >= 500:
+                        raise ExchangeUnavailable(str(error)) from None
+                    raise
+                wait = error.retry_after if error.retry_after is not None else 1.0
+                # Never less than a moment: "Retry-After: 0" must not become a busy loop.
+                waited += max(wait, 0.1)
+                if waited > self._max_wait:
+                    raise ExchangeBusy(
+                        f"The venue asks to wait {wait:g} s (HTTP {error.status}): {error.message} "
+                        f"Waits of up to {self._max_wait:g} s are taken; try again later."
+                    ) from None
+                await asyncio.sleep(max(wait, 0.1))
+
+    async def _send(self, endpoint: str, params: Mapping[str, object], what: str) -> Any:
+        """Send an order or a cancellation, once."""
+        try:
+            # A rejected timestamp is a definite refusal, so that signing anew is no second order.
+            return await self._synced(lambda: self._api.call(endpoint, params))
+        except VenueError as error:
+            if error.status >= 500 or error.code in UNDECIDED_CODES or error.code is None:
+                raise OrderUnknown(
+                    f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
+                ) from None
+            if error.code == NEW_ORDER_REJECTED and "duplicate" in error.message.lower():
+                raise OrderUnknown(
+                    f"{what} exists already: {error} Ask for the order; do not send it again."
+                ) from None
+            raise OrderRejected(f"Refused: {what}. {error}") from None
+        except Unreachable as error:
+            if error.sent:
+                raise OrderUnknown(
+                    f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
+                ) from None
+            raise OrderRejected(f"Not sent: {what}. {error}") from None
+
+    async def _synced(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run a call; where the venue rejects our clock, set it by the venue's and try once more.
+
+        The venue refuses a request with a wrong timestamp before it looks at what it asks for.
+        """
+        try:
+            return await call()
+        except VenueError as error:
+            if error.code != TIMESTAMP_REJECTED:
+                raise
+            logger.warning("The venue rejected our timestamp; setting the clock by the venue's.")
+        api = self._api
+        before = api.milliseconds()
+        server = int((await api.call("publicGetTime"))["serverTime"])
+        after = api.milliseconds()
+        api.options["timeDifference"] = (before + after) // 2 - server
+        return await call()
+
+
+async def _opened(socket: Opened) -> Opened:
+    try:
+        await socket.open()
+    except BaseException:
+        await socket.close()
+        raise
+    return socket
+
+
+def _certain(what: str, read: Callable[[], T]) -> T:
+    """Read the answer to something sent; an unreadable one leaves the outcome unknown."""
+    try:
+        return read()
+    except (ExchangeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise OrderUnknown(
+            f"Unknown outcome: {what}; the answer cannot be read ({error}). Ask for the order."
+        ) from None
+
+
+def _never_sent(error: ExchangeUnavailable) -> bool:
+    return isinstance(error, Unreachable) and not error.sent
+
+
+def _texts(keys: Keys | tuple[str, str] | None) -> tuple[str | None, str | None]:
+    if keys is None:
+        return None, None
+    return keys if isinstance(keys, tuple) else (keys.key.reveal(), keys.secret.reveal())
+
+
+def _plain(number: Decimal) -> str:
+    """Return a number as the venue wants it: no exponent."""
+    return f"{number:f}"
+
+
+def _log_bad(text: str, reason: str) -> None:
+    logger.warning("A frame of the account's stream cannot be used (%s): %.200s", reason, text)
+
+
+async def _first(*waits: Awaitable[str]) -> str:
+    """Return the result of the first of several waits, and end the others."""
+    result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(wait: Awaitable[str]) -> None:
+        value = await wait
+        if not result.done():
+            result.set_result(value)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run(wait)) for wait in waits]
+        value = await result
+        for task in tasks:
+            task.cancel()
+    return value

@@ -1,0 +1,102 @@
+"""What the engine's orders look like on a chart: entries and exits, and prices that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from botlib.core.model import Fill, Side
+from botlib.widgets.chart.marks import Line, Marker
+
+if TYPE_CHECKING:
+    from botlib.engine.orchestrator import Orchestrator
+
+IsStop = Callable[[str | None], bool]
+"""Tells of a client order id whether it is that of a stop."""
+
+
+class Trades:
+    """The fills of one symbol as markers, one an order."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, tuple[int, Side, bool]] = {}
+        self._seen: set[int] = set()
+
+    def load(self, fills: Iterable[Fill], is_stop: IsStop) -> None:
+        """Take the fills of earlier."""
+        for fill in fills:
+            self.take(fill, is_stop)
+
+    def take(self, fill: Fill, is_stop: IsStop) -> None:
+        """Take a fill; one that is known changes nothing."""
+        if fill.trade_id in self._seen:
+            return
+        self._seen.add(fill.trade_id)
+        key = fill.client_order_id or fill.venue_order_id
+        if key not in self._orders:
+            stop = is_stop(fill.client_order_id)
+            self._orders[key] = (fill.timestamp, fill.side, stop)
+
+    def markers(self) -> list[Marker]:
+        """Return a marker per order that was filled."""
+        return [
+            Marker(
+                timestamp=first,
+                kind="entry" if side is Side.BUY else "stop" if stop else "exit",
+                text="stop" if stop else side.value,
+            )
+            for first, side, stop in self._orders.values()
+        ]
+
+
+def price_lines(engine: Orchestrator, symbol: str) -> list[Line]:
+    """Return the position, its stop and target, and the orders that wait, as lines."""
+    lines = [*_position_lines(engine, symbol)]
+    for order in engine.orders.stops(symbol):
+        if order.stop_price is not None:
+            lines.append(
+                Line(
+                    id=f"stop:{order.client_order_id}",
+                    kind="stop",
+                    price=float(order.stop_price),
+                    title=f"stop {_short(order.amount)}",
+                )
+            )
+    for order in engine.orders.unsettled:
+        if order.symbol == symbol and order.price is not None and order.stop_price is None:
+            lines.append(
+                Line(
+                    id=f"order:{order.client_order_id}",
+                    kind="order",
+                    price=float(order.price),
+                    title=f"{order.side} {_short(order.amount)}",
+                )
+            )
+    return lines
+
+
+def _position_lines(engine: Orchestrator, symbol: str) -> Iterable[Line]:
+    position = engine.positions.get(symbol)
+    entry = engine.protector.entry(symbol)
+    if position.flat or position.entry_price <= 0 or _dust(engine, symbol):
+        return
+    held = f"{_short(position.amount)} {symbol.split('/')[0]}"
+    yield Line(id="position", kind="position", price=float(position.entry_price), title=held)
+    rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
+    if entry is None or rules is None or rules.take_profit is None:
+        return
+    bought, cost = engine.orders.booked(entry.client_order_id)
+    if bought:
+        target = float(cost / bought) * (1 + rules.take_profit)
+        yield Line(id="target", kind="target", price=target, title="target")
+
+
+def _dust(engine: Orchestrator, symbol: str) -> bool:
+    """Tell whether what is held is too little to be sold."""
+    market = engine.exchange.market(symbol)
+    return engine.positions.get(symbol).amount < max(market.step, market.min_amount)
+
+
+def _short(amount: Decimal) -> str:
+    return f"{float(amount):.6g}"

@@ -1,0 +1,210 @@
+"""What a run came to: the figures printed at its end and kept in the executed notebook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.core.cards import Tone, Toned, card, figures
+from botlib.core.clock import iso
+from botlib.core.errors import ExchangeError
+from botlib.core.tables import html_table, text_table
+from botlib.core.timeframe import HOUR
+
+if TYPE_CHECKING:
+    from botlib.engine.health import EngineHealth
+    from botlib.engine.orchestrator import Orchestrator
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
+"""Under this type the summary stands in a notebook, for programs to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandleCount:
+    """Candles of one symbol and timeframe: stored since the start, and in the database at all."""
+
+    symbol: str
+    timeframe: str
+    stored: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The figures of a run. Times are ms of market time; money is in ``quote`` units."""
+
+    mode: str
+    venue: str
+    database: str
+    market_start: int
+    market_end: int
+    tasks_registered: int
+    tasks_started: int
+    tasks_failed: int
+    candles: tuple[CandleCount, ...]
+    gaps_filled: int
+    holes: int
+    reconnects: int
+    signals: int
+    orders: int
+    fills: int
+    quote: str
+    equity_start: str
+    equity: str
+    realised: str
+    worst_lag: float
+    """Seconds by which the loop ran late at worst."""
+    stalled_by: str
+    """The function that kept the loop longest, empty where none kept it for long."""
+    healthy: bool
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def market_hours(self) -> float:
+        """Hours of market time covered."""
+        return (self.market_end - self.market_start) / HOUR
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {**asdict(self), "market_hours": self.market_hours}
+
+    def __str__(self) -> str:
+        return text_table(*summary_table(self.to_dict()))
+
+    def __repr__(self) -> str:
+        return (
+            f"<RunSummary {self.mode.upper()} {self.venue} · {self.market_hours:.1f} h · "
+            f"{self.fills} fills · equity {self.equity} {self.quote} · "
+            f"{'healthy' if self.healthy else 'unhealthy'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        gain = float(self.equity) - float(self.equity_start)
+        shown = figures(
+            [
+                (f"equity {self.quote}", f"{float(self.equity):,.2f}"),
+                ("this run", Toned(f"{gain:+,.2f}", Tone.of(gain))),
+                ("booked", Toned(self.realised, Tone.of(float(self.realised)))),
+                ("fills", self.fills),
+                ("tasks failed", self.tasks_failed),
+                ("worst loop lag", f"{self.worst_lag * 1e3:.1f} ms"),
+            ]
+        )
+        return card(
+            "Run summary",
+            shown,
+            html_table(*summary_table(self.to_dict())),
+            badge=self.mode.upper(),
+            tone=Tone.GOOD if self.healthy else Tone.BAD,
+            notes=f"{self.venue} · {'healthy' if self.healthy else 'unhealthy'}",
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        headers, rows = summary_table(self.to_dict())
+        return {
+            "text/plain": text_table(headers, rows),
+            "text/html": self._repr_html_(),
+            SUMMARY_MIME: self.to_dict(),
+        }
+
+
+def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Return headers and rows of a summary given as a dict, as it stands in a notebook."""
+    synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
+    quote = figures["quote"]
+    stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
+    rows: list[list[object]] = [
+        ["market", f"{figures['mode'].upper()} {figures['venue']}{synthetic}"],
+        [
+            "market time",
+            f"{iso(figures['market_start'])} to {iso(figures['market_end'])} UTC "
+            f"({figures['market_hours']:.1f} h)",
+        ],
+        ["tasks registered", figures["tasks_registered"]],
+        ["tasks started", figures["tasks_started"]],
+        ["tasks failed", figures["tasks_failed"]],
+    ]
+    rows += [
+        [
+            f"candles {row['symbol']} {row['timeframe']}",
+            f"{row['stored']} stored, {row['total']} in the database",
+        ]
+        for row in figures["candles"]
+    ]
+    rows += [
+        ["gaps", f"{figures['gaps_filled']} filled, {figures['holes']} candles the venue lacks"],
+        ["reconnects", figures["reconnects"]],
+        ["signals", figures["signals"]],
+        ["orders", figures["orders"]],
+        ["fills", figures["fills"]],
+        ["equity at the start", f"{figures['equity_start']} {quote}"],
+        ["final equity", f"{figures['equity']} {quote}"],
+        ["profit booked", f"{figures['realised']} {quote}"],
+        ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms{stalled}"],
+        ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
+        ["database", figures["database"]],
+    ]
+    return ["what", "value"], rows
+
+
+async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
+    """Return the figures of an engine that runs."""
+    stream = engine.stream.status()
+    counts = engine.storage.counts()
+    tasks = engine.tasks.status()
+    try:
+        equity = await engine.account.value()
+    except ExchangeError as error:
+        equity = engine.account.equity or Decimal(0)
+        logger.warning("the account is shown as it was last valued: %s", error)
+    return RunSummary(
+        mode=engine.settings.mode,
+        venue=engine.venue,
+        database=_shown_database(engine),
+        market_start=engine.market_start,
+        market_end=engine.market_clock.now(),
+        tasks_registered=len(tasks.tasks),
+        tasks_started=sum(task.runs > 0 or task.last_start is not None for task in tasks.tasks),
+        tasks_failed=sum(task.failures for task in tasks.tasks),
+        candles=tuple(
+            CandleCount(
+                symbol=symbol,
+                timeframe=timeframe,
+                stored=counts.get((symbol, timeframe), 0)
+                - engine.counts_before.get((symbol, timeframe), 0),
+                total=counts.get((symbol, timeframe), 0),
+            )
+            for symbol, timeframe in engine.subscriptions()
+        ),
+        gaps_filled=sum(entry.gaps for entry in stream.subscriptions),
+        holes=sum(entry.holes for entry in stream.subscriptions),
+        reconnects=sum(entry.reconnects for entry in stream.connections),
+        signals=engine.signals.signals,
+        orders=engine.orders.sent,
+        fills=engine.orders.fills,
+        quote=engine.account.quote,
+        equity_start=f"{engine.equity_start:.2f}",
+        equity=f"{equity:.2f}",
+        realised=f"{engine.positions.realised():.2f}",
+        worst_lag=engine.lag.worst,
+        stalled_by=_worst_stall(engine),
+        healthy=health.healthy,
+        reasons=tuple(health.reasons),
+    )
+
+
+def _shown_database(engine: Orchestrator) -> str:
+    """Return the path as it is called in the project: ``data/…``, wherever that lies."""
+    path, home = Path(engine.database), engine.settings.data_directory.parent
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def _worst_stall(engine: Orchestrator) -> str:
+    stalls = [stall for stall in engine.stalls() if stall.when >= engine.started_at]
+    return max(stalls, key=lambda stall: stall.seconds).where if stalls else ""

@@ -1,0 +1,166 @@
+"""Secrets: where they come from, and that they do not show."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+import logging
+import pickle
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from botlib.config.secrets import ApiKeys, RedactingFilter, Secret, keys_at_hand, redact
+from botlib.core.errors import ConfigError
+
+CANARY = "canary/4f9+Zk2vQ81x=="
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> Secret:
+    monkeypatch.setenv("BINANCE_API_SECRET", CANARY)
+    return Secret.from_environment("BINANCE_API_SECRET")
+
+
+def test_reveals_only_when_asked(secret: Secret) -> None:
+    assert secret.reveal() == CANARY
+    assert secret.name == "BINANCE_API_SECRET"
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret:>40}"]
+    shown += [secret._repr_html_(), repr([secret]), repr({"a": secret})]
+    shown += [str(ApiKeys(secret, secret)), str(dir(secret))]
+    assert not [text for text in shown if CANARY in text]
+    assert not hasattr(secret, "__dict__")
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        pickle.dumps,
+        copy.copy,
+        copy.deepcopy,
+        json.dumps,
+        hash,
+        lambda s: copy.deepcopy([s]),
+        "".join,
+    ],
+)
+def test_refuses_to_be_carried_away(secret: Secret, leak: object) -> None:
+    assert callable(leak)
+    with pytest.raises(TypeError) as caught:
+        leak(secret)
+    assert CANARY not in str(caught.value)
+
+
+def test_equality_needs_two_secrets(secret: Secret) -> None:
+    assert secret == Secret.from_environment("BINANCE_API_SECRET")
+    assert secret != CANARY
+
+
+def test_literals_are_refused() -> None:
+    with pytest.raises(ConfigError, match="from_environment") as caught:
+        Secret("BINANCE_API_SECRET", CANARY)
+    assert CANARY not in str(caught.value)
+    with pytest.raises(ConfigError, match="from_environment") as caught:
+        ApiKeys(CANARY, CANARY)  # type: ignore[arg-type]
+    assert CANARY not in str(caught.value)
+
+
+def test_keys_come_from_the_environment_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BINANCE_API_KEY", "key-of-environment")
+    monkeypatch.delenv("BINANCE_API_SECRET", raising=False)
+    (tmp_path / ".env").write_text("BINANCE_API_KEY=key-of-file\nBINANCE_API_SECRET='a$b{HOME}c'\n")
+    keys = ApiKeys.from_environment()
+    assert keys.key.reveal() == "key-of-environment"
+    assert keys.secret.reveal() == "a$b{HOME}c"
+
+
+@pytest.mark.parametrize("value", [None, "", "   "])
+def test_absent_keys_say_how_to_set_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BINANCE_API_KEY", "key-of-environment")
+    monkeypatch.delenv("BINANCE_API_SECRET", raising=False)
+    if value is not None:
+        monkeypatch.setenv("BINANCE_API_SECRET", value)
+    with pytest.raises(ConfigError, match=r"BINANCE_API_SECRET is not set.*export.*\.env"):
+        ApiKeys.from_environment()
+
+
+@pytest.mark.parametrize("value", ["two words", "schlüssel-mit-umlaut", "line\nbreak-inside"])
+def test_mangled_keys_are_refused_unshown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BINANCE_API_KEY", value)
+    with pytest.raises(ConfigError, match="BINANCE_API_KEY holds a space") as caught:
+        Secret.from_environment("BINANCE_API_KEY")
+    assert value not in str(caught.value)
+
+
+def test_redacts_every_encoding(secret: Secret) -> None:
+    encoded = base64.b64encode(CANARY.encode()).decode()
+    text = f"raw {CANARY} url {quote(CANARY, safe='')} b64 {encoded} hex {CANARY.encode().hex()}."
+    assert redact(text, [secret]) == "raw ••• url ••• b64 ••• hex •••."
+    assert redact("nothing here", [secret]) == "nothing here"
+
+
+def test_short_values_do_not_redact_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BINANCE_API_KEY", "a")
+    assert redact("a banana", [Secret.from_environment("BINANCE_API_KEY")]) == "a banana"
+
+
+def test_log_records_are_redacted(secret: Secret) -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(RedactingFilter([secret]))
+    logger = logging.getLogger("test_secrets.redaction")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        logger.warning("signing with %s", CANARY)
+        logger.warning("plain", stack_info=True)
+        logger.warning("does not fit %d %s", CANARY)
+        try:
+            raise ValueError(f"signature={CANARY}")
+        except ValueError:
+            logger.exception("request failed")
+    finally:
+        logger.removeHandler(handler)
+    text = stream.getvalue()
+    assert CANARY not in text
+    assert "signing with •••" in text
+    assert "ValueError: signature=•••" in text
+
+
+def test_an_error_without_a_secret_is_left_to_other_handlers(secret: Secret) -> None:
+    seen: list[logging.LogRecord] = []
+    handler = logging.StreamHandler(io.StringIO())
+    handler.addFilter(RedactingFilter([secret]))
+    later = logging.Handler()
+    later.emit = seen.append  # type: ignore[method-assign]
+    logger = logging.Logger("test_secrets.errors")
+    logger.addHandler(handler)
+    logger.addHandler(later)
+    for text in ("plain", CANARY):
+        try:
+            raise ValueError(text)
+        except ValueError:
+            logger.exception("failed")
+    assert seen[0].exc_info is not None
+    assert seen[1].exc_info is None
+
+
+def test_keys_at_hand_are_those_that_are_set(
+    secret: Secret, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("BINANCE_API_KEY", raising=False)
+    dotenv = tmp_path / ".env"
+    assert keys_at_hand(dotenv) == (secret,)
+    dotenv.write_text(f"BINANCE_API_KEY={CANARY}2\n")
+    assert [one.name for one in keys_at_hand(dotenv)] == ["BINANCE_API_KEY", "BINANCE_API_SECRET"]
+    monkeypatch.setenv("BINANCE_API_SECRET", "two words")
+    assert [one.name for one in keys_at_hand(dotenv)] == ["BINANCE_API_KEY"]

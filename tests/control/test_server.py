@@ -1,0 +1,192 @@
+"""The health page: real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from botlib.control.server import TOKEN_HEADER, ControlServer
+from botlib.core.errors import EngineError
+
+
+class Facts:
+    """What the page is told, and what it asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reasons: list[str] = []
+        self.kills: list[tuple[str, bool]] = []
+        self.status: list[object] = [{"name": "a"}]
+        self.token_file = folder / "market.token"
+
+    def server(self, port: int = 0) -> ControlServer:
+        return ControlServer(
+            health=self.health,
+            tasks=self.tasks,
+            kill=self.kill,
+            token_file=lambda: self.token_file,
+            port=port,
+            mask=lambda text: text.replace("topsecret", "•••"),
+        )
+
+    async def kill(self, reason: str, close_positions: bool) -> Mapping[str, object]:
+        self.kills.append((reason, close_positions))
+        return {"killed": True}
+
+    def health(self) -> Mapping[str, object]:
+        return {"healthy": not self.reasons, "reasons": self.reasons}
+
+    def tasks(self) -> Mapping[str, object]:
+        return {"tasks": self.status}
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Facts:
+    return Facts(tmp_path)
+
+
+@pytest.fixture
+async def server(facts: Facts) -> AsyncIterator[ControlServer]:
+    server = facts.server()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def get(url: str, **headers: str) -> tuple[int, dict[str, object]]:
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_health_answers_200_or_503_with_the_reasons(
+    server: ControlServer, facts: Facts
+) -> None:
+    assert await get(f"{server.url}/health") == (200, {"healthy": True, "reasons": []})
+    facts.reasons.append("no task is registered")
+    status, body = await get(f"{server.url}/health")
+    assert status == 503
+    assert body["reasons"] == ["no task is registered"]
+
+
+async def test_the_status_of_tasks_is_served(server: ControlServer) -> None:
+    status, body = await get(f"{server.url}/api/v1/tasks/status")
+    assert (status, body) == (200, {"tasks": [{"name": "a"}]})
+
+
+async def test_answers_are_masked_and_hold_what_json_cannot_express_as_text(
+    server: ControlServer, facts: Facts
+) -> None:
+    facts.reasons.append("task 'a' failed for good: key topsecret was refused")
+    _, body = await get(f"{server.url}/health")
+    assert body["reasons"] == ["task 'a' failed for good: key ••• was refused"]
+    facts.status = [{"last_error": "topsecret", "runs": 3, "metadata": {"topsecret": Path("a/b")}}]
+    status, body = await get(f"{server.url}/api/v1/tasks/status")
+    assert status == 200
+    assert body == {"tasks": [{"last_error": "•••", "runs": 3, "metadata": {"•••": "a/b"}}]}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example:8000"}, {"Host": "127.0.0.1"}, {"Origin": "http://evil.example"}],
+)
+async def test_a_foreign_host_or_origin_is_refused(
+    server: ControlServer, headers: dict[str, str]
+) -> None:
+    status, _ = await get(f"{server.url}/health", **headers)
+    assert status == 403
+
+
+async def test_it_listens_on_the_loopback_interface_only(server: ControlServer) -> None:
+    assert server.url is not None and server.url.startswith("http://127.0.0.1:")
+    with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+        other.settimeout(60)
+        other.connect(("127.0.0.2", server.port or 0))
+
+
+async def test_the_next_free_port_is_taken_where_one_is_in_use(facts: Facts) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = facts.server(port)
+        await server.start()
+        try:
+            assert server.port is not None and server.port != port
+            assert (await get(f"{server.url}/health"))[0] == 200
+        finally:
+            await server.stop()
+
+
+async def test_no_free_port_at_all_is_an_error_that_says_what_to_do(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botlib.control.server.PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = facts.server(port)
+        with pytest.raises(EngineError, match=r"Set health\.port"):
+            await server.start()
+    assert not facts.token_file.exists()
+
+
+async def post(url: str, body: str = "", **headers: str) -> tuple[int, dict[str, object]]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def test_the_kill_switch_needs_the_token_of_this_run(
+    server: ControlServer, facts: Facts
+) -> None:
+    url = f"{server.url}/api/v1/kill"
+    token = facts.token_file.read_text().strip()
+    assert len(token) >= 43  # 256 bits
+    assert facts.token_file.stat().st_mode & 0o777 == 0o600
+    for wrong in ({}, {TOKEN_HEADER: ""}, {TOKEN_HEADER: token[:-1]}, {TOKEN_HEADER: "\u00e9"}):
+        assert (await post(url, **wrong))[0] == 401
+    assert (await post(f"{url}?token={token}"))[0] == 401
+    assert facts.kills == []
+    assert await post(url, **{TOKEN_HEADER: token}) == (200, {"killed": True})
+    body = '{"reason": "a wild market", "close_positions": true}'
+    assert (await post(url, body, **{TOKEN_HEADER: token}))[0] == 200
+    assert facts.kills == [("", False), ("a wild market", True)]
+
+
+async def test_the_kill_switch_is_not_thrown_by_a_get_a_page_or_nonsense(
+    server: ControlServer, facts: Facts
+) -> None:
+    url = f"{server.url}/api/v1/kill"
+    good = {TOKEN_HEADER: facts.token_file.read_text().strip()}
+    async with aiohttp.ClientSession() as session, session.get(url, headers=good) as response:
+        assert response.status == 405
+    assert (await post(url, **good, Origin="http://evil.example"))[0] == 403
+    for body in ("nonsense", "[]", '{"reason": 1}', '{"close_positions": "yes"}', '{"rearm": 1}'):
+        assert (await post(url, body, **good))[0] == 400
+    assert (await post(url, "[" * 4_000, **good))[0] == 400
+    _, told = await post(url, "nonsense", **good)
+    assert "'nonsense'" in str(told["error"]) and '{"reason": "text"' in str(told["error"])
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data="x" * 10_000, headers=good) as response,
+    ):
+        assert response.status == 413
+    assert facts.kills == []
+
+
+async def test_the_token_goes_with_the_server(facts: Facts) -> None:
+    server = facts.server()
+    await server.start()
+    first = facts.token_file.read_text()
+    assert server.token_file == facts.token_file
+    await server.stop()
+    assert not facts.token_file.exists() and server.token_file is None
+    await server.start()
+    assert facts.token_file.read_text() != first
+    await server.stop()

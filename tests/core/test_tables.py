@@ -1,0 +1,75 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from decimal import Decimal
+
+from bs4 import BeautifulSoup
+
+from botlib.core.tables import Tone, Toned, html_picture, html_table, text_table
+
+
+def test_text_is_aligned_and_left_as_it_is() -> None:
+    table = text_table(
+        ["task", "runs"], [["a", 7], ["a longer name", Decimal("1.50")], ["c", None]]
+    )
+    assert [line.rstrip() for line in table.splitlines()] == [
+        "task           runs",
+        "-------------  ------",
+        "a              7",
+        "a longer name  1.50",
+        "c",
+    ]
+
+
+def test_numbers_in_text_keep_their_zeros() -> None:
+    assert "0010.500" in text_table(["amount"], [["0010.500"]])
+    assert "1e5" in text_table(["amount"], [["1e5"]])
+
+
+def test_a_table_without_rows_still_has_its_headers() -> None:
+    assert text_table(["task"], []).splitlines()[0] == "task"
+    assert BeautifulSoup(html_table(["task"], []), "html.parser").th.text == "task"
+
+
+def test_html_holds_the_same_cells() -> None:
+    soup = BeautifulSoup(html_table(["a", "b"], [[1, None], ["x", 2.5]]), "html.parser")
+    assert [cell.text for cell in soup("th")] == ["a", "b"]
+    assert [[cell.text for cell in row("td")] for row in soup.tbody("tr")] == [
+        ["1", ""],
+        ["x", "2.5"],
+    ]
+    assert soup("b") == []
+
+
+def test_html_escapes_everything_given() -> None:
+    evil = "<script>alert('x')</script>"
+    html = html_table([evil], [[evil], [Toned(evil, Tone.BAD)]])
+    assert "<script" not in html
+    soup = BeautifulSoup(html, "html.parser")
+    assert [soup.th.text, *(cell.text for cell in soup("td"))] == [evil] * 3
+
+
+def test_html_needs_nothing_else() -> None:
+    soup = BeautifulSoup(html_table(["a"], [[1]]), "html.parser")
+    assert soup(["script", "link", "style", "img"]) == []
+    assert len(soup("table", class_="botlib")) == 1
+
+
+def test_a_toned_cell_has_its_colour_in_html_and_its_text_in_text() -> None:
+    rows = [[Toned(7, Tone.of(7))], [Toned(-7, Tone.of(-7))], [Toned(None, Tone.of(0))]]
+    soup = BeautifulSoup(html_table(["a"], rows), "html.parser")
+    colours = [Tone.GOOD.value in cell["style"] for cell in soup("td")]
+    assert colours == [True, False, False]
+    assert Tone.BAD.value in soup("td")[1]["style"]
+    assert text_table(["a"], rows).split()[-2:] == ["7", "-7"]
+
+
+def test_a_picture_stands_in_the_page_and_needs_no_colour_around_it() -> None:
+    html = html_picture('<svg fill="currentColor"/>', 'a "picture"')
+    data = re.search(r'base64,([^"]+)"', html)
+    assert data is not None
+    assert b64decode(data[1]).decode() == '<svg fill="#8a8f98"/>'
+    assert 'alt="a &quot;picture&quot;"' in html

@@ -1,0 +1,321 @@
+"""Frames and the multi-timeframe engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botlib.core.errors import InvalidInput
+from botlib.core.model import Candle, CandleSource
+from botlib.core.timeframe import MINUTE, timeframe_ms
+from botlib.frames import COLUMNS, Frames, MultiTimeframeEngine, candle_frame, resample
+from botlib.frames.frame import open_times
+from botlib.indicators import compute, warmup
+from botlib.store.files import read_recording
+from tests.support.samples import flat
+
+START = 1_735_689_600_000  # 2025-01-01 00:00 UTC
+
+
+def candle(timestamp: int, close: float = 1.0, timeframe: str = "1m") -> Candle:
+    return flat(timestamp, close, timeframe=timeframe, volume=1.0)
+
+
+def test_a_frame_has_the_form_every_part_of_the_kit_expects() -> None:
+    frame = candle_frame([START], [[1, 2, 0.5, 1.5, 10]])
+    assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
+    assert str(frame.index.dtype) == "datetime64[ms]"
+    assert frame.index.tz is None
+    assert frame.index[0] == pd.Timestamp("2025-01-01")
+    assert frame["high"].iloc[0] == 2.0
+
+
+def test_the_window_keeps_the_newest_candles_in_order() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 10)
+    for minute in range(57):
+        assert engine.update(candle(START + minute * MINUTE, close=minute + 1))
+    assert not engine.update(candle(START + 3 * MINUTE))
+    frame = engine.frames("BTC/USDT", ("1m",), START + 56 * MINUTE).frame
+    assert frame["close"].tolist() == [float(n) for n in range(48, 58)]
+
+
+def test_an_earlier_moment_shows_only_what_had_closed_then() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 100)
+    for minute in range(20):
+        engine.update(candle(START + minute * MINUTE, close=minute + 1))
+    frame = engine.frames("BTC/USDT", ("1m",), START + 4 * MINUTE).frame
+    assert frame["close"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_requiring_more_later_keeps_what_was_there() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 2)
+    engine.load(candle(START + minute * MINUTE, close=minute + 1) for minute in range(4))
+    engine.require("BTC/USDT", "1m", 50)
+    engine.update(candle(START + 4 * MINUTE, close=5))
+    assert len(engine.frames("BTC/USDT", ("1m",), START + 4 * MINUTE).frame) >= 3
+    assert engine.last_close("BTC/USDT") == 5
+
+
+@given(st.integers(min_value=1, max_value=60))
+def test_a_higher_timeframe_is_visible_only_after_its_close(minutes: int) -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 200)
+    engine.require("BTC/USDT", "15m", 200)
+    for minute in range(minutes):
+        engine.update(candle(START + minute * MINUTE, close=minute))
+    for quarter in range(4):  # all of them are stored, the later ones have not closed yet
+        engine.update(candle(START + quarter * 15 * MINUTE, close=quarter + 1, timeframe="15m"))
+    data = engine.frames("BTC/USDT", ("1m", "15m"), START + (minutes - 1) * MINUTE)
+    assert len(data["15m"]) == minutes // 15
+    aligned = data.align(data["15m"]["close"], "15m")
+    expected = [(minute + 1) // 15 for minute in range(minutes)]
+    assert aligned.fillna(0).tolist() == expected
+
+
+def test_a_candle_is_complete_when_its_higher_timeframes_have_arrived() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 10)
+    engine.require("BTC/USDT", "5m", 10)
+    timeframes = ("1m", "5m")
+
+    def complete(minute: int) -> bool:
+        engine.update(candle(START + minute * MINUTE))
+        return engine.complete("BTC/USDT", timeframes, START + minute * MINUTE)
+
+    assert [complete(minute) for minute in range(7)] == [True] * 4 + [False] * 3
+    engine.update(candle(START, timeframe="5m"))
+    assert engine.complete("BTC/USDT", timeframes, START + 6 * MINUTE)
+
+
+def test_in_a_halt_there_is_no_higher_candle_to_wait_for() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 10)
+    engine.require("BTC/USDT", "5m", 10)
+    for minute in (0, 1):
+        engine.update(candle(START + minute * MINUTE))
+    engine.update(candle(START, timeframe="5m"))
+    engine.update(candle(START + 62 * MINUTE))  # trading resumes after an hour
+    assert engine.complete("BTC/USDT", ("1m", "5m"), START + 62 * MINUTE)
+
+
+def test_asking_for_a_timeframe_that_is_not_there_says_which_are() -> None:
+    data = Frames("BTC/USDT", {"1m": candle_frame([], [])})
+    with pytest.raises(InvalidInput, match=r"No frame for '4h'.*sees 1m"):
+        data["4h"]
+    with pytest.raises(InvalidInput, match="Subscribe"):
+        MultiTimeframeEngine().frames("BTC/USDT", ("1m",), START)
+    assert timeframe_ms("4h") == 240 * MINUTE
+
+
+def test_an_indicator_is_computed_once_and_cannot_be_spoilt() -> None:
+    frame = candle_frame(
+        [START + n * MINUTE for n in range(50)], [[n + 1.0] * 5 for n in range(50)]
+    )
+    data = Frames("BTC/USDT", {"1m": frame, "5m": frame.iloc[::5]})
+    first = data.indicator("sma(3)")
+    assert first.tolist()[2:] == [float(n) for n in range(2, 50)]
+    first.iloc[-1] = 0.0
+    again = data.indicator("sma( length=3 )")
+    assert again.iloc[-1] == 49.0
+    assert again.to_numpy().base is data.indicator("sma(3)").to_numpy().base
+    assert data.indicator("sma(3)", "5m").index.equals(data["5m"].index)
+    with pytest.raises(InvalidInput, match="No frame for '4h'"):
+        data.indicator("sma(3)", "4h")
+
+
+def row(number: int) -> tuple[float, float, float, float, float]:
+    """Return a sound candle that differs from its neighbours."""
+    open_, close = 100 + number % 17, 100 + number * 7 % 13
+    return (open_, max(open_, close) + 1.5, min(open_, close) - 2.5, close, 1.0 + number % 5)
+
+
+def minute_candle(number: int, timeframe: str = "1m") -> Candle:
+    open_, high, low, close, volume = row(number)
+    return Candle(
+        symbol="BTC/USDT",
+        timeframe=timeframe,
+        timestamp=START + number * timeframe_ms(timeframe),
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        closed=True,
+        source=CandleSource.STREAM,
+    )
+
+
+def test_a_built_candle_is_made_of_those_in_it() -> None:
+    base = candle_frame([START + n * MINUTE for n in range(12)], [row(n) for n in range(12)])
+    built = resample(base, "5m", base="1m")
+    assert list(built.index) == [pd.Timestamp("2025-01-01 00:00"), pd.Timestamp("2025-01-01 00:05")]
+    second = base.iloc[5:10]
+    assert built.iloc[1].tolist() == [
+        second["open"].iloc[0],
+        second["high"].max(),
+        second["low"].min(),
+        second["close"].iloc[-1],
+        second["volume"].sum(),
+    ]
+
+
+def test_only_what_a_timeframe_is_made_of_can_build_it() -> None:
+    empty = candle_frame([], [])
+    assert resample(empty, "1w", base="1d").empty
+    for base, timeframe in (("3m", "5m"), ("1h", "1h"), ("4h", "1h"), ("3d", "1w"), ("8h", "12h")):
+        with pytest.raises(InvalidInput, match=f"Cannot build {timeframe} candles from {base}"):
+            resample(empty, timeframe, base=base)
+
+
+def test_weeks_are_built_from_monday_on() -> None:
+    days = [START + n * 1_440 * MINUTE for n in range(20)]  # from a Wednesday
+    built = resample(candle_frame(days, [row(n) for n in range(20)]), "1w", base="1d")
+    assert list(built.index) == [pd.Timestamp("2025-01-06"), pd.Timestamp("2025-01-13")]
+
+
+@given(st.data())
+def test_built_as_they_come_or_at_once_they_are_the_same(data: st.DataObject) -> None:
+    """Any history, with holes, seen at any moment: nothing unfinished, nothing from the future."""
+    minutes = sorted(data.draw(st.sets(st.integers(0, 90), min_size=1, max_size=80)))
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 200)
+    early = data.draw(st.integers(0, len(minutes)))
+    engine.load(minute_candle(minute) for minute in minutes[:early])
+    engine.require("BTC/USDT", "15m", 50, resample=True)
+    for place, minute in enumerate(minutes):
+        if place >= early:
+            engine.update(minute_candle(minute))
+        seen = engine.frames("BTC/USDT", ("1m", "15m"), START + minute * MINUTE)
+        assert engine.complete("BTC/USDT", ("1m", "15m"), START + minute * MINUTE)
+        pd.testing.assert_frame_equal(seen["15m"], resample(seen["1m"], "15m", base="1m"))
+        closed = START + (minute + 1) * MINUTE
+        assert all(open_ + 15 * MINUTE <= closed for open_ in open_times(seen["15m"].index))
+
+
+def test_a_built_timeframe_waits_for_what_it_is_built_from() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 300)
+    engine.require("BTC/USDT", "5m", 60)
+    engine.require("BTC/USDT", "15m", 20, resample=True)  # from 5m, the longest
+    timeframes = ("1m", "15m")
+    engine.load(minute_candle(n) for n in range(15))
+    engine.load(minute_candle(n, "5m") for n in range(2))
+    assert not engine.complete("BTC/USDT", timeframes, START + 14 * MINUTE)
+    assert engine.frames("BTC/USDT", timeframes, START + 14 * MINUTE)["15m"].empty
+    engine.update(minute_candle(2, "5m"))
+    assert engine.complete("BTC/USDT", timeframes, START + 14 * MINUTE)
+    assert len(engine.frames("BTC/USDT", timeframes, START + 14 * MINUTE)["15m"]) == 1
+
+
+def test_a_halt_ends_the_built_candle_it_cuts() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 300)
+    engine.require("BTC/USDT", "5m", 60)
+    engine.require("BTC/USDT", "15m", 20, resample=True)
+    engine.load(minute_candle(n) for n in (*range(7), 17))
+    engine.load(minute_candle(n, "5m") for n in (0, 1))
+    data = engine.frames("BTC/USDT", ("1m", "15m"), START + 17 * MINUTE)
+    assert list(data["15m"].index) == [pd.Timestamp("2025-01-01")]
+    assert data["15m"]["close"].tolist() == [row(1)[3]]
+
+
+def test_a_streamed_timeframe_is_not_built_and_a_built_one_can_become_streamed() -> None:
+    engine = MultiTimeframeEngine()
+    with pytest.raises(InvalidInput, match="nothing to build BTC/USDT 15m from"):
+        engine.require("BTC/USDT", "15m", 10, resample=True)
+    engine.require("BTC/USDT", "1m", 100)
+    engine.require("BTC/USDT", "5m", 10)
+    engine.require("BTC/USDT", "5m", 20, resample=True)
+    assert engine.update(minute_candle(0, "5m"))
+    engine.require("BTC/USDT", "15m", 10, resample=True)
+    assert not engine.update(minute_candle(0, "15m"))
+    engine.require("BTC/USDT", "15m", 10)
+    assert engine.update(minute_candle(0, "15m"))
+    engine.load(minute_candle(n, "5m") for n in range(1, 9))
+    assert engine.last_open("BTC/USDT", "15m") == START
+
+
+def test_built_candles_equal_the_recorded_ones(recorded: Callable[[str], Path]) -> None:
+    minutes, quarters = (
+        read_recording(recorded(f"candles/BTCUSDT-{name}.csv.gz"))
+        for name in ("1m-20241130-20241229", "15m-20231231-20241229")
+    )
+    base, theirs = (
+        candle_frame(one.timestamp, np.column_stack([getattr(one, name) for name in COLUMNS]))
+        for one in (minutes, quarters)
+    )
+    ours = resample(base, "15m", base="1m")
+    common = ours.index.intersection(theirs.index)
+    assert len(common) > 2_000
+    whole = base.resample("15min").size().reindex(common) == 15  # the recording itself has holes
+    assert whole.mean() > 0.99
+    np.testing.assert_allclose(ours.loc[common][whole], theirs.loc[common][whole], rtol=1e-9)
+
+
+SPECS = ("ema(8)", "rsi(5)", "bbands(6, 2)", "macd(3, 6, 3)", "hma(6)", "sma(4, source=hl2)")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_indicators_stay_those_of_all_history_while_the_window_moves(spec: str) -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 40)
+    engine.require("BTC/USDT", "5m", 20, resample=True)
+    engine.load(minute_candle(n) for n in range(7))
+    history = candle_frame([START + n * MINUTE for n in range(300)], [row(n) for n in range(300)])
+    fives = resample(history, "5m", base="1m")
+    engine.indicators("BTC/USDT", "1m", spec), engine.indicators("BTC/USDT", "5m", spec)
+    for number in range(7, 300):
+        engine.update(minute_candle(number))
+        if number == 100:
+            engine.require("BTC/USDT", "1m", 60)
+        if number % 37 and number != 299:
+            continue
+        for timeframe, whole in (("1m", history[: number + 1]), ("5m", fives)):
+            found = engine.indicators("BTC/USDT", timeframe, spec)
+            expected = compute(spec, whole).loc[found.index]
+            assert found.index[-1] == whole.index[whole.index <= found.index[-1]][-1]
+            np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=1e-9)
+    assert len(engine.indicators("BTC/USDT", "1m", spec)) == 60
+    assert len(engine.indicators("BTC/USDT", "5m", spec)) == 20
+
+
+def test_indicators_begin_anew_with_the_history() -> None:
+    engine = MultiTimeframeEngine()
+    engine.require("BTC/USDT", "1m", 50)
+    engine.require("BTC/USDT", "5m", 30, resample=True)
+    engine.load(minute_candle(n) for n in range(100, 120))
+    engine.indicators("BTC/USDT", "5m", "ema(2)")
+    engine.forget("BTC/USDT", "1m")
+    with pytest.raises(InvalidInput, match="No candles of BTC/USDT 1m are kept"):
+        engine.indicators("BTC/USDT", "1m", "ema(2)")
+    engine.require("BTC/USDT", "1m", 120)
+    numbers = range(3, 120)  # from the middle of a candle, which is left out again
+    engine.load(minute_candle(n) for n in numbers)
+    history = candle_frame([START + n * MINUTE for n in numbers], [row(n) for n in numbers])
+    expected = compute("ema(2)", resample(history, "5m", base="1m"))
+    found = engine.indicators("BTC/USDT", "5m", "ema(2)")
+    pd.testing.assert_series_equal(found, expected)
+
+
+def test_depth_covers_what_is_kept_built_and_settled() -> None:
+    engine = MultiTimeframeEngine()
+    assert engine.depth("BTC/USDT", "1m") == 0
+    engine.require("BTC/USDT", "1m", 100)
+    assert engine.depth("BTC/USDT", "1m") == 100
+    engine.indicators("BTC/USDT", "1m", "sma(20)")
+    assert engine.depth("BTC/USDT", "1m") == 119
+    engine.indicators("BTC/USDT", "1m", "obv")
+    assert engine.depth("BTC/USDT", "1m") == 119
+    engine.require("BTC/USDT", "15m", 30, resample=True)
+    assert engine.depth("BTC/USDT", "1m") == 31 * 15
+    engine.indicators("BTC/USDT", "15m", "ema(10)")
+    assert engine.depth("BTC/USDT", "1m") == (29 + warmup("ema(10)") + 1) * 15

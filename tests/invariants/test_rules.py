@@ -1,0 +1,341 @@
+"""The invariants: each one can fail, and says what either side holds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from botlib.core.model import (
+    Candle,
+    Fill,
+    FillReceived,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+    Signal,
+    SignalAction,
+    SignalRaised,
+)
+from botlib.invariants import InvariantChecker, KitRecord, Truth, find_secrets, rules
+from botlib.invariants.kit import Decision
+from botlib.invariants.truth import VenueOrder, VenueTrade
+from botlib.store import CandleStorage, Database
+from botlib.store.holes import Hole
+from botlib.trading.risk import RiskLimits
+from tests.support import samples
+
+T0 = 1_767_571_200_000
+MINUTE = 60_000
+STREAM = ("BTC/USDT", "1m")
+LIMITS = RiskLimits(
+    max_order_cost=Decimal(1_000),
+    max_exposure=Decimal(1_500),
+    max_open_orders=5,
+    max_orders_per_minute=2,
+    max_daily_loss=Decimal(500),
+)
+
+
+def order(name: str = "bl-1", **changes: Any) -> Order:
+    base = Order(
+        client_order_id=name,
+        venue_order_id="1",
+        strategy="s",
+        symbol="BTC/USDT",
+        side=Side.BUY,
+        type=OrderType.MARKET,
+        amount=Decimal("0.01"),
+        price=None,
+        status=OrderStatus.FILLED,
+        filled=Decimal("0.01"),
+        cost=Decimal(900),
+        created=T0,
+        updated=T0,
+    )
+    return replace(base, **changes)
+
+
+def fill(trade_id: int = 7, **changes: Any) -> Fill:
+    base = Fill(
+        symbol="BTC/USDT",
+        trade_id=trade_id,
+        venue_order_id="1",
+        client_order_id="bl-1",
+        side=Side.BUY,
+        price=Decimal(90_000),
+        amount=Decimal("0.01"),
+        fee=Decimal("0.00001"),
+        fee_asset="BTC",
+        timestamp=T0,
+        maker=False,
+    )
+    return replace(base, **changes)
+
+
+def placed(number: int = 1, name: str = "bl-1", **changes: Any) -> VenueOrder:
+    base = VenueOrder(
+        order_id=number,
+        client_order_id=name,
+        symbol="BTCUSDT",
+        side="BUY",
+        type="MARKET",
+        status="FILLED",
+        amount=Decimal("0.01"),
+        executed=Decimal("0.01"),
+        cost=Decimal(900),
+        stop_price=Decimal(0),
+        created=T0,
+    )
+    return replace(base, **changes)
+
+
+def trade(trade_id: int = 7, number: int = 1, **changes: Any) -> VenueTrade:
+    base = VenueTrade(
+        trade_id=trade_id,
+        order_id=number,
+        symbol="BTCUSDT",
+        side="BUY",
+        price=Decimal(90_000),
+        amount=Decimal("0.01"),
+        commission=Decimal("0.00001"),
+        commission_asset="BTC",
+        time=T0,
+    )
+    return replace(base, **changes)
+
+
+def candle(minute: int, close: float = 10.0) -> Candle:
+    return samples.candle(T0 + minute * MINUTE, close, open=10.0, high=11.0, low=9.0, volume=1.0)
+
+
+def hole(minute: int) -> Hole:
+    time = T0 + minute * MINUTE
+    return Hole(symbol="BTC/USDT", timeframe="1m", start=time, end=time, cause="", marked=T0)
+
+
+KIT = KitRecord(
+    orders={"bl-1": order()},
+    fills=(fill(),),
+    decisions=(Decision(strategy="s", symbol="BTC/USDT", timestamp=T0, action="entry"),),
+    candles={STREAM: [candle(0), candle(1), candle(3)]},
+    holes={STREAM: [hole(2)]},
+)
+TRUTH = Truth(
+    market_time=T0 + 5 * MINUTE,
+    orders=(placed(),),
+    trades=(trade(),),
+    balances={"BTC": Decimal("1.00999"), "USDT": Decimal(9_100)},
+)
+BARS = {STREAM: {T0 + n * MINUTE: (10.0, 11.0, 9.0, 10.0, 1.0) for n in (0, 1, 3)}}
+BASELINE = {"BTC": Decimal(1)}
+
+
+def signal(minute: int) -> SignalRaised:
+    return SignalRaised(
+        signal=Signal(
+            strategy="s",
+            symbol="BTC/USDT",
+            timeframe="1m",
+            timestamp=T0 + minute * MINUTE,
+            action=SignalAction.ENTRY,
+            price=10.0,
+        )
+    )
+
+
+def test_where_all_is_well_nothing_is_found() -> None:
+    found = [
+        *rules.one_order_per_decision(KIT, TRUTH),
+        *rules.fills_are_trades(KIT, TRUTH),
+        *rules.booked_once([FillReceived(fill=fill()), FillReceived(fill=fill(8))]),
+        *rules.positions_agree(KIT, TRUTH, ["BTC/USDT"], BASELINE),
+        *rules.candles_are_the_venues(KIT, BARS),
+        *rules.one_signal_per_candle(KIT, [signal(0), signal(1)], TRUTH.market_time),
+        *rules.caps_hold(KIT, TRUTH, LIMITS),
+    ]
+    assert found == []
+
+
+def test_i1_two_orders_for_one_decision_or_one_never_written_down() -> None:
+    double = replace(TRUTH, orders=(placed(), placed(2)))
+    assert [one.venue for one in rules.one_order_per_decision(KIT, double)] == ["2 orders"]
+    stranger = replace(TRUTH, orders=(placed(), placed(2, "bl-2"), placed(3, "by-hand")))
+    found = list(rules.one_order_per_decision(KIT, stranger))
+    assert [(one.what, one.kit) for one in found] == [("order bl-2", "never written down")]
+
+
+def test_i2_fills_missing_invented_different_or_told_twice() -> None:
+    assert len(list(rules.fills_are_trades(replace(KIT, fills=()), TRUTH))) == 1
+    assert len(list(rules.fills_are_trades(KIT, replace(TRUTH, trades=())))) == 1
+    for changes in ({"price": Decimal(1)}, {"amount": Decimal(1)}, {"fee": Decimal(1)}):
+        wrong = replace(KIT, fills=(fill(**changes),))
+        assert "0.01 at 90000" in str(next(rules.fills_are_trades(wrong, TRUTH)))
+    # A trade of somebody else's order is none of ours.
+    other = replace(
+        TRUTH, orders=(placed(), placed(2, "by-hand")), trades=(trade(), trade(8, number=2))
+    )
+    assert list(rules.fills_are_trades(KIT, other)) == []
+    assert len(list(rules.booked_once([FillReceived(fill=fill())] * 2))) == 1
+
+
+def test_i3_a_position_that_the_venue_does_not_hold() -> None:
+    gone = replace(TRUTH, balances={"BTC": Decimal("0.5")})
+    found = next(rules.positions_agree(KIT, gone, ["BTC/USDT"], BASELINE))
+    assert (found.kit, found.venue) == ("0.00999 BTC", "-0.5 BTC")
+    by_hand = replace(
+        TRUTH,
+        orders=(placed(), placed(2, "by-hand")),
+        trades=(trade(), trade(8, number=2)),
+        balances={"BTC": Decimal("1.01998")},
+    )
+    assert list(rules.positions_agree(KIT, by_hand, ["BTC/USDT"], BASELINE)) == []
+
+
+def test_i4_candles_missing_wrong_or_invented() -> None:
+    lacking = replace(KIT, holes={STREAM: []})
+    assert next(rules.candles_are_the_venues(lacking, BARS)).kit == "neither stored nor a hole"
+    wrong = replace(KIT, candles={STREAM: [candle(0), candle(1, close=10.5), candle(3)]})
+    assert len(list(rules.candles_are_the_venues(wrong, BARS))) == 1
+    invented = replace(KIT, candles={STREAM: [candle(n) for n in range(4)]}, holes={STREAM: []})
+    assert next(rules.candles_are_the_venues(invented, BARS)).venue == "no candle"
+    there = {STREAM: {**BARS[STREAM], T0 + 2 * MINUTE: (1.0,) * 5}}
+    assert next(rules.candles_are_the_venues(KIT, there)).kit == "a hole"
+
+
+def test_i5_two_signals_on_a_candle_or_one_on_an_open_candle() -> None:
+    assert len(list(rules.one_signal_per_candle(KIT, [signal(1)] * 2, TRUTH.market_time))) == 1
+    early = list(rules.one_signal_per_candle(KIT, [signal(5)], TRUTH.market_time))
+    assert len(early) == 1 and "closes at" in early[0].venue
+    twice = replace(KIT, decisions=KIT.decisions * 2)
+    assert len(list(rules.one_signal_per_candle(twice, [], TRUTH.market_time))) == 1
+
+
+def test_i7_caps_that_do_not_hold_at_the_venue() -> None:
+    dear = replace(TRUTH, orders=(placed(cost=Decimal(1_100)),))
+    assert next(rules.caps_hold(KIT, dear, LIMITS)).what == "max_order_cost at order 1"
+    kit = replace(KIT, orders={f"bl-{n}": order(f"bl-{n}") for n in range(4)})
+    many = replace(TRUTH, orders=tuple(placed(n, f"bl-{n}") for n in range(4)), trades=())
+    assert [one.what for one in rules.caps_hold(kit, many, LIMITS)] == ["max_orders_per_minute"]
+    held = replace(
+        TRUTH,
+        orders=(placed(), placed(2, "bl-2", created=T0 + 2 * MINUTE)),
+        trades=(trade(), trade(8, number=2)),
+    )
+    assert "max_exposure" in next(rules.caps_hold(kit, held, LIMITS)).what
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        lambda text: text,
+        lambda text: f"x{base64.b64encode(text.encode()).decode()}",
+        lambda text: base64.b64encode(b"a" + text.encode() + b"tail").decode(),
+        lambda text: base64.b64encode(b"ab" + text.encode() + b"more").decode(),
+        lambda text: text.encode().hex(),
+        lambda text: f"https://example.org/?key={quote(text, safe='')}",
+    ],
+)
+def test_i8_a_secret_however_it_is_spelt(spelt: Any, tmp_path: Path) -> None:
+    secret = "canary/key+Zm9vYmFy=xyz"
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "log.txt").write_text(f"before {spelt(secret)} after")
+    (tmp_path / "clean.txt").write_text("nothing here")
+    found = list(find_secrets([tmp_path], [secret]))
+    assert found and all("log.txt" in one.kit for one in found)
+    assert secret not in "".join(map(str, found))
+    assert list(find_secrets([tmp_path / "clean.txt"], [secret])) == []
+    with pytest.raises(ValueError, match="by chance"):
+        list(find_secrets([tmp_path], ["short"]))
+
+
+class Oracle:
+    """An exchange with one position and, where asked for, its stop."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.stop = False
+
+    async def state(self) -> dict[str, Any]:
+        return {"counters": {"requests": self.requests}}
+
+    async def ledger(self) -> dict[str, Any]:
+        raw = {"type": "MARKET", "side": "BUY", "symbol": "BTCUSDT", "created": T0}
+        raw |= {"amount": "0.01", "executed": "0.01", "cost": "900", "status": "FILLED"}
+        stop = {"type": "STOP_LOSS", "side": "SELL", "status": "NEW", "executed": "0"}
+        stop |= {"stop_price": "1", "client_order_id": "bl-stop-1", "order_id": 2}
+        first = {**raw, "client_order_id": "bl-1", "order_id": 1}
+        return {
+            "market_time": T0,
+            "balances": {"BTC": {"free": "0.00999", "locked": "0"}},
+            "orders": [first, *([{**raw, **stop}] if self.stop else [])],
+            "trades": [
+                {
+                    "trade_id": 7,
+                    "order_id": 1,
+                    "symbol": "BTCUSDT",
+                    "side": "BUY",
+                    "price": "90000",
+                    "amount": "0.01",
+                    "commission": "0.00001",
+                    "commission_asset": "BTC",
+                    "time": T0,
+                }
+            ],
+        }
+
+    async def candles(self, *where: object) -> list[Any]:
+        return []
+
+
+async def test_i6_and_i9_a_position_without_its_stop_and_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botlib.invariants import checker as module
+    from botlib.store import OrderJournal
+
+    database = Database.open(tmp_path / "kit.db", "paper:test")
+    journal = OrderJournal(database)
+    for one in (order(), order("bl-stop-1", side=Side.SELL, stop_price=Decimal(1))):
+        journal.save_order(one)
+    journal.save_fill(fill())
+    assert CandleStorage(database).counts() == {}
+    oracle, halted, tasks = Oracle(), None, 3
+    checker = InvariantChecker(
+        oracle,
+        database=tmp_path / "kit.db",
+        venue="paper:test",
+        streams=[STREAM],
+        stops=lambda symbol: True,
+        steps={"BTC/USDT": Decimal("0.001")},
+        halted=lambda: halted,
+        tasks=lambda: tasks,
+    )
+    await checker.begin()
+    monkeypatch.setattr(module, "GRACE", 0.05)
+    assert (await checker.check()).ok
+    await asyncio.sleep(0.1)
+    # With its stop, or halted, the time does not count.
+    oracle.stop = True
+    assert (await checker.check()).ok
+    oracle.stop, halted = False, "by hand"
+    assert (await checker.check()).ok
+    halted = None
+    assert (await checker.check()).ok
+    await asyncio.sleep(0.1)
+    report = await checker.check()
+    assert [one.invariant for one in report.violations] == ["I6"]
+    assert "broken" in str(report) and "no stop" in report._repr_html_()
+    oracle.requests, tasks = 1_000_000, 300
+    found = {one.what for one in (await checker.check()).of("I9")}
+    assert found == {"more than 1200 requests a minute", "tasks leak"}
+    late = await checker.converge(0.2)
+    assert any("not well 0.2 s after" in one.what for one in late.of("I9"))
+    database.close()

@@ -1,0 +1,349 @@
+"""Orders and trades that left memory: every question is answered as if all were still there."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.accounts import archive, record_cache
+from botlib.paper.accounts.account import Account
+from botlib.paper.accounts.archive import Span
+from botlib.paper.accounts.commission import Commission
+from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.accounts.orders import PaperOrder, PaperTrade
+from botlib.paper.accounts.record_cache import Shelf
+from botlib.paper.market.feed import Feed
+from botlib.paper.matching.desk import Desk
+from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
+from tests.support.full_disk import FullDisk
+from tests.support.samples import request
+
+FEW = 2
+"""Finished orders, and other records, in memory while everything is compared."""
+SYMBOL = "BTCUSDT"
+TIMES = st.none() | st.integers(0, 300).map(lambda steps: T0 + steps * 15_000)
+SPANS = st.builds(
+    Span,
+    first=st.none() | st.integers(0, 40),
+    start=TIMES,
+    end=TIMES,
+    limit=st.integers(1, 9),
+    oldest=st.booleans(),
+)
+
+
+class Everything:
+    """All orders and trades there ever were, in plain lists."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, list[tuple[int, PaperOrder]]] = {}
+        """By id: the states it had, each with the market time since when."""
+        self.trades: list[PaperTrade] = []
+        self.records: dict[str, dict[int, Any]] = {"lists": {}, "prevented": {}}
+        """The records of each shelf by number."""
+
+    def copy(self) -> Everything:
+        found = Everything()
+        found.orders = {number: list(states) for number, states in self.orders.items()}
+        found.trades = list(self.trades)
+        found.records = {name: dict(records) for name, records in self.records.items()}
+        return found
+
+    def orders_of(self, account: str, then: int | None = None) -> dict[int, PaperOrder]:
+        found = {}
+        for number in sorted(self.orders):
+            states = [one for time, one in self.orders[number] if then is None or time <= then]
+            if states and states[-1].account == account:
+                found[number] = states[-1]
+        return found
+
+    def trades_of(self, account: str, then: int | None = None) -> list[PaperTrade]:
+        mine = [one for one in self.trades if one.account == account]
+        found = [one for one in mine if then is None or one.time <= then]
+        return sorted(found, key=lambda one: (one.trade_id, one.order_id))
+
+
+def chosen(rows: list[Any], span: Span, number: str, time: str) -> list[Any]:
+    if span.first is not None:
+        rows = [row for row in rows if getattr(row, number) >= span.first]
+    if span.start is not None:
+        rows = [row for row in rows if getattr(row, time) >= span.start]
+    if span.end is not None:
+        rows = [row for row in rows if getattr(row, time) <= span.end]
+    assert span.limit is not None
+    return rows[: span.limit] if span.oldest else rows[-span.limit :]
+
+
+class Remembering(Trading):
+    """Random orders, with a list of everything besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.everything = Everything()
+        self.watch()
+
+    def watch(self) -> None:
+        register = self.desk.register
+        put_order, put_trade = register.put_order, register.put_trade
+
+        def order(one: PaperOrder) -> None:
+            self.everything.orders.setdefault(one.order_id, []).append((self.time, one))
+            put_order(one)
+
+        def trade(one: PaperTrade) -> None:
+            self.everything.trades.append(one)
+            put_trade(one)
+
+        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+            self.watch_shelf(self.everything.records[name], kept)
+        register.put_order = order  # type: ignore[assignment, method-assign]
+        register.put_trade = trade  # type: ignore[assignment, method-assign]
+
+    @staticmethod
+    def watch_shelf(records: dict[int, Any], shelf: Shelf[Any]) -> None:
+        put = shelf.put
+
+        def record(number: int, one: Any) -> None:
+            records[number] = one
+            put(number, one)
+
+        shelf.put = record  # type: ignore[method-assign]
+
+    def compare(self, account: Account, then: int | None = None) -> None:
+        orders = self.everything.orders_of(account.name, then)
+        assert list(account.orders) == list(orders)
+        assert dict(account.orders) == orders
+        assert len(account.orders) == len(orders)
+        assert account.open_orders() == [one for one in orders.values() if one.open]
+        assert account.open_orders(SYMBOL) == account.open_orders()
+        for number in range(max(self.everything.orders, default=0) + 2):
+            assert account.orders.get(number) == orders.get(number)
+        names = {
+            one.client_order_id for states in self.everything.orders.values() for _, one in states
+        }
+        for name in names:
+            found = [one for one in orders.values() if one.client_order_id == name]
+            assert account.by_client_id(SYMBOL, name) == (found[-1] if found else None)
+            assert account.by_client_id("ETHUSDT", name) is None
+        trades = self.everything.trades_of(account.name, then)
+        assert account.trades.get(SYMBOL, []) == trades
+        assert list(account.trades) == ([SYMBOL] if trades else [])
+        for one in trades:
+            of_order = [trade for trade in trades if trade.order_id == one.order_id]
+            assert account.trades.select(SYMBOL, Span(), one.order_id) == of_order
+
+    def ask(self, account: Account, span: Span, then: int | None = None) -> None:
+        orders = list(self.everything.orders_of(account.name, then).values())
+        expected = chosen(orders, span, "order_id", "created")
+        assert account.orders.select(SYMBOL, span) == expected
+        assert account.orders.select(None, span) == expected
+        assert account.orders.select("ETHUSDT", span) == []
+        trades = self.everything.trades_of(account.name, then)
+        later = span._replace(first=trades[len(trades) // 2].trade_id if trades else None)
+        for asked in (span, later):
+            expected = chosen(trades, asked, "trade_id", "time")
+            assert account.trades.select(SYMBOL, asked) == expected
+
+    @invariant()
+    def all_is_known(self) -> None:
+        for account in self.desk.register.accounts.values():
+            self.compare(account)
+            assert account.trades.count == len(self.everything.trades_of(account.name))
+
+    @invariant()
+    def every_record_is_known(self) -> None:
+        register, records = self.desk.register, self.everything.records
+        assert list(register.lists.values()) == [one for _, one in sorted(records["lists"].items())]
+        assert list(register.prevented.values()) == list(records["prevented"].values())
+        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+            for number in range(max(records[name], default=0) + 2):
+                assert kept.get(number) == records[name].get(number)
+        for account in register.accounts:
+            mine = [one for one in register.lists.values() if one.account == account]
+            assert register.open_lists(account) == [one for one in mine if not one.done]
+
+    @rule(account=ACCOUNTS, span=SPANS)
+    def question(self, account: str, span: Span) -> None:
+        self.ask(self.desk.register.account(account), span)
+
+
+class Lagging(Remembering):
+    """The same, asked about what was a while ago."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.desk.first_fill = lambda account, maker: self.told.append(account)
+
+    @invariant()
+    def each_first_fill_is_told_once(self) -> None:
+        for name in self.desk.register.accounts:
+            traded = {one.order_id for one in self.everything.trades_of(name)}
+            assert self.told.count(name) == len(traded)
+
+    @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 150))
+    def earlier(self, account: str, span: Span, ago: int) -> None:
+        then = self.time - ago * 15_000
+        now = self.desk.register.account(account)
+        found = self.desk.past.account(now, then)
+        self.compare(found, then)
+        self.ask(found, span, then)
+        orders = self.everything.orders_of(account, then)
+        assert found.updated == max((one.updated for one in orders.values()), default=0)
+
+
+class Failing(Remembering):
+    """The same on a disk that is full at times, and with restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger.close()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "l.db"
+        self.start()
+        self.kept = Everything()
+
+    def start(self) -> None:
+        balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
+        self.ledger = Ledger.open(self.path, venue=MARKET.venue, balances=balances)
+        self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
+        self.watch()
+
+    @rule()
+    def flush(self) -> None:
+        self.ledger.flush()
+        self.kept = self.everything.copy()
+        self.little_is_in_memory()
+
+    def little_is_in_memory(self) -> None:
+        for account in self.desk.register.accounts.values():
+            assert len(account.orders._finished) <= FEW
+            assert len(account.orders._known) <= FEW + len(account.open_orders())
+        register = self.desk.register
+        assert all(len(one._finished) <= FEW for one in (register.lists, register.prevented))
+
+    @rule()
+    def restart(self) -> None:
+        self.flush()
+        self.ledger.close()
+        self.start()
+        self.little_is_in_memory()
+
+    @rule()
+    def full_disk(self) -> None:
+        real = self.ledger._connection
+        self.ledger._connection = FullDisk(real)  # type: ignore[assignment]
+        written = self.ledger._writing
+        try:
+            self.ledger.flush()
+            assert not written
+        except PaperExchangeError:
+            self.everything = self.kept.copy()
+            self.watch()
+        finally:
+            self.ledger._connection = real
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.directory.cleanup()
+
+
+def opened(path: Path, **balances: Decimal) -> tuple[Ledger, Desk, Feed]:
+    ledger = Ledger.open(path, venue=MARKET.venue, balances=balances)
+    feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
+    feed.seek(T0)
+    return ledger, Desk(ledger, Commission(FEE, FEE)), feed
+
+
+def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
+    path = tmp_path / "l.db"
+    ledger, desk, feed = opened(path, USDT=Decimal(20_000))
+    orders = [desk.place(feed, request(), T0).order for _ in range(5)]
+    assert list(desk.account.orders._known) == [1, 2, 3, 4, 5]
+    ledger.flush()
+    assert list(desk.account.orders._known) == [4, 5]
+    assert list(desk.account.orders.values()) == orders
+    ledger.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    account = again.load().account("main")
+    assert list(account.orders._known) == [4, 5]
+    assert list(account.orders.values()) == orders
+    assert account.trades.count == 5
+    again.close()
+
+
+def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None:
+    path = tmp_path / "l.db"
+    ledger, desk, feed = opened(path, BTC=Decimal(1))
+    price = Decimal(str(round(feed.last_price)))
+    limit = request(side="SELL", type="LIMIT_MAKER", price=price * 2)
+    others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
+    for _ in range(5):
+        desk.place_list(feed, T0, "main", working=None, others=others)
+    first, *rest = desk.register.open_lists("main")
+    for one in rest:
+        desk.cancel(feed, desk.account.orders[one.order_ids[0]], None, T0)
+    assert len(desk.register.lists._finished) == 4
+    ledger.flush()
+    assert [one.list_id for one in desk.register.lists._finished.values()] == [4, 5]
+    ledger.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    register = again.load()
+    assert [one.list_id for one in register.lists._finished.values()] == [4, 5]
+    assert register.open_lists("main") == [first]
+    assert [one.list_id for one in register.lists.values()] == [1, 2, 3, 4, 5]
+    assert all(register.lists[one.list_id].done for one in rest)
+    assert register.lists.get(6) is None
+    again.close()
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(archive, "KEPT", FEW)
+    monkeypatch.setattr(record_cache, "KEPT", FEW)
+    yield
+
+
+@pytest.mark.parametrize("machine", [Lagging, Failing])
+def test_what_left_memory_is_answered_as_if_it_were_there(
+    machine: type[Remembering], few: None
+) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_a_ledger_of_an_earlier_botlib_gets_what_it_is_searched_by(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    Ledger.open(path, venue=MARKET.venue, balances={}).close()
+    connection = sqlite3.connect(path)
+    for name in ("orders_by_client", "trades_by_order"):
+        connection.execute(f"DROP INDEX {name}")
+    connection.commit()
+    connection.close()
+    again = Ledger.open(path, venue=MARKET.venue, balances={})
+    again.load()
+    names = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+    assert again._connection.execute(names).fetchall() == [
+        ("orders_by_client",),
+        ("trades_by_order",),
+    ]
+    again.close()

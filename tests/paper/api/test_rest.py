@@ -1,0 +1,210 @@
+"""Public answers, keys, signatures and weights."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from botlib.core.timeframe import MINUTE
+from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.replay import ReplayMarket
+from botlib.paper.market.synthetic import SyntheticMarket
+
+LOCKSTEP = Pace(None, lockstep=True)
+Candles = Callable[..., ReplayMarket]
+
+
+@pytest.fixture
+async def served(serve: Any, start_time: int) -> Any:
+    return await serve(SyntheticMarket(2), pace=LOCKSTEP, start=start_time)
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def test_the_time_is_the_walls_and_the_market_has_its_own(
+    served: Any, start_time: int
+) -> None:
+    told = (await served.get("time"))["serverTime"]
+    assert abs(told - now()) < 60_000
+    assert (await served.control.state())["market_time"] == start_time
+    assert await served.get("ping") == {}
+
+
+async def test_symbols_are_described_with_their_filters(served: Any) -> None:
+    info = await served.get("exchangeInfo")
+    assert {one["symbol"] for one in info["symbols"]} >= {"BTCUSDT", "ETHUSDT"}
+    [one] = (await served.get("exchangeInfo", symbol="BTCUSDT"))["symbols"]
+    filters = {entry["filterType"]: entry for entry in one["filters"]}
+    assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
+    assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
+    assert filters["NOTIONAL"]["minNotional"] == "5.00000000"
+    assert one["orderTypes"][:3] == ["LIMIT", "LIMIT_MAKER", "MARKET"]
+    names = await served.get("exchangeInfo", symbols='["BTCUSDT","ETHUSDT"]')
+    assert [one["symbol"] for one in names["symbols"]] == ["BTCUSDT", "ETHUSDT"]
+
+
+async def test_any_readable_symbol_trades_on_the_synthetic_market(served: Any) -> None:
+    assert float((await served.get("ticker/price", symbol="WIFUSDT"))["price"]) > 0
+    rows = await served.get("klines", symbol="WIFUSDT", interval="1h", limit=1000)
+    assert len(rows) == 1000
+
+
+async def test_klines_page_through_history_without_seams(served: Any, start_time: int) -> None:
+    first = start_time - 2_500 * MINUTE
+    rows: list[Any] = []
+    cursor = first
+    while cursor <= start_time:
+        page = await served.get(
+            "klines", symbol="BTCUSDT", interval="1m", startTime=cursor, limit=1000
+        )
+        rows += page
+        cursor = page[-1][0] + MINUTE
+    assert [row[0] for row in rows] == list(range(first, start_time + MINUTE, MINUTE))
+    assert all(row[6] == row[0] + MINUTE - 1 for row in rows)
+    assert len(await served.get("klines", symbol="BTCUSDT", interval="1m")) == 500
+
+
+async def test_the_quotes_agree_with_each_other(served: Any) -> None:
+    await served.advance("btcusdt@kline_1m")
+    price = (await served.get("ticker/price", symbol="BTCUSDT"))["price"]
+    day = await served.get("ticker/24hr", symbol="BTCUSDT")
+    assert day["lastPrice"] == price
+    assert float(day["lowPrice"]) <= float(price) <= float(day["highPrice"])
+    book = await served.get("depth", symbol="BTCUSDT", limit=5)
+    best = await served.get("ticker/bookTicker", symbol="BTCUSDT")
+    assert book["bids"][0][0] == best["bidPrice"] < price < best["askPrice"] == book["asks"][0][0]
+    assert len(book["bids"]) == len(book["asks"]) == 5
+    trades = await served.get("trades", symbol="BTCUSDT", limit=10)
+    assert trades[-1]["price"] == price
+    assert len({trade["id"] for trade in trades}) == 10
+    last = await served.get("aggTrades", symbol="BTCUSDT", limit=3)
+    assert last[-1]["p"] == price
+    later = await served.get("aggTrades", symbol="BTCUSDT", fromId=last[1]["a"], limit=9)
+    assert [one["a"] for one in later] == [one["a"] for one in last[1:]]
+    average = (await served.get("avgPrice", symbol="BTCUSDT"))["price"]
+    assert float(day["lowPrice"]) <= float(average) <= float(day["highPrice"])
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        ("klines", "interval=1m", -1102),
+        ("klines", "symbol=NOPE&interval=1m", -1121),
+        ("klines", "symbol=BTC/USDT&interval=1m", -1100),
+        ("klines", "symbol=BTCUSDT&interval=7m", -1120),
+        ("klines", "symbol=BTCUSDT&interval=1m&startTime=soon", -1100),
+        ("klines", "symbol=BTCUSDT&interval=1m&limit=0", -1130),
+        ("depth", "", -1102),
+        ("ticker/24hr", "symbols=BTCUSDT", -1100),
+    ],
+)
+async def test_a_wrong_question_is_refused(served: Any, path: str, query: str, code: int) -> None:
+    status, answer = await served.call("GET", path, query)
+    assert (status, answer["code"]) == (400, code)
+
+
+async def test_what_is_gone_or_never_was_says_so(served: Any) -> None:
+    assert (await served.call("POST", "userDataStream", key=PAPER_API_KEY))[0] == 410
+    assert (await served.call("GET", "nothing"))[0] == 404
+    assert (await served.call("POST", "klines"))[0] == 405
+
+
+async def test_a_key_must_be_well_formed_and_known(served: Any, signer: Any) -> None:
+    query = signer(f"timestamp={now()}")
+    for key, code in ((None, -2014), ("short", -2014), ("x" * 64, -2015)):
+        status, answer = await served.call("GET", "account", query, key=key)
+        assert (status, answer["code"]) == (401, code)
+
+
+async def test_a_signature_covers_query_and_body(served: Any, signer: Any) -> None:
+    async def account(query: str, body: str = "") -> int:
+        status, answer = await served.call("GET", "account", query, body, key=PAPER_API_KEY)
+        return 0 if status == 200 else int(answer["code"])
+
+    plain = f"timestamp={now()}&recvWindow=10000"
+    assert await account(signer(plain)) == 0
+    assert await account(plain) == -1102
+    assert await account(signer(plain)[:-1] + "x") == -1022
+    assert await account(signer(plain).replace("10000", "20000")) == -1022
+    assert await account("", signer(plain)) == 0
+    # Signed in the query, parameters in the body: the payload is query + body.
+    signature = signer(plain + "omitZeroBalances=true").rpartition("=")[2]
+    assert await account(f"{plain}&signature={signature}", "omitZeroBalances=true") == 0
+    assert await account(f"{plain}&signature={signature}", "omitZeroBalances=false") == -1022
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("recvWindow=5000", -1102),
+        ("timestamp={0}&recvWindow=60001", -1131),
+        ("timestamp={0}&recvWindow=abc", -1102),
+        ("timestamp={1}", -1021),
+        ("timestamp={2}", -1021),
+        ("timestamp=abc", -1100),
+    ],
+)
+async def test_timestamps_are_held_to_the_wall_clock(
+    served: Any, signer: Any, query: str, code: int
+) -> None:
+    signed = signer(query.format(now(), now() - 60_000, now() + 60_000))
+    _, answer = await served.call("GET", "account", signed, key=PAPER_API_KEY)
+    assert answer["code"] == code
+
+
+async def test_weights_are_counted_and_their_limit_enforced(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.get("klines", symbol="BTCUSDT", interval="1m")
+    used = int(served.headers["X-MBX-USED-WEIGHT-1M"])
+    await served.get("klines", symbol="BTCUSDT", interval="1m")
+    assert int(served.headers["X-MBX-USED-WEIGHT-1M"]) in (used + 2, 2)
+    price = float((await served.get("ticker/price", symbol="BTCUSDT"))["price"]) // 2
+    await served.order("BUY", "LIMIT", quantity="0.01", price=price, timeInForce="GTC")
+    assert served.headers["X-MBX-ORDER-COUNT-1D"] == "1"
+    monkeypatch.setattr("botlib.paper.api.limits.MAX_WEIGHT", 0)
+    status, answer = await served.call("GET", "ping")
+    assert (status, answer["code"]) == (429, -1003)
+    assert 0 < int(served.headers["Retry-After"]) <= 60
+
+
+async def test_the_paths_around_the_api_answer_sanely(served: Any) -> None:
+    async def get(path: str) -> tuple[int, Any]:
+        async with served.session.get(f"{served.url}/sapi/v1/{path}") as response:
+            return response.status, await response.json()
+
+    assert await get("system/status") == (200, {"status": 0, "msg": "normal"})
+    assert await get("capital/config/getall") == (200, [])
+    assert (await get("asset/tradeFee?symbol=BTCUSDT"))[1][0]["makerCommission"] == "0.001"
+    assert (await get("asset/transfer"))[0] == 404
+
+
+async def test_market_data_has_an_older_path_too(served: Any) -> None:
+    async def get(path: str) -> int:
+        async with served.session.get(f"{served.url}/api/v1/{path}") as response:
+            return int(response.status)
+
+    assert await get("trades?symbol=BTCUSDT") == 200
+    assert await get("account") == 404
+    assert await get("userDataStream") == 410
+
+
+async def test_the_control_answers_this_computer_only(served: Any) -> None:
+    target = f"{served.url}/paper/v1/pause"
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        async with served.session.post(target, headers=headers) as response:
+            assert response.status == 403
+    assert not served.venue.paused
+
+
+async def test_many_requests_at_once_are_answered(served: Any) -> None:
+    asked = [served.get("klines", symbol="BTCUSDT", interval="5m") for _ in range(50)]
+    answers = await asyncio.gather(*asked)
+    assert all(answer == answers[0] for answer in answers)

@@ -1,0 +1,46 @@
+"""Klines of long ago: made while others have their turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from botlib.core.timeframe import DAY
+from botlib.paper.api.market_data import MarketData
+from botlib.paper.market import synthetic
+from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
+from botlib.paper.protocol.params import Params
+from botlib.paper.server import PaperExchange, PaperSettings
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"interval": "1M"}, {"interval": "1d", "timeZone": "5:45"}, {"interval": "1w"}]
+)
+async def test_old_klines_leave_others_their_turn_and_are_remembered(
+    wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    make = synthetic._Series.day
+    monkeypatch.setattr(
+        synthetic._Series, "day", lambda self, day: made.append(day) or make(self, day)
+    )
+    settings = PaperSettings(start=ORIGIN + 200 * DAY)
+    exchange = PaperExchange(SyntheticMarket(3), settings)
+    try:
+        data = MarketData(exchange.venue)
+        query = Params({"symbol": "BTCUSDT", "startTime": str(ORIGIN), **wanted})
+        asked = asyncio.create_task(data.klines(query))
+        most = 0
+        while not asked.done():
+            before = len(made)
+            await asyncio.sleep(0)
+            most = max(most, len(made) - before)
+        rows = asked.result()
+        assert isinstance(rows, list) and len(rows) >= 7
+        assert most <= 20 < len(made)
+        before = len(made)
+        assert await data.klines(query) == rows
+        assert len(made) == before
+    finally:
+        await exchange.close()

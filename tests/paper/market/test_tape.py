@@ -1,0 +1,114 @@
+"""The accounts' trades on the public tape of a market with a depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botlib.paper.market.depth import Depth
+from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.replay import ReplayMarket
+
+D = Decimal
+LOCKSTEP = Pace(None, lockstep=True)
+DEPTH = Depth(spread=D("0.01"), levels=5, size=D(100), seed=1)
+STREAM = "btcusdt@kline_1m"
+
+
+@pytest.fixture
+def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
+    """Ten minutes that trade 8 each."""
+    return candles(BTCUSDT={number: (100, 101, 99, 100, 8) for number in range(10)})
+
+
+async def played(served: Any) -> list[int]:
+    """Trade as taker and as maker over three minutes; return the ids of what was traded."""
+    await served.order("BUY", "MARKET", quantity="1.5")
+    await served.advance(STREAM)
+    await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99.8")
+    await served.advance(STREAM)
+    await served.order("SELL", "MARKET", quantity="0.5")
+    _, mine = await served.signed("GET", "myTrades", symbol="BTCUSDT")
+    assert {one["isMaker"] for one in mine} == {True, False}
+    return [one["id"] for one in mine]
+
+
+async def test_own_trades_stand_among_the_others_under_their_ids(
+    serve: Any, market: ReplayMarket
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    mine = await played(served)
+    await served.advance(STREAM)
+    tape = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    ids = [one["id"] for one in tape]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert [one["time"] for one in tape] == sorted(one["time"] for one in tape)
+    _, own = await served.signed("GET", "myTrades", symbol="BTCUSDT")
+    told = {one["id"]: one for one in tape}
+    assert mine == sorted(mine) and len(set(mine)) == len(mine) >= 4
+    for one in own:
+        same = told.pop(one["id"])
+        assert (same["price"], same["qty"], same["time"]) == (one["price"], one["qty"], one["time"])
+        assert same["isBuyerMaker"] == (one["isBuyer"] == one["isMaker"])
+    # What is left is what the candles are made of.
+    rows = await served.get("klines", symbol="BTCUSDT", interval="1m")
+    assert sum(D(one["qty"]) for one in told.values()) == sum(D(row[5]) for row in rows)
+    assert sum(row[8] for row in rows) == len(ids)
+
+
+async def test_pages_of_trades_follow_each_other_without_a_gap(
+    serve: Any, market: ReplayMarket
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    await played(served)
+    for path, number in (("historicalTrades", "id"), ("aggTrades", "a")):
+        whole = await served.get(path, symbol="BTCUSDT", limit=1_000)
+        first, found = whole[0][number], []
+        while page := await served.get(path, symbol="BTCUSDT", fromId=first, limit=3):
+            found += page
+            assert len(page) == 3 or page[-1] == whole[-1]
+            first = page[-1][number] + 1
+        assert found == whole
+    whole = await served.get("aggTrades", symbol="BTCUSDT", limit=1_000)
+    assert [one["a"] for one in whole] == list(range(whole[0]["a"], whole[0]["a"] + len(whole)))
+    assert [one["l"] + 1 for one in whole[:-1]] == [one["f"] for one in whole[1:]]
+
+
+@pytest.mark.parametrize(("stream", "first", "last"), [("trade", "t", "t"), ("aggTrade", "f", "l")])
+async def test_streams_tell_of_own_trades_in_their_turn(
+    serve: Any, market: ReplayMarket, stream: str, first: str, last: str
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    listener = await served.listen(f"btcusdt@{stream}")
+    mine = await played(served)
+    seen: list[Any] = []
+    while not seen or seen[-1][last] < mine[-1]:
+        seen.append(await listener.next())
+    assert [one[last] + 1 for one in seen[:-1]] == [one[first] for one in seen[1:]]
+    told = {number for one in seen for number in range(one[first], one[last] + 1)}
+    assert told >= set(mine)
+
+
+async def test_the_tape_is_the_same_after_a_restart(
+    serve: Any, market: ReplayMarket, tmp_path: Path
+) -> None:
+    path = tmp_path / "l.db"
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH, ledger=path)
+    await played(served)
+    before = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    await served.exchange.close()
+    again = await serve(market, pace=LOCKSTEP, depth=DEPTH, ledger=path)
+    assert await again.get("trades", symbol="BTCUSDT", limit=1_000) == before
+
+
+async def test_a_deep_market_keeps_its_tape_to_itself(serve: Any, market: ReplayMarket) -> None:
+    served = await serve(market, pace=LOCKSTEP)
+    await served.order("BUY", "MARKET", quantity="1.5")
+    tape = await served.get("trades", symbol="BTCUSDT")
+    assert all(one["qty"] != "1.50000000" for one in tape)
+    _, mine = await served.signed("GET", "myTrades", symbol="BTCUSDT")
+    assert [one["id"] for one in mine] == [1]

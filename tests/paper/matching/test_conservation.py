@@ -1,0 +1,300 @@
+"""Whatever is done at the desk, nothing is made or lost: a state machine of random actions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.accounts.account import audit
+from botlib.paper.accounts.commission import Commission
+from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, PaperOrder, Peg
+from botlib.paper.market.depth import Depth
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.rules import SELF_TRADE_MODES
+from botlib.paper.market.synthetic import SyntheticMarket
+from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.protocol.refusals import Refusal
+
+T0 = 1_767_571_200_000
+MARKET = SyntheticMarket(11)
+FEE = Decimal("0.001")
+ACCOUNTS = st.sampled_from(["main", "second"])
+SIDES = st.sampled_from(["BUY", "SELL"])
+AWAY = st.integers(-9, 9)
+AMOUNTS = st.integers(20, 9_000).map(lambda units: Decimal(units).scaleb(-5))
+TYPES = st.sampled_from(["MARKET", "LIMIT", "LIMIT", "LIMIT_MAKER", *sorted(CONDITIONAL)])
+
+
+class Trading(RuleBasedStateMachine):
+    """Random orders of two accounts in one book."""
+
+    depth: Depth | None = Depth(size=Decimal(3_000), levels=8, seed=3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.market = MARKET
+        balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
+        self.ledger = Ledger.open(None, venue=self.market.venue, balances=balances)
+        self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
+        listing = self.market.listing("BTC/USDT")
+        self.feed = Feed(self.market, listing, 4, depth=self.depth)
+        self.feed.book.standing = lambda: self.desk.standing("BTCUSDT")
+        self.time = T0
+        self.feed.seek(T0)
+
+    @initialize()
+    def second_account(self) -> None:
+        for asset, amount in {"USDT": 20_000, "BTC": 1, "BNB": 1}.items():
+            self.desk.deposit("second", asset, Decimal(amount), self.time)
+        self.desk.burn_bnb("second", True, self.time)
+
+    # -- actions
+
+    def price(self, away: int) -> Decimal:
+        return (self.feed.last_price * (1 + Decimal(away) / 10_000)).quantize(Decimal("0.01"))
+
+    def request(self, side: str, kind: str, away: int, amount: Decimal, **more: Any) -> Any:
+        values: dict[str, Any] = {
+            "side": side,
+            "type": kind,
+            "time_in_force": "GTC",
+            "price": self.price(away) if kind in LIMITED else None,
+            "amount": amount,
+            "quote_amount": None,
+            "client_order_id": None,
+            "stop_price": self.price(away) if kind in CONDITIONAL else None,
+        }
+        return OrderRequest(**{**values, **more})
+
+    def do(self, action: Any, *args: Any, **more: Any) -> None:
+        try:
+            action(*args, **more)
+        except (Refusal, PaperExchangeError):
+            # Refused: the invariants tell whether it left anything behind.
+            pass
+
+    @rule(
+        account=ACCOUNTS,
+        side=SIDES,
+        kind=TYPES,
+        away=AWAY,
+        amount=AMOUNTS,
+        force=st.sampled_from(["GTC", "GTC", "IOC", "FOK"]),
+        mode=st.sampled_from(SELF_TRADE_MODES),
+        iceberg=st.booleans(),
+        trailing=st.sampled_from([0, 0, 10, 12]),
+        peg=st.sampled_from(
+            [None, None, Peg(type="PRIMARY_PEG"), Peg(type="MARKET_PEG", offset=1)]
+        ),
+    )
+    def order(
+        self,
+        account: str,
+        side: str,
+        kind: str,
+        away: int,
+        amount: Decimal,
+        force: str,
+        mode: str,
+        iceberg: bool,
+        trailing: int,
+        peg: Peg | None,
+    ) -> None:
+        part = (amount / 3).quantize(Decimal("0.00001"))
+        limited = kind in LIMITED and kind != "LIMIT_MAKER"
+        request = self.request(
+            side,
+            kind,
+            away,
+            amount,
+            time_in_force=force if limited else "GTC",
+            self_trade=mode,
+            iceberg=part if iceberg and limited and force == "GTC" else None,
+            trailing_delta=trailing if kind in CONDITIONAL else 0,
+        )
+        if peg is not None and kind in LIMITED:
+            request = replace(request, price=None, peg=peg)
+        self.do(self.desk.place, self.feed, request, self.time, account)
+
+    @rule(
+        account=ACCOUNTS,
+        side=SIDES,
+        cost=st.integers(5, 9_000),
+        mode=st.sampled_from(SELF_TRADE_MODES),
+    )
+    def by_cost(self, account: str, side: str, cost: int, mode: str) -> None:
+        request = self.request(
+            side,
+            "MARKET",
+            0,
+            None,  # type: ignore[arg-type]
+            quote_amount=Decimal(cost),
+            self_trade=mode,
+        )
+        self.do(self.desk.place, self.feed, request, self.time, account)
+
+    @rule(
+        account=ACCOUNTS,
+        side=SIDES,
+        amount=AMOUNTS,
+        gap=st.integers(1, 4),
+        away=st.none() | AWAY,
+        pair=st.booleans(),
+        pegged=st.booleans(),
+        pays=st.booleans(),
+    )
+    def order_list(
+        self,
+        account: str,
+        side: str,
+        amount: Decimal,
+        gap: int,
+        away: int | None,
+        pair: bool,
+        pegged: bool,
+        pays: bool,
+    ) -> None:
+        limit = self.request(side, "LIMIT_MAKER", gap if side == "SELL" else -gap, amount)
+        if pegged:
+            limit = replace(limit, price=None, peg=Peg(type="PRIMARY_PEG"))
+        stop = self.request(side, "STOP_LOSS", -gap if side == "SELL" else gap, amount)
+        both = [limit, stop] if side == "SELL" else [stop, limit]
+        working = None
+        if away is not None:
+            other = "BUY" if side == "SELL" else "SELL"
+            working = self.request(other, "LIMIT", away, amount)
+        elif not pair:
+            return
+        others = both if pair else [stop]
+        pays = pays and working is not None and side == "SELL"
+        if pays:
+            others = [replace(one, amount=None, paid=True) for one in others]
+        self.do(
+            self.desk.place_list,
+            self.feed,
+            self.time,
+            account,
+            working=working,
+            others=others,
+            pays=pays,
+        )
+
+    def open_order(self, account: str, number: int) -> PaperOrder | None:
+        waiting = self.desk.register.account(account).open_orders()
+        return waiting[number % len(waiting)] if waiting else None
+
+    @rule(account=ACCOUNTS, number=st.integers(0, 50))
+    def cancel(self, account: str, number: int) -> None:
+        order = self.open_order(account, number)
+        if order is not None:
+            self.do(self.desk.cancel, self.feed, order, None, self.time)
+
+    @rule(account=ACCOUNTS, number=st.integers(0, 50), part=st.integers(1, 9))
+    def amend(self, account: str, number: int, part: int) -> None:
+        order = self.open_order(account, number)
+        if order is not None:
+            smaller = (order.amount * part / 10).quantize(Decimal("0.00001"))
+            self.do(self.desk.amend, self.feed, order, smaller, None, self.time)
+
+    @rule(account=ACCOUNTS, group=st.sampled_from([-1, 1, 1, 1]))
+    def join(self, account: str, group: int) -> None:
+        self.desk.join(account, group, self.time)
+
+    @rule(steps=st.integers(1, 60))
+    def move(self, steps: int) -> None:
+        for _ in range(steps):
+            self.time += 15_000
+            self.feed.seek(self.time)
+            self.desk.cross(self.feed, self.time)
+
+    @rule(account=ACCOUNTS, asset=st.sampled_from(["USDT", "BTC"]), amount=st.integers(-3_000, 900))
+    def transfer(self, account: str, asset: str, amount: int) -> None:
+        moved = Decimal(amount) / (1 if asset == "USDT" else 1_000)
+        self.do(self.desk.deposit, account, asset, moved, self.time)
+
+    # -- what always holds
+
+    @invariant()
+    def all_adds_up(self) -> None:
+        register = self.desk.register
+        assert audit(register) == ""
+        for asset, balances in (("BTC", "free"), ("USDT", "locked")):
+            for account in register.accounts.values():
+                assert getattr(account.balance(asset), balances) >= 0
+
+    @invariant()
+    def orders_are_what_their_trades_say(self) -> None:
+        for account in self.desk.register.accounts.values():
+            executed: dict[int, Decimal] = {}
+            for trade in account.trades.get("BTCUSDT", ()):
+                executed[trade.order_id] = executed.get(trade.order_id, Decimal(0)) + trade.amount
+            for order in account.orders.values():
+                assert order.executed == executed.get(order.order_id, 0)
+                assert order.remaining >= 0
+                assert order.open or not order.locked
+                done = order.executed + order.prevented
+                assert order.status != "FILLED" or done == order.amount
+                if order.price:
+                    worse = order.cost - order.price * order.executed
+                    assert worse <= 0 if order.buys else worse > Decimal("-0.000001")
+
+    @invariant()
+    def pairs_trade_once(self) -> None:
+        for found in self.desk.register.lists.values():
+            orders = [
+                self.desk.register.account(found.account).orders[one] for one in found.order_ids
+            ]
+            pair = orders if found.contingency == "OCO" else orders[1:]
+            assert sum(order.executed > 0 for order in pair) <= 1
+            assert found.done == all(not order.open for order in orders)
+
+    @invariant()
+    def the_accounts_orders_do_not_cross(self) -> None:
+        standing = list(self.desk.standing("BTCUSDT"))
+        bids = [one.price for one in standing if one.buys]
+        asks = [one.price for one in standing if not one.buys]
+        if self.depth is not None and bids and asks:
+            assert max(bids) < min(asks)
+
+    def teardown(self) -> None:
+        stored = self.ledger.load()
+        assert stored.groups == self.desk.register.groups
+        for name, account in self.desk.register.accounts.items():
+            assert stored.account(name).balances == account.balances
+            assert stored.account(name).orders == account.orders
+        self.ledger.close()
+
+
+class DeepTrading(Trading):
+    """The same in a market that takes any amount at one price."""
+
+    depth = None
+
+
+@pytest.mark.parametrize("machine", [Trading, DeepTrading], ids=["book", "deep"])
+def test_nothing_is_made_or_lost(machine: type[Trading]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=45,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,191 @@
+"""Many accounts, and what the operator does to them and to symbols while the venue runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.replay import ReplayMarket
+from botlib.paper.operator.administration import credentials
+
+LOCKSTEP = Pace(None, lockstep=True)
+STREAM = "btcusdt@kline_1m"
+REST = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "1"}
+
+
+@pytest.fixture
+def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
+    flat = {minute: (100, 100, 100, 100, 1) for minute in range(4)}
+    bnb = {minute: (500, 500, 500, 500, 1) for minute in range(4)}
+    return candles(BTCUSDT=flat, BNBUSDT=bnb)
+
+
+@pytest.fixture
+async def served(serve: Any, market: ReplayMarket) -> Any:
+    return await serve(market, pace=LOCKSTEP)
+
+
+async def as_account(served: Any, method: str, path: str, name: str, **params: object) -> Any:
+    import hashlib
+    import hmac
+
+    key, secret = credentials(name)
+    query = urlencode({"timestamp": time.time_ns() // 1_000_000, **params})
+    digest = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    return await served.call(method, path, f"{query}&signature={digest}", key=key)
+
+
+async def office(served: Any, path: str, **body: object) -> tuple[int, Any]:
+    async with served.session.post(f"{served.url}/paper/v1/{path}", json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_accounts_see_only_their_own(served: Any) -> None:
+    status, opened = await office(served, "accounts", account="anna", balances={"USDT": "1000"})
+    assert (status, opened["key"]) == (200, credentials("anna").key)
+    user = await served.user_stream()
+    order = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
+    status, placed = await as_account(served, "POST", "order", "anna", **order)
+    assert status == 200, placed
+    mine = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="91")
+    assert (await user.next())["event"]["i"] == mine["orderId"]
+    _, waiting = await served.signed("GET", "openOrders")
+    assert [one["orderId"] for one in waiting] == [mine["orderId"]]
+    number = {"symbol": "BTCUSDT", "orderId": placed["orderId"]}
+    assert await served.refused("GET", "order", **number) == -2013
+    assert await served.refused("DELETE", "order", **number) == -2011
+    _, account = await as_account(served, "GET", "account", "anna")
+    assert account["balances"] == [
+        {"asset": "USDT", "free": "910.00000000", "locked": "90.00000000"}
+    ]
+    assert (await as_account(served, "GET", "account", "berta"))[0] == 401
+
+
+async def test_accounts_survive_a_restart(serve: Any, market: ReplayMarket, tmp_path: Any) -> None:
+    path = tmp_path / "l.db"
+    served = await serve(market, pace=LOCKSTEP, ledger=path)
+    await served.exchange.administration.open_account("anna", {"USDT": Decimal(5)})
+    await served.exchange.administration.burn_bnb("anna", True)
+    await served.exchange.close()
+    again = await serve(market, pace=LOCKSTEP, ledger=path)
+    status, account = await as_account(again, "GET", "account", "anna")
+    assert (status, account["balances"][0]["free"]) == (200, "5.00000000")
+    assert again.venue.desk.register.account("anna").burns_bnb
+
+
+async def test_deposits_and_withdrawals_are_told(served: Any) -> None:
+    user = await served.user_stream()
+    assert (await office(served, "deposit", asset="USDT", amount="5.5"))[0] == 200
+    event = (await user.next())["event"]
+    assert (event["e"], event["a"], event["d"]) == ("balanceUpdate", "USDT", "5.50000000")
+    assert (await user.next())["event"]["e"] == "outboundAccountPosition"
+    assert (await office(served, "withdraw", asset="USDT", amount=10_000))[0] == 200
+    assert (await user.next())["event"]["d"] == "-10000.00000000"
+    status, answer = await office(served, "withdraw", asset="USDT", amount=10)
+    assert status == 400 and "5.5" in answer["error"]
+    for wrong in ("-1", "much", None, True, "1e-30", "1e100000", "0.000000001"):
+        assert (await office(served, "deposit", asset="USDT", amount=wrong))[0] == 400
+    _, books = await office(served, "books")
+    assert (books["USDT"]["deposited"], books["USDT"]["imbalance"]) == ("5.50000000", "0.00000000")
+
+
+async def test_fees_are_paid_in_bnb_where_there_is_some(served: Any) -> None:
+    await served.exchange.administration.deposit("main", "BNB", Decimal("0.0002"))
+    assert (await office(served, "fees", bnb=True))[0] == 200
+    _, told = await served.signed("GET", "account/commission", symbol="BTCUSDT")
+    assert told["discount"] == {
+        "enabledForAccount": True,
+        "enabledForSymbol": True,
+        "discountAsset": "BNB",
+        "discount": "0.75000000",
+    }
+    first = await served.order("BUY", "MARKET", quantity="1")
+    # 0.1 USDT, less 25 %, at 500 USDT a BNB.
+    assert first["fills"][0]["commission"] == "0.00015000"
+    assert first["fills"][0]["commissionAsset"] == "BNB"
+    assert await served.balance("BTC") == ("1.00000000", "0.00000000")
+    second = await served.order("BUY", "MARKET", quantity="1")
+    assert second["fills"][0]["commissionAsset"] == "BTC"
+    assert second["fills"][0]["commission"] == "0.00100000"
+
+
+async def test_a_halted_symbol_takes_cancellations_only(served: Any) -> None:
+    order = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="100.5")
+    waiting = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99")
+    assert order["status"] == "FILLED"
+    assert (await office(served, "status", symbol="BTCUSDT", status="BREAK"))[0] == 200
+    info = await served.get("exchangeInfo", symbol="BTCUSDT")
+    assert info["symbols"][0]["status"] == "BREAK"
+    params = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
+    status, answer = await served.signed("POST", "order", **params)
+    assert (status, answer) == (400, {"code": -2010, "msg": "Market is closed."})
+    number = {"symbol": "BTCUSDT", "orderId": waiting["orderId"]}
+    assert (await served.signed("DELETE", "order", **number))[0] == 200
+    await office(served, "status", symbol="BTCUSDT", status="TRADING")
+    assert (await served.signed("POST", "order", **params))[0] == 200
+    status, answer = await office(served, "status", symbol="BTCUSDT", status="BROKE")
+    assert status == 400 and "Did you mean" in answer["error"]
+
+
+async def test_a_delisted_symbol_is_gone_and_gives_back_what_it_held(served: Any) -> None:
+    await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
+    user = await served.user_stream()
+    assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 200
+    event = (await user.next())["event"]
+    assert (event["x"], event["X"]) == ("EXPIRED", "EXPIRED")
+    assert await served.balance("USDT") == ("10000.00000000", "0.00000000")
+    info = await served.get("exchangeInfo")
+    assert [one["symbol"] for one in info["symbols"]] == ["BNBUSDT"]
+    params = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
+    assert await served.refused("POST", "order", **params) == -1121
+    await served.advance("bnbusdt@kline_1m")
+    assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 400
+
+
+async def test_rules_change_while_the_venue_runs(served: Any) -> None:
+    status, rules = await office(served, "rules", symbol="BTCUSDT", tick="0.5", min_cost=150)
+    assert (status, rules["tick"]) == (200, "0.5")
+    info = await served.get("exchangeInfo", symbol="BTCUSDT")
+    filters = {one["filterType"]: one for one in info["symbols"][0]["filters"]}
+    assert filters["PRICE_FILTER"]["tickSize"] == "0.50000000"
+    params = {"symbol": "BTCUSDT", "side": "BUY", **REST}
+    _, answer = await served.signed("POST", "order", price="90.2", **params)
+    assert answer["msg"] == "Filter failure: PRICE_FILTER"
+    _, answer = await served.signed("POST", "order", price="90.5", **params)
+    assert answer["msg"] == "Filter failure: NOTIONAL"
+    await office(served, "rules", symbol="BTCUSDT", max_position="1.5", min_cost=5)
+    await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
+    _, answer = await served.signed("POST", "order", price="90", **params)
+    assert answer["msg"] == "Filter failure: MAX_POSITION"
+    await office(served, "rules", symbol="BTCUSDT", market_max_amount="0.5", max_position=0)
+    market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
+    _, answer = await served.signed("POST", "order", **market)
+    assert answer["msg"] == "Filter failure: MARKET_LOT_SIZE"
+    status, answer = await office(served, "rules", symbol="BTCUSDT", tik="1")
+    assert status == 400 and "Did you mean 'tick'" in answer["error"]
+    assert (await office(served, "rules", symbol="BTCUSDT", tick="-1"))[0] == 400
+    assert (await office(served, "rules", symbol="NO SUCH", tick="1"))[0] == 400
+
+
+async def test_an_account_needs_a_name(served: Any) -> None:
+    with pytest.raises(PaperExchangeError, match="cannot be the name"):
+        await served.exchange.administration.open_account("with blank", {})
+    assert (await office(served, "accounts", account="a", balances=["USDT"]))[0] == 400
+
+
+async def test_accounts_join_a_group_and_leave_it(served: Any) -> None:
+    assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
+    assert await office(served, "group", group=7) == (200, {})
+    assert (await served.signed("GET", "account"))[1]["tradeGroupId"] == 7
+    assert await office(served, "group", group=-1) == (200, {})
+    assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
+    for wrong in ("7", True, -2, None):
+        status, answer = await office(served, "group", group=wrong)
+        assert status == 400 and "a whole number from 0 up" in answer["error"]

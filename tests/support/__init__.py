@@ -1,0 +1,1 @@
+"""Helpers that tests share: made-up data, real processes, kernels and pages."""

@@ -1,0 +1,125 @@
+"""Kill a trading desk at random, again and again, and look at what its ledger kept.
+
+Run as a program of its own: ``killing.py DIRECTORY KILLS SEED``. It forks the desks, so that each
+one costs no interpreter of its own, and prints the number of kills and of orders acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+from botlib.paper.accounts.account import audit
+from botlib.paper.accounts.commission import Commission
+from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.synthetic import SyntheticMarket
+from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.requests import OrderRequest
+
+T0 = 1_767_571_200_000
+MARKET = SyntheticMarket(3)
+CLIENTS = 4
+KILLS_OF_ONE = 20
+"""Kills of one ledger, then comes a new one."""
+
+
+def opened(path: Path) -> Ledger:
+    return Ledger.open(path, venue=MARKET.venue, balances={"USDT": Decimal(10**8)})
+
+
+async def client(desk: Desk, feed: Feed, pipe: int, side: str) -> None:
+    kind = "LIMIT" if side == "SELL" else "MARKET"
+    while True:
+        request = OrderRequest(
+            side="BUY",
+            type=kind,
+            time_in_force="GTC",
+            price=feed.last_price - 100 if kind == "LIMIT" else None,
+            amount=Decimal("0.001"),
+            quote_amount=None,
+            client_order_id=None,
+        )
+        order = desk.place(feed, request, feed.time).order
+        await desk.durable()
+        os.write(pipe, b"%d\n" % order.order_id)
+        if order.open:
+            desk.cancel(feed, order, None, feed.time)
+            await desk.durable()
+
+
+async def trade(path: Path, pipe: int) -> None:
+    fee = Decimal("0.001")
+    desk = Desk(opened(path), Commission(fee, fee))
+    feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
+    feed.seek(T0)
+    sides = ("BUY", "SELL")
+    await asyncio.gather(*(client(desk, feed, pipe, sides[n % 2]) for n in range(CLIENTS)))
+
+
+def kill_one(path: Path, rng: random.Random) -> set[int]:
+    """Let a desk trade, kill it, and return the orders it acknowledged."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        try:
+            asyncio.run(trade(path, writing))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    told = b""
+    if rng.random() < 0.8:
+        told = os.read(reading, 65_536)  # it trades
+    time.sleep(rng.random() * 0.008)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"the desk ended by itself: {status}"
+    while more := os.read(reading, 65_536):
+        told += more
+    os.close(reading)
+    # Each line was written in one piece.
+    return {int(line) for line in told.splitlines()}
+
+
+def check(path: Path, acknowledged: set[int]) -> None:
+    ledger = opened(path)
+    register = ledger.load()
+    orders = register.account("main").orders
+    missing = acknowledged - orders.keys()
+    assert not missing, f"acknowledged and lost: {sorted(missing)}"
+    assert not audit(register)
+    assert list(orders) == list(range(1, len(orders) + 1)), "an order is there without another"
+    trades = register.account("main").trades.get("BTCUSDT", ())
+    traded = {one.order_id: one.amount for one in trades}
+    for order in orders.values():
+        assert order.executed == traded.get(order.order_id, 0)
+    ledger.close()
+
+
+def main(directory: Path, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    # The first candles are made before anybody is forked.
+    Feed(MARKET, MARKET.listing("BTC/USDT"), 4).seek(T0)
+    total = 0
+    for first in range(0, kills, KILLS_OF_ONE):
+        path = directory / f"{first}.db"
+        acknowledged: set[int] = set()
+        for number in range(KILLS_OF_ONE):
+            told = kill_one(path, rng)
+            assert not told & acknowledged, "an id was given out twice"
+            acknowledged |= told
+            if number % 5 == 4:
+                check(path, acknowledged)
+        total += len(acknowledged)
+    sys.stdout.write(f"{kills} {total}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,210 @@
+"""Charts of a running engine, on a real paper exchange: what they show is what was stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from botlib.core.errors import InvalidInput
+from botlib.core.model import CandleSource, GapFilled, OrderIntent, OrderType, Side
+from botlib.engine import Orchestrator
+from botlib.indicators import compute
+from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from botlib.views.live_chart import MOST_CHARTS
+from botlib.widgets.chart import Chart, Click
+
+SPECS = ("ema(20)", "rsi(14)")
+DEADLINE = 30.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
+
+
+def closed(chart: Chart) -> Any:
+    with chart._lock:
+        rows = chart._scene.rows
+        return rows.cells(0, len(rows.times))
+
+
+def assert_is_what_is_stored(chart: Chart, engine: Orchestrator) -> None:
+    """Compare with SQLite, and the indicators with those over the whole stored frame."""
+    frame = engine.storage.frame("BTC/USDT", "1m")
+    cells = closed(chart)[-150:]
+    np.testing.assert_array_equal(cells[:, 1:6], frame.to_numpy()[-150:])
+    np.testing.assert_array_equal(
+        cells[:, 0] * 1_000, frame.index.astype("datetime64[ms]").astype("int64")[-150:]
+    )
+    for place, spec in enumerate(SPECS):
+        np.testing.assert_allclose(cells[:, 6 + place], compute(spec, frame)[-150:], atol=2e-4)
+
+
+async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engine: Any) -> None:
+    engine = await make_engine()
+    chart = await engine.charts.open(
+        "BTCUSDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200
+    )
+    assert len(closed(chart)) == 200 and chart._scene.facts.synthetic
+    await engine.wait(2 * 3_600)
+    last = engine.storage.last_closed("BTC/USDT", "1m")
+    await until(lambda: chart._scene.rows.last == last)
+    assert_is_what_is_stored(chart, engine)
+    fills = OrderJournal(engine._database).fills()
+    assert len(chart.marks.markers) == len({fill.client_order_id for fill in fills}) > 1
+    assert [one.kind for one in chart.marks.markers[:2]] == ["entry", "exit"]
+    await engine.stop()
+    assert "the bot has stopped" in repr(chart)
+    # What is too little to be sold is no position.
+    held = engine.positions.get("BTC/USDT").amount > fills[0].amount / 2
+    assert [one.kind for one in chart.marks.lines] == (["position"] if held else [])
+    # After the stop it still gives what is stored.
+    size = chart._scene.rows.first
+    chart.asked_older(int(closed(chart)[0, 0] * 1_000), 100)
+    assert (chart._scene.rows.first or 0) <= (size or 0)
+    late = await engine.charts.open("BTC/USDT", "1m", window=50)
+    assert len(closed(late)) == 50 and "what is stored" in repr(late)
+    assert late.marks.markers == chart.marks.markers
+
+
+async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) -> None:
+    strategy = {
+        "name": "held",
+        "strategy": "TrendCross",
+        "symbol": "BTC/USDT",
+        "timeframe": "1m",
+        "order_cost": "100",
+        "parameters": {"fast": 3, "slow": 8, "stop_loss": 0.2, "take_profit": 0.5},
+    }
+    engine = await make_engine(strategies=[strategy])
+    chart = await engine.charts.open("BTC/USDT", "1m", window=100)
+    for _ in range(40):
+        await engine.wait(600)
+        if not engine.positions.get("BTC/USDT").flat and engine.orders.stops("BTC/USDT"):
+            break
+    await until(lambda: len(chart.marks.lines) == 3)
+    lines = {one.kind: one.price for one in chart.marks.lines}
+    assert lines["stop"] < lines["position"] < lines["target"]
+    (stop,) = engine.orders.stops("BTC/USDT")
+    assert lines["stop"] == float(stop.stop_price)
+
+
+async def test_an_order_that_waits_is_a_line_until_it_is_cancelled(make_engine: Any) -> None:
+    engine = await make_engine(strategies=[])
+    chart = await engine.charts.open("BTC/USDT", "1m", window=100)
+    price = Decimal(str(engine.storage.frame("BTC/USDT", "1m")["close"].iloc[-1]))
+    order = await engine.orders.send(
+        OrderIntent(
+            client_order_id="bl-waits",
+            strategy="by hand",
+            symbol="BTC/USDT",
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            amount=Decimal("0.01"),
+            price=(price * Decimal("0.9")).quantize(Decimal("0.01")),
+        )
+    )
+    await until(lambda: len(chart.marks.lines) == 1)
+    (line,) = chart.marks.lines
+    assert (line.kind, line.title, line.price) == ("order", "buy 0.01", float(order.price))
+    assert await engine.orders.cancel(order)
+    await until(lambda: chart.marks.lines == ())
+
+
+async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones_shaded(
+    make_engine: Any,
+) -> None:
+    engine = await make_engine(strategies=[])
+    chart = await engine.charts.open(
+        "BTC/USDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200
+    )
+    stored = engine.storage.counts()[("BTC/USDT", "1m")]
+    chart.asked_older(int(closed(chart)[0, 0] * 1_000), 700)
+    await until(lambda: len(closed(chart)) >= 900)
+    assert engine.storage.counts()[("BTC/USDT", "1m")] > stored
+    assert_is_what_is_stored(chart, engine)
+    average = compute("ema(20)", engine.storage.frame("BTC/USDT", "1m"))
+    np.testing.assert_allclose(closed(chart)[:, 6], average[-len(closed(chart)) :], atol=2e-4)
+
+    assert chart._scene.repaired == ()
+    await engine.tasks.stop_task("charts")
+    engine.charts._subscription.close()
+    await engine.wait(1_800)
+    await engine.tasks.start_task("charts")
+    last = engine.storage.last_closed("BTC/USDT", "1m")
+    await until(lambda: chart._scene.rows.last == last)
+    assert_is_what_is_stored(chart, engine)
+    gap = {"start": last - 120_000, "end": last - 60_000, "candles": 2, "holes": 0}
+    engine.bus.publish(GapFilled(symbol="BTC/USDT", timeframe="1m", **gap))
+    await until(lambda: chart._scene.repaired == ((gap["start"], gap["end"]),))
+    assert chart._scene.wire_marks()["shades"] == [
+        {"from": gap["start"] / 1_000, "to": gap["end"] / 1_000, "kind": "repaired"}
+    ]
+
+
+async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) -> None:
+    engine = await make_engine(strategies=[])
+    for arguments, message in (
+        ({"symbol": "ETH/USDT"}, r"ETH/USDT 1m is not streamed.*BTC/USDT 1m"),
+        ({"timeframe": "7m"}, "Unknown timeframe"),
+        ({"panes": ["rsii(14)"]}, "Did you mean 'rsi'"),
+        ({"panes": ["pvt"]}, "never settles"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            await engine.charts.open(**{"symbol": "BTC/USDT", "timeframe": "1m", **arguments})
+    assert engine.charts._fed == []
+
+    charts = [await engine.charts.open("BTC/USDT", "1m", window=20) for _ in range(MOST_CHARTS + 2)]
+    assert len(engine.charts._fed) == MOST_CHARTS
+    assert "not fed any more" in repr(charts[0]) and "not fed" not in repr(charts[-1])
+    charts[-1].close()
+    await engine.wait(300)
+    await until(lambda: len(engine.charts._fed) == MOST_CHARTS - 1)
+
+    seen: list[tuple[Click, Any]] = []
+
+    @charts[-2].on_click
+    async def note(click: Click) -> None:
+        seen.append((click, asyncio.get_running_loop()))
+        raise ValueError("no")
+
+    message = {"type": "click", "time": 1.0, "price": 2.0, "pane": 0}
+    await asyncio.to_thread(charts[-2].clicked, message)
+    await until(lambda: "ValueError: no" in repr(charts[-2]))
+    assert seen[0][1] is asyncio.get_running_loop()
+
+
+async def test_the_store_tells_what_was_repaired(tmp_path: Any) -> None:
+    from botlib.core.model import Candle
+
+    def candle(minute: int, source: CandleSource, close: float = 10.0) -> Candle:
+        return Candle(
+            symbol="BTC/USDT",
+            timeframe="1m",
+            timestamp=1_767_571_200_000 + minute * 60_000,
+            open=10.0,
+            high=12.0,
+            low=9.0,
+            close=close,
+            volume=1.0,
+            closed=True,
+            source=source,
+        )
+
+    with Database.open(database_path(tmp_path, "binance"), "binance") as database:
+        storage = CandleStorage(database)
+        rest, stream = CandleSource.REST, CandleSource.STREAM
+        sources = [rest, rest, stream, rest, rest, stream, CandleSource.IMPORT, stream]
+        storage.write([candle(i, one) for i, one in enumerate(sources)], now=1)
+        storage.write([candle(5, stream, 11.0)], now=2)
+        start = 1_767_571_200_000
+        runs = storage.repaired("BTC/USDT", "1m", start, start + 10**7)
+        minutes = [((a - start) // 60_000, (b - start) // 60_000) for a, b in runs]
+        assert minutes == [(3, 6)]
+        assert storage.repaired("BTC/USDT", "1m", start, start + 60_000) == []

@@ -1,0 +1,343 @@
+"""The dashboard in the kernel: what it sends, what it takes, and the picture it leaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botlib.core.errors import InvalidInput
+from botlib.widgets.dashboard import Dashboard, Reply, State, delta
+from botlib.widgets.dashboard import dashboard as module
+from botlib.widgets.dashboard.dashboard import WIDGET_VIEW
+from tests.support.chart_page import Shown, Wire
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def state(**changes: Any) -> State:
+    """Return a state with one task; changes are ``section__column``, or ``task__column``."""
+    empty: dict[str, Any] = {"order": [], "rows": {}}
+    task = {
+        "name": "watch", "group": "", "state": "running", "health": "ok", "priority": "HIGH",
+        "schedule": "every 30 s", "runs": 1, "failures": 0, "overruns": 0, "last": None,
+        "took": None, "next": None, "late": None, "late99": None, "error": "", "can": ["stop"],
+    }  # fmt: skip
+    made: State = {
+        "head": {
+            "mode": "paper", "venue": "paper:synthetic:seed=42", "synthetic": True,
+            "running": True, "healthy": True, "reasons": [], "market_time": 1_767_571_200_000,
+            "now": 0, "started": 0, "strategies": 0, "signals": 0, "url": "",
+        },
+        "account": {
+            "quote": "USDT", "equity": 10_000.0, "start": 10_000.0, "realised": 0.0,
+            "unrealised": 0.0, "exposure": 0.0, "day": None,
+        },
+        "curve": {"values": [10_000.0, 10_001.0]},
+        "risk": {
+            "killed": None, "halted": None, "rejected": 0, "max_exposure": 5_000.0,
+            "max_daily_loss": 500.0, "stop_file": "data/STOP", "token_file": "",
+        },
+        "loop": {"lag": 0.001, "p50": 0.0, "p99": 0.0, "worst": 0.0, "limit": 1.0, "stall": ""},
+        "tasks": {"order": ["watch"], "rows": {"watch": task}},
+        **{name: empty for name in ("positions", "orders", "fills", "feeds", "log")},
+    }  # fmt: skip
+    for name, value in changes.items():
+        section, column = name.split("__")
+        if section == "task":
+            made["tasks"]["rows"]["watch"][column] = value
+        else:
+            made[section][column] = value
+    return made
+
+
+class Bench:
+    """A dashboard shown to a front end, and what it was asked and has sent."""
+
+    def __init__(self) -> None:
+        self.wishes: list[tuple[str, str]] = []
+        self.replies: list[Reply] = []
+        self.dashboard = Dashboard(state(), self.act)
+
+    def act(self, action: str, target: str, reply: Reply) -> None:
+        self.wishes.append((action, target))
+        self.replies.append(reply)
+
+    def show(self) -> Wire:
+        self.dashboard._ipython_display_()
+        assert self.dashboard.widget is not None
+        wire = self.dashboard.widget.comm
+        assert isinstance(wire, Wire)
+        return wire
+
+    def say(self, message: Any) -> None:
+        assert self.dashboard.widget is not None
+        self.dashboard.widget._handle_custom_msg(message, [])
+
+
+@pytest.fixture
+def bench(live: Shown) -> Bench:
+    return Bench()
+
+
+def messages(wire: Wire) -> list[dict[str, Any]]:
+    return [data["content"] for _, data, _ in wire.log if data.get("method") == "custom"]
+
+
+def applied(before: State, changes: State) -> State:
+    """Return what a page makes of changes."""
+    after: State = {}
+    for name, section in before.items():
+        change = changes.get(name, {})
+        if "rows" not in section:
+            after[name] = {**section, **change}
+            continue
+        order = change.get("order", section["order"])
+        rows = change.get("rows", {})
+        after[name] = {
+            "order": order,
+            "rows": {key: {**section["rows"].get(key, {}), **rows.get(key, {})} for key in order},
+        }
+    return after
+
+
+_ROWS = st.dictionaries(
+    st.sampled_from("abcd"), st.fixed_dictionaries({"x": st.integers(0, 2), "y": st.text("ab")})
+)
+
+
+@given(before=_ROWS, after=_ROWS, values=st.tuples(st.integers(0, 2), st.integers(0, 2)))
+def test_the_changes_make_the_one_state_of_the_other(
+    before: dict[str, Any], after: dict[str, Any], values: tuple[int, int]
+) -> None:
+    states: list[State] = [
+        {"head": {"v": value}, "tasks": {"order": sorted(rows, reverse=value > 0), "rows": rows}}
+        for rows, value in zip((before, after), values, strict=True)
+    ]
+    changes = delta(*states)
+    assert applied(states[0], changes) == states[1]
+    assert delta(states[1], states[1]) == {}
+
+
+def test_the_state_travels_with_the_widget(bench: Bench, live: Shown) -> None:
+    bench.dashboard.publish(state(head__now=5_000))
+    wire = bench.show()
+    kind, opened, _ = wire.log[0]
+    assert kind == "comm_open"
+    assert opened["state"]["snapshot"] == {"seq": 1, "state": state(head__now=5_000)}
+    assert messages(wire) == []
+    assert live[-1][2][WIDGET_VIEW]["model_id"] == wire.comm_id
+    assert "text/html" in live[-1][2]  # what stays in the file
+
+
+def test_only_what_changed_is_sent_and_nothing_where_nothing_did(bench: Bench) -> None:
+    wire = bench.show()
+    for _ in range(3):
+        bench.dashboard.publish(state())
+    bench.dashboard.publish(state(task__runs=2, loop__lag=0.5))
+    assert messages(wire) == [
+        {
+            "type": "delta",
+            "seq": 1,
+            "changes": {"loop": {"lag": 0.5}, "tasks": {"rows": {"watch": {"runs": 2}}}},
+        }
+    ]
+
+
+def test_a_page_that_has_the_state_is_sent_nothing_and_one_that_missed_some_all_of_it(
+    bench: Bench,
+) -> None:
+    wire = bench.show()
+    bench.say({"type": "ready", "seq": 0})
+    assert messages(wire) == []
+    bench.dashboard.publish(state(loop__lag=0.5))
+    bench.say({"type": "ready", "seq": 0})
+    bench.say({"type": "resync", "seq": 1})
+    sent = messages(wire)
+    assert [message["type"] for message in sent] == ["delta", "whole", "whole"]
+    assert sent[-1]["state"] == state(loop__lag=0.5)
+    bench.dashboard.publish(state(loop__lag=0.7))
+    assert [message["seq"] for message in messages(wire)] == [1, 2, 3, 4]
+
+
+def test_a_page_loaded_again_asks_for_the_model_and_gets_the_newest_state(bench: Bench) -> None:
+    bench.show()
+    bench.dashboard.publish(state(task__runs=7))
+    assert bench.dashboard.widget is not None
+    snapshot = bench.dashboard.widget.get_state()["snapshot"]
+    assert snapshot == {"seq": 1, "state": state(task__runs=7)}
+
+
+def test_now_and_then_the_whole_state_is_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = bench.show()
+    monkeypatch.setattr(module, "WHOLE_EVERY", 0.0)
+    bench.dashboard.publish(state())
+    assert [message["type"] for message in messages(wire)] == ["whole"]
+
+
+def test_threads_that_publish_and_ask_leave_an_unbroken_sequence(bench: Bench) -> None:
+    wire = bench.show()
+
+    def publish(first: int) -> None:
+        for runs in range(first, first + 50):
+            bench.dashboard.publish(state(task__runs=runs))
+
+    def ask() -> None:
+        for _ in range(50):
+            bench.say({"type": "resync"})
+
+    threads = [threading.Thread(target=publish, args=(number * 1_000,)) for number in (1, 2, 3)]
+    threads.append(threading.Thread(target=ask))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sent = messages(wire)
+    assert [message["seq"] for message in sent] == list(range(1, 201))
+    page = state()
+    for message in sent:
+        if message["type"] == "whole":
+            assert message["state"] == page
+        else:
+            page = applied(page, message["changes"])
+
+
+def test_a_wish_is_taken_at_once_and_answered_when_it_is_done(bench: Bench) -> None:
+    wire = bench.show()
+    bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})
+    assert bench.wishes == [("stop", "watch")]
+    assert messages(wire) == [{"type": "taken", "id": "v-1"}]
+    bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})  # once more
+    assert len(bench.wishes) == 1
+    bench.replies[0](False, "stuck")
+    assert messages(wire)[-1] == {"type": "done", "id": "v-1", "ok": False, "text": "stuck"}
+
+
+def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(bench: Bench) -> None:
+    wire = bench.show()
+    act = {"type": "act", "id": "v-1", "action": "run", "target": "watch"}
+    taken = {"type": "taken", "id": "v-1"}
+    done = {"type": "done", "id": "v-1", "ok": True, "text": "watch has run"}
+    bench.say(act)
+    bench.say({"type": "ask", "id": "v-1"})
+    bench.replies[0](True, "watch has run")
+    bench.say({"type": "ask", "id": "v-1"})
+    bench.say(act)
+    assert messages(wire) == [taken, taken, done, taken, done, taken, done]
+    assert bench.wishes == [("run", "watch")]
+    bench.say({"type": "ask", "id": "v-2"})
+    answer = messages(wire)[-1]
+    assert not answer["ok"] and "did not reach the kernel" in answer["text"]
+    assert len(bench.wishes) == 1
+
+
+def test_only_so_many_wishes_are_remembered(bench: Bench) -> None:
+    bench.show()
+    for number in range(2 * module.REMEMBERED):
+        bench.say({"type": "act", "id": number, "action": "run", "target": "watch"})
+        bench.replies[-1](True, "")
+    assert len(bench.dashboard._wishes) == module.REMEMBERED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None, "act", {}, {"type": "act"}, {"type": "act", "id": 1}, {"type": 5},
+        {"type": "act", "id": [1], "action": "stop", "target": "a"},
+        {"type": "act", "id": 1, "action": "stop", "target": None},
+        {"type": "ask"}, {"type": "ask", "id": {}},
+    ],
+)  # fmt: skip
+def test_a_message_that_makes_no_sense_is_left_alone(bench: Bench, message: Any) -> None:
+    wire = bench.show()
+    bench.say(message)
+    assert bench.wishes == [] and messages(wire) == []
+
+
+@pytest.mark.parametrize("action", ["explode", "", None, ["kill"], "__class__"])
+def test_an_unknown_action_is_refused(bench: Bench, action: Any) -> None:
+    wire = bench.show()
+    bench.say({"type": "act", "id": 1, "action": action, "target": ""})
+    assert bench.wishes == []
+    (answer,) = messages(wire)
+    assert not answer["ok"] and "no action" in answer["text"]
+
+
+def test_a_wish_nobody_can_carry_out_is_answered(bench: Bench) -> None:
+    def broken(action: str, target: str, reply: Reply) -> None:
+        raise RuntimeError("the runtime is closed")
+
+    bench.dashboard._act = broken
+    wire = bench.show()
+    bench.say({"type": "act", "id": 1, "action": "kill", "target": ""})
+    assert messages(wire)[-1]["text"] == "RuntimeError: the runtime is closed"
+
+
+def test_it_is_one_model_however_often_it_is_shown(bench: Bench, live: Shown) -> None:
+    wires = {id(bench.show()) for _ in range(3)}
+    assert len(wires) == 1 and len(live) == 3
+    bench.dashboard.height = 700
+    assert bench.dashboard.widget is not None and bench.dashboard.widget.height == 700
+    with pytest.raises(InvalidInput, match="200 to 4000"):
+        bench.dashboard.height = 10
+
+
+def test_nothing_follows_the_last_state(bench: Bench, live: Shown) -> None:
+    wire = bench.show()
+    bench.dashboard.publish(state(head__running=False), last=True)
+    bench.dashboard.publish(state(head__running=True))
+    assert bench.dashboard.closed
+    assert len(messages(wire)) == 1
+    kind, _, bundle = live[-1]
+    assert kind == "update" and "stopped" in bundle["text/plain"]
+
+
+def test_headless_it_is_a_picture_kept_up_to_date_in_place(
+    headless: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    bench.dashboard._ipython_display_()
+    bench.dashboard.publish(state(task__runs=2))
+    assert len(headless) == 1  # not yet
+    monkeypatch.setattr(module, "PICTURE_EVERY", 0.0)
+    bench.dashboard.publish(state(task__runs=3))
+    bench.dashboard.publish(state(task__runs=3))  # nothing new, nothing drawn
+    bench.dashboard.publish(state(task__runs=4), last=True)
+    assert [kind for kind, _, _ in headless] == ["display", "update", "update"]
+    assert len({name for _, name, _ in headless}) == 1
+    assert all(set(bundle) == {"text/plain", "text/html"} for _, _, bundle in headless)
+    assert bench.dashboard.widget is None
+    cells = [cell.text for cell in BeautifulSoup(headless[-1][2]["text/html"], "html.parser")("td")]
+    assert "4" in cells
+
+
+def test_the_picture_escapes_says_what_is_wrong_and_is_small(headless: Shown) -> None:
+    made = state(
+        task__name=EVIL, task__error=EVIL, task__failures=1, task__health="bad",
+        risk__halted=f"kill switch, http: {EVIL}", head__healthy=False, head__reasons=[EVIL],
+        head__mode="live", head__synthetic=False, head__venue="binance",
+    )  # fmt: skip
+    html = Dashboard(made, lambda *_: None)._repr_html_()
+    assert "<img src=x" not in html
+    text = BeautifulSoup(html, "html.parser").text
+    assert text.count(EVIL) == 4
+    assert "LIVE" in text and "Entries are stopped" in text and "synthetic" not in text
+    assert len(html) < 20_000
+
+
+def test_a_state_of_twenty_tasks_is_small_on_the_wire() -> None:
+    row = state()["tasks"]["rows"]["watch"]
+    names = [f"task {number}" for number in range(20)]
+
+    def many(tick: int) -> State:
+        rows = {name: {**row, "name": name, "runs": tick, "last": tick * 50} for name in names}
+        return {**state(head__now=tick), "tasks": {"order": names, "rows": rows}}
+
+    assert len(json.dumps(delta(many(1), many(2)))) < 1_000
