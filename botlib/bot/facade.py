@@ -12,7 +12,7 @@ from botlib.core.timeframe import parse_duration, parse_since
 from botlib.frames import Frames
 from botlib.market_data.history import Moment
 from botlib.runtime import Blocking, Runtime
-from botlib.views.progress import Step, watch_progress
+from botlib.views.progress import ProgressStep, watch_progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +68,9 @@ class Bot(Blocking):
         span, clock = parse_duration(run_for), self.aio.engine.market_clock
         start = clock.now()
 
-        def step() -> Step:
+        def step() -> ProgressStep:
             now = clock.now()
-            return Step((now - start) // 60_000, round(span / 60), f"{iso(now)} UTC")
+            return ProgressStep((now - start) // 60_000, round(span / 60), f"{iso(now)} UTC")
 
         watch_progress(self._runtime, self.aio.wait(span), step, what="market time", unit="min")
 
@@ -88,11 +88,11 @@ class Bot(Blocking):
         Raises:
             InvalidInput: a fault is unknown.
         """
-        state = Step(0, 0, "")
+        state = ProgressStep(0, 0, "")
 
         def note(done: int, total: int, fault: str) -> None:
             nonlocal state
-            state = Step(done, total, fault)
+            state = ProgressStep(done, total, fault)
 
         return watch_progress(
             self._runtime,
@@ -303,10 +303,10 @@ class Bot(Blocking):
     def _fetched(
         self, work: Callable[[Callable[[int, int], None]], Coroutine[Any, Any, T]], what: str
     ) -> T:
-        state = Step(0, 0, "")
+        state = ProgressStep(0, 0, "")
 
         def note(done: int, total: int) -> None:
             nonlocal state
-            state = Step(done, total if total >= SHOWN_FROM else 0, "")
+            state = ProgressStep(done, total if total >= SHOWN_FROM else 0, "")
 
         return watch_progress(self._runtime, work(note), lambda: state, what=what, unit="candles")

@@ -28,7 +28,7 @@ RIDDLE = Decimal("0.01")
 """Fraction of a position that may be missing: fees paid in the asset itself."""
 
 
-class Account:
+class AccountMonitor:
     """Values the account from the venue's balances, and checks the book against them."""
 
     def __init__(

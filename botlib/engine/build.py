@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botlib.engine.account import Account
+from botlib.engine.account import AccountMonitor
 from botlib.engine.signals import SignalGenerator
 from botlib.execution import OrderExecutor, Protector
 from botlib.market_data import CandleStream
@@ -23,7 +23,7 @@ def wire(engine: Orchestrator) -> None:
         engine.market_clock,
         data_deadline=engine.settings.exchange.data_deadline,
         on_progress=beat,
-        rng=engine.surroundings.rng,
+        rng=engine.environment.rng,
     )
     engine.orders = OrderExecutor(
         exchange=engine.exchange,
@@ -54,7 +54,7 @@ def wire(engine: Orchestrator) -> None:
         positions=engine.positions,
         now=engine.market_clock.now,
     )
-    engine.account = Account(
+    engine.account = AccountMonitor(
         exchange=engine.exchange,
         positions=engine.positions,
         risk=engine.risk,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class EngineEnvironment:
     """The paper exchange, the way to it, chance, and threads.
 
     Attributes:

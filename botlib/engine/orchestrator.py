@@ -20,16 +20,16 @@ from botlib.core.lag import LagMeter
 from botlib.core.model import Order, TaskFailed
 from botlib.core.retry import insist
 from botlib.core.symbol import unified_symbol
-from botlib.engine.account import Account
+from botlib.engine.account import AccountMonitor
 from botlib.engine.build import wire
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_plumbing
-from botlib.engine.environment import Surroundings
+from botlib.engine.environment import EngineEnvironment
 from botlib.engine.health import EngineHealth, engine_health, late_loop
 from botlib.engine.kill_switch import STOP_FILE, KillSwitch
 from botlib.engine.lockstep import Lockstep, acted_on
 from botlib.engine.log_tail import LogTail
 from botlib.engine.manual_orders import sell, sell_everything
-from botlib.engine.order_books import Books
+from botlib.engine.order_books import OrderBooks
 from botlib.engine.services import Services
 from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.engine.status import engine_status
@@ -43,7 +43,7 @@ from botlib.tasks import BackgroundTaskManager, beat
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.binance import BinanceExchange
-from botlib.views.live_chart import Charts
+from botlib.views.live_chart import LiveCharts
 from botlib.views.summary import RunSummary, summarise
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Orchestrator:
         live: the second of the two acts that arm live trading; the first is ``mode: live``.
         lag: the meter of this loop, where one runs already.
         stalls: tells which functions kept the loop, the last one last, where that is known.
-        surroundings: what it is given of the world around it; a simulation gives its own.
+        environment: what it is given of the world around it; a simulation gives its own.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Orchestrator:
         live: bool = False,
         lag: LagMeter | None = None,
         stalls: Callable[[], Sequence[Stall]] = tuple,
-        surroundings: Surroundings | None = None,
+        environment: EngineEnvironment | None = None,
     ) -> None:
         if settings.mode == "live" and not live:
             raise ConfigError(
@@ -92,7 +92,7 @@ class Orchestrator:
                 "Pass live=True as well, or set 'mode: paper'."
             )
         self.settings = settings
-        self.surroundings = around = surroundings or Surroundings()
+        self.environment = around = environment or EngineEnvironment()
         self.lag = lag or LagMeter()
         self._own_meter = lag is None
         self.stalls = stalls
@@ -113,8 +113,8 @@ class Orchestrator:
             rng=around.rng,
         )
         self.services = Services()
-        self.charts = Charts(self)
-        self.books = Books(self)
+        self.charts = LiveCharts(self)
+        self.books = OrderBooks(self)
         self.paper = around.paper(settings) if settings.mode == "paper" else None
         self.lockstep: Lockstep | None = None
         self.kill_switch = KillSwitch(
@@ -155,7 +155,7 @@ class Orchestrator:
     orders: OrderExecutor
     protector: Protector
     signals: SignalGenerator
-    account: Account
+    account: AccountMonitor
 
     @property
     def clock(self) -> Clock:
@@ -363,13 +363,13 @@ class Orchestrator:
                 rest_url=self.paper.url,
                 keys=(PAPER_API_KEY, PAPER_API_SECRET),
                 market_time=self.paper.market_time,
-                connector=self.surroundings.connector,
-                rng=self.surroundings.rng,
+                connector=self.environment.connector,
+                rng=self.environment.rng,
             )
         else:
             self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
         await self.exchange.connect()
-        self.history = History(self.exchange, self.storage, self.surroundings.rng)
+        self.history = History(self.exchange, self.storage, self.environment.rng)
 
     async def _disconnect(self) -> None:
         await self.exchange.close()
@@ -395,7 +395,7 @@ class Orchestrator:
         for symbol in settings.symbols:
             await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
         # What is asked at the start is asked again: one bad answer must not end it.
-        await insist(lambda: self.orders.recover(settings.symbols), rng=self.surroundings.rng)
+        await insist(lambda: self.orders.recover(settings.symbols), rng=self.environment.rng)
         await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
             self.lockstep = Lockstep(
@@ -429,7 +429,7 @@ class Orchestrator:
             ) from None
         self.signals.warm()
         self.market_start = self.market_clock.now()
-        self.equity_start = await insist(self.account.value, rng=self.surroundings.rng)
+        self.equity_start = await insist(self.account.value, rng=self.environment.rng)
 
     async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for something, or raise what a CRITICAL task failed with meanwhile."""

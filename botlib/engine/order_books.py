@@ -1,4 +1,4 @@
-"""`Books`: the order books of an engine, followed from the first time one is asked for."""
+"""`OrderBooks`: the order books of an engine, followed from the first time one is asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
 
 
-class Books:
+class OrderBooks:
     """Follows order books in a task of the engine, for as long as it runs."""
 
     def __init__(self, engine: Orchestrator) -> None:
@@ -41,7 +41,7 @@ class Books:
                 engine.stream.gate,
                 data_deadline=engine.settings.exchange.data_deadline,
                 on_progress=beat,
-                rng=engine.surroundings.rng,
+                rng=engine.environment.rng,
             )
         await self._stream.follow(symbol)
         task = TaskConfig(

@@ -24,7 +24,7 @@ from botlib.core.symbol import split_symbol
 from botlib.core.tables import text_table
 from botlib.core.timeframe import parse_duration
 from botlib.engine import Orchestrator, RunSummary
-from botlib.engine.environment import Surroundings
+from botlib.engine.environment import EngineEnvironment
 from botlib.simulation.eventlog import EventLog
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.network import MemoryConnector
@@ -199,7 +199,7 @@ class Simulation:
         self.engine = Orchestrator(
             self.settings,
             lag=LagMeter(_NO_BEATS, clock=loop.time),
-            surroundings=Surroundings(
+            environment=EngineEnvironment(
                 paper=lambda _: self.paper,
                 connector=MemoryConnector,
                 rng=self.rng,

@@ -16,7 +16,7 @@ IsStop = Callable[[str | None], bool]
 """Tells of a client order id whether it is that of a stop."""
 
 
-class Trades:
+class OrderMarks:
     """The fills of one symbol as markers, one an order."""
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ def open_dashboard(engine: Orchestrator, runtime: Runtime, *, height: int) -> Da
 
     if not engine.started_at:
         raise EngineError("The bot has never run, so there is nothing to show. Start it first.")
-    desk = Desk(engine)
+    desk = DashboardFeed(engine)
 
     def act(action: str, target: str, reply: Reply) -> None:
         if action in KILLS:
@@ -74,10 +74,10 @@ def open_dashboard(engine: Orchestrator, runtime: Runtime, *, height: int) -> Da
 
 def finish_dashboard(engine: Orchestrator, dashboard: Dashboard) -> None:
     """Show the state an engine ended with; nothing follows."""
-    Desk(engine).finish(dashboard)
+    DashboardFeed(engine).finish(dashboard)
 
 
-class Desk:
+class DashboardFeed:
     """One engine as the dashboard sees it. Everything here runs on the engine's loop."""
 
     def __init__(self, engine: Orchestrator) -> None:

@@ -30,7 +30,7 @@ from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Database
 from botlib.tasks import TaskConfig, TaskPriority, beat
-from botlib.views.chart_marks import Trades, price_lines
+from botlib.views.chart_marks import OrderMarks, price_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ class _Fed:
     symbol: str
     timeframe: str
     chart: Chart | None = None
-    trades: Trades = field(default_factory=Trades)
+    trades: OrderMarks = field(default_factory=OrderMarks)
     waiting: list[Candle] = field(default_factory=list)
     marks_changed: bool = True
 
@@ -85,7 +85,7 @@ class _Request:
     done: Callable[[Stretch], None]
 
 
-class Charts:
+class LiveCharts:
     """The charts of one engine. Its methods run on the engine's loop."""
 
     def __init__(self, engine: Orchestrator) -> None:
@@ -399,7 +399,7 @@ class Charts:
 class _Source:
     """Gives one chart what is stored from before its first candle."""
 
-    def __init__(self, charts: Charts, symbol: str, timeframe: str) -> None:
+    def __init__(self, charts: LiveCharts, symbol: str, timeframe: str) -> None:
         self._charts = charts
         self._symbol = symbol
         self._timeframe = timeframe

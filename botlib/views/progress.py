@@ -16,7 +16,7 @@ REFRESH: Final = 0.5
 """Seconds between two pictures of the bar."""
 
 
-class Step(NamedTuple):
+class ProgressStep(NamedTuple):
     """How far the work has come; with a total of 0 there is nothing to show yet."""
 
     done: int
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 def watch_progress(
     runtime: Runtime,
     work: Coroutine[Any, Any, T],
-    step: Callable[[], Step],
+    step: Callable[[], ProgressStep],
     *,
     what: str,
     unit: str,
@@ -52,7 +52,7 @@ def watch_progress(
     return future.result()
 
 
-def _show(bar: Any, step: Step, what: str, unit: str) -> Any:
+def _show(bar: Any, step: ProgressStep, what: str, unit: str) -> Any:
     if not step.total:
         return bar
     if bar is None:

@@ -22,7 +22,7 @@ from botlib.bot.connect import _log_to
 from botlib.config.secrets import MASK
 from botlib.core.errors import BlockingCallOnRuntime, ConfigError
 from botlib.frames import COLUMNS
-from botlib.views.dashboard import Desk
+from botlib.views.dashboard import DashboardFeed
 
 Connect = Callable[..., Any]
 
@@ -102,7 +102,7 @@ def test_a_key_reaches_neither_the_log_file_nor_the_dashboard(
     while not bot.tasks.status()["leaks"].failures:
         time.sleep(0.01)
     logging.getLogger("botlib.somewhere").warning("signing with %s", key)
-    shown = json.dumps(Desk(bot.aio.engine).state(), ensure_ascii=False)
+    shown = json.dumps(DashboardFeed(bot.aio.engine).state(), ensure_ascii=False)
     bot.stop()
     log = (tmp_path / "data" / "logs" / "botlib.log").read_text()
     assert f"signature={MASK}" in log and f"signing with {MASK}" in log

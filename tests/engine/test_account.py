@@ -8,7 +8,7 @@ from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock
 from botlib.core.model import Fill, Halted, Side
 from botlib.core.timeframe import DAY
-from botlib.engine.account import Account
+from botlib.engine.account import AccountMonitor
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.base import Balance
@@ -44,7 +44,7 @@ class Desk:
         self.halts = self.bus.subscribe(Halted, name="test")
         self.clock = MarketClock(10 * DAY)
         self.prices = {"BTC/USDT": 100.0}
-        self.account = Account(
+        self.account = AccountMonitor(
             exchange=Venue(**held),  # type: ignore[arg-type]
             positions=self.positions,
             risk=self.risk,

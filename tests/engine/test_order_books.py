@@ -12,7 +12,7 @@ import pytest
 import botlib as bl
 from botlib.core.errors import EngineError, ExchangeUnavailable, InvalidInput
 from botlib.engine import health
-from botlib.views.dashboard import Desk
+from botlib.views.dashboard import DashboardFeed
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_cell_asks_for_the_book_and_a_task_follows_it(
     engine, call = bot.aio.engine, bot._runtime.call
 
     def books() -> list[Any]:
-        feeds = Desk(engine).state()["feeds"]
+        feeds = DashboardFeed(engine).state()["feeds"]
         return [row for name, row in feeds["rows"].items() if name == "BTC/USDT book"]
 
     assert "order_books" not in engine.tasks and books() == []

@@ -16,7 +16,7 @@ from botlib.engine import Orchestrator
 from botlib.engine.curve import Curve
 from botlib.engine.log_tail import LogTail
 from botlib.tasks import TaskConfig
-from botlib.views.dashboard import Desk
+from botlib.views.dashboard import DashboardFeed
 from botlib.widgets.dashboard import Dashboard, delta
 from tests.support.samples import order as made_order
 
@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(self, engine: Orchestrator) -> None:
         self.engine = engine
-        self.desk = Desk(engine)
+        self.desk = DashboardFeed(engine)
         self.fail = ""
         self.runs = 0
         engine.tasks.add_task(TaskConfig(name="watch <b>", func=self.watch, interval=3600))
@@ -86,7 +86,7 @@ async def test_it_shows_what_the_engine_does_until_it_stops(
     await keeps_up_to_date(engine, desk)
 
 
-async def keeps_up_to_date(engine: Orchestrator, desk: Desk) -> None:
+async def keeps_up_to_date(engine: Orchestrator, desk: DashboardFeed) -> None:
     dashboard = Dashboard(desk.state(), lambda *_: None, interval=0.02)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(desk.run(dashboard))
