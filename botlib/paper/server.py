@@ -23,20 +23,20 @@ from botlib.paper.accounts.keys import Keys
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.api.dispatch import Dispatcher
-from botlib.paper.api.limits import Limits
 from botlib.paper.api.market_data import MarketData
 from botlib.paper.api.openapi import description
 from botlib.paper.api.operations import operations
 from botlib.paper.api.orders import Trading
+from botlib.paper.api.rate_limits import Limits
 from botlib.paper.api.rest import Rest
 from botlib.paper.api.wsapi import WsApi
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market import Market
 from botlib.paper.market.market_clock import Pace
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from botlib.paper.operator.administration import Administration
 from botlib.paper.operator.control_api import Control
-from botlib.paper.operator.fault_acts import Acts
+from botlib.paper.operator.fault_actions import Acts
 from botlib.paper.operator.scenario import Player, Scenario
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal

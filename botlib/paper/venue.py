@@ -30,7 +30,7 @@ from botlib.paper.market.intervals import Interval, interval
 from botlib.paper.market.market import Listing, Market
 from botlib.paper.market.market_clock import Pace, Pacer
 from botlib.paper.market.rules import amended, rules_of
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from botlib.paper.streams.broadcast import Broadcast
 from botlib.paper.streams.lockstep import Closed, Lockstep, Progress
 from botlib.paper.streams.user_streams import EventOrder, UserStreams

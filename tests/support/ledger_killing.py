@@ -20,7 +20,7 @@ from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from botlib.paper.matching.requests import OrderRequest
 
 T0 = 1_767_571_200_000

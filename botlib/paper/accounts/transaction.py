@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.paper.accounts.account import Balance, House, Register
-from botlib.paper.accounts.events import execution_report, list_status
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.paper.accounts.snapshots import Change
+from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight
 from botlib.paper.market.tape import Deal, Tape

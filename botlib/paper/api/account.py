@@ -11,8 +11,8 @@ from botlib.paper.accounts.account import Account
 from botlib.paper.accounts.archive import Span
 from botlib.paper.accounts.commission import BNB, DISCOUNT
 from botlib.paper.accounts.reports import my_trade, prevented_match
-from botlib.paper.api.limits import Limits
 from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.rate_limits import Limits
 from botlib.paper.market.quotes import Json, eight
 from botlib.paper.matching.filters import filters_of
 from botlib.paper.protocol.params import Params

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.signatures import check_timing
-from botlib.paper.api.limits import Limits
-from botlib.paper.api.schema import check_names
+from botlib.paper.api.parameters import check_names
+from botlib.paper.api.rate_limits import Limits
 from botlib.paper.faults import Fault, Faults
 from botlib.paper.faults.lag import lagging
 from botlib.paper.protocol.operation import Key, Operation

@@ -9,7 +9,7 @@ import orjson
 
 from botlib.core.errors import UnknownSymbol
 from botlib.core.timeframe import DAY
-from botlib.paper.api.limits import RATE_LIMITS
+from botlib.paper.api.rate_limits import RATE_LIMITS
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.intervals import Interval, interval, zone_offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from botlib.paper.api.schema import ACCEPTED
+from botlib.paper.api.parameters import ACCEPTED
 from botlib.paper.market.intervals import INTERVALS
 from botlib.paper.market.quotes import Json
 from botlib.paper.protocol.operation import Key, Operation

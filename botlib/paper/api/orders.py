@@ -8,11 +8,11 @@ from botlib.paper.accounts.orders import PaperOrder
 from botlib.paper.accounts.reports import amended, amendment, canceled, list_placed, placed, queried
 from botlib.paper.accounts.transaction import Notice
 from botlib.paper.api.account import Holdings, span
-from botlib.paper.api.limits import Limits
 from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.rate_limits import Limits
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
-from botlib.paper.matching.desk import Cancelled, Desk
+from botlib.paper.matching.engine import Cancelled, Desk
 from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import Refusal, missing, refusal, unsupported

@@ -13,8 +13,8 @@ from aiohttp import WSCloseCode, web
 from botlib.paper.accounts.keys import TRADE, USER_DATA, ApiKey, Keys
 from botlib.paper.accounts.signatures import check_timing, check_ws_signature, wall_time
 from botlib.paper.api.dispatch import Dispatcher, Unanswered
-from botlib.paper.api.limits import CONNECTION_WEIGHT
 from botlib.paper.api.operations import WS_METHODS
+from botlib.paper.api.rate_limits import CONNECTION_WEIGHT
 from botlib.paper.market.quotes import Json
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT, Params
 from botlib.paper.protocol.refusals import Refusal, illegal, missing, refusal, unsupported

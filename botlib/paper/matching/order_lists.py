@@ -17,7 +17,7 @@ from botlib.paper.accounts.transaction import Draft
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching.execution import Execution
 from botlib.paper.matching.filters import Wish, beyond, check_order
-from botlib.paper.matching.intake import Intake
+from botlib.paper.matching.order_entry import Intake
 from botlib.paper.matching.pegging import priced, priced_now
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal, filter_failure, rejected

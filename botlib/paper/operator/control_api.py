@@ -19,7 +19,7 @@ from botlib.paper.accounts.archive import Span
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.market.quotes import eight
 from botlib.paper.operator.administration import Administration
-from botlib.paper.operator.fault_acts import Acts
+from botlib.paper.operator.fault_actions import Acts
 from botlib.paper.operator.operator_api import Office
 from botlib.paper.operator.scenario import Player, Scenario
 from botlib.paper.venue import Venue

@@ -28,7 +28,7 @@ from botlib.core.errors import BotlibError, ConfigError, PaperExchangeError, did
 from botlib.core.timeframe import parse_duration
 from botlib.paper.faults import Faults, check_details
 from botlib.paper.faults.registry import nobody
-from botlib.paper.operator.fault_acts import Acts
+from botlib.paper.operator.fault_actions import Acts
 from botlib.paper.venue import Venue
 
 logger = logging.getLogger(__name__)

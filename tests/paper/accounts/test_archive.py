@@ -24,7 +24,7 @@ from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.orders import PaperOrder, PaperTrade
 from botlib.paper.accounts.record_cache import Shelf
 from botlib.paper.market.feed import Feed
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request

@@ -23,7 +23,7 @@ from botlib.paper.client import PaperProcess
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import Pace
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from botlib.paper.accounts.signatures import PAPER_API_KEY
-from botlib.paper.api import limits
+from botlib.paper.api import rate_limits
 from botlib.paper.api.operations import WS_METHODS
 from botlib.paper.market.market_clock import Pace
 
@@ -183,7 +183,7 @@ async def test_beyond_the_limit_of_orders_one_may_still_be_let_go(
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)
     order = await served.order("BUY", "LIMIT", price="90", **GTC)
-    monkeypatch.setattr(limits, "MAX_ORDERS_10S", 1)
+    monkeypatch.setattr(rate_limits, "MAX_ORDERS_10S", 1)
     new = {**BTC, "side": "BUY", "type": "LIMIT", "price": "91", **GTC, "cancelReplaceMode": mode}
     which = {"cancelOrderId": order["orderId"] if known else 99}
     found = await served.signed("POST", "order/cancelReplace", **new, **which)

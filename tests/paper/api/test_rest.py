@@ -169,7 +169,7 @@ async def test_weights_are_counted_and_their_limit_enforced(
     price = float((await served.get("ticker/price", symbol="BTCUSDT"))["price"]) // 2
     await served.order("BUY", "LIMIT", quantity="0.01", price=price, timeInForce="GTC")
     assert served.headers["X-MBX-ORDER-COUNT-1D"] == "1"
-    monkeypatch.setattr("botlib.paper.api.limits.MAX_WEIGHT", 0)
+    monkeypatch.setattr("botlib.paper.api.rate_limits.MAX_WEIGHT", 0)
     status, answer = await served.call("GET", "ping")
     assert (status, answer["code"]) == (429, -1003)
     assert 0 < int(served.headers["Retry-After"]) <= 60

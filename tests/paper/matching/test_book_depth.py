@@ -16,7 +16,7 @@ from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import Pace
 from botlib.paper.market.replay import ReplayMarket
-from botlib.paper.matching.desk import Desk, Placed
+from botlib.paper.matching.engine import Desk, Placed
 from botlib.paper.matching.requests import OrderRequest
 
 D = Decimal

@@ -26,7 +26,7 @@ from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import SELF_TRADE_MODES
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 

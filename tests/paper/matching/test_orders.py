@@ -16,7 +16,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import Pace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.desk import Desk
+from botlib.paper.matching.engine import Desk
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from botlib.core.timeframe import DAY, MINUTE, SECOND
-from botlib.paper.api import limits as module
-from botlib.paper.api.limits import Limits
+from botlib.paper.api import rate_limits as module
+from botlib.paper.api.rate_limits import Limits
 from botlib.paper.protocol.refusals import Refusal
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"

@@ -33,9 +33,9 @@ from botlib.paper.market.book import Standing
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.tape import Deal
-from botlib.paper.matching.amending import Amending
+from botlib.paper.matching.amendments import Amending
 from botlib.paper.matching.execution import Execution, reached
-from botlib.paper.matching.intake import Intake
+from botlib.paper.matching.order_entry import Intake
 from botlib.paper.matching.order_lists import OrderLists
 from botlib.paper.matching.pegging import priced
 from botlib.paper.matching.requests import OrderRequest
