@@ -227,8 +227,8 @@ def paper(
     Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
     of recorded candle files.
     """
-    from botlib.paper.market.market import Market
-    from botlib.paper.market.market_clock import Pace
+    from botlib.paper.market.market import PaperMarket
+    from botlib.paper.market.market_clock import MarketPace
     from botlib.paper.operator.scenario import Scenario
     from botlib.paper.server import PaperSettings, Ready, serve
 
@@ -236,7 +236,7 @@ def paper(
         raise click.UsageError("Give --seed or --recording, not both.")
     context = click.get_current_context()
     given = context.get_parameter_source("speed") is not click.core.ParameterSource.DEFAULT
-    pace = Pace(speed if given or lockstep else 1.0, lockstep)
+    pace = MarketPace(speed if given or lockstep else 1.0, lockstep)
     settings = PaperSettings(
         start=start,
         pace=pace,
@@ -257,7 +257,7 @@ def paper(
     def ready(state: Ready) -> None:
         click.echo(json.dumps(dataclasses.asdict(state)))
 
-    def market() -> Market:
+    def market() -> PaperMarket:
         if recording:
             from botlib.paper.market.replay import ReplayMarket
 

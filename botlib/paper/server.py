@@ -31,8 +31,8 @@ from botlib.paper.api.rate_limits import Limits
 from botlib.paper.api.rest import Rest
 from botlib.paper.api.wsapi import WsApi
 from botlib.paper.market.depth import Depth
-from botlib.paper.market.market import Market
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market import PaperMarket
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.matching.engine import Desk
 from botlib.paper.operator.administration import Administration
 from botlib.paper.operator.control_api import Control
@@ -41,7 +41,7 @@ from botlib.paper.operator.scenario import Player, Scenario
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal
 from botlib.paper.streams.connection import PING_INTERVAL, refused_response
-from botlib.paper.streams.idle_connections import Door
+from botlib.paper.streams.idle_connections import IdleConnections
 from botlib.paper.streams.user_streams import EventOrder
 from botlib.paper.venue import Venue
 
@@ -77,7 +77,7 @@ class PaperSettings:
     """
 
     start: int | None = None
-    pace: Pace = field(default_factory=lambda: Pace(1.0))
+    pace: MarketPace = field(default_factory=lambda: MarketPace(1.0))
     port: int = 0
     ledger: Path | None = None
     balances: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(10_000)})
@@ -114,7 +114,7 @@ class PaperExchange:
     """
 
     def __init__(
-        self, market: Market, settings: PaperSettings, player: Player | None = None
+        self, market: PaperMarket, settings: PaperSettings, player: Player | None = None
     ) -> None:
         self.settings = settings
         self._ledger = Ledger.open(settings.ledger, venue=market.venue, balances=settings.balances)
@@ -160,7 +160,7 @@ class PaperExchange:
         acts = Acts(self.venue, self._wsapi, self.faults, self.administration)
         self.player.enter(acts, self.venue)
         self._control = Control(self.venue, acts, self.player, self.administration, dispatcher)
-        self._door = Door()
+        self._door = IdleConnections()
         self._runner: web.AppRunner | None = None
         self._saved = -1
 
@@ -255,7 +255,7 @@ class PaperExchange:
             self._saved = self.venue.market_time
 
 
-def _start(market: Market, settings: PaperSettings, stored: int) -> int:
+def _start(market: PaperMarket, settings: PaperSettings, stored: int) -> int:
     symbols = [listing.symbol for listing in market.listings()]
     spans = [market.span(symbol) for symbol in symbols]
     first = min(begin for begin, _ in spans)
@@ -286,7 +286,7 @@ class _Restart:
 
 
 async def serve(
-    market: Market,
+    market: PaperMarket,
     settings: PaperSettings,
     ready: Callable[[Ready], None],
     scenario: Scenario | None = None,

@@ -26,13 +26,13 @@ from botlib.paper.faults import Faults
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Bar, Feed
 from botlib.paper.market.halts import HaltedMarket, SymbolState
-from botlib.paper.market.intervals import Interval, interval
-from botlib.paper.market.market import Listing, Market
-from botlib.paper.market.market_clock import Pace, Pacer
+from botlib.paper.market.intervals import KlineInterval, interval
+from botlib.paper.market.market import PaperMarket, SymbolListing
+from botlib.paper.market.market_clock import MarketPace, MarketTimer
 from botlib.paper.market.rules import amended, rules_of
 from botlib.paper.matching.engine import Desk
 from botlib.paper.streams.broadcast import Broadcast
-from botlib.paper.streams.lockstep import Closed, Lockstep, Progress
+from botlib.paper.streams.lockstep import Closed, MarketLockstep, Progress
 from botlib.paper.streams.user_streams import EventOrder, UserStreams
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Venue:
 
     def __init__(
         self,
-        market: Market,
+        market: PaperMarket,
         desk: Desk,
         *,
         start: int,
-        pace: Pace,
+        pace: MarketPace,
         faults: Faults,
         slippage: Decimal = Decimal(0),
         depth: Depth | None = None,
@@ -88,8 +88,8 @@ class Venue:
         self.streams.patient = pace.speed is None
         self.streams.hurried = pace.speed is None and not pace.lockstep
         self._released = asyncio.Event()
-        self.lockstep = Lockstep(self._released.set, kept=pace.lockstep)
-        self._pacer = Pacer(pace, self.length)
+        self.lockstep = MarketLockstep(self._released.set, kept=pace.lockstep)
+        self._pacer = MarketTimer(pace, self.length)
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
@@ -132,7 +132,7 @@ class Venue:
                 "Start another exchange to trade it."
             )
 
-    def listings(self) -> list[Listing]:
+    def listings(self) -> list[SymbolListing]:
         """Return what is traded."""
         known = self.desk.register.symbols
         return [
@@ -297,7 +297,7 @@ class Venue:
         found.sort(key=lambda one: one[0])
         return [(feed, candle) for _, feed, candle in found]
 
-    def _closings_of(self, feed: Feed, before: Bar) -> list[tuple[Interval, int]]:
+    def _closings_of(self, feed: Feed, before: Bar) -> list[tuple[KlineInterval, int]]:
         bar = feed.bar
         if bar is None:
             return []

@@ -33,7 +33,7 @@ from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, p
 if TYPE_CHECKING:
     from botlib.paper.accounts.account import Account
     from botlib.paper.client import PaperControl
-    from botlib.paper.market.market import Market
+    from botlib.paper.market.market import PaperMarket
     from botlib.paper.server import PaperExchange
     from botlib.strategy import Strategy
 
@@ -114,7 +114,7 @@ class Simulation:
     def __init__(
         self,
         settings: Settings,
-        market: Market,
+        market: PaperMarket,
         *,
         start: int,
         seed: int,

@@ -16,8 +16,8 @@ from botlib.core.timeframe import timeframe_ms
 from botlib.engine.paper_service import PaperService, configured_depth
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.client import PaperControl
-from botlib.paper.market.market import Market
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market import PaperMarket
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.operator.scenario import Player
@@ -36,7 +36,7 @@ SAVE_INTERVAL: Final = 600.0
 """Seconds between two notes of the market time; it is noted at every closing as well."""
 
 
-def make_market(settings: Settings) -> Market:
+def make_market(settings: Settings) -> PaperMarket:
     """Return the market a configuration names.
 
     Raises:
@@ -53,7 +53,7 @@ def make_market(settings: Settings) -> Market:
     return ReplayMarket(settings.paper.recording)
 
 
-def first_moment(settings: Settings, market: Market) -> int:
+def first_moment(settings: Settings, market: PaperMarket) -> int:
     """Return the market time (ms) at which a simulation begins."""
     start = settings.paper.start
     if isinstance(start, int):
@@ -68,7 +68,7 @@ def paper_settings(settings: Settings, *, start: int, step: int, ledger: Path) -
     """Return how the exchange of a simulation is set up: at the pace of the calendar."""
     return PaperSettings(
         start=start,
-        pace=Pace(1.0, step=step),
+        pace=MarketPace(1.0, step=step),
         ledger=ledger,
         balances={asset: Decimal(amount) for asset, amount in settings.paper.balances.items()},
         fee=settings.paper.fee,
@@ -93,7 +93,11 @@ class SimulatedPaper(PaperService):
     """
 
     def __init__(
-        self, settings: Settings, market: Market, served: PaperSettings, group: asyncio.TaskGroup
+        self,
+        settings: Settings,
+        market: PaperMarket,
+        served: PaperSettings,
+        group: asyncio.TaskGroup,
     ) -> None:
         super().__init__(settings)
         self._market = market

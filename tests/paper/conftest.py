@@ -17,7 +17,7 @@ import pytest
 
 from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.paper.client import PaperControl
-from botlib.paper.market.market import Market
+from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.server import PaperExchange, PaperSettings
 
@@ -134,7 +134,7 @@ async def serve() -> AsyncIterator[Serve]:
     """Start exchanges: ``await serve(market, pace=…)``."""
     running: list[tuple[Served, asyncio.Task[None]]] = []
 
-    async def start(market: Market, **settings: Any) -> Served:
+    async def start(market: PaperMarket, **settings: Any) -> Served:
         exchange = PaperExchange(market, PaperSettings(**settings))
         ready = await exchange.start()
         served = Served(exchange, ready.url, aiohttp.ClientSession())

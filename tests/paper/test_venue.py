@@ -10,12 +10,12 @@ import pytest
 
 from botlib.core.errors import PaperExchangeError
 from botlib.core.timeframe import MINUTE
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
-MAX = Pace(None)
+LOCKSTEP = MarketPace(None, lockstep=True)
+MAX = MarketPace(None)
 Candles = Callable[..., ReplayMarket]
 
 
@@ -132,7 +132,7 @@ async def test_a_higher_candle_that_the_end_cuts_short_never_closes(
 async def test_a_timeout_answers_and_the_market_holds_again(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
-    served = await serve(candles(BTCUSDT=flat(range(40))), pace=Pace(60.0, lockstep=True))
+    served = await serve(candles(BTCUSDT=flat(range(40))), pace=MarketPace(60.0, lockstep=True))
     slow = await served.control.advance(["btcusdt@kline_15m"], start_time, timeout=0.01)
     assert slow.closed == [] and not slow.ended
     done = await served.control.advance(["btcusdt@kline_1m"], start_time)
@@ -244,7 +244,7 @@ async def test_a_hurried_market_waits_for_a_listener_and_drops_nothing(
 
 
 async def test_a_speed_is_kept(serve: Any, start_time: int) -> None:
-    served = await serve(SyntheticMarket(1), pace=Pace(600.0), start=start_time)
+    served = await serve(SyntheticMarket(1), pace=MarketPace(600.0), start=start_time)
     loop = asyncio.get_running_loop()
     began = loop.time()
     listener = await served.listen("btcusdt@kline_1m")
@@ -258,8 +258,8 @@ async def test_a_speed_is_kept(serve: Any, start_time: int) -> None:
     ("speed", "steps"), [(1.0, 30), (0.1, 30), (60.0, 20), (100.0, 12), (1e6, 4), (None, 4)]
 )
 def test_klines_come_as_often_as_binance_sends_them(speed: float | None, steps: int) -> None:
-    assert Pace(speed).steps(MINUTE) == steps
-    assert Pace(speed, lockstep=True).steps(MINUTE) == 4
+    assert MarketPace(speed).steps(MINUTE) == steps
+    assert MarketPace(speed, lockstep=True).steps(MINUTE) == 4
 
 
 async def test_a_replay_in_lockstep_is_the_same_every_time(serve: Any, start_time: int) -> None:

@@ -12,7 +12,7 @@ from botlib.paper.accounts.snapshots import Change
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight
-from botlib.paper.market.tape import Deal, Tape
+from botlib.paper.market.tape import AccountTrade, Tape
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
@@ -43,7 +43,7 @@ class Draft:
         """Orders that were filled whole, for whoever waits for them."""
         self.taken: list[tuple[Decimal, Decimal]] = []
         """What the market gave of its levels: price and amount."""
-        self.deals: list[Deal] = []
+        self.deals: list[AccountTrade] = []
         """Trades for the public tape."""
         self._register = register
         self._notices: list[Notice] = []
@@ -133,7 +133,7 @@ class Draft:
     def tape(self, tape: Tape, price: Decimal, amount: Decimal, *, seller_taker: bool) -> int:
         """Put a trade on the public tape; return its id there."""
         number = tape.next_id(self.time, len(self.deals))
-        self.deals.append(Deal(self.time, float(price), float(amount), seller_taker))
+        self.deals.append(AccountTrade(self.time, float(price), float(amount), seller_taker))
         self.counters.trade = max(self.counters.trade, number)
         return number
 

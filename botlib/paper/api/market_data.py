@@ -12,7 +12,7 @@ from botlib.core.timeframe import DAY
 from botlib.paper.api.rate_limits import RATE_LIMITS
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.intervals import Interval, interval, zone_offset
+from botlib.paper.market.intervals import KlineInterval, interval, zone_offset
 from botlib.paper.market.quotes import Json, eight
 from botlib.paper.matching.filters import symbol_info
 from botlib.paper.protocol.params import Params
@@ -132,7 +132,7 @@ class MarketData:
         bars = klines.klines(feed, kind, start, end, limit)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
-    def _interval(self, params: Params) -> Interval:
+    def _interval(self, params: Params) -> KlineInterval:
         zone = _zone(params)
         name = params.need("interval")
         kind = interval(f"{name}@{zone}" if zone is not None else name)
@@ -140,7 +140,7 @@ class MarketData:
             raise refusal(-1120)
         return kind
 
-    def _offered(self, kind: Interval) -> bool:
+    def _offered(self, kind: KlineInterval) -> bool:
         feeds = self._venue.listings()
         return not feeds or klines.offered(self._feed(feeds[0].id), kind)
 

@@ -28,7 +28,7 @@ Level = tuple[Decimal, Decimal]
 """A price and the amount that stands there, in base units."""
 
 
-class Standing(NamedTuple):
+class DisplayedOrder(NamedTuple):
     """What an account's order shows in the book."""
 
     buys: bool
@@ -36,7 +36,7 @@ class Standing(NamedTuple):
     amount: Decimal
 
 
-class Change(NamedTuple):
+class LevelChange(NamedTuple):
     """What is different at update ``last`` from before update ``first``; amount 0: level gone."""
 
     first: int
@@ -48,7 +48,7 @@ class Change(NamedTuple):
 Sides = tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]
 
 
-class Book:
+class PaperBook:
     """The book of a feed at its present.
 
     Args:
@@ -60,7 +60,7 @@ class Book:
     def __init__(self, feed: Feed, depth: Depth | None, slippage: Decimal) -> None:
         self.depth = depth
         self.slippage = slippage
-        self.standing: Callable[[], Iterable[Standing]] = tuple
+        self.standing: Callable[[], Iterable[DisplayedOrder]] = tuple
         """Returns what the accounts' orders show, as the desk knows it."""
         self._feed = feed
         self._taken: dict[Decimal, Decimal] = {}
@@ -93,7 +93,7 @@ class Book:
         """Return what is sold, the best price first, ``limit`` levels at most."""
         return self._shown(limit, up=True)
 
-    def changes(self, since: int) -> Change:
+    def changes(self, since: int) -> LevelChange:
         """Return the change that leads from update ``since`` to the present.
 
         An update that is not remembered counts as an empty book: everything is told.
@@ -101,7 +101,7 @@ class Book:
         now = self.note()
         before = next((sides for number, sides in self._seen if number == since), ({}, {}))
         bids, asks = self._seen[-1][1]
-        return Change(since + 1, now, _changed(before[0], bids), _changed(before[1], asks))
+        return LevelChange(since + 1, now, _changed(before[0], bids), _changed(before[1], asks))
 
     def note(self) -> int:
         """Remember the present for `changes`; return the number of its update."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Final
 
-from botlib.paper.market.market import Listing
+from botlib.paper.market.market import SymbolListing
 
 _MASK: Final = 2**64 - 1
 _REFRESHED: Final = 8
@@ -32,12 +32,14 @@ class Depth:
     latency: int = 0
     seed: int = 0
 
-    def best(self, listing: Listing, price: Decimal) -> tuple[Decimal, Decimal]:
+    def best(self, listing: SymbolListing, price: Decimal) -> tuple[Decimal, Decimal]:
         """Return the best bid and the best ask around a price."""
         half = max(listing.tick, _ticks(price * self.spread / 2, listing.tick, ROUND_UP))
         return max(listing.tick, price - half), price + half
 
-    def side(self, listing: Listing, price: Decimal, best: Decimal, up: bool) -> Iterator[Decimal]:
+    def side(
+        self, listing: SymbolListing, price: Decimal, best: Decimal, up: bool
+    ) -> Iterator[Decimal]:
         """Yield the prices of one side, the best first: beyond it, on a grid of round prices."""
         gap = _round_gap(price * self.spread / 2, listing.tick)
         yield best
@@ -50,7 +52,7 @@ class Depth:
             yield level
             level += gap if up else -gap
 
-    def amount(self, listing: Listing, level: Decimal, time: int) -> Decimal:
+    def amount(self, listing: SymbolListing, level: Decimal, time: int) -> Decimal:
         """Return what stands at a level at a market time (ms), in base units."""
         number = int(level / listing.tick)
         noise = _mix(self.seed, number, (time // 1_000 + number) // _REFRESHED)

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from botlib.core.timeframe import DAY, open_time, timeframe_ms
-from botlib.paper.market.book import Book
+from botlib.paper.market.book import PaperBook
 from botlib.paper.market.depth import Depth
-from botlib.paper.market.market import Bars, Listing, Market
+from botlib.paper.market.market import Bars, PaperMarket, SymbolListing
 from botlib.paper.market.rules import rules_of
-from botlib.paper.market.tape import Step, Tape, path
+from botlib.paper.market.tape import Tape, TapeStep, path
 
 _CHUNK: Final = 720
 """Base candles read from the market at a time."""
@@ -40,7 +40,7 @@ class Bar(NamedTuple):
     volume: float
 
 
-class Day(NamedTuple):
+class DayStatistics(NamedTuple):
     """What happened in the 24 hours before a moment. Volumes in base and quote units."""
 
     start: int
@@ -70,8 +70,8 @@ class Feed:
 
     def __init__(
         self,
-        market: Market,
-        listing: Listing,
+        market: PaperMarket,
+        listing: SymbolListing,
         steps: int,
         *,
         depth: Depth | None = None,
@@ -99,14 +99,14 @@ class Feed:
         """Amount traded at the current price."""
         self._step = -1
         self._high = self._low = self._volume = 0.0
-        self._path: list[Step] = []
+        self._path: list[TapeStep] = []
         self._opens: list[int] = []
         self._bars: list[Bar] = []
         self._covered = (0, -1)
         self._earlier: dict[str, Bar | None] = {}
-        self._day: tuple[int, Day] | None = None
+        self._day: tuple[int, DayStatistics] | None = None
         self._average: tuple[int, Decimal] | None = None
-        self.book = Book(self, depth, slippage)
+        self.book = PaperBook(self, depth, slippage)
         self.tape = Tape(self)
 
     # -- moving
@@ -157,7 +157,7 @@ class Feed:
         return self._step == 0
 
     @property
-    def present_step(self) -> Step:
+    def present_step(self) -> TapeStep:
         """The step of the candle's path that the market is at."""
         return self._path[self._step]
 
@@ -302,15 +302,15 @@ class Feed:
 
     # -- figures
 
-    def day(self) -> Day:
+    def day(self) -> DayStatistics:
         """Return the figures of the last 24 hours; all zero before the first candle."""
         now = self.base_bar()
         if now is None:
-            return Day(self.time - DAY, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return DayStatistics(self.time - DAY, 0.0, 0.0, 0.0, 0.0, 0.0)
         if self._day is None or self._day[0] != now.timestamp:
             self._day = (now.timestamp, self._day_before(now))
         past = self._day[1]
-        return Day(
+        return DayStatistics(
             past.start,
             past.open,
             max(past.high, now.high),
@@ -319,12 +319,12 @@ class Feed:
             past.quote_volume + now.volume * now.close,
         )
 
-    def _day_before(self, now: Bar) -> Day:
+    def _day_before(self, now: Bar) -> DayStatistics:
         start = now.timestamp - DAY + self.length
         bars = self.market.bars(self.listing.symbol, self.base, start, now.timestamp - 1)
         if not len(bars):
-            return Day(now.timestamp, now.open, now.open, now.open, 0.0, 0.0)
-        return Day(
+            return DayStatistics(now.timestamp, now.open, now.open, now.open, 0.0, 0.0)
+        return DayStatistics(
             int(bars.timestamp[0]),
             float(bars.open[0]),
             float(bars.high.max()),

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from botlib.core.timeframe import open_time, timeframe_ms
-from botlib.paper.market.market import Bars, Listing, Market, aggregate
+from botlib.paper.market.market import Bars, PaperMarket, SymbolListing, aggregate
 from botlib.paper.protocol.stored import Stored
 
 
-class Hole(NamedTuple):
+class HaltInterval(NamedTuple):
     """A stretch without candles: the first open time that is missing (ms), and the first after.
 
     ``end`` is None while the halt lasts.
@@ -44,9 +44,9 @@ class SymbolState(Stored):
     holes: list[tuple[int, int | None]] = field(default_factory=list)
 
     @property
-    def hidden(self) -> list[Hole]:
+    def hidden(self) -> list[HaltInterval]:
         """The holes by their names."""
-        return [Hole(*hole) for hole in self.holes]
+        return [HaltInterval(*hole) for hole in self.holes]
 
 
 class HaltedMarket:
@@ -57,7 +57,7 @@ class HaltedMarket:
         holes: returns the holes of a symbol by its id.
     """
 
-    def __init__(self, market: Market, holes: Callable[[str], Sequence[Hole]]) -> None:
+    def __init__(self, market: PaperMarket, holes: Callable[[str], Sequence[HaltInterval]]) -> None:
         self._market = market
         self._holes = holes
 
@@ -71,11 +71,11 @@ class HaltedMarket:
         """The finest timeframe."""
         return self._market.base
 
-    def listings(self) -> list[Listing]:
+    def listings(self) -> list[SymbolListing]:
         """Return what is traded."""
         return self._market.listings()
 
-    def listing(self, symbol_or_id: str) -> Listing:
+    def listing(self, symbol_or_id: str) -> SymbolListing:
         """Return one listing.
 
         Raises:
@@ -130,20 +130,20 @@ class HaltedMarket:
         return self.bars(symbol, self.base, start, end)
 
 
-def halted(holes: Sequence[Hole], time: int, base: str) -> list[Hole]:
+def halted(holes: Sequence[HaltInterval], time: int, base: str) -> list[HaltInterval]:
     """Return the holes when a halt begins at a market time (ms)."""
     if holes and holes[-1].end is None:
         return list(holes)
-    return [*holes, Hole(open_time(time, base) + timeframe_ms(base), None)]
+    return [*holes, HaltInterval(open_time(time, base) + timeframe_ms(base), None)]
 
 
-def resumed(holes: Sequence[Hole], time: int, base: str) -> list[Hole]:
+def resumed(holes: Sequence[HaltInterval], time: int, base: str) -> list[HaltInterval]:
     """Return the holes when trading may go on at a market time (ms)."""
     if not holes or holes[-1].end is not None:
         return list(holes)
     end = open_time(time, base) + timeframe_ms(base)
     # A halt that was over before its candle was has left no hole.
-    return [*holes[:-1], *([Hole(holes[-1].start, end)] if end > holes[-1].start else [])]
+    return [*holes[:-1], *([HaltInterval(holes[-1].start, end)] if end > holes[-1].start else [])]
 
 
 def _chosen(bars: Bars, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Bars:

@@ -21,7 +21,7 @@ _ZONE: Final = re.compile(r"([+-]?)(\d{1,2})(?::(\d{2}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class KlineInterval:
     """One kind of kline.
 
     Attributes:
@@ -57,14 +57,14 @@ class Interval:
 
 
 @lru_cache(maxsize=1_024)
-def interval(name: str) -> Interval | None:
+def interval(name: str) -> KlineInterval | None:
     """Return an interval by its name, ``1h`` or ``1h@+08:00``; None where there is none."""
     code, at, zone = name.partition("@")
     offset = zone_offset(zone) if at else 0
     if code not in INTERVALS or offset is None:
         return None
     length = {TICK: SECOND, MONTH: 31 * DAY}.get(code) or TIMEFRAMES[code]
-    return Interval(name, code, offset, length, code in TIMEFRAMES and offset % length == 0)
+    return KlineInterval(name, code, offset, length, code in TIMEFRAMES and offset % length == 0)
 
 
 def zone_offset(zone: str) -> int | None:

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Iterator
 
 from botlib.core.timeframe import DAY, SECOND, TIMEFRAMES
 from botlib.paper.market.feed import Bar, Feed, rows
-from botlib.paper.market.intervals import TICK, Interval
+from botlib.paper.market.intervals import TICK, KlineInterval
 from botlib.paper.market.tape import path
 
 _STRETCH = 8 * DAY
 """Market time whose candles are made at once; then others have their turn."""
 
 
-def offered(feed: Feed, interval: Interval) -> bool:
+def offered(feed: Feed, interval: KlineInterval) -> bool:
     """Tell whether klines of an interval can be made."""
     if interval.code == TICK:
         return interval.offset == 0
     return interval.code not in TIMEFRAMES or interval.code in feed.market.timeframes()
 
 
-def forming(feed: Feed, interval: Interval) -> Bar | None:
+def forming(feed: Feed, interval: KlineInterval) -> Bar | None:
     """Return the kline that is forming, None before the first candle."""
     if interval.plain:
         return feed.forming(interval.code)
@@ -40,7 +40,7 @@ def forming(feed: Feed, interval: Interval) -> Bar | None:
     return _joined([*earlier, now], start)
 
 
-def whole(feed: Feed, interval: Interval, opened: int) -> Bar | None:
+def whole(feed: Feed, interval: KlineInterval, opened: int) -> Bar | None:
     """Return a kline that has closed, by its open time (ms)."""
     if interval.plain:
         return feed.whole(interval.code, opened)
@@ -52,7 +52,7 @@ def whole(feed: Feed, interval: Interval, opened: int) -> Bar | None:
 
 
 def klines(
-    feed: Feed, interval: Interval, start: int | None, end: int | None, limit: int
+    feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> list[Bar]:
     """Return klines as they are asked for: from ``start`` on, else the newest ``limit``."""
     if interval.plain:
@@ -78,7 +78,7 @@ def klines(
 
 
 async def prepare(
-    feed: Feed, interval: Interval, start: int | None, end: int | None, limit: int
+    feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> None:
     """Have the market make the candles that `klines` will read, and let others run meanwhile.
 
@@ -97,7 +97,7 @@ async def prepare(
 
 
 def _collected(
-    feed: Feed, interval: Interval, first: int, last: int, limit: int | None
+    feed: Feed, interval: KlineInterval, first: int, last: int, limit: int | None
 ) -> list[Bar]:
     found: list[Bar] = []
     if interval.code == TICK:
@@ -130,12 +130,12 @@ def _closed_then(feed: Feed, finer: str, first: int, last: int, now: Bar) -> Ite
         yield now
 
 
-def _whole_or_nothing(parts: list[Bar], interval: Interval) -> list[Bar]:
+def _whole_or_nothing(parts: list[Bar], interval: KlineInterval) -> list[Bar]:
     joined = _joined(parts, interval.open(parts[0].timestamp)) if parts else None
     return [joined] if joined is not None else []
 
 
-def _finer(feed: Feed, interval: Interval) -> str:
+def _finer(feed: Feed, interval: KlineInterval) -> str:
     fitting = [
         name
         for name in feed.market.timeframes()

@@ -103,7 +103,7 @@ def multiples(base: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class SymbolListing:
     """A symbol as traded: price in steps of ``tick``, amount in steps of ``step``.
 
     ``min_amount`` is in base units, ``min_cost`` (price times amount) in quote units.
@@ -150,11 +150,11 @@ def known_decimals(symbol: str) -> tuple[int, int] | None:
     return _KNOWN.get(symbol)
 
 
-def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> Listing:
+def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> SymbolListing:
     """Return the listing of a unified symbol with so many decimals in price and amount."""
     base, quote = split_symbol(symbol)
     step = Decimal(1).scaleb(-amount_decimals)
-    return Listing(
+    return SymbolListing(
         symbol=symbol,
         id=symbol_id(symbol),
         base=base,
@@ -166,7 +166,7 @@ def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> List
     )
 
 
-class Market(Protocol):
+class PaperMarket(Protocol):
     """A source of candles that behaves like a venue's past and future."""
 
     @property
@@ -177,10 +177,10 @@ class Market(Protocol):
     def base(self) -> str:
         """The finest timeframe; every other one is an aggregate of it."""
 
-    def listings(self) -> list[Listing]:
+    def listings(self) -> list[SymbolListing]:
         """Return what is traded; a synthetic market adds every symbol it has been asked for."""
 
-    def listing(self, symbol_or_id: str) -> Listing:
+    def listing(self, symbol_or_id: str) -> SymbolListing:
         """Return one listing, asked for as ``BTC/USDT`` or ``BTCUSDT``.
 
         Raises:

@@ -17,7 +17,7 @@ _WALL_STEP: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MarketPace:
     """The speed of a market, and whether it waits for its client.
 
     ``speed`` is in market seconds per second, None for as fast as the clients keep up. ``step`` is
@@ -43,7 +43,7 @@ class Pace:
         return next(count for count in range(most, 0, -1) if length % count == 0)
 
 
-class Pacer:
+class MarketTimer:
     """Keeps market time in step with the loop's timer.
 
     Args:
@@ -51,7 +51,7 @@ class Pacer:
         longest: the longest step in ms; what is longer is a jump, and takes no time.
     """
 
-    def __init__(self, pace: Pace, longest: int) -> None:
+    def __init__(self, pace: MarketPace, longest: int) -> None:
         self._speed = pace.speed
         self._longest = longest
         self._anchor: tuple[float, int] | None = None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.paper.market.feed import Bar, Feed
-from botlib.paper.market.intervals import Interval
+from botlib.paper.market.intervals import KlineInterval
 from botlib.paper.market.tape import AggregateTrade, PublicTrade, aggregated
 
 Json = dict[str, object]
@@ -31,7 +31,7 @@ _KLINE: Final = (
 )
 
 
-def kline_frame(feed: Feed, interval: Interval, bar: Bar, *, closed: bool) -> bytes:
+def kline_frame(feed: Feed, interval: KlineInterval, bar: Bar, *, closed: bool) -> bytes:
     """Return the payload of a kline stream, encoded: most frames of a fast market are klines."""
     start, opened, high, low, close, volume = bar
     end = interval.next(start) - 1
@@ -45,7 +45,7 @@ def kline_frame(feed: Feed, interval: Interval, bar: Bar, *, closed: bool) -> by
     return (_KLINE % values).encode()
 
 
-def kline_row(feed: Feed, interval: Interval, bar: Bar) -> list[object]:
+def kline_row(feed: Feed, interval: KlineInterval, bar: Bar) -> list[object]:
     """Return a candle as ``/klines`` does."""
     end = interval.next(bar.timestamp) - 1
     cost = quote_volume(bar)

@@ -16,7 +16,7 @@ from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.market.market import (
     Bars,
-    Listing,
+    SymbolListing,
     aggregate,
     known_decimals,
     make_listing,
@@ -79,11 +79,11 @@ class ReplayMarket:
         """What was found and repaired in each file."""
         return [recording.report for recording in self.recordings]
 
-    def listings(self) -> list[Listing]:
+    def listings(self) -> list[SymbolListing]:
         """Return the recorded symbols, by name."""
         return list(self._listings.values())
 
-    def listing(self, symbol_or_id: str) -> Listing:
+    def listing(self, symbol_or_id: str) -> SymbolListing:
         """Return one listing; tick and step are Binance's where known, else read off the data.
 
         Raises:
@@ -174,7 +174,7 @@ def _join(parts: list[Bars]) -> Bars:
     )
 
 
-def _infer_listing(symbol: str, bars: Bars) -> Listing:
+def _infer_listing(symbol: str, bars: Bars) -> SymbolListing:
     price = max(_decimals(values) for values in (bars.open, bars.high, bars.low, bars.close))
     amount = _decimals(bars.volume)
     # Binance has made ticks coarser over the years: the recorded prices must still lie on them.

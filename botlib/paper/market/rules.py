@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from botlib.core.errors import PaperExchangeError, did_you_mean
-from botlib.paper.market.market import Listing
+from botlib.paper.market.market import SymbolListing
 
 SELF_TRADE_MODES: Final = (
     *("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"),
@@ -87,7 +87,7 @@ def _value(name: str, kind: str, value: object) -> object:
     raise PaperExchangeError(f"The rule {name} is {value!r}. Accepted: {accepted}.")
 
 
-def rules_of(listing: Listing) -> Rules:
+def rules_of(listing: SymbolListing) -> Rules:
     """Return the rules a symbol is listed with."""
     largest = listing.step * _MAX_AMOUNT_STEPS
     return Rules(

@@ -24,7 +24,7 @@ from botlib.core.symbol import split_symbol, unified_symbol
 from botlib.core.timeframe import DAY, MINUTE, open_time, timeframe_ms
 from botlib.paper.market.market import (
     Bars,
-    Listing,
+    SymbolListing,
     aggregate,
     known_decimals,
     make_listing,
@@ -120,8 +120,8 @@ class SyntheticMarket:
             raise InvalidInput(f"Cannot use {seed!r} as a seed. Accepted: whole numbers from 0 up.")
         self._seed = seed
         self._factor = _Factor(_key(seed, "market"))
-        self._listings: dict[str, Listing] = {}
-        self._ordered: list[Listing] = []
+        self._listings: dict[str, SymbolListing] = {}
+        self._ordered: list[SymbolListing] = []
         self._series: dict[str, _Series] = {}
         self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
         for symbol in DEFAULT_SYMBOLS:
@@ -137,14 +137,14 @@ class SyntheticMarket:
         """Minutes."""
         return "1m"
 
-    def listings(self) -> list[Listing]:
+    def listings(self) -> list[SymbolListing]:
         """Return `DEFAULT_SYMBOLS`, then every other symbol asked for so far, by name."""
         if len(self._ordered) != len(self._listings):
             others = sorted(set(self._listings) - set(DEFAULT_SYMBOLS))
             self._ordered = [self._listings[symbol] for symbol in (*DEFAULT_SYMBOLS, *others)]
         return list(self._ordered)
 
-    def listing(self, symbol_or_id: str) -> Listing:
+    def listing(self, symbol_or_id: str) -> SymbolListing:
         """Return the listing of any readable symbol; tick and step are Binance's where known.
 
         Raises:
@@ -329,7 +329,7 @@ class _Factor:
 class _Series:
     """The candles of one symbol."""
 
-    def __init__(self, character: _Character, listing: Listing, factor: _Factor) -> None:
+    def __init__(self, character: _Character, listing: SymbolListing, factor: _Factor) -> None:
         self._character = character
         self._factor = factor
         self._ticks = float(1 / listing.tick)

@@ -43,7 +43,7 @@ class PublicTrade(NamedTuple):
     """The id of the aggregate trade it belongs to."""
 
 
-class Deal(NamedTuple):
+class AccountTrade(NamedTuple):
     """A trade of an account: market time (ms), price, amount, and whether the seller took."""
 
     time: int
@@ -64,7 +64,7 @@ class AggregateTrade(NamedTuple):
     seller_taker: bool
 
 
-class Step(NamedTuple):
+class TapeStep(NamedTuple):
     """One price of a candle's path, and what is traded at it."""
 
     price: float
@@ -76,7 +76,7 @@ class Step(NamedTuple):
         return round(sum(self.prints), 8)
 
 
-def path(bar: Bar, steps: int) -> list[Step]:
+def path(bar: Bar, steps: int) -> list[TapeStep]:
     """Return the way of a candle: its first step is the open, its last one the close.
 
     The amounts add up to the candle's volume; where it has any, something is traded at every step.
@@ -84,7 +84,7 @@ def path(bar: Bar, steps: int) -> list[Step]:
     prices = walk(*bar[1:5], steps, bar.timestamp)
     amounts = _amounts(bar.volume, len(prices) * PRINTS, bar.timestamp)
     return [
-        Step(price, tuple(amounts[number * PRINTS : (number + 1) * PRINTS]))
+        TapeStep(price, tuple(amounts[number * PRINTS : (number + 1) * PRINTS]))
         for number, price in enumerate(prices)
     ]
 
@@ -147,7 +147,7 @@ class Tape:
         """Return the id of an account's next trade at a time (ms), or of one ``further`` on."""
         return (time // self.interval + 1) * PRINTS + len(self._deals) + further
 
-    def add(self, deal: Deal) -> None:
+    def add(self, deal: AccountTrade) -> None:
         """Put a trade of an account on the tape; none may be earlier than those before it."""
         step, count = deal.time // self.interval, len(self._deals)
         number = (step + 1) * PRINTS + count
@@ -204,7 +204,7 @@ class Tape:
             yield from self._prints(step, time, step.price < before)
             before = step.price
 
-    def _prints(self, step: Step, time: int, falling: bool) -> Iterator[PublicTrade]:
+    def _prints(self, step: TapeStep, time: int, falling: bool) -> Iterator[PublicTrade]:
         place = time // self.interval
         before = self._deals_before(place)
         for number, amount in enumerate(step.prints, place * PRINTS + before):

@@ -21,7 +21,7 @@ _SIZE: Final = re.compile(r"([1-9]\d?)([mhd])")
 _UNITS: Final = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
 
 
-class Figures(NamedTuple):
+class TickerStatistics(NamedTuple):
     """What happened from ``start`` (ms) to the present. Volumes in base and quote units."""
 
     start: int
@@ -42,28 +42,30 @@ def window_length(text: str) -> int | None:
     return int(found[1]) * length if int(found[1]) <= most else None
 
 
-def last_day(feed: Feed) -> Figures:
+def last_day(feed: Feed) -> TickerStatistics:
     """Return the figures of the last 24 hours."""
     day = feed.day()
-    return Figures(day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume)
+    return TickerStatistics(
+        day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume
+    )
 
 
-def window(feed: Feed, length: int) -> Figures:
+def window(feed: Feed, length: int) -> TickerStatistics:
     """Return the figures of a rolling window, which begins on a minute."""
     start = feed.time - length
     return since(feed, start - start % MINUTE)
 
 
-def since(feed: Feed, start: int) -> Figures:
+def since(feed: Feed, start: int) -> TickerStatistics:
     """Return the figures from a moment (ms) on."""
     now = feed.base_bar()
     if now is None:
-        return Figures(start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return TickerStatistics(start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     bars = feed.market.bars(feed.listing.symbol, feed.base, start, now.timestamp - 1)
     if not len(bars):
         cost = now.volume * now.close
-        return Figures(start, now.open, now.high, now.low, now.close, now.volume, cost)
-    return Figures(
+        return TickerStatistics(start, now.open, now.high, now.low, now.close, now.volume, cost)
+    return TickerStatistics(
         start,
         float(bars.open[0]),
         max(float(bars.high.max()), now.high),
@@ -77,7 +79,7 @@ def since(feed: Feed, start: int) -> Figures:
 # -- as REST writes them
 
 
-def mini(feed: Feed, figures: Figures, closes: int | None = None) -> Json:
+def mini(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Json:
     """Return the short form of REST statistics; ``closes`` is the end of the stretch, ms."""
     first, last = feed.tape.ids(figures.start, feed.time)
     traded = figures.volume > 0
@@ -97,7 +99,7 @@ def mini(feed: Feed, figures: Figures, closes: int | None = None) -> Json:
     }
 
 
-def full(feed: Feed, figures: Figures, closes: int | None = None) -> Json:
+def full(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Json:
     """Return the long form of REST statistics."""
     change, percent, average = _change(figures)
     short = mini(feed, figures, closes)
@@ -129,7 +131,7 @@ def day_full(feed: Feed) -> Json:
 _FIRST: Final = ("symbol", "priceChange", "priceChangePercent", "weightedAvgPrice")
 
 
-def _change(figures: Figures) -> tuple[str, str, str]:
+def _change(figures: TickerStatistics) -> tuple[str, str, str]:
     change = figures.close - figures.open
     percent = 100 * change / figures.open if figures.open else 0.0
     average = figures.quote_volume / figures.volume if figures.volume else figures.close

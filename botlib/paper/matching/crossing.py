@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from botlib.paper.accounts.orders import PaperOrder
-from botlib.paper.market.book import Book
+from botlib.paper.market.book import PaperBook
 
 _NOTHING: Final = Decimal(0)
 
@@ -118,7 +118,7 @@ class _Left:
         self._budget -= price * amount
 
 
-def plan(book: Book, resting: Iterable[PaperOrder], incoming: Incoming) -> Plan:
+def plan(book: PaperBook, resting: Iterable[PaperOrder], incoming: Incoming) -> Plan:
     """Return what an incoming order meets; ``resting`` are the orders it may trade with."""
     made, left = Plan(), _Left(incoming)
     for price, market, orders in _levels(book, resting, incoming):
@@ -134,7 +134,7 @@ def _worse(price: Decimal, limit: Decimal, *, buys: bool) -> bool:
 
 
 def _levels(
-    book: Book, resting: Iterable[PaperOrder], incoming: Incoming
+    book: PaperBook, resting: Iterable[PaperOrder], incoming: Incoming
 ) -> Iterator[tuple[Decimal, Decimal, list[PaperOrder]]]:
     """Yield every price with what the market and the accounts have there, the best first."""
     sign = 1 if incoming.buys else -1

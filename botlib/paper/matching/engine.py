@@ -29,10 +29,10 @@ from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.paper.accounts.snapshots import Change, Past
 from botlib.paper.accounts.transaction import Draft, Notice
-from botlib.paper.market.book import Standing
+from botlib.paper.market.book import DisplayedOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
-from botlib.paper.market.tape import Deal
+from botlib.paper.market.tape import AccountTrade
 from botlib.paper.matching.amendments import Amending
 from botlib.paper.matching.execution import Execution, reached
 from botlib.paper.matching.order_entry import Intake
@@ -99,13 +99,13 @@ class Desk:
         """Return how many orders of a symbol (by id) are open, in all accounts."""
         return len(self.register.working.get(symbol, ()))
 
-    def standing(self, symbol: str) -> Iterator[Standing]:
+    def standing(self, symbol: str) -> Iterator[DisplayedOrder]:
         """Yield what the book of a symbol shows of the accounts' orders."""
         for order in self.register.working.get(symbol, {}).values():
             if order.working:
-                yield Standing(order.buys, order.price, order.visible)
+                yield DisplayedOrder(order.buys, order.price, order.visible)
 
-    def deals(self, symbol: str) -> list[Deal]:
+    def deals(self, symbol: str) -> list[AccountTrade]:
         """Return the accounts' trades of a symbol that stand on the public tape, in order."""
         trades: dict[int, PaperTrade] = {}
         for account in self.register.accounts.values():
@@ -114,7 +114,9 @@ class Desk:
                 if one.taped and (one.trade_id not in trades or not one.maker):
                     trades[one.trade_id] = one
         return [
-            Deal(one.time, float(one.price), float(one.amount), (one.side == "BUY") == one.maker)
+            AccountTrade(
+                one.time, float(one.price), float(one.amount), (one.side == "BUY") == one.maker
+            )
             for one in sorted(trades.values(), key=lambda trade: (trade.time, trade.trade_id))
         ]
 

@@ -11,7 +11,7 @@ from botlib.core.timeframe import HOUR, SECOND
 from botlib.paper.faults import Faults
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.intervals import TICK, Interval, interval
+from botlib.paper.market.intervals import TICK, KlineInterval, interval
 from botlib.paper.market.quotes import Json
 from botlib.paper.streams.lockstep import Closed
 from botlib.paper.streams.market_streams import MarketStreams
@@ -55,7 +55,7 @@ class Broadcast:
             faults, opened=self._opened, left=self._left, snapshot=self._snapshot
         )
 
-    def kline(self, stream: str) -> tuple[Feed, Interval] | None:
+    def kline(self, stream: str) -> tuple[Feed, KlineInterval] | None:
         """Return the feed and interval of a kline stream, None where it is none."""
         parsed = self._parse(stream)
         if parsed is None or not parsed[1].startswith(_KLINE):
@@ -120,7 +120,7 @@ class Broadcast:
             frame = quotes.kline_frame(feed, kind, bar, closed=False)
             self.streams.publish_kline(stream, frame, closing=False)
 
-    def _close_seconds(self, feed: Feed, kind: Interval, stream: str) -> None:
+    def _close_seconds(self, feed: Feed, kind: KlineInterval, stream: str) -> None:
         """Send the closing frames of the seconds since the last price."""
         now = kind.open(feed.time)
         first = max(self._told[stream], now - HOUR)

@@ -22,7 +22,7 @@ _ACCEPTED: Final = ", ".join(f"`{name}`" for name in _METHODS)
 _TEXT_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,36}")
 
 
-class BadCommand(Exception):
+class InvalidCommand(Exception):
     """A message that is answered with an error."""
 
     def __init__(self, code: int, message: str, number: object = None) -> None:
@@ -50,13 +50,13 @@ def read_command(text: str) -> Command:
     """Read a client's message.
 
     Raises:
-        BadCommand: it is none; carries the answer.
+        InvalidCommand: it is none; carries the answer.
     """
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         place = f"at line {error.lineno} column {error.colno}"
-        raise BadCommand(3, f"Invalid JSON: expected value {place}") from None
+        raise InvalidCommand(3, f"Invalid JSON: expected value {place}") from None
     if not isinstance(message, dict):
         raise _invalid("expected an object")
     method, number = message.get("method"), message.get("id")
@@ -85,14 +85,14 @@ def _property(method: str, params: list[object], number: object) -> Command:
     if not params or not isinstance(params[0], str):
         raise _invalid("property name must be a string", number)
     if params[0] != "combined":
-        raise BadCommand(0, "Unknown property", number)
+        raise InvalidCommand(0, "Unknown property", number)
     if len(params) != (2 if method == "SET_PROPERTY" else 1):
         reason = "too many parameters" if len(params) > 1 else "property value is missing"
         raise _invalid(reason, number)
     if method == "GET_PROPERTY":
         return Command(method, number)
     if not isinstance(params[1], bool):
-        raise BadCommand(1, "Invalid value type: expected Boolean", number)
+        raise InvalidCommand(1, "Invalid value type: expected Boolean", number)
     return Command(method, number, combined=params[1])
 
 
@@ -104,5 +104,5 @@ def _is_id(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
 
 
-def _invalid(reason: str, number: object = None) -> BadCommand:
-    return BadCommand(2, f"Invalid request: {reason}", number)
+def _invalid(reason: str, number: object = None) -> InvalidCommand:
+    return InvalidCommand(2, f"Invalid request: {reason}", number)

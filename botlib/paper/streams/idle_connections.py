@@ -15,7 +15,7 @@ SILENCE: Final = 20.0
 """Seconds within which a new connection has to bring a whole request."""
 
 
-class Door:
+class IdleConnections:
     """Knows which connections have brought a request."""
 
     def __init__(self) -> None:

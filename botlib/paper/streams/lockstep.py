@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     ended: bool
 
 
-class Lockstep:
+class MarketLockstep:
     """The goal of the client that moves the market, and the closings reached so far.
 
     Args:

@@ -20,7 +20,7 @@ from botlib.paper.faults import Faults
 from botlib.paper.faults.frames import FrameFaults
 from botlib.paper.protocol.refusals import Refusal, refusal, unsupported
 from botlib.paper.protocol.timeunit import frame_in_microseconds
-from botlib.paper.streams.commands import LONGEST_NAME, BadCommand, Command, read_command
+from botlib.paper.streams.commands import LONGEST_NAME, Command, InvalidCommand, read_command
 from botlib.paper.streams.connection import Connection, framed, refused_response
 
 RETIRED: Final = frozenset({"!ticker@arr"})
@@ -34,7 +34,7 @@ MAX_MESSAGES: Final = 5
 """Incoming messages a second, pings and pongs included."""
 
 
-class StreamConnection(Connection):
+class ClientStream(Connection):
     """A socket of market streams."""
 
     def __init__(self, request: web.Request, *, combined: bool) -> None:
@@ -78,15 +78,15 @@ class MarketStreams:
     ) -> None:
         self.faults = faults
         self._damage = FrameFaults(faults, self._send_late)
-        self.connections: dict[StreamConnection, None] = {}
+        self.connections: dict[ClientStream, None] = {}
         self.sent = 0
         self.closing_sent = 0
         self.patient = True
         self.hurried = False
         self._flushed = 0.0
         # Dictionaries, not sets: frames go out in the same order every time.
-        self._listeners: dict[str, dict[StreamConnection, None]] = {}
-        self._waiting: dict[StreamConnection, None] = {}
+        self._listeners: dict[str, dict[ClientStream, None]] = {}
+        self._waiting: dict[ClientStream, None] = {}
         self._opened = opened
         self._left = left
         self._snapshot = snapshot
@@ -116,7 +116,7 @@ class MarketStreams:
         for damaged in self._damage.passed(stream, raw, symbol):
             self._put(stream, damaged, listeners)
 
-    def _put(self, stream: str, raw: bytes, listeners: dict[StreamConnection, None]) -> None:
+    def _put(self, stream: str, raw: bytes, listeners: dict[ClientStream, None]) -> None:
         plain: bytes | None = None
         named: bytes | None = None
         for connection in listeners:
@@ -187,7 +187,7 @@ class MarketStreams:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket from its first to its last message."""
         try:
-            connection = StreamConnection(request, combined=_combined(request.path))
+            connection = ClientStream(request, combined=_combined(request.path))
         except Refusal as refused:
             return refused_response(refused)
         wanted = _wanted(request)
@@ -206,7 +206,7 @@ class MarketStreams:
             self._unlisten(connection, tuple(connection.streams))
         return connection.ws
 
-    async def _serve(self, connection: StreamConnection) -> None:
+    async def _serve(self, connection: ClientStream) -> None:
         recent: deque[float] = deque()
         loop = asyncio.get_running_loop()
         while len(connection.streams) <= MAX_STREAMS:
@@ -224,14 +224,14 @@ class MarketStreams:
                 await self._obey(connection, text)
         await connection.end(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
 
-    async def _obey(self, connection: StreamConnection, text: str) -> None:
+    async def _obey(self, connection: ClientStream, text: str) -> None:
         try:
             command = read_command(text)
             gone = RETIRED.intersection(command.streams)
             if gone and command.method == "SUBSCRIBE":
                 reason = f"Invalid request: {min(gone)} is no longer available"
-                raise BadCommand(2, reason, command.number)
-        except BadCommand as bad:
+                raise InvalidCommand(2, reason, command.number)
+        except InvalidCommand as bad:
             await connection.send(orjson.dumps(bad.answer()), patient=False)
             return
         answer = {"result": self._result(connection, command), "id": command.number}
@@ -239,7 +239,7 @@ class MarketStreams:
         if command.method == "SUBSCRIBE":
             await self._listen(connection, command.streams)
 
-    def _result(self, connection: StreamConnection, command: Command) -> object:
+    def _result(self, connection: ClientStream, command: Command) -> object:
         match command.method:
             case "UNSUBSCRIBE":
                 self._unlisten(connection, command.streams)
@@ -251,7 +251,7 @@ class MarketStreams:
                 return connection.combined
         return None
 
-    async def _listen(self, connection: StreamConnection, streams: Iterable[str]) -> None:
+    async def _listen(self, connection: ClientStream, streams: Iterable[str]) -> None:
         new = [name for name in dict.fromkeys(streams) if name not in connection.streams]
         for name in new:
             connection.streams[name] = None
@@ -269,7 +269,7 @@ class MarketStreams:
             self.sent += 1
         await connection.flush(patient=False)
 
-    def _unlisten(self, connection: StreamConnection, streams: Iterable[str]) -> None:
+    def _unlisten(self, connection: ClientStream, streams: Iterable[str]) -> None:
         for name in streams:
             connection.streams.pop(name, None)
             listeners = self._listeners.get(name)

@@ -24,7 +24,7 @@ from botlib.paper.accounts.keys import (
     paper_private_key,
 )
 from botlib.paper.accounts.signatures import check_timing
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import Refusal
@@ -35,7 +35,7 @@ NOW = 1_767_571_200_000
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> Any:
-    return await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    return await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
 
 
 def milliseconds() -> int:

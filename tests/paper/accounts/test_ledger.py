@@ -21,14 +21,14 @@ from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.client import PaperProcess
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import Desk
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 
 BALANCES = {"USDT": Decimal(10_000)}
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 
 

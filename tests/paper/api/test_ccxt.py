@@ -11,7 +11,7 @@ import ccxt.pro
 import pytest
 
 from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
 BTC = "BTC/USDT"
@@ -19,7 +19,7 @@ BTC = "BTC/USDT"
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> Any:
-    return await serve(SyntheticMarket(42), pace=Pace(60.0), start=start_time)
+    return await serve(SyntheticMarket(42), pace=MarketPace(60.0), start=start_time)
 
 
 @pytest.fixture

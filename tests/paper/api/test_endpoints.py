@@ -11,7 +11,7 @@ import pytest
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.api import rate_limits
 from botlib.paper.api.operations import WS_METHODS
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 
 BTC = {"symbol": "BTCUSDT"}
 GTC = {"timeInForce": "GTC", "quantity": "1"}
@@ -102,7 +102,7 @@ SENT: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def served(serve: Any, candles: Any) -> Any:
     market = candles(BTCUSDT={minute: (100, 100, 100, 100, 1) for minute in range(4)})
-    return await serve(market, pace=Pace(None, lockstep=True))
+    return await serve(market, pace=MarketPace(None, lockstep=True))
 
 
 async def test_every_path_is_there_and_answers(served: Any) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from botlib.core.timeframe import DAY, HOUR, MINUTE
 from botlib.paper.market.intervals import interval, zone_offset
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 BTC = {"symbol": "BTCUSDT"}
 

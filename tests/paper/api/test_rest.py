@@ -11,11 +11,11 @@ import pytest
 
 from botlib.core.timeframe import MINUTE
 from botlib.paper.accounts.signatures import PAPER_API_KEY
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 Candles = Callable[..., ReplayMarket]
 
 

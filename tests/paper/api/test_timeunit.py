@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from botlib.paper.accounts.signatures import PAPER_API_KEY
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.protocol.timeunit import (
     HEADER,
@@ -25,7 +25,7 @@ BUY = "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.01"
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> Any:
-    return await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    return await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
 
 
 @pytest.fixture

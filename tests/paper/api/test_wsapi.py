@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from botlib.paper.accounts.keys import PAPER_ED25519_API_KEY, paper_private_key
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.api.operations import WS_METHODS
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
 BTC = {"symbol": "BTCUSDT"}
@@ -61,7 +61,7 @@ class Client:
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> Any:
-    return await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    return await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from botlib.cli import main
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.client import PaperControl, PaperProcess
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.operator.scenario import Scenario
 
@@ -29,7 +29,7 @@ BUY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> AsyncIterator[Any]:
     """An exchange in lockstep on a synthetic market."""
-    yield await serve(SyntheticMarket(7), start=start_time, pace=Pace(None, lockstep=True))
+    yield await serve(SyntheticMarket(7), start=start_time, pace=MarketPace(None, lockstep=True))
 
 
 async def minute(served: Any, listener: Any) -> list[Any]:

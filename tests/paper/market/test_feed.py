@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from botlib.core.timeframe import HOUR, MINUTE, open_time
 from botlib.paper.market.feed import Bar, Feed, rows
-from botlib.paper.market.market import Bars, Listing, Market, aggregate
+from botlib.paper.market.market import Bars, PaperMarket, SymbolListing, aggregate
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 
@@ -22,13 +22,13 @@ Candles = Callable[..., ReplayMarket]
 class Cut:
     """A market that knows nothing after a moment: what comes later is replaced by nonsense."""
 
-    def __init__(self, market: Market, time: int) -> None:
+    def __init__(self, market: PaperMarket, time: int) -> None:
         self._market, self._time = market, time
         self.base, self.venue = market.base, market.venue
         self.span, self.next_open = market.span, market.next_open
         self.listings, self.timeframes = market.listings, market.timeframes
 
-    def listing(self, symbol: str) -> Listing:
+    def listing(self, symbol: str) -> SymbolListing:
         return self._market.listing(symbol)
 
     def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
@@ -41,7 +41,7 @@ class Cut:
         return Bars(bars.timestamp, junk[0], junk[1], junk[2], close, volume)
 
 
-def naive(market: Market, timeframe: str, feed: Feed) -> Bar:
+def naive(market: PaperMarket, timeframe: str, feed: Feed) -> Bar:
     """Return the forming candle from all base candles and what was seen of the last."""
     start = open_time(feed.time, timeframe)
     now = feed.base_bar()

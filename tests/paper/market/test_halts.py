@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from botlib.core.errors import UnknownSymbol
-from botlib.paper.market.halts import HaltedMarket, Hole, halted, resumed
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.halts import HaltedMarket, HaltInterval, halted, resumed
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 MINUTE = 60_000
 STREAM = "btcusdt@kline_1m"
 
@@ -33,7 +33,7 @@ def minutes(bars: Any, start: int) -> list[int]:
 def test_longer_candles_are_made_of_what_lies_outside_the_hole(
     market: ReplayMarket, start_time: int
 ) -> None:
-    holes = [Hole(start_time + 3 * MINUTE, start_time + 17 * MINUTE)]
+    holes = [HaltInterval(start_time + 3 * MINUTE, start_time + 17 * MINUTE)]
     seen = HaltedMarket(market, lambda symbol: holes if symbol == "BTCUSDT" else ())
     until = start_time + 29 * MINUTE
     base = seen.bars("BTC/USDT", "1m", start_time, until)
@@ -44,16 +44,16 @@ def test_longer_candles_are_made_of_what_lies_outside_the_hole(
     assert (fives.close[0], fives.open[1]) == (102, 117)
     assert len(seen.bars("ETH/USDT", "1m", start_time, until)) == 30
     assert seen.next_open("BTC/USDT", holes[0].start) == holes[0].end
-    holes[0] = Hole(holes[0].start, None)
+    holes[0] = HaltInterval(holes[0].start, None)
     assert minutes(seen.bars("BTC/USDT", "5m", start_time, until), start_time) == [0]
     assert not len(seen.bars("BTC/USDT", "1m", start_time + 5 * MINUTE, until))
 
 
 def test_a_halt_within_one_candle_leaves_no_hole() -> None:
     open_ = halted([], 90_000, "1m")
-    assert open_ == [Hole(120_000, None)] == halted(open_, 500_000, "1m")
+    assert open_ == [HaltInterval(120_000, None)] == halted(open_, 500_000, "1m")
     assert resumed(open_, 119_999, "1m") == []
-    assert resumed(open_, 120_000, "1m") == [Hole(120_000, 180_000)]
+    assert resumed(open_, 120_000, "1m") == [HaltInterval(120_000, 180_000)]
     assert resumed([], 120_000, "1m") == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from botlib.core.errors import RecordingError, UnknownSymbol, UnknownTimeframe
 from botlib.core.timeframe import HOUR, MINUTE
-from botlib.paper.market.market import Market
+from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.store.files import read_recording
@@ -30,7 +30,7 @@ def recording(
 
 
 def test_both_markets_are_markets(tmp_path: Path) -> None:
-    markets: list[Market] = [SyntheticMarket(1), ReplayMarket([recording(tmp_path)])]
+    markets: list[PaperMarket] = [SyntheticMarket(1), ReplayMarket([recording(tmp_path)])]
     assert [market.base for market in markets] == ["1m", "1m"]
 
 

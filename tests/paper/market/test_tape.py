@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from botlib.paper.market.depth import Depth
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 
 D = Decimal
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 DEPTH = Depth(spread=D("0.01"), levels=5, size=D(100), seed=1)
 STREAM = "btcusdt@kline_1m"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from botlib.paper.accounts.account import audit
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 
 BTC = {"symbol": "BTCUSDT"}
 GTC = {"timeInForce": "GTC"}
@@ -22,7 +22,7 @@ async def served(serve: Any, candles: Any, tmp_path: Path) -> Any:
     market = candles(BTCUSDT=FLAT)
     return await serve(
         market,
-        pace=Pace(None, lockstep=True),
+        pace=MarketPace(None, lockstep=True),
         balances=WEALTH,
         ledger=tmp_path / "ledger",
         events="first",

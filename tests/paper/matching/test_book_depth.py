@@ -14,7 +14,7 @@ from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.matching.engine import Desk, Placed
 from botlib.paper.matching.requests import OrderRequest
@@ -399,7 +399,7 @@ async def test_a_served_book_with_depth_and_latency(
 ) -> None:
     market = candles(BTCUSDT={0: (100, 100, 100, 100, 4), 1: (100, 100, 100, 100, 4)})
     depth = Depth(spread=D("0.02"), levels=3, size=D(1_000), latency=1)
-    served = await serve(market, pace=Pace(None, lockstep=True), depth=depth)
+    served = await serve(market, pace=MarketPace(None, lockstep=True), depth=depth)
     book = await served.get("depth", symbol="BTCUSDT")
     bought = await served.order("BUY", "MARKET", quantity="20")
     assert [fill["price"] for fill in bought["fills"]] == [

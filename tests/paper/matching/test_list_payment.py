@@ -10,7 +10,7 @@ import pytest
 
 from botlib.paper.accounts.account import audit
 from botlib.paper.market.depth import Depth
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 
 BTC = {"symbol": "BTCUSDT"}
 STREAM = "btcusdt@kline_1m"
@@ -38,7 +38,7 @@ def market(candles: Any) -> Any:
 
 @pytest.fixture
 async def served(serve: Any, market: Any, tmp_path: Path) -> Any:
-    pace = Pace(None, lockstep=True)
+    pace = MarketPace(None, lockstep=True)
     return await serve(market, pace=pace, ledger=tmp_path / "ledger", events="first")
 
 
@@ -106,7 +106,7 @@ async def test_what_was_received_is_kept_until_the_list_is_cancelled(
     serve: Any, market: Any
 ) -> None:
     depth = Depth(spread=Decimal("0.02"), levels=3, size=Decimal(50), seed=1)
-    served = await serve(market, pace=Pace(None, lockstep=True), depth=depth)
+    served = await serve(market, pace=MarketPace(None, lockstep=True), depth=depth)
     made = await place(served, "opo", **{**WORKING, "workingPrice": "103"}, **SELL)
     _, working = await served.signed("GET", "order", **BTC, orderId=made["orders"][0]["orderId"])
     assert working["status"] == "PARTIALLY_FILLED"

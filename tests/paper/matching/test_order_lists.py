@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 OCO = {
     "symbol": "BTCUSDT",

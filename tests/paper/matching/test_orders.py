@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import Desk
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 Candles = Callable[..., ReplayMarket]
 

@@ -9,7 +9,7 @@ import pytest
 
 from botlib.paper.accounts.account import audit
 from botlib.paper.market.depth import Depth
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 
 BTC = {"symbol": "BTCUSDT"}
 STREAM = "btcusdt@kline_1m"
@@ -30,7 +30,7 @@ async def served(serve: Any, candles: Any) -> Any:
             3: (80, 80, 80, 80, 1),
         }
     )
-    pace = Pace(None, lockstep=True)
+    pace = MarketPace(None, lockstep=True)
     return await serve(market, pace=pace, balances=WEALTH, depth=DEPTH, events="first")
 
 
@@ -209,7 +209,7 @@ async def test_in_a_deep_market_a_market_peg_trades_as_a_market_order(
     serve: Any, candles: Any, slippage: str
 ) -> None:
     market = candles(BTCUSDT={minute: (100.37,) * 4 + (1,) for minute in range(2)})
-    pace = Pace(None, lockstep=True)
+    pace = MarketPace(None, lockstep=True)
     served = await serve(market, pace=pace, balances=WEALTH, slippage=Decimal(slippage))
     pegged = await served.order("BUY", "LIMIT", **GTC, **MARKET)
     plain = await served.order("BUY", "MARKET", quantity="1")

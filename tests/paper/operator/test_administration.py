@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 import pytest
 
 from botlib.core.errors import PaperExchangeError
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.operator.administration import credentials
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 REST = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "1"}
 

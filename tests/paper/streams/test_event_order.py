@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 
 Serve = Callable[..., Any]
@@ -26,7 +26,9 @@ def signed(method: str, number: int, **params: Any) -> str:
     return orjson.dumps({"id": number, "method": method, "params": params}).decode()
 
 
-async def played(serve: Serve, market: ReplayMarket, pace: Pace, **settings: Any) -> list[bool]:
+async def played(
+    serve: Serve, market: ReplayMarket, pace: MarketPace, **settings: Any
+) -> list[bool]:
     """Send orders one after the other; tell of each whether its events came after its answer."""
     served = await serve(market, pace=pace, **settings)
     user = await served.user_stream()
@@ -51,9 +53,11 @@ def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
     return candles(BTCUSDT={minute: (100, 100, 100, 100, 8) for minute in range(10)})
 
 
-@pytest.mark.parametrize("pace", [Pace(1.0), Pace(None, lockstep=True)], ids=["clock", "lockstep"])
+@pytest.mark.parametrize(
+    "pace", [MarketPace(1.0), MarketPace(None, lockstep=True)], ids=["clock", "lockstep"]
+)
 async def test_the_events_leave_before_the_answer_or_after_it(
-    serve: Serve, market: ReplayMarket, pace: Pace
+    serve: Serve, market: ReplayMarket, pace: MarketPace
 ) -> None:
     assert await played(serve, market, pace, events="first") == [False] * ORDERS
     assert await played(serve, market, pace, events="last") == [True] * ORDERS
@@ -66,7 +70,7 @@ async def test_the_events_leave_before_the_answer_or_after_it(
 async def test_late_events_are_not_overtaken_by_those_of_the_next_candle(
     serve: Serve, market: ReplayMarket
 ) -> None:
-    pace = Pace(None, lockstep=True)
+    pace = MarketPace(None, lockstep=True)
     served = await serve(market, pace=pace, events="last")
     user = await served.user_stream()
     for _ in range(3):

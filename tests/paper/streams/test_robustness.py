@@ -15,7 +15,7 @@ import pytest
 from botlib.paper import server
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.api import rest
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.streams import connection as module
 from botlib.paper.streams import idle_connections
@@ -28,7 +28,7 @@ PATIENT = 60.0
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> Any:
-    return await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    return await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
 
 
 async def alive(served: Any) -> bool:
@@ -320,7 +320,7 @@ async def test_who_connects_and_says_nothing_whole_is_sent_away(
 ) -> None:
     monkeypatch.setattr(server, "PING_INTERVAL", 0.05)
     monkeypatch.setattr(idle_connections, "SILENCE", 0.2)
-    served = await serve(SyntheticMarket(1), pace=Pace(None, lockstep=True), start=start_time)
+    served = await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
     ws = await served.session.ws_connect(f"{served.url}/ws-api/v3")
     port = int(served.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

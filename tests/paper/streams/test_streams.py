@@ -16,10 +16,10 @@ import pytest
 from botlib.core.errors import PaperExchangeError
 from botlib.core.timeframe import HOUR, MINUTE
 from botlib.paper.accounts.signatures import PAPER_API_KEY
-from botlib.paper.market.market_clock import Pace
+from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
-LOCKSTEP = Pace(None, lockstep=True)
+LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
 Recorded = Callable[[str], Path]
 
