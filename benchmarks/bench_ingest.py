@@ -318,7 +318,7 @@ async def _botlib(symbols: int, url: str, last: int, *, stored: bool) -> float:
     from botlib.market_data import CandleStream
     from botlib.store.candles import CandleStorage, WriteReport
     from botlib.store.database import Database
-    from botlib.venues.binance import BinanceExchange
+    from botlib.venues.binance.venue import BinanceExchange
 
     class Nowhere(CandleStorage):
         """A storage that keeps nothing."""

@@ -26,7 +26,7 @@ from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.paper.client import PaperProcess
 from botlib.store.candles import CandleStorage
 from botlib.store.database import Database
-from botlib.venues.binance import BinanceExchange
+from botlib.venues.binance.venue import BinanceExchange
 
 MINUTE = 60_000
 CUTS = 5

@@ -11,6 +11,7 @@ import click
 
 from botlib.cli.refused import Refused
 from botlib.core.errors import BotlibError
+from botlib.venues.registry import DEFAULT_VENUE, build_exchange, capabilities
 
 DIRECTORY = click.option(
     "--data",
@@ -20,11 +21,13 @@ DIRECTORY = click.option(
     show_default=True,
     help="The directory of all data.",
 )
+VENUE_TITLE = capabilities().title
+
 LONGEST_WAIT = 600.0
 """Seconds the venue may ask a download to wait."""
 
 VENUE = click.option(
-    "--venue", default="binance", show_default=True, help="Which market's database."
+    "--venue", default=DEFAULT_VENUE, show_default=True, help="Which market's database."
 )
 
 
@@ -49,7 +52,9 @@ def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
         bar.close()
 
 
-@click.command()
+@click.command(
+    help=f"Download a symbol's candles from {VENUE_TITLE}; only what is missing, resumable."
+)
 @click.argument("symbol")
 @click.argument("timeframe")
 @click.option("--since", required=True, help="From when: 2024-01-01, or 180d for that long ago.")
@@ -57,21 +62,20 @@ def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
 @click.option(
     "--paper",
     metavar="URL",
-    help="Download from a paper exchange that runs at this address, not from Binance.",
+    help=f"Download from a paper exchange that runs at this address, not from {VENUE_TITLE}.",
 )
 @DIRECTORY
 def download(
     symbol: str, timeframe: str, since: str, until: str | None, paper: str | None, directory: Path
 ) -> None:
-    """Download a symbol's candles from Binance; only what is missing, resumable."""
+    """Download what is missing of a symbol's candles."""
     from botlib.market_data.history import FetchReport
     from botlib.market_data.history import download as fetch
     from botlib.paper.client import PaperControl
-    from botlib.venues.binance import BinanceExchange
 
     async def work(progress: Callable[[int, int], None]) -> FetchReport:
         if paper is None:
-            exchange = BinanceExchange(venue="binance", max_wait=LONGEST_WAIT)
+            exchange = build_exchange(DEFAULT_VENUE, max_wait=LONGEST_WAIT)
             return await fetch(
                 exchange, directory, symbol, timeframe, since, until, progress=progress
             )
@@ -81,7 +85,7 @@ def download(
                 return int((await control.state())["market_time"])
 
             venue = str((await control.state())["venue"])
-            exchange = BinanceExchange(venue=venue, rest_url=paper, market_time=market_time)
+            exchange = build_exchange(venue, rest_url=paper, market_time=market_time)
             return await fetch(
                 exchange, directory, symbol, timeframe, since, until, progress=progress
             )

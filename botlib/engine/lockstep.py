@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.clock import iso
 from botlib.core.errors import EngineError
-from botlib.core.symbol import symbol_id, unified_symbol
 from botlib.tasks import TaskState
 
 if TYPE_CHECKING:
     from botlib.engine.orchestrator import Orchestrator
     from botlib.paper.client import PaperControl
+    from botlib.venues.base import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Lockstep:
 
     Args:
         control: the paper exchange's control.
+        exchange: the paper exchange as the kit's venue; it names streams and markets.
         streams: (symbol, timeframe) pairs whose candles are acted on.
         processed: waits until a candle (symbol, timeframe, open time) was acted on.
         on_progress: called once per boundary.
@@ -48,11 +49,13 @@ class Lockstep:
     def __init__(
         self,
         control: PaperControl,
+        exchange: Exchange,
         streams: Callable[[], Sequence[tuple[str, str]]],
         processed: Processed,
         on_progress: Callable[[], None],
     ) -> None:
         self._control = control
+        self._exchange = exchange
         self._streams = streams
         self._processed = processed
         self._on_progress = on_progress
@@ -85,12 +88,13 @@ class Lockstep:
 
     async def _advance(self) -> None:
         step = await self._control.advance(
-            [f"{symbol_id(symbol).lower()}@kline_{tf}" for symbol, tf in self._streams()],
+            [self._exchange.candle_stream(*stream) for stream in self._streams()],
             acknowledged=self.market_time,
             timeout=ADVANCE_TIMEOUT,
         )
         for closed in step.closed:
-            await self._processed(unified_symbol(closed.symbol), closed.timeframe, closed.timestamp)
+            symbol = self._exchange.market(closed.symbol).symbol
+            await self._processed(symbol, closed.timeframe, closed.timestamp)
         self.market_time = step.market_time
         self._on_progress()
         if step.ended and not self.ended:

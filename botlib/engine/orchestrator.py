@@ -42,7 +42,8 @@ from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.tasks import BackgroundTaskManager, beat
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
-from botlib.venues.binance import BinanceExchange
+from botlib.venues.base import Exchange
+from botlib.venues.registry import DEFAULT_VENUE, build_exchange
 from botlib.views.live_chart import LiveCharts
 from botlib.views.summary import RunSummary, summarise
 
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _kit_logger = logging.getLogger("botlib")
 
-LIVE_VENUE: Final = "binance"
 READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
 
@@ -149,7 +149,7 @@ class Orchestrator:
 
     storage: CandleStorage
     journal: OrderJournal
-    exchange: BinanceExchange
+    exchange: Exchange
     history: History
     stream: CandleStream
     orders: OrderExecutor
@@ -170,7 +170,7 @@ class Orchestrator:
     @property
     def venue(self) -> str:
         """The market this engine runs on."""
-        return self.paper.venue if self.paper else LIVE_VENUE
+        return self.paper.venue if self.paper else DEFAULT_VENUE
 
     def _add_services(self) -> None:
         add, before = self.services.add, []
@@ -358,8 +358,8 @@ class Orchestrator:
 
     async def _connect(self) -> None:
         if self.paper is not None:
-            self.exchange = BinanceExchange(
-                venue=self.venue,
+            self.exchange = build_exchange(
+                self.venue,
                 rest_url=self.paper.url,
                 keys=(PAPER_API_KEY, PAPER_API_SECRET),
                 market_time=self.paper.market_time,
@@ -367,7 +367,7 @@ class Orchestrator:
                 rng=self.environment.rng,
             )
         else:
-            self.exchange = BinanceExchange(venue=self.venue, keys=ApiKeys.from_environment())
+            self.exchange = build_exchange(self.venue, keys=ApiKeys.from_environment())
         await self.exchange.connect()
         self.history = History(self.exchange, self.storage, self.environment.rng)
 
@@ -399,7 +399,11 @@ class Orchestrator:
         await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
             self.lockstep = Lockstep(
-                self.paper.control, self.subscriptions, partial(acted_on, self), beat
+                self.paper.control,
+                self.exchange,
+                self.subscriptions,
+                partial(acted_on, self),
+                beat,
             )
 
     async def _start_tasks(self) -> None:

@@ -1,11 +1,10 @@
 """Orders: from a signal to fills that are booked once, and the stops that protect what is held."""
 
-from botlib.execution.executor import ABSENCE_FENCE, OrderExecutor, intent_id, round_down
+from botlib.execution.executor import OrderExecutor, intent_id, round_down
 from botlib.execution.order_record import STOP_PREFIX
 from botlib.execution.protection import Protector, StopRules
 
 __all__ = [
-    "ABSENCE_FENCE",
     "STOP_PREFIX",
     "OrderExecutor",
     "Protector",

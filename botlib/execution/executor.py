@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ABSENCE_FENCE: Final = 75_000
-"""Age in ms from which an order the venue does not know can no longer arrive: the largest
-recvWindow (60 s) plus a margin for skewed clocks."""
-
 SWEEP_INTERVAL: Final = 300_000
 """Longest time in ms between two sweeps of a symbol's trades, even where nothing can be missing."""
 
@@ -328,7 +324,7 @@ class OrderExecutor(OrderRecord):
         report = await self._exchange.fetch_order(order.symbol, order.client_order_id)
         if report is not None:
             self._take(self._now(order), report)
-        elif self._system_clock.now() - order.created > ABSENCE_FENCE:
+        elif self._system_clock.now() - order.created > self._exchange.capabilities.absence_fence:
             # Asked twice, since a query may be answered from a copy that lags behind.
             if await self._exchange.fetch_order(order.symbol, order.client_order_id) is None:
                 self._update(order, status=OrderStatus.REJECTED, message="never reached the venue")

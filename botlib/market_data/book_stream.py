@@ -13,7 +13,6 @@ from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, 
 from botlib.market_data.book_subscription import MOST_LEVELS, SNAPSHOT, BookStatus, BookSubscription
 from botlib.market_data.order_book import OrderBook
 from botlib.market_data.shard import (
-    MAX_AGE,
     ConnectionStatus,
     DialGate,
     Shard,
@@ -173,7 +172,9 @@ class BookStream:
 
     async def _assign(self, fresh: list[BookSubscription]) -> None:
         assert self._group is not None
-        made = await share_out(fresh, self._shards, self.exchange.max_streams, self._shard)
+        made = await share_out(
+            fresh, self._shards, self.exchange.capabilities.streams_per_connection, self._shard
+        )
         for shard in made:
             self._shards.append(shard)
             self._group.create_task(shard.run())
@@ -184,7 +185,7 @@ class BookStream:
             self._gate,
             what="depth",
             data_deadline=self._data_deadline,
-            max_age=MAX_AGE,
+            max_age=self.exchange.capabilities.connection_age,
             on_up=self._came_up,
             rng=self._random,
         )

@@ -18,7 +18,6 @@ from botlib.core.model import Candle, CandleClosed, CandleUpdated, Event, GapFil
 from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.market_data.repair import Repairer
 from botlib.market_data.shard import (
-    MAX_AGE,
     ConnectionStatus,
     DialGate,
     Shard,
@@ -84,7 +83,7 @@ class CandleStream:
         clock: moved on by the event times of the frames; None makes one.
         data_deadline: seconds without a frame after which a connection is dialled again.
         on_progress: called once per closed candle.
-        max_age: seconds after which a connection is renewed.
+        max_age: seconds after which a connection is renewed; None is the venue's limit.
         rng: source of the jitter of retries and renewals.
     """
 
@@ -97,7 +96,7 @@ class CandleStream:
         *,
         data_deadline: float = DATA_DEADLINE,
         on_progress: Callable[[], None] | None = None,
-        max_age: float = MAX_AGE,
+        max_age: float | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.clock = clock or MarketClock()
@@ -107,9 +106,10 @@ class CandleStream:
         self._bus = bus
         self._data_deadline = data_deadline
         self._on_progress = on_progress or (lambda: None)
-        self._max_age = max_age
+        limits = exchange.capabilities
+        self._max_age = limits.connection_age if max_age is None else max_age
         self._random = rng or random.Random()
-        self.gate = DialGate()
+        self.gate = DialGate(limits.dial_burst, limits.dial_rate)
         """Holds dials back; the venue counts those of one address together."""
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._shards: list[Shard[Subscription]] = []
@@ -247,7 +247,9 @@ class CandleStream:
     async def _assign(self, fresh: list[Subscription]) -> None:
         """Give subscriptions to the connections that have room, and open more where needed."""
         assert self._group is not None
-        made = await share_out(fresh, self._shards, self._exchange.max_streams, self._shard)
+        made = await share_out(
+            fresh, self._shards, self._exchange.capabilities.streams_per_connection, self._shard
+        )
         for shard in made:
             self._shards.append(shard)
             self._group.create_task(shard.run())

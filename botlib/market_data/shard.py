@@ -15,20 +15,14 @@ from botlib.venues.base import StreamConnection
 
 logger = logging.getLogger(__name__)
 
-MAX_AGE: Final = 23 * 3600.0
-"""Age in seconds at which a connection is renewed: the venue cuts it at 24 hours."""
-
 RETRY_FIRST: Final = 0.25
 RETRY_LONGEST: Final = 30.0
 
 
 class DialGate:
-    """Holds dials back so that no more than ``burst + rate × t`` happen in t seconds.
+    """Limits the dials of one address to ``burst + rate × t`` in t seconds."""
 
-    The venue bans an address after 300 connections in five minutes.
-    """
-
-    def __init__(self, burst: int = 40, rate: float = 0.8) -> None:
+    def __init__(self, burst: int, rate: float) -> None:
         self._burst = burst
         self._rate = rate
         self._tokens = float(burst)

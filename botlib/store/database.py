@@ -32,6 +32,7 @@ from botlib.core.symbol import symbol_id, unified_symbol
 from botlib.store import library_guard
 from botlib.store.cache import changes
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
+from botlib.venues.registry import VENUES
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +52,16 @@ def database_path(data_directory: Path, venue: str) -> Path:
     Raises:
         InvalidInput: the venue has none of these forms.
     """
-    if venue == "binance":
-        return data_directory / "tradingbot.db"
+    if venue in VENUES:
+        return data_directory / VENUES[venue].capabilities.database
     if seed := re.fullmatch(r"paper:synthetic:seed=(\d+)", venue):
         return data_directory / "paper" / f"synthetic-{seed[1]}.db"
     if recording := re.fullmatch(r"paper:recording:(.+):([0-9a-f]{8,64})", venue):
         name = re.sub(r"[^A-Za-z0-9._+-]+", "_", recording[1])
         return data_directory / "paper" / f"recording-{name}-{recording[2][:8]}.db"
     raise InvalidInput(
-        f"There is no database for the venue {venue!r}. Accepted: 'binance', "
+        f"There is no database for the venue {venue!r}. Accepted: "
+        f"{', '.join(repr(name) for name in VENUES)}, "
         "'paper:synthetic:seed=<number>', 'paper:recording:<name>:<hexadecimal digest>'."
     )
 

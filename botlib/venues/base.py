@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from botlib.core.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
+from botlib.venues.capabilities import VenueCapabilities
+
+if TYPE_CHECKING:
+    import random
 
 RawKline = Mapping[str, Any]
 """A candle as the venue's stream spells it, for `Exchange.candle` to read; nobody changes it."""
@@ -120,7 +124,7 @@ class DepthSnapshot:
 
 
 class StreamConnection(Protocol[Sink]):
-    """One open socket that carries up to `Exchange.max_streams` subscriptions."""
+    """One open socket, which carries up to `streams_per_connection` subscriptions."""
 
     frames: int
     """Usable frames received so far. Pings, pongs and acknowledgements do not count."""
@@ -157,8 +161,8 @@ class Exchange(Protocol):
     venue: str
     """``binance``, or the stamp of a paper market such as ``paper:synthetic:seed=42``."""
 
-    max_streams: int
-    """Most candle subscriptions on one connection."""
+    capabilities: VenueCapabilities
+    """What the venue offers, and its limits."""
 
     async def connect(self) -> None:
         """Load and check the venue's markets; a second call does nothing.
@@ -172,6 +176,13 @@ class Exchange(Protocol):
 
         Raises:
             UnknownSymbol: the venue does not list it; the message suggests one it lists.
+        """
+
+    def candle_stream(self, symbol: str, timeframe: str) -> str:
+        """Return the venue's own name of a candle stream.
+
+        Raises:
+            UnknownSymbol: the venue does not list the symbol.
         """
 
     async def market_time(self) -> int:
@@ -272,3 +283,43 @@ class Exchange(Protocol):
 
 MarketTime = Callable[[], Awaitable[int]]
 """Asks for the market's time in ms, where it is not the server's."""
+
+
+class Revealable(Protocol):
+    """A secret that is shown on request only."""
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+
+
+class VenueKeys(Protocol):
+    """A pair of an API key and its secret."""
+
+    @property
+    def key(self) -> Revealable:
+        """The API key."""
+
+    @property
+    def secret(self) -> Revealable:
+        """The API secret."""
+
+
+class ExchangeOptions(TypedDict, total=False):
+    """The options with which an exchange can be built; each may be left out.
+
+    Attributes:
+        rest_url: address of a paper exchange, loopback only; None is the real venue.
+        keys: API key and secret; without them only market data can be read. Those of a paper
+            exchange may be a pair of plain texts, since they are worthless.
+        market_time: returns the market's time of a paper exchange; None reads the server's clock.
+        max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
+        connector: makes the aiohttp connector with which a paper exchange is reached.
+        rng: source of the jitter of retries and reconnections.
+    """
+
+    rest_url: str | None
+    keys: VenueKeys | tuple[str, str] | None
+    market_time: MarketTime | None
+    max_wait: float
+    connector: Callable[[], Any] | None
+    rng: random.Random | None

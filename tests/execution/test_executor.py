@@ -10,8 +10,9 @@ import pytest
 
 from botlib.core.errors import OrderRejected, OrderUnknown
 from botlib.core.model import FillReceived, OrderIntent, OrderStatus, OrderType, Side
-from botlib.execution import ABSENCE_FENCE, intent_id, round_down
+from botlib.execution import intent_id, round_down
 from botlib.store import Database
+from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import EXIT, VENUE, D, Desk, FakeVenue, signal
 
 
@@ -100,7 +101,7 @@ async def test_an_order_that_never_arrived_is_given_up_only_behind_the_fence(des
     await desk.executor.execute(signal(), D(500))
     await desk.executor.sync(["BTC/USDT"])
     assert len(desk.executor.unsettled) == 1
-    desk.clock.advance(desk.clock.now() + ABSENCE_FENCE + 1)
+    desk.clock.advance(desk.clock.now() + BINANCE.absence_fence + 1)
     await desk.executor.sync(["BTC/USDT"])
     assert desk.executor.unsettled == []
     assert desk.journal.orders()[0].status is OrderStatus.REJECTED

@@ -10,9 +10,10 @@ import pytest
 
 from botlib.core.errors import OrderRejected, OrderUnknown, StoreError
 from botlib.core.model import OrderIntent, OrderStatus, OrderType, Side
-from botlib.execution import ABSENCE_FENCE, StopRules
+from botlib.execution import StopRules
 from botlib.execution.protection import GRACE, RETRY
 from botlib.store import Database
+from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import EXIT, VENUE, D, Desk, FakeVenue, signal
 
 
@@ -144,7 +145,7 @@ async def test_a_position_long_without_a_stop_halts_entries(desk: Desk) -> None:
     await desk.protector.attend("BTC/USDT")
     assert desk.risk.halted is not None and "no stop" in desk.risk.halted
     desk.venue.fail = None
-    desk.wait(ABSENCE_FENCE)
+    desk.wait(BINANCE.absence_fence)
     await desk.protector.attend("BTC/USDT")
     assert desk.venue.stop().amount == D("4.995")
 

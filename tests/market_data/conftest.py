@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.paper.client import PaperProcess
 from botlib.store.candles import CandleStorage
 from botlib.store.database import Database
-from botlib.venues.binance import BinanceExchange
+from botlib.venues.binance.capabilities import BINANCE
+from botlib.venues.binance.venue import BinanceExchange
 from tests.support.stream_rig import MakeRig, Rig
 
 
@@ -56,7 +58,7 @@ def rig(tmp_path: Path, paper: PaperProcess) -> MakeRig:
             rest_url=process.url,
             keys=(PAPER_API_KEY, PAPER_API_SECRET),
             market_time=market_time,
-            max_streams=max_streams,
+            capabilities=replace(BINANCE, streams_per_connection=max_streams),
         )
         database = Database.open(tmp_path / "candles.db", process.venue)
         storage, bus = CandleStorage(database), EventBus()

@@ -19,8 +19,10 @@ from botlib.market_data.book_subscription import SNAPSHOT, BookSubscription
 from botlib.market_data.shard import DialGate
 from botlib.paper.client import PaperControl, PaperProcess
 from botlib.venues.base import BookLevel, DepthSnapshot, DepthUpdate
-from botlib.venues.binance import BinanceExchange, parse
+from botlib.venues.binance import parse
 from botlib.venues.binance.api import make_api
+from botlib.venues.binance.capabilities import BINANCE
+from botlib.venues.binance.venue import BinanceExchange
 
 T0 = 1_767_571_200_000
 DEPTH = "btcusdt@depth"
@@ -215,7 +217,12 @@ async def following(
     control = paper.control()
     exchange = BinanceExchange(venue=paper.venue, rest_url=paper.url)
     await exchange.connect()
-    stream = BookStream(exchange, MarketClock(T0), DialGate(), data_deadline=deadline)
+    stream = BookStream(
+        exchange,
+        MarketClock(T0),
+        DialGate(BINANCE.dial_burst, BINANCE.dial_rate),
+        data_deadline=deadline,
+    )
     task = asyncio.get_running_loop().create_task(stream.run())
     try:
         yield stream, exchange, control

@@ -14,6 +14,7 @@ from botlib.market_data.shard import DialGate
 from botlib.paper.client import PaperProcess
 from botlib.venues.base import BadFrameSink
 from botlib.venues.binance import socket
+from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.socket import KlineSocket
 from tests.support.stream_rig import MINUTE, MakeRig, Rig, values
 
@@ -388,7 +389,7 @@ async def test_dials_stay_below_the_venues_limit() -> None:
     async with asyncio.timeout(60):
         for _ in range(50):
             await gate.wait()
-    default = DialGate()
+    default = DialGate(BINANCE.dial_burst, BINANCE.dial_rate)
     assert default._burst + default._rate * 300 < 300
 
 

@@ -28,7 +28,7 @@ from botlib.market_data.history import (
 )
 from botlib.paper.client import PaperControl, PaperProcess
 from botlib.store import CandleStorage, Database, database_path
-from botlib.venues.binance import BinanceExchange
+from botlib.venues.binance.venue import BinanceExchange
 
 NOW = 1_767_571_200_000  # 2026-01-05 00:00
 VENUE = "paper:synthetic:seed=5"

@@ -26,6 +26,7 @@ from botlib.store import Database, OrderJournal
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.base import Market, OrderReport
+from botlib.venues.binance.capabilities import BINANCE
 
 D = Decimal
 VENUE = "paper:synthetic:seed=1"
@@ -33,6 +34,8 @@ VENUE = "paper:synthetic:seed=1"
 
 class FakeVenue:
     """Fills market orders at 100, and fails as told."""
+
+    capabilities = BINANCE
 
     def __init__(self) -> None:
         self.orders: dict[str, OrderReport] = {}

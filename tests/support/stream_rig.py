@@ -12,7 +12,7 @@ from botlib.core.model import Candle, CandleClosed, Event, GapFilled
 from botlib.market_data import CandleStream
 from botlib.paper.client import PaperControl
 from botlib.store.candles import CandleStorage
-from botlib.venues.binance import BinanceExchange
+from botlib.venues.binance.venue import BinanceExchange
 
 MINUTE = 60_000
 

@@ -17,6 +17,7 @@ from botlib.core.errors import BotlibError, InvalidInput
 from botlib.core.model import Candle, CandleSource
 from botlib.core.tables import html_table, text_table
 from botlib.store import CandleStorage, Database, database_path
+from botlib.venues.registry import DEFAULT_VENUE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,7 +184,7 @@ def import_into(
     directory: Path,
     paths: Iterable[str | Path],
     *,
-    venue: str = "binance",
+    venue: str = DEFAULT_VENUE,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:

@@ -1,8 +1,6 @@
-"""Binance spot through ccxt.pro: the same way to the real venue and to the paper exchange.
+"""Binance spot through ccxt.pro: one class reaches the real venue and the paper exchange alike.
 
-ccxt belongs to this package alone. `BinanceExchange` is all that others need.
+What enters is `botlib.venues.base.Exchange`'s requests; what leaves are HTTP requests and websocket
+messages in Binance's own words, and answers in the kit's. ccxt is imported here alone, and only
+with `botlib.venues.binance.venue`: the record in `capabilities` is there without it.
 """
-
-from botlib.venues.binance.venue import BinanceExchange
-
-__all__ = ["BinanceExchange"]

@@ -316,7 +316,7 @@ class KlineSocket(MarketSocket):
             identifier = self._api.market(symbol)["id"]
             # The route comes first: frames may overtake the acknowledgement.
             self._routes[identifier, timeframe] = sink
-            names.append(f"{identifier.lower()}@kline_{timeframe}")
+            names.append(kline_stream(identifier, timeframe))
         await self._subscribe(names)
 
     def _receive(self, text: str) -> None:
@@ -390,6 +390,11 @@ class UserSocket(Socket):
 
     def _bad_frame(self, text: str, reason: str) -> None:
         self._on_bad(str(text)[:500], reason)
+
+
+def kline_stream(identifier: str, timeframe: str) -> str:
+    """Return the name of the candle stream of a market id such as ``BTCUSDT``."""
+    return f"{identifier.lower()}@kline_{timeframe}"
 
 
 def _nothing() -> None:

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from botlib.core.errors import (
@@ -22,7 +22,6 @@ from botlib.core.errors import (
 )
 from botlib.core.model import Candle, Fill, OrderIntent
 from botlib.core.retry import insist
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.venues.base import (
     BadFrameSink,
@@ -33,6 +32,7 @@ from botlib.venues.base import (
     OrderReport,
     RawKline,
     ReportSink,
+    VenueKeys,
 )
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import (
@@ -43,14 +43,17 @@ from botlib.venues.binance.api import (
     make_api,
     require_loopback,
 )
-from botlib.venues.binance.socket import DepthSocket, KlineSocket, Socket, UserSocket
+from botlib.venues.binance.capabilities import BINANCE
+from botlib.venues.binance.socket import (
+    DepthSocket,
+    KlineSocket,
+    Socket,
+    UserSocket,
+    kline_stream,
+)
+from botlib.venues.capabilities import VenueCapabilities
 
 logger = logging.getLogger(__name__)
-
-PAGE: Final = 1_000
-"""Most candles or trades in one answer."""
-
-STREAMS_PER_CONNECTION: Final = 1_024
 
 TIMESTAMP_REJECTED: Final = -1021
 NO_SUCH_ORDER: Final = -2013
@@ -66,22 +69,6 @@ T = TypeVar("T")
 Opened = TypeVar("Opened", bound=Socket)
 
 
-class Revealable(Protocol):
-    """A secret that is shown on request only."""
-
-    def reveal(self) -> str: ...
-
-
-class Keys(Protocol):
-    """A pair of an API key and its secret."""
-
-    @property
-    def key(self) -> Revealable: ...
-
-    @property
-    def secret(self) -> Revealable: ...
-
-
 class BinanceExchange:
     """Binance spot, or a paper exchange that speaks its protocol on this computer.
 
@@ -93,7 +80,7 @@ class BinanceExchange:
             exchange may be a pair of plain texts, since they are worthless.
         market_time: asks a paper exchange for its market's time; None asks the server's clock.
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
-        max_streams: most candle subscriptions on one connection.
+        capabilities: its limits; a test may lower them.
         connector: makes what a paper exchange is dialled with; by default sockets to this computer.
         rng: source of the jitter of retries and redials.
     """
@@ -104,10 +91,10 @@ class BinanceExchange:
         venue: str,
         rest_url: str | None = None,
         ws_url: str | None = None,
-        keys: Keys | tuple[str, str] | None = None,
+        keys: VenueKeys | tuple[str, str] | None = None,
         market_time: MarketTime | None = None,
         max_wait: float = 60.0,
-        max_streams: int = STREAMS_PER_CONNECTION,
+        capabilities: VenueCapabilities = BINANCE,
         connector: Connector | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -125,7 +112,7 @@ class BinanceExchange:
             require_loopback(rest_url)
             require_loopback(ws_url)
         self.venue = venue
-        self.max_streams = max_streams
+        self.capabilities = capabilities
         self._urls = (rest_url, ws_url)
         self._keys = keys
         self._market_time = market_time
@@ -164,7 +151,7 @@ class BinanceExchange:
         """Return how a symbol (either form) is traded."""
         api = self._api
         name = self._symbols.get(symbol.upper()) if isinstance(symbol, str) else None
-        name = name or unified_symbol(symbol)
+        name = name or self.capabilities.unified_symbol(symbol)
         if name not in self._markets:
             if name not in api.markets:
                 raise UnknownSymbol(
@@ -172,6 +159,10 @@ class BinanceExchange:
                 )
             self._markets[name] = parse.market(name, api.markets[name]["info"])
         return self._markets[name]
+
+    def candle_stream(self, symbol: str, timeframe: str) -> str:
+        """Return the name of a candle stream, such as ``btcusdt@kline_1m``."""
+        return kline_stream(self.market(symbol).id, timeframe)
 
     async def market_time(self) -> int:
         """Return the market's time in ms."""
@@ -197,8 +188,9 @@ class BinanceExchange:
         """Fetch the candles with open times ``start`` to ``end`` (ms, both included)."""
         market, length = self.market(symbol), timeframe_ms(timeframe)
         found: list[Candle] = []
+        page = self.capabilities.candles_per_page
         while start <= end and (limit is None or len(found) < limit):
-            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            size = page if limit is None else min(page, limit - len(found))
             rows = await self._read(
                 "publicGetKlines",
                 {
@@ -275,14 +267,15 @@ class BinanceExchange:
         """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
         market = self.market(symbol)
         fills: list[Fill] = []
+        most = self.capabilities.trades_per_page
         while True:
-            params = {"symbol": market.id, "fromId": from_id, "limit": PAGE}
+            params = {"symbol": market.id, "fromId": from_id, "limit": most}
             page = [
                 parse.trade(market.symbol, row)
                 for row in await self._read("privateGetMyTrades", params)
             ]
             fills += page
-            if len(page) < PAGE:
+            if len(page) < most:
                 return sorted(fills, key=lambda fill: fill.trade_id)
             from_id = max(fill.trade_id for fill in page) + 1
 
@@ -444,7 +437,7 @@ def _never_sent(error: ExchangeUnavailable) -> bool:
     return isinstance(error, Unreachable) and not error.sent
 
 
-def _texts(keys: Keys | tuple[str, str] | None) -> tuple[str | None, str | None]:
+def _texts(keys: VenueKeys | tuple[str, str] | None) -> tuple[str | None, str | None]:
     if keys is None:
         return None, None
     return keys if isinstance(keys, tuple) else (keys.key.reveal(), keys.secret.reveal())

@@ -27,8 +27,9 @@ from botlib.core.model import OrderIntent, OrderStatus, OrderType, Side
 from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.paper.client import PaperControl, PaperProcess
 from botlib.venues.base import OrderReport
-from botlib.venues.binance import BinanceExchange, parse
+from botlib.venues.binance import parse
 from botlib.venues.binance.api import LoopbackConnector, VenueError
+from botlib.venues.binance.venue import BinanceExchange
 
 MINUTE = 60_000
 KEYS = (PAPER_API_KEY, PAPER_API_SECRET)

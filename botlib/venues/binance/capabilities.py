@@ -1,0 +1,41 @@
+"""The record of Binance's spot market: what it offers, and its documented limits."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from botlib.core.model import OrderType
+from botlib.venues.capabilities import VenueCapabilities
+
+QUOTE_ASSETS: Final = tuple(
+    """
+    FDUSD USDT USDC TUSD BUSD USDP USDS USD1 IDRT BIDR BVND BKRW GYEN DOGE AEUR EURI VAI DAI
+    PAX BTC ETH BNB XRP TRX DOT SOL EUR GBP AUD TRY BRL RUB UAH NGN ZAR PLN RON ARS JPY MXN
+    CZK COP IDR USD
+    """.split()
+)
+"""Quote assets that Binance has listed, the longest first."""
+
+BINANCE: Final = VenueCapabilities(
+    name="binance",
+    title="Binance",
+    database="tradingbot.db",
+    key_variable="BINANCE_API_KEY",
+    secret_variable="BINANCE_API_SECRET",
+    quote_assets=QUOTE_ASSETS,
+    # AEUR was listed against these alone, EUR against many assets that end in A.
+    quoted_bases=MappingProxyType({"AEUR": frozenset({"BTC", "ETH", "EUR"})}),
+    order_types=frozenset(OrderType),
+    shorts=False,
+    streams_per_connection=1_024,
+    # Binance cuts every connection at 24 hours.
+    connection_age=23 * 3600.0,
+    # An address is banned after 300 connections in five minutes.
+    dial_burst=40,
+    dial_rate=0.8,
+    candles_per_page=1_000,
+    trades_per_page=1_000,
+    book_levels=1_000,
+    largest_recv_window=60_000,
+)

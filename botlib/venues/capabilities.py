@@ -1,0 +1,88 @@
+"""`VenueCapabilities`: what one venue offers and which limits it sets, as a frozen record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from botlib.core.errors import UnknownSymbol
+from botlib.core.model import OrderType
+
+CLOCK_MARGIN: Final = 15_000
+"""Margin in ms for the difference between the computer's clock and the venue's."""
+
+_ASSET: Final = r"[A-Z0-9]{1,20}"
+_UNIFIED: Final = re.compile(rf"({_ASSET})/({_ASSET})")
+_ID: Final = re.compile(_ASSET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueCapabilities:
+    """The capabilities and limits of a venue.
+
+    Attributes:
+        name: the name in the registry, which is also stamped into databases.
+        title: the name that people know it by.
+        database: file name of its database in the data directory.
+        key_variable: environment variable that holds the API key.
+        secret_variable: environment variable that holds the API secret.
+        quote_assets: assets in which its markets are quoted, the longest first.
+        quoted_bases: the only bases that are listed against a quote asset, for the quote assets
+            whose name ends another one's markets: ``ADAEUR`` is ``ADA/EUR``, not ``AD/AEUR``.
+        order_types: the order types that can be sent.
+        shorts: whether the amount held of an asset may go below zero.
+        streams_per_connection: most subscriptions on one connection.
+        connection_age: seconds after which a connection is renewed, before the venue cuts it.
+        dial_burst: connections that may be opened at once.
+        dial_rate: connections that may be opened per second after the burst.
+        candles_per_page: most candles in one answer.
+        trades_per_page: most of the account's executions in one answer.
+        book_levels: levels a side of an order-book snapshot.
+        largest_recv_window: longest time in ms for which a signed request may stay valid.
+    """
+
+    name: str
+    title: str
+    database: str
+    key_variable: str
+    secret_variable: str
+    quote_assets: tuple[str, ...]
+    quoted_bases: Mapping[str, frozenset[str]]
+    order_types: frozenset[OrderType]
+    shorts: bool
+    streams_per_connection: int
+    connection_age: float
+    dial_burst: int
+    dial_rate: float
+    candles_per_page: int
+    trades_per_page: int
+    book_levels: int
+    largest_recv_window: int
+
+    @property
+    def absence_fence(self) -> int:
+        """Age in ms from which an order that the venue does not know can no longer arrive."""
+        return self.largest_recv_window + CLOCK_MARGIN
+
+    def unified_symbol(self, text: str) -> str:
+        """Return the unified form of a symbol: ``BTCUSDT`` and ``btc/usdt`` become ``BTC/USDT``.
+
+        An id does not say where the base ends, so it is split by the quote assets of the venue.
+
+        Raises:
+            UnknownSymbol: the text is no symbol, or its quote asset is not known.
+        """
+        word = text.strip().upper() if isinstance(text, str) else ""
+        if _UNIFIED.fullmatch(word):
+            return word
+        if _ID.fullmatch(word):
+            for quote in self.quote_assets:
+                base = word.removesuffix(quote)
+                if base and base != word and base in self.quoted_bases.get(quote, (base,)):
+                    return f"{base}/{quote}"
+        raise UnknownSymbol(
+            f"Cannot read {text!r} as a symbol. Accepted: 'BTC/USDT' or 'BTCUSDT'; "
+            "write the slash where the quote asset is an unusual one."
+        )

@@ -1,0 +1,84 @@
+"""The registry of venues: which ones there are, and how the exchange of each is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Unpack
+
+from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.venues.binance.capabilities import BINANCE
+
+if TYPE_CHECKING:
+    from botlib.venues.base import Exchange, ExchangeOptions
+    from botlib.venues.capabilities import VenueCapabilities
+
+PAPER_PREFIX: Final = "paper:"
+"""What the stamp of every paper market begins with, such as ``paper:synthetic:seed=42``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVenue:
+    """One venue: its record, and the class that reaches it.
+
+    The class is named by ``module:class`` and imported when the first exchange is built, because
+    the library behind it takes long to import.
+    """
+
+    capabilities: VenueCapabilities
+    exchange: str
+
+    def build(self, venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:
+        """Return a new exchange, not connected yet, whose data are stamped with ``venue``."""
+        module, _, name = self.exchange.partition(":")
+        exchange: Exchange = getattr(import_module(module), name)(venue=venue, **options)
+        return exchange
+
+
+VENUES: Final[dict[str, RegisteredVenue]] = {
+    BINANCE.name: RegisteredVenue(
+        capabilities=BINANCE, exchange="botlib.venues.binance.venue:BinanceExchange"
+    ),
+}
+"""Every venue by its name."""
+
+DEFAULT_VENUE: Final = BINANCE.name
+"""The venue of research and live trading; paper exchanges speak its protocol."""
+
+
+def registered(venue: str) -> RegisteredVenue:
+    """Return the entry of a venue, or of the stamp of a paper market.
+
+    Raises:
+        InvalidInput: the venue is not registered.
+    """
+    name = DEFAULT_VENUE if venue.startswith(PAPER_PREFIX) else venue
+    try:
+        return VENUES[name]
+    except KeyError:
+        raise InvalidInput(
+            f"Unknown venue {venue!r}. Accepted: {', '.join(VENUES)}, or the stamp of a paper "
+            f"market such as 'paper:synthetic:seed=42'.{did_you_mean(name, VENUES)}"
+        ) from None
+
+
+def capabilities(venue: str = DEFAULT_VENUE) -> VenueCapabilities:
+    """Return the record of a venue, or of the stamp of a paper market.
+
+    Raises:
+        InvalidInput: the venue is not registered.
+    """
+    return registered(venue).capabilities
+
+
+def build_exchange(venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:
+    """Return a new exchange of a venue, not connected yet.
+
+    Args:
+        venue: the name of a venue, or the stamp of a paper market.
+        options: as `ExchangeOptions` lists them.
+
+    Raises:
+        InvalidInput: the venue is not registered, or an option is not accepted.
+    """
+    return registered(venue).build(venue, **options)
