@@ -18,7 +18,7 @@ from botlib.core.clock import Clock, MarketClock, SystemClock
 from botlib.core.errors import BotlibError, ConfigError, EngineError, InvalidInput
 from botlib.core.lag import LagMeter
 from botlib.core.model import Order, TaskFailed
-from botlib.core.retry import insist
+from botlib.core.retry import retry
 from botlib.core.symbol import unified_symbol
 from botlib.engine.account import AccountMonitor
 from botlib.engine.build import wire
@@ -395,7 +395,7 @@ class Orchestrator:
         for symbol in settings.symbols:
             await self.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
         # What is asked at the start is asked again: one bad answer must not end it.
-        await insist(lambda: self.orders.recover(settings.symbols), rng=self.environment.rng)
+        await retry(lambda: self.orders.recover(settings.symbols), rng=self.environment.rng)
         await self.protector.attend_all(settings.symbols)
         if self.paper is not None and settings.paper.lockstep:
             self.lockstep = Lockstep(
@@ -433,7 +433,7 @@ class Orchestrator:
             ) from None
         self.signals.warm()
         self.market_start = self.market_clock.now()
-        self.equity_start = await insist(self.account.value, rng=self.environment.rng)
+        self.equity_start = await retry(self.account.value, rng=self.environment.rng)
 
     async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for something, or raise what a CRITICAL task failed with meanwhile."""

@@ -8,15 +8,16 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from botlib.core.asynctools import innermost_error
 from botlib.core.clock import MarketClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.core.retry import Backoff
 from botlib.market_data.book_subscription import MOST_LEVELS, SNAPSHOT, BookStatus, BookSubscription
 from botlib.market_data.order_book import OrderBook
 from botlib.market_data.shard import (
     ConnectionStatus,
     DialGate,
     Shard,
-    innermost,
     share_out,
 )
 from botlib.venues.base import Exchange
@@ -131,7 +132,7 @@ class BookStream:
                     # What comes while the tasks end must not start new ones.
                     self._group = None
         except BaseExceptionGroup as errors:
-            raise innermost(errors) from None
+            raise innermost_error(errors) from None
         finally:
             self._shards = []
             for one in self._books.values():
@@ -203,11 +204,11 @@ class BookStream:
 
     async def _resync(self, one: BookSubscription) -> None:
         """Fetch snapshots until one leads on to what the stream tells."""
-        delay = 0.0 if one.lasted > CALM or not one.snapshots else RETRY_FIRST
+        immediate = one.lasted > CALM or not one.snapshots
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._random, immediate=immediate)
         try:
             while self._group is not None and one.connected and not one.complete:
-                await asyncio.sleep(delay * self._random.uniform(0.5, 1.0))
-                delay = min(max(delay * 2, RETRY_FIRST), RETRY_LONGEST)
+                await backoff.wait()
                 carried = one.connections
                 try:
                     snapshot = await self.exchange.fetch_depth(one.symbol, SNAPSHOT)

@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from botlib.core.asynctools import innermost_error
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock
 from botlib.core.errors import BotlibError, ExchangeError, InvalidInput
 from botlib.core.model import Candle, CandleClosed, CandleUpdated, Event, GapFilled
+from botlib.core.retry import Backoff
 from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.market_data.repair import Repairer
 from botlib.market_data.shard import (
     ConnectionStatus,
     DialGate,
     Shard,
-    innermost,
     share_out,
 )
 from botlib.market_data.subscription import Subscription, SubscriptionStatus
@@ -197,7 +198,7 @@ class CandleStream:
                     # Frames that come while the tasks end must not start new ones.
                     self._group = None
         except BaseExceptionGroup as errors:
-            raise innermost(errors) from None
+            raise innermost_error(errors) from None
         finally:
             self._ended = tuple(shard.status() for shard in self._shards)
             self._shards = []
@@ -271,15 +272,14 @@ class CandleStream:
 
     async def _catch_up(self, subscriptions: list[Subscription]) -> None:
         """Look for what was missed before the subscription took effect."""
-        delay = 0.2
+        backoff = Backoff(0.2, 30.0)
         while self._group is not None:
             try:
                 now = await self._exchange.market_time()
                 break
             except ExchangeError as error:
                 logger.warning("The market's time is not known: %s", error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, 30.0)
+            await backoff.wait()
         else:
             return
         self.clock.advance(now)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.core.clock import iso
 from botlib.core.errors import ExchangeUnavailable, InvalidInput
 from botlib.core.model import Candle
-from botlib.core.retry import insist
+from botlib.core.retry import backoff_delay, retry
 from botlib.core.timeframe import DAY, is_open_time, open_time, parse_since, timeframe_ms
 from botlib.store import CandleStorage, Database, Run, database_path
 from botlib.venues.base import Exchange
@@ -354,8 +354,8 @@ class _Job:
                 await self._settle(runs, rows, start, proven.until)
                 start, patience = proven.until + length, PATIENCE
             elif proven.again:
-                await asyncio.sleep(RETRY_FIRST / 2 * 2 ** (PATIENCE - patience))
                 patience -= 1
+                await asyncio.sleep(backoff_delay(PATIENCE - patience, first=RETRY_FIRST / 2))
             if not proven.again:
                 break
         left = counted(runs, start, end, length)
@@ -411,7 +411,7 @@ class _Job:
             )
 
         try:
-            return await insist(ask, rng=self._rng, delay=RETRY_FIRST)
+            return await retry(ask, rng=self._rng, delay=RETRY_FIRST)
         except ExchangeUnavailable as error:
             raise ExchangeUnavailable(
                 f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "

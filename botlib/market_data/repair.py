@@ -12,6 +12,7 @@ from typing import Final
 from botlib.core.clock import MarketClock, iso
 from botlib.core.errors import ExchangeError
 from botlib.core.model import Candle, GapFilled
+from botlib.core.retry import Backoff, backoff_delay
 from botlib.core.timeframe import open_time
 from botlib.market_data.sequencer import Settled
 from botlib.market_data.subscription import Subscription
@@ -79,7 +80,7 @@ class Repairer:
 
     async def repair(self, subscription: Subscription) -> None:
         """Ask and settle until nothing is missing; the venue being away only delays it."""
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         tally = _Tally()
         patience = PATIENCE
         while self._running():
@@ -103,16 +104,15 @@ class Repairer:
                 logger.warning(
                     "Missing candles of %s %s cannot be fetched: %s", *subscription.key, error
                 )
-                await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
-                delay = min(delay * 2, RETRY_LONGEST)
+                await backoff.wait()
                 continue
-            delay = RETRY_FIRST
+            backoff.reset()
             if progress:
                 patience = PATIENCE
             else:
                 patience -= 1
                 if patience > 0:
-                    await asyncio.sleep(RETRY_FIRST * 2 ** (PATIENCE - patience - 1))
+                    await asyncio.sleep(backoff_delay(PATIENCE - patience, first=RETRY_FIRST))
         self._report(subscription, tally)
         subscription.complete = True
 

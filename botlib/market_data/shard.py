@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from botlib.core.asynctools import first_of
 from botlib.core.errors import ExchangeError
+from botlib.core.retry import Backoff
 from botlib.venues.base import StreamConnection
 
 logger = logging.getLogger(__name__)
@@ -143,7 +145,7 @@ class Shard(Generic[S]):
     async def run(self) -> None:
         """Serve the subscriptions until cancelled."""
         old: StreamConnection[Any] | None = None
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng, least=0.3)
         try:
             while True:
                 connection = await self._dial()
@@ -165,9 +167,8 @@ class Shard(Generic[S]):
                 self._down()
                 await connection.close()
                 if connection.frames:
-                    delay = RETRY_FIRST
-                await asyncio.sleep(delay * self._rng.uniform(0.3, 1.0))
-                delay = min(delay * 2, RETRY_LONGEST)
+                    backoff.reset()
+                await backoff.wait()
         finally:
             current = self.connection
             self._down()
@@ -201,7 +202,7 @@ class Shard(Generic[S]):
 
     async def _dial(self) -> StreamConnection[Any]:
         """Dial and subscribe until it works."""
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         while True:
             await self._gate.wait()
             self._dials += 1
@@ -220,23 +221,15 @@ class Shard(Generic[S]):
                 if connection is not None:
                     await connection.close()
                 raise
-            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
-            delay = min(delay * 2, RETRY_LONGEST)
+            await backoff.wait()
 
     async def _watch(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
         """Return when the connection has to be given up, and why."""
-        async with asyncio.TaskGroup() as group:
-            verdicts = [
-                group.create_task(_told(Outcome.DEAD, connection.ended())),
-                group.create_task(_told(Outcome.RENEWAL, connection.retiring())),
-                group.create_task(self._judged(connection)),
-            ]
-            try:
-                await asyncio.wait(verdicts, return_when=asyncio.FIRST_COMPLETED)
-                return next(one.result() for one in verdicts if one.done())
-            finally:
-                for one in verdicts:
-                    one.cancel()
+        return await first_of(
+            _told(Outcome.DEAD, connection.ended()),
+            _told(Outcome.RENEWAL, connection.retiring()),
+            self._judged(connection),
+        )
 
     async def _judged(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
         """Sleep until the connection can have been silent for too long, or is old."""
@@ -287,14 +280,6 @@ async def share_out(
         waiting = waiting[most:]
         made.append(shard)
     return made
-
-
-def innermost(errors: BaseExceptionGroup) -> BaseException:
-    """Return the first error of a group, which is what its task failed with."""
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
 
 
 async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:

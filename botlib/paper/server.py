@@ -17,6 +17,7 @@ from typing import Final
 
 from aiohttp import WSCloseCode, web
 
+from botlib.core.asynctools import first_of
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.keys import Keys
@@ -319,7 +320,7 @@ async def serve(
             parent = group.create_task(watching)
             while True:
                 running = group.create_task(exchange.run())
-                await _either(stop, restart.ordered)
+                await first_of(stop.wait(), restart.ordered.wait())
                 running.cancel()
                 if stop.is_set():
                     break
@@ -337,15 +338,6 @@ async def serve(
                 stack.push_async_callback(exchange.close)
                 await exchange.start()
             parent.cancel()
-
-
-async def _either(*events: asyncio.Event) -> None:
-    """Wait for one of several events."""
-    async with asyncio.TaskGroup() as group:
-        waits = {group.create_task(event.wait()) for event in events}
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
 
 
 async def _nothing() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.config import Settings
-from botlib.core.asynctools import first_of
+from botlib.core.asynctools import first_of, innermost_error
 from botlib.core.errors import InvalidInput
 from botlib.core.lag import LagMeter
 from botlib.core.symbol import split_symbol
@@ -360,9 +360,7 @@ def _in_thread(main: Callable[[], Awaitable[Outcome]], start: int) -> Outcome:
             with asyncio.Runner(loop_factory=make_loop) as runner:
                 found.append(runner.run(body()))
         except BaseException as error:
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            errors.append(error)
+            errors.append(innermost_error(error))
 
     thread = threading.Thread(target=work, name="botlib-simulation")
     thread.start()

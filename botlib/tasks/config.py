@@ -10,8 +10,8 @@ from enum import IntEnum
 from typing import Any
 
 from botlib.core.errors import InvalidInput, TaskConfigError, did_you_mean
+from botlib.core.retry import RestartPolicy
 from botlib.core.timeframe import parse_duration
-from botlib.tasks.backoff import RestartPolicy
 from botlib.tasks.schedule import Cron, EveryCandle, Forever, Interval, Once, Schedule
 
 

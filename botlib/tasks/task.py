@@ -8,8 +8,8 @@ import logging
 import time
 
 from botlib.core.errors import TaskError, TaskTimeout
+from botlib.core.retry import RestartCounter
 from botlib.tasks import faults
-from botlib.tasks.backoff import RestartCounter
 from botlib.tasks.config import TaskConfig
 from botlib.tasks.counters import Figures
 from botlib.tasks.current import current

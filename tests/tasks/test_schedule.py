@@ -1,4 +1,4 @@
-"""When tasks run: grids, calendars, missed ticks, back-off."""
+"""When tasks run: grids, calendars, missed ticks, restarts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from botlib.core.clock import MarketClock, iso, utc
 from botlib.core.timeframe import DAY, HOUR, MINUTE, SECOND
 from botlib.tasks import BackgroundTaskManager, TaskConfig
-from botlib.tasks.backoff import RestartCounter, RestartPolicy
 from botlib.tasks.schedule import Cron, EveryCandle, Interval, duration_text
 from tests.support import simulated_time
 
@@ -83,21 +82,6 @@ def test_durations_are_shown_as_people_write_them() -> None:
     assert [duration_text(x) for x in (0.0125, 1, 30, 60, 90, 300, 7200, 86400)] == [
         "12.5 ms", "1 s", "30 s", "1 min", "90 s", "5 min", "2 h", "1 d",
     ]  # fmt: skip
-
-
-@given(failures=st.integers(1, 10_000), seed=st.integers())
-def test_backoff_doubles_to_its_cap_with_jitter(failures: int, seed: int) -> None:
-    policy = RestartPolicy(base=1.0, cap=60.0)
-    step = min(60.0, 2.0 ** min(failures - 1, 40))
-    assert step / 2 <= policy.delay(failures, random.Random(seed)) <= step
-
-
-def test_restarts_are_granted_so_often_within_the_window() -> None:
-    counter = RestartCounter(RestartPolicy(max_restarts=2, window=10.0))
-    assert [counter.grants(now) for now in (0.0, 1.0, 2.0)] == [True, True, False]
-    counter.clear()
-    assert [counter.grants(now) for now in (20.0, 26.0, 32.0, 38.0)] == [True] * 4
-    assert not RestartCounter(RestartPolicy(enabled=False)).grants(0.0)
 
 
 def manager(**settings: object) -> BackgroundTaskManager:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from botlib.core.asynctools import first_of
 from botlib.core.errors import (
     ExchangeBusy,
     ExchangeError,
@@ -21,7 +22,7 @@ from botlib.core.errors import (
     did_you_mean,
 )
 from botlib.core.model import Candle, Fill, OrderIntent
-from botlib.core.retry import insist
+from botlib.core.retry import Backoff, retry
 from botlib.core.timeframe import timeframe_ms
 from botlib.venues.base import (
     BadFrameSink,
@@ -143,7 +144,7 @@ class BinanceExchange:
                     connector=self._connector,
                 )
             # Where nobody is there at all, nobody will be in a moment.
-            await insist(self._load_markets, rng=self._rng, hopeless=_never_sent)
+            await retry(self._load_markets, rng=self._rng, hopeless=_never_sent)
             markets = self._api.markets
             self._symbols = {market["id"]: name for name, market in markets.items()}
 
@@ -287,7 +288,7 @@ class BinanceExchange:
         self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
     ) -> None:
         """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting."""
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         while True:
             socket = UserSocket(self._api, lambda event: self._report(event, sink), _log_bad)
             try:
@@ -295,15 +296,14 @@ class BinanceExchange:
                 await self._synced(socket.subscribe)
                 if on_connect is not None:
                     on_connect()
-                delay = RETRY_FIRST
-                reason = await _first(socket.ended(), socket.retiring())
+                backoff.reset()
+                reason = await first_of(socket.ended(), socket.retiring())
                 logger.info("The account's event stream ended: %s", reason)
             except ExchangeError as error:
                 logger.warning("The account's event stream is down: %s", error)
             finally:
                 await socket.close()
-            await asyncio.sleep(delay * self._rng.uniform(0.5, 1.0))
-            delay = min(delay * 2, RETRY_LONGEST)
+            await backoff.wait()
 
     async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:
         """Open a connection for candle streams."""
@@ -450,20 +450,3 @@ def _plain(number: Decimal) -> str:
 
 def _log_bad(text: str, reason: str) -> None:
     logger.warning("A frame of the account's stream cannot be used (%s): %.200s", reason, text)
-
-
-async def _first(*waits: Awaitable[str]) -> str:
-    """Return the result of the first of several waits, and end the others."""
-    result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    async def run(wait: Awaitable[str]) -> None:
-        value = await wait
-        if not result.done():
-            result.set_result(value)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run(wait)) for wait in waits]
-        value = await result
-        for task in tasks:
-            task.cancel()
-    return value
