@@ -20,25 +20,25 @@ from aiohttp import WSCloseCode, web
 from botlib.core.asynctools import first_of
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.commission import Commission
-from botlib.paper.accounts.keys import Keys
+from botlib.paper.accounts.keys import KeyRegister
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.api.dispatch import Dispatcher
-from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.openapi import description
 from botlib.paper.api.operations import operations
-from botlib.paper.api.orders import Trading
-from botlib.paper.api.rate_limits import Limits
-from botlib.paper.api.rest import Rest
+from botlib.paper.api.orders import OrderHandlers
+from botlib.paper.api.rate_limits import RateLimits
+from botlib.paper.api.rest import RestApi
 from botlib.paper.api.wsapi import WsApi
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.market_clock import MarketPace
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.operator.administration import Administration
-from botlib.paper.operator.control_api import Control
-from botlib.paper.operator.fault_actions import Acts
-from botlib.paper.operator.scenario import Player, Scenario
+from botlib.paper.operator.control_api import ControlApi
+from botlib.paper.operator.fault_actions import FaultActions
+from botlib.paper.operator.scenario import Scenario, ScenarioPlayer
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal
 from botlib.paper.streams.connection import PING_INTERVAL, refused_response
@@ -115,7 +115,7 @@ class PaperExchange:
     """
 
     def __init__(
-        self, market: PaperMarket, settings: PaperSettings, player: Player | None = None
+        self, market: PaperMarket, settings: PaperSettings, player: ScenarioPlayer | None = None
     ) -> None:
         self.settings = settings
         self._ledger = Ledger.open(settings.ledger, venue=market.venue, balances=settings.balances)
@@ -123,12 +123,12 @@ class PaperExchange:
             for symbol in settings.symbols:
                 market.listing(symbol)
             fee = settings.fee
-            desk = Desk(self._ledger, Commission(fee, fee, self._bnb_price))
-            self.player = player or Player()
+            engine = MatchingEngine(self._ledger, Commission(fee, fee, self._bnb_price))
+            self.player = player or ScenarioPlayer()
             self.faults = self.player.faults
             self.venue = Venue(
                 market,
-                desk,
+                engine,
                 start=_start(market, settings, self._ledger.market_time),
                 pace=settings.pace,
                 faults=self.faults,
@@ -137,30 +137,30 @@ class PaperExchange:
                 events=settings.events,
                 seed=settings.event_seed,
             )
-            if settings.burn_bnb and not desk.account.burns_bnb:
-                desk.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
+            if settings.burn_bnb and not engine.account.burns_bnb:
+                engine.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
                 self._ledger.flush()
-            for symbol, waiting in desk.register.working.items():
+            for symbol, waiting in engine.state.working.items():
                 if waiting:
                     self.venue.feed(symbol)
         except BaseException:
             self._ledger.close()
             raise
-        self.keys = Keys()
-        self.limits = Limits(wall_time, lambda: self.venue.market_time)
-        desk.first_fill = self.limits.filled
-        data = MarketData(self.venue)
-        trading = Trading(self.venue, data, self.limits)
+        self.keys = KeyRegister()
+        self.limits = RateLimits(wall_time, lambda: self.venue.market_time)
+        engine.first_fill = self.limits.filled
+        data = MarketDataHandlers(self.venue)
+        trading = OrderHandlers(self.venue, data, self.limits)
         self._operations = operations(data, trading)
         dispatcher = Dispatcher(
             self._operations, self.limits, self.faults, lambda: self.venue.market_time
         )
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
-        self._rest = Rest(dispatcher, trading, self.keys)
+        self._rest = RestApi(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)
-        acts = Acts(self.venue, self._wsapi, self.faults, self.administration)
+        acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
         self.player.enter(acts, self.venue)
-        self._control = Control(self.venue, acts, self.player, self.administration, dispatcher)
+        self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
         self._door = IdleConnections()
         self._runner: web.AppRunner | None = None
         self._saved = -1
@@ -301,7 +301,7 @@ async def serve(
     Raises:
         PaperExchangeError: it cannot start; the message says why.
     """
-    stop, restart, player = asyncio.Event(), _Restart(), Player()
+    stop, restart, player = asyncio.Event(), _Restart(), ScenarioPlayer()
     player.faults.restart = restart.order
     player.faults.crash = _die
     loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ from typing import Final
 
 from botlib.core.errors import PaperExchangeError, UnknownSymbol
 from botlib.core.timeframe import open_time, timeframe_ms
-from botlib.paper.accounts.transaction import Notice
+from botlib.paper.accounts.transaction import UserEvent
 from botlib.paper.faults import Faults
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Bar, Feed
@@ -30,7 +30,7 @@ from botlib.paper.market.intervals import KlineInterval, interval
 from botlib.paper.market.market import PaperMarket, SymbolListing
 from botlib.paper.market.market_clock import MarketPace, MarketTimer
 from botlib.paper.market.rules import amended, rules_of
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.streams.broadcast import Broadcast
 from botlib.paper.streams.lockstep import Closed, MarketLockstep, Progress
 from botlib.paper.streams.user_streams import EventOrder, UserStreams
@@ -58,7 +58,7 @@ class Venue:
     def __init__(
         self,
         market: PaperMarket,
-        desk: Desk,
+        engine: MatchingEngine,
         *,
         start: int,
         pace: MarketPace,
@@ -68,8 +68,8 @@ class Venue:
         events: EventOrder = "first",
         seed: int = 0,
     ) -> None:
-        self.market = HaltedMarket(market, lambda symbol: desk.register.symbol(symbol).hidden)
-        self.desk = desk
+        self.market = HaltedMarket(market, lambda symbol: engine.state.symbol(symbol).hidden)
+        self.engine = engine
         self.pace = pace
         self.slippage = slippage
         self.depth = depth
@@ -106,16 +106,16 @@ class Venue:
         if feed is None:
             self._check_room(symbol)
             listing = self.market.listing(symbol)
-            state = self.desk.register.symbol(listing.id)
+            state = self.engine.state.symbol(listing.id)
             if state.delisted:
                 raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
             feed = self._feeds.get(listing.id)
         if feed is None:
             feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
             feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
-            feed.book.standing = partial(self.desk.standing, feed.id)
-            feed.resting = self.desk.resting(listing.id)
-            for deal in self.desk.deals(listing.id):
+            feed.book.standing = partial(self.engine.standing, feed.id)
+            feed.resting = self.engine.resting(listing.id)
+            for deal in self.engine.deals(listing.id):
                 feed.tape.add(deal)
             feed.tape.untold()
             feed.seek(self.market_time)
@@ -134,7 +134,7 @@ class Venue:
 
     def listings(self) -> list[SymbolListing]:
         """Return what is traded."""
-        known = self.desk.register.symbols
+        known = self.engine.state.symbols
         return [
             one
             for one in self.market.listings()
@@ -143,7 +143,7 @@ class Venue:
 
     def change(self, feed: Feed, state: SymbolState) -> None:
         """Let a symbol be what the operator made of it, now and after a restart."""
-        self.desk.change_symbol(state, self.market_time)
+        self.engine.change_symbol(state, self.market_time)
         feed.rules = replace(amended(rules_of(feed.listing), state.rules), status=state.status)
         feed.reload()
 
@@ -173,7 +173,7 @@ class Venue:
 
     def orders_changed(self, feed: Feed) -> None:
         """Note that orders of a symbol came to rest or left the book."""
-        feed.resting = self.desk.resting(feed.id)
+        feed.resting = self.engine.resting(feed.id)
         self._refresh(feed)
 
     # -- time
@@ -268,24 +268,24 @@ class Venue:
 
     async def _settle(self, feed: Feed) -> None:
         try:
-            notices = self.desk.cross(feed, self.market_time)
-            await self.desk.durable()
+            user_events = self.engine.cross(feed, self.market_time)
+            await self.engine.durable()
         except PaperExchangeError as error:
             # Nothing has happened: the orders rest, and are tried again at the next price.
             logger.error("No order of %s was filled: %s", feed.id, error)
             return
-        if notices:
+        if user_events:
             self.orders_changed(feed)
-            await self.tell(notices)
+            await self.tell(user_events)
 
-    async def tell(self, notices: Iterable[Notice]) -> None:
+    async def tell(self, user_events: Iterable[UserEvent]) -> None:
         """Send user events to those who listen to their accounts."""
-        for account, event in notices:
+        for account, event in user_events:
             self.users.publish([event], account)
 
-    def answer(self, notices: Iterable[Notice]) -> None:
+    def answer(self, user_events: Iterable[UserEvent]) -> None:
         """Send the user events of a request that is about to be answered, or soon after it."""
-        self.users.answering(notices, self.desk.register.counters.execution)
+        self.users.answering(user_events, self.engine.state.counters.execution)
 
     def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
         found = [

@@ -31,7 +31,7 @@ from botlib.simulation.network import MemoryConnector
 from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, paper_settings
 
 if TYPE_CHECKING:
-    from botlib.paper.accounts.account import Account
+    from botlib.paper.accounts.account import PaperAccount
     from botlib.paper.client import PaperControl
     from botlib.paper.market.market import PaperMarket
     from botlib.paper.server import PaperExchange
@@ -239,7 +239,7 @@ class Simulation:
         # The last candles are still acted on.
         await asyncio.sleep(_LOOK)
 
-    def _write_down(self, account: Account, log: EventLog) -> None:
+    def _write_down(self, account: PaperAccount, log: EventLog) -> None:
         """Log what the exchange knows of the account in the end."""
         for order in sorted(account.orders.values(), key=lambda one: one.order_id):
             log.add("VenueOrder", order.dump().decode())

@@ -20,14 +20,14 @@ from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.operator.scenario import Player
+from botlib.paper.operator.scenario import ScenarioPlayer
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.server import PaperExchange, PaperSettings
 from botlib.simulation.network import MemoryConnector
 
 if TYPE_CHECKING:
     from botlib.config import Settings
-    from botlib.paper.accounts.account import Account
+    from botlib.paper.accounts.account import PaperAccount
 
 START: Final = 1_735_689_600_000
 """2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""
@@ -103,7 +103,7 @@ class SimulatedPaper(PaperService):
         self._market = market
         self._served = served
         self._group = group
-        self._player = Player()
+        self._player = ScenarioPlayer()
         self._player.faults.restart = lambda away: group.create_task(self.restart(away))
         self._exchange: PaperExchange | None = None
         self._running: asyncio.Task[None] | None = None
@@ -120,7 +120,7 @@ class SimulatedPaper(PaperService):
         return self._exchange
 
     @contextmanager
-    def account(self) -> Iterator[Account]:
+    def account(self) -> Iterator[PaperAccount]:
         """Open the account as the exchange left it in its ledger; it does not run any more."""
         ledger = Ledger.open(self._served.ledger, venue=self.venue, balances={})
         with closing(ledger):

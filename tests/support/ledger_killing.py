@@ -20,7 +20,7 @@ from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
 
 T0 = 1_767_571_200_000
@@ -34,7 +34,7 @@ def opened(path: Path) -> Ledger:
     return Ledger.open(path, venue=MARKET.venue, balances={"USDT": Decimal(10**8)})
 
 
-async def client(desk: Desk, feed: Feed, pipe: int, side: str) -> None:
+async def client(engine: MatchingEngine, feed: Feed, pipe: int, side: str) -> None:
     kind = "LIMIT" if side == "SELL" else "MARKET"
     while True:
         request = OrderRequest(
@@ -46,21 +46,21 @@ async def client(desk: Desk, feed: Feed, pipe: int, side: str) -> None:
             quote_amount=None,
             client_order_id=None,
         )
-        order = desk.place(feed, request, feed.time).order
-        await desk.durable()
+        order = engine.place(feed, request, feed.time).order
+        await engine.durable()
         os.write(pipe, b"%d\n" % order.order_id)
         if order.open:
-            desk.cancel(feed, order, None, feed.time)
-            await desk.durable()
+            engine.cancel(feed, order, None, feed.time)
+            await engine.durable()
 
 
 async def trade(path: Path, pipe: int) -> None:
     fee = Decimal("0.001")
-    desk = Desk(opened(path), Commission(fee, fee))
+    engine = MatchingEngine(opened(path), Commission(fee, fee))
     feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
     feed.seek(T0)
     sides = ("BUY", "SELL")
-    await asyncio.gather(*(client(desk, feed, pipe, sides[n % 2]) for n in range(CLIENTS)))
+    await asyncio.gather(*(client(engine, feed, pipe, sides[n % 2]) for n in range(CLIENTS)))
 
 
 def kill_one(path: Path, rng: random.Random) -> set[int]:
@@ -90,13 +90,13 @@ def kill_one(path: Path, rng: random.Random) -> set[int]:
 
 def check(path: Path, acknowledged: set[int]) -> None:
     ledger = opened(path)
-    register = ledger.load()
-    orders = register.account("main").orders
+    state = ledger.load()
+    orders = state.account("main").orders
     missing = acknowledged - orders.keys()
     assert not missing, f"acknowledged and lost: {sorted(missing)}"
-    assert not audit(register)
+    assert not audit(state)
     assert list(orders) == list(range(1, len(orders) + 1)), "an order is there without another"
-    trades = register.account("main").trades.get("BTCUSDT", ())
+    trades = state.account("main").trades.get("BTCUSDT", ())
     traded = {one.order_id: one.amount for one in trades}
     for order in orders.values():
         assert order.executed == traded.get(order.order_id, 0)

@@ -13,9 +13,9 @@ from typing import Final
 
 import orjson
 
-from botlib.paper.accounts.archive import Archive, Orders, Trades
+from botlib.paper.accounts.archive import LedgerReader, OrderArchive, TradeArchive
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
-from botlib.paper.accounts.record_cache import Shelf
+from botlib.paper.accounts.record_cache import RecordCache
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 
@@ -23,7 +23,7 @@ _NOTHING: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class PaperBalance:
     """What is owned of one asset; ``locked`` is held back by open orders."""
 
     free: Decimal = _NOTHING
@@ -31,7 +31,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ClearingBalance:
     """What the venue itself has of one asset.
 
     ``market`` is what the market gave (less than 0) or took, ``fees`` what was paid as commission,
@@ -44,7 +44,7 @@ class House:
 
 
 @dataclass(slots=True, kw_only=True)
-class Counters:
+class IdCounters:
     """The last ids that were given out."""
 
     order: int = 0
@@ -53,9 +53,9 @@ class Counters:
     list: int = 0
     prevented: int = 0
 
-    def copy(self) -> Counters:
+    def copy(self) -> IdCounters:
         """Return a copy."""
-        return Counters(
+        return IdCounters(
             order=self.order,
             trade=self.trade,
             execution=self.execution,
@@ -69,22 +69,26 @@ class Counters:
         return orjson.dumps(values).decode()
 
 
-class Account:
+class PaperAccount:
     """One account. ``burns_bnb`` tells whether it pays its fees in BNB where it has some."""
 
     def __init__(
-        self, name: str, orders: Orders, trades: Trades, balances: Mapping[str, Balance]
+        self,
+        name: str,
+        orders: OrderArchive,
+        trades: TradeArchive,
+        balances: Mapping[str, PaperBalance],
     ) -> None:
         self.name = name
-        self.balances: dict[str, Balance] = dict(balances)
+        self.balances: dict[str, PaperBalance] = dict(balances)
         self.orders = orders
         self.trades = trades
         self.burns_bnb = False
         self.updated = 0
 
-    def balance(self, asset: str) -> Balance:
+    def balance(self, asset: str) -> PaperBalance:
         """Return what is owned of an asset."""
-        return self.balances.get(asset) or Balance()
+        return self.balances.get(asset) or PaperBalance()
 
     def open_orders(self, symbol: str | None = None) -> list[PaperOrder]:
         """Return the open orders, of one symbol (by id) or all, the oldest first."""
@@ -95,37 +99,37 @@ class Account:
         return self.orders.named(symbol, client_order_id)
 
 
-class Register:
+class VenueState:
     """All accounts, as the ledger holds them.
 
     Args:
         archive: where that is which is not in memory.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: LedgerReader) -> None:
         self._archive = archive
-        self.accounts: dict[str, Account] = {}
-        self.lists = Shelf(archive, "lists", OrderList.load, lambda found: found.done)
-        self.prevented = Shelf(archive, "prevented", PreventedMatch.load)
-        self.house: dict[str, House] = {}
+        self.accounts: dict[str, PaperAccount] = {}
+        self.lists = RecordCache(archive, "lists", OrderList.load, lambda found: found.done)
+        self.prevented = RecordCache(archive, "prevented", PreventedMatch.load)
+        self.clearing: dict[str, ClearingBalance] = {}
         self.symbols: dict[str, SymbolState] = {}
         """What the operator has made of symbols, by their ids."""
         self.groups: dict[str, int] = {}
         """Accounts that are kept from trading with each other: name → number of their group."""
-        self.counters = Counters()
+        self.counters = IdCounters()
         self.working: dict[str, dict[int, PaperOrder]] = {}
         """Open orders of all accounts by symbol, the oldest first."""
         self.account(DEFAULT_ACCOUNT)
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str) -> PaperAccount:
         """Return an account; one that was never heard of is empty."""
         found = self.accounts.get(name)
         if found is None:
-            orders, trades = Orders(self._archive, name), Trades(self._archive, name)
-            found = self.accounts[name] = Account(name, orders, trades, {})
+            orders, trades = OrderArchive(self._archive, name), TradeArchive(self._archive, name)
+            found = self.accounts[name] = PaperAccount(name, orders, trades, {})
         return found
 
-    def kin(self, name: str) -> frozenset[str]:
+    def linked(self, name: str) -> frozenset[str]:
         """Return the accounts that an account is kept from trading with, itself among them."""
         group = self.groups.get(name)
         if group is None:
@@ -166,29 +170,29 @@ class Register:
 
     def imbalance(self) -> dict[str, Decimal]:
         """Return by asset what is there beyond what was deposited; always 0 where all is well."""
-        assets = set(self.house)
+        assets = set(self.clearing)
         for account in self.accounts.values():
             assets |= account.balances.keys()
         return {asset: self._imbalance(asset) for asset in sorted(assets)}
 
     def _imbalance(self, asset: str) -> Decimal:
-        house = self.house.get(asset) or House()
+        clearing = self.clearing.get(asset) or ClearingBalance()
         owned = (account.balance(asset) for account in self.accounts.values())
         total = sum((one.free + one.locked for one in owned), _NOTHING)
-        return total + house.market + house.fees - house.deposited
+        return total + clearing.market + clearing.fees - clearing.deposited
 
 
-def audit(register: Register) -> str:
+def audit(state: VenueState) -> str:
     """Return what does not add up in a register, nothing where all does."""
-    for asset, amount in register.imbalance().items():
+    for asset, amount in state.imbalance().items():
         if amount:
             return f"{amount} {asset} came from nowhere"
     held: dict[tuple[str, str], Decimal] = {}
-    for orders in register.working.values():
+    for orders in state.working.values():
         for order in orders.values():
             key = (order.account, order.locked_asset)
             held[key] = held.get(key, _NOTHING) + order.locked
-    for account in register.accounts.values():
+    for account in state.accounts.values():
         for asset, balance in account.balances.items():
             if balance.locked != held.get((account.name, asset), _NOTHING):
                 return f"account {account.name} holds back other {asset} than its orders do"

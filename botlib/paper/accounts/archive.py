@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
 _Values = tuple[object, ...]
 
 
-class Span(NamedTuple):
+class RecordRange(NamedTuple):
     """Which rows are asked for: from an id on, and between two times (ms), both included.
 
     Attributes:
@@ -60,7 +60,7 @@ class Span(NamedTuple):
         return "".join(f" AND {text}" for text in asked), tuple(asked.values())
 
 
-class Archive:
+class LedgerReader:
     """Reads the orders and trades that a ledger was given.
 
     Args:
@@ -84,7 +84,7 @@ class Archive:
             ) from error
 
 
-class Orders(Mapping[int, PaperOrder]):
+class OrderArchive(Mapping[int, PaperOrder]):
     """The orders of one account by id, the oldest first.
 
     Args:
@@ -92,7 +92,7 @@ class Orders(Mapping[int, PaperOrder]):
         account: the account's name.
     """
 
-    def __init__(self, archive: Archive, account: str) -> None:
+    def __init__(self, archive: LedgerReader, account: str) -> None:
         self._archive = archive
         self._account = account
         self._known: dict[int, PaperOrder | None] = {}
@@ -123,13 +123,13 @@ class Orders(Mapping[int, PaperOrder]):
             self._gone = max(self._gone, number)
             self._left += 1
 
-    def before(self, changed: Mapping[int, PaperOrder | None]) -> Orders:
+    def before(self, changed: Mapping[int, PaperOrder | None]) -> OrderArchive:
         """Return the orders as they were before changes.
 
         Args:
             changed: the former states of orders that are there now, None where there was none.
         """
-        found = Orders(self._archive, self._account)
+        found = OrderArchive(self._archive, self._account)
         known = {**self._known, **changed}
         for number in sorted(known):
             order = known[number]
@@ -184,7 +184,7 @@ class Orders(Mapping[int, PaperOrder]):
             return [self[number] for number in self._open.get(symbol, ())]
         return [self[number] for number in sorted(n for ns in self._open.values() for n in ns)]
 
-    def select(self, symbol: str | None, span: Span) -> list[PaperOrder]:
+    def select(self, symbol: str | None, span: RecordRange) -> list[PaperOrder]:
         """Return the orders made in a span, of one symbol (by id) or all, the oldest first."""
         where, values = span.where("created")
         if symbol is not None:
@@ -225,7 +225,7 @@ class Orders(Mapping[int, PaperOrder]):
         return self._left + sum(order is not None for order in self._known.values())
 
 
-class Trades(Mapping[str, list[PaperTrade]]):
+class TradeArchive(Mapping[str, list[PaperTrade]]):
     """The trades of one account by symbol (by id), in order; none of them is in memory.
 
     Args:
@@ -234,18 +234,20 @@ class Trades(Mapping[str, list[PaperTrade]]):
         until: the market time (ms) of the last ones, None for all.
     """
 
-    def __init__(self, archive: Archive, account: str, until: int | None = None) -> None:
+    def __init__(self, archive: LedgerReader, account: str, until: int | None = None) -> None:
         self._archive = archive
         self._account = account
         self._until = until
         self.count = 0
         """How many there are by now."""
 
-    def before(self, time: int) -> Trades:
+    def before(self, time: int) -> TradeArchive:
         """Return the trades as they were at a market time (ms)."""
-        return Trades(self._archive, self._account, time)
+        return TradeArchive(self._archive, self._account, time)
 
-    def select(self, symbol: str, span: Span, order_id: int | None = None) -> list[PaperTrade]:
+    def select(
+        self, symbol: str, span: RecordRange, order_id: int | None = None
+    ) -> list[PaperTrade]:
         """Return the trades of a symbol (by id) in a span, of one order or all."""
         if self._until is not None:
             end = self._until if span.end is None else min(span.end, self._until)
@@ -265,7 +267,7 @@ class Trades(Mapping[str, list[PaperTrade]]):
 
     def __getitem__(self, symbol: str) -> list[PaperTrade]:
         """Return all trades of a symbol (by id)."""
-        found = self.select(symbol, Span())
+        found = self.select(symbol, RecordRange())
         if not found:
             raise KeyError(symbol)
         return found
@@ -274,7 +276,7 @@ class Trades(Mapping[str, list[PaperTrade]]):
         """Yield the symbols that were traded, by their ids."""
         query = "SELECT DISTINCT symbol FROM trades WHERE account = ? ORDER BY symbol"
         for (symbol,) in self._archive.rows(query, (self._account,)):
-            if self._until is None or self.select(str(symbol), Span(limit=1)):
+            if self._until is None or self.select(str(symbol), RecordRange(limit=1)):
                 yield str(symbol)
 
     def __len__(self) -> int:

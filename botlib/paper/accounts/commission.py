@@ -8,7 +8,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from botlib.paper.accounts.orders import PaperOrder
-from botlib.paper.accounts.transaction import Draft
+from botlib.paper.accounts.transaction import Transaction
 
 EIGHT: Final = Decimal("0.00000001")
 BNB: Final = "BNB"
@@ -32,7 +32,7 @@ class Commission:
 
     def charge(
         self,
-        draft: Draft,
+        transaction: Transaction,
         order: PaperOrder,
         *,
         burns: bool,
@@ -53,17 +53,17 @@ class Commission:
         rate = self.maker if maker else self.taker
         if burns and rate:
             fee = self._in_bnb(quote, cost * rate)
-            have = draft.balance(order.account, BNB).free
+            have = transaction.balance(order.account, BNB).free
             if received == BNB:
                 have += amount
             if fee is not None and fee <= have:
-                draft.receive(order.account, received, amount)
-                draft.receive(order.account, BNB, -fee)
-                draft.to_fees(BNB, fee)
+                transaction.receive(order.account, received, amount)
+                transaction.receive(order.account, BNB, -fee)
+                transaction.to_fees(BNB, fee)
                 return BNB, fee
         fee = (amount * rate).quantize(EIGHT, ROUND_DOWN)
-        draft.receive(order.account, received, amount - fee)
-        draft.to_fees(received, fee)
+        transaction.receive(order.account, received, amount - fee)
+        transaction.to_fees(received, fee)
         return received, fee
 
     def _in_bnb(self, quote: str, fee: Decimal) -> Decimal | None:

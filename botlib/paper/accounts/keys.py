@@ -72,7 +72,7 @@ class ApiKey:
             raise refusal(-1022)
 
 
-class Keys:
+class KeyRegister:
     """The keys that are known: at first the exchange's own two, which open the default account."""
 
     def __init__(self) -> None:

@@ -19,11 +19,17 @@ from typing import Final
 import orjson
 
 from botlib.core.errors import PaperExchangeError, WrongVenue
-from botlib.paper.accounts.account import Balance, Counters, House, Register, audit
-from botlib.paper.accounts.archive import INDEXES, Archive
+from botlib.paper.accounts.account import (
+    ClearingBalance,
+    IdCounters,
+    PaperBalance,
+    VenueState,
+    audit,
+)
+from botlib.paper.accounts.archive import INDEXES, LedgerReader
 from botlib.paper.accounts.ledger_tables import SCHEMA, SCHEMA_VERSION, migrate
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
-from botlib.paper.accounts.transaction import Draft
+from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 
@@ -108,7 +114,9 @@ class Ledger:
         self._set("venue", venue)
         for asset, amount in balances.items():
             run("INSERT INTO balances VALUES (?, ?, ?, '0')", (DEFAULT_ACCOUNT, asset, str(amount)))
-        self._put_house({asset: House(deposited=amount) for asset, amount in balances.items()})
+        self._put_clearing(
+            {asset: ClearingBalance(deposited=amount) for asset, amount in balances.items()}
+        )
         run("COMMIT")
 
     def _check(self, venue: str) -> None:
@@ -136,21 +144,21 @@ class Ledger:
         """The market time last written, in ms; 0 before the first."""
         return int(self._get("market_time") or 0)
 
-    def load(self) -> Register:
+    def load(self) -> VenueState:
         """Return the state of the venue as it was last written.
 
         Raises:
             PaperExchangeError: it cannot be read, or does not add up.
         """
         try:
-            register = self._read()
+            state = self._read()
         except (ValueError, ArithmeticError, TypeError, KeyError, sqlite3.DatabaseError) as error:
             raise PaperExchangeError(_damaged(self.path, str(error))) from None
-        wrong = audit(register)
+        wrong = audit(state)
         if wrong:
             raise PaperExchangeError(_damaged(self.path, wrong))
         self._index()
-        return register
+        return state
 
     def _index(self) -> None:
         """Make what a ledger of an earlier botlib is not searched by yet."""
@@ -160,44 +168,44 @@ class Ledger:
         except sqlite3.Error as error:
             raise PaperExchangeError(self._unwritten(error)) from error
 
-    def _read(self) -> Register:
+    def _read(self) -> VenueState:
         run = self._connection.execute
-        register = Register(Archive(self._connection))
+        state = VenueState(LedgerReader(self._connection))
         for account, asset, free, locked in run(
             "SELECT account, asset, free, locked FROM balances"
         ):
-            balance = Balance(Decimal(free), Decimal(locked))
-            register.account(account).balances[asset] = balance
+            balance = PaperBalance(Decimal(free), Decimal(locked))
+            state.account(account).balances[asset] = balance
         for name, burns in run("SELECT name, burns_bnb FROM accounts"):
-            register.account(name).burns_bnb = bool(burns)
+            state.account(name).burns_bnb = bool(burns)
         for (body,) in run("SELECT body FROM orders ORDER BY id"):
             order = PaperOrder.load(body)
-            register.put_order(order)
-            register.account(order.account).orders.trim()
+            state.put_order(order)
+            state.account(order.account).orders.trim()
         for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
-            register.put_trade(PaperTrade.load(body))
+            state.put_trade(PaperTrade.load(body))
         for (body,) in run("SELECT body FROM lists ORDER BY id"):
             found = OrderList.load(body)
-            register.lists.put(found.list_id, found)
-            register.lists.trim()
+            state.lists.put(found.list_id, found)
+            state.lists.trim()
         for (body,) in run("SELECT body FROM prevented ORDER BY id"):
             match = PreventedMatch.load(body)
-            register.prevented.put(match.match_id, match)
-            register.prevented.trim()
+            state.prevented.put(match.match_id, match)
+            state.prevented.trim()
         for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
-            register.house[asset] = House(*map(Decimal, amounts))
+            state.clearing[asset] = ClearingBalance(*map(Decimal, amounts))
         for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
-            state = SymbolState.load(body)
-            register.symbols[state.symbol] = state
+            symbol_state = SymbolState.load(body)
+            state.symbols[symbol_state.symbol] = symbol_state
         for key, group in run("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_GROUP}*",)):
             if int(group) >= 0:
-                register.groups[key.removeprefix(_GROUP)] = int(group)
-        register.counters = Counters(**orjson.loads(self._get("counters") or "{}"))
-        return register
+                state.groups[key.removeprefix(_GROUP)] = int(group)
+        state.counters = IdCounters(**orjson.loads(self._get("counters") or "{}"))
+        return state
 
     # -- writing
 
-    def write(self, draft: Draft) -> None:
+    def write(self, transaction: Transaction) -> None:
         """Write a draft; the disk has it after `flush` or `durable`.
 
         Raises:
@@ -210,7 +218,7 @@ class Ledger:
                 self._writing = True
             run("SAVEPOINT draft")
             try:
-                self._put(draft)
+                self._put(transaction)
             except sqlite3.Error:
                 run("ROLLBACK TO draft")
                 raise
@@ -271,56 +279,56 @@ class Ledger:
         except PaperExchangeError as error:
             logger.error("%s", error)
 
-    def _put(self, draft: Draft) -> None:
+    def _put(self, transaction: Transaction) -> None:
         many = self._connection.executemany
-        if draft.balances:
+        if transaction.balances:
             rows = [
                 (account, asset, str(balance.free), str(balance.locked))
-                for (account, asset), balance in draft.balances.items()
+                for (account, asset), balance in transaction.balances.items()
             ]
             many("REPLACE INTO balances (account, asset, free, locked) VALUES (?, ?, ?, ?)", rows)
-        if draft.orders:
+        if transaction.orders:
             bodies = [
                 (one.order_id, one.account, one.symbol, one.status, one.dump().decode())
-                for one in draft.orders.values()
+                for one in transaction.orders.values()
             ]
             many(
                 "REPLACE INTO orders (id, account, symbol, status, body) VALUES (?, ?, ?, ?, ?)",
                 bodies,
             )
-        if draft.trades:
+        if transaction.trades:
             many(
                 "INSERT INTO trades (id, order_id, account, symbol, body) VALUES (?, ?, ?, ?, ?)",
                 [
                     (one.trade_id, one.order_id, one.account, one.symbol, one.dump().decode())
-                    for one in draft.trades
+                    for one in transaction.trades
                 ],
             )
-        for found in draft.lists.values():
+        for found in transaction.lists.values():
             body = (found.list_id, found.dump().decode())
             self._connection.execute("REPLACE INTO lists VALUES (?, ?)", body)
-        for match in draft.prevented:
+        for match in transaction.prevented:
             body = (match.match_id, match.dump().decode())
             self._connection.execute("REPLACE INTO prevented VALUES (?, ?)", body)
-        for name, burns in draft.burns.items():
+        for name, burns in transaction.burns.items():
             self._connection.execute("REPLACE INTO accounts VALUES (?, ?)", (name, int(burns)))
-        for state in draft.symbols.values():
+        for state in transaction.symbols.values():
             self._set(f"{_SYMBOL}{state.symbol}", state.dump().decode())
-        for name, group in draft.groups.items():
+        for name, group in transaction.groups.items():
             self._set(f"{_GROUP}{name}", group)
-        self._put_house(draft.house)
-        counters = draft.counters.dump()
+        self._put_clearing(transaction.clearing)
+        counters = transaction.counters.dump()
         many(
             "REPLACE INTO meta VALUES (?, ?)",
-            [("counters", counters), ("market_time", str(draft.time))],
+            [("counters", counters), ("market_time", str(transaction.time))],
         )
 
-    def _put_house(self, house: Mapping[str, House]) -> None:
+    def _put_clearing(self, clearing: Mapping[str, ClearingBalance]) -> None:
         self._connection.executemany(
             "REPLACE INTO house (asset, market, fees, deposited) VALUES (?, ?, ?, ?)",
             [
                 (asset, str(one.market), str(one.fees), str(one.deposited))
-                for asset, one in house.items()
+                for asset, one in clearing.items()
             ],
         )
 

@@ -6,7 +6,7 @@ import sqlite3
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.account import House
+from botlib.paper.accounts.account import ClearingBalance
 from botlib.paper.accounts.orders import PaperTrade
 
 SCHEMA_VERSION: Final = 2
@@ -46,7 +46,7 @@ def migrate(connection: sqlite3.Connection) -> None:
                 run(statement)
         run("INSERT INTO balances SELECT 'main', asset, free, locked FROM old_balances")
         run("INSERT INTO trades SELECT id, order_id, 'main', symbol, body FROM old_trades")
-        _open_house(connection)
+        _open_clearing(connection)
         run(
             "INSERT INTO meta SELECT 'counters', json_object('order', o, 'trade', t, "
             "'execution', e) FROM (SELECT "
@@ -63,7 +63,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     run("COMMIT")
 
 
-def _open_house(connection: sqlite3.Connection) -> None:
+def _open_clearing(connection: sqlite3.Connection) -> None:
     """Write what the market and the fees have, from the trades there were."""
     market: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
@@ -86,9 +86,9 @@ def _open_house(connection: sqlite3.Connection) -> None:
         for asset, free, locked in connection.execute("SELECT asset, free, locked FROM balances")
     }
     for asset in owned.keys() | market.keys():
-        house = House(market.get(asset, Decimal(0)), fees.get(asset, Decimal(0)))
-        deposited = owned.get(asset, Decimal(0)) + house.market + house.fees
+        clearing = ClearingBalance(market.get(asset, Decimal(0)), fees.get(asset, Decimal(0)))
+        deposited = owned.get(asset, Decimal(0)) + clearing.market + clearing.fees
         connection.execute(
             "INSERT INTO house VALUES (?, ?, ?, ?)",
-            (asset, str(house.market), str(house.fees), str(deposited)),
+            (asset, str(clearing.market), str(clearing.fees), str(deposited)),
         )

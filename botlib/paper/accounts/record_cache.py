@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
-from botlib.paper.accounts.archive import Archive
+from botlib.paper.accounts.archive import LedgerReader
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ KEPT: Final = 256
 """Records of a shelf that are done and stay in memory, those that were done last."""
 
 
-class Shelf(Generic[T]):
+class RecordCache(Generic[T]):
     """The records of one table of the ledger, by number.
 
     Args:
@@ -29,7 +29,7 @@ class Shelf(Generic[T]):
 
     def __init__(
         self,
-        archive: Archive,
+        archive: LedgerReader,
         table: str,
         load: Callable[[str], T],
         done: Callable[[T], bool] = lambda record: True,

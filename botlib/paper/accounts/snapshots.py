@@ -10,43 +10,43 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from botlib.paper.accounts.account import Account, Balance
+from botlib.paper.accounts.account import PaperAccount, PaperBalance
 from botlib.paper.accounts.orders import OrderList, PaperOrder
 
 REMEMBERED: Final = 256
 """Changes that are remembered."""
 
 
-class Change(NamedTuple):
+class AccountChange(NamedTuple):
     """What was there before a change at a market time (ms), None where nothing was."""
 
     time: int
     orders: Mapping[tuple[str, int], PaperOrder | None]
-    balances: Mapping[tuple[str, str], Balance | None]
+    balances: Mapping[tuple[str, str], PaperBalance | None]
     lists: Mapping[int, OrderList | None]
 
 
-class Past:
+class AccountHistory:
     """The last changes of the venue's state."""
 
     def __init__(self) -> None:
-        self._changes: deque[Change] = deque(maxlen=REMEMBERED)
+        self._changes: deque[AccountChange] = deque(maxlen=REMEMBERED)
 
-    def note(self, change: Change) -> None:
+    def note(self, change: AccountChange) -> None:
         """Remember what a change is about to replace."""
         self._changes.append(change)
 
-    def account(self, now: Account, then: int) -> Account:
+    def account(self, now: PaperAccount, then: int) -> PaperAccount:
         """Return an account as it was at a market time (ms)."""
         orders: dict[int, PaperOrder | None] = {}
-        balances: dict[str, Balance | None] = dict(now.balances)
+        balances: dict[str, PaperBalance | None] = dict(now.balances)
         for change in self._since(then):
             orders.update((n, old) for (name, n), old in change.orders.items() if name == now.name)
             for (name, asset), balance in change.balances.items():
                 if name == now.name:
                     balances[asset] = balance
         owned = {asset: one for asset, one in balances.items() if one is not None}
-        found = Account(now.name, now.orders.before(orders), now.trades.before(then), owned)
+        found = PaperAccount(now.name, now.orders.before(orders), now.trades.before(then), owned)
         found.updated = found.orders.updated
         found.burns_bnb = now.burns_bnb
         return found
@@ -58,7 +58,7 @@ class Past:
             found.update((n, old) for n, old in change.lists.items() if n in found)
         return [one for one in found.values() if one is not None]
 
-    def _since(self, then: int) -> Iterator[Change]:
+    def _since(self, then: int) -> Iterator[AccountChange]:
         """Yield the changes after a market time, the newest first."""
         for change in reversed(self._changes):
             if change.time <= then:

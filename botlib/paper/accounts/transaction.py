@@ -6,9 +6,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.account import Balance, House, Register
+from botlib.paper.accounts.account import ClearingBalance, PaperBalance, VenueState
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
-from botlib.paper.accounts.snapshots import Change
+from botlib.paper.accounts.snapshots import AccountChange
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight
@@ -17,36 +17,36 @@ from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
 
-Notice = tuple[str, Json]
+UserEvent = tuple[str, Json]
 """A user event and the name of the account it is for."""
 
 
-class Draft:
+class Transaction:
     """A change at one market time (ms), with the events that tell of it."""
 
-    def __init__(self, register: Register, time: int) -> None:
+    def __init__(self, state: VenueState, time: int) -> None:
         self.time = time
-        self.balances: dict[tuple[str, str], Balance] = {}
+        self.balances: dict[tuple[str, str], PaperBalance] = {}
         """What accounts own afterwards, by account and asset."""
         self.orders: dict[int, PaperOrder] = {}
         self.lists: dict[int, OrderList] = {}
         self.trades: list[PaperTrade] = []
         self.prevented: list[PreventedMatch] = []
-        self.house: dict[str, House] = {}
+        self.clearing: dict[str, ClearingBalance] = {}
         self.burns: dict[str, bool] = {}
         """Accounts that changed how they pay their fees."""
         self.groups: dict[str, int] = {}
         """Accounts that joined a group; -1 leaves it."""
         self.symbols: dict[str, SymbolState] = {}
-        self.counters = register.counters.copy()
+        self.counters = state.counters.copy()
         self.filled: list[PaperOrder] = []
         """Orders that were filled whole, for whoever waits for them."""
         self.taken: list[tuple[Decimal, Decimal]] = []
         """What the market gave of its levels: price and amount."""
         self.deals: list[AccountTrade] = []
         """Trades for the public tape."""
-        self._register = register
-        self._notices: list[Notice] = []
+        self._state = state
+        self._notices: list[UserEvent] = []
 
     # -- what is there
 
@@ -56,18 +56,18 @@ class Draft:
 
     def find(self, account: str, number: int) -> PaperOrder:
         """Return an account's order by its id, as the draft leaves it."""
-        return self.orders.get(number) or self._register.account(account).orders[number]
+        return self.orders.get(number) or self._state.account(account).orders[number]
 
     def list_of(self, order: PaperOrder) -> OrderList | None:
         """Return the list an order belongs to, as the draft leaves it."""
         if order.list_id < 0:
             return None
-        return self.lists.get(order.list_id) or self._register.lists[order.list_id]
+        return self.lists.get(order.list_id) or self._state.lists[order.list_id]
 
-    def balance(self, account: str, asset: str) -> Balance:
+    def balance(self, account: str, asset: str) -> PaperBalance:
         """Return what an account owns of an asset, as the draft leaves it."""
         found = self.balances.get((account, asset))
-        return found if found is not None else self._register.account(account).balance(asset)
+        return found if found is not None else self._state.account(account).balance(asset)
 
     # -- money
 
@@ -80,43 +80,43 @@ class Draft:
         have = self.balance(account, asset)
         if have.free < amount:
             raise rejected("Account has insufficient balance for requested action.")
-        self.balances[account, asset] = Balance(have.free - amount, have.locked + amount)
+        self.balances[account, asset] = PaperBalance(have.free - amount, have.locked + amount)
 
     def unlock(self, account: str, asset: str, amount: Decimal) -> None:
         """Give back what an order held."""
         have = self.balance(account, asset)
-        self.balances[account, asset] = Balance(have.free + amount, have.locked - amount)
+        self.balances[account, asset] = PaperBalance(have.free + amount, have.locked - amount)
 
     def spend(self, account: str, asset: str, amount: Decimal) -> None:
         """Take away what an order held."""
         have = self.balance(account, asset)
-        self.balances[account, asset] = Balance(have.free, have.locked - amount)
+        self.balances[account, asset] = PaperBalance(have.free, have.locked - amount)
 
     def receive(self, account: str, asset: str, amount: Decimal) -> None:
         """Add to what is free, or take from it."""
         have = self.balance(account, asset)
-        self.balances[account, asset] = Balance(have.free + amount, have.locked)
+        self.balances[account, asset] = PaperBalance(have.free + amount, have.locked)
 
     def to_market(self, asset: str, amount: Decimal) -> None:
         """Give the market ``amount`` of an asset; less than 0 takes it."""
-        house = self._house(asset)
-        self.house[asset] = replace(house, market=house.market + amount)
+        clearing = self._clearing(asset)
+        self.clearing[asset] = replace(clearing, market=clearing.market + amount)
 
     def to_fees(self, asset: str, amount: Decimal) -> None:
         """Collect a commission."""
-        house = self._house(asset)
-        self.house[asset] = replace(house, fees=house.fees + amount)
+        clearing = self._clearing(asset)
+        self.clearing[asset] = replace(clearing, fees=clearing.fees + amount)
 
     def deposit(self, account: str, asset: str, amount: Decimal) -> None:
         """Bring in ``amount``, or take it out where it is less than 0."""
-        house = self._house(asset)
-        self.house[asset] = replace(house, deposited=house.deposited + amount)
+        clearing = self._clearing(asset)
+        self.clearing[asset] = replace(clearing, deposited=clearing.deposited + amount)
         self.receive(account, asset, amount)
         event = {"e": "balanceUpdate", "E": self.time, "a": asset, "d": eight(amount)}
         self._notices.append((account, {**event, "T": self.time}))
 
-    def _house(self, asset: str) -> House:
-        return self.house.get(asset) or self._register.house.get(asset) or House()
+    def _clearing(self, asset: str) -> ClearingBalance:
+        return self.clearing.get(asset) or self._state.clearing.get(asset) or ClearingBalance()
 
     # -- orders
 
@@ -190,11 +190,11 @@ class Draft:
         self._notices.append((found.account, event))
         return found
 
-    def notices(self) -> list[Notice]:
+    def user_events(self) -> list[UserEvent]:
         """Return the user events of the change, every account's new balances last."""
         return [*self._notices, *self._positions()]
 
-    def _positions(self) -> list[Notice]:
+    def _positions(self) -> list[UserEvent]:
         owned: dict[str, list[Json]] = {account: [] for account, _ in self._notices}
         for (account, asset), balance in self.balances.items():
             row: Json = {"a": asset, "f": eight(balance.free), "l": eight(balance.locked)}
@@ -208,10 +208,10 @@ class Draft:
             if rows
         ]
 
-    def replaced(self) -> Change:
+    def replaced(self) -> AccountChange:
         """Return what the draft is going to replace."""
-        account, lists = self._register.account, self._register.lists
-        return Change(
+        account, lists = self._state.account, self._state.lists
+        return AccountChange(
             self.time,
             {
                 (order.account, number): account(order.account).orders.get(number)
@@ -223,26 +223,26 @@ class Draft:
 
     def apply(self) -> None:
         """Make the draft true."""
-        register = self._register
+        state = self._state
         for (name, asset), balance in self.balances.items():
-            register.account(name).balances[asset] = balance
+            state.account(name).balances[asset] = balance
         for name, burns in self.burns.items():
-            register.account(name).burns_bnb = burns
+            state.account(name).burns_bnb = burns
         for order in self.orders.values():
-            register.put_order(order)
-            register.account(order.account).updated = self.time
+            state.put_order(order)
+            state.account(order.account).updated = self.time
         for trade in self.trades:
-            register.put_trade(trade)
+            state.put_trade(trade)
         for found in self.lists.values():
-            register.lists.put(found.list_id, found)
+            state.lists.put(found.list_id, found)
         for match in self.prevented:
-            register.prevented.put(match.match_id, match)
-        register.house.update(self.house)
-        register.symbols.update(self.symbols)
+            state.prevented.put(match.match_id, match)
+        state.clearing.update(self.clearing)
+        state.symbols.update(self.symbols)
         for name, group in self.groups.items():
-            register.account(name)
+            state.account(name)
             if group < 0:
-                register.groups.pop(name, None)
+                state.groups.pop(name, None)
             else:
-                register.groups[name] = group
-        register.counters = self.counters
+                state.groups[name] = group
+        state.counters = self.counters

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import TypeVar
 
 from botlib.core.timeframe import DAY
-from botlib.paper.accounts.account import Account
-from botlib.paper.accounts.archive import Span
+from botlib.paper.accounts.account import PaperAccount
+from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.accounts.commission import BNB, DISCOUNT
 from botlib.paper.accounts.reports import my_trade, prevented_match
-from botlib.paper.api.market_data import MarketData
-from botlib.paper.api.rate_limits import Limits
+from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.market.quotes import Json, eight
 from botlib.paper.matching.filters import filters_of
 from botlib.paper.protocol.params import Params
@@ -22,25 +22,25 @@ from botlib.paper.venue import Venue
 T = TypeVar("T")
 
 
-class Holdings:
+class AccountHandlers:
     """Answers about accounts."""
 
-    def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
+    def __init__(self, venue: Venue, data: MarketDataHandlers, limits: RateLimits) -> None:
         self._venue = venue
         self._data = data
         self._limits = limits
 
-    def account_of(self, params: Params) -> Account:
+    def account_of(self, params: Params) -> PaperAccount:
         """Return the account a request comes from, as it was at the time asked for."""
-        desk = self._venue.desk
-        now = desk.register.account(params.account)
-        return now if params.then is None else desk.past.account(now, params.then)
+        engine = self._venue.engine
+        now = engine.state.account(params.account)
+        return now if params.then is None else engine.history.account(now, params.then)
 
     async def account(self, params: Params) -> object:
         """``/account``."""
         found = self.account_of(params)
         omit = params.flag("omitZeroBalances", False)
-        rates = self._venue.desk.commission
+        rates = self._venue.engine.commission
         return {
             "makerCommission": int(rates.maker * 10_000),
             "takerCommission": int(rates.taker * 10_000),
@@ -62,11 +62,11 @@ class Holdings:
             ],
             "permissions": ["SPOT"],
             **self._group(found),
-            "uid": 1 + list(self._venue.desk.register.accounts).index(found.name),
+            "uid": 1 + list(self._venue.engine.state.accounts).index(found.name),
         }
 
-    def _group(self, account: Account) -> Json:
-        group = self._venue.desk.register.groups.get(account.name)
+    def _group(self, account: PaperAccount) -> Json:
+        group = self._venue.engine.state.groups.get(account.name)
         return {} if group is None else {"tradeGroupId": group}
 
     async def commission(self, params: Params) -> object:
@@ -92,7 +92,7 @@ class Holdings:
 
     def rates(self) -> Json:
         """Return the rates of makers and takers, as fractions."""
-        rates, none = self._venue.desk.commission, eight(Decimal(0))
+        rates, none = self._venue.engine.commission, eight(Decimal(0))
         return {
             "maker": eight(rates.maker),
             "taker": eight(rates.taker),
@@ -107,7 +107,7 @@ class Holdings:
     async def trade_fees(self, params: Params) -> object:
         """``/sapi/v1/asset/tradeFee``."""
         feeds = [self._data.feed(params).listing] if "symbol" in params else self._venue.listings()
-        rates = self._venue.desk.commission
+        rates = self._venue.engine.commission
         return [
             {
                 "symbol": listing.id,
@@ -152,7 +152,7 @@ class Holdings:
             raise refusal(-1128)
         found = [
             one
-            for one in self._venue.desk.register.prevented.values()
+            for one in self._venue.engine.state.prevented.values()
             if params.account in one.accounts and one.symbol == symbol
             if match in (None, one.match_id)
             if order in (None, one.taker_id, one.maker_id)
@@ -162,7 +162,7 @@ class Holdings:
         return [prevented_match(one) for one in found[:limit]]
 
 
-def span(params: Params, first: int | None, limit: int) -> Span:
+def span(params: Params, first: int | None, limit: int) -> RecordRange:
     """Return which rows a request asks for.
 
     They are those from the id ``first`` on, and between ``startTime`` and ``endTime`` (ms, both
@@ -172,7 +172,7 @@ def span(params: Params, first: int | None, limit: int) -> Span:
     start, end = params.moment("startTime"), params.moment("endTime")
     if start is not None and end is not None and not start <= end <= start + DAY:
         raise refusal(-1127, 24)
-    return Span(first, start, end, limit, oldest=first is not None or start is not None)
+    return RecordRange(first, start, end, limit, oldest=first is not None or start is not None)
 
 
 def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.signatures import check_timing
 from botlib.paper.api.parameters import check_names
-from botlib.paper.api.rate_limits import Limits
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.faults import Fault, Faults
 from botlib.paper.faults.lag import lagging
 from botlib.paper.protocol.operation import Key, Operation
@@ -19,7 +19,7 @@ from botlib.paper.protocol.refusals import Refusal, refusal
 logger = logging.getLogger(__name__)
 
 
-class Unanswered(Exception):
+class AnswerWithheld(Exception):
     """The client gets no answer: its connection is cut."""
 
 
@@ -36,7 +36,7 @@ class Dispatcher:
     def __init__(
         self,
         operations: Mapping[Key, Operation],
-        limits: Limits,
+        limits: RateLimits,
         faults: Faults,
         market_time: Callable[[], int],
     ) -> None:
@@ -118,4 +118,4 @@ class Dispatcher:
             raise refusal(-1007)
         if fault.reply == "hang":
             await asyncio.sleep(3_600)
-        raise Unanswered
+        raise AnswerWithheld

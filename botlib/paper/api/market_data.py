@@ -26,7 +26,7 @@ MAX_SYMBOLS: Final = 100
 _Answer = Callable[[Feed], Json]
 
 
-class MarketData:
+class MarketDataHandlers:
     """Answers about the market, at its present time."""
 
     def __init__(self, venue: Venue) -> None:

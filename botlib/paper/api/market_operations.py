@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.protocol.operation import Key, Operation, by_symbol, fixed
 from botlib.paper.protocol.params import Params
 
 
-def market_operations(data: MarketData) -> dict[Key, Operation]:
+def market_operations(data: MarketDataHandlers) -> dict[Key, Operation]:
     """Return the operations by HTTP method and path below ``/api/v3/``."""
     return {
         ("GET", "ping"): Operation(data.ping, fixed(1)),

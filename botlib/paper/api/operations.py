@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.market_operations import MARKET_METHODS, market_operations
-from botlib.paper.api.order_lists import ListTrading
-from botlib.paper.api.orders import Trading
+from botlib.paper.api.order_lists import OrderListHandlers
+from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.protocol.operation import Handler, Key, Operation, Weight, by_symbol, fixed
 from botlib.paper.protocol.params import Params
 
 
-def operations(data: MarketData, trading: Trading) -> dict[Key, Operation]:
+def operations(data: MarketDataHandlers, trading: OrderHandlers) -> dict[Key, Operation]:
     """Return the operations by HTTP method and path below ``/api/v3/``."""
     return {**market_operations(data), **_account(trading), **_orders(trading), **_lists(trading)}
 
@@ -28,20 +28,20 @@ def _trades(handler: Handler) -> Operation:
     return Operation(handler, fixed(1), signed=True, orders=True)
 
 
-def _account(trading: Trading) -> dict[Key, Operation]:
-    holdings = trading.holdings
+def _account(trading: OrderHandlers) -> dict[Key, Operation]:
+    accounts = trading.accounts
     return {
-        ("GET", "account"): _asks(holdings.account, fixed(20)),
-        ("GET", "account/commission"): _asks(holdings.commission, fixed(20)),
-        ("GET", "rateLimit/order"): _asks(holdings.order_limits, fixed(40)),
-        ("GET", "myTrades"): _asks(holdings.my_trades, _trades_weight),
-        ("GET", "myAllocations"): _asks(holdings.allocations, fixed(20)),
-        ("GET", "myFilters"): _asks(holdings.filters, fixed(40)),
-        ("GET", "myPreventedMatches"): _asks(holdings.prevented_matches, _prevented_weight),
+        ("GET", "account"): _asks(accounts.account, fixed(20)),
+        ("GET", "account/commission"): _asks(accounts.commission, fixed(20)),
+        ("GET", "rateLimit/order"): _asks(accounts.order_limits, fixed(40)),
+        ("GET", "myTrades"): _asks(accounts.my_trades, _trades_weight),
+        ("GET", "myAllocations"): _asks(accounts.allocations, fixed(20)),
+        ("GET", "myFilters"): _asks(accounts.filters, fixed(40)),
+        ("GET", "myPreventedMatches"): _asks(accounts.prevented_matches, _prevented_weight),
     }
 
 
-def _orders(trading: Trading) -> dict[Key, Operation]:
+def _orders(trading: OrderHandlers) -> dict[Key, Operation]:
     return {
         ("POST", "order"): _trades(trading.place),
         ("POST", "order/test"): _asks(trading.test, _test_weight),
@@ -60,8 +60,8 @@ def _orders(trading: Trading) -> dict[Key, Operation]:
     }
 
 
-def _lists(trading: Trading) -> dict[Key, Operation]:
-    lists = ListTrading(trading)
+def _lists(trading: OrderHandlers) -> dict[Key, Operation]:
+    lists = OrderListHandlers(trading)
     return {
         ("POST", "order/oco"): _trades(lists.old_oco),
         ("POST", "orderList/oco"): _trades(lists.oco),

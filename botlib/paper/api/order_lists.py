@@ -8,7 +8,7 @@ from typing import Final
 from botlib.paper.accounts.orders import OrderList, PaperOrder
 from botlib.paper.accounts.reports import list_placed, listed, placed
 from botlib.paper.api.account import window
-from botlib.paper.api.orders import Trading
+from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
 from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
@@ -34,10 +34,10 @@ _UNPAID: Final = {"quantity": ""}
 _UNSENT: Final = {"timeInForce": "", "stopPrice": "", "trailingDelta": ""}
 
 
-class ListTrading:
+class OrderListHandlers:
     """Takes order lists, and answers about them."""
 
-    def __init__(self, trading: Trading) -> None:
+    def __init__(self, trading: OrderHandlers) -> None:
         self._trading = trading
 
     # -- new lists
@@ -112,7 +112,7 @@ class ListTrading:
         trading.limits.check_orders(count, params.account)
         await trading.arrive(feed)
         with trading.limits.counting(count, params.account):
-            found, orders, draft = trading.desk.place_list(
+            found, orders, transaction = trading.engine.place_list(
                 feed,
                 trading.venue.market_time,
                 params.account,
@@ -121,11 +121,11 @@ class ListTrading:
                 client_id=client_id,
                 pays=pays,
             )
-        await trading.settled(feed, draft.notices())
+        await trading.settled(feed, transaction.user_events())
         reports = []
         for order in orders:
-            trades = [trade for trade in draft.trades if trade.order_id == order.order_id]
-            reports.append(placed(order, trades, draft.prevented, detail))
+            trades = [trade for trade in transaction.trades if trade.order_id == order.order_id]
+            reports.append(placed(order, trades, transaction.prevented, detail))
         return list_placed(found, orders, reports)
 
     # -- cancelling
@@ -139,8 +139,8 @@ class ListTrading:
         if found.done:
             raise refusal(-2011)
         order = next(one for one in self._orders(found) if one.open)
-        done = trading.desk.cancel(feed, order, cancel_id, trading.venue.market_time)
-        await trading.settled(feed, done.notices)
+        done = trading.engine.cancel(feed, order, cancel_id, trading.venue.market_time)
+        await trading.settled(feed, done.user_events)
         return trading.told(done)[0]
 
     # -- questions
@@ -167,22 +167,22 @@ class ListTrading:
     async def open(self, params: Params) -> object:
         """``GET /openOrderList``."""
         if params.then is None:
-            return self._told(params, self._trading.desk.register.open_lists(params.account))
+            return self._told(params, self._trading.engine.state.open_lists(params.account))
         mine = [one for one in self._lists(params) if one.account == params.account]
         return self._told(params, [one for one in mine if not one.done])
 
     def _lists(self, params: Params) -> list[OrderList]:
         """Return the lists of all accounts, as they were at the time asked for."""
-        desk, then = self._trading.desk, params.then
-        lists = desk.register.lists.values()
-        return list(lists) if then is None else desk.past.lists(lists, then)
+        engine, then = self._trading.engine, params.then
+        lists = engine.state.lists.values()
+        return list(lists) if then is None else engine.history.lists(lists, then)
 
     def _told(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
-        orders = self._trading.holdings.account_of(params).orders
+        orders = self._trading.accounts.account_of(params).orders
         return [listed(one, [orders[number] for number in one.order_ids]) for one in lists]
 
     def _orders(self, found: OrderList) -> list[PaperOrder]:
-        account = self._trading.desk.register.account(found.account)
+        account = self._trading.engine.state.account(found.account)
         return [account.orders[number] for number in found.order_ids]
 
     def _find(
@@ -205,7 +205,7 @@ class ListTrading:
 
     def _candidates(self, params: Params, number: int | None) -> Iterator[OrderList]:
         """Yield the lists among which a request looks for one, the newest first."""
-        lists = self._trading.desk.register.lists
+        lists = self._trading.engine.state.lists
         if params.then is not None:
             yield from reversed(self._lists(params))
         elif number is not None:

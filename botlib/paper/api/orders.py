@@ -6,13 +6,13 @@ import asyncio
 
 from botlib.paper.accounts.orders import PaperOrder
 from botlib.paper.accounts.reports import amended, amendment, canceled, list_placed, placed, queried
-from botlib.paper.accounts.transaction import Notice
-from botlib.paper.api.account import Holdings, span
-from botlib.paper.api.market_data import MarketData
-from botlib.paper.api.rate_limits import Limits
+from botlib.paper.accounts.transaction import UserEvent
+from botlib.paper.api.account import AccountHandlers, span
+from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
-from botlib.paper.matching.engine import Cancelled, Desk
+from botlib.paper.matching.engine import CancelledOrders, MatchingEngine
 from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import Refusal, missing, refusal, unsupported
@@ -22,19 +22,19 @@ _RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
 _UNKNOWN, _ABSENT, _UNAMENDED = -2011, -2013, -2038
 
 
-class Trading:
+class OrderHandlers:
     """Takes orders, and answers about them."""
 
-    def __init__(self, venue: Venue, data: MarketData, limits: Limits) -> None:
+    def __init__(self, venue: Venue, data: MarketDataHandlers, limits: RateLimits) -> None:
         self.venue = venue
         self.data = data
         self.limits = limits
-        self.holdings = Holdings(venue, data, limits)
+        self.accounts = AccountHandlers(venue, data, limits)
 
     @property
-    def desk(self) -> Desk:
+    def engine(self) -> MatchingEngine:
         """Where orders are matched."""
-        return self.venue.desk
+        return self.venue.engine
 
     # -- new orders
 
@@ -52,17 +52,17 @@ class Trading:
     async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
         await self.arrive(feed)
         with self.limits.counting(1, params.account):
-            done = self.desk.place(feed, request, self.venue.market_time, params.account)
-        await self.settled(feed, done.notices)
+            done = self.engine.place(feed, request, self.venue.market_time, params.account)
+        await self.settled(feed, done.user_events)
         return placed(done.order, done.trades, done.prevented, detail)
 
     async def test(self, params: Params) -> object:
         """``POST /order/test``."""
         feed, request, _ = self._read(params)
-        self.desk.check(feed, request, self.venue.market_time, params.account)
+        self.engine.check(feed, request, self.venue.market_time, params.account)
         if not params.flag("computeCommissionRates", False):
             return {}
-        answer = self.holdings.commissions(params)
+        answer = self.accounts.commissions(params)
         names = {"standard": "standardCommission", "special": "specialCommission"}
         rates = {f"{one}CommissionForOrder": _for_order(answer[names[one]]) for one in names}
         rates["taxCommissionForOrder"] = _for_order(answer["taxCommission"])
@@ -83,14 +83,14 @@ class Trading:
             await asyncio.sleep(feed.book.depth.latency / 1_000)
             feed.seek(self.venue.market_time)
 
-    async def settled(self, feed: Feed, notices: list[Notice]) -> None:
+    async def settled(self, feed: Feed, user_events: list[UserEvent]) -> None:
         """Wait until the disk has a change, then tell of it."""
         self.venue.orders_changed(feed)
         try:
-            await self.desk.durable()
+            await self.engine.durable()
         finally:
             self.venue.orders_changed(feed)
-        self.venue.answer(notices)
+        self.venue.answer(user_events)
         await self.venue.broadcast.deals(feed)
 
     # -- questions
@@ -102,14 +102,14 @@ class Trading:
     async def open_orders(self, params: Params) -> object:
         """``GET /openOrders``."""
         symbol = self.data.feed(params).id if "symbol" in params else None
-        account = self.holdings.account_of(params)
+        account = self.accounts.account_of(params)
         return [queried(order) for order in account.open_orders(symbol)]
 
     async def all_orders(self, params: Params) -> object:
         """``GET /allOrders``."""
         symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
         asked = span(params, params.integer("orderId"), limit)
-        orders = self.holdings.account_of(params).orders
+        orders = self.accounts.account_of(params).orders
         return [queried(order) for order in orders.select(symbol, asked)]
 
     def _find(
@@ -126,7 +126,7 @@ class Trading:
                 -1102,
                 f"Param '{client_name}' or '{number_name}' must be sent, but both were empty/null!",
             )
-        account = self.holdings.account_of(params)
+        account = self.accounts.account_of(params)
         if number is not None:
             order = account.orders.get(number)
         else:
@@ -147,25 +147,25 @@ class Trading:
         await self.arrive(feed)
         order = self._find(params, _UNKNOWN)
         time = self.venue.market_time
-        done = self.desk.cancel(feed, order, cancel_id, time, restriction)
-        await self.settled(feed, done.notices)
+        done = self.engine.cancel(feed, order, cancel_id, time, restriction)
+        await self.settled(feed, done.user_events)
         return self.told(done)[0]
 
     async def cancel_all(self, params: Params) -> object:
         """``DELETE /openOrders``."""
         feed = self.data.feed(params)
         await self.arrive(feed)
-        if not self.holdings.account_of(params).open_orders(feed.id):
+        if not self.accounts.account_of(params).open_orders(feed.id):
             raise refusal(_UNKNOWN)
-        done = self.desk.cancel_all(feed, self.venue.market_time, params.account)
-        await self.settled(feed, done.notices)
+        done = self.engine.cancel_all(feed, self.venue.market_time, params.account)
+        await self.settled(feed, done.user_events)
         return self.told(done)
 
-    def told(self, done: Cancelled) -> list[Json]:
+    def told(self, done: CancelledOrders) -> list[Json]:
         """Return the answers to cancellations: one for each order, or for each whole list."""
         answers = [canceled(order, number) for order, number in done.orders if order.list_id < 0]
         for found in done.lists:
-            account = self.desk.register.account(found.account)
+            account = self.engine.state.account(found.account)
             orders = [account.orders[number] for number in found.order_ids]
             reports = [
                 canceled(order, number)
@@ -187,7 +187,7 @@ class Trading:
         cancel_id = read_client_id(params, "cancelNewClientOrderId")
         if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
             self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
-        self.desk.weigh(feed, request)
+        self.engine.weigh(feed, request)
         exceeded = self._exceeded(params)
         await self.arrive(feed)
         cancelled: object
@@ -195,8 +195,8 @@ class Trading:
         try:
             order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
             time = self.venue.market_time
-            done = self.desk.cancel(feed, order, cancel_id, time, restriction)
-            await self.settled(feed, done.notices)
+            done = self.engine.cancel(feed, order, cancel_id, time, restriction)
+            await self.settled(feed, done.user_events)
             cancelled = self.told(done)[0]
         except Refusal as refused:
             cancelled, result = refused.body(), "FAILURE"
@@ -250,12 +250,14 @@ class Trading:
         client_id = read_client_id(params, "newClientOrderId")
         await self.arrive(feed)
         order = self._find(params, _UNAMENDED)
-        changed, draft = self.desk.amend(feed, order, amount, client_id, self.venue.market_time)
-        await self.settled(feed, draft.notices())
-        found = draft.list_of(changed)
+        changed, transaction = self.engine.amend(
+            feed, order, amount, client_id, self.venue.market_time
+        )
+        await self.settled(feed, transaction.user_events())
+        found = transaction.list_of(changed)
         if found is None:
             return amended(changed)
-        members = [draft.find(changed.account, number) for number in found.order_ids]
+        members = [transaction.find(changed.account, number) for number in found.order_ids]
         return amended(changed, found, members)
 
     async def amendments(self, params: Params) -> object:
@@ -264,7 +266,7 @@ class Trading:
         number, first = params.integer("orderId"), params.integer("fromExecutionId") or 0
         if number is None:
             raise missing("orderId")
-        order = self.holdings.account_of(params).orders.get(number)
+        order = self.accounts.account_of(params).orders.get(number)
         if order is None or order.symbol != symbol:
             raise refusal(-2013)
         return [amendment(order, row) for row in order.amended if row["execution"] >= first][:limit]

@@ -43,7 +43,7 @@ RATE_LIMITS: Final[list[Json]] = [
 ]
 
 
-class Counter:
+class WindowCounter:
     """Counts within a window of ``length`` ms."""
 
     def __init__(self, length: int) -> None:
@@ -61,27 +61,27 @@ class Counter:
         return self.count
 
 
-class Address:
+class AddressUsage:
     """What one network address has used up."""
 
     def __init__(self) -> None:
-        self.weight = Counter(MINUTE)
-        self.raw = Counter(5 * MINUTE)
-        self.connections = Counter(5 * MINUTE)
-        self.refused = Counter(MINUTE)
+        self.weight = WindowCounter(MINUTE)
+        self.raw = WindowCounter(5 * MINUTE)
+        self.connections = WindowCounter(5 * MINUTE)
+        self.refused = WindowCounter(MINUTE)
         self.banned_until = 0
         self.next_ban = FIRST_BAN
 
 
-class Orders:
+class OrderRateLimit:
     """How many orders one account has sent."""
 
     def __init__(self) -> None:
-        self.in_10s = Counter(10 * SECOND)
-        self.in_1d = Counter(DAY)
+        self.in_10s = WindowCounter(10 * SECOND)
+        self.in_1d = WindowCounter(DAY)
 
     @property
-    def limited(self) -> tuple[tuple[Counter, int, str], ...]:
+    def limited(self) -> tuple[tuple[WindowCounter, int, str], ...]:
         """Each counter, its limit, and the words for its length."""
         return (
             (self.in_10s, MAX_ORDERS_10S, "10 SECOND"),
@@ -89,7 +89,7 @@ class Orders:
         )
 
 
-class Limits:
+class RateLimits:
     """What clients have used up.
 
     Args:
@@ -100,18 +100,18 @@ class Limits:
     def __init__(self, wall: Callable[[], int], market: Callable[[], int]) -> None:
         self._wall = wall
         self._market = market
-        self._addresses: dict[str, Address] = {}
-        self._orders: dict[str, Orders] = {}
+        self._addresses: dict[str, AddressUsage] = {}
+        self._orders: dict[str, OrderRateLimit] = {}
 
     # -- requests, by address
 
-    def of(self, address: str) -> Address:
+    def of(self, address: str) -> AddressUsage:
         """Return what an address has used up."""
         found = self._addresses.get(address)
         if found is None:
             if len(self._addresses) >= _ADDRESSES:
                 self._addresses.pop(next(iter(self._addresses)))
-            found = self._addresses[address] = Address()
+            found = self._addresses[address] = AddressUsage()
         return found
 
     def charge(self, weight: int, address: str = "") -> None:
@@ -172,7 +172,7 @@ class Limits:
         counter.count = max(0, counter.count - weight)
 
     @staticmethod
-    def _check_ban(used: Address, wall: int) -> None:
+    def _check_ban(used: AddressUsage, wall: int) -> None:
         if wall < used.banned_until:
             raise _too_many(
                 f"Way too much request weight used; IP banned until {used.banned_until}. Please "
@@ -197,8 +197,8 @@ class Limits:
 
     # -- orders, by account
 
-    def _sent(self, account: str) -> Orders:
-        return self._orders.setdefault(account, Orders())
+    def _sent(self, account: str) -> OrderRateLimit:
+        return self._orders.setdefault(account, OrderRateLimit())
 
     def check_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
         """Refuse ``count`` new orders where too many were taken.

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from botlib.paper.accounts.keys import TRADE, USER_DATA, Keys
+from botlib.paper.accounts.keys import TRADE, USER_DATA, KeyRegister
 from botlib.paper.accounts.signatures import check_rest_signature
-from botlib.paper.api.dispatch import Dispatcher, Unanswered
-from botlib.paper.api.orders import Trading
+from botlib.paper.api.dispatch import AnswerWithheld, Dispatcher
+from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.protocol.operation import Key, Operation
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT, Params
 from botlib.paper.protocol.refusals import Refusal, unsupported
@@ -29,10 +29,10 @@ _EMPTY_SAPI: Final = frozenset(
 )
 
 
-class Rest:
+class RestApi:
     """Serves ``/api/v3``, its older name, and the few ``/sapi/v1`` paths that clients touch."""
 
-    def __init__(self, dispatcher: Dispatcher, trading: Trading, keys: Keys) -> None:
+    def __init__(self, dispatcher: Dispatcher, trading: OrderHandlers, keys: KeyRegister) -> None:
         self._dispatcher = dispatcher
         self._trading = trading
         self._keys = keys
@@ -54,7 +54,7 @@ class Rest:
         except Refusal as refused:
             answer, status = _body(refused), refused.status
             headers.update(refused.headers)
-        except Unanswered:
+        except AnswerWithheld:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=504)
@@ -118,7 +118,7 @@ class Rest:
         try:
             if path != "asset/tradeFee":
                 raise unsupported(404)
-            answer = await self._trading.holdings.trade_fees(Params(dict(request.query)))
+            answer = await self._trading.accounts.trade_fees(Params(dict(request.query)))
         except Refusal as refused:
             return web.json_response(refused.body(), status=refused.status)
         return web.json_response(answer)
@@ -129,7 +129,7 @@ async def _body_of(request: web.Request) -> str:
         async with asyncio.timeout(BODY_TIME):
             return (await request.read()).decode("utf-8", "replace")
     except TimeoutError:
-        raise Unanswered from None
+        raise AnswerWithheld from None
 
 
 def _values(query: str, body: str) -> dict[str, str]:

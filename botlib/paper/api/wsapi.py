@@ -10,9 +10,9 @@ from typing import Final
 import orjson
 from aiohttp import WSCloseCode, web
 
-from botlib.paper.accounts.keys import TRADE, USER_DATA, ApiKey, Keys
+from botlib.paper.accounts.keys import TRADE, USER_DATA, ApiKey, KeyRegister
 from botlib.paper.accounts.signatures import check_timing, check_ws_signature, wall_time
-from botlib.paper.api.dispatch import Dispatcher, Unanswered
+from botlib.paper.api.dispatch import AnswerWithheld, Dispatcher
 from botlib.paper.api.operations import WS_METHODS
 from botlib.paper.api.rate_limits import CONNECTION_WEIGHT
 from botlib.paper.market.quotes import Json
@@ -33,7 +33,7 @@ _ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,36}")
 _VERSION: Final = re.compile(r"v3/")
 
 
-class Session(Connection):
+class WsSession(Connection):
     """A socket of the WS-API.
 
     Attributes:
@@ -51,7 +51,7 @@ class Session(Connection):
 
 
 @dataclass(slots=True)
-class Request:
+class WsRequest:
     """One message of a client."""
 
     id: object
@@ -61,18 +61,18 @@ class Request:
     orders: bool = False
 
 
-_Method = Callable[[Session, Request], Awaitable[object]]
+_Method = Callable[[WsSession, WsRequest], Awaitable[object]]
 
 
 class WsApi:
     """Serves ``/ws-api/v3``."""
 
-    def __init__(self, dispatcher: Dispatcher, venue: Venue, keys: Keys) -> None:
+    def __init__(self, dispatcher: Dispatcher, venue: Venue, keys: KeyRegister) -> None:
         self._dispatcher = dispatcher
         self._limits = dispatcher.limits
         self._venue = venue
         self._keys = keys
-        self.connections: dict[Session, None] = {}
+        self.connections: dict[WsSession, None] = {}
         self._own: dict[str, _Method] = {
             "session.logon": self._logon,
             "session.status": self._status,
@@ -88,7 +88,7 @@ class WsApi:
         try:
             self._limits.connect(request.remote or "", CONNECTION_WEIGHT)
             told = request.query.get("returnRateLimits") != "false"
-            session = Session(request, limits_told=told)
+            session = WsSession(request, limits_told=told)
         except Refusal as refused:
             return refused_response(refused)
         await session.ws.prepare(request)
@@ -101,7 +101,7 @@ class WsApi:
                     if answer["status"] == BANNED:
                         await session.end(WSCloseCode.POLICY_VIOLATION, "IP banned")
                         break
-        except Unanswered:
+        except AnswerWithheld:
             session.abort()
         finally:
             session.done()
@@ -109,8 +109,8 @@ class WsApi:
             self._venue.users.forget(session)
         return session.ws
 
-    async def _answer(self, session: Session, text: str) -> Json:
-        request = Request(None, "", {})
+    async def _answer(self, session: WsSession, text: str) -> Json:
+        request = WsRequest(None, "", {})
         answer: Json = {"id": None, "status": 200}
         told = session.limits_told
         try:
@@ -131,13 +131,13 @@ class WsApi:
         return answer
 
     @staticmethod
-    def _told(session: Session, request: Request, answer: object) -> object:
+    def _told(session: WsSession, request: WsRequest, answer: object) -> object:
         """Return an answer with its times in the unit of a session."""
         if not session.micro:
             return answer
         return answer_in_microseconds(WS_METHODS.get(request.method, ("", ""))[1], answer)
 
-    async def _run(self, session: Session, request: Request) -> object:
+    async def _run(self, session: WsSession, request: WsRequest) -> object:
         own = self._own.get(request.method)
         if own is not None:
             self._limits.charge(2, session.address)
@@ -158,7 +158,7 @@ class WsApi:
         params = Params(read, request.account)
         return await self._dispatcher.run(key, params, session.address)
 
-    def _entitled(self, session: Session, request: Request, permission: str) -> ApiKey:
+    def _entitled(self, session: WsSession, request: WsRequest, permission: str) -> ApiKey:
         """Return the key of a signed request: its own, or that of the session."""
         try:
             if "apiKey" not in request.params and session.key is not None:
@@ -173,7 +173,7 @@ class WsApi:
 
     # -- sessions
 
-    async def _logon(self, session: Session, request: Request) -> object:
+    async def _logon(self, session: WsSession, request: WsRequest) -> object:
         key = self._keys.find(request.params.get("apiKey"))
         if not key.ed25519:
             raise refusal(-4056)
@@ -182,14 +182,14 @@ class WsApi:
         session.key, session.since = key, wall_time()
         return self._described(session)
 
-    async def _status(self, session: Session, request: Request) -> object:
+    async def _status(self, session: WsSession, request: WsRequest) -> object:
         return self._described(session)
 
-    async def _logout(self, session: Session, request: Request) -> object:
+    async def _logout(self, session: WsSession, request: WsRequest) -> object:
         session.key = session.since = None
         return self._described(session)
 
-    def _described(self, session: Session) -> Json:
+    def _described(self, session: WsSession) -> Json:
         return {
             "apiKey": session.key.key if session.key is not None else None,
             "authorizedSince": session.since,
@@ -201,29 +201,29 @@ class WsApi:
 
     # -- the user data stream
 
-    async def _subscribe(self, session: Session, request: Request) -> object:
+    async def _subscribe(self, session: WsSession, request: WsRequest) -> object:
         if session.key is None:
             raise refusal(-1002)
         key = self._keys.find(session.key.key)
         return {"subscriptionId": self._venue.users.subscribe(session, key.account)}
 
-    async def _subscribe_signed(self, session: Session, request: Request) -> object:
+    async def _subscribe_signed(self, session: WsSession, request: WsRequest) -> object:
         key = self._keys.find(request.params.get("apiKey"))
         check_ws_signature(key, request.params)
         check_timing(Params(request.params), self._venue.faults.server_time())
         return {"subscriptionId": self._venue.users.subscribe(session, key.account)}
 
-    async def _unsubscribe(self, session: Session, request: Request) -> object:
+    async def _unsubscribe(self, session: WsSession, request: WsRequest) -> object:
         wanted = Params(request.params).integer("subscriptionId")
         await self._venue.users.unsubscribe(session, wanted, self._venue.market_time)
         return {}
 
-    async def _subscriptions(self, session: Session, request: Request) -> object:
+    async def _subscriptions(self, session: WsSession, request: WsRequest) -> object:
         active = self._venue.users.connections.get(session, {})
         return [{"subscriptionId": number} for number in active]
 
 
-def _read(text: str, request: Request) -> None:
+def _read(text: str, request: WsRequest) -> None:
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:

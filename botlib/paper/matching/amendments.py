@@ -8,23 +8,28 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.paper.accounts.orders import PaperOrder
-from botlib.paper.accounts.transaction import Draft
+from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching import filters
-from botlib.paper.matching.execution import Execution, needed
+from botlib.paper.matching.execution import OrderExecution, needed
 from botlib.paper.protocol.refusals import filter_failure, not_amended
 
 _NOTHING: Final = Decimal(0)
 
 
-class Amending:
+class OrderAmender:
     """Makes orders smaller in a draft."""
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: OrderExecution) -> None:
         self._execution = execution
 
     def amend(
-        self, draft: Draft, feed: Feed, order: PaperOrder, amount: Decimal, client_id: str | None
+        self,
+        transaction: Transaction,
+        feed: Feed,
+        order: PaperOrder,
+        amount: Decimal,
+        client_id: str | None,
     ) -> PaperOrder:
         """Make an open order smaller, and the other one of its pair with it.
 
@@ -35,25 +40,27 @@ class Amending:
         Raises:
             Refusal: it is not open, or the new amount is not accepted.
         """
-        found = draft.list_of(order)
+        found = transaction.list_of(order)
         if found is not None and found.pays and order.pending:
             raise not_amended("Order amend (pending OPO order) is not supported.")
         self._check(feed, order, amount)
-        account = self._execution.register.account(order.account)
+        account = self._execution.state.account(order.account)
         taken = {one.client_order_id for one in account.open_orders(feed.id)}
         if client_id in taken - {order.client_order_id}:
             raise not_amended("Duplicate order sent.")
         pair = [] if found is None else found.siblings(order.order_id)
-        others = [draft.find(order.account, number) for number in pair]
+        others = [transaction.find(order.account, number) for number in pair]
         new_id = client_id or f"amend{order.order_id}-{order.amends + 1}"
-        changed = [self._change(draft, order, amount, new_id)]
+        changed = [self._change(transaction, order, amount, new_id)]
         changed += [
-            self._change(draft, one, amount, one.client_order_id) for one in others if one.open
+            self._change(transaction, one, amount, one.client_order_id)
+            for one in others
+            if one.open
         ]
-        self._give_back(draft, changed)
+        self._give_back(transaction, changed)
         if found is not None and new_id != order.client_order_id:
-            draft.report_list(replace(found, updated=draft.time), kind="UPDATED")
-        return draft.order(order)
+            transaction.report_list(replace(found, updated=transaction.time), kind="UPDATED")
+        return transaction.order(order)
 
     @staticmethod
     def _check(feed: Feed, order: PaperOrder, amount: Decimal) -> None:
@@ -73,14 +80,16 @@ class Amending:
             raise filter_failure("MAX_NUM_ORDER_AMENDS")
 
     @staticmethod
-    def _change(draft: Draft, order: PaperOrder, amount: Decimal, client_id: str) -> PaperOrder:
+    def _change(
+        transaction: Transaction, order: PaperOrder, amount: Decimal, client_id: str
+    ) -> PaperOrder:
         row = {
-            "execution": draft.counters.execution + 1,
+            "execution": transaction.counters.execution + 1,
             "before": order.client_order_id,
             "after": client_id,
             "from": str(order.amount),
             "to": str(amount),
-            "time": draft.time,
+            "time": transaction.time,
         }
         changed = replace(
             order,
@@ -88,17 +97,17 @@ class Amending:
             amends=order.amends + 1,
             amended=[*order.amended, row],
             client_order_id=client_id,
-            updated=draft.time,
+            updated=transaction.time,
         )
-        return draft.report(changed, "REPLACED", original_id=order.client_order_id)
+        return transaction.report(changed, "REPLACED", original_id=order.client_order_id)
 
     @staticmethod
-    def _give_back(draft: Draft, orders: Sequence[PaperOrder]) -> None:
+    def _give_back(transaction: Transaction, orders: Sequence[PaperOrder]) -> None:
         """Give back what orders hold together beyond what the dearest of them needs."""
         spare = sum((one.locked for one in orders), _NOTHING) - max(map(needed, orders))
         for order in orders:
             part = min(spare, order.locked)
             if part > 0:
-                draft.unlock(order.account, order.locked_asset, part)
-                draft.keep(replace(order, locked=order.locked - part))
+                transaction.unlock(order.account, order.locked_asset, part)
+                transaction.keep(replace(order, locked=order.locked - part))
                 spare -= part

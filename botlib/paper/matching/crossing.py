@@ -20,7 +20,7 @@ from botlib.paper.market.book import PaperBook
 _NOTHING: Final = Decimal(0)
 
 
-class Meeting(NamedTuple):
+class PlannedTrade(NamedTuple):
     """A trade to be: with an account's order, or with the market where ``maker`` is None."""
 
     price: Decimal
@@ -28,7 +28,7 @@ class Meeting(NamedTuple):
     maker: PaperOrder | None
 
 
-class Prevention(NamedTuple):
+class PlannedPrevention(NamedTuple):
     """A trade with oneself that is not to be, and what that takes away from either order.
 
     ``amount`` is what would have been traded. Where ``transferred``, it changes hands between two
@@ -45,31 +45,33 @@ class Prevention(NamedTuple):
 
 
 @dataclass(slots=True)
-class Plan:
+class CrossingPlan:
     """What happens to an incoming order. ``ended``: self-trade prevention ends it."""
 
-    steps: list[Meeting | Prevention] = field(default_factory=list)
+    steps: list[PlannedTrade | PlannedPrevention] = field(default_factory=list)
     ended: bool = False
 
     @property
     def amount(self) -> Decimal:
         """What trades, in base units."""
-        return sum((one.amount for one in self.steps if isinstance(one, Meeting)), _NOTHING)
+        return sum((one.amount for one in self.steps if isinstance(one, PlannedTrade)), _NOTHING)
 
     @property
     def prevented(self) -> Decimal:
         """What self-trade prevention takes away from the order, in base units."""
-        return sum((one.from_taker for one in self.steps if isinstance(one, Prevention)), _NOTHING)
+        return sum(
+            (one.from_taker for one in self.steps if isinstance(one, PlannedPrevention)), _NOTHING
+        )
 
     @property
     def cost(self) -> Decimal:
         """What it costs, in quote units."""
-        paid = (one for one in self.steps if isinstance(one, Meeting) or one.transferred)
+        paid = (one for one in self.steps if isinstance(one, PlannedTrade) or one.transferred)
         return sum((one.price * one.amount for one in paid), _NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class IncomingOrder:
     """An order on its way into the book.
 
     ``amount`` is in base units; where it is None, ``budget`` (quote units) is spent in whole steps.
@@ -79,7 +81,7 @@ class Incoming:
 
     buys: bool
     account: str
-    kin: frozenset[str]
+    linked: frozenset[str]
     self_trade: str
     amount: Decimal | None
     budget: Decimal
@@ -88,7 +90,7 @@ class Incoming:
 
 
 @dataclass(slots=True)
-class _Resting:
+class _RestingOrder:
     """What is left of an order of the book while a plan is made."""
 
     order: PaperOrder
@@ -97,10 +99,10 @@ class _Resting:
     ahead: Decimal
 
 
-class _Left:
+class _RemainingAmount:
     """What is left of the incoming order."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: IncomingOrder) -> None:
         self._incoming = incoming
         self._amount = incoming.amount
         self._budget = incoming.budget
@@ -118,9 +120,9 @@ class _Left:
         self._budget -= price * amount
 
 
-def plan(book: PaperBook, resting: Iterable[PaperOrder], incoming: Incoming) -> Plan:
+def plan(book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder) -> CrossingPlan:
     """Return what an incoming order meets; ``resting`` are the orders it may trade with."""
-    made, left = Plan(), _Left(incoming)
+    made, left = CrossingPlan(), _RemainingAmount(incoming)
     for price, market, orders in _levels(book, resting, incoming):
         if incoming.limit is not None and _worse(price, incoming.limit, buys=incoming.buys):
             break
@@ -134,7 +136,7 @@ def _worse(price: Decimal, limit: Decimal, *, buys: bool) -> bool:
 
 
 def _levels(
-    book: PaperBook, resting: Iterable[PaperOrder], incoming: Incoming
+    book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder
 ) -> Iterator[tuple[Decimal, Decimal, list[PaperOrder]]]:
     """Yield every price with what the market and the accounts have there, the best first."""
     sign = 1 if incoming.buys else -1
@@ -156,37 +158,37 @@ def _levels(
 
 
 def _at(
-    made: Plan,
-    left: _Left,
-    incoming: Incoming,
+    made: CrossingPlan,
+    left: _RemainingAmount,
+    incoming: IncomingOrder,
     price: Decimal,
     market: Decimal,
     orders: list[PaperOrder],
 ) -> bool:
     """Plan what happens at one price; return whether the order goes on to the next."""
-    queue = deque(_Resting(one, one.visible, one.remaining, one.ahead) for one in orders)
+    queue = deque(_RestingOrder(one, one.visible, one.remaining, one.ahead) for one in orders)
     while room := left.room(price):
         if not queue:
             amount = min(room, market)
             if amount:
-                made.steps.append(Meeting(price, amount, None))
+                made.steps.append(PlannedTrade(price, amount, None))
                 left.use(price, amount)
             return left.room(price) > 0
         first = queue[0]
         before = min(room, market, first.ahead)
         if before:
-            made.steps.append(Meeting(price, before, None))
+            made.steps.append(PlannedTrade(price, before, None))
             left.use(price, before)
             market -= before
             for one in queue:
                 one.ahead = max(_NOTHING, one.ahead - before)
             continue
-        if first.order.account in incoming.kin and incoming.self_trade != "NONE":
+        if first.order.account in incoming.linked and incoming.self_trade != "NONE":
             if not _prevent(made, left, incoming, price, queue):
                 return False
             continue
         amount = min(room, first.visible)
-        made.steps.append(Meeting(price, amount, first.order))
+        made.steps.append(PlannedTrade(price, amount, first.order))
         left.use(price, amount)
         first.visible -= amount
         first.remaining -= amount
@@ -200,7 +202,11 @@ def _at(
 
 
 def _prevent(
-    made: Plan, left: _Left, incoming: Incoming, price: Decimal, queue: deque[_Resting]
+    made: CrossingPlan,
+    left: _RemainingAmount,
+    incoming: IncomingOrder,
+    price: Decimal,
+    queue: deque[_RestingOrder],
 ) -> bool:
     """Plan a prevented match with the first in the queue; return whether the order goes on."""
     first, room = queue[0], left.room(price)
@@ -214,7 +220,7 @@ def _prevent(
         taker = _NOTHING if mode == "EXPIRE_MAKER" else room
         maker = _NOTHING if mode == "EXPIRE_TAKER" else first.remaining
     moved = mode == "TRANSFER" and first.order.account != incoming.account
-    made.steps.append(Prevention(price, first.order, mode, amount, taker, maker, moved))
+    made.steps.append(PlannedPrevention(price, first.order, mode, amount, taker, maker, moved))
     left.use(price, taker)
     first.remaining -= maker
     first.visible = min(first.visible, first.remaining)

@@ -19,7 +19,7 @@ _NOTHING: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class OrderTerms:
     """What a new order asks for. ``amount`` in base units, prices 0 where there is none."""
 
     type: str
@@ -30,7 +30,7 @@ class Wish:
     trailing_delta: int
 
     @classmethod
-    def of(cls, order: PaperOrder) -> Wish:
+    def of(cls, order: PaperOrder) -> OrderTerms:
         """Return what an order asks for that is there already."""
         return cls(
             type=order.type,
@@ -42,7 +42,7 @@ class Wish:
         )
 
 
-def check_order(feed: Feed, wish: Wish) -> None:
+def check_order(feed: Feed, wish: OrderTerms) -> None:
     """Refuse an order that breaks a filter of its symbol."""
     rules = feed.rules
     market = wish.type not in LIMITED
@@ -101,7 +101,7 @@ def _check_amount(rules: Rules, amount: Decimal, *, market: bool) -> None:
         raise filter_failure("MARKET_LOT_SIZE")
 
 
-def _check_iceberg(rules: Rules, wish: Wish) -> None:
+def _check_iceberg(rules: Rules, wish: OrderTerms) -> None:
     if wish.iceberg > wish.amount:
         raise rejected("IcebergQty exceeds QTY.")
     if wish.iceberg < rules.min_amount or (rules.step and wish.iceberg % rules.step):

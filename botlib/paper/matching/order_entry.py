@@ -9,23 +9,23 @@ from typing import Final
 
 from botlib.paper.accounts.commission import EIGHT
 from botlib.paper.accounts.orders import PENDING, PaperOrder
-from botlib.paper.accounts.transaction import Draft
+from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching import filters
-from botlib.paper.matching.crossing import Plan
-from botlib.paper.matching.execution import Execution, needed
+from botlib.paper.matching.crossing import CrossingPlan
+from botlib.paper.matching.execution import OrderExecution, needed
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
 
 
-class Intake:
+class OrderEntry:
     """Weighs new orders and lets them in."""
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: OrderExecution) -> None:
         self._execution = execution
-        self._register = execution.register
+        self._state = execution.state
 
     def weigh(
         self, feed: Feed, account: str, requests: Sequence[OrderRequest], *, algo: int | None = None
@@ -40,7 +40,7 @@ class Intake:
         for request in requests:
             if not request.paid:
                 self.filter(feed, request)
-        owner = self._register.account(account)
+        owner = self._state.account(account)
         waiting = owner.open_orders(feed.id)
         conditional = sum(one.conditional for one in requests) if algo is None else algo
         filters.check_numbers(feed.rules, waiting, len(requests), conditional)
@@ -63,7 +63,7 @@ class Intake:
 
     def make(
         self,
-        draft: Draft,
+        transaction: Transaction,
         feed: Feed,
         account: str,
         request: OrderRequest,
@@ -72,7 +72,7 @@ class Intake:
         pending: bool = False,
     ) -> PaperOrder:
         """Return a new order that holds nothing yet."""
-        number = draft.next_order_id()
+        number = transaction.next_order_id()
         return PaperOrder(
             order_id=number,
             client_order_id=request.client_order_id or f"paper{number}",
@@ -88,8 +88,8 @@ class Intake:
             locked=_NOTHING,
             locked_asset=feed.listing.quote if request.side == "BUY" else feed.listing.base,
             status=PENDING if pending else "NEW",
-            created=draft.time,
-            updated=draft.time,
+            created=transaction.time,
+            updated=transaction.time,
             stop_price=request.stop_price or _NOTHING,
             account=account,
             list_id=list_id,
@@ -102,7 +102,7 @@ class Intake:
         )
 
     def accept(
-        self, draft: Draft, feed: Feed, order: PaperOrder, *, paid: Decimal = _NOTHING
+        self, transaction: Transaction, feed: Feed, order: PaperOrder, *, paid: Decimal = _NOTHING
     ) -> PaperOrder:
         """Let an order in: hold back what it needs, then let it trade, rest or wait.
 
@@ -116,9 +116,9 @@ class Intake:
             order.type, order.side, feed.last_price, order.stop_price
         ):
             raise rejected("Order would trigger immediately.")
-        plan = Plan()
+        plan = CrossingPlan()
         if not order.dormant:
-            plan = self._execution.plan(draft, feed, order, feed.last_price)
+            plan = self._execution.plan(transaction, feed, order, feed.last_price)
         if plan.steps and order.type == "LIMIT_MAKER":
             raise rejected("Order would immediately match and take.")
         if order.quote_amount and not order.conditional:
@@ -128,16 +128,16 @@ class Intake:
                 )
             order = replace(order, amount=plan.amount + plan.prevented)
         held = max(_NOTHING, _held(feed, order, plan) - paid)
-        draft.lock(order.account, order.locked_asset, held)
-        order = draft.report(replace(order, locked=held, updated=draft.time), "NEW")
+        transaction.lock(order.account, order.locked_asset, held)
+        order = transaction.report(replace(order, locked=held, updated=transaction.time), "NEW")
         if not order.dormant:
-            return self._execution.enter(draft, feed, order, plan)
+            return self._execution.enter(transaction, feed, order, plan)
         if order.trailing_delta and not order.stop_price:
-            return self._execution.follow(draft, feed, order)
+            return self._execution.follow(transaction, feed, order)
         return order
 
 
-def _held(feed: Feed, order: PaperOrder, plan: Plan) -> Decimal:
+def _held(feed: Feed, order: PaperOrder, plan: CrossingPlan) -> Decimal:
     if not order.buys:
         return order.remaining
     if order.price or order.stop_price:
@@ -158,8 +158,8 @@ def _amount(feed: Feed, request: OrderRequest) -> Decimal:
     return request.quote_amount / price // feed.rules.step * feed.rules.step
 
 
-def _wish(feed: Feed, request: OrderRequest) -> filters.Wish:
-    return filters.Wish(
+def _wish(feed: Feed, request: OrderRequest) -> filters.OrderTerms:
+    return filters.OrderTerms(
         type=request.type,
         price=request.price or _NOTHING,
         stop_price=request.stop_price or _NOTHING,

@@ -13,11 +13,11 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.paper.accounts.orders import OrderList, PaperOrder
-from botlib.paper.accounts.transaction import Draft
+from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
-from botlib.paper.matching.execution import Execution
-from botlib.paper.matching.filters import Wish, beyond, check_order
-from botlib.paper.matching.order_entry import Intake
+from botlib.paper.matching.execution import OrderExecution
+from botlib.paper.matching.filters import OrderTerms, beyond, check_order
+from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.pegging import priced, priced_now
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal, filter_failure, rejected
@@ -28,19 +28,19 @@ _SELL_BELOW: Final = "sell OCO must be below"
 _WRONG_PRICES: Final = "The relationship of the prices for the orders is not correct."
 
 
-class OrderLists:
+class OrderListExecution:
     """Places order lists in a draft, and carries out what their orders owe each other."""
 
-    def __init__(self, execution: Execution, intake: Intake) -> None:
+    def __init__(self, execution: OrderExecution, intake: OrderEntry) -> None:
         self._execution = execution
-        self._intake = intake
-        self._register = execution.register
+        self._order_entry = intake
+        self._state = execution.state
 
     # -- placing
 
     def place(
         self,
-        draft: Draft,
+        transaction: Transaction,
         feed: Feed,
         account: str,
         *,
@@ -64,26 +64,28 @@ class OrderLists:
             working = priced(feed, working)
         others = [priced(feed, one, waits=waits) for one in others]
         every = [working, *others] if working is not None else others
-        self._intake.weigh(feed, account, every)
-        active = self._register.open_lists(account)
+        self._order_entry.weigh(feed, account, every)
+        active = self._state.open_lists(account)
         if sum(one.symbol == feed.id for one in active) >= feed.rules.max_order_lists:
             raise filter_failure("MAX_NUM_ORDER_LISTS")
         if client_id is not None and any(one.client_id == client_id for one in active):
             raise rejected("Duplicate order sent.")
         if len(others) == 2:
             check_pair(others[0], others[1], None if working else feed.last_price)
-        found = self._list(draft, feed, account, working, others, client_id, pays=pays)
+        found = self._list(transaction, feed, account, working, others, client_id, pays=pays)
         if working is None:
-            self._accept_pair(draft, feed, [draft.orders[one] for one in found.order_ids])
+            self._accept_pair(
+                transaction, feed, [transaction.orders[one] for one in found.order_ids]
+            )
         else:
             for number in found.pending_ids:
-                draft.report(draft.orders[number], "NEW")
-            self._intake.accept(draft, feed, draft.orders[found.order_ids[0]])
-        return draft.report_list(found)
+                transaction.report(transaction.orders[number], "NEW")
+            self._order_entry.accept(transaction, feed, transaction.orders[found.order_ids[0]])
+        return transaction.report_list(found)
 
     def _list(
         self,
-        draft: Draft,
+        transaction: Transaction,
         feed: Feed,
         account: str,
         working: OrderRequest | None,
@@ -92,18 +94,18 @@ class OrderLists:
         *,
         pays: bool,
     ) -> OrderList:
-        number = draft.next_list_id()
+        number = transaction.next_list_id()
         first = []
         if working is not None:
-            first = [self._intake.make(draft, feed, account, working, list_id=number)]
+            first = [self._order_entry.make(transaction, feed, account, working, list_id=number)]
         rest = [
-            self._intake.make(
-                draft, feed, account, one, list_id=number, pending=working is not None
+            self._order_entry.make(
+                transaction, feed, account, one, list_id=number, pending=working is not None
             )
             for one in others
         ]
         for order in (*first, *rest):
-            draft.keep(order)
+            transaction.keep(order)
         found = OrderList(
             list_id=number,
             client_id=client_id or f"list{number}",
@@ -113,40 +115,44 @@ class OrderLists:
             contingency="OCO" if working is None else "OTO",
             order_ids=[order.order_id for order in (*first, *rest)],
             pending_ids=[order.order_id for order in rest] if first else [],
-            created=draft.time,
-            updated=draft.time,
+            created=transaction.time,
+            updated=transaction.time,
             pays=pays,
         )
-        draft.lists[number] = found
+        transaction.lists[number] = found
         return found
 
-    def _accept_pair(self, draft: Draft, feed: Feed, orders: Sequence[PaperOrder]) -> None:
+    def _accept_pair(
+        self, transaction: Transaction, feed: Feed, orders: Sequence[PaperOrder]
+    ) -> None:
         # The order that only waits comes first: what the other one trades at once ends it.
         first, second = sorted(orders, key=lambda order: not order.dormant)
-        first = self._intake.accept(draft, feed, first)
-        self._intake.accept(draft, feed, second, paid=first.locked)
+        first = self._order_entry.accept(transaction, feed, first)
+        self._order_entry.accept(transaction, feed, second, paid=first.locked)
 
     # -- what follows
 
-    def finish(self, draft: Draft, feed: Feed) -> None:
+    def finish(self, transaction: Transaction, feed: Feed) -> None:
         """Carry out what the changes of a draft mean for the lists of their orders."""
         settled: set[int] = set()
         while True:
-            if draft.filled:
-                self._filled(draft, feed, draft.filled.pop(0))
+            if transaction.filled:
+                self._filled(transaction, feed, transaction.filled.pop(0))
                 continue
-            touched = {one.list_id for one in draft.orders.values() if one.list_id >= 0} - settled
+            touched = {
+                one.list_id for one in transaction.orders.values() if one.list_id >= 0
+            } - settled
             if not touched:
                 return
             for number in sorted(touched):
                 settled.add(number)
-                self._conclude(draft, number)
+                self._conclude(transaction, number)
 
-    def _filled(self, draft: Draft, feed: Feed, order: PaperOrder) -> None:
-        found = draft.list_of(order)
+    def _filled(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> None:
+        found = transaction.list_of(order)
         if found is None or found.working_id != order.order_id:
             return
-        waiting = [draft.find(found.account, number) for number in found.pending_ids]
+        waiting = [transaction.find(found.account, number) for number in found.pending_ids]
         waiting = [order for order in waiting if order.pending]
         try:
             for order in waiting:
@@ -155,17 +161,19 @@ class OrderLists:
                 ):
                     raise rejected("Order would trigger immediately.")
             if found.pays:
-                waiting = self._paid(draft, feed, waiting)
-            self._release(draft, feed, waiting)
+                waiting = self._paid(transaction, feed, waiting)
+            self._release(transaction, feed, waiting)
         except Refusal as refusal:
-            for order in map(draft.order, waiting):
+            for order in map(transaction.order, waiting):
                 if order.pending:
-                    self._execution.reject(draft, order, _reason(refusal))
+                    self._execution.reject(transaction, order, _reason(refusal))
                 elif order.open:
-                    self._execution.expire(draft, order)
+                    self._execution.expire(transaction, order)
 
     @staticmethod
-    def _paid(draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> list[PaperOrder]:
+    def _paid(
+        transaction: Transaction, feed: Feed, waiting: Sequence[PaperOrder]
+    ) -> list[PaperOrder]:
         """Return orders with the amount that was received for them, in whole steps.
 
         Raises:
@@ -174,43 +182,43 @@ class OrderLists:
         received = sum((order.locked for order in waiting), _NOTHING)
         freed = []
         for order in waiting:
-            draft.unlock(order.account, order.locked_asset, order.locked)
-            freed.append(draft.keep(replace(order, locked=_NOTHING)))
+            transaction.unlock(order.account, order.locked_asset, order.locked)
+            freed.append(transaction.keep(replace(order, locked=_NOTHING)))
         ready = []
         for order in freed:
             amount = received // feed.rules.step * feed.rules.step
             if not order.limited and feed.rules.market_step:
                 amount = amount // feed.rules.market_step * feed.rules.market_step
-            ready.append(draft.keep(replace(order, amount=amount)))
+            ready.append(transaction.keep(replace(order, amount=amount)))
         for order in ready:
-            check_order(feed, Wish.of(order))
+            check_order(feed, OrderTerms.of(order))
         return ready
 
-    def _release(self, draft: Draft, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
+    def _release(self, transaction: Transaction, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
         ready = [
             replace(
                 priced_now(feed, order),
                 status="NEW",
-                triggered=0 if order.conditional else draft.time,
+                triggered=0 if order.conditional else transaction.time,
             )
             for order in waiting
         ]
         if len(ready) == 2:
-            self._accept_pair(draft, feed, ready)
+            self._accept_pair(transaction, feed, ready)
         elif ready:
-            self._intake.accept(draft, feed, ready[0])
+            self._order_entry.accept(transaction, feed, ready[0])
 
-    def _conclude(self, draft: Draft, number: int) -> None:
-        found = draft.lists.get(number) or self._register.lists[number]
+    def _conclude(self, transaction: Transaction, number: int) -> None:
+        found = transaction.lists.get(number) or self._state.lists[number]
         if found.done:
             return
-        orders = [draft.find(found.account, one) for one in found.order_ids]
+        orders = [transaction.find(found.account, one) for one in found.order_ids]
         if any(not order.open for order in orders):
             for order in orders:
                 if order.open and _pointless(found, order, orders):
-                    self._execution.expire(draft, order)
-        if all(not draft.order(order).open for order in orders):
-            draft.report_list(replace(found, done=True, updated=draft.time))
+                    self._execution.expire(transaction, order)
+        if all(not transaction.order(order).open for order in orders):
+            transaction.report_list(replace(found, done=True, updated=transaction.time))
 
 
 def _pointless(found: OrderList, order: PaperOrder, orders: Sequence[PaperOrder]) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from botlib.paper.accounts.orders import PaperOrder, Peg
 from botlib.paper.market.feed import Feed
-from botlib.paper.matching.filters import Wish, check_order
+from botlib.paper.matching.filters import OrderTerms, check_order
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import rejected
 
@@ -60,5 +60,5 @@ def priced_now(feed: Feed, order: PaperOrder) -> PaperOrder:
     if order.peg is None or order.price or (order.conditional and not order.triggered):
         return order
     found = replace(order, price=pegged_price(feed, order.peg, buys=order.buys))
-    check_order(feed, Wish.of(found))
+    check_order(feed, OrderTerms.of(found))
     return found

@@ -67,7 +67,7 @@ def read_order(
     Raises:
         Refusal: one is missing, not accepted, or does not belong to the type of the order.
     """
-    reader = _Reader(params, names or {}, given or {})
+    reader = _OrderParams(params, names or {}, given or {})
     side, kind = reader.need("side"), reader.need("type")
     if side not in ("BUY", "SELL"):
         raise refusal(-1117)
@@ -106,7 +106,7 @@ def read_order(
     )
 
 
-def _read_peg(reader: _Reader, kind: str, force: str) -> Peg | None:
+def _read_peg(reader: _OrderParams, kind: str, force: str) -> Peg | None:
     """Read how the price of an order is to be found in the book, None where it is not."""
     found, offset = reader.text("pegPriceType"), reader.integer("pegOffsetValue")
     unit = reader.text("pegOffsetType")
@@ -128,14 +128,14 @@ def _read_peg(reader: _Reader, kind: str, force: str) -> Peg | None:
     return Peg(type=found, offset=offset)
 
 
-def _strategy_type(reader: _Reader) -> int:
+def _strategy_type(reader: _OrderParams) -> int:
     found = reader.integer("strategyType")
     if found is not None and found < _LOWEST_STRATEGY_TYPE:
         raise refusal(-1134)
     return found or 0
 
 
-def _check_composition(reader: _Reader, kind: str, *, paid: bool) -> None:
+def _check_composition(reader: _OrderParams, kind: str, *, paid: bool) -> None:
     """Refuse what is missing for a type of order, or does not belong to it."""
     forced = kind in LIMITED and kind != "LIMIT_MAKER"
     for name, needed in (("timeInForce", forced), ("price", kind in LIMITED)):
@@ -165,7 +165,7 @@ def _check_composition(reader: _Reader, kind: str, *, paid: bool) -> None:
         raise unexpected("quoteOrderQty")
 
 
-class _Reader:
+class _OrderParams:
     """The parameters of one order among those of a request."""
 
     def __init__(self, params: Params, names: Mapping[str, str], given: Mapping[str, str]) -> None:

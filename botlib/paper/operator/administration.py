@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from botlib.core.errors import PaperExchangeError, did_you_mean
-from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET, Keys
+from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET, KeyRegister
 from botlib.paper.market.halts import halted, resumed
 from botlib.paper.market.quotes import Json, eight
 from botlib.paper.market.rules import Rules, amended
@@ -47,10 +47,10 @@ class Administration:
         keys: learns the keys of all accounts there are.
     """
 
-    def __init__(self, venue: Venue, keys: Keys) -> None:
+    def __init__(self, venue: Venue, keys: KeyRegister) -> None:
         self._venue = venue
         self._keys = keys
-        for name in venue.desk.register.accounts:
+        for name in venue.engine.state.accounts:
             self._let_in(name)
 
     def _let_in(self, account: str) -> Credentials:
@@ -74,7 +74,7 @@ class Administration:
                 f"{account!r} cannot be the name of an account. "
                 "Accepted: 1 to 32 letters, digits, - and _."
             )
-        owner = self._venue.desk.register.account(account)
+        owner = self._venue.engine.state.account(account)
         await self.burn_bnb(account, owner.burns_bnb)
         for asset, amount in balances.items():
             await self.deposit(account, asset, amount)
@@ -103,15 +103,15 @@ class Administration:
                 f"Cannot move {amount} {asset}. Accepted: {_LEAST:f} to {_MOST:f} units of the "
                 "asset, with 8 decimals at most."
             )
-        desk = self._venue.desk
-        notices = desk.deposit(account, asset, sign * amount, self._venue.market_time)
-        await desk.durable()
-        await self._venue.tell(notices)
+        engine = self._venue.engine
+        user_events = engine.deposit(account, asset, sign * amount, self._venue.market_time)
+        await engine.durable()
+        await self._venue.tell(user_events)
 
     async def burn_bnb(self, account: str, burns: bool) -> None:
         """Let an account pay its fees in BNB where it has some, 25 % less."""
-        self._venue.desk.burn_bnb(account, burns, self._venue.market_time)
-        await self._venue.desk.durable()
+        self._venue.engine.burn_bnb(account, burns, self._venue.market_time)
+        await self._venue.engine.durable()
 
     async def join(self, account: str, group: int) -> None:
         """Put an account into a group whose members do not trade with each other.
@@ -119,8 +119,8 @@ class Administration:
         Args:
             group: its number, from 0 up; -1 for none.
         """
-        self._venue.desk.join(account, group, self._venue.market_time)
-        await self._venue.desk.durable()
+        self._venue.engine.join(account, group, self._venue.market_time)
+        await self._venue.engine.durable()
 
     def set_status(self, symbol: str, status: str) -> None:
         """Halt a symbol (``BREAK``, ``HALT``), or let it trade again (``TRADING``).
@@ -139,7 +139,7 @@ class Administration:
                 f"{did_you_mean(status, STATUSES)}"
             )
         feed, time = self._venue.feed(symbol), self._venue.market_time
-        state = self._venue.desk.register.symbol(feed.id)
+        state = self._venue.engine.state.symbol(feed.id)
         change = resumed if status == "TRADING" else halted
         holes = [(*hole,) for hole in change(state.hidden, time, feed.base)]
         self._venue.change(feed, replace(state, status=status, holes=holes))
@@ -151,11 +151,11 @@ class Administration:
             UnknownSymbol: no such symbol.
         """
         feed = self._venue.feed(symbol)
-        notices = self._venue.desk.delist(feed, self._venue.market_time)
-        await self._venue.desk.durable()
+        user_events = self._venue.engine.delist(feed, self._venue.market_time)
+        await self._venue.engine.durable()
         self._venue.orders_changed(feed)
         self._venue.delist(feed)
-        await self._venue.tell(notices)
+        await self._venue.tell(user_events)
 
     def change_rules(self, symbol: str, changes: Mapping[str, object]) -> Rules:
         """Change filters of a symbol, by the names of `Rules`; open orders keep what they have.
@@ -166,20 +166,20 @@ class Administration:
         """
         feed = self._venue.feed(symbol)
         amended(feed.rules, changes)
-        state = self._venue.desk.register.symbol(feed.id)
+        state = self._venue.engine.state.symbol(feed.id)
         self._venue.change(feed, replace(state, rules={**state.rules, **changes}))
         return feed.rules
 
     def books(self) -> Json:
         """Return what the venue has besides the accounts, and whether all adds up, by asset."""
-        register = self._venue.desk.register
-        imbalance = register.imbalance()
+        state = self._venue.engine.state
+        imbalance = state.imbalance()
         return {
             asset: {
-                "market": eight(house.market),
-                "fees": eight(house.fees),
-                "deposited": eight(house.deposited),
+                "market": eight(clearing.market),
+                "fees": eight(clearing.fees),
+                "deposited": eight(clearing.deposited),
                 "imbalance": eight(imbalance[asset]),
             }
-            for asset, house in sorted(register.house.items())
+            for asset, clearing in sorted(state.clearing.items())
         }

@@ -15,13 +15,13 @@ from aiohttp import web
 
 from botlib.core.errors import BotlibError, PaperExchangeError
 from botlib.core.timeframe import timeframe_ms
-from botlib.paper.accounts.archive import Span
+from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.market.quotes import eight
 from botlib.paper.operator.administration import Administration
-from botlib.paper.operator.fault_actions import Acts
-from botlib.paper.operator.operator_api import Office
-from botlib.paper.operator.scenario import Player, Scenario
+from botlib.paper.operator.fault_actions import FaultActions
+from botlib.paper.operator.operator_api import OperatorApi
+from botlib.paper.operator.scenario import Scenario, ScenarioPlayer
 from botlib.paper.venue import Venue
 
 DEFAULT_TIMEOUT: Final = 10.0
@@ -33,19 +33,19 @@ _Handler = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
 _Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Control:
+class ControlApi:
     """Serves the control API of one exchange."""
 
     def __init__(
         self,
         venue: Venue,
-        acts: Acts,
-        player: Player,
+        acts: FaultActions,
+        player: ScenarioPlayer,
         administration: Administration,
         dispatcher: Dispatcher,
     ) -> None:
         self._venue = venue
-        self._office = Office(administration)
+        self._operator_api = OperatorApi(administration)
         self._acts = acts
         self._player = player
         self._dispatcher = dispatcher
@@ -63,7 +63,7 @@ class Control:
             web.post("/paper/v1/resume", self._guarded(self._resume)),
             *(
                 web.post(f"/paper/v1/{name}", self._guarded(handler))
-                for name, handler in self._office.handlers().items()
+                for name, handler in self._operator_api.handlers().items()
             ),
         ]
 
@@ -80,7 +80,7 @@ class Control:
         return guarded
 
     async def _state(self, body: Mapping[str, object]) -> dict[str, object]:
-        venue, account = self._venue, self._venue.desk.account
+        venue, account = self._venue, self._venue.engine.account
         return {
             "venue": venue.market.venue,
             "base": venue.market.base,
@@ -154,8 +154,8 @@ class Control:
     # -- what the venue knows, whatever faults and limits say
 
     async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
-        account = self._venue.desk.account
-        orders = account.orders.select(None, Span())
+        account = self._venue.engine.account
+        orders = account.orders.select(None, RecordRange())
         trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
         return {
             "market_time": self._venue.market_time,

@@ -28,7 +28,7 @@ _Details = Mapping[str, Any]
 _Act = Callable[[_Details], Awaitable[dict[str, object]]]
 
 
-class Acts:
+class FaultActions:
     """Performs faults on one exchange."""
 
     def __init__(

@@ -14,7 +14,7 @@ Answer = dict[str, object]
 Handler = Callable[[Mapping[str, object]], Awaitable[Answer]]
 
 
-class Office:
+class OperatorApi:
     """Reads the operator's requests, JSON objects all of them."""
 
     def __init__(self, administration: Administration) -> None:

@@ -28,7 +28,7 @@ from botlib.core.errors import BotlibError, ConfigError, PaperExchangeError, did
 from botlib.core.timeframe import parse_duration
 from botlib.paper.faults import Faults, check_details
 from botlib.paper.faults.registry import nobody
-from botlib.paper.operator.fault_actions import Acts
+from botlib.paper.operator.fault_actions import FaultActions
 from botlib.paper.venue import Venue
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _FIRST_MS: Final = 10**11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ScenarioStep:
     """A fault at its moment: one of ``after`` (seconds), ``market`` (ms) and ``orders`` is set."""
 
     fault: str
@@ -55,7 +55,7 @@ class Step:
 class Scenario:
     """Steps in the order of the file, and the seed of chance."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
     seed: int = 0
 
     @classmethod
@@ -106,7 +106,7 @@ class Scenario:
         )
 
 
-def _step(step: object, origin: str, number: int) -> Step:
+def _step(step: object, origin: str, number: int) -> ScenarioStep:
     line = f", line {step.line}" if isinstance(step, Located) else ""
     place = f"{origin}{line}, step {number}"
     if not isinstance(step, Mapping):
@@ -122,7 +122,7 @@ def _step(step: object, origin: str, number: int) -> Step:
         check_details(step["fault"], details)
     except BotlibError as error:
         raise PaperExchangeError(f"{place}: {error}") from None
-    return Step(fault=step["fault"], details=details, **moment)
+    return ScenarioStep(fault=step["fault"], details=details, **moment)
 
 
 def _example(name: str) -> str:
@@ -153,7 +153,7 @@ def _ms(moment: datetime) -> int:
     return int(aware.timestamp() * 1_000)
 
 
-class Player:
+class ScenarioPlayer:
     """Performs scenarios on an exchange, and goes on where the exchange was started again.
 
     Attributes:
@@ -166,9 +166,9 @@ class Player:
         self.faults = Faults()
         self.performed = 0
         self.errors: list[str] = []
-        self._acts: Acts | None = None
+        self._acts: FaultActions | None = None
         self._venue: Venue | None = None
-        self._steps: list[Step] = []
+        self._steps: list[ScenarioStep] = []
         self._began = 0.0
         self._orders = 0
         self._moved = asyncio.Event()
@@ -178,7 +178,7 @@ class Player:
         """How many steps are still to come."""
         return len(self._steps)
 
-    def enter(self, acts: Acts, venue: Venue) -> None:
+    def enter(self, acts: FaultActions, venue: Venue) -> None:
         """Play on this exchange from now on."""
         self._acts, self._venue = acts, venue
 
@@ -211,9 +211,9 @@ class Player:
     @property
     def _taken(self) -> int:
         assert self._venue is not None
-        return self._venue.desk.register.counters.order
+        return self._venue.engine.state.counters.order
 
-    def _due(self) -> Step | None:
+    def _due(self) -> ScenarioStep | None:
         assert self._venue is not None
         passed = asyncio.get_running_loop().time() - self._began
         taken, market = self._taken - self._orders, self._venue.market_time
@@ -235,7 +235,7 @@ class Player:
         except TimeoutError:
             return
 
-    async def _perform(self, step: Step) -> None:
+    async def _perform(self, step: ScenarioStep) -> None:
         assert self._acts is not None
         try:
             told = await self._acts.perform(step.fault, step.details)

@@ -17,15 +17,15 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts import archive, record_cache
-from botlib.paper.accounts.account import Account
-from botlib.paper.accounts.archive import Span
+from botlib.paper.accounts.account import PaperAccount
+from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.orders import PaperOrder, PaperTrade
-from botlib.paper.accounts.record_cache import Shelf
+from botlib.paper.accounts.record_cache import RecordCache
 from botlib.paper.market.feed import Feed
-from botlib.paper.matching.engine import Desk
-from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, Trading
+from botlib.paper.matching.engine import MatchingEngine
+from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, OrderHandlers
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 
@@ -34,7 +34,7 @@ FEW = 2
 SYMBOL = "BTCUSDT"
 TIMES = st.none() | st.integers(0, 300).map(lambda steps: T0 + steps * 15_000)
 SPANS = st.builds(
-    Span,
+    RecordRange,
     first=st.none() | st.integers(0, 40),
     start=TIMES,
     end=TIMES,
@@ -74,7 +74,7 @@ class Everything:
         return sorted(found, key=lambda one: (one.trade_id, one.order_id))
 
 
-def chosen(rows: list[Any], span: Span, number: str, time: str) -> list[Any]:
+def chosen(rows: list[Any], span: RecordRange, number: str, time: str) -> list[Any]:
     if span.first is not None:
         rows = [row for row in rows if getattr(row, number) >= span.first]
     if span.start is not None:
@@ -85,7 +85,7 @@ def chosen(rows: list[Any], span: Span, number: str, time: str) -> list[Any]:
     return rows[: span.limit] if span.oldest else rows[-span.limit :]
 
 
-class Remembering(Trading):
+class Remembering(OrderHandlers):
     """Random orders, with a list of everything besides."""
 
     def __init__(self) -> None:
@@ -94,8 +94,8 @@ class Remembering(Trading):
         self.watch()
 
     def watch(self) -> None:
-        register = self.desk.register
-        put_order, put_trade = register.put_order, register.put_trade
+        state = self.engine.state
+        put_order, put_trade = state.put_order, state.put_trade
 
         def order(one: PaperOrder) -> None:
             self.everything.orders.setdefault(one.order_id, []).append((self.time, one))
@@ -105,13 +105,13 @@ class Remembering(Trading):
             self.everything.trades.append(one)
             put_trade(one)
 
-        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+        for name, kept in (("lists", state.lists), ("prevented", state.prevented)):
             self.watch_shelf(self.everything.records[name], kept)
-        register.put_order = order  # type: ignore[assignment, method-assign]
-        register.put_trade = trade  # type: ignore[assignment, method-assign]
+        state.put_order = order  # type: ignore[assignment, method-assign]
+        state.put_trade = trade  # type: ignore[assignment, method-assign]
 
     @staticmethod
-    def watch_shelf(records: dict[int, Any], shelf: Shelf[Any]) -> None:
+    def watch_shelf(records: dict[int, Any], shelf: RecordCache[Any]) -> None:
         put = shelf.put
 
         def record(number: int, one: Any) -> None:
@@ -120,7 +120,7 @@ class Remembering(Trading):
 
         shelf.put = record  # type: ignore[method-assign]
 
-    def compare(self, account: Account, then: int | None = None) -> None:
+    def compare(self, account: PaperAccount, then: int | None = None) -> None:
         orders = self.everything.orders_of(account.name, then)
         assert list(account.orders) == list(orders)
         assert dict(account.orders) == orders
@@ -141,9 +141,9 @@ class Remembering(Trading):
         assert list(account.trades) == ([SYMBOL] if trades else [])
         for one in trades:
             of_order = [trade for trade in trades if trade.order_id == one.order_id]
-            assert account.trades.select(SYMBOL, Span(), one.order_id) == of_order
+            assert account.trades.select(SYMBOL, RecordRange(), one.order_id) == of_order
 
-    def ask(self, account: Account, span: Span, then: int | None = None) -> None:
+    def ask(self, account: PaperAccount, span: RecordRange, then: int | None = None) -> None:
         orders = list(self.everything.orders_of(account.name, then).values())
         expected = chosen(orders, span, "order_id", "created")
         assert account.orders.select(SYMBOL, span) == expected
@@ -157,25 +157,25 @@ class Remembering(Trading):
 
     @invariant()
     def all_is_known(self) -> None:
-        for account in self.desk.register.accounts.values():
+        for account in self.engine.state.accounts.values():
             self.compare(account)
             assert account.trades.count == len(self.everything.trades_of(account.name))
 
     @invariant()
     def every_record_is_known(self) -> None:
-        register, records = self.desk.register, self.everything.records
-        assert list(register.lists.values()) == [one for _, one in sorted(records["lists"].items())]
-        assert list(register.prevented.values()) == list(records["prevented"].values())
-        for name, kept in (("lists", register.lists), ("prevented", register.prevented)):
+        state, records = self.engine.state, self.everything.records
+        assert list(state.lists.values()) == [one for _, one in sorted(records["lists"].items())]
+        assert list(state.prevented.values()) == list(records["prevented"].values())
+        for name, kept in (("lists", state.lists), ("prevented", state.prevented)):
             for number in range(max(records[name], default=0) + 2):
                 assert kept.get(number) == records[name].get(number)
-        for account in register.accounts:
-            mine = [one for one in register.lists.values() if one.account == account]
-            assert register.open_lists(account) == [one for one in mine if not one.done]
+        for account in state.accounts:
+            mine = [one for one in state.lists.values() if one.account == account]
+            assert state.open_lists(account) == [one for one in mine if not one.done]
 
     @rule(account=ACCOUNTS, span=SPANS)
-    def question(self, account: str, span: Span) -> None:
-        self.ask(self.desk.register.account(account), span)
+    def question(self, account: str, span: RecordRange) -> None:
+        self.ask(self.engine.state.account(account), span)
 
 
 class Lagging(Remembering):
@@ -184,19 +184,19 @@ class Lagging(Remembering):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[str] = []
-        self.desk.first_fill = lambda account, maker: self.told.append(account)
+        self.engine.first_fill = lambda account, maker: self.told.append(account)
 
     @invariant()
     def each_first_fill_is_told_once(self) -> None:
-        for name in self.desk.register.accounts:
+        for name in self.engine.state.accounts:
             traded = {one.order_id for one in self.everything.trades_of(name)}
             assert self.told.count(name) == len(traded)
 
     @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 150))
-    def earlier(self, account: str, span: Span, ago: int) -> None:
+    def earlier(self, account: str, span: RecordRange, ago: int) -> None:
         then = self.time - ago * 15_000
-        now = self.desk.register.account(account)
-        found = self.desk.past.account(now, then)
+        now = self.engine.state.account(account)
+        found = self.engine.history.account(now, then)
         self.compare(found, then)
         self.ask(found, span, then)
         orders = self.everything.orders_of(account, then)
@@ -217,7 +217,7 @@ class Failing(Remembering):
     def start(self) -> None:
         balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
         self.ledger = Ledger.open(self.path, venue=MARKET.venue, balances=balances)
-        self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
+        self.engine = MatchingEngine(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
         self.watch()
 
     @rule()
@@ -227,11 +227,11 @@ class Failing(Remembering):
         self.little_is_in_memory()
 
     def little_is_in_memory(self) -> None:
-        for account in self.desk.register.accounts.values():
+        for account in self.engine.state.accounts.values():
             assert len(account.orders._finished) <= FEW
             assert len(account.orders._known) <= FEW + len(account.open_orders())
-        register = self.desk.register
-        assert all(len(one._finished) <= FEW for one in (register.lists, register.prevented))
+        state = self.engine.state
+        assert all(len(one._finished) <= FEW for one in (state.lists, state.prevented))
 
     @rule()
     def restart(self) -> None:
@@ -259,21 +259,21 @@ class Failing(Remembering):
         self.directory.cleanup()
 
 
-def opened(path: Path, **balances: Decimal) -> tuple[Ledger, Desk, Feed]:
+def opened(path: Path, **balances: Decimal) -> tuple[Ledger, MatchingEngine, Feed]:
     ledger = Ledger.open(path, venue=MARKET.venue, balances=balances)
     feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
     feed.seek(T0)
-    return ledger, Desk(ledger, Commission(FEE, FEE)), feed
+    return ledger, MatchingEngine(ledger, Commission(FEE, FEE)), feed
 
 
 def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
-    ledger, desk, feed = opened(path, USDT=Decimal(20_000))
-    orders = [desk.place(feed, request(), T0).order for _ in range(5)]
-    assert list(desk.account.orders._known) == [1, 2, 3, 4, 5]
+    ledger, engine, feed = opened(path, USDT=Decimal(20_000))
+    orders = [engine.place(feed, request(), T0).order for _ in range(5)]
+    assert list(engine.account.orders._known) == [1, 2, 3, 4, 5]
     ledger.flush()
-    assert list(desk.account.orders._known) == [4, 5]
-    assert list(desk.account.orders.values()) == orders
+    assert list(engine.account.orders._known) == [4, 5]
+    assert list(engine.account.orders.values()) == orders
     ledger.close()
     again = Ledger.open(path, venue=MARKET.venue, balances={})
     account = again.load().account("main")
@@ -285,26 +285,26 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
 
 def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
-    ledger, desk, feed = opened(path, BTC=Decimal(1))
+    ledger, engine, feed = opened(path, BTC=Decimal(1))
     price = Decimal(str(round(feed.last_price)))
     limit = request(side="SELL", type="LIMIT_MAKER", price=price * 2)
     others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
     for _ in range(5):
-        desk.place_list(feed, T0, "main", working=None, others=others)
-    first, *rest = desk.register.open_lists("main")
+        engine.place_list(feed, T0, "main", working=None, others=others)
+    first, *rest = engine.state.open_lists("main")
     for one in rest:
-        desk.cancel(feed, desk.account.orders[one.order_ids[0]], None, T0)
-    assert len(desk.register.lists._finished) == 4
+        engine.cancel(feed, engine.account.orders[one.order_ids[0]], None, T0)
+    assert len(engine.state.lists._finished) == 4
     ledger.flush()
-    assert [one.list_id for one in desk.register.lists._finished.values()] == [4, 5]
+    assert [one.list_id for one in engine.state.lists._finished.values()] == [4, 5]
     ledger.close()
     again = Ledger.open(path, venue=MARKET.venue, balances={})
-    register = again.load()
-    assert [one.list_id for one in register.lists._finished.values()] == [4, 5]
-    assert register.open_lists("main") == [first]
-    assert [one.list_id for one in register.lists.values()] == [1, 2, 3, 4, 5]
-    assert all(register.lists[one.list_id].done for one in rest)
-    assert register.lists.get(6) is None
+    state = again.load()
+    assert [one.list_id for one in state.lists._finished.values()] == [4, 5]
+    assert state.open_lists("main") == [first]
+    assert [one.list_id for one in state.lists.values()] == [1, 2, 3, 4, 5]
+    assert all(state.lists[one.list_id].done for one in rest)
+    assert state.lists.get(6) is None
     again.close()
 
 

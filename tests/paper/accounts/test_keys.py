@@ -20,7 +20,7 @@ from botlib.paper.accounts.keys import (
     PAPER_API_KEY,
     PAPER_ED25519_API_KEY,
     USER_DATA,
-    Keys,
+    KeyRegister,
     paper_private_key,
 )
 from botlib.paper.accounts.signatures import check_timing
@@ -109,7 +109,7 @@ async def test_keys_are_added_restricted_and_revoked(served: Any) -> None:
 )
 def test_a_wrong_key_is_refused(key: str, details: dict[str, Any], words: str) -> None:
     with pytest.raises(PaperExchangeError, match=words):
-        Keys().add(key, "main", **details)
+        KeyRegister().add(key, "main", **details)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from botlib.paper.client import PaperProcess
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 
@@ -118,7 +118,7 @@ async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account
         await served.advance(STREAM)
     assert (await served.control.state())["counters"]["trades"] == 1
     stored = served.exchange._ledger.load().account("main")
-    assert stored.balances == served.venue.desk.account.balances
+    assert stored.balances == served.venue.engine.account.balances
 
 
 async def test_an_account_goes_on_where_it_was(serve: Any, tmp_path: Path, start_time: int) -> None:
@@ -129,11 +129,11 @@ async def test_an_account_goes_on_where_it_was(serve: Any, tmp_path: Path, start
     waiting = await first.order("BUY", "LIMIT", timeInForce="GTC", quantity="0.01", price=low)
     await first.advance(STREAM)
     reached = first.venue.market_time
-    before = vars(first.venue.desk.account)["balances"]
+    before = vars(first.venue.engine.account)["balances"]
     await first.exchange.close()
     second = await serve(SyntheticMarket(1), **settings)
     assert second.venue.market_time == reached
-    assert second.venue.desk.account.balances == before
+    assert second.venue.engine.account.balances == before
     while second.venue.feed("BTCUSDT").resting:
         await second.advance(STREAM)
     _, order = await second.signed("GET", "order", symbol="BTCUSDT", orderId=waiting["orderId"])
@@ -253,24 +253,24 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     connection.close()
     for _ in range(2):
         ledger = opened(path)
-        register = ledger.load()
-        assert register.account("main").balance("BTC").free == Decimal("1.998")
-        assert register.account("main").trades["BTCUSDT"][0].quote_amount == 200
-        assert register.house["USDT"].deposited == 10_000
-        assert (register.counters.order, register.counters.execution) == (1, 2)
+        state = ledger.load()
+        assert state.account("main").balance("BTC").free == Decimal("1.998")
+        assert state.account("main").trades["BTCUSDT"][0].quote_amount == 200
+        assert state.clearing["USDT"].deposited == 10_000
+        assert (state.counters.order, state.counters.execution) == (1, 2)
         ledger.close()
 
 
 async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Path) -> None:
     market = SyntheticMarket(1)
     ledger = Ledger.open(tmp_path / "l.db", venue=market.venue, balances=BALANCES)
-    desk = Desk(ledger, Commission(Decimal(0), Decimal(0)))
+    engine = MatchingEngine(ledger, Commission(Decimal(0), Decimal(0)))
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     feed.seek(1_767_571_200_000)
 
     async def order() -> int:
-        done = desk.place(feed, request(), feed.time)
-        await desk.durable()
+        done = engine.place(feed, request(), feed.time)
+        await engine.durable()
         return done.order.order_id
 
     assert await asyncio.gather(*(order() for _ in range(5))) == [1, 2, 3, 4, 5]
@@ -280,7 +280,7 @@ async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Pat
     failed = await asyncio.gather(*(order() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(one, PaperExchangeError) for one in failed)
     ledger._connection = real
-    assert list(desk.account.orders) == [1, 2, 3, 4, 5]
+    assert list(engine.account.orders) == [1, 2, 3, 4, 5]
     assert await order() == 6
     assert list(ledger.load().account("main").orders) == [1, 2, 3, 4, 5, 6]
     ledger.close()

@@ -8,7 +8,7 @@ import pytest
 
 from botlib.core.timeframe import DAY, MINUTE, SECOND
 from botlib.paper.api import rate_limits as module
-from botlib.paper.api.rate_limits import Limits
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.protocol.refusals import Refusal
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"
@@ -21,8 +21,8 @@ class Clocks:
         self.wall = 30 * SECOND
         self.market = 0
 
-    def limits(self) -> Limits:
-        return Limits(lambda: self.wall, lambda: self.market)
+    def limits(self) -> RateLimits:
+        return RateLimits(lambda: self.wall, lambda: self.market)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from botlib.core.timeframe import DAY
-from botlib.paper.api.market_data import MarketData
+from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.market import synthetic
 from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
 from botlib.paper.protocol.params import Params
@@ -28,7 +28,7 @@ async def test_old_klines_leave_others_their_turn_and_are_remembered(
     settings = PaperSettings(start=ORIGIN + 200 * DAY)
     exchange = PaperExchange(SyntheticMarket(3), settings)
     try:
-        data = MarketData(exchange.venue)
+        data = MarketDataHandlers(exchange.venue)
         query = Params({"symbol": "BTCUSDT", "startTime": str(ORIGIN), **wanted})
         asked = asyncio.create_task(data.klines(query))
         most = 0

@@ -129,7 +129,7 @@ async def test_of_a_pair_both_orders_become_smaller(served: Any) -> None:
     assert await served.balance("USDT") == ("880.00000000", "120.00000000")
     _, orders = await served.signed("GET", "openOrders", **BTC)
     assert {one["origQty"] for one in orders} == {"1.00000000"}
-    assert not audit(served.venue.desk.register)
+    assert not audit(served.venue.engine.state)
     status, _ = await served.signed("DELETE", "order", **BTC, origClientOrderId="smaller")
     assert status == 200 and await served.balance("USDT") == ("1000.00000000", "0.00000000")
 
@@ -152,9 +152,9 @@ async def test_what_waits_for_another_order_is_amended_by_itself(served: Any) ->
 async def test_history_outlasts_a_restart(served: Any, tmp_path: Path) -> None:
     order = await served.order("BUY", "LIMIT", quantity="2", price="90", **GTC)
     await amend(served, order["orderId"], "1", newClientOrderId="mine")
-    desk = served.venue.desk
-    desk._load()
-    again = desk.account.orders[order["orderId"]]
+    engine = served.venue.engine
+    engine._load()
+    again = engine.account.orders[order["orderId"]]
     assert again.client_order_id == "mine" and len(again.amended) == 1
     _, [row] = await served.signed("GET", "order/amendments", **BTC, orderId=order["orderId"])
     assert (row["origQty"], row["newQty"]) == ("2.00000000", "1.00000000")

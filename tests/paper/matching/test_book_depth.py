@@ -16,7 +16,7 @@ from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
-from botlib.paper.matching.engine import Desk, Placed
+from botlib.paper.matching.engine import MatchingEngine, PlacedOrder
 from botlib.paper.matching.requests import OrderRequest
 
 D = Decimal
@@ -29,12 +29,12 @@ class Floor:
 
     def __init__(self, market: ReplayMarket, start: int, depth: Depth | None) -> None:
         self.ledger = Ledger.open(None, venue=market.venue, balances={"USDT": D(10_000)})
-        self.desk = Desk(self.ledger, Commission(D("0.001"), D("0.001")))
+        self.engine = MatchingEngine(self.ledger, Commission(D("0.001"), D("0.001")))
         for account in ("main", "other"):
             for asset, amount in {"BTC": 100, "USDT": 10_000}.items():
-                self.desk.deposit(account, asset, D(amount), start)
+                self.engine.deposit(account, asset, D(amount), start)
         self.feed = Feed(market, market.listing("BTC/USDT"), 4, depth=depth)
-        self.feed.book.standing = lambda: self.desk.standing("BTCUSDT")
+        self.feed.book.standing = lambda: self.engine.standing("BTCUSDT")
         self.time = start
         self.feed.seek(start)
 
@@ -46,7 +46,7 @@ class Floor:
         price: Any = None,
         account: str = "main",
         **more: Any,
-    ) -> Placed:
+    ) -> PlacedOrder:
         request = OrderRequest(
             side=side,
             type=kind,
@@ -57,16 +57,16 @@ class Floor:
             client_order_id=None,
             **more,
         )
-        return self.desk.place(self.feed, request, self.time, account)
+        return self.engine.place(self.feed, request, self.time, account)
 
     def move(self, time: int) -> None:
         self.time = time
         self.feed.seek(time)
-        self.desk.cross(self.feed, time)
-        assert audit(self.desk.register) == ""
+        self.engine.cross(self.feed, time)
+        assert audit(self.engine.state) == ""
 
-    def state(self, placed: Placed) -> tuple[str, Decimal]:
-        order = self.desk.register.account(placed.order.account).orders[placed.order.order_id]
+    def state(self, placed: PlacedOrder) -> tuple[str, Decimal]:
+        order = self.engine.state.account(placed.order.account).orders[placed.order.order_id]
         return order.status, order.executed
 
     def front(self, side: str, away: int = 1) -> Decimal:
@@ -120,14 +120,14 @@ def test_what_the_book_cannot_give_expires(floor: Floor) -> None:
     whole = sum(amount for _, amount in floor.feed.book.bids(3))
     done = floor.place("SELL", "MARKET", 99)
     assert (done.order.status, done.order.executed) == ("EXPIRED", whole)
-    assert not floor.desk.account.balance("BTC").locked
+    assert not floor.engine.account.balance("BTC").locked
 
 
 def test_an_order_by_cost_spends_no_more(floor: Floor) -> None:
     first = floor.feed.book.asks(1)[0]
     cost = first[0] * first[1] + 150
     done = floor.place("BUY", "MARKET", cost=cost)
-    spent = floor.desk.register.account("main").balance("USDT")
+    spent = floor.engine.state.account("main").balance("USDT")
     assert done.order.status == "FILLED"
     assert cost - D("0.01") < done.order.cost <= cost
     assert spent.free == 20_000 - done.order.cost
@@ -162,7 +162,7 @@ def test_the_queue_at_a_price_is_served_in_turn(floor: Floor) -> None:
         "the second was served before the first"
     )
     assert seen[-1] == (("FILLED", D(3)), ("FILLED", D(2)))
-    makers = floor.desk.register.account("other").trades["BTCUSDT"]
+    makers = floor.engine.state.account("other").trades["BTCUSDT"]
     assert all(one.maker and one.price == D("99.5") for one in makers)
 
 
@@ -175,19 +175,19 @@ def test_what_stands_before_an_order_trades_first(floor: Floor) -> None:
     assert floor.state(order) == ("NEW", D(0))
     floor.place("SELL", "MARKET", D("1.4"), None, "other")
     assert floor.state(order) == ("PARTIALLY_FILLED", D("0.4"))
-    assert floor.desk.register.account("main").trades["BTCUSDT"][-1].maker
+    assert floor.engine.state.account("main").trades["BTCUSDT"][-1].maker
 
 
 def test_the_market_serves_what_stands_before_an_order_first(floor: Floor) -> None:
     order = floor.place("BUY", "LIMIT", 1, "99.5")
-    register = floor.desk.register
+    state = floor.engine.state
     # As if 3 had stood there when it came.
-    register.put_order(replace(order.order, ahead=D(3)))
+    state.put_order(replace(order.order, ahead=D(3)))
     minute = floor.time + MINUTE
     floor.move(minute)
     traded = D(repr(floor.feed.traded))
     assert traded < 3
-    assert register.orders("BTCUSDT")[0].ahead == 3 - traded
+    assert state.orders("BTCUSDT")[0].ahead == 3 - traded
     assert floor.state(order) == ("NEW", D(0))
     floor.move(minute + 30_000)
     floor.move(minute + 45_000)
@@ -206,14 +206,14 @@ def test_self_trade_prevention_ends_the_whole_pair(floor: Floor) -> None:
         client_order_id=None,
     )
     stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(98))
-    found, _, _ = floor.desk.place_list(
+    found, _, _ = floor.engine.place_list(
         floor.feed, floor.time, "main", working=None, others=[limit, stop]
     )
     floor.place("BUY", "LIMIT", "0.1", price)
-    states = [floor.desk.account.orders[one].status for one in found.order_ids]
+    states = [floor.engine.account.orders[one].status for one in found.order_ids]
     assert states == ["EXPIRED_IN_MATCH", "EXPIRED"]
-    assert floor.desk.register.lists[found.list_id].done
-    assert floor.desk.account.balance("BTC").locked == 0
+    assert floor.engine.state.lists[found.list_id].done
+    assert floor.engine.account.balance("BTC").locked == 0
 
 
 def test_a_price_that_passes_an_order_fills_it_as_far_as_is_traded(floor: Floor) -> None:
@@ -235,7 +235,7 @@ def test_a_price_that_passes_an_order_fills_it_as_far_as_is_traded(floor: Floor)
         )
     assert len({one for one, _ in filled}) > 1
     assert filled[-1] == (D(6), D(2))
-    maker = floor.desk.register.account("other").trades["BTCUSDT"][-1]
+    maker = floor.engine.state.account("other").trades["BTCUSDT"][-1]
     assert (maker.price, maker.maker) == (D("99.4"), True)
 
 
@@ -245,7 +245,7 @@ def test_a_price_that_passes_an_order_serves_the_queue_before_it(floor: Floor) -
     assert 4 < ahead < 8
     start = floor.time + 2 * MINUTE
     floor.move(start)
-    assert floor.desk.account.orders[order.order.order_id].ahead == ahead - D(
+    assert floor.engine.account.orders[order.order.order_id].ahead == ahead - D(
         repr(floor.feed.traded)
     )
     for step in range(1, 4):
@@ -261,11 +261,11 @@ def test_accounts_trade_with_each_other_at_the_makers_price(floor: Floor) -> Non
         (price, D("1.5"), False)
     ]
     assert floor.state(maker) == ("PARTIALLY_FILLED", D("1.5"))
-    [sold] = floor.desk.register.account("other").trades["BTCUSDT"]
+    [sold] = floor.engine.state.account("other").trades["BTCUSDT"]
     assert (sold.trade_id, sold.maker) == (taker.trades[0].trade_id, True)
-    assert {account for account, _ in taker.notices} == {"main", "other"}
-    assert not floor.desk.register.house["BTC"].market
-    assert audit(floor.desk.register) == ""
+    assert {account for account, _ in taker.user_events} == {"main", "other"}
+    assert not floor.engine.state.clearing["BTC"].market
+    assert audit(floor.engine.state) == ""
 
 
 def test_an_iceberg_gives_way_after_every_part(floor: Floor) -> None:
@@ -343,12 +343,12 @@ def test_a_trade_with_oneself_is_prevented_as_the_taker_wants(
     else:
         assert (done.order.status, done.order.executed) == taker
     assert floor.state(resting) == maker
-    own = [one for one in floor.desk.account.trades.get("BTCUSDT", []) if one.maker]
+    own = [one for one in floor.engine.account.trades.get("BTCUSDT", []) if one.maker]
     assert bool(own) == traded
     assert len(done.prevented) == (mode != "NONE")
-    held = {asset: balance.locked for asset, balance in floor.desk.account.balances.items()}
+    held = {asset: balance.locked for asset, balance in floor.engine.account.balances.items()}
     assert held == {"USDT": 0, "BTC": 2 if mode == "EXPIRE_TAKER" else 0}
-    assert audit(floor.desk.register) == ""
+    assert audit(floor.engine.state) == ""
 
 
 def test_a_maker_order_refuses_to_meet_another_account(floor: Floor) -> None:
@@ -415,11 +415,11 @@ def test_in_a_group_a_prevented_trade_may_change_hands_nevertheless(
     floor: Floor, side: str, gained: int
 ) -> None:
     def owned(account: str) -> tuple[Decimal, Decimal]:
-        found = floor.desk.register.account(account).balances
+        found = floor.engine.state.account(account).balances
         return tuple(found[asset].free + found[asset].locked for asset in ("BTC", "USDT"))  # type: ignore[return-value]
 
     for account in ("main", "other"):
-        floor.desk.join(account, 7, floor.time)
+        floor.engine.join(account, 7, floor.time)
     other = "SELL" if side == "BUY" else "BUY"
     price = floor.front(other)
     resting = floor.place(other, "LIMIT", 2, price, "other", self_trade="TRANSFER")
@@ -432,9 +432,9 @@ def test_in_a_group_a_prevented_trade_may_change_hands_nevertheless(
     for account, sign in (("main", gained), ("other", -gained)):
         btc, usdt = before[account]
         assert owned(account) == (btc + 2 * sign, usdt - 2 * price * sign)  # no commission
-    told = [event for _, event in done.notices if event.get("x") == "TRADE_PREVENTION"]
+    told = [event for _, event in done.user_events if event.get("x") == "TRADE_PREVENTION"]
     assert {(one["u"], one["pl"], one["A"]) for one in told} == {(7, "2.00000000", "2.00000000")}
-    assert audit(floor.desk.register) == ""
+    assert audit(floor.engine.state) == ""
 
 
 @pytest.mark.parametrize(
@@ -444,8 +444,8 @@ def test_in_a_group_a_prevented_trade_may_change_hands_nevertheless(
 def test_a_transfer_needs_both_sides_and_one_group(
     floor: Floor, group: int, maker_mode: str, mode: str | None
 ) -> None:
-    floor.desk.join("main", 7, floor.time)
-    floor.desk.join("other", group, floor.time)
+    floor.engine.join("main", 7, floor.time)
+    floor.engine.join("other", group, floor.time)
     price = floor.front("SELL")
     floor.place("SELL", "LIMIT", 2, price, "other", self_trade=maker_mode)
     done = floor.place("BUY", "LIMIT", 2, price, self_trade="TRANSFER")
@@ -460,12 +460,12 @@ def test_by_cost_what_is_prevented_counts_as_well(floor: Floor) -> None:
     assert (done.order.prevented, done.order.status) == (D(2), "FILLED")
     assert 0 < done.order.executed <= 2
     assert done.order.amount == done.order.executed + 2
-    assert audit(floor.desk.register) == ""
+    assert audit(floor.engine.state) == ""
 
 
 def test_groups_outlast_a_restart(floor: Floor) -> None:
-    floor.desk.join("main", 7, floor.time)
-    floor.desk.join("other", 7, floor.time)
-    floor.desk.join("other", -1, floor.time)
+    floor.engine.join("main", 7, floor.time)
+    floor.engine.join("other", 7, floor.time)
+    floor.engine.join("other", -1, floor.time)
     assert floor.ledger.load().groups == {"main": 7}
-    assert floor.desk.register.kin("main") == {"main"}
+    assert floor.engine.state.linked("main") == {"main"}

@@ -26,7 +26,7 @@ from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import SELF_TRADE_MODES
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 
@@ -40,7 +40,7 @@ AMOUNTS = st.integers(20, 9_000).map(lambda units: Decimal(units).scaleb(-5))
 TYPES = st.sampled_from(["MARKET", "LIMIT", "LIMIT", "LIMIT_MAKER", *sorted(CONDITIONAL)])
 
 
-class Trading(RuleBasedStateMachine):
+class OrderHandlers(RuleBasedStateMachine):
     """Random orders of two accounts in one book."""
 
     depth: Depth | None = Depth(size=Decimal(3_000), levels=8, seed=3)
@@ -50,18 +50,18 @@ class Trading(RuleBasedStateMachine):
         self.market = MARKET
         balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
         self.ledger = Ledger.open(None, venue=self.market.venue, balances=balances)
-        self.desk = Desk(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
+        self.engine = MatchingEngine(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
         listing = self.market.listing("BTC/USDT")
         self.feed = Feed(self.market, listing, 4, depth=self.depth)
-        self.feed.book.standing = lambda: self.desk.standing("BTCUSDT")
+        self.feed.book.standing = lambda: self.engine.standing("BTCUSDT")
         self.time = T0
         self.feed.seek(T0)
 
     @initialize()
     def second_account(self) -> None:
         for asset, amount in {"USDT": 20_000, "BTC": 1, "BNB": 1}.items():
-            self.desk.deposit("second", asset, Decimal(amount), self.time)
-        self.desk.burn_bnb("second", True, self.time)
+            self.engine.deposit("second", asset, Decimal(amount), self.time)
+        self.engine.burn_bnb("second", True, self.time)
 
     # -- actions
 
@@ -129,7 +129,7 @@ class Trading(RuleBasedStateMachine):
         )
         if peg is not None and kind in LIMITED:
             request = replace(request, price=None, peg=peg)
-        self.do(self.desk.place, self.feed, request, self.time, account)
+        self.do(self.engine.place, self.feed, request, self.time, account)
 
     @rule(
         account=ACCOUNTS,
@@ -146,7 +146,7 @@ class Trading(RuleBasedStateMachine):
             quote_amount=Decimal(cost),
             self_trade=mode,
         )
-        self.do(self.desk.place, self.feed, request, self.time, account)
+        self.do(self.engine.place, self.feed, request, self.time, account)
 
     @rule(
         account=ACCOUNTS,
@@ -185,7 +185,7 @@ class Trading(RuleBasedStateMachine):
         if pays:
             others = [replace(one, amount=None, paid=True) for one in others]
         self.do(
-            self.desk.place_list,
+            self.engine.place_list,
             self.feed,
             self.time,
             account,
@@ -195,51 +195,51 @@ class Trading(RuleBasedStateMachine):
         )
 
     def open_order(self, account: str, number: int) -> PaperOrder | None:
-        waiting = self.desk.register.account(account).open_orders()
+        waiting = self.engine.state.account(account).open_orders()
         return waiting[number % len(waiting)] if waiting else None
 
     @rule(account=ACCOUNTS, number=st.integers(0, 50))
     def cancel(self, account: str, number: int) -> None:
         order = self.open_order(account, number)
         if order is not None:
-            self.do(self.desk.cancel, self.feed, order, None, self.time)
+            self.do(self.engine.cancel, self.feed, order, None, self.time)
 
     @rule(account=ACCOUNTS, number=st.integers(0, 50), part=st.integers(1, 9))
     def amend(self, account: str, number: int, part: int) -> None:
         order = self.open_order(account, number)
         if order is not None:
             smaller = (order.amount * part / 10).quantize(Decimal("0.00001"))
-            self.do(self.desk.amend, self.feed, order, smaller, None, self.time)
+            self.do(self.engine.amend, self.feed, order, smaller, None, self.time)
 
     @rule(account=ACCOUNTS, group=st.sampled_from([-1, 1, 1, 1]))
     def join(self, account: str, group: int) -> None:
-        self.desk.join(account, group, self.time)
+        self.engine.join(account, group, self.time)
 
     @rule(steps=st.integers(1, 60))
     def move(self, steps: int) -> None:
         for _ in range(steps):
             self.time += 15_000
             self.feed.seek(self.time)
-            self.desk.cross(self.feed, self.time)
+            self.engine.cross(self.feed, self.time)
 
     @rule(account=ACCOUNTS, asset=st.sampled_from(["USDT", "BTC"]), amount=st.integers(-3_000, 900))
     def transfer(self, account: str, asset: str, amount: int) -> None:
         moved = Decimal(amount) / (1 if asset == "USDT" else 1_000)
-        self.do(self.desk.deposit, account, asset, moved, self.time)
+        self.do(self.engine.deposit, account, asset, moved, self.time)
 
     # -- what always holds
 
     @invariant()
     def all_adds_up(self) -> None:
-        register = self.desk.register
-        assert audit(register) == ""
+        state = self.engine.state
+        assert audit(state) == ""
         for asset, balances in (("BTC", "free"), ("USDT", "locked")):
-            for account in register.accounts.values():
+            for account in state.accounts.values():
                 assert getattr(account.balance(asset), balances) >= 0
 
     @invariant()
     def orders_are_what_their_trades_say(self) -> None:
-        for account in self.desk.register.accounts.values():
+        for account in self.engine.state.accounts.values():
             executed: dict[int, Decimal] = {}
             for trade in account.trades.get("BTCUSDT", ()):
                 executed[trade.order_id] = executed.get(trade.order_id, Decimal(0)) + trade.amount
@@ -255,9 +255,9 @@ class Trading(RuleBasedStateMachine):
 
     @invariant()
     def pairs_trade_once(self) -> None:
-        for found in self.desk.register.lists.values():
+        for found in self.engine.state.lists.values():
             orders = [
-                self.desk.register.account(found.account).orders[one] for one in found.order_ids
+                self.engine.state.account(found.account).orders[one] for one in found.order_ids
             ]
             pair = orders if found.contingency == "OCO" else orders[1:]
             assert sum(order.executed > 0 for order in pair) <= 1
@@ -265,7 +265,7 @@ class Trading(RuleBasedStateMachine):
 
     @invariant()
     def the_accounts_orders_do_not_cross(self) -> None:
-        standing = list(self.desk.standing("BTCUSDT"))
+        standing = list(self.engine.standing("BTCUSDT"))
         bids = [one.price for one in standing if one.buys]
         asks = [one.price for one in standing if not one.buys]
         if self.depth is not None and bids and asks:
@@ -273,21 +273,21 @@ class Trading(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         stored = self.ledger.load()
-        assert stored.groups == self.desk.register.groups
-        for name, account in self.desk.register.accounts.items():
+        assert stored.groups == self.engine.state.groups
+        for name, account in self.engine.state.accounts.items():
             assert stored.account(name).balances == account.balances
             assert stored.account(name).orders == account.orders
         self.ledger.close()
 
 
-class DeepTrading(Trading):
+class DeepTrading(OrderHandlers):
     """The same in a market that takes any amount at one price."""
 
     depth = None
 
 
-@pytest.mark.parametrize("machine", [Trading, DeepTrading], ids=["book", "deep"])
-def test_nothing_is_made_or_lost(machine: type[Trading]) -> None:
+@pytest.mark.parametrize("machine", [OrderHandlers, DeepTrading], ids=["book", "deep"])
+def test_nothing_is_made_or_lost(machine: type[OrderHandlers]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(

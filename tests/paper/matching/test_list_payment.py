@@ -73,10 +73,10 @@ async def test_what_is_received_is_what_is_sold(served: Any) -> None:
     # Less the commission, in whole steps; what is over is free.
     assert await states(served, made) == [("FILLED", "1.00000000"), ("NEW", "0.99900000")]
     assert await served.balance("BTC") == ("0.00000000", "0.99900000")
-    desk = served.venue.desk
-    before = dict(desk.account.orders)
-    desk._load()
-    assert desk.account.orders == before and not audit(desk.register)
+    engine = served.venue.engine
+    before = dict(engine.account.orders)
+    engine._load()
+    assert engine.account.orders == before and not audit(engine.state)
 
 
 async def test_the_commission_comes_out_of_what_else_is_free(served: Any) -> None:
@@ -96,7 +96,7 @@ async def test_a_pair_is_paid_once(served: Any) -> None:
         ("NEW", "0.99900000"),
     ]
     assert await served.balance("BTC") == ("0.00000000", "0.99900000")
-    assert not audit(served.venue.desk.register)
+    assert not audit(served.venue.engine.state)
     status, _ = await served.signed("DELETE", "orderList", **BTC, orderListId=made["orderListId"])
     assert status == 200
     assert await served.balance("BTC") == ("0.99900000", "0.00000000")
@@ -113,7 +113,7 @@ async def test_what_was_received_is_kept_until_the_list_is_cancelled(
     free, kept = map(Decimal, await served.balance("BTC"))
     got = Decimal(working["executedQty"])
     assert (free, kept) == (0, got - (got * Decimal("0.001")).quantize(Decimal("1e-8")))
-    assert not audit(served.venue.desk.register)
+    assert not audit(served.venue.engine.state)
     wait = made["orders"][1]["orderId"]
     status, answer = await served.signed(
         "PUT", "order/amend/keepPriority", **BTC, orderId=wait, newQty="0.1"
@@ -131,7 +131,7 @@ async def test_what_is_too_little_to_be_sold_is_rejected_and_free(served: Any) -
     found = await states(served, made)
     assert [status for status, _ in found] == ["FILLED", "REJECTED"]
     assert (await served.balance("BTC"))[1] == "0.00000000"
-    assert not audit(served.venue.desk.register)
+    assert not audit(served.venue.engine.state)
 
 
 @pytest.mark.parametrize(

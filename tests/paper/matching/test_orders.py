@@ -16,7 +16,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket
-from botlib.paper.matching.engine import Desk
+from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 
@@ -299,8 +299,8 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
     market = SyntheticMarket(11)
     ledger = Ledger.open(None, venue=market.venue, balances=begin)
     fee = Decimal("0.001")
-    desk = Desk(ledger, Commission(fee, fee))
-    account = desk.account
+    engine = MatchingEngine(ledger, Commission(fee, fee))
+    account = engine.account
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     time = 1_767_571_200_000
     feed.seek(time)
@@ -309,7 +309,7 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
         try:
             if kind == "cancel":
                 for order in account.open_orders("BTCUSDT")[:1]:
-                    desk.cancel(feed, order, None, time)
+                    engine.cancel(feed, order, None, time)
             else:
                 market_order = kind in ("MARKET", "STOP_LOSS")
                 request = OrderRequest(
@@ -322,13 +322,13 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
                     client_order_id=None,
                     stop_price=price if kind in ("STOP_LOSS", "TAKE_PROFIT_LIMIT") else None,
                 )
-                desk.place(feed, request, time)
+                engine.place(feed, request, time)
         except Refusal:
             pass
         for _ in range(steps):
             time += 15_000
             feed.seek(time)
-            desk.cross(feed, time)
+            engine.cross(feed, time)
         expected = dict(begin)
         for trade in account.trades.get("BTCUSDT", ()):
             sign = 1 if trade.side == "BUY" else -1

@@ -163,7 +163,7 @@ async def test_a_stop_finds_its_price_when_it_is_triggered(served: Any) -> None:
     assert Decimal(sold["peggedPrice"]) > Decimal("80") and sold["isWorking"]
     assert Decimal("75") < Decimal(bought["peggedPrice"]) < Decimal("90")
     assert sold["price"] == bought["price"] == "0.00000000"
-    assert not audit(served.venue.desk.register)
+    assert not audit(served.venue.engine.state)
 
 
 async def test_a_triggered_stop_whose_price_does_not_pass_is_rejected(served: Any) -> None:
@@ -198,10 +198,10 @@ async def test_orders_of_lists_are_pegged_too(served: Any) -> None:
     found = await known(served, made["orders"][1]["orderId"])
     assert (found["status"], found["price"]) == ("NEW", "0.00000000")
     assert Decimal(found["peggedPrice"]) >= 101
-    desk = served.venue.desk
-    before = dict(desk.account.orders)
-    desk._load()
-    assert desk.account.orders == before
+    engine = served.venue.engine
+    before = dict(engine.account.orders)
+    engine._load()
+    assert engine.account.orders == before
 
 
 @pytest.mark.parametrize("slippage", ["0", "0.0007"])

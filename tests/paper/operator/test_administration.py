@@ -77,7 +77,7 @@ async def test_accounts_survive_a_restart(serve: Any, market: ReplayMarket, tmp_
     again = await serve(market, pace=LOCKSTEP, ledger=path)
     status, account = await as_account(again, "GET", "account", "anna")
     assert (status, account["balances"][0]["free"]) == (200, "5.00000000")
-    assert again.venue.desk.register.account("anna").burns_bnb
+    assert again.venue.engine.state.account("anna").burns_bnb
 
 
 async def test_deposits_and_withdrawals_are_told(served: Any) -> None:
