@@ -20,6 +20,7 @@ from botlib.execution.executor import SWEEP_INTERVAL
 from botlib.store import Database
 from botlib.trading import positions
 from botlib.venues.base import Market, OrderReport
+from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import VENUE, D, Desk, FakeVenue, signal
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -29,6 +30,8 @@ UNBOUNDED = 1_000_000
 
 class Venues:
     """A venue for each symbol, each with trade and order ids of its own."""
+
+    capabilities = BINANCE
 
     def __init__(self) -> None:
         self.of = {symbol: FakeVenue() for symbol in SYMBOLS}
