@@ -78,8 +78,6 @@ class KeyRegister:
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
         self.add(PAPER_API_KEY, DEFAULT_ACCOUNT, secret=PAPER_API_SECRET)
-        # Made when somebody asks for it: most clients never do.
-        self._own_ed25519 = True
 
     def add(
         self,
@@ -118,12 +116,6 @@ class KeyRegister:
         self._keys[key] = added
         return added
 
-    def revoke(self, key: str) -> None:
-        """Forget a key; its requests are refused from now on."""
-        self._keys.pop(key, None)
-        if key == PAPER_ED25519_API_KEY:
-            self._own_ed25519 = False
-
     def find(self, key: str | None, permission: str = USER_DATA) -> ApiKey:
         """Return a key by its text.
 
@@ -132,10 +124,11 @@ class KeyRegister:
         """
         if key is None or not _KEY_FORMAT.fullmatch(key):
             raise refusal(-2014)
-        if key == PAPER_ED25519_API_KEY and self._own_ed25519:
+        if key == PAPER_ED25519_API_KEY and key not in self._keys:
+            # Created on first use: loading the cryptography library takes long, and most clients
+            # never need it.
             public = _own_key().public_key()
             self._keys[key] = ApiKey(key, DEFAULT_ACCOUNT, PERMISSIONS, public_key=public)
-            self._own_ed25519 = False
         found = self._keys.get(key)
         if found is None:
             raise refusal(-2015)

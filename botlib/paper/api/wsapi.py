@@ -162,7 +162,7 @@ class WsApi:
         """Return the key of a signed request: its own, or that of the session."""
         try:
             if "apiKey" not in request.params and session.key is not None:
-                # A key that was revoked since logs its session out.
+                # The key may have been replaced by one with other permissions since the logon.
                 return self._keys.find(session.key.key, permission)
             key = self._keys.find(request.params.get("apiKey"), permission)
             check_ws_signature(key, request.params)

@@ -97,7 +97,7 @@ async def test_a_session_is_for_ed25519_keys_that_are_known(served: Any, client:
     assert (await client.ask("session.logon", **key))["error"]["code"] == -1022
     assert (await client.log_on(recvWindow=70_000))["error"]["code"] == -1131
     await client.log_on()
-    served.exchange.keys.revoke(PAPER_ED25519_API_KEY)
+    served.exchange.keys.add(PAPER_ED25519_API_KEY, "main", secret="s", permissions=[])
     assert (await client.ask("account.status", timestamp=now()))["error"]["code"] == -2015
 
 
