@@ -15,9 +15,9 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
-from botlib.paper.accounts.account import audit
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.accounts.state import audit
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import MatchingEngine

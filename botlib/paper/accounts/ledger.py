@@ -19,16 +19,11 @@ from typing import Final
 import orjson
 
 from botlib.core.errors import PaperExchangeError, WrongVenue
-from botlib.paper.accounts.account import (
-    ClearingBalance,
-    IdCounters,
-    PaperBalance,
-    VenueState,
-    audit,
-)
+from botlib.paper.accounts.account import PaperBalance
 from botlib.paper.accounts.archive import INDEXES, LedgerReader
 from botlib.paper.accounts.ledger_tables import SCHEMA, SCHEMA_VERSION, migrate
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.paper.accounts.state import ClearingBalance, IdCounters, VenueState, audit
 from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT

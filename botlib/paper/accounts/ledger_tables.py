@@ -6,8 +6,8 @@ import sqlite3
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.account import ClearingBalance
 from botlib.paper.accounts.orders import PaperTrade
+from botlib.paper.accounts.state import ClearingBalance
 
 SCHEMA_VERSION: Final = 2
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.account import ClearingBalance, PaperBalance, VenueState
+from botlib.paper.accounts.account import PaperBalance
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.paper.accounts.snapshots import AccountChange
+from botlib.paper.accounts.state import ClearingBalance, VenueState
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight

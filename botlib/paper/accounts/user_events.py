@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
-from botlib.paper.accounts.reports import pegged
+from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
 from botlib.paper.market.quotes import Json, eight
 
 _PEGGED: Final = ("gP", "gOT", "gOV", "gp")
@@ -97,6 +96,16 @@ def execution_report(
     }
     report.update(_occasional(order, prevented))
     return report
+
+
+def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
+    """Return what is told of a pegged price, under the names of an answer or of an event."""
+    fields: Json = {names[0]: peg.type}
+    if peg.offset is not None:
+        fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
+    if order.price:
+        fields[names[3]] = eight(order.price)
+    return fields
 
 
 def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:

@@ -10,11 +10,11 @@ from botlib.core.timeframe import DAY
 from botlib.paper.accounts.account import PaperAccount
 from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.accounts.commission import BNB, DISCOUNT
-from botlib.paper.accounts.reports import my_trade, prevented_match
+from botlib.paper.api.exchange_info import filters_of
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.rate_limits import RateLimits
+from botlib.paper.api.responses import my_trade, prevented_match
 from botlib.paper.market.quotes import Json, eight
-from botlib.paper.matching.filters import filters_of
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import refusal
 from botlib.paper.venue import Venue

@@ -9,12 +9,12 @@ import orjson
 
 from botlib.core.errors import UnknownSymbol
 from botlib.core.timeframe import DAY
+from botlib.paper.api.exchange_info import symbol_info
 from botlib.paper.api.rate_limits import RATE_LIMITS
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.intervals import KlineInterval, interval, zone_offset
 from botlib.paper.market.quotes import Json, eight
-from botlib.paper.matching.filters import symbol_info
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import invalid_symbol, refusal
 from botlib.paper.venue import Venue

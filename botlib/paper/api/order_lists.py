@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from botlib.paper.accounts.orders import OrderList, PaperOrder
-from botlib.paper.accounts.reports import list_placed, listed, placed
 from botlib.paper.api.account import window
 from botlib.paper.api.orders import OrderHandlers
+from botlib.paper.api.responses import list_placed, listed, placed
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
 from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from botlib.paper.accounts.orders import PaperOrder
-from botlib.paper.accounts.reports import amended, amendment, canceled, list_placed, placed, queried
 from botlib.paper.accounts.transaction import UserEvent
 from botlib.paper.api.account import AccountHandlers, span
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.rate_limits import RateLimits
+from botlib.paper.api.responses import amended, amendment, canceled, list_placed, placed, queried
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
 from botlib.paper.matching.engine import CancelledOrders, MatchingEngine

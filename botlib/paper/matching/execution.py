@@ -9,9 +9,9 @@ from dataclasses import replace
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Final
 
-from botlib.paper.accounts.account import VenueState
 from botlib.paper.accounts.commission import EIGHT, Commission
 from botlib.paper.accounts.orders import LIMITED, PaperOrder, PaperTrade, PreventedMatch
+from botlib.paper.accounts.state import VenueState
 from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching import crossing

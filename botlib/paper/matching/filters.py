@@ -9,8 +9,7 @@ from typing import Final
 
 from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, STOPS, PaperOrder
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.quotes import Json, eight
-from botlib.paper.market.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES, Rules
+from botlib.paper.market.rules import Rules
 from botlib.paper.protocol.refusals import filter_failure, rejected
 
 ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", *sorted(CONDITIONAL))
@@ -141,92 +140,3 @@ def beyond(kind: str, side: str, price: Decimal, stop: Decimal) -> bool:
     """Tell whether a price has reached a stop price, from the side the order waits on."""
     rising = (kind in STOPS) == (side == "BUY")
     return price >= stop if rising else price <= stop
-
-
-def filters_of(rules: Rules) -> list[Json]:
-    """Return the filters as exchangeInfo lists them."""
-    bounds = {"min": rules.min_trailing, "max": rules.max_trailing}
-    found: list[Json] = [
-        {
-            "filterType": "PRICE_FILTER",
-            "minPrice": eight(rules.min_price),
-            "maxPrice": eight(rules.max_price),
-            "tickSize": eight(rules.tick),
-        },
-        {
-            "filterType": "LOT_SIZE",
-            "minQty": eight(rules.min_amount),
-            "maxQty": eight(rules.max_amount),
-            "stepSize": eight(rules.step),
-        },
-        {"filterType": "ICEBERG_PARTS", "limit": rules.iceberg_parts},
-        {
-            "filterType": "MARKET_LOT_SIZE",
-            "minQty": eight(rules.market_min_amount),
-            "maxQty": eight(rules.market_max_amount),
-            "stepSize": eight(rules.market_step),
-        },
-        {
-            "filterType": "TRAILING_DELTA",
-            "minTrailingAboveDelta": bounds["min"],
-            "maxTrailingAboveDelta": bounds["max"],
-            "minTrailingBelowDelta": bounds["min"],
-            "maxTrailingBelowDelta": bounds["max"],
-        },
-        {
-            "filterType": "PERCENT_PRICE_BY_SIDE",
-            "bidMultiplierUp": str(rules.up),
-            "bidMultiplierDown": str(rules.down),
-            "askMultiplierUp": str(rules.up),
-            "askMultiplierDown": str(rules.down),
-            "avgPriceMins": rules.average_minutes,
-        },
-        {
-            "filterType": "NOTIONAL",
-            "minNotional": eight(rules.min_cost),
-            "applyMinToMarket": rules.min_cost_of_market,
-            "maxNotional": eight(rules.max_cost),
-            "applyMaxToMarket": rules.max_cost_of_market,
-            "avgPriceMins": rules.average_minutes,
-        },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_orders},
-        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": rules.max_order_lists},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.max_algo_orders},
-        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.max_amends},
-    ]
-    if rules.max_position:
-        found.append({"filterType": "MAX_POSITION", "maxPosition": eight(rules.max_position)})
-    return found
-
-
-def symbol_info(feed: Feed) -> Json:
-    """Return a symbol's entry in exchangeInfo."""
-    listing = feed.listing
-    return {
-        "symbol": listing.id,
-        "status": feed.status,
-        "baseAsset": listing.base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": listing.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": list(ORDER_TYPES),
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "otoAllowed": True,
-        "opoAllowed": feed.rules.paying_lists_allowed,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": True,
-        "cancelReplaceAllowed": True,
-        "amendAllowed": feed.rules.amends_allowed,
-        "pegInstructionsAllowed": feed.rules.pegs_allowed,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": filters_of(feed.rules),
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": DEFAULT_SELF_TRADE,
-        "allowedSelfTradePreventionModes": list(SELF_TRADE_MODES),
-    }

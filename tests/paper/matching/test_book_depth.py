@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from botlib.paper.accounts.account import audit
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.accounts.state import audit
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
 )
 
 from botlib.core.errors import PaperExchangeError
-from botlib.paper.accounts.account import audit
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, PaperOrder, Peg
+from botlib.paper.accounts.state import audit
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import SELF_TRADE_MODES

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from botlib.paper.accounts.account import audit
+from botlib.paper.accounts.state import audit
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market_clock import MarketPace
 

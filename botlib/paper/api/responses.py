@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
+from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
+from botlib.paper.accounts.user_events import pegged
 from botlib.paper.market.quotes import Json, eight
 
 
@@ -48,16 +49,6 @@ def _common(order: PaperOrder) -> Json:
 
 
 _PEGGED: Final = ("pegPriceType", "pegOffsetType", "pegOffsetValue", "peggedPrice")
-
-
-def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
-    """Return what is told of a pegged price, under the names of an answer or of an event."""
-    fields: Json = {names[0]: peg.type}
-    if peg.offset is not None:
-        fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
-    if order.price:
-        fields[names[3]] = eight(order.price)
-    return fields
 
 
 def placed(
