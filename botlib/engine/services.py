@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 
+from botlib.core.dependencies import start_order
 from botlib.core.errors import EngineError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Services:
                     )
         graph = {service.name: service.depends_on for service in self._services.values()}
         try:
-            return [self._services[name] for name in TopologicalSorter(graph).static_order()]
+            return [self._services[name] for name in start_order(graph)]
         except CycleError as error:
             raise EngineError(
                 f"Services depend on each other in a circle: {' → '.join(error.args[1])}."
