@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
+from botlib.core import lag
 from botlib.core.lag import LagMeter
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ _LIBRARIES = tuple(
         if (path := sysconfig.get_path(key))
     }
 )
-_BEAT = f"{_PACKAGE}lag.py"
+_BEAT = lag.__file__
 _MACHINERY = (
     f"{os.sep}asyncio{os.sep}",
     f"{_PACKAGE}runtime{os.sep}",

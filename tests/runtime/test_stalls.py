@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from botlib.core import lag
 from botlib.core.lag import LagMeter
 from botlib.runtime import Runtime, Stall, stalls
 from botlib.runtime.stalls import GIL_TIMEOUT, UNKNOWN, Frame, StallWatch, parse_dump
@@ -227,6 +228,12 @@ Current thread 0x00007f0000000001 (most recent call first):
             Frame("<stdin>", 1, "<module>"),
         ],
     }
+
+
+def test_the_beat_of_the_meter_is_not_blamed_for_a_stall() -> None:
+    with_beat = [Frame("/home/me/strategy.py", 3, "seen"), Frame(lag.__file__, 1, "LagMeter._beat")]
+    assert stalls._blocking(with_beat) is None
+    assert stalls._blocking(with_beat[:1]) == "/home/me/strategy.py:3 seen"
 
 
 def test_the_watch_leaves_nothing_behind() -> None:
