@@ -13,7 +13,6 @@ import concurrent.futures
 import contextlib
 import contextvars
 import logging
-import math
 import os
 import sys
 import threading
@@ -23,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from botlib.core.blocking import discard, submit, wait_for_result
 from botlib.core.errors import BlockingCallOnRuntime, InvalidInput, RuntimeClosed
 from botlib.core.lag import LagMeter
 from botlib.runtime.stalls import THRESHOLD, Stall, StallWatch
@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds a busy cell may keep the GIL from the loop; Python's own 5 ms make every beat late."""
 
-AWAKE: Final = 0.5
-"""Seconds after which a thread that waits for a call looks for signals."""
-
 CLOSE_TIMEOUT: Final = 20.0
 CANCEL_TIMEOUT: Final = 2.0
 
@@ -44,7 +41,7 @@ Closer = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopReport:
+class RuntimeStopReport:
     """How a stop went: the closers that ended, failed (with the error) or did not end in time."""
 
     reason: str
@@ -74,9 +71,9 @@ class Runtime:
         """What lives on this runtime, by name: found again by a cell that is run again."""
         self._loop = asyncio.new_event_loop()
         # Finished by this class alone: a running future cannot be cancelled by who waits for it.
-        self._stopped: Future[StopReport] = Future()
+        self._stopped: Future[RuntimeStopReport] = Future()
         self._stopped.set_running_or_notify_cancel()
-        self._finished: Future[StopReport] = Future()
+        self._finished: Future[RuntimeStopReport] = Future()
         self._finished.set_running_or_notify_cancel()
         self._closers: dict[str, Closer] = {}
         self._calls: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
@@ -114,7 +111,8 @@ class Runtime:
     @property
     def on_thread(self) -> bool:
         """Whether the caller runs on the loop's own thread."""
-        return threading.get_ident() == self._thread.ident
+        # Not by ident: the ident of a thread that has ended may belong to another one.
+        return threading.current_thread() is self._thread
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
@@ -133,7 +131,7 @@ class Runtime:
         """
         if self.on_thread:
             name = getattr(coro, "__qualname__", repr(coro))
-            _discard(coro)
+            discard(coro)
             raise BlockingCallOnRuntime(
                 f"{name} was called in its blocking form on the runtime thread, where it would "
                 "wait for itself for ever. In code that runs on the loop (tasks, strategies, "
@@ -141,7 +139,7 @@ class Runtime:
             )
         future = self.submit(coro)
         try:
-            return _result(future, timeout)
+            return wait_for_result(future, timeout)
         except TimeoutError:
             if future.done():  # the coroutine's own
                 raise
@@ -171,12 +169,9 @@ class Runtime:
             )
         with self._lock:
             if self.closed:
-                _discard(coro)
+                discard(coro)
                 raise self._closed_error()
-            # The empty context unpins the work from the cell that starts it.
-            future: Future[T] = contextvars.Context().run(
-                asyncio.run_coroutine_threadsafe, coro, self._loop
-            )
+            future = submit(coro, self._loop)
             self._calls[future] = coro
         future.add_done_callback(self._forget)
         return future
@@ -198,7 +193,7 @@ class Runtime:
         with self._lock:
             self._closers.pop(name, None)
 
-    def request_stop(self, reason: str) -> Future[StopReport]:
+    def request_stop(self, reason: str) -> Future[RuntimeStopReport]:
         """Have the closers run, and return at once; later calls of any kind still work.
 
         Safe from any thread and from a signal handler, and as often as one likes: the first reason
@@ -209,14 +204,14 @@ class Runtime:
         self._post(self._begin_stop)
         return self._stopped
 
-    def request_close(self, reason: str) -> Future[StopReport]:
+    def request_close(self, reason: str) -> Future[RuntimeStopReport]:
         """As `request_stop`, and end the thread afterwards."""
         if self.stop_requested is None:
             self.stop_requested = reason
         self._post(self._begin_close)
         return self._finished
 
-    def close(self, reason: str = "closed", timeout: float | None = None) -> StopReport:
+    def close(self, reason: str = "closed", timeout: float | None = None) -> RuntimeStopReport:
         """Run the closers, end the thread and wait for both; again is harmless.
 
         Raises:
@@ -224,7 +219,7 @@ class Runtime:
             TimeoutError: the loop did not come to its end, most likely because something blocks it.
         """
         if self._pid != os.getpid():
-            return StopReport(reason="forked")
+            return RuntimeStopReport(reason="forked")
         if self.on_thread:
             raise BlockingCallOnRuntime(
                 "The runtime cannot be closed by waiting on its own thread. "
@@ -242,10 +237,6 @@ class Runtime:
             ) from None
         self._thread.join(CANCEL_TIMEOUT)
         return report
-
-    async def wait_for_stop(self) -> StopReport:
-        """Wait, on any loop, until a stop was requested and its closers have run."""
-        return await asyncio.wrap_future(self._stopped)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "running"
@@ -301,7 +292,7 @@ class Runtime:
         self._ending = True
         self._loop.stop()
 
-    async def _run_closers(self) -> StopReport:
+    async def _run_closers(self) -> RuntimeStopReport:
         closed: list[str] = []
         stuck: list[str] = []
         failed: dict[str, BaseException] = {}
@@ -328,7 +319,7 @@ class Runtime:
                 log.error("%s failed to close.", name, exc_info=error)
             else:
                 closed.append(name)
-        return StopReport(
+        return RuntimeStopReport(
             reason=self.stop_requested or "closed",
             closed=tuple(closed),
             failed=failed,
@@ -356,11 +347,11 @@ class Runtime:
             # Left over: never started, or a task that outlived its cancellation.
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 future.set_exception(self._closed_error())
-            _discard(coro)
+            discard(coro)
         if self._stopped.done():
             report = self._stopped.result()
         else:
-            report = StopReport(reason=self.stop_requested or "the loop ended")
+            report = RuntimeStopReport(reason=self.stop_requested or "the loop ended")
             self._stopped.set_result(report)
         self._finished.set_result(report)
 
@@ -395,23 +386,3 @@ async def _run(closer: Closer) -> None:
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-def _result(future: Future[T], timeout: float | None) -> T:
-    """Wait for a call's result, awake now and then.
-
-    A signal that another thread took, or that came just before this one fell asleep, does not wake
-    it: its handler would run when the call ends, if ever.
-    """
-    end = math.inf if timeout is None else time.monotonic() + timeout
-    while not future.done() and (left := end - time.monotonic()) > 0:
-        concurrent.futures.wait([future], min(left, AWAKE))
-    return future.result(0)
-
-
-def _discard(coro: Coroutine[Any, Any, Any]) -> None:
-    """Close a coroutine that will not run, so that nothing warns it was never awaited."""
-    try:
-        coro.close()
-    except (RuntimeError, ValueError):
-        log.debug("%r could not be closed.", coro, exc_info=True)

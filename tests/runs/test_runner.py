@@ -212,9 +212,10 @@ def test_the_runtime_of_the_kit_stops_its_work_and_the_last_cells_run(tmp_path: 
     notebook = write_notebook(
         tmp_path / "kit.ipynb",
         "from botlib.runtime import get_runtime\nruntime = get_runtime(watch_parent=True)\n"
-        "closed = []\nasync def closer():\n    closed.append('tasks')\n"
+        "import asyncio\nclosed, stopped = [], asyncio.Event()\n"
+        "async def closer():\n    closed.append('tasks')\n    stopped.set()\n"
         "runtime.add_closer('tasks', closer)",
-        "print('waiting')\nreport = runtime.call(runtime.wait_for_stop())",
+        "print('waiting')\nruntime.call(stopped.wait())",
         SUMMARY + "show({'closed': closed})",
     )
     report = run_notebook(

@@ -172,7 +172,7 @@ def test_sigterm_that_was_ignored_stays_ignored(program: ProgramFactory) -> None
         + CLOSER
         + """
 os.kill(os.getpid(), signal.SIGTERM)
-rt.call(rt.wait_for_stop())
+rt.request_stop("again").result(60)
 time.sleep(0.3)
 print("still here")
 """

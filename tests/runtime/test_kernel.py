@@ -169,15 +169,28 @@ def test_sigterm_returns_a_waiting_cell_and_later_cells_run(
     kernel = new_kernel()
     kernel.ok(CLOSER.format(path=str(path)) + "pid = os.getpid()")
     pid = int(kernel.ok("print(pid)"))
-    id = kernel.start("print('waiting', flush=True); print(rt.call(rt.wait_for_stop()).closed)")
-    later = kernel.start("print(rt.stop_requested, rt.call(asyncio.sleep(0, 'alive')))")
+    kernel.ok(
+        """
+        stopped = asyncio.Event()
+        async def announce():
+            stopped.set()
+        rt.add_closer("announce", announce)
+        """
+    )
+    id = kernel.start("print('waiting', flush=True); print('stopped:', rt.call(stopped.wait()))")
+    later = kernel.start(
+        """
+        report = rt.request_stop("again").result(60)
+        print(report.reason, report.closed, rt.call(asyncio.sleep(0, 'alive')))
+        """
+    )
     kernel.wait_for(id, "waiting")
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGTERM)  # the group and the headless runner may both send one
     cell = kernel.finish(later)
     assert cell.status == "ok"
-    assert cell.text == "SIGTERM alive\n"
-    assert "('tasks',)" in cell.other
+    assert cell.text == "SIGTERM ('announce', 'tasks') alive\n"
+    assert "stopped: True" in cell.other
     assert path.read_text() == "SIGTERM\n"
 
 

@@ -206,6 +206,19 @@ def test_closing_again_is_harmless() -> None:
     assert runtime._thread not in threading.enumerate()
 
 
+def test_a_later_thread_with_the_ident_of_the_ended_loop_thread_may_close_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = Runtime()
+    report = runtime.close()
+    # The system gives the ident of a thread that has ended to a new one.
+    monkeypatch.setattr(runtime._thread, "_ident", threading.get_ident())
+    assert not runtime.on_thread
+    assert runtime.close() is report
+    with pytest.raises(RuntimeClosed):
+        runtime.call(double(1))
+
+
 def test_a_closed_runtime_says_so() -> None:
     runtime = Runtime()
     runtime.close("end of the day")
@@ -250,12 +263,10 @@ def test_after_a_stop_the_loop_still_answers() -> None:
         stopped.append("late")
 
     runtime.add_closer("tasks", closer)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(runtime.call, runtime.wait_for_stop(), LIMIT)
-        assert runtime.stop_requested is None
-        future = runtime.request_stop("SIGTERM")
-        assert runtime.request_stop("again") is future
-        assert waiting.result(LIMIT).reason == "SIGTERM"
+    assert runtime.stop_requested is None
+    future = runtime.request_stop("SIGTERM")
+    assert runtime.request_stop("again") is future
+    assert future.result(LIMIT).reason == "SIGTERM"
     assert not future.cancel()
     assert runtime.stop_requested == "SIGTERM"
     assert runtime.call(double(3), LIMIT) == 6
@@ -265,25 +276,37 @@ def test_after_a_stop_the_loop_still_answers() -> None:
     assert stopped == ["tasks", "late"]
 
 
-def test_who_waits_for_the_stop_is_answered_even_if_the_runtime_closes_at_once() -> None:
+def test_a_coroutine_that_waits_for_the_stop_is_answered_before_the_loop_closes() -> None:
     runtime = Runtime()
     begun = threading.Event()
 
     async def wait() -> str:
+        stopped = runtime.request_stop("at once")
         begun.set()
-        return (await runtime.wait_for_stop()).reason
+        return (await asyncio.wrap_future(stopped)).reason
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(runtime.call, wait())
         assert begun.wait(LIMIT)
-        runtime.close("at once")
+        runtime.close("later")
         assert waiting.result(LIMIT) == "at once"
 
 
-def test_a_waiter_that_gives_up_does_not_spoil_the_stop(runtime: Runtime) -> None:
+def test_a_caller_that_gives_up_waiting_does_not_cancel_the_stop(runtime: Runtime) -> None:
+    release = threading.Event()
+
+    async def closer() -> None:
+        await asyncio.to_thread(release.wait, LIMIT)
+
+    async def wait() -> None:
+        await asyncio.wrap_future(runtime.request_stop("first"))
+
+    runtime.add_closer("slow", closer)
     with pytest.raises(TimeoutError):
-        runtime.call(runtime.wait_for_stop(), timeout=0.01)
-    assert runtime.request_stop("later").result(LIMIT).reason == "later"
+        runtime.call(wait(), timeout=0.01)
+    release.set()
+    report = runtime.request_stop("later").result(LIMIT)
+    assert (report.reason, report.closed) == ("first", ("slow",))
 
 
 def test_one_runtime_even_if_many_threads_ask_first_and_modules_are_reloaded() -> None:
