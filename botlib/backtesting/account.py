@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
+from botlib.trading.positions import is_held
+from botlib.trading.sizing import amount_for, sellable, tradable
+from botlib.trading.stops import NO_TICK
+
 if TYPE_CHECKING:
-    from botlib.venues.base import Market
+    from botlib.trading.market import Market
 
 EIGHT: Final = Decimal("0.00000001")
 """The venue books costs and fees to eight decimals, rounded down."""
@@ -34,6 +38,10 @@ class Account(Protocol):
     refused: int
 
     @property
+    def tick(self) -> Decimal:
+        """Price step to which stops and targets are rounded."""
+
+    @property
     def held(self) -> float:
         """Base units in hand, the unsellable remainder included."""
 
@@ -47,17 +55,12 @@ class Account(Protocol):
     def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
         """Sell what is held, or return None where it cannot be sold. ``resting``: no slippage."""
 
-    def stop_price(self, price: float) -> float:
-        """Return the price a stop is set to."""
-
-    def target_price(self, price: float) -> float:
-        """Return the price a target is set to."""
-
 
 class PlainAccount:
     """Any fraction can be traded; fees are paid in cash on top."""
 
     least_value: float = 0.0
+    tick = NO_TICK
 
     def __init__(
         self, *, cash: float, order_cost: float | None, fee: float, slippage: float
@@ -95,14 +98,6 @@ class PlainAccount:
         self.cash += amount * price - fee
         return Execution(price=price, amount=amount, fee=fee, kept=0.0)
 
-    def stop_price(self, price: float) -> float:
-        """Return the price as it is."""
-        return price
-
-    def target_price(self, price: float) -> float:
-        """Return the price as it is."""
-        return price
-
 
 class VenueAccount:
     """The account at a spot exchange, in decimals, with the exchange's filters."""
@@ -125,6 +120,11 @@ class VenueAccount:
         self.refused = 0
 
     @property
+    def tick(self) -> Decimal:
+        """The market's price step."""
+        return self._market.tick
+
+    @property
     def held(self) -> float:
         """Base units in hand."""
         return float(self._held)
@@ -137,15 +137,15 @@ class VenueAccount:
     def buy(self, signal_price: float, price: float) -> Execution | None:
         """Buy ``order_cost / signal_price`` in lots, unless something sellable is held."""
         signal, market = Decimal(str(signal_price)), self._market
-        if self._tradable(_floor(self._held, market.step), signal):
+        if is_held(self._held, signal, market):
             return None
         taken = self._taking(price, buy=True)
         if self._order_cost is None:  # as a market order for the whole balance
-            amount = _floor(self._cash / taken, market.step)
+            amount = amount_for(self._cash, taken, market)
         else:
-            amount = _floor(self._order_cost / signal, market.step)
+            amount = amount_for(self._order_cost, signal, market)
         cost = amount * taken
-        if not self._tradable(amount, signal) or cost.quantize(EIGHT, ROUND_UP) > self._cash:
+        if not tradable(amount, signal, market) or cost.quantize(EIGHT, ROUND_UP) > self._cash:
             self.refused += 1
             return None
         fee = (amount * self._fee).quantize(EIGHT, ROUND_DOWN)
@@ -161,8 +161,8 @@ class VenueAccount:
     def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
         """Sell what is held, in lots; the remainder stays."""
         signal = Decimal(str(signal_price))
-        amount = _floor(self._held, self._market.step)
-        if not self._tradable(amount, signal):
+        amount = sellable(self._held, self._market)
+        if not tradable(amount, signal, self._market):
             self.refused += 1
             return None
         taken = Decimal(str(price)) if resting else self._taking(price, buy=False)
@@ -171,18 +171,6 @@ class VenueAccount:
         self._cash += cost - fee
         self._held -= amount
         return Execution(price=float(taken), amount=float(amount), fee=float(fee), kept=0.0)
-
-    def stop_price(self, price: float) -> float:
-        """Return the price rounded down to the tick."""
-        return float(_floor(Decimal(str(price)), self._market.tick))
-
-    def target_price(self, price: float) -> float:
-        """Return the price rounded up to the tick."""
-        return float(-_floor(-Decimal(str(price)), self._market.tick))
-
-    def _tradable(self, amount: Decimal, price: Decimal) -> bool:
-        market = self._market
-        return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
 
     def _taking(self, price: float, *, buy: bool) -> Decimal:
         """Return the price a market order gets: slippage against it, to the next tick."""
@@ -193,9 +181,3 @@ class VenueAccount:
         if not tick:
             return moved
         return max(tick, (moved / tick).to_integral_value(ROUND_UP if buy else ROUND_DOWN) * tick)
-
-
-def _floor(value: Decimal, step: Decimal) -> Decimal:
-    if not step:
-        return value
-    return (value / step).to_integral_value("ROUND_FLOOR") * step

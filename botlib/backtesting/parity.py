@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
-from botlib.core.symbol import split_symbol, unified_symbol
+from botlib.core.symbol import unified_symbol
 from botlib.core.tables import html_table
 from botlib.core.timeframe import open_time
+from botlib.trading.positions import fee_value, round_trips
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,18 +151,11 @@ def live_roundtrips(fills: Sequence[Fill], timeframe: str) -> list[dict[str, Any
     """Return the round trips that fills of one symbol add up to, with the keys of `FIELDS`."""
     import pandas as pd
 
-    trips: list[list[Fill]] = []
-    for fill in fills:
-        begins = not trips or (fill.side is Side.BUY and trips[-1][-1].side is Side.SELL)
-        if begins:
-            trips.append([])
-        trips[-1].append(fill)
-
     def moment(one: Fill) -> pd.Timestamp:
         return pd.Timestamp(open_time(one.timestamp, timeframe), unit="ms")
 
     found = []
-    for trip in trips:
+    for trip in round_trips(fills):
         bought = [fill for fill in trip if fill.side is Side.BUY]
         sold = [fill for fill in trip if fill.side is Side.SELL]
         found.append(
@@ -169,11 +163,11 @@ def live_roundtrips(fills: Sequence[Fill], timeframe: str) -> list[dict[str, Any
                 "entry_time": moment(bought[0]) if bought else pd.NaT,
                 "entry_price": _average(bought),
                 "amount": float(sum(fill.amount for fill in bought)),
-                "entry_fee": sum(_quote_fee(fill) for fill in bought),
+                "entry_fee": sum(_fee(fill) for fill in bought),
                 "exit_time": moment(sold[0]) if sold else pd.NaT,
                 "exit_price": _average(sold),
                 "sold": float(sum(fill.amount for fill in sold)),
-                "exit_fee": sum(_quote_fee(fill) for fill in sold),
+                "exit_fee": sum(_fee(fill) for fill in sold),
             }
         )
     return found
@@ -248,12 +242,9 @@ def _average(fills: Sequence[Fill]) -> float:
     return float(sum(fill.cost for fill in fills) / amount) if amount else math.nan
 
 
-def _quote_fee(fill: Fill) -> float:
-    """Return a fee in quote units; NaN for one taken from a third asset."""
-    base, quote = split_symbol(fill.symbol)
-    if fill.fee_asset == base:
-        return float(fill.fee * fill.price)
-    return float(fill.fee) if fill.fee_asset == quote else math.nan
+def _fee(fill: Fill) -> float:
+    value = fee_value(fill)
+    return math.nan if value is None else float(value)
 
 
 def _pair(one: Any, other: Any) -> str:

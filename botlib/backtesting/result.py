@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from botlib.backtesting.levels import Floats
-from botlib.backtesting.metrics import CurveFigures, curve_figures, profit_factor
+from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import Simulation
 from botlib.core.timeframe import timeframe_ms
 

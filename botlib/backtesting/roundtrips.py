@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.backtesting.levels import Floats
+from botlib.backtesting.metrics import Floats
 from botlib.backtesting.simulate import REASONS, Fills
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from botlib.backtesting.levels import Stops
 from botlib.backtesting.prepare import frames_for, next_open, wishes
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
+from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-    from botlib.venues.base import Market
+    from botlib.trading.market import Market
 
 
 def backtest(
@@ -76,7 +76,7 @@ def run_backtest(
         next_open(entry)[first:],
         next_open(leave)[first:],
         terms=terms,
-        stops=stops_of(strategy),
+        stops=StopRules.of(strategy),
         before=float(frames.frame["close"].iloc[max(first - 1, 0)]),
         freq_ms=timeframe_ms(frames.timeframes[0]),
     )
@@ -87,15 +87,6 @@ def run_backtest(
         frame=frame,
         simulation=simulation,
         terms=terms,
-    )
-
-
-def stops_of(strategy: Strategy) -> Stops:
-    """Return the protective prices a strategy asks for."""
-    return Stops(
-        stop_loss=strategy.stop_loss,
-        take_profit=strategy.take_profit,
-        trailing_stop=strategy.trailing_stop,
     )
 
 

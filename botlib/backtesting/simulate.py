@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import Account, Execution
-from botlib.backtesting.levels import Floats, Levels, Stops
+from botlib.backtesting.metrics import Floats
+from botlib.trading.stops import StopLevels, StopRules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Simulation:
     portfolio: Any
     fills: Fills
     refused: int
-    levels: Levels | None = None
+    levels: StopLevels | None = None
 
 
 class _Ledger:
@@ -109,7 +110,7 @@ class Walk:
         exits: Flags,
         *,
         account: Account,
-        stops: Stops,
+        stops: StopRules,
         before: float,
     ) -> None:
         self._open, self._high, self._low = values[:, 0], values[:, 1], values[:, 2]
@@ -117,7 +118,7 @@ class Walk:
         self._entry_rows = np.flatnonzero(entries)
         self._exit_rows = np.flatnonzero(exits)
         self._account = account
-        self._levels = Levels(stops, account)
+        self._levels = StopLevels(stops, account.tick)
         self._end = len(values)
         self._ledger = _Ledger()
 
@@ -135,7 +136,7 @@ class Walk:
         if done is None:
             return row + 1
         self._ledger.add(row, done, buy=True)
-        price, armed = done.price, bool(self._levels.stops)
+        price, armed = done.price, self._levels.rules.limited
         start = row
         while True:
             leave = self._next(self._exit_rows, start + 1)
@@ -182,7 +183,7 @@ class Walk:
         """
         levels = self._levels
         fixed, target = levels.fixed(price), levels.target(price)
-        trailing = bool(levels.stops.trailing_stop)
+        trailing = levels.rules.trailing_stop is not None
         peak, length = price, _FIRST_LOOK
         if trailing and start > entry:
             peak = max(peak, float(self._high[entry:start].max()))
@@ -217,7 +218,7 @@ def simulate(
     exits: Flags,
     *,
     terms: Terms,
-    stops: Stops,
+    stops: StopRules,
     before: float,
     freq_ms: int,
 ) -> Simulation:
@@ -229,7 +230,7 @@ def simulate(
         before: price of the signal behind the first candle.
         freq_ms: length of a candle.
     """
-    if terms.market is None and not stops:
+    if terms.market is None and not stops.limited:
         decided = np.concatenate(([before], frame["close"].to_numpy()[:-1]))
         return _vectorised(frame, entries, exits, terms.sizes(decided), terms, freq_ms)
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
@@ -239,7 +240,7 @@ def simulate(
         portfolio=_portfolio(frame, fills, terms.cash, freq_ms),
         fills=fills,
         refused=account.refused,
-        levels=Levels(stops, account) if stops else None,
+        levels=StopLevels(stops, account.tick) if stops.limited else None,
     )
 
 

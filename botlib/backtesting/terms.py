@@ -6,16 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from botlib.backtesting.account import PlainAccount, VenueAccount
+from botlib.backtesting.metrics import Floats
 from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from botlib.venues.base import Market
-
-Floats = npt.NDArray[np.float64]
+    from botlib.trading.market import Market
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

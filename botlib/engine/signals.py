@@ -14,8 +14,8 @@ from botlib.core.clock import utc
 from botlib.core.errors import BotlibError, ConfigError, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import open_time, timeframe_ms
-from botlib.execution import StopRules
 from botlib.strategy import Strategy
+from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus, Subscription

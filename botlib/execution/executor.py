@@ -35,6 +35,8 @@ from botlib.core.model import (
 )
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution.order_record import ZERO, OrderRecord, resting
+from botlib.trading.positions import is_held
+from botlib.trading.sizing import amount_for, sellable, tradable
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from botlib.store.journal import OrderJournal
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
-    from botlib.venues.base import Exchange, Market, OrderReport
+    from botlib.venues.base import Exchange, OrderReport
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +64,6 @@ def intent_id(signal: Signal) -> str:
         )
     )
     return f"bl-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-
-
-def round_down(amount: Decimal, step: Decimal) -> Decimal:
-    """Return the largest multiple of ``step`` that is not above ``amount``."""
-    return amount // step * step if step else amount
-
-
-def tradable(amount: Decimal, price: Decimal, market: Market) -> bool:
-    """Tell whether an order of this amount at about this price is not too small for the venue."""
-    return amount > 0 and amount >= market.min_amount and amount * price >= market.min_cost
 
 
 class OrderExecutor(OrderRecord):
@@ -253,9 +245,8 @@ class OrderExecutor(OrderRecord):
         market = self._exchange.market(signal.symbol)
         held = self._positions.get(signal.symbol).amount
         price = Decimal(str(signal.price))
-        sellable = round_down(held, market.step)
         if signal.action is SignalAction.ENTRY:
-            if tradable(sellable, price, market):
+            if is_held(held, price, market):
                 self._refuse(signal, f"{held} {market.base} are held already")
                 return None
             closed = signal.timestamp + timeframe_ms(signal.timeframe)
@@ -263,9 +254,9 @@ class OrderExecutor(OrderRecord):
                 # The stop sold at the open that followed the candle of the signal.
                 self._refuse(signal, "the position was held when the candle closed")
                 return None
-            side, amount = Side.BUY, round_down(order_cost / price, market.step)
+            side, amount = Side.BUY, amount_for(order_cost, price, market)
         else:
-            side, amount = Side.SELL, sellable
+            side, amount = Side.SELL, sellable(held, market)
             if not held:
                 return None  # Leaving what is not held is no event.
         if not tradable(amount, price, market):

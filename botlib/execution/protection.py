@@ -10,22 +10,24 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import ExchangeError, RiskRejected
 from botlib.core.model import Halted, Order, OrderIntent, OrderStatus, OrderType, Side
-from botlib.execution.executor import OrderExecutor, round_down, tradable
+from botlib.execution.executor import OrderExecutor
 from botlib.execution.order_record import STOP_PREFIX
+from botlib.trading.positions import is_held
+from botlib.trading.sizing import sellable, tradable
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
     from botlib.core.clock import Clock
-    from botlib.strategy import Strategy
+    from botlib.trading.market import Market
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
-    from botlib.venues.base import Exchange, Market
+    from botlib.trading.stops import StopRules
+    from botlib.venues.base import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -34,56 +36,6 @@ GRACE: Final = 10_000
 
 RETRY: Final = 10_000
 """Least time in ms between a stop the venue refused and the next attempt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRules:
-    """What limits a position of a strategy: fractions of the entry's price, or None."""
-
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    trailing_stop: float | None = None
-
-    @classmethod
-    def of(cls, strategy: Strategy) -> StopRules:
-        """Return the rules a strategy names."""
-        return cls(
-            stop_loss=strategy.stop_loss,
-            take_profit=strategy.take_profit,
-            trailing_stop=strategy.trailing_stop,
-        )
-
-    @property
-    def limited(self) -> bool:
-        """Whether a position is limited at all."""
-        return self.stops or self.take_profit is not None
-
-    @property
-    def stops(self) -> bool:
-        """Whether a stop has to rest at the venue."""
-        return self.stop_loss is not None or self.trailing_stop is not None
-
-    def stop_price(self, entry: Decimal, high: float | None, tick: Decimal) -> Decimal:
-        """Return where the stop of a position belongs.
-
-        Args:
-            entry: price of the entry, without fees.
-            high: highest high of the candles that closed since the entry, None before the first.
-        """
-        # In float64, as a backtest computes it: the same position gets the same stop.
-        paid, levels = float(entry), []
-        if self.stop_loss is not None:
-            levels.append(paid * (1 - self.stop_loss))
-        if self.trailing_stop is not None:
-            levels.append(max(paid, high or paid) * (1 - self.trailing_stop))
-        return max((_floor(level, tick) for level in levels), default=Decimal(0))
-
-    def target_reached(self, entry: Decimal, high: float | None, tick: Decimal) -> bool:
-        """Tell whether a closed candle has reached the price at which profit is taken."""
-        if self.take_profit is None or high is None:
-            return False
-        target = -_floor(-float(entry) * (1 + self.take_profit), tick)
-        return Decimal(str(high)) >= target
 
 
 class Protector:
@@ -155,28 +107,28 @@ class Protector:
             if stop.status is not OrderStatus.OPEN and not await self._known(stop):
                 return False
         market = self._exchange.market(symbol)
-        amount = round_down(self._positions.get(symbol).amount, market.step)
         entry = self.entry(symbol)
         rules = self.rules.get(entry.strategy) if entry is not None else None
         if entry is None or rules is None:
             return True  # Nobody here asked for a stop; one of an earlier run is left alone.
         bought, cost = self._orders.booked(entry.client_order_id)
         price = cost / bought
+        paid = float(price)  # as a backtest computes it: the same position gets the same stop
         stops = self._orders.stops(symbol)
-        if not tradable(amount, price, market):
+        if not is_held(self._positions.get(symbol).amount, price, market):
             for stop in stops:  # what it protected was sold elsewhere
                 await self._orders.cancel(stop)
             return True
         if self._orders.under_way(symbol):
             return False
         if (
-            rules.target_reached(price, high, market.tick)
+            rules.target_reached(paid, high, market.tick)
             and self._orders.order(_name(entry, "take_profit")) is None
         ):
             return await self._leave(entry, stops, market, "take_profit")
         if not rules.stops:
             return True
-        level = rules.stop_price(price, high, market.tick)
+        level = rules.stop_price(paid, high, market.tick)
         earlier = self._orders.stops_since(entry)
         level = max([level, *(stop.stop_price or level for stop in earlier)])
         return await self._cover(entry, stops, market, level, number=len(earlier))
@@ -191,13 +143,13 @@ class Protector:
     ) -> bool:
         """See that exactly one stop rests, for all that can be sold, at ``level``."""
         symbol = entry.symbol
-        amount = round_down(self._positions.get(symbol).amount, market.step)
+        amount = sellable(self._positions.get(symbol).amount, market)
         if len(stops) == 1 and (stops[0].amount, stops[0].stop_price) == (amount, level):
             return True
         for stop in stops:
             if not await self._orders.cancel(stop):
                 return False
-        amount = round_down(self._positions.get(symbol).amount, market.step)
+        amount = sellable(self._positions.get(symbol).amount, market)
         if not tradable(amount, level, market):
             return True  # The stop was filled meanwhile, or what is left cannot be sold.
         refused, since = self._refused.get(symbol, ("", 0))
@@ -232,7 +184,7 @@ class Protector:
         for stop in stops:
             if not await self._orders.cancel(stop):
                 return False
-        amount = round_down(self._positions.get(symbol).amount, market.step)
+        amount = sellable(self._positions.get(symbol).amount, market)
         if not amount:
             return True  # The stop was filled meanwhile.
         if self._orders.order(name) is not None:
@@ -291,10 +243,3 @@ class Protector:
 def _name(entry: Order, what: str) -> str:
     text = f"{entry.client_order_id}|{what}"
     return f"{STOP_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-
-
-def _floor(value: float, step: Decimal) -> Decimal:
-    exact = Decimal(str(value))
-    if not step:
-        return exact
-    return (exact / step).to_integral_value("ROUND_FLOOR") * step

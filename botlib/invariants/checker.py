@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from botlib.core.errors import BotlibError
 from botlib.core.model import FillReceived, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
-from botlib.execution import round_down
 from botlib.invariants import rules
 from botlib.invariants.canary import find_secrets
 from botlib.invariants.kit import KitRecord, Stream
 from botlib.invariants.truth import ZERO, Truth
 from botlib.invariants.violation import InvariantReport, Violation
 from botlib.trading.risk import RiskLimits
+from botlib.trading.sizing import round_down
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus, Subscription

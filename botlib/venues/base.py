@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from botlib.core.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
+from botlib.trading.market import Market as Market
 from botlib.venues.capabilities import VenueCapabilities
 
 if TYPE_CHECKING:
@@ -33,24 +34,6 @@ BadFrameSink = Callable[[str, str], None]
 
 ReportSink = Callable[["OrderReport"], None]
 """Takes one report of the venue about one of our orders."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Market:
-    """A symbol as the venue trades it. ``min_cost`` is in quote units; 0 means no such limit."""
-
-    symbol: str
-    id: str
-    base: str
-    quote: str
-    tick: Decimal
-    """Smallest price step."""
-    step: Decimal
-    """Smallest amount step, in base units."""
-    min_amount: Decimal
-    min_cost: Decimal
-    active: bool = True
-    """Whether the venue trades it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.model import Fill, Side
+from botlib.trading.positions import is_held
 from botlib.widgets.chart.marks import Line, Marker
 
 if TYPE_CHECKING:
@@ -79,23 +80,18 @@ def price_lines(engine: Orchestrator, symbol: str) -> list[Line]:
 def _position_lines(engine: Orchestrator, symbol: str) -> Iterable[Line]:
     position = engine.positions.get(symbol)
     entry = engine.protector.entry(symbol)
-    if position.flat or position.entry_price <= 0 or _dust(engine, symbol):
+    market = engine.exchange.market(symbol)
+    if not is_held(position.amount, position.entry_price, market):
         return
     held = f"{_short(position.amount)} {symbol.split('/')[0]}"
     yield Line(id="position", kind="position", price=float(position.entry_price), title=held)
     rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
-    if entry is None or rules is None or rules.take_profit is None:
+    if entry is None or rules is None:
         return
     bought, cost = engine.orders.booked(entry.client_order_id)
-    if bought:
-        target = float(cost / bought) * (1 + rules.take_profit)
-        yield Line(id="target", kind="target", price=target, title="target")
-
-
-def _dust(engine: Orchestrator, symbol: str) -> bool:
-    """Tell whether what is held is too little to be sold."""
-    market = engine.exchange.market(symbol)
-    return engine.positions.get(symbol).amount < max(market.step, market.min_amount)
+    target = rules.target_price(float(cost / bought), market.tick) if bought else None
+    if target is not None:
+        yield Line(id="target", kind="target", price=float(target), title="target")
 
 
 def _short(amount: Decimal) -> str:

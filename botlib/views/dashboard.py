@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.asynctools import first_of
-from botlib.core.errors import BotlibError, EngineError, InvalidInput
+from botlib.core.errors import BotlibError, EngineError, InvalidInput, UnknownSymbol
 from botlib.core.model import CandleUpdated, OrderStatus
 from botlib.core.timeframe import MINUTE, SECOND
 from botlib.tasks.status import ACTIVE, TaskState
+from botlib.trading.positions import is_held
 
 if TYPE_CHECKING:
     from botlib.core.bus import Subscription
@@ -32,9 +33,6 @@ ROWS: Final = 20
 
 LOOK: Final = 0.5
 """Least seconds between two questions to the venue what the account is worth."""
-
-DUST_COST: Final = Decimal(1)
-"""Quote units below which what is held is a remainder and not shown as a position."""
 
 _BAD_STATES: Final = frozenset({TaskState.FAILED, TaskState.STUCK})
 _OFF_STATES: Final = frozenset(
@@ -133,7 +131,7 @@ class DashboardFeed:
             "positions": _table(
                 (position.symbol, self._position(position, prices))
                 for position in self._engine.positions.all()
-                if position.amount * _price(prices, position) >= DUST_COST
+                if self._is_held(position, prices)
             ),
             "orders": _table(orders.items()),
             "fills": _table(
@@ -223,6 +221,13 @@ class DashboardFeed:
             # That its tasks have stopped as well is no illness, and nothing starts them any more.
             rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
         return _table(rows.items())
+
+    def _is_held(self, position: Position, prices: dict[str, float]) -> bool:
+        try:
+            market = self._engine.exchange.market(position.symbol)
+        except UnknownSymbol:
+            return not position.flat  # bought when the venue listed it
+        return is_held(position.amount, _price(prices, position), market)
 
     def _position(self, position: Position, prices: dict[str, float]) -> dict[str, Any]:
         engine, symbol = self._engine, position.symbol

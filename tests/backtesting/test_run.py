@@ -18,7 +18,7 @@ from botlib.core.errors import ConfigError, InvalidInput
 from botlib.frames import Frames, candle_frame, resample
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
-from botlib.venues.base import Market
+from botlib.trading.market import Market
 
 MINUTE = 60_000
 BTC = Market(

@@ -10,7 +10,7 @@ import pytest
 
 from botlib.core.errors import OrderRejected, OrderUnknown
 from botlib.core.model import FillReceived, OrderIntent, OrderStatus, OrderType, Side
-from botlib.execution import intent_id, round_down
+from botlib.execution import intent_id
 from botlib.store import Database
 from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import EXIT, VENUE, D, Desk, FakeVenue, signal
@@ -152,12 +152,6 @@ async def test_orders_and_trades_of_others_are_left_alone(desk: Desk) -> None:
     known = next(iter(desk.venue.orders.values()))
     desk.executor.on_execution(replace(known, client_order_id="manual", fills=(foreign,)))
     assert desk.positions.get("BTC/USDT").amount == D("4.995")
-
-
-def test_amounts_are_rounded_down_to_the_step() -> None:
-    assert round_down(D("1.23456"), D("0.00100000")) == D("1.234")
-    assert round_down(D("0.0009"), D("0.001")) == 0
-    assert round_down(D("7"), D(0)) == 7
 
 
 def test_a_decision_has_one_id_that_the_venue_accepts() -> None:

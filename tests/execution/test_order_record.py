@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from botlib.core.errors import OrderRejected, OrderUnknown
 from botlib.core.model import Fill, OrderIntent, OrderStatus, Side, Signal, SignalAction
-from botlib.execution import StopRules, order_record
+from botlib.execution import order_record
 from botlib.execution.executor import SWEEP_INTERVAL
 from botlib.store import Database
 from botlib.trading import positions
-from botlib.venues.base import Market, OrderReport
+from botlib.trading.market import Market
+from botlib.trading.stops import StopRules
+from botlib.venues.base import OrderReport
 from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import VENUE, D, Desk, FakeVenue, signal
 
@@ -211,7 +213,7 @@ def test_what_is_let_go_is_answered_as_if_it_were_at_hand(steps: list[tuple[str,
         with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as place:
             patch.setattr(order_record, "KEPT", kept)
             patch.setattr(order_record, "SLACK", slack)
-            patch.setattr(positions, "SEEN", seen)
+            patch.setattr(positions, "REMEMBERED_TRADES", seen)
             story = Story(Path(place) / "orders.db")
             answers = []
             with story.database:
@@ -228,7 +230,7 @@ def test_what_is_let_go_is_answered_as_if_it_were_at_hand(steps: list[tuple[str,
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     monkeypatch.setattr(order_record, "KEPT", 6)
     monkeypatch.setattr(order_record, "SLACK", 2)
-    monkeypatch.setattr(positions, "SEEN", 6)
+    monkeypatch.setattr(positions, "REMEMBERED_TRADES", 6)
     story = Story(tmp_path / "orders.db")
     with story.database:
         yield story

@@ -10,9 +10,9 @@ import pytest
 
 from botlib.core.errors import OrderRejected, OrderUnknown, StoreError
 from botlib.core.model import OrderIntent, OrderStatus, OrderType, Side
-from botlib.execution import StopRules
 from botlib.execution.protection import GRACE, RETRY
 from botlib.store import Database
+from botlib.trading.stops import StopRules
 from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_desk import EXIT, VENUE, D, Desk, FakeVenue, signal
 

@@ -21,11 +21,13 @@ from botlib.core.model import (
     Signal,
     SignalAction,
 )
-from botlib.execution import OrderExecutor, Protector, StopRules
+from botlib.execution import OrderExecutor, Protector
 from botlib.store import Database, OrderJournal
+from botlib.trading.market import Market
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
-from botlib.venues.base import Market, OrderReport
+from botlib.trading.stops import StopRules
+from botlib.venues.base import OrderReport
 from botlib.venues.binance.capabilities import BINANCE
 
 D = Decimal

@@ -70,7 +70,7 @@ def test_fills_of_earlier_take_the_place_of_what_was_known() -> None:
 
 
 def test_trade_ids_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(positions, "SEEN", 3)
+    monkeypatch.setattr(positions, "REMEMBERED_TRADES", 3)
     manager = PositionManager()
     for number in range(10):
         manager.apply(fill(number, Side.BUY, "100", "1"))

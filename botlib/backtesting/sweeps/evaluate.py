@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.levels import Stops
-from botlib.backtesting.metrics import YEAR_MS, profit_factor
-from botlib.backtesting.prepare import next_open, wishes
-from botlib.backtesting.run import stops_of
+from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
+from botlib.backtesting.prepare import Flags, next_open, wishes
 from botlib.backtesting.simulate import Fills, Walk
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
-from botlib.backtesting.sweeps.kernel import ORDER, Flags, Floats, Records, load_kernel
+from botlib.backtesting.sweeps.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
+from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy
@@ -114,7 +113,7 @@ class Evaluator:
         entry, leave = wishes(strategy, self._frames)
         start = self._job.settings.start
         orders, rows = self._trade(
-            next_open(entry)[start:], next_open(leave)[start:], stops_of(strategy)
+            next_open(entry)[start:], next_open(leave)[start:], StopRules.of(strategy)
         )
         return self._figures(orders, rows)
 
@@ -129,7 +128,7 @@ class Evaluator:
         return strategy
 
     def _trade(
-        self, entries: Flags, exits: Flags, stops: Stops
+        self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
         """Return the orders, their rows counted in the rows returned, which are those that matter.
 
@@ -137,7 +136,7 @@ class Evaluator:
         ones after them (where it rounds tiny remainders of cash to nothing) and both ends.
         """
         terms = self._job.settings.terms
-        if terms.market is None and not stops:
+        if terms.market is None and not stops.limited:
             rows = _busy(entries | exits)
             decided = np.where(rows > 0, self._close[rows - 1], self._before)
             orders = self._kernel.orders(
@@ -154,7 +153,7 @@ class Evaluator:
         return self._walk(entries, exits, stops)
 
     def _walk(
-        self, entries: Flags, exits: Flags, stops: Stops
+        self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
         settings = self._job.settings
         frame = self._frames.frame

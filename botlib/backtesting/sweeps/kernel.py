@@ -22,10 +22,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.metrics import Floats
+from botlib.backtesting.prepare import Flags
 from botlib.backtesting.vbt import load_vectorbt, rust_engine
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Records = npt.NDArray[Any]
 
 ORDER: Final = np.dtype(

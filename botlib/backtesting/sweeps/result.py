@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluate import METRICS, Settings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from botlib.backtesting.overfitting import OverfittingReport
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-
-Floats = npt.NDArray[np.float64]
 
 
 class SweepResult:

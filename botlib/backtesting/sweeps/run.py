@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-    from botlib.venues.base import Market
+    from botlib.trading.market import Market
 
 PERIODS: Final = 480
 """Stretches of equal length whose returns are kept of every combination: 480 has many divisors."""

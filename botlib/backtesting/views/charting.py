@@ -63,7 +63,7 @@ def _stops(result: BacktestResult) -> list[Line]:
         entry = float(fills.price[place])
         steps = {
             "stop": levels.steps(entry, highs[first : last + 1]),
-            "target": [(0, levels.target(entry))] if levels.stops.take_profit else [],
+            "target": [(0, levels.target(entry))] if levels.rules.take_profit is not None else [],
         }
         for kind, found in steps.items():
             if found:

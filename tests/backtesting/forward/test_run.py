@@ -17,7 +17,7 @@ from botlib.core.errors import ConfigError, InvalidInput
 from botlib.frames import Frames
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
-from botlib.venues.base import Market
+from botlib.trading.market import Market
 from tests.support.samples import market
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC

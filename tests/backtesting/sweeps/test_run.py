@@ -27,7 +27,7 @@ from botlib.backtesting.vbt import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput, SweepError
 from botlib.frames import Frames, candle_frame
 from botlib.strategy import Signals, Strategy
-from botlib.venues.base import Market
+from botlib.trading.market import Market
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = 1_500
