@@ -150,10 +150,10 @@ class BinanceExchange:
 
     def market(self, symbol: str) -> Market:
         """Return how a symbol (either form) is traded."""
-        api = self._api
         name = self._symbols.get(symbol.upper()) if isinstance(symbol, str) else None
         name = name or self.capabilities.unified_symbol(symbol)
         if name not in self._markets:
+            api = self._api
             if name not in api.markets:
                 raise UnknownSymbol(
                     f"{self.venue} does not list {symbol!r}.{did_you_mean(name, api.markets)}"
