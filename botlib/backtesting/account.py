@@ -16,7 +16,7 @@ from botlib.trading.sizing import amount_for, sellable, tradable
 from botlib.trading.stops import NO_TICK
 
 if TYPE_CHECKING:
-    from botlib.trading.market import Market
+    from botlib.core.market import Market
 
 EIGHT: Final = Decimal("0.00000001")
 """The venue books costs and fees to eight decimals, rounded down."""

@@ -16,9 +16,9 @@ from botlib.trading.stops import StopRules
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.core.market import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-    from botlib.trading.market import Market
 
 
 def backtest(

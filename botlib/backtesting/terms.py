@@ -11,7 +11,7 @@ from botlib.backtesting.metrics import Floats
 from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from botlib.trading.market import Market
+    from botlib.core.market import Market
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from botlib.trading.sizing import sellable, tradable
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
     from botlib.core.clock import Clock
-    from botlib.trading.market import Market
+    from botlib.core.market import Market
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
     from botlib.trading.stops import StopRules

@@ -7,9 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from botlib.core.market import Market
 from botlib.core.model import Fill, Position, Side
 from botlib.core.symbol import split_symbol
-from botlib.trading.market import Market
 from botlib.trading.sizing import sellable, tradable
 
 ZERO: Final = Decimal(0)

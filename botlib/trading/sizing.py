@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from botlib.trading.market import Market
+from botlib.core.market import Market
 
 
 def round_down(amount: Decimal, step: Decimal) -> Decimal:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, TypeVar
 
+from botlib.core.market import Market as Market
 from botlib.core.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
-from botlib.trading.market import Market as Market
 from botlib.venues.capabilities import VenueCapabilities
 
 if TYPE_CHECKING:

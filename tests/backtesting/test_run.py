@@ -15,10 +15,10 @@ import pytest
 from botlib.backtesting import BacktestResult, backtest
 from botlib.backtesting.vbt import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame, resample
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
-from botlib.trading.market import Market
 
 MINUTE = 60_000
 BTC = Market(

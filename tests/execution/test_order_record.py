@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from botlib.core.errors import OrderRejected, OrderUnknown
+from botlib.core.market import Market
 from botlib.core.model import Fill, OrderIntent, OrderStatus, Side, Signal, SignalAction
 from botlib.execution import order_record
 from botlib.execution.executor import SWEEP_INTERVAL
 from botlib.store import Database
 from botlib.trading import positions
-from botlib.trading.market import Market
 from botlib.trading.stops import StopRules
 from botlib.venues.base import OrderReport
 from botlib.venues.binance.capabilities import BINANCE

@@ -8,6 +8,7 @@ from decimal import Decimal
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock
 from botlib.core.errors import ExchangeUnavailable, OrderRejected
+from botlib.core.market import Market
 from botlib.core.model import (
     Event,
     Fill,
@@ -23,7 +24,6 @@ from botlib.core.model import (
 )
 from botlib.execution import OrderExecutor, Protector
 from botlib.store import Database, OrderJournal
-from botlib.trading.market import Market
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.trading.stops import StopRules

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botlib.trading.market import Market
+from botlib.core.market import Market
 from botlib.trading.positions import is_held
 from botlib.trading.sizing import amount_for, round_down, sellable, tradable
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.sweeps import SweepResult
-    from botlib.trading.market import Market
+    from botlib.core.market import Market
 
 # Fewer cannot hold an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4

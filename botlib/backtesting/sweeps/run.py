@@ -27,9 +27,9 @@ from botlib.core.errors import ConfigError, InvalidInput
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.core.market import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
-    from botlib.trading.market import Market
 
 PERIODS: Final = 480
 """Stretches of equal length whose returns are kept of every combination: 480 has many divisors."""

@@ -14,10 +14,10 @@ from botlib.backtesting import WalkForwardResult, backtest, sweep, walk_forward
 from botlib.backtesting.forward import run
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.market import Market
 from botlib.frames import Frames
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
-from botlib.trading.market import Market
 from tests.support.samples import market
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC

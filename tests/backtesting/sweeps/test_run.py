@@ -25,9 +25,9 @@ from botlib.backtesting.sweeps.plan import memory_bytes
 from botlib.backtesting.sweeps.space import Space
 from botlib.backtesting.vbt import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput, SweepError
+from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame
 from botlib.strategy import Signals, Strategy
-from botlib.trading.market import Market
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = 1_500
