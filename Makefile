@@ -30,6 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 js: $(STAMP) ## Build the pages of the chart and the dashboard, where they changed
+	$(BIN)/python js/schema.py
 	$(BIN)/python hatch_build.py
 
 $(MODULES): js/package.json js/package-lock.json | $(STAMP)

@@ -22,7 +22,24 @@ if TYPE_CHECKING:
     from botlib.market_data import BookStatus, StreamStatus
     from botlib.runtime import Runtime
     from botlib.tasks.status import TaskStatus
-    from botlib.widgets.dashboard import Dashboard, Reply, State
+    from botlib.widgets.dashboard import Dashboard, DashboardState, Reply
+    from botlib.widgets.dashboard.schema import (
+        AccountSection,
+        Action,
+        DashboardTable,
+        FeedRow,
+        FeedState,
+        FillRow,
+        HeadSection,
+        Health,
+        LoopSection,
+        OrderRow,
+        PositionRow,
+        Protection,
+        RiskSection,
+        RowT,
+        TaskRow,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +132,7 @@ class DashboardFeed:
 
     # What it shows
 
-    def state(self) -> State:
+    def state(self) -> DashboardState:
         """Return everything the dashboard shows as plain JSON values."""
         prices, masked = self._newest_prices(), self._engine.log.masked
         newest = self._engine.orders.newest(ROWS)
@@ -152,7 +169,7 @@ class DashboardFeed:
             self._prices[event.candle.symbol] = event.candle.close
         return {**self._engine.account.prices(), **self._prices}
 
-    def _head(self) -> dict[str, Any]:
+    def _head(self) -> HeadSection:
         engine = self._engine
         health = engine.health()
         return {
@@ -170,7 +187,7 @@ class DashboardFeed:
             "url": engine.control.url or "",
         }
 
-    def _account(self, prices: dict[str, float]) -> dict[str, Any]:
+    def _account(self, prices: dict[str, float]) -> AccountSection:
         engine = self._engine
         equity = engine.account.worth(prices)
         day = engine.account.day_profit(prices)
@@ -184,7 +201,7 @@ class DashboardFeed:
             "day": _money(day),
         }
 
-    def _risk(self, prices: dict[str, float]) -> dict[str, Any]:
+    def _risk(self, prices: dict[str, float]) -> RiskSection:
         engine = self._engine
         kill, limits = engine.kill_switch.thrown, engine.risk.limits
         token = engine.control.token_file
@@ -200,7 +217,7 @@ class DashboardFeed:
             "token_file": "" if token is None else _shown(engine, token),
         }
 
-    def _loop(self) -> dict[str, Any]:
+    def _loop(self) -> LoopSection:
         engine = self._engine
         lag, stalls = engine.lag, engine.stalls()
         return {
@@ -212,7 +229,7 @@ class DashboardFeed:
             "stall": stalls[-1].where if stalls else "",
         }
 
-    def _tasks(self) -> dict[str, Any]:
+    def _tasks(self) -> DashboardTable[TaskRow]:
         status = self._engine.tasks.status()
         reasons = " ".join([*status.health.reasons, *status.health.warnings])
         masked = self._engine.log.masked
@@ -229,7 +246,7 @@ class DashboardFeed:
             return not position.flat  # bought when the venue listed it
         return is_held(position.amount, _price(prices, position), market)
 
-    def _position(self, position: Position, prices: dict[str, float]) -> dict[str, Any]:
+    def _position(self, position: Position, prices: dict[str, float]) -> PositionRow:
         engine, symbol = self._engine, position.symbol
         price = _price(prices, position)
         gain = (price - position.entry_price) * position.amount
@@ -238,6 +255,7 @@ class DashboardFeed:
         resting = [stop for stop in stops if stop.status is OrderStatus.OPEN]
         entry = engine.protector.entry(symbol)
         rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
+        protection: Protection
         if resting:
             protection = "resting"
         elif stops:
@@ -258,21 +276,21 @@ class DashboardFeed:
             "opened": position.opened,
         }
 
-    def _feeds(self) -> dict[str, Any]:
+    def _feeds(self) -> DashboardTable[FeedRow]:
         engine = self._engine
         now = engine.market_clock.now()
         deadline = 2 * engine.settings.exchange.data_deadline
-        status, rows = engine.stream.status(), []
+        status = engine.stream.status()
+        rows: list[tuple[str, FeedRow]] = []
         quiet = self._quiet(status)
         for entry in status.subscriptions:
             behind = None if entry.last_event is None else max(0, now - entry.last_event)
             age = None if behind is None else behind / SECOND + quiet
             late = age is not None and age > deadline
-            state = "late" if late else "ok" if entry.ready else "repairing"
-            row = {
+            row: FeedRow = {
                 "symbol": entry.symbol,
                 "timeframe": entry.timeframe,
-                "state": state if engine.started else "stopped",
+                "state": self._feed_state(late, entry.ready),
                 "age": None if age is None else round(age, 1),
                 "closed": entry.closed,
                 "last": entry.last_closed,
@@ -283,13 +301,12 @@ class DashboardFeed:
             rows.append((f"{entry.symbol} {entry.timeframe}", row))
         return _table([*rows, *map(self._book, engine.books.status())])
 
-    def _book(self, book: BookStatus) -> tuple[str, dict[str, Any]]:
+    def _book(self, book: BookStatus) -> tuple[str, FeedRow]:
         late = book.silence > 2 * self._engine.settings.exchange.data_deadline
-        state = "late" if late else "ok" if book.ready else "repairing"
-        row = {
+        row: FeedRow = {
             "symbol": book.symbol,
             "timeframe": "book",
-            "state": state if self._engine.started else "stopped",
+            "state": self._feed_state(late, book.ready),
             "age": round(book.silence, 1),
             "closed": None,
             "last": None,
@@ -298,6 +315,11 @@ class DashboardFeed:
             "bad": 0,
         }
         return f"{book.symbol} book", row
+
+    def _feed_state(self, late: bool, ready: bool) -> FeedState:
+        if not self._engine.started:
+            return "stopped"
+        return "late" if late else "ok" if ready else "repairing"
 
     def _quiet(self, status: StreamStatus) -> float:
         """Return the seconds since any frame came: meanwhile the market's clock stands still."""
@@ -353,10 +375,12 @@ class DashboardFeed:
             return False, masked(f"{type(error).__name__}: {error}")
 
 
-def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> dict[str, Any]:
+def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> TaskRow:
     active = task.state in ACTIVE
     forever = task.schedule == "for ever"
-    can = ["stop"] if active else ["start"] if task.state is not TaskState.DISABLED else []
+    can: list[Action] = (
+        ["stop"] if active else ["start"] if task.state is not TaskState.DISABLED else []
+    )
     if not forever and task.state is not TaskState.DISABLED:
         can.append("run")
     return {
@@ -380,7 +404,7 @@ def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> dict[
     }
 
 
-def _health(task: TaskStatus, reasons: str) -> str:
+def _health(task: TaskStatus, reasons: str) -> Health:
     if task.state in _BAD_STATES or f"task {task.name!r}" in reasons:
         return "bad"
     if task.failures_in_row or task.state in (TaskState.BACKOFF, TaskState.PAUSED):
@@ -388,7 +412,7 @@ def _health(task: TaskStatus, reasons: str) -> str:
     return "off" if task.state in _OFF_STATES else "ok"
 
 
-def _order(order: Order, masked: Callable[[str], str]) -> dict[str, Any]:
+def _order(order: Order, masked: Callable[[str], str]) -> OrderRow:
     price = order.average or order.stop_price or order.price
     return {
         "time": order.market_time,
@@ -404,7 +428,7 @@ def _order(order: Order, masked: Callable[[str], str]) -> dict[str, Any]:
     }
 
 
-def _fill(fill: Fill) -> dict[str, Any]:
+def _fill(fill: Fill) -> FillRow:
     return {
         "time": fill.timestamp,
         "symbol": fill.symbol,
@@ -416,7 +440,7 @@ def _fill(fill: Fill) -> dict[str, Any]:
     }
 
 
-def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def _table(rows: Iterable[tuple[str, RowT]]) -> DashboardTable[RowT]:
     """Return rows by their keys, and the order of the keys."""
     known = dict(rows)
     return {"order": list(known), "rows": known}

@@ -8,6 +8,7 @@ import {
   type Outcome,
   PATIENCE,
 } from "../src/dashboard/actions";
+import type { PageMessage } from "../src/dashboard/schema";
 
 /** A clock that is moved by hand. */
 class HandClock implements Clock {
@@ -37,7 +38,7 @@ class HandClock implements Clock {
 
 function bench() {
   const clock = new HandClock();
-  const sent: Record<string, unknown>[] = [];
+  const sent: PageMessage[] = [];
   const outcomes: Outcome[] = [];
   const actions = new Actions(
     (content) => sent.push(content),

@@ -6,11 +6,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from botlib.core.errors import InvalidInput
-from botlib.widgets.dashboard.delta import State, delta
+from botlib.widgets.dashboard.delta import delta
 from botlib.widgets.dashboard.picture import headline, picture
+from botlib.widgets.dashboard.schema import (
+    Action,
+    DashboardState,
+    KernelMessage,
+    RequestId,
+    Snapshot,
+)
 from botlib.widgets.display import Output, mode
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ PICTURE_EVERY: Final = 5.0
 """Seconds between two pictures in a notebook nobody looks at."""
 
 WIDGET_VIEW: Final = "application/vnd.jupyter.widget-view+json"
-ACTIONS: Final = frozenset({"start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"})
+ACTIONS: Final = frozenset(get_args(Action))
 """What a page may ask for."""
 
 REMEMBERED: Final = 256
@@ -53,7 +60,7 @@ class Dashboard:
 
     def __init__(
         self,
-        state: State,
+        state: DashboardState,
         act: Callable[[str, str, Reply], None],
         *,
         height: int = 560,
@@ -70,7 +77,7 @@ class Dashboard:
         self._live = mode() == "live"
         self._widget: DashboardWidget | None = None
         self._outputs: list[Output] = []
-        self._wishes: dict[int | str, tuple[bool, str] | None] = {}
+        self._wishes: dict[RequestId, tuple[bool, str] | None] = {}
         self._whole_at = self._drawn_at = time.monotonic()
 
     @property
@@ -84,7 +91,7 @@ class Dashboard:
         if self._widget is not None:
             self._widget.height = pixels
 
-    def publish(self, state: State, *, last: bool = False) -> None:
+    def publish(self, state: DashboardState, *, last: bool = False) -> None:
         """Show another state; only what changed is sent.
 
         Args:
@@ -149,7 +156,7 @@ class Dashboard:
         widget.on_msg(self._take)
         return widget
 
-    def _snapshot(self) -> dict[str, Any]:
+    def _snapshot(self) -> Snapshot:
         with self._lock:
             return {"seq": self._seq, "state": self._state}
 
@@ -204,7 +211,7 @@ class Dashboard:
         if (outcome := self._wishes[number]) is not None:
             self._send_reply(number, *outcome)
 
-    def _send_reply(self, number: int | str, ok: bool, text: str) -> None:
+    def _send_reply(self, number: RequestId, ok: bool, text: str) -> None:
         with self._lock:
             if number in self._wishes:
                 self._wishes[number] = (ok, text)
@@ -215,7 +222,7 @@ class Dashboard:
         self._seq += 1
         self._send({"type": "whole", "seq": self._seq, "state": self._state})
 
-    def _send(self, content: dict[str, Any]) -> None:
+    def _send(self, content: KernelMessage) -> None:
         # One at a time: messages of several threads must not be mixed up on the way.
         with self._lock:
             if self._widget is not None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-State = dict[str, dict[str, Any]]
-"""Sections by name: values, or a table of rows."""
+from botlib.widgets.dashboard.schema import DashboardChanges
 
 
-def delta(before: State, after: State) -> State:
+def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> DashboardChanges:
     """Return the changes that make ``after`` of ``before``; empty where nothing changed.
 
     Of a section of values come the values that differ; of a table the columns that differ by row,
     and the order of the rows where it differs. A row that is not in the order is gone.
     """
-    changes: State = {}
+    changes: DashboardChanges = {}
     for name, section in after.items():
         known = before.get(name, {})
         change = _table(known, section) if "rows" in section else _values(known, section)

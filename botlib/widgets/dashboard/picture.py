@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from botlib.core.cards import Tone, Toned, card, figures, lines, section, spark
 from botlib.core.clock import iso
 from botlib.core.tables import html_table
-from botlib.widgets.dashboard.delta import State
+from botlib.widgets.dashboard.schema import (
+    DashboardState,
+    DashboardTable,
+    FeedRow,
+    FillRow,
+    LogRow,
+    OrderRow,
+    PositionRow,
+    RowT,
+    TaskRow,
+)
 
 ROWS: Final = 10
 """Rows of orders, fills and log lines in the picture."""
@@ -27,10 +37,8 @@ _STOP: Final = {
     "none": Tone.PLAIN,
 }
 
-Row = dict[str, Any]
 
-
-def headline(state: State) -> str:
+def headline(state: DashboardState) -> str:
     """Return the state in one line."""
     head, account = state["head"], state["account"]
     parts = [
@@ -46,7 +54,7 @@ def headline(state: State) -> str:
     return " · ".join(parts)
 
 
-def picture(state: State) -> str:
+def picture(state: DashboardState) -> str:
     """Return the state as a card of HTML that needs nothing else."""
     head, risk = state["head"], state["risk"]
     alarm = bool(risk["halted"]) or (head["running"] and not head["healthy"])
@@ -77,10 +85,10 @@ def picture(state: State) -> str:
     )
 
 
-def _account(state: State) -> str:
+def _account(state: DashboardState) -> str:
     account, loop, risk = state["account"], state["loop"], state["risk"]
     equity, start = account["equity"], account["start"]
-    gain = None if equity is None else equity - start
+    gain = None if equity is None or start is None else equity - start
     curve = state["curve"]["values"]
     return figures(
         [
@@ -98,9 +106,9 @@ def _account(state: State) -> str:
     ) + spark(curve, level=start)
 
 
-Column = tuple[str, Callable[[Row], object]]
+Columns = tuple[tuple[str, Callable[[RowT], object]], ...]
 
-_POSITION: Final[tuple[Column, ...]] = (
+_POSITION: Final[Columns[PositionRow]] = (
     ("symbol", lambda row: row["symbol"]),
     ("amount", lambda row: row["amount"]),
     ("entry", lambda row: row["entry"]),
@@ -110,7 +118,7 @@ _POSITION: Final[tuple[Column, ...]] = (
     ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
     ("strategy", lambda row: row["strategy"]),
 )
-_TASK: Final[tuple[Column, ...]] = (
+_TASK: Final[Columns[TaskRow]] = (
     ("task", lambda row: row["name"]),
     ("state", lambda row: Toned(row["state"], _HEALTH[row["health"]])),
     ("schedule", lambda row: row["schedule"]),
@@ -121,7 +129,7 @@ _TASK: Final[tuple[Column, ...]] = (
     ("late", lambda row: None if row["late99"] is None else f"{row['late99'] * 1e3:.0f} ms"),
     ("last error", lambda row: row["error"][:80]),
 )
-_ORDER: Final[tuple[Column, ...]] = (
+_ORDER: Final[Columns[OrderRow]] = (
     ("time", lambda row: _clock(row["time"])),
     ("symbol", lambda row: row["symbol"]),
     ("side", lambda row: Toned(row["side"], _side(row))),
@@ -131,7 +139,7 @@ _ORDER: Final[tuple[Column, ...]] = (
     ("status", lambda row: row["status"]),
     ("strategy", lambda row: row["strategy"]),
 )
-_FILL: Final[tuple[Column, ...]] = (
+_FILL: Final[Columns[FillRow]] = (
     ("time", lambda row: _clock(row["time"])),
     ("symbol", lambda row: row["symbol"]),
     ("side", lambda row: Toned(row["side"], _side(row))),
@@ -140,7 +148,7 @@ _FILL: Final[tuple[Column, ...]] = (
     ("cost", lambda row: _amount(row["cost"])),
     ("fee", lambda row: row["fee"]),
 )
-_FEEDS: Final[tuple[Column, ...]] = (
+_FEEDS: Final[Columns[FeedRow]] = (
     ("feed", lambda row: f"{row['symbol']} {row['timeframe']}"),
     ("state", lambda row: Toned(row["state"], _FEED[row["state"]])),
     ("age", lambda row: None if row["age"] is None else f"{row['age']:.1f} s"),
@@ -148,7 +156,7 @@ _FEEDS: Final[tuple[Column, ...]] = (
     ("gaps", lambda row: row["gaps"] or None),
     ("bad frames", lambda row: row["bad"] or None),
 )
-_LOG: Final[tuple[Column, ...]] = (
+_LOG: Final[Columns[LogRow]] = (
     ("time", lambda row: _clock(row["time"])),
     ("level", lambda row: Toned(row["level"].lower(), _level(row))),
     ("from", lambda row: row["name"]),
@@ -156,7 +164,9 @@ _LOG: Final[tuple[Column, ...]] = (
 )
 
 
-def _rows(title: str, table: Row, columns: tuple[Column, ...], most: int | None = None) -> str:
+def _rows(
+    title: str, table: DashboardTable[RowT], columns: Columns[RowT], most: int | None = None
+) -> str:
     keys = table["order"][:most]
     if not keys:
         return ""
@@ -173,11 +183,11 @@ def _rows(title: str, table: Row, columns: tuple[Column, ...], most: int | None 
     )
 
 
-def _side(row: Row) -> Tone:
+def _side(row: OrderRow | FillRow) -> Tone:
     return Tone.GOOD if row["side"] == "buy" else Tone.BAD
 
 
-def _level(row: Row) -> Tone:
+def _level(row: LogRow) -> Tone:
     return {"WARNING": Tone.WARN, "ERROR": Tone.BAD, "CRITICAL": Tone.BAD}.get(
         row["level"], Tone.PLAIN
     )

@@ -10,6 +10,7 @@ import traitlets
 
 from botlib.widgets.bundle import asset
 from botlib.widgets.comm_threads import hear_every_page
+from botlib.widgets.dashboard.schema import Snapshot
 
 
 class DashboardWidget(anywidget.AnyWidget):
@@ -26,9 +27,9 @@ class DashboardWidget(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     """``auto``, ``light`` or ``dark``."""
     snapshot = traitlets.Dict().tag(sync=True)
-    """``{"seq": int, "state": {...}}``; changes come as messages."""
+    """A `Snapshot`; changes come as messages."""
 
-    def __init__(self, newest: Callable[[], dict[str, Any]], **traits: Any) -> None:
+    def __init__(self, newest: Callable[[], Snapshot], **traits: Any) -> None:
         self._newest = newest
         super().__init__(snapshot=newest(), **traits)
         hear_every_page(self)

@@ -1,5 +1,7 @@
 /** Wishes of the person: what was asked of the kernel, and how far it has come. */
 
+import type { Action, ActMessage, AskMessage, RequestId } from "./schema";
+
 /**
  * `sent`: just now; `waiting`: the kernel is busy with a cell; `working`: it has begun; `silent`: it
  * had begun, and does not answer any more.
@@ -7,8 +9,8 @@
 export type Stage = "sent" | "waiting" | "working" | "silent";
 
 export interface Wish {
-  readonly id: string;
-  readonly action: string;
+  readonly id: RequestId;
+  readonly action: Action;
   readonly target: string;
   stage: Stage;
 }
@@ -32,12 +34,12 @@ export const DEADLINE = 8000;
 export const GRACE = 3000;
 
 export class Actions {
-  #wishes = new Map<string, Wish>();
-  #timers = new Map<string, unknown>();
+  #wishes = new Map<RequestId, Wish>();
+  #timers = new Map<RequestId, unknown>();
   #next = 1;
 
   constructor(
-    private readonly send: (content: Record<string, unknown>) => void,
+    private readonly send: (message: ActMessage | AskMessage) => void,
     private readonly changed: () => void,
     private readonly settled: (outcome: Outcome) => void,
     private readonly clock: Clock = globalThis as unknown as Clock,
@@ -50,7 +52,7 @@ export class Actions {
    * not answered is sent again under its own name, since a message may have been lost; the kernel
    * carries it out once, and tells what came of it as often as it is asked.
    */
-  ask(action: string, target: string): boolean {
+  ask(action: Action, target: string): boolean {
     const known = this.#find(action, target);
     if (known?.stage === "sent" || known?.stage === "working") return false;
     const wish: Wish = known ?? {
@@ -67,16 +69,16 @@ export class Actions {
   }
 
   /** The kernel has begun, or is still at it. */
-  taken(id: unknown): void {
-    const wish = this.#wishes.get(id as string);
+  taken(id: RequestId): void {
+    const wish = this.#wishes.get(id);
     if (wish === undefined) return;
     this.#later(wish, DEADLINE, () => this.#inquire(wish));
     this.#move(wish, "working");
   }
 
   /** The kernel has finished; an answer to another view's wish is none of ours. */
-  done(id: unknown, ok: boolean, text: string): void {
-    const wish = this.#wishes.get(id as string);
+  done(id: RequestId, ok: boolean, text: string): void {
+    const wish = this.#wishes.get(id);
     if (wish === undefined) return;
     this.#stopTimer(wish.id);
     this.#wishes.delete(wish.id);
@@ -85,7 +87,7 @@ export class Actions {
   }
 
   /** How far an action on a target has come; undefined where none is under way. */
-  stage(action: string, target: string): Stage | undefined {
+  stage(action: Action, target: string): Stage | undefined {
     return this.#find(action, target)?.stage;
   }
 
@@ -100,7 +102,7 @@ export class Actions {
     this.#wishes.clear();
   }
 
-  #find(action: string, target: string): Wish | undefined {
+  #find(action: Action, target: string): Wish | undefined {
     for (const wish of this.#wishes.values()) {
       if (wish.action === action && wish.target === target) return wish;
     }
@@ -126,7 +128,7 @@ export class Actions {
     this.#timers.set(wish.id, timer);
   }
 
-  #stopTimer(id: string): void {
+  #stopTimer(id: RequestId): void {
     const timer = this.#timers.get(id);
     if (timer !== undefined) this.clock.clearTimeout(timer);
     this.#timers.delete(id);

@@ -2,6 +2,7 @@
 
 import type { Actions } from "./actions";
 import { Cell, make, toggle } from "./patch";
+import type { Action } from "./schema";
 
 export const WAITING = "waiting for the running cell…";
 export const SILENT = "no answer: press again";
@@ -12,7 +13,7 @@ export class ActionButton {
 
   constructor(
     private readonly actions: Actions,
-    private readonly action: string,
+    private readonly action: Action,
     private readonly target: string,
     private readonly label: string,
     options: { className?: string; title?: string; ask?: () => void } = {},

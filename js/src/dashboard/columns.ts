@@ -5,6 +5,7 @@ import {
   ahead,
   clock,
   count,
+  DASH,
   gainClass,
   money,
   share,
@@ -12,47 +13,67 @@ import {
   signed,
   span,
   stamp,
-  text,
 } from "./format";
-import type { Row } from "./state";
+import type {
+  FeedRow,
+  FeedState,
+  FillRow,
+  Health,
+  LogRow,
+  OrderRow,
+  PositionRow,
+  Protection,
+  TaskRow,
+} from "./schema";
 import type { Column, Shown } from "./table";
 
-const plain = (title: string, key: string): Column => ({ title, show: (row) => text(row[key]) });
-const number = (title: string, key: string): Column => ({
+type Texts<Key extends string> = { readonly [Name in Key]: string };
+type Times = { readonly time: number | null; readonly wall?: number };
+
+const plain = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
+  title,
+  show: (row) => row[key],
+});
+const number = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
   title,
   kind: "num",
-  show: (row) => text(row[key]),
+  show: (row) => row[key],
 });
 /** A price or an amount that was computed: as exact as anybody reads it, and the whole beside it. */
-const measured = (title: string, key: string): Column => ({
+const measured = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
   title,
   kind: "num",
-  show: (row) => ({ text: short(text(row[key])), title: text(row[key]) }),
+  show: (row) => ({ text: short(row[key]), title: row[key] }),
 });
-const side: Column = {
+const side: Column<Texts<"side">> = {
   title: "side",
-  show: (row) => ({ text: text(row.side), tone: row.side === "buy" ? "bl-up" : "bl-down" }),
+  show: (row) => ({ text: row.side, tone: row.side === "buy" ? "bl-up" : "bl-down" }),
 };
-const wallTime: Column = {
+const wallTime: Column<{ time: number }> = {
   title: "UTC",
   hint: "wall time",
   show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC, wall time` }),
 };
 /** The market's time, which runs ahead in a fast market; an order knows the wall's as well. */
-const marketTime: Column = {
+const marketTime: Column<Times> = {
   title: "UTC",
   hint: "market time",
   show: (row) => ({ text: clock(row.time), title: marketTimes(row) }),
 };
 
-const HEALTH: Record<string, string> = {
+const HEALTH: Record<Health, string> = {
   ok: "bl-ok",
   warn: "bl-warn",
   bad: "bl-bad",
   off: "bl-muted",
 };
-const FEED: Record<string, string> = { ok: "bl-ok", repairing: "bl-warn", late: "bl-bad" };
-const STOP: Record<string, string> = {
+const FEED: Record<FeedState, string> = {
+  ok: "bl-ok",
+  repairing: "bl-warn",
+  late: "bl-bad",
+  stopped: "bl-muted",
+};
+const STOP: Record<Protection, string> = {
   resting: "bl-ok",
   unknown: "bl-warn",
   missing: "bl-bad",
@@ -74,20 +95,20 @@ const LEVEL: Record<string, string> = {
   INFO: "bl-muted",
 };
 
-export function marketTimes(row: Row): string {
+export function marketTimes(row: Times): string {
   const market = stamp(row.time);
   const said = market === "" ? "market time not known" : `${market} UTC, market time`;
   const wall = stamp(row.wall);
   return wall === "" ? said : `${said}\n${wall} UTC, wall time`;
 }
 
-function dotted(value: string, tones: Record<string, string>, key: string): Shown {
-  return { text: value, tone: `bl-dot ${tones[key] ?? "bl-muted"}` };
+function dotted(value: string, tone: string): Shown {
+  return { text: value, tone: `bl-dot ${tone}` };
 }
 
-function late(row: Row): Shown {
+function late(row: TaskRow): Shown {
   const [p50, p99] = [row.late, row.late99];
-  if (typeof p50 !== "number" || typeof p99 !== "number") return { text: "" };
+  if (p50 === null || p99 === null) return { text: "" };
   return {
     text: span(p99),
     tone: p99 > 1 ? "bl-warn" : "",
@@ -95,30 +116,30 @@ function late(row: Row): Shown {
   };
 }
 
-function protection(row: Row): Shown {
-  const kind = text(row.protection);
-  const said: Record<string, string> = {
-    resting: `${text(row.stop)} at venue`,
+function protection(row: PositionRow): Shown {
+  const kind = row.protection;
+  const said: Record<Protection, string> = {
+    resting: `${row.stop} at venue`,
     unknown: "being settled",
     missing: "MISSING",
     none: "no stop",
   };
   return {
-    text: said[kind] ?? kind,
-    tone: `bl-dot ${STOP[kind] ?? ""}`,
+    text: said[kind],
+    tone: `bl-dot ${STOP[kind]}`,
     title: kind === "resting" ? "The stop rests at the exchange, whether this runs or not." : "",
   };
 }
 
-export const TASKS: readonly Column[] = [
+export const TASKS: readonly Column<TaskRow>[] = [
   {
     title: "task",
-    show: (row) => ({ text: text(row.name), tone: "bl-name", title: text(row.group) }),
+    show: (row) => ({ text: row.name, tone: "bl-name", title: row.group }),
   },
-  { title: "state", show: (row) => dotted(text(row.state), HEALTH, text(row.health)) },
+  { title: "state", show: (row) => dotted(row.state, HEALTH[row.health]) },
   {
     title: "schedule",
-    show: (row) => ({ text: text(row.schedule), tone: "bl-muted", title: text(row.priority) }),
+    show: (row) => ({ text: row.schedule, tone: "bl-muted", title: row.priority }),
   },
   { title: "runs", kind: "num", show: (row) => count(row.runs) },
   {
@@ -127,9 +148,7 @@ export const TASKS: readonly Column[] = [
     timed: true,
     show: (row, now) => ({
       text: ago(row.last, now),
-      title: `${stamp(row.last)} UTC${
-        typeof row.took === "number" ? `, took ${span(row.took)}` : ""
-      }`,
+      title: `${stamp(row.last)} UTC${row.took === null ? "" : `, took ${span(row.took)}`}`,
     }),
   },
   {
@@ -141,8 +160,8 @@ export const TASKS: readonly Column[] = [
   { title: "late", kind: "num", show: late },
 ];
 
-export const POSITIONS: readonly Column[] = [
-  { title: "symbol", show: (row) => ({ text: text(row.symbol), tone: "bl-name" }) },
+export const POSITIONS: readonly Column<PositionRow>[] = [
+  { title: "symbol", show: (row) => ({ text: row.symbol, tone: "bl-name" }) },
   measured("amount", "amount"),
   measured("entry", "entry"),
   number("price", "price"),
@@ -160,24 +179,24 @@ export const POSITIONS: readonly Column[] = [
   plain("strategy", "strategy"),
 ];
 
-export const ORDERS: readonly Column[] = [
+export const ORDERS: readonly Column<OrderRow>[] = [
   marketTime,
   plain("symbol", "symbol"),
   side,
-  { title: "type", show: (row) => text(row.type).replaceAll("_", " ") },
+  { title: "type", show: (row) => row.type.replaceAll("_", " ") },
   number("amount", "amount"),
   number("price", "price"),
   {
     title: "status",
     show: (row) => ({
-      text: text(row.status),
-      tone: STATUS[text(row.status)] ?? "",
-      title: text(row.message),
+      text: row.status,
+      tone: STATUS[row.status] ?? "",
+      title: row.message,
     }),
   },
 ];
 
-export const FILLS: readonly Column[] = [
+export const FILLS: readonly Column<FillRow>[] = [
   marketTime,
   plain("symbol", "symbol"),
   side,
@@ -187,16 +206,16 @@ export const FILLS: readonly Column[] = [
   number("fee", "fee"),
 ];
 
-export const FEEDS: readonly Column[] = [
+export const FEEDS: readonly Column<FeedRow>[] = [
   {
     title: "feed",
-    show: (row) => ({ text: `${text(row.symbol)} ${text(row.timeframe)}`, tone: "bl-name" }),
+    show: (row) => ({ text: `${row.symbol} ${row.timeframe}`, tone: "bl-name" }),
   },
-  { title: "state", show: (row) => dotted(text(row.state), FEED, text(row.state)) },
+  { title: "state", show: (row) => dotted(row.state, FEED[row.state]) },
   {
     title: "age",
     kind: "num",
-    show: (row) => (typeof row.age === "number" ? span(row.age) : "–"),
+    show: (row) => (row.age === null ? DASH : span(row.age)),
   },
   { title: "candles", kind: "num", show: (row) => count(row.closed) },
   {
@@ -210,16 +229,16 @@ export const FEEDS: readonly Column[] = [
   },
 ];
 
-export const LOG: readonly Column[] = [
+export const LOG: readonly Column<LogRow>[] = [
   wallTime,
   {
     title: "level",
-    show: (row) => ({ text: text(row.level).toLowerCase(), tone: LEVEL[text(row.level)] ?? "" }),
+    show: (row) => ({ text: row.level.toLowerCase(), tone: LEVEL[row.level] ?? "" }),
   },
-  { title: "from", show: (row) => ({ text: text(row.name), tone: "bl-muted" }) },
+  { title: "from", show: (row) => ({ text: row.name, tone: "bl-muted" }) },
   {
     title: "message",
-    show: (row) => ({ text: text(row.text), title: text(row.text) }),
+    show: (row) => ({ text: row.text, title: row.text }),
   },
 ];
 

@@ -1,7 +1,5 @@
 /** Values as people read them. Times are milliseconds since the epoch, shown in UTC. */
 
-import type { Plain } from "./state";
-
 const MONEY = new Intl.NumberFormat("en-US", {
   minimumFractionDigits: 2,
   maximumFractionDigits: 2,
@@ -10,11 +8,9 @@ const COUNT = new Intl.NumberFormat("en-US");
 
 export const DASH = "–";
 
-export function text(value: Plain | undefined): string {
-  return value === null || value === undefined ? "" : String(value);
-}
+type Figure = number | null | undefined;
 
-export function money(value: Plain | undefined): string {
+export function money(value: Figure): string {
   return typeof value === "number" ? MONEY.format(value) : DASH;
 }
 
@@ -31,28 +27,28 @@ export function short(value: string): string {
   );
 }
 
-export function signed(value: Plain | undefined): string {
+export function signed(value: Figure): string {
   if (typeof value !== "number") return DASH;
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${MONEY.format(Math.abs(value))}`;
 }
 
-export function share(value: Plain | undefined): string {
+export function share(value: Figure): string {
   if (typeof value !== "number") return DASH;
   const sign = value > 0 ? "+" : value < 0 ? "−" : "";
   return `${sign}${MONEY.format(Math.abs(value * 100))} %`;
 }
 
-export function count(value: Plain | undefined): string {
+export function count(value: Figure): string {
   return typeof value === "number" ? COUNT.format(value) : "";
 }
 
 /** The time of day, such as 14:03:07. */
-export function clock(value: Plain | undefined): string {
+export function clock(value: Figure): string {
   return typeof value === "number" ? new Date(value).toISOString().slice(11, 19) : "";
 }
 
 /** Day and time of day, such as 2026-01-05 14:03:07. */
-export function stamp(value: Plain | undefined): string {
+export function stamp(value: Figure): string {
   if (typeof value !== "number") return "";
   return new Date(value).toISOString().slice(0, 19).replace("T", " ");
 }
@@ -69,19 +65,19 @@ export function span(seconds: number): string {
 }
 
 /** How long a time lies back, at `now`. */
-export function ago(value: Plain | undefined, now: number): string {
+export function ago(value: Figure, now: number): string {
   if (typeof value !== "number") return "";
   return value >= now - 1000 ? "now" : span(Math.round((now - value) / 1000));
 }
 
 /** How far ahead a time lies, at `now`. */
-export function ahead(value: Plain | undefined, now: number): string {
+export function ahead(value: Figure, now: number): string {
   if (typeof value !== "number") return "";
   return value <= now ? "now" : `in ${span(Math.round((value - now) / 1000))}`;
 }
 
 /** The class of a gain or a loss. */
-export function gainClass(value: Plain | undefined): string {
+export function gainClass(value: Figure): string {
   if (typeof value !== "number" || value === 0) return "";
   return value > 0 ? "bl-up" : "bl-down";
 }

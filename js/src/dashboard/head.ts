@@ -1,9 +1,9 @@
 /** The top of the dashboard: mode, health, market time, loop lag, and the account. */
 
-import { DASH, gainClass, money, share, signed, span, stamp, text } from "./format";
+import { gainClass, money, share, signed, span, stamp } from "./format";
 import { Cell, make, toggle } from "./patch";
+import type { DashboardState, HeadSection, LoopSection } from "./schema";
 import { Spark } from "./spark";
-import type { Row, State } from "./state";
 
 /** The share of the lag meter that a lag fills: a decade per third, from 1 ms up to 1 s. */
 export function lagShare(seconds: number): number {
@@ -36,43 +36,34 @@ export class Head {
     );
   }
 
-  update(head: Row, loop: Row): void {
+  update(head: HeadSection, loop: LoopSection): void {
     const live = head.mode === "live";
-    this.#mode.write(text(head.mode).toUpperCase(), live ? "bl-live" : "bl-paper");
-    this.#synthetic.write(
-      head.synthetic === true ? "synthetic" : "",
-      "",
-      "These are no real prices.",
-    );
-    toggle(this.#synthetic.element, head.synthetic === true);
-    this.#venue.write(text(head.venue));
+    this.#mode.write(head.mode.toUpperCase(), live ? "bl-live" : "bl-paper");
+    this.#synthetic.write(head.synthetic ? "synthetic" : "", "", "These are no real prices.");
+    toggle(this.#synthetic.element, head.synthetic);
+    this.#venue.write(head.venue);
     this.#writeHealth(head);
     const market = stamp(head.market_time);
     this.#time.write(market === "" ? "no market time yet" : `${market} UTC`, "", "market time");
     this.#writeLag(loop);
   }
 
-  #writeHealth(head: Row): void {
-    const reasons = Array.isArray(head.reasons) ? head.reasons.map(String) : [];
+  #writeHealth(head: HeadSection): void {
+    const { reasons } = head;
     const why = reasons.join("\n");
-    if (head.running !== true) this.#health.write("stopped", "bl-muted", why);
-    else if (head.healthy === true) this.#health.write("healthy", "bl-ok");
+    if (!head.running) this.#health.write("stopped", "bl-muted", why);
+    else if (head.healthy) this.#health.write("healthy", "bl-ok");
     else {
       const more = reasons.length > 1 ? ` (+${reasons.length - 1})` : "";
       this.#health.write(`${reasons[0] ?? "unhealthy"}${more}`, "bl-bad", why);
     }
   }
 
-  #writeLag(loop: Row): void {
-    const lag = typeof loop.lag === "number" ? loop.lag : 0;
-    const limit = typeof loop.limit === "number" ? loop.limit : 1;
+  #writeLag(loop: LoopSection): void {
+    const { lag, limit } = loop;
     const tone = lag > limit ? "bl-bad" : lag > limit / 10 ? "bl-warn" : "bl-ok";
-    const parts = ["p50", "p99", "worst"].map((name) => {
-      const value = loop[name];
-      return `${name} ${typeof value === "number" ? span(value) : DASH}`;
-    });
-    const stall = text(loop.stall);
-    if (stall !== "") parts.push(`last kept by ${stall}`);
+    const parts = (["p50", "p99", "worst"] as const).map((name) => `${name} ${span(loop[name])}`);
+    if (loop.stall !== "") parts.push(`last kept by ${loop.stall}`);
     this.#lag.write(span(lag), "", parts.join("\n"));
     const width = `${Math.round(lagShare(lag) * 100)}%`;
     if (this.#fill.style.width !== width) this.#fill.style.width = width;
@@ -113,28 +104,27 @@ export class AccountView {
     }
   }
 
-  update({ account, curve, risk }: State): void {
+  update({ account, curve, risk }: DashboardState): void {
     const { equity, start } = account;
     this.#equity.write(money(equity));
-    this.#quote.write(text(account.quote));
-    const gain = typeof equity === "number" && typeof start === "number" ? equity - start : null;
-    const part = gain !== null && typeof start === "number" && start > 0 ? gain / start : null;
+    this.#quote.write(account.quote);
+    const gain = equity !== null && start !== null ? equity - start : null;
+    const part = gain !== null && start !== null && start > 0 ? gain / start : null;
     this.#figure("this run", `${signed(gain)}  ${part === null ? "" : share(part)}`, gain);
-    this.#figure("today", signed(account.day), account.day ?? null);
-    this.#figure("booked", signed(account.realised), account.realised ?? null);
-    this.#figure("open", signed(account.unrealised), account.unrealised ?? null);
+    this.#figure("today", signed(account.day), account.day);
+    this.#figure("booked", signed(account.realised), account.realised);
+    this.#figure("open", signed(account.unrealised), account.unrealised);
     this.#exposureOf(account.exposure, risk.max_exposure);
-    const values = Array.isArray(curve.values) ? curve.values.filter(isNumber) : [];
-    if (isNumber(equity)) values.push(equity);
-    if (isNumber(start)) this.#spark.update(values, start);
+    const values = equity === null ? curve.values : [...curve.values, equity];
+    if (start !== null) this.#spark.update(values, start);
   }
 
-  #figure(name: string, shown: string, value: unknown): void {
-    this.#figures.get(name)?.write(shown, gainClass(typeof value === "number" ? value : null));
+  #figure(name: string, shown: string, value: number | null): void {
+    this.#figures.get(name)?.write(shown, gainClass(value));
   }
 
-  #exposureOf(value: unknown, limit: unknown): void {
-    if (!isNumber(value) || !isNumber(limit) || limit <= 0) return;
+  #exposureOf(value: number | null, limit: number | null): void {
+    if (value === null || limit === null || limit <= 0) return;
     const used = Math.min(1, value / limit);
     this.#figures
       .get("exposure")
@@ -143,8 +133,4 @@ export class AccountView {
     if (this.#exposure.style.width !== width) this.#exposure.style.width = width;
     this.#exposure.classList.toggle("bl-full", used > 0.9);
   }
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value);
 }

@@ -2,9 +2,9 @@
 
 import type { Actions } from "./actions";
 import { ActionButton } from "./button";
-import { clock, text } from "./format";
+import { clock } from "./format";
 import { Cell, make, toggle } from "./patch";
-import type { Row } from "./state";
+import type { HeadSection, RiskSection } from "./schema";
 
 export class KillSwitch {
   readonly button = make("button", "bl-button bl-kill", "KILL SWITCH");
@@ -16,8 +16,7 @@ export class KillSwitch {
   #post = new Cell(make("code"));
   #buttons: ActionButton[] = [];
   #rearm: ActionButton;
-  #risk: Row = {};
-  #head: Row = {};
+  #running = false;
 
   constructor(private readonly actions: Actions) {
     this.button.type = "button";
@@ -34,23 +33,22 @@ export class KillSwitch {
     toggle(this.#alarm, false);
   }
 
-  update(risk: Row, head: Row): void {
-    this.#risk = risk;
-    this.#head = head;
-    const halted = text(risk.halted);
+  update(risk: RiskSection, head: HeadSection): void {
+    this.#running = head.running;
+    const halted = risk.halted ?? "";
     toggle(this.#alarm, halted !== "");
-    toggle(this.button, risk.killed === null || risk.killed === undefined);
-    this.button.disabled = head.running !== true;
-    this.#why.write(halted === "" ? "" : this.#reason(halted));
+    toggle(this.button, risk.killed === null);
+    this.button.disabled = !head.running;
+    this.#why.write(halted === "" ? "" : reason(halted, risk));
     if (risk.killed) this.#open(false);
-    this.#writeOtherWays();
+    this.#writeOtherWays(risk, head.url);
     this.refresh();
   }
 
   /** Bring the buttons up to date. */
   refresh(): void {
     for (const button of this.#buttons) button.update(true);
-    this.#rearm.update(this.#head.running === true);
+    this.#rearm.update(this.#running);
   }
 
   #fill(): void {
@@ -96,18 +94,7 @@ export class KillSwitch {
     if (shown) this.#buttons[0]?.element.focus();
   }
 
-  #reason(halted: string): string {
-    const killed = this.#risk.killed;
-    if (killed === null || typeof killed !== "object" || Array.isArray(killed)) {
-      return `ENTRIES STOPPED · ${halted}`;
-    }
-    const { reason, by, at } = killed as Row;
-    return `KILLED · ${text(reason)} · by ${text(by)} at ${clock(at)} UTC · entries stay stopped`;
-  }
-
-  #writeOtherWays(): void {
-    const [file, token] = [text(this.#risk.stop_file), text(this.#risk.token_file)];
-    const url = text(this.#head.url);
+  #writeOtherWays({ stop_file: file, token_file: token }: RiskSection, url: string): void {
     this.#file.write(file === "" ? "" : `touch ${file}`);
     this.#post.write(
       url === "" || token === ""
@@ -115,4 +102,10 @@ export class KillSwitch {
         : `curl -X POST -H "X-Botlib-Token: $(cat ${token})" ${url}/api/v1/kill`,
     );
   }
+}
+
+function reason(halted: string, { killed }: RiskSection): string {
+  if (killed === null) return `ENTRIES STOPPED · ${halted}`;
+  const at = clock(killed.at);
+  return `KILLED · ${killed.reason} · by ${killed.by} at ${at} UTC · entries stay stopped`;
 }

@@ -1,69 +1,67 @@
-/** What the kernel said last: a whole state, and changes of it in an unbroken sequence. */
+/** The last known state of the kernel: a whole state, and changes of it in an unbroken sequence. */
 
-export type Plain = string | number | boolean | null | readonly Plain[] | { [key: string]: Plain };
-export type Row = { [column: string]: Plain };
-export interface Table {
-  order: string[];
-  rows: Record<string, Row>;
-}
+import type { DashboardChanges, DashboardState, DashboardTable, Snapshot } from "./schema";
 
-/** Sections that are tables; every other one is a row of values. */
-export const TABLES = ["tasks", "positions", "orders", "fills", "feeds", "log"] as const;
-export type TableName = (typeof TABLES)[number];
-export const VALUES = ["head", "account", "curve", "risk", "loop"] as const;
-export type ValuesName = (typeof VALUES)[number];
-
-export type State = Record<ValuesName, Row> & Record<TableName, Table>;
-export type Changes = Partial<Record<ValuesName, Row>> &
-  Partial<Record<TableName, { order?: string[]; rows?: Record<string, Row> }>>;
-
-/** How a message fitted in. */
+/** Whether a message was applied, is older than the state, or follows one that was missed. */
 export type Fit = "applied" | "old" | "gap";
 
 export class Mirror {
-  state: State;
+  state: DashboardState;
   seq: number;
 
-  constructor(snapshot: { seq: number; state: State }) {
+  constructor(snapshot: Snapshot) {
     this.seq = snapshot.seq;
     this.state = snapshot.state;
   }
 
-  /** Take a whole state; one that is older than what is known is left alone. */
-  whole(seq: number, state: State): Fit {
+  /** Replace the state, unless the new one is older. */
+  whole(seq: number, state: DashboardState): Fit {
     if (seq < this.seq) return "old";
     this.seq = seq;
     this.state = state;
     return "applied";
   }
 
-  /** Take changes; they apply only to the state right before them. */
-  delta(seq: number, changes: Changes): Fit {
+  /** Apply changes, if they follow the state directly. */
+  delta(seq: number, changes: DashboardChanges): Fit {
     if (seq <= this.seq) return "old";
     if (seq !== this.seq + 1) return "gap";
     this.seq = seq;
-    const next = { ...this.state };
-    for (const name of VALUES) {
-      const change = changes[name];
-      if (change !== undefined) next[name] = { ...next[name], ...change };
-    }
-    for (const name of TABLES) {
-      const change = changes[name];
-      if (change !== undefined) next[name] = changed(next[name], change);
-    }
-    this.state = next;
+    const state = this.state;
+    this.state = {
+      head: merged(state.head, changes.head),
+      account: merged(state.account, changes.account),
+      curve: merged(state.curve, changes.curve),
+      risk: merged(state.risk, changes.risk),
+      loop: merged(state.loop, changes.loop),
+      tasks: changed(state.tasks, changes.tasks),
+      positions: changed(state.positions, changes.positions),
+      orders: changed(state.orders, changes.orders),
+      fills: changed(state.fills, changes.fills),
+      feeds: changed(state.feeds, changes.feeds),
+      log: changed(state.log, changes.log),
+    };
     return "applied";
   }
 }
 
-/** Rows that did not change stay the same objects, so that they need not be looked at again. */
-function changed(table: Table, change: { order?: string[]; rows?: Record<string, Row> }): Table {
+function merged<Section>(section: Section, change: Partial<Section> | undefined): Section {
+  return change === undefined ? section : { ...section, ...change };
+}
+
+/** Rows that did not change stay the same objects, so that they need not be drawn again. */
+function changed<Row>(
+  table: DashboardTable<Row>,
+  change: { order?: string[]; rows?: Record<string, Partial<Row>> } | undefined,
+): DashboardTable<Row> {
+  if (change === undefined) return table;
   const order = change.order ?? table.order;
   const rows: Record<string, Row> = {};
   for (const key of order) {
     const before = table.rows[key];
     const patch = change.rows?.[key];
-    const row = patch === undefined ? before : { ...before, ...patch };
+    // A row that was not known arrives with every column.
+    const row = patch === undefined ? before : ({ ...before, ...patch } as Row);
     if (row !== undefined) rows[key] = row;
   }
   return { order, rows };

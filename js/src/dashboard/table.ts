@@ -1,7 +1,7 @@
 /** A table of rows with keys, of which only the cells that changed are written. */
 
 import { Cell, make, reorder, toggle } from "./patch";
-import type { Row, Table } from "./state";
+import type { DashboardTable } from "./schema";
 
 /** The least width of the column that takes what is left, in pixels. */
 const REST = 84;
@@ -12,7 +12,7 @@ export interface Shown {
   title?: string;
 }
 
-export interface Column {
+export interface Column<Row> {
   readonly title: string;
   /** What its title does not say. */
   readonly hint?: string;
@@ -24,34 +24,34 @@ export interface Column {
 }
 
 /** What a row has besides its columns, such as buttons. */
-export interface Extra {
+export interface Extra<Row> {
   element: HTMLElement;
   update(row: Row): void;
 }
 
-interface Line {
+interface Line<Row> {
   element: HTMLTableRowElement;
   cells: Cell[];
   row: Row | undefined;
-  extra: Extra | undefined;
+  extra: Extra<Row> | undefined;
 }
 
-export class TableView {
+export class TableView<Row> {
   readonly element = make("section", "bl-panel");
   #body = make("tbody");
   #count = new Cell(make("span", "bl-count"));
   #empty: HTMLElement;
   #table = make("table");
-  #lines = new Map<string, Line>();
+  #lines = new Map<string, Line<Row>>();
   #now = 0;
 
   constructor(
     title: string,
-    private readonly columns: readonly Column[],
+    private readonly columns: readonly Column<Row>[],
     private readonly options: {
       attribute: string;
       empty: string;
-      extra?: (key: string) => Extra;
+      extra?: (key: string) => Extra<Row>;
       widths: readonly number[];
     },
   ) {
@@ -82,7 +82,7 @@ export class TableView {
     this.element.append(head, scroll);
   }
 
-  update(table: Table, now: number): void {
+  update(table: DashboardTable<Row>, now: number): void {
     const timed = now !== this.#now;
     this.#now = now;
     for (const key of [...this.#lines.keys()]) {
@@ -112,7 +112,7 @@ export class TableView {
     }
   }
 
-  #add(key: string): Line {
+  #add(key: string): Line<Row> {
     const element = make("tr");
     element.setAttribute(this.options.attribute, key);
     const cells = this.columns.map((column) => {
@@ -126,12 +126,12 @@ export class TableView {
       cell.append(extra.element);
       element.append(cell);
     }
-    const line: Line = { element, cells, row: undefined, extra };
+    const line: Line<Row> = { element, cells, row: undefined, extra };
     this.#lines.set(key, line);
     return line;
   }
 
-  #write(line: Line, row: Row, now: number, timed: boolean): void {
+  #write(line: Line<Row>, row: Row, now: number, timed: boolean): void {
     const same = line.row === row;
     if (same && !timed) return;
     line.row = row;

@@ -4,7 +4,7 @@ import type { Actions } from "./actions";
 import { ActionButton } from "./button";
 import { count } from "./format";
 import { Cell, make, toggle } from "./patch";
-import type { Row } from "./state";
+import type { TaskRow } from "./schema";
 import type { Extra } from "./table";
 
 const LABELS = [
@@ -17,7 +17,7 @@ export function taskButtons(
   name: string,
   actions: Actions,
   showError: (name: string) => void,
-): Extra {
+): Extra<TaskRow> {
   const element = make("span", "bl-row-buttons");
   const failures = make("button", "bl-button bl-failures");
   failures.type = "button";
@@ -32,12 +32,10 @@ export function taskButtons(
   });
   return {
     element,
-    update(row: Row): void {
-      const number = typeof row.failures === "number" ? row.failures : 0;
-      toggle(failures, number > 0);
-      failed.write(`${count(number)} failed`, "", String(row.error ?? ""));
-      const can = Array.isArray(row.can) ? row.can : [];
-      for (const { action, button } of buttons) button.update(can.includes(action));
+    update(row: TaskRow): void {
+      toggle(failures, row.failures > 0);
+      failed.write(`${count(row.failures)} failed`, "", row.error);
+      for (const { action, button } of buttons) button.update(row.can.includes(action));
     },
   };
 }

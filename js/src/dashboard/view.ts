@@ -8,7 +8,14 @@ import { FEEDS, FILLS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
 import { Cell, make, toggle } from "./patch";
-import { type Changes, Mirror, type State } from "./state";
+import type {
+  DashboardState,
+  DashboardTable,
+  KernelMessage,
+  PageMessage,
+  Snapshot,
+} from "./schema";
+import { Mirror } from "./state";
 import { TableView } from "./table";
 import { taskButtons } from "./tasks";
 
@@ -28,6 +35,13 @@ export interface Stats {
   busy_ms: number;
 }
 
+/** One view per section of the state that is a table. */
+type Tables = {
+  [Name in keyof DashboardState as DashboardState[Name] extends DashboardTable<unknown>
+    ? Name
+    : never]: DashboardState[Name] extends DashboardTable<infer Row> ? TableView<Row> : never;
+};
+
 export class DashboardView {
   readonly stats: Stats = { applied: 0, frames: 0, gaps: 0, busy_ms: 0 };
   #mirror: Mirror;
@@ -35,7 +49,7 @@ export class DashboardView {
   #head: Head;
   #kill: KillSwitch;
   #account = new AccountView();
-  #tables: Record<"tasks" | "positions" | "orders" | "fills" | "feeds" | "log", TableView>;
+  #tables: Tables;
   #said = new Cell(make("div", "bl-said"));
   #trace = make("pre", "bl-trace");
   #pending: ReturnType<typeof setTimeout> | undefined;
@@ -49,9 +63,9 @@ export class DashboardView {
     private readonly model: Model,
     private readonly root: HTMLElement,
   ) {
-    this.#mirror = new Mirror(model.get("snapshot") as { seq: number; state: State });
+    this.#mirror = new Mirror(model.get("snapshot") as Snapshot);
     this.#actions = new Actions(
-      (content) => model.send(content),
+      (message) => this.#send(message),
       () => this.#refresh(),
       (outcome) => this.#settle(outcome),
     );
@@ -99,7 +113,7 @@ export class DashboardView {
     model.on("change:theme", this.#theme.apply as (...parts: never[]) => void);
     this.#draw();
     root.dataset.ready = "1";
-    model.send({ type: "ready", seq: this.#mirror.seq });
+    this.#send({ type: "ready", seq: this.#mirror.seq });
   }
 
   remove(): void {
@@ -138,23 +152,25 @@ export class DashboardView {
     this.root.style.height = `${this.model.get("height")}px`;
   };
 
-  #take = (message: { type?: string } & Record<string, unknown>): void => {
+  #send(message: PageMessage): void {
+    this.model.send(message);
+  }
+
+  #take = (message: KernelMessage): void => {
     if (message.type === "delta") {
-      const fit = this.#mirror.delta(message.seq as number, message.changes as Changes);
+      const fit = this.#mirror.delta(message.seq, message.changes);
       if (fit === "gap") {
         this.stats.gaps += 1;
         this.root.dataset.gaps = String(this.stats.gaps);
-        this.model.send({ type: "resync", seq: this.#mirror.seq });
+        this.#send({ type: "resync", seq: this.#mirror.seq });
       }
       if (fit === "applied") this.#schedule();
     } else if (message.type === "whole") {
-      if (this.#mirror.whole(message.seq as number, message.state as State) === "applied") {
+      if (this.#mirror.whole(message.seq, message.state) === "applied") {
         this.#schedule();
       }
     } else if (message.type === "taken") this.#actions.taken(message.id);
-    else if (message.type === "done") {
-      this.#actions.done(message.id, message.ok === true, String(message.text ?? ""));
-    }
+    else if (message.type === "done") this.#actions.done(message.id, message.ok, message.text);
   };
 
   #schedule(): void {
@@ -172,16 +188,19 @@ export class DashboardView {
   #draw(): void {
     const begun = performance.now();
     const { state, seq } = this.#mirror;
-    const now = typeof state.head.now === "number" ? state.head.now : 0;
+    const { now } = state.head;
     this.root.dataset.seq = String(seq);
-    this.root.dataset.mode = String(state.head.mode);
+    this.root.dataset.mode = state.head.mode;
     this.root.dataset.running = String(state.head.running);
     this.#head.update(state.head, state.loop);
     this.#account.update(state);
     this.#kill.update(state.risk, state.head);
-    for (const name of ["positions", "tasks", "orders", "fills", "feeds", "log"] as const) {
-      this.#tables[name].update(state[name], now);
-    }
+    this.#tables.positions.update(state.positions, now);
+    this.#tables.tasks.update(state.tasks, now);
+    this.#tables.orders.update(state.orders, now);
+    this.#tables.fills.update(state.fills, now);
+    this.#tables.feeds.update(state.feeds, now);
+    this.#tables.log.update(state.log, now);
     this.#drawn = performance.now();
     this.#cost = 0.8 * this.#cost + 0.2 * (this.#drawn - begun);
     this.stats.frames += 1;
@@ -220,7 +239,7 @@ export class DashboardView {
       return;
     }
     this.#trace.dataset.of = name;
-    this.#trace.textContent = `${name}\n${String(this.#mirror.state.tasks.rows[name]?.error ?? "")}`;
+    this.#trace.textContent = `${name}\n${this.#mirror.state.tasks.rows[name]?.error ?? ""}`;
     toggle(this.#trace, true);
     this.#actions.ask("error", name);
   }

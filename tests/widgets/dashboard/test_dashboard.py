@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bs4 import BeautifulSoup
@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botlib.core.errors import InvalidInput
-from botlib.widgets.dashboard import Dashboard, Reply, State, delta
+from botlib.widgets.dashboard import Dashboard, DashboardState, Reply, delta
 from botlib.widgets.dashboard import dashboard as module
 from botlib.widgets.dashboard.dashboard import WIDGET_VIEW
+from botlib.widgets.dashboard.schema import DashboardChanges
 from tests.support.chart_page import Shown, Wire
 
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-def state(**changes: Any) -> State:
+def state(**changes: Any) -> DashboardState:
     """Return a state with one task; changes are ``section__column``, or ``task__column``."""
     empty: dict[str, Any] = {"order": [], "rows": {}}
     task = {
@@ -28,7 +29,7 @@ def state(**changes: Any) -> State:
         "schedule": "every 30 s", "runs": 1, "failures": 0, "overruns": 0, "last": None,
         "took": None, "next": None, "late": None, "late99": None, "error": "", "can": ["stop"],
     }  # fmt: skip
-    made: State = {
+    made: dict[str, Any] = {
         "head": {
             "mode": "paper", "venue": "paper:synthetic:seed=42", "synthetic": True,
             "running": True, "healthy": True, "reasons": [], "market_time": 1_767_571_200_000,
@@ -53,7 +54,7 @@ def state(**changes: Any) -> State:
             made["tasks"]["rows"]["watch"][column] = value
         else:
             made[section][column] = value
-    return made
+    return cast(DashboardState, made)
 
 
 class Bench:
@@ -89,9 +90,9 @@ def messages(wire: Wire) -> list[dict[str, Any]]:
     return [data["content"] for _, data, _ in wire.log if data.get("method") == "custom"]
 
 
-def applied(before: State, changes: State) -> State:
+def applied(before: dict[str, Any], changes: DashboardChanges) -> dict[str, Any]:
     """Return what a page makes of changes."""
-    after: State = {}
+    after: dict[str, Any] = {}
     for name, section in before.items():
         change = changes.get(name, {})
         if "rows" not in section:
@@ -115,7 +116,7 @@ _ROWS = st.dictionaries(
 def test_the_changes_make_the_one_state_of_the_other(
     before: dict[str, Any], after: dict[str, Any], values: tuple[int, int]
 ) -> None:
-    states: list[State] = [
+    states: list[dict[str, Any]] = [
         {"head": {"v": value}, "tasks": {"order": sorted(rows, reverse=value > 0), "rows": rows}}
         for rows, value in zip((before, after), values, strict=True)
     ]
@@ -336,7 +337,7 @@ def test_a_state_of_twenty_tasks_is_small_on_the_wire() -> None:
     row = state()["tasks"]["rows"]["watch"]
     names = [f"task {number}" for number in range(20)]
 
-    def many(tick: int) -> State:
+    def many(tick: int) -> DashboardState:
         rows = {name: {**row, "name": name, "runs": tick, "last": tick * 50} for name in names}
         return {**state(head__now=tick), "tasks": {"order": names, "rows": rows}}
 

@@ -1,0 +1,299 @@
+"""The JSON that the kernel and the pages of a dashboard exchange.
+
+The Python side is checked against these types by mypy. The TypeScript side is checked by tsc
+against ``js/src/dashboard/schema.ts``, which ``python js/schema.py`` writes from this module: a
+type here is a TypedDict or an alias, and the string below it becomes its comment.
+
+Times are milliseconds since the epoch in UTC. Amounts and prices that are texts are decimals with
+separated thousands, without trailing zeros, and empty when they are not known. Figures of the
+account are in units of the quote currency, rounded to two digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+RowT = TypeVar("RowT")
+
+Health = Literal["ok", "warn", "bad", "off"]
+FeedState = Literal["ok", "repairing", "late", "stopped"]
+Protection = Literal["resting", "unknown", "missing", "none"]
+"""Whether a protective stop rests at the venue; ``unknown`` while an order is being settled."""
+Action = Literal["start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"]
+"""What a page can request: for a task its start, stop, a run now or its last error."""
+RequestId = int | str
+
+
+class DashboardTable(TypedDict, Generic[RowT]):
+    """Rows by key, and their keys in the order of display."""
+
+    order: list[str]
+    rows: dict[str, RowT]
+
+
+class HeadSection(TypedDict):
+    """The engine as a whole."""
+
+    mode: str
+    venue: str
+    synthetic: bool
+    running: bool
+    healthy: bool
+    reasons: list[str]
+    market_time: int
+    """0 before the first candle."""
+    now: int
+    """Wall time."""
+    started: int
+    strategies: int
+    signals: int
+    url: str
+    """Address of the control API; empty when it is off."""
+
+
+class AccountSection(TypedDict):
+    """Figures of the account."""
+
+    quote: str
+    equity: float | None
+    start: float | None
+    realised: float | None
+    unrealised: float | None
+    exposure: float | None
+    day: float | None
+    """Profit since midnight UTC."""
+
+
+class CurveSection(TypedDict):
+    """Equity over the run."""
+
+    values: list[float]
+
+
+class KillRecord(TypedDict):
+    """Who threw the kill switch, when and why."""
+
+    reason: str
+    by: str
+    at: int
+
+
+class RiskSection(TypedDict):
+    """The kill switch and the limits of the risk checks."""
+
+    killed: KillRecord | None
+    halted: str | None
+    """Why entries are stopped."""
+    rejected: int
+    max_exposure: float | None
+    max_daily_loss: float | None
+    stop_file: str
+    token_file: str
+
+
+class LoopSection(TypedDict):
+    """Lag of the event loop in seconds."""
+
+    lag: float
+    p50: float
+    p99: float
+    worst: float
+    limit: float
+    """The lag above which the engine is unhealthy."""
+    stall: str
+    """What blocked the loop last; empty when nothing did."""
+
+
+class TaskRow(TypedDict):
+    """One background task."""
+
+    name: str
+    group: str
+    state: str
+    health: Health
+    priority: str
+    schedule: str
+    runs: int
+    failures: int
+    overruns: int
+    last: int | None
+    took: float | None
+    """Seconds."""
+    next: int | None
+    late: float | None
+    """Median lateness of its runs in seconds."""
+    late99: float | None
+    error: str
+    can: list[Action]
+    """The actions that are possible now."""
+
+
+class PositionRow(TypedDict):
+    """One position."""
+
+    symbol: str
+    amount: str
+    entry: str
+    price: str
+    value: float | None
+    gain: float | None
+    share: float
+    """Gain as a fraction of the cost."""
+    stop: str
+    protection: Protection
+    strategy: str
+    opened: int | None
+
+
+class OrderRow(TypedDict):
+    """One order."""
+
+    time: int | None
+    """Market time."""
+    wall: int
+    """Wall time."""
+    symbol: str
+    side: str
+    type: str
+    amount: str
+    price: str
+    status: str
+    strategy: str
+    message: str
+
+
+class FillRow(TypedDict):
+    """One execution of an order."""
+
+    time: int
+    """Market time."""
+    symbol: str
+    side: str
+    amount: str
+    price: str
+    cost: float | None
+    fee: str
+
+
+class FeedRow(TypedDict):
+    """One subscription to candles, or one order book."""
+
+    symbol: str
+    timeframe: str
+    """``book`` for an order book."""
+    state: FeedState
+    age: float | None
+    """Seconds since the last event."""
+    closed: int | None
+    last: int | None
+    gaps: int
+    holes: int
+    """Candles that the venue lacks."""
+    bad: int
+    """Frames that could not be used."""
+
+
+class LogRow(TypedDict):
+    """One line of the log."""
+
+    time: int
+    """Wall time."""
+    level: str
+    name: str
+    text: str
+
+
+class DashboardState(TypedDict):
+    """Everything that a dashboard shows."""
+
+    head: HeadSection
+    account: AccountSection
+    curve: CurveSection
+    risk: RiskSection
+    loop: LoopSection
+    tasks: DashboardTable[TaskRow]
+    positions: DashboardTable[PositionRow]
+    orders: DashboardTable[OrderRow]
+    fills: DashboardTable[FillRow]
+    feeds: DashboardTable[FeedRow]
+    log: DashboardTable[LogRow]
+
+
+DashboardChanges = dict[str, dict[str, Any]]
+"""The part of each section that differs: values, or of a table the columns that differ by row, and
+the order of the rows. A row that is not in the order is gone."""
+
+
+class Snapshot(TypedDict):
+    """A whole state, and the number of the last message that is part of it."""
+
+    seq: int
+    state: DashboardState
+
+
+class WholeMessage(TypedDict):
+    """Kernel to page: a whole state."""
+
+    type: Literal["whole"]
+    seq: int
+    state: DashboardState
+
+
+class DeltaMessage(TypedDict):
+    """Kernel to page: what changed since the message before it."""
+
+    type: Literal["delta"]
+    seq: int
+    changes: DashboardChanges
+
+
+class TakenMessage(TypedDict):
+    """Kernel to page: a request was received and is being carried out."""
+
+    type: Literal["taken"]
+    id: RequestId
+
+
+class DoneMessage(TypedDict):
+    """Kernel to page: the outcome of a request."""
+
+    type: Literal["done"]
+    id: RequestId
+    ok: bool
+    text: str
+
+
+KernelMessage = WholeMessage | DeltaMessage | TakenMessage | DoneMessage
+
+
+class ReadyMessage(TypedDict):
+    """Page to kernel: a view is drawn; a whole state is sent if it lags behind."""
+
+    type: Literal["ready"]
+    seq: int
+
+
+class ResyncMessage(TypedDict):
+    """Page to kernel: a message was missed, so a whole state is needed."""
+
+    type: Literal["resync"]
+    seq: int
+
+
+class ActMessage(TypedDict):
+    """Page to kernel: a request, which is carried out once however often it arrives."""
+
+    type: Literal["act"]
+    id: RequestId
+    action: Action
+    target: str
+
+
+class AskMessage(TypedDict):
+    """Page to kernel: a question how far a request has come."""
+
+    type: Literal["ask"]
+    id: RequestId
+
+
+PageMessage = ReadyMessage | ResyncMessage | ActMessage | AskMessage
