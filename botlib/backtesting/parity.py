@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
-from botlib.core.symbol import unified_symbol
 from botlib.core.tables import html_table
 from botlib.core.timeframe import open_time
 from botlib.trading.positions import fee_value, round_trips
+from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from botlib.config import Settings
 from botlib.core.cards import Tone, Toned, card, figures, lines
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import Orchestrator, RunSummary
 from botlib.engine.health import EngineHealth
@@ -21,6 +20,7 @@ from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.store.coverage import DataReport, data_report
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
+from botlib.venues.symbols import unified_symbol
 from botlib.views.dashboard import finish_dashboard, open_dashboard
 
 if TYPE_CHECKING:

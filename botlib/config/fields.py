@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import parse_duration, timeframe_ms
+from botlib.venues.symbols import unified_symbol
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

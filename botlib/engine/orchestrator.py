@@ -19,7 +19,6 @@ from botlib.core.errors import BotlibError, ConfigError, EngineError, InvalidInp
 from botlib.core.lag import LagMeter
 from botlib.core.model import Order, TaskFailed
 from botlib.core.retry import retry
-from botlib.core.symbol import unified_symbol
 from botlib.engine.account import AccountMonitor
 from botlib.engine.build import wire
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_plumbing
@@ -44,6 +43,7 @@ from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.base import Exchange
 from botlib.venues.registry import DEFAULT_VENUE, build_exchange
+from botlib.venues.symbols import unified_symbol
 from botlib.views.live_chart import LiveCharts
 from botlib.views.summary import RunSummary, summarise
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.errors import InvalidInput
 from botlib.core.model import Candle, CandleSource
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import is_open_time, timeframe_ms
 from botlib.store.cache.candle_cache import (
     CacheFigures,
@@ -23,6 +22,7 @@ from botlib.store.cache.candle_cache import (
 )
 from botlib.store.database import Database
 from botlib.store.holes import Hole, Holes, Run
+from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,11 @@ from typing import Final
 
 from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
-from botlib.core.symbol import unified_symbol
 from botlib.core.tables import html_picture, html_table, text_table
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Hole
 from botlib.store.inventory import Stock, inventory
+from botlib.venues.symbols import unified_symbol
 
 _HEADERS: Final = (
     "symbol", "timeframe", "from", "to", "candles", "coverage", "missing", "holes", "sources",

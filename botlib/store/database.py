@@ -28,11 +28,12 @@ from typing import IO, Any, Final, Self
 import apsw
 
 from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
-from botlib.core.symbol import symbol_id, unified_symbol
+from botlib.core.symbol import symbol_id
 from botlib.store import library_guard
 from botlib.store.cache import changes
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
 from botlib.venues.registry import VENUES
+from botlib.venues.symbols import unified_symbol
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class Database:
 
     def id_of(self, symbol: str) -> str:
         """Return the id a symbol is stored under, without noting it down."""
-        return self._ids.get(symbol) or symbol_id(symbol)
+        return self._ids.get(symbol) or symbol_id(unified_symbol(symbol))
 
     def register(self, symbol: str) -> str:
         """Return the id a symbol is stored under, and note it down where it is new.
@@ -213,7 +214,8 @@ class Database:
         known = self._ids.get(symbol)
         if known is not None:
             return known
-        unified, id_ = unified_symbol(symbol), symbol_id(symbol)
+        unified = unified_symbol(symbol)
+        id_ = symbol_id(unified)
         with self.writing(durable=True) as connection:
             row = connection.execute("SELECT symbol FROM symbols WHERE id = ?", (id_,)).fetchone()
             if row is None:

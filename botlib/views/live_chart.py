@@ -26,10 +26,10 @@ from botlib.core.model import (
     OrderUpdated,
     PositionChanged,
 )
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Database
 from botlib.tasks import TaskConfig, TaskPriority, beat
+from botlib.venues.symbols import unified_symbol
 from botlib.views.chart_marks import OrderMarks, price_lines
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from botlib.core.timeframe import parse_duration
 from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.faults.fault import Fault
 from botlib.paper.faults.kinds import CRASHES, FRAMES
+from botlib.venues.symbols import unified_symbol
 
 
 class Faults:
@@ -136,7 +137,7 @@ def _read(details: Mapping[str, Any]) -> Fault:
     return Fault(
         left=count,
         match=details.get("match", ""),
-        symbol=symbol_id(symbol) if symbol else "",
+        symbol=symbol_id(unified_symbol(symbol)) if symbol else "",
         skip=details.get("skip", 0),
         probability=details.get("probability", 1.0),
         until=until,

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botlib.core.errors import RecordingError, UnknownSymbol, UnknownTimeframe, did_you_mean
-from botlib.core.symbol import unified_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.market.market import (
     Bars,
@@ -23,6 +22,7 @@ from botlib.paper.market.market import (
     multiples,
 )
 from botlib.store.files import Recording, RecordingReport, read_recording
+from botlib.venues.symbols import unified_symbol
 
 MAX_DECIMALS: Final = 8
 """Binance lists nothing finer."""

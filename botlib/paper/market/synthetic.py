@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botlib.core.errors import InvalidInput, UnknownSymbol
-from botlib.core.symbol import split_symbol, unified_symbol
+from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import DAY, MINUTE, open_time, timeframe_ms
 from botlib.paper.market.market import (
     Bars,
@@ -30,6 +30,7 @@ from botlib.paper.market.market import (
     make_listing,
     multiples,
 )
+from botlib.venues.symbols import unified_symbol
 
 ORIGIN: Final = 1_546_300_800_000
 """Open time of the first candle: 2019-01-01 00:00 UTC."""

@@ -32,11 +32,12 @@ import numpy as np
 
 from botlib.core.cards import Tone, card, figures
 from botlib.core.errors import BotlibError, InvalidInput, StoreError, WrongVenue
-from botlib.core.symbol import symbol_id, unified_symbol
+from botlib.core.symbol import symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS
 from botlib.store.atomic_files import draft, sweep
 from botlib.store.candles import CandleStorage
+from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pandas as pd

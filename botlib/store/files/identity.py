@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botlib.core.errors import InvalidInput, RecordingError
-from botlib.core.symbol import symbol_id, unified_symbol
+from botlib.core.symbol import symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.store.files.report import MAX_BAD_SHARE
 from botlib.store.files.rows import Rows
+from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pyarrow as pa
