@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -28,13 +27,15 @@ def load_vectorbt() -> ModuleType:
     release_gil()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        vectorbt = importlib.import_module("vectorbt")
+        import vectorbt
+        from vectorbt.portfolio import nb
     # vectorbt compiles this one anew in every process, for 10 to 20 s; it can be cached as well.
-    simulate: Any = importlib.import_module("vectorbt.portfolio.nb").simulate_from_signals_nb
+    simulate: Any = nb.simulate_from_signals_nb
     if hasattr(simulate, "enable_caching") and not hasattr(simulate._cache, "_py_func"):
         with _apart():
             simulate.enable_caching()
-    return vectorbt
+    module: ModuleType = vectorbt
+    return module
 
 
 def release_gil() -> None:
@@ -43,7 +44,9 @@ def release_gil() -> None:
     Calling it again changes nothing. Kernels of vectorbt that were imported before are switched
     too, unless they have already been compiled.
     """
-    decorators: Any = importlib.import_module("numba.core.decorators")
+    from numba.core import decorators as numba_decorators
+
+    decorators: Any = numba_decorators
     if not hasattr(decorators._jit, "__wrapped__"):
         decorators._jit = _releasing(decorators._jit)
         # Said of blocks that run in the interpreter; whoever wrote them did not ask for nogil.
@@ -124,7 +127,9 @@ def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _apart() -> Iterator[None]:
     """Let functions decorated meanwhile cache their code in `cache_directory`."""
-    config: Any = importlib.import_module("numba.core.config")
+    from numba.core import config as numba_config
+
+    config: Any = numba_config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())
     try:
@@ -134,13 +139,16 @@ def _apart() -> Iterator[None]:
 
 
 def _switch_loaded(package: str) -> None:
-    dispatcher: Any = importlib.import_module("numba.core.dispatcher")
+    from numba.core.dispatcher import Dispatcher
+
     for name, module in list(sys.modules.items()):
         if name != package and not name.startswith(package + "."):
             continue
         for found in list(vars(module).values()):
-            if isinstance(found, dispatcher.Dispatcher) and "nogil" not in found.targetoptions:
-                found.targetoptions["nogil"] = True
-                if hasattr(found._cache, "_py_func"):
-                    with _apart():
-                        found.enable_caching()
+            if not isinstance(found, Dispatcher) or "nogil" in found.targetoptions:
+                continue
+            kernel: Any = found
+            kernel.targetoptions["nogil"] = True
+            if hasattr(kernel._cache, "_py_func"):
+                with _apart():
+                    kernel.enable_caching()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import uuid
 from collections import deque
@@ -38,13 +37,12 @@ class ClusterPool:
     """
 
     def __init__(self, job: Job, arrays: Arrays, client: Any) -> None:
-        distributed: Any = importlib.import_module("distributed")
+        from distributed import Client
 
         self._owned = isinstance(client, str)
+        connect: Any = Client
         try:
-            self._client = (
-                distributed.Client(client, timeout=_CONNECT_TIMEOUT) if self._owned else client
-            )
+            self._client = connect(client, timeout=_CONNECT_TIMEOUT) if self._owned else client
         except (OSError, TimeoutError) as error:
             raise SweepError(
                 f"No Dask scheduler answers at {client!r}: {error}. Give the address that "
@@ -70,8 +68,9 @@ class ClusterPool:
         Raises:
             SweepError: a chunk failed three times, or the cluster has no workers.
         """
-        distributed: Any = importlib.import_module("distributed")
+        from distributed import wait
 
+        wait_for: Any = wait
         waiting = deque(
             (tuple(tile[start : start + CHUNK]), 0)
             for tile in tiles
@@ -83,7 +82,7 @@ class ClusterPool:
                 while waiting and len(running) < CHUNKS_AHEAD * self._threads():
                     chunk, failed = waiting.popleft()
                     running[self._submit(chunk)] = (chunk, failed)
-                done = distributed.wait(list(running), return_when="FIRST_COMPLETED").done
+                done = wait_for(list(running), return_when="FIRST_COMPLETED").done
                 for future in done:
                     chunk, failed = running.pop(future)
                     try:

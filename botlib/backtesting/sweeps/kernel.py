@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -209,8 +208,10 @@ def _record_module() -> ModuleType:
 class _Rust:
     def __init__(self, record_types: Callable[[], AbstractContextManager[None]]) -> None:
         self._record_types = record_types
-        self._portfolio: Any = importlib.import_module("vectorbt_rust.portfolio")
-        self._returns: Any = importlib.import_module("vectorbt_rust.returns")
+        from vectorbt_rust import portfolio, returns
+
+        self._portfolio: Any = portfolio
+        self._returns: Any = returns
 
     def orders(
         self,
@@ -260,8 +261,11 @@ class _Rust:
 class _Numba:
     def __init__(self) -> None:
         load_vectorbt()
-        self._portfolio: Any = importlib.import_module("vectorbt.portfolio.nb")
-        self._returns: Any = importlib.import_module("vectorbt.returns.nb")
+        from vectorbt.portfolio import nb as portfolio
+        from vectorbt.returns import nb as returns
+
+        self._portfolio: Any = portfolio
+        self._returns: Any = returns
 
     def orders(
         self,
