@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botlib.config import Settings
 from botlib.core.cards import Tone, Toned, card, figures, lines
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
-from botlib.engine import Orchestrator, RunSummary
-from botlib.engine.health import EngineHealth
+from botlib.engine import EngineHealth, Orchestrator
 from botlib.frames import Frames
 from botlib.market_data.history import Moment, Progress
 from botlib.runtime import Runtime
@@ -21,7 +20,7 @@ from botlib.store.coverage import DataReport, data_report
 from botlib.tasks import BackgroundTaskManager
 from botlib.tasks.status import ACTIVE
 from botlib.venues.symbols import unified_symbol
-from botlib.views.dashboard import finish_dashboard, open_dashboard
+from botlib.views.host import EngineViews
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from botlib.market_data import OrderBook
     from botlib.store.files.export import ExportReport
     from botlib.strategy import Strategy
+    from botlib.views.summary import RunSummary
     from botlib.widgets.chart import Chart
     from botlib.widgets.dashboard import Dashboard
 
@@ -46,8 +46,7 @@ class AsyncBot:
         self.engine = Orchestrator(
             settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
         )
-        self._runtime = runtime
-        self._dashboard: Dashboard | None = None
+        self.views = EngineViews(self.engine, runtime)
 
     @property
     def tasks(self) -> BackgroundTaskManager:
@@ -115,8 +114,7 @@ class AsyncBot:
     async def stop(self) -> None:
         """Stop everything; positions stay as they are."""
         await self.engine.stop()
-        if self._dashboard is not None:
-            finish_dashboard(self.engine, self._dashboard)
+        self.views.finish_dashboard()
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
         """Stop entries at once and for good; return what was done, in sentences.
@@ -269,7 +267,7 @@ class AsyncBot:
         Raises:
             InvalidInput: the candles are not streamed, or there is no such indicator.
         """
-        return await self.engine.charts.open(
+        return await self.views.charts.open(
             symbol,
             timeframe,
             overlays=overlays,
@@ -350,7 +348,7 @@ class AsyncBot:
 
     async def summary(self) -> RunSummary:
         """Return the figures of the run so far; after `stop`, the final ones."""
-        return await self.engine.summary()
+        return await self.views.summaries.get()
 
     async def dashboard(self, *, height: int = 560) -> Dashboard:
         """Return the dashboard: account, tasks, positions, orders, feeds, log and kill switch.
@@ -365,11 +363,7 @@ class AsyncBot:
         Raises:
             EngineError: the bot has never run, so there is nothing to show.
         """
-        shown = self._dashboard
-        if shown is None or (shown.closed and self.engine.started):
-            shown = self._dashboard = open_dashboard(self.engine, self._runtime, height=height)
-        shown.height = height
-        return shown
+        return self.views.dashboard(height=height)
 
     async def fire_drill(
         self,

@@ -1,1 +1,9 @@
-"""control."""
+"""The control page of a running engine, over HTTP on this computer only.
+
+Callables that return health and task status, and one that stops entries, enter; JSON answers on
+``/health``, ``/api/v1/tasks/status`` and ``/api/v1/kill`` leave. No engine is imported here.
+"""
+
+from botlib.control.server import TOKEN_HEADER, ControlServer
+
+__all__ = ["TOKEN_HEADER", "ControlServer"]

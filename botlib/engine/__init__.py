@@ -1,22 +1,19 @@
-"""The engine: services, default tasks, health, and the one place where they are wired."""
+"""The engine: its parts, the services that start them in order, the default tasks and its health.
 
-from botlib.core.asynctools import first_of
+Settings enter, and the environment that a simulation replaces. What leaves is one `Orchestrator`,
+which strategies trade on and views read; nothing here draws or formats for a person.
+"""
+
+from botlib.engine.health import EngineHealth
 from botlib.engine.orchestrator import Orchestrator
 from botlib.engine.services import ServiceInfo, Services, ServiceState
 from botlib.engine.signals import ActiveStrategy
-from botlib.views.progress import ProgressStep, watch_progress
-from botlib.views.summary import SUMMARY_MIME, RunSummary, summary_table
 
 __all__ = [
-    "SUMMARY_MIME",
     "ActiveStrategy",
+    "EngineHealth",
     "Orchestrator",
-    "ProgressStep",
-    "RunSummary",
     "ServiceInfo",
     "ServiceState",
     "Services",
-    "first_of",
-    "summary_table",
-    "watch_progress",
 ]

@@ -1,65 +1,212 @@
-"""The parts of an engine that trade, made and connected to each other."""
+"""The construction of an engine's parts: the one place that connects them to each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from botlib.config.secrets import ApiKeys
+from botlib.core.bus import EventBus
+from botlib.core.clock import MarketClock, SystemClock
+from botlib.core.model import TaskFailed
 from botlib.engine.account import AccountMonitor
+from botlib.engine.execution_watch import ExecutionWatch
+from botlib.engine.health import late_loop
+from botlib.engine.kill_switch import STOP_FILE, KillSwitch
+from botlib.engine.lockstep import Lockstep
+from botlib.engine.log_tail import LogTail
+from botlib.engine.manual_orders import ManualOrders
+from botlib.engine.order_books import OrderBooks
+from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
 from botlib.execution import OrderExecutor, Protector
+from botlib.frames import MultiTimeframeEngine
 from botlib.market_data import CandleStream
-from botlib.tasks import beat
+from botlib.market_data.history import History
+from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from botlib.tasks import BackgroundTaskManager, beat
+from botlib.trading.positions import PositionManager
+from botlib.trading.risk import RiskLimits, RiskValidator
+from botlib.venues.registry import build_exchange
 
 if TYPE_CHECKING:
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.config import Settings
+    from botlib.core.lag import LagMeter
+    from botlib.engine.environment import EngineEnvironment
+    from botlib.runtime import Stall
+    from botlib.venues.base import Exchange
 
 
-def wire(engine: Orchestrator) -> None:
-    """Give an engine that is connected its stream, orders, stops, signals and account."""
-    engine.stream = CandleStream(
-        engine.exchange,
-        engine.storage,
-        engine.bus,
-        engine.market_clock,
-        data_deadline=engine.settings.exchange.data_deadline,
+def build_base(
+    settings: Settings,
+    environment: EngineEnvironment,
+    *,
+    lag: LagMeter,
+    stalls: Callable[[], Sequence[Stall]],
+) -> BaseParts:
+    """Return the parts that need neither a database nor an exchange."""
+    bus, market_clock, system_clock = EventBus(), MarketClock(), SystemClock()
+    risk = RiskValidator(RiskLimits(**settings.risk.model_dump()))
+    paper = environment.paper(settings) if settings.mode == "paper" else None
+
+    def task_failed(name: str, error: BaseException) -> None:
+        bus.publish(TaskFailed(task=name, error=f"{type(error).__name__}: {error}"))
+
+    base = BaseParts(
+        settings=settings,
+        environment=environment,
+        lag=lag,
+        stalls=stalls,
+        bus=bus,
+        market_clock=market_clock,
+        system_clock=system_clock,
+        positions=PositionManager(),
+        risk=risk,
+        frames=MultiTimeframeEngine(),
+        tasks=BackgroundTaskManager(
+            # Calendar time of tasks: the market's in a replay, the computer's live.
+            clock=market_clock if paper is not None else system_clock,
+            lag=lag,
+            on_failure=task_failed,
+            unhealthy_lag=settings.health.max_lag,
+            health_check_interval=environment.health_check_interval,
+            max_threads=environment.threads,
+            rng=environment.rng,
+        ),
+        kill_switch=KillSwitch(
+            risk=risk,
+            bus=bus,
+            clock=system_clock,
+            stop_file=settings.data_directory / STOP_FILE,
+            interval=environment.stop_file_interval,
+        ),
+        log=LogTail(),
+        paper=paper,
+    )
+    risk.caution = lambda: late_loop(base)
+    return base
+
+
+def open_store(base: BaseParts) -> StoreParts:
+    """Open the database of the market, and return it with what is stored in it."""
+    path = database_path(base.settings.data_directory, base.venue)
+    database = Database.open(path, base.venue)
+    storage = CandleStorage(database)
+    return StoreParts(
+        database=database,
+        storage=storage,
+        journal=OrderJournal(database),
+        counts_before=storage.counts(),
+    )
+
+
+def make_exchange(base: BaseParts) -> Exchange:
+    """Return the exchange of the settings, not connected yet."""
+    if base.paper is None:
+        return build_exchange(base.venue, keys=ApiKeys.from_environment())
+    return build_exchange(
+        base.venue,
+        rest_url=base.paper.url,
+        keys=(PAPER_API_KEY, PAPER_API_SECRET),
+        market_time=base.paper.market_time,
+        connector=base.environment.connector,
+        rng=base.environment.rng,
+    )
+
+
+def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingParts:
+    """Return the parts that collect candles and trade on a connected exchange."""
+    settings, rng = base.settings, base.environment.rng
+    stream = CandleStream(
+        exchange,
+        store.storage,
+        base.bus,
+        base.market_clock,
+        data_deadline=settings.exchange.data_deadline,
         on_progress=beat,
-        rng=engine.environment.rng,
+        rng=rng,
     )
-    engine.orders = OrderExecutor(
-        exchange=engine.exchange,
-        journal=engine.journal,
-        positions=engine.positions,
-        risk=engine.risk,
-        bus=engine.bus,
-        system_clock=engine.system_clock,
-        market_clock=engine.market_clock,
-        price_of=engine.frames.last_close,
+    orders = OrderExecutor(
+        exchange=exchange,
+        journal=store.journal,
+        positions=base.positions,
+        risk=base.risk,
+        bus=base.bus,
+        system_clock=base.system_clock,
+        market_clock=base.market_clock,
+        price_of=base.frames.last_close,
     )
-    engine.protector = Protector(
-        orders=engine.orders,
-        exchange=engine.exchange,
-        positions=engine.positions,
-        risk=engine.risk,
-        bus=engine.bus,
-        system_clock=engine.system_clock,
-        market_clock=engine.market_clock,
+    protector = Protector(
+        orders=orders,
+        exchange=exchange,
+        positions=base.positions,
+        risk=base.risk,
+        bus=base.bus,
+        system_clock=base.system_clock,
+        market_clock=base.market_clock,
     )
-    engine.signals = SignalGenerator(
-        bus=engine.bus,
-        storage=engine.storage,
-        frames=engine.frames,
-        orders=engine.orders,
+    signals = SignalGenerator(
+        bus=base.bus,
+        storage=store.storage,
+        frames=base.frames,
+        orders=orders,
         on_progress=beat,
-        protector=engine.protector,
-        positions=engine.positions,
-        now=engine.market_clock.now,
+        protector=protector,
+        positions=base.positions,
+        now=base.market_clock.now,
     )
-    engine.account = AccountMonitor(
-        exchange=engine.exchange,
-        positions=engine.positions,
-        risk=engine.risk,
-        bus=engine.bus,
-        clock=engine.market_clock,
-        symbols=engine.settings.symbols,
-        price_of=engine.frames.last_close,
+    return TradingParts(
+        exchange=exchange,
+        history=History(exchange, store.storage, rng),
+        stream=stream,
+        books=OrderBooks(
+            exchange=exchange,
+            clock=base.market_clock,
+            gate=stream.gate,
+            tasks=base.tasks,
+            data_deadline=settings.exchange.data_deadline,
+            rng=rng,
+        ),
+        orders=orders,
+        protector=protector,
+        signals=signals,
+        account=AccountMonitor(
+            exchange=exchange,
+            positions=base.positions,
+            risk=base.risk,
+            bus=base.bus,
+            clock=base.market_clock,
+            symbols=settings.symbols,
+            price_of=base.frames.last_close,
+        ),
+        manual_orders=ManualOrders(
+            exchange=exchange,
+            orders=orders,
+            positions=base.positions,
+            frames=base.frames,
+            clock=base.market_clock,
+            timeframe=settings.timeframes[0],
+        ),
+        executions=ExecutionWatch(
+            exchange=exchange, orders=orders, protector=protector, symbols=settings.symbols
+        ),
+        lockstep=_build_lockstep(base, store, exchange, signals),
+    )
+
+
+def _build_lockstep(
+    base: BaseParts, store: StoreParts, exchange: Exchange, signals: SignalGenerator
+) -> Lockstep | None:
+    if base.paper is None or not base.in_lockstep:
+        return None
+    return Lockstep(
+        base.paper.control,
+        exchange,
+        base.subscriptions(),
+        signals=signals if base.settings.tasks.signal_generation.enabled else None,
+        storage=store.storage,
+        tasks=base.tasks,
+        data_deadline=base.settings.exchange.data_deadline,
+        on_progress=beat,
     )

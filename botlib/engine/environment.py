@@ -1,4 +1,4 @@
-"""What an engine is given of the world around it, so that a simulation can give its own."""
+"""`EngineEnvironment`: what an engine uses of the world around it; a simulation replaces it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from botlib.engine.kill_switch import LOOK
+from botlib.engine.kill_switch import STOP_FILE_INTERVAL
 from botlib.engine.paper_service import PaperService
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineEnvironment:
-    """The paper exchange, the way to it, chance, and threads.
+    """The paper exchange, the connections to it, randomness, threads and intervals.
 
     Attributes:
-        paper: makes the service that starts a paper exchange, or reaches it.
-        connector: makes what a paper exchange is dialled with; None is sockets.
+        paper: returns the service that starts a paper exchange, or connects to one.
+        connector: returns the connector for requests to a paper exchange; None uses sockets.
         rng: source of the jitter of retries and renewals.
-        look: seconds between two looks for the stop file.
-        health_check_interval: seconds between two looks at the health of the tasks.
+        stop_file_interval: seconds between two checks for the stop file.
+        health_check_interval: seconds between two checks of the tasks' health.
         threads: for tasks that are plain functions; 0 runs them on the loop itself.
     """
 
@@ -33,5 +33,5 @@ class EngineEnvironment:
     connector: Callable[[], aiohttp.BaseConnector] | None = None
     rng: random.Random = field(default_factory=random.Random)
     threads: int = 8
-    look: float = LOOK
+    stop_file_interval: float = STOP_FILE_INTERVAL
     health_check_interval: float = 5.0

@@ -1,4 +1,4 @@
-"""Health of the engine: derived from the work it did, never declared."""
+"""The health of the engine: derived from the work it did, never declared."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from botlib.core.timeframe import timeframe_ms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.config import Settings
+    from botlib.engine.parts import BaseParts, TradingParts
     from botlib.market_data import ConnectionStatus
 
 LAG_MEMORY: Final = 5.0
-"""Seconds after a late beat of the loop in which nothing is entered."""
-
+"""Seconds after a late beat of the loop during which entries are held back."""
 
 BOOK_GRACE: Final = 10.0
-"""Seconds an order book may take to get into step again after a cut."""
+"""Seconds an order book may be out of step with the venue after a lost connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineHealth:
-    """Whether the engine does its work; the reasons say what it does not do."""
+    """Whether the engine does its work, and the reasons if it does not."""
 
     healthy: bool
     reasons: tuple[str, ...]
@@ -37,7 +37,7 @@ class EngineHealth:
     orders_sent: int
     fills: int
     lag: float
-    """Seconds by which the loop runs late now."""
+    """Seconds by which the loop is late at present."""
 
     def __repr__(self) -> str:
         words = "healthy" if self.healthy else f"unhealthy: {'; '.join(self.reasons)}"
@@ -65,41 +65,45 @@ class EngineHealth:
         return asdict(self)
 
 
-def late_loop(engine: Orchestrator) -> str | None:
-    """Return why nothing is entered now: what is decided while the loop lags behind is old.
+def late_loop(base: BaseParts) -> str | None:
+    """Return why entries are held back, None if they are not: a late loop decides on old prices.
 
-    In lockstep the market waits, so that nothing gets old.
+    In lockstep the market waits, so no price becomes old.
     """
-    late = engine.lag.recent(LAG_MEMORY)
-    if engine.lockstep is not None or late <= engine.settings.health.max_lag:
+    late = base.lag.recent(LAG_MEMORY)
+    if base.in_lockstep or late <= base.settings.health.max_lag:
         return None
     return f"the loop ran {late:.1f} s late within the last {LAG_MEMORY:g} s"
 
 
-def engine_health(engine: Orchestrator) -> EngineHealth:
-    """Judge an engine by its tasks, its candles and its loop."""
-    reasons = list(engine.tasks.health().reasons)
+def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
+    """Return the health of an engine, derived from its tasks, its candles and its loop.
+
+    Args:
+        parts: those that trade, None while the engine does not run.
+    """
+    reasons = list(base.tasks.health().reasons)
     closed = sent = fills = 0
-    if not engine.started:
+    if parts is None:
         reasons.append("the engine is not running")
     else:
-        reasons += _candle_reasons(engine) + _book_reasons(engine)
-        closed = sum(entry.closed for entry in engine.stream.status().subscriptions)
-        sent, fills = engine.orders.sent, engine.orders.fills
-        if engine.risk.halted is not None:
-            reasons.append(f"entries are halted: {engine.risk.halted}")
-        for asset, missing in engine.account.drift.items():
+        reasons += _candle_reasons(base, parts) + _book_reasons(base, parts)
+        closed = sum(entry.closed for entry in parts.stream.status().subscriptions)
+        sent, fills = parts.orders.sent, parts.orders.fills
+        if base.risk.halted is not None:
+            reasons.append(f"entries are halted: {base.risk.halted}")
+        for asset, missing in parts.account.drift.items():
             reasons.append(f"the venue holds {missing} {asset} less than the book says")
-    lag = engine.lag.current
-    if lag > engine.settings.health.max_lag and (stalls := engine.stalls()):
+    lag = base.lag.current
+    if lag > base.settings.health.max_lag and (stalls := base.stalls()):
         reasons.append(f"the loop was last kept by {stalls[-1].where}")
-    now = engine.market_clock.now()
+    now = base.market_clock.now()
     return EngineHealth(
         healthy=not reasons,
-        # They quote what tasks raised, and stand in notebooks and summaries.
-        reasons=tuple(map(engine.log.masked, reasons)),
-        mode=engine.settings.mode,
-        venue=engine.venue,
+        # Reasons quote the errors of tasks, and are stored in notebooks and summaries.
+        reasons=tuple(map(base.log.masked, reasons)),
+        mode=base.settings.mode,
+        venue=base.venue,
         market_time=iso(now) if now else "",
         candles_closed=closed,
         orders_sent=sent,
@@ -108,14 +112,14 @@ def engine_health(engine: Orchestrator) -> EngineHealth:
     )
 
 
-def _candle_reasons(engine: Orchestrator) -> list[str]:
+def _candle_reasons(base: BaseParts, parts: TradingParts) -> list[str]:
     reasons = []
-    now = engine.market_clock.now()
-    late = round(engine.settings.health.candle_deadline * 1_000)
-    status = engine.stream.status()
+    now = base.market_clock.now()
+    late = round(base.settings.health.candle_deadline * 1_000)
+    status = parts.stream.status()
     if not status.subscriptions:
         reasons.append("no candle is subscribed to")
-    reasons += _silences(engine, status.connections)
+    reasons += _silences(status.connections, base.settings)
     for entry in status.subscriptions:
         name = f"{entry.symbol} {entry.timeframe}"
         if not entry.ready:
@@ -131,9 +135,9 @@ def _candle_reasons(engine: Orchestrator) -> list[str]:
     return reasons
 
 
-def _book_reasons(engine: Orchestrator) -> list[str]:
-    reasons = _silences(engine, engine.books.connections())
-    for book in engine.books.status():
+def _book_reasons(base: BaseParts, parts: TradingParts) -> list[str]:
+    reasons = _silences(parts.books.connections(), base.settings)
+    for book in parts.books.status():
         if not book.ready and book.silence > BOOK_GRACE:
             reasons.append(
                 f"the order book of {book.symbol} has been out of step for {book.silence:.0f} s: "
@@ -142,9 +146,9 @@ def _book_reasons(engine: Orchestrator) -> list[str]:
     return reasons
 
 
-def _silences(engine: Orchestrator, connections: Iterable[ConnectionStatus]) -> list[str]:
-    # Beyond this silence the stream itself has redialled twice and found nothing.
-    longest = 2 * engine.settings.exchange.data_deadline
+def _silences(connections: Iterable[ConnectionStatus], settings: Settings) -> list[str]:
+    # After this silence the stream has dialled again twice and received nothing.
+    longest = 2 * settings.exchange.data_deadline
     return [
         f"no frame came for {one.silence:.0f} s, the limit is {longest:.0f} s"
         + (f"; last loss: {one.last_loss}" if one.last_loss else "")

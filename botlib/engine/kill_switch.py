@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 STOP_FILE: Final = "STOP"
 """Name of the file in the data directory that throws the switch; its first line is the reason."""
 
-LOOK: Final = 0.5
-"""Usual seconds between two looks for the file."""
+STOP_FILE_INTERVAL: Final = 0.5
+"""Usual seconds between two checks for the file."""
 
 REASON_LENGTH: Final = 200
 _STATE: Final = "kill_switch"
@@ -64,9 +64,9 @@ class KillSwitch:
         bus: EventBus,
         clock: Clock,
         stop_file: Path,
-        look: float = LOOK,
+        interval: float = STOP_FILE_INTERVAL,
     ) -> None:
-        self._every = look
+        self._interval = interval
         self.stop_file = stop_file
         self.thrown: Kill | None = None
         """The throw that holds, or None."""
@@ -162,7 +162,7 @@ class KillSwitch:
         self.settle()
         # A timer rather than a task: no task list can stop it.
         self._timer = asyncio.get_running_loop().call_later(
-            self._every, self._look, context=contextvars.Context()
+            self._interval, self._look, context=contextvars.Context()
         )
 
     def _asked(self) -> str | None:

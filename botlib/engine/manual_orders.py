@@ -1,4 +1,4 @@
-"""Sales that a person asks for."""
+"""`ManualOrders`: sales that a person asks for."""
 
 from __future__ import annotations
 
@@ -9,44 +9,72 @@ from botlib.core.errors import BotlibError
 from botlib.core.model import Order, Signal, SignalAction
 
 if TYPE_CHECKING:
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.core.clock import MarketClock
+    from botlib.execution import OrderExecutor
+    from botlib.frames import MultiTimeframeEngine
+    from botlib.trading.positions import PositionManager
+    from botlib.venues.base import Exchange
 
-BY_HAND: Final = "by-hand"
-"""What they are journaled under, in place of a strategy."""
+MANUAL: Final = "by-hand"
+"""Journaled in place of a strategy's name."""
 
 
-async def sell(engine: Orchestrator, symbol: str) -> Order | None:
-    """Sell what is held of a symbol at the market; its stop is taken out of the way first.
+class ManualOrders:
+    """Sells positions at the market price on request.
 
-    None where nothing is held that can be sold.
+    Args:
+        timeframe: journaled with the signal of the sale.
     """
-    name = engine.exchange.market(symbol).symbol
-    signal = Signal(
-        strategy=BY_HAND,
-        symbol=name,
-        timeframe=engine.settings.timeframes[0],
-        timestamp=engine.market_clock.now(),
-        action=SignalAction.EXIT,
-        price=engine.frames.last_close(name) or 0.0,
-    )
-    return await engine.orders.execute(signal, Decimal(0))
 
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        orders: OrderExecutor,
+        positions: PositionManager,
+        frames: MultiTimeframeEngine,
+        clock: MarketClock,
+        timeframe: str,
+    ) -> None:
+        self._exchange = exchange
+        self._orders = orders
+        self._positions = positions
+        self._frames = frames
+        self._clock = clock
+        self._timeframe = timeframe
 
-async def sell_everything(engine: Orchestrator) -> list[str]:
-    """Sell every position at the market; return what came of each, in sentences."""
-    told = []
-    for position in engine.positions.all():
-        if position.flat:
-            continue
-        try:
-            order = await sell(engine, position.symbol)
-        except BotlibError as error:
-            # One that cannot be sold must not keep the others.
-            told.append(f"{position.symbol} was not sold: {error}")
-            continue
-        if order is None:
-            why = engine.orders.refused.get(BY_HAND, "nothing that can be sold is held")
-            told.append(f"{position.symbol} was not sold: {why}.")
-        else:
-            told.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
-    return told
+    async def sell(self, symbol: str) -> Order | None:
+        """Sell the position in a symbol at the market, after cancelling its stop.
+
+        Returns:
+            The order, or None if nothing is held that can be sold.
+        """
+        name = self._exchange.market(symbol).symbol
+        signal = Signal(
+            strategy=MANUAL,
+            symbol=name,
+            timeframe=self._timeframe,
+            timestamp=self._clock.now(),
+            action=SignalAction.EXIT,
+            price=self._frames.last_close(name) or 0.0,
+        )
+        return await self._orders.execute(signal, Decimal(0))
+
+    async def sell_everything(self) -> list[str]:
+        """Sell every position at the market; return one sentence for each."""
+        sentences = []
+        for position in self._positions.all():
+            if position.flat:
+                continue
+            try:
+                order = await self.sell(position.symbol)
+            except BotlibError as error:
+                # The other positions are sold all the same.
+                sentences.append(f"{position.symbol} was not sold: {error}")
+                continue
+            if order is None:
+                why = self._orders.refused.get(MANUAL, "nothing that can be sold is held")
+                sentences.append(f"{position.symbol} was not sold: {why}.")
+            else:
+                sentences.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
+        return sentences

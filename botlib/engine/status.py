@@ -6,15 +6,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.engine.parts import TradingParts
+    from botlib.engine.services import Services
+    from botlib.trading.risk import RiskValidator
 
 
-def engine_status(engine: Orchestrator) -> dict[str, Any]:
+def engine_status(services: Services, parts: TradingParts, risk: RiskValidator) -> dict[str, Any]:
     """Return the state of services, strategies, orders and limits of a started engine."""
     return {
         "services": {
             service.name: {"state": service.state.value, "error": service.error}
-            for service in engine.services.all()
+            for service in services.all()
         },
         "strategies": [
             {
@@ -25,10 +27,10 @@ def engine_status(engine: Orchestrator) -> dict[str, Any]:
                 "signals": active.signals,
                 "errors": active.errors,
                 "skipped": active.skipped,
-                "refused": engine.orders.refused.get(active.name),
+                "refused": parts.orders.refused.get(active.name),
             }
-            for active in engine.signals.strategies.values()
+            for active in parts.signals.strategies.values()
         ],
-        "orders": {"sent": engine.orders.sent, "fills": engine.orders.fills},
-        "risk": {**asdict(engine.risk.limits), "halted": engine.risk.halted},
+        "orders": {"sent": parts.orders.sent, "fills": parts.orders.fills},
+        "risk": {**asdict(risk.limits), "halted": risk.halted},
     }

@@ -23,12 +23,13 @@ from botlib.core.lag import LagMeter
 from botlib.core.symbol import split_symbol
 from botlib.core.tables import text_table
 from botlib.core.timeframe import parse_duration
-from botlib.engine import Orchestrator, RunSummary
+from botlib.engine import Orchestrator
 from botlib.engine.environment import EngineEnvironment
 from botlib.simulation.eventlog import EventLog
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.network import MemoryConnector
 from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, paper_settings
+from botlib.views.summary import RunSummary, Summaries
 
 if TYPE_CHECKING:
     from botlib.paper.accounts.account import PaperAccount
@@ -183,7 +184,7 @@ class Simulation:
             events=log.lines,
             log=self._log,
             balances=balances,
-            summary=await self.engine.summary(),
+            summary=await self._summaries.get(),
             simulated=loop.time() - here,
             seconds=time.perf_counter() - began,
         )
@@ -204,10 +205,11 @@ class Simulation:
                 connector=MemoryConnector,
                 rng=self.rng,
                 threads=0,
-                look=_LOOK,
+                stop_file_interval=_LOOK,
                 health_check_interval=_LOOK,
             ),
         )
+        self._summaries = Summaries(self.engine)
 
     async def _run(
         self,

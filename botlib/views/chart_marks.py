@@ -11,7 +11,7 @@ from botlib.trading.positions import is_held
 from botlib.widgets.chart.marks import Line, Marker
 
 if TYPE_CHECKING:
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.views.engine import EngineReading
 
 IsStop = Callable[[str | None], bool]
 """Tells of a client order id whether it is that of a stop."""
@@ -51,7 +51,7 @@ class OrderMarks:
         ]
 
 
-def price_lines(engine: Orchestrator, symbol: str) -> list[Line]:
+def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
     """Return the position, its stop and target, and the orders that wait, as lines."""
     lines = [*_position_lines(engine, symbol)]
     for order in engine.orders.stops(symbol):
@@ -77,7 +77,7 @@ def price_lines(engine: Orchestrator, symbol: str) -> list[Line]:
     return lines
 
 
-def _position_lines(engine: Orchestrator, symbol: str) -> Iterable[Line]:
+def _position_lines(engine: EngineReading, symbol: str) -> Iterable[Line]:
     position = engine.positions.get(symbol)
     entry = engine.protector.entry(symbol)
     market = engine.exchange.market(symbol)

@@ -18,10 +18,10 @@ from botlib.trading.positions import is_held
 if TYPE_CHECKING:
     from botlib.core.bus import Subscription
     from botlib.core.model import Fill, Order, Position
-    from botlib.engine.orchestrator import Orchestrator
     from botlib.market_data import BookStatus, StreamStatus
     from botlib.runtime import Runtime
     from botlib.tasks.status import TaskStatus
+    from botlib.views.engine import OperableEngine
     from botlib.widgets.dashboard import Dashboard, DashboardState, Reply
     from botlib.widgets.dashboard.schema import (
         AccountSection,
@@ -57,7 +57,7 @@ _OFF_STATES: Final = frozenset(
 )
 
 
-def open_dashboard(engine: Orchestrator, runtime: Runtime, *, height: int) -> Dashboard:
+def open_dashboard(engine: OperableEngine, runtime: Runtime, *, height: int) -> Dashboard:
     """Return a dashboard of an engine that is kept up to date on its loop, where this is called.
 
     One of an engine that has stopped shows the state it ended with.
@@ -67,7 +67,7 @@ def open_dashboard(engine: Orchestrator, runtime: Runtime, *, height: int) -> Da
     """
     from botlib.widgets.dashboard import Dashboard
 
-    if not engine.started_at:
+    if engine.run_start is None:
         raise EngineError("The bot has never run, so there is nothing to show. Start it first.")
     desk = DashboardFeed(engine)
 
@@ -87,7 +87,7 @@ def open_dashboard(engine: Orchestrator, runtime: Runtime, *, height: int) -> Da
     return dashboard
 
 
-def finish_dashboard(engine: Orchestrator, dashboard: Dashboard) -> None:
+def finish_dashboard(engine: OperableEngine, dashboard: Dashboard) -> None:
     """Show the state an engine ended with; nothing follows."""
     DashboardFeed(engine).finish(dashboard)
 
@@ -95,7 +95,7 @@ def finish_dashboard(engine: Orchestrator, dashboard: Dashboard) -> None:
 class DashboardFeed:
     """One engine as the dashboard sees it. Everything here runs on the engine's loop."""
 
-    def __init__(self, engine: Orchestrator) -> None:
+    def __init__(self, engine: OperableEngine) -> None:
         self._engine = engine
         self._updates: Subscription[CandleUpdated] | None = None
         self._prices: dict[str, float] = {}
@@ -181,7 +181,7 @@ class DashboardFeed:
             "reasons": [engine.log.masked(reason) for reason in health.reasons],
             "market_time": engine.market_clock.now() // SECOND * SECOND,
             "now": engine.system_clock.now() // SECOND * SECOND,
-            "started": engine.started_at,
+            "started": 0 if engine.run_start is None else engine.run_start.time,
             "strategies": len(engine.signals.strategies),
             "signals": engine.signals.signals,
             "url": engine.control.url or "",
@@ -194,7 +194,7 @@ class DashboardFeed:
         return {
             "quote": engine.account.quote,
             "equity": _money(equity),
-            "start": _money(engine.equity_start),
+            "start": _money(None if engine.run_start is None else engine.run_start.equity),
             "realised": _money(engine.positions.realised()),
             "unrealised": _money(engine.positions.unrealised(prices)),
             "exposure": _money(engine.positions.exposure(prices)),
@@ -323,7 +323,7 @@ class DashboardFeed:
 
     def _quiet(self, status: StreamStatus) -> float:
         """Return the seconds since any frame came: meanwhile the market's clock stands still."""
-        if self._engine.lockstep is not None:
+        if self._engine.in_lockstep:
             return 0.0  # the market itself waits for the next request
         silences = [one.silence for one in status.connections if one.silence is not None]
         return min(silences, default=0.0)
@@ -467,7 +467,7 @@ def _second(time: int | None) -> int | None:
     return None if time is None else round(time / SECOND) * SECOND
 
 
-def _shown(engine: Orchestrator, path: Any) -> str:
+def _shown(engine: OperableEngine, path: Any) -> str:
     """Return a path as it is called in the project, wherever that lies."""
     home = engine.settings.data_directory.parent
     return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)

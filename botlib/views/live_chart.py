@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from botlib.core.bus import Subscription
     from botlib.core.model import Candle, Fill
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.engine.health import EngineHealth
+    from botlib.views.engine import EngineReading
     from botlib.widgets.chart import Chart, Stretch
 
 logger = logging.getLogger(__name__)
@@ -88,13 +89,14 @@ class _Request:
 class LiveCharts:
     """The charts of one engine. Its methods run on the engine's loop."""
 
-    def __init__(self, engine: Orchestrator) -> None:
+    def __init__(self, engine: EngineReading) -> None:
         self._engine = engine
         self._fed: list[_Fed] = []
         self._subscription: Subscription[Event] | None = None
         self._requests: deque[_Request] = deque()
         self._asked = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        engine.before_stop(self._finish)
 
     async def open(
         self,
@@ -160,6 +162,9 @@ class LiveCharts:
             except Exception:
                 logger.exception("the last state of %r could not be shown", entry.chart)
         self._fed.clear()
+
+    async def _finish(self, health: EngineHealth) -> None:
+        self.finish()
 
     def older(self, request: _Request) -> None:
         """Answer a chart that wants candles from before its first; from any thread."""

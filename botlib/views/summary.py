@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
-from botlib.core.errors import ExchangeError
+from botlib.core.errors import EngineError, ExchangeError
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
 
 if TYPE_CHECKING:
     from botlib.engine.health import EngineHealth
-    from botlib.engine.orchestrator import Orchestrator
+    from botlib.views.engine import EngineReading
 
 logger = logging.getLogger(__name__)
 
@@ -153,10 +153,38 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     return ["what", "value"], rows
 
 
-async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
-    """Return the figures of an engine that runs."""
-    stream = engine.stream.status()
-    counts = engine.storage.counts()
+class Summaries:
+    """The figures of an engine: those so far, and after its stop those it ended with."""
+
+    def __init__(self, engine: EngineReading) -> None:
+        self._engine = engine
+        self._last: RunSummary | None = None
+        engine.before_stop(self._finish)
+
+    async def get(self) -> RunSummary:
+        """Return the figures of the run so far; after the stop, those it ended with."""
+        if not self._engine.started and self._last is not None:
+            return self._last
+        return await summarise(self._engine, self._engine.health())
+
+    async def _finish(self, health: EngineHealth) -> None:
+        try:
+            self._last = await summarise(self._engine, health)
+        except Exception:
+            logger.exception("the final figures could not be computed")
+
+
+async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
+    """Return the figures of an engine that runs.
+
+    Raises:
+        EngineError: the engine has never run.
+    """
+    start = engine.run_start
+    if start is None:
+        raise EngineError("The bot has never run, so there are no figures. Start it first.")
+    stream, stored = engine.stream.status(), engine.stored
+    counts = stored.storage.counts()
     tasks = engine.tasks.status()
     try:
         equity = await engine.account.value()
@@ -167,7 +195,7 @@ async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
         mode=engine.settings.mode,
         venue=engine.venue,
         database=_shown_database(engine),
-        market_start=engine.market_start,
+        market_start=start.market_time,
         market_end=engine.market_clock.now(),
         tasks_registered=len(tasks.tasks),
         tasks_started=sum(task.runs > 0 or task.last_start is not None for task in tasks.tasks),
@@ -177,7 +205,7 @@ async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
                 symbol=symbol,
                 timeframe=timeframe,
                 stored=counts.get((symbol, timeframe), 0)
-                - engine.counts_before.get((symbol, timeframe), 0),
+                - stored.counts_before.get((symbol, timeframe), 0),
                 total=counts.get((symbol, timeframe), 0),
             )
             for symbol, timeframe in engine.subscriptions()
@@ -189,22 +217,23 @@ async def summarise(engine: Orchestrator, health: EngineHealth) -> RunSummary:
         orders=engine.orders.sent,
         fills=engine.orders.fills,
         quote=engine.account.quote,
-        equity_start=f"{engine.equity_start:.2f}",
+        equity_start=f"{start.equity:.2f}",
         equity=f"{equity:.2f}",
         realised=f"{engine.positions.realised():.2f}",
         worst_lag=engine.lag.worst,
-        stalled_by=_worst_stall(engine),
+        stalled_by=_worst_stall(engine, start.time),
         healthy=health.healthy,
         reasons=tuple(health.reasons),
     )
 
 
-def _shown_database(engine: Orchestrator) -> str:
-    """Return the path as it is called in the project: ``data/…``, wherever that lies."""
+def _shown_database(engine: EngineReading) -> str:
+    """Return the path relative to the project: ``data/…``."""
     path, home = Path(engine.database), engine.settings.data_directory.parent
     return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
-def _worst_stall(engine: Orchestrator) -> str:
-    stalls = [stall for stall in engine.stalls() if stall.when >= engine.started_at]
+def _worst_stall(engine: EngineReading, since: int) -> str:
+    """Return the function that blocked the loop longest since a wall time in ms."""
+    stalls = [stall for stall in engine.stalls() if stall.when >= since]
     return max(stalls, key=lambda stall: stall.seconds).where if stalls else ""

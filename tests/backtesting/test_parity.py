@@ -81,7 +81,9 @@ def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityRepor
             [[c.open, c.high, c.low, c.close, c.volume] for c in found],
         )
     # The candle that closed when the engine came up is history: the next one is the first acted on.
-    first = pd.Timestamp(engine.market_start, unit="ms").floor("min") + pd.Timedelta(minutes=1)
+    first = pd.Timestamp(engine.run_start.market_time, unit="ms").floor("min") + pd.Timedelta(
+        minutes=1
+    )
     result = backtest(
         strategy,
         Frames(symbol, frames),

@@ -28,6 +28,7 @@ from botlib.engine import Orchestrator, ServiceState
 from botlib.paper.client import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.tasks import TaskConfig, TaskPriority
+from botlib.views.summary import Summaries
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 DEFAULT_TASKS = {
@@ -69,12 +70,13 @@ async def test_the_same_run_gives_the_same_fills_and_the_next_one_goes_on(
 ) -> None:
     async def run(seed: int) -> tuple[list[tuple[object, ...]], int]:
         engine = await make_engine(paper={"seed": seed})
+        summaries = Summaries(engine)
         await engine.wait(3 * 3600)
         fills = [
             (fill.timestamp, fill.side, fill.price, fill.amount) for fill in engine.journal.fills()
         ]
         end = engine.market_clock.now()
-        summary = await engine.summary()
+        summary = await summaries.get()
         assert summary.market_hours == 3
         assert summary.fills == summary.orders == len(fills)
         await engine.stop()
@@ -134,10 +136,11 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
             for match in ("exchangeInfo", "account"):
                 await control.fault("http_status", match=match, status=503, count=1)
             engine = await make_engine(paper={"url": process.url})
+            summaries = Summaries(engine)
             assert (await control.state())["counters"]["faults"] == {"http_status": 2}
-        assert engine.health().healthy and engine.equity_start == 10_000
+        assert engine.health().healthy and engine.run_start.equity == 10_000
         os.kill(process.pid, signal.SIGKILL)
-        summary = await engine.summary()  # nobody can be asked: as it was last valued
+        summary = await summaries.get()  # nobody can be asked: as it was last valued
         assert summary.equity == "10000.00"
         assert engine.lag.running
         await engine.stop()
@@ -149,7 +152,7 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
 async def test_lockstep_does_not_wait_for_ever_for_a_candle_that_never_comes(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botlib.engine.lockstep.PATIENCE", 0.5)
+    monkeypatch.setattr("botlib.engine.lockstep.LEAST_WAIT", 0.5)
     engine = await make_engine(exchange={"data_deadline": "1s"})
     assert engine.paper is not None
     await engine.paper.control.fault("drop", match="kline", count=1_000_000)

@@ -78,7 +78,7 @@ def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
         fee=0.001,
         order_cost=float(COST),
         market=engine.exchange.market("BTC/USDT"),
-        start=pd.Timestamp(open_time(engine.market_start, timeframe) + length, unit="ms"),
+        start=pd.Timestamp(open_time(engine.run_start.market_time, timeframe) + length, unit="ms"),
     )
     trips = result.roundtrips
     return trips[trips["reason"] != "open"]

@@ -15,7 +15,7 @@ from botlib.core.model import CandleSource, GapFilled, OrderIntent, OrderType, S
 from botlib.engine import Orchestrator
 from botlib.indicators import compute
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
-from botlib.views.live_chart import MOST_CHARTS
+from botlib.views.live_chart import MOST_CHARTS, LiveCharts
 from botlib.widgets.chart import Chart, Click
 
 SPECS = ("ema(20)", "rsi(14)")
@@ -48,15 +48,14 @@ def assert_is_what_is_stored(chart: Chart, engine: Orchestrator) -> None:
 
 async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engine: Any) -> None:
     engine = await make_engine()
-    chart = await engine.charts.open(
-        "BTCUSDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200
-    )
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTCUSDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200)
     assert len(closed(chart)) == 200 and chart._scene.facts.synthetic
     await engine.wait(2 * 3_600)
     last = engine.storage.last_closed("BTC/USDT", "1m")
     await until(lambda: chart._scene.rows.last == last)
     assert_is_what_is_stored(chart, engine)
-    fills = OrderJournal(engine._database).fills()
+    fills = OrderJournal(engine.stored.database).fills()
     assert len(chart.marks.markers) == len({fill.client_order_id for fill in fills}) > 1
     assert [one.kind for one in chart.marks.markers[:2]] == ["entry", "exit"]
     await engine.stop()
@@ -68,7 +67,7 @@ async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engin
     size = chart._scene.rows.first
     chart.asked_older(int(closed(chart)[0, 0] * 1_000), 100)
     assert (chart._scene.rows.first or 0) <= (size or 0)
-    late = await engine.charts.open("BTC/USDT", "1m", window=50)
+    late = await charts.open("BTC/USDT", "1m", window=50)
     assert len(closed(late)) == 50 and "what is stored" in repr(late)
     assert late.marks.markers == chart.marks.markers
 
@@ -83,7 +82,8 @@ async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) 
         "parameters": {"fast": 3, "slow": 8, "stop_loss": 0.2, "take_profit": 0.5},
     }
     engine = await make_engine(strategies=[strategy])
-    chart = await engine.charts.open("BTC/USDT", "1m", window=100)
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTC/USDT", "1m", window=100)
     for _ in range(40):
         await engine.wait(600)
         if not engine.positions.get("BTC/USDT").flat and engine.orders.stops("BTC/USDT"):
@@ -97,7 +97,8 @@ async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) 
 
 async def test_an_order_that_waits_is_a_line_until_it_is_cancelled(make_engine: Any) -> None:
     engine = await make_engine(strategies=[])
-    chart = await engine.charts.open("BTC/USDT", "1m", window=100)
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTC/USDT", "1m", window=100)
     price = Decimal(str(engine.storage.frame("BTC/USDT", "1m")["close"].iloc[-1]))
     order = await engine.orders.send(
         OrderIntent(
@@ -121,9 +122,8 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
     make_engine: Any,
 ) -> None:
     engine = await make_engine(strategies=[])
-    chart = await engine.charts.open(
-        "BTC/USDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200
-    )
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTC/USDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200)
     stored = engine.storage.counts()[("BTC/USDT", "1m")]
     chart.asked_older(int(closed(chart)[0, 0] * 1_000), 700)
     await until(lambda: len(closed(chart)) >= 900)
@@ -134,7 +134,7 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
 
     assert chart._scene.repaired == ()
     await engine.tasks.stop_task("charts")
-    engine.charts._subscription.close()
+    charts._subscription.close()
     await engine.wait(1_800)
     await engine.tasks.start_task("charts")
     last = engine.storage.last_closed("BTC/USDT", "1m")
@@ -150,6 +150,7 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
 
 async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) -> None:
     engine = await make_engine(strategies=[])
+    charts = LiveCharts(engine)
     for arguments, message in (
         ({"symbol": "ETH/USDT"}, r"ETH/USDT 1m is not streamed.*BTC/USDT 1m"),
         ({"timeframe": "7m"}, "Unknown timeframe"),
@@ -157,26 +158,26 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
         ({"panes": ["pvt"]}, "never settles"),
     ):
         with pytest.raises(InvalidInput, match=message):
-            await engine.charts.open(**{"symbol": "BTC/USDT", "timeframe": "1m", **arguments})
-    assert engine.charts._fed == []
+            await charts.open(**{"symbol": "BTC/USDT", "timeframe": "1m", **arguments})
+    assert charts._fed == []
 
-    charts = [await engine.charts.open("BTC/USDT", "1m", window=20) for _ in range(MOST_CHARTS + 2)]
-    assert len(engine.charts._fed) == MOST_CHARTS
-    assert "not fed any more" in repr(charts[0]) and "not fed" not in repr(charts[-1])
-    charts[-1].close()
+    opened = [await charts.open("BTC/USDT", "1m", window=20) for _ in range(MOST_CHARTS + 2)]
+    assert len(charts._fed) == MOST_CHARTS
+    assert "not fed any more" in repr(opened[0]) and "not fed" not in repr(opened[-1])
+    opened[-1].close()
     await engine.wait(300)
-    await until(lambda: len(engine.charts._fed) == MOST_CHARTS - 1)
+    await until(lambda: len(charts._fed) == MOST_CHARTS - 1)
 
     seen: list[tuple[Click, Any]] = []
 
-    @charts[-2].on_click
+    @opened[-2].on_click
     async def note(click: Click) -> None:
         seen.append((click, asyncio.get_running_loop()))
         raise ValueError("no")
 
     message = {"type": "click", "time": 1.0, "price": 2.0, "pane": 0}
-    await asyncio.to_thread(charts[-2].clicked, message)
-    await until(lambda: "ValueError: no" in repr(charts[-2]))
+    await asyncio.to_thread(opened[-2].clicked, message)
+    await until(lambda: "ValueError: no" in repr(opened[-2]))
     assert seen[0][1] is asyncio.get_running_loop()
 
 

@@ -1,0 +1,258 @@
+"""The parts of an engine: frozen records, one for each stage of its start.
+
+`BaseParts` exist from the construction on, `StoreParts` since the database was opened, and
+`TradingParts` since the exchange was connected. They are made by `botlib.engine.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from botlib.core.errors import EngineError
+from botlib.venues.registry import DEFAULT_VENUE
+
+if TYPE_CHECKING:
+    from botlib.config import Settings
+    from botlib.core.bus import EventBus
+    from botlib.core.clock import Clock, MarketClock, SystemClock
+    from botlib.core.lag import LagMeter
+    from botlib.engine.account import AccountMonitor
+    from botlib.engine.environment import EngineEnvironment
+    from botlib.engine.execution_watch import ExecutionWatch
+    from botlib.engine.kill_switch import KillSwitch
+    from botlib.engine.lockstep import Lockstep
+    from botlib.engine.log_tail import LogTail
+    from botlib.engine.manual_orders import ManualOrders
+    from botlib.engine.order_books import OrderBooks
+    from botlib.engine.paper_service import PaperService
+    from botlib.engine.signals import SignalGenerator
+    from botlib.execution import OrderExecutor, Protector
+    from botlib.frames import MultiTimeframeEngine
+    from botlib.market_data import CandleStream
+    from botlib.market_data.history import History
+    from botlib.runtime import Stall
+    from botlib.store import CandleStorage, Database, OrderJournal
+    from botlib.tasks import BackgroundTaskManager
+    from botlib.trading.positions import PositionManager
+    from botlib.trading.risk import RiskValidator
+    from botlib.venues.base import Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseParts:
+    """The parts that need neither a database nor an exchange."""
+
+    settings: Settings
+    environment: EngineEnvironment
+    lag: LagMeter
+    stalls: Callable[[], Sequence[Stall]]
+    """Returns the functions that blocked the loop, the latest last."""
+    bus: EventBus
+    market_clock: MarketClock
+    system_clock: SystemClock
+    positions: PositionManager
+    risk: RiskValidator
+    frames: MultiTimeframeEngine
+    tasks: BackgroundTaskManager
+    kill_switch: KillSwitch
+    log: LogTail
+    """The newest lines of the log."""
+    paper: PaperService | None
+    """The paper exchange, None in live trading."""
+
+    @property
+    def venue(self) -> str:
+        """The market that is traded; that of a paper exchange is known after its start."""
+        return self.paper.venue if self.paper else DEFAULT_VENUE
+
+    @property
+    def in_lockstep(self) -> bool:
+        """Whether the market waits until each closed candle was processed."""
+        return self.paper is not None and self.settings.paper.lockstep
+
+    def subscriptions(self) -> list[tuple[str, str]]:
+        """Return the (symbol, timeframe) pairs that are streamed."""
+        return [(s, t) for s in self.settings.symbols for t in self.settings.timeframes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreParts:
+    """The open database, and the candles and orders in it."""
+
+    database: Database
+    storage: CandleStorage
+    journal: OrderJournal
+    counts_before: Mapping[tuple[str, str], int]
+    """Stored candles by (symbol, timeframe) when the database was opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingParts:
+    """The parts that collect candles and trade on a connected exchange."""
+
+    exchange: Exchange
+    history: History
+    stream: CandleStream
+    books: OrderBooks
+    orders: OrderExecutor
+    protector: Protector
+    signals: SignalGenerator
+    account: AccountMonitor
+    manual_orders: ManualOrders
+    executions: ExecutionWatch
+    lockstep: Lockstep | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStart:
+    """The moment from which the figures of a run count."""
+
+    time: int
+    """Wall time, ms."""
+    market_time: int
+    """Market time, ms."""
+    equity: Decimal
+    """Value of the account, quote units."""
+
+
+class PartsAccess:
+    """Read-only names for the parts of an engine.
+
+    Reading a part before the stage that makes it raises `EngineError`.
+    """
+
+    _base: BaseParts
+    _store: StoreParts | None = None
+    _trading: TradingParts | None = None
+
+    @property
+    def parts(self) -> TradingParts:
+        """The parts that trade."""
+        if self._trading is None:
+            raise EngineError("The engine is not connected yet. Start it first.")
+        return self._trading
+
+    @property
+    def stored(self) -> StoreParts:
+        """The open database with what is in it."""
+        if self._store is None:
+            raise EngineError("The engine has opened no database yet. Start it first.")
+        return self._store
+
+    @property
+    def in_lockstep(self) -> bool:
+        """Whether the market waits until each closed candle was processed."""
+        return self._base.in_lockstep
+
+    @property
+    def settings(self) -> Settings:
+        return self._base.settings
+
+    @property
+    def environment(self) -> EngineEnvironment:
+        return self._base.environment
+
+    @property
+    def lag(self) -> LagMeter:
+        return self._base.lag
+
+    @property
+    def stalls(self) -> Callable[[], Sequence[Stall]]:
+        return self._base.stalls
+
+    @property
+    def bus(self) -> EventBus:
+        return self._base.bus
+
+    @property
+    def market_clock(self) -> MarketClock:
+        return self._base.market_clock
+
+    @property
+    def system_clock(self) -> Clock:
+        return self._base.system_clock
+
+    @property
+    def positions(self) -> PositionManager:
+        return self._base.positions
+
+    @property
+    def risk(self) -> RiskValidator:
+        return self._base.risk
+
+    @property
+    def frames(self) -> MultiTimeframeEngine:
+        return self._base.frames
+
+    @property
+    def tasks(self) -> BackgroundTaskManager:
+        return self._base.tasks
+
+    @property
+    def kill_switch(self) -> KillSwitch:
+        return self._base.kill_switch
+
+    @property
+    def log(self) -> LogTail:
+        return self._base.log
+
+    @property
+    def paper(self) -> PaperService | None:
+        return self._base.paper
+
+    @property
+    def storage(self) -> CandleStorage:
+        return self.stored.storage
+
+    @property
+    def journal(self) -> OrderJournal:
+        return self.stored.journal
+
+    @property
+    def exchange(self) -> Exchange:
+        return self.parts.exchange
+
+    @property
+    def history(self) -> History:
+        return self.parts.history
+
+    @property
+    def stream(self) -> CandleStream:
+        return self.parts.stream
+
+    @property
+    def books(self) -> OrderBooks:
+        return self.parts.books
+
+    @property
+    def orders(self) -> OrderExecutor:
+        return self.parts.orders
+
+    @property
+    def protector(self) -> Protector:
+        return self.parts.protector
+
+    @property
+    def signals(self) -> SignalGenerator:
+        return self.parts.signals
+
+    @property
+    def account(self) -> AccountMonitor:
+        return self.parts.account
+
+    @property
+    def venue(self) -> str:
+        """The market that is traded."""
+        return self._base.venue
+
+    @property
+    def database(self) -> str:
+        """Path of the database, empty before it was opened."""
+        return str(self._store.database.path) if self._store else ""
+
+    def subscriptions(self) -> list[tuple[str, str]]:
+        """Return the (symbol, timeframe) pairs that are streamed."""
+        return self._base.subscriptions()
