@@ -1,5 +1,9 @@
 """The task manager: named, supervised background work on one event loop.
 
+What enters are task configurations: functions with a schedule, a priority and limits. The manager
+runs them side by side, restarts those that fail, and stops them in order. What leaves is their
+status, their health and a report of the stop.
+
 ::
 
     manager = BackgroundTaskManager()
@@ -8,12 +12,12 @@
     async def spread_watch(): ...
 
     await manager.start_all()
-    manager                      # a table of what every task does
+    manager                      # a table of all tasks
     await manager.stop_all()
 """
 
 from botlib.tasks.config import TaskConfig, TaskPriority
-from botlib.tasks.current import beat
+from botlib.tasks.environment import beat
 from botlib.tasks.health import Health
 from botlib.tasks.manager import BackgroundTaskManager
 from botlib.tasks.status import ManagerStatus, StopReport, TaskState, TaskStatus

@@ -1,12 +1,18 @@
-"""What a task is: its function, its schedule and how it is treated."""
+"""The configuration of a task: its function, its schedule and how it is supervised.
+
+A notebook cell that runs again defines its functions anew: equal functions are other objects then.
+`same_config` therefore compares functions by their code, defaults and captured values; the global
+names they use may change, as those are looked up again at every call.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from botlib.core.errors import InvalidInput, TaskConfigError, did_you_mean
@@ -16,10 +22,10 @@ from botlib.tasks.schedule import Cron, EveryCandle, Forever, Interval, Once, Sc
 
 
 class TaskPriority(IntEnum):
-    """How much a task matters: the smaller the number, the more.
+    """The importance of a task; a smaller number is more important.
 
-    Priority decides who starts first, who runs first when several are due, who is skipped while
-    the loop lags (LOW, then MEDIUM) and who stops last.
+    Priority decides which task starts first, which runs first when several are due, which is
+    skipped while the loop lags (LOW, then MEDIUM) and which stops last.
     """
 
     CRITICAL = 0
@@ -30,23 +36,23 @@ class TaskPriority(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskConfig:
-    """Describe a task.
+    """The description of a task.
 
     At most one of ``interval``, ``cron``, ``every_candle`` and ``forever`` is given; with none the
     task runs once. Durations are seconds or texts such as ``"30s"``.
 
     Args:
         name: the identity of the task.
-        func: what to run, without arguments; a plain function runs in a thread.
+        func: the function to run, without arguments; a plain function runs in a thread.
         interval: time between two ticks; the first one is at the start.
         cron: a cron expression in UTC.
-        every_candle: a timeframe; ticks at each close of such a candle.
+        every_candle: a timeframe; the task is due at each close of such a candle.
         offset: time after that close.
         forever: the function runs until it is stopped, such as a stream.
         priority: a `TaskPriority` or its name.
         timeout: longest time of one run, which is then cancelled and counts as failed.
-        heartbeat: a task that runs ``forever`` and counts no work with `beat` for longer is
-            unhealthy.
+        heartbeat: longest time without work counted by `beat`, after which a task that runs
+            ``forever`` is unhealthy.
         auto_restart: whether it runs again after a failure.
         max_restarts: restarts within ``restart_window``; one failure more and it stays failed.
         restart_window: time over which failures are counted.
@@ -54,11 +60,11 @@ class TaskConfig:
         max_backoff: longest such delay.
         depends_on: names of tasks that start before this one and stop after it.
         enabled: a disabled task is registered and never started.
-        metadata: anything worth showing beside it.
+        metadata: any further values to show in the status.
 
     Raises:
         TaskConfigError: a value is not accepted, or two schedules are given.
-        UnknownTimeframe: ``every_candle`` names none.
+        UnknownTimeframe: ``every_candle`` is no known timeframe.
     """
 
     name: str
@@ -102,19 +108,19 @@ class TaskConfig:
 
     @property
     def level(self) -> TaskPriority:
-        """The priority, read."""
+        """The priority as a `TaskPriority`."""
         assert isinstance(self.priority, TaskPriority)
         return self.priority
 
     @property
     def time_limit(self) -> float | None:
-        """The timeout in seconds, None where a run may take as long as it likes."""
+        """The timeout in seconds, or None if a run may take any time."""
         assert not isinstance(self.timeout, str)
         return self.timeout
 
     @property
     def silence_limit(self) -> float | None:
-        """The longest time in seconds without a beat, None where none is expected."""
+        """The longest time in seconds without a beat, or None if no beats are expected."""
         assert not isinstance(self.heartbeat, str)
         return self.heartbeat
 
@@ -238,3 +244,73 @@ class TaskConfig:
             base=float(self.backoff),
             cap=float(self.max_backoff),
         )
+
+
+def same_config(one: TaskConfig, other: TaskConfig) -> bool:
+    """Return whether two configurations describe the same task."""
+    try:
+        return all(
+            _same(getattr(one, field.name), getattr(other, field.name))
+            for field in fields(TaskConfig)
+        )
+    except RecursionError:  # values that contain each other
+        return False
+
+
+def _same(one: object, other: object) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        return _same_function(one, other)
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        # Equal is not enough: a task bound to the old object must not go on for the new one.
+        return one.__self__ is other.__self__ and _same(one.__func__, other.__func__)
+    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
+        return _same((one.func, one.args, one.keywords), (other.func, other.args, other.keywords))
+    if isinstance(one, CodeType) and isinstance(other, CodeType):
+        return _same_code(one, other)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    try:
+        return bool(one == other)
+    except Exception:
+        # Values that cannot be compared, or not to a single bool (arrays), count as different.
+        return False
+
+
+def _same_function(one: FunctionType, other: FunctionType) -> bool:
+    return (
+        one.__qualname__ == other.__qualname__
+        and one.__module__ == other.__module__
+        and _same_code(one.__code__, other.__code__)
+        and _same(one.__defaults__, other.__defaults__)
+        and _same(one.__kwdefaults__, other.__kwdefaults__)
+        and _same(_captured(one), _captured(other))
+    )
+
+
+def _same_code(one: CodeType, other: CodeType) -> bool:
+    # Line numbers and file names differ between two runs of a cell, and do not matter.
+    return (
+        one.co_code == other.co_code
+        and one.co_names == other.co_names
+        and one.co_varnames == other.co_varnames
+        and one.co_freevars == other.co_freevars
+        and _same(one.co_consts, other.co_consts)
+    )
+
+
+def _captured(function: FunctionType) -> list[object]:
+    values: list[object] = []
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not assigned yet
+            value = None
+        # A function that captures itself would be compared without end.
+        values.append(None if value is function else value)
+    return values

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from botlib.core.errors import TaskError
 
 LATENESS_KEPT: Final = 128
-"""Runs whose lateness is remembered for the percentiles."""
+"""Number of runs whose lateness is kept for the percentiles."""
 
 
-class Figures:
-    """The figures of one task; durations and times are seconds of its loop's timer."""
+class TaskCounters:
+    """The counters of one task; durations and times are seconds of its loop's timer."""
 
     __slots__ = (
-        "beaten",
         "duration",
         "error",
         "failures",
         "failures_in_row",
+        "last_beat",
         "lateness",
         "overruns",
         "restarts",
@@ -41,7 +41,7 @@ class Figures:
         self.skipped = 0
         self.timeouts = 0
         self.work = 0
-        self.beaten = 0.0
+        self.last_beat = 0.0
         """When work was last counted."""
         self.started: float | None = None
         self.duration: float | None = None
@@ -50,7 +50,7 @@ class Figures:
         self.lateness: deque[float] = deque(maxlen=LATENESS_KEPT)
 
     def record(self, error: BaseException) -> None:
-        """Count a failure, and keep its text rather than its frames."""
+        """Count a failure and store its text; the error itself would keep its frames alive."""
         self.failures += 1
         self.failures_in_row += 1
         text = str(error)
@@ -58,8 +58,27 @@ class Figures:
         self.traceback = "".join(traceback.format_exception(error))
 
     def percentiles(self) -> tuple[float | None, float | None]:
-        """Return the median and the 99th percentile of the lateness of the last runs."""
+        """Return the median and the 99th percentile of the lateness of recent runs, in seconds."""
         late = sorted(self.lateness)
         if not late:
             return None, None
         return late[(len(late) - 1) // 2], late[-(-99 * len(late) // 100) - 1]
+
+    def shown(self) -> dict[str, Any]:
+        """Return the counters under the names that `TaskStatus` gives them."""
+        p50, p99 = self.percentiles()
+        return {
+            "runs": self.runs,
+            "failures": self.failures,
+            "failures_in_row": self.failures_in_row,
+            "restarts": self.restarts,
+            "overruns": self.overruns,
+            "skipped": self.skipped,
+            "timeouts": self.timeouts,
+            "work": self.work,
+            "last_duration": self.duration,
+            "last_error": self.error,
+            "last_traceback": self.traceback,
+            "lateness_p50": p50,
+            "lateness_p99": p99,
+        }

@@ -1,8 +1,9 @@
-"""What all tasks of a manager share on their loop."""
+"""What the tasks of a manager share on their loop, and the task that code runs in."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class Environment:
-    """The surroundings of a task while its manager is bound to a loop."""
+class TaskEnvironment:
+    """The shared parts of all tasks while their manager is bound to a loop."""
 
     loop: asyncio.AbstractEventLoop
     clock: Clock
@@ -27,8 +28,27 @@ class Environment:
     random: random.Random
     auto_recovery: bool
     grace: float
-    """Seconds a cancelled run may take to end before it is stuck."""
+    """Seconds a cancelled run may take to end before it counts as stuck."""
     failed: Callable[[ManagedTask, BaseException], None]
     """Called after every failure."""
     rested: Callable[[ManagedTask], None]
     """Called when a run has ended and no other will follow by itself."""
+
+
+current: contextvars.ContextVar[ManagedTask] = contextvars.ContextVar("botlib_task")
+
+
+def current_task() -> ManagedTask | None:
+    """Return the task that the caller runs in, also through its own asyncio tasks and threads."""
+    return current.get(None)
+
+
+def beat(n: int = 1) -> None:
+    """Count work done by the task that the caller runs in, in its coroutines or its thread.
+
+    The count is shown in the status, and distinguishes a stream that works from one that only
+    runs. Outside a managed task nothing happens.
+    """
+    task = current.get(None)
+    if task is not None:
+        task.count(n)

@@ -1,4 +1,4 @@
-"""The manager of background tasks."""
+"""The manager of background tasks: the object that users create and control."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from botlib.core.blocking import Blocking
 from botlib.core.clock import Clock, SystemClock
 from botlib.core.errors import TaskError
 from botlib.core.lag import LagMeter
 from botlib.core.timeframe import parse_duration
-from botlib.tasks.blocking import BlockingTasks, call_on
-from botlib.tasks.config import TaskConfig
-from botlib.tasks.current import current_task
-from botlib.tasks.environment import Environment
-from botlib.tasks.health import Health, assess
-from botlib.tasks.host import Home
-from botlib.tasks.identity import same_config
+from botlib.tasks.config import TaskConfig, same_config
+from botlib.tasks.environment import TaskEnvironment, current_task
+from botlib.tasks.health import Health, HealthMonitor, assess
+from botlib.tasks.host import LoopHost
 from botlib.tasks.launcher import Launcher
-from botlib.tasks.monitor import HealthMonitor
-from botlib.tasks.ordering import dependents_of, start_order
-from botlib.tasks.registry import Roster, join, refuse_stuck, stop_tasks, stuck_names
+from botlib.tasks.registry import (
+    TaskRegistry,
+    dependents_of,
+    join,
+    refuse_stuck,
+    start_order,
+    stop_tasks,
+    stuck_names,
+)
 from botlib.tasks.status import ManagerStatus, StopReport
 from botlib.tasks.task import ManagedTask
 from botlib.tasks.threads import ThreadPool
@@ -34,22 +38,22 @@ F = TypeVar("F", bound=Callable[[], Any])
 
 
 class BackgroundTaskManager:
-    """Run named tasks side by side, restart those that fail, and say how they do.
+    """A manager that runs named tasks side by side and restarts those that fail.
 
     The manager belongs to the loop on which it is first started. `add_task`, `pause`, `resume`,
     `status` and `health` may be called from any thread; the async methods are awaited on that
     loop, or called through `blocking`.
 
     Args:
-        enable_health_monitoring: look after the health regularly, and log when it changes.
-        health_check_interval: time between two looks.
-        enable_auto_recovery: restart tasks that fail, as far as each one's settings grant it.
-        clock: where calendar time comes from; the computer's by default.
-        lag: the meter of the loop the manager will live on; by default it makes its own.
+        enable_health_monitoring: check the health at intervals, and log when it changes.
+        health_check_interval: time between two checks.
+        enable_auto_recovery: restart tasks that fail, within the limits of their settings.
+        clock: source of calendar time; the computer's by default.
+        lag: the lag meter of the loop the manager will live on; by default it creates its own.
         on_failure: called on the loop with the name and the error after each failure.
-        shed_lag: lag of the loop from which LOW tasks are skipped; MEDIUM from four times that.
-        unhealthy_lag: lag from which the manager is unhealthy.
-        stop_timeout: time a cancelled task may take to clean up before it is stuck.
+        shed_lag: lag of the loop from which on LOW tasks are skipped; MEDIUM from four times that.
+        unhealthy_lag: lag from which on the manager is unhealthy.
+        stop_timeout: time a cancelled task may take to clean up before it counts as stuck.
         max_threads: threads for tasks that are plain functions; 0 runs them on the loop itself.
         rng: source of the jitter of restarts.
     """
@@ -77,15 +81,15 @@ class BackgroundTaskManager:
         self.shed_lag = parse_duration(shed_lag)
         self.unhealthy_lag = parse_duration(unhealthy_lag)
         self.stop_timeout = parse_duration(stop_timeout)
-        self.blocking = BlockingTasks(self)
-        """The async methods as plain calls."""
         self._max_threads = max_threads
         self._random = rng or random.Random()
-        self._tasks = Roster()
-        self._home = Home(self._new_environment, self._let_go, lag)
+        self._tasks = TaskRegistry()
+        self._host = LoopHost(self._new_environment, self._loop_gone, lag)
+        self.blocking = Blocking(self, self._host.run_blocking, missing=_not_async)
+        """The async methods as plain calls, such as ``manager.blocking.start_all()``."""
         self._launcher = Launcher(
             self._tasks,
-            self._home,
+            self._host,
             begin=self._begin_running,
             stopping=lambda: self._stopping > 0,
         )
@@ -102,9 +106,9 @@ class BackgroundTaskManager:
     ) -> ManagedTask:
         """Register a task under its name.
 
-        The same task again changes nothing. A task that differs takes the place of the old one: a
-        run of that one is cancelled and its clean-up awaited before the new one starts, and it
-        starts by itself if the old one was active.
+        The same task again changes nothing. A task that differs replaces the old one: a run of that
+        one is cancelled and its clean-up awaited before the new one starts, and the new one starts
+        by itself if the old one was active.
 
         Raises:
             TaskConfigError: tasks would depend on each other in a circle.
@@ -113,9 +117,9 @@ class BackgroundTaskManager:
         if not isinstance(config, TaskConfig):
             raise TypeError(f"add_task() takes a TaskConfig, got {config!r}")
         self._tasks.check(config)
-        if start_immediately and self._home.loop is None:
-            self._home.bind(f"start_immediately of task {config.name!r}")
-        return call_on(self._home.loop, lambda: self._register(config, group, start_immediately))
+        if start_immediately and self._host.loop is None:
+            self._host.bind(f"start_immediately of task {config.name!r}")
+        return self._host.call(lambda: self._register(config, group, start_immediately))
 
     def task(
         self,
@@ -125,9 +129,13 @@ class BackgroundTaskManager:
         start_immediately: bool = False,
         **settings: Any,
     ) -> Callable[[F], F]:
-        """Register the decorated function, named as it is unless ``name`` is given.
+        """Register the decorated function as a task.
 
-        ``settings`` are those of `TaskConfig`, such as ``interval="30s"``.
+        Args:
+            name: the name of the task; by default that of the function.
+            group: the group of the task.
+            start_immediately: whether it is started at once.
+            settings: those of `TaskConfig`, such as ``interval="30s"``.
         """
 
         def register(func: F) -> F:
@@ -139,14 +147,14 @@ class BackgroundTaskManager:
         return register
 
     async def remove_task(self, name: str) -> None:
-        """Stop a task and forget it.
+        """Stop a task and remove it.
 
         Raises:
             UnknownTask: there is none of that name.
             TaskError: others depend on it.
-            TaskStuck: it outlived its cancellation; it is forgotten all the same.
+            TaskStuck: it outlived its cancellation; it is removed nevertheless.
         """
-        self._home.check("remove_task()")
+        self._host.check("remove_task()")
         task = self._tasks.remove(name)
         task.halt()
         await join([task], self.stop_timeout)
@@ -155,16 +163,16 @@ class BackgroundTaskManager:
     # Control
 
     async def start_all(self, group: str | None = None) -> tuple[str, ...]:
-        """Start all enabled tasks (of a group, and what they depend on); return who was started.
+        """Start all enabled tasks (of a group, and what they depend on); return those started.
 
-        Tasks that are active are left alone, and so are those that ran to their end, unless all
-        was stopped in between.
+        Active tasks are left alone, and so are those that ran to their end, unless everything was
+        stopped in between.
 
         Raises:
             NoTasksRegistered: there is nothing to start.
             TaskConfigError: a task depends on one that is not registered.
         """
-        env = self._home.bind("start_all()")
+        env = self._host.bind("start_all()")
         enabled = self._tasks.enabled(group)
         again = not self._running
         self._begin_running()
@@ -175,19 +183,19 @@ class BackgroundTaskManager:
                 continue
             if self._launcher.launch(task, env):
                 started.append(name)
-        await env.timetable.begun()
+        await env.timetable.wait_begun()
         log.info("Started %d tasks", len(started))
         return tuple(started)
 
     async def start_task(self, name: str) -> None:
-        """Start a task, after those it depends on; one that is active is left alone.
+        """Start a task, after those it depends on; an active one is left alone.
 
         Raises:
             UnknownTask: there is none of that name.
             TaskError: it is disabled.
             TaskStuck: its last run has not ended yet.
         """
-        env = self._home.bind("start_task()")
+        env = self._host.bind("start_task()")
         if not self._tasks.find(name).config.enabled:
             raise TaskError(
                 f"Task {name!r} is disabled. Register it again with enabled=True to start it."
@@ -197,20 +205,20 @@ class BackgroundTaskManager:
             task = self._tasks.find(each)
             if task.active or (each != name and (task.done or not task.config.enabled)):
                 continue
-            await self._tasks.free(each, self.stop_timeout)
+            await self._tasks.wait_free(each, self.stop_timeout)
             self._launcher.launch(task, env)
-        await env.timetable.begun()
+        await env.timetable.wait_begun()
 
     async def stop_task(self, name: str) -> None:
-        """Stop a task, after those that depend on it, and await its clean-up.
+        """Stop a task, after those that depend on it, and wait for its clean-up.
 
-        Called from within one of them, that one is cancelled last and not awaited.
+        If one of them makes this call, that one is cancelled last and not awaited.
 
         Raises:
             UnknownTask: there is none of that name.
             TaskStuck: it outlived its cancellation.
         """
-        self._home.check("stop_task()")
+        self._host.check("stop_task()")
         configs = self._tasks.configs()
         self._tasks.find(name)
         names = [
@@ -222,17 +230,17 @@ class BackgroundTaskManager:
         await stop_tasks(self._tasks, names, self.stop_timeout * len(names))
         refuse_stuck(tasks, self.stop_timeout)
         if own is not None and own in tasks:
-            own.halt()  # last: it cancels what this is called from
+            own.halt()  # last, as it cancels the caller
 
     async def restart_task(self, name: str) -> None:
-        """Stop a task, await its clean-up and start it anew; those that depend on it go on.
+        """Stop a task, wait for its clean-up and start it again; those that depend on it go on.
 
         Raises:
             UnknownTask: there is none of that name.
             TaskStuck: it outlived its cancellation, and was not started again.
-            TaskError: a task asked to be restarted from within its own run.
+            TaskError: a task makes this call for itself.
         """
-        self._home.check("restart_task()")
+        self._host.check("restart_task()")
         task = self._tasks.find(name)
         if task is current_task():
             raise TaskError(
@@ -243,24 +251,25 @@ class BackgroundTaskManager:
         await join([task], self.stop_timeout)
         refuse_stuck([task], self.stop_timeout)
         if self._tasks.get(name) is task and not task.active:
-            task.figures.restarts += 1
+            task.counters.restarts += 1
             await self.start_task(name)
 
     async def run_now(self, name: str) -> None:
-        """Run a task once, at once, and await the end; a run going on is awaited instead.
+        """Run a task once, now, and wait for its end; a run going on is awaited instead.
 
-        Its schedule goes on afterwards; the grid of an interval begins anew at this run.
+        Its schedule goes on afterwards; the grid of an interval starts anew at this run.
 
         Raises:
             UnknownTask: there is none of that name.
-            TaskError: it runs for ever, or waits for itself; also what the run itself raised.
+            TaskError: it runs for ever, or makes this call for itself.
+            BaseException: the error of the run.
         """
-        env = self._home.bind("run_now()")
+        env = self._host.bind("run_now()")
         task = self._tasks.find(name)
         if task.config.forever or task is current_task():
             raise TaskError(f"Task {name!r} cannot be waited for: it runs for ever, or is waiting.")
         if task.idle:
-            await self._tasks.free(name, self.stop_timeout)
+            await self._tasks.wait_free(name, self.stop_timeout)
             self._begin_running()
             error = await task.run_once(env)
         else:
@@ -269,20 +278,22 @@ class BackgroundTaskManager:
             raise error
 
     async def stop_all(self, deadline: float | str = 10.0) -> StopReport:
-        """Stop everything, within ``deadline`` in total.
+        """Stop all tasks, in the reverse of their start order.
 
-        The tasks stop in the reverse of their start order. Called from within a task, that task is
-        cancelled last and not awaited.
+        If a task makes this call, that task is cancelled last and not awaited.
+
+        Args:
+            deadline: longest time for all of them together.
         """
-        loop = self._home.check("stop_all()")
-        if self._home.env is None:
+        loop = self._host.check("stop_all()")
+        if self._host.env is None:
             return StopReport()
         limit = parse_duration(deadline)
         begun = loop.time()
         own = current_task()
         self._stopping += 1
         try:
-            await self._launcher.end()
+            await self._launcher.cancel()
             former = self._tasks.former()
             for task in former:
                 task.halt()
@@ -290,21 +301,21 @@ class BackgroundTaskManager:
             everyone = [*self._tasks, *former]
             await stop_tasks(self._tasks, going, limit)
             await join(former, limit - (loop.time() - begun))
-            await self._close(self._home.env)
+            await self._close(self._host.env)
         finally:
             self._stopping -= 1
         stuck = stuck_names(everyone)
         for task in everyone:
-            task.outlived()
+            task.mark_stuck()
         if own is not None and own in everyone:
             own.halt()
         stopped = tuple(name for name in going if name not in stuck)
         return StopReport(stopped=stopped, stuck=tuple(stuck), seconds=loop.time() - begun)
 
     def pause(self, name: str) -> None:
-        """Let a task run no more until `resume`.
+        """Pause a task until `resume`.
 
-        A run going on ends first; a task that runs for ever is cancelled.
+        A run going on ends first; one of a ``forever`` task is cancelled.
 
         Raises:
             UnknownTask: there is none of that name.
@@ -313,25 +324,25 @@ class BackgroundTaskManager:
         task = self._tasks.find(name)
         if not task.active:
             raise TaskError(f"Task {name!r} is {task.state} and cannot be paused. Start it first.")
-        call_on(self._home.loop, task.pause)
+        self._host.call(task.pause)
 
     def resume(self, name: str) -> None:
-        """Let a paused task run again; one that is not paused goes on as it is.
+        """Resume a paused task; one that is not paused goes on as it is.
 
         Raises:
             UnknownTask: there is none of that name.
         """
-        call_on(self._home.loop, self._tasks.find(name).resume)
+        self._host.call(self._tasks.find(name).resume)
 
     async def wait(self, timeout: float | str | None = None) -> bool:
-        """Wait until no task will run any more; tell whether that came before the timeout.
+        """Wait until no task will run any more; return whether that came before the timeout.
 
         Raises:
             NoTasksRegistered: there is nothing to wait for.
             TaskError: nothing was started.
-            BaseException: what ended a CRITICAL task for good.
+            BaseException: the error that ended a CRITICAL task for good.
         """
-        loop = self._home.check("wait()")
+        loop = self._host.check("wait()")
         self._tasks.refuse_empty()
         if not self._ever_started:
             raise TaskError("There is nothing to wait for: call start_all() first.")
@@ -350,37 +361,37 @@ class BackgroundTaskManager:
             finally:
                 self._watchers.discard(watcher)
 
-    # What it shows
+    # Status
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop the manager is bound to, None before the first start."""
-        return self._home.loop
+        return self._host.loop
 
     @property
     def running(self) -> bool:
         """Whether it was started and not stopped since."""
-        return self._running and self._home.loop is not None
+        return self._running and self._host.loop is not None
 
     def __contains__(self, name: object) -> bool:
         return name in self._tasks
 
     def status(self) -> ManagerStatus:
-        """Return what every task is doing."""
+        """Return the status of all tasks."""
         return ManagerStatus(
             running=self.running,
             health=self.health(),
-            lag=self._home.lag.current,
-            worst_lag=self._home.lag.worst,
+            lag=self._host.lag.current,
+            worst_lag=self._host.lag.worst,
             tasks=tuple(task.status() for task in self._tasks),
         )
 
     def health(self) -> Health:
-        """Judge the manager by the work of its tasks."""
+        """Return the health of the manager, computed from the work of its tasks."""
         return assess(
             [*self._tasks, *self._tasks.former()],
             running=self.running,
-            lag=self._home.lag.current,
+            lag=self._host.lag.current,
             lag_limit=self.unhealthy_lag,
         )
 
@@ -395,17 +406,17 @@ class BackgroundTaskManager:
 
     # On the loop
 
-    def _let_go(self) -> None:
-        self._tasks.forsake()
-        self._launcher.forget()
+    def _loop_gone(self) -> None:
+        self._tasks.reset()
+        self._launcher.clear()
         self._running = False
 
-    def _new_environment(self, loop: asyncio.AbstractEventLoop) -> Environment:
-        return Environment(
+    def _new_environment(self, loop: asyncio.AbstractEventLoop) -> TaskEnvironment:
+        return TaskEnvironment(
             loop=loop,
             clock=self.clock,
             timetable=Timetable(
-                loop, self.clock, lag=lambda: self._home.lag.current, shed_lag=self.shed_lag
+                loop, self.clock, lag=lambda: self._host.lag.current, shed_lag=self.shed_lag
             ),
             threads=ThreadPool(self._max_threads),
             random=self._random,
@@ -423,14 +434,14 @@ class BackgroundTaskManager:
         if self._running:
             return
         self._running = self._ever_started = True
-        self._home.start_meter()
+        self._host.start_meter()
         if self.enable_health_monitoring:
             self._monitor.start(asyncio.get_running_loop())
 
-    async def _close(self, env: Environment) -> None:
+    async def _close(self, env: TaskEnvironment) -> None:
         self._running = False
         self._monitor.stop()
-        self._home.stop_meter()
+        self._host.stop_meter()
         await env.timetable.close()
         env.threads.close()
         self._wake_watchers()
@@ -439,7 +450,7 @@ class BackgroundTaskManager:
         old = self._tasks.get(config.name)
         if old is not None and old.group == group and same_config(old.config, config):
             if start and not old.active:
-                self._launcher.send(old)
+                self._launcher.launch_soon(old)
             return old
         task = ManagedTask(config, group)
         self._tasks.put(task)
@@ -448,15 +459,15 @@ class BackgroundTaskManager:
             old.halt()
             log.info("Task %r was replaced", config.name)
         if start and config.enabled:
-            self._launcher.send(task)
+            self._launcher.launch_soon(task)
         return task
 
-    # What the tasks report
+    # Reported by the tasks
 
     def _failed(self, task: ManagedTask, error: BaseException) -> None:
-        # Where nobody set up logging, the line lands in a notebook: the status has the traceback.
+        # Without logging set up the line appears in a notebook; the status has the traceback.
         trace = error if log.hasHandlers() else None
-        log.warning("Task %r failed: %s", task.name, task.figures.error, exc_info=trace)
+        log.warning("Task %r failed: %s", task.name, task.counters.error, exc_info=trace)
         if self.on_failure is not None:
             try:
                 self.on_failure(task.name, error)
@@ -470,3 +481,7 @@ class BackgroundTaskManager:
         for watcher in self._watchers:
             if not watcher.done():
                 watcher.set_result(None)
+
+
+def _not_async(name: str) -> str:
+    return f"{name!r} is no async method of the task manager. Call manager.{name} itself."

@@ -9,34 +9,35 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-from botlib.tasks.counters import Figures
-from botlib.tasks.faults import exited
-from botlib.tasks.threads import Job, ThreadPool
+from botlib.core.errors import TaskError, TaskTimeout
+from botlib.tasks.counters import TaskCounters
+from botlib.tasks.schedule import duration_text
+from botlib.tasks.threads import ThreadJob, ThreadPool
 
 
-class Cause(Enum):
-    """Why a run was asked to end."""
+class CancelCause(Enum):
+    """Why a run was cancelled by its manager."""
 
     STOP = auto()
     PAUSE = auto()
     TIMEOUT = auto()
 
 
-class Run:
+class TaskRun:
     """One run, which reports its end once.
 
     Args:
-        name: of the task.
-        func: what is run.
-        due: when it was due, loop time.
-        figures: where start, lateness and duration are noted.
-        ended: called on the loop as ``ended(error)``; a run that was cancelled reports
+        name: name of the task.
+        func: the function to run.
+        due: loop time at which it was due.
+        counters: counters in which start, lateness and duration are stored.
+        ended: called on the loop with the error or None; a run that was cancelled reports
             `asyncio.CancelledError`.
     """
 
     __slots__ = (
+        "_counters",
         "_ended",
-        "_figures",
         "_func",
         "_job",
         "_loop",
@@ -55,57 +56,57 @@ class Run:
         func: Callable[[], Any],
         due: float,
         loop: asyncio.AbstractEventLoop,
-        figures: Figures,
+        counters: TaskCounters,
         ended: Callable[[BaseException | None], None],
     ) -> None:
         self.due = due
-        self.cause: Cause | None = None
+        self.cause: CancelCause | None = None
         self.limit: float | None = None
         """Loop time at which it should have ended."""
         self.stuck_since: float | None = None
         self._name = name
         self._func = func
         self._loop = loop
-        self._figures = figures
+        self._counters = counters
         self._ended = ended
         self._task: asyncio.Task[None] | None = None
-        self._job: Job | None = None
+        self._job: ThreadJob | None = None
         self._threads: ThreadPool | None = None
 
     @property
     def in_thread(self) -> bool:
-        """Whether it holds a thread, and so cannot be cancelled."""
+        """Whether it occupies a thread, and so cannot be cancelled."""
         return self._job is not None
 
     @property
     def cancelled_outside(self) -> bool:
-        """Whether somebody else asked the coroutine to end."""
+        """Whether the coroutine was cancelled by someone else than the manager."""
         return self.cause is None and self._task is not None and self._task.cancelling() > 0
 
-    async def carried_by(self, carrier: asyncio.Task[None]) -> BaseException | None:
-        """Run as a coroutine within an asyncio task; return what was raised."""
-        self._task = carrier
-        figures = self._figures
+    async def run_in(self, worker: asyncio.Task[None]) -> BaseException | None:
+        """Run as a coroutine inside an asyncio task; return the error or None."""
+        self._task = worker
+        counters = self._counters
         try:
             await self._func()
         except GeneratorExit:
             raise  # the loop is gone
         except SystemExit as error:
-            return exited(self._name, error)
+            return exit_error(self._name, error)
         except BaseException as error:
             return error
         finally:
-            figures.duration = self._loop.time() - (figures.started or 0.0)
+            counters.duration = self._loop.time() - (counters.started or 0.0)
         return None
 
-    def begin_in_thread(self, context: contextvars.Context, threads: ThreadPool) -> None:
-        """Run in a thread."""
+    def start_in_thread(self, context: contextvars.Context, threads: ThreadPool) -> None:
+        """Start in a thread."""
         self._threads = threads
-        self._job = Job(self._thread_body, self._job_ended, self._loop, context)
+        self._job = ThreadJob(self._thread_body, self._job_ended, self._loop, context)
         threads.submit(self._job)
 
-    def cancel(self, cause: Cause) -> bool:
-        """Ask for the end; tell whether it was still in time to prevent the run altogether."""
+    def cancel(self, cause: CancelCause) -> bool:
+        """Cancel the run; return whether it had not begun and will not begin any more."""
         self.cause = cause
         if self._task is not None:
             self._task.cancel(f"{cause.name.lower()} of task {self._name!r}")
@@ -113,17 +114,17 @@ class Run:
             return self._threads.cancel(self._job)
         return False
 
-    def write_off(self) -> None:
-        """Give the thread up for lost, so that the other tasks are not short of one."""
+    def abandon_thread(self) -> None:
+        """Replace the thread it occupies, so that other tasks do not lack one."""
         if self._job is not None and self._threads is not None:
-            self._threads.write_off(self._job)
+            self._threads.abandon(self._job)
 
     def _thread_body(self) -> object:
         self._note_start()
         try:
             return self._func()
         except SystemExit as error:
-            raise exited(self._name, error) from error
+            raise exit_error(self._name, error) from error
         finally:
             self._note_end()
 
@@ -131,18 +132,18 @@ class Run:
         try:
             await awaitable
         except SystemExit as error:
-            raise exited(self._name, error) from error
+            raise exit_error(self._name, error) from error
         finally:
             self._note_end()
 
     def _note_start(self) -> None:
-        figures = self._figures
-        figures.started = now = self._loop.time()
-        figures.lateness.append(now - self.due)
+        counters = self._counters
+        counters.started = now = self._loop.time()
+        counters.lateness.append(now - self.due)
 
     def _note_end(self) -> None:
-        figures = self._figures
-        figures.duration = self._loop.time() - (figures.started or 0.0)
+        counters = self._counters
+        counters.duration = self._loop.time() - (counters.started or 0.0)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._ended(asyncio.CancelledError() if task.cancelled() else task.exception())
@@ -155,10 +156,55 @@ class Run:
                 result.close()
             self._ended(asyncio.CancelledError())
         else:
-            # A lambda around a coroutine function: what it returned is the rest of the run.
+            # A lambda around a coroutine function: the coroutine it returned is the rest.
             context = contextvars.copy_context()
             self._job = None
             self._task = task = self._loop.create_task(
                 self._rest_of_body(result), name=self._name, context=context
             )
             task.add_done_callback(self._task_ended, context=context)
+
+
+def timeout_error(name: str, limit: float) -> TaskTimeout:
+    """Return the error of a run that took longer than ``limit`` seconds."""
+    return TaskTimeout(
+        f"A run of task {name!r} took longer than its timeout of {duration_text(limit)} and was "
+        "cancelled. Find out what it waits for, or give it more time with timeout=."
+    )
+
+
+def returned_error(name: str) -> TaskError:
+    """Return the error of a ``forever`` task that came to an end."""
+    return TaskError(
+        f"Task {name!r} returned although it was to run for ever. Let it loop, or register it "
+        "without forever=True."
+    )
+
+
+def cancelled_error(name: str, *, outside: bool) -> TaskError:
+    """Return the error of a run that was cancelled by something else than its manager.
+
+    Args:
+        outside: whether the run itself was cancelled, not something it awaited.
+    """
+    if outside:
+        return TaskError(f"Task {name!r} was cancelled from outside its manager.")
+    return TaskError(
+        f"Task {name!r} ended because something it awaited had been cancelled. Catch "
+        "asyncio.CancelledError where that may happen."
+    )
+
+
+def never_begun_error(name: str) -> TaskError:
+    """Return the error for callers that wait for a run that was stopped before it began."""
+    return TaskError(f"Task {name!r} was stopped before its run began.")
+
+
+def exit_error(name: str, error: SystemExit) -> TaskError:
+    """Return the error of a task that called ``sys.exit``, which would end the whole loop."""
+    wrapped = TaskError(
+        f"Task {name!r} called sys.exit({error.code!r}). A task ends by returning or by raising an "
+        "ordinary exception; end the program where it waits for its tasks."
+    )
+    wrapped.__cause__ = error
+    return wrapped

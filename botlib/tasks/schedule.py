@@ -1,4 +1,4 @@
-"""When a task runs.
+"""Schedules: when a task runs.
 
 An `Interval` follows the loop's monotonic timer. `Cron` and `EveryCandle` name calendar times,
 always in UTC, and follow a `botlib.core.clock.Clock`; their times are in ms since the epoch.
@@ -18,12 +18,12 @@ from botlib.core.errors import TaskConfigError
 from botlib.core.timeframe import open_time, timeframe_ms
 
 _COUNTED: Final = 1_000
-"""Missed cron ticks are counted one by one, and no further than this."""
+"""Limit up to which missed cron ticks are counted, one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Run when started, to the end, once."""
+    """One run at the start."""
 
     def __str__(self) -> str:
         return "once"
@@ -31,7 +31,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Forever:
-    """Run for as long as the manager does, such as a stream."""
+    """One run that lasts until it is stopped, such as a stream."""
 
     def __str__(self) -> str:
         return "for ever"
@@ -39,7 +39,7 @@ class Forever:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Run when started and then every so many seconds, on a fixed grid."""
+    """Runs at the start and then every so many seconds, on a fixed grid."""
 
     seconds: float
 
@@ -47,9 +47,12 @@ class Interval:
         return f"every {duration_text(self.seconds)}"
 
     def following(self, due: float, now: float, not_before: float) -> tuple[float, int]:
-        """Return the first tick of the grid through ``due`` after ``now``, not before another time.
+        """Return the next tick of the grid, and the number of ticks missed up to ``now``.
 
-        The second value is how many ticks came and went up to ``now``.
+        Args:
+            due: a tick of the grid, loop time in seconds.
+            now: the present loop time; the tick returned is later.
+            not_before: earliest loop time of the tick returned.
         """
         step = self.seconds
         tick = due + step
@@ -64,10 +67,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Run at the UTC times of a cron expression of five fields, or six with seconds first.
+    """Runs at the UTC times of a cron expression of five fields, or six with seconds first.
 
     Raises:
-        TaskConfigError: the expression cannot be read, or never comes.
+        TaskConfigError: the expression cannot be read, or matches no time.
     """
 
     expression: str
@@ -90,24 +93,24 @@ class Cron:
         return _ms(CronSim(self.expression, utc(timestamp)))
 
     def latest(self, due: int, now: int) -> tuple[int, int]:
-        """Return the last tick up to ``now``, and how many there are after ``due`` up to it."""
+        """Return the last tick up to ``now`` (ms), and how many there are after ``due``."""
         ticks = CronSim(self.expression, utc(due))
         missed = 0
         while missed < _COUNTED and _ms(ticks) <= now:
             missed += 1
         if missed == 0:
             return due, 0
-        # Backwards, CronSim begins a second earlier than it is told.
+        # Backwards, CronSim starts a second before the time given.
         after = utc(now).replace(microsecond=0) + timedelta(seconds=1)
         return _ms(CronSim(self.expression, after, reverse=True)), missed
 
 
 @dataclass(frozen=True, slots=True)
 class EveryCandle:
-    """Run at every close of a candle, ``offset`` ms after it.
+    """Runs at every close of a candle, ``offset`` ms after it.
 
     Raises:
-        UnknownTimeframe: no venue offers the timeframe.
+        UnknownTimeframe: the timeframe is not known.
         TaskConfigError: the offset does not lie within the candle.
     """
 
@@ -132,7 +135,7 @@ class EveryCandle:
         return opened + timeframe_ms(self.timeframe) + self.offset
 
     def latest(self, due: int, now: int) -> tuple[int, int]:
-        """Return the last tick up to ``now``, and how many there are after ``due`` up to it."""
+        """Return the last tick up to ``now`` (ms), and how many there are after ``due``."""
         last = max(due, open_time(now - self.offset, self.timeframe) + self.offset)
         return last, (last - due) // timeframe_ms(self.timeframe)
 

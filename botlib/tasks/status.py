@@ -1,4 +1,4 @@
-"""What tasks are doing, as plain values that can be shown, compared and sent."""
+"""The state of tasks as plain values that can be shown, compared and sent."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LAST_ERROR: Final = "last error"
 
 
 class TaskState(StrEnum):
-    """Where a task is in its life."""
+    """The state of a task."""
 
     PENDING = "pending"
     """Registered, never started."""
     DISABLED = "disabled"
-    """Registered, and not to be started."""
+    """Registered, but not to be started."""
     WAITING = "waiting"
-    """Started; the next run lies ahead."""
+    """Started; the next run is scheduled."""
     RUNNING = "running"
     BACKOFF = "backoff"
-    """Failed; runs again after a while."""
+    """Failed; runs again after a delay."""
     PAUSED = "paused"
     STOPPING = "stopping"
     """Cancelled; its clean-up runs."""
@@ -47,7 +47,7 @@ class TaskState(StrEnum):
 ACTIVE: Final = frozenset(
     {TaskState.WAITING, TaskState.RUNNING, TaskState.BACKOFF, TaskState.PAUSED}
 )
-"""States of a task that has been started and will go on by itself, or when resumed."""
+"""States of a task that was started and goes on by itself, or when resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +65,14 @@ class TaskStatus:
     """Runs that raised or timed out."""
     failures_in_row: int
     restarts: int
-    """Restarts after a failure, or by hand."""
+    """Restarts after a failure, or by `restart_task`."""
     overruns: int
-    """Ticks that came while a run was still going or the loop was blocked."""
+    """Ticks that passed while a run was still going on or the loop was blocked."""
     skipped: int
-    """Ticks left out because the loop lagged."""
+    """Ticks skipped because the loop lagged."""
     timeouts: int
     work: int
-    """What the task counted with `beat`."""
+    """Work that the task counted with `beat`."""
     last_start: int | None
     last_duration: float | None
     last_error: str | None
@@ -85,7 +85,7 @@ class TaskStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReport:
-    """What became of the tasks that were stopped."""
+    """The result of stopping tasks."""
 
     stopped: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class ManagerStatus:
     running: bool
     health: Health
     lag: float
-    """How late the loop runs, in seconds."""
+    """Lateness of the loop in seconds."""
     worst_lag: float
     tasks: tuple[TaskStatus, ...]
 
@@ -116,13 +116,13 @@ class ManagerStatus:
 
     @property
     def headline(self) -> str:
-        """Such as ``5 tasks, 5 running, healthy``."""
+        """One line such as ``5 tasks, 5 running, healthy``."""
         active = sum(task.state in ACTIVE for task in self.tasks)
         noun = "task" if len(self.tasks) == 1 else "tasks"
         return f"{len(self.tasks)} {noun}, {active} running, {self.health}"
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values, ready for JSON but for the metadata, which is the user's own."""
+        """Return plain values, ready for JSON except the metadata, which is the user's own."""
         tasks = [
             {**asdict(replace(task, metadata={})), "metadata": task.metadata} for task in self.tasks
         ]
@@ -141,7 +141,7 @@ class ManagerStatus:
         title, *more = self.headline.split(",", maxsplit=1)
         headers, rows = self._table()
         if headers[-1] == _LAST_ERROR:
-            # Below the table: at the end of its lines nobody would see them.
+            # Below the table, as they would be cut off at the end of its rows.
             headers, rows = headers[:-1], [row[:-1] for row in rows]
         errors = [
             f"{task.name}: {_short(task.last_error)}"
@@ -158,7 +158,7 @@ class ManagerStatus:
         )
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        # A column that says nothing about any task is left out.
+        # A column without a value for any task is omitted.
         optional = {
             name: any(getattr(task, name) for task in self.tasks)
             for name in ("failures", "restarts", "overruns", "skipped", "work", "last_error")

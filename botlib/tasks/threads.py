@@ -1,8 +1,8 @@
 """The threads in which plain functions run.
 
-The threads are daemons, so that a function which never returns cannot hold up the end of the
-process, as it would in the standard executor. A thread held by such a function is written off and
-replaced: it takes nothing away from the other tasks.
+The threads are daemons, so that a function that never returns cannot delay the end of the process,
+as it would in the standard executor. A thread occupied by such a function is abandoned and
+replaced, so that the other tasks do not lack one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final
 Finish = Callable[[object, BaseException | None], None]
 
 _IDLE_SECONDS: Final = 30.0
-"""A thread without work for so long ends."""
+"""Seconds without work after which a thread ends."""
 
 
-class Job:
+class ThreadJob:
     """One call of a plain function; ``finish(result, error)`` is called on the loop."""
 
-    __slots__ = ("cancelled", "context", "finish", "func", "loop", "started", "written_off")
+    __slots__ = ("abandoned", "cancelled", "context", "finish", "func", "loop", "started")
 
     def __init__(
         self,
@@ -39,35 +39,36 @@ class Job:
         self.context = context
         self.started = False
         self.cancelled = False
-        self.written_off = False
+        self.abandoned = False
 
     def run(self) -> None:
+        """Call the function, and report its result or error to the loop."""
         result: object = None
         error: BaseException | None = None
         try:
             result = self.context.run(self.func)
         except BaseException as caught:
-            # Whatever it is belongs to the task, and must not end a thread of the pool.
+            # Any error belongs to the task, and must not end a thread of the pool.
             error = caught
-        with suppress(RuntimeError):  # the loop was closed in the meantime
+        with suppress(RuntimeError):  # the loop was closed meanwhile
             self.loop.call_soon_threadsafe(self.finish, result, error, context=self.context.copy())
 
 
 class ThreadPool:
-    """At most ``size`` daemon threads, made when needed.
+    """A pool of at most ``size`` daemon threads, started when needed.
 
-    With a size of 0 a job runs at once, on the thread that submits it: a simulation, where time
-    passes only between the steps of its loop, is the same each time.
+    With a size of 0 a job runs at once on the thread that submits it, so that a simulation, in
+    which time passes only between the steps of its loop, is reproducible.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[ThreadJob | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: ThreadJob) -> None:
         """Run a job as soon as a thread is free."""
         if self.size == 0:
             job.started = True
@@ -77,30 +78,30 @@ class ThreadPool:
             spawn = self._idle <= self._jobs.qsize() and self._threads < self.size
             if spawn:
                 self._threads += 1
-            # Put under the lock: a thread about to end looks at the queue under it once more.
+            # Under the lock, because a thread about to end checks the queue once more under it.
             self._jobs.put(job)
         if spawn:
             self._spawn()
 
-    def cancel(self, job: Job) -> bool:
-        """Take back a job that has not begun; tell whether that was in time."""
+    def cancel(self, job: ThreadJob) -> bool:
+        """Cancel a job that has not begun; return whether that was in time."""
         with self._lock:
             job.cancelled = not job.started
             return job.cancelled
 
-    def write_off(self, job: Job) -> None:
-        """Give up on a job that does not end: its thread no longer counts, and ends after it."""
+    def abandon(self, job: ThreadJob) -> None:
+        """Abandon a job that does not end: its thread no longer counts, and ends with it."""
         with self._lock:
-            if job.written_off:
+            if job.abandoned:
                 return
-            job.written_off = True
+            job.abandoned = True
             spawn = not self._jobs.empty()
             self._threads -= 0 if spawn else 1
         if spawn:
             self._spawn()
 
     def close(self) -> None:
-        """Let the threads end as soon as they have nothing to do."""
+        """Stop the threads as soon as they have nothing to do."""
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
@@ -112,15 +113,15 @@ class ThreadPool:
         while True:
             with self._lock:
                 self._idle += 1
-            bored = False
-            job: Job | None = None
+            idle = False
+            job: ThreadJob | None = None
             try:
                 job = self._jobs.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
-                bored = True
+                idle = True
             with self._lock:
                 self._idle -= 1
-                if bored and not self._jobs.empty():
+                if idle and not self._jobs.empty():
                     continue
                 if job is None:
                     self._threads -= 1
@@ -130,5 +131,5 @@ class ThreadPool:
                 job.started = True
             job.run()
             with self._lock:
-                if job.written_off:
+                if job.abandoned:
                     return

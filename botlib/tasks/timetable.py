@@ -1,13 +1,13 @@
-"""Who runs next, and what carries the runs.
+"""The due times of tasks, and the asyncio tasks that carry out their runs.
 
 Tasks do not sleep. A task enters its next due time in one heap, under one timer, and gets a ticket;
-when the time has come and the ticket is still the task's own, it runs. Taking a time back is
-forgetting the ticket, which costs nothing.
+when the time has come and the ticket is still the task's current one, it runs. An entry is
+cancelled by dropping its ticket, which costs nothing.
 
-Runs that are due together are carried out by one asyncio task, the carrier, one after the other.
-As soon as a run waits for something, that carrier is the run's own, with its name and to its end,
-and another carrier takes the rest: most runs of a busy schedule wait for nothing, and need no
-asyncio task to be made for them.
+Runs that are due together are carried out by one asyncio task, the worker, one after the other. As
+soon as a run waits for something, that worker belongs to the run, with its name and to its end, and
+another worker takes over the rest. Most runs of a busy schedule wait for nothing, so no asyncio
+task has to be created for each of them.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from typing import Final, Protocol
 
 from botlib.core.clock import Clock
 from botlib.tasks.config import TaskPriority
-from botlib.tasks.run import Run
+from botlib.tasks.run import TaskRun
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 256
-"""Runs carried out in one go before the loop gets its turn."""
+"""Number of runs carried out before the loop gets its turn."""
 
 BATCH_SECONDS: Final = 0.005
-"""Time after which the loop gets its turn all the same."""
+"""Seconds after which the loop gets its turn in any case."""
 
 MEDIUM_FACTOR: Final = 4.0
-"""MEDIUM tasks are skipped from so many times the lag on that LOW ones are."""
+"""Multiple of the lag that skips LOW tasks, from which on MEDIUM ones are skipped too."""
 
 
 class Scheduled(Protocol):
-    """A task as the timetable sees it."""
+    """What the timetable needs of a task."""
 
     level: int
     ticket: int
@@ -48,17 +48,17 @@ class Scheduled(Protocol):
     @property
     def name(self) -> str: ...
 
-    def begin(self, due: float, now: float) -> Run | None:
-        """Begin the run that was due at ``due`` (loop time); None if there is nothing to await."""
+    def begin(self, due: float, now: float) -> TaskRun | None:
+        """Begin the run due at ``due`` (loop time); return None if there is nothing to await."""
 
-    def settle(self, error: BaseException | None) -> None:
-        """Take note of the end of a run."""
+    def finish(self, error: BaseException | None) -> None:
+        """Process the end of a run."""
 
     def skip(self) -> None:
-        """Let this tick pass without a run."""
+        """Skip this tick."""
 
     def limit_reached(self, now: float) -> None:
-        """Notice that the time limit entered with `Timetable.limit` has come."""
+        """Process the time limit entered with `Timetable.add_limit`, which has come."""
 
 
 Entry = tuple[float, int, Scheduled]
@@ -69,8 +69,8 @@ class Timetable:
     """The due times of the tasks of one loop.
 
     Args:
-        lag: how late the loop runs, in seconds.
-        shed_lag: lag in seconds from which LOW tasks are skipped.
+        lag: returns the lateness of the loop in seconds.
+        shed_lag: lag in seconds from which on LOW tasks are skipped.
     """
 
     def __init__(
@@ -92,29 +92,29 @@ class Timetable:
         self._shed_from = len(TaskPriority)
         self._timer: asyncio.Handle | None = None
         self._armed = math.inf
-        self._carriers: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._turn = 0
-        """Number of the carrier whose turn it is."""
+        """Number of the worker whose turn it is."""
         self._dates: list[tuple[int, int, Scheduled]] = []
-        self._watched: float = math.inf
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._next_date: float = math.inf
+        self._date_waiters: set[asyncio.Task[None]] = set()
 
-    async def begun(self) -> None:
-        """Return when the runs entered with `now` have made their first steps."""
-        while self._starting:  # noqa: ASYNC110 - a matter of one or two turns of the loop
+    async def wait_begun(self) -> None:
+        """Wait until the runs entered with `add_now` have made their first steps."""
+        while self._starting:  # noqa: ASYNC110 - one or two turns of the loop
             await asyncio.sleep(0)
 
-    def now(self, task: Scheduled) -> int:
+    def add_now(self, task: Scheduled) -> int:
         """Enter a run for now, before all others and in this order; return its ticket."""
         ticket = next(self._tickets)
-        # What is started together gets one time, and so falls due together ever after.
+        # Tasks started together get the same time, and so stay due together.
         now = self._starting[0][0] if self._starting else self._loop.time()
         self._starting.append((now, ticket, task))
         if now < self._armed:
             self._arm(now)
         return ticket
 
-    def at(self, due: float, task: Scheduled) -> int:
+    def add(self, due: float, task: Scheduled) -> int:
         """Enter the next run of a task at a loop time; return its ticket."""
         ticket = next(self._tickets)
         heapq.heappush(self._heap, (due, ticket, task))
@@ -122,19 +122,19 @@ class Timetable:
             self._arm(due)
         return ticket
 
-    # Limits share the heap with the runs: a ticket says which of the two it is.
-    limit = at
+    # Limits share the heap with the runs: the ticket tells which of the two an entry is.
+    add_limit = add
 
-    def on(self, date: int, task: Scheduled) -> int:
+    def add_date(self, date: int, task: Scheduled) -> int:
         """Enter the next run of a task at a calendar time (ms); return its ticket."""
         ticket = next(self._tickets)
         heapq.heappush(self._dates, (date, ticket, task))
-        if date < self._watched:
-            self._watch(date)
+        if date < self._next_date:
+            self._wait_for_date(date)
         return ticket
 
     async def close(self) -> None:
-        """Forget everything entered, and end the timers."""
+        """Drop all entries, and stop the timers."""
         self._heap.clear()
         self._dates.clear()
         self._starting.clear()
@@ -144,18 +144,18 @@ class Timetable:
             self._timer.cancel()
         self._timer = None
         self._armed = math.inf
-        self._watched = math.inf
-        watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
-        await asyncio.sleep(0)  # a carrier just made finds nothing to do, and ends
+        self._next_date = math.inf
+        waiters = list(self._date_waiters)
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        await asyncio.sleep(0)  # a worker just created finds nothing to do, and ends
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._armed = when
-        # The empty context: whatever runs from here belongs to no cell of a notebook.
+        # The empty context: what runs from here belongs to no cell of a notebook.
         self._timer = self._loop.call_at(when, self._wake, context=contextvars.Context())
 
     def _wake(self) -> None:
@@ -168,18 +168,18 @@ class Timetable:
         self._serve()
 
     def _serve(self) -> None:
-        """Have everything that is due carried out, then wait for the next due time."""
+        """Start a worker for all that is due, then wait for the next due time."""
         self._timer = None
-        self._armed = -math.inf  # entries made meanwhile need no timer of their own
+        self._armed = -math.inf  # entries made meanwhile need no timer
         self._collect()
         if self._starting or any(self._ready):
             # The empty context: a run belongs to no cell of a notebook.
             self._turn += 1
-            carrier = self._loop.create_task(
-                self._carry(self._turn), name="botlib carrier", context=contextvars.Context()
+            worker = self._loop.create_task(
+                self._work(self._turn), name="botlib worker", context=contextvars.Context()
             )
-            self._carriers.add(carrier)
-            carrier.add_done_callback(self._carriers.discard)
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
             self._timer = self._loop.call_soon(self._serve, context=contextvars.Context())
         elif self._heap:
             self._arm(self._heap[0][0])
@@ -198,8 +198,8 @@ class Timetable:
             elif task.limit_ticket == entry[1]:
                 task.limit_reached(now)
 
-    async def _carry(self, turn: int) -> None:
-        """Carry out what is ready, the most important first, until a run waits for something."""
+    async def _work(self, turn: int) -> None:
+        """Carry out ready runs, the most important first, until one of them waits for something."""
         own = asyncio.current_task()
         assert own is not None
         time = self._loop.time
@@ -214,16 +214,16 @@ class Timetable:
             if run is None:
                 continue
             own.set_name(task.name)
-            error = await run.carried_by(own)
-            task.settle(error)
+            error = await run.run_in(own)
+            task.finish(error)
             now = time()
             if error is not None and isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
                 raise error
             if (
-                self._turn != turn  # the run waited, and the rest went to another carrier
+                self._turn != turn  # the run waited, and another worker took over
                 or now > until
                 or own.cancelling()
-                # It set a context variable, which must not show in the runs of other tasks.
+                # It set a context variable, which other tasks must not see.
                 or len(contextvars.copy_context()) > 1
             ):
                 return
@@ -244,39 +244,39 @@ class Timetable:
                 return entry
         return None
 
-    def _watch(self, date: int) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
-        self._watched = date
-        watcher = self._loop.create_task(
-            self._follow(), name="botlib calendar", context=contextvars.Context()
+    def _wait_for_date(self, date: int) -> None:
+        for waiter in self._date_waiters:
+            waiter.cancel()
+        self._next_date = date
+        waiter = self._loop.create_task(
+            self._wait_for_dates(), name="botlib calendar", context=contextvars.Context()
         )
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        self._date_waiters.add(waiter)
+        waiter.add_done_callback(self._date_waiters.discard)
 
-    async def _follow(self) -> None:
-        """Wait for the calendar times one after the other."""
+    async def _wait_for_dates(self) -> None:
+        """Wait for the calendar dates one after the other."""
         while self._dates:
-            self._watched = self._dates[0][0]
+            self._next_date = self._dates[0][0]
             try:
                 await self._clock.sleep_until(self._dates[0][0])
             except Exception:
-                log.exception("The clock of the tasks failed; it is asked again in a second")
+                log.exception("The clock of the tasks failed; the next attempt is in a second")
                 await asyncio.sleep(1)
                 continue
-            self._take_dates()
-        self._watched = math.inf
+            self._collect_dates()
+        self._next_date = math.inf
 
-    def _take_dates(self) -> None:
+    def _collect_dates(self) -> None:
         moment = self._clock.now()
         now = self._loop.time()
-        # New dates up to this moment are taken in the same go, by the loop below.
-        self._watched = -math.inf
-        some = False
+        # New dates up to this moment are collected by the loop below.
+        self._next_date = -math.inf
+        found = False
         while self._dates and self._dates[0][0] <= moment:
             date, ticket, task = heapq.heappop(self._dates)
             if task.ticket == ticket:
                 self._ready[task.level].append((now - (moment - date) / 1_000, ticket, task))
-                some = True
-        if some and now < self._armed:
+                found = True
+        if found and now < self._armed:
             self._arm(now)

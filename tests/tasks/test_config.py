@@ -10,8 +10,8 @@ import pytest
 
 from botlib.core.errors import TaskConfigError, UnknownTimeframe
 from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority
-from botlib.tasks.identity import same_config
-from botlib.tasks.ordering import start_order, stop_waves
+from botlib.tasks.config import same_config
+from botlib.tasks.registry import start_order, stop_waves
 
 
 async def work() -> None:

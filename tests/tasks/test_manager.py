@@ -17,7 +17,7 @@ import pytest
 from botlib.core.errors import BlockingCallOnRuntime, TaskConfigError, TaskError, UnknownTask
 from botlib.core.lag import LagMeter
 from botlib.tasks import BackgroundTaskManager, Health, TaskConfig, TaskState
-from botlib.tasks.threads import Job, ThreadPool
+from botlib.tasks.threads import ThreadJob, ThreadPool
 from tests.support import simulated_time
 from tests.support.task_behaviours import LIMIT, for_ever, nothing, until
 
@@ -154,9 +154,9 @@ def test_the_health_is_looked_after_and_its_changes_logged(
         await asyncio.sleep(100)
         await manager.stop_all()
 
-    with caplog.at_level(logging.INFO, "botlib.tasks.monitor"):
+    with caplog.at_level(logging.INFO, "botlib.tasks.health"):
         simulated_time.run(main)
-    told = [record.message for record in caplog.records if record.name == "botlib.tasks.monitor"]
+    told = [record.message for record in caplog.records if record.name == "botlib.tasks.health"]
     assert len(told) == 2 and told[1] == "The tasks are healthy"
     assert "unhealthy: MEDIUM task 'work' failed" in told[0]
 
@@ -260,8 +260,8 @@ async def test_threads_are_few_and_a_lost_one_is_replaced() -> None:
     context = contextvars.copy_context()
     before = set(threading.enumerate())
 
-    def job(act: object) -> Job:
-        return Job(act, lambda result, error: ran.append(1), loop, context.copy())  # type: ignore[arg-type]
+    def job(act: object) -> ThreadJob:
+        return ThreadJob(act, lambda result, error: ran.append(1), loop, context.copy())  # type: ignore[arg-type]
 
     held = [job(lambda: hold.wait(LIMIT)) for _ in range(2)]
     for each in held:
@@ -274,7 +274,7 @@ async def test_threads_are_few_and_a_lost_one_is_replaced() -> None:
     assert pool.cancel(refused) and not pool.cancel(held[0])
     await asyncio.sleep(0.02)
     assert not waiting.started
-    pool.write_off(held[0])
+    pool.abandon(held[0])
     await until(lambda: len(ran) == 1)
     hold.set()
     await until(lambda: len(ran) == 3)
