@@ -33,7 +33,7 @@ _BASELINE = (
     + """
 import asyncio
 import ccxt.pro, pandas
-from botlib.paper.client import PaperProcess
+from botlib.paper import PaperProcess
 
 async def main():
     async with await PaperProcess.start(["--seed", "3"]) as paper:

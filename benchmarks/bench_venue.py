@@ -82,7 +82,7 @@ async def _frames(session: aiohttp.ClientSession, url: str) -> float:
 
 
 async def _orders(session: aiohttp.ClientSession, url: str, at_once: int) -> float:
-    from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET
+    from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 
     headers = {"X-MBX-APIKEY": PAPER_API_KEY}
 
@@ -170,7 +170,7 @@ def _record(directory: Path) -> list[Path]:
 
 
 async def _with_venue(options: list[str], use: Callable[[str, int], Awaitable[T]]) -> T:
-    from botlib.paper.client import PaperProcess
+    from botlib.paper import PaperProcess
 
     process = await PaperProcess.start(options)
     try:

@@ -22,8 +22,7 @@ from botlib.core.bus import EventBus, Subscription
 from botlib.core.model import CandleClosed
 from botlib.core.symbol import symbol_id
 from botlib.market_data import CandleStream
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.client import PaperProcess
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
 from botlib.store.candles import CandleStorage
 from botlib.store.database import Database
 from botlib.venues.binance.venue import BinanceExchange

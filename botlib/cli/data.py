@@ -71,7 +71,7 @@ def download(
     """Download what is missing of a symbol's candles."""
     from botlib.market_data.history import FetchReport
     from botlib.market_data.history import download as fetch
-    from botlib.paper.client import PaperControl
+    from botlib.paper import PaperControl
 
     async def work(progress: Callable[[int, int], None]) -> FetchReport:
         if paper is None:

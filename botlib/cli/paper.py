@@ -5,124 +5,113 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from botlib.cli.refused import Refused
+from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError
 
 if TYPE_CHECKING:
-    from botlib.paper.market.depth import Depth
-    from botlib.paper.streams.user_streams import EventOrder
+    from botlib.paper import PaperOptions
+
+_Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 _DEPTH: Final = ("spread", "levels", "size", "latency", "seed")
 
 
+def _read(key: str, value: object) -> Any:
+    """Return a value as the paper section of a configuration reads it under ``key``.
+
+    Raises:
+        ValueError: it is not accepted there.
+    """
+    from botlib.config import PaperSettings
+
+    return getattr(PaperSettings.model_validate({key: value}), key)
+
+
+def _setting(key: str, noun: str, accepted: str) -> _Callback:
+    """Return a callback for an option that is also a key of the paper section.
+
+    Args:
+        key: the key.
+        noun: what its value is called.
+        accepted: values that are accepted, for the message.
+    """
+
+    def convert(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return _read(key, value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is no {noun}. Accepted: {accepted}.") from None
+
+    return convert
+
+
+_fraction: Final = _setting("fee", "fraction", "0.001 for 0.1 %")
+_iso_time: Final = _setting("start", "time", "now, 2026-01-05, 2026-01-05T12:00 (UTC)")
+_speed: Final = _setting("speed", "speed", "a number above 0, or max")
+
+
+def _market_speed(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    try:
+        number = None if value is None else float(value)
+    except ValueError:
+        number = None
+    return _speed(context, parameter, value if number is None else number)
+
+
+def _time(context: click.Context, parameter: click.Parameter, value: Any) -> int | None:
+    moment = _iso_time(context, parameter, value)
+    return SystemClock().now() if moment == "now" else moment
+
+
 def _balances(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, Decimal]:
-    balances: dict[str, Decimal] = {}
+) -> Mapping[str, Any]:
+    balances: dict[str, Any] = {}
     for value in values:
         asset, _, amount = value.partition("=")
         try:
-            number = Decimal(amount)
-        except InvalidOperation:
-            number = Decimal(-1)
-        if not asset or not number.is_finite() or number < 0:
-            raise click.BadParameter(f"{value!r} is no balance. Accepted: USDT=10000.")
-        balances[asset.upper()] = number
+            balances |= _read("balances", {asset.upper(): amount})
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is no balance. Accepted: USDT=10000.") from None
     return balances
 
 
-def _fraction(context: click.Context, parameter: click.Parameter, value: str) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal(-1)
-    if not 0 <= number < 1:
-        raise click.BadParameter(f"{value!r} is no fraction. Accepted: 0.001 for 0.1 %.")
-    return number
-
-
-def _price(context: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:
-    if value is None:
-        return None
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal(-1)
-    if not number.is_finite() or number <= 0:
-        raise click.BadParameter(f"{value!r} is no price. Accepted: a number above 0, such as 550.")
-    return number
-
-
-def _speed(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    if value is None or value == "max":
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise click.BadParameter(f"{value!r} is no speed. Accepted: a number above 0, or max.")
-    return number
-
-
-def _time(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    if value == "now":
-        return int(datetime.now(UTC).timestamp() * 1_000)
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no time. Accepted: now, 2026-01-05, 2026-01-05T12:00 (UTC)."
-        ) from None
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
-
-
 def _depth(
-    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
-) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = {}
-    for one in value:
-        name, _, text = one.partition("=")
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    depth: dict[str, Any] = {}
+    for value in values:
+        name, _, text = value.partition("=")
+        number = int(text) if text.isdecimal() else text
         try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = Decimal(-1)
-        whole = name in ("levels", "latency", "seed")
-        if name not in _DEPTH or not number.is_finite() or number < 0 or (whole and number % 1):
+            _read("depth", {name: number})
+        except ValueError:
             raise click.BadParameter(
-                f"{one!r} is no depth. Accepted: {', '.join(f'{name}=…' for name in _DEPTH)}, "
-                "a number from 0 up, such as spread=0.0002."
-            )
-        found[name] = number
-    return found
-
-
-def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
-    from botlib.paper.market.depth import Depth
-
-    if not depth:
-        return None
-    usual = Depth()
-    return Depth(
-        spread=depth.get("spread", usual.spread),
-        levels=max(1, int(depth.get("levels", usual.levels))),
-        size=depth.get("size", usual.size),
-        latency=int(depth.get("latency", usual.latency)),
-        seed=int(depth.get("seed", seed)),
-    )
+                f"{value!r} is no depth. Accepted: {', '.join(f'{name}=…' for name in _DEPTH)}, "
+                "a number such as spread=0.0002."
+            ) from None
+        depth[name] = number
+    return depth
 
 
 @click.command()
-@click.option("--seed", type=int, help="Seed of the synthetic market (42 where nothing is given).")
+@click.option("--options", "record", hidden=True, help="All options as JSON, for a parent process.")
+@click.option(
+    "--seed",
+    type=int,
+    callback=_setting("seed", "seed", "a whole number from 0 up"),
+    help="Seed of the synthetic market. Default: 42.",
+)
 @click.option(
     "--recording",
     multiple=True,
@@ -138,7 +127,7 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
 )
 @click.option(
     "--speed",
-    callback=_speed,
+    callback=_market_speed,
     metavar="X|max",
     help="Market seconds a second. Default: 1, or max in lockstep.",
 )
@@ -153,6 +142,7 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
 )
 @click.option(
     "--balance",
+    "balances",
     multiple=True,
     default=("USDT=10000",),
     callback=_balances,
@@ -161,7 +151,11 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
     help="What a new account owns; repeat for more.",
 )
 @click.option(
-    "--fee", default="0.001", callback=_fraction, show_default=True, help="Fee, a fraction."
+    "--fee",
+    default="0.001",
+    callback=_fraction,
+    show_default=True,
+    help="Fee, a fraction.",
 )
 @click.option(
     "--slippage",
@@ -184,7 +178,7 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
 )
 @click.option(
     "--bnb-price",
-    callback=_price,
+    callback=_setting("bnb_price", "price", "a number above 0, such as 550"),
     metavar="PRICE",
     help="What a BNB costs in any quote, for fees paid in it. Default: the market's price.",
 )
@@ -203,71 +197,62 @@ def _book(depth: dict[str, Decimal], seed: int) -> Depth | None:
     help="Play faults from a file: a list of {at: +30s, fault: reset, target: streams}.",
 )
 @click.option("--watch-parent", is_flag=True, help="End when the parent process ends.")
-def paper(
-    seed: int | None,
-    recording: tuple[Path, ...],
-    start: int | None,
-    speed: float | None,
-    lockstep: bool,
-    port: int,
-    ledger: Path | None,
-    balance: dict[str, Decimal],
-    fee: Decimal,
-    slippage: Decimal,
-    depth: dict[str, Decimal],
-    burn_bnb: bool,
-    bnb_price: Decimal | None,
-    events: EventOrder,
-    symbols: tuple[str, ...],
-    scenario: Path | None,
-    watch_parent: bool,
-) -> None:
+def paper(record: str | None, **given: Any) -> None:
     """Serve a paper exchange on this computer: Binance's protocol, no real money.
 
     Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
     of recorded candle files.
     """
-    from botlib.paper.market.market import PaperMarket
-    from botlib.paper.market.market_clock import MarketPace
-    from botlib.paper.operator.scenario import Scenario
-    from botlib.paper.server import PaperSettings, Ready, serve
+    from botlib.paper import PaperOptions, serve
+
+    options = _options(**given) if record is None else PaperOptions.from_json(record)
+    try:
+        asyncio.run(serve(options, lambda ready: click.echo(json.dumps(dataclasses.asdict(ready)))))
+    except BotlibError as error:
+        raise Refused(str(error)) from None
+
+
+def _options(
+    *,
+    seed: int | None,
+    recording: tuple[Path, ...],
+    start: int | None,
+    speed: float | str | None,
+    lockstep: bool,
+    depth: dict[str, Any],
+    symbols: tuple[str, ...],
+    port: int,
+    ledger: Path | None,
+    slippage: Decimal,
+    scenario: Path | None,
+    watch_parent: bool,
+    **settings: Any,
+) -> PaperOptions:
+    """Return the options of the command as one record."""
+    from botlib.config import PaperSettings
+    from botlib.paper import MarketPace, PaperOptions
 
     if recording and seed is not None:
         raise click.UsageError("Give --seed or --recording, not both.")
-    context = click.get_current_context()
-    given = context.get_parameter_source("speed") is not click.core.ParameterSource.DEFAULT
-    pace = MarketPace(speed if given or lockstep else 1.0, lockstep)
-    settings = PaperSettings(
+    if seed is not None:
+        settings["seed"] = seed
+    if depth:
+        settings["depth"] = {"seed": seed or 0, **depth}
+    section = PaperSettings(
+        market="recording" if recording else "synthetic", recording=recording, **settings
+    )
+    if speed is None:
+        speed = "max" if lockstep else 1.0
+    return dataclasses.replace(
+        PaperOptions.configured(
+            section, [name for value in symbols for name in value.split(",") if name]
+        ),
         start=start,
-        pace=pace,
-        port=port,
-        ledger=ledger,
-        balances=balance,
-        fee=fee,
+        pace=MarketPace(None if isinstance(speed, str) else speed, lockstep),
         slippage=slippage,
-        depth=_book(depth, seed or 0),
-        burn_bnb=burn_bnb,
-        bnb_price=bnb_price,
-        events=events,
         event_seed=seed or 0,
-        symbols=tuple(name for value in symbols for name in value.split(",") if name),
+        ledger=ledger,
+        port=port,
+        scenario=scenario,
         watch_parent=watch_parent,
     )
-
-    def ready(state: Ready) -> None:
-        click.echo(json.dumps(dataclasses.asdict(state)))
-
-    def market() -> PaperMarket:
-        if recording:
-            from botlib.paper.market.replay import ReplayMarket
-
-            return ReplayMarket(recording)
-        from botlib.paper.market.synthetic import SyntheticMarket
-
-        return SyntheticMarket(42 if seed is None else seed)
-
-    try:
-        played = None if scenario is None else Scenario.load(scenario)
-        asyncio.run(serve(market(), settings, ready, played))
-    except BotlibError as error:
-        raise Refused(str(error)) from None

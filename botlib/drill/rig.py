@@ -16,7 +16,7 @@ from botlib.core.errors import BotlibError
 from botlib.drill.kernel import Kernel
 from botlib.invariants import InvariantChecker, InvariantReport, KitRecord
 from botlib.invariants.rules import held
-from botlib.paper.client import PaperControl, PaperProcess
+from botlib.paper import PaperControl, PaperProcess
 from botlib.trading.risk import RiskLimits
 
 POLL: Final = 0.1

@@ -23,7 +23,7 @@ from botlib.execution import OrderExecutor, Protector
 from botlib.frames import MultiTimeframeEngine
 from botlib.market_data import CandleStream
 from botlib.market_data.history import History
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.tasks import BackgroundTaskManager, beat
 from botlib.trading.positions import PositionManager

@@ -18,7 +18,7 @@ from botlib.tasks import TaskState
 
 if TYPE_CHECKING:
     from botlib.engine.signals import SignalGenerator
-    from botlib.paper.client import PaperControl
+    from botlib.paper import PaperControl
     from botlib.store import CandleStorage
     from botlib.tasks import BackgroundTaskManager
     from botlib.venues.base import Exchange

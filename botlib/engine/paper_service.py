@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from botlib.core.clock import utc
-from botlib.core.timeframe import timeframe_ms
-from botlib.paper.market.replay import ReplayMarket
 from botlib.store import database_path
 
 if TYPE_CHECKING:
     from botlib.config import Settings
-    from botlib.paper.client import PaperControl, PaperProcess
-    from botlib.paper.market.depth import Depth
-
-
-def configured_depth(settings: Settings) -> Depth | None:
-    """Return the depth of the book as configured, None for a deep market."""
-    from botlib.paper.market.depth import Depth
-
-    paper = settings.paper
-    if paper.depth is None:
-        return None
-    seed = paper.seed if paper.depth.seed is None else paper.depth.seed
-    return Depth(**{**paper.depth.model_dump(), "seed": seed})
+    from botlib.paper import PaperControl, PaperOptions, PaperProcess
 
 
 class PaperService:
@@ -52,14 +37,14 @@ class PaperService:
 
     async def start(self) -> None:
         """Start the exchange, or reach the one configured, and learn which market it plays."""
-        from botlib.paper.client import PaperControl, PaperProcess
+        from botlib.paper import PaperControl, PaperProcess
 
         paper = self._settings.paper
         if paper.url is None:
             # Reading a recording takes a while.
-            arguments = await asyncio.to_thread(self._arguments)
+            options = await asyncio.to_thread(self._process_options)
             log = self._settings.data_directory / "logs" / "paper.log"
-            self._process = await PaperProcess.start(arguments, log=log)
+            self._process = await PaperProcess.start(options, log=log)
             self.url = self._process.url
         else:
             self.url = paper.url
@@ -79,36 +64,13 @@ class PaperService:
         """Return the market's time in ms."""
         return int((await self.control.state())["market_time"])
 
-    def _arguments(self) -> list[str]:
-        settings, paper = self._settings, self._settings.paper
-        start: int | str | None = paper.start
-        if paper.market == "synthetic":
-            venue = f"paper:synthetic:seed={paper.seed}"
-            arguments = ["--seed", str(paper.seed), "--symbols", ",".join(settings.symbols)]
-        else:
-            market = ReplayMarket(paper.recording)
-            venue = market.venue
-            arguments = [part for path in paper.recording for part in ("--recording", str(path))]
-            if start is None:
-                first = max(market.span(symbol)[0] for symbol in settings.symbols)
-                start = first + settings.history * timeframe_ms(market.base)
-        if start is not None:
-            arguments += ["--start", utc(start).isoformat() if isinstance(start, int) else start]
+    def _process_options(self) -> PaperOptions:
+        """Return the options of the process; its ledger is named after the market."""
+        from botlib.paper import PaperOptions
+
+        settings = self._settings
+        options = PaperOptions.configured(settings.paper, settings.symbols, settings.history)
+        venue = options.open_market().venue
         ledger = database_path(settings.data_directory, venue).with_suffix(".ledger.db")
         ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        arguments += ["--ledger", str(ledger), "--fee", str(paper.fee)]
-        arguments += [f"--balance={asset}={amount}" for asset, amount in paper.balances.items()]
-        arguments += ["--events", paper.events]
-        if paper.burn_bnb:
-            arguments.append("--burn-bnb")
-        if paper.bnb_price is not None:
-            arguments += ["--bnb-price", str(paper.bnb_price)]
-        depth = configured_depth(settings)
-        if depth is not None:
-            arguments += [f"--depth={name}={value}" for name, value in asdict(depth).items()]
-        if paper.lockstep:
-            # The pace is that of the acknowledgements.
-            arguments.append("--lockstep")
-        else:
-            arguments += ["--speed", str(paper.speed)]
-        return arguments
+        return replace(options, ledger=ledger)

@@ -31,9 +31,11 @@ from botlib.paper.market.market import PaperMarket, SymbolListing
 from botlib.paper.market.market_clock import MarketPace, MarketTimer
 from botlib.paper.market.rules import amended, rules_of
 from botlib.paper.matching.engine import MatchingEngine
+from botlib.paper.options import EventOrder
+from botlib.paper.protocol.closings import Advance, ClosedCandle
 from botlib.paper.streams.broadcast import Broadcast
-from botlib.paper.streams.lockstep import Closed, MarketLockstep, Progress
-from botlib.paper.streams.user_streams import EventOrder, UserStreams
+from botlib.paper.streams.lockstep import MarketLockstep
+from botlib.paper.streams.user_streams import UserStreams
 
 logger = logging.getLogger(__name__)
 
@@ -287,9 +289,11 @@ class Venue:
         """Send the user events of a request that is about to be answered, or soon after it."""
         self.users.answering(user_events, self.engine.state.counters.execution)
 
-    def _closings(self, moved: Iterable[tuple[Feed, Bar | None]]) -> list[tuple[Feed, Closed]]:
+    def _closings(
+        self, moved: Iterable[tuple[Feed, Bar | None]]
+    ) -> list[tuple[Feed, ClosedCandle]]:
         found = [
-            (kind.length, feed, Closed(feed.id, kind.name, timestamp))
+            (kind.length, feed, ClosedCandle(feed.id, kind.name, timestamp))
             for feed, before in moved
             if before is not None
             for kind, timestamp in self._closings_of(feed, before)
@@ -322,7 +326,7 @@ class Venue:
 
     # -- lockstep
 
-    async def advance(self, streams: Sequence[str], acknowledged: int, timeout: float) -> Progress:
+    async def advance(self, streams: Sequence[str], acknowledged: int, timeout: float) -> Advance:
         """Let a market in lockstep run until one of ``streams`` has closed a candle.
 
         Closings after ``acknowledged`` (the market time of the last answer) that were already
@@ -352,7 +356,7 @@ class Venue:
         for stream in streams:
             self._watch(stream)
         closed = await self.lockstep.advance(streams, acknowledged, timeout, lambda: self.ended)
-        return Progress(self.market_time, closed, self.ended)
+        return Advance(self.market_time, closed, self.ended)
 
     def _watch(self, stream: str) -> None:
         found = self.broadcast.kline(stream)

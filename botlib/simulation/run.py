@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,17 +25,15 @@ from botlib.core.tables import text_table
 from botlib.core.timeframe import parse_duration
 from botlib.engine import Orchestrator
 from botlib.engine.environment import EngineEnvironment
+from botlib.paper import read_ledger
 from botlib.simulation.eventlog import EventLog
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.network import MemoryConnector
-from botlib.simulation.venue import SimulatedPaper, first_moment, make_market, paper_settings
+from botlib.simulation.venue import START, SimulatedPaper, paper_options
 from botlib.views.summary import RunSummary, Summaries
 
 if TYPE_CHECKING:
-    from botlib.paper.accounts.account import PaperAccount
-    from botlib.paper.client import PaperControl
-    from botlib.paper.market.market import PaperMarket
-    from botlib.paper.server import PaperExchange
+    from botlib.paper import PaperControl, PaperExchange, PaperMarket, PaperOptions
     from botlib.strategy import Strategy
 
 STEP: Final = "15s"
@@ -105,32 +103,26 @@ class Simulation:
     Args:
         settings: of the bot.
         market: what is traded.
-        start: the first market time, ms.
+        options: of the exchange.
         seed: of everything left to chance.
-        directory: for the files of bot and exchange; new ones.
         log: where the event log goes, None for nowhere.
-        step: market time between two prices, ms.
     """
 
     def __init__(
         self,
         settings: Settings,
         market: PaperMarket,
+        options: PaperOptions,
         *,
-        start: int,
         seed: int,
-        directory: Path,
         log: Path | None = None,
-        step: int,
     ) -> None:
         self.settings = settings
         self.market = market
         self.seed = seed
         self.rng = random.Random(seed)
-        self._start = start
-        self._directory = directory
+        self._options = options
         self._log = log
-        self._step = step
         self.engine: Orchestrator
         self.paper: SimulatedPaper
 
@@ -190,13 +182,7 @@ class Simulation:
         )
 
     def _assemble(self, group: asyncio.TaskGroup, loop: VirtualLoop) -> None:
-        served = paper_settings(
-            self.settings,
-            start=self._start,
-            step=self._step,
-            ledger=self._directory / "paper.ledger.db",
-        )
-        self.paper = SimulatedPaper(self.settings, self.market, served, group)
+        self.paper = SimulatedPaper(self.settings, self.market, self._options, group)
         self.engine = Orchestrator(
             self.settings,
             lag=LagMeter(_NO_BEATS, clock=loop.time),
@@ -232,8 +218,8 @@ class Simulation:
                     beside.cancel()
         finally:
             await engine.stop()
-        with self.paper.account() as account:
-            self._write_down(account, log)
+        assert self._options.ledger is not None
+        self._write_down(self._options.ledger, log)
 
     async def _market_over(self) -> None:
         while not self.paper.ended:  # noqa: ASYNC110 (no event tells of it)
@@ -241,17 +227,14 @@ class Simulation:
         # The last candles are still acted on.
         await asyncio.sleep(_LOOK)
 
-    def _write_down(self, account: PaperAccount, log: EventLog) -> None:
-        """Log what the exchange knows of the account in the end."""
-        for order in sorted(account.orders.values(), key=lambda one: one.order_id):
-            log.add("VenueOrder", order.dump().decode())
-        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
-        for trade in sorted(trades, key=lambda one: one.trade_id):
-            log.add("VenueTrade", trade.dump().decode())
-        self._balances = {
-            asset: balance.free + balance.locked
-            for asset, balance in sorted(account.balances.items())
-        }
+    def _write_down(self, ledger: Path, log: EventLog) -> None:
+        """Log what the ledger of the exchange holds in the end."""
+        contents = read_ledger(ledger, self.market.venue)
+        for order in contents.orders:
+            log.add("VenueOrder", order)
+        for trade in contents.trades:
+            log.add("VenueTrade", trade)
+        self._balances = contents.balances
 
 
 @contextmanager
@@ -322,16 +305,16 @@ def simulate(
         prefix="botlib-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None
     ) as directory:
         settings = settings.override({**fixed, "data_directory": directory})
-        market = make_market(settings)
-        start = first_moment(settings, market)
+        ledger = Path(directory) / "paper.ledger.db"
+        options = paper_options(settings, step=millis, ledger=ledger)
+        market = options.open_market()
+        start = options.first_moment(market, now=START)
         simulation = Simulation(
             settings,
             market,
-            start=start,
+            replace(options, start=start),
             seed=settings.paper.seed,
-            directory=Path(directory),
             log=None if log is None else Path(log),
-            step=millis,
         )
         return _in_thread(lambda: simulation.run(seconds, strategies=given, script=script), start)
 

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 from tests.support.paper_process import paper_exchange
 
 pytestmark = pytest.mark.recorded

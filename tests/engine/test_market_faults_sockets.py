@@ -21,7 +21,7 @@ from botlib.config import Settings
 from botlib.core.model import CandleSource
 from botlib.engine import Orchestrator, health
 from botlib.market_data import book_stream, repair
-from botlib.paper.client import PaperProcess
+from botlib.paper import PaperProcess
 from tests.support.market_faults import (
     MINUTE,
     STREAM,

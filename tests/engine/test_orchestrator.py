@@ -25,7 +25,7 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.engine import Orchestrator, ServiceState
-from botlib.paper.client import PaperProcess
+from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.tasks import TaskConfig, TaskPriority
 from botlib.views.summary import Summaries

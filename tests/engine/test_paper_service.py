@@ -12,9 +12,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from botlib.config import Settings
-from botlib.engine.paper_service import PaperService, configured_depth
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.market.depth import Depth
+from botlib.engine.paper_service import PaperService
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
 
@@ -23,14 +22,6 @@ def signed(order: dict[str, str]) -> str:
     query = urlencode({**order, "timestamp": time.time_ns() // 1_000_000})
     digest = hmac.new(PAPER_API_SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
     return f"{query}&signature={digest}"
-
-
-def test_the_book_is_as_deep_as_configured() -> None:
-    assert configured_depth(Settings()) is None
-    usual = Settings.from_dict({"paper": {"depth": {}, "seed": 7}})
-    assert configured_depth(usual) == Depth(seed=7)
-    own = Settings.from_dict({"paper": {"depth": {"size": "12.5", "latency": 3, "seed": 1}}})
-    assert configured_depth(own) == Depth(size=Decimal("12.5"), latency=3, seed=1)
 
 
 async def test_the_exchange_is_started_as_configured(tmp_path: Path) -> None:

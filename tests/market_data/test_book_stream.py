@@ -17,7 +17,7 @@ from botlib.core.errors import ExchangeError, ExchangeUnavailable, InvalidInput,
 from botlib.market_data import BookStream, OrderBook, book_stream
 from botlib.market_data.book_subscription import SNAPSHOT, BookSubscription
 from botlib.market_data.shard import DialGate
-from botlib.paper.client import PaperControl, PaperProcess
+from botlib.paper import PaperControl, PaperProcess
 from botlib.venues.base import BookLevel, DepthSnapshot, DepthUpdate
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import make_api

@@ -11,7 +11,7 @@ from botlib.core.errors import StoreError, UnknownSymbol, UnknownTimeframe
 from botlib.core.model import CandleClosed, CandleSource, CandleUpdated
 from botlib.market_data.candle_stream import BACKLOG_HIGH
 from botlib.market_data.shard import DialGate
-from botlib.paper.client import PaperProcess
+from botlib.paper import PaperProcess
 from botlib.venues.base import BadFrameSink
 from botlib.venues.binance import socket
 from botlib.venues.binance.capabilities import BINANCE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from botlib.paper.client import PaperProcess
+from botlib.paper import PaperProcess
 from tests.support.stream_rig import MINUTE, MakeRig
 
 START = 1_767_571_200_000  # 2026-01-05 00:00

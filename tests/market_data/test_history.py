@@ -26,7 +26,7 @@ from botlib.market_data.history import (
     grouped,
     settlement,
 )
-from botlib.paper.client import PaperControl, PaperProcess
+from botlib.paper import PaperControl, PaperProcess
 from botlib.store import CandleStorage, Database, database_path
 from botlib.venues.binance.venue import BinanceExchange
 

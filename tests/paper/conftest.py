@@ -15,11 +15,9 @@ import aiohttp
 import orjson
 import pytest
 
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.client import PaperControl
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperControl, PaperExchange, PaperOptions
 from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.replay import ReplayMarket
-from botlib.paper.server import PaperExchange, PaperSettings
 
 T0 = 1_767_571_200_000  # 2026-01-05 00:00 UTC
 Row = Sequence[float]
@@ -135,7 +133,7 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[tuple[Served, asyncio.Task[None]]] = []
 
     async def start(market: PaperMarket, **settings: Any) -> Served:
-        exchange = PaperExchange(market, PaperSettings(**settings))
+        exchange = PaperExchange(market, PaperOptions(**settings))
         ready = await exchange.start()
         served = Served(exchange, ready.url, aiohttp.ClientSession())
         running.append((served, asyncio.get_running_loop().create_task(exchange.run())))

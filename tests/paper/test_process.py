@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from botlib.cli import main
 from botlib.core.errors import PaperExchangeError
-from botlib.paper.client import PaperControl, PaperProcess
+from botlib.paper import PaperControl, PaperProcess
 
 Recorded = Callable[[str], Path]
 STREAM = "btcusdt@kline_1m"
@@ -124,7 +124,7 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import asyncio, os, signal\n"
-        "from botlib.paper.client import PaperProcess\n"
+        "from botlib.paper import PaperProcess\n"
         "async def main():\n"
         "    process = await PaperProcess.start()\n"
         "    print(process.pid, flush=True)\n"

@@ -19,7 +19,7 @@ from botlib.core.model import CandleClosed, Event, FillReceived, GapFilled, Sign
 from botlib.engine import Orchestrator
 from botlib.frames import Frames
 from botlib.invariants import InvariantChecker, InvariantReport
-from botlib.paper.client import PaperControl
+from botlib.paper import PaperControl
 from botlib.simulation import Outcome, Simulation, simulate
 from botlib.strategy import Signals, Strategy
 

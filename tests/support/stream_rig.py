@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from botlib.core.bus import EventBus
 from botlib.core.model import Candle, CandleClosed, Event, GapFilled
 from botlib.market_data import CandleStream
-from botlib.paper.client import PaperControl
+from botlib.paper import PaperControl
 from botlib.store.candles import CandleStorage
 from botlib.venues.binance.venue import BinanceExchange
 

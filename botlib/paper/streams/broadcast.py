@@ -13,7 +13,7 @@ from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.intervals import TICK, KlineInterval, interval
 from botlib.paper.market.quotes import Json
-from botlib.paper.streams.lockstep import Closed
+from botlib.paper.protocol.closings import ClosedCandle
 from botlib.paper.streams.market_streams import MarketStreams
 
 # Clients also ask for it under its older names, which say how often it is sent.
@@ -70,7 +70,7 @@ class Broadcast:
 
     # -- publishing
 
-    async def close(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
+    async def close(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
         """Send the closing frames, in the order given."""
         for feed, candle in closed:
             if candle.stream not in self.streams:
@@ -142,7 +142,7 @@ class Broadcast:
                 payload = [tickers.window_frame(feed, size) for feed in trading]
             self.streams.publish(name, payload)
 
-    async def late(self, closed: Sequence[tuple[Feed, Closed]]) -> None:
+    async def late(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
         """Send frames of candles that have closed, where such a fault is ordered."""
         for _, candle in closed:
             self.streams.publish_late(candle.stream)

@@ -5,31 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+from botlib.paper.protocol.closings import ClosedCandle
 
 _REMEMBERED: Final = 10_000
 """Boundaries whose closings are kept for a client that asks again."""
-
-
-class Closed(NamedTuple):
-    """A candle that has closed: the symbol's id, the timeframe and the open time (ms)."""
-
-    symbol: str
-    timeframe: str
-    timestamp: int
-
-    @property
-    def stream(self) -> str:
-        """The name of its kline stream."""
-        return f"{self.symbol.lower()}@kline_{self.timeframe}"
-
-
-class Progress(NamedTuple):
-    """How far the market has come, and what closed on the way."""
-
-    market_time: int
-    closed: list[Closed]
-    ended: bool
 
 
 class MarketLockstep:
@@ -45,7 +26,7 @@ class MarketLockstep:
         self._release = release
         self._kept = kept
         self._goal: frozenset[str] = frozenset()
-        self._closings: deque[tuple[int, list[Closed]]] = deque(maxlen=_REMEMBERED)
+        self._closings: deque[tuple[int, list[ClosedCandle]]] = deque(maxlen=_REMEMBERED)
         self._reached = asyncio.Event()
         self._advancing = asyncio.Lock()
 
@@ -54,7 +35,7 @@ class MarketLockstep:
         """Whether the market is on its way to a goal."""
         return bool(self._goal)
 
-    def boundary(self, time: int, closed: list[Closed], *, ended: bool) -> None:
+    def boundary(self, time: int, closed: list[ClosedCandle], *, ended: bool) -> None:
         """Note what closed at a boundary; the goal is reached when a candle of it closed."""
         self.boundaries += 1
         if closed and self._kept:
@@ -69,7 +50,7 @@ class MarketLockstep:
         acknowledged: int,
         timeout: float,
         ended: Callable[[], bool],
-    ) -> list[Closed]:
+    ) -> list[ClosedCandle]:
         """Release the market until one of ``streams`` closes; return what closed in them since.
 
         What had closed after ``acknowledged`` already is returned at once, so that a client whose
@@ -92,7 +73,7 @@ class MarketLockstep:
                 self._goal = frozenset()
             return self._after(acknowledged, goal)
 
-    def _after(self, time: int, streams: frozenset[str]) -> list[Closed]:
+    def _after(self, time: int, streams: frozenset[str]) -> list[ClosedCandle]:
         later = []
         for reached, closed in reversed(self._closings):
             if reached <= time:

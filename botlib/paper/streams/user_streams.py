@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Final
 
 import orjson
 
 from botlib.paper.faults import Faults
 from botlib.paper.faults.frames import FrameFaults
+from botlib.paper.options import EventOrder
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import refusal
 from botlib.paper.protocol.timeunit import event_in_microseconds
@@ -26,10 +27,6 @@ MAX_SUBSCRIPTIONS: Final = 1_000
 """Subscriptions a socket may make in its life."""
 _LATE: Final = 0.003
 """Seconds by which events leave later than the answer."""
-
-EventOrder = Literal["either", "first", "last"]
-"""When the events of a request leave: before its answer, after it, or either."""
-EVENT_ORDERS: Final[tuple[str, ...]] = get_args(EventOrder)
 
 
 class UserStreams:

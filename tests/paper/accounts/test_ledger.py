@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 
 from botlib.core.errors import PaperExchangeError, WrongVenue
+from botlib.paper import PaperProcess
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import PAPER_API_KEY
-from botlib.paper.client import PaperProcess
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket

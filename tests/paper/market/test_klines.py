@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from botlib.core.timeframe import DAY
+from botlib.paper import PaperExchange, PaperOptions
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.market import synthetic
 from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
 from botlib.paper.protocol.params import Params
-from botlib.paper.server import PaperExchange, PaperSettings
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ async def test_old_klines_leave_others_their_turn_and_are_remembered(
     monkeypatch.setattr(
         synthetic._Series, "day", lambda self, day: made.append(day) or make(self, day)
     )
-    settings = PaperSettings(start=ORIGIN + 200 * DAY)
-    exchange = PaperExchange(SyntheticMarket(3), settings)
+    options = PaperOptions(start=ORIGIN + 200 * DAY)
+    exchange = PaperExchange(SyntheticMarket(3), options)
     try:
         data = MarketDataHandlers(exchange.venue)
         query = Params({"symbol": "BTCUSDT", "startTime": str(ORIGIN), **wanted})

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 

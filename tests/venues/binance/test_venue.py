@@ -24,8 +24,7 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.core.model import OrderIntent, OrderStatus, OrderType, Side
-from botlib.paper.accounts.signatures import PAPER_API_KEY, PAPER_API_SECRET
-from botlib.paper.client import PaperControl, PaperProcess
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperControl, PaperProcess
 from botlib.venues.base import OrderReport
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import LoopbackConnector, VenueError

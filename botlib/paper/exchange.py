@@ -1,0 +1,258 @@
+"""The paper exchange on the running loop: its parts, its address, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from aiohttp import WSCloseCode, web
+
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.accounts.commission import Commission
+from botlib.paper.accounts.keys import KeyRegister
+from botlib.paper.accounts.ledger import Ledger
+from botlib.paper.accounts.signatures import wall_time
+from botlib.paper.api.dispatch import Dispatcher
+from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.api.openapi import description
+from botlib.paper.api.operations import operations
+from botlib.paper.api.orders import OrderHandlers
+from botlib.paper.api.rate_limits import RateLimits
+from botlib.paper.api.rest import RestApi
+from botlib.paper.api.wsapi import WsApi
+from botlib.paper.market.market import PaperMarket
+from botlib.paper.matching.engine import MatchingEngine
+from botlib.paper.operator.administration import Administration
+from botlib.paper.operator.control_api import ControlApi
+from botlib.paper.operator.fault_actions import FaultActions
+from botlib.paper.operator.scenario import ScenarioPlayer
+from botlib.paper.options import PaperOptions
+from botlib.paper.protocol.params import DEFAULT_ACCOUNT
+from botlib.paper.protocol.refusals import Refusal
+from botlib.paper.streams.connection import PING_INTERVAL, refused_response
+from botlib.paper.streams.idle_connections import IdleConnections
+from botlib.paper.venue import Venue
+
+logger = logging.getLogger(__name__)
+
+HOST: Final = "127.0.0.1"
+KEPT_ALIVE: Final = 75.0
+"""Seconds for which a connection stays open after a request, for the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeReady:
+    """The address and the identity of a started exchange."""
+
+    url: str
+    venue: str
+    pid: int
+    market_time: int
+
+
+class PaperExchange:
+    """A paper exchange inside the running loop: `start`, `run`, `close`.
+
+    Args:
+        market: what is traded.
+        settings: how.
+        player: of scenarios, with the faults; one that outlives this exchange is given by whoever
+            starts it again.
+    """
+
+    def __init__(
+        self, market: PaperMarket, options: PaperOptions, player: ScenarioPlayer | None = None
+    ) -> None:
+        self.options = options
+        self._ledger = Ledger.open(options.ledger, venue=market.venue, balances=options.balances)
+        try:
+            for symbol in options.symbols:
+                market.listing(symbol)
+            fee = options.fee
+            engine = MatchingEngine(self._ledger, Commission(fee, fee, self._bnb_price))
+            self.player = player or ScenarioPlayer()
+            self.faults = self.player.faults
+            self.venue = Venue(
+                market,
+                engine,
+                start=_start(market, options, self._ledger.market_time),
+                pace=options.pace,
+                faults=self.faults,
+                slippage=options.slippage,
+                depth=options.depth,
+                events=options.events,
+                seed=options.event_seed,
+            )
+            if options.burn_bnb and not engine.account.burns_bnb:
+                engine.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
+                self._ledger.flush()
+            for symbol, waiting in engine.state.working.items():
+                if waiting:
+                    self.venue.feed(symbol)
+        except BaseException:
+            self._ledger.close()
+            raise
+        self.keys = KeyRegister()
+        self.limits = RateLimits(wall_time, lambda: self.venue.market_time)
+        engine.first_fill = self.limits.filled
+        data = MarketDataHandlers(self.venue)
+        trading = OrderHandlers(self.venue, data, self.limits)
+        self._operations = operations(data, trading)
+        dispatcher = Dispatcher(
+            self._operations, self.limits, self.faults, lambda: self.venue.market_time
+        )
+        self._wsapi = WsApi(dispatcher, self.venue, self.keys)
+        self._rest = RestApi(dispatcher, trading, self.keys)
+        self.administration = Administration(self.venue, self.keys)
+        acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
+        self.player.enter(acts, self.venue)
+        self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
+        self._door = IdleConnections()
+        self._runner: web.AppRunner | None = None
+        self._saved = -1
+
+    async def start(self) -> ExchangeReady:
+        """Listen on the loopback address.
+
+        Raises:
+            PaperExchangeError: the port is taken.
+        """
+        app = web.Application(client_max_size=2**20)
+        app.on_response_prepare.append(self._door.greet)
+        app.router.add_get("/ws-api/v3", self._wsapi.handle)
+        for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
+            app.router.add_get(path, self._streams)
+        app.router.add_route("*", "/api/{version:v1|v3}/{path:.*}", self._rest.api)
+        app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
+        app.router.add_get("/openapi.json", self._openapi)
+        app.router.add_routes(self._control.routes())
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=KEPT_ALIVE,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self.options.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PaperExchangeError(
+                f"Cannot listen on {HOST}:{self.options.port}: {error.strerror or error}. "
+                "Give another port, or 0 for any free one."
+            ) from None
+        port = self._runner.addresses[0][1]
+        return ExchangeReady(
+            f"http://{HOST}:{port}", self.venue.market.venue, os.getpid(), self.venue.market_time
+        )
+
+    async def run(self) -> None:
+        """Run the market, the pings and the notes of its time until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.venue.run())
+            group.create_task(self._ping())
+            group.create_task(self._save())
+            group.create_task(self.player.run())
+
+    async def close(self) -> None:
+        """Close the sockets politely and the ledger last."""
+        sockets = [*self.venue.streams.connections, *self._wsapi.connections]
+        async with asyncio.TaskGroup() as group:
+            for connection in sockets:
+                group.create_task(connection.close(WSCloseCode.GOING_AWAY, "Server shutdown"))
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._save_time()
+        self._ledger.close()
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(description(self._operations))
+
+    async def _streams(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self.limits.connect(request.remote or "")
+        except Refusal as refused:
+            return refused_response(refused)
+        return await self.venue.streams.handle(request)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL)
+            for connection in (*self.venue.streams.connections, *self._wsapi.connections):
+                await connection.tend()
+            if self._runner is not None and self._runner.server is not None:
+                now = asyncio.get_running_loop().time()
+                self._door.sweep(self._runner.server.connections, now)
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.save_interval)
+            try:
+                self._save_time()
+            except PaperExchangeError as error:
+                logger.error("%s", error)
+
+    def _bnb_price(self, asset: str) -> Decimal | None:
+        return self.options.bnb_price or self.venue.bnb_price(asset)
+
+    def _save_time(self) -> None:
+        if self.venue.market_time != self._saved:
+            self._ledger.save_time(self.venue.market_time)
+            self._saved = self.venue.market_time
+
+
+def _start(market: PaperMarket, options: PaperOptions, stored: int) -> int:
+    """Return the market time (ms) to start at; ``stored`` is that of the ledger."""
+    spans = [market.span(listing.symbol) for listing in market.listings()]
+    first = min(begin for begin, _ in spans)
+    ends = [end for _, end in spans if end is not None]
+    wanted = options.first_moment(market, now=wall_time())
+    if len(ends) == len(spans) and wanted > max(ends):
+        raise PaperExchangeError(
+            f"The recording cannot start at {wanted} ms: it covers {first} to {max(ends)}. "
+            "Choose a start inside it."
+        )
+    return max(wanted, first, stored)
+
+
+class LedgerContents(NamedTuple):
+    """The default account as a ledger holds it.
+
+    Attributes:
+        orders: its orders as JSON, by id.
+        trades: its trades as JSON, by id.
+        balances: what it owns, free and locked together, by asset in alphabetical order.
+    """
+
+    orders: list[str]
+    trades: list[str]
+    balances: dict[str, Decimal]
+
+
+def read_ledger(path: Path, venue: str) -> LedgerContents:
+    """Return what the ledger of an exchange that no longer runs holds.
+
+    Raises:
+        WrongVenue: it belongs to another market.
+        PaperExchangeError: it is damaged, of another kind, or in use.
+    """
+    with closing(Ledger.open(path, venue=venue, balances={})) as ledger:
+        account = ledger.load().account(DEFAULT_ACCOUNT)
+        orders = sorted(account.orders.values(), key=lambda order: order.order_id)
+        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
+        trades.sort(key=lambda trade: trade.trade_id)
+        return LedgerContents(
+            [order.dump().decode() for order in orders],
+            [trade.dump().decode() for trade in trades],
+            {
+                asset: balance.free + balance.locked
+                for asset, balance in sorted(account.balances.items())
+            },
+        )

@@ -1,0 +1,171 @@
+"""The options of a paper exchange: one record from the configuration to the serving process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from botlib.core.timeframe import timeframe_ms
+from botlib.paper.market.depth import Depth
+from botlib.paper.market.market import PaperMarket
+from botlib.paper.market.market_clock import MarketPace
+
+if TYPE_CHECKING:
+    from botlib.config import PaperSettings
+
+SAVE_INTERVAL: Final = 1.0
+"""Usual seconds between two writes of the market time to the ledger."""
+
+EventOrder = Literal["either", "first", "last"]
+"""When the user events of a request are sent: before its answer, after it, or either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperOptions:
+    """The market that a paper exchange plays, its account, its costs and its address.
+
+    Attributes:
+        seed: seed of the synthetic market.
+        recordings: candle files to replay; without any the market is synthetic.
+        symbols: symbols that the market must list, besides its own.
+        start: first market time in ms; None for now, or for a moment in the recording.
+        history: candles that each of ``symbols`` must have before the first moment of a recording;
+            None to start at the beginning of the recording.
+        pace: how market time passes.
+        depth: the orders around the price; None for a market that fills any amount at one price.
+        slippage: fraction by which market orders fill worse than the price.
+        balances: what a new account owns, by asset.
+        fee: fraction of what a trade receives.
+        burn_bnb: whether the default account pays its fees in BNB from the start.
+        bnb_price: price of a BNB in any quote, for those fees; None for the market's price.
+        events: whether the user events of a request are sent before its answer, after it, or
+            either.
+        event_seed: seed of that choice, if it is ``either``.
+        ledger: file of the accounts; None for accounts that end with the process.
+        port: 0 for any free one.
+        scenario: file of faults to play; None for none.
+        watch_parent: whether to end when the parent process ends.
+        save_interval: seconds between two writes of the market time to the ledger.
+    """
+
+    seed: int = 42
+    recordings: tuple[Path, ...] = ()
+    symbols: tuple[str, ...] = ()
+    start: int | None = None
+    history: int | None = None
+    pace: MarketPace = field(default_factory=lambda: MarketPace(1.0))
+    depth: Depth | None = None
+    slippage: Decimal = Decimal(0)
+    balances: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(10_000)})
+    fee: Decimal = Decimal("0.001")
+    burn_bnb: bool = False
+    bnb_price: Decimal | None = None
+    events: EventOrder = "either"
+    event_seed: int = 0
+    ledger: Path | None = None
+    port: int = 0
+    scenario: Path | None = None
+    watch_parent: bool = False
+    save_interval: float = SAVE_INTERVAL
+
+    @classmethod
+    def configured(
+        cls, settings: PaperSettings, symbols: Iterable[str] = (), history: int | None = None
+    ) -> PaperOptions:
+        """Return the options for the paper section of a configuration.
+
+        Args:
+            settings: the paper section.
+            symbols: symbols that are traded.
+            history: candles that each of them must have before the first moment.
+        """
+        pace = MarketPace(None if settings.speed == "max" else settings.speed)
+        depth = None
+        if settings.depth is not None:
+            seed = settings.seed if settings.depth.seed is None else settings.depth.seed
+            depth = Depth(**{**settings.depth.model_dump(), "seed": seed})
+        return cls(
+            seed=settings.seed,
+            recordings=settings.recording,
+            symbols=tuple(symbols),
+            start=settings.start if isinstance(settings.start, int) else None,
+            history=history,
+            # In lockstep the market goes on when the client says so, at no speed of its own.
+            pace=MarketPace(None, lockstep=True) if settings.lockstep else pace,
+            depth=depth,
+            balances=settings.balances,
+            fee=settings.fee,
+            burn_bnb=settings.burn_bnb,
+            bnb_price=settings.bnb_price,
+            events=settings.events,
+            event_seed=settings.seed,
+        )
+
+    def open_market(self) -> PaperMarket:
+        """Return the market, with `symbols` listed; reading a recording takes a while.
+
+        Raises:
+            RecordingError: a recording cannot be read.
+            UnknownSymbol: the market cannot trade one of the symbols.
+        """
+        market: PaperMarket
+        if self.recordings:
+            from botlib.paper.market.replay import ReplayMarket
+
+            market = ReplayMarket(self.recordings)
+        else:
+            from botlib.paper.market.synthetic import SyntheticMarket
+
+            market = SyntheticMarket(self.seed)
+        for symbol in self.symbols:
+            market.listing(symbol)
+        return market
+
+    def first_moment(self, market: PaperMarket, *, now: int) -> int:
+        """Return the market time (ms) at which a new exchange starts.
+
+        Args:
+            market: what is traded.
+            now: the moment at which a market without an end starts, ms.
+
+        Raises:
+            UnknownSymbol: the market does not trade one of the symbols.
+        """
+        if self.start is not None:
+            return self.start
+        spans = [market.span(listing.symbol) for listing in market.listings()]
+        if any(end is None for _, end in spans):
+            return now
+        if self.history is None:
+            return min(begin for begin, _ in spans)
+        begin = max(market.span(symbol)[0] for symbol in self.symbols)
+        return begin + self.history * timeframe_ms(market.base)
+
+    def to_json(self) -> str:
+        """Return the options as JSON, for `from_json`."""
+        return orjson.dumps(self, default=str).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> PaperOptions:
+        """Return the options that `to_json` wrote."""
+        values: dict[str, Any] = orjson.loads(text)
+        depth = values["depth"]
+        if depth is not None:
+            depth["spread"], depth["size"] = Decimal(depth["spread"]), Decimal(depth["size"])
+            values["depth"] = Depth(**depth)
+        for name in ("slippage", "fee", "bnb_price"):
+            values[name] = None if values[name] is None else Decimal(values[name])
+        for name in ("ledger", "scenario"):
+            values[name] = None if values[name] is None else Path(values[name])
+        values["balances"] = {
+            asset: Decimal(amount) for asset, amount in values["balances"].items()
+        }
+        values["recordings"] = tuple(map(Path, values["recordings"]))
+        values["symbols"] = tuple(values["symbols"])
+        values["pace"] = MarketPace(**values["pace"])
+        return cls(**values)
