@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 import pytest
 
-from botlib.paper import server
+from botlib.paper import exchange
 from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.api import rest
 from botlib.paper.market.market_clock import MarketPace
@@ -318,7 +318,7 @@ async def test_the_description_speaks_of_what_is_served(served: Any) -> None:
 async def test_who_connects_and_says_nothing_whole_is_sent_away(
     serve: Any, start_time: int, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr(server, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(exchange, "PING_INTERVAL", 0.05)
     monkeypatch.setattr(idle_connections, "SILENCE", 0.2)
     served = await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
     ws = await served.session.ws_connect(f"{served.url}/ws-api/v3")
