@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from botlib.backtesting.vbt import release_gil_when_loaded
-from botlib.bot.core import AsyncBot
-from botlib.bot.facade import Bot
+from botlib.bot.async_bot import AsyncBot
+from botlib.bot.bot import Bot
 from botlib.config import Settings
 from botlib.config.secrets import RedactingFilter, keys_at_hand
 from botlib.core.errors import ConfigError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botlib.core.model import Halted
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
-from botlib.engine.curve import Curve
+from botlib.engine.equity_curve import EquityCurve
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
@@ -54,7 +54,7 @@ class AccountMonitor:
         self.quote = split_symbol(symbols[0])[1]
         self.equity: Decimal | None = None
         """Value of the account in quote units when it was last asked for."""
-        self.curve = Curve()
+        self.curve = EquityCurve()
         """The equity over the run so far."""
         self._held: dict[str, Decimal] | None = None
         self.drift: dict[str, Decimal] = {}

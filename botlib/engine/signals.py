@@ -158,10 +158,6 @@ class SignalGenerator:
         if self._protector is not None:
             self._protector.rules[active.name] = active.rules
 
-    def remove(self, name: str) -> None:
-        """Take a strategy off work; what it holds stays held."""
-        self.strategies.pop(name, None)
-
     def listen(self) -> None:
         """Begin to collect closed candles, so that none is missed before `run` reads them."""
         if self._subscription is None or self._subscription.closed:

@@ -7,8 +7,7 @@ import re
 import signal
 from typing import Any, Final
 
-SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
-"""Mime type under which a notebook displays its summary, a JSON object."""
+from botlib.views.summary import SUMMARY_MIME
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SOURCE_LINES: Final = 6

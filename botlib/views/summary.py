@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
-"""Under this type the summary stands in a notebook, for programs to read."""
+"""Mime type of the summary in a notebook, a JSON object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

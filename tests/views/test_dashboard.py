@@ -6,15 +6,12 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from botlib.config.secrets import MASK, Secret
 from botlib.engine import Orchestrator
-from botlib.engine.curve import Curve
-from botlib.engine.log_tail import LogTail
 from botlib.tasks import TaskConfig
 from botlib.views.dashboard import DashboardFeed
 from botlib.widgets.dashboard import Dashboard, delta
@@ -166,37 +163,3 @@ async def stops_entries_and_rearms(bench: Bench) -> None:
     assert risk["stop_file"] == "data/STOP" and risk["token_file"].endswith(".token")
     assert (await desk.answer("rearm", ""))[0]
     assert desk.state()["risk"]["halted"] is None
-
-
-def test_a_curve_covers_the_whole_run_in_few_points() -> None:
-    curve = Curve(points=50)
-    for second in range(10_000):
-        curve.add(second * 1_000, float(second))
-        assert curve.values[-1] == second
-    values = curve.values
-    assert 20 < len(values) <= 50 and values[0] == 0
-    steps = [later - earlier for earlier, later in pairwise(values)]
-    assert all(step > 0 for step in steps) and max(steps) < 1_000
-
-
-def test_the_log_keeps_the_newest_lines_and_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CANARY_KEY", "canary-0123456789")
-    tail = LogTail(lines=3)
-    tail.hide([Secret.from_environment("CANARY_KEY")])
-    log = logging.Logger("botlib.somewhere")
-    log.addHandler(tail)
-    log.info("first")
-    log.debug("not shown")
-    log.warning("key %s and\nmore", "canary-0123456789")
-    try:
-        raise ValueError("canary-0123456789")
-    except ValueError:
-        log.exception("failed")
-    log.info("x" * 2_000)
-    lines = tail.tail()
-    assert [line.number for line in lines] == [2, 3, 4]
-    assert lines[0].text == f"key {MASK} and more" and lines[0].name == "somewhere"
-    assert lines[1].text == f"failed (ValueError: {MASK})"
-    assert len(lines[2].text) == 500
-    log.info("%d", "no number")
-    assert "do not fit" in tail.tail()[-1].text

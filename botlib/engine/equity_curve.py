@@ -7,7 +7,7 @@ from typing import Final
 POINTS: Final = 240
 
 
-class Curve:
+class EquityCurve:
     """Values over time; where there are too many, every second one is left out.
 
     The span between two points grows with the run, so that a curve always covers all of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botlib.bot.core import AsyncBot
+from botlib.bot.async_bot import AsyncBot
 from botlib.core.clock import iso, utc
 from botlib.core.errors import ConfigError
 from botlib.core.timeframe import parse_duration, parse_since
