@@ -1,4 +1,4 @@
-"""An event loop in virtual time: nobody waits, its clock jumps to whoever is due next."""
+"""An event loop in virtual time, whose clock jumps to the next timer instead of waiting."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Final
 from botlib.core.errors import SimulationError
 from botlib.simulation.network import MemoryServer, MemoryTransport, Network
 
-_MANY: Final = 100
-"""Cancelled timers among those that wait, from which on they are cleared away."""
+_CANCELLED_LIMIT: Final = 100
+"""Number of cancelled timers in the heap, from which on they are removed."""
 
 
 class _Handle(asyncio.Handle):
-    """A handle made in fewer steps: nothing is kept for a debug mode."""
+    """A handle that is cheaper to create, as it keeps nothing for a debug mode."""
 
     __slots__ = ()
     _callback: Callable[..., object]
@@ -39,7 +39,7 @@ class _Handle(asyncio.Handle):
 
 
 class _TimerHandle(asyncio.TimerHandle):
-    """The same for a moment."""
+    """A timer handle that is cheaper to create, in the same way."""
 
     __slots__ = ()
     _callback: Callable[..., object]
@@ -58,14 +58,14 @@ class _TimerHandle(asyncio.TimerHandle):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A loop without sockets, threads and waiting.
+    """An event loop without sockets, threads and waiting.
 
-    `time` stands still while anything can run, then becomes the next timer's; timers of one moment
-    run in the order they were set. Connections lead to the servers of the same loop. What others
-    run in threads (`asyncio.to_thread`) runs at once.
+    `time` stands still while anything can run, and then becomes the time of the next timer; timers
+    of the same time run in the order in which they were set. Connections lead to the servers of the
+    same loop. Functions for a thread (`asyncio.to_thread`) are called at once.
 
     Args:
-        start: the calendar time at which the loop begins, in ms; `calendar` goes on from there.
+        start: calendar time at the start of the loop (ms, UTC); `calendar` goes on from there.
     """
 
     _ready: deque[_Handle | _TimerHandle]
@@ -82,17 +82,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers = itertools.count()
 
     def time(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the seconds since the start of the loop."""
         return self._now
 
     def calendar(self) -> int:
-        """Return the calendar time in ms: what `SystemClock` tells on this loop."""
+        """Return the calendar time in ms, which `SystemClock` returns on this loop."""
         return self.start + round(self._now * 1_000)
 
+    def block(self, seconds: float) -> None:
+        """Move the time on while nothing runs, as a blocking call does."""
+        self._now += seconds
+
     def _run_once(self) -> None:
-        """Run what can run, or what is due next where nothing can."""
+        """Run all callbacks that are ready, or if there are none, those of the next timer."""
         ready, scheduled = self._ready, self._scheduled
-        if self._timer_cancelled_count > max(_MANY, len(scheduled) // 2):
+        if self._timer_cancelled_count > max(_CANCELLED_LIMIT, len(scheduled) // 2):
             scheduled[:] = [entry for entry in scheduled if not entry[2].cancelled()]
             heapq.heapify(scheduled)
             self._timer_cancelled_count = 0
@@ -114,14 +118,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.call_exception_handler({**problem, "handle": handle})
 
     def _jump(self) -> None:
-        """Move on to the next timer that was not cancelled."""
+        """Move the time to the next timer that was not cancelled."""
         scheduled = self._scheduled
         while scheduled and scheduled[0][2].cancelled():
             self._next_timer()
         if not scheduled:
             raise SimulationError(
                 "Nothing is left to happen in the simulation, and something still waits. A task "
-                "waits for an event that nobody will set, or for another thread or process."
+                "waits for an event that is never set, or for another thread or process."
             )
         self._now = max(self._now, scheduled[0][0])
 
@@ -132,7 +136,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._timer_cancelled_count -= 1
         return timer
 
-    # The three below are those of the base, without its checks for a debug mode.
+    # The next three do what the base class does, without its checks for a debug mode.
 
     def call_soon(  # type: ignore[override]
         self,
@@ -140,7 +144,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        """Call a function at the loop's next turn."""
+        """Call a function in the next turn of the loop."""
         self._check_closed()
         handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -163,7 +167,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call a function when `time` is ``when``."""
+        """Call a function when `time` reaches ``when``."""
         self._check_closed()
         timer = _TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._scheduled, (when, next(self._timers), timer))
@@ -176,7 +180,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         port: int,
         **options: Any,
     ) -> MemoryServer:
-        """Listen on a port of the loop's own network; 0 takes any free one."""
+        """Start a server on a port of the loop's own network; 0 selects a free one."""
         return self.network.listen(protocol_factory, host, port)
 
     async def create_connection(  # type: ignore[override]
@@ -186,10 +190,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         port: int,
         **options: Any,
     ) -> tuple[MemoryTransport, asyncio.BaseProtocol]:
-        """Connect to a server of the loop.
+        """Connect to a server of the same loop.
 
         Raises:
-            ConnectionRefusedError: nobody listens there.
+            ConnectionRefusedError: no server listens there.
         """
         await asyncio.sleep(0)
         return self.network.connect(protocol_factory, host, port)
@@ -197,16 +201,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call a function at once, whatever executor was meant."""
+        """Call a function at once on this thread, and return its result as a future."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
         except StopIteration as error:
-            # A future refuses it; the error of a generator that a thread would have raised too.
+            # A future refuses StopIteration; a thread would raise this error too.
             future.set_exception(RuntimeError(f"{error!r} raised by {func!r}"))
         except Exception as error:
             future.set_exception(error)
         return future
 
     def _write_to_self(self) -> None:
-        """Do nothing: the loop never sleeps, and sees calls from other threads at its next turn."""
+        """Do nothing: the loop never sleeps, and sees calls of other threads in its next turn."""

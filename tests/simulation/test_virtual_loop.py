@@ -1,4 +1,4 @@
-"""Virtual time, and connections inside the loop."""
+"""Virtual time, and connections within a loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return runner.run(main())
 
 
-def test_waiting_takes_no_time_and_the_calendar_goes_along() -> None:
+def test_sleeping_takes_no_real_time_and_moves_the_calendar() -> None:
     async def main() -> list[int]:
         clock = SystemClock()
         seen = [clock.now()]
@@ -37,11 +37,11 @@ def test_waiting_takes_no_time_and_the_calendar_goes_along() -> None:
     began = time.monotonic()
     assert run(main) == [START, START + 86_400_000, START + 86_460_000]
     assert time.monotonic() - began < 60
-    # Off the loop it is the computer's clock again.
+    # Outside of the loop it is the computer's clock again.
     assert abs(SystemClock().now() - time.time_ns() // 1_000_000) < 60_000
 
 
-def test_timers_come_in_their_order_whoever_set_them() -> None:
+def test_timers_run_in_the_order_of_their_times() -> None:
     async def main() -> list[str]:
         order: list[str] = []
         loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ def test_timers_come_in_their_order_whoever_set_them() -> None:
     assert run(main) == ["at once", "a quarter", "one and a half", "two"]
 
 
-def test_timers_of_one_moment_run_in_the_order_they_were_set() -> None:
+def test_timers_of_the_same_time_run_in_the_order_they_were_set() -> None:
     async def main() -> list[int]:
         order: list[int] = []
         loop = asyncio.get_running_loop()
@@ -69,7 +69,7 @@ def test_timers_of_one_moment_run_in_the_order_they_were_set() -> None:
     assert run(main) == list(range(100))
 
 
-def test_cancelled_timers_neither_run_nor_stay() -> None:
+def test_cancelled_timers_are_not_run_and_are_removed() -> None:
     async def main() -> tuple[int, float]:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -89,7 +89,20 @@ def test_cancelled_timers_neither_run_nor_stay() -> None:
     assert run(main) == (pytest.approx(0, abs=300), 7_220)
 
 
-def test_what_would_run_in_a_thread_runs_at_once() -> None:
+def test_blocking_moves_the_time_and_makes_timers_late() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        ran: list[float] = []
+        loop.call_later(1, lambda: ran.append(loop.time()))
+        loop.block(60)
+        await asyncio.sleep(0.5)
+        return ran[0], loop.time()
+
+    assert run(main) == (60.0, 60.5)
+
+
+def test_functions_for_a_thread_are_called_at_once() -> None:
     async def main() -> tuple[object, float]:
         loop = asyncio.get_running_loop()
         before = loop.time()
@@ -102,7 +115,7 @@ def test_what_would_run_in_a_thread_runs_at_once() -> None:
     assert passed == 0
 
 
-def test_a_wait_that_nothing_can_end_is_an_error() -> None:
+def test_waiting_for_an_event_that_is_never_set_is_an_error() -> None:
     async def main() -> None:
         await asyncio.Event().wait()
 
@@ -117,7 +130,7 @@ async def served(app: web.Application) -> tuple[web.AppRunner, str]:
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-def test_aiohttp_talks_to_itself_over_http_and_websocket() -> None:
+def test_aiohttp_client_and_server_exchange_http_and_websocket_messages() -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         return web.Response(body=await request.read())
 
@@ -133,7 +146,7 @@ def test_aiohttp_talks_to_itself_over_http_and_websocket() -> None:
         app.router.add_post("/echo", echo)
         app.router.add_get("/talk", talk)
         runner, url = await served(app)
-        body = bytes(range(256)) * 3_500  # more than fits between the two at once
+        body = bytes(range(256)) * 3_500  # more than fits into the connection at once
         async with aiohttp.ClientSession(connector=MemoryConnector()) as session:
             for _ in range(3):
                 async with session.post(f"{url}/echo", data=body) as answer:
@@ -149,8 +162,8 @@ def test_aiohttp_talks_to_itself_over_http_and_websocket() -> None:
     run(main)
 
 
-class Taker(asyncio.Protocol):
-    """Notes what happens to it."""
+class RecordingProtocol(asyncio.Protocol):
+    """A protocol that records its events and data."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -174,17 +187,17 @@ class Taker(asyncio.Protocol):
         self.events.append(f"lost {type(error).__name__}")
 
 
-async def pair() -> tuple[Taker, Taker]:
+async def pair() -> tuple[RecordingProtocol, RecordingProtocol]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    far = Taker()
+    far = RecordingProtocol()
     server = await loop.create_server(lambda: far, "127.0.0.1", 0)
-    _, near = await loop.create_connection(Taker, *server.address)
-    assert isinstance(near, Taker)
+    _, near = await loop.create_connection(RecordingProtocol, *server.address)
+    assert isinstance(near, RecordingProtocol)
     return near, far
 
 
-def test_a_reader_that_pauses_holds_its_writer() -> None:
+def test_a_paused_reader_pauses_its_writer() -> None:
     async def main() -> None:
         near, far = await pair()
         far.transport.pause_reading()
@@ -204,7 +217,7 @@ def test_a_reader_that_pauses_holds_its_writer() -> None:
     run(main)
 
 
-def test_a_close_delivers_what_was_written_and_an_abort_does_not() -> None:
+def test_a_close_delivers_written_data_and_an_abort_does_not() -> None:
     async def main() -> None:
         near, far = await pair()
         near.transport.write(b"goodbye")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botlib.core.clock import MarketClock, iso, utc
+from botlib.core.clock import MarketClock, SystemClock, iso, utc
 from botlib.core.timeframe import DAY, HOUR, MINUTE, SECOND
 from botlib.tasks import BackgroundTaskManager, TaskConfig
 from botlib.tasks.schedule import Cron, EveryCandle, Interval, duration_text
@@ -84,19 +84,15 @@ def test_durations_are_shown_as_people_write_them() -> None:
     ]  # fmt: skip
 
 
-def manager(**settings: object) -> BackgroundTaskManager:
-    return BackgroundTaskManager(clock=simulated_time.SimulatedClock(), **settings)  # type: ignore[arg-type]
-
-
 def test_an_interval_task_ticks_on_its_grid() -> None:
     starts: list[float] = []
 
     async def tick() -> None:
-        starts.append(simulated_time.loop().time() - 1_000)
+        starts.append(simulated_time.loop().time())
         await asyncio.sleep(1)
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         tasks.add_task(TaskConfig(name="tick", func=tick, interval=10))
         await tasks.start_all()
         await asyncio.sleep(35)
@@ -113,11 +109,11 @@ def test_missed_ticks_are_counted_and_never_queued() -> None:
     starts: list[float] = []
 
     async def slow() -> None:
-        starts.append(simulated_time.loop().time() - 1_000)
+        starts.append(simulated_time.loop().time())
         await asyncio.sleep(25)
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         tasks.add_task(TaskConfig(name="slow", func=slow, interval=10))
         await tasks.start_all()
         await asyncio.sleep(70)
@@ -132,10 +128,10 @@ def test_a_blocked_loop_costs_one_late_run() -> None:
     starts: list[float] = []
 
     async def tick() -> None:
-        starts.append(simulated_time.loop().time() - 1_000)
+        starts.append(simulated_time.loop().time())
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         tasks.add_task(TaskConfig(name="tick", func=tick, interval=1, priority="HIGH"))
         await tasks.start_all()
         await asyncio.sleep(0.5)
@@ -155,14 +151,14 @@ def test_calendar_tasks_follow_the_clock_and_make_up_once() -> None:
 
     def note(name: str, seconds: float) -> TaskConfig:
         async def run() -> None:
-            ran.append(f"{name} {iso(simulated_time.SimulatedClock().now())[11:]}")
+            ran.append(f"{name} {iso(SystemClock().now())[11:]}")
             await asyncio.sleep(seconds)
 
         kind = {"cron": "*/2 * * * *"} if name == "cron" else {"every_candle": "1m", "offset": 5}
         return TaskConfig(name=name, func=run, **kind)  # type: ignore[arg-type]
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         tasks.add_task(note("cron", 0))
         tasks.add_task(note("candle", 90))
         await tasks.start_all()
@@ -216,7 +212,7 @@ def test_priority_decides_among_tasks_that_are_due_together() -> None:
         return TaskConfig(name=name, func=run, interval=10, priority=priority)
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         for name, priority in [("l", "LOW"), ("m", "MEDIUM"), ("c", "CRITICAL"), ("h", "HIGH")]:
             tasks.add_task(task(name, priority), start_immediately=True)
         await asyncio.sleep(1)
@@ -237,7 +233,7 @@ def test_a_lagging_loop_skips_what_matters_least(blocked: float, skipped: set[st
         pass
 
     async def main() -> None:
-        tasks = manager(shed_lag=0.25)
+        tasks = BackgroundTaskManager(shed_lag=0.25)
         for name in ("low", "medium", "high", "critical"):
             tasks.add_task(TaskConfig(name=name, func=work, interval=10, priority=name))
         tasks.add_task(TaskConfig(name="later", func=work, cron="20 0 0 * * *", priority="LOW"))
@@ -260,11 +256,11 @@ def test_a_failing_task_backs_off_and_is_given_up() -> None:
     failures: list[tuple[str, str]] = []
 
     async def bad() -> None:
-        starts.append(simulated_time.loop().time() - 1_000)
+        starts.append(simulated_time.loop().time())
         raise ValueError("no price")
 
     async def main() -> None:
-        tasks = manager(
+        tasks = BackgroundTaskManager(
             rng=random.Random(1), on_failure=lambda name, error: failures.append((name, str(error)))
         )
         tasks.add_task(
@@ -306,7 +302,7 @@ def test_a_stream_is_restarted_and_a_success_clears_the_row() -> None:
         if attempts_here % 2:
             raise OSError("down")
 
-    tasks = manager()
+    tasks = BackgroundTaskManager()
 
     async def main() -> None:
         tasks.add_task(TaskConfig(name="stream", func=stream, forever=True))
@@ -329,7 +325,7 @@ def test_without_recovery_a_failed_task_stays_failed(settings: dict[str, bool]) 
         raise ValueError
 
     async def main() -> None:
-        tasks = manager(enable_auto_recovery=settings.get("recovery", True))
+        tasks = BackgroundTaskManager(enable_auto_recovery=settings.get("recovery", True))
         tasks.add_task(
             TaskConfig(name="bad", func=bad, interval=1, auto_restart=settings.get("auto", True))
         )
@@ -354,7 +350,7 @@ def test_a_silent_stream_is_unhealthy() -> None:
         await asyncio.Event().wait()
 
     async def main() -> None:
-        tasks = manager()
+        tasks = BackgroundTaskManager()
         tasks.add_task(TaskConfig(name="feed", func=stream, forever=True, heartbeat=5))
         await tasks.start_all()
         await asyncio.sleep(10.5)

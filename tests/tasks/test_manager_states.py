@@ -32,10 +32,8 @@ class Tasks(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner(loop_factory=simulated_time.SimulatedLoop)
-        self.manager = BackgroundTaskManager(
-            clock=simulated_time.SimulatedClock(), stop_timeout=2, rng=random.Random(0)
-        )
+        self.runner = asyncio.Runner(loop_factory=simulated_time.new_loop)
+        self.manager = BackgroundTaskManager(stop_timeout=2, rng=random.Random(0))
         self.going: dict[str, int] = {}
         self.twice: list[str] = []
 
