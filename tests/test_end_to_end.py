@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from botlib.core.bus import EventBus, Subscription
+from botlib.core.bus import BusSubscription, EventBus
 from botlib.core.model import CandleClosed
 from botlib.core.symbol import symbol_id
 from botlib.market_data import CandleStream
@@ -151,7 +151,7 @@ async def _stream(
     return published
 
 
-async def _next(inbox: Subscription[CandleClosed]) -> CandleClosed | None:
+async def _next(inbox: BusSubscription[CandleClosed]) -> CandleClosed | None:
     try:
         return await asyncio.wait_for(inbox.get(), 1.0)
     except TimeoutError:

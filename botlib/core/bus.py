@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Event)
 DEFAULT_MAXSIZE = 10_000
 
 
-class Subscription(Generic[E]):
+class BusSubscription(Generic[E]):
     """The events of one subscriber, read with ``async for`` or `get`; close it to unsubscribe."""
 
     def __init__(self, bus: EventBus, types: tuple[type[E], ...], name: str, maxsize: int) -> None:
@@ -126,18 +126,18 @@ class EventBus:
     """Delivers events to whom they concern, in the order they were published."""
 
     def __init__(self) -> None:
-        self._subscriptions: dict[type[Event], list[Subscription[Event]]] = {}
+        self._subscriptions: dict[type[Event], list[BusSubscription[Event]]] = {}
         self._wanted: dict[type[Event], asyncio.Event] = {}
         self.published: dict[str, int] = {}
         """How many events of each type were published, by type name."""
 
     def subscribe(
         self, *types: type[E], name: str, maxsize: int = DEFAULT_MAXSIZE
-    ) -> Subscription[E]:
+    ) -> BusSubscription[E]:
         """Subscribe to event types; ``name`` is what an overflow is reported under."""
         if not types:
             raise TypeError("subscribe() needs at least one event type, such as CandleClosed")
-        subscription = Subscription(self, types, name, maxsize)
+        subscription = BusSubscription(self, types, name, maxsize)
         for kind in types:
             self._subscriptions.setdefault(kind, []).append(subscription)  # type: ignore[arg-type]
             if kind in self._wanted:
@@ -164,10 +164,10 @@ class EventBus:
         for subscription in tuple(self._subscriptions.get(kind, ())):
             subscription._put(event)
 
-    def _all(self) -> set[Subscription[Event]]:
+    def _all(self) -> set[BusSubscription[Event]]:
         return {entry for entries in self._subscriptions.values() for entry in entries}
 
-    def _forget(self, subscription: Subscription[E]) -> None:
+    def _forget(self, subscription: BusSubscription[E]) -> None:
         for kind in subscription.types:
             waiting = self._subscriptions.get(kind, [])
             if subscription in waiting:

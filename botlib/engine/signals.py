@@ -18,7 +18,7 @@ from botlib.strategy import Strategy
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
-    from botlib.core.bus import EventBus, Subscription
+    from botlib.core.bus import BusSubscription, EventBus
     from botlib.execution import OrderExecutor, Protector
     from botlib.frames import MultiTimeframeEngine
     from botlib.store import CandleStorage
@@ -136,7 +136,7 @@ class SignalGenerator:
         self._rows: dict[tuple[str, str], int] = {}
         self._processed: dict[tuple[str, str], int] = {}
         self._moved = asyncio.Event()
-        self._subscription: Subscription[CandleClosed] | None = None
+        self._subscription: BusSubscription[CandleClosed] | None = None
         self.strategies: dict[str, ActiveStrategy] = {}
 
     @property

@@ -20,7 +20,7 @@ from botlib.trading.risk import RiskLimits
 from botlib.trading.sizing import round_down
 
 if TYPE_CHECKING:
-    from botlib.core.bus import EventBus, Subscription
+    from botlib.core.bus import BusSubscription, EventBus
     from botlib.engine import Orchestrator
 
 GRACE: Final = 10.0
@@ -103,7 +103,7 @@ class InvariantChecker:
         self._artefacts = tuple(artefacts)
         self._signals: list[SignalRaised] = []
         self._fills: list[FillReceived] = []
-        self._inbox: Subscription[SignalRaised | FillReceived] | None = None
+        self._inbox: BusSubscription[SignalRaised | FillReceived] | None = None
         if bus is not None:
             self._inbox = bus.subscribe(
                 SignalRaised, FillReceived, name="invariants", maxsize=_EVENTS

@@ -76,7 +76,7 @@ _WAITING = tuple(
 )
 
 
-class Frame(NamedTuple):
+class StackFrame(NamedTuple):
     """One entry of a stack."""
 
     file: str
@@ -221,19 +221,19 @@ class StallWatch:
         return None
 
 
-def parse_dump(text: str) -> dict[int, list[Frame]]:
+def parse_dump(text: str) -> dict[int, list[StackFrame]]:
     """Return the stacks by thread ident, innermost frame first, of what `faulthandler` wrote."""
-    stacks: dict[int, list[Frame]] = {}
-    stack: list[Frame] = []
+    stacks: dict[int, list[StackFrame]] = {}
+    stack: list[StackFrame] = []
     for line in text.splitlines():
         if head := re.match(r"(?:Current )?[Tt]hread 0x([0-9a-fA-F]+)", line):
             stack = stacks.setdefault(int(head[1], 16), [])
         elif entry := re.match(r'  File "(.*)", line (\d+) in (.*)', line):
-            stack.append(Frame(entry[1], int(entry[2]), entry[3]))
+            stack.append(StackFrame(entry[1], int(entry[2]), entry[3]))
     return stacks
 
 
-def _stacks(*, without: Sequence[int | None]) -> dict[int, list[Frame]]:
+def _stacks(*, without: Sequence[int | None]) -> dict[int, list[StackFrame]]:
     return {
         ident: _walk(frame)
         for ident, frame in sys._current_frames().items()
@@ -241,20 +241,20 @@ def _stacks(*, without: Sequence[int | None]) -> dict[int, list[Frame]]:
     }
 
 
-def _walk(frame: FrameType | None) -> list[Frame]:
-    stack: list[Frame] = []
+def _walk(frame: FrameType | None) -> list[StackFrame]:
+    stack: list[StackFrame] = []
     while frame is not None and len(stack) < DEPTH:
         code = frame.f_code
-        stack.append(Frame(code.co_filename, frame.f_lineno or 0, code.co_qualname))
+        stack.append(StackFrame(code.co_filename, frame.f_lineno or 0, code.co_qualname))
         frame = frame.f_back
     return stack
 
 
-def _is_user(frame: Frame) -> bool:
+def _is_user(frame: StackFrame) -> bool:
     return not frame.file.startswith((*_LIBRARIES, _PACKAGE, "<frozen"))
 
 
-def _blocking(stack: Sequence[Frame]) -> str | None:
+def _blocking(stack: Sequence[StackFrame]) -> str | None:
     """Name what runs in a callback of the loop thread, or None where the loop itself is waiting."""
     if any(frame.file == _BEAT for frame in stack):
         return None  # the beat comes late itself, and is no reason for it
@@ -265,7 +265,7 @@ def _blocking(stack: Sequence[Frame]) -> str | None:
     return _name(next(filter(_is_user, work), work[0]))
 
 
-def _other_thread(stacks: Mapping[int, Sequence[Frame]]) -> str | None:
+def _other_thread(stacks: Mapping[int, Sequence[StackFrame]]) -> str | None:
     """Name the user's function that held the GIL, on the main thread if anything runs there."""
     main = threading.main_thread().ident
     for ident in sorted(stacks, key=lambda ident: ident != main):
@@ -278,7 +278,7 @@ def _other_thread(stacks: Mapping[int, Sequence[Frame]]) -> str | None:
     return None
 
 
-def _name(frame: Frame) -> str:
+def _name(frame: StackFrame) -> str:
     # The kernel compiles each cell as /tmp/ipykernel_<pid>/<hash>.py.
     file = "cell" if re.search(r"ipykernel_\d+[/\\]", frame.file) else frame.file
     return f"{file}:{frame.line} {frame.function}"

@@ -16,7 +16,7 @@ from botlib.tasks.status import ACTIVE, TaskState
 from botlib.trading.positions import is_held
 
 if TYPE_CHECKING:
-    from botlib.core.bus import Subscription
+    from botlib.core.bus import BusSubscription
     from botlib.core.model import Fill, Order, Position
     from botlib.market_data import BookStatus, StreamStatus
     from botlib.runtime import Runtime
@@ -97,7 +97,7 @@ class DashboardFeed:
 
     def __init__(self, engine: OperableEngine) -> None:
         self._engine = engine
-        self._updates: Subscription[CandleUpdated] | None = None
+        self._updates: BusSubscription[CandleUpdated] | None = None
         self._prices: dict[str, float] = {}
 
     async def run(self, dashboard: Dashboard) -> None:

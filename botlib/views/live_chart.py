@@ -35,7 +35,7 @@ from botlib.views.chart_marks import OrderMarks, price_lines
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.core.bus import Subscription
+    from botlib.core.bus import BusSubscription
     from botlib.core.model import Candle, Fill
     from botlib.engine.health import EngineHealth
     from botlib.views.engine import EngineReading
@@ -92,7 +92,7 @@ class LiveCharts:
     def __init__(self, engine: EngineReading) -> None:
         self._engine = engine
         self._fed: list[_Fed] = []
-        self._subscription: Subscription[Event] | None = None
+        self._subscription: BusSubscription[Event] | None = None
         self._requests: deque[_Request] = deque()
         self._asked = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -278,7 +278,7 @@ class LiveCharts:
             due = time.monotonic() + max(PACE, cost / SHARE)
             beat()
 
-    def _drain(self, subscription: Subscription[Event]) -> None:
+    def _drain(self, subscription: BusSubscription[Event]) -> None:
         while (event := subscription.get_nowait()) is not None:
             self._take(event)
 

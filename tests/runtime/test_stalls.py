@@ -15,7 +15,7 @@ import pytest
 from botlib.core import lag
 from botlib.core.lag import LagMeter
 from botlib.runtime import Runtime, Stall, stalls
-from botlib.runtime.stalls import GIL_TIMEOUT, UNKNOWN, Frame, StallWatch, parse_dump
+from botlib.runtime.stalls import GIL_TIMEOUT, UNKNOWN, StackFrame, StallWatch, parse_dump
 
 pytestmark = pytest.mark.alone
 
@@ -174,7 +174,7 @@ def test_what_is_seen_after_a_stall_is_not_kept_for_the_next_one(
 ) -> None:
     read = stalls._stacks
 
-    def reads_slowly(*, without: Sequence[int | None]) -> dict[int, list[Frame]]:
+    def reads_slowly(*, without: Sequence[int | None]) -> dict[int, list[StackFrame]]:
         watch._meter.beats += 1
         return read(without=without)
 
@@ -220,18 +220,21 @@ Current thread 0x00007f0000000001 (most recent call first):
 """
     assert parse_dump(text) == {
         0x7F0000000002: [
-            Frame("/usr/lib/python3.11/selectors.py", 468, "select"),
-            Frame("/usr/lib/python3.11/asyncio/base_events.py", 1884, "_run_once"),
+            StackFrame("/usr/lib/python3.11/selectors.py", 468, "select"),
+            StackFrame("/usr/lib/python3.11/asyncio/base_events.py", 1884, "_run_once"),
         ],
         0x7F0000000001: [
-            Frame("/home/me/my strategy.py", 12, "signals"),
-            Frame("<stdin>", 1, "<module>"),
+            StackFrame("/home/me/my strategy.py", 12, "signals"),
+            StackFrame("<stdin>", 1, "<module>"),
         ],
     }
 
 
 def test_the_beat_of_the_meter_is_not_blamed_for_a_stall() -> None:
-    with_beat = [Frame("/home/me/strategy.py", 3, "seen"), Frame(lag.__file__, 1, "LagMeter._beat")]
+    with_beat = [
+        StackFrame("/home/me/strategy.py", 3, "seen"),
+        StackFrame(lag.__file__, 1, "LagMeter._beat"),
+    ]
     assert stalls._blocking(with_beat) is None
     assert stalls._blocking(with_beat[:1]) == "/home/me/strategy.py:3 seen"
 

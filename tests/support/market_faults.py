@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botlib.config import Settings
-from botlib.core.bus import Subscription
+from botlib.core.bus import BusSubscription
 from botlib.core.model import CandleClosed, Event, FillReceived, GapFilled, SignalRaised
 from botlib.engine import Orchestrator
 from botlib.frames import Frames
@@ -81,7 +81,7 @@ class Stage:
         self.checker = InvariantChecker.of(engine, secrets=[CANARY])
         self.rows: dict[str, Row] = {}
         self.row = Row("none")
-        self._inbox: Subscription[Event] = self.engine.bus.subscribe(
+        self._inbox: BusSubscription[Event] = self.engine.bus.subscribe(
             CandleClosed, SignalRaised, FillReceived, GapFilled, name="rows", maxsize=100_000
         )
 
