@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from botlib.core.errors import ConfigError, did_you_mean
+from botlib.venues.registry import capabilities
 
 MAX_FILE_SIZE: Final = 1_000_000
 """Largest configuration file read, in bytes."""
@@ -170,6 +171,7 @@ _SECRET_WORDS = re.compile(
 
 def _secret_keys(values: Any, path: str) -> Iterator[str]:
     """Yield a line for every key that looks like the name of a secret; values are never shown."""
+    venue = capabilities()
     if isinstance(values, Mapping):
         for key, value in values.items():
             place = f"{path}.{key}" if path else str(key)
@@ -178,7 +180,8 @@ def _secret_keys(values: Any, path: str) -> Iterator[str]:
             if _SECRET_WORDS.search(words):
                 yield (
                     f"{place!r} looks like a secret, and secrets do not belong in a configuration. "
-                    "Set BINANCE_API_KEY and BINANCE_API_SECRET in the environment or in .env."
+                    f"Set {venue.key_variable} and {venue.secret_variable} in the environment or "
+                    "in .env."
                 )
             yield from _secret_keys(value, place)
     elif isinstance(values, (list, tuple)):

@@ -17,9 +17,8 @@ from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
 
 from botlib.core.errors import ConfigError
+from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
 
-KEY_VARIABLE: Final = "BINANCE_API_KEY"
-SECRET_VARIABLE: Final = "BINANCE_API_SECRET"
 MASK: Final = "•••"
 
 _SHORTEST: Final = 8
@@ -122,18 +121,20 @@ class ApiKeys:
         self.secret = secret
 
     @classmethod
-    def from_environment(cls, dotenv: Path | None = None) -> ApiKeys:
-        """Return the keys in ``BINANCE_API_KEY`` and ``BINANCE_API_SECRET``.
+    def from_environment(cls, dotenv: Path | None = None, *, venue: str = DEFAULT_VENUE) -> ApiKeys:
+        """Return the keys of a venue, in the environment variables that its record names.
 
         Args:
-            dotenv: the file to look in besides; None is ``.env`` in the working directory.
+            dotenv: the file to read besides; None is ``.env`` in the working directory.
+            venue: the name of a venue.
 
         Raises:
             ConfigError: one of them is not set, with how to set it.
         """
+        record = capabilities(venue)
         return cls(
-            Secret.from_environment(KEY_VARIABLE, dotenv),
-            Secret.from_environment(SECRET_VARIABLE, dotenv),
+            Secret.from_environment(record.key_variable, dotenv),
+            Secret.from_environment(record.secret_variable, dotenv),
         )
 
     def __repr__(self) -> str:
@@ -150,9 +151,11 @@ def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
         dotenv: as for `ApiKeys.from_environment`.
     """
     found: list[Secret] = []
-    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
-        with suppress(ConfigError):
-            found.append(Secret.from_environment(variable, dotenv))
+    for venue in VENUES.values():
+        record = venue.capabilities
+        for variable in (record.key_variable, record.secret_variable):
+            with suppress(ConfigError):
+                found.append(Secret.from_environment(variable, dotenv))
     return tuple(found)
 
 
