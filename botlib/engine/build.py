@@ -163,7 +163,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         books=OrderBooks(
             exchange=exchange,
             clock=base.market_clock,
-            gate=stream.gate,
+            dial_limiter=stream.dial_limiter,
             tasks=base.tasks,
             data_deadline=settings.exchange.data_deadline,
             rng=rng,

@@ -13,7 +13,7 @@ from botlib.tasks import TaskConfig, TaskPriority, beat
 
 if TYPE_CHECKING:
     from botlib.core.clock import MarketClock
-    from botlib.market_data.shard import DialGate
+    from botlib.market_data.connection import DialLimiter
     from botlib.tasks import BackgroundTaskManager
     from botlib.venues.base import Exchange
 
@@ -24,7 +24,7 @@ class OrderBooks:
     Args:
         exchange: the venue.
         clock: market time.
-        gate: delays dials; shared with the candle stream.
+        dial_limiter: delays dials; shared with the candle stream.
         tasks: runs the task ``order_books``.
         data_deadline: seconds without a frame after which a connection is dialled again.
         rng: source of the jitter of retries.
@@ -35,14 +35,14 @@ class OrderBooks:
         *,
         exchange: Exchange,
         clock: MarketClock,
-        gate: DialGate,
+        dial_limiter: DialLimiter,
         tasks: BackgroundTaskManager,
         data_deadline: float,
         rng: random.Random,
     ) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._gate = gate
+        self._dial_limiter = dial_limiter
         self._tasks = tasks
         self._data_deadline = data_deadline
         self._rng = rng
@@ -67,7 +67,7 @@ class OrderBooks:
             self._stream = BookStream(
                 self._exchange,
                 self._clock,
-                self._gate,
+                self._dial_limiter,
                 data_deadline=self._data_deadline,
                 on_progress=beat,
                 rng=self._rng,

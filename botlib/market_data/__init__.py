@@ -5,9 +5,9 @@ and order books that are the venue's or are not given out.
 from botlib.market_data.book_stream import BookStream
 from botlib.market_data.book_subscription import BookStatus
 from botlib.market_data.candle_stream import CandleStream, StreamStatus
+from botlib.market_data.candle_subscription import SubscriptionStatus
+from botlib.market_data.connection import ConnectionStatus
 from botlib.market_data.order_book import OrderBook
-from botlib.market_data.shard import ConnectionStatus
-from botlib.market_data.subscription import SubscriptionStatus
 
 __all__ = [
     "BookStatus", "BookStream", "CandleStream", "ConnectionStatus", "OrderBook", "StreamStatus",

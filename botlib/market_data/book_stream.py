@@ -13,13 +13,13 @@ from botlib.core.clock import MarketClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
 from botlib.core.retry import Backoff
 from botlib.market_data.book_subscription import MOST_LEVELS, SNAPSHOT, BookStatus, BookSubscription
-from botlib.market_data.order_book import OrderBook
-from botlib.market_data.shard import (
+from botlib.market_data.connection import (
     ConnectionStatus,
-    DialGate,
-    Shard,
-    share_out,
+    DialLimiter,
+    ReconnectingConnection,
+    assign_subscriptions,
 )
+from botlib.market_data.order_book import OrderBook
 from botlib.venues.base import Exchange
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class BookStream:
     Args:
         exchange: the venue.
         clock: market time, for books that no change has touched yet.
-        gate: holds dials back; shared by all that dial the venue.
+        dial_limiter: holds dials back; shared by all that dial the venue.
         data_deadline: seconds without a frame after which a connection is dialled again.
         on_progress: called once per change.
         rng: source of the jitter of retries and renewals.
@@ -57,7 +57,7 @@ class BookStream:
         self,
         exchange: Exchange,
         clock: MarketClock,
-        gate: DialGate,
+        dial_limiter: DialLimiter,
         *,
         data_deadline: float,
         on_progress: Callable[[], None] = lambda: None,
@@ -66,12 +66,12 @@ class BookStream:
         self.bad_frames = 0
         self.exchange = exchange
         self._clock = clock
-        self._gate = gate
+        self._dial_limiter = dial_limiter
         self._data_deadline = data_deadline
         self._on_progress = on_progress
         self._random = rng or random.Random()
         self._books: dict[str, BookSubscription] = {}
-        self._shards: list[Shard[BookSubscription]] = []
+        self._connections: list[ReconnectingConnection[BookSubscription]] = []
         self._group: asyncio.TaskGroup | None = None
 
     async def follow(self, symbol: str) -> BookSubscription:
@@ -134,7 +134,7 @@ class BookStream:
         except BaseExceptionGroup as errors:
             raise innermost_error(errors) from None
         finally:
-            self._shards = []
+            self._connections = []
             for one in self._books.values():
                 one.connected = one.complete = one.repairing = False
 
@@ -144,7 +144,7 @@ class BookStream:
 
     def connections(self) -> tuple[ConnectionStatus, ...]:
         """Return what is known of the connections."""
-        return tuple(shard.status() for shard in self._shards)
+        return tuple(connection.status() for connection in self._connections)
 
     async def _present(self, one: BookSubscription, levels: int) -> OrderBook | None:
         """Return the book if it is the venue's: by its numbers, and on a silent stream its word."""
@@ -173,17 +173,20 @@ class BookStream:
 
     async def _assign(self, fresh: list[BookSubscription]) -> None:
         assert self._group is not None
-        made = await share_out(
-            fresh, self._shards, self.exchange.capabilities.streams_per_connection, self._shard
+        made = await assign_subscriptions(
+            fresh,
+            self._connections,
+            self.exchange.capabilities.streams_per_connection,
+            self._new_connection,
         )
-        for shard in made:
-            self._shards.append(shard)
-            self._group.create_task(shard.run())
+        for connection in made:
+            self._connections.append(connection)
+            self._group.create_task(connection.run())
 
-    def _shard(self) -> Shard[BookSubscription]:
-        return Shard(
+    def _new_connection(self) -> ReconnectingConnection[BookSubscription]:
+        return ReconnectingConnection(
             lambda: self.exchange.open_depth(self._bad),
-            self._gate,
+            self._dial_limiter,
             what="depth",
             data_deadline=self._data_deadline,
             max_age=self.exchange.capabilities.connection_age,

@@ -47,7 +47,7 @@ class BookStatus:
     """How often the venue could not be asked for a snapshot."""
 
 
-class Levels:
+class BookSide:
     """One side of a book.
 
     What lies beyond the last level of a snapshot is not known, but for what changed there: it is
@@ -108,7 +108,7 @@ class BookSubscription:
         self.update_id = -1
         self.timestamp = 0
         self.frames = self.gaps = self.snapshots = self.failures = 0
-        self._bids, self._asks = Levels((), up=False), Levels((), up=True)
+        self._bids, self._asks = BookSide((), up=False), BookSide((), up=True)
         self._waiting: deque[DepthUpdate] = deque(maxlen=WAITING)
         self._on_gap = on_gap
         self._on_progress = on_progress
@@ -161,8 +161,8 @@ class BookSubscription:
             now: market time in ms.
         """
         self.snapshots += 1
-        self._bids = Levels(snapshot.bids, up=False)
-        self._asks = Levels(snapshot.asks, up=True)
+        self._bids = BookSide(snapshot.bids, up=False)
+        self._asks = BookSide(snapshot.asks, up=True)
         self.update_id, self.timestamp = snapshot.update_id, max(self.timestamp, now)
         while self._waiting:
             update = self._waiting[0]

@@ -18,14 +18,14 @@ from botlib.core.errors import BotlibError, ExchangeError, InvalidInput
 from botlib.core.model import Candle, CandleClosed, CandleUpdated, Event, GapFilled
 from botlib.core.retry import Backoff
 from botlib.core.timeframe import open_time, timeframe_ms
-from botlib.market_data.repair import Repairer
-from botlib.market_data.shard import (
+from botlib.market_data.candle_subscription import CandleSubscription, SubscriptionStatus
+from botlib.market_data.connection import (
     ConnectionStatus,
-    DialGate,
-    Shard,
-    share_out,
+    DialLimiter,
+    ReconnectingConnection,
+    assign_subscriptions,
 )
-from botlib.market_data.subscription import Subscription, SubscriptionStatus
+from botlib.market_data.repair import Repairer
 from botlib.store.candles import CandleStorage
 from botlib.venues.base import Exchange
 
@@ -110,10 +110,10 @@ class CandleStream:
         limits = exchange.capabilities
         self._max_age = limits.connection_age if max_age is None else max_age
         self._random = rng or random.Random()
-        self.gate = DialGate(limits.dial_burst, limits.dial_rate)
+        self.dial_limiter = DialLimiter(limits.dial_burst, limits.dial_rate)
         """Holds dials back; the venue counts those of one address together."""
-        self._subscriptions: dict[tuple[str, str], Subscription] = {}
-        self._shards: list[Shard[Subscription]] = []
+        self._subscriptions: dict[tuple[str, str], CandleSubscription] = {}
+        self._connections: list[ReconnectingConnection[CandleSubscription]] = []
         self._ended: tuple[ConnectionStatus, ...] = ()
         """What the connections had come to when the stream was stopped."""
         self._outbox: deque[tuple[Candle, bool] | Candle | Event] = deque()
@@ -160,7 +160,7 @@ class CandleStream:
             raise InvalidInput(f"history is {history}; accepted: a number of candles from 0 up.")
         await self._exchange.connect()
         unified = self._exchange.market(symbol).symbol
-        fresh: list[Subscription] = []
+        fresh: list[CandleSubscription] = []
         for timeframe in names:
             known = self._subscriptions.get((unified, timeframe))
             if known is not None:
@@ -168,7 +168,9 @@ class CandleStream:
                     known.history = history
                     self.on_gap(known)
                 continue
-            entry = Subscription(unified, timeframe, history, self._exchange, self.clock, self)
+            entry = CandleSubscription(
+                unified, timeframe, history, self._exchange, self.clock, self
+            )
             self._subscriptions[entry.key] = entry
             fresh.append(entry)
         if self._group is not None:
@@ -200,8 +202,8 @@ class CandleStream:
         except BaseExceptionGroup as errors:
             raise innermost_error(errors) from None
         finally:
-            self._ended = tuple(shard.status() for shard in self._shards)
-            self._shards = []
+            self._ended = tuple(connection.status() for connection in self._connections)
+            self._connections = []
             for entry in self._subscriptions.values():
                 entry.connected = entry.complete = entry.repairing = False
 
@@ -219,7 +221,8 @@ class CandleStream:
         """Return what is known now."""
         return StreamStatus(
             subscriptions=tuple(entry.status() for entry in self._subscriptions.values()),
-            connections=tuple(shard.status() for shard in self._shards) or self._ended,
+            connections=tuple(connection.status() for connection in self._connections)
+            or self._ended,
             bad_frames=self._bad_frames,
             revisions=self._revisions,
             since_closed=None if self._closed_at is None else self._time() - self._closed_at,
@@ -227,7 +230,7 @@ class CandleStream:
 
     # What subscriptions tell.
 
-    def on_closed(self, subscription: Subscription, candles: list[Candle]) -> None:
+    def on_closed(self, subscription: CandleSubscription, candles: list[Candle]) -> None:
         """Take candles that closed on the stream, in order."""
         self._deliver(subscription, candles, True)
 
@@ -236,7 +239,7 @@ class CandleStream:
         self._outbox.append(candle)
         self._schedule_flush()
 
-    def on_gap(self, subscription: Subscription) -> None:
+    def on_gap(self, subscription: CandleSubscription) -> None:
         """Have missing candles fetched."""
         subscription.complete = False
         if self._group is not None and not subscription.repairing:
@@ -245,20 +248,23 @@ class CandleStream:
 
     # Connections.
 
-    async def _assign(self, fresh: list[Subscription]) -> None:
+    async def _assign(self, fresh: list[CandleSubscription]) -> None:
         """Give subscriptions to the connections that have room, and open more where needed."""
         assert self._group is not None
-        made = await share_out(
-            fresh, self._shards, self._exchange.capabilities.streams_per_connection, self._shard
+        made = await assign_subscriptions(
+            fresh,
+            self._connections,
+            self._exchange.capabilities.streams_per_connection,
+            self._new_connection,
         )
-        for shard in made:
-            self._shards.append(shard)
-            self._group.create_task(shard.run())
+        for connection in made:
+            self._connections.append(connection)
+            self._group.create_task(connection.run())
 
-    def _shard(self) -> Shard[Subscription]:
-        return Shard(
+    def _new_connection(self) -> ReconnectingConnection[CandleSubscription]:
+        return ReconnectingConnection(
             lambda: self._exchange.open_klines(self._bad),
-            self.gate,
+            self.dial_limiter,
             what="candle",
             data_deadline=self._data_deadline,
             max_age=self._max_age,
@@ -266,11 +272,11 @@ class CandleStream:
             rng=self._random,
         )
 
-    def _came_up(self, subscriptions: Iterable[Subscription]) -> None:
+    def _came_up(self, subscriptions: Iterable[CandleSubscription]) -> None:
         if self._group is not None:
             self._group.create_task(self._catch_up(list(subscriptions)))
 
-    async def _catch_up(self, subscriptions: list[Subscription]) -> None:
+    async def _catch_up(self, subscriptions: list[CandleSubscription]) -> None:
         """Look for what was missed before the subscription took effect."""
         backoff = Backoff(0.2, 30.0)
         while self._group is not None:
@@ -289,7 +295,7 @@ class CandleStream:
             entry.check_until = open_time(now, entry.timeframe) - entry.sequence.length
             self.on_gap(entry)
 
-    async def _repair(self, subscription: Subscription) -> None:
+    async def _repair(self, subscription: CandleSubscription) -> None:
         try:
             await self._repairer.repair(subscription)
         finally:
@@ -303,7 +309,9 @@ class CandleStream:
 
     # What goes out.
 
-    def _deliver(self, subscription: Subscription, candles: list[Candle], recent: bool) -> None:
+    def _deliver(
+        self, subscription: CandleSubscription, candles: list[Candle], recent: bool
+    ) -> None:
         """Queue closed candles for storage and publication, in order."""
         for candle in candles:
             self._outbox.append((candle, not (recent and candle is candles[-1])))
@@ -361,10 +369,10 @@ class CandleStream:
         self._held = held
         if held:
             self._full.set()
-        for shard in self._shards:
-            shard.held = held
-            if shard.connection is not None:
-                shard.connection.hold(held)
+        for connection in self._connections:
+            connection.held = held
+            if connection.connection is not None:
+                connection.connection.hold(held)
 
     async def _resume(self) -> None:
         """Resume reading once there is room."""
@@ -388,7 +396,7 @@ class CandleStream:
                 if entry.ready:
                     self._publish_forming(entry)
 
-    def _publish_forming(self, entry: Subscription) -> None:
+    def _publish_forming(self, entry: CandleSubscription) -> None:
         try:
             candle = entry.forming()
         except InvalidInput as error:

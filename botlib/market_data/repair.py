@@ -14,8 +14,8 @@ from botlib.core.errors import ExchangeError
 from botlib.core.model import Candle, GapFilled
 from botlib.core.retry import Backoff, backoff_delay
 from botlib.core.timeframe import open_time
+from botlib.market_data.candle_subscription import CandleSubscription
 from botlib.market_data.sequencer import Settled
-from botlib.market_data.subscription import Subscription
 from botlib.store.candles import CandleStorage
 from botlib.venues.base import Exchange
 
@@ -32,7 +32,7 @@ RECHECKED: Final = 5
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 30.0
 
-Deliver = Callable[[Subscription, list[Candle], bool], None]
+Deliver = Callable[[CandleSubscription, list[Candle], bool], None]
 """Takes candles in order, and whether the last one is recent enough to act on."""
 
 
@@ -78,7 +78,7 @@ class Repairer:
         self._rng = rng
         self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
-    async def repair(self, subscription: Subscription) -> None:
+    async def repair(self, subscription: CandleSubscription) -> None:
         """Ask and settle until nothing is missing; the venue being away only delays it."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         tally = _Tally()
@@ -116,7 +116,7 @@ class Repairer:
         self._report(subscription, tally)
         subscription.complete = True
 
-    def _missing(self, subscription: Subscription) -> tuple[int, int] | None:
+    def _missing(self, subscription: CandleSubscription) -> tuple[int, int] | None:
         """Return the first and last candle to ask for, from frames or from a check after a cut."""
         sequence = subscription.sequence
         if (gap := sequence.gap()) is not None:
@@ -128,7 +128,7 @@ class Repairer:
         return None
 
     async def _step(
-        self, subscription: Subscription, start: int, end: int, tally: _Tally, *, final: bool
+        self, subscription: CandleSubscription, start: int, end: int, tally: _Tally, *, final: bool
     ) -> bool:
         """Fetch one page and settle what it proves; return whether that was anything.
 
@@ -164,7 +164,7 @@ class Repairer:
         self._settle(subscription, sequence.settle(closed, until), until, tally)
         return sequence.last != before or final
 
-    async def _recheck(self, subscription: Subscription, last: int) -> None:
+    async def _recheck(self, subscription: CandleSubscription, last: int) -> None:
         """Fetch the newest candles again that came out; the storage notices revisions."""
         subscription.recheck = False
         length = subscription.sequence.length
@@ -183,7 +183,7 @@ class Repairer:
                 self._again(row)
 
     def _settle(
-        self, subscription: Subscription, settled: Settled, until: int, tally: _Tally
+        self, subscription: CandleSubscription, settled: Settled, until: int, tally: _Tally
     ) -> None:
         for first, last in settled.holes:
             tally.holes += self._mark(subscription, first, last)
@@ -199,7 +199,7 @@ class Repairer:
             tally.cover(missed[0], missed[-1])
         self._deliver(subscription, candles, self._recent(subscription, candles[-1]))
 
-    def _recent(self, subscription: Subscription, candle: Candle) -> bool:
+    def _recent(self, subscription: CandleSubscription, candle: Candle) -> bool:
         """Tell whether the market still stands in the first candle after this one."""
         sequence = subscription.sequence
         if not sequence.caught_up():
@@ -207,7 +207,7 @@ class Repairer:
         following = max(candle.timestamp + sequence.length, sequence.forming or 0)
         return open_time(self._clock.now(), subscription.timeframe) <= following
 
-    def _mark(self, subscription: Subscription, first: int, last: int) -> int:
+    def _mark(self, subscription: CandleSubscription, first: int, last: int) -> int:
         length = subscription.sequence.length
         self._storage.mark_hole(
             *subscription.key, first, last, cause="absent at the venue", now=self._clock.now()
@@ -218,7 +218,7 @@ class Repairer:
                     iso(first), iso(last))  # fmt: skip
         return count
 
-    def _report(self, subscription: Subscription, tally: _Tally) -> None:
+    def _report(self, subscription: CandleSubscription, tally: _Tally) -> None:
         if tally.start is None:
             return
         subscription.gaps += 1
@@ -234,7 +234,7 @@ class Repairer:
             )
         )
 
-    async def _load_history(self, subscription: Subscription) -> None:
+    async def _load_history(self, subscription: CandleSubscription) -> None:
         """Fetch what the storage lacks of the wanted history, and start the order behind it."""
         sequence = subscription.sequence
         newest = open_time(self._clock.now(), subscription.timeframe) - sequence.length
@@ -249,7 +249,7 @@ class Repairer:
         if known is not None:
             subscription.last_closed = max(subscription.last_closed or 0, known)
 
-    async def _deepen(self, subscription: Subscription) -> None:
+    async def _deepen(self, subscription: CandleSubscription) -> None:
         """Fetch older history than was wanted at the start."""
 
         def store(rows: list[Candle]) -> None:
@@ -258,7 +258,7 @@ class Repairer:
         await self._load(subscription, subscription.sequence.last or 0, store)
 
     async def _load(
-        self, subscription: Subscription, newest: int, take: Callable[[list[Candle]], None]
+        self, subscription: CandleSubscription, newest: int, take: Callable[[list[Candle]], None]
     ) -> int | None:
         """Fetch what the storage lacks of the history up to ``newest``; return the newest known."""
         history, length = subscription.history, subscription.sequence.length
@@ -275,7 +275,7 @@ class Repairer:
 
     async def _load_run(
         self,
-        subscription: Subscription,
+        subscription: CandleSubscription,
         start: int,
         end: int,
         newest: int,

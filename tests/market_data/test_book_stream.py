@@ -16,7 +16,7 @@ from botlib.core.clock import MarketClock
 from botlib.core.errors import ExchangeError, ExchangeUnavailable, InvalidInput, UnknownSymbol
 from botlib.market_data import BookStream, OrderBook, book_stream
 from botlib.market_data.book_subscription import SNAPSHOT, BookSubscription
-from botlib.market_data.shard import DialGate
+from botlib.market_data.connection import DialLimiter
 from botlib.paper import PaperControl, PaperProcess
 from botlib.venues.base import BookLevel, DepthSnapshot, DepthUpdate
 from botlib.venues.binance import parse
@@ -220,7 +220,7 @@ async def following(
     stream = BookStream(
         exchange,
         MarketClock(T0),
-        DialGate(BINANCE.dial_burst, BINANCE.dial_rate),
+        DialLimiter(BINANCE.dial_burst, BINANCE.dial_rate),
         data_deadline=deadline,
     )
     task = asyncio.get_running_loop().create_task(stream.run())

@@ -10,7 +10,7 @@ import pytest
 from botlib.core.errors import StoreError, UnknownSymbol, UnknownTimeframe
 from botlib.core.model import CandleClosed, CandleSource, CandleUpdated
 from botlib.market_data.candle_stream import BACKLOG_HIGH
-from botlib.market_data.shard import DialGate
+from botlib.market_data.connection import DialLimiter
 from botlib.paper import PaperProcess
 from botlib.venues.base import BadFrameSink
 from botlib.venues.binance import socket
@@ -385,11 +385,11 @@ async def test_a_market_at_full_speed_waits_for_a_slow_subscriber(rig: MakeRig) 
 
 
 async def test_dials_stay_below_the_venues_limit() -> None:
-    gate = DialGate(burst=3, rate=1_000.0)
+    gate = DialLimiter(burst=3, rate=1_000.0)
     async with asyncio.timeout(60):
         for _ in range(50):
             await gate.wait()
-    default = DialGate(BINANCE.dial_burst, BINANCE.dial_rate)
+    default = DialLimiter(BINANCE.dial_burst, BINANCE.dial_rate)
     assert default._burst + default._rate * 300 < 300
 
 

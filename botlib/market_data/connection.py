@@ -1,4 +1,4 @@
-"""`Shard`: keeps one connection with its share of the subscriptions alive, for ever."""
+"""`ReconnectingConnection`: one connection with its share of the subscriptions, kept alive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRY_FIRST: Final = 0.25
 RETRY_LONGEST: Final = 30.0
 
 
-class DialGate:
+class DialLimiter:
     """Limits the dials of one address to ``burst + rate × t`` in t seconds."""
 
     def __init__(self, burst: int, rate: float) -> None:
@@ -44,7 +44,7 @@ class DialGate:
             await asyncio.sleep((1 - self._tokens) / self._rate)
 
 
-class Outcome(Enum):
+class ConnectionEnd(Enum):
     """Why a connection is given up."""
 
     DEAD = "dead"
@@ -66,7 +66,7 @@ class ConnectionStatus:
     """Why the last connection was given up."""
 
 
-class Served(Protocol):
+class StreamSubscription(Protocol):
     """What a connection serves: one subscription."""
 
     connected: bool
@@ -83,15 +83,15 @@ class Served(Protocol):
         """Takes the frames."""
 
 
-S = TypeVar("S", bound=Served)
+S = TypeVar("S", bound=StreamSubscription)
 
 
-class Shard(Generic[S]):
+class ReconnectingConnection(Generic[S]):
     """One connection: dialled, subscribed, watched, renewed.
 
     Args:
         dial: opens a connection.
-        gate: holds dials back; shared by all that dial the venue.
+        dial_limiter: holds dials back; shared by all that dial the venue.
         what: the kind of its frames, for people.
         data_deadline: seconds without a frame after which it is dialled again.
         max_age: seconds after which it is renewed.
@@ -102,7 +102,7 @@ class Shard(Generic[S]):
     def __init__(
         self,
         dial: Callable[[], Awaitable[StreamConnection[Any]]],
-        gate: DialGate,
+        dial_limiter: DialLimiter,
         *,
         what: str,
         data_deadline: float,
@@ -115,7 +115,7 @@ class Shard(Generic[S]):
         self.held = False
         """Whether reading is paused on purpose, so that silence means nothing."""
         self._open = dial
-        self._gate = gate
+        self._dial_limiter = dial_limiter
         self._what = what
         self._data_deadline = data_deadline
         # Connections dialled together must not be renewed together.
@@ -160,7 +160,7 @@ class Shard(Generic[S]):
                 logger.info("Stream connection given up: %s", reason)
                 self._losses += 1
                 self._last_loss = reason
-                if outcome is Outcome.RENEWAL:
+                if outcome is ConnectionEnd.RENEWAL:
                     # It keeps delivering until the new one does.
                     old = connection
                     continue
@@ -204,7 +204,7 @@ class Shard(Generic[S]):
         """Dial and subscribe until it works."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         while True:
-            await self._gate.wait()
+            await self._dial_limiter.wait()
             self._dials += 1
             connection: StreamConnection[Any] | None = None
             try:
@@ -223,15 +223,15 @@ class Shard(Generic[S]):
                 raise
             await backoff.wait()
 
-    async def _watch(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
+    async def _watch(self, connection: StreamConnection[Any]) -> tuple[ConnectionEnd, str]:
         """Return when the connection has to be given up, and why."""
         return await first_of(
-            _told(Outcome.DEAD, connection.ended()),
-            _told(Outcome.RENEWAL, connection.retiring()),
+            _told(ConnectionEnd.DEAD, connection.ended()),
+            _told(ConnectionEnd.RENEWAL, connection.retiring()),
             self._judged(connection),
         )
 
-    async def _judged(self, connection: StreamConnection[Any]) -> tuple[Outcome, str]:
+    async def _judged(self, connection: StreamConnection[Any]) -> tuple[ConnectionEnd, str]:
         """Sleep until the connection can have been silent for too long, or is old."""
         # A frame that came while this loop itself stood still is read in the last pause.
         pause = min(self._data_deadline / 20, self._max_age / 4)
@@ -242,7 +242,7 @@ class Shard(Generic[S]):
                 self._excused = now
             age = now - self._opened
             if age > self._max_age:
-                return Outcome.RENEWAL, f"older than {self._max_age:.0f} s"
+                return ConnectionEnd.RENEWAL, f"older than {self._max_age:.0f} s"
             left = min(quiet - (now - self._heard(connection)), self._max_age - age)
             if left > 0 and not self.held and self.subscriptions:
                 await asyncio.sleep(max(left, pause))
@@ -251,16 +251,19 @@ class Shard(Generic[S]):
             await asyncio.sleep(pause)
             silent = connection.frames == frames and not self.held and self.subscriptions
             if silent and self._time() - self._heard(connection) > quiet:
-                return Outcome.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
+                return ConnectionEnd.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
 
     def _heard(self, connection: StreamConnection[Any]) -> float:
         """Return since when silence counts."""
         return max(connection.heard, self._excused)
 
 
-async def share_out(
-    fresh: Iterable[S], shards: Iterable[Shard[S]], most: int, make: Callable[[], Shard[S]]
-) -> list[Shard[S]]:
+async def assign_subscriptions(
+    fresh: Iterable[S],
+    connections: Iterable[ReconnectingConnection[S]],
+    most: int,
+    make: Callable[[], ReconnectingConnection[S]],
+) -> list[ReconnectingConnection[S]]:
     """Give subscriptions to the connections that have room; return the further ones they need.
 
     Args:
@@ -268,19 +271,19 @@ async def share_out(
         make: makes a connection that is still to be run.
     """
     waiting = list(fresh)
-    for shard in shards:
-        room = most - len(shard.subscriptions)
+    for connection in connections:
+        room = most - len(connection.subscriptions)
         share, waiting = waiting[:room], waiting[room:]
         if share:
-            await shard.add(share)
+            await connection.add(share)
     made = []
     while waiting:
-        shard = make()
-        await shard.add(waiting[:most])
+        connection = make()
+        await connection.add(waiting[:most])
         waiting = waiting[most:]
-        made.append(shard)
+        made.append(connection)
     return made
 
 
-async def _told(outcome: Outcome, reason: Awaitable[str]) -> tuple[Outcome, str]:
+async def _told(outcome: ConnectionEnd, reason: Awaitable[str]) -> tuple[ConnectionEnd, str]:
     return outcome, await reason

@@ -1,4 +1,4 @@
-"""`Subscription`: one symbol and timeframe of the stream, from raw frame to closed candle."""
+"""`CandleSubscription`: one symbol and timeframe of the stream, from raw frame to closed candle."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ class SubscriptionStatus:
 class ClosedSink(Protocol):
     """Who is told what a subscription found out."""
 
-    def on_closed(self, subscription: Subscription, candles: list[Candle]) -> None:
+    def on_closed(self, subscription: CandleSubscription, candles: list[Candle]) -> None:
         """Take candles that closed, in order."""
 
     def on_again(self, candle: Candle) -> None:
         """Take a closed candle that came out before: the venue may have revised it."""
 
-    def on_gap(self, subscription: Subscription) -> None:
+    def on_gap(self, subscription: CandleSubscription) -> None:
         """Take note that candles are missing."""
 
 
-class Subscription:
+class CandleSubscription:
     """Counters, the forming candle and the order of the closed ones."""
 
     def __init__(
