@@ -53,7 +53,7 @@ print(json.dumps([taken, peak, value]))
 
 BOTLIB: Final = """
 from botlib.backtesting import backtest
-from botlib.backtesting.vbt import load_vectorbt
+from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.strategies import TrendCross
 load_vectorbt()
 strategy = TrendCross(fast=10, slow=50, timeframes=("1m",))

@@ -84,7 +84,7 @@ PREPARATION: Final = {
             index=pd.date_range("2024-01-01", periods=100_000, freq="min", unit="ms"))
     """,
     "vectorbt's grid in the cell, numba": """
-        from botlib.backtesting.vbt import load_vectorbt
+        from botlib.backtesting.vectorbt_setup import load_vectorbt
         vbt = load_vectorbt()
         def grid(frame, windows):
             fast, slow = vbt.MA.run_combs(frame["close"], list(windows), r=2)

@@ -66,7 +66,7 @@ class BacktestResult:
         sold, entry_fee, exit_fee, fees and pnl (quote units; pnl after fees), return (pnl over
         the value bought), candles (held), reason. A trip still open is valued at the last close.
         """
-        from botlib.backtesting.roundtrips import roundtrips
+        from botlib.backtesting.round_trips import roundtrips
 
         return roundtrips(self.fills, self.frame)
 
@@ -144,7 +144,7 @@ class BacktestResult:
             panes: indicators below, one pane each; a list of several share one.
             options: as for `botlib.chart`: ``height``, ``title``, ``window``.
         """
-        from botlib.backtesting.views.charting import chart_result
+        from botlib.backtesting.views.chart import chart_result
 
         return chart_result(self, overlays, panes, options)
 

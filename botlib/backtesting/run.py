@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from botlib.backtesting.prepare import frames_for, next_open, wishes
+from botlib.backtesting.inputs import frames_for, next_open, wishes
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms

@@ -27,7 +27,7 @@ from botlib.trading.stops import StopLevels, StopRules
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.backtesting.prepare import Flags
+    from botlib.backtesting.inputs import Flags
     from botlib.backtesting.terms import Terms
 
 Rows = npt.NDArray[np.int64]
@@ -255,7 +255,7 @@ def _vectorised(
     """Simulate market entries and exits in one call of vectorbt's kernel."""
     import pandas as pd
 
-    from botlib.backtesting.vbt import load_vectorbt
+    from botlib.backtesting.vectorbt_setup import load_vectorbt
 
     portfolio = load_vectorbt().Portfolio.from_signals(
         frame["close"],
@@ -290,7 +290,7 @@ def _portfolio(frame: pd.DataFrame, fills: Fills, cash: float, freq_ms: int) -> 
     """
     import pandas as pd
 
-    from botlib.backtesting.vbt import load_vectorbt
+    from botlib.backtesting.vectorbt_setup import load_vectorbt
 
     vbt = load_vectorbt()
     enums = vbt.portfolio.enums

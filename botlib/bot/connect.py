@@ -8,7 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
-from botlib.backtesting.vbt import release_gil_when_loaded
+from botlib.backtesting.vectorbt_setup import release_gil_when_loaded
 from botlib.bot.async_bot import AsyncBot
 from botlib.bot.bot import Bot
 from botlib.config import Settings

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import BacktestResult, backtest
-from botlib.backtesting.vbt import load_vectorbt
+from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame, resample

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.backtesting.checking.ends import Ends
+from botlib.backtesting.checking.lookahead import Ends
 from botlib.backtesting.checking.report import CheckReport, Finding, Settling
-from botlib.backtesting.checking.starts import Starts
 from botlib.backtesting.checking.truncation import Column, observe, plain, wished
-from botlib.backtesting.prepare import frames_for
+from botlib.backtesting.checking.warmup import Starts
+from botlib.backtesting.inputs import frames_for
 from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:

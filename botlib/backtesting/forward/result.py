@@ -135,7 +135,7 @@ class WalkForwardResult:
 
     def plot(self) -> Any:
         """Return a plotly figure: stitched equity, and the metric in and out of sample."""
-        from botlib.backtesting.forward.plot import plot_walk_forward
+        from botlib.backtesting.views.walk_forward import plot_walk_forward
 
         return plot_walk_forward(self)
 

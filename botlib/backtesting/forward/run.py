@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botlib.backtesting.checking.truncation import until
 from botlib.backtesting.forward.result import WalkForwardResult, Window
-from botlib.backtesting.prepare import frames_for
+from botlib.backtesting.inputs import frames_for
 from botlib.backtesting.run import run_backtest
 from botlib.backtesting.sweeps.plan import Plan
 from botlib.backtesting.sweeps.run import run_sweep

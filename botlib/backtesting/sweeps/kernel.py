@@ -21,9 +21,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.inputs import Flags
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.prepare import Flags
-from botlib.backtesting.vbt import load_vectorbt, rust_engine
+from botlib.backtesting.vectorbt_setup import load_vectorbt, rust_engine
 
 Records = npt.NDArray[Any]
 

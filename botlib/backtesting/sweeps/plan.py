@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botlib.backtesting.sweeps.evaluate import METRICS
+from botlib.backtesting.sweeps.evaluator import METRICS
 from botlib.backtesting.sweeps.space import Combination, Space, Where
 from botlib.core.errors import InvalidInput, did_you_mean
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.sweeps.evaluate import METRICS, Outcome, Settings
+from botlib.backtesting.sweeps.evaluator import METRICS, Outcome, Settings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.sweeps.evaluate import METRICS, Settings
+from botlib.backtesting.sweeps.evaluator import METRICS, Settings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
 
@@ -196,7 +196,7 @@ class SweepResult:
         Raises:
             InvalidInput: a name is not known, or only one parameter was varied.
         """
-        from botlib.backtesting.sweeps.picture import heatmap
+        from botlib.backtesting.views.sweep import heatmap
 
         self._check_any()
         return heatmap(self, *self._axes_for(x, y), self._metric(metric))
@@ -214,7 +214,7 @@ class SweepResult:
         return f"<SweepResult {' · '.join(parts)}>"
 
     def _repr_html_(self) -> str:
-        from botlib.backtesting.sweeps.picture import sweep_card
+        from botlib.backtesting.views.sweep import sweep_card
 
         return sweep_card(self)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.prepare import frames_for
+from botlib.backtesting.inputs import frames_for
 from botlib.backtesting.run import row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
-from botlib.backtesting.sweeps.collect import Answer, Collected, Pool, PoolMaker
-from botlib.backtesting.sweeps.evaluate import METRICS, Evaluator, Job, Settings
+from botlib.backtesting.sweeps.collector import Answer, Collected, Pool, PoolMaker
+from botlib.backtesting.sweeps.evaluator import METRICS, Evaluator, Job, Settings
 from botlib.backtesting.sweeps.kernel import default_engine
 from botlib.backtesting.sweeps.plan import Plan
 from botlib.backtesting.sweeps.record import Record, identity
@@ -218,12 +218,12 @@ class _InProcess:
 def _pool_maker(job: Job, arrays: Arrays, processes: int, client: Any) -> PoolMaker:
     def open_pool() -> AbstractContextManager[Pool]:
         if client is not None:
-            from botlib.backtesting.sweeps.cluster import ClusterPool
+            from botlib.backtesting.sweeps.cluster_pool import ClusterPool
 
             return ClusterPool(job, arrays, client)
         if not processes:
             return contextlib.nullcontext(_InProcess(job, arrays))
-        from botlib.backtesting.sweeps.local import LocalPool
+        from botlib.backtesting.sweeps.local_pool import LocalPool
 
         return LocalPool(job, arrays, workers=processes)
 

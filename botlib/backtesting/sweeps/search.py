@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from botlib.backtesting.sweeps.evaluate import METRICS
+from botlib.backtesting.sweeps.evaluator import METRICS
 from botlib.backtesting.sweeps.space import Combination, Space
 from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from botlib.backtesting.sweeps.collect import Collected, PoolMaker
+    from botlib.backtesting.sweeps.collector import Collected, PoolMaker
 
 BATCH: Final = 16
 """Combinations proposed before the outcomes of the ones before are looked at.

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from botlib.backtesting.sweeps.candles import read_arrays
-from botlib.backtesting.sweeps.evaluate import Evaluator
+from botlib.backtesting.sweeps.evaluator import Evaluator
 
 JOB_FILE = "job.pickle"
 PATH_FILE = "path.pickle"

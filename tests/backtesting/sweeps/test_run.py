@@ -20,10 +20,10 @@ import pytest
 from botlib.backtesting import backtest, sweep
 from botlib.backtesting.sweeps import METRICS, SweepResult
 from botlib.backtesting.sweeps.candles import BoundedFrames, to_arrays
-from botlib.backtesting.sweeps.local import LocalPool
+from botlib.backtesting.sweeps.local_pool import LocalPool
 from botlib.backtesting.sweeps.plan import memory_bytes
 from botlib.backtesting.sweeps.space import Space
-from botlib.backtesting.vbt import load_vectorbt
+from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput, SweepError
 from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame
@@ -339,8 +339,8 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         "import sys, time\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "from tests.backtesting.sweeps import test_run as t\n"
-        "from botlib.backtesting.sweeps.local import LocalPool\n"
-        "from botlib.backtesting.sweeps.evaluate import Job, Settings\n"
+        "from botlib.backtesting.sweeps.local_pool import LocalPool\n"
+        "from botlib.backtesting.sweeps.evaluator import Job, Settings\n"
         "from botlib.backtesting.sweeps.candles import to_arrays\n"
         "import numpy as np\n"
         "job = Job(strategy=t.Cross, names=('fast',), symbol='', settings=Settings(),\n"

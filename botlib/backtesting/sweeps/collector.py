@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.sweeps.evaluate import Outcome
+from botlib.backtesting.sweeps.evaluator import Outcome
 from botlib.backtesting.sweeps.record import Record
 from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, Space

@@ -20,8 +20,8 @@ from typing import Final
 import cloudpickle  # type: ignore[import-untyped]
 
 from botlib.backtesting.sweeps.candles import Arrays, write_arrays
-from botlib.backtesting.sweeps.collect import Answer
-from botlib.backtesting.sweeps.evaluate import Job
+from botlib.backtesting.sweeps.collector import Answer
+from botlib.backtesting.sweeps.evaluator import Job
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
 from botlib.core.errors import SweepError

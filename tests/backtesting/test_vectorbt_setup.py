@@ -11,7 +11,7 @@ KINDS = """
 import numba, numpy as np
 from numba import jit, njit, objmode, prange
 from numba.experimental import jitclass
-from botlib.backtesting.vbt import release_gil
+from botlib.backtesting.vectorbt_setup import release_gil
 
 release_gil()
 release_gil()
@@ -66,7 +66,7 @@ import numba
 import vectorbt
 from vectorbt.generic import nb
 assert "nogil" not in nb.shuffle_1d_nb.targetoptions
-from botlib.backtesting.vbt import cache_directory, load_vectorbt
+from botlib.backtesting.vectorbt_setup import cache_directory, load_vectorbt
 assert load_vectorbt() is vectorbt
 assert nb.shuffle_1d_nb.targetoptions["nogil"]
 from vectorbt.portfolio.nb import simulate_from_signals_nb as simulate
@@ -76,7 +76,7 @@ assert simulate.stats.cache_path.startswith(str(cache_directory())), simulate.st
 
 LATER = """
 import sys
-from botlib.backtesting.vbt import release_gil_when_loaded
+from botlib.backtesting.vectorbt_setup import release_gil_when_loaded
 before = list(sys.meta_path)
 release_gil_when_loaded()
 release_gil_when_loaded()

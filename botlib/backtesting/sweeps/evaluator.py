@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.inputs import Flags, next_open, wishes
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
-from botlib.backtesting.prepare import Flags, next_open, wishes
 from botlib.backtesting.simulate import Fills, Walk
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Records, load_kernel

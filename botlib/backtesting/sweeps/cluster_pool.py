@@ -11,8 +11,8 @@ from typing import Any, Final
 import cloudpickle  # type: ignore[import-untyped]
 
 from botlib.backtesting.sweeps.candles import Arrays
-from botlib.backtesting.sweeps.collect import Answer
-from botlib.backtesting.sweeps.evaluate import Evaluator, Job, Outcome
+from botlib.backtesting.sweeps.collector import Answer
+from botlib.backtesting.sweeps.evaluator import Evaluator, Job, Outcome
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
 

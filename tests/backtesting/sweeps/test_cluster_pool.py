@@ -17,7 +17,7 @@ import pytest
 from distributed import Client
 
 from botlib.backtesting import sweep
-from botlib.backtesting.sweeps.cluster import ClusterPool
+from botlib.backtesting.sweeps.cluster_pool import ClusterPool
 from botlib.core.errors import SweepError
 from botlib.strategies import TrendCross
 from tests.support.samples import market
@@ -92,6 +92,6 @@ def test_a_cluster_gives_the_same_numbers_even_when_a_worker_is_lost(
 def test_a_scheduler_that_does_not_answer_is_told(
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botlib.backtesting.sweeps.cluster._CONNECT_TIMEOUT", "1s")
+    monkeypatch.setattr("botlib.backtesting.sweeps.cluster_pool._CONNECT_TIMEOUT", "1s")
     with pytest.raises(SweepError, match="No Dask scheduler answers"):
         sweep(TrendCross, frame, **SPACE, client="tcp://127.0.0.1:9", progress=False)
