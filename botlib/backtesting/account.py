@@ -23,7 +23,7 @@ EIGHT: Final = Decimal("0.00000001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class SimulatedFill:
     """One simulated fill. ``fee`` is in quote units; ``kept`` is what a purchase leaves in hand."""
 
     price: float
@@ -32,7 +32,7 @@ class Execution:
     kept: float
 
 
-class Account(Protocol):
+class SimulatedAccount(Protocol):
     """What a simulation asks of an account. Prices are those of the market, before slippage."""
 
     refused: int
@@ -49,10 +49,12 @@ class Account(Protocol):
     def least_value(self) -> float:
         """Quote value below which what is held cannot be sold."""
 
-    def buy(self, signal_price: float, price: float) -> Execution | None:
+    def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
         """Buy, or return None where nothing can be bought or something sellable is held."""
 
-    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+    def sell(
+        self, signal_price: float, price: float, *, resting: bool = False
+    ) -> SimulatedFill | None:
         """Sell what is held, or return None where it cannot be sold. ``resting``: no slippage."""
 
 
@@ -72,7 +74,7 @@ class PlainAccount:
         self._fee = fee
         self._slippage = slippage
 
-    def buy(self, signal_price: float, price: float) -> Execution | None:
+    def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
         """Buy for ``order_cost`` at the signal's price, or for what cash there is."""
         if self.held > 0:
             return None
@@ -86,9 +88,11 @@ class PlainAccount:
         fee = amount * price * self._fee
         self.cash = max(self.cash - amount * price - fee, 0.0)
         self.held = amount
-        return Execution(price=price, amount=amount, fee=fee, kept=amount)
+        return SimulatedFill(price=price, amount=amount, fee=fee, kept=amount)
 
-    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+    def sell(
+        self, signal_price: float, price: float, *, resting: bool = False
+    ) -> SimulatedFill | None:
         """Sell everything."""
         if self.held <= 0:
             return None
@@ -96,7 +100,7 @@ class PlainAccount:
         price = price if resting else price * (1 - self._slippage)
         fee = amount * price * self._fee
         self.cash += amount * price - fee
-        return Execution(price=price, amount=amount, fee=fee, kept=0.0)
+        return SimulatedFill(price=price, amount=amount, fee=fee, kept=0.0)
 
 
 class VenueAccount:
@@ -134,7 +138,7 @@ class VenueAccount:
         """The venue's least cost, with room for what rounding down to a lot takes away."""
         return float(self._market.min_cost) * 2
 
-    def buy(self, signal_price: float, price: float) -> Execution | None:
+    def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
         """Buy ``order_cost / signal_price`` in lots, unless something sellable is held."""
         signal, market = Decimal(str(signal_price)), self._market
         if is_held(self._held, signal, market):
@@ -151,14 +155,16 @@ class VenueAccount:
         fee = (amount * self._fee).quantize(EIGHT, ROUND_DOWN)
         self._cash -= cost.quantize(EIGHT, ROUND_DOWN)
         self._held += amount - fee
-        return Execution(
+        return SimulatedFill(
             price=float(taken),
             amount=float(amount),
             fee=float(fee * taken),
             kept=float(amount - fee),
         )
 
-    def sell(self, signal_price: float, price: float, *, resting: bool = False) -> Execution | None:
+    def sell(
+        self, signal_price: float, price: float, *, resting: bool = False
+    ) -> SimulatedFill | None:
         """Sell what is held, in lots; the remainder stays."""
         signal = Decimal(str(signal_price))
         amount = sellable(self._held, self._market)
@@ -170,7 +176,7 @@ class VenueAccount:
         fee = (cost * self._fee).quantize(EIGHT, ROUND_DOWN)
         self._cash += cost - fee
         self._held -= amount
-        return Execution(price=float(taken), amount=float(amount), fee=float(fee), kept=0.0)
+        return SimulatedFill(price=float(taken), amount=float(amount), fee=float(fee), kept=0.0)
 
     def _taking(self, price: float, *, buy: bool) -> Decimal:
         """Return the price a market order gets: slippage against it, to the next tick."""

@@ -158,8 +158,8 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
         splits = np.arange(first, min(first + step, len(chosen) // 2))
         seen = sharpe_of_sums(inside[splits], sizes, sums, squares)
         future = sharpe_of_sums(1 - inside[splits], sizes, sums, squares)
-        found[:, splits] = _fate_of_the_best(seen, future)
-        found[:, -1 - splits] = _fate_of_the_best(future, seen)
+        found[:, splits] = _best_out_of_sample(seen, future)
+        found[:, -1 - splits] = _best_out_of_sample(future, seen)
     rank, in_sample, out_of_sample = found
     relative = rank / (trials + 1)
     return BacktestOverfitting(
@@ -299,7 +299,7 @@ def overfitting(
     )
 
 
-def _fate_of_the_best(
+def _best_out_of_sample(
     seen: npt.NDArray[np.float64], future: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return per split: rank out of sample (1 the worst), Sharpe in and out of sample of the best.

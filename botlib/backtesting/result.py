@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
-from botlib.backtesting.simulate import Simulation
+from botlib.backtesting.simulate import BacktestRun
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class BacktestResult:
         symbol: str,
         timeframe: str,
         frame: pd.DataFrame,
-        simulation: Simulation,
+        simulation: BacktestRun,
         terms: Terms,
     ) -> None:
         self.strategy = strategy

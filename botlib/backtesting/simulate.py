@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.account import Account, Execution
+from botlib.backtesting.account import SimulatedAccount, SimulatedFill
 from botlib.backtesting.metrics import Floats
 from botlib.trading.stops import StopLevels, StopRules
 
@@ -60,7 +60,7 @@ class Fills:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+class BacktestRun:
     """A finished simulation.
 
     ``portfolio`` is the vectorbt ``Portfolio`` that accounts for it; ``levels`` tells where stops
@@ -73,11 +73,11 @@ class Simulation:
     levels: StopLevels | None = None
 
 
-class _Ledger:
+class _FillColumns:
     def __init__(self) -> None:
         self.rows: list[tuple[int, bool, float, float, float, float, int]] = []
 
-    def add(self, row: int, done: Execution, *, buy: bool, reason: int = 0) -> None:
+    def add(self, row: int, done: SimulatedFill, *, buy: bool, reason: int = 0) -> None:
         self.rows.append((row, buy, done.price, done.amount, done.kept, done.fee, reason))
 
     def fills(self) -> Fills:
@@ -93,7 +93,7 @@ class _Ledger:
         )
 
 
-class Walk:
+class FillSimulator:
     """One walk through the candles with an account.
 
     Args:
@@ -109,7 +109,7 @@ class Walk:
         entries: Flags,
         exits: Flags,
         *,
-        account: Account,
+        account: SimulatedAccount,
         stops: StopRules,
         before: float,
     ) -> None:
@@ -120,7 +120,7 @@ class Walk:
         self._account = account
         self._levels = StopLevels(stops, account.tick)
         self._end = len(values)
-        self._ledger = _Ledger()
+        self._ledger = _FillColumns()
 
     def run(self) -> Fills:
         """Walk to the end and return the fills."""
@@ -221,7 +221,7 @@ def simulate(
     stops: StopRules,
     before: float,
     freq_ms: int,
-) -> Simulation:
+) -> BacktestRun:
     """Trade wishes over candles.
 
     Args:
@@ -235,8 +235,8 @@ def simulate(
         return _vectorised(frame, entries, exits, terms.sizes(decided), terms, freq_ms)
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
     account = terms.account()
-    fills = Walk(values, entries, exits, account=account, stops=stops, before=before).run()
-    return Simulation(
+    fills = FillSimulator(values, entries, exits, account=account, stops=stops, before=before).run()
+    return BacktestRun(
         portfolio=_portfolio(frame, fills, terms.cash, freq_ms),
         fills=fills,
         refused=account.refused,
@@ -251,7 +251,7 @@ def _vectorised(
     size: Floats | float,
     terms: Terms,
     freq_ms: int,
-) -> Simulation:
+) -> BacktestRun:
     """Simulate market entries and exits in one call of vectorbt's kernel."""
     import pandas as pd
 
@@ -279,7 +279,7 @@ def _vectorised(
         fee=records["fees"],
         reason=np.where(buy, 0, 1),
     )
-    return Simulation(portfolio=portfolio, fills=fills, refused=0)
+    return BacktestRun(portfolio=portfolio, fills=fills, refused=0)
 
 
 def _portfolio(frame: pd.DataFrame, fills: Fills, cash: float, freq_ms: int) -> Any:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from botlib.backtesting.checking.report import Finding, Kind
 from botlib.backtesting.checking.truncation import (
-    Column,
+    ObservedColumn,
     between,
     observe,
     plain,
@@ -56,12 +56,12 @@ class _Leak:
 
 
 @dataclass(slots=True)
-class Ends:
+class LookAheadCheck:
     """History cut at its end."""
 
     strategy: Strategy
     frames: Frames
-    whole: dict[str, Column]
+    whole: dict[str, ObservedColumn]
     made: int = 0
     leaks: dict[str, _Leak] = field(default_factory=dict)
     failed: list[Finding] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Ends:
             self._compare(frames, whole, length, first=first)
 
     def _compare(
-        self, frames: Frames, whole: dict[str, Column], length: int, *, first: int
+        self, frames: Frames, whole: dict[str, ObservedColumn], length: int, *, first: int
     ) -> None:
         self.made += 1
         cut = until(frames, length)
@@ -123,7 +123,12 @@ class Ends:
             self._note(name, column, whole[name], rows, first + length)
 
     def _note(
-        self, name: str, column: Column, whole: Column, rows: npt.NDArray[np.int64], known: int
+        self,
+        name: str,
+        column: ObservedColumn,
+        whole: ObservedColumn,
+        rows: npt.NDArray[np.int64],
+        known: int,
     ) -> None:
         row, count = int(rows[0]), len(column.values)
         newest = bool(rows[-1] == count - 1)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from botlib.backtesting.checking.lookahead import Ends
+from botlib.backtesting.checking.lookahead import LookAheadCheck
 from botlib.backtesting.checking.report import CheckReport, Finding, Settling
-from botlib.backtesting.checking.truncation import Column, observe, plain, wished
-from botlib.backtesting.checking.warmup import Starts
+from botlib.backtesting.checking.truncation import ObservedColumn, observe, plain, wished
+from botlib.backtesting.checking.warmup import WarmupCheck
 from botlib.backtesting.inputs import frames_for
 from botlib.core.errors import InvalidInput
 
@@ -59,7 +59,7 @@ def check(
     findings = _repeated(whole, observe(strategy, frames))
     made = 0
     if not findings:
-        ends = Ends(strategy, frames, whole)
+        ends = LookAheadCheck(strategy, frames, whole)
         ends.over_the_whole(cuts, random)
         ends.over_a_stretch(4 * cuts)
         findings, made = ends.findings(), ends.made
@@ -68,7 +68,7 @@ def check(
     if findings:
         notes.append("The warm-up was not measured: it means nothing before this is put right.")
     else:
-        starts = Starts(strategy, frames, whole)
+        starts = WarmupCheck(strategy, frames, whole)
         if starts.possible:
             starts.over_history(max(cuts // 2, 1), random)
             findings, settling, made = starts.findings(), starts.settling(), made + starts.made
@@ -92,7 +92,7 @@ def check(
     )
 
 
-def _repeated(first: dict[str, Column], second: dict[str, Column]) -> list[Finding]:
+def _repeated(first: dict[str, ObservedColumn], second: dict[str, ObservedColumn]) -> list[Finding]:
     findings = []
     for name, column in second.items():
         if name not in first:

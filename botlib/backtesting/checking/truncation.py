@@ -29,7 +29,7 @@ _ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class ObservedColumn:
     """A column a strategy computed: a signal, or an indicator it asked for."""
 
     name: str
@@ -42,7 +42,9 @@ class Column:
         """Whether it is one of the signals rather than what they were computed from."""
         return self.values.dtype == np.bool_
 
-    def differs(self, whole: Column, *, tolerance: float = _ROUNDING) -> npt.NDArray[np.bool_]:
+    def differs(
+        self, whole: ObservedColumn, *, tolerance: float = _ROUNDING
+    ) -> npt.NDArray[np.bool_]:
         """Tell for every row whether the column of the whole history holds something else there.
 
         Args:
@@ -63,13 +65,13 @@ class Column:
         return np.asarray(~same)
 
 
-def observe(strategy: Strategy, frames: Frames) -> dict[str, Column]:
+def observe(strategy: Strategy, frames: Frames) -> dict[str, ObservedColumn]:
     """Return the signals of a strategy, and every indicator it asked the frames for, by name.
 
     Raises:
         ConfigError: the signals do not fit the frames.
     """
-    watched = _Watched(
+    watched = _RecordingFrames(
         frames.symbol, {name: frame.copy(deep=False) for name, frame in frames.items()}
     )
     index = frames.frame.index
@@ -135,7 +137,7 @@ def shake(frames: Frames, share: float, random: np.random.Generator) -> Frames:
     return Frames(frames.symbol, moved)
 
 
-def wished(columns: dict[str, Column]) -> npt.NDArray[np.bool_]:
+def wished(columns: dict[str, ObservedColumn]) -> npt.NDArray[np.bool_]:
     """Tell for every candle whether there is a signal on it."""
     return np.logical_or(columns["entry"].values, columns["exit"].values)
 
@@ -151,7 +153,7 @@ def plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-class _Watched(Frames):
+class _RecordingFrames(Frames):
     """Frames that remember which indicators were asked for, and what was answered."""
 
     def __init__(self, symbol: str, frames: dict[str, pd.DataFrame]) -> None:
@@ -175,9 +177,9 @@ def _series(values: pd.Series | pd.DataFrame) -> Iterator[tuple[str, pd.Series]]
         yield from ((str(name), column) for name, column in values.items())
 
 
-def _column(name: str, timeframe: str, index: pd.Index, values: pd.Series) -> Column:
+def _column(name: str, timeframe: str, index: pd.Index, values: pd.Series) -> ObservedColumn:
     kind = np.bool_ if values.dtype == bool else np.float64
-    return Column(
+    return ObservedColumn(
         name=name,
         timeframe=timeframe,
         index=index,  # type: ignore[arg-type]

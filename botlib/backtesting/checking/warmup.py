@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.checking.report import Finding, Settling
-from botlib.backtesting.checking.truncation import Column, between, observe, plain, shake, some
+from botlib.backtesting.checking.truncation import (
+    ObservedColumn,
+    between,
+    observe,
+    plain,
+    shake,
+    some,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +37,7 @@ _DRAWS: Final = 64
 
 
 @dataclass(slots=True)
-class _Late:
+class _StartDependence:
     """How long one column depended on where its history began."""
 
     timeframe: str
@@ -45,14 +52,14 @@ class _Late:
 
 
 @dataclass(slots=True)
-class Starts:
+class WarmupCheck:
     """History begun later than it does."""
 
     strategy: Strategy
     frames: Frames
-    whole: dict[str, Column]
+    whole: dict[str, ObservedColumn]
     made: int = 0
-    columns: dict[str, _Late] = field(default_factory=dict)
+    columns: dict[str, _StartDependence] = field(default_factory=dict)
 
     @property
     def _claimed(self) -> int:
@@ -82,7 +89,9 @@ class Starts:
         for name, column in observe(self.strategy, cut).items():
             if name not in self.whole or not len(column.values):
                 continue
-            late = self.columns.setdefault(name, _Late(column.timeframe, len(column.values)))
+            late = self.columns.setdefault(
+                name, _StartDependence(column.timeframe, len(column.values))
+            )
             late.searched = min(late.searched, len(column.values))
             different = column.differs(self.whole[name], tolerance=_SETTLED)
             late.compared += max(len(different) - self._claimed + 1, 0)
@@ -108,7 +117,7 @@ class Starts:
                 )
 
     def _tied(
-        self, cut: Frames, column: Column, rows: npt.NDArray[np.int64]
+        self, cut: Frames, column: ObservedColumn, rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
         """Tell for rows of a signal whether it changes when prices do by their last digits.
 
@@ -162,7 +171,9 @@ class Starts:
             and (one.candles is None or one.candles > self._claimed)
         ]
 
-    def _finding(self, name: str, late: _Late, settled: int | None, enough: int) -> Finding:
+    def _finding(
+        self, name: str, late: _StartDependence, settled: int | None, enough: int
+    ) -> Finding:
         assert late.example is not None
         bar, candles, then, whole = late.example
         if settled is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class WalkForwardWindow:
     """One step: parameters chosen in sample, traded out of sample.
 
     Attributes:
@@ -53,7 +53,7 @@ class WalkForwardResult:
         strategy: type[Strategy],
         timeframe: str,
         symbol: str,
-        windows: tuple[Window, ...],
+        windows: tuple[WalkForwardWindow, ...],
         metric: str,
         anchored: bool,
         cash: float,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botlib.backtesting.checking.truncation import until
-from botlib.backtesting.forward.result import WalkForwardResult, Window
+from botlib.backtesting.forward.result import WalkForwardResult, WalkForwardWindow
 from botlib.backtesting.inputs import frames_for
 from botlib.backtesting.run import run_backtest
-from botlib.backtesting.sweeps.plan import Plan
+from botlib.backtesting.sweeps.plan import SearchPlan
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
@@ -83,7 +83,7 @@ def walk_forward(
         SweepError: no combination could be computed on a training window.
     """
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
-    plan = Plan(
+    plan = SearchPlan(
         metric=metric,
         where=where,
         method=method,
@@ -95,7 +95,7 @@ def walk_forward(
     )
     frames = frames_for(_with_defaults(strategy), data, symbol)
     spans, left_over = _spans(frames, train, test, anchored=anchored)
-    windows: list[Window] = []
+    windows: list[WalkForwardWindow] = []
     interrupted = False
     try:
         for number, span in enumerate(_shown(spans, progress)):
@@ -125,7 +125,7 @@ def walk_forward(
     )
 
 
-class _Span(NamedTuple):
+class _WindowRows(NamedTuple):
     """Rows of the trading frame: where training and test begin, and where the test has ended."""
 
     first: int
@@ -133,7 +133,7 @@ class _Span(NamedTuple):
     end: int
 
 
-class _EndsFlat(Strategy):
+class _SellsAtEnd(Strategy):
     """A strategy that leaves the market at the open of the last candle it is shown."""
 
     def __init__(self, inner: Strategy) -> None:
@@ -158,7 +158,9 @@ class _EndsFlat(Strategy):
         return repr(self._inner)
 
 
-def _window(frames: Frames, span: _Span, found: SweepResult, terms: Terms) -> Window:
+def _window(
+    frames: Frames, span: _WindowRows, found: SweepResult, terms: Terms
+) -> WalkForwardWindow:
     """Trade the best of a sweep over the test candles."""
     parameters = dict(found.best_parameters)
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
@@ -166,8 +168,8 @@ def _window(frames: Frames, span: _Span, found: SweepResult, terms: Terms) -> Wi
     first = max(span.middle - max(strategy.warmup, 1), 0)
     data = _traded(frames, first, span.end)
     index = frames.frame.index
-    result = run_backtest(_EndsFlat(strategy), data, terms, start=index[span.middle])
-    return Window(
+    result = run_backtest(_SellsAtEnd(strategy), data, terms, start=index[span.middle])
+    return WalkForwardWindow(
         train_from=index[span.first],
         train_until=index[span.middle - 1],
         test_from=index[span.middle],
@@ -188,7 +190,7 @@ def _traded(frames: Frames, first: int, end: int) -> Frames:
 
 def _spans(
     frames: Frames, train: int | str, test: int | str, *, anchored: bool
-) -> tuple[list[_Span], int]:
+) -> tuple[list[_WindowRows], int]:
     """Return the rows of every window, and how many are left over."""
     length = timeframe_ms(frames.timeframes[0])
     training, testing = _candles("train", train, length), _candles("test", test, length)
@@ -198,7 +200,7 @@ def _spans(
     middle = training
     while rows - middle >= least:
         end = min(middle + testing, rows)
-        spans.append(_Span(0 if anchored else middle - training, middle, end))
+        spans.append(_WindowRows(0 if anchored else middle - training, middle, end))
         middle = end
     if not spans:
         raise InvalidInput(
@@ -230,7 +232,7 @@ def _with_defaults(strategy: type[Strategy]) -> Strategy:
         raise ConfigError(f"{strategy.__name__}() has to work with its defaults: {error}") from None
 
 
-def _shown(spans: list[_Span], progress: bool) -> Iterator[_Span]:
+def _shown(spans: list[_WindowRows], progress: bool) -> Iterator[_WindowRows]:
     if not progress:
         yield from spans
         return

@@ -11,8 +11,8 @@ from typing import Any, Final
 import cloudpickle  # type: ignore[import-untyped]
 
 from botlib.backtesting.sweeps.candles import Arrays
-from botlib.backtesting.sweeps.collector import Answer
-from botlib.backtesting.sweeps.evaluator import Evaluator, Job, Outcome
+from botlib.backtesting.sweeps.collector import EvaluatedChunk
+from botlib.backtesting.sweeps.evaluator import CombinationResults, Evaluator, SweepJob
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
 
@@ -36,7 +36,7 @@ class ClusterPool:
         client: a ``distributed.Client``, or the address of a scheduler.
     """
 
-    def __init__(self, job: Job, arrays: Arrays, client: Any) -> None:
+    def __init__(self, job: SweepJob, arrays: Arrays, client: Any) -> None:
         from distributed import Client
 
         self._owned = isinstance(client, str)
@@ -62,7 +62,7 @@ class ClusterPool:
         if self._owned:
             self._client.close()
 
-    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[Answer]:
+    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
         """Yield chunks with what came of them, as they are done.
 
         Raises:
@@ -102,7 +102,7 @@ class ClusterPool:
 
     def _share(self) -> None:
         self._threads()
-        self._shared = self._client.scatter(_Candles(self._arrays), broadcast=True)
+        self._shared = self._client.scatter(_SharedCandles(self._arrays), broadcast=True)
 
     def _recover(self, chunk: tuple[Combination, ...], failed: int, error: Exception) -> None:
         if failed >= ATTEMPTS:
@@ -122,7 +122,7 @@ class ClusterPool:
         return int(threads)
 
 
-class _Candles:
+class _SharedCandles:
     """Keeps Dask from taking the mapping of arrays apart."""
 
     def __init__(self, arrays: Arrays) -> None:
@@ -130,11 +130,11 @@ class _Candles:
 
 
 def _evaluate(
-    sweep: str, job: bytes, candles: _Candles, combinations: tuple[Combination, ...]
-) -> Outcome:
+    sweep: str, job: bytes, candles: _SharedCandles, combinations: tuple[Combination, ...]
+) -> CombinationResults:
     """Evaluate a chunk on a worker; each of its threads keeps the candles of one sweep."""
     if getattr(_own, "sweep", None) != sweep:
         _own.evaluator = Evaluator(cloudpickle.loads(job), candles.arrays)
         _own.sweep = sweep
-    outcome: Outcome = _own.evaluator.run(combinations)
+    outcome: CombinationResults = _own.evaluator.run(combinations)
     return outcome

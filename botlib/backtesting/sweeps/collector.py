@@ -10,46 +10,46 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.sweeps.evaluator import Outcome
-from botlib.backtesting.sweeps.record import Record
+from botlib.backtesting.sweeps.evaluator import CombinationResults
+from botlib.backtesting.sweeps.record import SweepRecord
 from botlib.backtesting.sweeps.result import SweepResult
-from botlib.backtesting.sweeps.space import Combination, Space
+from botlib.backtesting.sweeps.space import Combination, ParameterSpace
 from botlib.core.errors import SweepError
 
-Answer = tuple[list[Combination], Outcome]
+EvaluatedChunk = tuple[list[Combination], CombinationResults]
 """A chunk of combinations and what came of them."""
 
 _FIRST_LOOK: Final = 4
 """If so many combinations are done and every one of them failed, the sweep is given up."""
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Whatever evaluates chunks of combinations."""
 
-    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[Answer]:
+    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
         """Yield chunks with what came of them, as they are done."""
 
 
-class PoolMaker(Protocol):
+class PoolFactory(Protocol):
     """Opens a pool when there is something to compute."""
 
-    def __call__(self) -> AbstractContextManager[Pool]: ...
+    def __call__(self) -> AbstractContextManager[WorkerPool]: ...
 
 
-class Collected:
+class SweepCollector:
     """What is known so far: from disk, and from the workers."""
 
-    def __init__(self, space: Space, wanted: int, progress: bool) -> None:
+    def __init__(self, space: ParameterSpace, wanted: int, progress: bool) -> None:
         self.space = space
         self.wanted = wanted
-        self.record: Record | None = None
+        self.record: SweepRecord | None = None
         self.interrupted = False
         self.figures: dict[Combination, npt.NDArray[np.float64]] = {}
         self.equity: dict[Combination, npt.NDArray[np.float64]] = {}
         self.errors: dict[Combination, str] = {}
         self.bar = _bar(wanted) if progress else None
 
-    def all(self, combinations: Iterable[Combination], open_pool: PoolMaker, side: int) -> None:
+    def all(self, combinations: Iterable[Combination], open_pool: PoolFactory, side: int) -> None:
         """Take what is on disk and let a pool compute the rest."""
         missing = self.known(combinations)
         if missing:
@@ -68,7 +68,7 @@ class Collected:
             self._advance(1)
         return missing
 
-    def compute(self, pool: Pool, tiles: Sequence[list[Combination]]) -> None:
+    def compute(self, pool: WorkerPool, tiles: Sequence[list[Combination]]) -> None:
         """Let a pool compute combinations and keep what comes of them."""
         for combinations, outcome in pool.run(tiles):
             if self.record is not None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from botlib.backtesting.inputs import Flags, next_open, wishes
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
-from botlib.backtesting.simulate import Fills, Walk
+from botlib.backtesting.simulate import Fills, FillSimulator
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination
@@ -42,7 +42,7 @@ METRICS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class SweepSettings:
     """How every combination of a sweep is traded."""
 
     terms: Terms = field(default_factory=Terms)
@@ -52,13 +52,13 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SweepJob:
     """What a worker has to know besides the candles."""
 
     strategy: type[Strategy]
     names: tuple[str, ...]
     symbol: str
-    settings: Settings
+    settings: SweepSettings
     ends: npt.NDArray[np.int64]
     """Rows, counted from ``start``, at which the equity is noted: the ends of the periods."""
     keep: int
@@ -66,7 +66,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class CombinationResults:
     """What came of k combinations, in their order.
 
     ``figures`` is (k, len(METRICS)), ``equity`` (k, periods) in quote units; rows of combinations
@@ -85,7 +85,7 @@ class Evaluator:
         alone: see `load_kernel`.
     """
 
-    def __init__(self, job: Job, arrays: Arrays, *, alone: bool = False) -> None:
+    def __init__(self, job: SweepJob, arrays: Arrays, *, alone: bool = False) -> None:
         self._job = job
         self._kernel = load_kernel(job.settings.engine, alone=alone)
         self._frames = BoundedFrames(job.symbol, arrays, keep=job.keep)
@@ -95,7 +95,7 @@ class Evaluator:
         self._before = float(frame["close"].iloc[max(start - 1, 0)])
         self._year = YEAR_MS / timeframe_ms(self._frames.timeframes[0])
 
-    def run(self, combinations: Sequence[Combination]) -> Outcome:
+    def run(self, combinations: Sequence[Combination]) -> CombinationResults:
         """Evaluate combinations; one that raises is reported, not raised."""
         figures = np.full((len(combinations), len(METRICS)), np.nan)
         equity = np.full((len(combinations), len(self._job.ends)), np.nan)
@@ -106,7 +106,7 @@ class Evaluator:
                 errors.append(None)
             except Exception as error:  # A strategy may raise anything; the sweep goes on.
                 errors.append(f"{type(error).__name__}: {error}")
-        return Outcome(figures=figures, equity=equity, errors=errors)
+        return CombinationResults(figures=figures, equity=equity, errors=errors)
 
     def _evaluate(self, combination: Combination) -> tuple[list[float], Floats]:
         strategy = self._strategy(combination)
@@ -159,7 +159,7 @@ class Evaluator:
         frame = self._frames.frame
         values = frame[["open", "high", "low", "close"]].to_numpy()[settings.start :]
         account = settings.terms.account()
-        fills = Walk(
+        fills = FillSimulator(
             values, entries, exits, account=account, stops=stops, before=self._before
         ).run()
         touched = np.zeros(len(values), dtype=bool)

@@ -45,7 +45,7 @@ ORDER: Final = np.dtype(
 _ENUMS: Final = "vectorbt.portfolio.enums"
 
 
-class Kernel(Protocol):
+class SimulationKernel(Protocol):
     """What a sweep needs of an engine. Series are one-dimensional, one value per row."""
 
     def orders(
@@ -81,7 +81,7 @@ class Kernel(Protocol):
         """Return the deepest drawdown, a negative fraction."""
 
 
-def load_kernel(engine: str | None = None, *, alone: bool = False) -> Kernel:
+def load_kernel(engine: str | None = None, *, alone: bool = False) -> SimulationKernel:
     """Return the kernel of an engine: "rust", "numba", or the faster one that is installed.
 
     Args:
@@ -89,8 +89,8 @@ def load_kernel(engine: str | None = None, *, alone: bool = False) -> Kernel:
             works without it, which saves seconds at the start of a worker.
     """
     if (engine or default_engine()) == "rust":
-        return _Rust(_record_types if alone else contextlib.nullcontext)
-    return _Numba()
+        return _RustKernel(_record_types if alone else contextlib.nullcontext)
+    return _NumbaKernel()
 
 
 def default_engine() -> str:
@@ -205,7 +205,7 @@ def _record_module() -> ModuleType:
     return module
 
 
-class _Rust:
+class _RustKernel:
     def __init__(self, record_types: Callable[[], AbstractContextManager[None]]) -> None:
         self._record_types = record_types
         from vectorbt_rust import portfolio, returns
@@ -258,7 +258,7 @@ class _Rust:
         return float(self._returns.max_drawdown_rs(returns)[0])
 
 
-class _Numba:
+class _NumbaKernel:
     def __init__(self) -> None:
         load_vectorbt()
         from vectorbt.portfolio import nb as portfolio

@@ -20,8 +20,8 @@ from typing import Final
 import cloudpickle  # type: ignore[import-untyped]
 
 from botlib.backtesting.sweeps.candles import Arrays, write_arrays
-from botlib.backtesting.sweeps.collector import Answer
-from botlib.backtesting.sweeps.evaluator import Job
+from botlib.backtesting.sweeps.collector import EvaluatedChunk
+from botlib.backtesting.sweeps.evaluator import SweepJob
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
 from botlib.core.errors import SweepError
@@ -35,7 +35,7 @@ _CLOSE_TIMEOUT: Final = 2.0
 
 
 @dataclass(slots=True, eq=False)
-class _Worker:
+class _WorkerProcess:
     process: subprocess.Popen[bytes]
     questions: Connection
     answers: Connection
@@ -53,10 +53,10 @@ class LocalPool:
     its chunk tried again. Used as a context manager; leaving it ends the workers.
     """
 
-    def __init__(self, job: Job, arrays: Arrays, *, workers: int) -> None:
+    def __init__(self, job: SweepJob, arrays: Arrays, *, workers: int) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="botlib-sweep-"))
         self._wanted = workers
-        self._workers: list[_Worker] = []
+        self._workers: list[_WorkerProcess] = []
         self._lost: dict[tuple[Combination, ...], int] = {}
         try:
             write_arrays(arrays, self._directory)
@@ -81,7 +81,7 @@ class LocalPool:
         """Process ids of the workers."""
         return [worker.process.pid for worker in self._workers]
 
-    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[Answer]:
+    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
         """Yield chunks with what came of them, as they are done.
 
         Raises:
@@ -142,7 +142,7 @@ class LocalPool:
         fullest = max(self._workers, key=lambda worker: len(worker.tile))
         return deque(fullest.tile.pop() for _ in range(len(fullest.tile) // 2))
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _WorkerProcess) -> None:
         """Put a new worker in the place of a dead one, with its work before it."""
         chunk = tuple(worker.chunk or ())
         lost = self._lost[chunk] = self._lost.get(chunk, 0) + 1
@@ -159,7 +159,7 @@ class LocalPool:
         fresh.tile.extendleft(reversed(chunk))
         self._workers[self._workers.index(worker)] = fresh
 
-    def _start(self) -> _Worker:
+    def _start(self) -> _WorkerProcess:
         process = subprocess.Popen(
             [sys.executable, "-m", "botlib.backtesting.sweeps.worker", str(self._directory)],
             stdin=subprocess.PIPE,
@@ -168,7 +168,7 @@ class LocalPool:
             start_new_session=True,  # An interrupt typed at the terminal is for the parent alone.
         )
         assert process.stdin is not None and process.stdout is not None
-        return _Worker(
+        return _WorkerProcess(
             process=process,
             questions=Connection(os.dup(process.stdin.fileno()), readable=False),
             answers=Connection(os.dup(process.stdout.fileno()), writable=False),
@@ -188,7 +188,7 @@ def _environment(path: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _forget(worker: _Worker) -> None:
+def _forget(worker: _WorkerProcess) -> None:
     for end in (worker.questions, worker.answers, worker.process.stdin, worker.process.stdout):
         if end is not None:
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from botlib.backtesting.sweeps.evaluator import METRICS
-from botlib.backtesting.sweeps.space import Combination, Space, Where
+from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.core.errors import InvalidInput, did_you_mean
 
 METHODS: Final = ("grid", "random", "optuna")
@@ -17,7 +17,7 @@ ENGINES: Final = ("rust", "numba")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class SearchPlan:
     """The ways and means of a sweep; what they are is told at `botlib.backtesting.sweep`.
 
     Raises:
@@ -52,7 +52,7 @@ class Plan:
         """Bytes for all workers together."""
         return memory_bytes(self.memory)
 
-    def combinations(self, space: Space) -> list[Combination] | None:
+    def combinations(self, space: ParameterSpace) -> list[Combination] | None:
         """Return the combinations to try; None where a search finds them as it goes.
 
         Raises:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.sweeps.evaluator import METRICS, Outcome, Settings
+from botlib.backtesting.sweeps.evaluator import METRICS, CombinationResults, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _KEY: Final = 16
 
 
-class Record:
+class SweepRecord:
     """An append-only file of one sweep's results.
 
     Its name holds a hash of everything the numbers depend on: candles, the strategy's source,
@@ -56,7 +56,7 @@ class Record:
         """Return figures and equity of a finished combination."""
         return self._done.get(self._key(combination))
 
-    def add(self, combinations: Sequence[Combination], outcome: Outcome) -> None:
+    def add(self, combinations: Sequence[Combination], outcome: CombinationResults) -> None:
         """Append what succeeded; combinations that failed are tried again next time.
 
         Raises:
@@ -110,7 +110,11 @@ class Record:
 
 
 def identity(
-    strategy: type[Strategy], candles: str, settings: Settings, ends: Sequence[int], engine: str
+    strategy: type[Strategy],
+    candles: str,
+    settings: SweepSettings,
+    ends: Sequence[int],
+    engine: str,
 ) -> str:
     """Return a hash of everything the numbers of a combination depend on."""
     from importlib.metadata import version
@@ -118,12 +122,19 @@ def identity(
     facts: dict[str, Any] = {
         "strategy": source_of(strategy),
         "candles": candles,
-        "settings": repr(settings),
+        "settings": _settings_text(settings),
         "ends": [int(end) for end in ends],
         "metrics": METRICS,
         "engine": f"{engine} {version('vectorbt')} {version('botlib')}",
     }
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+
+def _settings_text(settings: SweepSettings) -> str:
+    # The text of botlib 0.1.0, so that a directory it wrote is resumed.
+    return (
+        f"Settings(terms={settings.terms!r}, start={settings.start!r}, engine={settings.engine!r})"
+    )
 
 
 def source_of(strategy: type[Strategy]) -> str:

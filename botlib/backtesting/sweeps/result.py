@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.sweeps.evaluator import METRICS, Settings
+from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
 
@@ -41,7 +41,7 @@ class SweepResult:
         interrupted: bool,
         strategy: type[Strategy],
         frames: Frames,
-        settings: Settings,
+        settings: SweepSettings,
         metric: str,
         times: npt.NDArray[np.datetime64],
     ) -> None:

@@ -14,13 +14,18 @@ import numpy.typing as npt
 from botlib.backtesting.inputs import frames_for
 from botlib.backtesting.run import row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
-from botlib.backtesting.sweeps.collector import Answer, Collected, Pool, PoolMaker
-from botlib.backtesting.sweeps.evaluator import METRICS, Evaluator, Job, Settings
+from botlib.backtesting.sweeps.collector import (
+    EvaluatedChunk,
+    PoolFactory,
+    SweepCollector,
+    WorkerPool,
+)
+from botlib.backtesting.sweeps.evaluator import METRICS, Evaluator, SweepJob, SweepSettings
 from botlib.backtesting.sweeps.kernel import default_engine
-from botlib.backtesting.sweeps.plan import Plan
-from botlib.backtesting.sweeps.record import Record, identity
+from botlib.backtesting.sweeps.plan import SearchPlan
+from botlib.backtesting.sweeps.record import SweepRecord, identity
 from botlib.backtesting.sweeps.result import SweepResult
-from botlib.backtesting.sweeps.space import Combination, Space, Where
+from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
 
@@ -91,7 +96,7 @@ def sweep(
         SweepError: no combination could be computed, or workers kept dying.
     """
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
-    plan = Plan(
+    plan = SearchPlan(
         metric=metric,
         where=where,
         method=method,
@@ -120,7 +125,7 @@ def run_sweep(
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
     axes: Mapping[str, object],
     terms: Terms,
-    plan: Plan,
+    plan: SearchPlan,
     *,
     symbol: str = "",
     start: str | pd.Timestamp | None = None,
@@ -132,17 +137,17 @@ def run_sweep(
     Args:
         axes: parameter → the values to try.
     """
-    space = Space(strategy, axes, plan.where)
+    space = ParameterSpace(strategy, axes, plan.where)
     combinations = plan.combinations(space)
     frames = frames_for(_specimen(strategy, space, combinations), data, symbol)
-    settings = Settings(
+    settings = SweepSettings(
         terms=terms,
         start=row_of(frames.frame, start),
         engine=plan.engine or default_engine(),
     )
     count = len(combinations) if combinations is not None else int(plan.samples or 0)
     job, arrays = _job(strategy, space, frames, settings, plan, count)
-    collected = Collected(space, count, progress)
+    collected = SweepCollector(space, count, progress)
     with contextlib.ExitStack() as stack:
         if directory is not None:
             collected.record = _record(Path(directory), job, arrays)
@@ -172,19 +177,19 @@ def run_sweep(
 
 def _job(
     strategy: type[Strategy],
-    space: Space,
+    space: ParameterSpace,
     frames: Frames,
-    settings: Settings,
-    plan: Plan,
+    settings: SweepSettings,
+    plan: SearchPlan,
     count: int,
-) -> tuple[Job, Arrays]:
+) -> tuple[SweepJob, Arrays]:
     """Return what a worker has to know, and the candles it works on."""
     arrays, rows = to_arrays(frames), len(frames.frame)
     ends = _ends(rows - settings.start, count, plan.budget)
     kept = 2 * 8 * count * (len(ends) + len(METRICS))
     keep = _indicator_bytes(plan.budget, plan.processes(count), arrays, rows, kept)
     return (
-        Job(
+        SweepJob(
             strategy=strategy,
             names=space.names,
             symbol=frames.symbol,
@@ -196,33 +201,33 @@ def _job(
     )
 
 
-def _record(directory: Path, job: Job, arrays: Arrays) -> Record:
+def _record(directory: Path, job: SweepJob, arrays: Arrays) -> SweepRecord:
     marks = identity(
         job.strategy, fingerprint(arrays), job.settings, job.ends.tolist(), str(job.settings.engine)
     )
-    return Record(directory, job.strategy.__name__, marks, job.names, len(job.ends))
+    return SweepRecord(directory, job.strategy.__name__, marks, job.names, len(job.ends))
 
 
-class _InProcess:
+class _InProcessPool:
     """Computes in this process: for a debugger, and for the shortest sweeps."""
 
-    def __init__(self, job: Job, arrays: Arrays) -> None:
+    def __init__(self, job: SweepJob, arrays: Arrays) -> None:
         self._evaluator = Evaluator(job, arrays)
 
-    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[Answer]:
+    def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
         for tile in tiles:
             for combination in tile:
                 yield [combination], self._evaluator.run([combination])
 
 
-def _pool_maker(job: Job, arrays: Arrays, processes: int, client: Any) -> PoolMaker:
-    def open_pool() -> AbstractContextManager[Pool]:
+def _pool_maker(job: SweepJob, arrays: Arrays, processes: int, client: Any) -> PoolFactory:
+    def open_pool() -> AbstractContextManager[WorkerPool]:
         if client is not None:
             from botlib.backtesting.sweeps.cluster_pool import ClusterPool
 
             return ClusterPool(job, arrays, client)
         if not processes:
-            return contextlib.nullcontext(_InProcess(job, arrays))
+            return contextlib.nullcontext(_InProcessPool(job, arrays))
         from botlib.backtesting.sweeps.local_pool import LocalPool
 
         return LocalPool(job, arrays, workers=processes)
@@ -231,7 +236,7 @@ def _pool_maker(job: Job, arrays: Arrays, processes: int, client: Any) -> PoolMa
 
 
 def _specimen(
-    strategy: type[Strategy], space: Space, combinations: Sequence[Combination] | None
+    strategy: type[Strategy], space: ParameterSpace, combinations: Sequence[Combination] | None
 ) -> Strategy:
     """Return the strategy with the first combination it accepts, to learn what it looks at.
 
@@ -278,6 +283,6 @@ def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kep
     return left
 
 
-def _side(job: Job, rows: int, parameters: int) -> int:
+def _side(job: SweepJob, rows: int, parameters: int) -> int:
     """Return how many values per parameter a tile may span for its indicators to be remembered."""
     return max(2, job.keep // (8 * rows) // (2 * parameters))

@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from botlib.backtesting.sweeps.evaluator import METRICS
-from botlib.backtesting.sweeps.space import Combination, Space
+from botlib.backtesting.sweeps.space import Combination, ParameterSpace
 from botlib.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from botlib.backtesting.sweeps.collector import Collected, PoolMaker
+    from botlib.backtesting.sweeps.collector import PoolFactory, SweepCollector
 
 BATCH: Final = 16
 """Combinations proposed before the outcomes of the ones before are looked at.
@@ -24,9 +24,9 @@ _MISSES: Final = 200
 
 
 def search(
-    space: Space,
-    collected: Collected,
-    open_pool: PoolMaker,
+    space: ParameterSpace,
+    collected: SweepCollector,
+    open_pool: PoolFactory,
     *,
     metric: str,
     samples: int,
@@ -70,7 +70,7 @@ def search(
 
 
 def _propose(
-    study: object, space: Space, count: int, collected: Collected
+    study: object, space: ParameterSpace, count: int, collected: SweepCollector
 ) -> list[tuple[Trial, Combination]]:
     """Ask for different combinations that were not tried yet; fewer where none can be found."""
     import optuna

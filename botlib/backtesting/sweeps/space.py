@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 Combination = tuple[object, ...]
-"""One value per parameter, in the order of `Space.names`."""
+"""One value per parameter, in the order of `ParameterSpace.names`."""
 
 Where = Callable[[dict[str, Any]], object]
 
@@ -26,7 +26,7 @@ _MISSES: Final = 1_000
 """Drawings in a row that ``where`` may refuse before a random search gives up."""
 
 
-class Space:
+class ParameterSpace:
     """Values per parameter and a filter over their combinations.
 
     Args:

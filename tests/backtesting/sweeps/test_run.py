@@ -22,7 +22,7 @@ from botlib.backtesting.sweeps import METRICS, SweepResult
 from botlib.backtesting.sweeps.candles import BoundedFrames, to_arrays
 from botlib.backtesting.sweeps.local_pool import LocalPool
 from botlib.backtesting.sweeps.plan import memory_bytes
-from botlib.backtesting.sweeps.space import Space
+from botlib.backtesting.sweeps.space import ParameterSpace
 from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput, SweepError
 from botlib.core.market import Market
@@ -239,7 +239,9 @@ def test_far_too_many_combinations_are_refused_with_count_and_budget(frame: pd.D
 
 
 def test_a_random_search_draws_from_a_space_of_any_size_the_same_for_the_same_seed() -> None:
-    space = Space(Cross, {"fast": range(1, 10**6), "slow": range(1, 10**6)}, _fast_below_slow)
+    space = ParameterSpace(
+        Cross, {"fast": range(1, 10**6), "slow": range(1, 10**6)}, _fast_below_slow
+    )
     drawn = space.sample(200, seed=3)
     assert len(set(drawn)) == 200 and all(fast < slow for fast, slow in drawn)
     assert drawn == space.sample(200, seed=3) != space.sample(200, seed=4)
@@ -340,10 +342,10 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "from tests.backtesting.sweeps import test_run as t\n"
         "from botlib.backtesting.sweeps.local_pool import LocalPool\n"
-        "from botlib.backtesting.sweeps.evaluator import Job, Settings\n"
+        "from botlib.backtesting.sweeps.evaluator import SweepJob, SweepSettings\n"
         "from botlib.backtesting.sweeps.candles import to_arrays\n"
         "import numpy as np\n"
-        "job = Job(strategy=t.Cross, names=('fast',), symbol='', settings=Settings(),\n"
+        "job = SweepJob(strategy=t.Cross, names=('fast',), symbol='', settings=SweepSettings(),\n"
         "          ends=np.array([99]), keep=10**6)\n"
         "pool = LocalPool(job, to_arrays(t.Frames('', {'1m': t.candles(100)})), workers=1)\n"
         "print(*pool.pids, flush=True)\n"
@@ -556,7 +558,7 @@ def test_indicators_are_remembered_up_to_the_budget(frame: pd.DataFrame) -> None
 
 
 def test_tiles_keep_neighbours_together() -> None:
-    space = Space(Cross, {"fast": range(10), "slow": range(10)})
+    space = ParameterSpace(Cross, {"fast": range(10), "slow": range(10)})
     tiles = space.tiles(space.grid(budget=10**9), 5)
     assert len(tiles) == 4 and sum(map(len, tiles)) == 100
     assert all(len({fast for fast, _ in tile}) == 5 for tile in tiles)
