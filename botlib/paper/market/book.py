@@ -75,16 +75,6 @@ class PaperBook:
         self._renew()
         return max(0, self._feed.time) * 1_000 + self._touched
 
-    @property
-    def best_bid(self) -> Decimal | None:
-        """The highest price somebody buys at, None before the first candle."""
-        return next((price for price, _ in self.bids(1)), None)
-
-    @property
-    def best_ask(self) -> Decimal | None:
-        """The lowest price somebody sells at, None before the first candle."""
-        return next((price for price, _ in self.asks(1)), None)
-
     def bids(self, limit: int) -> list[Level]:
         """Return what is bought, the best price first, ``limit`` levels at most."""
         return self._shown(limit, up=False)

@@ -21,7 +21,7 @@ from botlib.paper.market.market import (
     make_listing,
     multiples,
 )
-from botlib.store.files import Recording, RecordingReport, read_recording
+from botlib.store.files import Recording, read_recording
 from botlib.venues.symbols import unified_symbol
 
 MAX_DECIMALS: Final = 8
@@ -73,11 +73,6 @@ class ReplayMarket:
     def base(self) -> str:
         """The timeframe of the files."""
         return self._base
-
-    @property
-    def reports(self) -> list[RecordingReport]:
-        """What was found and repaired in each file."""
-        return [recording.report for recording in self.recordings]
 
     def listings(self) -> list[SymbolListing]:
         """Return the recorded symbols, by name."""

@@ -58,7 +58,7 @@ def test_holes_are_skipped_and_the_end_is_the_end(tmp_path: Path) -> None:
     assert market.bars("BTC/USDT", "15m", 0, 2**60).timestamp.tolist() == [
         T0 + i * 15 * MINUTE for i in (0, 1, 3, 4, 5)
     ]
-    assert [report.missing for report in market.reports] == [30]
+    assert [recording.report.missing for recording in market.recordings] == [30]
 
 
 def test_several_files_and_symbols(tmp_path: Path) -> None:
