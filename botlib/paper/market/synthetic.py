@@ -11,7 +11,6 @@ to the next tick.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -29,6 +28,13 @@ from botlib.paper.market.market import (
     known_decimals,
     make_listing,
     multiples,
+)
+from botlib.paper.market.profiles import (
+    MINUTES_A_DAY,
+    SymbolProfile,
+    profile_decimals,
+    seed_of,
+    symbol_profile,
 )
 from botlib.venues.symbols import unified_symbol
 
@@ -61,51 +67,10 @@ CACHED_COARSE: Final = 4_096
 _COARSE: Final = 15 * MINUTE
 """Candles of this length (ms) are few enough to keep the days of years."""
 
-_MINUTES: Final = DAY // MINUTE
 _BLOCK: Final = 512
-
-_FIAT: Final = {
-    **dict.fromkeys(("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "DAI", "USD", "USD1"), 1.0),
-    **{"EUR": 1.1, "AEUR": 1.1, "EURI": 1.1, "GBP": 1.3, "AUD": 0.66, "JPY": 0.0067, "TRY": 0.03},
-    **{"BRL": 0.18, "RUB": 0.011, "UAH": 0.024, "PLN": 0.26, "RON": 0.22, "ZAR": 0.055},
-    **{"ARS": 0.001, "MXN": 0.055, "CZK": 0.044, "COP": 0.00025, "IDR": 0.000062, "NGN": 0.00065},
-}
-# Usual price in USD, daily volatility, and turnover of the USDT pair in millions of USD a day.
-_COINS: Final[dict[str, tuple[float, float, float]]] = {
-    "BTC": (60_000, 0.026, 1_500),
-    "ETH": (3_000, 0.034, 900),
-    "BNB": (550, 0.032, 150),
-    "SOL": (140, 0.045, 350),
-    "XRP": (0.6, 0.042, 250),
-    "ADA": (0.5, 0.045, 80),
-    "DOGE": (0.15, 0.052, 200),
-    "AVAX": (30, 0.05, 60),
-    "LINK": (15, 0.048, 60),
-    "LTC": (80, 0.04, 50),
-    "DOT": (6, 0.046, 40),
-    "TRX": (0.15, 0.03, 50),
-    "SHIB": (0.000018, 0.055, 60),
-    "PEPE": (0.00001, 0.07, 150),
-}
-
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-
-class _Character(NamedTuple):
-    """What makes one symbol differ from another."""
-
-    level: float
-    """Usual price, in quote units."""
-    volatility: float
-    """Standard deviation of a usual day's log return."""
-    kinship: float
-    """Correlation of its shocks with the market's."""
-    turnover: float
-    """Usual volume of a minute, in base units."""
-    key: int
-    """Seed of its generators."""
 
 
 class SyntheticMarket:
@@ -120,11 +85,11 @@ class SyntheticMarket:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise InvalidInput(f"Cannot use {seed!r} as a seed. Accepted: whole numbers from 0 up.")
         self._seed = seed
-        self._factor = _Factor(_key(seed, "market"))
+        self._factor = _MarketFactor(seed_of(seed, "market"))
         self._listings: dict[str, SymbolListing] = {}
         self._ordered: list[SymbolListing] = []
-        self._series: dict[str, _Series] = {}
-        self._coarse: _Recent[tuple[str, str, int], Bars] = _Recent(CACHED_COARSE)
+        self._series: dict[str, _SymbolSeries] = {}
+        self._coarse: _RecentValues[tuple[str, str, int], Bars] = _RecentValues(CACHED_COARSE)
         for symbol in DEFAULT_SYMBOLS:
             self.listing(symbol)
 
@@ -156,10 +121,10 @@ class SyntheticMarket:
             base, quote = split_symbol(symbol)
             if base == quote:
                 raise UnknownSymbol(f"{symbol!r} is no market: its base and quote are the same.")
-            character = _character(self._seed, symbol)
-            listing = make_listing(symbol, *(known_decimals(symbol) or _decimals(character)))
+            profile = symbol_profile(self._seed, symbol)
+            listing = make_listing(symbol, *(known_decimals(symbol) or profile_decimals(profile)))
             self._listings[symbol] = listing
-            self._series[symbol] = _Series(character, listing, self._factor)
+            self._series[symbol] = _SymbolSeries(profile, listing, self._factor)
         return self._listings[symbol]
 
     def timeframes(self) -> list[str]:
@@ -207,7 +172,7 @@ class SyntheticMarket:
         return self._coarse.get(key, lambda: aggregate(series.day(day), timeframe))
 
 
-class _Recent(Generic[Key, Value]):
+class _RecentValues(Generic[Key, Value]):
     """The values used last, up to a limit."""
 
     def __init__(self, limit: int) -> None:
@@ -236,64 +201,18 @@ def _concatenate(parts: list[Bars]) -> Bars:
     )
 
 
-def _key(seed: int, name: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "big")
-
-
 def _generator(key: int, *path: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key, spawn_key=path)))
 
 
-def _coin(asset: str) -> tuple[float, float, float, float]:
-    """Return an asset's price in USD, daily volatility, millions a day, and market kinship."""
-    if asset in _FIAT:
-        steady = _FIAT[asset] == 1.0
-        return _FIAT[asset], 0.0004 if steady else 0.005, 300.0, 0.05
-    if asset in _COINS:
-        price, volatility, turnover = _COINS[asset]
-        return price, volatility, turnover, 0.85 if volatility < 0.04 else 0.75
-    # An unknown coin has the same character under every seed; only its path differs.
-    draw = np.random.Generator(np.random.PCG64(_key(0, asset))).random(3)
-    price = float(f"{10 ** (-2 + 4 * draw[0]):.3g}")
-    return price, float(0.045 + 0.035 * draw[1]), float(10 ** (0.5 + 1.5 * draw[2])), 0.7
-
-
-def _character(seed: int, symbol: str) -> _Character:
-    base, quote = split_symbol(symbol)
-    price, volatility, turnover, kinship = _coin(base)
-    quote_price, quote_volatility, quote_turnover, quote_kinship = _coin(quote)
-    if volatility > 0.01 and quote_volatility > 0.01:
-        # What both coins share with the market cancels in the pair.
-        kinship, turnover = 0.25, 0.05 * min(turnover, quote_turnover)
-        volatility = 0.7 * max(volatility, quote_volatility)
-    else:
-        kinship = max(kinship, quote_kinship)
-        volatility = max(volatility, quote_volatility)
-    return _Character(
-        # A lower price would have too few ticks of 1e-8 to move in.
-        level=max(price / quote_price, 1e-5),
-        volatility=volatility,
-        kinship=kinship,
-        turnover=turnover * 1e6 / price / _MINUTES,
-        key=_key(seed, symbol),
-    )
-
-
-def _decimals(character: _Character) -> tuple[int, int]:
-    """Return decimals that give about 10,000 ticks to the price and 1,000 steps to a minute."""
-    price = int(np.clip(4 - np.floor(np.log10(character.level)), 0, 8))
-    amount = int(np.clip(3 - np.floor(np.log10(character.turnover)), 0, 8))
-    return price, amount
-
-
-class _Tides(NamedTuple):
+class _MarketMinutes(NamedTuple):
     """One day of the whole market, minute by minute: shocks, and the log of how wild it is."""
 
     shocks: NDArray[np.float64]
     wildness: NDArray[np.float64]
 
 
-class _Factor:
+class _MarketFactor:
     """What all symbols share: the market's own daily shocks and its minutes."""
 
     def __init__(self, key: int) -> None:
@@ -301,7 +220,7 @@ class _Factor:
         self._shocks = np.empty(0)
         self._log_volatility = np.empty(0)
         self._state = np.zeros(2)
-        self._tides: _Recent[int, _Tides] = _Recent(CACHED_DAYS)
+        self._tides: _RecentValues[int, _MarketMinutes] = _RecentValues(CACHED_DAYS)
 
     def block(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return shocks (drifts included) and log volatility of a block of days."""
@@ -317,21 +236,23 @@ class _Factor:
         part = slice(number * _BLOCK, (number + 1) * _BLOCK)
         return self._shocks[part], self._log_volatility[part]
 
-    def minutes(self, day: int) -> _Tides:
+    def minutes(self, day: int) -> _MarketMinutes:
         """Return the market's minutes of a day."""
 
-        def make() -> _Tides:
-            noise = _generator(self._key, 1, day).standard_normal((3, _MINUTES))
-            return _Tides(noise[0], _wildness(noise[1], noise[2]))
+        def make() -> _MarketMinutes:
+            noise = _generator(self._key, 1, day).standard_normal((3, MINUTES_A_DAY))
+            return _MarketMinutes(noise[0], _wildness(noise[1], noise[2]))
 
         return self._tides.get(day, make)
 
 
-class _Series:
+class _SymbolSeries:
     """The candles of one symbol."""
 
-    def __init__(self, character: _Character, listing: SymbolListing, factor: _Factor) -> None:
-        self._character = character
+    def __init__(
+        self, profile: SymbolProfile, listing: SymbolListing, factor: _MarketFactor
+    ) -> None:
+        self._profile = profile
         self._factor = factor
         self._ticks = float(1 / listing.tick)
         self._steps = float(1 / listing.step)
@@ -339,7 +260,7 @@ class _Series:
         """Log close of the day before `ORIGIN`, then of each day, over the usual price."""
         self._volatilities = np.empty(0)
         self._state = 0.0
-        self._days: _Recent[int, Bars] = _Recent(CACHED_DAYS)
+        self._days: _RecentValues[int, Bars] = _RecentValues(CACHED_DAYS)
 
     def day(self, day: int) -> Bars:
         """Return the 1,440 minutes of a day, counted from `ORIGIN`."""
@@ -347,13 +268,15 @@ class _Series:
 
     def _minutes(self, day: int) -> Bars:
         self._extend(day)
-        character, tides = self._character, self._factor.minutes(day)
-        draws = _generator(character.key, 1, day)
-        noise = draws.standard_normal((5, _MINUTES))
+        profile, tides = self._profile, self._factor.minutes(day)
+        draws = _generator(profile.key, 1, day)
+        noise = draws.standard_normal((5, MINUTES_A_DAY))
         wildness = 0.75 * tides.wildness + 0.66 * _wildness(noise[0], noise[1])
-        sigma = self._volatilities[day] / np.sqrt(_MINUTES) * _VOLATILITY_SHAPE * np.exp(wildness)
-        own = np.sqrt(1 - character.kinship**2)
-        shocks = character.kinship * tides.shocks + own * noise[2]
+        sigma = (
+            self._volatilities[day] / np.sqrt(MINUTES_A_DAY) * _VOLATILITY_SHAPE * np.exp(wildness)
+        )
+        own = np.sqrt(1 - profile.kinship**2)
+        shocks = profile.kinship * tides.shocks + own * noise[2]
         returns = sigma * (shocks + _persistent(0.99, 0.045, noise[3], 0.0))
         path = self._bridge(day, returns, sigma)
         opens, closes = self._opens(path, draws)
@@ -361,7 +284,7 @@ class _Series:
         surprise = np.abs(shocks)
         bustle = 0.7 * wildness + 0.45 * surprise - 0.55 + 0.45 * noise[4]
         weekend = 0.7 if (day + 1) % 7 in (5, 6) else 1.0
-        level = character.turnover * weekend * (self._volatilities[day] / character.volatility)
+        level = profile.turnover * weekend * (self._volatilities[day] / profile.volatility)
         amount = np.maximum(np.rint(level * _VOLUME_SHAPE * np.exp(bustle) * self._steps), 1)
         start = ORIGIN + day * DAY
         return Bars(
@@ -375,16 +298,16 @@ class _Series:
 
     def _extend(self, day: int) -> None:
         """Carry the daily path on until it covers a day."""
-        character = self._character
+        profile = self._profile
         while len(self._volatilities) <= day:
             number = len(self._volatilities) // _BLOCK
             shocks, market = self._factor.block(number)
-            noise = _generator(character.key, 0, number).standard_normal((2, _BLOCK))
+            noise = _generator(profile.key, 0, number).standard_normal((2, _BLOCK))
             wander = _persistent(0.93, 0.25, noise[0], self._state)
             self._state = float(wander[-1])
-            own = np.sqrt(1 - character.kinship**2)
-            sigma = character.volatility * np.exp(0.8 * market + wander - 0.1)
-            returns = sigma * (character.kinship * shocks + own * noise[1])
+            own = np.sqrt(1 - profile.kinship**2)
+            sigma = profile.volatility * np.exp(0.8 * market + wander - 0.1)
+            returns = sigma * (profile.kinship * shocks + own * noise[1])
             # Half of a deviation is gone after seven months: no price runs away in ten years.
             closes = _decaying(1 - 1 / 300, returns, float(self._closes[-1]))
             self._closes = np.append(self._closes, closes)
@@ -401,7 +324,7 @@ class _Series:
             ([0.0], np.cumsum(returns + weight * (after - before - returns.sum())))
         )
         path[-1] = after - before
-        prices: NDArray[np.float64] = self._character.level * np.exp(before + path)
+        prices: NDArray[np.float64] = self._profile.level * np.exp(before + path)
         return prices
 
     def _opens(
@@ -409,7 +332,7 @@ class _Series:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return opens and closes in ticks: a candle opens at the last close or a tick from it."""
         ticks = np.maximum(np.rint(path * self._ticks), 1)
-        jumps = np.rint(draws.uniform(-0.7, 0.7, _MINUTES))
+        jumps = np.rint(draws.uniform(-0.7, 0.7, MINUTES_A_DAY))
         # Where a tick is a large part of the price, a jump of one would be no small one.
         return np.where(ticks[:-1] > 2_000, ticks[:-1] + jumps, ticks[:-1]), ticks[1:]
 
@@ -426,7 +349,7 @@ def _extremes(
     exponential; the minimum mirrors it.
     """
     middle, square = (opens + closes) / 2, (closes - opens) ** 2
-    reach = np.sqrt(square + 2 * sigma**2 * draws.standard_exponential((2, _MINUTES))) / 2
+    reach = np.sqrt(square + 2 * sigma**2 * draws.standard_exponential((2, MINUTES_A_DAY))) / 2
     highs = np.maximum(np.rint(middle + reach[0]), np.maximum(opens, closes))
     lows = np.minimum(np.rint(middle - reach[1]), np.minimum(opens, closes))
     return highs, np.maximum(lows, 1)
@@ -470,8 +393,8 @@ def _shape(
     Args:
         peaks: hour → height and width in hours.
     """
-    hours = np.arange(_MINUTES) / 60
-    course = np.full(_MINUTES, base)
+    hours = np.arange(MINUTES_A_DAY) / 60
+    course = np.full(MINUTES_A_DAY, base)
     for hour, (height, width) in peaks.items():
         away = np.abs(hours - hour)
         course += height * np.exp(-((np.minimum(away, 24 - away) / width) ** 2))

@@ -21,9 +21,9 @@ async def test_old_klines_leave_others_their_turn_and_are_remembered(
     wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    make = synthetic._Series.day
+    make = synthetic._SymbolSeries.day
     monkeypatch.setattr(
-        synthetic._Series, "day", lambda self, day: made.append(day) or make(self, day)
+        synthetic._SymbolSeries, "day", lambda self, day: made.append(day) or make(self, day)
     )
     options = PaperOptions(start=ORIGIN + 200 * DAY)
     exchange = PaperExchange(SyntheticMarket(3), options)
