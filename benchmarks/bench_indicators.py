@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.frames import candle_frame
-from botlib.indicators import Incremental, compute, library, parse
+from botlib.indicators import Incremental, compute, pandas_ta, parse
+from botlib.indicators.sample import sample
 
 YEAR = 525_600
 MINUTE = 60_000
@@ -26,7 +27,7 @@ SPECS = ("sma(20)", "ema(20)", "wma(20)", "rsi(14)", "bbands(20)", "atr(14)", "m
 def measure() -> list[dict[str, object]]:
     """Return one row per indicator: ms for a year, µs for a candle."""
     inputs = ("open", "high", "low", "close", "volume")
-    columns, _ = library.sample(inputs, YEAR, "1m")
+    columns, _ = sample(inputs, YEAR, "1m")
     opens = np.arange(YEAR) * MINUTE
     candles = np.column_stack(columns)
     frame = candle_frame(opens, candles)
@@ -34,10 +35,9 @@ def measure() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for spec in SPECS:
         indicator = parse(spec)
-        definition = indicator.definition
-        series = [frame["close" if name == "source" else name] for name in definition.inputs]
+        series = [frame["close" if name == "source" else name] for name in indicator.record.inputs]
         values = list(indicator.parameters.values())
-        theirs = getattr(library.library(), indicator.name)
+        theirs = getattr(pandas_ta.module(), indicator.name)
         ours = _best(partial(compute, indicator, frame))
         library_time = _best(partial(theirs, *series, *values))
         one = _best(partial(_singly, Incremental(indicator, timeframe="1m"), opens, candles))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.core.model import Candle
-    from botlib.indicators.compute import Columns
+    from botlib.indicators.columns import CandleColumns
 
 _Key = tuple[str, str]
 
@@ -163,7 +163,7 @@ class MultiTimeframeEngine:
             InvalidInput: no candles of a timeframe are kept.
         """
         closed_at = timestamp + timeframe_ms(timeframes[0])
-        found: dict[str, Columns] = {}
+        found: dict[str, CandleColumns] = {}
         for timeframe in timeframes:
             window = self._window(symbol, timeframe)
             builder = self._builders.get((symbol, timeframe))

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
 from botlib.indicators import COLUMNS, Indicator, parse
-from botlib.indicators.compute import Columns, compute_from
+from botlib.indicators.columns import CandleColumns
+from botlib.indicators.compute import compute_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def candle_frame(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> pd.DataFra
     return candle_columns(timestamps, values).frame
 
 
-def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> Columns:
+def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> CandleColumns:
     """Return the columns of a candle frame, which is built when somebody looks at it."""
     import pandas as pd
 
@@ -41,7 +42,7 @@ def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> Columns:
         np.asarray(timestamps, dtype=np.int64).astype("datetime64[ms]"), name="timestamp"
     )
     array = np.asarray(values, dtype=np.float64).reshape(len(index), len(COLUMNS))
-    return Columns.of(index, array)
+    return CandleColumns.of(index, array)
 
 
 class Frames(Mapping[str, "pd.DataFrame"]):
@@ -54,11 +55,11 @@ class Frames(Mapping[str, "pd.DataFrame"]):
     def __init__(self, symbol: str, frames: Mapping[str, pd.DataFrame]) -> None:
         self.symbol = symbol
         self._frames: dict[str, pd.DataFrame | None] = dict(frames)
-        self._columns: dict[str, Columns] = {}
+        self._columns: dict[str, CandleColumns] = {}
         self._indicators: dict[tuple[str, Indicator], pd.Series | pd.DataFrame] = {}
 
     @classmethod
-    def of(cls, symbol: str, columns: Mapping[str, Columns]) -> Self:
+    def of(cls, symbol: str, columns: Mapping[str, CandleColumns]) -> Self:
         """Return the frames whose columns are at hand, by timeframe."""
         frames = cls(symbol, {})
         frames._frames = dict.fromkeys(columns)
@@ -104,7 +105,7 @@ class Frames(Mapping[str, "pd.DataFrame"]):
         if found is None:
             columns = self._columns.get(key[0])
             if columns is None:
-                columns = self._columns[key[0]] = Columns(self[key[0]])
+                columns = self._columns[key[0]] = CandleColumns(self[key[0]])
             found = self._indicators[key] = compute_from(columns, key[1])
         # Shallow: with pandas' copy-on-write, what a caller does to it stays with the caller.
         return found.copy(deep=False)

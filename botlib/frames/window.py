@@ -9,7 +9,7 @@ import numpy as np
 from botlib.frames.frame import candle_columns
 from botlib.frames.resampling import Row
 from botlib.indicators import COLUMNS, Incremental, Indicator
-from botlib.indicators.compute import Columns
+from botlib.indicators.columns import CandleColumns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ class Window:
             fresh.track(indicator)
         return fresh
 
-    def columns(self, last_open: int) -> Columns:
+    def columns(self, last_open: int) -> CandleColumns:
         """Return the newest candles up to the one that opened at ``last_open``, ms."""
         end = int(np.searchsorted(self.timestamps[: self.size], last_open, side="right"))
         start = max(0, end - self.rows)

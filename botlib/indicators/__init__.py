@@ -1,12 +1,16 @@
-"""Indicators: one vocabulary, over whole frames or candle by candle.
+"""Indicators over whole frames or candle by candle, by one specification.
 
 ``"ema(20)"``, ``"bbands(20, 2)"`` and ``"sma(10, source=high)"`` mean the same in a chart, a
-strategy and the engine. What is common the kit computes itself; the rest is pandas-ta-classic.
+strategy and the engine. A specification and closed candles enter, columns of float64 leave. The
+common indicators are those of `formulas`; the others are computed by pandas-ta-classic.
 """
 
-from botlib.indicators.compute import COLUMNS, compute
+from botlib.indicators.columns import COLUMNS
+from botlib.indicators.compute import compute
 from botlib.indicators.incremental import Incremental
-from botlib.indicators.specification import Indicator, indicator, names, parse
+from botlib.indicators.record import Indicator
+from botlib.indicators.registry import names
+from botlib.indicators.specification import indicator, parse
 from botlib.indicators.warmup import warmup
 
 __all__ = [

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
-from botlib.indicators.formulas import CORE
-from botlib.indicators.specification import Indicator, parse
+from botlib.indicators import pandas_ta
+from botlib.indicators.columns import COLUMNS, CandleColumns
+from botlib.indicators.record import Indicator
+from botlib.indicators.specification import parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = npt.NDArray[np.float64]
 C = TypeVar("C", float, npt.NDArray[np.float64])
-
-COLUMNS: Final = ("open", "high", "low", "close", "volume")
-"""The columns of a candle frame."""
 
 _MEANS: Final = {
     "hl2": ("high", "low"),
@@ -36,99 +33,41 @@ def compute(spec: str | Indicator, frame: pd.DataFrame) -> pd.Series | pd.DataFr
         frame: one row per closed candle, ascending.
 
     Returns:
-        float64 on the index of the frame, NaN where there were not enough candles yet: a Series
-        named after the specification, or a DataFrame where the indicator gives several columns
+        float64 on the index of the frame, NaN before there are enough candles: a Series named
+        after the specification, or a DataFrame if the indicator gives several columns
         (``bbands``: lower, middle, upper, width, percent). The value of a row depends on that row
         and earlier ones alone.
 
     Raises:
         InvalidInput: the specification is not accepted, or the frame lacks a column it needs.
     """
-    return compute_from(Columns(frame), parse(spec))
+    return compute_from(CandleColumns(frame), parse(spec))
 
 
-def compute_from(columns: Columns, indicator: Indicator) -> pd.Series | pd.DataFrame:
-    """Return what `compute` returns, for a frame whose columns others have asked for already."""
+def compute_from(columns: CandleColumns, indicator: Indicator) -> pd.Series | pd.DataFrame:
+    """Return `compute` over the columns of a frame, which several indicators can share."""
     import pandas as pd
 
-    inputs, index = pick(indicator, columns), columns.index
-    core = CORE.get(indicator.name)
-    if core is None:
-        from botlib.indicators import library
-
-        return library.compute(indicator, inputs, index)
-    values = core.batch(*inputs, **indicator.parameters)
+    inputs, index = inputs_of(indicator, columns), columns.index
     outputs = outputs_of(indicator)
+    if indicator.record.formula is None:
+        table = pandas_ta.compute(indicator, inputs, index)
+        if outputs == ("",):
+            return pd.Series(table[:, 0], index=index, name=str(indicator))
+        return pd.DataFrame(table, index=index, columns=list(outputs))
+    values = indicator.record.formula(*inputs, **indicator.parameters)
     if outputs == ("",):
         return pd.Series(values[0], index=index, name=str(indicator))
     return pd.DataFrame(dict(zip(outputs, values, strict=True)), index=index)
 
 
-class Columns(Mapping[str, Array]):
-    """The columns of a frame, each taken out once, when it is first asked for."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.index = frame.index
-        self._frame: pd.DataFrame | None = frame
-        self._values: Array | None = None
-        self._taken: dict[str, Array] = {}
-
-    @classmethod
-    def of(cls, index: pd.Index, values: Array) -> Self:
-        """Return the columns of a candle frame that is made when somebody looks at it.
-
-        Args:
-            values: one row for each of the index, with the columns of `COLUMNS`.
-        """
-        columns = cls.__new__(cls)
-        columns.index, columns._frame, columns._values = index, None, values
-        columns._taken = dict(zip(COLUMNS, values.T, strict=True))
-        return columns
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The frame."""
-        if self._frame is None:
-            import pandas as pd
-
-            self._frame = pd.DataFrame(self._values, index=self.index, columns=_names().view())
-        return self._frame
-
-    def __getitem__(self, name: str) -> Array:
-        taken = self._taken.get(name)
-        if taken is None:
-            taken = self._taken[name] = self.frame[name].to_numpy(np.float64)
-        return taken
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._taken or name in self.frame
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in COLUMNS if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-@cache
-def _names() -> pd.Index:
-    """Return the columns of every candle frame, made once: a frame is made for every candle."""
-    import pandas as pd
-
-    return pd.Index(COLUMNS)
-
-
 def outputs_of(indicator: Indicator) -> tuple[str, ...]:
-    """Return the names of an indicator's columns, ``("",)`` where it gives a Series."""
-    known = indicator.definition.outputs
-    if known is not None:
-        return known
-    from botlib.indicators import library
-
-    return library.outputs_of(indicator)
+    """Return the names of an indicator's columns, ``("",)`` if it gives a Series."""
+    known = indicator.record.outputs
+    return pandas_ta.outputs(indicator) if known is None else known
 
 
-def pick(indicator: Indicator, columns: Mapping[str, C]) -> tuple[C, ...]:
+def inputs_of(indicator: Indicator, columns: Mapping[str, C]) -> tuple[C, ...]:
     """Return the inputs of an indicator from the columns of candles, or from one candle.
 
     Raises:
@@ -136,7 +75,7 @@ def pick(indicator: Indicator, columns: Mapping[str, C]) -> tuple[C, ...]:
     """
     return tuple(
         _column(indicator, indicator.source if name == "source" else name, columns)
-        for name in indicator.definition.inputs
+        for name in indicator.record.inputs
     )
 
 

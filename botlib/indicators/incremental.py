@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from botlib.indicators.compute import COLUMNS, Array, compute, outputs_of, pick
-from botlib.indicators.formulas import CORE
-from botlib.indicators.specification import Indicator, parse
-from botlib.indicators.streams import STREAMS, Peek, Stream
+from botlib.indicators.columns import COLUMNS
+from botlib.indicators.compute import compute, inputs_of, outputs_of
+from botlib.indicators.record import Array, Indicator
+from botlib.indicators.specification import parse
+from botlib.indicators.streams import Preview, Stream
 from botlib.indicators.warmup import warmup
 
 
@@ -31,11 +32,11 @@ class Incremental:
         self.indicator = parse(spec)
         self.outputs = outputs_of(self.indicator)
         """Names of the values of a candle; ``("",)`` where there is one."""
-        own = self.indicator.name in CORE
-        self._stream = STREAMS[self.indicator.name](**self.indicator.parameters) if own else None
-        self._peek: Peek | None = None
-        # The candles before a new one that its value depends on; none for what keeps a state.
-        self._before = 0 if own else warmup(self.indicator, timeframe=timeframe) - 1
+        start = self.indicator.record.stream
+        self._stream = None if start is None else start(**self.indicator.parameters)
+        self._preview: Preview | None = None
+        # The candles before a new one that its value depends on; none for a stream.
+        self._before = warmup(self.indicator, timeframe=timeframe) - 1 if start is None else 0
         self._timestamps = np.empty(0, dtype=np.int64)
         self._candles = np.empty((0, len(COLUMNS)))
 
@@ -54,7 +55,7 @@ class Incremental:
             start = max(len(candles) - self._before, 0)
             self._timestamps, self._candles = timestamps[start:], candles[start:]
             return values
-        self._peek = None
+        self._preview = None
         return self._feed(self._stream, candles)
 
     def peek(self, timestamp: int, candle: Sequence[float]) -> list[float]:
@@ -68,16 +69,16 @@ class Incremental:
             One value per output.
         """
         if self._stream is not None:
-            inputs = pick(self.indicator, dict(zip(COLUMNS, candle, strict=True)))
-            self._peek = self._peek or Peek(self._stream)
-            return list(self._peek(inputs))
+            inputs = inputs_of(self.indicator, dict(zip(COLUMNS, candle, strict=True)))
+            self._preview = self._preview or Preview(self._stream)
+            return list(self._preview(inputs))
         row = np.array([candle], dtype=np.float64)
         values: list[float] = self._recompute(np.array([timestamp]), row)[0][0].tolist()
         return values
 
     def _feed(self, stream: Stream, candles: Array) -> Array:
         columns = {name: candles[:, place] for place, name in enumerate(COLUMNS)}
-        inputs = [one.tolist() for one in pick(self.indicator, columns)]
+        inputs = [one.tolist() for one in inputs_of(self.indicator, columns)]
         values = [stream.update(*row) for row in zip(*inputs, strict=True)]
         return np.array(values, dtype=np.float64).reshape(len(candles), len(self.outputs))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput
 from botlib.indicators.compute import compute
-from botlib.indicators.specification import define, indicator, names
+from botlib.indicators.registry import find, names
+from botlib.indicators.specification import indicator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ def __getattr__(name: str) -> Callable[..., pd.Series | pd.DataFrame]:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        usage = define(name).usage
+        usage = find(name).usage
     except InvalidInput as error:
         raise AttributeError(str(error)) from None
 

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
-from botlib.indicators import library
-from botlib.indicators.formulas import Array
-from botlib.indicators.specification import Indicator, parse
-
-_MARGIN: Final = 1e-4
-"""How much smaller the first error is made than the tolerance asks: averages of a wild hour may be
-that much larger than those of the quiet one they are carried into."""
+from botlib.indicators import pandas_ta
+from botlib.indicators.record import Array, Indicator
+from botlib.indicators.sample import sample
+from botlib.indicators.specification import parse
 
 _SIZES: Final = (1_500, 6_000)
 _FADES: Final = 1.5
@@ -29,11 +25,7 @@ _FADES: Final = 1.5
 _FLIPS: Final = 4.0
 """The same for states that agree from one candle to the next, after a time left to chance."""
 
-_ANCHORED: Final = frozenset({"cpr", "vwap"})
-"""Indicators that begin anew with each day or week: how many candles depends on the timeframe."""
 _ANCHORED_SIZES: Final = (1_500, 6_000, 50_000)
-_NEVER: Final = frozenset({"drawdown"})
-"""What only seems to settle, while the made-up market makes new highs."""
 
 
 def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "1h") -> int:
@@ -56,11 +48,10 @@ def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "
     indicator = parse(spec)
     if not 0 < tolerance < 1:
         raise InvalidInput(f"A tolerance lies between 0 and 1, such as 1e-9; not {tolerance!r}.")
-    rule = _RULES.get(indicator.name)
-    if rule is not None:
-        return rule(tolerance, **indicator.parameters)
-    anchored = indicator.name in _ANCHORED
-    rows = _measured(indicator, float(tolerance), timeframe if anchored else "1h")
+    record = indicator.record
+    if record.warmup is not None:
+        return record.warmup(tolerance, **indicator.parameters)
+    rows = _measured(indicator, float(tolerance), timeframe if record.anchored else "1h")
     if rows is None:
         raise InvalidInput(
             f"{indicator} never settles: its level depends on the candle it started with. "
@@ -69,71 +60,11 @@ def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "
     return rows
 
 
-def _decay(alpha: float, tolerance: float, depth: int = 1) -> int:
-    """Return after how many steps ``depth`` exponential averages in a row forgot their seeds."""
-    if alpha >= 1.0:
-        return 0
-    steps = 0
-    while True:
-        # The response of d equal averages to their seeds: a decay times a polynomial in the steps.
-        spread = sum((steps * alpha) ** power / math.factorial(power) for power in range(depth))
-        needed = math.ceil(math.log(tolerance * _MARGIN / spread) / math.log1p(-alpha))
-        if needed <= steps:
-            return steps
-        steps = needed
-
-
-def _chain(depth: int) -> Callable[..., int]:
-    def rule(tolerance: float, length: int) -> int:
-        return depth * (length - 1) + 1 + _decay(2.0 / (length + 1), tolerance, depth)
-
-    return rule
-
-
-def _wilder(tolerance: float, length: int) -> int:
-    return length + _decay(1.0 / length, tolerance)
-
-
-def _macd(tolerance: float, fast: int, slow: int, signal: int) -> int:
-    settled = _decay(2.0 / (slow + 1), tolerance) + _decay(2.0 / (signal + 1), tolerance)
-    return slow + signal - 1 + settled
-
-
-def _never(tolerance: float) -> int:
-    raise InvalidInput(
-        "obv never settles: it adds up volume from its first candle on. "
-        "Use its change over some candles, or the same start everywhere."
-    )
-
-
-_RULES: Final[dict[str, Callable[..., int]]] = {
-    "sma": lambda tolerance, length: length,
-    "wma": lambda tolerance, length: length,
-    "stdev": lambda tolerance, length, ddof: length,
-    "bbands": lambda tolerance, length, std: length,
-    "mom": lambda tolerance, length: length + 1,
-    "roc": lambda tolerance, length: length + 1,
-    "willr": lambda tolerance, length: length,
-    "donchian": lambda tolerance, lower_length, upper_length: max(lower_length, upper_length),
-    "stoch": lambda tolerance, k, d, smooth_k: k + smooth_k + d - 2,
-    "true_range": lambda tolerance: 2,
-    "ema": _chain(1),
-    "dema": _chain(2),
-    "tema": _chain(3),
-    "rma": _wilder,
-    "rsi": lambda tolerance, length: 1 + _wilder(tolerance, length),
-    "atr": lambda tolerance, length: 1 + _wilder(tolerance, length),
-    "natr": lambda tolerance, length: 1 + _wilder(tolerance, length),
-    "macd": _macd,
-    "obv": _never,
-}
-
-
 @functools.lru_cache(maxsize=1024)
 def _measured(indicator: Indicator, tolerance: float, timeframe: str) -> int | None:
-    if indicator.name in _NEVER:
+    if not indicator.record.settles:
         return None
-    for size in _ANCHORED_SIZES if indicator.name in _ANCHORED else _SIZES:
+    for size in _ANCHORED_SIZES if indicator.record.anchored else _SIZES:
         trial = _Trial(indicator, tolerance, size, timeframe)
         rows = trial.from_starts()
         if rows is not None and rows <= size:
@@ -149,7 +80,7 @@ class _Trial:
     def __init__(self, indicator: Indicator, tolerance: float, size: int, timeframe: str) -> None:
         self._indicator = indicator
         self._size = size
-        self._inputs, self._index = library.sample(indicator.definition.inputs, size, timeframe)
+        self._inputs, self._index = sample(indicator.record.inputs, size, timeframe)
         self._whole = self._values(0, size)
         known = np.isfinite(self._whole)
         scale = np.max(np.abs(self._whole), axis=0, where=known, initial=0.0)
@@ -169,7 +100,7 @@ class _Trial:
             errors = max(errors, self._last_error(part[wrong], whole[wrong]))
         if len(needed) == 1 and errors == 0:
             return needed.pop()  # wrong only while it had no value yet: it forgets at once
-        fades = 0 < errors < 1e3 or self._indicator.name in _ANCHORED
+        fades = 0 < errors < 1e3 or self._indicator.record.anchored
         return math.ceil((_FADES if fades else _FLIPS) * max(needed))
 
     def _last_error(self, part: Array, whole: Array) -> float:
@@ -191,8 +122,7 @@ class _Trial:
 
     def _values(self, start: int, end: int) -> Array:
         part = tuple(one[start:end] for one in self._inputs)
-        found = library.compute(self._indicator, part, self._index[start:end])
-        return found.to_numpy().reshape(end - start, -1)
+        return pandas_ta.compute(self._indicator, part, self._index[start:end])
 
     def _wrong(self, part: Array, whole: Array) -> npt.NDArray[np.bool_]:
         with np.errstate(invalid="ignore"):

@@ -81,3 +81,25 @@ def market(rows: int, timeframe: str = "1h", *, seed: int = 0, step: float = 0.0
     high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
     times = NEW_YEAR + np.arange(rows) * timeframe_ms(timeframe)
     return candle_frame(times, np.column_stack([opened, high, low, close, np.ones(rows)]))
+
+
+def market_frame(rows: int, seed: int = 7) -> pd.DataFrame:
+    """Return minutes of candles: quiet and volatile hours, gaps, equal prices, a flat hour."""
+    random = np.random.default_rng(seed)
+    step = 0.002 * (1.1 + np.sin(np.arange(rows) / 60))
+    close = np.round(50_000 * np.exp(np.cumsum(random.normal(0, 1, rows) * step)), 1)
+    close[rows // 3 : rows // 3 + 60] = close[rows // 3]
+    open_ = np.concatenate([close[:1], close[:-1]]) * (1 + step * random.normal(0, 0.2, rows))
+    open_[rows // 3 : rows // 3 + 60] = close[rows // 3]
+    spread = np.where(open_ == close, 0.0, step)
+    index = pd.date_range("2025-01-01", periods=rows, freq="min", unit="ms", name="timestamp")
+    return pd.DataFrame(
+        {
+            "open": open_,
+            "high": np.maximum(open_, close) * (1 + spread * random.random(rows)),
+            "low": np.minimum(open_, close) * (1 - spread * random.random(rows)),
+            "close": close,
+            "volume": 10 * random.random(rows),
+        },
+        index=index,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from botlib.core.errors import InvalidInput
 from botlib.indicators import Incremental, Indicator, parse, warmup
-from botlib.indicators.formulas import CORE
+from botlib.indicators.compute import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,31 +25,6 @@ SECOND: Final = ("#f2762e", "#b4690e", "#d34fc1", "#67a329", "#c99700", "#8b5cf6
 UP: Final = "#26a69a"
 DOWN: Final = "#ef5350"
 VOLUME: Final = "#7f8c9a"
-
-_OWN_SCALE: Final = frozenset(
-    {"rsi", "macd", "mom", "roc", "stdev", "true_range", "atr", "natr", "stoch", "willr", "obv"}
-)
-"""Indicators of the kit that are not prices."""
-
-_SHOWN: Final[dict[str, tuple[str, ...]]] = {
-    "bbands": ("lower", "middle", "upper"),
-    "macd": ("histogram", "macd", "signal"),
-    "psar": ("long", "short"),
-    "supertrend": ("long", "short"),
-}
-"""The outputs that are drawn, in this order; the others have scales of their own."""
-
-_LEVELS: Final[dict[str, tuple[float, ...]]] = {
-    "rsi": (30.0, 70.0),
-    "stoch": (20.0, 80.0),
-    "stochrsi": (20.0, 80.0),
-    "willr": (-80.0, -20.0),
-    "mfi": (20.0, 80.0),
-    "cci": (-100.0, 100.0),
-    "adx": (25.0,),
-}
-_SIGNED: Final = frozenset({"histogram"})
-_SAME_COLOUR: Final = frozenset({"lower", "upper", "long", "short"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +66,9 @@ class Study:
         self.group = group
         self.place = place
         self.timeframe = timeframe
+        self._drawing = self.indicator.record.drawing
         outputs = outputs_of(self.indicator)
-        wanted = _SHOWN.get(self.indicator.name, outputs)
+        wanted = self._drawing.outputs or outputs
         self.columns = [outputs.index(name) for name in wanted]
         """Places of the drawn outputs among those of the indicator."""
         self.names = wanted
@@ -107,16 +83,16 @@ class Study:
     def series(self, pane: int) -> list[Series]:
         """Return the series it draws in a pane, one per drawn output."""
         several = len(self.names) > 1
-        levels = _LEVELS.get(self.indicator.name, ())
+        drawing = self._drawing
         return [
             Series(
                 id=f"{self.name}.{name}" if several else self.name,
-                kind="histogram" if name in _SIGNED else "line",
+                kind="histogram" if name in drawing.bars else "line",
                 pane=pane,
                 title=f"{self.name} {name}" if several else self.name,
                 color=self._colour(name, number),
-                signed=name in _SIGNED,
-                levels=levels if number == 0 else (),
+                signed=name in drawing.bars,
+                levels=drawing.levels if number == 0 else (),
             )
             for number, name in enumerate(self.names)
         ]
@@ -136,20 +112,14 @@ class Study:
 
     def _colour(self, name: str, number: int) -> str:
         turn = self.place % len(PALETTE)
-        if name in _SIGNED:
+        bars = self._drawing.bars
+        if name in bars:
             return VOLUME
-        if number == 0 or name in _SAME_COLOUR:
+        if number == 0 or name in self._drawing.in_first_colour:
             return PALETTE[turn]
-        if self.names[0] in _SIGNED and number == 1:
+        if self.names[0] in bars and number == 1:
             return PALETTE[turn]
         return SECOND[turn] if number < 3 else PALETTE[(turn + number) % len(PALETTE)]
-
-
-def outputs_of(indicator: Indicator) -> tuple[str, ...]:
-    """Return the names of an indicator's values, ``("",)`` where there is one."""
-    from botlib.indicators.compute import outputs_of as outputs
-
-    return outputs(indicator)
 
 
 def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike) -> bool:
@@ -157,10 +127,10 @@ def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike)
 
     Known for the kit's own; others are judged by whether they lie among the closes.
     """
-    if indicator.source == "volume" or indicator.name in _OWN_SCALE:
+    if indicator.source == "volume":
         return False
-    if indicator.name in CORE:
-        return True
+    if (known := indicator.record.drawing.price) is not None:
+        return known
     found, prices = np.asarray(values, dtype=np.float64), np.asarray(closes, dtype=np.float64)
     found, prices = found[np.isfinite(found)], prices[np.isfinite(prices)]
     if not len(found) or not len(prices):
