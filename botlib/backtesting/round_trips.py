@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.simulate import REASONS, Fills
@@ -61,6 +62,34 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
             "reason": np.array(("open", *REASONS[1:]), dtype=object)[reasons],
         }
     )
+
+
+def order_profits(orders: npt.NDArray[Any]) -> tuple[Floats, int]:
+    """Return the profit of every finished round trip in quote units, and how many are open.
+
+    Purchases are averaged, and a sale is charged its share of what was held.
+
+    Args:
+        orders: vectorbt's order records of one column, in order; side 0 buys, 1 sells.
+    """
+    buy = orders["side"] == 0
+    flow = np.where(buy, -1.0, 1.0) * orders["size"] * orders["price"] - orders["fees"]
+    if len(orders) % 2 == 0 or buy[-1]:
+        bought, sold = orders[::2], orders[1::2]
+        bought = bought[: len(sold)]
+        if buy[::2].all() and not buy[1::2].any() and (bought["size"] == sold["size"]).all():
+            return flow[: 2 * len(sold) : 2] + flow[1::2], len(orders) % 2
+    profits: list[float] = []
+    held = paid = 0.0
+    open_trip = 0
+    for bought_here, size, came in zip(buy, orders["size"], flow, strict=True):
+        if bought_here:
+            held, paid, open_trip = held + size, paid - came, 1
+            continue
+        cost = paid * min(size / held, 1.0) if held else 0.0
+        profits.append(came - cost)
+        held, paid, open_trip = max(held - size, 0.0), paid - cost, 0
+    return np.array(profits), open_trip
 
 
 def _padded(values: np.ndarray, closed: np.ndarray, filler: float) -> Floats:

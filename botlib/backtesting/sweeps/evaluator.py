@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from botlib.backtesting.inputs import Flags, next_open, wishes
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
+from botlib.backtesting.round_trips import order_profits
 from botlib.backtesting.simulate import Fills, FillSimulator
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.kernel import ORDER, Records, load_kernel
@@ -175,7 +176,7 @@ class Evaluator:
         value *= close
         value += np.repeat(cash, lengths)
         returns = kernel.returns(value, initial)
-        profits, still_open = _profits(orders)
+        profits, still_open = order_profits(orders)
         total = kernel.profit(orders, close[rows]) / initial
         deepest = kernel.max_drawdown(returns)
         traded = len(orders) > 0
@@ -219,28 +220,3 @@ def _exposure(orders: Records, rows: npt.NDArray[np.int64], candles: int) -> flo
     """Return the share of candles at whose close a position was held, remainders left out."""
     spans = np.diff(rows[orders["idx"]], append=candles)
     return float(spans[orders["side"] == 0].sum() / candles)
-
-
-def _profits(orders: Records) -> tuple[Floats, int]:
-    """Return the profit of every finished round trip in quote units, and how many are open.
-
-    Purchases are averaged, and a sale is charged its share of what was held.
-    """
-    buy = orders["side"] == 0
-    flow = np.where(buy, -1.0, 1.0) * orders["size"] * orders["price"] - orders["fees"]
-    if len(orders) % 2 == 0 or buy[-1]:
-        bought, sold = orders[::2], orders[1::2]
-        bought = bought[: len(sold)]
-        if buy[::2].all() and not buy[1::2].any() and (bought["size"] == sold["size"]).all():
-            return flow[: 2 * len(sold) : 2] + flow[1::2], len(orders) % 2
-    profits: list[float] = []
-    held = paid = 0.0
-    open_trip = 0
-    for bought_here, size, came in zip(buy, orders["size"], flow, strict=True):
-        if bought_here:
-            held, paid, open_trip = held + size, paid - came, 1
-            continue
-        cost = paid * min(size / held, 1.0) if held else 0.0
-        profits.append(came - cost)
-        held, paid, open_trip = max(held - size, 0.0), paid - cost, 0
-    return np.array(profits), open_trip
