@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.frames.frame import Frames
-from botlib.frames.resampling import Builder, Row, divides
-from botlib.frames.window import Window
+from botlib.frames.resampling import CandleBuilder, Row, divides
+from botlib.frames.window import CandleWindow
 from botlib.indicators import Indicator, parse, warmup
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class MultiTimeframeEngine:
     """
 
     def __init__(self) -> None:
-        self._windows: dict[_Key, Window] = {}
-        self._builders: dict[_Key, Builder] = {}
+        self._windows: dict[_Key, CandleWindow] = {}
+        self._builders: dict[_Key, CandleBuilder] = {}
 
     def require(self, symbol: str, timeframe: str, rows: int, *, resample: bool = False) -> None:
         """Keep at least ``rows`` candles of a symbol and timeframe.
@@ -50,7 +50,7 @@ class MultiTimeframeEngine:
             return
         if self._builders.pop(key, None) is not None and window is not None:
             window = window.emptied()  # from now on it is streamed
-        self._windows[key] = (window or Window(timeframe, rows)).grow(rows)
+        self._windows[key] = (window or CandleWindow(timeframe, rows)).grow(rows)
 
     def forget(self, symbol: str, timeframe: str) -> None:
         """Drop what is kept of a symbol and timeframe, and what was built from it."""
@@ -173,7 +173,7 @@ class MultiTimeframeEngine:
             found[timeframe] = window.columns(closed_at - timeframe_ms(timeframe))
         return Frames.of(symbol, found)
 
-    def _window(self, symbol: str, timeframe: str) -> Window:
+    def _window(self, symbol: str, timeframe: str) -> CandleWindow:
         window = self._windows.get((symbol, timeframe))
         if window is None:
             raise InvalidInput(
@@ -196,16 +196,16 @@ class MultiTimeframeEngine:
                 f"There is nothing to build {symbol} {timeframe} from. "
                 "Subscribe to a shorter timeframe of which it is a multiple, such as 1m."
             )
-        builder = Builder(max(streamed, key=timeframe_ms), timeframe)
+        builder = CandleBuilder(max(streamed, key=timeframe_ms), timeframe)
         self._builders[key] = builder
-        self._windows[key] = Window(timeframe, rows)
+        self._windows[key] = CandleWindow(timeframe, rows)
         base = self._windows[symbol, builder.base]
         for timestamp, row in zip(
             base.timestamps[: base.size].tolist(), base.values[: base.size].tolist(), strict=True
         ):
             self._extend(self._windows[key], builder.take(timestamp, row))
 
-    def _built_from(self, symbol: str, timeframe: str) -> list[tuple[_Key, Builder]]:
+    def _built_from(self, symbol: str, timeframe: str) -> list[tuple[_Key, CandleBuilder]]:
         return [
             (key, builder)
             for key, builder in self._builders.items()
@@ -225,7 +225,7 @@ class MultiTimeframeEngine:
         return True
 
     @staticmethod
-    def _extend(window: Window, finished: list[tuple[int, Row]]) -> None:
+    def _extend(window: CandleWindow, finished: list[tuple[int, Row]]) -> None:
         for timestamp, row in finished:
             window.append(timestamp, row)
 

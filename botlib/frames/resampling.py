@@ -74,7 +74,7 @@ def resample(frame: pd.DataFrame, timeframe: str, *, base: str) -> pd.DataFrame:
     return candle_frame(buckets[starts][first:last], rows[first:last])
 
 
-class Builder:
+class CandleBuilder:
     """Builds the candles of a timeframe as those of its base close."""
 
     def __init__(self, base: str, timeframe: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Window:
+class CandleWindow:
     """The newest closed candles, in arrays twice as long as asked for, so that they move rarely."""
 
     def __init__(self, timeframe: str, rows: int) -> None:
@@ -24,7 +24,7 @@ class Window:
         self.size = 0
         self.timestamps = np.empty(2 * rows, dtype=np.int64)
         self.values = np.empty((2 * rows, len(COLUMNS)), dtype=np.float64)
-        self._followers: dict[Indicator, _Follower] = {}
+        self._followers: dict[Indicator, _TrackedIndicator] = {}
 
     @property
     def last_open(self) -> int | None:
@@ -52,21 +52,21 @@ class Window:
         end = int(np.searchsorted(self.timestamps[: self.size], timestamp, side="left"))
         return int(self.timestamps[end - 1]) if end else None
 
-    def grow(self, rows: int) -> Window:
+    def grow(self, rows: int) -> CandleWindow:
         """Return a window of at least ``rows`` candles with what is in this one."""
         if rows <= self.rows:
             return self
         self.follow()
-        larger = Window(self.timeframe, rows)
+        larger = CandleWindow(self.timeframe, rows)
         larger.size = self.size
         larger.timestamps[: self.size] = self.timestamps[: self.size]
         larger.values[: self.size] = self.values[: self.size]
         larger._followers = {key: one.grow(2 * rows) for key, one in self._followers.items()}
         return larger
 
-    def emptied(self) -> Window:
+    def emptied(self) -> CandleWindow:
         """Return an empty window of the same size, with the same indicators."""
-        fresh = Window(self.timeframe, self.rows)
+        fresh = CandleWindow(self.timeframe, self.rows)
         for indicator in self._followers:
             fresh.track(indicator)
         return fresh
@@ -86,7 +86,9 @@ class Window:
     def track(self, indicator: Indicator) -> None:
         """Keep an indicator up to date from now on, beginning with the candles there are."""
         if indicator not in self._followers:
-            follower = _Follower(Incremental(indicator, timeframe=self.timeframe), 2 * self.rows)
+            follower = _TrackedIndicator(
+                Incremental(indicator, timeframe=self.timeframe), 2 * self.rows
+            )
             follower.catch_up(self)
             self._followers[indicator] = follower
 
@@ -113,7 +115,7 @@ class Window:
         return [follower.values for follower in self._followers.values()]
 
 
-class _Follower:
+class _TrackedIndicator:
     """The values of an indicator beside the candles of a window, row by row."""
 
     def __init__(self, incremental: Incremental, capacity: int) -> None:
@@ -121,14 +123,14 @@ class _Follower:
         self.size = 0
         self.values = np.empty((capacity, len(incremental.outputs)))
 
-    def catch_up(self, window: Window) -> None:
+    def catch_up(self, window: CandleWindow) -> None:
         if self.size < window.size:
             new = slice(self.size, window.size)
             self.values[new] = self.incremental.update(window.timestamps[new], window.values[new])
             self.size = window.size
 
-    def grow(self, capacity: int) -> _Follower:
-        larger = _Follower(self.incremental, capacity)
+    def grow(self, capacity: int) -> _TrackedIndicator:
+        larger = _TrackedIndicator(self.incremental, capacity)
         larger.size = self.size
         larger.values[: self.size] = self.values[: self.size]
         return larger

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from botlib.core.model import Candle, Fill
     from botlib.engine.health import EngineHealth
     from botlib.views.engine import EngineReading
-    from botlib.widgets.chart import Chart, Stretch
+    from botlib.widgets.chart import CandleHistory, Chart
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class _Request:
     timeframe: str
     before: int
     count: int
-    done: Callable[[Stretch], None]
+    done: Callable[[CandleHistory], None]
 
 
 class LiveCharts:
@@ -193,11 +193,17 @@ class LiveCharts:
         tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
         def make() -> Chart:
-            from botlib.widgets.chart import Chart, Facts, Rows, furnish, price_decimals
+            from botlib.widgets.chart import (
+                Chart,
+                ChartInfo,
+                ChartRows,
+                add_indicators,
+                price_decimals,
+            )
 
-            candles = Rows(entry.timeframe)
+            candles = ChartRows(entry.timeframe)
             candles.load(stretch.frame, whole=stretch.whole)
-            facts = Facts(
+            facts = ChartInfo(
                 symbol=entry.symbol,
                 timeframe=entry.timeframe,
                 title=title,
@@ -218,7 +224,7 @@ class LiveCharts:
                 run=self._run,
             )
             chart.repaired(stretch.repaired)
-            return furnish(chart, overlays, panes)
+            return add_indicators(chart, overlays, panes)
 
         return await asyncio.to_thread(make)
 
@@ -372,7 +378,9 @@ class LiveCharts:
             stretch = await self._load(entry.symbol, entry.timeframe, None, entry.chart.depth)
             await asyncio.to_thread(entry.chart.reload, stretch)
 
-    async def _load(self, symbol: str, timeframe: str, before: int | None, count: int) -> Stretch:
+    async def _load(
+        self, symbol: str, timeframe: str, before: int | None, count: int
+    ) -> CandleHistory:
         """Return the newest ``count`` candles before an open time; missing ones are fetched."""
         until = None if before is None else before - timeframe_ms(timeframe)
         if self._engine.started:
@@ -382,19 +390,19 @@ class LiveCharts:
                 logger.warning("older candles of %s could not be fetched: %s", symbol, error)
         return await asyncio.to_thread(self._read, symbol, timeframe, until, count)
 
-    def _stored(self, request: _Request) -> Stretch:
+    def _stored(self, request: _Request) -> CandleHistory:
         until = request.before - timeframe_ms(request.timeframe)
         return self._read(request.symbol, request.timeframe, until, request.count)
 
-    def _read(self, symbol: str, timeframe: str, until: int | None, count: int) -> Stretch:
-        from botlib.widgets.chart import Stretch
+    def _read(self, symbol: str, timeframe: str, until: int | None, count: int) -> CandleHistory:
+        from botlib.widgets.chart import CandleHistory
 
         with self._reader() as database:
             storage = CandleStorage(database)
             frame = storage.frame(symbol, timeframe, None, until, count)
             first, last = _ends(frame)
             repaired = storage.repaired(symbol, timeframe, first, last) if len(frame) else []
-        return Stretch(frame=frame, whole=len(frame) < count, repaired=tuple(repaired))
+        return CandleHistory(frame=frame, whole=len(frame) < count, repaired=tuple(repaired))
 
     def _reader(self) -> Database:
         # A connection of its own: it also reads after the stop, and holds up nobody.
@@ -409,7 +417,7 @@ class _Source:
         self._symbol = symbol
         self._timeframe = timeframe
 
-    def older(self, before: int, count: int, done: Callable[[Stretch], None]) -> None:
+    def older(self, before: int, count: int, done: Callable[[CandleHistory], None]) -> None:
         """Find the candles before an open time; fetched from the venue while the bot runs."""
         request = _Request(self._symbol, self._timeframe, before, count, done)
         self._charts.older(request)

@@ -17,9 +17,9 @@ from botlib.widgets.chart.checked_frame import check_timeframe, checked, timefra
 from botlib.widgets.chart.clicks import Click
 from botlib.widgets.chart.figure import Chart
 from botlib.widgets.chart.marks import Line, Marker, Shade
-from botlib.widgets.chart.rows import Rows
-from botlib.widgets.chart.scene import Facts
-from botlib.widgets.chart.source import Source, Stretch
+from botlib.widgets.chart.rows import ChartRows
+from botlib.widgets.chart.scene import ChartInfo
+from botlib.widgets.chart.source import CandleHistory, HistorySource
 from botlib.widgets.chart.studies import Study
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "CandleHistory",
     "Chart",
+    "ChartInfo",
+    "ChartRows",
     "Click",
-    "Facts",
+    "HistorySource",
     "Line",
     "Marker",
-    "Rows",
     "Shade",
-    "Source",
-    "Stretch",
+    "add_indicators",
     "chart",
-    "furnish",
     "price_decimals",
     "specs_of",
     "warmup_of",
@@ -77,9 +77,9 @@ def chart(
     candles = checked(frame)
     length = timeframe or timeframe_of(candles)
     check_timeframe(candles, length)
-    rows = Rows(length)
+    rows = ChartRows(length)
     rows.load(candles, whole=True)
-    facts = Facts(
+    facts = ChartInfo(
         symbol=symbol,
         timeframe=length,
         title=title,
@@ -87,10 +87,12 @@ def chart(
     )
     made = Chart(facts, rows, height=height, window=window)
     made.mark(markers=markers, lines=lines)
-    return furnish(made, overlays, panes)
+    return add_indicators(made, overlays, panes)
 
 
-def furnish(made: Chart, overlays: Iterable[str], panes: Iterable[str | Sequence[str]]) -> Chart:
+def add_indicators(
+    made: Chart, overlays: Iterable[str], panes: Iterable[str | Sequence[str]]
+) -> Chart:
     """Add indicators over the candles and in panes below, and return the chart."""
     for spec in _several(overlays):
         made.add(spec, pane=False)

@@ -13,11 +13,11 @@ from botlib.core.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
 from botlib.widgets.chart.marks import Line, Marker, Marks
-from botlib.widgets.chart.rows import Rows
-from botlib.widgets.chart.scene import MAIN, Facts, Scene
-from botlib.widgets.chart.screenshots import Shots
-from botlib.widgets.chart.source import Source, Stretch
-from botlib.widgets.chart.throttle import Pace
+from botlib.widgets.chart.rows import ChartRows
+from botlib.widgets.chart.scene import MAIN, ChartInfo, Scene
+from botlib.widgets.chart.screenshots import Screenshots
+from botlib.widgets.chart.source import CandleHistory, HistorySource
+from botlib.widgets.chart.throttle import Throttle
 from botlib.widgets.display import Output, mode
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ class Chart:
 
     def __init__(
         self,
-        facts: Facts,
-        rows: Rows,
+        facts: ChartInfo,
+        rows: ChartRows,
         *,
         height: int = 520,
         window: int = 2_000,
-        source: Source | None = None,
+        source: HistorySource | None = None,
         run: Run | None = None,
     ) -> None:
         _check_number("height", height, *_HEIGHTS)
@@ -73,8 +73,8 @@ class Chart:
         self._pictured = 0.0
         self._outdated = False
         self._clicks = Clicks(run, self.say)
-        self._shots = Shots(self.say)
-        self._pace = Pace(self.flush, PACE)
+        self._screenshots = Screenshots(self.say)
+        self._throttle = Throttle(self.flush, PACE)
         self._pending: int | None = None
         self._taken = 0.0
         """When the oldest of what is not shown yet was taken, s since 1970."""
@@ -245,7 +245,7 @@ class Chart:
             if self._pictures and self._outdated and self._picture_due():
                 self._redraw()
 
-    def reload(self, stretch: Stretch) -> None:
+    def reload(self, stretch: CandleHistory) -> None:
         """Take candles in place of all there are, where some may have been missed."""
         with self._lock:
             self._scene.rows.load(stretch.frame, whole=stretch.whole)
@@ -258,7 +258,7 @@ class Chart:
         if not self.take(candle):
             return
         if self._link.watched:
-            self._pace.ask()
+            self._throttle.ask()
         else:
             self.flush()
 
@@ -312,7 +312,7 @@ class Chart:
                 f"No page shows this chart, so there is no {target.name}. Show it in a notebook "
                 f"first, or draw it without a page: chart.screenshot('{target.stem}.svg')."
             )
-        self._link.shoot(self._shots.expect(target))
+        self._link.shoot(self._screenshots.expect(target))
         return target
 
     def finish(self, text: str) -> None:
@@ -402,14 +402,14 @@ class Chart:
             before = rows.first
         self._source.older(before, lacking, self._widened)
 
-    def _widened(self, stretch: Stretch) -> None:
+    def _widened(self, stretch: CandleHistory) -> None:
         with self._lock:
             self._prepend(stretch)
             self._link.history()
             self._link.marks()
             self._redraw()
 
-    def _prepend(self, stretch: Stretch) -> None:
+    def _prepend(self, stretch: CandleHistory) -> None:
         self._scene.rows.prepend(stretch.frame, whole=stretch.whole)
         if stretch.repaired:
             self.repaired(stretch.repaired)
@@ -429,7 +429,7 @@ class Chart:
     def greeted(self) -> None:
         """Send a page that opened what was held back, and ask it for what is still awaited."""
         self.flush()
-        for number in self._shots.awaited():
+        for number in self._screenshots.awaited():
             self._link.shoot(number)
 
     def asked_older(self, before: int, want: int) -> None:
@@ -446,7 +446,7 @@ class Chart:
                 self._answer_older(before, want)
                 return
 
-        def done(stretch: Stretch) -> None:
+        def done(stretch: CandleHistory) -> None:
             with self._lock:
                 self._prepend(stretch)
                 self._answer_older(before, want)
@@ -459,7 +459,7 @@ class Chart:
 
     def shot(self, message: dict[str, Any], image: bytes | None) -> None:
         """Write the picture that a page took of itself."""
-        self._shots.take(message, image)
+        self._screenshots.take(message, image)
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:

@@ -64,7 +64,7 @@ class Link:
         """Return the mime bundle of a view, opening the model for the first one."""
         with self._lock:
             if self.model is None:
-                from botlib.widgets.chart.model import ChartWidget
+                from botlib.widgets.chart.widget import ChartWidget
 
                 self.model = ChartWidget(
                     self.newest,

@@ -25,7 +25,7 @@ WIDEST_GAP: Final = 500
 """Missing candles that are drawn as empty space; a longer halt is drawn as a joint."""
 
 
-class Rows:
+class ChartRows:
     """Closed candles, oldest first, the values of the studies, and the candle that still forms.
 
     The first `hidden` rows are only there so that the values behind them are right.

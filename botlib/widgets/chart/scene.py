@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
 from botlib.widgets.chart.marks import Marks, Shade
-from botlib.widgets.chart.studies import UP, VOLUME, Series, Study, is_price, unknown_study
+from botlib.widgets.chart.studies import UP, VOLUME, ChartSeries, Study, is_price, unknown_study
 from botlib.widgets.chart.svg import Picture
 
 if TYPE_CHECKING:
     from botlib.indicators import Indicator
-    from botlib.widgets.chart.rows import Rows
+    from botlib.widgets.chart.rows import ChartRows
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _WEIGHTS: Final = (4.0, 0.8, 1.3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ChartInfo:
     """What a chart says of its market. ``decimals`` is how prices are written."""
 
     symbol: str = ""
@@ -48,7 +48,7 @@ class Scene:
         window: candles that a page gets first.
     """
 
-    def __init__(self, facts: Facts, rows: Rows, window: int) -> None:
+    def __init__(self, facts: ChartInfo, rows: ChartRows, window: int) -> None:
         self.facts = facts
         self.rows = rows
         self.window = window
@@ -124,9 +124,11 @@ class Scene:
         groups = sorted({study.group for study in self.rows.studies} - {MAIN})
         panes = {MAIN: 0, **{group: below + place for place, group in enumerate(groups)}}
         name = f"{facts.symbol} {facts.timeframe}".strip()
-        series = [Series(id="candles", kind="candles", pane=0, title=name, color=UP)]
+        series = [ChartSeries(id="candles", kind="candles", pane=0, title=name, color=UP)]
         if volume:
-            series.append(Series(id="volume", kind="volume", pane=1, title="volume", color=VOLUME))
+            series.append(
+                ChartSeries(id="volume", kind="volume", pane=1, title="volume", color=VOLUME)
+            )
         for study in self.rows.studies:
             series += study.series(panes[study.group])
         weights = [_WEIGHTS[0], *([_WEIGHTS[1]] if volume else []), *[_WEIGHTS[2]] * len(groups)]

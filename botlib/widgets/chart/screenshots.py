@@ -15,7 +15,7 @@ PATIENCE: Final = 2.0
 """Seconds until somebody who looks at the chart is told that its picture is still to come."""
 
 
-class Shots:
+class Screenshots:
     """The pictures that were asked for and are not written yet.
 
     Args:

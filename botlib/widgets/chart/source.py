@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class CandleHistory:
     """Candles in a row.
 
     Attributes:
@@ -25,10 +25,10 @@ class Stretch:
     repaired: tuple[tuple[int, int], ...] = ()
 
 
-class Source(Protocol):
+class HistorySource(Protocol):
     """Gives a chart older candles."""
 
-    def older(self, before: int, count: int, done: Callable[[Stretch], None]) -> None:
+    def older(self, before: int, count: int, done: Callable[[CandleHistory], None]) -> None:
         """Find the ``count`` candles before an open time (ms) and hand them to ``done``.
 
         At once or later, from any thread.

@@ -28,7 +28,7 @@ VOLUME: Final = "#7f8c9a"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class ChartSeries:
     """One series of the chart, as the page draws it."""
 
     id: str
@@ -80,12 +80,12 @@ class Study:
         """The one spelling of the indicator."""
         return str(self.indicator)
 
-    def series(self, pane: int) -> list[Series]:
+    def series(self, pane: int) -> list[ChartSeries]:
         """Return the series it draws in a pane, one per drawn output."""
         several = len(self.names) > 1
         drawing = self._drawing
         return [
-            Series(
+            ChartSeries(
                 id=f"{self.name}.{name}" if several else self.name,
                 kind="histogram" if name in drawing.bars else "line",
                 pane=pane,

@@ -1,4 +1,4 @@
-"""`Pace`: does something as often as it is asked for, but not more often than is of use."""
+"""`Throttle`: does something as often as it is asked for, but not more often than is of use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class Throttle:
     """Calls a function now, or as soon as enough time has passed since the last call.
 
     What is asked for in between is one call; the last request is always followed by one. Late

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from botlib.core.model import Candle, CandleSource
-from botlib.widgets.chart import Chart, Facts, Rows, Stretch, furnish
+from botlib.widgets.chart import CandleHistory, Chart, ChartInfo, ChartRows, add_indicators
 from botlib.widgets.chart.figure import PACE
 from tests.support.chart_page import MINUTE, START, Page, market, view
 
@@ -33,14 +33,16 @@ class Stored:
     def older(self, before: int, count: int, done: Any) -> None:
         self.asked.append((before, count))
         end = (before - START) // MINUTE
-        done(Stretch(frame=self.frame[max(0, end - count) : end], whole=end - count < 0))
+        done(CandleHistory(frame=self.frame[max(0, end - count) : end], whole=end - count < 0))
 
 
 def made(rows: int = 600, *, start: int = 0, window: int = 200, **settings_: Any) -> Chart:
-    candles = Rows("1m")
+    candles = ChartRows("1m")
     candles.load(FRAME[start : start + rows], whole=start == 0)
-    facts = Facts(symbol="BTC/USDT", timeframe="1m", venue="paper:synthetic:seed=1", synthetic=True)
-    return furnish(Chart(facts, candles, window=window, **settings_), OVERLAYS, PANES)
+    facts = ChartInfo(
+        symbol="BTC/USDT", timeframe="1m", venue="paper:synthetic:seed=1", synthetic=True
+    )
+    return add_indicators(Chart(facts, candles, window=window, **settings_), OVERLAYS, PANES)
 
 
 def candle(place: int, *, closed: bool = True, factor: float = 1.0) -> Candle:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from botlib.frames.frame import candle_frame
 from botlib.indicators import compute
-from botlib.widgets.chart.rows import Rows
+from botlib.widgets.chart.rows import ChartRows
 from botlib.widgets.chart.studies import Study
 from tests.support.chart_page import MINUTE, START, market
 
@@ -19,8 +19,8 @@ SPECS = ("ema(20)", "bbands(20, 2)", "rsi(14)", "macd", "stoch", "obv")
 COUNT = 1 + 5 + 1 + 3 + 1 + 3 + 2 + 1
 
 
-def made(specs: Any = SPECS) -> Rows:
-    rows = Rows("1m")
+def made(specs: Any = SPECS) -> ChartRows:
+    rows = ChartRows("1m")
     rows.studies = [Study(s, group=0, place=i, timeframe="1m") for i, s in enumerate(specs)]
     return rows
 
@@ -36,7 +36,7 @@ def near(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4, equal_nan=True)
 
 
-def feed(rows: Rows, frame: Any) -> None:
+def feed(rows: ChartRows, frame: Any) -> None:
     for moment, values in zip(frame.index.astype("int64"), frame.to_numpy(), strict=True):
         rows.close(int(moment), values)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from botlib.widgets.chart.throttle import Pace
+from botlib.widgets.chart.throttle import Throttle
 
 LONG = 30.0
 """Seconds that are only waited where something is broken."""
@@ -13,7 +13,7 @@ LONG = 30.0
 
 def test_a_lone_request_is_answered_at_once() -> None:
     calls: list[str] = []
-    Pace(lambda: calls.append(threading.current_thread().name), LONG).ask()
+    Throttle(lambda: calls.append(threading.current_thread().name), LONG).ask()
     assert calls == [threading.current_thread().name]
 
 
@@ -27,7 +27,7 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
         if len(told) == 2:
             second.set()
 
-    pace = Pace(call, 0.5)
+    pace = Throttle(call, 0.5)
     began = time.monotonic()
     for state in range(100):  # noqa: B007
         pace.ask()
@@ -39,7 +39,7 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
 
 
 def test_its_thread_ends_when_nothing_is_due() -> None:
-    pace = Pace(lambda: None, 0.01)
+    pace = Throttle(lambda: None, 0.01)
     pace.ask()
     pace.ask()
     deadline = time.monotonic() + LONG
@@ -47,6 +47,6 @@ def test_its_thread_ends_when_nothing_is_due() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     told = threading.Event()
-    again = Pace(told.set, 0.01)
+    again = Throttle(told.set, 0.01)
     again.ask()
     assert told.is_set()
