@@ -1,9 +1,9 @@
-"""The typed, bounded event bus that layers of the kit meet on.
+"""The typed, bounded event bus between the layers of the kit.
 
-`EventBus.publish` never waits: each subscriber has a queue of its own. What happens when a
-subscriber falls behind depends on the event. `CandleUpdated` is conflated: the newest state of a
-candle replaces the older one still waiting. Everything else must not be lost, so a full queue ends
-that subscription with `BusOverflow`, and its task fails where everybody can see it.
+`EventBus.publish` never waits: each subscriber has its own queue. If a subscriber falls behind, the
+type of the event decides what happens. `CandleUpdated` is conflated: the newest state of a candle
+replaces an older one still in the queue. No other event may be lost, so a full queue ends that
+subscription with `BusOverflow`, and its task fails visibly.
 
 A bus belongs to one loop: publish and read on that loop's thread.
 """
@@ -24,14 +24,14 @@ DEFAULT_MAXSIZE = 10_000
 
 
 class BusSubscription(Generic[E]):
-    """The events of one subscriber, read with ``async for`` or `get`; close it to unsubscribe."""
+    """The queued events of one subscriber, read with ``async for`` or `get`."""
 
     def __init__(self, bus: EventBus, types: tuple[type[E], ...], name: str, maxsize: int) -> None:
         self.name = name
         self.types = types
         self.maxsize = maxsize
         self.conflated = 0
-        """How many `CandleUpdated` were replaced by a newer one before they were read."""
+        """Number of `CandleUpdated` events replaced by a newer one before they were read."""
         self._bus = bus
         self._queue: deque[E | tuple[str, str]] = deque()
         self._newest: dict[tuple[str, str], E] = {}
@@ -44,15 +44,15 @@ class BusSubscription(Generic[E]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing will arrive any more."""
+        """Whether no event will arrive any more."""
         return self._closed
 
     async def get(self) -> E:
-        """Wait for the next event.
+        """Wait for the next event and return it.
 
         Raises:
             BusOverflow: the subscriber fell more than ``maxsize`` events behind.
-            StopAsyncIteration: the subscription is closed and read to its end.
+            StopAsyncIteration: the subscription is closed and its queue is empty.
         """
         while not self._queue:
             if self._overflow is not None:
@@ -64,16 +64,16 @@ class BusSubscription(Generic[E]):
                 await self._reader
             finally:
                 self._reader = None
-        return self._take()
+        return self._pop()
 
     def get_nowait(self) -> E | None:
-        """Return the next event, or None where none is waiting."""
-        return self._take() if self._queue else None
+        """Return the next event, or None if the queue is empty."""
+        return self._pop() if self._queue else None
 
     def close(self) -> None:
-        """Unsubscribe; what is already queued can still be read."""
+        """Unsubscribe; events already queued can still be read."""
         self._closed = True
-        self._bus._forget(self)
+        self._bus._remove(self)
         self._wake()
 
     def __aiter__(self) -> Self:
@@ -93,7 +93,7 @@ class BusSubscription(Generic[E]):
     ) -> None:
         self.close()
 
-    def _take(self) -> E:
+    def _pop(self) -> E:
         item = self._queue.popleft()
         return self._newest.pop(item) if isinstance(item, tuple) else item
 
@@ -123,18 +123,24 @@ class BusSubscription(Generic[E]):
 
 
 class EventBus:
-    """Delivers events to whom they concern, in the order they were published."""
+    """A bus that delivers events to their subscribers in the order of publication."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[type[Event], list[BusSubscription[Event]]] = {}
         self._wanted: dict[type[Event], asyncio.Event] = {}
         self.published: dict[str, int] = {}
-        """How many events of each type were published, by type name."""
+        """Number of events published, by type name."""
 
     def subscribe(
         self, *types: type[E], name: str, maxsize: int = DEFAULT_MAXSIZE
     ) -> BusSubscription[E]:
-        """Subscribe to event types; ``name`` is what an overflow is reported under."""
+        """Subscribe to event types.
+
+        Args:
+            types: event types, at least one.
+            name: name of the subscriber in the message of an overflow.
+            maxsize: number of events that may wait in the queue.
+        """
         if not types:
             raise TypeError("subscribe() needs at least one event type, such as CandleClosed")
         subscription = BusSubscription(self, types, name, maxsize)
@@ -145,16 +151,16 @@ class EventBus:
         return subscription
 
     def wants(self, kind: type[Event]) -> bool:
-        """Tell whether anybody subscribes to this type, so that costly events need not be made."""
+        """Return whether a type has a subscriber, so that costly events can be skipped."""
         return bool(self._subscriptions.get(kind))
 
     async def wanted(self, kind: type[Event]) -> None:
-        """Wait until anybody subscribes to this type; return at once where somebody does."""
+        """Wait until a type has a subscriber; return at once if it has one."""
         while not self.wants(kind):
             await self._wanted.setdefault(kind, asyncio.Event()).wait()
 
     def backlog(self) -> int:
-        """Return how many events wait for the slowest subscriber."""
+        """Return the number of events that wait for the slowest subscriber."""
         return max(map(len, self._all()), default=0)
 
     def publish(self, event: Event) -> None:
@@ -167,7 +173,7 @@ class EventBus:
     def _all(self) -> set[BusSubscription[Event]]:
         return {entry for entries in self._subscriptions.values() for entry in entries}
 
-    def _forget(self, subscription: BusSubscription[E]) -> None:
+    def _remove(self, subscription: BusSubscription[E]) -> None:
         for kind in subscription.types:
             waiting = self._subscriptions.get(kind, [])
             if subscription in waiting:

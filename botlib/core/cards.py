@@ -1,8 +1,8 @@
-"""Cards: how anything shows itself in a notebook, in one visual language.
+"""Cards: the common look of all objects shown in a notebook.
 
-A card is a piece of HTML that carries its own style, needs no stylesheet, script or network, and
-is read on light and dark grounds: text takes the colour of the page, and the few signal colours
-stand out on both. Every text given is escaped, unless it is HTML made here or in
+A card is a piece of HTML with its own style. It needs no stylesheet, script or network, and is
+readable on light and dark backgrounds: text takes the colour of the page, and the few signal
+colours have contrast on both. All texts are escaped, except HTML built here or in
 `botlib.core.tables`.
 """
 
@@ -29,17 +29,19 @@ _SPARK: Final = (260, 44)
 def card(
     title: str, *blocks: str, notes: str = "", tone: Tone = Tone.PLAIN, badge: str = ""
 ) -> str:
-    """Return a framed card: a headline, and blocks of HTML made here below it.
+    """Return a framed card: a headline, with blocks of HTML below it.
 
     Args:
-        notes: what stands beside the title, less loud.
-        tone: of the dot before the title; PLAIN draws none.
-        badge: a short word in front, such as ``PAPER``.
+        title: the headline.
+        blocks: HTML built by this module or `botlib.core.tables`.
+        notes: text in a fainter colour beside the title.
+        tone: tone of the dot before the title; PLAIN draws none.
+        badge: a short word before the title, such as ``PAPER``.
     """
     dot = f"{_coloured('●', tone)} " if tone is not Tone.PLAIN else ""
     mark = f"{html_badge(badge)} " if badge else ""
     small = f' <span style="opacity:.65">{escape(notes)}</span>' if notes else ""
-    # A bar in the colour of the state: seen before anything is read.
+    # A bar in the colour of the state, visible at a glance.
     edge = f";border-left:3px solid {tone.value}" if tone is not Tone.PLAIN else ""
     return (
         f'<div class="botlib" style="{_FRAME}{edge}">'
@@ -58,7 +60,7 @@ def figures(items: Iterable[tuple[str, object]]) -> str:
 
 
 def lines(texts: Iterable[object], tone: Tone = Tone.PLAIN) -> str:
-    """Return sentences one below the other; they wrap, unlike the cells of a table."""
+    """Return texts one below the other; unlike the cells of a table, they wrap."""
     return "".join(f"<div>{_coloured(text, tone)}</div>" for text in texts)
 
 
@@ -71,7 +73,7 @@ def section(title: str, *blocks: str) -> str:
 
 
 def html_badge(text: str) -> str:
-    """Return a short word in a frame; LIVE is filled with the colour of danger."""
+    """Return a short word in a frame; LIVE is filled with the colour of `Tone.BAD`."""
     if text.upper().startswith("LIVE"):
         paint = f"background:{Tone.BAD.value};color:#fff"
     else:
@@ -83,9 +85,15 @@ def html_badge(text: str) -> str:
 
 
 def spark(values: Sequence[float], *, level: float | None = None, alt: str = "equity") -> str:
-    """Return a small line of values as a picture; ``level`` draws where they began.
+    """Return a small line chart of values as an image.
 
-    Values that are no number are left out; with fewer than two there is no picture.
+    Args:
+        values: values at equal steps; NaN values are skipped.
+        level: value of a dashed horizontal line, such as the first one.
+        alt: alternative text of the image.
+
+    Returns:
+        HTML, or an empty text if there are fewer than two values.
     """
     width, height = _SPARK
     known = [value for value in values if value == value]

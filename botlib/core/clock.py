@@ -1,9 +1,9 @@
-"""Clocks: where calendar time comes from.
+"""Clocks: sources of calendar time.
 
-Live, calendar time is the computer's. In a replay it is the market's: the event times of the
-stream, which may run thousands of times faster. In a simulation it belongs to the event loop, whose
-time jumps from one timer to the next. Schedules that name calendar times (cron, candle
-closes) ask a clock; intervals and timeouts use the loop's monotonic timer instead.
+In live trading, calendar time is the computer's. In a replay it is the market's: the event times of
+the stream, which may run thousands of times faster. In a simulation it belongs to the event loop,
+whose time jumps from one timer to the next. Schedules with calendar times (cron, candle closes) use
+a clock; intervals and timeouts use the loop's monotonic timer.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ class Clock(Protocol):
         """Return the current time in ms."""
 
     async def sleep_until(self, timestamp: int) -> None:
-        """Return as soon as `now` has reached ``timestamp`` (ms)."""
+        """Wait until `now` has reached ``timestamp`` (ms)."""
 
 
 class SystemClock:
-    """The computer's own clock; on a loop with a calendar of its own (``calendar()``, ms), that."""
+    """The computer's clock, or the calendar of a loop that has one (``calendar()``, ms)."""
 
     def now(self) -> int:
         calendar = getattr(asyncio._get_running_loop(), "calendar", None)
         return calendar() if calendar is not None else time.time_ns() // 1_000_000
 
     async def sleep_until(self, timestamp: int) -> None:
-        # Wall time is no event to wait for: it is asked again after every bounded sleep.
+        # Wall time cannot be awaited: it is read again after every bounded sleep.
         while (remaining := (timestamp - self.now()) / 1_000) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(remaining, MAX_SLEEP))
 
 
 class MarketClock:
-    """The market's time: the latest event time seen, which never goes back.
+    """The market's time: the latest event time seen, which never decreases.
 
     It belongs to one loop: `advance` and `sleep_until` are called on that loop's thread.
     """
@@ -59,7 +59,7 @@ class MarketClock:
         return self._now
 
     def advance(self, timestamp: int) -> None:
-        """Move on to ``timestamp`` (ms) and wake who waited; an earlier time changes nothing."""
+        """Set the time to ``timestamp`` (ms) and wake sleepers; an earlier time changes nothing."""
         if timestamp <= self._now:
             return
         self._now = timestamp
@@ -75,11 +75,11 @@ class MarketClock:
             try:
                 await future
             except asyncio.CancelledError:
-                self._forget_cancelled()
+                self._remove_cancelled()
                 raise
 
-    def _forget_cancelled(self) -> None:
-        """Clear cancelled sleepers away once they are half of all; a market may never move on."""
+    def _remove_cancelled(self) -> None:
+        """Remove cancelled sleepers once they are half of all, as a market may stand still."""
         self._cancelled += 1
         if 2 * self._cancelled >= len(self._waiting):
             self._waiting = [entry for entry in self._waiting if not entry[2].done()]
@@ -93,5 +93,5 @@ def utc(timestamp: int) -> datetime:
 
 
 def iso(timestamp: int) -> str:
-    """Return ``timestamp`` (ms) as ``2026-01-31 12:00:00`` (UTC), the form shown to people."""
+    """Return ``timestamp`` (ms) as the text ``2026-01-31 12:00:00`` (UTC)."""
     return utc(timestamp).strftime("%Y-%m-%d %H:%M:%S")

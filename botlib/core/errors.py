@@ -1,4 +1,4 @@
-"""Every error botlib raises on purpose.
+"""The errors raised by botlib, as one tree.
 
 ::
 
@@ -46,23 +46,23 @@ from collections.abc import Iterable
 
 
 class BotlibError(Exception):
-    """Base of every error raised by botlib on purpose."""
+    """Base of all errors raised by botlib."""
 
 
 class InvalidInput(BotlibError, ValueError):
-    """A value given to botlib is not accepted."""
+    """A value passed to botlib is not accepted."""
 
 
 class UnknownTimeframe(InvalidInput):
-    """A timeframe no venue of the kit offers."""
+    """A text is no timeframe of the venues."""
 
 
 class UnknownSymbol(InvalidInput):
-    """A symbol that cannot be read, or that the venue does not list."""
+    """A symbol cannot be read, or is not listed by the venue."""
 
 
 class ConfigError(InvalidInput):
-    """A configuration file or value is refused."""
+    """A configuration file or value is not accepted."""
 
 
 class TaskError(BotlibError):
@@ -70,18 +70,18 @@ class TaskError(BotlibError):
 
 
 class TaskConfigError(TaskError, ValueError):
-    """A task is described in a way that cannot run."""
+    """The configuration of a task cannot work."""
 
 
 class NoTasksRegistered(TaskError):
-    """The manager was started with nothing to do."""
+    """The manager was started without a task to run."""
 
 
 class UnknownTask(TaskError, KeyError):
     """No task is registered under that name."""
 
     def __str__(self) -> str:
-        # KeyError would show the repr of the message.
+        # KeyError shows the repr of the message.
         return str(self.args[0]) if self.args else ""
 
 
@@ -90,7 +90,7 @@ class TaskTimeout(TaskError):
 
 
 class TaskStuck(TaskError):
-    """A task outlived its cancellation."""
+    """A task did not end after its cancellation."""
 
 
 class RuntimeThreadError(BotlibError):
@@ -98,7 +98,7 @@ class RuntimeThreadError(BotlibError):
 
 
 class BlockingCallOnRuntime(RuntimeThreadError):
-    """A blocking call was made on the loop thread, where it would wait for itself for ever."""
+    """A blocking call was made on the loop's own thread, where it would wait for itself."""
 
 
 class RuntimeClosed(RuntimeThreadError):
@@ -106,7 +106,7 @@ class RuntimeClosed(RuntimeThreadError):
 
 
 class BusOverflow(BotlibError):
-    """A subscriber fell behind on events that must not be dropped."""
+    """A subscriber fell behind with events that must not be dropped."""
 
 
 class RecordingError(BotlibError):
@@ -122,7 +122,7 @@ class WrongVenue(StoreError):
 
 
 class NotAStore(StoreError):
-    """A file is not a database made by botlib, or is damaged."""
+    """A file is no database of botlib, or is damaged."""
 
 
 class StoreLocked(StoreError):
@@ -130,7 +130,7 @@ class StoreLocked(StoreError):
 
 
 class ExchangeError(BotlibError):
-    """Base of the errors of a venue and the way to it."""
+    """Base of the errors of a venue and the connection to it."""
 
 
 class ExchangeUnavailable(ExchangeError):
@@ -138,11 +138,11 @@ class ExchangeUnavailable(ExchangeError):
 
 
 class ExchangeBusy(ExchangeUnavailable):
-    """The venue asks to be left alone for longer than a request may wait."""
+    """The venue asks for a pause that is longer than a request may wait."""
 
 
 class OrderRejected(ExchangeError):
-    """The venue definitely refused an order: nothing was executed."""
+    """The venue refused an order for certain: nothing was executed."""
 
 
 class OrderUnknown(ExchangeError):
@@ -162,23 +162,23 @@ class EngineError(BotlibError):
 
 
 class RunError(BotlibError):
-    """A headless notebook run was refused or failed."""
+    """A headless run of a notebook was refused or failed."""
 
 
 class CheckFailed(BotlibError):
-    """A strategy does not give the same signals live as over history."""
+    """A strategy does not produce the same signals live as over history."""
 
 
 class SweepError(BotlibError):
-    """A sweep could not be carried out; what was finished before is kept."""
+    """A sweep could not be completed; finished combinations are kept."""
 
 
 class WidgetError(BotlibError):
-    """A chart or dashboard cannot be shown, or asked for what it cannot give."""
+    """A chart or dashboard cannot be shown, or a request to it cannot be met."""
 
 
 class SimulationError(BotlibError):
-    """A simulation cannot be set up, or cannot go on."""
+    """A simulation cannot be set up or continued."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

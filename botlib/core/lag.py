@@ -1,8 +1,8 @@
-"""How late an event loop runs.
+"""The lag of an event loop.
 
-A meter asks its loop for a beat every 50 ms and measures how late each one comes. Everything that
-keeps the loop from running shows: a blocking call, a computation, compiled code that holds the GIL,
-a busy machine. All durations are in seconds.
+A meter schedules a beat on its loop every 50 ms and measures how late each one comes. It shows
+everything that keeps the loop from running: a blocking call, a computation, compiled code that
+holds the GIL, a busy machine. All durations are in seconds.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Final
 from botlib.core.errors import InvalidInput
 
 RING: Final = 1_200
-"""Beats remembered for the percentiles: a minute of beats every 50 ms."""
+"""Number of beats kept for the percentiles: a minute of beats every 50 ms."""
 
 
 class LagMeter:
-    """The lateness of one event loop.
+    """A meter of the lateness of one event loop.
 
-    The figures may be read from any thread, also while the loop is blocked: `current` then grows.
+    The values may be read from any thread, also while the loop is blocked: `current` then grows.
 
     Args:
         interval: seconds between two beats.
-        clock: a monotonic clock in seconds; tests of a simulated loop give their own.
-        late_after: seconds from which a beat counts as late.
-        on_late: called on the loop with the lateness of every late beat, in seconds.
+        clock: returns monotonic time in seconds; a loop in virtual time needs its own.
+        late_after: seconds of lateness from which on a beat counts as late.
+        on_late: called on the loop with the lateness of every late beat (seconds).
 
     Raises:
         InvalidInput: ``interval`` is not a positive number.
@@ -51,9 +51,9 @@ class LagMeter:
             )
         self.interval = interval
         self.worst = 0.0
-        """The latest beat since `start`."""
+        """Largest lateness since `start`."""
         self.beats = 0
-        """How many beats have come since `start`."""
+        """Number of beats since `start`."""
         self._clock = clock
         self._late_after = late_after
         self._on_late = on_late
@@ -62,26 +62,26 @@ class LagMeter:
         self._due = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        # A beat belongs to no cell of a notebook, whoever started the meter.
+        # A beat belongs to no cell of a notebook, even if a cell started the meter.
         self._context = contextvars.Context()
 
     @property
     def running(self) -> bool:
-        """Whether beats are being asked for."""
+        """Whether the meter was started and not stopped."""
         return self._timer is not None
 
     @property
     def current(self) -> float:
-        """How late the last beat came, or by how much the next one is overdue if that is more."""
+        """Lateness of the last beat, or of the next one if that is overdue by more."""
         return max(self._last, self.overdue)
 
     @property
     def overdue(self) -> float:
-        """By how much the next beat is overdue, negative while there is time left."""
+        """Seconds by which the next beat is overdue; negative before it is due."""
         return self._clock() - self._due
 
     def start(self) -> None:
-        """Begin to measure the running loop, from zero; a meter that runs already goes on.
+        """Start to measure the running loop, from zero; a meter that runs already goes on.
 
         Raises:
             RuntimeError: no event loop runs in this thread.
@@ -93,10 +93,10 @@ class LagMeter:
         self.beats = 0
         self.worst = 0.0
         self._loop = loop
-        self._ask()
+        self._schedule()
 
     def stop(self) -> None:
-        """End the measurement on the loop's own thread; the figures stay readable."""
+        """Stop the measurement, on the loop's own thread; the values stay readable."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -104,13 +104,16 @@ class LagMeter:
         self._last = 0.0
 
     def recent(self, seconds: float) -> float:
-        """Return the lateness of the latest beat of the last ``seconds``, or of the one due."""
+        """Return the largest lateness of the last ``seconds``, including a beat overdue now."""
         beats = min(self.beats, RING, math.ceil(seconds / self.interval))
         last = (self._ring[(self.beats - number) % RING] for number in range(1, beats + 1))
         return max(last, default=0.0) if self.overdue <= 0 else max(self.overdue, *last, 0.0)
 
     def percentile(self, q: float) -> float:
-        """Return the lateness that ``q`` per cent (0 to 100) of the last `RING` beats stay under.
+        """Return a percentile of the lateness of the last `RING` beats.
+
+        Args:
+            q: percentile from 0 to 100.
 
         Raises:
             InvalidInput: ``q`` is outside 0 to 100.
@@ -128,7 +131,7 @@ class LagMeter:
             f"p99 {self.percentile(99) * 1e3:.1f} ms, worst {self.worst * 1e3:.1f} ms>"
         )
 
-    def _ask(self) -> None:
+    def _schedule(self) -> None:
         assert self._loop is not None
         self._due = self._clock() + self.interval
         self._timer = self._loop.call_later(self.interval, self._beat, context=self._context)
@@ -140,6 +143,6 @@ class LagMeter:
         self.beats += 1
         if late > self.worst:
             self.worst = late
-        self._ask()
+        self._schedule()
         if late > self._late_after and self._on_late is not None:
             self._on_late(late)

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class CandleSource(StrEnum):
-    """Where a stored candle came from."""
+    """The source of a stored candle."""
 
     STREAM = "stream"
     REST = "rest"
@@ -29,22 +29,22 @@ class Side(StrEnum):
 
 
 class SignalAction(StrEnum):
-    """What a strategy wishes for."""
+    """The wish of a strategy that a signal carries."""
 
     ENTRY = "entry"
     EXIT = "exit"
 
 
 class OrderType(StrEnum):
-    """How an order wants to be filled."""
+    """The kind of an order: when and at which price it is filled."""
 
     MARKET = "market"
     LIMIT = "limit"
     STOP_LOSS = "stop_loss"
-    """Sells at the market once the price has fallen to the stop price (buys: risen)."""
+    """Sells at the market when the price has fallen to the stop price (buys: risen)."""
     STOP_LOSS_LIMIT = "stop_loss_limit"
     TAKE_PROFIT = "take_profit"
-    """Sells at the market once the price has risen to the stop price (buys: fallen)."""
+    """Sells at the market when the price has risen to the stop price (buys: fallen)."""
     TAKE_PROFIT_LIMIT = "take_profit_limit"
 
     @property
@@ -54,7 +54,7 @@ class OrderType(StrEnum):
 
     @property
     def limited(self) -> bool:
-        """Whether it names a price of its own."""
+        """Whether it has a limit price."""
         return self in (
             OrderType.LIMIT,
             OrderType.STOP_LOSS_LIMIT,
@@ -63,10 +63,10 @@ class OrderType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """What is known about an order.
+    """The status of an order, as far as it is known.
 
     ``INTENT`` is journaled and not yet sent. ``UNKNOWN`` was sent and its outcome is not known: it
-    may exist, counts as filled for every limit, and is settled by the venue alone.
+    may exist, counts as filled for every limit, and only the venue can settle it.
     """
 
     INTENT = "intent"
@@ -92,7 +92,7 @@ _FINAL = frozenset(
 class Candle:
     """One candle, stamped with its open time.
 
-    ``closed`` says that it is final: the venue's own ``x`` flag, or REST after the close.
+    ``closed`` means that it is final: the venue's own flag in the stream, or REST after the close.
     """
 
     symbol: str
@@ -107,7 +107,7 @@ class Candle:
     source: CandleSource
 
     def flaw(self) -> str | None:
-        """Return what makes the candle impossible, or None where it is sound."""
+        """Return what makes the candle impossible, or None if it is sound."""
         o, h, low, c, v = self.open, self.high, self.low, self.close, self.volume
         if not all(map(math.isfinite, (o, h, low, c, v))):
             return "a value is not finite"
@@ -122,7 +122,7 @@ class Candle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """A strategy's wish, decided on the closed candle that opened at ``timestamp``."""
+    """An entry or exit wish of a strategy, decided on the closed candle opened at ``timestamp``."""
 
     strategy: str
     symbol: str
@@ -130,12 +130,12 @@ class Signal:
     timestamp: int
     action: SignalAction
     price: float
-    """Close of the candle it was decided on: a reference, not a limit."""
+    """Close of that candle: a reference, not a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderIntent:
-    """An order as it is to be sent, once the risk rules have approved it.
+    """An order as it is to be sent after the risk rules have approved it.
 
     ``client_order_id`` is derived from the signal, so that the same decision is the same intent.
     """
@@ -160,7 +160,7 @@ class Order:
     """An order as the venue last described it. ``cost`` is in quote units.
 
     ``created`` and ``updated`` are wall time (ms); ``market_time`` is the market's when it was
-    sent, which a replay runs apart from it, and None where a journal of old does not say.
+    sent, which differs from it in a replay, and None if an older journal does not store it.
     """
 
     client_order_id: str
@@ -210,7 +210,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """What the fills of one symbol add up to. ``amount`` is net of fees taken in the base asset."""
+    """The sum of the fills of one symbol; ``amount`` is net of fees taken in the base asset."""
 
     symbol: str
     amount: Decimal
@@ -222,13 +222,13 @@ class Position:
 
     @property
     def flat(self) -> bool:
-        """Whether nothing is held."""
+        """Whether no amount is held."""
         return self.amount == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Base of everything published on the bus."""
+    """Base of all events published on the bus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +244,7 @@ class CandleClosed(Event):
     """A candle became final and is stored. Published once per candle, in order, per subscription.
 
     ``event_time`` is the market's time when it became known. ``backfilled`` marks history that
-    was fetched after the fact: strategies see it as data, but it is too old to trade on.
+    was fetched later: strategies see it as data, but it is too old to trade on.
     """
 
     candle: Candle
@@ -254,7 +254,7 @@ class CandleClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapFilled(Event):
-    """A stretch of candles was missed and fetched again, from ``start`` to ``end`` (open times)."""
+    """A range of candles was missed and fetched again, from ``start`` to ``end`` (open times)."""
 
     symbol: str
     timeframe: str
@@ -262,7 +262,7 @@ class GapFilled(Event):
     end: int
     candles: int
     holes: int
-    """Candles the venue itself does not have: recorded as holes, never invented."""
+    """Number of candles the venue itself does not have: recorded as holes, never invented."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +274,7 @@ class SignalRaised(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderUpdated(Event):
-    """What is known about one of our orders changed."""
+    """The state of one of our orders changed."""
 
     order: Order
 
@@ -295,7 +295,7 @@ class PositionChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed(Event):
-    """A run of a task raised."""
+    """A run of a task failed."""
 
     task: str
     error: str

@@ -1,6 +1,6 @@
-"""Small tables for people: plain text in a terminal, compact HTML in a notebook.
+"""Small tables: plain text for a terminal, compact HTML for a notebook.
 
-The HTML carries its own style, follows light and dark themes through ``currentColor``, and escapes
+The HTML has its own style, follows light and dark themes through ``currentColor``, and escapes
 every cell.
 """
 
@@ -15,11 +15,11 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 Cell = object
-"""Anything with a readable ``str``; None is shown as an empty cell, a `Toned` in its colour."""
+"""A value with a readable ``str``; None is an empty cell, a `Toned` is shown in its colour."""
 
 
 class Tone(StrEnum):
-    """What a value means for who reads it; the value is its colour, seen on light and dark."""
+    """The meaning of a shown value; its text is a colour readable on light and dark pages."""
 
     PLAIN = "inherit"
     GOOD = "#21904e"
@@ -29,7 +29,7 @@ class Tone(StrEnum):
 
     @classmethod
     def of(cls, number: float) -> Tone:
-        """Return the tone of a gain or a loss; nothing gained is plain."""
+        """Return the tone of a gain or a loss; zero is plain."""
         return cls.GOOD if number > 0 else cls.BAD if number < 0 else cls.PLAIN
 
 
@@ -53,7 +53,7 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return a table as self-contained HTML, to stand alone or in a card."""
+    """Return a table as self-contained HTML, alone or for a card."""
     head = "".join(f'<th style="{_CELL};opacity:.65">{escape(name)}</th>' for name in headers)
     body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
     return (
@@ -77,10 +77,10 @@ def _text(cell: Cell) -> str:
 
 
 def html_picture(svg: str, alt: str) -> str:
-    """Return an SVG drawing as an image that stands in the page itself.
+    """Return an SVG drawing as an image embedded in the page.
 
-    JupyterLab strips drawings from notebooks it does not trust yet, but shows images. An image
-    inherits no colour, so ``currentColor`` becomes a grey that light and dark themes both show.
+    JupyterLab removes SVG from notebooks it does not trust yet, but shows images. An image inherits
+    no colour, so ``currentColor`` is replaced by a grey that is readable on light and dark themes.
     """
     drawn = svg.replace("currentColor", "#8a8f98")
     data = b64encode(drawn.encode()).decode()

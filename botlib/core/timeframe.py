@@ -1,8 +1,8 @@
-"""Timeframes and durations: their names, lengths and places on the UTC time line.
+"""Timeframes and durations: their names, lengths and positions in UTC.
 
 A timeframe is one of Binance's fixed-length candle intervals, written as ccxt writes it
 (``"1m"``, ``"4h"``, ``"1d"``). A candle is stamped with the time it opens, in ms since the epoch,
-UTC; weekly candles open on Mondays. Months are not offered: their length varies.
+UTC; weekly candles open on Mondays. Months are not supported, as their length varies.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TIMEFRAMES: Final[dict[str, int]] = {
     "3d": 3 * DAY,
     "1w": WEEK,
 }
-"""Length of every accepted timeframe in ms."""
+"""Length of each accepted timeframe in ms."""
 
 # The epoch was a Thursday; Binance's weekly candles open on Monday 00:00 UTC.
 _WEEK_ORIGIN: Final = 4 * DAY
@@ -44,7 +44,7 @@ _WEEK_ORIGIN: Final = 4 * DAY
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-# Nothing was traded before 2009: a smaller number is one of seconds.
+# Nothing was traded before 2009: a smaller number is in seconds.
 _EARLIEST: Final = 1_230_768_000_000
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -53,7 +53,7 @@ def timeframe_ms(timeframe: str) -> int:
     """Return the length of a timeframe in ms.
 
     Raises:
-        UnknownTimeframe: it is not one of `TIMEFRAMES`.
+        UnknownTimeframe: it is none of `TIMEFRAMES`.
     """
     try:
         return TIMEFRAMES[timeframe]
@@ -72,7 +72,7 @@ def open_time(timestamp: int, timeframe: str) -> int:
 
 
 def is_open_time(timestamp: int, timeframe: str) -> bool:
-    """Tell whether a candle of this timeframe opens at ``timestamp`` (ms)."""
+    """Return whether a candle of a timeframe opens at ``timestamp`` (ms)."""
     return open_time(timestamp, timeframe) == timestamp
 
 
@@ -93,7 +93,7 @@ def parse_duration(value: float | str) -> float:
         parts = list(_DURATION.finditer(value))
         if parts and "".join(part.group(0) for part in parts) == value:
             seconds = sum(float(part[1]) * _UNIT_SECONDS[part[2]] for part in parts)
-    # Compared before it is converted: an int may be too large for a float.
+    # Compared before the conversion, as an int may be too large for a float.
     if seconds is None or not 0 <= seconds <= sys.float_info.max:
         raise InvalidInput(
             f"Cannot use {value!r} as a duration. "
@@ -103,13 +103,13 @@ def parse_duration(value: float | str) -> float:
 
 
 def parse_since(value: float | str | date, now: int) -> int:
-    """Return a moment in ms, UTC.
+    """Return a point in time in ms, UTC.
 
     Args:
-        value: ms since the epoch, UTC (0 is the beginning of everything); an ISO text such as
-            ``"2024-01-31"`` or ``"2024-01-31T12:00"``, UTC where it names no zone; a span back
-            from now such as ``"180d"``; ``"now"``; a datetime or date, UTC where it has no zone.
-        now: the present, ms.
+        value: ms since the epoch, UTC (0 is the earliest time); an ISO text such as
+            ``"2024-01-31"`` or ``"2024-01-31T12:00"``, UTC if it has no zone; a duration back
+            from now such as ``"180d"``; ``"now"``; a datetime or date, UTC if it has no zone.
+        now: the present in ms.
 
     Raises:
         InvalidInput: it cannot be read, or lies before 2009.
@@ -127,7 +127,7 @@ def parse_since(value: float | str | date, now: int) -> int:
         if moment is not None:
             return max(0, int(moment))
     except (TypeError, ValueError, OverflowError):
-        pass  # what it is not is said below
+        pass  # refused below
     raise InvalidInput(
         f"Cannot use {value!r} as a time. Accepted: ms since the epoch (from 2009 on; not "
         "seconds), '2024-01-31', '2024-01-31T12:00' (UTC), '180d' (back from now), 'now', "
@@ -144,5 +144,5 @@ def _text_moment(text: str, now: int) -> float:
 
 
 def _instant(value: datetime) -> float:
-    # Not by `timestamp`: a float of seconds is not exact to the millisecond.
+    # Not by `datetime.timestamp`: a float of seconds is not exact to the millisecond.
     return ((value if value.tzinfo else value.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
