@@ -113,7 +113,7 @@ class PaperExchange:
         acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
         self.player.enter(acts, self.venue)
         self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
-        self._door = IdleConnections()
+        self._idle_connections = IdleConnections()
         self._runner: web.AppRunner | None = None
         self._saved = -1
 
@@ -124,7 +124,7 @@ class PaperExchange:
             PaperExchangeError: the port is taken.
         """
         app = web.Application(client_max_size=2**20)
-        app.on_response_prepare.append(self._door.greet)
+        app.on_response_prepare.append(self._idle_connections.request_received)
         app.router.add_get("/ws-api/v3", self._wsapi.handle)
         for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
             app.router.add_get(path, self._streams)
@@ -186,10 +186,10 @@ class PaperExchange:
         while True:
             await asyncio.sleep(PING_INTERVAL)
             for connection in (*self.venue.streams.connections, *self._wsapi.connections):
-                await connection.tend()
+                await connection.keep_alive()
             if self._runner is not None and self._runner.server is not None:
                 now = asyncio.get_running_loop().time()
-                self._door.sweep(self._runner.server.connections, now)
+                self._idle_connections.close_silent(self._runner.server.connections, now)
 
     async def _save(self) -> None:
         while True:

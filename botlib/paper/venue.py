@@ -70,7 +70,7 @@ class Venue:
         events: EventOrder = "first",
         seed: int = 0,
     ) -> None:
-        self.market = HaltedMarket(market, lambda symbol: engine.state.symbol(symbol).hidden)
+        self.market = HaltedMarket(market, lambda symbol: engine.state.symbol(symbol).halts)
         self.engine = engine
         self.pace = pace
         self.slippage = slippage
@@ -87,11 +87,11 @@ class Venue:
         self.users = UserStreams(faults, order=events, seed=seed, wait=timed)
         self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
         self.streams = self.broadcast.streams
-        self.streams.patient = pace.speed is None
-        self.streams.hurried = pace.speed is None and not pace.lockstep
+        self.streams.waits_for_clients = pace.speed is None
+        self.streams.batches = pace.speed is None and not pace.lockstep
         self._released = asyncio.Event()
         self.lockstep = MarketLockstep(self._released.set, kept=pace.lockstep)
-        self._pacer = MarketTimer(pace, self.length)
+        self._timer = MarketTimer(pace, self.length)
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
@@ -115,11 +115,11 @@ class Venue:
         if feed is None:
             feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
             feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
-            feed.book.standing = partial(self.engine.standing, feed.id)
+            feed.book.displayed_orders = partial(self.engine.standing, feed.id)
             feed.resting = self.engine.resting(listing.id)
             for deal in self.engine.deals(listing.id):
                 feed.tape.add(deal)
-            feed.tape.untold()
+            feed.tape.unpublished()
             feed.seek(self.market_time)
             self._feeds[listing.id] = feed
             self._refresh(feed)
@@ -166,7 +166,7 @@ class Venue:
             self._active.pop(feed.id, None)
         elif feed.id not in self._active:
             # What ended while nobody listened is not told any more.
-            feed.concluded = feed.over
+            feed.closing_sent = feed.over
             self._active[feed.id] = feed
 
     def _listeners_changed(self, feed: Feed) -> None:
@@ -188,10 +188,10 @@ class Venue:
             if target is None:
                 # The last candles close, and no other opens.
                 target = open_time(self.market_time, self.market.base) + self.length
-                await self._pacer.wait(self.market_time, target)
+                await self._timer.wait(self.market_time, target)
                 self.ended = True
             else:
-                await self._pacer.wait(self.market_time, target)
+                await self._timer.wait(self.market_time, target)
             await self._step(target)
             # A market that runs as fast as it can leaves room for requests.
             await asyncio.sleep(0)
@@ -212,12 +212,12 @@ class Venue:
         if self.pace.lockstep:
             at_boundary = open_time(self.market_time, self.market.base) == self.market_time
             return at_boundary and not self.lockstep.running
-        return self.pace.speed is None and not self.streams.listened
+        return self.pace.speed is None and not self.streams.has_listeners
 
     async def _permission(self) -> None:
         while self._held():
             self._released.clear()
-            self._pacer.forget()
+            self._timer.reset()
             await self.streams.flush()
             await self._released.wait()
 
@@ -229,7 +229,7 @@ class Venue:
             if trading or self.pace.speed is not None:
                 return within
         resumes = self._next_open(boundary)
-        return boundary if resumes is not None and self.pace.sits_halts_out else resumes
+        return boundary if resumes is not None and self.pace.waits_through_halts else resumes
 
     def _next_open(self, after: int) -> int | None:
         soonest: int | None = None
@@ -244,9 +244,9 @@ class Venue:
     # -- one step
 
     async def _step(self, time: int) -> None:
-        self.users.settle()
+        self.users.send_late()
         self.market_time = time
-        if self.faults.moved():
+        if self.faults.time_changed():
             # What is to happen at this time happens before anybody is told of it.
             await asyncio.sleep(0)
         boundary = open_time(time, self.market.base) == time
@@ -278,16 +278,16 @@ class Venue:
             return
         if user_events:
             self.orders_changed(feed)
-            await self.tell(user_events)
+            await self.send_user_events(user_events)
 
-    async def tell(self, user_events: Iterable[UserEvent]) -> None:
+    async def send_user_events(self, user_events: Iterable[UserEvent]) -> None:
         """Send user events to those who listen to their accounts."""
         for account, event in user_events:
             self.users.publish([event], account)
 
     def answer(self, user_events: Iterable[UserEvent]) -> None:
         """Send the user events of a request that is about to be answered, or soon after it."""
-        self.users.answering(user_events, self.engine.state.counters.execution)
+        self.users.send_with_answer(user_events, self.engine.state.counters.execution)
 
     def _closings(
         self, moved: Iterable[tuple[Feed, Bar | None]]
@@ -307,11 +307,11 @@ class Venue:
             return []
         # A symbol's last candle closes although nothing will open after it; a longer one around it
         # that is not over by then never does.
-        last = not feed.concluded and feed.over
+        last = not feed.closing_sent and feed.over
         if bar.timestamp == before.timestamp and not last:
             return []
-        feed.concluded = feed.concluded or last
-        wanted = self.broadcast.heard_intervals(feed) | self._watched.get(feed.id, set())
+        feed.closing_sent = feed.closing_sent or last
+        wanted = self.broadcast.subscribed_intervals(feed) | self._watched.get(feed.id, set())
         kinds = [kind for kind in map(interval, sorted(wanted)) if kind is not None]
         opened = ((kind, kind.open(before.timestamp)) for kind in kinds)
         return [
@@ -352,7 +352,7 @@ class Venue:
             )
         if not streams:
             raise PaperExchangeError("Cannot advance: no stream was named to wait for.")
-        self.users.settle()
+        self.users.send_late()
         for stream in streams:
             self._watch(stream)
         closed = await self.lockstep.advance(streams, acknowledged, timeout, lambda: self.ended)

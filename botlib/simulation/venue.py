@@ -113,7 +113,7 @@ class SimulatedPaper(PaperService):
     def _restart_soon(self, away: float) -> None:
         self._group.create_task(self.restart(away))
 
-    async def shut(self) -> None:
+    async def close(self) -> None:
         """Close the exchange as a process that is told to end would; its ledger stays."""
         exchange, running = self._exchange, self._running
         self._exchange = self._running = None
@@ -124,14 +124,14 @@ class SimulatedPaper(PaperService):
 
     async def restart(self, away: float) -> None:
         """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
-        await self.shut()
+        await self.close()
         await asyncio.sleep(away)
         await self.serve()
 
     async def stop(self) -> None:
         """Let go of the control, and close the exchange."""
         await super().stop()
-        await self.shut()
+        await self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._exchange is None else utc(self._exchange.venue.market_time)

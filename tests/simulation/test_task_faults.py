@@ -95,7 +95,7 @@ def test_row_55_the_venue_has_forgotten_everything(stop_loss: float | None) -> N
     async def reset(stage: Stage, row: Row) -> None:
         engine, paper = stage.engine, stage.simulation.paper
         await stage.until(lambda: not engine.positions.get("BTC/USDT").flat)
-        await paper.shut()
+        await paper.close()
         ledger = paper._served.ledger
         assert ledger is not None
         for path in ledger.parent.glob(ledger.name + "*"):

@@ -12,7 +12,7 @@ from botlib.paper.accounts.snapshots import AccountChange
 from botlib.paper.accounts.state import ClearingBalance, VenueState
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.market.tape import AccountTrade, Tape
 from botlib.paper.protocol.refusals import rejected
 
@@ -113,7 +113,7 @@ class Transaction:
         clearing = self._clearing(asset)
         self.clearing[asset] = replace(clearing, deposited=clearing.deposited + amount)
         self.receive(account, asset, amount)
-        event = {"e": "balanceUpdate", "E": self.time, "a": asset, "d": eight(amount)}
+        event = {"e": "balanceUpdate", "E": self.time, "a": asset, "d": eight_decimals(amount)}
         self._notices.append((account, {**event, "T": self.time}))
 
     def _clearing(self, asset: str) -> ClearingBalance:
@@ -198,7 +198,11 @@ class Transaction:
     def _positions(self) -> list[UserEvent]:
         owned: dict[str, list[Json]] = {account: [] for account, _ in self._notices}
         for (account, asset), balance in self.balances.items():
-            row: Json = {"a": asset, "f": eight(balance.free), "l": eight(balance.locked)}
+            row: Json = {
+                "a": asset,
+                "f": eight_decimals(balance.free),
+                "l": eight_decimals(balance.locked),
+            }
             owned.setdefault(account, []).append(row)
         return [
             (

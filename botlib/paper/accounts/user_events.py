@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 
 _PEGGED: Final = ("gP", "gOT", "gOV", "gp")
 
@@ -67,20 +67,20 @@ def execution_report(
         "S": order.side,
         "o": order.type,
         "f": order.time_in_force,
-        "q": eight(order.amount),
-        "p": eight(order.sent_price),
-        "P": eight(order.stop_price),
-        "F": eight(order.iceberg),
+        "q": eight_decimals(order.amount),
+        "p": eight_decimals(order.sent_price),
+        "P": eight_decimals(order.stop_price),
+        "F": eight_decimals(order.iceberg),
         "g": order.list_id,
         "C": order.client_order_id if cancel_id else original_id,
         "x": execution,
         "X": order.status,
         "r": reason,
         "i": order.order_id,
-        "l": eight(trade.amount if trade else none),
-        "z": eight(order.executed),
-        "L": eight(trade.price if trade else none),
-        "n": eight(trade.commission) if trade else "0",
+        "l": eight_decimals(trade.amount if trade else none),
+        "z": eight_decimals(order.executed),
+        "L": eight_decimals(trade.price if trade else none),
+        "n": eight_decimals(trade.commission) if trade else "0",
         "N": trade.commission_asset if trade else None,
         "T": time,
         "t": trade.trade_id if trade else -1,
@@ -89,9 +89,9 @@ def execution_report(
         "m": trade.maker if trade else False,
         "M": trade is not None,
         "O": order.created,
-        "Z": eight(order.cost),
-        "Y": eight(trade.quote_amount if trade else none),
-        "Q": eight(order.quote_amount),
+        "Z": eight_decimals(order.cost),
+        "Y": eight_decimals(trade.quote_amount if trade else none),
+        "Q": eight_decimals(order.quote_amount),
         "V": order.self_trade,
     }
     report.update(_occasional(order, prevented))
@@ -104,7 +104,7 @@ def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
     if peg.offset is not None:
         fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
     if order.price:
-        fields[names[3]] = eight(order.price)
+        fields[names[3]] = eight_decimals(order.price)
     return fields
 
 
@@ -122,19 +122,19 @@ def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
     if order.strategy_type:
         fields["J"] = order.strategy_type
     if order.prevented:
-        fields["A"] = eight(order.prevented)
+        fields["A"] = eight_decimals(order.prevented)
     if order.peg is not None:
         fields.update(pegged(order, order.peg, _PEGGED))
     if prevented is not None:
         taker = prevented.taker_id == order.order_id
         fields.update(
             v=prevented.match_id,
-            B=eight(prevented.taker_amount if taker else prevented.maker_amount),
+            B=eight_decimals(prevented.taker_amount if taker else prevented.maker_amount),
             u=prevented.group,
             U=prevented.maker_id if taker else prevented.taker_id,
             Cs=order.symbol,
-            pl=eight(prevented.amount),
-            pL=eight(prevented.price),
-            pY=eight(prevented.amount * prevented.price),
+            pl=eight_decimals(prevented.amount),
+            pL=eight_decimals(prevented.price),
+            pY=eight_decimals(prevented.amount * prevented.price),
         )
     return fields

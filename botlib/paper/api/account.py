@@ -14,7 +14,7 @@ from botlib.paper.api.exchange_info import filters_of
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.api.responses import my_trade, prevented_match
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import refusal
 from botlib.paper.venue import Venue
@@ -56,7 +56,11 @@ class AccountHandlers:
             "updateTime": found.updated,
             "accountType": "SPOT",
             "balances": [
-                {"asset": asset, "free": eight(balance.free), "locked": eight(balance.locked)}
+                {
+                    "asset": asset,
+                    "free": eight_decimals(balance.free),
+                    "locked": eight_decimals(balance.locked),
+                }
                 for asset, balance in sorted(found.balances.items())
                 if not omit or balance.free or balance.locked
             ],
@@ -76,7 +80,12 @@ class AccountHandlers:
 
     def commissions(self, params: Params) -> Json:
         """Return an account's commissions by their kinds."""
-        none = {"maker": eight(0), "taker": eight(0), "buyer": eight(0), "seller": eight(0)}
+        none = {
+            "maker": eight_decimals(0),
+            "taker": eight_decimals(0),
+            "buyer": eight_decimals(0),
+            "seller": eight_decimals(0),
+        }
         burns = self.account_of(params).burns_bnb
         return {
             "standardCommission": self.rates(),
@@ -86,16 +95,16 @@ class AccountHandlers:
                 "enabledForAccount": burns,
                 "enabledForSymbol": burns,
                 "discountAsset": BNB,
-                "discount": eight(1 - DISCOUNT if burns else Decimal(0)),
+                "discount": eight_decimals(1 - DISCOUNT if burns else Decimal(0)),
             },
         }
 
     def rates(self) -> Json:
         """Return the rates of makers and takers, as fractions."""
-        rates, none = self._venue.engine.commission, eight(Decimal(0))
+        rates, none = self._venue.engine.commission, eight_decimals(Decimal(0))
         return {
-            "maker": eight(rates.maker),
-            "taker": eight(rates.taker),
+            "maker": eight_decimals(rates.maker),
+            "taker": eight_decimals(rates.taker),
             "buyer": none,
             "seller": none,
         }

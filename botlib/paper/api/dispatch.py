@@ -94,7 +94,7 @@ class Dispatcher:
             raise refusal(-1001) from None
         if not operation.charged:
             self.limits.refund(weight, address)
-        self.faults.moved()
+        self.faults.time_changed()
         self._crash("crash_after_accept", place, symbol)
         await self._withhold(take("after_accept", place, symbol))
         return answer

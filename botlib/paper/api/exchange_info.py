@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.market.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES, Rules
 from botlib.paper.matching.filters import ORDER_TYPES
 
@@ -14,22 +14,22 @@ def filters_of(rules: Rules) -> list[Json]:
     found: list[Json] = [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": eight(rules.min_price),
-            "maxPrice": eight(rules.max_price),
-            "tickSize": eight(rules.tick),
+            "minPrice": eight_decimals(rules.min_price),
+            "maxPrice": eight_decimals(rules.max_price),
+            "tickSize": eight_decimals(rules.tick),
         },
         {
             "filterType": "LOT_SIZE",
-            "minQty": eight(rules.min_amount),
-            "maxQty": eight(rules.max_amount),
-            "stepSize": eight(rules.step),
+            "minQty": eight_decimals(rules.min_amount),
+            "maxQty": eight_decimals(rules.max_amount),
+            "stepSize": eight_decimals(rules.step),
         },
         {"filterType": "ICEBERG_PARTS", "limit": rules.iceberg_parts},
         {
             "filterType": "MARKET_LOT_SIZE",
-            "minQty": eight(rules.market_min_amount),
-            "maxQty": eight(rules.market_max_amount),
-            "stepSize": eight(rules.market_step),
+            "minQty": eight_decimals(rules.market_min_amount),
+            "maxQty": eight_decimals(rules.market_max_amount),
+            "stepSize": eight_decimals(rules.market_step),
         },
         {
             "filterType": "TRAILING_DELTA",
@@ -48,9 +48,9 @@ def filters_of(rules: Rules) -> list[Json]:
         },
         {
             "filterType": "NOTIONAL",
-            "minNotional": eight(rules.min_cost),
+            "minNotional": eight_decimals(rules.min_cost),
             "applyMinToMarket": rules.min_cost_of_market,
-            "maxNotional": eight(rules.max_cost),
+            "maxNotional": eight_decimals(rules.max_cost),
             "applyMaxToMarket": rules.max_cost_of_market,
             "avgPriceMins": rules.average_minutes,
         },
@@ -60,7 +60,9 @@ def filters_of(rules: Rules) -> list[Json]:
         {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.max_amends},
     ]
     if rules.max_position:
-        found.append({"filterType": "MAX_POSITION", "maxPosition": eight(rules.max_position)})
+        found.append(
+            {"filterType": "MAX_POSITION", "maxPosition": eight_decimals(rules.max_position)}
+        )
     return found
 
 

@@ -14,7 +14,7 @@ from botlib.paper.api.rate_limits import RATE_LIMITS
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.intervals import KlineInterval, interval, zone_offset
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import invalid_symbol, refusal
 from botlib.paper.venue import Venue
@@ -185,7 +185,9 @@ class MarketDataHandlers:
 
     async def ticker_price(self, params: Params) -> object:
         """``/ticker/price``."""
-        return self._each(params, lambda feed: {"symbol": feed.id, "price": eight(feed.price)})
+        return self._each(
+            params, lambda feed: {"symbol": feed.id, "price": eight_decimals(feed.price)}
+        )
 
     async def ticker_book(self, params: Params) -> object:
         """``/ticker/bookTicker``."""
@@ -194,7 +196,7 @@ class MarketDataHandlers:
     async def average_price(self, params: Params) -> object:
         """``/avgPrice``."""
         feed = self.feed(params)
-        return {"mins": 5, "price": eight(feed.average()), "closeTime": feed.time}
+        return {"mins": 5, "price": eight_decimals(feed.average()), "closeTime": feed.time}
 
     # -- the book and the trades
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.paper.accounts.user_events import pegged
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 
 
 def _common(order: PaperOrder) -> Json:
@@ -17,11 +17,11 @@ def _common(order: PaperOrder) -> Json:
         "orderId": order.order_id,
         "orderListId": order.list_id,
         "clientOrderId": order.client_order_id,
-        "price": eight(order.sent_price),
-        "origQty": eight(order.amount),
-        "executedQty": eight(order.executed),
-        "origQuoteOrderQty": eight(order.quote_amount),
-        "cummulativeQuoteQty": eight(order.cost),
+        "price": eight_decimals(order.sent_price),
+        "origQty": eight_decimals(order.amount),
+        "executedQty": eight_decimals(order.executed),
+        "origQuoteOrderQty": eight_decimals(order.quote_amount),
+        "cummulativeQuoteQty": eight_decimals(order.cost),
         "status": order.status,
         "timeInForce": order.time_in_force,
         "type": order.type,
@@ -30,9 +30,9 @@ def _common(order: PaperOrder) -> Json:
         "selfTradePreventionMode": order.self_trade,
     }
     if order.stop_price:
-        answer["stopPrice"] = eight(order.stop_price)
+        answer["stopPrice"] = eight_decimals(order.stop_price)
     if order.iceberg:
-        answer["icebergQty"] = eight(order.iceberg)
+        answer["icebergQty"] = eight_decimals(order.iceberg)
     if order.trailing_delta:
         answer["trailingDelta"] = order.trailing_delta
         answer["trailingTime"] = order.trailing_since or -1
@@ -42,7 +42,7 @@ def _common(order: PaperOrder) -> Json:
         answer["strategyType"] = order.strategy_type
     if order.prevented:
         answer["preventedMatchId"] = order.prevented_match
-        answer["preventedQuantity"] = eight(order.prevented)
+        answer["preventedQuantity"] = eight_decimals(order.prevented)
     if order.peg is not None:
         answer.update(pegged(order, order.peg, _PEGGED))
     return answer
@@ -75,9 +75,9 @@ def placed(
         return answer
     answer["fills"] = [
         {
-            "price": eight(trade.price),
-            "qty": eight(trade.amount),
-            "commission": eight(trade.commission),
+            "price": eight_decimals(trade.price),
+            "qty": eight_decimals(trade.amount),
+            "commission": eight_decimals(trade.commission),
             "commissionAsset": trade.commission_asset,
             "tradeId": trade.trade_id,
         }
@@ -96,7 +96,7 @@ def _match_of_answer(match: PreventedMatch) -> Json:
     return {
         "preventedMatchId": match.match_id,
         "makerOrderId": match.maker_id,
-        "price": eight(match.price),
+        "price": eight_decimals(match.price),
         **_prevented_amounts(match),
     }
 
@@ -104,9 +104,9 @@ def _match_of_answer(match: PreventedMatch) -> Json:
 def _prevented_amounts(match: PreventedMatch) -> Json:
     amounts: Json = {}
     if match.mode != "EXPIRE_MAKER":
-        amounts["takerPreventedQuantity"] = eight(match.taker_amount)
+        amounts["takerPreventedQuantity"] = eight_decimals(match.taker_amount)
     if match.mode != "EXPIRE_TAKER":
-        amounts["makerPreventedQuantity"] = eight(match.maker_amount)
+        amounts["makerPreventedQuantity"] = eight_decimals(match.maker_amount)
     return amounts
 
 
@@ -120,7 +120,7 @@ def prevented_match(match: PreventedMatch) -> Json:
         "makerOrderId": match.maker_id,
         "tradeGroupId": match.group,
         "selfTradePreventionMode": match.mode,
-        "price": eight(match.price),
+        "price": eight_decimals(match.price),
         **_prevented_amounts(match),
         "transactTime": match.time,
     }
@@ -130,8 +130,8 @@ def queried(order: PaperOrder) -> Json:
     """Return the answer to a question about an order."""
     answer = _common(order)
     answer.update(
-        stopPrice=eight(order.stop_price),
-        icebergQty=eight(order.iceberg),
+        stopPrice=eight_decimals(order.stop_price),
+        icebergQty=eight_decimals(order.iceberg),
         time=order.created,
         updateTime=order.updated,
         isWorking=not order.dormant and not order.pending,
@@ -169,7 +169,7 @@ def amended(
     """
     last = order.amended[-1]
     told = {_AMENDED.get(name, name): value for name, value in _common(order).items()}
-    told.update(origClientOrderId=last["before"], preventedQty=eight(order.prevented))
+    told.update(origClientOrderId=last["before"], preventedQty=eight_decimals(order.prevented))
     if order.working_since < 0:
         told.pop("workingTime")
     answer: Json = {
@@ -197,8 +197,8 @@ def amendment(order: PaperOrder, row: Mapping[str, Any]) -> Json:
         "executionId": row["execution"],
         "origClientOrderId": row["before"],
         "newClientOrderId": row["after"],
-        "origQty": eight(Decimal(row["from"])),
-        "newQty": eight(Decimal(row["to"])),
+        "origQty": eight_decimals(Decimal(row["from"])),
+        "newQty": eight_decimals(Decimal(row["to"])),
         "time": row["time"],
     }
 
@@ -210,10 +210,10 @@ def my_trade(trade: PaperTrade) -> Json:
         "id": trade.trade_id,
         "orderId": trade.order_id,
         "orderListId": trade.list_id,
-        "price": eight(trade.price),
-        "qty": eight(trade.amount),
-        "quoteQty": eight(trade.quote_amount),
-        "commission": eight(trade.commission),
+        "price": eight_decimals(trade.price),
+        "qty": eight_decimals(trade.amount),
+        "quoteQty": eight_decimals(trade.quote_amount),
+        "commission": eight_decimals(trade.commission),
         "commissionAsset": trade.commission_asset,
         "time": trade.time,
         "isBuyer": trade.side == "BUY",

@@ -133,7 +133,7 @@ class WsApi:
     @staticmethod
     def _told(session: WsSession, request: WsRequest, answer: object) -> object:
         """Return an answer with its times in the unit of a session."""
-        if not session.micro:
+        if not session.microseconds:
             return answer
         return answer_in_microseconds(WS_METHODS.get(request.method, ("", ""))[1], answer)
 

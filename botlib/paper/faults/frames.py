@@ -29,7 +29,7 @@ class FrameFaults:
         """Whether every frame passes as it is."""
         return not (self._faults.frames or self._kept)
 
-    def passed(self, place: str, payload: bytes, symbol: str) -> list[bytes]:
+    def apply(self, place: str, payload: bytes, symbol: str) -> list[bytes]:
         """Return what goes out now in place of a frame, in order.
 
         Args:

@@ -39,7 +39,7 @@ class Faults:
         self.frames = False
         self.crash: Callable[[], object] | None = None
         self.restart: Callable[[float], object] | None = None
-        self.moved: Callable[[], bool] = nobody
+        self.time_changed: Callable[[], bool] = no_one
         self._waiting: dict[str, list[Fault]] = {}
         self._rng = random.Random(seed)
 
@@ -150,6 +150,6 @@ def _read(details: Mapping[str, Any]) -> Fault:
     )
 
 
-def nobody() -> bool:
+def no_one() -> bool:
     """Tell nobody."""
     return False

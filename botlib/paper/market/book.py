@@ -60,7 +60,7 @@ class PaperBook:
     def __init__(self, feed: Feed, depth: Depth | None, slippage: Decimal) -> None:
         self.depth = depth
         self.slippage = slippage
-        self.standing: Callable[[], Iterable[DisplayedOrder]] = tuple
+        self.displayed_orders: Callable[[], Iterable[DisplayedOrder]] = tuple
         """Returns what the accounts' orders show, as the desk knows it."""
         self._feed = feed
         self._taken: dict[Decimal, Decimal] = {}
@@ -103,7 +103,7 @@ class PaperBook:
     def _shown(self, limit: int, *, up: bool) -> list[Level]:
         if not self._feed.price:
             return []
-        own = [one for one in self.standing() if one.buys != up]
+        own = [one for one in self.displayed_orders() if one.buys != up]
         if not own:
             levels = self.levels(up=up)
             return [level for _, level in zip(range(limit), levels, strict=False)]
@@ -114,7 +114,7 @@ class PaperBook:
 
     # -- what stands there besides the accounts' orders
 
-    def taking_price(self, side: str, price: Decimal) -> Decimal:
+    def taker_price(self, side: str, price: Decimal) -> Decimal:
         """Return what a taker pays or gets in a deep market whose price is ``price``."""
         if not self.slippage:
             return price
@@ -145,7 +145,7 @@ class PaperBook:
         listing = self._feed.listing
         bid, ask = depth.best(listing, price)
         # Where an account's order stands in the way: what would trade with it, has.
-        met = [one.price for one in self.standing() if one.buys == up]
+        met = [one.price for one in self.displayed_orders() if one.buys == up]
         if up:
             return max(ask, max(met, default=_NOTHING) + listing.tick)
         return max(listing.tick, min([bid, *(one - listing.tick for one in met)]))
@@ -166,7 +166,7 @@ class PaperBook:
         self._renew()
         self._taken[price] = self._taken.get(price, _NOTHING) + amount
 
-    def touch(self) -> None:
+    def orders_changed(self) -> None:
         """Note that the orders of the accounts have changed."""
         self._renew()
         self._touched += 1
@@ -179,7 +179,7 @@ class PaperBook:
     def _drawn(self, price: Decimal, *, up: bool) -> Iterator[Level]:
         listing, tick = self._feed.listing, self._feed.listing.tick
         # What a taker pays is what the best level shows, but never the price itself.
-        taken = self.taking_price("BUY" if up else "SELL", price)
+        taken = self.taker_price("BUY" if up else "SELL", price)
         level = max(taken, price + tick) if up else max(tick, min(taken, price - tick))
         unit = max(listing.step, (_COST / price).quantize(listing.step))
         second, number = self._feed.time // 1_000, int(level / tick)

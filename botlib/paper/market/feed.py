@@ -89,7 +89,7 @@ class Feed:
         """Streams somebody listens to, kind → name (``kline_1m`` → ``btcusdt@kline_1m``)."""
         self.resting = 0
         """How many orders wait in the book."""
-        self.concluded = False
+        self.closing_sent = False
         """Whether the closing of the last candle there is has been told."""
         self.bar: Bar | None = None
         """The base candle that opened last, whole: not to be shown before it closed."""

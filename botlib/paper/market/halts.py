@@ -44,7 +44,7 @@ class SymbolState(Stored):
     holes: list[tuple[int, int | None]] = field(default_factory=list)
 
     @property
-    def hidden(self) -> list[HaltInterval]:
+    def halts(self) -> list[HaltInterval]:
         """The holes by their names."""
         return [HaltInterval(*hole) for hole in self.holes]
 

@@ -29,7 +29,7 @@ class MarketPace:
     step: int = STEP
 
     @property
-    def sits_halts_out(self) -> bool:
+    def waits_through_halts(self) -> bool:
         """Whether a halt lasts as long as it did; a faster market jumps over it."""
         return self.speed is not None and self.speed <= 1 and not self.lockstep
 
@@ -56,7 +56,7 @@ class MarketTimer:
         self._longest = longest
         self._anchor: tuple[float, int] | None = None
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start counting anew, after the market was held."""
         self._anchor = None
 

@@ -14,7 +14,7 @@ Json = dict[str, object]
 Level = tuple[str, str]
 
 
-def eight(value: float | Decimal) -> str:
+def eight_decimals(value: float | Decimal) -> str:
     """Return a number with the eight decimals Binance writes."""
     return f"{value:.8f}"
 
@@ -51,16 +51,16 @@ def kline_row(feed: Feed, interval: KlineInterval, bar: Bar) -> list[object]:
     cost = quote_volume(bar)
     return [
         bar.timestamp,
-        eight(bar.open),
-        eight(bar.high),
-        eight(bar.low),
-        eight(bar.close),
-        eight(bar.volume),
+        eight_decimals(bar.open),
+        eight_decimals(bar.high),
+        eight_decimals(bar.low),
+        eight_decimals(bar.close),
+        eight_decimals(bar.volume),
         end,
-        eight(cost),
+        eight_decimals(cost),
         _trade_ids(feed, bar, min(end, feed.time))[2],
-        eight(bar.volume / 2),
-        eight(cost / 2),
+        eight_decimals(bar.volume / 2),
+        eight_decimals(cost / 2),
         "0",
     ]
 
@@ -83,7 +83,7 @@ def depth(feed: Feed, levels: int) -> Json:
 
 
 def _texts(levels: Iterable[tuple[Decimal, Decimal]]) -> list[Level]:
-    return [(eight(price), eight(amount)) for price, amount in levels]
+    return [(eight_decimals(price), eight_decimals(amount)) for price, amount in levels]
 
 
 def book_ticker(feed: Feed) -> Json:
@@ -91,10 +91,10 @@ def book_ticker(feed: Feed) -> Json:
     bids, asks = _texts(feed.book.bids(1)), _texts(feed.book.asks(1))
     return {
         "symbol": feed.id,
-        "bidPrice": bids[0][0] if bids else eight(0),
-        "bidQty": bids[0][1] if bids else eight(0),
-        "askPrice": asks[0][0] if asks else eight(0),
-        "askQty": asks[0][1] if asks else eight(0),
+        "bidPrice": bids[0][0] if bids else eight_decimals(0),
+        "bidQty": bids[0][1] if bids else eight_decimals(0),
+        "askPrice": asks[0][0] if asks else eight_decimals(0),
+        "askQty": asks[0][1] if asks else eight_decimals(0),
     }
 
 
@@ -119,8 +119,8 @@ def trade_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
             "E": feed.time,
             "s": feed.id,
             "t": trade.id,
-            "p": eight(trade.price),
-            "q": eight(trade.amount),
+            "p": eight_decimals(trade.price),
+            "q": eight_decimals(trade.amount),
             "T": trade.timestamp,
             "m": trade.seller_taker,
             "M": True,
@@ -141,9 +141,9 @@ def trade_row(trade: PublicTrade) -> Json:
     """Return a trade as ``/trades`` does."""
     return {
         "id": trade.id,
-        "price": eight(trade.price),
-        "qty": eight(trade.amount),
-        "quoteQty": eight(trade.price * trade.amount),
+        "price": eight_decimals(trade.price),
+        "qty": eight_decimals(trade.amount),
+        "quoteQty": eight_decimals(trade.price * trade.amount),
         "time": trade.timestamp,
         "isBuyerMaker": trade.seller_taker,
         "isBestMatch": True,
@@ -154,8 +154,8 @@ def aggregate_row(trade: AggregateTrade) -> Json:
     """Return an aggregate trade as ``/aggTrades`` does."""
     return {
         "a": trade.id,
-        "p": eight(trade.price),
-        "q": eight(trade.amount),
+        "p": eight_decimals(trade.price),
+        "q": eight_decimals(trade.amount),
         "f": trade.first,
         "l": trade.last,
         "T": trade.timestamp,

@@ -154,7 +154,7 @@ class Tape:
         self._deals.append(PublicTrade(number, *deal, step + 1 + count))
         self._steps.append(step)
 
-    def untold(self) -> list[PublicTrade]:
+    def unpublished(self) -> list[PublicTrade]:
         """Return the accounts' trades since the last time."""
         told, self._told = self._told, len(self._deals)
         return self._deals[told:]

@@ -9,7 +9,7 @@ import numpy as np
 
 from botlib.core.timeframe import DAY, HOUR, MINUTE
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.quotes import Json, book_ticker, eight
+from botlib.paper.market.quotes import Json, book_ticker, eight_decimals
 
 WINDOWS: Final = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY}
 """The windows of streams of statistics, ms."""
@@ -85,12 +85,12 @@ def mini(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Js
     traded = figures.volume > 0
     return {
         "symbol": feed.id,
-        "openPrice": eight(figures.open),
-        "highPrice": eight(figures.high),
-        "lowPrice": eight(figures.low),
-        "lastPrice": eight(figures.close),
-        "volume": eight(figures.volume),
-        "quoteVolume": eight(figures.quote_volume),
+        "openPrice": eight_decimals(figures.open),
+        "highPrice": eight_decimals(figures.high),
+        "lowPrice": eight_decimals(figures.low),
+        "lastPrice": eight_decimals(figures.close),
+        "volume": eight_decimals(figures.volume),
+        "quoteVolume": eight_decimals(figures.quote_volume),
         "openTime": figures.start,
         "closeTime": feed.time if closes is None else closes,
         "firstId": first if traded else -1,
@@ -120,9 +120,9 @@ def day_full(feed: Feed) -> Json:
     best.pop("symbol")
     return {
         **{name: rest.pop(name) for name in _FIRST},
-        "prevClosePrice": eight(figures.open),
+        "prevClosePrice": eight_decimals(figures.open),
         "lastPrice": rest.pop("lastPrice"),
-        "lastQty": eight(feed.traded),
+        "lastQty": eight_decimals(feed.traded),
         **best,
         **rest,
     }
@@ -135,7 +135,7 @@ def _change(figures: TickerStatistics) -> tuple[str, str, str]:
     change = figures.close - figures.open
     percent = 100 * change / figures.open if figures.open else 0.0
     average = figures.quote_volume / figures.volume if figures.volume else figures.close
-    return eight(change), f"{percent:.3f}", eight(average)
+    return eight_decimals(change), f"{percent:.3f}", eight_decimals(average)
 
 
 # -- as streams write them
@@ -148,12 +148,12 @@ def mini_frame(feed: Feed) -> Json:
         "e": "24hrMiniTicker",
         "E": feed.time,
         "s": feed.id,
-        "c": eight(feed.price),
-        "o": eight(day.open),
-        "h": eight(day.high),
-        "l": eight(day.low),
-        "v": eight(day.volume),
-        "q": eight(day.quote_volume),
+        "c": eight_decimals(feed.price),
+        "o": eight_decimals(day.open),
+        "h": eight_decimals(day.high),
+        "l": eight_decimals(day.low),
+        "v": eight_decimals(day.volume),
+        "q": eight_decimals(day.quote_volume),
     }
 
 
@@ -175,7 +175,7 @@ def average_frame(feed: Feed) -> Json:
         "E": feed.time,
         "s": feed.id,
         "i": "5m",
-        "w": eight(feed.average()),
+        "w": eight_decimals(feed.average()),
         "T": feed.step_time,
     }
 

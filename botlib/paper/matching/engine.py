@@ -400,7 +400,7 @@ class MatchingEngine:
             feed.book.take(price, amount)
         for deal in transaction.deals:
             feed.tape.add(deal)
-        feed.book.touch()
+        feed.book.orders_changed()
 
 
 def _nobody(account: str, maker: bool) -> None:

@@ -55,7 +55,7 @@ class OrderExecution:
         limit = order.price or None
         book = feed.book
         if book.depth is None:
-            taking = book.taking_price(order.side, price)
+            taking = book.taker_price(order.side, price)
             if limit is not None and (limit < taking if order.buys else limit > taking):
                 return CrossingPlan()
             amount = order.remaining

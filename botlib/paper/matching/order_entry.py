@@ -154,7 +154,7 @@ def _amount(feed: Feed, request: OrderRequest) -> Decimal:
     if request.amount is not None:
         return request.amount
     assert request.quote_amount is not None
-    price = feed.book.taking_price(request.side, feed.last_price)
+    price = feed.book.taker_price(request.side, feed.last_price)
     return request.quote_amount / price // feed.rules.step * feed.rules.step
 
 

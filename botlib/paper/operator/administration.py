@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from botlib.core.errors import PaperExchangeError, did_you_mean
 from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET, KeyRegister
 from botlib.paper.market.halts import halted, resumed
-from botlib.paper.market.quotes import Json, eight
+from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.market.rules import Rules, amended
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.venue import Venue
@@ -106,7 +106,7 @@ class Administration:
         engine = self._venue.engine
         user_events = engine.deposit(account, asset, sign * amount, self._venue.market_time)
         await engine.durable()
-        await self._venue.tell(user_events)
+        await self._venue.send_user_events(user_events)
 
     async def burn_bnb(self, account: str, burns: bool) -> None:
         """Let an account pay its fees in BNB where it has some, 25 % less."""
@@ -141,7 +141,7 @@ class Administration:
         feed, time = self._venue.feed(symbol), self._venue.market_time
         state = self._venue.engine.state.symbol(feed.id)
         change = resumed if status == "TRADING" else halted
-        holes = [(*hole,) for hole in change(state.hidden, time, feed.base)]
+        holes = [(*hole,) for hole in change(state.halts, time, feed.base)]
         self._venue.change(feed, replace(state, status=status, holes=holes))
 
     async def delist(self, symbol: str) -> None:
@@ -155,7 +155,7 @@ class Administration:
         await self._venue.engine.durable()
         self._venue.orders_changed(feed)
         self._venue.delist(feed)
-        await self._venue.tell(user_events)
+        await self._venue.send_user_events(user_events)
 
     def change_rules(self, symbol: str, changes: Mapping[str, object]) -> Rules:
         """Change filters of a symbol, by the names of `Rules`; open orders keep what they have.
@@ -176,10 +176,10 @@ class Administration:
         imbalance = state.imbalance()
         return {
             asset: {
-                "market": eight(clearing.market),
-                "fees": eight(clearing.fees),
-                "deposited": eight(clearing.deposited),
-                "imbalance": eight(imbalance[asset]),
+                "market": eight_decimals(clearing.market),
+                "fees": eight_decimals(clearing.fees),
+                "deposited": eight_decimals(clearing.deposited),
+                "imbalance": eight_decimals(imbalance[asset]),
             }
             for asset, clearing in sorted(state.clearing.items())
         }

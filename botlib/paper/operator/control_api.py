@@ -17,7 +17,7 @@ from botlib.core.errors import BotlibError, PaperExchangeError
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.api.dispatch import Dispatcher
-from botlib.paper.market.quotes import eight
+from botlib.paper.market.quotes import eight_decimals
 from botlib.paper.operator.administration import Administration
 from botlib.paper.operator.fault_actions import FaultActions
 from botlib.paper.operator.operator_api import OperatorApi
@@ -91,7 +91,10 @@ class ControlApi:
             "ended": venue.ended,
             "symbols": [listing.symbol for listing in venue.listings()],
             "balances": {
-                asset: {"free": eight(balance.free), "locked": eight(balance.locked)}
+                asset: {
+                    "free": eight_decimals(balance.free),
+                    "locked": eight_decimals(balance.locked),
+                }
                 for asset, balance in sorted(account.balances.items())
             },
             "counters": {

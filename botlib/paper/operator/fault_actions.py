@@ -121,11 +121,11 @@ class FaultActions:
     async def _shutdown(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
         for connection in sockets:
-            await connection.send(orjson.dumps(connection.notice()), patient=False)
+            await connection.send(orjson.dumps(connection.shutdown_notice()), patient=False)
 
         def part() -> None:
             for connection in sockets:
-                connection.dismiss(WSCloseCode.GOING_AWAY, "Server shutdown")
+                connection.request_close(WSCloseCode.GOING_AWAY, "Server shutdown")
 
         _later(parse_duration(details.get("notice", NOTICE)), part)
         return self._struck("shutdown", sockets)
@@ -135,7 +135,7 @@ class FaultActions:
         async with asyncio.TaskGroup() as group:
             for connection in sockets:
                 connection.opened -= LIFETIME
-                group.create_task(connection.tend())
+                group.create_task(connection.keep_alive())
         return self._struck("expire", sockets)
 
     # -- the venue

@@ -27,7 +27,7 @@ from botlib.config.reading import Located, read_yaml
 from botlib.core.errors import BotlibError, ConfigError, PaperExchangeError, did_you_mean
 from botlib.core.timeframe import parse_duration
 from botlib.paper.faults import Faults, check_details
-from botlib.paper.faults.registry import nobody
+from botlib.paper.faults.registry import no_one
 from botlib.paper.operator.fault_actions import FaultActions
 from botlib.paper.venue import Venue
 
@@ -197,7 +197,7 @@ class ScenarioPlayer:
         while True:
             # Without a step that waits for them, nobody has to tell of prices and orders.
             told = any(step.after is None for step in self._steps)
-            self.faults.moved = self._notice if told else nobody
+            self.faults.time_changed = self._notice if told else no_one
             self._moved.clear()
             while (step := self._due()) is not None:
                 self._steps.remove(step)

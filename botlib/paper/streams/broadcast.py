@@ -63,7 +63,7 @@ class Broadcast:
         found = interval(parsed[1].removeprefix(_KLINE))
         return (parsed[0], found) if found is not None else None
 
-    def heard_intervals(self, feed: Feed) -> set[str]:
+    def subscribed_intervals(self, feed: Feed) -> set[str]:
         """Return the names of the intervals whose klines somebody listens to."""
         names = (kind.removeprefix(_KLINE) for kind in feed.outputs if kind.startswith(_KLINE))
         return {name for name in names if name != TICK}
@@ -100,7 +100,7 @@ class Broadcast:
 
     async def deals(self, feed: Feed) -> None:
         """Send the accounts' trades that were not told yet."""
-        deals = feed.tape.untold()
+        deals = feed.tape.unpublished()
         if not deals:
             return
         for kind, frames in _TRADES.items():

@@ -78,7 +78,7 @@ class Connection:
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
-        self.micro = wants_microseconds(request.query.get(PARAMETER))
+        self.microseconds = wants_microseconds(request.query.get(PARAMETER))
         # Pings and closes are answered here, so that a fault can leave them unanswered.
         self.ws = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT,
@@ -215,15 +215,15 @@ class Connection:
 
     # -- pings and the end
 
-    def notice(self) -> object:
+    def shutdown_notice(self) -> object:
         """Return what announces the end of the connection."""
         return {"event": self._shutdown()}
 
     def _shutdown(self) -> object:
         event = {"e": "serverShutdown", "E": wall_time()}
-        return event_in_microseconds(event) if self.micro else event
+        return event_in_microseconds(event) if self.microseconds else event
 
-    async def tend(self) -> None:
+    async def keep_alive(self) -> None:
         """Ping the client; announce its end in time, and cut it off when it does not answer."""
         now = _time()
         age = now - self.opened
@@ -234,7 +234,7 @@ class Connection:
         elif not self.silent and not self.ws.closed:
             if age > LIFETIME - SHUTDOWN_NOTICE and not self._announced:
                 self._announced = True
-                await self.send(orjson.dumps(self.notice()), patient=False)
+                await self.send(orjson.dumps(self.shutdown_notice()), patient=False)
             try:
                 self._pings.append(str(int(now * 1_000)).encode())
                 await self.ws.ping(self._pings[-1])
@@ -246,7 +246,7 @@ class Connection:
         self.stalled = self._farewell is not None
         self.silent = False
 
-    def dismiss(self, code: int, reason: str = "") -> None:
+    def request_close(self, code: int, reason: str = "") -> None:
         """Have the task that reads say goodbye and end."""
         self.stalled = True
         self._farewell = (code, reason)
@@ -255,7 +255,7 @@ class Connection:
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close politely from outside, and wait for the end."""
-        self.dismiss(code, reason)
+        self.request_close(code, reason)
         try:
             async with asyncio.timeout(2 * CLOSE_TIMEOUT):
                 await self._ended.wait()

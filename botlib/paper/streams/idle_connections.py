@@ -22,11 +22,13 @@ class IdleConnections:
         self._met: dict[web.RequestHandler, float] = {}
         self._heard: set[web.RequestHandler] = set()
 
-    async def greet(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    async def request_received(
+        self, request: web.BaseRequest, response: web.StreamResponse
+    ) -> None:
         """Note that a connection has brought a request; called before every answer."""
         self._heard.add(request.protocol)
 
-    def sweep(self, handlers: Iterable[web.RequestHandler], now: float) -> None:
+    def close_silent(self, handlers: Iterable[web.RequestHandler], now: float) -> None:
         """Close the connections that were there before and are still silent.
 
         Args:

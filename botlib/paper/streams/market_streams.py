@@ -42,13 +42,13 @@ class ClientStream(Connection):
         self.combined = combined
         self.streams: dict[str, None] = {}
 
-    def notice(self) -> object:
+    def shutdown_notice(self) -> object:
         event = self._shutdown()
         return {"stream": "", "data": event} if self.combined else event
 
     def frame(self, stream: str, raw: bytes) -> bytes:
         """Return a payload of a stream as this client wants it."""
-        if self.micro:
+        if self.microseconds:
             raw = frame_in_microseconds(raw)
         return _named(stream, raw) if self.combined else framed(raw)
 
@@ -81,8 +81,8 @@ class MarketStreams:
         self.connections: dict[ClientStream, None] = {}
         self.sent = 0
         self.closing_sent = 0
-        self.patient = True
-        self.hurried = False
+        self.waits_for_clients = True
+        self.batches = False
         self._flushed = 0.0
         # Dictionaries, not sets: frames go out in the same order every time.
         self._listeners: dict[str, dict[ClientStream, None]] = {}
@@ -97,7 +97,7 @@ class MarketStreams:
         return stream in self._listeners
 
     @property
-    def listened(self) -> bool:
+    def has_listeners(self) -> bool:
         """Whether anybody listens to anything."""
         return bool(self._listeners)
 
@@ -113,14 +113,14 @@ class MarketStreams:
             self._put(stream, raw, listeners)
             return
         symbol = stream.partition("@")[0].upper()
-        for damaged in self._damage.passed(stream, raw, symbol):
+        for damaged in self._damage.apply(stream, raw, symbol):
             self._put(stream, damaged, listeners)
 
     def _put(self, stream: str, raw: bytes, listeners: dict[ClientStream, None]) -> None:
         plain: bytes | None = None
         named: bytes | None = None
         for connection in listeners:
-            if connection.micro:
+            if connection.microseconds:
                 connection.put(connection.frame(stream, raw))
             elif connection.combined:
                 named = named or _named(stream, raw)
@@ -147,12 +147,12 @@ class MarketStreams:
         if not self._waiting:
             return
         time = asyncio.get_running_loop().time()
-        if not now and self.hurried and time - self._flushed < BATCH_TIME:
+        if not now and self.batches and time - self._flushed < BATCH_TIME:
             return
         self._flushed = time
         waiting, self._waiting = self._waiting, {}
         for connection in waiting:
-            await connection.flush(patient=self.patient)
+            await connection.flush(patient=self.waits_for_clients)
 
     def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
         """Send a kline, with the faults that concern klines."""
@@ -221,10 +221,10 @@ class MarketStreams:
                 await connection.end(WSCloseCode.POLICY_VIOLATION, "Too many requests")
                 return
             if text:
-                await self._obey(connection, text)
+                await self._execute(connection, text)
         await connection.end(WSCloseCode.POLICY_VIOLATION, "Invalid request: too many streams")
 
-    async def _obey(self, connection: ClientStream, text: str) -> None:
+    async def _execute(self, connection: ClientStream, text: str) -> None:
         try:
             command = read_command(text)
             gone = RETIRED.intersection(command.streams)

@@ -96,24 +96,26 @@ class UserStreams:
 
     def publish(self, events: Iterable[dict[str, object]], account: str = DEFAULT_ACCOUNT) -> None:
         """Send the events of an account, in order, to all who listen to it."""
-        self.settle()
+        self.send_late()
         self._publish((account, event) for event in events)
 
-    def answering(self, notices: Iterable[tuple[str, dict[str, object]]], change: int) -> None:
+    def send_with_answer(
+        self, notices: Iterable[tuple[str, dict[str, object]]], change: int
+    ) -> None:
         """Send the events of a request that is about to be answered, before the answer or after it.
 
         Args:
             notices: accounts and their events, in order.
             change: a number of the change, for the coin.
         """
-        self.settle()
+        self.send_late()
         if not self._after(change):
             self._publish(notices)
             return
         self._late = list(notices)
-        asyncio.get_running_loop().call_later(self._wait, self.settle)
+        asyncio.get_running_loop().call_later(self._wait, self.send_late)
 
-    def settle(self) -> None:
+    def send_late(self) -> None:
         """Send the events that wait for an answer to leave before them."""
         if self._late:
             late, self._late = self._late, []
@@ -132,12 +134,12 @@ class UserStreams:
                         self._send(connection, number, event)
 
     def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
-        told = event_in_microseconds(event) if connection.micro else event
+        told = event_in_microseconds(event) if connection.microseconds else event
         payload = orjson.dumps({"subscriptionId": number, "event": told})
         self.sent += 1
         if self._faults.frames or connection in self._damage:
             place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")
-            for frame in self._damaged(connection).passed(place, payload, symbol):
+            for frame in self._damaged(connection).apply(place, payload, symbol):
                 connection.put(framed(frame))
         else:
             connection.put(framed(payload))

@@ -34,7 +34,7 @@ class Floor:
             for asset, amount in {"BTC": 100, "USDT": 10_000}.items():
                 self.engine.deposit(account, asset, D(amount), start)
         self.feed = Feed(market, market.listing("BTC/USDT"), 4, depth=depth)
-        self.feed.book.standing = lambda: self.engine.standing("BTCUSDT")
+        self.feed.book.displayed_orders = lambda: self.engine.standing("BTCUSDT")
         self.time = start
         self.feed.seek(start)
 

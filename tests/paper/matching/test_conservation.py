@@ -53,7 +53,7 @@ class OrderHandlers(RuleBasedStateMachine):
         self.engine = MatchingEngine(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
         listing = self.market.listing("BTC/USDT")
         self.feed = Feed(self.market, listing, 4, depth=self.depth)
-        self.feed.book.standing = lambda: self.engine.standing("BTCUSDT")
+        self.feed.book.displayed_orders = lambda: self.engine.standing("BTCUSDT")
         self.time = T0
         self.feed.seek(T0)
 

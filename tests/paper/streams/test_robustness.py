@@ -68,7 +68,7 @@ async def test_a_client_that_never_reads_is_cut_off(
 ) -> None:
     monkeypatch.setattr(module, "MAX_BACKLOG", 2**20)
     streams = served.venue.streams
-    streams.patient = False
+    streams.waits_for_clients = False
     client = await deaf(served, f"/ws/{STREAM}")
     try:
         await until(lambda: streams.connections)
@@ -261,18 +261,18 @@ async def test_a_day_old_connection_is_announced_and_closed(
     await until(lambda: served.exchange._wsapi.connections)
     [stream], [session] = served.venue.streams.connections, served.exchange._wsapi.connections
     for one in (stream, session):
-        await one.tend()
+        await one.keep_alive()
         one.opened -= module.LIFETIME - module.SHUTDOWN_NOTICE
-        await one.tend()
-        await one.tend()
+        await one.keep_alive()
+        await one.keep_alive()
     assert (await listener.next())["e"] == "serverShutdown"
     told = orjson.loads(await ws.receive_str(timeout=PATIENT))
     assert told["event"]["e"] == "serverShutdown"
     for one in (stream, session):
         one.opened -= module.SHUTDOWN_NOTICE
-    code, _ = await asyncio.gather(listener.until_closed(), stream.tend())
+    code, _ = await asyncio.gather(listener.until_closed(), stream.keep_alive())
     assert code == 1000
-    closed, _ = await asyncio.gather(ws.receive(timeout=PATIENT), session.tend())
+    closed, _ = await asyncio.gather(ws.receive(timeout=PATIENT), session.keep_alive())
     assert closed.data == 1000
 
 
@@ -281,7 +281,7 @@ async def test_a_connection_that_answers_no_pings_is_cut(served: Any) -> None:
     await until(lambda: served.venue.streams.connections)
     [connection] = served.venue.streams.connections
     connection.last_pong -= module.PONG_DEADLINE + module.PING_INTERVAL + 1
-    await connection.tend()
+    await connection.keep_alive()
     await until(lambda: not served.venue.streams.connections)
     await ws.close()
 
@@ -365,7 +365,7 @@ async def test_a_pong_that_answers_no_ping_proves_nothing(served: Any) -> None:
         pass
     assert message.data == b"mine"  # so the pong before it has been read
     assert connection.last_pong == before
-    await connection.tend()
+    await connection.keep_alive()
     while (message := await ws.receive(timeout=PATIENT)).type is not aiohttp.WSMsgType.PING:
         pass
     await ws.pong(message.data)
