@@ -29,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DrillStep:
     """A fault, what is expected of the bot, and how it is played; returns what was done."""
 
     fault: str
@@ -82,12 +82,12 @@ async def _sleep(rig: Rig) -> str:
 
 
 STEPS: Final = (
-    Step("connections dropped", "redials, fetches what it missed, loses no candle", _drop),
-    Step("fill missed", "asks the venue for order and trades, books each once", _missed_fill),
-    Step("frames doubled", "takes each candle and each fill once", _duplicate),
-    Step("exchange restarted", "waits for it, takes up streams and orders again", _restart),
-    Step("kernel killed", "adopts position and stop before it trades on", _kernel_kill),
-    Step("computer asleep", "catches up; enters on nothing that is old", _sleep),
+    DrillStep("connections dropped", "redials, fetches what it missed, loses no candle", _drop),
+    DrillStep("fill missed", "asks the venue for order and trades, books each once", _missed_fill),
+    DrillStep("frames doubled", "takes each candle and each fill once", _duplicate),
+    DrillStep("exchange restarted", "waits for it, takes up streams and orders again", _restart),
+    DrillStep("kernel killed", "adopts position and stop before it trades on", _kernel_kill),
+    DrillStep("computer asleep", "catches up; enters on nothing that is old", _sleep),
 )
 
 
@@ -136,7 +136,7 @@ async def fire_drill(
     return DrillReport(rows=tuple(rows), market=rig.venue)
 
 
-def _chosen(faults: Sequence[str] | None) -> list[Step]:
+def _chosen(faults: Sequence[str] | None) -> list[DrillStep]:
     names = [step.fault for step in STEPS]
     for name in faults or ():
         if name not in names:
@@ -146,7 +146,7 @@ def _chosen(faults: Sequence[str] | None) -> list[Step]:
     return [step for step in STEPS if faults is None or step.fault in faults]
 
 
-async def _played(rig: Rig, step: Step) -> DrillRow:
+async def _played(rig: Rig, step: DrillStep) -> DrillRow:
     loop = asyncio.get_running_loop()
     before = rig.record()
     try:

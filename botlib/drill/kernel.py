@@ -24,7 +24,7 @@ POLL: Final = 0.05
 _TOLD: Final = 2_000
 
 
-class Kernel:
+class NotebookKernel:
     """One kernel in a process and a session of its own; it ends when this process does.
 
     Its connection, history and log are files in a directory, and nothing of the person's profile

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from botlib.core.errors import BotlibError
-from botlib.drill.kernel import Kernel
+from botlib.drill.kernel import NotebookKernel
 from botlib.invariants import InvariantChecker, InvariantReport, KitRecord
 from botlib.invariants.rules import held
 from botlib.paper import PaperControl, PaperProcess
@@ -64,7 +64,7 @@ class Rig:
         self._speed = speed
         self._seed = seed
         self._exchange: PaperProcess | None = None
-        self._kernel: Kernel | None = None
+        self._kernel: NotebookKernel | None = None
         self._nap: asyncio.subprocess.Process | None = None
         self._ready: dict[str, Any] = {}
         self.control: PaperControl
@@ -125,7 +125,7 @@ class Rig:
         await self._run_cells()
 
     async def _start_kernel(self) -> None:
-        self._kernel = Kernel(self._directory, "kernel")
+        self._kernel = NotebookKernel(self._directory, "kernel")
         await self._kernel.start()
 
     async def _run_cells(self) -> None:

@@ -64,7 +64,7 @@ def measure() -> list[dict[str, object]]:
 
 
 def _run(what: str, directory: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bench_storage", what, str(directory)]
+    command = [sys.executable, "-m", "benchmarks.storage", what, str(directory)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return figures

@@ -181,7 +181,7 @@ async def _with_venue(options: list[str], use: Callable[[str, int], Awaitable[T]
 
 async def _bare(session: aiohttp.ClientSession) -> tuple[float, float, float]:
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.bench_venue"), cwd=ROOT, stdout=subprocess.PIPE
+        *(sys.executable, "-m", "benchmarks.venue"), cwd=ROOT, stdout=subprocess.PIPE
     )
     try:
         assert server.stdout is not None

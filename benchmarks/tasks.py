@@ -46,7 +46,7 @@ def measure() -> list[dict[str, object]]:
 
 
 def _in_child(side: str, size: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bench_tasks", side, str(size)]
+    command = [sys.executable, "-m", "benchmarks.tasks", side, str(size)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     figures: dict[str, float] = json.loads(answer.stdout)
     return figures
