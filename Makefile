@@ -69,7 +69,7 @@ lint: $(STAMP) $(MODULES) ## Check style, types and layers
 	$(BIN)/lint-imports --no-cache
 	cd js && npm run --silent lint
 
-bench: $(STAMP) ## Measure speed beside the named peers; writes benchmarks/results/
+bench: js ## Measure speed beside the named peers; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
 lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of the clients

@@ -1,16 +1,22 @@
-"""Run every benchmark, or those named: ``python -m benchmarks tasks ingest``."""
+"""Run every benchmark, or those named: ``python -m benchmarks tasks ingest``.
+
+``--smoke`` runs them in seconds, to show that they run; nothing is written then. ``--full`` (or
+``BOTLIB_BENCH_FULL=1``) adds the rows that take many minutes.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from benchmarks.measuring import BenchmarkError, Row, Size
 from botlib.core.tables import text_table
 
 HERE = Path(__file__).parent
@@ -18,32 +24,27 @@ NAMES = (
     *("backtest", "chart", "idle", "imports", "indicators", "ingest"),
     *("lateness", "simulation", "storage", "sweep", "tasks", "venue"),
 )
-Rows = list[dict[str, object]]
 
 
-def names() -> list[str]:
-    """Return the names of all benchmarks."""
-    return list(NAMES)
+def measure(name: str, size: Size) -> list[Row]:
+    """Run one benchmark and return its rows.
+
+    Raises:
+        BenchmarkError: it could not be measured.
+    """
+    rows: list[Row] = importlib.import_module(f"benchmarks.{name}").measure(size)
+    return rows
 
 
-def show(name: str, rows: Rows) -> None:
-    """Print the rows of one benchmark as a table."""
+def table(name: str, rows: Sequence[Row]) -> str:
+    """Return the rows of one benchmark as a table."""
     headers = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[_text(row.get(key)) for key in headers] for row in rows]
-    print(f"\n{name}\n{text_table(headers, cells)}", flush=True)
+    return f"\n{name}\n{text_table(headers, cells)}"
 
 
-def main(wanted: list[str]) -> int:
-    """Measure, print, and write one JSON file."""
-    known = names()
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(known)}.")
-        return 2
-    results: dict[str, Any] = {}
-    for name in wanted or known:
-        results[name] = importlib.import_module(f"benchmarks.{name}").measure()
-        show(name, results[name])
+def write(results: dict[str, list[Row]], failed: dict[str, str]) -> Path:
+    """Write the results with what they were measured on to a JSON file; return its path."""
     now = datetime.now(UTC)
     report = {
         "when": now.isoformat(timespec="seconds"),
@@ -51,12 +52,39 @@ def main(wanted: list[str]) -> int:
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "results": results,
+        "failed": failed,
     }
     path = HERE / "results" / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=1, default=str) + "\n")
-    print(f"\nWritten to {path.relative_to(HERE.parent)}.")
-    return 0
+    return path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; return 1 if a benchmark failed, and go on with the others."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--smoke", action="store_true", help="take seconds and write no results")
+    parser.add_argument("--full", action="store_true", help="add the rows that take many minutes")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"No benchmark {', '.join(unknown)}. Accepted: {', '.join(NAMES)}.")
+    full = options.full or bool(os.environ.get("BOTLIB_BENCH_FULL"))
+    size = Size.SMOKE if options.smoke else Size.FULL if full else Size.USUAL
+    results: dict[str, list[Row]] = {}
+    failed: dict[str, str] = {}
+    for name in options.names or NAMES:
+        try:
+            results[name] = measure(name, size)
+        except BenchmarkError as error:
+            failed[name] = str(error)
+            print(f"\n{name} failed. {error}", file=sys.stderr, flush=True)
+        else:
+            print(table(name, results[name]), flush=True)
+    if size is not Size.SMOKE:
+        print(f"\nWritten to {write(results, failed).relative_to(HERE.parent)}.")
+    return 1 if failed else 0
 
 
 def _text(value: object) -> object:

@@ -8,15 +8,15 @@ a tz-aware index.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from benchmarks.measuring import Row, Size, absent, result_of, skipped
+
 CANDLES: Final = 525_600
+SMOKE_CANDLES: Final = 3_000
 TIMES: Final = 5
+LIMIT: Final = 600.0
+"""Seconds for the process of one way."""
 
 MARKET: Final = """
 import json, resource, time, warnings
@@ -105,63 +105,67 @@ SAME_STATISTICS: Final = """
     portfolio.trades.closed.win_rate(), portfolio.trades.closed.profit_factor()
 """
 
+
+class Way(NamedTuple):
+    """One way to run the same backtest."""
+
+    name: str
+    code: str
+    times: int
+    package: str = "vectorbt"
+
+
+def _vectorbt(index: str, engine: str, statistics: str, times: int = TIMES) -> Way:
+    said, code = FIGURES[statistics]
+    zone = "'UTC'" if index == "tz-aware" else None
+    name = f"vectorbt, {index} index, {engine}, {said}"
+    return Way(name, VECTORBT.format(zone=zone, engine=engine, statistics=code), times)
+
+
+FIGURES: Final = {
+    "none": ("return only", ""),
+    "same": ("the same figures", SAME_STATISTICS),
+    "all": ("stats()", ALL_STATISTICS),
+}
+OURS: Final = Way("botlib", BOTLIB, TIMES)
+PEER_WAY: Final = Way("backtesting.py", PEER, 1, "backtesting")
 WAYS: Final = (
-    ("botlib", BOTLIB, TIMES),
-    (
-        "vectorbt, naive index, rust, return only",
-        VECTORBT.format(zone=None, engine="rust", statistics=""),
-        TIMES,
-    ),
-    (
-        "vectorbt, naive index, rust, the same figures",
-        VECTORBT.format(zone=None, engine="rust", statistics=SAME_STATISTICS),
-        TIMES,
-    ),
-    (
-        "vectorbt, naive index, rust, stats()",
-        VECTORBT.format(zone=None, engine="rust", statistics=ALL_STATISTICS),
-        TIMES,
-    ),
-    (
-        "vectorbt, naive index, numba, the same figures",
-        VECTORBT.format(zone=None, engine="numba", statistics=SAME_STATISTICS),
-        TIMES,
-    ),
-    (
-        "vectorbt, tz-aware index, rust, the same figures",
-        VECTORBT.format(zone="'UTC'", engine="rust", statistics=SAME_STATISTICS),
-        2,
-    ),
-    (
-        "vectorbt, tz-aware index, numba, the same figures",
-        VECTORBT.format(zone="'UTC'", engine="numba", statistics=SAME_STATISTICS),
-        2,
-    ),
-    ("backtesting.py", PEER, 1),
+    OURS,
+    _vectorbt("naive", "rust", "none"),
+    _vectorbt("naive", "rust", "same"),
+    _vectorbt("naive", "rust", "all"),
+    _vectorbt("naive", "numba", "same"),
+    _vectorbt("tz-aware", "rust", "same", 2),
+    _vectorbt("tz-aware", "numba", "same", 2),
+    PEER_WAY,
 )
+SMOKE_WAYS: Final = (OURS, _vectorbt("naive", "rust", "same"), PEER_WAY)
 
 
-def run(code: str, times: int, candles: int = CANDLES) -> tuple[list[float], float, float]:
-    """Run one way in a fresh process; return seconds per call, peak MB, and the total return."""
-    text = MARKET.format(candles=candles) + code + TIMER.format(times=times)
-    done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    taken, peak, value = json.loads(done.stdout.splitlines()[-1])
+def run(way: Way, candles: int = CANDLES) -> tuple[list[float], float, float]:
+    """Run one way in a process of its own; return seconds per call, peak MB and total return."""
+    code = MARKET.format(candles=candles) + way.code + TIMER.format(times=way.times)
+    taken, peak, value = result_of(way.name, ["-c", code], limit=LIMIT)
     return taken, peak, value
 
 
-def measure() -> list[dict[str, object]]:
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return one row per way: seconds, ratio to botlib, peak memory, and the return it found."""
-    rows: list[dict[str, object]] = []
+    smoke = size is Size.SMOKE
+    candles = SMOKE_CANDLES if smoke else CANDLES
+    header = f"backtest of {candles:,} candles"
+    rows: list[Row] = []
     best_of_ours = 0.0
-    for name, code, times in WAYS:
-        taken, peak, value = run(code, times)
+    for way in SMOKE_WAYS if smoke else WAYS:
+        if reason := absent(way.package):
+            rows.append(skipped(header, way.name, reason))
+            continue
+        taken, peak, value = run(way, candles)
         best = min(taken[1:] or taken)
         best_of_ours = best_of_ours or best
         rows.append(
             {
-                "backtest of 525,600 candles": name,
+                header: way.name,
                 "first s": round(taken[0], 3),
                 "best s": round(best, 4),
                 "times botlib": round(best / best_of_ours, 2),
@@ -170,8 +174,3 @@ def measure() -> list[dict[str, object]]:
             }
         )
     return rows
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print(json.dumps(row))

@@ -6,14 +6,19 @@ against a paper exchange of their own, whose cost is not counted.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
+from pathlib import Path
+from typing import Final
 
-WATCHED = 60.0
-"""Seconds the idle bot is watched for."""
+from benchmarks.measuring import Row, Size, result_of
+
+WATCHED: Final = 60.0
+BASELINE_WATCHED: Final = 2.0
+SETTLED: Final = 5.0
+"""Seconds the idle bot and the baseline are watched for, and those given to the bot before."""
+
+LIMIT: Final = 300.0
+"""Seconds for each process."""
 
 _COMMON = """
 import json, os, sys, time, psutil
@@ -45,7 +50,7 @@ async def main():
                         "fetchCurrencies": False, "defaultType": "spot"},
         })
         await venue.load_markets()
-        report(2)
+        report(float(sys.argv[1]))
         await venue.close()
 
 asyncio.run(main())
@@ -57,17 +62,19 @@ _BOT = (
     + """
 import botlib as bl
 bot = bl.connect(symbols=["BTC/USDT"], timeframes=["1m", "5m", "15m"], paper={"seed": 3})
-time.sleep(5)
+time.sleep(float(sys.argv[2]))
 report(float(sys.argv[1]))
 bot.stop()
 """
 )
 
 
-def measure() -> list[dict[str, object]]:
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return CPU share of one core and memory in MB of both, with the ratio of memory."""
-    baseline = _run(_BASELINE)
-    bot = _run(_BOT, str(WATCHED))
+    part = 0.1 if size is Size.SMOKE else 1.0
+    baseline = _run("baseline", _BASELINE, BASELINE_WATCHED * part)
+    watched = 1.0 if size is Size.SMOKE else WATCHED
+    bot = _run("idle bot", _BOT, watched, SETTLED * part)
     return [
         {
             "process": "ccxt.pro and pandas imported, markets loaded",
@@ -84,16 +91,13 @@ def measure() -> list[dict[str, object]]:
     ]
 
 
-def _run(code: str, *arguments: str) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as directory:
-        out = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=directory,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
+def _run(name: str, code: str, *spans: float) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="bench-idle-") as directory:
+        figures: dict[str, float] = result_of(
+            name,
+            ["-c", code, *map(str, spans)],
+            limit=LIMIT,
+            environment={"PYTHONWARNINGS": "ignore", "BOTLIB_HOME": directory},
+            folder=Path(directory),
         )
-    figures: dict[str, float] = json.loads(out.stdout.splitlines()[-1])
     return figures

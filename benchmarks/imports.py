@@ -6,38 +6,35 @@ the heavy libraries loaded.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from benchmarks.measuring import Row, Size, result_of
+
 MODULES: Final = ("botlib", "ccxt.pro", "vectorbt")
 HEAVY: Final = ("ccxt", "vectorbt", "pandas", "pandas_ta", "papermill", "plotly", "dask")
 TIMES: Final = 5
+LIMIT: Final = 120.0
+"""Seconds for one import."""
 
 CODE: Final = """
-import sys, time
+import json, sys, time
 begun = time.perf_counter()
 import {module}
 taken = time.perf_counter() - begun
-print(taken, *sorted(set({heavy!r}) & set(sys.modules)))
+print(json.dumps([taken, sorted(set({heavy!r}) & set(sys.modules))]))
 """
 
 
 def run(module: str) -> tuple[float, list[str]]:
     """Import ``module`` in a fresh process; return seconds and the heavy modules it loaded."""
     code = CODE.format(module=module, heavy=HEAVY)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    taken, *heavy = done.stdout.split()
-    return float(taken), heavy
+    taken, heavy = result_of(f"import {module}", ["-c", code], limit=LIMIT)
+    return taken, heavy
 
 
-def measure(times: int = TIMES) -> list[dict[str, object]]:
-    """Return one row per module: best of ``times`` in seconds, ratio to botlib, heavy modules."""
+def measure(size: Size = Size.USUAL) -> list[Row]:
+    """Return one row per module: best time in seconds, ratio to botlib, heavy modules."""
+    times = 1 if size is Size.SMOKE else TIMES
     best: dict[str, float] = {}
     loaded: dict[str, list[str]] = {}
     for module in MODULES:
@@ -53,8 +50,3 @@ def measure(times: int = TIMES) -> list[dict[str, object]]:
         }
         for module in MODULES
     ]
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print(json.dumps(row))

@@ -2,15 +2,24 @@
 
 The default configuration: two symbols at three timeframes, one strategy on each, the five tasks at
 their usual intervals. Each row is a process of its own; its start is counted. A month, for its
-memory, takes some minutes: ``BOTLIB_BENCH_FULL=1 python -m benchmarks simulation``.
+memory, takes some minutes: ``python -m benchmarks --full simulation``.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+from typing import Final
+
+from benchmarks.measuring import Row, Size, result_of
+
+LIMIT: Final = 1_800.0
+"""Seconds for one simulation."""
+
+RUNS: Final = {
+    Size.SMOKE: (("3h", "60s"),),
+    Size.USUAL: (("1d", "15s"), ("1d", "60s"), ("6h", "2s")),
+    Size.FULL: (("1d", "15s"), ("1d", "60s"), ("6h", "2s"), ("30d", "15s")),
+}
+"""What is simulated, and how often the market has a price."""
 
 _RUN = """
 import json, sys, time, psutil
@@ -40,16 +49,10 @@ print(json.dumps({
 """
 
 
-def measure() -> list[dict[str, object]]:
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return one row per simulation."""
-    rows: list[dict[str, object]] = []
-    wanted = [("1d", "15s"), ("1d", "60s"), ("6h", "2s")]
-    if os.environ.get("BOTLIB_BENCH_FULL"):
-        wanted.append(("30d", "15s"))
-    for run_for, step in wanted:
-        run = subprocess.run(
-            [sys.executable, "-c", _RUN, run_for, step], capture_output=True, text=True, check=True
-        )
-        found = json.loads(run.stdout.splitlines()[-1])
+    rows: list[Row] = []
+    for run_for, step in RUNS[size]:
+        found = result_of(f"simulation of {run_for}", ["-c", _RUN, run_for, step], limit=LIMIT)
         rows.append({"simulated": run_for, "price every": step, **found})
     return rows

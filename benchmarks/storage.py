@@ -16,83 +16,100 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from benchmarks.measuring import Row, Size, absent, result_of, skipped
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS: Final = 525_600
 START: Final = 1_704_067_200_000
 MINUTE: Final = 60_000
-READS: Final = 21
-SLOW_READS: Final = 5
-APPENDS: Final = 200
-ROOT: Final = Path(__file__).resolve().parents[1]
+LIMIT: Final = 300.0
+"""Seconds for the process of one store."""
 
 Read = Callable[[], "pd.DataFrame"]
 
 
-def measure() -> list[dict[str, object]]:
+class StorageSize(NamedTuple):
+    """How many candles are stored, and how often they are read and appended to."""
+
+    candles: int
+    reads: int
+    slow_reads: int
+    appends: int
+
+
+SIZES: Final = {
+    Size.SMOKE: StorageSize(candles=3_000, reads=3, slow_reads=2, appends=5),
+    Size.USUAL: StorageSize(candles=525_600, reads=21, slow_reads=5, appends=200),
+}
+ARCTIC: Final = "ArcticDB (LMDB)"
+
+
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return one row per store: fresh and warm read in ms, and one append in ms."""
+    chosen = Size.SMOKE if size is Size.SMOKE else Size.USUAL
+    stores = SMOKE_STORES if chosen is Size.SMOKE else tuple(STORES)
+    reason = absent("arcticdb")
+    read: dict[str, dict[str, float]] = {}
+    appended: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-storage-") as name:
-        directory = Path(name)
-        _run("make", directory)
-        found = {side: _run(side, directory) for side in SIDES}
-        appended = {side: _run(f"append-{side}", directory) for side in APPENDING}
-    arctic = found["ArcticDB (LMDB)"]["warm"]
-    rows: list[dict[str, object]] = [
-        {
-            "store": side,
-            "fresh ms": figures["fresh"],
-            "warm ms": figures["warm"],
-            "best ms": figures["best"],
-            "times ArcticDB, warm": figures["warm"] / arctic,
-        }
-        for side, figures in found.items()
-    ]
+        _run("make", "", chosen, name)
+        for store in stores:
+            if store != ARCTIC or not reason:
+                read[store] = _run("read", store, chosen, name)
+        for store in APPENDING:
+            if store != ARCTIC or not reason:
+                appended[store] = _run("append", store, chosen, name)
+    rows: list[Row] = []
+    for store, figures in read.items():
+        row: Row = {"store": store, "fresh ms": figures["fresh"], "warm ms": figures["warm"]}
+        row["best ms"] = figures["best"]
+        if not reason:
+            row["times ArcticDB, warm"] = figures["warm"] / read[ARCTIC]["warm"]
+        rows.append(row)
     rows += [
-        {"store": f"append: {side}", "warm ms": figures["warm"], "best ms": figures["best"]}
-        for side, figures in appended.items()
+        {"store": f"append: {store}", "warm ms": figures["warm"], "best ms": figures["best"]}
+        for store, figures in appended.items()
     ]
+    if reason:
+        rows.append(skipped("store", ARCTIC, reason))
     return rows
 
 
-def _run(what: str, directory: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.storage", what, str(directory)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+def _run(action: str, store: str, size: Size, directory: str) -> dict[str, float]:
+    arguments = ["-m", "benchmarks.storage", action, store, size.value, directory]
+    figures: dict[str, float] = result_of(f"{action} {store}".strip(), arguments, limit=LIMIT)
     return figures
 
 
-def _candles() -> pd.DataFrame:
-    """Return a year of a random walk with prices of two decimals."""
+def _candles(candles: int) -> pd.DataFrame:
+    """Return a random walk with prices of two decimals, one candle a minute."""
     import numpy as np
 
     from botlib.frames import candle_frame
 
     chance = np.random.default_rng(7)
-    close = np.round(40_000 * np.exp(np.cumsum(chance.normal(0, 5e-4, ROWS))), 2)
+    close = np.round(40_000 * np.exp(np.cumsum(chance.normal(0, 5e-4, candles))), 2)
     opened = np.concatenate([[40_000.0], close[:-1]])
     high = np.round(np.maximum(opened, close) * 1.0002, 2)
     low = np.round(np.minimum(opened, close) * 0.9998, 2)
-    volume = np.round(chance.exponential(12.0, ROWS), 5)
-    times = START + MINUTE * np.arange(ROWS)
+    volume = np.round(chance.exponential(12.0, candles), 5)
+    times = START + MINUTE * np.arange(candles)
     return candle_frame(times, np.column_stack([opened, high, low, close, volume]))
 
 
-def _make(directory: Path) -> dict[str, float]:
-    """Let every store write its copy."""
-    import arcticdb
-
+def _make(directory: Path, candles: int) -> dict[str, float]:
+    """Write the copy of every store."""
     from botlib.store import Database
 
-    frame = _candles()
+    frame = _candles(candles)
     rows = zip(frame.index.astype("int64").tolist(), *_lists(frame), strict=True)
     with Database.open(directory / "botlib.db", "binance") as database:
         database.register("BTC/USDT")
@@ -105,8 +122,11 @@ def _make(directory: Path) -> dict[str, float]:
     frame.to_parquet(directory / "candles.parquet")
     frame.reset_index().to_feather(directory / "lz4.feather", compression="lz4")
     frame.reset_index().to_feather(directory / "plain.feather", compression="uncompressed")
-    arctic = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")
-    arctic.create_library("candles").write("BTCUSDT-1m", frame)
+    if not absent("arcticdb"):
+        import arcticdb
+
+        arctic = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")
+        arctic.create_library("candles").write("BTCUSDT-1m", frame)
     return {}
 
 
@@ -189,25 +209,27 @@ def _arctic(directory: Path) -> Read:
     return read
 
 
-SIDES: Final[dict[str, tuple[Callable[[Path], Read], int]]] = {
-    "botlib, cache absent": (_botlib_without_cache, SLOW_READS),
-    "botlib": (_botlib, READS),
-    "botlib, database opened for each read": (_botlib_reopened, READS),
-    "ArcticDB (LMDB)": (_arctic, READS),
-    "Feather, uncompressed": (_feather("plain.feather"), READS),
-    "Feather, lz4": (_feather("lz4.feather"), READS),
-    "Parquet (pandas)": (_parquet, READS),
-    "SQLite, pandas read_sql": (_read_sql, SLOW_READS),
+STORES: Final[dict[str, Callable[[Path], Read]]] = {
+    "botlib, cache absent": _botlib_without_cache,
+    "botlib": _botlib,
+    "botlib, database opened for each read": _botlib_reopened,
+    ARCTIC: _arctic,
+    "Feather, uncompressed": _feather("plain.feather"),
+    "Feather, lz4": _feather("lz4.feather"),
+    "Parquet (pandas)": _parquet,
+    "SQLite, pandas read_sql": _read_sql,
 }
+SLOW: Final = ("botlib, cache absent", "SQLite, pandas read_sql")
+SMOKE_STORES: Final = ("botlib, cache absent", "botlib", ARCTIC, "Feather, lz4")
 
 
-def _time_reads(side: str, directory: Path) -> dict[str, float]:
-    prepare, times = SIDES[side]
+def _time_reads(store: str, directory: Path, size: StorageSize) -> dict[str, float]:
+    times = size.slow_reads if store in SLOW else size.reads
     # The imports of a first read are not the store's.
     import pandas as pd
 
     pd.DataFrame({"a": [1.0]}, index=pd.DatetimeIndex(["2024-01-01"]))
-    read = prepare(directory)
+    read = STORES[store](directory)
     taken = []
     for _ in range(times):
         gc.collect()
@@ -215,7 +237,7 @@ def _time_reads(side: str, directory: Path) -> dict[str, float]:
         frame = read()
         total = float(frame["close"].sum())
         taken.append((time.perf_counter() - begun) * 1e3)
-        assert (len(frame), total > 0) == (ROWS, True)
+        assert (len(frame), total > 0) == (size.candles, True)
         assert str(frame.index.dtype).startswith("datetime64["), frame.index.dtype
         del frame
     return {"fresh": taken[0], "warm": statistics.median(taken[1:]), "best": min(taken)}
@@ -257,9 +279,10 @@ def _append_arctic(directory: Path) -> Callable[[int], Any]:
     from botlib.frames import candle_frame
 
     library = arcticdb.Arctic(f"lmdb://{directory / 'arctic'}?map_size=2GB")["candles"]
+    newest = int(library.tail("BTCUSDT-1m", 1).data.index[-1].timestamp() * 1_000)
 
     def append(index: int) -> None:
-        time_ = START + (ROWS + index) * MINUTE
+        time_ = newest + (index + 1) * MINUTE
         library.append("BTCUSDT-1m", candle_frame([time_], [1.0, 2.0, 0.5, 1.5, 1.0]))
 
     return append
@@ -279,28 +302,29 @@ def _append_floor(directory: Path) -> Callable[[int], Any]:
 APPENDING: Final[dict[str, Callable[[Path], Callable[[int], Any]]]] = {
     "botlib, durable": _append_botlib(durable=True),
     "botlib, as a stream writes": _append_botlib(durable=False),
-    "ArcticDB (LMDB)": _append_arctic,
+    ARCTIC: _append_arctic,
     "floor: 4 KiB and fsync": _append_floor,
 }
 
 
-def _time_appends(side: str, directory: Path) -> dict[str, float]:
-    append = APPENDING[side](directory)
+def _time_appends(store: str, directory: Path, size: StorageSize) -> dict[str, float]:
+    append = APPENDING[store](directory)
     taken = []
-    for index in range(APPENDS):
+    for index in range(size.appends):
         begun = time.perf_counter()
         append(index)
         taken.append((time.perf_counter() - begun) * 1e3)
     return {"warm": statistics.median(taken), "best": min(taken)}
 
 
-def _main(what: str, directory: Path) -> dict[str, float]:
-    if what == "make":
-        return _make(directory)
-    if what in SIDES:
-        return _time_reads(what, directory)
-    return _time_appends(what.removeprefix("append-"), directory)
+def _main(action: str, store: str, size: StorageSize, directory: Path) -> dict[str, float]:
+    if action == "make":
+        return _make(directory, size.candles)
+    if action == "read":
+        return _time_reads(store, directory, size)
+    return _time_appends(store, directory, size)
 
 
 if __name__ == "__main__":
-    print(json.dumps(_main(sys.argv[1], Path(sys.argv[2]))))
+    action, store, size, directory = sys.argv[1:]
+    print(json.dumps(_main(action, store, SIZES[Size(size)], Path(directory))))

@@ -2,8 +2,8 @@
 
 Every row is a process of its own on the same random candles; its time leaves imports and
 compilation out but counts the start of worker processes, and its memory is the largest sum of the
-resident sizes of that process and everything it started. ``BOTLIB_BENCH_FULL=1`` runs 10,000
-combinations over a year of minutes (otherwise 400, on the same candles).
+resident sizes of that process and everything it started. The full size runs 10,000 combinations
+over a year of minutes (otherwise 400, on the same candles).
 
 Aims: at least 20 times faster than plain vectorbt at a tenth of its memory; a year within 2 GB.
 """
@@ -12,18 +12,43 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psutil
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-SAMPLE: Final = 0.02
+from benchmarks.measuring import POLL, ROOT, BenchmarkError, Child, Row, Size, absent, skipped
+
 LIMIT: Final = 3_600.0
+"""Seconds for one sweep."""
+
+CLUSTER_LIMIT: Final = 60.0
+"""Seconds in which the scheduler of the cluster has to be there."""
+
+Span = tuple[int, ...]
+
+
+class SweepSize(NamedTuple):
+    """What is swept: the peers' candles and windows, and the year's."""
+
+    candles: int
+    windows: Span
+    sparse: Span
+    """Windows for backtesting.py, which takes minutes for all of them."""
+    year: tuple[int, Span, Span]
+
+
+def _year(side: int) -> tuple[int, Span, Span]:
+    return 525_600, (5, 5 + side), (150, 150 + side)
+
+
+SIZES: Final = {
+    Size.SMOKE: SweepSize(3_000, (2, 6), (2, 6, 2), (3_000, (5, 7), (20, 22))),
+    Size.USUAL: SweepSize(100_000, (2, 40), (2, 40, 13), _year(20)),
+    Size.FULL: SweepSize(100_000, (2, 40), (2, 40, 13), _year(100)),
+}
 
 CANDLES: Final = """
 import json, os, sys, time
@@ -125,57 +150,46 @@ if __name__ == "__main__":
 """
 
 
-def measure(full: bool | None = None) -> list[dict[str, object]]:
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return one row per way to sweep."""
-    if full is None:
-        full = bool(os.environ.get("BOTLIB_BENCH_FULL"))
-    with tempfile.TemporaryDirectory() as name:
+    candles, windows, sparse, year = SIZES[size]
+    with tempfile.TemporaryDirectory(prefix="bench-sweep-") as name:
         here = Path(name)
         (here / "cross.py").write_text(STRATEGY)
-        pairs = (100_000, (2, 40), (2, 40))
-        rows = [
-            _row("botlib, 2 processes", here, OURS, (*pairs, 2, "1GB", None)),
-            _row("botlib, 1 process", here, OURS, (*pairs, 1, "1GB", None)),
-            _row("vectorbt, numba", here, PLAIN, (100_000, (2, 40), "numba")),
-            _row("vectorbt, rust", here, PLAIN, (100_000, (2, 40), "rust")),
-            _row("backtesting.py", here, BACKTESTING, (100_000, (2, 40, 13), (2, 40, 13))),
-        ]
-        side = 100 if full else 20
-        year = (525_600, (5, 5 + side), (150, 150 + side))
-        rows += [
-            _row("botlib, 1 process, 2GB", here, OURS, (*year, 1, "2GB", None)),
-            _row("botlib, 2 processes, 2GB", here, OURS, (*year, 2, "2GB", None)),
-            _on_cluster("botlib, Dask, 2 workers", here, year),
-        ]
+        pairs = (candles, windows, windows)
+        rows = [_row("botlib, 2 processes", here, OURS, (*pairs, 2, "1GB", None))]
+        if size is not Size.SMOKE:
+            rows.append(_row("botlib, 1 process", here, OURS, (*pairs, 1, "1GB", None)))
+            rows.append(_row("vectorbt, numba", here, PLAIN, (candles, windows, "numba")))
+        rows.append(_row("vectorbt, rust", here, PLAIN, (candles, windows, "rust")))
+        if reason := absent("backtesting"):
+            rows.append(skipped("how", "backtesting.py", reason))
+        else:
+            rows.append(_row("backtesting.py", here, BACKTESTING, (candles, sparse, sparse)))
+        if size is not Size.SMOKE:
+            rows.append(_row("botlib, 1 process, 2GB", here, OURS, (*year, 1, "2GB", None)))
+            rows.append(_row("botlib, 2 processes, 2GB", here, OURS, (*year, 2, "2GB", None)))
+        rows.append(_on_cluster("botlib, Dask, 2 workers", here, year))
     for row in rows:
-        same = [r for r in rows if r["candles"] == row["candles"]]
-        row["times as fast"] = float(str(row["per s"])) / min(float(str(r["per s"])) for r in same)
+        same = [float(str(r["per s"])) for r in rows if r.get("candles") == row.get("candles")]
+        if "per s" in row:
+            row["times as fast"] = float(str(row["per s"])) / min(same)
     return rows
 
 
 def _row(
     name: str, here: Path, script: str, arguments: tuple[object, ...], *, more: tuple[int, ...] = ()
-) -> dict[str, object]:
+) -> Row:
     path = here / "measured.py"
     path.write_text(CANDLES + f"\nARGUMENTS = {arguments!r}\n" + script)
-    with subprocess.Popen(
-        [sys.executable, str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(here), str(ROOT)))},
-    ) as process:
-        peak = 0
-        deadline = time.monotonic() + LIMIT
-        while process.poll() is None:
-            peak = max(peak, _resident(process.pid) + sum(_resident(pid) for pid in more))
-            if time.monotonic() > deadline:
-                process.kill()
-            time.sleep(SAMPLE)
-        out, err = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{name} failed:\n{err[-2_000:]}")
-    found = json.loads(out.splitlines()[-1])
+    peak = 0
+    with Child(name, [str(path)], environment=_environment(here)) as child:
+
+        def sample() -> None:
+            nonlocal peak
+            peak = max(peak, _resident(child.pid) + sum(_resident(pid) for pid in more))
+
+        found = child.result(LIMIT, sample)
     return {
         "how": name,
         "candles": arguments[0],
@@ -187,32 +201,34 @@ def _row(
     }
 
 
-def _on_cluster(name: str, here: Path, year: tuple[object, ...]) -> dict[str, object]:
+def _on_cluster(name: str, here: Path, year: tuple[int, Span, Span]) -> Row:
     file = here / "scheduler.json"
-    local = ["--host", "127.0.0.1", "--no-dashboard"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(here), str(ROOT)))}
 
-    def dask(*arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(file), *local],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
+    def dask(*arguments: str) -> Child:
+        local = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
+        return Child(
+            f"dask {arguments[0]}",
+            ["-m", "dask", *arguments, *local],
+            environment=_environment(here),
         )
 
-    processes = [dask("scheduler", "--port", "0")]
-    try:
-        processes += [dask("worker", "--nthreads", "1", "--no-nanny") for _ in range(2)]
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(SAMPLE)
+    with (
+        dask("scheduler", "--port", "0") as scheduler,
+        dask("worker", "--nthreads", "1", "--no-nanny") as first,
+        dask("worker", "--nthreads", "1", "--no-nanny") as second,
+    ):
+        deadline = time.monotonic() + CLUSTER_LIMIT
+        while not file.exists():
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"No Dask scheduler was ready within {CLUSTER_LIMIT:g} s.")
+            time.sleep(POLL)
         address = json.loads(file.read_text())["address"]
-        pids = tuple(process.pid for process in processes)
+        pids = (scheduler.pid, first.pid, second.pid)
         return _row(name, here, OURS, (*year, None, "2GB", address), more=pids)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+
+
+def _environment(here: Path) -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join((str(here), str(ROOT)))}
 
 
 def _resident(pid: int) -> int:

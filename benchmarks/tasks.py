@@ -10,53 +10,64 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-SIZES = (1_000, 10_000)
-SETTLE = 2.5
+from benchmarks.measuring import Row, Size, absent, result_of
+
+SIZES: Final = (1_000, 10_000)
+SMOKE_SIZES: Final = (100,)
+SETTLE: Final = 2.5
+SMOKE_SETTLE: Final = 1.2
 """Seconds before the measurement, in which the first runs happen."""
-WATCHED = 6.0
+
+WATCHED: Final = 6.0
+SMOKE_WATCHED: Final = 1.0
 """Seconds measured."""
+
+LIMIT: Final = 120.0
+"""Seconds for one process."""
 
 Noted = list[tuple[int, float]]
 
 
-def measure() -> list[dict[str, object]]:
+def measure(size: Size = Size.USUAL) -> list[Row]:
     """Return one row per number of tasks: both sides, and botlib's part of APScheduler's CPU."""
-    rows: list[dict[str, object]] = []
-    for size in SIZES:
-        ours = _in_child("botlib", size)
-        theirs = _in_child("apscheduler", size)
-        rows.append(
-            {
-                "tasks": size,
-                "botlib µs CPU/run": ours["cpu"],
+    smoke = size is Size.SMOKE
+    spans = (SMOKE_SETTLE, SMOKE_WATCHED) if smoke else (SETTLE, WATCHED)
+    reason = absent("apscheduler")
+    rows: list[Row] = []
+    for tasks in SMOKE_SIZES if smoke else SIZES:
+        ours = _in_child("botlib", tasks, spans)
+        row: Row = {"tasks": tasks, "botlib µs CPU/run": ours["cpu"]}
+        row |= {"botlib p99 late ms": ours["p99"], "botlib runs": ours["runs"]}
+        if reason:
+            row["skipped"] = f"APScheduler: {reason}"
+        else:
+            theirs = _in_child("apscheduler", tasks, spans)
+            row |= {
                 "APScheduler µs CPU/run": theirs["cpu"],
                 "ratio": ours["cpu"] / theirs["cpu"],
-                "botlib p99 late ms": ours["p99"],
                 "APScheduler p99 late ms": theirs["p99"],
-                "botlib runs": ours["runs"],
                 "APScheduler runs": theirs["runs"],
             }
-        )
+        rows.append(row)
     return rows
 
 
-def _in_child(side: str, size: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.tasks", side, str(size)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    figures: dict[str, float] = json.loads(answer.stdout)
+def _in_child(side: str, tasks: int, spans: tuple[float, float]) -> dict[str, float]:
+    arguments = ["-m", "benchmarks.tasks", side, str(tasks), *map(str, spans)]
+    figures: dict[str, float] = result_of(f"{side}, {tasks} tasks", arguments, limit=LIMIT)
     return figures
 
 
-async def _watch(noted: Noted, phases: dict[int, float]) -> dict[str, float]:
-    """Measure for a while; ``phases`` are the due times of the tasks, modulo their second."""
+async def _watch(noted: Noted, phases: dict[int, float], watched: float) -> dict[str, float]:
+    """Measure for some seconds; ``phases`` are the due times of the tasks, modulo their second."""
     noted.clear()
     before = time.process_time()
-    await asyncio.sleep(WATCHED)
+    await asyncio.sleep(watched)
     cpu = time.process_time() - before
     # The phases are known to a millisecond: what seems a little early is on time.
     slack = 0.002
@@ -68,7 +79,7 @@ async def _watch(noted: Noted, phases: dict[int, float]) -> dict[str, float]:
     }
 
 
-async def _botlib(size: int) -> dict[str, float]:
+async def _botlib(size: int, settle: float, watched: float) -> dict[str, float]:
     from botlib.tasks import BackgroundTaskManager, TaskConfig
 
     noted: Noted = []
@@ -80,18 +91,18 @@ async def _botlib(size: int) -> dict[str, float]:
 
         manager.add_task(TaskConfig(name=str(task), func=run, interval=1.0))
     await manager.start_all()
-    await asyncio.sleep(SETTLE)
+    await asyncio.sleep(settle)
     phases = {
         int(task.name): task.next_run / 1_000
         for task in manager.status().tasks
         if task.next_run is not None
     }
-    figures = await _watch(noted, phases)
+    figures = await _watch(noted, phases, watched)
     await manager.stop_all()
     return figures
 
 
-async def _apscheduler(size: int) -> dict[str, float]:
+async def _apscheduler(size: int, settle: float, watched: float) -> dict[str, float]:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
     noted: Noted = []
@@ -106,12 +117,13 @@ async def _apscheduler(size: int) -> dict[str, float]:
 
         scheduler.add_job(run, "interval", seconds=1, start_date=begin)
     scheduler.start()
-    await asyncio.sleep(max(0.0, begin.timestamp() - time.time()) + SETTLE)
-    figures = await _watch(noted, dict.fromkeys(range(size), begin.timestamp()))
+    await asyncio.sleep(max(0.0, begin.timestamp() - time.time()) + settle)
+    figures = await _watch(noted, dict.fromkeys(range(size), begin.timestamp()), watched)
     scheduler.shutdown(wait=False)
     return figures
 
 
 if __name__ == "__main__":
     sides = {"botlib": _botlib, "apscheduler": _apscheduler}
-    print(json.dumps(asyncio.run(sides[sys.argv[1]](int(sys.argv[2])))))
+    run = sides[sys.argv[1]](int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+    print(json.dumps(asyncio.run(run)))

@@ -17,71 +17,98 @@ import csv
 import hashlib
 import hmac
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 import numpy as np
 import psutil
 
+from benchmarks.measuring import BenchmarkError, Child, Row, Size
+
 T = TypeVar("T")
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT")
 STREAMS: Final = "/".join(f"{name.lower()}@kline_1m" for name in SYMBOLS)
-FRAMES: Final = 200_000
-WARM_UP: Final = 5_000
-ORDERS: Final = 4_000
 AT_ONCE: Final = 32
-MINUTES: Final = 30 * 24 * 60
 START: Final = 1_767_225_600_000
+READY: Final = 60.0
+"""Seconds in which the bare server has to be ready."""
+
+LIMIT: Final = 600.0
+"""Seconds for one figure of one server."""
 
 
-def measure() -> list[dict[str, object]]:
-    """Return one row per figure: ours, the bare server's, and the share."""
-    return asyncio.run(_measure())
+class VenueSize(NamedTuple):
+    """How many frames are read, orders sent and minutes of a market replayed."""
+
+    frames: int
+    warm_up: int
+    orders: int
+    minutes: int
 
 
-async def _measure() -> list[dict[str, object]]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
-        bare_frames, bare_one, bare_many = await _bare(session)
-        frames = await _with_venue(["--speed", "max"], lambda url, _: _frames(session, url))
-        one, many = await _with_ledger(session)
-        seconds, growth = await _month(session)
+USUAL: Final = VenueSize(frames=200_000, warm_up=5_000, orders=4_000, minutes=30 * 24 * 60)
+SMOKE: Final = VenueSize(frames=2_000, warm_up=100, orders=64, minutes=12 * 60)
+
+
+def measure(size: Size = Size.USUAL) -> list[Row]:
+    """Return one row per figure: ours, the bare server's, and the share.
+
+    Raises:
+        BenchmarkError: a server ended or hung.
+    """
+    chosen = SMOKE if size is Size.SMOKE else USUAL
+    try:
+        return asyncio.run(_measure(chosen))
+    except (aiohttp.ClientError, aiohttp.WSMessageTypeError, TimeoutError) as error:
+        raise BenchmarkError(f"A server ended or hung: {error!r}") from error
+
+
+async def _measure(size: VenueSize) -> list[Row]:
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with asyncio.timeout(LIMIT):
+            bare_frames, bare_one, bare_many = await _bare(session, size)
+        async with asyncio.timeout(LIMIT):
+            options = ["--speed", "max"]
+            frames = await _with_venue(options, lambda url, _: _frames(session, url, size))
+        async with asyncio.timeout(LIMIT):
+            one, many = await _with_ledger(session, size)
+        async with asyncio.timeout(LIMIT):
+            seconds, growth = await _month(session, size)
     return [
         _row("stream frames/s to one client", frames, bare_frames),
         _row("durable orders/s, one at a time", one, bare_one),
         _row(f"durable orders/s, {AT_ONCE} at once", many, bare_many),
-        {"figure": "a month of 1m candles, 5 symbols, s", "venue": seconds},
+        {"figure": f"{size.minutes:,} 1m candles of 5 symbols, s", "venue": seconds},
         {"figure": "memory grown in its second half, MiB", "venue": growth},
     ]
 
 
-def _row(figure: str, ours: float, bare: float) -> dict[str, object]:
+def _row(figure: str, ours: float, bare: float) -> Row:
     return {"figure": figure, "venue": ours, "bare aiohttp": bare, "share": ours / bare}
 
 
 # -- what is measured
 
 
-async def _frames(session: aiohttp.ClientSession, url: str) -> float:
-    query = f"streams={STREAMS}&count={WARM_UP + FRAMES}"
+async def _frames(session: aiohttp.ClientSession, url: str, size: VenueSize) -> float:
+    query = f"streams={STREAMS}&count={size.warm_up + size.frames}"
     async with session.ws_connect(f"{url}/stream?{query}") as ws:
-        for _ in range(WARM_UP):
+        for _ in range(size.warm_up):
             await ws.receive_str()
         begun = time.perf_counter()
-        for _ in range(FRAMES):
+        for _ in range(size.frames):
             await ws.receive_str()
-        return FRAMES / (time.perf_counter() - begun)
+        return size.frames / (time.perf_counter() - begun)
 
 
-async def _orders(session: aiohttp.ClientSession, url: str, at_once: int) -> float:
+async def _orders(session: aiohttp.ClientSession, url: str, at_once: int, size: VenueSize) -> float:
     from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 
     headers = {"X-MBX-APIKEY": PAPER_API_KEY}
@@ -108,27 +135,30 @@ async def _orders(session: aiohttp.ClientSession, url: str, at_once: int) -> flo
         for number in range(count):
             await order(number)
 
-    await worker(50)
+    await worker(min(50, size.orders))
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
-            group.create_task(worker(ORDERS // at_once))
-    return ORDERS / (time.perf_counter() - begun)
+            group.create_task(worker(size.orders // at_once))
+    return size.orders / (time.perf_counter() - begun)
 
 
-async def _with_ledger(session: aiohttp.ClientSession) -> tuple[float, float]:
-    async def both(url: str, _: int) -> tuple[float, float]:
-        return await _orders(session, url, 1), await _orders(session, url, AT_ONCE)
+async def _both(session: aiohttp.ClientSession, url: str, size: VenueSize) -> tuple[float, float]:
+    one = await _orders(session, url, 1, size)
+    return one, await _orders(session, url, AT_ONCE, size)
+
+
+async def _with_ledger(session: aiohttp.ClientSession, size: VenueSize) -> tuple[float, float]:
 
     with tempfile.TemporaryDirectory(prefix="bench-venue-") as name:
         options = ["--ledger", f"{name}/ledger.db", "--balance", "USDT=1000000"]
         # The market runs fast, so that its clock renews the order limits all the time.
         options += ["--balance", "BTC=10", "--speed", "10000"]
-        return await _with_venue(options, both)
+        return await _with_venue(options, lambda url, _: _both(session, url, size))
 
 
-async def _month(session: aiohttp.ClientSession) -> tuple[float, float]:
-    expected = MINUTES * len(SYMBOLS)
+async def _month(session: aiohttp.ClientSession, size: VenueSize) -> tuple[float, float]:
+    expected = size.minutes * len(SYMBOLS)
 
     async def replay(url: str, pid: int) -> tuple[float, float]:
         process = psutil.Process(pid)
@@ -143,21 +173,21 @@ async def _month(session: aiohttp.ClientSession) -> tuple[float, float]:
         return taken, (process.memory_info().rss - half) / 2**20
 
     with tempfile.TemporaryDirectory(prefix="bench-venue-") as name:
-        files = await asyncio.to_thread(_record, Path(name))
+        files = await asyncio.to_thread(_record, Path(name), size.minutes)
         options = [text for file in files for text in ("--recording", str(file))]
         return await _with_venue([*options, "--speed", "max"], replay)
 
 
-def _record(directory: Path) -> list[Path]:
-    """Write a month of a random walk for each symbol."""
+def _record(directory: Path, minutes: int) -> list[Path]:
+    """Write a random walk of some minutes for each symbol; return the files."""
     chance = np.random.default_rng(3)
     files = []
     for name in SYMBOLS:
-        close = np.round(100 * np.exp(np.cumsum(chance.normal(0, 5e-4, MINUTES))), 2)
+        close = np.round(100 * np.exp(np.cumsum(chance.normal(0, 5e-4, minutes))), 2)
         opened = np.concatenate([[100.0], close[:-1]])
         high, low = np.maximum(opened, close) + 0.05, np.minimum(opened, close) - 0.05
-        volume = np.round(chance.exponential(12.0, MINUTES), 3)
-        times = START + 60_000 * np.arange(MINUTES)
+        volume = np.round(chance.exponential(12.0, minutes), 3)
+        times = START + 60_000 * np.arange(minutes)
         file = directory / f"{name}-1m-2026.csv"
         with file.open("w", newline="") as target:
             columns = (times, opened, high.round(2), low.round(2), close, volume)
@@ -179,22 +209,14 @@ async def _with_venue(options: list[str], use: Callable[[str, int], Awaitable[T]
         await process.stop()
 
 
-async def _bare(session: aiohttp.ClientSession) -> tuple[float, float, float]:
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.venue"), cwd=ROOT, stdout=subprocess.PIPE
-    )
-    try:
-        assert server.stdout is not None
-        url = (await server.stdout.readline()).decode().strip()
-        frames = await _frames(session, url)
-        return frames, await _orders(session, url, 1), await _orders(session, url, AT_ONCE)
-    finally:
-        server.terminate()
-        await server.wait()
+async def _bare(session: aiohttp.ClientSession, size: VenueSize) -> tuple[float, float, float]:
+    with Child("bare aiohttp server", ["-m", "benchmarks.venue"]) as server:
+        url = await asyncio.to_thread(server.line, READY)
+        return await _frames(session, url, size), *(await _both(session, url, size))
 
 
 def _serve() -> None:
-    """Be the bare server: print its address, and answer."""
+    """Serve ready-made frames and answers, and print the address."""
     from aiohttp import web
 
     kline = {letter: "12345.67000000" for letter in "tTsifLochlvnxqVQB"}
@@ -219,8 +241,7 @@ def _serve() -> None:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        sys.stdout.write(f"http://127.0.0.1:{runner.addresses[0][1]}\n")
-        sys.stdout.flush()
+        print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
         await asyncio.Event().wait()
 
     app = web.Application()
