@@ -1,66 +1,41 @@
-"""What the dashboard shows of an engine, and what its buttons do."""
+"""The live dashboard of an engine: what keeps it up to date, and what its buttons do."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botlib.core.asynctools import first_of
-from botlib.core.errors import BotlibError, EngineError, InvalidInput, UnknownSymbol
-from botlib.core.model import CandleUpdated, OrderStatus
-from botlib.core.timeframe import MINUTE, SECOND
-from botlib.tasks.status import ACTIVE, TaskState
-from botlib.trading.positions import is_held
+from botlib.core.errors import BotlibError, EngineError, InvalidInput
+from botlib.core.model import CandleUpdated
+from botlib.core.timeframe import MINUTE
+from botlib.views.dashboard_state import StateBuilder
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription
-    from botlib.core.model import Fill, Order, Position
-    from botlib.market_data import BookStatus, StreamStatus
     from botlib.runtime import Runtime
-    from botlib.tasks.status import TaskStatus
     from botlib.views.engine import OperableEngine
     from botlib.widgets.dashboard import Dashboard, DashboardState, Reply
-    from botlib.widgets.dashboard.schema import (
-        AccountSection,
-        Action,
-        DashboardTable,
-        FeedRow,
-        FeedState,
-        FillRow,
-        HeadSection,
-        Health,
-        LoopSection,
-        OrderRow,
-        PositionRow,
-        Protection,
-        RiskSection,
-        RowT,
-        TaskRow,
-    )
 
 logger = logging.getLogger(__name__)
 
 NOT_FINISHED: Final = "the runtime was closed before it was done"
 KILLS: Final = frozenset({"kill", "kill_and_sell"})
-ROWS: Final = 20
-"""Orders and fills shown."""
+"""Actions that throw the kill switch."""
 
-LOOK: Final = 0.5
-"""Least seconds between two questions to the venue what the account is worth."""
-
-_BAD_STATES: Final = frozenset({TaskState.FAILED, TaskState.STUCK})
-_OFF_STATES: Final = frozenset(
-    {TaskState.STOPPED, TaskState.DISABLED, TaskState.PENDING, TaskState.DONE}
-)
+VALUATION_INTERVAL: Final = 0.5
+"""Least seconds between two requests to the venue for the account's value."""
 
 
 def open_dashboard(engine: OperableEngine, runtime: Runtime, *, height: int) -> Dashboard:
-    """Return a dashboard of an engine that is kept up to date on its loop, where this is called.
+    """Return a dashboard that is kept up to date on the engine's loop; call it on that loop.
 
-    One of an engine that has stopped shows the state it ended with.
+    If the engine has stopped, the dashboard shows the state it ended with.
+
+    Args:
+        runtime: runs the buttons' actions.
+        height: pixels in the page.
 
     Raises:
         EngineError: the engine has never run.
@@ -69,41 +44,42 @@ def open_dashboard(engine: OperableEngine, runtime: Runtime, *, height: int) -> 
 
     if engine.run_start is None:
         raise EngineError("The bot has never run, so there is nothing to show. Start it first.")
-    desk = DashboardFeed(engine)
+    feed = DashboardFeed(engine)
 
     def act(action: str, target: str, reply: Reply) -> None:
         if action in KILLS:
-            desk.throw()
-        future = runtime.submit(desk.answer(action, target))
+            feed.throw()
+        future = runtime.submit(feed.answer(action, target))
         future.add_done_callback(
             lambda done: reply(*((False, NOT_FINISHED) if done.cancelled() else done.result()))
         )
 
-    dashboard = Dashboard(desk.state(), act, height=height)
+    dashboard = Dashboard(feed.state(), act, height=height)
     if engine.started:
-        runtime.submit(desk.run(dashboard))
+        runtime.submit(feed.run(dashboard))
     else:
-        desk.finish(dashboard)
+        feed.finish(dashboard)
     return dashboard
 
 
 def finish_dashboard(engine: OperableEngine, dashboard: Dashboard) -> None:
-    """Show the state an engine ended with; nothing follows."""
+    """Show the state in which a stopped engine ended; nothing follows."""
     DashboardFeed(engine).finish(dashboard)
 
 
 class DashboardFeed:
-    """One engine as the dashboard sees it. Everything here runs on the engine's loop."""
+    """The connection of an engine with a dashboard; runs on the engine's loop, except `throw`."""
 
     def __init__(self, engine: OperableEngine) -> None:
         self._engine = engine
+        self._state = StateBuilder(engine)
         self._updates: BusSubscription[CandleUpdated] | None = None
         self._prices: dict[str, float] = {}
 
     async def run(self, dashboard: Dashboard) -> None:
         """Keep a dashboard up to date until it is closed or the engine has stopped."""
         with self._engine.bus.subscribe(CandleUpdated, name="dashboard") as self._updates:
-            await first_of(self._publish(dashboard), self._keep_worth())
+            await first_of(self._publish(dashboard), self._keep_valued())
         self.finish(dashboard)
 
     async def _publish(self, dashboard: Dashboard) -> None:
@@ -111,235 +87,46 @@ class DashboardFeed:
             dashboard.publish(self.state())
             await asyncio.sleep(dashboard.interval)
 
-    async def _keep_worth(self) -> None:
-        """Ask what the account is worth after fills, and where the market outruns the task."""
-        looked, known = self._engine.market_clock.now(), self._engine.orders.fills
+    async def _keep_valued(self) -> None:
+        """Value the account after fills, and once a minute of market time if that runs fast."""
+        valued, known = self._engine.market_clock.now(), self._engine.orders.fills
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(VALUATION_INTERVAL)
             now, fills = self._engine.market_clock.now(), self._engine.orders.fills
-            if now - looked < MINUTE and fills == known:
+            if now - valued < MINUTE and fills == known:
                 continue
-            looked, known = now, fills
+            valued, known = now, fills
             try:
                 await self._engine.account.value()
             except Exception as error:
                 logger.debug("the account could not be valued for the dashboard: %s", error)
 
     def finish(self, dashboard: Dashboard) -> None:
-        """Show the state the engine ended with, for good."""
+        """Show the state in which the engine ended, for good."""
         if not dashboard.closed:
             dashboard.publish(self.state(), last=True)
 
-    # What it shows
-
     def state(self) -> DashboardState:
         """Return everything the dashboard shows as plain JSON values."""
-        prices, masked = self._newest_prices(), self._engine.log.masked
-        newest = self._engine.orders.newest(ROWS)
-        orders = {order.client_order_id: _order(order, masked) for order in newest}
-        fills = list(self._engine.orders.last_fills)[-ROWS:]
-        return {
-            "head": self._head(),
-            "account": self._account(prices),
-            "curve": {"values": [round(value, 2) for value in self._engine.account.curve.values]},
-            "risk": self._risk(prices),
-            "loop": self._loop(),
-            "tasks": self._tasks(),
-            "positions": _table(
-                (position.symbol, self._position(position, prices))
-                for position in self._engine.positions.all()
-                if self._is_held(position, prices)
-            ),
-            "orders": _table(orders.items()),
-            "fills": _table(
-                (f"{fill.symbol} {fill.trade_id}", _fill(fill)) for fill in reversed(fills)
-            ),
-            "feeds": self._feeds(),
-            "log": _table(
-                (
-                    str(line.number),
-                    {"time": line.time, "level": line.level, "name": line.name, "text": line.text},
-                )
-                for line in reversed(self._engine.log.tail())
-            ),
-        }
+        return self._state.build(self._newest_prices())
 
     def _newest_prices(self) -> dict[str, float]:
         while self._updates is not None and (event := self._updates.get_nowait()) is not None:
             self._prices[event.candle.symbol] = event.candle.close
         return {**self._engine.account.prices(), **self._prices}
 
-    def _head(self) -> HeadSection:
-        engine = self._engine
-        health = engine.health()
-        return {
-            "mode": engine.settings.mode,
-            "venue": engine.venue,
-            "synthetic": ":synthetic:" in engine.venue,
-            "running": engine.started,
-            "healthy": health.healthy,
-            "reasons": [engine.log.masked(reason) for reason in health.reasons],
-            "market_time": engine.market_clock.now() // SECOND * SECOND,
-            "now": engine.system_clock.now() // SECOND * SECOND,
-            "started": 0 if engine.run_start is None else engine.run_start.time,
-            "strategies": len(engine.signals.strategies),
-            "signals": engine.signals.signals,
-            "url": engine.control.url or "",
-        }
-
-    def _account(self, prices: dict[str, float]) -> AccountSection:
-        engine = self._engine
-        equity = engine.account.worth(prices)
-        day = engine.account.day_profit(prices)
-        return {
-            "quote": engine.account.quote,
-            "equity": _money(equity),
-            "start": _money(None if engine.run_start is None else engine.run_start.equity),
-            "realised": _money(engine.positions.realised()),
-            "unrealised": _money(engine.positions.unrealised(prices)),
-            "exposure": _money(engine.positions.exposure(prices)),
-            "day": _money(day),
-        }
-
-    def _risk(self, prices: dict[str, float]) -> RiskSection:
-        engine = self._engine
-        kill, limits = engine.kill_switch.thrown, engine.risk.limits
-        token = engine.control.token_file
-        return {
-            "killed": None
-            if kill is None
-            else {"reason": kill.reason, "by": kill.by, "at": kill.at},
-            "halted": engine.risk.halted,
-            "rejected": engine.risk.rejected,
-            "max_exposure": _money(limits.max_exposure),
-            "max_daily_loss": _money(limits.max_daily_loss),
-            "stop_file": _shown(engine, engine.kill_switch.stop_file),
-            "token_file": "" if token is None else _shown(engine, token),
-        }
-
-    def _loop(self) -> LoopSection:
-        engine = self._engine
-        lag, stalls = engine.lag, engine.stalls()
-        return {
-            "lag": round(lag.current, 4),
-            "p50": round(lag.percentile(50), 4),
-            "p99": round(lag.percentile(99), 4),
-            "worst": round(lag.worst, 4),
-            "limit": engine.settings.health.max_lag,
-            "stall": stalls[-1].where if stalls else "",
-        }
-
-    def _tasks(self) -> DashboardTable[TaskRow]:
-        status = self._engine.tasks.status()
-        reasons = " ".join([*status.health.reasons, *status.health.warnings])
-        masked = self._engine.log.masked
-        rows = {task.name: _task(task, reasons, masked) for task in status.tasks}
-        if not self._engine.started:
-            # That its tasks have stopped as well is no illness, and nothing starts them any more.
-            rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
-        return _table(rows.items())
-
-    def _is_held(self, position: Position, prices: dict[str, float]) -> bool:
-        try:
-            market = self._engine.exchange.market(position.symbol)
-        except UnknownSymbol:
-            return not position.flat  # bought when the venue listed it
-        return is_held(position.amount, _price(prices, position), market)
-
-    def _position(self, position: Position, prices: dict[str, float]) -> PositionRow:
-        engine, symbol = self._engine, position.symbol
-        price = _price(prices, position)
-        gain = (price - position.entry_price) * position.amount
-        paid = position.entry_price * position.amount
-        stops = engine.orders.stops(symbol)
-        resting = [stop for stop in stops if stop.status is OrderStatus.OPEN]
-        entry = engine.protector.entry(symbol)
-        rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
-        protection: Protection
-        if resting:
-            protection = "resting"
-        elif stops:
-            protection = "unknown"
-        else:
-            protection = "missing" if rules is not None and rules.stops else "none"
-        return {
-            "symbol": symbol,
-            "amount": _number(position.amount),
-            "entry": _number(round(position.entry_price, 8)),
-            "price": _number(price),
-            "value": _money(price * position.amount),
-            "gain": _money(gain),
-            "share": round(float(gain / paid), 5) if paid else 0.0,
-            "stop": _number(resting[0].stop_price) if resting else "",
-            "protection": protection,
-            "strategy": entry.strategy if entry is not None else "",
-            "opened": position.opened,
-        }
-
-    def _feeds(self) -> DashboardTable[FeedRow]:
-        engine = self._engine
-        now = engine.market_clock.now()
-        deadline = 2 * engine.settings.exchange.data_deadline
-        status = engine.stream.status()
-        rows: list[tuple[str, FeedRow]] = []
-        quiet = self._quiet(status)
-        for entry in status.subscriptions:
-            behind = None if entry.last_event is None else max(0, now - entry.last_event)
-            age = None if behind is None else behind / SECOND + quiet
-            late = age is not None and age > deadline
-            row: FeedRow = {
-                "symbol": entry.symbol,
-                "timeframe": entry.timeframe,
-                "state": self._feed_state(late, entry.ready),
-                "age": None if age is None else round(age, 1),
-                "closed": entry.closed,
-                "last": entry.last_closed,
-                "gaps": entry.gaps,
-                "holes": entry.holes,
-                "bad": entry.bad_frames,
-            }
-            rows.append((f"{entry.symbol} {entry.timeframe}", row))
-        return _table([*rows, *map(self._book, engine.books.status())])
-
-    def _book(self, book: BookStatus) -> tuple[str, FeedRow]:
-        late = book.silence > 2 * self._engine.settings.exchange.data_deadline
-        row: FeedRow = {
-            "symbol": book.symbol,
-            "timeframe": "book",
-            "state": self._feed_state(late, book.ready),
-            "age": round(book.silence, 1),
-            "closed": None,
-            "last": None,
-            "gaps": book.gaps,
-            "holes": 0,
-            "bad": 0,
-        }
-        return f"{book.symbol} book", row
-
-    def _feed_state(self, late: bool, ready: bool) -> FeedState:
-        if not self._engine.started:
-            return "stopped"
-        return "late" if late else "ok" if ready else "repairing"
-
-    def _quiet(self, status: StreamStatus) -> float:
-        """Return the seconds since any frame came: meanwhile the market's clock stands still."""
-        if self._engine.in_lockstep:
-            return 0.0  # the market itself waits for the next request
-        silences = [one.silence for one in status.connections if one.silence is not None]
-        return min(silences, default=0.0)
-
-    # What its buttons do
+    # The buttons
 
     def throw(self) -> None:
-        """Throw the kill switch from any thread, before the loop comes to the rest."""
+        """Throw the kill switch; from any thread, also while the loop is busy."""
         self._engine.kill_switch.throw("thrown on the dashboard", by="dashboard")
 
     async def act(self, action: str, target: str) -> str:
-        """Do what a button asks for, and return what came of it.
+        """Run the action of a button, and return its result in a sentence.
 
         Raises:
-            BotlibError: it could not be done.
-            Exception: what a task raised that was run by hand.
+            BotlibError: the action failed.
+            Exception: the error of a task that a button ran.
         """
         tasks = self._engine.tasks
         if action == "start":
@@ -364,7 +151,7 @@ class DashboardFeed:
         raise InvalidInput(f"The dashboard has no action {action!r}.")
 
     async def answer(self, action: str, target: str) -> tuple[bool, str]:
-        """Carry out a wish; return whether it was done, and what to tell. Never raises."""
+        """Run the action of a button; return whether it succeeded, and a message. Never raises."""
         masked = self._engine.log.masked
         try:
             return True, masked(await self.act(action, target))
@@ -373,101 +160,3 @@ class DashboardFeed:
         except Exception as error:
             logger.warning("%s of %r failed: %s", action, target, error)
             return False, masked(f"{type(error).__name__}: {error}")
-
-
-def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> TaskRow:
-    active = task.state in ACTIVE
-    forever = task.schedule == "for ever"
-    can: list[Action] = (
-        ["stop"] if active else ["start"] if task.state is not TaskState.DISABLED else []
-    )
-    if not forever and task.state is not TaskState.DISABLED:
-        can.append("run")
-    return {
-        "name": task.name,
-        "group": task.group or "",
-        "state": str(task.state),
-        "health": _health(task, reasons),
-        "priority": task.priority,
-        "schedule": task.schedule,
-        "runs": task.runs,
-        "failures": task.failures,
-        "overruns": task.overruns + task.skipped,
-        "last": _second(task.last_start),
-        "took": None if task.last_duration is None else round(task.last_duration, 3),
-        "next": _second(task.next_run) if active else None,
-        "late": None if task.lateness_p50 is None else round(task.lateness_p50, 3),
-        "late99": None if task.lateness_p99 is None else round(task.lateness_p99, 3),
-        # Masked before it is cut, so that no half of a secret is left.
-        "error": masked(task.last_error or "")[:300],
-        "can": can,
-    }
-
-
-def _health(task: TaskStatus, reasons: str) -> Health:
-    if task.state in _BAD_STATES or f"task {task.name!r}" in reasons:
-        return "bad"
-    if task.failures_in_row or task.state in (TaskState.BACKOFF, TaskState.PAUSED):
-        return "warn"
-    return "off" if task.state in _OFF_STATES else "ok"
-
-
-def _order(order: Order, masked: Callable[[str], str]) -> OrderRow:
-    price = order.average or order.stop_price or order.price
-    return {
-        "time": order.market_time,
-        "wall": order.created,
-        "symbol": order.symbol,
-        "side": str(order.side),
-        "type": str(order.type),
-        "amount": _number(order.amount),
-        "price": "" if price is None else _number(round(price, 8)),
-        "status": str(order.status),
-        "strategy": order.strategy,
-        "message": masked(order.message)[:300],
-    }
-
-
-def _fill(fill: Fill) -> FillRow:
-    return {
-        "time": fill.timestamp,
-        "symbol": fill.symbol,
-        "side": str(fill.side),
-        "amount": _number(fill.amount),
-        "price": _number(fill.price),
-        "cost": _money(fill.cost),
-        "fee": f"{_number(fill.fee)} {fill.fee_asset}",
-    }
-
-
-def _table(rows: Iterable[tuple[str, RowT]]) -> DashboardTable[RowT]:
-    """Return rows by their keys, and the order of the keys."""
-    known = dict(rows)
-    return {"order": list(known), "rows": known}
-
-
-def _price(prices: dict[str, float], position: Position) -> Decimal:
-    price = prices.get(position.symbol)
-    return position.entry_price if price is None else Decimal(str(price))
-
-
-def _money(value: Decimal | None) -> float | None:
-    return None if value is None else round(float(value), 2)
-
-
-def _number(value: Decimal | None) -> str:
-    """Return a decimal without the zeros behind its last digit, thousands separated."""
-    if value is None:
-        return ""
-    text = f"{value:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _second(time: int | None) -> int | None:
-    return None if time is None else round(time / SECOND) * SECOND
-
-
-def _shown(engine: OperableEngine, path: Any) -> str:
-    """Return a path as it is called in the project, wherever that lies."""
-    home = engine.settings.data_directory.parent
-    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)

@@ -1,0 +1,340 @@
+"""`StateBuilder`: everything the dashboard shows of an engine, as plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.errors import UnknownSymbol
+from botlib.core.model import OrderStatus
+from botlib.core.timeframe import SECOND
+from botlib.tasks.status import ACTIVE, TaskState
+from botlib.trading.positions import is_held
+from botlib.views.paths import project_path
+
+if TYPE_CHECKING:
+    from botlib.core.model import Fill, Order, Position
+    from botlib.market_data import BookStatus, StreamStatus
+    from botlib.tasks.status import TaskStatus
+    from botlib.views.engine import OperableEngine
+    from botlib.widgets.dashboard.schema import (
+        AccountSection,
+        Action,
+        DashboardState,
+        DashboardTable,
+        FeedRow,
+        FeedState,
+        FillRow,
+        HeadSection,
+        Health,
+        LoopSection,
+        OrderRow,
+        PositionRow,
+        Protection,
+        RiskSection,
+        RowT,
+        TaskRow,
+    )
+
+ROWS: Final = 20
+"""Most orders and fills that are shown."""
+
+_BAD_STATES: Final = frozenset({TaskState.FAILED, TaskState.STUCK})
+_OFF_STATES: Final = frozenset(
+    {TaskState.STOPPED, TaskState.DISABLED, TaskState.PENDING, TaskState.DONE}
+)
+
+
+class StateBuilder:
+    """The state of one engine as the dashboard's schema describes it. Runs on the engine's loop."""
+
+    def __init__(self, engine: OperableEngine) -> None:
+        self._engine = engine
+
+    def build(self, prices: dict[str, float]) -> DashboardState:
+        """Return everything the dashboard shows as plain JSON values.
+
+        Args:
+            prices: the newest ones by symbol; open positions are valued at them.
+        """
+        masked = self._engine.log.masked
+        newest = self._engine.orders.newest(ROWS)
+        orders = {order.client_order_id: _order(order, masked) for order in newest}
+        fills = list(self._engine.orders.last_fills)[-ROWS:]
+        return {
+            "head": self._head(),
+            "account": self._account(prices),
+            "curve": {"values": [round(value, 2) for value in self._engine.account.curve.values]},
+            "risk": self._risk(prices),
+            "loop": self._loop(),
+            "tasks": self._tasks(),
+            "positions": _table(
+                (position.symbol, self._position(position, prices))
+                for position in self._engine.positions.all()
+                if self._is_held(position, prices)
+            ),
+            "orders": _table(orders.items()),
+            "fills": _table(
+                (f"{fill.symbol} {fill.trade_id}", _fill(fill)) for fill in reversed(fills)
+            ),
+            "feeds": self._feeds(),
+            "log": _table(
+                (
+                    str(line.number),
+                    {"time": line.time, "level": line.level, "name": line.name, "text": line.text},
+                )
+                for line in reversed(self._engine.log.tail())
+            ),
+        }
+
+    def _head(self) -> HeadSection:
+        engine = self._engine
+        health = engine.health()
+        return {
+            "mode": engine.settings.mode,
+            "venue": engine.venue,
+            "synthetic": ":synthetic:" in engine.venue,
+            "running": engine.started,
+            "healthy": health.healthy,
+            "reasons": [engine.log.masked(reason) for reason in health.reasons],
+            "market_time": engine.market_clock.now() // SECOND * SECOND,
+            "now": engine.system_clock.now() // SECOND * SECOND,
+            "started": 0 if engine.run_start is None else engine.run_start.time,
+            "strategies": len(engine.signals.strategies),
+            "signals": engine.signals.signals,
+            "url": engine.control.url or "",
+        }
+
+    def _account(self, prices: dict[str, float]) -> AccountSection:
+        engine = self._engine
+        equity = engine.account.worth(prices)
+        day = engine.account.day_profit(prices)
+        return {
+            "quote": engine.account.quote,
+            "equity": _money(equity),
+            "start": _money(None if engine.run_start is None else engine.run_start.equity),
+            "realised": _money(engine.positions.realised()),
+            "unrealised": _money(engine.positions.unrealised(prices)),
+            "exposure": _money(engine.positions.exposure(prices)),
+            "day": _money(day),
+        }
+
+    def _risk(self, prices: dict[str, float]) -> RiskSection:
+        engine = self._engine
+        kill, limits = engine.kill_switch.thrown, engine.risk.limits
+        token = engine.control.token_file
+        return {
+            "killed": None
+            if kill is None
+            else {"reason": kill.reason, "by": kill.by, "at": kill.at},
+            "halted": engine.risk.halted,
+            "rejected": engine.risk.rejected,
+            "max_exposure": _money(limits.max_exposure),
+            "max_daily_loss": _money(limits.max_daily_loss),
+            "stop_file": project_path(engine.settings, engine.kill_switch.stop_file),
+            "token_file": "" if token is None else project_path(engine.settings, token),
+        }
+
+    def _loop(self) -> LoopSection:
+        engine = self._engine
+        lag, stalls = engine.lag, engine.stalls()
+        return {
+            "lag": round(lag.current, 4),
+            "p50": round(lag.percentile(50), 4),
+            "p99": round(lag.percentile(99), 4),
+            "worst": round(lag.worst, 4),
+            "limit": engine.settings.health.max_lag,
+            "stall": stalls[-1].where if stalls else "",
+        }
+
+    def _tasks(self) -> DashboardTable[TaskRow]:
+        status = self._engine.tasks.status()
+        reasons = " ".join([*status.health.reasons, *status.health.warnings])
+        masked = self._engine.log.masked
+        rows = {task.name: _task(task, reasons, masked) for task in status.tasks}
+        if not self._engine.started:
+            # Stopped tasks of a stopped engine are no fault, and can not be started again.
+            rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
+        return _table(rows.items())
+
+    def _is_held(self, position: Position, prices: dict[str, float]) -> bool:
+        try:
+            market = self._engine.exchange.market(position.symbol)
+        except UnknownSymbol:
+            return not position.flat  # bought while the venue listed it
+        return is_held(position.amount, _price(prices, position), market)
+
+    def _position(self, position: Position, prices: dict[str, float]) -> PositionRow:
+        engine, symbol = self._engine, position.symbol
+        price = _price(prices, position)
+        gain = (price - position.entry_price) * position.amount
+        paid = position.entry_price * position.amount
+        stops = engine.orders.stops(symbol)
+        resting = [stop for stop in stops if stop.status is OrderStatus.OPEN]
+        entry = engine.protector.entry(symbol)
+        rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
+        protection: Protection
+        if resting:
+            protection = "resting"
+        elif stops:
+            protection = "unknown"
+        else:
+            protection = "missing" if rules is not None and rules.stops else "none"
+        return {
+            "symbol": symbol,
+            "amount": _number(position.amount),
+            "entry": _number(round(position.entry_price, 8)),
+            "price": _number(price),
+            "value": _money(price * position.amount),
+            "gain": _money(gain),
+            "share": round(float(gain / paid), 5) if paid else 0.0,
+            "stop": _number(resting[0].stop_price) if resting else "",
+            "protection": protection,
+            "strategy": entry.strategy if entry is not None else "",
+            "opened": position.opened,
+        }
+
+    def _feeds(self) -> DashboardTable[FeedRow]:
+        engine = self._engine
+        now = engine.market_clock.now()
+        deadline = 2 * engine.settings.exchange.data_deadline
+        status = engine.stream.status()
+        rows: list[tuple[str, FeedRow]] = []
+        quiet = self._quiet(status)
+        for entry in status.subscriptions:
+            behind = None if entry.last_event is None else max(0, now - entry.last_event)
+            age = None if behind is None else behind / SECOND + quiet
+            late = age is not None and age > deadline
+            row: FeedRow = {
+                "symbol": entry.symbol,
+                "timeframe": entry.timeframe,
+                "state": self._feed_state(late, entry.ready),
+                "age": None if age is None else round(age, 1),
+                "closed": entry.closed,
+                "last": entry.last_closed,
+                "gaps": entry.gaps,
+                "holes": entry.holes,
+                "bad": entry.bad_frames,
+            }
+            rows.append((f"{entry.symbol} {entry.timeframe}", row))
+        return _table([*rows, *map(self._book, engine.books.status())])
+
+    def _book(self, book: BookStatus) -> tuple[str, FeedRow]:
+        late = book.silence > 2 * self._engine.settings.exchange.data_deadline
+        row: FeedRow = {
+            "symbol": book.symbol,
+            "timeframe": "book",
+            "state": self._feed_state(late, book.ready),
+            "age": round(book.silence, 1),
+            "closed": None,
+            "last": None,
+            "gaps": book.gaps,
+            "holes": 0,
+            "bad": 0,
+        }
+        return f"{book.symbol} book", row
+
+    def _feed_state(self, late: bool, ready: bool) -> FeedState:
+        if not self._engine.started:
+            return "stopped"
+        return "late" if late else "ok" if ready else "repairing"
+
+    def _quiet(self, status: StreamStatus) -> float:
+        """Return the seconds since the last frame; only frames advance the market clock."""
+        if self._engine.in_lockstep:
+            return 0.0  # the market itself waits for the next request
+        silences = [one.silence for one in status.connections if one.silence is not None]
+        return min(silences, default=0.0)
+
+
+def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> TaskRow:
+    active = task.state in ACTIVE
+    forever = task.schedule == "for ever"
+    can: list[Action] = (
+        ["stop"] if active else ["start"] if task.state is not TaskState.DISABLED else []
+    )
+    if not forever and task.state is not TaskState.DISABLED:
+        can.append("run")
+    return {
+        "name": task.name,
+        "group": task.group or "",
+        "state": str(task.state),
+        "health": _health(task, reasons),
+        "priority": task.priority,
+        "schedule": task.schedule,
+        "runs": task.runs,
+        "failures": task.failures,
+        "overruns": task.overruns + task.skipped,
+        "last": _second(task.last_start),
+        "took": None if task.last_duration is None else round(task.last_duration, 3),
+        "next": _second(task.next_run) if active else None,
+        "late": None if task.lateness_p50 is None else round(task.lateness_p50, 3),
+        "late99": None if task.lateness_p99 is None else round(task.lateness_p99, 3),
+        # Masked before it is cut, or half of a secret could remain.
+        "error": masked(task.last_error or "")[:300],
+        "can": can,
+    }
+
+
+def _health(task: TaskStatus, reasons: str) -> Health:
+    if task.state in _BAD_STATES or f"task {task.name!r}" in reasons:
+        return "bad"
+    if task.failures_in_row or task.state in (TaskState.BACKOFF, TaskState.PAUSED):
+        return "warn"
+    return "off" if task.state in _OFF_STATES else "ok"
+
+
+def _order(order: Order, masked: Callable[[str], str]) -> OrderRow:
+    price = order.average or order.stop_price or order.price
+    return {
+        "time": order.market_time,
+        "wall": order.created,
+        "symbol": order.symbol,
+        "side": str(order.side),
+        "type": str(order.type),
+        "amount": _number(order.amount),
+        "price": "" if price is None else _number(round(price, 8)),
+        "status": str(order.status),
+        "strategy": order.strategy,
+        "message": masked(order.message)[:300],
+    }
+
+
+def _fill(fill: Fill) -> FillRow:
+    return {
+        "time": fill.timestamp,
+        "symbol": fill.symbol,
+        "side": str(fill.side),
+        "amount": _number(fill.amount),
+        "price": _number(fill.price),
+        "cost": _money(fill.cost),
+        "fee": f"{_number(fill.fee)} {fill.fee_asset}",
+    }
+
+
+def _table(rows: Iterable[tuple[str, RowT]]) -> DashboardTable[RowT]:
+    """Return a table: rows by their keys, and the order of the keys."""
+    known = dict(rows)
+    return {"order": list(known), "rows": known}
+
+
+def _price(prices: dict[str, float], position: Position) -> Decimal:
+    price = prices.get(position.symbol)
+    return position.entry_price if price is None else Decimal(str(price))
+
+
+def _money(value: Decimal | None) -> float | None:
+    return None if value is None else round(float(value), 2)
+
+
+def _number(value: Decimal | None) -> str:
+    """Return a decimal as text, without trailing zeros and with thousands separated."""
+    if value is None:
+        return ""
+    text = f"{value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _second(time: int | None) -> int | None:
+    return None if time is None else round(time / SECOND) * SECOND
