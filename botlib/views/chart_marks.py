@@ -1,4 +1,4 @@
-"""What the engine's orders look like on a chart: entries and exits, and prices that matter."""
+"""An engine's orders on a chart: markers of entries and exits, and lines at their prices."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from botlib.views.engine import EngineReading
 
 IsStop = Callable[[str | None], bool]
-"""Tells of a client order id whether it is that of a stop."""
+"""Returns whether a client order id is that of a stop."""
 
 
 class OrderMarks:
-    """The fills of one symbol as markers, one an order."""
+    """The fills of one symbol as markers, one per order."""
 
     def __init__(self) -> None:
         self._orders: dict[str, tuple[int, Side, bool]] = {}
         self._seen: set[int] = set()
 
     def load(self, fills: Iterable[Fill], is_stop: IsStop) -> None:
-        """Take the fills of earlier."""
+        """Add the fills of the journal."""
         for fill in fills:
-            self.take(fill, is_stop)
+            self.add(fill, is_stop)
 
-    def take(self, fill: Fill, is_stop: IsStop) -> None:
-        """Take a fill; one that is known changes nothing."""
+    def add(self, fill: Fill, is_stop: IsStop) -> None:
+        """Add a fill; one that is known changes nothing."""
         if fill.trade_id in self._seen:
             return
         self._seen.add(fill.trade_id)
@@ -40,7 +40,7 @@ class OrderMarks:
             self._orders[key] = (fill.timestamp, fill.side, stop)
 
     def markers(self) -> list[Marker]:
-        """Return a marker per order that was filled."""
+        """Return one marker per filled order, at the time of its first fill."""
         return [
             Marker(
                 timestamp=first,
@@ -52,7 +52,7 @@ class OrderMarks:
 
 
 def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
-    """Return the position, its stop and target, and the orders that wait, as lines."""
+    """Return the position, its stop and target, and the open orders of a symbol as lines."""
     lines = [*_position_lines(engine, symbol)]
     for order in engine.orders.stops(symbol):
         if order.stop_price is not None:

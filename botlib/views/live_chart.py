@@ -1,7 +1,7 @@
-"""Charts of a running engine: candles from the bus, history from the store, marks from the orders.
+"""`LiveCharts`: charts of a running engine, from the bus, the store and the orders.
 
-Charts are fed by one managed task, however many there are. It passes on what changed at most 20
-times a second, and less often where drawing costs more than a twentieth of that time.
+One managed task updates all charts, at most 20 times a second, and less often if the updates take
+more than a twentieth of the loop's time.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASK: Final = "charts"
-PACE: Final = 0.05
+UPDATE_INTERVAL: Final = 0.05
 """Least seconds between two updates of the charts."""
 
-SHARE: Final = 0.05
-"""Part of the loop's time that charts may take."""
+LOOP_SHARE: Final = 0.05
+"""Fraction of the loop's time that charts may take."""
 
 MOST_CHARTS: Final = 16
-"""Charts that are fed; beyond these one that nobody looks at is let go."""
+"""Most charts that are updated; above this number those without a viewer are finished."""
 
 _EVENTS: Final = (
     CandleUpdated,
@@ -64,20 +64,20 @@ _EVENTS: Final = (
 
 
 @dataclass(slots=True)
-class _Fed:
-    """A chart with what it shows; without one while its history is being loaded."""
+class _ChartEntry:
+    """One chart and its orders; ``chart`` is None while its history is loaded."""
 
     symbol: str
     timeframe: str
     chart: Chart | None = None
-    trades: OrderMarks = field(default_factory=OrderMarks)
+    orders: OrderMarks = field(default_factory=OrderMarks)
     waiting: list[Candle] = field(default_factory=list)
     marks_changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """Somebody scrolled to where the candles of a chart begin."""
+class _OlderRequest:
+    """A request for candles before the first of a chart, after a reader scrolled there."""
 
     symbol: str
     timeframe: str
@@ -87,14 +87,18 @@ class _Request:
 
 
 class LiveCharts:
-    """The charts of one engine. Its methods run on the engine's loop."""
+    """The charts of one engine; its methods run on the engine's loop.
+
+    Args:
+        engine: the charts show its last state before each stop.
+    """
 
     def __init__(self, engine: EngineReading) -> None:
         self._engine = engine
-        self._fed: list[_Fed] = []
+        self._entries: list[_ChartEntry] = []
         self._subscription: BusSubscription[Event] | None = None
-        self._requests: deque[_Request] = deque()
-        self._asked = asyncio.Event()
+        self._requests: deque[_OlderRequest] = deque()
+        self._requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         engine.before_stop(self._finish)
 
@@ -109,7 +113,13 @@ class LiveCharts:
         window: int = 2_000,
         title: str = "",
     ) -> Chart:
-        """Return a chart that follows the market; after the stop, one of what is stored.
+        """Return a chart that follows the market; after the stop, one of the stored candles.
+
+        Args:
+            overlays: indicators over the candles, such as ``"ema(20)"``.
+            panes: indicators below, one pane each; those of a list share one.
+            height: of the whole chart, in pixels.
+            window: candles shown at first.
 
         Raises:
             InvalidInput: the candles are not streamed, or there is no such indicator.
@@ -117,15 +127,15 @@ class LiveCharts:
         name = unified_symbol(symbol)
         self._check_streamed(name, timeframe)
         self._loop = asyncio.get_running_loop()
-        entry = _Fed(name, timeframe)
+        entry = _ChartEntry(name, timeframe)
         if self._engine.started:
-            # Before the history is read, so that no candle falls between the two.
-            self._fed.append(entry)
-            self._listen()
+            # Subscribed before the history is read, so that no candle is missed between the two.
+            self._entries.append(entry)
+            self._start_task()
         try:
-            chart = await self._made(entry, overlays, panes, height, window, title)
+            chart = await self._build(entry, overlays, panes, height, window, title)
         except BaseException:
-            self._forget(entry)
+            self._remove(entry)
             raise
         for candle in entry.waiting:
             chart.take(candle)
@@ -135,25 +145,25 @@ class LiveCharts:
         chart.flush()
         if not self._engine.started:
             chart.finish("the bot has stopped: this is what is stored")
-        self._let_go()
+        self._drop_unwatched()
         return chart
 
     async def run(self) -> None:
-        """Feed the charts: the body of the task ``charts``."""
+        """Update the charts until cancelled: the body of the task ``charts``."""
         fresh = self._subscription is None or self._subscription.closed
         self._subscribe()
         if fresh:
-            for entry in self._shown():
+            for entry in self._ready():
                 await self._reload(entry)
         await first_of(self._feed(), self._answer())
 
     def finish(self) -> None:
-        """Show the last state of every chart; nothing follows."""
+        """Show the last state of every chart; no update follows."""
         if self._subscription is not None:
             self._drain(self._subscription)
             self._subscription.close()
             self._subscription = None
-        for entry in self._shown():
+        for entry in self._ready():
             if entry.chart is None or entry.chart.closed:
                 continue
             try:
@@ -161,24 +171,24 @@ class LiveCharts:
                 entry.chart.finish("the bot has stopped: this is its last state")
             except Exception:
                 logger.exception("the last state of %r could not be shown", entry.chart)
-        self._fed.clear()
+        self._entries.clear()
 
     async def _finish(self, health: EngineHealth) -> None:
         self.finish()
 
-    def older(self, request: _Request) -> None:
-        """Answer a chart that wants candles from before its first; from any thread."""
+    def older(self, request: _OlderRequest) -> None:
+        """Answer a chart's request for older candles; from any thread."""
         loop = self._loop
         if self._engine.started and loop is not None:
-            loop.call_soon_threadsafe(self._ask, request)
+            loop.call_soon_threadsafe(self._request, request)
         else:
-            request.done(self._stored(request))
+            request.done(self._read_older(request))
 
-    # Making a chart
+    # Construction
 
-    async def _made(
+    async def _build(
         self,
-        entry: _Fed,
+        entry: _ChartEntry,
         overlays: Sequence[str],
         panes: Sequence[str | Sequence[str]],
         height: int,
@@ -186,10 +196,10 @@ class LiveCharts:
         title: str,
     ) -> Chart:
         engine = self._engine
-        rows = await asyncio.to_thread(_needed, entry.timeframe, overlays, panes, window)
-        stretch = await self._load(entry.symbol, entry.timeframe, None, rows)
+        rows = await asyncio.to_thread(_rows_needed, entry.timeframe, overlays, panes, window)
+        stored = await self._load(entry.symbol, entry.timeframe, None, rows)
         fills, stops = await asyncio.to_thread(self._fills, entry.symbol)
-        entry.trades.load(fills, stops.__contains__)
+        entry.orders.load(fills, stops.__contains__)
         tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
         def make() -> Chart:
@@ -202,7 +212,7 @@ class LiveCharts:
             )
 
             candles = ChartRows(entry.timeframe)
-            candles.load(stretch.frame, whole=stretch.whole)
+            candles.load(stored.frame, whole=stored.whole)
             facts = ChartInfo(
                 symbol=entry.symbol,
                 timeframe=entry.timeframe,
@@ -210,7 +220,7 @@ class LiveCharts:
                 venue=engine.venue,
                 synthetic=":synthetic:" in engine.venue,
                 decimals=(
-                    price_decimals(stretch.frame["close"])
+                    price_decimals(stored.frame["close"])
                     if tick is None
                     else max(0, -int(tick.normalize().as_tuple().exponent))
                 ),
@@ -220,10 +230,10 @@ class LiveCharts:
                 candles,
                 height=height,
                 window=window,
-                source=_Source(self, entry.symbol, entry.timeframe),
+                source=_OlderCandles(self, entry.symbol, entry.timeframe),
                 run=self._run,
             )
-            chart.repaired(stretch.repaired)
+            chart.repaired(stored.repaired)
             return add_indicators(chart, overlays, panes)
 
         return await asyncio.to_thread(make)
@@ -243,8 +253,8 @@ class LiveCharts:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _listen(self) -> None:
-        """See that the task runs which feeds the charts."""
+    def _start_task(self) -> None:
+        """Start the task that updates the charts, if it does not run."""
         self._subscribe()
         config = TaskConfig(name=TASK, func=self.run, forever=True, priority=TaskPriority.LOW)
         self._engine.tasks.add_task(config, group=TASK, start_immediately=True)
@@ -253,45 +263,45 @@ class LiveCharts:
         if self._subscription is None or self._subscription.closed:
             self._subscription = self._engine.bus.subscribe(*_EVENTS, name=TASK)
 
-    def _let_go(self) -> None:
-        """Stop feeding the oldest chart that nobody looks at, where there are too many."""
-        for entry in self._fed[: max(0, len(self._fed) - MOST_CHARTS)]:
+    def _drop_unwatched(self) -> None:
+        """Finish the oldest charts without a viewer if there are too many."""
+        for entry in self._entries[: max(0, len(self._entries) - MOST_CHARTS)]:
             if entry.chart is not None and not entry.chart.watched:
-                entry.chart.finish("not fed any more: too many charts are open. Make it again.")
-                self._forget(entry)
+                entry.chart.finish("no longer updated: too many charts are open. Make it again.")
+                self._remove(entry)
 
-    def _forget(self, entry: _Fed) -> None:
-        if entry in self._fed:
-            self._fed.remove(entry)
+    def _remove(self, entry: _ChartEntry) -> None:
+        if entry in self._entries:
+            self._entries.remove(entry)
 
-    def _shown(self) -> list[_Fed]:
-        return [entry for entry in self._fed if entry.chart is not None]
+    def _ready(self) -> list[_ChartEntry]:
+        return [entry for entry in self._entries if entry.chart is not None]
 
-    # What comes from the bus
+    # Events of the bus
 
     async def _feed(self) -> None:
         subscription = self._subscription
         assert subscription is not None
         due = 0.0
         while True:
-            self._take(await subscription.get())
+            self._apply(await subscription.get())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             self._drain(subscription)
             began = time.thread_time()
-            for entry in self._shown():
-                self._show(entry)
+            for entry in self._ready():
+                self._update(entry)
             cost = time.thread_time() - began
-            due = time.monotonic() + max(PACE, cost / SHARE)
+            due = time.monotonic() + max(UPDATE_INTERVAL, cost / LOOP_SHARE)
             beat()
 
     def _drain(self, subscription: BusSubscription[Event]) -> None:
         while (event := subscription.get_nowait()) is not None:
-            self._take(event)
+            self._apply(event)
 
-    def _take(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         if isinstance(event, CandleClosed | CandleUpdated):
             candle = event.candle
-            for entry in self._of(candle.symbol):
+            for entry in self._entries_of(candle.symbol):
                 if entry.timeframe != candle.timeframe:
                     continue
                 if entry.chart is None:
@@ -299,54 +309,54 @@ class LiveCharts:
                 else:
                     entry.chart.take(candle)
         elif isinstance(event, GapFilled):
-            for entry in self._of(event.symbol):
+            for entry in self._entries_of(event.symbol):
                 if entry.timeframe == event.timeframe and entry.chart is not None and event.candles:
                     entry.chart.repaired([(event.start, event.end)])
         elif isinstance(event, FillReceived):
-            for entry in self._of(event.fill.symbol):
-                entry.trades.take(event.fill, self._is_stop)
+            for entry in self._entries_of(event.fill.symbol):
+                entry.orders.add(event.fill, self._is_stop)
                 entry.marks_changed = True
         elif isinstance(event, OrderUpdated):
-            self._note(event.order.symbol)
+            self._mark_later(event.order.symbol)
         elif isinstance(event, PositionChanged):
-            self._note(event.position.symbol)
+            self._mark_later(event.position.symbol)
 
-    def _note(self, symbol: str) -> None:
-        for entry in self._of(symbol):
+    def _mark_later(self, symbol: str) -> None:
+        for entry in self._entries_of(symbol):
             entry.marks_changed = True
 
-    def _of(self, symbol: str) -> list[_Fed]:
-        return [entry for entry in self._fed if entry.symbol == symbol]
+    def _entries_of(self, symbol: str) -> list[_ChartEntry]:
+        return [entry for entry in self._entries if entry.symbol == symbol]
 
-    def _show(self, entry: _Fed) -> None:
+    def _update(self, entry: _ChartEntry) -> None:
         chart = entry.chart
         if chart is None:
             return
         if chart.closed:
-            self._forget(entry)
+            self._remove(entry)
             return
         try:
             if entry.marks_changed:
                 self._mark(entry)
             chart.flush()
         except Exception:
-            # One chart must not take the others with it.
-            logger.exception("%r could not be brought up to date and is let go", chart)
-            self._forget(entry)
+            # The other charts are updated all the same.
+            logger.exception("%r could not be updated and is dropped", chart)
+            self._remove(entry)
 
-    def _mark(self, entry: _Fed) -> None:
+    def _mark(self, entry: _ChartEntry) -> None:
         entry.marks_changed = False
         if entry.chart is not None:
             live = self._engine.started
             lines = price_lines(self._engine, entry.symbol) if live else []
-            entry.chart.mark(markers=entry.trades.markers(), lines=lines)
+            entry.chart.mark(markers=entry.orders.markers(), lines=lines)
 
     def _is_stop(self, client_order_id: str | None) -> bool:
         order = self._engine.orders.order(client_order_id) if client_order_id else None
         return order is not None and order.stop_price is not None
 
     def _fills(self, symbol: str) -> tuple[list[Fill], set[str]]:
-        """Return the fills of a symbol, and the ids of all orders that are stops."""
+        """Return the fills of a symbol, and the client order ids of all stops."""
         from botlib.store import OrderJournal
 
         with self._reader() as database:
@@ -356,32 +366,30 @@ class LiveCharts:
 
     # Stored candles
 
-    def _ask(self, request: _Request) -> None:
+    def _request(self, request: _OlderRequest) -> None:
         self._requests.append(request)
-        self._asked.set()
+        self._requested.set()
 
     async def _answer(self) -> None:
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._requested.wait()
+            self._requested.clear()
             while self._requests:
                 one = self._requests.popleft()
                 try:
-                    stretch = await self._load(one.symbol, one.timeframe, one.before, one.count)
-                    await asyncio.to_thread(one.done, stretch)
+                    candles = await self._load(one.symbol, one.timeframe, one.before, one.count)
+                    await asyncio.to_thread(one.done, candles)
                 except Exception:
-                    logger.exception("older candles of %s could not be given", one.symbol)
+                    logger.exception("older candles of %s could not be sent", one.symbol)
 
-    async def _reload(self, entry: _Fed) -> None:
-        """Read a chart's candles anew, after events were missed."""
+    async def _reload(self, entry: _ChartEntry) -> None:
+        """Load a chart's candles again, after events were missed."""
         if entry.chart is not None:
-            stretch = await self._load(entry.symbol, entry.timeframe, None, entry.chart.depth)
-            await asyncio.to_thread(entry.chart.reload, stretch)
+            candles = await self._load(entry.symbol, entry.timeframe, None, entry.chart.depth)
+            await asyncio.to_thread(entry.chart.reload, candles)
 
-    async def _load(
-        self, symbol: str, timeframe: str, before: int | None, count: int
-    ) -> CandleHistory:
-        """Return the newest ``count`` candles before an open time; missing ones are fetched."""
+    async def _load(self, symbol: str, timeframe: str, before: int | None, count: int) -> CandleHistory:
+        """Return the newest ``count`` candles before an open time (ms); fetch missing ones."""
         until = None if before is None else before - timeframe_ms(timeframe)
         if self._engine.started:
             try:
@@ -390,7 +398,7 @@ class LiveCharts:
                 logger.warning("older candles of %s could not be fetched: %s", symbol, error)
         return await asyncio.to_thread(self._read, symbol, timeframe, until, count)
 
-    def _stored(self, request: _Request) -> CandleHistory:
+    def _read_older(self, request: _OlderRequest) -> CandleHistory:
         until = request.before - timeframe_ms(request.timeframe)
         return self._read(request.symbol, request.timeframe, until, request.count)
 
@@ -405,12 +413,12 @@ class LiveCharts:
         return CandleHistory(frame=frame, whole=len(frame) < count, repaired=tuple(repaired))
 
     def _reader(self) -> Database:
-        # A connection of its own: it also reads after the stop, and holds up nobody.
+        # A separate connection also reads after the stop, and does not delay the writer.
         return Database.open(Path(self._engine.database), self._engine.venue, readonly=True)
 
 
-class _Source:
-    """Gives one chart what is stored from before its first candle."""
+class _OlderCandles:
+    """The candles from before the first one of a chart."""
 
     def __init__(self, charts: LiveCharts, symbol: str, timeframe: str) -> None:
         self._charts = charts
@@ -418,18 +426,18 @@ class _Source:
         self._timeframe = timeframe
 
     def older(self, before: int, count: int, done: Callable[[CandleHistory], None]) -> None:
-        """Find the candles before an open time; fetched from the venue while the bot runs."""
-        request = _Request(self._symbol, self._timeframe, before, count, done)
+        """Load the candles before an open time (ms); fetched from the venue while the bot runs."""
+        request = _OlderRequest(self._symbol, self._timeframe, before, count, done)
         self._charts.older(request)
 
 
-def _needed(
+def _rows_needed(
     timeframe: str,
     overlays: Iterable[str],
     panes: Iterable[str | Sequence[str]],
     window: int,
 ) -> int:
-    """Return how many candles to load, so that the values in the window are right."""
+    """Return the number of candles to load for settled indicator values in the window."""
     from botlib.widgets.chart import specs_of, warmup_of
 
     return window + warmup_of(specs_of(overlays, panes), timeframe)

@@ -1,4 +1,4 @@
-"""A progress bar, drawn by the thread that waits for work on the runtime."""
+"""`watch_progress`: a progress bar, drawn by the thread that waits for the runtime."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REFRESH: Final = 0.5
-"""Seconds between two pictures of the bar."""
+"""Seconds between two updates of the bar."""
 
 
 class ProgressStep(NamedTuple):
-    """How far the work has come; with a total of 0 there is nothing to show yet."""
+    """Progress of some work in units; with a total of 0 no bar is shown yet."""
 
     done: int
     total: int
@@ -32,9 +32,14 @@ def watch_progress(
     what: str,
     unit: str,
 ) -> T:
-    """Run ``work`` on the runtime, show how far it is, and return its result.
+    """Run ``work`` on the runtime, show its progress, and return its result.
 
     An interrupt cancels the work and is raised.
+
+    Args:
+        step: returns the present progress.
+        what: name of the work, left of the bar.
+        unit: name of the units.
     """
     future = runtime.submit(work)
     bar: Any = None
@@ -58,7 +63,7 @@ def _show(bar: Any, step: ProgressStep, what: str, unit: str) -> Any:
     if bar is None:
         from tqdm import tqdm
 
-        # Plain text, in place: it renders in JupyterLab, terminals and executed notebooks alike.
+        # Plain text renders in JupyterLab, in terminals and in executed notebooks.
         bar = tqdm(
             total=step.total,
             file=sys.stdout,

@@ -1,4 +1,4 @@
-"""What a run came to: the figures printed at its end and kept in the executed notebook."""
+"""`RunSummary`: the figures of a run, printed at its end and stored in its notebook."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from botlib.core.clock import iso
 from botlib.core.errors import EngineError, ExchangeError
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
+from botlib.views.paths import project_path
 
 if TYPE_CHECKING:
     from botlib.engine.health import EngineHealth
@@ -27,7 +28,7 @@ SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandleCount:
-    """Candles of one symbol and timeframe: stored since the start, and in the database at all."""
+    """Candles of one symbol and timeframe: stored since the start, and in all."""
 
     symbol: str
     timeframe: str
@@ -59,9 +60,9 @@ class RunSummary:
     equity: str
     realised: str
     worst_lag: float
-    """Seconds by which the loop ran late at worst."""
+    """Longest delay of the loop, seconds."""
     stalled_by: str
-    """The function that kept the loop longest, empty where none kept it for long."""
+    """The function that blocked the loop longest, empty if none blocked it for long."""
     healthy: bool
     reasons: tuple[str, ...] = field(default=())
 
@@ -115,7 +116,11 @@ class RunSummary:
 
 
 def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
-    """Return headers and rows of a summary given as a dict, as it stands in a notebook."""
+    """Return headers and rows of a summary.
+
+    Args:
+        figures: a summary as `RunSummary.to_dict` returns it and notebooks store it.
+    """
     synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
     quote = figures["quote"]
     stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
@@ -194,7 +199,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
     return RunSummary(
         mode=engine.settings.mode,
         venue=engine.venue,
-        database=_shown_database(engine),
+        database=project_path(engine.settings, Path(engine.database)),
         market_start=start.market_time,
         market_end=engine.market_clock.now(),
         tasks_registered=len(tasks.tasks),
@@ -225,12 +230,6 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         healthy=health.healthy,
         reasons=tuple(health.reasons),
     )
-
-
-def _shown_database(engine: EngineReading) -> str:
-    """Return the path relative to the project: ``data/…``."""
-    path, home = Path(engine.database), engine.settings.data_directory.parent
-    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
 def _worst_stall(engine: EngineReading, since: int) -> str:

@@ -159,14 +159,14 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
     ):
         with pytest.raises(InvalidInput, match=message):
             await charts.open(**{"symbol": "BTC/USDT", "timeframe": "1m", **arguments})
-    assert charts._fed == []
+    assert charts._entries == []
 
     opened = [await charts.open("BTC/USDT", "1m", window=20) for _ in range(MOST_CHARTS + 2)]
-    assert len(charts._fed) == MOST_CHARTS
-    assert "not fed any more" in repr(opened[0]) and "not fed" not in repr(opened[-1])
+    assert len(charts._entries) == MOST_CHARTS
+    assert "no longer updated" in repr(opened[0]) and "no longer updated" not in repr(opened[-1])
     opened[-1].close()
     await engine.wait(300)
-    await until(lambda: len(charts._fed) == MOST_CHARTS - 1)
+    await until(lambda: len(charts._entries) == MOST_CHARTS - 1)
 
     seen: list[tuple[Click, Any]] = []
 
