@@ -1,4 +1,4 @@
-"""The account: what it is worth, and how the day goes."""
+"""`AccountMonitor`: the value of the account, its result of the day, and its balances."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
 DUST = Decimal("0.00000001")
 """Smallest unit of any asset at the venue; a smaller difference is rounding."""
-RIDDLE = Decimal("0.01")
+TOLERANCE = Decimal("0.01")
 """Fraction of a position that may be missing: fees paid in the asset itself."""
 
 
 class AccountMonitor:
-    """Values the account from the venue's balances, and checks the book against them."""
+    """The account, valued by the venue's balances and compared with the positions.
+
+    Args:
+        symbols: whose base assets count, together with the quote asset of the first.
+        price_of: returns the newest price of a symbol, None if there is none.
+    """
 
     def __init__(
         self,
@@ -53,12 +58,12 @@ class AccountMonitor:
         self._day_start = ZERO
         self.quote = split_symbol(symbols[0])[1]
         self.equity: Decimal | None = None
-        """Value of the account in quote units when it was last asked for."""
+        """Latest value of the account in quote units, None before the first."""
         self.curve = EquityCurve()
-        """The equity over the run so far."""
+        """Equity over the run so far."""
         self._held: dict[str, Decimal] | None = None
         self.drift: dict[str, Decimal] = {}
-        """By how much the venue holds less than the book says, by asset."""
+        """Amount by which the venue holds less than the positions add up to, by asset."""
 
     def prices(self) -> dict[str, float]:
         """Return the newest price of every symbol that has one."""
@@ -66,16 +71,17 @@ class AccountMonitor:
         return {symbol: price for symbol, price in found.items() if price is not None}
 
     async def value(self) -> Decimal:
-        """Ask the venue for the balances and return the equity in quote units.
+        """Fetch the balances from the venue and return the equity in quote units.
 
-        Counted are the quote asset and the base assets of the configured symbols.
+        The quote asset and the base assets of the configured symbols are counted.
         """
         return self._mark(await self._exchange.balances())
 
     def worth(self, prices: Mapping[str, float]) -> Decimal | None:
-        """Return what the balances last told are worth at prices given by symbol, in quote units.
+        """Return the value of the latest balances at prices by symbol, in quote units.
 
-        None before the first answer of the venue.
+        Returns:
+            None before the first answer of the venue.
         """
         held = self._held
         if held is None:
@@ -88,7 +94,7 @@ class AccountMonitor:
         return equity
 
     def day_profit(self, prices: Mapping[str, float]) -> Decimal | None:
-        """Return the result of the day (UTC) at prices given by symbol; None before a check."""
+        """Return the result of the UTC day at prices by symbol; None before the first check."""
         if self._day is None:
             return None
         return self._positions.realised() + self._positions.unrealised(prices) - self._day_start
@@ -100,10 +106,10 @@ class AccountMonitor:
         return self.equity
 
     async def monitor_positions(self) -> None:
-        """Mark the account to market and compare the book with the venue's balances.
+        """Value the account and compare the positions with the venue's balances.
 
-        What was bought and is not there any more is no flat position, but a riddle: entries are
-        halted until a person has looked. A fill under way is no riddle, so it is looked at twice.
+        If the venue holds less than the positions add up to in two checks in a row, entries are
+        halted until a person re-arms. A single difference may be a fill that is under way.
         """
         balances = await self._exchange.balances()
         self._mark(balances)
@@ -117,7 +123,7 @@ class AccountMonitor:
             for asset, missing in drift.items():
                 logger.warning("the venue holds %s %s less than the book says", missing, asset)
         elif any(self._missing(asset) for asset in drift):
-            self._halt(f"the venue does not hold what the book says: {_told(drift)} are missing")
+            self._halt(f"the venue does not hold what the book says: {_amounts(drift)} are missing")
         self.drift = drift
 
     def _missing(self, asset: str) -> bool:
@@ -125,7 +131,7 @@ class AccountMonitor:
             (one.amount for one in self._positions.all() if split_symbol(one.symbol)[0] == asset),
             ZERO,
         )
-        return self.drift[asset] > held * RIDDLE
+        return self.drift[asset] > held * TOLERANCE
 
     def _halt(self, reason: str) -> None:
         if self._risk.halt(reason):
@@ -133,7 +139,7 @@ class AccountMonitor:
             self._bus.publish(Halted(reason=reason))
 
     async def check_risk(self) -> None:
-        """Halt entries where the day's loss is beyond its limit; the day is a UTC day."""
+        """Halt entries if the loss of the UTC day exceeds its limit."""
         profit = self._positions.realised() + self._positions.unrealised(self.prices())
         day = open_time(self._clock.now(), "1d")
         if day != self._day:
@@ -143,5 +149,5 @@ class AccountMonitor:
             self._halt(reason)
 
 
-def _told(drift: Mapping[str, Decimal]) -> str:
+def _amounts(drift: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{amount} {asset}" for asset, amount in drift.items())

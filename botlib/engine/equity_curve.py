@@ -1,16 +1,20 @@
-"""A curve of a whole run in a bounded number of points."""
+"""`EquityCurve`: the equity over a whole run in a bounded number of points."""
 
 from __future__ import annotations
 
 from typing import Final
 
 POINTS: Final = 240
+"""Most points of a curve."""
 
 
 class EquityCurve:
-    """Values over time; where there are too many, every second one is left out.
+    """Values over time; when there are too many, every second one is dropped.
 
-    The span between two points grows with the run, so that a curve always covers all of it.
+    The interval between two points grows with the run, so the curve always covers all of it.
+
+    Args:
+        points: most points to keep.
     """
 
     def __init__(self, points: int = POINTS) -> None:
@@ -19,7 +23,7 @@ class EquityCurve:
         self._points: list[tuple[int, float]] = []
 
     def add(self, time: int, value: float) -> None:
-        """Take a value at a time in ms; one too close to the last takes its place."""
+        """Add a value at a time in ms; one too close to the last replaces it."""
         points = self._points
         if len(points) > 1 and time - points[-2][0] < self._spacing:
             points[-1] = (time, value)
@@ -31,5 +35,5 @@ class EquityCurve:
 
     @property
     def values(self) -> list[float]:
-        """The values, the oldest first."""
+        """The values, oldest first."""
         return [value for _, value in self._points]

@@ -1,7 +1,7 @@
-"""The kill switch: no new positions until a person says so, whatever else hangs or restarts.
+"""`KillSwitch`: stops entries until a person re-arms, through hangs and restarts.
 
-It is thrown by a method, over HTTP or by a file, also while a cell or a strategy hangs. It is kept
-in the database, so that a restart finds it thrown. Exits and protective stops stay allowed.
+It is thrown by a method, over HTTP or by a file, also while a cell or a strategy hangs. It is
+stored in the database, so a restart finds it thrown. Exits and protective stops stay allowed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ STOP_FILE_INTERVAL: Final = 0.5
 """Usual seconds between two checks for the file."""
 
 REASON_LENGTH: Final = 200
+"""Most characters of a reason."""
+
 _STATE: Final = "kill_switch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One throw of the switch."""
+    """One use of the switch."""
 
     reason: str
     by: str
-    """Which way it was thrown: ``method``, ``dashboard``, ``http`` or ``stop file``."""
+    """The way it was thrown: ``method``, ``dashboard``, ``http`` or ``stop file``."""
     at: int
     """Wall time, ms."""
 
@@ -51,10 +53,16 @@ class Kill:
 
 
 class KillSwitch:
-    """Stops entries for good.
+    """A switch that stops entries for good.
 
-    `throw` may be called from any thread, also where the loop hangs: it takes effect at once and is
-    written down when the loop comes to it.
+    `throw` may be called from any thread, also while the loop hangs: it takes effect at once, and
+    is stored by `settle` on the loop.
+
+    Args:
+        risk: refuses entries while it is halted.
+        clock: wall time.
+        stop_file: a file that throws the switch if it exists.
+        interval: seconds between two checks for the file.
     """
 
     def __init__(
@@ -69,7 +77,7 @@ class KillSwitch:
         self._interval = interval
         self.stop_file = stop_file
         self.thrown: Kill | None = None
-        """The throw that holds, or None."""
+        """The use that is in force, or None."""
         self._risk = risk
         self._bus = bus
         self._clock = clock
@@ -80,10 +88,14 @@ class KillSwitch:
         self._timer: asyncio.TimerHandle | None = None
 
     def throw(self, reason: str, *, by: str) -> Kill:
-        """Stop entries now; where they are stopped already, the first reason stays.
+        """Stop entries now; if they are stopped already, the first reason stays.
+
+        Args:
+            reason: why, in a sentence.
+            by: the way it was thrown.
 
         Raises:
-            EngineError: the engine does not run, so that nothing could be written down.
+            EngineError: the engine does not run, so nothing could be stored.
         """
         if self._journal is None:
             raise EngineError(
@@ -98,15 +110,15 @@ class KillSwitch:
         return kill
 
     def rearm(self) -> None:
-        """Allow entries again, whatever stopped them: a person's decision.
+        """Allow entries again after any halt: a person's decision.
 
         Raises:
             EngineError: the stop file is still there, or the engine does not run.
-            StoreError: it could not be written down; entries stay stopped.
+            StoreError: it could not be stored; entries stay stopped.
         """
         if self._journal is None:
             raise EngineError("The bot does not run. Connect first, then re-arm it.")
-        if self._asked() is not None:
+        if self._requested() is not None:
             raise EngineError(
                 f"The file {self.stop_file.name!r} in the data directory still says stop. "
                 "Remove it, then re-arm."
@@ -119,17 +131,17 @@ class KillSwitch:
         logger.warning("re-armed: entries are allowed again")
 
     def settle(self) -> None:
-        """Write down what was thrown, and tell of it, on the loop; a failure is tried again."""
+        """Store and publish the use of the switch, on the loop; a failure is retried."""
         kill = self.thrown
         if kill is None or kill == self._written or self._journal is None:
             return
-        # Thrown from a thread while another halt was being noted: the switch has the last word.
+        # Another halt may have been set after the throw from a thread: the switch overrides it.
         self._risk.halted = str(kill)
         try:
             self._journal.set_state(_STATE, asdict(kill))
         except BotlibError as error:
             if not self._failing:
-                logger.error("entries are stopped, but that cannot be written down: %s", error)
+                logger.error("entries are stopped, but that cannot be stored: %s", error)
             self._failing = True
             return
         self._failing = False
@@ -138,43 +150,43 @@ class KillSwitch:
         self._bus.publish(Halted(reason=str(kill)))
 
     def open(self, journal: OrderJournal) -> None:
-        """Find out what an earlier run left, and begin to look for the file, on the loop."""
+        """Restore the state of the last run, and start to check for the file, on the loop."""
         self._journal = journal
         left = journal.get_state(_STATE)
         if left is not None:
             self.thrown = self._written = Kill(**left)
             self._risk.halted = str(self.thrown)
             logger.error("entries are still stopped: %s. Re-arm with bot.rearm().", self.thrown)
-        self._look()
+        self._check()
 
     def close(self) -> None:
-        """Write down what is left and look no more."""
+        """Stop checking for the file, and store what is not stored yet."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self.settle()
         self._journal = None
 
-    def _look(self) -> None:
-        asked = None if self.thrown is not None else self._asked()
-        if asked is not None:
-            self.throw(asked, by="stop file")
+    def _check(self) -> None:
+        reason = None if self.thrown is not None else self._requested()
+        if reason is not None:
+            self.throw(reason, by="stop file")
         self.settle()
-        # A timer rather than a task: no task list can stop it.
+        # A timer and not a task, so that no one can stop it with the tasks.
         self._timer = asyncio.get_running_loop().call_later(
-            self._interval, self._look, context=contextvars.Context()
+            self._interval, self._check, context=contextvars.Context()
         )
 
-    def _asked(self) -> str | None:
-        """Return the first line of the stop file, None where there is none."""
+    def _requested(self) -> str | None:
+        """Return the first line of the stop file, None if there is no file."""
         try:
-            # It is looked for all the time: an open that fails costs far more.
+            # A stat is far cheaper than an open that fails, and this runs all the time.
             os.stat(self.stop_file)  # noqa: PTH116
             with self.stop_file.open("rb") as file:
                 line = file.readline(REASON_LENGTH)
         except FileNotFoundError:
             return None
         except OSError as error:
-            # Something is there that cannot be read: a wish to stop is taken as one.
+            # A file that cannot be read stops entries too, to be on the safe side.
             return f"{STOP_FILE} is there, but cannot be read ({type(error).__name__})"
         return line.decode("utf-8", "replace").strip() or f"the file {STOP_FILE} is there"

@@ -133,12 +133,12 @@ class Lockstep:
         newest = self._storage.last_closed(symbol, timeframe)
         if newest is None or newest < timestamp:
             raise EngineError(
-                f"{name} has closed on the paper exchange, and was not taken within {limit:g} s: "
-                "it did not arrive, or was refused. In lockstep the market cannot go on without "
-                "it. Look for it in the log, or connect with paper={'lockstep': False}."
+                f"{name} has closed on the paper exchange, and was not processed within "
+                f"{limit:g} s: it did not arrive, or was refused. In lockstep the market cannot go "
+                "on without it. Look for it in the log, or connect with paper={'lockstep': False}."
             )
         if self._tasks.status()["signal_generation"].state is TaskState.FAILED:
             raise EngineError(
-                f"{name} is not acted on: the task signal_generation has failed for good. Look at "
+                f"{name} is not processed: the task signal_generation has failed for good. Look at "
                 "its error in bot.tasks, and start it again."
             )

@@ -1,4 +1,4 @@
-"""The last lines of the log, kept in memory with secrets masked."""
+"""`LogTail`: the newest lines of the log, in memory and with secrets masked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Final
 from botlib.config.secrets import Secret, redact
 
 LINES: Final = 60
+"""Lines that are kept."""
+
 LONGEST: Final = 500
-"""Characters of a line; the log file has the rest."""
+"""Most characters of a line; the log file has the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,11 @@ class LogLine:
 
 
 class LogTail(logging.Handler):
-    """Keeps the newest records of a logger; may be read while other threads log."""
+    """A log handler that keeps the newest records; other threads may log while it is read.
+
+    Args:
+        lines: number of lines to keep.
+    """
 
     def __init__(self, *, lines: int = LINES) -> None:
         super().__init__(logging.INFO)
@@ -49,7 +55,7 @@ class LogTail(logging.Handler):
             error = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
             if error not in text:
                 text = f"{text} ({error})"
-        # Masked before it is cut, so that no half of a secret is left.
+        # Masked before it is cut, or half of a secret could remain.
         text = " ".join(self.masked(text).split())[:LONGEST]
         self._lines.append(
             LogLine(
@@ -66,7 +72,7 @@ class LogTail(logging.Handler):
         return redact(text, self._secrets)
 
     def tail(self) -> list[LogLine]:
-        """Return the lines kept, the oldest first."""
+        """Return the kept lines, oldest first."""
         self.acquire()
         try:
             return list(self._lines)

@@ -1,4 +1,4 @@
-"""The paper exchange as a service of the engine: started with it, or one that already runs."""
+"""`PaperService`: the paper exchange of an engine, started with it or running already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PaperService:
-    """Gives the engine a paper exchange and its control."""
+    """The connection of an engine to its paper exchange."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -25,23 +25,27 @@ class PaperService:
 
     @property
     def control(self) -> PaperControl:
-        """The control of the exchange; only after the start."""
+        """The control API of the exchange.
+
+        Raises:
+            RuntimeError: it has not been started.
+        """
         if self._control is None:
             raise RuntimeError("the paper exchange has not been started")
         return self._control
 
     @property
     def pid(self) -> int | None:
-        """The process id of an exchange started here."""
+        """The process id of an exchange that was started here, else None."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start the exchange, or reach the one configured, and learn which market it plays."""
+        """Start the exchange, or connect to the configured one, and read its market's name."""
         from botlib.paper import PaperControl, PaperProcess
 
         paper = self._settings.paper
         if paper.url is None:
-            # Reading a recording takes a while.
+            # A recording takes a while to read.
             options = await asyncio.to_thread(self._process_options)
             log = self._settings.data_directory / "logs" / "paper.log"
             self._process = await PaperProcess.start(options, log=log)
@@ -52,7 +56,7 @@ class PaperService:
         self.venue = str((await self._control.state())["venue"])
 
     async def stop(self) -> None:
-        """Let go of the exchange; one that was started here ends."""
+        """Close the connection, and end the exchange if it was started here."""
         if self._control is not None:
             await self._control.close()
             self._control = None

@@ -137,7 +137,7 @@ class PartsAccess:
 
     @property
     def stored(self) -> StoreParts:
-        """The open database with what is in it."""
+        """The open database, and the candles and orders in it."""
         if self._store is None:
             raise EngineError("The engine has opened no database yet. Start it first.")
         return self._store

@@ -1,11 +1,11 @@
-"""Services: parts of the engine, started in the order of their dependencies, stopped in reverse."""
+"""`Services`: started in the order of their dependencies, and stopped in reverse."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError
 
@@ -18,7 +18,7 @@ Action = Callable[[], Awaitable[None]]
 
 
 class ServiceState(StrEnum):
-    """Where a service is in its life."""
+    """The state of a service."""
 
     REGISTERED = "registered"
     STARTING = "starting"
@@ -30,7 +30,7 @@ class ServiceState(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class ServiceInfo:
-    """One service: how it starts and stops, what it needs, and how it is."""
+    """One service: how it starts and stops, its dependencies and its state."""
 
     name: str
     start: Action
@@ -38,12 +38,12 @@ class ServiceInfo:
     depends_on: tuple[str, ...] = ()
     state: ServiceState = ServiceState.REGISTERED
     error: str | None = None
-    started_in: float | None = field(default=None)
-    """Seconds the start took."""
+    started_in: float | None = None
+    """Seconds that the start took."""
 
 
 class Services:
-    """Starts services in the order of their dependencies and stops them in reverse."""
+    """The services of an engine."""
 
     def __init__(self) -> None:
         self._services: dict[str, ServiceInfo] = {}
@@ -52,9 +52,14 @@ class Services:
     def add(
         self, name: str, start: Action, stop: Action | None, *, depends_on: tuple[str, ...] = ()
     ) -> ServiceInfo:
-        """Register a service; the names it depends on may be registered later.
+        """Register a service.
 
-        Without ``stop`` it holds nothing open.
+        Args:
+            stop: None if the service holds nothing open.
+            depends_on: services that start before it; they may be registered later.
+
+        Raises:
+            EngineError: the name is taken.
         """
         if name in self._services:
             raise EngineError(f"A service named {name!r} is registered already.")
@@ -66,14 +71,14 @@ class Services:
         return self._services[name]
 
     def all(self) -> list[ServiceInfo]:
-        """Return every service, in the order of registration."""
+        """Return every service in the order of registration."""
         return list(self._services.values())
 
     def order(self) -> list[ServiceInfo]:
-        """Return the services in the order they start.
+        """Return the services in the order of their start.
 
         Raises:
-            EngineError: a dependency is not registered, or they form a circle.
+            EngineError: a dependency is not registered, or dependencies form a circle.
         """
         for service in self._services.values():
             for needed in service.depends_on:
@@ -91,7 +96,7 @@ class Services:
             ) from None
 
     async def start(self) -> None:
-        """Start every service; where one fails, stop those that run and raise its error."""
+        """Start every service; if one fails, stop those that run and raise its error."""
         for service in self.order():
             service.state, service.error = ServiceState.STARTING, None
             began = time.monotonic()
@@ -100,7 +105,7 @@ class Services:
             except BaseException as error:
                 service.state, service.error = ServiceState.FAILED, f"{error}"
                 logger.error("service %s failed to start: %s", service.name, error)
-                # What it had opened before it failed is closed like the rest.
+                # It may have opened something before it failed.
                 self._running.append(service)
                 await self.stop()
                 service.state = ServiceState.FAILED
@@ -111,7 +116,7 @@ class Services:
             logger.info("service %s started in %.2f s", service.name, service.started_in)
 
     async def stop(self) -> None:
-        """Stop what runs, the last started first; one that fails does not keep the others."""
+        """Stop the running services in reverse order; a failure does not keep the others."""
         while self._running:
             service = self._running.pop()
             service.state = ServiceState.STOPPING

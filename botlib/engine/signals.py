@@ -1,4 +1,4 @@
-"""Signal generation: closed candles in, orders out, in the order the candles closed."""
+"""`SignalGenerator`: evaluates strategies on closed candles and executes their signals."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SPARE_ROWS = 50
-"""Candles kept beyond a strategy's warm-up, so that no signal stands on the first of them."""
+"""Candles kept beyond a strategy's warm-up, so that no signal is the first row of a frame."""
 
 
 def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Strategy:
-    """Return a strategy by its name in `botlib.strategies`, or as ``package.module:Class``.
+    """Return a strategy by its name in `botlib.strategies`, or by ``package.module:Class``.
+
+    Args:
+        timeframe: used if the class names no timeframes.
+        parameters: those of the strategy.
 
     Raises:
         ConfigError: there is no such strategy, or it does not accept a parameter.
@@ -60,19 +64,19 @@ def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Stra
 
 @dataclass(slots=True, kw_only=True)
 class ActiveStrategy:
-    """A strategy at work on a symbol. ``order_cost`` is in quote units per entry."""
+    """A strategy that trades a symbol. ``order_cost`` is in quote units per entry."""
 
     name: str
     strategy: Strategy
     symbol: str
     order_cost: Decimal
     evaluated: int | None = None
-    """Open time (ms) of the newest candle it was asked about."""
+    """Open time (ms) of the newest candle on which it was evaluated."""
     pending: int | None = None
-    """Open time (ms) of a candle that waits for a higher timeframe to arrive."""
+    """Open time (ms) of a candle that waits for the candle of a higher timeframe."""
     evaluations: int = 0
     skipped: int = 0
-    """Candles it was not asked about since a higher timeframe never arrived."""
+    """Candles on which it was not evaluated because a higher timeframe never arrived."""
     signals: int = 0
     errors: int = 0
 
@@ -84,32 +88,36 @@ class ActiveStrategy:
             )
 
     def same_as(self, other: ActiveStrategy) -> bool:
-        """Tell whether both trade alike, so that one need not take the place of the other."""
+        """Return whether both trade alike, so that neither has to replace the other."""
         mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
         others = (type(other.strategy), other.strategy.parameters, other.strategy.timeframes)
         return (mine, self.symbol, self.order_cost) == (others, other.symbol, other.order_cost)
 
     @property
     def rules(self) -> StopRules:
-        """What limits its positions."""
+        """The rules for the stops of its positions."""
         return StopRules.of(self.strategy)
 
     @property
     def rows(self) -> int:
-        """Candles per timeframe to keep for it."""
+        """Candles to keep per timeframe."""
         return self.strategy.warmup + SPARE_ROWS
 
 
 class SignalGenerator:
-    """Asks every strategy about every candle that closes, and hands its signals to the orders.
+    """The evaluation of every strategy on every closed candle, and the execution of its signals.
 
-    Candles are taken in the order of the bus. A strategy that looks at several timeframes is asked
-    when all of them that close at the same moment have arrived. History fetched after the fact is
-    data, never a reason to trade.
+    Candles are processed in the order of the bus. A strategy of several timeframes is evaluated
+    when all candles that close at the same moment have arrived. Candles that were fetched later
+    are data only, and never cause a trade.
 
-    After each candle of a strategy that limits its positions, its stop is seen to: placed after an
-    entry, moved where it trails. Profit is taken here as well: when a candle has closed whose high
-    reached the target, the position is sold at the market, at the next open.
+    After each candle of a strategy with stop rules its stop is updated: placed after an entry,
+    moved if it trails. When a candle has closed whose high reached the profit target, the position
+    is sold at the market, at the next open.
+
+    Args:
+        on_progress: called once per candle.
+        now: returns the market time in ms.
     """
 
     def __init__(
@@ -134,24 +142,24 @@ class SignalGenerator:
         self._positions = positions
         self._loaded: dict[tuple[str, str], int] = {}
         self._rows: dict[tuple[str, str], int] = {}
-        self._processed: dict[tuple[str, str], int] = {}
+        self._newest: dict[tuple[str, str], int] = {}
         self._moved = asyncio.Event()
         self._subscription: BusSubscription[CandleClosed] | None = None
         self.strategies: dict[str, ActiveStrategy] = {}
 
     @property
     def signals(self) -> int:
-        """How many signals were raised."""
+        """Number of signals so far."""
         return sum(active.signals for active in self.strategies.values())
 
     def keep(self, symbol: str, timeframe: str, rows: int) -> None:
-        """Keep a symbol and timeframe as a frame of at least ``rows`` candles."""
+        """Keep a frame of at least ``rows`` candles of a symbol and timeframe."""
         key = (symbol, timeframe)
         self._rows[key] = max(rows, self._rows.get(key, 0))
         self._frames.require(symbol, timeframe, self._rows[key])
 
     def add(self, active: ActiveStrategy) -> None:
-        """Put a strategy to work; one of the same name is replaced."""
+        """Start a strategy; one of the same name is replaced."""
         for timeframe in active.strategy.timeframes:
             self.keep(active.symbol, timeframe, active.rows)
         self.strategies[active.name] = active
@@ -159,29 +167,29 @@ class SignalGenerator:
             self._protector.rules[active.name] = active.rules
 
     def listen(self) -> None:
-        """Begin to collect closed candles, so that none is missed before `run` reads them."""
+        """Subscribe to closed candles, so that none is missed before `run` reads them."""
         if self._subscription is None or self._subscription.closed:
             self._subscription = self._bus.subscribe(CandleClosed, name="signal_generation")
 
     async def run(self) -> None:
-        """Take closed candles for ever: the body of the task ``signal_generation``."""
+        """Process closed candles until cancelled: the body of the task ``signal_generation``."""
         self.listen()
         assert self._subscription is not None
         subscription = self._subscription
         try:
             async for event in subscription:
-                await self._take(event)
+                await self._process(event)
                 self._on_progress()
         finally:
             subscription.close()
 
     async def processed(self, symbol: str, timeframe: str, timestamp: int) -> None:
-        """Wait until the candle that opened at ``timestamp`` (ms), or a later one, was acted on."""
-        while self._processed.get((symbol, timeframe), -1) < timestamp:
+        """Wait until the candle that opened at ``timestamp`` (ms), or a later one, is processed."""
+        while self._newest.get((symbol, timeframe), -1) < timestamp:
             self._moved.clear()
             await self._moved.wait()
 
-    async def _take(self, event: CandleClosed) -> None:
+    async def _process(self, event: CandleClosed) -> None:
         candle = event.candle
         key = (candle.symbol, candle.timeframe)
         self._load(*key)
@@ -194,7 +202,7 @@ class SignalGenerator:
                     active.skipped += 1
                 active.pending = candle.timestamp
             await self._evaluate(active)
-        self._processed[key] = candle.timestamp
+        self._newest[key] = candle.timestamp
         self._moved.set()
 
     async def _evaluate(self, active: ActiveStrategy) -> None:
@@ -210,25 +218,25 @@ class SignalGenerator:
             return
         active.evaluated = timestamp
         try:
-            signal = await asyncio.to_thread(self._ask, active, timestamp)
+            signal = await asyncio.to_thread(self._signal_of, active, timestamp)
         except Exception:
-            # One broken strategy must not keep the others from their candles.
+            # The other strategies are evaluated all the same.
             active.errors += 1
             logger.exception("strategy %s failed on the candle %d", active.name, timestamp)
             signal = None
         else:
             active.evaluations += 1
         if signal is not None:
-            await self._act(active, signal)
+            await self._execute(active, signal)
         await self._protect(active)
 
-    async def _act(self, active: ActiveStrategy, signal: Signal) -> None:
+    async def _execute(self, active: ActiveStrategy, signal: Signal) -> None:
         active.signals += 1
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
         self._bus.publish(SignalRaised(signal=signal))
         length = timeframe_ms(signal.timeframe)
         if signal.action is SignalAction.ENTRY and self._now() >= signal.timestamp + 2 * length:
-            # The loop stood, or the news came late: an entry belongs to the next open.
+            # The loop or the stream was late: an entry is meant for the open after its candle.
             self._orders.refused[active.name] = "the candle is old: the next one has closed too"
             logger.info("%s: the entry in %s came too late", active.name, signal.symbol)
             return
@@ -251,7 +259,7 @@ class SignalGenerator:
             logger.exception("stop of %s failed", active.name)
 
     def _high_since_entry(self, active: ActiveStrategy) -> float | None:
-        """Return the highest high of the candles that closed since the entry, the entry's first."""
+        """Return the highest high of the closed candles since the one of the entry."""
         assert self._positions is not None
         opened = self._positions.get(active.symbol).opened
         timeframes, timestamp = active.strategy.timeframes, active.evaluated
@@ -262,7 +270,7 @@ class SignalGenerator:
         highs = frame.loc[frame.index >= first, "high"]
         return float(highs.max()) if len(highs) else None
 
-    def _ask(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
+    def _signal_of(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
         timeframes = active.strategy.timeframes
         data = self._frames.frames(active.symbol, timeframes, timestamp)
         if len(data.index) < active.strategy.warmup:
@@ -285,12 +293,12 @@ class SignalGenerator:
         )
 
     def warm(self) -> None:
-        """Fill every frame from the store, so that prices are known before the first candle."""
+        """Load every frame from the store, so that prices are known before the first candle."""
         for key in self._rows:
             self._load(*key)
 
     def _load(self, symbol: str, timeframe: str) -> None:
-        """Fill a frame from the store once, and again when it has to be longer."""
+        """Load a frame from the store once, and again when it has to be longer."""
         key = (symbol, timeframe)
         rows = self._rows.get(key)
         if rows is None or self._loaded.get(key, 0) >= rows:
@@ -298,6 +306,6 @@ class SignalGenerator:
         self._loaded[key] = rows
         self._frames.forget(symbol, timeframe)
         self._frames.require(symbol, timeframe, rows)
-        # Stored before published: what the store holds includes every event still to be read.
+        # Candles are stored before they are published, so the store has those of unread events.
         depth = self._frames.depth(symbol, timeframe)
         self._frames.load(self._storage.candles(symbol, timeframe, limit=depth))

@@ -157,7 +157,9 @@ async def test_lockstep_does_not_wait_for_ever_for_a_candle_that_never_comes(
     assert engine.paper is not None
     await engine.paper.control.fault("drop", match="kline", count=1_000_000)
     await engine.paper.control.fault("http_status", match="klines", status=503, count=1_000_000)
-    with pytest.raises(EngineError, match=r"candle of BTC/USDT \d+m of 2026-01-05 .* not taken"):
+    with pytest.raises(
+        EngineError, match=r"candle of BTC/USDT \d+m of 2026-01-05 .* not processed"
+    ):
         await engine.wait(3600)
 
 
