@@ -388,7 +388,9 @@ class LiveCharts:
             candles = await self._load(entry.symbol, entry.timeframe, None, entry.chart.depth)
             await asyncio.to_thread(entry.chart.reload, candles)
 
-    async def _load(self, symbol: str, timeframe: str, before: int | None, count: int) -> CandleHistory:
+    async def _load(
+        self, symbol: str, timeframe: str, before: int | None, count: int
+    ) -> CandleHistory:
         """Return the newest ``count`` candles before an open time (ms); fetch missing ones."""
         until = None if before is None else before - timeframe_ms(timeframe)
         if self._engine.started:
