@@ -92,7 +92,7 @@ class PaperExchange:
             if options.burn_bnb and not engine.account.burns_bnb:
                 engine.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
                 self._ledger.flush()
-            for symbol, waiting in engine.state.working.items():
+            for symbol, waiting in engine.state.open_by_symbol.items():
                 if waiting:
                     self.venue.feed(symbol)
         except BaseException:
@@ -100,7 +100,7 @@ class PaperExchange:
             raise
         self.keys = KeyRegister()
         self.limits = RateLimits(wall_time, lambda: self.venue.market_time)
-        engine.first_fill = self.limits.filled
+        engine.first_fill = self.limits.credit_fill
         data = MarketDataHandlers(self.venue)
         trading = OrderHandlers(self.venue, data, self.limits)
         self._operations = operations(data, trading)

@@ -115,9 +115,9 @@ class Venue:
         if feed is None:
             feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
             feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
-            feed.book.displayed_orders = partial(self.engine.standing, feed.id)
-            feed.resting = self.engine.resting(listing.id)
-            for deal in self.engine.deals(listing.id):
+            feed.book.displayed_orders = partial(self.engine.displayed_orders, feed.id)
+            feed.resting = self.engine.open_count(listing.id)
+            for deal in self.engine.account_trades(listing.id):
                 feed.tape.add(deal)
             feed.tape.unpublished()
             feed.seek(self.market_time)
@@ -175,7 +175,7 @@ class Venue:
 
     def orders_changed(self, feed: Feed) -> None:
         """Note that orders of a symbol came to rest or left the book."""
-        feed.resting = self.engine.resting(feed.id)
+        feed.resting = self.engine.open_count(feed.id)
         self._refresh(feed)
 
     # -- time
@@ -270,7 +270,7 @@ class Venue:
 
     async def _settle(self, feed: Feed) -> None:
         try:
-            user_events = self.engine.cross(feed, self.market_time)
+            user_events = self.engine.match(feed, self.market_time)
             await self.engine.durable()
         except PaperExchangeError as error:
             # Nothing has happened: the orders rest, and are tried again at the next price.

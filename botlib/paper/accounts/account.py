@@ -1,4 +1,4 @@
-"""An account: its balances, and its orders and trades."""
+"""One account: its balances, and its orders and trades."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ _NOTHING: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class PaperBalance:
-    """What is owned of one asset; ``locked`` is held back by open orders."""
+    """The balance of one asset.
+
+    Attributes:
+        free: available for orders and withdrawals.
+        locked: reserved by open orders.
+    """
 
     free: Decimal = _NOTHING
     locked: Decimal = _NOTHING
 
 
 class PaperAccount:
-    """One account. ``burns_bnb`` tells whether it pays its fees in BNB where it has some."""
+    """One account.
+
+    Attributes:
+        burns_bnb: whether it pays its commissions in BNB while it has enough.
+        updated: market time (ms) of the last change.
+    """
 
     def __init__(
         self,
@@ -39,13 +49,13 @@ class PaperAccount:
         self.updated = 0
 
     def balance(self, asset: str) -> PaperBalance:
-        """Return what is owned of an asset."""
+        """Return the balance of an asset, zero if the account never had any."""
         return self.balances.get(asset) or PaperBalance()
 
     def open_orders(self, symbol: str | None = None) -> list[PaperOrder]:
-        """Return the open orders, of one symbol (by id) or all, the oldest first."""
+        """Return the open orders of one symbol (by id) or of all symbols, oldest first."""
         return self.orders.open(symbol)
 
     def by_client_id(self, symbol: str, client_order_id: str) -> PaperOrder | None:
-        """Return the newest order with a client id."""
-        return self.orders.named(symbol, client_order_id)
+        """Return the newest order with a client id, None if there is none."""
+        return self.orders.by_client_id(symbol, client_order_id)

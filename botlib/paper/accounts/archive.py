@@ -1,9 +1,9 @@
-"""The orders and trades of an account: what is open is in memory, the rest is read off the ledger.
+"""The orders and trades of an account: open orders are in memory, the rest is read from the ledger.
 
-A year of trading takes no more memory than a day: besides what is open, only the newest finished
-orders are kept, and no trades. The ledger's own connection reads at once what it was given; where
-the disk does not take that after all, everything is read again. An order leaves memory only after
-the disk has it.
+A year of trading needs no more memory than a day: besides open orders, only the newest finished
+orders stay in memory, and no trades. The ledger's own connection sees what it has written but not
+yet committed. If the commit fails, everything is loaded again. An order leaves memory only after it
+is on disk.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.orders import PaperOrder, PaperTrade
 
-KEPT: Final = 256
-"""Finished orders of an account that stay in memory, those that finished last."""
+MAX_FINISHED_ORDERS: Final = 256
+"""Finished orders of an account that stay in memory: the last ones that finished."""
 
 _CLIENT_ID: Final = "CASE WHEN json_valid(body) THEN json_extract(body, '$.client_order_id') END"
 
@@ -25,16 +25,20 @@ INDEXES: Final = f"""
 CREATE INDEX IF NOT EXISTS orders_by_client ON orders ({_CLIENT_ID});
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
 """
-"""What orders and trades are found by, besides their own ids."""
+"""Indexes by which orders and trades are found, besides their own ids."""
 
 _Values = tuple[object, ...]
 
 
 class RecordRange(NamedTuple):
-    """Which rows are asked for: from an id on, and between two times (ms), both included.
+    """A range of records.
 
     Attributes:
-        limit: how many at most: the first ones where ``oldest`` is set, the last ones otherwise.
+        first: lowest id, None for any.
+        start: earliest time (ms), included.
+        end: latest time (ms), included.
+        limit: maximum number of records, None for all.
+        oldest: whether a limit keeps the oldest records of the range, or the newest.
     """
 
     first: int | None = None
@@ -44,12 +48,11 @@ class RecordRange(NamedTuple):
     oldest: bool = True
 
     def where(self, time: str) -> tuple[str, _Values]:
-        """Return the conditions of a query and their values.
+        """Return the conditions of a SQL query and their values.
 
         Args:
-            time: the name of the record's time.
+            time: name of the field that holds the time of a record.
         """
-        # The value is read out of the record only where somebody asks for a time.
         moment = f"json_extract(body, '$.{time}')"
         conditions = {
             "id >= ?": self.first,
@@ -61,10 +64,10 @@ class RecordRange(NamedTuple):
 
 
 class LedgerReader:
-    """Reads the orders and trades that a ledger was given.
+    """Reader of the records of a ledger.
 
     Args:
-        connection: the ledger's own, so that what it has just written is seen.
+        connection: the ledger's own connection, which sees rows that are not yet committed.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -74,7 +77,7 @@ class LedgerReader:
         """Yield the rows of a query.
 
         Raises:
-            PaperExchangeError: the disk does not give them.
+            PaperExchangeError: the ledger cannot be read.
         """
         try:
             yield from self._connection.execute(query, values)
@@ -85,29 +88,29 @@ class LedgerReader:
 
 
 class OrderArchive(Mapping[int, PaperOrder]):
-    """The orders of one account by id, the oldest first.
+    """The orders of one account by id, oldest first.
 
     Args:
-        archive: where those that are not in memory are.
-        account: the account's name.
+        reader: reads the orders that are not in memory.
+        account: name of the account.
     """
 
-    def __init__(self, archive: LedgerReader, account: str) -> None:
-        self._archive = archive
+    def __init__(self, reader: LedgerReader, account: str) -> None:
+        self._reader = reader
         self._account = account
-        self._known: dict[int, PaperOrder | None] = {}
-        """What is in memory; None hides an order that the archive has."""
+        self._cached: dict[int, PaperOrder | None] = {}
+        """Orders in memory; None hides an order of the ledger that a snapshot must not show."""
         self._open: dict[str, dict[int, None]] = {}
         self._finished: dict[int, None] = {}
-        """Finished orders in memory, those that finished first before the others."""
-        self._gone = 0
-        """The highest id of an order that left memory: whatever is newer is in memory."""
-        self._left = 0
-        """How many have left memory."""
+        """Ids of finished orders in memory, in the order in which they finished."""
+        self._highest_evicted = 0
+        """Highest id that left memory. All newer orders are in memory."""
+        self._evicted = 0
+        """Number of orders that left memory."""
 
     def put(self, order: PaperOrder) -> None:
-        """Keep the state of an order, which the ledger was given before."""
-        self._known[order.order_id] = order
+        """Store the present state of an order, which the ledger has written before."""
+        self._cached[order.order_id] = order
         waiting = self._open.setdefault(order.symbol, {})
         if order.open:
             waiting[order.order_id] = None
@@ -115,38 +118,42 @@ class OrderArchive(Mapping[int, PaperOrder]):
             waiting.pop(order.order_id, None)
             self._finished[order.order_id] = None
 
-    def trim(self) -> None:
-        """Let go of the finished orders beyond `KEPT`; the disk has them all."""
-        while len(self._finished) > KEPT:
+    def evict(self) -> None:
+        """Drop the finished orders beyond `MAX_FINISHED_ORDERS` from memory."""
+        while len(self._finished) > MAX_FINISHED_ORDERS:
             number = next(iter(self._finished))
-            del self._finished[number], self._known[number]
-            self._gone = max(self._gone, number)
-            self._left += 1
+            del self._finished[number], self._cached[number]
+            self._highest_evicted = max(self._highest_evicted, number)
+            self._evicted += 1
 
     def before(self, changed: Mapping[int, PaperOrder | None]) -> OrderArchive:
-        """Return the orders as they were before changes.
+        """Return the orders as they were before some changes.
 
         Args:
-            changed: the former states of orders that are there now, None where there was none.
+            changed: earlier states of orders, None for an order that did not exist.
         """
-        found = OrderArchive(self._archive, self._account)
-        known = {**self._known, **changed}
+        found = OrderArchive(self._reader, self._account)
+        known = {**self._cached, **changed}
         for number in sorted(known):
             order = known[number]
             if order is None:
-                found._known[number] = None
+                found._cached[number] = None
             else:
                 found.put(order)
-        found._gone = self._gone
-        found._left = self._left - len(changed.keys() - self._known.keys())
+        found._highest_evicted = self._highest_evicted
+        found._evicted = self._evicted - len(changed.keys() - self._cached.keys())
         return found
 
-    # -- one
+    # -- one order
 
     def __getitem__(self, number: int) -> PaperOrder:
-        """Return an order by its id."""
-        if number in self._known or number > self._gone:
-            found = self._known.get(number)
+        """Return an order by its id.
+
+        Raises:
+            KeyError: the account has no such order.
+        """
+        if number in self._cached or number > self._highest_evicted:
+            found = self._cached.get(number)
         else:
             found = self._read(number)
         if found is None:
@@ -155,130 +162,136 @@ class OrderArchive(Mapping[int, PaperOrder]):
 
     def _read(self, number: int) -> PaperOrder | None:
         query = "SELECT body FROM orders WHERE id = ? AND account = ?"
-        for (body,) in self._archive.rows(query, (number, self._account)):
+        for (body,) in self._reader.rows(query, (number, self._account)):
             return PaperOrder.load(str(body))
         return None
 
-    def named(self, symbol: str, client_order_id: str) -> PaperOrder | None:
-        """Return the newest order of a symbol (by id) with a client id."""
+    def by_client_id(self, symbol: str, client_order_id: str) -> PaperOrder | None:
+        """Return the newest order of a symbol (by id) with a client id, None if there is none."""
         query = (
             f"SELECT id, body FROM orders WHERE {_CLIENT_ID} = ? AND account = ? AND symbol = ? "
             "ORDER BY id DESC"
         )
-        rows = self._archive.rows(query, (client_order_id, self._account, symbol))
-        left = (PaperOrder.load(str(body)) for number, body in rows if number not in self._known)
+        rows = self._reader.rows(query, (client_order_id, self._account, symbol))
+        left = (PaperOrder.load(str(body)) for number, body in rows if number not in self._cached)
         found = [
             order
-            for order in self._known.values()
+            for order in self._cached.values()
             if order is not None
             if (order.symbol, order.client_order_id) == (symbol, client_order_id)
         ]
         found += islice(left, 1)
         return max(found, key=lambda order: order.order_id, default=None)
 
-    # -- several
+    # -- several orders
 
     def open(self, symbol: str | None = None) -> list[PaperOrder]:
-        """Return the open orders, of one symbol (by id) or all, the oldest first."""
+        """Return the open orders of one symbol (by id) or of all symbols, oldest first."""
         if symbol is not None:
             return [self[number] for number in self._open.get(symbol, ())]
         return [self[number] for number in sorted(n for ns in self._open.values() for n in ns)]
 
     def select(self, symbol: str | None, span: RecordRange) -> list[PaperOrder]:
-        """Return the orders made in a span, of one symbol (by id) or all, the oldest first."""
+        """Return the orders created in a range, of one symbol (by id) or of all, oldest first."""
         where, values = span.where("created")
         if symbol is not None:
             where, values = f" AND symbol = ?{where}", (symbol, *values)
-        turn = "ASC" if span.oldest else "DESC"
-        query = f"SELECT id, body FROM orders WHERE account = ?{where} ORDER BY id {turn}"
-        rows = self._archive.rows(query, (self._account, *values))
-        found = list(islice(self._as_known(rows), span.limit))
+        direction = "ASC" if span.oldest else "DESC"
+        query = f"SELECT id, body FROM orders WHERE account = ?{where} ORDER BY id {direction}"
+        rows = self._reader.rows(query, (self._account, *values))
+        found = list(islice(self._with_cached(rows), span.limit))
         return found if span.oldest else found[::-1]
 
-    def _as_known(self, rows: Iterator[_Values]) -> Iterator[PaperOrder]:
+    def _with_cached(self, rows: Iterator[_Values]) -> Iterator[PaperOrder]:
         for number, body in rows:
             assert isinstance(number, int)
-            known = number in self._known
-            order = self._known[number] if known else PaperOrder.load(str(body))
+            known = number in self._cached
+            order = self._cached[number] if known else PaperOrder.load(str(body))
             if order is not None:
                 yield order
 
     @property
     def updated(self) -> int:
-        """When one of them changed last, in market time (ms); 0 where there is none."""
-        times = [order.updated for order in self._known.values() if order is not None]
-        if self._left:
+        """Market time (ms) of the last change of any order; 0 without orders."""
+        times = [order.updated for order in self._cached.values() if order is not None]
+        if self._evicted:
             query = "SELECT id, json_extract(body, '$.updated') FROM orders WHERE account = ?"
-            rows = self._archive.rows(query, (self._account,))
-            times += [int(str(time)) for number, time in rows if number not in self._known]
+            rows = self._reader.rows(query, (self._account,))
+            times += [int(str(time)) for number, time in rows if number not in self._cached]
         return max(times, default=0)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the ids, the oldest first."""
+        """Yield the ids, lowest first."""
         query = "SELECT id FROM orders WHERE account = ? AND id <= ?"
-        rows = self._archive.rows(query, (self._account, self._gone))
-        left = {int(str(number)) for (number,) in rows} - self._known.keys()
-        yield from sorted(left.union(n for n, order in self._known.items() if order is not None))
+        rows = self._reader.rows(query, (self._account, self._highest_evicted))
+        left = {int(str(number)) for (number,) in rows} - self._cached.keys()
+        yield from sorted(left.union(n for n, order in self._cached.items() if order is not None))
 
     def __len__(self) -> int:
-        """Return how many there are, in memory or not."""
-        return self._left + sum(order is not None for order in self._known.values())
+        """Return the number of orders, in memory or not."""
+        return self._evicted + sum(order is not None for order in self._cached.values())
 
 
 class TradeArchive(Mapping[str, list[PaperTrade]]):
-    """The trades of one account by symbol (by id), in order; none of them is in memory.
+    """The trades of one account by symbol id, oldest first; all are read from the ledger.
 
     Args:
-        archive: where they are.
-        account: the account's name.
-        until: the market time (ms) of the last ones, None for all.
+        reader: reads the trades.
+        account: name of the account.
+        until: market time (ms) of the last trade to show, None for all trades.
+
+    Attributes:
+        count: number of trades.
     """
 
-    def __init__(self, archive: LedgerReader, account: str, until: int | None = None) -> None:
-        self._archive = archive
+    def __init__(self, reader: LedgerReader, account: str, until: int | None = None) -> None:
+        self._reader = reader
         self._account = account
         self._until = until
         self.count = 0
-        """How many there are by now."""
 
     def before(self, time: int) -> TradeArchive:
         """Return the trades as they were at a market time (ms)."""
-        return TradeArchive(self._archive, self._account, time)
+        return TradeArchive(self._reader, self._account, time)
 
     def select(
         self, symbol: str, span: RecordRange, order_id: int | None = None
     ) -> list[PaperTrade]:
-        """Return the trades of a symbol (by id) in a span, of one order or all."""
+        """Return the trades of a symbol (by id) in a range, of one order or all, oldest first."""
         if self._until is not None:
             end = self._until if span.end is None else min(span.end, self._until)
             span = span._replace(end=end)
         where, values = span.where("time")
         if order_id is not None:
             where, values = f" AND order_id = ?{where}", (order_id, *values)
-        turn = "ASC" if span.oldest else "DESC"
+        direction = "ASC" if span.oldest else "DESC"
         query = (
             f"SELECT body FROM trades WHERE account = ? AND symbol = ?{where} "
-            f"ORDER BY id {turn}, order_id {turn} LIMIT ?"
+            f"ORDER BY id {direction}, order_id {direction} LIMIT ?"
         )
         limit = -1 if span.limit is None else span.limit
-        rows = self._archive.rows(query, (self._account, symbol, *values, limit))
+        rows = self._reader.rows(query, (self._account, symbol, *values, limit))
         found = [PaperTrade.load(str(body)) for (body,) in rows]
         return found if span.oldest else found[::-1]
 
     def __getitem__(self, symbol: str) -> list[PaperTrade]:
-        """Return all trades of a symbol (by id)."""
+        """Return all trades of a symbol (by id).
+
+        Raises:
+            KeyError: the symbol was not traded.
+        """
         found = self.select(symbol, RecordRange())
         if not found:
             raise KeyError(symbol)
         return found
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the symbols that were traded, by their ids."""
+        """Yield the ids of the symbols that were traded."""
         query = "SELECT DISTINCT symbol FROM trades WHERE account = ? ORDER BY symbol"
-        for (symbol,) in self._archive.rows(query, (self._account,)):
+        for (symbol,) in self._reader.rows(query, (self._account,)):
             if self._until is None or self.select(str(symbol), RecordRange(limit=1)):
                 yield str(symbol)
 
     def __len__(self) -> int:
-        """Return how many symbols were traded."""
+        """Return the number of symbols that were traded."""
         return sum(1 for _ in self)

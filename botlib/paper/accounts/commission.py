@@ -1,4 +1,4 @@
-"""What a trade costs: a part of what it receives, or less of BNB where the account pays so."""
+"""The commission of a trade: a fraction of the received amount, or BNB at a discount."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from botlib.paper.accounts.transaction import Transaction
 EIGHT: Final = Decimal("0.00000001")
 BNB: Final = "BNB"
 DISCOUNT: Final = Decimal("0.25")
-"""Fraction by which a commission is smaller when it is paid in BNB."""
+"""Fraction by which a commission paid in BNB is lower."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """The rates of the venue.
+    """The commission rates of the venue.
 
     Attributes:
-        maker: fraction of what a resting order receives.
-        taker: fraction of what any other order receives.
-        bnb_price: returns what a BNB costs in an asset, None where nobody knows.
+        maker: fraction of the amount that a resting order receives.
+        taker: fraction of the amount that any other order receives.
+        bnb_price: returns the price of one BNB in an asset, None if it is unknown.
     """
 
     maker: Decimal
@@ -42,13 +42,20 @@ class Commission:
         amount: Decimal,
         maker: bool,
     ) -> tuple[str, Decimal]:
-        """Credit what a trade received, less the commission; return its asset and amount.
+        """Credit the received amount minus the commission.
 
         Args:
-            burns: whether the account pays in BNB where it has enough.
+            transaction: change that the trade belongs to.
+            order: order that traded.
+            burns: whether the account pays in BNB while it has enough.
+            quote: quote asset of the symbol.
             cost: price times amount, in units of ``quote``.
-            received: the asset that the trade brings in.
-            amount: how much of it.
+            received: asset that the order receives.
+            amount: received amount.
+            maker: whether the order was resting in the book.
+
+        Returns:
+            Asset and amount of the commission.
         """
         rate = self.maker if maker else self.taker
         if burns and rate:

@@ -1,9 +1,8 @@
-"""API keys: whose account each opens, what it may do, and how its requests are signed.
+"""API keys: their account, their permissions, and how their requests are signed.
 
-The exchange's own keys and secrets are the same everywhere and printed here. They open a paper
-account on this computer, which anybody who reaches its loopback address could reach anyway, and
-nothing else: so there is nothing to keep, and a client is set up without passing secrets around.
-They exist so that the whole signing path of a client is exercised.
+The keys and secrets of the default account are the same on every paper exchange and are no secrets:
+they give access to a paper account on this computer only, which everyone who can reach its
+loopback address can use anyway. They exist so that clients run their whole signing code.
 """
 
 from __future__ import annotations
@@ -42,7 +41,13 @@ _SEED: Final = b"botlib: the Ed25519 key of every paper exchange, worthless else
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key and the account it opens. It signs with a secret, or with an Ed25519 key."""
+    """An API key of an account.
+
+    Attributes:
+        permissions: of `PERMISSIONS`.
+        secret: secret of HMAC-SHA256 signatures, None for an Ed25519 key.
+        public_key: public key of Ed25519 signatures, None for a key with a secret.
+    """
 
     key: str
     account: str
@@ -52,18 +57,26 @@ class ApiKey:
 
     @property
     def ed25519(self) -> bool:
-        """Whether it may log on a session."""
+        """Whether the key can log on to a session, which needs Ed25519."""
         return self.public_key is not None
 
-    def allow(self, permission: str) -> None:
-        """Refuse what the key may not do."""
+    def check_permission(self, permission: str) -> None:
+        """Check a permission.
+
+        Raises:
+            Refusal: the key does not have it.
+        """
         if permission not in self.permissions:
             raise refusal(-2015)
 
     def verify(self, payload: str, signature: str) -> None:
-        """Refuse a signature that is not this key's over ``payload``."""
+        """Check a signature over ``payload``.
+
+        Raises:
+            Refusal: the signature was not made with this key.
+        """
         if self.public_key is not None:
-            valid = _valid(self.public_key, payload.encode(), signature)
+            valid = _is_valid(self.public_key, payload.encode(), signature)
         else:
             secret = (self.secret or "").encode()
             good = hmac.digest(secret, payload.encode(), "sha256").hex()
@@ -73,7 +86,7 @@ class ApiKey:
 
 
 class KeyRegister:
-    """The keys that are known: at first the exchange's own two, which open the default account."""
+    """The API keys of all accounts; the default account has two from the start."""
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
@@ -88,16 +101,17 @@ class KeyRegister:
         public_key: str | None = None,
         permissions: Iterable[str] = PERMISSIONS,
     ) -> ApiKey:
-        """Let a key open an account; a key that exists is replaced.
+        """Add a key of an account, or replace the one with the same text.
 
         Args:
             key: 64 letters and digits.
-            secret: what it signs with, HMAC-SHA256.
-            public_key: or its Ed25519 public key, as PEM.
-            permissions: what it may do, of `PERMISSIONS`.
+            account: name of the account.
+            secret: secret of HMAC-SHA256 signatures, or
+            public_key: Ed25519 public key, as PEM.
+            permissions: of `PERMISSIONS`.
 
         Raises:
-            PaperExchangeError: one of them is not what it should be.
+            PaperExchangeError: an argument is not accepted.
         """
         if not _KEY_FORMAT.fullmatch(key):
             raise PaperExchangeError(f"{key!r} is no API key. Accepted: 64 letters and digits.")
@@ -111,7 +125,7 @@ class KeyRegister:
                 f"Unknown permissions {', '.join(sorted(allowed - PERMISSIONS))} of an API key. "
                 f"Accepted: {', '.join(sorted(PERMISSIONS))}."
             )
-        loaded = None if public_key is None else _load(public_key)
+        loaded = None if public_key is None else _load_public_key(public_key)
         added = ApiKey(key, account, allowed, secret, loaded)
         self._keys[key] = added
         return added
@@ -120,19 +134,19 @@ class KeyRegister:
         """Return a key by its text.
 
         Raises:
-            Refusal: it is malformed, unknown, or not entitled.
+            Refusal: it is malformed or unknown, or lacks the permission.
         """
         if key is None or not _KEY_FORMAT.fullmatch(key):
             raise refusal(-2014)
         if key == PAPER_ED25519_API_KEY and key not in self._keys:
             # Created on first use: loading the cryptography library takes long, and most clients
             # never need it.
-            public = _own_key().public_key()
+            public = _paper_ed25519_key().public_key()
             self._keys[key] = ApiKey(key, DEFAULT_ACCOUNT, PERMISSIONS, public_key=public)
         found = self._keys.get(key)
         if found is None:
             raise refusal(-2015)
-        found.allow(permission)
+        found.check_permission(permission)
         return found
 
 
@@ -144,18 +158,18 @@ def paper_private_key() -> str:
         PrivateFormat,
     )
 
-    key = _own_key()
+    key = _paper_ed25519_key()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @cache
-def _own_key() -> Ed25519PrivateKey:
+def _paper_ed25519_key() -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(_SEED).digest())
 
 
-def _load(pem: str) -> Ed25519PublicKey:
+def _load_public_key(pem: str) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -170,7 +184,7 @@ def _load(pem: str) -> Ed25519PublicKey:
     return loaded
 
 
-def _valid(key: Ed25519PublicKey, payload: bytes, signature: str) -> bool:
+def _is_valid(key: Ed25519PublicKey, payload: bytes, signature: str) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:

@@ -1,8 +1,8 @@
-"""The accounts on disk: whatever was acknowledged is there, and nothing is there in part.
+"""The accounts on disk: every acknowledged change is stored, and no change is stored in part.
 
-One SQLite file, one connection that holds it exclusively. An action is acknowledged after the disk
-has it (write-ahead log, ``synchronous=FULL``); actions that come at the same time share one access
-to the disk. The file is stamped with its market: an account of one market never trades on another.
+The ledger is one SQLite file, which one connection locks exclusively. A change is acknowledged
+after it is on disk (write-ahead log, ``synchronous=FULL``); changes at the same time share one
+commit. The file names its market, so that the accounts of one market never trade on another.
 """
 
 from __future__ import annotations
@@ -32,44 +32,53 @@ logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x626C7061
 _SYMBOL: Final = "symbol:"
-"""What the keys of symbols begin with in the table ``meta``."""
+"""Prefix of the keys of symbol states in the table ``meta``."""
 _GROUP: Final = "group:"
-"""What the keys of accounts in a group begin with there."""
+"""Prefix of the keys of trade groups there, followed by the account."""
 
 
 class Ledger:
-    """An account's file; without a path it lives in memory and ends with the process."""
+    """The file with all accounts of a venue, or a database in memory.
+
+    Attributes:
+        path: the file, None for a ledger in memory.
+        on_flush: called after the written changes were committed.
+        on_failed_flush: called after the changes since the last `flush` were lost.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self.path = path
-        self.lost: Callable[[], None] = lambda: None
-        """Called when what was written since the last `flush` could not be kept."""
-        self.kept: Callable[[], None] = lambda: None
-        """Called when the disk has all that was written."""
+        self.on_failed_flush: Callable[[], None] = lambda: None
+        self.on_flush: Callable[[], None] = lambda: None
         self._connection = connection
         self._writing = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
 
     @classmethod
     def open(cls, path: Path | None, *, venue: str, balances: Mapping[str, Decimal]) -> Ledger:
-        """Open a ledger, or make one with the given balances.
+        """Open a ledger, or create one.
+
+        Args:
+            path: file of the ledger, None for a ledger in memory.
+            venue: name of the market that the ledger must belong to.
+            balances: balances of the default account in a new ledger, by asset.
 
         Raises:
-            WrongVenue: it belongs to another market.
-            PaperExchangeError: it is damaged, of another kind, or in use. It is left as it is.
+            WrongVenue: the ledger belongs to another market.
+            PaperExchangeError: the file is damaged, no ledger, or in use. It is left as it is.
         """
         if path is None:
             ledger = cls(_connect(":memory:"), None)
-            ledger._create(venue, balances)
+            ledger._create_tables(venue, balances)
             return ledger
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
-                cls._make(path, venue, balances)
-            _check_kind(path)
+                cls._create_file(path, venue, balances)
+            _check_file_type(path)
             ledger = cls(_connect(str(path)), path)
             try:
-                ledger._check(venue)
+                ledger._check_contents(venue)
             except BaseException:
                 ledger.close()
                 raise
@@ -81,7 +90,7 @@ class Ledger:
                 ) from None
             raise PaperExchangeError(f"Cannot open the paper ledger {path}: {error}.") from None
         except sqlite3.DatabaseError as error:
-            raise PaperExchangeError(_damaged(path, str(error))) from None
+            raise PaperExchangeError(_damage_text(path, str(error))) from None
         except OSError as error:
             raise PaperExchangeError(
                 f"Cannot open the paper ledger {path}: {error.strerror or error}."
@@ -89,16 +98,16 @@ class Ledger:
         return ledger
 
     @classmethod
-    def _make(cls, path: Path, venue: str, balances: Mapping[str, Decimal]) -> None:
-        # Made under another name and moved into place whole: a crash leaves no half of it.
+    def _create_file(cls, path: Path, venue: str, balances: Mapping[str, Decimal]) -> None:
+        # Created under another name and then renamed, so that a crash leaves no partial file.
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
         new.touch(mode=0o600)
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-            cls(connection, new)._create(venue, balances)
+            cls(connection, new)._create_tables(venue, balances)
         new.replace(path)
 
-    def _create(self, venue: str, balances: Mapping[str, Decimal]) -> None:
+    def _create_tables(self, venue: str, balances: Mapping[str, Decimal]) -> None:
         run = self._connection.execute
         run(f"PRAGMA application_id={APPLICATION_ID}")
         run(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -114,7 +123,7 @@ class Ledger:
         )
         run("COMMIT")
 
-    def _check(self, venue: str) -> None:
+    def _check_contents(self, venue: str) -> None:
         run = self._connection.execute
         version = run("PRAGMA user_version").fetchone()[0]
         if version not in (1, SCHEMA_VERSION):
@@ -124,7 +133,7 @@ class Ledger:
             )
         found = run("PRAGMA quick_check").fetchone()[0]
         if found != "ok":
-            raise PaperExchangeError(_damaged(self.path, found))
+            raise PaperExchangeError(_damage_text(self.path, found))
         stamped = self._get("venue")
         if stamped != venue:
             raise WrongVenue(
@@ -136,34 +145,34 @@ class Ledger:
 
     @property
     def market_time(self) -> int:
-        """The market time last written, in ms; 0 before the first."""
+        """Last written market time, ms; 0 before the first."""
         return int(self._get("market_time") or 0)
 
     def load(self) -> VenueState:
-        """Return the state of the venue as it was last written.
+        """Load the state of the venue as it was last written.
 
         Raises:
-            PaperExchangeError: it cannot be read, or does not add up.
+            PaperExchangeError: it cannot be read, or its balances do not add up.
         """
         try:
-            state = self._read()
+            state = self._read_state()
         except (ValueError, ArithmeticError, TypeError, KeyError, sqlite3.DatabaseError) as error:
-            raise PaperExchangeError(_damaged(self.path, str(error))) from None
+            raise PaperExchangeError(_damage_text(self.path, str(error))) from None
         wrong = audit(state)
         if wrong:
-            raise PaperExchangeError(_damaged(self.path, wrong))
-        self._index()
+            raise PaperExchangeError(_damage_text(self.path, wrong))
+        self._create_indexes()
         return state
 
-    def _index(self) -> None:
-        """Make what a ledger of an earlier botlib is not searched by yet."""
+    def _create_indexes(self) -> None:
+        """Create the indexes that a ledger of an earlier botlib does not have."""
         try:
             for statement in INDEXES.split(";"):
                 self._connection.execute(statement)
         except sqlite3.Error as error:
-            raise PaperExchangeError(self._unwritten(error)) from error
+            raise PaperExchangeError(self._write_error(error)) from error
 
-    def _read(self) -> VenueState:
+    def _read_state(self) -> VenueState:
         run = self._connection.execute
         state = VenueState(LedgerReader(self._connection))
         for account, asset, free, locked in run(
@@ -176,17 +185,17 @@ class Ledger:
         for (body,) in run("SELECT body FROM orders ORDER BY id"):
             order = PaperOrder.load(body)
             state.put_order(order)
-            state.account(order.account).orders.trim()
+            state.account(order.account).orders.evict()
         for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
             state.put_trade(PaperTrade.load(body))
         for (body,) in run("SELECT body FROM lists ORDER BY id"):
             found = OrderList.load(body)
             state.lists.put(found.list_id, found)
-            state.lists.trim()
+            state.lists.evict()
         for (body,) in run("SELECT body FROM prevented ORDER BY id"):
             match = PreventedMatch.load(body)
             state.prevented.put(match.match_id, match)
-            state.prevented.trim()
+            state.prevented.evict()
         for asset, *amounts in run("SELECT asset, market, fees, deposited FROM house"):
             state.clearing[asset] = ClearingBalance(*map(Decimal, amounts))
         for (body,) in run("SELECT value FROM meta WHERE key GLOB ?", (f"{_SYMBOL}*",)):
@@ -201,71 +210,71 @@ class Ledger:
     # -- writing
 
     def write(self, transaction: Transaction) -> None:
-        """Write a draft; the disk has it after `flush` or `durable`.
+        """Write a transaction, which is on disk after `flush` or `durable`.
 
         Raises:
-            PaperExchangeError: the disk does not take it; nothing of it was written.
+            PaperExchangeError: it cannot be written; no part of it was.
         """
         run = self._connection.execute
         try:
             if not self._writing:
                 run("BEGIN IMMEDIATE")
                 self._writing = True
-            run("SAVEPOINT draft")
+            run("SAVEPOINT change")
             try:
-                self._put(transaction)
+                self._put_records(transaction)
             except sqlite3.Error:
-                run("ROLLBACK TO draft")
+                run("ROLLBACK TO change")
                 raise
             finally:
-                run("RELEASE draft")
+                run("RELEASE change")
         except sqlite3.Error as error:
-            raise PaperExchangeError(self._unwritten(error)) from error
+            raise PaperExchangeError(self._write_error(error)) from error
         if self.path is None:
             self.flush()
 
     def flush(self) -> None:
-        """Bring to the disk all that was written; those who wait for it are told.
+        """Commit what was written, and wake up the callers of `durable`.
 
         Raises:
-            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+            PaperExchangeError: the commit failed; the changes since the last commit are lost.
         """
         if not self._writing:
             return
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiters = self._waiters, []
         self._writing = False
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            failure = PaperExchangeError(self._unwritten(error))
+            failure = PaperExchangeError(self._write_error(error))
             for waiter in waiting:
                 if not waiter.done():
                     waiter.set_exception(failure)
-            self.lost()
+            self.on_failed_flush()
             raise failure from error
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
-        self.kept()
+        self.on_flush()
 
     async def durable(self) -> None:
-        """Return when the disk has all that was written so far.
+        """Wait until what was written so far is on disk.
 
-        Whoever asks meanwhile shares the same access to the disk.
+        Callers that wait at the same time share one commit.
 
         Raises:
-            PaperExchangeError: the disk does not take it; nothing since the last time is there.
+            PaperExchangeError: the commit failed; the changes since the last commit are lost.
         """
         if not self._writing:
             return
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        if not self._waiting:
-            # After what is ready now: other requests may add theirs.
+        if not self._waiters:
+            # Committed after the callbacks that are ready now, so that other requests can join.
             loop.call_soon(loop.call_soon, self._flush_shared)
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         await waiter
 
     def _flush_shared(self) -> None:
@@ -274,7 +283,7 @@ class Ledger:
         except PaperExchangeError as error:
             logger.error("%s", error)
 
-    def _put(self, transaction: Transaction) -> None:
+    def _put_records(self, transaction: Transaction) -> None:
         many = self._connection.executemany
         if transaction.balances:
             rows = [
@@ -328,25 +337,25 @@ class Ledger:
         )
 
     def save_time(self, market_time: int) -> None:
-        """Write how far the market has come (ms).
+        """Write the present market time (ms).
 
         Raises:
-            PaperExchangeError: the disk does not take it.
+            PaperExchangeError: it cannot be written.
         """
         try:
             self._set("market_time", market_time)
         except sqlite3.Error as error:
-            raise PaperExchangeError(self._unwritten(error)) from error
+            raise PaperExchangeError(self._write_error(error)) from error
         self.flush()
 
-    def _unwritten(self, error: sqlite3.Error) -> str:
+    def _write_error(self, error: sqlite3.Error) -> str:
         return (
             f"The paper ledger {self.path} cannot be written: {error}. "
             "Check the disk; the action had no effect."
         )
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Commit what was written and close the file."""
         with closing(self._connection):
             self.flush()
 
@@ -361,11 +370,11 @@ class Ledger:
 def _connect(target: str) -> sqlite3.Connection:
     connection = sqlite3.connect(target, isolation_level=None, timeout=0.5)
     try:
-        # The lock is taken with the first access and kept: one exchange to a ledger.
+        # The first access locks the file until it is closed: one exchange per ledger.
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        # 512 kB of it at hand, so that memory does not follow the ledger for weeks.
+        # A page cache of 512 kB, so that memory does not grow with the ledger for weeks.
         connection.execute("PRAGMA cache_size=-512")
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("COMMIT")
@@ -375,19 +384,19 @@ def _connect(target: str) -> sqlite3.Connection:
     return connection
 
 
-def _check_kind(path: Path) -> None:
-    # Read off the header, since SQLite itself would write to whatever it opens.
+def _check_file_type(path: Path) -> None:
+    # Read from the header, since SQLite would write to any file that it opens.
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0"):
-        raise PaperExchangeError(_damaged(path, "it is no SQLite database"))
+        raise PaperExchangeError(_damage_text(path, "it is no SQLite database"))
     if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
         raise PaperExchangeError(
             f"{path} was not made by the paper exchange and is left as it is. Give another path."
         )
 
 
-def _damaged(path: Path | None, reason: str) -> str:
+def _damage_text(path: Path | None, reason: str) -> str:
     return (
         f"The paper ledger {path} is damaged ({reason}) and is left as it is. "
         "Move it away to start with a new one."

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and how those of an earlier version are brought up to date."""
+"""The tables of a ledger, and the migration from an earlier version."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CREATE TABLE orders (id INTEGER PRIMARY KEY, account TEXT NOT NULL DEFAULT 'main
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a ledger of version 1, which held one account, to the present version."""
+    """Convert a ledger of version 1, which had one account, to the present version."""
     run = connection.execute
     run("BEGIN IMMEDIATE")
     try:
@@ -46,7 +46,7 @@ def migrate(connection: sqlite3.Connection) -> None:
                 run(statement)
         run("INSERT INTO balances SELECT 'main', asset, free, locked FROM old_balances")
         run("INSERT INTO trades SELECT id, order_id, 'main', symbol, body FROM old_trades")
-        _open_clearing(connection)
+        _insert_clearing(connection)
         run(
             "INSERT INTO meta SELECT 'counters', json_object('order', o, 'trade', t, "
             "'execution', e) FROM (SELECT "
@@ -63,8 +63,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     run("COMMIT")
 
 
-def _open_clearing(connection: sqlite3.Connection) -> None:
-    """Write what the market and the fees have, from the trades there were."""
+def _insert_clearing(connection: sqlite3.Connection) -> None:
+    """Write the clearing balances, computed from the stored trades."""
     market: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
     bodies = connection.execute(

@@ -1,4 +1,4 @@
-"""Orders, their lists and their trades, as the venue keeps them."""
+"""The stored records of orders, order lists, trades and prevented matches."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ PENDING: Final = "PENDING_NEW"
 STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
 TARGETS: Final = frozenset({"TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
 CONDITIONAL: Final = STOPS | TARGETS
-"""Types that wait for a stop price outside the book."""
+"""Order types that wait outside the book until a stop price is reached."""
 
 LIMITED: Final = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
-"""Types that name a price of their own."""
+"""Order types with a limit price."""
 
 _NOTHING: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peg:
-    """How the price of an order is found in the book.
+    """How a pegged order takes its price from the book.
 
     Attributes:
         type: ``PRIMARY_PEG`` or ``MARKET_PEG``.
-        offset: price levels away from the best one, None where none were asked for.
-        price: the price that was sent besides, 0 for none.
+        offset: price levels away from the best one, None if not sent.
+        price: limit price that was sent with the peg, 0 for none.
     """
 
     type: str
@@ -39,27 +39,32 @@ class Peg:
 
     @property
     def level(self) -> int:
-        """Price levels away from the best one."""
+        """Price levels away from the best one, 0 if not sent."""
         return self.offset or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperOrder(Stored):
-    """An order in Binance's words. Amounts in base, ``cost`` and ``quote_amount`` in quote units.
+    """An order, with Binance's values for side, type, status and time in force.
 
     Attributes:
-        locked: what the order still holds back: quote for a buy, base for a sale.
-        stop_price: the order is not in the book before the price reaches it; 0 for none.
-        triggered: when it came into the book later than it was sent, ms.
-        trailing_delta: distance in basis points at which the stop follows the price; 0 for none.
-        trailed: the best price since the stop began to follow, 0 before.
-        trailing_since: when it began to follow, ms; 0 before.
-        prevented: what self-trade prevention took away from the amount.
-        priority: place in the queue at its price, the smallest first.
-        ahead: what stands before it at its price and has to trade first.
-        peg: how its price is found, where it is; the price is 0 before.
-        amended: how it was made smaller: number of the execution, ids and amounts before and
-            after, and time (ms).
+        amount: in base units, as are ``executed`` and ``iceberg``.
+        quote_amount: in quote units, as is ``cost``.
+        locked: reserved amount: quote units for a buy, base units for a sell.
+        created: market time, ms, as are ``updated``, ``triggered`` and ``trailing_since``.
+        stop_price: price at which the order enters the book, 0 for none.
+        triggered: when the order entered the book, if later than it was sent; 0 otherwise.
+        trailing_delta: distance of a trailing stop in basis points, 0 for none.
+        trailed: best price since the trailing stop was activated, 0 before.
+        trailing_since: when the trailing stop was activated, 0 before.
+        prevented: amount that self-trade prevention removed from the order, in base units.
+        priority: position in the queue at its price, lowest first.
+        ahead: amount at its price that has to trade before this order, in base units.
+        peg: how the price is taken from the book, None for orders that are not pegged. The price of
+            a pegged order is 0 until it enters the book.
+        amends: number of amendments.
+        amended: the amendments, each with execution id, client ids and amounts before and after,
+            and time (ms).
     """
 
     order_id: int
@@ -99,71 +104,80 @@ class PaperOrder(Stored):
 
     @classmethod
     def revive(cls, values: dict[str, Any]) -> None:
-        """Make of a stored record's values what they were."""
+        """Convert the stored values of the peg."""
         if (peg := values.get("peg")) is not None:
             values["peg"] = Peg(**{**peg, "price": Decimal(peg["price"])})
 
     @property
     def limited(self) -> bool:
-        """Whether it names a price of its own."""
+        """Whether the order has a limit price."""
         return self.type in LIMITED
 
     @property
     def open(self) -> bool:
-        """Whether it can still trade."""
+        """Whether the order can still trade."""
         return self.status in OPEN
 
     @property
     def sent_price(self) -> Decimal:
-        """The price that the client sent."""
+        """Limit price that the client sent, 0 for none."""
         return self.price if self.peg is None else self.peg.price
 
     @property
     def buys(self) -> bool:
-        """Whether it buys."""
+        """Whether this is a buy order."""
         return self.side == "BUY"
 
     @property
     def conditional(self) -> bool:
-        """Whether it was sent with a stop price or a trailing one."""
+        """Whether the order was sent with a stop price or a trailing delta."""
         return self.stop_price > 0 or self.trailing_delta > 0
 
     @property
     def pending(self) -> bool:
-        """Whether it waits for another order of its list."""
+        """Whether the order waits for the working order of its list."""
         return self.status == PENDING
 
     @property
     def dormant(self) -> bool:
-        """Whether it still waits for its stop price, outside the book."""
+        """Whether the order still waits for its stop price, outside the book."""
         return self.conditional and not self.triggered
 
     @property
     def working(self) -> bool:
-        """Whether it stands in the book."""
+        """Whether the order is in the book."""
         return self.open and not self.pending and not self.dormant
 
     @property
     def remaining(self) -> Decimal:
-        """What can still trade, in base units."""
+        """Amount that can still trade, in base units."""
         return self.amount - self.executed - self.prevented
 
     @property
     def visible(self) -> Decimal:
-        """What the book shows of it: an iceberg shows one part at a time."""
+        """Amount that the book shows, in base units: of an iceberg order one part at a time."""
         if not self.iceberg:
             return self.remaining
         return min(self.remaining, self.iceberg - self.executed % self.iceberg)
 
     @property
     def working_since(self) -> int:
-        """Market time (ms) at which it came into the book, -1 where it did not yet."""
+        """Market time (ms) at which the order entered the book, -1 before."""
         return -1 if self.dormant or self.pending else self.triggered or self.created
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTrade(Stored):
-    """One side of an execution. ``quote_amount`` is price times amount, before the commission."""
+    """One side of an execution.
+
+    Attributes:
+        amount: in base units.
+        quote_amount: price times amount, before the commission.
+        commission: in units of ``commission_asset``.
+        time: market time, ms.
+        maker: whether the order was resting in the book.
+        taped: whether the trade is on the public tape, under the same id.
+    """
 
     trade_id: int
     order_id: int
@@ -179,17 +193,19 @@ class PaperTrade(Stored):
     account: str = DEFAULT_ACCOUNT
     list_id: int = -1
     taped: bool = False
-    """Whether it stands on the public tape, under the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderList(Stored):
-    """Orders that depend on each other: ``OCO``, or ``OTO`` with one or two that wait.
+    """Orders that depend on each other: ``OCO``, or ``OTO`` with one or two pending orders.
 
     Attributes:
-        order_ids: the working order first where there is one, then the others.
-        pending_ids: the orders that wait for the working one.
-        pays: whether what the working order receives becomes the amount of the others.
+        order_ids: the working order first, if there is one, then the others.
+        pending_ids: the orders that wait for the working order.
+        created: market time, ms, as is ``updated``.
+        done: whether no order of the list is open any more.
+        pays: whether the amount that the working order receives becomes the amount of the pending
+            orders (OPO).
     """
 
     list_id: int
@@ -206,26 +222,28 @@ class OrderList(Stored):
 
     @property
     def working_id(self) -> int | None:
-        """The order that the others wait for, None for a plain OCO."""
+        """Id of the order that the others wait for, None for an OCO."""
         return self.order_ids[0] if self.contingency != "OCO" else None
 
     def siblings(self, order_id: int) -> list[int]:
-        """Return the orders of which only one may trade, without the given one."""
+        """Return the ids of the other orders of which only one may trade."""
         pair = self.order_ids if self.contingency == "OCO" else self.pending_ids
         return [one for one in pair if one != order_id] if order_id in pair else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreventedMatch(Stored):
-    """Two orders of one account, or of one group of accounts, that would have met each other.
+    """A trade between two orders of one account, or of one trade group, that was prevented.
 
     Attributes:
-        account: the taker's.
-        mode: how they were kept from it.
-        taker_amount: what that took away from the taker's order, ``maker_amount`` from the maker's.
-        maker_account: the maker's, "" for the same.
-        group: the number of the group of accounts, -1 for none.
-        amount: what they would have traded.
+        account: account of the taker.
+        mode: self-trade prevention mode that was applied.
+        taker_amount: amount removed from the taker's order, in base units.
+        maker_amount: amount removed from the maker's order, in base units.
+        time: market time, ms.
+        maker_account: account of the maker, "" for the same.
+        group: number of the trade group, -1 for none.
+        amount: amount that would have traded, in base units.
     """
 
     match_id: int
@@ -244,5 +262,5 @@ class PreventedMatch(Stored):
 
     @property
     def accounts(self) -> tuple[str, str]:
-        """The accounts of both sides."""
+        """The accounts of taker and maker."""
         return self.account, self.maker_account or self.account

@@ -1,7 +1,7 @@
-"""Numbered records of the venue: those under way are in memory, the rest is read off the ledger.
+"""Numbered records: active ones stay in memory, finished ones are read from the ledger.
 
-As with orders, the newest that are done stay at hand, and none leaves memory before the disk has
-it.
+As with orders, the newest finished records stay in memory too, and no record leaves memory before
+it is on disk.
 """
 
 from __future__ import annotations
@@ -13,55 +13,55 @@ from botlib.paper.accounts.archive import LedgerReader
 
 T = TypeVar("T")
 
-KEPT: Final = 256
-"""Records of a shelf that are done and stay in memory, those that were done last."""
+MAX_FINISHED: Final = 256
+"""Finished records of one cache that stay in memory: the last ones that finished."""
 
 
 class RecordCache(Generic[T]):
     """The records of one table of the ledger, by number.
 
     Args:
-        archive: where those are that are not in memory.
-        table: the table's name.
-        load: reads a record as the table holds it.
-        done: tells whether a record will change no more.
+        reader: reads the records that are not in memory.
+        table: name of the table.
+        load: parses a stored record.
+        done: returns whether a record will not change any more.
     """
 
     def __init__(
         self,
-        archive: LedgerReader,
+        reader: LedgerReader,
         table: str,
         load: Callable[[str], T],
         done: Callable[[T], bool] = lambda record: True,
     ) -> None:
-        self._archive = archive
+        self._reader = reader
         self._table = table
         self._load = load
         self._done = done
-        self._under_way: dict[int, T] = {}
+        self._active: dict[int, T] = {}
         self._finished: dict[int, T] = {}
-        """Those that are done, in the order in which they were."""
+        """Finished records in the order in which they finished."""
 
     def put(self, number: int, record: T) -> None:
-        """Keep the state of a record, which the ledger was given before."""
+        """Store the present state of a record, which the ledger has written before."""
         if self._done(record):
-            self._under_way.pop(number, None)
+            self._active.pop(number, None)
             self._finished[number] = record
         else:
-            self._under_way[number] = record
+            self._active[number] = record
 
-    def trim(self) -> None:
-        """Let go of what is done beyond `KEPT`; the disk has it all."""
-        while len(self._finished) > KEPT:
+    def evict(self) -> None:
+        """Drop the finished records beyond `MAX_FINISHED` from memory."""
+        while len(self._finished) > MAX_FINISHED:
             del self._finished[next(iter(self._finished))]
 
     def get(self, number: int) -> T | None:
-        """Return a record, None where there is none of this number."""
-        found = self._under_way.get(number) or self._finished.get(number)
+        """Return a record, None if there is none with this number."""
+        found = self._active.get(number) or self._finished.get(number)
         if found is not None:
             return found
         query = f"SELECT body FROM {self._table} WHERE id = ?"
-        for (body,) in self._archive.rows(query, (number,)):
+        for (body,) in self._reader.rows(query, (number,)):
             return self._load(str(body))
         return None
 
@@ -69,21 +69,21 @@ class RecordCache(Generic[T]):
         """Return a record.
 
         Raises:
-            KeyError: there is none of this number.
+            KeyError: there is none with this number.
         """
         found = self.get(number)
         if found is None:
             raise KeyError(number)
         return found
 
-    def under_way(self) -> list[T]:
-        """Return those that are not done, the oldest first."""
-        return [self._under_way[number] for number in sorted(self._under_way)]
+    def active(self) -> list[T]:
+        """Return the records that are not finished, oldest first."""
+        return [self._active[number] for number in sorted(self._active)]
 
     def values(self) -> Iterator[T]:
-        """Yield all there ever were, the oldest first."""
-        known = {**self._finished, **self._under_way}
+        """Yield all records there ever were, oldest first."""
+        known = {**self._finished, **self._active}
         query = f"SELECT id, body FROM {self._table} ORDER BY id"
-        for number, body in self._archive.rows(query, ()):
+        for number, body in self._reader.rows(query, ()):
             assert isinstance(number, int)
             yield known[number] if number in known else self._load(str(body))

@@ -1,4 +1,4 @@
-"""Binance's checks of a signed request: its signature and its time."""
+"""The checks of a signed request: its signature and its timestamp."""
 
 from __future__ import annotations
 
@@ -27,17 +27,26 @@ _AHEAD: Final = 1_000
 _WINDOW: Final = 5_000.0
 _MAX_WINDOW: Final = 60_000
 _MICROSECONDS: Final = 10**14
-"""What is larger counts microseconds, not milliseconds."""
+"""Larger timestamps are in microseconds, smaller ones in milliseconds."""
 _CLOCK: Final = SystemClock()
 
 
 def wall_time() -> int:
-    """Return the computer's time in ms: what requests are signed with, whatever the market's."""
+    """Return the wall time in ms, which signed requests carry whatever the market time is."""
     return _CLOCK.now()
 
 
 def check_rest_signature(key: ApiKey, query: str, body: str) -> None:
-    """Check the signature over raw query and raw body, whichever of them carries it."""
+    """Check the signature of a REST request.
+
+    Args:
+        key: API key of the request.
+        query: raw query string.
+        body: raw body. The signature stands in the query or in the body.
+
+    Raises:
+        Refusal: there is no signature, or it is wrong.
+    """
     found = _SIGNATURE.search(query) or _SIGNATURE.search(body)
     if found is None or not found[1]:
         raise missing("signature")
@@ -54,7 +63,11 @@ def _unsigned(text: str) -> str:
 
 
 def check_ws_signature(key: ApiKey, params: Mapping[str, str]) -> None:
-    """Check the signature over the parameters sorted by name."""
+    """Check the signature of a WebSocket request, over its parameters sorted by name.
+
+    Raises:
+        Refusal: there is no signature, or it is wrong.
+    """
     if not params.get("signature"):
         raise missing("signature")
     signed = sorted(name for name in params if name != "signature")
@@ -62,11 +75,19 @@ def check_ws_signature(key: ApiKey, params: Mapping[str, str]) -> None:
 
 
 def check_timing(params: Params, now: int) -> None:
-    """Check the timestamp of a signed request against the wall clock (ms)."""
+    """Check the timestamp of a signed request.
+
+    Args:
+        params: parameters of the request.
+        now: wall time, ms.
+
+    Raises:
+        Refusal: the timestamp is missing, in the future, or older than the receive window.
+    """
     sent = params.integer("timestamp")
     if sent is None:
         raise missing("timestamp")
-    # Not rounded down to ms: a request from the end of a millisecond is not older than it is.
+    # Not rounded down to ms, which would make the request look up to 1 ms older than it is.
     moment = sent / 1_000 if sent > _MICROSECONDS else float(sent)
     window = _WINDOW
     text = params.text("recvWindow")

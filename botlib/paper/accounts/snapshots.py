@@ -1,7 +1,7 @@
-"""What the accounts were a while ago, for answers from a copy of the venue that lags behind.
+"""Earlier states of the accounts, for answers of a venue whose reads lag behind.
 
-Only the last changes since the ledger was read are remembered; further back than those, the past
-looks as the beginning of what is remembered.
+Only the last changes since the ledger was opened are stored. A snapshot from before them shows the
+state before the oldest stored change.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from typing import Final, NamedTuple
 from botlib.paper.accounts.account import PaperAccount, PaperBalance
 from botlib.paper.accounts.orders import OrderList, PaperOrder
 
-REMEMBERED: Final = 256
-"""Changes that are remembered."""
+MAX_CHANGES: Final = 256
+"""Number of stored changes."""
 
 
 class AccountChange(NamedTuple):
-    """What was there before a change at a market time (ms), None where nothing was."""
+    """The values that a change replaced at a market time (ms), None for values that were new.
+
+    Attributes:
+        orders: by account and order id.
+        balances: by account and asset.
+        lists: by list id.
+    """
 
     time: int
     orders: Mapping[tuple[str, int], PaperOrder | None]
@@ -27,17 +33,22 @@ class AccountChange(NamedTuple):
 
 
 class AccountHistory:
-    """The last changes of the venue's state."""
+    """The last changes of the accounts, from which earlier states are rebuilt."""
 
     def __init__(self) -> None:
-        self._changes: deque[AccountChange] = deque(maxlen=REMEMBERED)
+        self._changes: deque[AccountChange] = deque(maxlen=MAX_CHANGES)
 
-    def note(self, change: AccountChange) -> None:
-        """Remember what a change is about to replace."""
+    def add(self, change: AccountChange) -> None:
+        """Store the values that a change is about to replace."""
         self._changes.append(change)
 
     def account(self, now: PaperAccount, then: int) -> PaperAccount:
-        """Return an account as it was at a market time (ms)."""
+        """Return a snapshot of an account at an earlier market time.
+
+        Args:
+            now: the account at present.
+            then: market time, ms.
+        """
         orders: dict[int, PaperOrder | None] = {}
         balances: dict[str, PaperBalance | None] = dict(now.balances)
         for change in self._since(then):
@@ -52,14 +63,14 @@ class AccountHistory:
         return found
 
     def lists(self, now: Iterable[OrderList], then: int) -> list[OrderList]:
-        """Return order lists as they were at a market time (ms)."""
+        """Return order lists as they were at an earlier market time (ms)."""
         found: dict[int, OrderList | None] = {one.list_id: one for one in now}
         for change in self._since(then):
             found.update((n, old) for n, old in change.lists.items() if n in found)
         return [one for one in found.values() if one is not None]
 
     def _since(self, then: int) -> Iterator[AccountChange]:
-        """Yield the changes after a market time, the newest first."""
+        """Yield the changes after a market time, newest first."""
         for change in reversed(self._changes):
             if change.time <= then:
                 return

@@ -1,12 +1,13 @@
-"""The state of the venue: accounts with their balances, orders and trades, and the house's own.
+"""The state of the venue: all accounts, and the venue's own side of every asset.
 
-Whatever is traded with the market goes to and comes from the house, and so do the fees. So the sum
-of an asset over all accounts, the market and the fees is always what was deposited of it.
+Whatever an account trades with the market goes to or comes from the venue's clearing balance, and
+so do commissions. The sum of an asset over all accounts, the market and the commissions is
+therefore always the amount that was deposited.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -24,10 +25,12 @@ _NOTHING: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class ClearingBalance:
-    """What the venue itself has of one asset.
+    """The venue's own side of one asset.
 
-    ``market`` is what the market gave (less than 0) or took, ``fees`` what was paid as commission,
-    ``deposited`` what the accounts brought in, less what was withdrawn.
+    Attributes:
+        market: amount the market received from accounts, negative if it gave more.
+        fees: amount collected as commissions.
+        deposited: deposits minus withdrawals of all accounts.
     """
 
     market: Decimal = _NOTHING
@@ -37,7 +40,7 @@ class ClearingBalance:
 
 @dataclass(slots=True, kw_only=True)
 class IdCounters:
-    """The last ids that were given out."""
+    """The last assigned id of every kind of record."""
 
     order: int = 0
     trade: int = 0
@@ -47,13 +50,7 @@ class IdCounters:
 
     def copy(self) -> IdCounters:
         """Return a copy."""
-        return IdCounters(
-            order=self.order,
-            trade=self.trade,
-            execution=self.execution,
-            list=self.list,
-            prevented=self.prevented,
-        )
+        return replace(self)
 
     def dump(self) -> str:
         """Return the counters as JSON."""
@@ -62,76 +59,78 @@ class IdCounters:
 
 
 class VenueState:
-    """All accounts, as the ledger holds them.
+    """All accounts, order lists, prevented matches and symbol states.
 
     Args:
-        archive: where that is which is not in memory.
+        reader: reads the records that are not in memory.
+
+    Attributes:
+        symbols: what the operator changed about symbols, by symbol id.
+        groups: the trade group of an account. Accounts of one group do not trade with each other.
+        open_by_symbol: open orders of all accounts by symbol id and order id, oldest first.
     """
 
-    def __init__(self, archive: LedgerReader) -> None:
-        self._archive = archive
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
         self.accounts: dict[str, PaperAccount] = {}
-        self.lists = RecordCache(archive, "lists", OrderList.load, lambda found: found.done)
-        self.prevented = RecordCache(archive, "prevented", PreventedMatch.load)
+        self.lists = RecordCache(reader, "lists", OrderList.load, lambda found: found.done)
+        self.prevented = RecordCache(reader, "prevented", PreventedMatch.load)
         self.clearing: dict[str, ClearingBalance] = {}
         self.symbols: dict[str, SymbolState] = {}
-        """What the operator has made of symbols, by their ids."""
         self.groups: dict[str, int] = {}
-        """Accounts that are kept from trading with each other: name → number of their group."""
         self.counters = IdCounters()
-        self.working: dict[str, dict[int, PaperOrder]] = {}
-        """Open orders of all accounts by symbol, the oldest first."""
+        self.open_by_symbol: dict[str, dict[int, PaperOrder]] = {}
         self.account(DEFAULT_ACCOUNT)
 
     def account(self, name: str) -> PaperAccount:
-        """Return an account; one that was never heard of is empty."""
+        """Return an account, an empty one for a name that was not used before."""
         found = self.accounts.get(name)
         if found is None:
-            orders, trades = OrderArchive(self._archive, name), TradeArchive(self._archive, name)
+            orders, trades = OrderArchive(self._reader, name), TradeArchive(self._reader, name)
             found = self.accounts[name] = PaperAccount(name, orders, trades, {})
         return found
 
-    def linked(self, name: str) -> frozenset[str]:
-        """Return the accounts that an account is kept from trading with, itself among them."""
+    def group_members(self, name: str) -> frozenset[str]:
+        """Return the accounts that an account must not trade with, including itself."""
         group = self.groups.get(name)
         if group is None:
             return frozenset((name,))
         return frozenset(one for one, number in self.groups.items() if number == group)
 
     def symbol(self, name: str) -> SymbolState:
-        """Return what the operator has made of a symbol (by id)."""
+        """Return what the operator changed about a symbol (by id)."""
         return self.symbols.get(name) or SymbolState(symbol=name)
 
-    def orders(self, symbol: str) -> list[PaperOrder]:
-        """Return the open orders of a symbol, of all accounts, the oldest first."""
-        return list(self.working.get(symbol, {}).values())
+    def open_orders(self, symbol: str) -> list[PaperOrder]:
+        """Return the open orders of a symbol (by id) of all accounts, oldest first."""
+        return list(self.open_by_symbol.get(symbol, {}).values())
 
     def put_order(self, order: PaperOrder) -> None:
-        """Keep the state of an order."""
+        """Store the present state of an order."""
         self.account(order.account).orders.put(order)
-        waiting = self.working.setdefault(order.symbol, {})
+        waiting = self.open_by_symbol.setdefault(order.symbol, {})
         if order.open:
             waiting[order.order_id] = order
         else:
             waiting.pop(order.order_id, None)
 
     def put_trade(self, trade: PaperTrade) -> None:
-        """Count a trade, which the ledger was given before."""
+        """Count a trade. The trade itself is read from the ledger when it is needed."""
         self.account(trade.account).trades.count += 1
 
-    def trim(self) -> None:
-        """Let go of what memory need not keep; the disk has all of it."""
+    def evict(self) -> None:
+        """Drop finished records from memory, which must be on disk by now."""
         for account in self.accounts.values():
-            account.orders.trim()
-        self.lists.trim()
-        self.prevented.trim()
+            account.orders.evict()
+        self.lists.evict()
+        self.prevented.evict()
 
     def open_lists(self, account: str) -> list[OrderList]:
-        """Return an account's order lists that are not done."""
-        return [one for one in self.lists.under_way() if one.account == account]
+        """Return the order lists of an account that are not done."""
+        return [one for one in self.lists.active() if one.account == account]
 
     def imbalance(self) -> dict[str, Decimal]:
-        """Return by asset what is there beyond what was deposited; always 0 where all is well."""
+        """Return by asset what exists beyond the deposits; 0 for every asset if all adds up."""
         assets = set(self.clearing)
         for account in self.accounts.values():
             assets |= account.balances.keys()
@@ -145,19 +144,19 @@ class VenueState:
 
 
 def audit(state: VenueState) -> str:
-    """Return what does not add up in a register, nothing where all does."""
+    """Return a text about the first inconsistency of the balances, "" if there is none."""
     for asset, amount in state.imbalance().items():
         if amount:
             return f"{amount} {asset} came from nowhere"
     held: dict[tuple[str, str], Decimal] = {}
-    for orders in state.working.values():
+    for orders in state.open_by_symbol.values():
         for order in orders.values():
             key = (order.account, order.locked_asset)
             held[key] = held.get(key, _NOTHING) + order.locked
     for account in state.accounts.values():
         for asset, balance in account.balances.items():
             if balance.locked != held.get((account.name, asset), _NOTHING):
-                return f"account {account.name} holds back other {asset} than its orders do"
+                return f"account {account.name} locks another amount of {asset} than its orders"
             if balance.free < 0:
                 return f"account {account.name} has {balance.free} {asset}"
     return ""

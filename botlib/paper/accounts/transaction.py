@@ -1,4 +1,4 @@
-"""A change of the venue's state: all that one action does, made true in one piece or not at all."""
+"""A change of the venue's state: all effects of one action, which are applied together or not."""
 
 from __future__ import annotations
 
@@ -19,64 +19,77 @@ from botlib.paper.protocol.refusals import rejected
 _NOTHING: Final = Decimal(0)
 
 UserEvent = tuple[str, Json]
-"""A user event and the name of the account it is for."""
+"""The name of an account and an event for its user data stream."""
 
 
 class Transaction:
-    """A change at one market time (ms), with the events that tell of it."""
+    """A change of the venue's state at one market time, with its user events.
+
+    Args:
+        state: the state before the change, which is not touched before `apply`.
+        time: market time, ms.
+
+    Attributes:
+        balances: new balances by account and asset.
+        orders: new states of orders by id.
+        lists: new states of order lists by id.
+        trades: new trades.
+        prevented: new prevented matches.
+        clearing: new clearing balances by asset.
+        burns: accounts that changed whether they pay commissions in BNB.
+        groups: new trade groups by account, -1 for none.
+        symbols: new symbol states by symbol id.
+        filled: orders that were filled completely and may release other orders of their list.
+        taken: price and amount of every trade with the market's own levels.
+        account_trades: trades for the public tape.
+    """
 
     def __init__(self, state: VenueState, time: int) -> None:
         self.time = time
         self.balances: dict[tuple[str, str], PaperBalance] = {}
-        """What accounts own afterwards, by account and asset."""
         self.orders: dict[int, PaperOrder] = {}
         self.lists: dict[int, OrderList] = {}
         self.trades: list[PaperTrade] = []
         self.prevented: list[PreventedMatch] = []
         self.clearing: dict[str, ClearingBalance] = {}
         self.burns: dict[str, bool] = {}
-        """Accounts that changed how they pay their fees."""
         self.groups: dict[str, int] = {}
-        """Accounts that joined a group; -1 leaves it."""
         self.symbols: dict[str, SymbolState] = {}
         self.counters = state.counters.copy()
         self.filled: list[PaperOrder] = []
-        """Orders that were filled whole, for whoever waits for them."""
         self.taken: list[tuple[Decimal, Decimal]] = []
-        """What the market gave of its levels: price and amount."""
-        self.deals: list[AccountTrade] = []
-        """Trades for the public tape."""
+        self.account_trades: list[AccountTrade] = []
         self._state = state
-        self._notices: list[UserEvent] = []
+        self._events: list[UserEvent] = []
 
-    # -- what is there
+    # -- reading
 
     def order(self, order: PaperOrder) -> PaperOrder:
-        """Return an order as the draft leaves it."""
+        """Return the state of an order after this change."""
         return self.orders.get(order.order_id, order)
 
-    def find(self, account: str, number: int) -> PaperOrder:
-        """Return an account's order by its id, as the draft leaves it."""
+    def find_order(self, account: str, number: int) -> PaperOrder:
+        """Return the state of an account's order, by its id, after this change."""
         return self.orders.get(number) or self._state.account(account).orders[number]
 
     def list_of(self, order: PaperOrder) -> OrderList | None:
-        """Return the list an order belongs to, as the draft leaves it."""
+        """Return the list of an order after this change, None if it belongs to none."""
         if order.list_id < 0:
             return None
         return self.lists.get(order.list_id) or self._state.lists[order.list_id]
 
     def balance(self, account: str, asset: str) -> PaperBalance:
-        """Return what an account owns of an asset, as the draft leaves it."""
+        """Return an account's balance of an asset after this change."""
         found = self.balances.get((account, asset))
         return found if found is not None else self._state.account(account).balance(asset)
 
-    # -- money
+    # -- balances
 
     def lock(self, account: str, asset: str, amount: Decimal) -> None:
-        """Hold back ``amount`` for an order.
+        """Reserve ``amount`` of the free balance for an order.
 
         Raises:
-            Refusal: there is not enough.
+            Refusal: the free balance is smaller.
         """
         have = self.balance(account, asset)
         if have.free < amount:
@@ -84,37 +97,37 @@ class Transaction:
         self.balances[account, asset] = PaperBalance(have.free - amount, have.locked + amount)
 
     def unlock(self, account: str, asset: str, amount: Decimal) -> None:
-        """Give back what an order held."""
+        """Return a reserved amount to the free balance."""
         have = self.balance(account, asset)
         self.balances[account, asset] = PaperBalance(have.free + amount, have.locked - amount)
 
     def spend(self, account: str, asset: str, amount: Decimal) -> None:
-        """Take away what an order held."""
+        """Remove an amount that an order reserved, because it was traded."""
         have = self.balance(account, asset)
         self.balances[account, asset] = PaperBalance(have.free, have.locked - amount)
 
     def receive(self, account: str, asset: str, amount: Decimal) -> None:
-        """Add to what is free, or take from it."""
+        """Add an amount to the free balance; a negative amount reduces it."""
         have = self.balance(account, asset)
         self.balances[account, asset] = PaperBalance(have.free + amount, have.locked)
 
     def to_market(self, asset: str, amount: Decimal) -> None:
-        """Give the market ``amount`` of an asset; less than 0 takes it."""
+        """Add to what the market received of an asset; a negative amount reduces it."""
         clearing = self._clearing(asset)
         self.clearing[asset] = replace(clearing, market=clearing.market + amount)
 
     def to_fees(self, asset: str, amount: Decimal) -> None:
-        """Collect a commission."""
+        """Add a commission to the collected fees."""
         clearing = self._clearing(asset)
         self.clearing[asset] = replace(clearing, fees=clearing.fees + amount)
 
     def deposit(self, account: str, asset: str, amount: Decimal) -> None:
-        """Bring in ``amount``, or take it out where it is less than 0."""
+        """Deposit ``amount`` of an asset; a negative amount is a withdrawal."""
         clearing = self._clearing(asset)
         self.clearing[asset] = replace(clearing, deposited=clearing.deposited + amount)
         self.receive(account, asset, amount)
         event = {"e": "balanceUpdate", "E": self.time, "a": asset, "d": eight_decimals(amount)}
-        self._notices.append((account, {**event, "T": self.time}))
+        self._events.append((account, {**event, "T": self.time}))
 
     def _clearing(self, asset: str) -> ClearingBalance:
         return self.clearing.get(asset) or self._state.clearing.get(asset) or ClearingBalance()
@@ -122,33 +135,37 @@ class Transaction:
     # -- orders
 
     def next_order_id(self) -> int:
-        """Return a new order id."""
+        """Return the next order id."""
         self.counters.order += 1
         return self.counters.order
 
     def next_trade_id(self) -> int:
-        """Return a new trade id."""
+        """Return the next trade id."""
         self.counters.trade += 1
         return self.counters.trade
 
-    def tape(self, tape: Tape, price: Decimal, amount: Decimal, *, seller_taker: bool) -> int:
-        """Put a trade on the public tape; return its id there."""
-        number = tape.next_id(self.time, len(self.deals))
-        self.deals.append(AccountTrade(self.time, float(price), float(amount), seller_taker))
+    def add_to_tape(
+        self, tape: Tape, price: Decimal, amount: Decimal, *, seller_taker: bool
+    ) -> int:
+        """Add a trade to the public tape and return its id there."""
+        number = tape.next_id(self.time, len(self.account_trades))
+        self.account_trades.append(
+            AccountTrade(self.time, float(price), float(amount), seller_taker)
+        )
         self.counters.trade = max(self.counters.trade, number)
         return number
 
     def next_list_id(self) -> int:
-        """Return a new id of an order list."""
+        """Return the next id of an order list."""
         self.counters.list += 1
         return self.counters.list
 
-    def keep(self, order: PaperOrder) -> PaperOrder:
-        """Record the state of an order without telling anybody."""
+    def put_order(self, order: PaperOrder) -> PaperOrder:
+        """Store the state of an order without a user event, and return it."""
         self.orders[order.order_id] = order
         return order
 
-    def report(
+    def report_order(
         self,
         order: PaperOrder,
         execution: str,
@@ -159,7 +176,10 @@ class Transaction:
         reason: str = "NONE",
         prevented: PreventedMatch | None = None,
     ) -> PaperOrder:
-        """Record the state of an order, and the event that tells of it."""
+        """Store the state of an order with an ``executionReport``, and return it.
+
+        Arguments are those of `execution_report`.
+        """
         self.orders[order.order_id] = order
         if trade is not None:
             self.trades.append(trade)
@@ -174,29 +194,29 @@ class Transaction:
             reason=reason,
             prevented=prevented,
         )
-        self._notices.append((order.account, event))
+        self._events.append((order.account, event))
         if order.status == "FILLED":
             self.filled.append(order)
         return order
 
     def report_list(self, found: OrderList, *, kind: str = "") -> OrderList:
-        """Record the state of an order list, and the event that tells of it.
+        """Store the state of an order list with a ``listStatus`` event, and return it.
 
         Args:
-            kind: why it is told, where that is neither its beginning nor its end.
+            kind: type of the status, if it is neither the start nor the end of the list.
         """
         self.lists[found.list_id] = found
-        orders = [self.find(found.account, number) for number in found.order_ids]
+        orders = [self.find_order(found.account, number) for number in found.order_ids]
         event = list_status(found, orders, kind=kind)
-        self._notices.append((found.account, event))
+        self._events.append((found.account, event))
         return found
 
     def user_events(self) -> list[UserEvent]:
-        """Return the user events of the change, every account's new balances last."""
-        return [*self._notices, *self._positions()]
+        """Return the user events of the change; new balances come last."""
+        return [*self._events, *self._balance_events()]
 
-    def _positions(self) -> list[UserEvent]:
-        owned: dict[str, list[Json]] = {account: [] for account, _ in self._notices}
+    def _balance_events(self) -> list[UserEvent]:
+        owned: dict[str, list[Json]] = {account: [] for account, _ in self._events}
         for (account, asset), balance in self.balances.items():
             row: Json = {
                 "a": asset,
@@ -213,8 +233,8 @@ class Transaction:
             if rows
         ]
 
-    def replaced(self) -> AccountChange:
-        """Return what the draft is going to replace."""
+    def previous_values(self) -> AccountChange:
+        """Return the values that this change is going to replace."""
         account, lists = self._state.account, self._state.lists
         return AccountChange(
             self.time,
@@ -227,7 +247,7 @@ class Transaction:
         )
 
     def apply(self) -> None:
-        """Make the draft true."""
+        """Apply the change to the state."""
         state = self._state
         for (name, asset), balance in self.balances.items():
             state.account(name).balances[asset] = balance

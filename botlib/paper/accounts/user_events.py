@@ -1,4 +1,4 @@
-"""Orders and lists as the user events show them, in Binance's words."""
+"""The events of the user data stream about orders and order lists, with Binance's field names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Final
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, Peg, PreventedMatch
 from botlib.paper.market.quotes import Json, eight_decimals
 
-_PEGGED: Final = ("gP", "gOT", "gOV", "gp")
+_PEG_NAMES: Final = ("gP", "gOT", "gOV", "gp")
 
 
 def list_status(found: OrderList, orders: Sequence[PaperOrder], *, kind: str = "") -> Json:
     """Return a ``listStatus`` event.
 
     Args:
-        kind: its type, where that is not told by the list itself.
+        found: the order list.
+        orders: its orders.
+        kind: type of the status, "" to derive it from the list.
     """
     return {
         "e": "listStatus",
@@ -46,16 +48,18 @@ def execution_report(
     reason: str = "NONE",
     prevented: PreventedMatch | None = None,
 ) -> Json:
-    """Return an ``executionReport``.
+    """Return an ``executionReport`` event.
 
     Args:
+        order: the order after the execution.
         execution: ``NEW``, ``TRADE``, ``CANCELED``, ``EXPIRED``, ``REPLACED``, ``REJECTED`` or
             ``TRADE_PREVENTION``.
         number: execution id.
-        cancel_id: a cancellation's own client id; the order's then moves to ``C``.
-        original_id: the client id that the order had before it was amended.
-        reason: why it was rejected.
-        prevented: the match that was prevented.
+        trade: the trade, for a ``TRADE``.
+        cancel_id: client id of the cancel request; the order's own id is then in field ``C``.
+        original_id: client id of the order before it was amended.
+        reason: why the order was rejected.
+        prevented: the prevented match, for a ``TRADE_PREVENTION``.
     """
     time = order.updated
     none = Decimal(0)
@@ -94,12 +98,18 @@ def execution_report(
         "Q": eight_decimals(order.quote_amount),
         "V": order.self_trade,
     }
-    report.update(_occasional(order, prevented))
+    report.update(_optional_fields(order, prevented))
     return report
 
 
-def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
-    """Return what is told of a pegged price, under the names of an answer or of an event."""
+def peg_fields(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
+    """Return the fields about a pegged price.
+
+    Args:
+        order: the pegged order.
+        peg: its peg.
+        names: field names of peg type, offset type, offset value and present price.
+    """
     fields: Json = {names[0]: peg.type}
     if peg.offset is not None:
         fields.update({names[1]: "PRICE_LEVEL", names[2]: peg.offset})
@@ -108,8 +118,8 @@ def pegged(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
     return fields
 
 
-def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
-    """Return the fields of an ``executionReport`` that are there only where they apply."""
+def _optional_fields(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
+    """Return the fields of an ``executionReport`` that only some orders have."""
     fields: Json = {}
     if order.working_since >= 0:
         fields["W"] = order.working_since
@@ -124,7 +134,7 @@ def _occasional(order: PaperOrder, prevented: PreventedMatch | None) -> Json:
     if order.prevented:
         fields["A"] = eight_decimals(order.prevented)
     if order.peg is not None:
-        fields.update(pegged(order, order.peg, _PEGGED))
+        fields.update(peg_fields(order, order.peg, _PEG_NAMES))
     if prevented is not None:
         taker = prevented.taker_id == order.order_id
         fields.update(

@@ -1,4 +1,4 @@
-"""What an account is told of itself: balances, fees, trades and limits."""
+"""The read operations of an account: balances, commissions, trades and limits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from botlib.core.timeframe import DAY
 from botlib.paper.accounts.account import PaperAccount
 from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.accounts.commission import BNB, DISCOUNT
-from botlib.paper.api.exchange_info import filters_of
+from botlib.paper.api.exchange_info import filter_rows
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.rate_limits import RateLimits
-from botlib.paper.api.responses import my_trade, prevented_match
+from botlib.paper.api.responses import prevented_match_row, trade_row
 from botlib.paper.market.quotes import Json, eight_decimals
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import refusal
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AccountHandlers:
-    """Answers about accounts."""
+    """Handlers of the read operations of an account."""
 
     def __init__(self, venue: Venue, data: MarketDataHandlers, limits: RateLimits) -> None:
         self._venue = venue
@@ -31,7 +31,7 @@ class AccountHandlers:
         self._limits = limits
 
     def account_of(self, params: Params) -> PaperAccount:
-        """Return the account a request comes from, as it was at the time asked for."""
+        """Return the account of a request, at the time that the request reads."""
         engine = self._venue.engine
         now = engine.state.account(params.account)
         return now if params.then is None else engine.history.account(now, params.then)
@@ -65,11 +65,11 @@ class AccountHandlers:
                 if not omit or balance.free or balance.locked
             ],
             "permissions": ["SPOT"],
-            **self._group(found),
+            **self._trade_group(found),
             "uid": 1 + list(self._venue.engine.state.accounts).index(found.name),
         }
 
-    def _group(self, account: PaperAccount) -> Json:
+    def _trade_group(self, account: PaperAccount) -> Json:
         group = self._venue.engine.state.groups.get(account.name)
         return {} if group is None else {"tradeGroupId": group}
 
@@ -79,7 +79,7 @@ class AccountHandlers:
         return {"symbol": feed.id, **self.commissions(params)}
 
     def commissions(self, params: Params) -> Json:
-        """Return an account's commissions by their kinds."""
+        """Return the commissions of an account by their kinds."""
         none = {
             "maker": eight_decimals(0),
             "taker": eight_decimals(0),
@@ -100,7 +100,7 @@ class AccountHandlers:
         }
 
     def rates(self) -> Json:
-        """Return the rates of makers and takers, as fractions."""
+        """Return the commission rates of makers and takers, as fractions."""
         rates, none = self._venue.engine.commission, eight_decimals(Decimal(0))
         return {
             "maker": eight_decimals(rates.maker),
@@ -134,10 +134,13 @@ class AccountHandlers:
         if first is not None and timed:
             raise refusal(-1128)
         trades = self.account_of(params).trades
-        return [my_trade(one) for one in trades.select(symbol, span(params, first, limit), number)]
+        return [
+            trade_row(one)
+            for one in trades.select(symbol, record_range(params, first, limit), number)
+        ]
 
     async def allocations(self, params: Params) -> object:
-        """``GET /myAllocations``: no order is routed to other books, so there are none."""
+        """``GET /myAllocations``: always empty, because orders are not routed to other books."""
         self._data.feed(params)
         first, number = params.integer("fromAllocationId"), params.integer("orderId")
         timed = "startTime" in params or "endTime" in params
@@ -147,13 +150,13 @@ class AccountHandlers:
         return window([], params, lambda row: 0)
 
     async def filters(self, params: Params) -> object:
-        """``GET /myFilters``: an account has none besides those of the symbol."""
+        """``GET /myFilters``: those of the symbol, because accounts have none."""
         feed = self._data.feed(params)
-        symbol = filters_of(feed.rules)
+        symbol = filter_rows(feed.rules)
         return {"exchangeFilters": [], "symbolFilters": symbol, "assetFilters": []}
 
     async def prevented_matches(self, params: Params) -> object:
-        """``GET /myPreventedMatches``: by match, by order, or by order from a match on."""
+        """``GET /myPreventedMatches``: by match id, or by order id from a match id on."""
         symbol, limit = self._data.feed(params).id, params.limit(500, 1_000)
         match, order = params.integer("preventedMatchId"), params.integer("orderId")
         first = params.integer("fromPreventedMatchId")
@@ -168,15 +171,22 @@ class AccountHandlers:
             if first is None or one.match_id >= first
             if params.then is None or one.time <= params.then
         ]
-        return [prevented_match(one) for one in found[:limit]]
+        return [prevented_match_row(one) for one in found[:limit]]
 
 
-def span(params: Params, first: int | None, limit: int) -> RecordRange:
-    """Return which rows a request asks for.
+def record_range(params: Params, first: int | None, limit: int) -> RecordRange:
+    """Return the range of records that a request asks for.
 
-    They are those from the id ``first`` on, and between ``startTime`` and ``endTime`` (ms, both
-    included, a day at most): the oldest ``limit`` of them where it says where they begin, the
-    newest otherwise.
+    The times are ``startTime`` and ``endTime`` of the request, ms, at most a day apart. The range
+    has the oldest records if the request names a first id or a start, and the newest otherwise.
+
+    Args:
+        params: parameters of the request.
+        first: lowest id, None for any.
+        limit: maximum number of records.
+
+    Raises:
+        Refusal: the times are more than a day apart.
     """
     start, end = params.moment("startTime"), params.moment("endTime")
     if start is not None and end is not None and not start <= end <= start + DAY:
@@ -185,8 +195,17 @@ def span(params: Params, first: int | None, limit: int) -> RecordRange:
 
 
 def window(rows: Sequence[T], params: Params, time: Callable[[T], int]) -> Sequence[T]:
-    """Return the rows between ``startTime`` and ``endTime`` (ms, both included, a day at most)."""
-    _, start, end, _, _ = span(params, None, len(rows))
+    """Return the rows between ``startTime`` and ``endTime`` of a request (ms, both included).
+
+    Args:
+        rows: rows to choose from.
+        params: parameters of the request.
+        time: returns the time of a row, ms.
+
+    Raises:
+        Refusal: the times are more than a day apart.
+    """
+    _, start, end, _, _ = record_range(params, None, len(rows))
     if start is None and end is None:
         return rows
     return [

@@ -1,4 +1,4 @@
-"""Symbols and their filters as exchangeInfo lists them."""
+"""The entries of symbols and filters in the answer of ``exchangeInfo``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from botlib.paper.market.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES, Rule
 from botlib.paper.matching.filters import ORDER_TYPES
 
 
-def filters_of(rules: Rules) -> list[Json]:
-    """Return the filters as exchangeInfo lists them."""
+def filter_rows(rules: Rules) -> list[Json]:
+    """Return the filters of a symbol."""
     bounds = {"min": rules.min_trailing, "max": rules.max_trailing}
     found: list[Json] = [
         {
@@ -67,7 +67,7 @@ def filters_of(rules: Rules) -> list[Json]:
 
 
 def symbol_info(feed: Feed) -> Json:
-    """Return a symbol's entry in exchangeInfo."""
+    """Return the entry of a symbol."""
     listing = feed.listing
     return {
         "symbol": listing.id,
@@ -91,7 +91,7 @@ def symbol_info(feed: Feed) -> Json:
         "pegInstructionsAllowed": feed.rules.pegs_allowed,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": filters_of(feed.rules),
+        "filters": filter_rows(feed.rules),
         "permissions": [],
         "permissionSets": [["SPOT"]],
         "defaultSelfTradePreventionMode": DEFAULT_SELF_TRADE,

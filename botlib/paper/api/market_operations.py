@@ -1,4 +1,4 @@
-"""The operations that need no key: time, symbols, candles, trades, depth and tickers."""
+"""The table of operations on market data, which need no API key."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MARKET_METHODS: Final[dict[str, Key]] = {
     "referencePrice": ("GET", "referencePrice"),
     "referencePrice.calculation": ("GET", "referencePrice/calculation"),
 }
-"""WS-API methods and the operations they stand for."""
+"""Methods of the WebSocket API and their operations."""
 
 
 def _ticker_weight(params: Params) -> int:

@@ -1,6 +1,6 @@
-"""Every operation of the exchange, reached by REST path or by WS-API method.
+"""The table of all operations, by REST path and by method of the WebSocket API.
 
-One table, so that both ways give the same answer, weight and refusals.
+Both APIs use this table, so that they give the same answers, weights and refusals.
 """
 
 from __future__ import annotations
@@ -15,64 +15,69 @@ from botlib.paper.protocol.operation import Handler, Key, Operation, Weight, by_
 from botlib.paper.protocol.params import Params
 
 
-def operations(data: MarketDataHandlers, trading: OrderHandlers) -> dict[Key, Operation]:
-    """Return the operations by HTTP method and path below ``/api/v3/``."""
-    return {**market_operations(data), **_account(trading), **_orders(trading), **_lists(trading)}
+def operations(data: MarketDataHandlers, orders: OrderHandlers) -> dict[Key, Operation]:
+    """Return all operations by HTTP method and path below ``/api/v3/``."""
+    return {
+        **market_operations(data),
+        **_account_operations(orders),
+        **_order_operations(orders),
+        **_list_operations(orders),
+    }
 
 
-def _asks(handler: Handler, weight: Weight) -> Operation:
+def _query(handler: Handler, weight: Weight) -> Operation:
     return Operation(handler, weight, signed=True)
 
 
-def _trades(handler: Handler) -> Operation:
+def _command(handler: Handler) -> Operation:
     return Operation(handler, fixed(1), signed=True, orders=True)
 
 
-def _account(trading: OrderHandlers) -> dict[Key, Operation]:
-    accounts = trading.accounts
+def _account_operations(orders: OrderHandlers) -> dict[Key, Operation]:
+    accounts = orders.accounts
     return {
-        ("GET", "account"): _asks(accounts.account, fixed(20)),
-        ("GET", "account/commission"): _asks(accounts.commission, fixed(20)),
-        ("GET", "rateLimit/order"): _asks(accounts.order_limits, fixed(40)),
-        ("GET", "myTrades"): _asks(accounts.my_trades, _trades_weight),
-        ("GET", "myAllocations"): _asks(accounts.allocations, fixed(20)),
-        ("GET", "myFilters"): _asks(accounts.filters, fixed(40)),
-        ("GET", "myPreventedMatches"): _asks(accounts.prevented_matches, _prevented_weight),
+        ("GET", "account"): _query(accounts.account, fixed(20)),
+        ("GET", "account/commission"): _query(accounts.commission, fixed(20)),
+        ("GET", "rateLimit/order"): _query(accounts.order_limits, fixed(40)),
+        ("GET", "myTrades"): _query(accounts.my_trades, _trades_weight),
+        ("GET", "myAllocations"): _query(accounts.allocations, fixed(20)),
+        ("GET", "myFilters"): _query(accounts.filters, fixed(40)),
+        ("GET", "myPreventedMatches"): _query(accounts.prevented_matches, _prevented_weight),
     }
 
 
-def _orders(trading: OrderHandlers) -> dict[Key, Operation]:
+def _order_operations(orders: OrderHandlers) -> dict[Key, Operation]:
     return {
-        ("POST", "order"): _trades(trading.place),
-        ("POST", "order/test"): _asks(trading.test, _test_weight),
-        ("GET", "order"): _asks(trading.status, fixed(4)),
-        ("DELETE", "order"): _trades(trading.cancel),
-        ("POST", "order/cancelReplace"): _trades(trading.replace),
+        ("POST", "order"): _command(orders.place),
+        ("POST", "order/test"): _query(orders.test, _test_weight),
+        ("GET", "order"): _query(orders.status, fixed(4)),
+        ("DELETE", "order"): _command(orders.cancel),
+        ("POST", "order/cancelReplace"): _command(orders.cancel_replace),
         ("PUT", "order/amend/keepPriority"): Operation(
-            trading.amend, fixed(4), signed=True, orders=True, charged=True
+            orders.amend, fixed(4), signed=True, orders=True, charged=True
         ),
-        ("GET", "order/amendments"): _asks(trading.amendments, fixed(4)),
-        ("POST", "sor/order"): _trades(trading.routed),
-        ("POST", "sor/order/test"): _asks(trading.routed, _test_weight),
-        ("GET", "openOrders"): _asks(trading.open_orders, by_symbol(6, 80)),
-        ("DELETE", "openOrders"): _trades(trading.cancel_all),
-        ("GET", "allOrders"): _asks(trading.all_orders, fixed(20)),
+        ("GET", "order/amendments"): _query(orders.amendments, fixed(4)),
+        ("POST", "sor/order"): _command(orders.routed),
+        ("POST", "sor/order/test"): _query(orders.routed, _test_weight),
+        ("GET", "openOrders"): _query(orders.open_orders, by_symbol(6, 80)),
+        ("DELETE", "openOrders"): _command(orders.cancel_all),
+        ("GET", "allOrders"): _query(orders.all_orders, fixed(20)),
     }
 
 
-def _lists(trading: OrderHandlers) -> dict[Key, Operation]:
-    lists = OrderListHandlers(trading)
+def _list_operations(orders: OrderHandlers) -> dict[Key, Operation]:
+    lists = OrderListHandlers(orders)
     return {
-        ("POST", "order/oco"): _trades(lists.old_oco),
-        ("POST", "orderList/oco"): _trades(lists.oco),
-        ("POST", "orderList/oto"): _trades(lists.oto),
-        ("POST", "orderList/otoco"): _trades(lists.otoco),
-        ("POST", "orderList/opo"): _trades(lists.opo),
-        ("POST", "orderList/opoco"): _trades(lists.opoco),
-        ("DELETE", "orderList"): _trades(lists.cancel),
-        ("GET", "orderList"): _asks(lists.status, fixed(4)),
-        ("GET", "allOrderList"): _asks(lists.every, fixed(20)),
-        ("GET", "openOrderList"): _asks(lists.open, fixed(6)),
+        ("POST", "order/oco"): _command(lists.deprecated_oco),
+        ("POST", "orderList/oco"): _command(lists.oco),
+        ("POST", "orderList/oto"): _command(lists.oto),
+        ("POST", "orderList/otoco"): _command(lists.otoco),
+        ("POST", "orderList/opo"): _command(lists.opo),
+        ("POST", "orderList/opoco"): _command(lists.opoco),
+        ("DELETE", "orderList"): _command(lists.cancel),
+        ("GET", "orderList"): _query(lists.status, fixed(4)),
+        ("GET", "allOrderList"): _query(lists.all, fixed(20)),
+        ("GET", "openOrderList"): _query(lists.open, fixed(6)),
     }
 
 
@@ -120,4 +125,4 @@ WS_METHODS: Final[dict[str, Key]] = {
     "allOrderLists": ("GET", "allOrderList"),
     "openOrderLists.status": ("GET", "openOrderList"),
 }
-"""WS-API methods and the operations they stand for."""
+"""Methods of the WebSocket API and their operations."""

@@ -1,4 +1,4 @@
-"""Order lists on request: OCO, OTO and OTOCO, by their own paths and by the older one of OCO."""
+"""The operations on order lists: OCO, OTO, OTOCO, OPO and OPOCO."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from typing import Final
 from botlib.paper.accounts.orders import OrderList, PaperOrder
 from botlib.paper.api.account import window
 from botlib.paper.api.orders import OrderHandlers
-from botlib.paper.api.responses import list_placed, listed, placed
+from botlib.paper.api.responses import list_answer, list_reports_answer, new_order_answer
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
-from botlib.paper.matching.requests import OrderRequest, read_client_id, read_detail, read_order
+from botlib.paper.matching.requests import (
+    OrderListRequest,
+    OrderRequest,
+    read_client_id,
+    read_detail,
+    read_order,
+)
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import Refusal, refusal, rejected
 
-_LEG: Final = (
+_LEG_PARAMETERS: Final = (
     "type",
     "price",
     "stopPrice",
@@ -30,27 +36,28 @@ _LEG: Final = (
 )
 
 _UNPAID: Final = {"quantity": ""}
-"""What is not sent of an order whose amount another one receives."""
+"""Names of an order whose amount is what another order receives: its amount cannot be sent."""
 _UNSENT: Final = {"timeInForce": "", "stopPrice": "", "trailingDelta": ""}
+"""Names of the limit order of the deprecated OCO, which has none of these parameters."""
 
 
 class OrderListHandlers:
-    """Takes order lists, and answers about them."""
+    """Handlers of the operations on order lists."""
 
-    def __init__(self, trading: OrderHandlers) -> None:
-        self._trading = trading
+    def __init__(self, handlers: OrderHandlers) -> None:
+        self._handlers = handlers
 
     # -- new lists
 
     async def oco(self, params: Params) -> object:
         """``POST /orderList/oco``."""
         shared = {"quantity": "quantity", "side": "side"}
-        above = read_order(params, _names("above", shared))
-        below = read_order(params, _names("below", shared))
+        above = read_order(params, _order_names("above", shared))
+        below = read_order(params, _order_names("below", shared))
         return await self._place(params, None, [above, below])
 
-    async def old_oco(self, params: Params) -> object:
-        """``POST /order/oco``: a limit order and a stop, told apart by the side."""
+    async def deprecated_oco(self, params: Params) -> object:
+        """``POST /order/oco``: a limit order and a stop order, whose side says which is above."""
         kind = "STOP_LOSS_LIMIT" if "stopLimitPrice" in params else "STOP_LOSS"
         if kind == "STOP_LOSS_LIMIT" and "stopLimitTimeInForce" not in params:
             raise refusal(-1105, "stopLimitTimeInForce")
@@ -59,40 +66,40 @@ class OrderListHandlers:
         shared = {"quantity": "quantity", "side": "side"}
         limit = read_order(
             params,
-            _leg("limit", {**shared, "price": "price", **_UNSENT}),
+            _leg_names("limit", {**shared, "price": "price", **_UNSENT}),
             {"type": "LIMIT_MAKER"},
         )
         lower = {"price": "stopLimitPrice", "timeInForce": "stopLimitTimeInForce"}
         same = {"stopPrice": "stopPrice", "trailingDelta": "trailingDelta"}
-        stop = read_order(params, _leg("stop", {**shared, **lower, **same}), {"type": kind})
+        stop = read_order(params, _leg_names("stop", {**shared, **lower, **same}), {"type": kind})
         pair = [limit, stop] if limit.side == "SELL" else [stop, limit]
         return await self._place(params, None, pair)
 
     async def oto(self, params: Params) -> object:
         """``POST /orderList/oto``."""
-        working = _working(params)
-        return await self._place(params, working, [read_order(params, _names("pending", {}))])
+        working = _working_order(params)
+        return await self._place(params, working, [read_order(params, _order_names("pending", {}))])
 
     async def otoco(self, params: Params) -> object:
         """``POST /orderList/otoco``."""
-        working = _working(params)
+        working = _working_order(params)
         shared = {"quantity": "pendingQuantity", "side": "pendingSide"}
-        above = read_order(params, _names("pendingAbove", shared))
-        below = read_order(params, _names("pendingBelow", shared))
+        above = read_order(params, _order_names("pendingAbove", shared))
+        below = read_order(params, _order_names("pendingBelow", shared))
         return await self._place(params, working, [above, below])
 
     async def opo(self, params: Params) -> object:
-        """``POST /orderList/opo``: what the first order receives, the second one sells."""
-        working = _working(params)
-        pending = read_order(params, _names("pending", _UNPAID), paid=True)
+        """``POST /orderList/opo``: the pending order sells what the working order receives."""
+        working = _working_order(params)
+        pending = read_order(params, _order_names("pending", _UNPAID), paid=True)
         return await self._place(params, working, [pending], pays=True)
 
     async def opoco(self, params: Params) -> object:
         """``POST /orderList/opoco``."""
-        working = _working(params)
+        working = _working_order(params)
         shared = {**_UNPAID, "side": "pendingSide"}
-        above = read_order(params, _names("pendingAbove", shared), paid=True)
-        below = read_order(params, _names("pendingBelow", shared), paid=True)
+        above = read_order(params, _order_names("pendingAbove", shared), paid=True)
+        below = read_order(params, _order_names("pendingBelow", shared), paid=True)
         return await self._place(params, working, [above, below], pays=True)
 
     async def _place(
@@ -103,54 +110,53 @@ class OrderListHandlers:
         *,
         pays: bool = False,
     ) -> Json:
-        trading, feed = self._trading, self._trading.data.feed(params)
+        handlers, feed = self._handlers, self._handlers.data.feed(params)
         if pays and working is not None:
             _check_paying(feed, working, others)
         detail = read_detail(params, "RESULT")
-        client_id = read_client_id(params, "listClientOrderId")
-        count = len(others) + (working is not None)
-        trading.limits.check_orders(count, params.account)
-        await trading.arrive(feed)
-        with trading.limits.counting(count, params.account):
-            found, orders, transaction = trading.engine.place_list(
-                feed,
-                trading.venue.market_time,
-                params.account,
-                working=working,
-                others=others,
-                client_id=client_id,
-                pays=pays,
+        request = OrderListRequest(
+            working=working,
+            others=others,
+            client_id=read_client_id(params, "listClientOrderId"),
+            pays=pays,
+        )
+        count = len(request.orders)
+        handlers.limits.check_orders(count, params.account)
+        await handlers.simulate_latency(feed)
+        with handlers.limits.counting(count, params.account):
+            found, orders, transaction = handlers.engine.place_list(
+                feed, request, handlers.venue.market_time, params.account
             )
-        await trading.settled(feed, transaction.user_events())
+        await handlers.publish(feed, transaction.user_events())
         reports = []
         for order in orders:
             trades = [trade for trade in transaction.trades if trade.order_id == order.order_id]
-            reports.append(placed(order, trades, transaction.prevented, detail))
-        return list_placed(found, orders, reports)
+            reports.append(new_order_answer(order, trades, transaction.prevented, detail))
+        return list_reports_answer(found, orders, reports)
 
     # -- cancelling
 
     async def cancel(self, params: Params) -> object:
         """``DELETE /orderList``."""
-        trading, feed = self._trading, self._trading.data.feed(params)
+        handlers, feed = self._handlers, self._handlers.data.feed(params)
         cancel_id = read_client_id(params, "newClientOrderId")
-        await trading.arrive(feed)
+        await handlers.simulate_latency(feed)
         found = self._find(params, "listClientOrderId", -2011, feed)
         if found.done:
             raise refusal(-2011)
         order = next(one for one in self._orders(found) if one.open)
-        done = trading.engine.cancel(feed, order, cancel_id, trading.venue.market_time)
-        await trading.settled(feed, done.user_events)
-        return trading.told(done)[0]
+        done = handlers.engine.cancel(feed, order, cancel_id, handlers.venue.market_time)
+        await handlers.publish(feed, done.user_events)
+        return handlers.cancel_answers(done)[0]
 
-    # -- questions
+    # -- queries
 
     async def status(self, params: Params) -> object:
         """``GET /orderList``."""
         found = self._find(params, "origClientOrderId", -2018)
-        return self._told(params, [found])[0]
+        return self._answers(params, [found])[0]
 
-    async def every(self, params: Params) -> object:
+    async def all(self, params: Params) -> object:
         """``GET /allOrderList``."""
         limit, first = params.limit(500, 1_000), params.integer("fromId")
         timed = "startTime" in params or "endTime" in params
@@ -162,27 +168,27 @@ class OrderListHandlers:
         chosen = window(mine, params, lambda one: one.created)
         oldest_first = first is not None or "startTime" in params
         rows = chosen[:limit] if oldest_first else chosen[-limit:]
-        return self._told(params, rows)
+        return self._answers(params, rows)
 
     async def open(self, params: Params) -> object:
         """``GET /openOrderList``."""
         if params.then is None:
-            return self._told(params, self._trading.engine.state.open_lists(params.account))
+            return self._answers(params, self._handlers.engine.state.open_lists(params.account))
         mine = [one for one in self._lists(params) if one.account == params.account]
-        return self._told(params, [one for one in mine if not one.done])
+        return self._answers(params, [one for one in mine if not one.done])
 
     def _lists(self, params: Params) -> list[OrderList]:
-        """Return the lists of all accounts, as they were at the time asked for."""
-        engine, then = self._trading.engine, params.then
+        """Return the lists of all accounts at the time that the request reads."""
+        engine, then = self._handlers.engine, params.then
         lists = engine.state.lists.values()
         return list(lists) if then is None else engine.history.lists(lists, then)
 
-    def _told(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
-        orders = self._trading.accounts.account_of(params).orders
-        return [listed(one, [orders[number] for number in one.order_ids]) for one in lists]
+    def _answers(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
+        orders = self._handlers.accounts.account_of(params).orders
+        return [list_answer(one, [orders[number] for number in one.order_ids]) for one in lists]
 
     def _orders(self, found: OrderList) -> list[PaperOrder]:
-        account = self._trading.engine.state.account(found.account)
+        account = self._handlers.engine.state.account(found.account)
         return [account.orders[number] for number in found.order_ids]
 
     def _find(
@@ -204,21 +210,25 @@ class OrderListHandlers:
         raise Refusal(unknown, text)
 
     def _candidates(self, params: Params, number: int | None) -> Iterator[OrderList]:
-        """Yield the lists among which a request looks for one, the newest first."""
-        lists = self._trading.engine.state.lists
+        """Yield the lists that a request may mean, newest first."""
+        lists = self._handlers.engine.state.lists
         if params.then is not None:
             yield from reversed(self._lists(params))
         elif number is not None:
             if (found := lists.get(number)) is not None:
                 yield found
         else:
-            # A client's id is given to one list at a time, so no newer one has it.
-            yield from lists.under_way()
+            # No two active lists share a client id, so an active one is the newest with its id.
+            yield from lists.active()
             yield from reversed(list(lists.values()))
 
 
 def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderRequest]) -> None:
-    """Refuse a list whose first order could not pay the others."""
+    """Check that the working order of a list can pay the others.
+
+    Raises:
+        Refusal: it cannot.
+    """
     if working.side != "BUY":
         raise refusal(-1222)
     if any(one.side != "SELL" for one in others):
@@ -227,18 +237,20 @@ def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderReque
         raise rejected("OPO orders are not supported for this symbol.")
 
 
-def _leg(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
-    names = {name: f"{prefix}{name[0].upper()}{name[1:]}" for name in _LEG}
+def _leg_names(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
+    """Return the names under which a list sends the parameters of one order."""
+    names = {name: f"{prefix}{name[0].upper()}{name[1:]}" for name in _LEG_PARAMETERS}
     return {**names, "newClientOrderId": f"{prefix}ClientOrderId", "quoteOrderQty": "", **shared}
 
 
-def _names(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
+def _order_names(prefix: str, shared: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of an order that has an amount and a side of its own."""
     own = {"quantity": f"{prefix}Quantity", "side": f"{prefix}Side"}
-    return _leg(prefix, {**own, **shared})
+    return _leg_names(prefix, {**own, **shared})
 
 
-def _working(params: Params) -> OrderRequest:
-    working = read_order(params, _names("working", {}))
+def _working_order(params: Params) -> OrderRequest:
+    working = read_order(params, _order_names("working", {}))
     if working.type not in ("LIMIT", "LIMIT_MAKER"):
         raise rejected("Order type not supported as working order.")
     return working

@@ -1,4 +1,4 @@
-"""Orders on request: placed, tested, replaced, made smaller, cancelled and asked about."""
+"""The operations on orders: place, test, query, cancel, replace and amend."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import asyncio
 
 from botlib.paper.accounts.orders import PaperOrder
 from botlib.paper.accounts.transaction import UserEvent
-from botlib.paper.api.account import AccountHandlers, span
+from botlib.paper.api.account import AccountHandlers, record_range
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.rate_limits import RateLimits
-from botlib.paper.api.responses import amended, amendment, canceled, list_placed, placed, queried
+from botlib.paper.api.responses import (
+    amend_answer,
+    amendment_row,
+    cancel_answer,
+    list_reports_answer,
+    new_order_answer,
+    order_answer,
+)
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json
 from botlib.paper.matching.engine import CancelledOrders, MatchingEngine
@@ -23,7 +30,7 @@ _UNKNOWN, _ABSENT, _UNAMENDED = -2011, -2013, -2038
 
 
 class OrderHandlers:
-    """Takes orders, and answers about them."""
+    """Handlers of the operations on orders."""
 
     def __init__(self, venue: Venue, data: MarketDataHandlers, limits: RateLimits) -> None:
         self.venue = venue
@@ -33,7 +40,7 @@ class OrderHandlers:
 
     @property
     def engine(self) -> MatchingEngine:
-        """Where orders are matched."""
+        """The matching engine of the venue."""
         return self.venue.engine
 
     # -- new orders
@@ -50,11 +57,11 @@ class OrderHandlers:
         return feed, request, read_detail(params, default)
 
     async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
-        await self.arrive(feed)
+        await self.simulate_latency(feed)
         with self.limits.counting(1, params.account):
             done = self.engine.place(feed, request, self.venue.market_time, params.account)
-        await self.settled(feed, done.user_events)
-        return placed(done.order, done.trades, done.prevented, detail)
+        await self.publish(feed, done.user_events)
+        return new_order_answer(done.order, done.trades, done.prevented, detail)
 
     async def test(self, params: Params) -> object:
         """``POST /order/test``."""
@@ -64,12 +71,12 @@ class OrderHandlers:
             return {}
         answer = self.accounts.commissions(params)
         names = {"standard": "standardCommission", "special": "specialCommission"}
-        rates = {f"{one}CommissionForOrder": _for_order(answer[names[one]]) for one in names}
-        rates["taxCommissionForOrder"] = _for_order(answer["taxCommission"])
+        rates = {f"{one}CommissionForOrder": _rates_for_order(answer[names[one]]) for one in names}
+        rates["taxCommissionForOrder"] = _rates_for_order(answer["taxCommission"])
         return {**rates, "discount": answer["discount"]}
 
     async def routed(self, params: Params) -> object:
-        """``POST /sor/order`` and its test: no symbol's orders are routed to other books.
+        """``POST /sor/order`` and its test, which no symbol here supports.
 
         Raises:
             Refusal: always.
@@ -77,14 +84,14 @@ class OrderHandlers:
         self._read(params)
         raise unsupported()
 
-    async def arrive(self, feed: Feed) -> None:
-        """Let the time pass that an order is on its way."""
+    async def simulate_latency(self, feed: Feed) -> None:
+        """Wait for the latency of the book, and update the feed after it."""
         if feed.book.depth is not None and feed.book.depth.latency:
             await asyncio.sleep(feed.book.depth.latency / 1_000)
             feed.seek(self.venue.market_time)
 
-    async def settled(self, feed: Feed, user_events: list[UserEvent]) -> None:
-        """Wait until the disk has a change, then tell of it."""
+    async def publish(self, feed: Feed, user_events: list[UserEvent]) -> None:
+        """Wait until a change is on disk, then publish its user events and public trades."""
         self.venue.orders_changed(feed)
         try:
             await self.engine.durable()
@@ -93,24 +100,24 @@ class OrderHandlers:
         self.venue.answer(user_events)
         await self.venue.broadcast.deals(feed)
 
-    # -- questions
+    # -- queries
 
     async def status(self, params: Params) -> object:
         """``GET /order``."""
-        return queried(self._find(params, _ABSENT))
+        return order_answer(self._find(params, _ABSENT))
 
     async def open_orders(self, params: Params) -> object:
         """``GET /openOrders``."""
         symbol = self.data.feed(params).id if "symbol" in params else None
         account = self.accounts.account_of(params)
-        return [queried(order) for order in account.open_orders(symbol)]
+        return [order_answer(order) for order in account.open_orders(symbol)]
 
     async def all_orders(self, params: Params) -> object:
         """``GET /allOrders``."""
         symbol, limit = self.data.feed(params).id, params.limit(500, 1_000)
-        asked = span(params, params.integer("orderId"), limit)
+        asked = record_range(params, params.integer("orderId"), limit)
         orders = self.accounts.account_of(params).orders
-        return [queried(order) for order in orders.select(symbol, asked)]
+        return [order_answer(order) for order in orders.select(symbol, asked)]
 
     def _find(
         self,
@@ -134,7 +141,7 @@ class OrderHandlers:
         if order is None or order.symbol != symbol:
             raise refusal(unknown)
         if client_id is not None and order.client_order_id != client_id:
-            # Only a question about an order tells that its two ids contradict each other.
+            # Only a query has an error code for two ids that contradict each other.
             raise refusal(-2039 if number is not None and unknown == _ABSENT else unknown)
         return order
 
@@ -144,41 +151,43 @@ class OrderHandlers:
         """``DELETE /order``."""
         feed = self.data.feed(params)
         restriction, cancel_id = _restriction(params), read_client_id(params, "newClientOrderId")
-        await self.arrive(feed)
+        await self.simulate_latency(feed)
         order = self._find(params, _UNKNOWN)
         time = self.venue.market_time
         done = self.engine.cancel(feed, order, cancel_id, time, restriction)
-        await self.settled(feed, done.user_events)
-        return self.told(done)[0]
+        await self.publish(feed, done.user_events)
+        return self.cancel_answers(done)[0]
 
     async def cancel_all(self, params: Params) -> object:
         """``DELETE /openOrders``."""
         feed = self.data.feed(params)
-        await self.arrive(feed)
+        await self.simulate_latency(feed)
         if not self.accounts.account_of(params).open_orders(feed.id):
             raise refusal(_UNKNOWN)
         done = self.engine.cancel_all(feed, self.venue.market_time, params.account)
-        await self.settled(feed, done.user_events)
-        return self.told(done)
+        await self.publish(feed, done.user_events)
+        return self.cancel_answers(done)
 
-    def told(self, done: CancelledOrders) -> list[Json]:
-        """Return the answers to cancellations: one for each order, or for each whole list."""
-        answers = [canceled(order, number) for order, number in done.orders if order.list_id < 0]
+    def cancel_answers(self, done: CancelledOrders) -> list[Json]:
+        """Return the answers to cancellations: one per order, or one per order list."""
+        answers = [
+            cancel_answer(order, number) for order, number in done.orders if order.list_id < 0
+        ]
         for found in done.lists:
             account = self.engine.state.account(found.account)
             orders = [account.orders[number] for number in found.order_ids]
             reports = [
-                canceled(order, number)
+                cancel_answer(order, number)
                 for order, number in done.orders
                 if order.list_id == found.list_id
             ]
-            answers.append(list_placed(found, orders, reports))
+            answers.append(list_reports_answer(found, orders, reports))
         return answers
 
-    # -- changing
+    # -- changing orders
 
-    async def replace(self, params: Params) -> object:
-        """``POST /order/cancelReplace``: cancel an order, then place another."""
+    async def cancel_replace(self, params: Params) -> object:
+        """``POST /order/cancelReplace``: cancel an order, then place another one."""
         mode = params.need("cancelReplaceMode")
         if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
             raise missing("cancelReplaceMode")
@@ -187,24 +196,24 @@ class OrderHandlers:
         cancel_id = read_client_id(params, "cancelNewClientOrderId")
         if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
             self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
-        self.engine.weigh(feed, request)
-        exceeded = self._exceeded(params)
-        await self.arrive(feed)
+        self.engine.check_filters(feed, request)
+        exceeded = self._limit_exceeded(params)
+        await self.simulate_latency(feed)
         cancelled: object
         result = "SUCCESS"
         try:
             order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
             time = self.venue.market_time
             done = self.engine.cancel(feed, order, cancel_id, time, restriction)
-            await self.settled(feed, done.user_events)
-            cancelled = self.told(done)[0]
+            await self.publish(feed, done.user_events)
+            cancelled = self.cancel_answers(done)[0]
         except Refusal as refused:
             cancelled, result = refused.body(), "FAILURE"
             if mode == "STOP_ON_FAILURE":
                 if exceeded is None:
-                    # What was not attempted counts nevertheless.
-                    self.limits.count_order(1, params.account)
-                raise _not_replaced(
+                    # An order that was not attempted counts too.
+                    self.limits.count_orders(1, params.account)
+                raise _replace_refusal(
                     result, cancelled, "NOT_ATTEMPTED", None, exceeded=exceeded
                 ) from None
         try:
@@ -213,11 +222,11 @@ class OrderHandlers:
             answer = await self._place(feed, request, detail, params)
         except Refusal as refused:
             stopped = exceeded if mode == "STOP_ON_FAILURE" else None
-            raise _not_replaced(
+            raise _replace_refusal(
                 result, cancelled, "FAILURE", refused.body(), exceeded=stopped
             ) from None
         if result == "FAILURE":
-            raise _not_replaced(result, cancelled, "SUCCESS", answer)
+            raise _replace_refusal(result, cancelled, "SUCCESS", answer)
         return {
             "cancelResult": result,
             "newOrderResult": "SUCCESS",
@@ -225,11 +234,11 @@ class OrderHandlers:
             "newOrderResponse": answer,
         }
 
-    def _exceeded(self, params: Params) -> Refusal | None:
-        """Return why no new order may be placed, where its sender lets the old one go anyway.
+    def _limit_exceeded(self, params: Params) -> Refusal | None:
+        """Return the refusal of a new order if the client wants the old one cancelled anyway.
 
         Raises:
-            Refusal: no new order may be placed, and the old one is to stay.
+            Refusal: the order limit is exceeded, and the old order has to stay.
         """
         mode = params.text("orderRateLimitExceededMode") or "DO_NOTHING"
         if mode not in ("DO_NOTHING", "CANCEL_ONLY"):
@@ -243,22 +252,22 @@ class OrderHandlers:
         return None
 
     async def amend(self, params: Params) -> object:
-        """``PUT /order/amend/keepPriority``: make an order smaller."""
+        """``PUT /order/amend/keepPriority``: reduce the amount of an order."""
         feed, amount = self.data.feed(params), params.decimal("newQty")
         if amount is None:
             raise missing("newQty")
         client_id = read_client_id(params, "newClientOrderId")
-        await self.arrive(feed)
+        await self.simulate_latency(feed)
         order = self._find(params, _UNAMENDED)
         changed, transaction = self.engine.amend(
             feed, order, amount, client_id, self.venue.market_time
         )
-        await self.settled(feed, transaction.user_events())
+        await self.publish(feed, transaction.user_events())
         found = transaction.list_of(changed)
         if found is None:
-            return amended(changed)
-        members = [transaction.find(changed.account, number) for number in found.order_ids]
-        return amended(changed, found, members)
+            return amend_answer(changed)
+        members = [transaction.find_order(changed.account, number) for number in found.order_ids]
+        return amend_answer(changed, found, members)
 
     async def amendments(self, params: Params) -> object:
         """``GET /order/amendments``."""
@@ -269,7 +278,9 @@ class OrderHandlers:
         order = self.accounts.account_of(params).orders.get(number)
         if order is None or order.symbol != symbol:
             raise refusal(-2013)
-        return [amendment(order, row) for row in order.amended if row["execution"] >= first][:limit]
+        return [amendment_row(order, row) for row in order.amended if row["execution"] >= first][
+            :limit
+        ]
 
 
 def _restriction(params: Params) -> str | None:
@@ -281,12 +292,12 @@ def _restriction(params: Params) -> str | None:
     return _RESTRICTIONS[name]
 
 
-def _for_order(rates: object) -> Json:
+def _rates_for_order(rates: object) -> Json:
     assert isinstance(rates, dict)
     return {"maker": rates["maker"], "taker": rates["taker"]}
 
 
-def _not_replaced(
+def _replace_refusal(
     cancel: str, cancelled: object, new: str, answer: object, *, exceeded: Refusal | None = None
 ) -> Refusal:
     data = {

@@ -81,7 +81,7 @@ class OrderRateLimit:
         self.in_1d = WindowCounter(DAY)
 
     @property
-    def limited(self) -> tuple[tuple[WindowCounter, int, str], ...]:
+    def counters(self) -> tuple[tuple[WindowCounter, int, str], ...]:
         """Each counter, its limit, and the words for its length."""
         return (
             (self.in_10s, MAX_ORDERS_10S, "10 SECOND"),
@@ -105,7 +105,7 @@ class RateLimits:
 
     # -- requests, by address
 
-    def of(self, address: str) -> AddressUsage:
+    def usage(self, address: str) -> AddressUsage:
         """Return what an address has used up."""
         found = self._addresses.get(address)
         if found is None:
@@ -121,7 +121,7 @@ class RateLimits:
             Refusal: 429 where the weight of a minute, or the number of requests, is used up; 418
                 for an address that goes on nevertheless. Both with ``Retry-After``.
         """
-        used, wall, market = self.of(address), self._wall(), self._market()
+        used, wall, market = self.usage(address), self._wall(), self._market()
         self._check_ban(used, wall)
         raw = used.raw.add(1, wall, market)
         heavy = used.weight.add(weight, wall, market) > MAX_WEIGHT
@@ -155,7 +155,7 @@ class RateLimits:
         """
         if weight:
             self.charge(weight, address)
-        used, wall = self.of(address), self._wall()
+        used, wall = self.usage(address), self._wall()
         self._check_ban(used, wall)
         if used.connections.add(1, wall, self._market()) > MAX_CONNECTIONS:
             raise _too_many(
@@ -168,7 +168,7 @@ class RateLimits:
 
     def refund(self, weight: int, address: str = "") -> None:
         """Give back the weight of an order that was taken."""
-        counter = self.of(address).weight
+        counter = self.usage(address).weight
         counter.count = max(0, counter.count - weight)
 
     @staticmethod
@@ -184,7 +184,7 @@ class RateLimits:
 
     def weight_used(self, address: str = "") -> int:
         """Return the weight an address has used in the present minute."""
-        return self.of(address).weight.add(0, self._wall(), self._market())
+        return self.usage(address).weight.add(0, self._wall(), self._market())
 
     def headers(self, address: str = "") -> dict[str, str]:
         """Return the headers that tell of the weight used."""
@@ -197,7 +197,7 @@ class RateLimits:
 
     # -- orders, by account
 
-    def _sent(self, account: str) -> OrderRateLimit:
+    def _order_counters(self, account: str) -> OrderRateLimit:
         return self._orders.setdefault(account, OrderRateLimit())
 
     def check_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
@@ -207,36 +207,38 @@ class RateLimits:
             Refusal: 429, with ``Retry-After``.
         """
         wall, market = self._wall(), self._market()
-        for counter, most, words in self._sent(account).limited:
+        for counter, most, words in self._order_counters(account).counters:
             if counter.add(0, wall, market) + count > most:
                 text = f"Too many new orders; current limit is {most} orders per {words}."
                 raise _too_many(text, 429, wall, _next(wall, counter.length), code=-1015)
 
-    def count_order(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
+    def count_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
         """Count orders that were taken; less than 0 takes them off."""
-        for counter, _, _ in self._sent(account).limited:
+        for counter, _, _ in self._order_counters(account).counters:
             if counter.add(count, self._wall(), self._market()) < 0:
                 counter.count = 0
 
     @contextmanager
     def counting(self, count: int, account: str) -> Iterator[None]:
         """Count orders that are being taken; those that are refused count for nothing."""
-        self.count_order(count, account)
+        self.count_orders(count, account)
         try:
             yield
         except Refusal:
-            self.count_order(-count, account)
+            self.count_orders(-count, account)
             raise
 
-    def filled(self, account: str, maker: bool) -> None:
+    def credit_fill(self, account: str, maker: bool) -> None:
         """Count less, since an order traded for the first time: who trades may go on."""
-        self.count_order(-MAKER_CREDIT if maker else -1, account)
+        self.count_orders(-MAKER_CREDIT if maker else -1, account)
 
     def order_counts(self, account: str = DEFAULT_ACCOUNT) -> list[Json]:
         """Return the answer of ``/rateLimit/order``."""
         return [
             {**RATE_LIMITS[number], "count": counter.add(0, self._wall(), self._market())}
-            for number, (counter, _, _) in enumerate(self._sent(account).limited, start=1)
+            for number, (counter, _, _) in enumerate(
+                self._order_counters(account).counters, start=1
+            )
         ]
 
     def order_headers(self, account: str = DEFAULT_ACCOUNT) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Orders, lists and trades as answers show them, in Binance's words."""
+"""The answers about orders, order lists and trades, with Binance's field names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
-from botlib.paper.accounts.user_events import pegged
+from botlib.paper.accounts.user_events import peg_fields
 from botlib.paper.market.quotes import Json, eight_decimals
 
 
-def _common(order: PaperOrder) -> Json:
+def _order_fields(order: PaperOrder) -> Json:
     answer: Json = {
         "symbol": order.symbol,
         "orderId": order.order_id,
@@ -44,20 +44,27 @@ def _common(order: PaperOrder) -> Json:
         answer["preventedMatchId"] = order.prevented_match
         answer["preventedQuantity"] = eight_decimals(order.prevented)
     if order.peg is not None:
-        answer.update(pegged(order, order.peg, _PEGGED))
+        answer.update(peg_fields(order, order.peg, _PEG_NAMES))
     return answer
 
 
-_PEGGED: Final = ("pegPriceType", "pegOffsetType", "pegOffsetValue", "peggedPrice")
+_PEG_NAMES: Final = ("pegPriceType", "pegOffsetType", "pegOffsetValue", "peggedPrice")
 
 
-def placed(
+def new_order_answer(
     order: PaperOrder,
     trades: Sequence[PaperTrade],
     prevented: Sequence[PreventedMatch],
     detail: str,
 ) -> Json:
-    """Return the answer to a new order; ``detail`` is ``ACK``, ``RESULT`` or ``FULL``."""
+    """Return the answer to a new order.
+
+    Args:
+        order: new order.
+        trades: its immediate trades.
+        prevented: prevented matches of the request.
+        detail: ``ACK``, ``RESULT`` or ``FULL``.
+    """
     if detail == "ACK":
         return {
             "symbol": order.symbol,
@@ -66,10 +73,10 @@ def placed(
             "clientOrderId": order.client_order_id,
             "transactTime": order.updated,
         }
-    answer = _common(order)
+    answer = _order_fields(order)
     answer["transactTime"] = order.updated
     if not order.amount and order.pending:
-        # Its amount is not known before another order of its list has received it.
+        # The amount is unknown until the working order of the list has received it.
         answer.pop("origQty")
     if detail != "FULL":
         return answer
@@ -83,7 +90,7 @@ def placed(
         }
         for trade in trades
     ]
-    matches = [_match_of_answer(one) for one in prevented if one.taker_id == order.order_id]
+    matches = [_prevented_fields(one) for one in prevented if one.taker_id == order.order_id]
     if matches:
         answer["preventedMatches"] = matches
         group = max(one.group for one in prevented)
@@ -92,7 +99,7 @@ def placed(
     return answer
 
 
-def _match_of_answer(match: PreventedMatch) -> Json:
+def _prevented_fields(match: PreventedMatch) -> Json:
     return {
         "preventedMatchId": match.match_id,
         "makerOrderId": match.maker_id,
@@ -110,7 +117,7 @@ def _prevented_amounts(match: PreventedMatch) -> Json:
     return amounts
 
 
-def prevented_match(match: PreventedMatch) -> Json:
+def prevented_match_row(match: PreventedMatch) -> Json:
     """Return a row of ``/myPreventedMatches``."""
     return {
         "symbol": match.symbol,
@@ -126,9 +133,9 @@ def prevented_match(match: PreventedMatch) -> Json:
     }
 
 
-def queried(order: PaperOrder) -> Json:
-    """Return the answer to a question about an order."""
-    answer = _common(order)
+def order_answer(order: PaperOrder) -> Json:
+    """Return the answer to a query of an order."""
+    answer = _order_fields(order)
     answer.update(
         stopPrice=eight_decimals(order.stop_price),
         icebergQty=eight_decimals(order.iceberg),
@@ -139,9 +146,9 @@ def queried(order: PaperOrder) -> Json:
     return answer
 
 
-def canceled(order: PaperOrder, cancel_id: str) -> Json:
-    """Return the answer to a cancellation, which carries an id of its own."""
-    answer = _common(order)
+def cancel_answer(order: PaperOrder, cancel_id: str) -> Json:
+    """Return the answer to a cancellation; ``cancel_id`` is the client id of the request."""
+    answer = _order_fields(order)
     answer.pop("workingTime")
     answer.update(
         origClientOrderId=order.client_order_id,
@@ -156,29 +163,31 @@ _AMENDED: Final = {
     "origQuoteOrderQty": "quoteOrderQty",
     "cummulativeQuoteQty": "cumulativeQuoteQty",
 }
-"""Fields of an order that the answer to an amendment calls otherwise."""
+"""Fields of an order that have another name in the answer to an amendment."""
 
 
-def amended(
+def amend_answer(
     order: PaperOrder, found: OrderList | None = None, orders: Sequence[PaperOrder] = ()
 ) -> Json:
-    """Return the answer to an order made smaller.
+    """Return the answer to an amendment.
 
     Args:
-        found: the list it belongs to, and ``orders`` those of the list.
+        order: order after the amendment.
+        found: order list of the order, None if it belongs to none.
+        orders: orders of the list.
     """
     last = order.amended[-1]
-    told = {_AMENDED.get(name, name): value for name, value in _common(order).items()}
-    told.update(origClientOrderId=last["before"], preventedQty=eight_decimals(order.prevented))
+    fields = {_AMENDED.get(name, name): value for name, value in _order_fields(order).items()}
+    fields.update(origClientOrderId=last["before"], preventedQty=eight_decimals(order.prevented))
     if order.working_since < 0:
-        told.pop("workingTime")
+        fields.pop("workingTime")
     answer: Json = {
         "transactTime": order.updated,
         "executionId": last["execution"],
-        "amendedOrder": told,
+        "amendedOrder": fields,
     }
     if found is not None:
-        status = listed(found, orders)
+        status = list_answer(found, orders)
         answer["listStatus"] = {name: status[name] for name in _STATUS_OF_AMENDED}
     return answer
 
@@ -189,8 +198,8 @@ _STATUS_OF_AMENDED: Final = (
 )
 
 
-def amendment(order: PaperOrder, row: Mapping[str, Any]) -> Json:
-    """Return a row of ``/order/amendments``; ``row`` is one of `PaperOrder.amended`."""
+def amendment_row(order: PaperOrder, row: Mapping[str, Any]) -> Json:
+    """Return a row of ``/order/amendments`` from a row of `PaperOrder.amended`."""
     return {
         "symbol": order.symbol,
         "orderId": order.order_id,
@@ -203,7 +212,7 @@ def amendment(order: PaperOrder, row: Mapping[str, Any]) -> Json:
     }
 
 
-def my_trade(trade: PaperTrade) -> Json:
+def trade_row(trade: PaperTrade) -> Json:
     """Return a row of ``/myTrades``."""
     return {
         "symbol": trade.symbol,
@@ -225,11 +234,13 @@ def my_trade(trade: PaperTrade) -> Json:
 # -- order lists
 
 
-def listed(found: OrderList, orders: Sequence[PaperOrder], *, updated: bool = False) -> Json:
-    """Return an order list as questions about it are answered.
+def list_answer(found: OrderList, orders: Sequence[PaperOrder], *, updated: bool = False) -> Json:
+    """Return the answer to a query of an order list.
 
     Args:
-        updated: whether the time of its last change is told, not that of its beginning.
+        found: order list.
+        orders: its orders.
+        updated: whether the time is that of the last change, instead of the creation.
     """
     state = "ALL_DONE" if found.done else "EXECUTING"
     return {
@@ -251,6 +262,8 @@ def listed(found: OrderList, orders: Sequence[PaperOrder], *, updated: bool = Fa
     }
 
 
-def list_placed(found: OrderList, orders: Sequence[PaperOrder], reports: Sequence[Json]) -> Json:
-    """Return the answer to a new order list, or to its cancellation."""
-    return {**listed(found, orders, updated=True), "orderReports": list(reports)}
+def list_reports_answer(
+    found: OrderList, orders: Sequence[PaperOrder], reports: Sequence[Json]
+) -> Json:
+    """Return the answer to a new order list or to its cancellation."""
+    return {**list_answer(found, orders, updated=True), "orderReports": list(reports)}

@@ -1,7 +1,7 @@
-"""Which orders an incoming one meets in the book, at what prices and in what order.
+"""The plan of how an incoming order crosses the book: with which orders and at which prices.
 
-Pure planning: nothing changes here. The best price comes first; at one price, whoever came first.
-Of an order of an account, only what the book shows is met; the rest of an iceberg queues up again.
+Nothing is changed here. The best price trades first, and at one price the order that came first. Of
+an iceberg order only the visible part trades; its next part goes to the end of the queue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ _NOTHING: Final = Decimal(0)
 
 
 class PlannedTrade(NamedTuple):
-    """A trade to be: with an account's order, or with the market where ``maker`` is None."""
+    """A planned trade.
+
+    Attributes:
+        price: in quote units.
+        amount: in base units.
+        maker: order of an account, None for the market.
+    """
 
     price: Decimal
     amount: Decimal
@@ -29,10 +35,17 @@ class PlannedTrade(NamedTuple):
 
 
 class PlannedPrevention(NamedTuple):
-    """A trade with oneself that is not to be, and what that takes away from either order.
+    """A planned self-trade prevention.
 
-    ``amount`` is what would have been traded. Where ``transferred``, it changes hands between two
-    accounts of one group nevertheless, without being a trade.
+    Attributes:
+        price: price of the trade that is prevented.
+        maker: resting order.
+        mode: self-trade prevention mode that is applied.
+        amount: amount that would have traded, in base units.
+        from_taker: amount removed from the incoming order.
+        from_maker: amount removed from the resting order.
+        transferred: whether the amount is exchanged between two accounts of a trade group anyway,
+            without being a trade.
     """
 
     price: Decimal
@@ -46,42 +59,45 @@ class PlannedPrevention(NamedTuple):
 
 @dataclass(slots=True)
 class CrossingPlan:
-    """What happens to an incoming order. ``ended``: self-trade prevention ends it."""
+    """The planned trades and preventions of an incoming order, in order."""
 
     steps: list[PlannedTrade | PlannedPrevention] = field(default_factory=list)
-    ended: bool = False
 
     @property
     def amount(self) -> Decimal:
-        """What trades, in base units."""
+        """Amount that trades, in base units."""
         return sum((one.amount for one in self.steps if isinstance(one, PlannedTrade)), _NOTHING)
 
     @property
     def prevented(self) -> Decimal:
-        """What self-trade prevention takes away from the order, in base units."""
+        """Amount that self-trade prevention removes from the order, in base units."""
         return sum(
             (one.from_taker for one in self.steps if isinstance(one, PlannedPrevention)), _NOTHING
         )
 
     @property
     def cost(self) -> Decimal:
-        """What it costs, in quote units."""
+        """Cost of the trades, in quote units."""
         paid = (one for one in self.steps if isinstance(one, PlannedTrade) or one.transferred)
         return sum((one.price * one.amount for one in paid), _NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingOrder:
-    """An order on its way into the book.
+    """An order that enters the book.
 
-    ``amount`` is in base units; where it is None, ``budget`` (quote units) is spent in whole steps.
-    ``limit`` is the worst price it takes, None for any. ``kin`` are the accounts that it is kept
-    from trading with.
+    Attributes:
+        group: accounts that the order must not trade with.
+        self_trade: self-trade prevention mode.
+        amount: in base units, None to spend the budget.
+        budget: in quote units, spent in whole steps of the amount.
+        limit: worst accepted price, None for any.
+        step: smallest step of an amount, in base units.
     """
 
     buys: bool
     account: str
-    linked: frozenset[str]
+    group: frozenset[str]
     self_trade: str
     amount: Decimal | None
     budget: Decimal
@@ -91,7 +107,7 @@ class IncomingOrder:
 
 @dataclass(slots=True)
 class _RestingOrder:
-    """What is left of an order of the book while a plan is made."""
+    """The rest of a resting order while a plan is made."""
 
     order: PaperOrder
     visible: Decimal
@@ -100,35 +116,45 @@ class _RestingOrder:
 
 
 class _RemainingAmount:
-    """What is left of the incoming order."""
+    """The rest of the incoming order while a plan is made."""
 
     def __init__(self, incoming: IncomingOrder) -> None:
         self._incoming = incoming
         self._amount = incoming.amount
         self._budget = incoming.budget
 
-    def room(self, price: Decimal) -> Decimal:
-        """Return how much may still trade at a price, in base units."""
+    def tradable(self, price: Decimal) -> Decimal:
+        """Return the amount that can still trade at a price, in base units."""
         if self._amount is not None:
             return self._amount
         return self._budget / price // self._incoming.step * self._incoming.step
 
-    def use(self, price: Decimal, amount: Decimal) -> None:
-        """Take off what traded, or was prevented."""
+    def deduct(self, price: Decimal, amount: Decimal) -> None:
+        """Deduct an amount that traded or was prevented."""
         if self._amount is not None:
             self._amount -= amount
         self._budget -= price * amount
 
 
-def plan(book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder) -> CrossingPlan:
-    """Return what an incoming order meets; ``resting`` are the orders it may trade with."""
-    made, left = CrossingPlan(), _RemainingAmount(incoming)
+def plan_crossing(
+    book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder
+) -> CrossingPlan:
+    """Return the trades and preventions of an incoming order.
+
+    Args:
+        book: book of the symbol.
+        resting: orders on the other side of the book.
+        incoming: order that enters.
+    """
+    plan, remaining_amount = CrossingPlan(), _RemainingAmount(incoming)
     for price, market, orders in _levels(book, resting, incoming):
         if incoming.limit is not None and _worse(price, incoming.limit, buys=incoming.buys):
             break
-        if not left.room(price) or not _at(made, left, incoming, price, market, orders):
+        if not remaining_amount.tradable(price) or not _plan_level(
+            plan, remaining_amount, incoming, price, market, orders
+        ):
             break
-    return made
+    return plan
 
 
 def _worse(price: Decimal, limit: Decimal, *, buys: bool) -> bool:
@@ -138,7 +164,7 @@ def _worse(price: Decimal, limit: Decimal, *, buys: bool) -> bool:
 def _levels(
     book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder
 ) -> Iterator[tuple[Decimal, Decimal, list[PaperOrder]]]:
-    """Yield every price with what the market and the accounts have there, the best first."""
+    """Yield every price with the market's amount and the accounts' orders, best price first."""
     sign = 1 if incoming.buys else -1
     orders = sorted(resting, key=lambda one: (sign * one.price, one.priority, one.order_id))
     market = ((sign * price, amount) for price, amount in book.levels(up=incoming.buys))
@@ -157,39 +183,39 @@ def _levels(
         yield sign * signed, amount, there
 
 
-def _at(
-    made: CrossingPlan,
-    left: _RemainingAmount,
+def _plan_level(
+    plan: CrossingPlan,
+    remaining_amount: _RemainingAmount,
     incoming: IncomingOrder,
     price: Decimal,
     market: Decimal,
     orders: list[PaperOrder],
 ) -> bool:
-    """Plan what happens at one price; return whether the order goes on to the next."""
+    """Plan the trades at one price; return whether the order goes on to the next price."""
     queue = deque(_RestingOrder(one, one.visible, one.remaining, one.ahead) for one in orders)
-    while room := left.room(price):
+    while tradable := remaining_amount.tradable(price):
         if not queue:
-            amount = min(room, market)
+            amount = min(tradable, market)
             if amount:
-                made.steps.append(PlannedTrade(price, amount, None))
-                left.use(price, amount)
-            return left.room(price) > 0
+                plan.steps.append(PlannedTrade(price, amount, None))
+                remaining_amount.deduct(price, amount)
+            return remaining_amount.tradable(price) > 0
         first = queue[0]
-        before = min(room, market, first.ahead)
+        before = min(tradable, market, first.ahead)
         if before:
-            made.steps.append(PlannedTrade(price, before, None))
-            left.use(price, before)
+            plan.steps.append(PlannedTrade(price, before, None))
+            remaining_amount.deduct(price, before)
             market -= before
             for one in queue:
                 one.ahead = max(_NOTHING, one.ahead - before)
             continue
-        if first.order.account in incoming.linked and incoming.self_trade != "NONE":
-            if not _prevent(made, left, incoming, price, queue):
+        if first.order.account in incoming.group and incoming.self_trade != "NONE":
+            if not _plan_prevention(plan, remaining_amount, incoming, price, queue):
                 return False
             continue
-        amount = min(room, first.visible)
-        made.steps.append(PlannedTrade(price, amount, first.order))
-        left.use(price, amount)
+        amount = min(tradable, first.visible)
+        plan.steps.append(PlannedTrade(price, amount, first.order))
+        remaining_amount.deduct(price, amount)
         first.visible -= amount
         first.remaining -= amount
         if not first.visible:
@@ -201,30 +227,29 @@ def _at(
     return False
 
 
-def _prevent(
-    made: CrossingPlan,
-    left: _RemainingAmount,
+def _plan_prevention(
+    plan: CrossingPlan,
+    remaining_amount: _RemainingAmount,
     incoming: IncomingOrder,
     price: Decimal,
     queue: deque[_RestingOrder],
 ) -> bool:
-    """Plan a prevented match with the first in the queue; return whether the order goes on."""
-    first, room = queue[0], left.room(price)
-    mode, amount = incoming.self_trade, min(room, first.remaining)
+    """Plan a prevention with the first order in the queue; return whether the order goes on."""
+    first, tradable = queue[0], remaining_amount.tradable(price)
+    mode, amount = incoming.self_trade, min(tradable, first.remaining)
     if mode == "TRANSFER" and first.order.self_trade != "TRANSFER":
-        # Both sides have to wish for it.
+        # A transfer needs this mode on both orders.
         mode = "DECREMENT"
     if mode in ("DECREMENT", "TRANSFER"):
         taker = maker = amount
     else:
-        taker = _NOTHING if mode == "EXPIRE_MAKER" else room
+        taker = _NOTHING if mode == "EXPIRE_MAKER" else tradable
         maker = _NOTHING if mode == "EXPIRE_TAKER" else first.remaining
     moved = mode == "TRANSFER" and first.order.account != incoming.account
-    made.steps.append(PlannedPrevention(price, first.order, mode, amount, taker, maker, moved))
-    left.use(price, taker)
+    plan.steps.append(PlannedPrevention(price, first.order, mode, amount, taker, maker, moved))
+    remaining_amount.deduct(price, taker)
     first.remaining -= maker
     first.visible = min(first.visible, first.remaining)
     if not first.remaining:
         queue.popleft()
-    made.ended = taker > 0 and not left.room(price)
-    return not made.ended
+    return not taker or remaining_amount.tradable(price) > 0

@@ -1,18 +1,18 @@
-"""The matching engine: takes orders, fills them at the market's prices, and keeps the accounts.
+"""The matching engine: it accepts and fills orders, and updates the accounts.
 
-Without a `Depth` the market is deep: an order that trades is filled whole, at one price. Market
-orders and limit orders that cross take the present price; resting orders fill at their own price,
-as maker, when the market reaches it.
+In a book without a depth every order that trades is filled completely, at one price. Market orders,
+and limit orders that cross, take the present price; resting orders fill at their own price, as
+maker, when the market reaches it.
 
-With a depth, an order that comes in trades with what stands in the book, level by level. A resting
-order that the price reaches, or passes, trades with what the market trades at that step of the
-path: the better price first, then whoever came first, each after what stands before it in the
-queue. What the step's volume does not fill waits for the next one; as long as it stands there, the
-market shows nothing on the other side that would trade with it.
+In a book with a depth an incoming order trades with the book, level by level. A resting order that
+the price reaches or passes trades with the volume that the market trades at that step of its path:
+the better price first, then the order that came first, each after the amount ahead of it in the
+queue. An order that the volume does not fill waits for the next step; while it rests, the market
+shows no level on the other side that would trade with it.
 
 An order with a stop price waits outside the book until the market reaches that price. Inside a
 candle the price moves from one step to the next without a gap, so the order is triggered at its
-stop price; where a candle opens beyond the stop price, it is triggered at the open.
+stop price; if a candle opens beyond the stop price, it is triggered at the open.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from botlib.paper.market.book import DisplayedOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.tape import AccountTrade
-from botlib.paper.matching.amendments import OrderAmender
-from botlib.paper.matching.execution import OrderExecution, reached
+from botlib.paper.matching import amendments
+from botlib.paper.matching.execution import OrderExecution
 from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.order_lists import OrderListExecution
-from botlib.paper.matching.pegging import priced
-from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.matching.pegging import peg_request
+from botlib.paper.matching.requests import OrderListRequest, OrderRequest
+from botlib.paper.matching.stops import is_reached, update_trailing_stop
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, refusal
 
@@ -46,7 +47,7 @@ _NOTHING: Final = Decimal(0)
 
 
 class PlacedOrder(NamedTuple):
-    """A new order, what it traded at once, and the events that tell of it."""
+    """A new order, its immediate trades and prevented matches, and the user events."""
 
     order: PaperOrder
     trades: list[PaperTrade]
@@ -55,7 +56,7 @@ class PlacedOrder(NamedTuple):
 
 
 class CancelledOrders(NamedTuple):
-    """What was taken out of the book: orders with the ids of their cancellations, and lists."""
+    """Cancelled orders with the ids of their cancel requests, their lists, and the user events."""
 
     orders: list[tuple[PaperOrder, str]]
     lists: list[OrderList]
@@ -63,54 +64,55 @@ class CancelledOrders(NamedTuple):
 
 
 class MatchingEngine:
-    """Takes, fills and cancels the orders of all accounts.
+    """The orders of all accounts: placed, filled, amended and cancelled.
 
     Args:
-        ledger: written before anything becomes true; what it holds is the state to begin with.
-        commission: what trades cost.
+        ledger: writes every change before it is applied, and holds the initial state.
+        commission: rates of the venue.
 
     Attributes:
-        past: what the accounts were a while ago.
+        state: state of the venue.
+        history: earlier states of the accounts.
+        first_fill: called when an order trades for the first time, with its account and whether it
+            was the maker.
     """
 
     def __init__(self, ledger: Ledger, commission: Commission) -> None:
         self.ledger = ledger
         self.commission = commission
-        self.first_fill: Callable[[str, bool], object] = _nobody
-        """Called when an order trades for the first time: its account, and whether as maker."""
-        ledger.lost = self._load
-        ledger.kept = lambda: self.state.trim()
+        self.first_fill: Callable[[str, bool], object] = lambda account, maker: None
+        ledger.on_failed_flush = self._load
+        ledger.on_flush = lambda: self.state.evict()
         self._load()
 
     def _load(self) -> None:
-        state = self.state = self.ledger.load()
+        self.state = self.ledger.load()
         self.history = AccountHistory()
-        self._execution = OrderExecution(state, self.commission)
+        self._execution = OrderExecution(self.state, self.commission)
         self._order_entry = OrderEntry(self._execution)
         self._lists = OrderListExecution(self._execution, self._order_entry)
-        self._amender = OrderAmender(self._execution)
 
     @property
     def account(self) -> PaperAccount:
-        """The account of the exchange's own keys."""
+        """The default account."""
         return self.state.account(DEFAULT_ACCOUNT)
 
-    def resting(self, symbol: str) -> int:
-        """Return how many orders of a symbol (by id) are open, in all accounts."""
-        return len(self.state.working.get(symbol, ()))
+    def open_count(self, symbol: str) -> int:
+        """Return the number of open orders of a symbol (by id), of all accounts."""
+        return len(self.state.open_by_symbol.get(symbol, ()))
 
-    def standing(self, symbol: str) -> Iterator[DisplayedOrder]:
-        """Yield what the book of a symbol shows of the accounts' orders."""
-        for order in self.state.working.get(symbol, {}).values():
+    def displayed_orders(self, symbol: str) -> Iterator[DisplayedOrder]:
+        """Yield the visible part of the accounts' orders in the book of a symbol (by id)."""
+        for order in self.state.open_by_symbol.get(symbol, {}).values():
             if order.working:
                 yield DisplayedOrder(order.buys, order.price, order.visible)
 
-    def deals(self, symbol: str) -> list[AccountTrade]:
-        """Return the accounts' trades of a symbol that stand on the public tape, in order."""
+    def account_trades(self, symbol: str) -> list[AccountTrade]:
+        """Return the accounts' trades of a symbol (by id) on the public tape, oldest first."""
         trades: dict[int, PaperTrade] = {}
         for account in self.state.accounts.values():
             for one in account.trades.get(symbol, ()):
-                # Where both sides are accounts, the taker's tells who it was.
+                # If both sides are accounts, the taker's record tells which side was the taker.
                 if one.taped and (one.trade_id not in trades or not one.maker):
                     trades[one.trade_id] = one
         return [
@@ -121,10 +123,10 @@ class MatchingEngine:
         ]
 
     async def durable(self) -> None:
-        """Return when the disk has all that became true so far.
+        """Wait until all changes so far are on disk.
 
         Raises:
-            PaperExchangeError: it does not take it; nothing of it is true any more.
+            PaperExchangeError: they cannot be written, and were undone.
         """
         await self.ledger.durable()
 
@@ -133,76 +135,63 @@ class MatchingEngine:
     def check(
         self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> None:
-        """Weigh an order without taking it.
+        """Check an order without placing it.
 
         Raises:
-            Refusal: it would not be taken.
+            Refusal: it would not be accepted.
         """
-        self._build_order(Transaction(self.state, time), feed, request, account)
+        self._place(Transaction(self.state, time), feed, request, account)
 
-    def weigh(self, feed: Feed, request: OrderRequest) -> None:
-        """Refuse an order that breaks a filter of its symbol, whoever sends it.
+    def check_filters(self, feed: Feed, request: OrderRequest) -> None:
+        """Check an order against the filters of its symbol, whatever the account.
 
         Raises:
-            Refusal: it does.
+            Refusal: a filter fails.
         """
-        self._order_entry.filter(feed, priced(feed, request))
+        self._order_entry.check_filters(feed, peg_request(feed, request))
 
     def place(
         self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> PlacedOrder:
-        """Take an order.
+        """Place an order.
 
         Raises:
             Refusal: it is not accepted; nothing has changed.
         """
         transaction = Transaction(self.state, time)
-        number = self._build_order(transaction, feed, request, account)
-        self._make_true(transaction, feed)
+        number = self._place(transaction, feed, request, account)
+        self._commit(transaction, feed)
         trades = [trade for trade in transaction.trades if trade.order_id == number]
         return PlacedOrder(
             transaction.orders[number], trades, transaction.prevented, transaction.user_events()
         )
 
-    def _build_order(
+    def _place(
         self, transaction: Transaction, feed: Feed, request: OrderRequest, account: str
     ) -> int:
-        request = priced(feed, request)
-        self._order_entry.weigh(feed, account, [request])
-        order = self._order_entry.make(transaction, feed, account, request)
-        self._order_entry.accept(transaction, feed, order)
-        self._lists.finish(transaction, feed)
+        request = peg_request(feed, request)
+        self._order_entry.check(feed, account, [request])
+        order = self._order_entry.create(transaction, feed, account, request)
+        self._order_entry.admit(transaction, feed, order)
+        self._lists.update(transaction, feed)
         return order.order_id
 
     def place_list(
-        self,
-        feed: Feed,
-        time: int,
-        account: str,
-        *,
-        working: OrderRequest | None,
-        others: Sequence[OrderRequest],
-        client_id: str | None = None,
-        pays: bool = False,
+        self, feed: Feed, request: OrderListRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> tuple[OrderList, list[PaperOrder], Transaction]:
-        """Take an order list; returns it and its orders, as they were when it was placed.
+        """Place an order list.
+
+        Returns:
+            The list and its orders as they were when it was placed, and the transaction.
 
         Raises:
             Refusal: it is not accepted; nothing has changed.
         """
         transaction = Transaction(self.state, time)
-        found = self._lists.place(
-            transaction,
-            feed,
-            account,
-            working=working,
-            others=others,
-            client_id=client_id,
-            pays=pays,
-        )
+        found = self._lists.place(transaction, feed, account, request)
         orders = [transaction.orders[number] for number in found.order_ids]
-        self._lists.finish(transaction, feed)
-        self._make_true(transaction, feed)
+        self._lists.update(transaction, feed)
+        self._commit(transaction, feed)
         return found, orders, transaction
 
     def cancel(
@@ -213,13 +202,17 @@ class MatchingEngine:
         time: int,
         restriction: str | None = None,
     ) -> CancelledOrders:
-        """Take an order out of the book, and the others of its list with it.
+        """Cancel an order, and the others of its list.
 
         Args:
-            restriction: the status an order must have, None for any.
+            feed: feed of the symbol.
+            order: order to cancel.
+            cancel_id: client id of the cancel request, None for a generated one.
+            time: market time, ms.
+            restriction: status that the order must have, None for any.
 
         Raises:
-            Refusal: it is not open, or not as it must be.
+            Refusal: the order is not open, or has another status.
         """
         if not order.open:
             raise refusal(-2011)
@@ -228,7 +221,7 @@ class MatchingEngine:
         return self._cancel(feed, [order], cancel_id, time)
 
     def cancel_all(self, feed: Feed, time: int, account: str = DEFAULT_ACCOUNT) -> CancelledOrders:
-        """Take every order of an account and a symbol out of the book, in one piece."""
+        """Cancel all open orders of an account and a symbol, in one transaction."""
         return self._cancel(feed, self.state.account(account).open_orders(feed.id), None, time)
 
     def _cancel(
@@ -243,171 +236,179 @@ class MatchingEngine:
             if found is not None:
                 if found.list_id not in lists:
                     lists.append(found.list_id)
-                members = [transaction.find(order.account, number) for number in found.order_ids]
+                members = [
+                    transaction.find_order(order.account, number) for number in found.order_ids
+                ]
             for member in members:
                 if transaction.order(member).open:
                     number = cancel_id or f"cancel{member.order_id}"
                     done.append((self._execution.cancel(transaction, member, number), number))
-        self._lists.finish(transaction, feed)
-        self._make_true(transaction, feed)
-        return CancelledOrders(
-            done, [transaction.lists[number] for number in lists], transaction.user_events()
-        )
+        self._lists.update(transaction, feed)
+        self._commit(transaction, feed)
+        ended = [transaction.lists[number] for number in lists]
+        return CancelledOrders(done, ended, transaction.user_events())
 
     def amend(
         self, feed: Feed, order: PaperOrder, amount: Decimal, client_id: str | None, time: int
     ) -> tuple[PaperOrder, Transaction]:
-        """Make an open order smaller; it keeps its place in the queue.
+        """Reduce the amount of an open order, which keeps its place in the queue.
+
+        Args:
+            feed: feed of the symbol.
+            order: order to amend.
+            amount: new total amount, in base units.
+            client_id: new client id of the order, None for a generated one.
+            time: market time, ms.
+
+        Returns:
+            The order after the amendment, and the transaction.
 
         Raises:
-            Refusal: it is not open, or the new amount is not accepted.
+            Refusal: the order is not open, or the new amount is not accepted.
         """
         transaction = Transaction(self.state, time)
-        changed = self._amender.amend(transaction, feed, order, amount, client_id)
-        self._make_true(transaction, feed)
+        changed = amendments.amend(transaction, self.state, feed, order, amount, client_id)
+        self._commit(transaction, feed)
         return changed, transaction
 
-    # -- the market moves
+    # -- price steps of the market
 
-    def cross(self, feed: Feed, time: int) -> list[UserEvent]:
-        """Trigger and fill the orders that the present price reaches; returns the user events."""
+    def match(self, feed: Feed, time: int) -> list[UserEvent]:
+        """Trigger and fill the orders that the present price reaches, and return the user events.
+
+        Args:
+            feed: feed of the symbol, at its present price.
+            time: market time, ms.
+        """
         transaction = Transaction(self.state, time)
-        waiting = self.state.orders(feed.id)
+        waiting = self.state.open_orders(feed.id)
         for order in waiting:
             if order.trailing_delta and order.dormant and not order.pending:
-                self._execution.follow(transaction, feed, order)
-        hit = [order for order in waiting if reached(feed, transaction.order(order))]
+                update_trailing_stop(transaction, feed, order)
+        hit = [order for order in waiting if is_reached(feed, transaction.order(order))]
         volume = Decimal(repr(feed.traded))
-        for order in hit if feed.book.depth is None else sorted(hit, key=_turn):
+        for order in hit if feed.book.depth is None else sorted(hit, key=_queue_position):
             order = transaction.order(order)
             if not order.open:
                 continue
             if order.dormant:
                 self._execution.trigger(transaction, feed, order)
             elif feed.book.depth is None:
-                self._fill(transaction, feed, order, order.remaining)
+                self._execution.fill_resting(transaction, feed, order, order.remaining)
             else:
-                volume = self._queue(transaction, feed, order, volume)
-        self._lists.finish(transaction, feed)
+                volume = self._fill_from_volume(transaction, feed, order, volume)
+        self._lists.update(transaction, feed)
         if not transaction.orders:
             return []
-        self._make_true(transaction, feed)
+        self._commit(transaction, feed)
         return transaction.user_events()
 
-    def _fill(
-        self, transaction: Transaction, feed: Feed, order: PaperOrder, amount: Decimal
-    ) -> PaperOrder:
-        order = self._execution.claim(transaction, order)
-        number = self._execution.number(
-            transaction, feed, order.price, amount, seller_taker=order.buys
-        )
-        return self._execution.trade(
-            transaction, feed, order, order.price, amount, number, maker=True
-        )
-
-    def _queue(
+    def _fill_from_volume(
         self, transaction: Transaction, feed: Feed, order: PaperOrder, volume: Decimal
     ) -> Decimal:
-        """Fill an order that the price has reached out of a volume; return what is left of it."""
+        """Fill a resting order from the traded volume, and return the rest of the volume."""
         if not volume:
             return volume
         before = min(volume, order.ahead)
         if before:
-            order = transaction.keep(replace(order, ahead=order.ahead - before))
-        # What stood before this order stood before those behind it as well, and traded once.
-        for other in self.state.orders(feed.id):
+            order = transaction.put_order(replace(order, ahead=order.ahead - before))
+        # The amount ahead of this order is ahead of the orders behind it too, and trades once.
+        for other in self.state.open_orders(feed.id):
             behind = transaction.order(other)
             same = behind.working and behind.buys == order.buys and behind.price == order.price
             if before and same and behind.order_id != order.order_id:
-                transaction.keep(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
+                transaction.put_order(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
         volume -= before
         amount = min(volume, order.visible) // feed.rules.step * feed.rules.step
         if amount:
-            order = self._fill(transaction, feed, order, amount)
+            order = self._execution.fill_resting(transaction, feed, order, amount)
             if order.open and order.iceberg and order.visible == order.iceberg:
-                self._execution.queue_again(transaction, feed, order)
+                self._execution.queue_last(transaction, feed, order)
         return volume - amount
 
-    # -- the operator
+    # -- actions of the operator
 
     def deposit(self, account: str, asset: str, amount: Decimal, time: int) -> list[UserEvent]:
-        """Bring an amount into an account; less than 0 takes it out.
+        """Deposit an amount into an account; a negative amount is a withdrawal.
 
         Raises:
-            PaperExchangeError: there is not so much that is free.
+            PaperExchangeError: the free balance is smaller than the withdrawal.
         """
         transaction = Transaction(self.state, time)
         have = transaction.balance(account, asset).free
         if have + amount < 0:
             raise PaperExchangeError(
                 f"Cannot withdraw {-amount} {asset} from account {account!r}: {have} are free. "
-                "Withdraw less, or cancel orders that hold some back."
+                "Withdraw less, or cancel orders that lock some."
             )
         transaction.deposit(account, asset, amount)
-        self._make_true(transaction, None)
+        self._commit(transaction, None)
         return transaction.user_events()
 
     def burn_bnb(self, account: str, burns: bool, time: int) -> None:
-        """Let an account pay its fees in BNB, at a discount, or in what its trades receive."""
+        """Set whether an account pays commissions in BNB at a discount, or in what it receives."""
         transaction = Transaction(self.state, time)
         transaction.burns[account] = burns
-        self._make_true(transaction, None)
+        self._commit(transaction, None)
 
     def join(self, account: str, group: int, time: int) -> None:
-        """Keep an account from trading with the others of a group; -1 lets it leave its own."""
+        """Put an account into a trade group, whose members do not trade with each other.
+
+        Args:
+            account: name of the account.
+            group: number of the group, -1 for none.
+            time: market time, ms.
+        """
         transaction = Transaction(self.state, time)
         transaction.groups[account] = group
-        self._make_true(transaction, None)
+        self._commit(transaction, None)
 
     def change_symbol(self, state: SymbolState, time: int) -> None:
-        """Change the status, the rules or the halts of a symbol; the disk has it at once."""
+        """Change the status, rules or halts of a symbol, which is on disk when this returns."""
         transaction = Transaction(self.state, time)
         transaction.symbols[state.symbol] = state
-        self._make_true(transaction, None)
+        self._commit(transaction, None)
         self.ledger.flush()
 
     def delist(self, feed: Feed, time: int) -> list[UserEvent]:
-        """End a symbol for good, and all orders of it, of all accounts."""
+        """Delist a symbol, expire its open orders of all accounts, and return the user events."""
         transaction = Transaction(self.state, time)
         transaction.symbols[feed.id] = replace(self.state.symbol(feed.id), delisted=True)
-        for order in self.state.orders(feed.id):
+        for order in self.state.open_orders(feed.id):
             if transaction.order(order).open:
                 self._execution.expire(transaction, transaction.order(order))
-        self._lists.finish(transaction, feed)
-        self._make_true(transaction, feed)
+        self._lists.update(transaction, feed)
+        self._commit(transaction, feed)
         return transaction.user_events()
 
-    # -- one change
+    # -- commit
 
-    def _tell_first_fills(self, transaction: Transaction, replaced: AccountChange) -> None:
-        told: set[int] = set()
-        for trade in transaction.trades:
-            before = replaced.orders[trade.account, trade.order_id]
-            if trade.order_id not in told and (before is None or not before.executed):
-                told.add(trade.order_id)
-                self.first_fill(trade.account, trade.maker)
-
-    def _make_true(self, transaction: Transaction, feed: Feed | None) -> None:
-        # Once the ledger has the draft, it answers as the draft leaves things.
-        replaced = transaction.replaced()
+    def _commit(self, transaction: Transaction, feed: Feed | None) -> None:
+        # From here on the ledger's connection reads the new records, so the previous values are
+        # collected first.
+        previous = transaction.previous_values()
         self.ledger.write(transaction)
-        self._tell_first_fills(transaction, replaced)
-        self.history.note(replaced)
+        self._report_first_fills(transaction, previous)
+        self.history.add(previous)
         transaction.apply()
         if feed is None:
             return
         for price, amount in transaction.taken:
             feed.book.take(price, amount)
-        for deal in transaction.deals:
-            feed.tape.add(deal)
+        for trade in transaction.account_trades:
+            feed.tape.add(trade)
         feed.book.orders_changed()
 
+    def _report_first_fills(self, transaction: Transaction, previous: AccountChange) -> None:
+        reported: set[int] = set()
+        for trade in transaction.trades:
+            before = previous.orders[trade.account, trade.order_id]
+            if trade.order_id not in reported and (before is None or not before.executed):
+                reported.add(trade.order_id)
+                self.first_fill(trade.account, trade.maker)
 
-def _nobody(account: str, maker: bool) -> None:
-    """Tell nobody."""
 
-
-def _turn(order: PaperOrder) -> tuple[bool, Decimal, int, int]:
-    """Return whose turn it is: the best price, then who came into the book first."""
+def _queue_position(order: PaperOrder) -> tuple[bool, Decimal, int, int]:
+    """Return the sort key of resting orders: best price first, then the longest in the book."""
     worse = -order.price if order.buys else order.price
     return order.dormant, worse, order.priority, order.order_id

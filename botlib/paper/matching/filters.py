@@ -1,4 +1,4 @@
-"""The filters an order has to pass, and how exchangeInfo tells of them."""
+"""The filters of a symbol, which every order has to pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, STOPS, PaperOrder
+from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, PaperOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import Rules
 from botlib.paper.protocol.refusals import filter_failure, rejected
@@ -19,7 +19,14 @@ _NOTHING: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTerms:
-    """What a new order asks for. ``amount`` in base units, prices 0 where there is none."""
+    """The values of an order that filters look at.
+
+    Attributes:
+        price: 0 for none, as is ``stop_price``.
+        amount: in base units.
+        iceberg: visible part in base units, 0 for none.
+        trailing_delta: in basis points, 0 for none.
+    """
 
     type: str
     price: Decimal
@@ -30,7 +37,7 @@ class OrderTerms:
 
     @classmethod
     def of(cls, order: PaperOrder) -> OrderTerms:
-        """Return what an order asks for that is there already."""
+        """Return the terms of an existing order."""
         return cls(
             type=order.type,
             price=order.price,
@@ -41,31 +48,42 @@ class OrderTerms:
         )
 
 
-def check_order(feed: Feed, wish: OrderTerms) -> None:
-    """Refuse an order that breaks a filter of its symbol."""
+def check_order(feed: Feed, terms: OrderTerms) -> None:
+    """Check an order against the filters of its symbol.
+
+    Raises:
+        Refusal: a filter fails.
+    """
     rules = feed.rules
-    market = wish.type not in LIMITED
-    for price in (wish.price, wish.stop_price):
+    market = terms.type not in LIMITED
+    for price in (terms.price, terms.stop_price):
         if price:
-            _check_grid(rules, price)
+            _check_price(rules, price)
     average = feed.average()
-    if wish.price and average and not average * rules.down <= wish.price <= average * rules.up:
+    if terms.price and average and not average * rules.down <= terms.price <= average * rules.up:
         raise filter_failure("PERCENT_PRICE_BY_SIDE")
-    _check_amount(rules, wish.amount, market=market)
-    if wish.iceberg:
-        _check_iceberg(rules, wish)
-    if wish.trailing_delta and not rules.min_trailing <= wish.trailing_delta <= rules.max_trailing:
+    _check_amount(rules, terms.amount, market=market)
+    if terms.iceberg:
+        _check_iceberg(rules, terms)
+    if (
+        terms.trailing_delta
+        and not rules.min_trailing <= terms.trailing_delta <= rules.max_trailing
+    ):
         raise filter_failure("TRAILING_DELTA")
-    _check_cost(feed, wish.amount, wish.price or wish.stop_price, market=market)
+    _check_cost(feed, terms.amount, terms.price or terms.stop_price, market=market)
 
 
 def check_size(feed: Feed, amount: Decimal, price: Decimal, *, market: bool) -> None:
-    """Refuse an amount that the symbol's filters do not allow.
+    """Check an amount against the filters of its symbol.
 
     Args:
+        feed: feed of the symbol.
         amount: in base units.
-        price: at which it is valued, 0 for the market's average.
-        market: whether it may trade at any price.
+        price: price that values the amount, 0 for the average price of the market.
+        market: whether the order has no limit price.
+
+    Raises:
+        Refusal: a filter fails.
     """
     _check_amount(feed.rules, amount, market=market)
     _check_cost(feed, amount, price, market=market)
@@ -80,7 +98,7 @@ def _check_cost(feed: Feed, amount: Decimal, price: Decimal, *, market: bool) ->
         raise filter_failure("NOTIONAL")
 
 
-def _check_grid(rules: Rules, price: Decimal) -> None:
+def _check_price(rules: Rules, price: Decimal) -> None:
     too_high = rules.max_price and price > rules.max_price
     off_grid = rules.tick and price % rules.tick
     if price < rules.min_price or too_high or off_grid:
@@ -100,22 +118,28 @@ def _check_amount(rules: Rules, amount: Decimal, *, market: bool) -> None:
         raise filter_failure("MARKET_LOT_SIZE")
 
 
-def _check_iceberg(rules: Rules, wish: OrderTerms) -> None:
-    if wish.iceberg > wish.amount:
+def _check_iceberg(rules: Rules, terms: OrderTerms) -> None:
+    if terms.iceberg > terms.amount:
         raise rejected("IcebergQty exceeds QTY.")
-    if wish.iceberg < rules.min_amount or (rules.step and wish.iceberg % rules.step):
+    if terms.iceberg < rules.min_amount or (rules.step and terms.iceberg % rules.step):
         raise filter_failure("LOT_SIZE")
-    if rules.iceberg_parts and -(-wish.amount // wish.iceberg) > rules.iceberg_parts:
+    if rules.iceberg_parts and -(-terms.amount // terms.iceberg) > rules.iceberg_parts:
         raise filter_failure("ICEBERG_PARTS")
 
 
-def check_numbers(rules: Rules, waiting: Sequence[PaperOrder], new: int, conditional: int) -> None:
-    """Refuse too many open orders.
+def check_open_orders(
+    rules: Rules, waiting: Sequence[PaperOrder], new: int, conditional: int
+) -> None:
+    """Check the number of open orders of an account.
 
     Args:
-        waiting: the account's open orders of the symbol.
-        new: how many are to come.
-        conditional: how many of those wait for a stop price.
+        rules: filters of the symbol.
+        waiting: open orders of the account and symbol.
+        new: number of new orders.
+        conditional: number of new orders with a stop price.
+
+    Raises:
+        Refusal: there are too many.
     """
     if len(waiting) + new > rules.max_orders:
         raise filter_failure("MAX_NUM_ORDERS")
@@ -128,15 +152,19 @@ def check_numbers(rules: Rules, waiting: Sequence[PaperOrder], new: int, conditi
 def check_position(
     rules: Rules, owned: Decimal, waiting: Sequence[PaperOrder], amount: Decimal
 ) -> None:
-    """Refuse a purchase beyond the largest position; ``owned`` and ``amount`` in base units."""
+    """Check the position of an account after a new buy order.
+
+    Args:
+        rules: filters of the symbol.
+        owned: balance of the base asset.
+        waiting: open orders of the account and symbol.
+        amount: amount of the new buy order, in base units.
+
+    Raises:
+        Refusal: the position would be too large.
+    """
     if not rules.max_position:
         return
     coming = sum((one.remaining for one in waiting if one.side == "BUY"), _NOTHING)
     if owned + coming + amount > rules.max_position:
         raise filter_failure("MAX_POSITION")
-
-
-def beyond(kind: str, side: str, price: Decimal, stop: Decimal) -> bool:
-    """Tell whether a price has reached a stop price, from the side the order waits on."""
-    rising = (kind in STOPS) == (side == "BUY")
-    return price >= stop if rising else price <= stop

@@ -1,4 +1,4 @@
-"""What the two orders of an OCO may be: their types, and how their prices have to lie."""
+"""The rules of an OCO pair: the types of its two orders, and the relation of their prices."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ _WRONG_PRICES: Final = "The relationship of the prices for the orders is not cor
 
 
 def check_pair(above: OrderRequest, below: OrderRequest, last: Decimal | None) -> None:
-    """Refuse a pair whose types or prices contradict each other.
+    """Check the types and prices of a pair.
 
     Args:
-        last: the present price, None where the pair waits for another order first.
+        above: order with the higher price.
+        below: order with the lower price.
+        last: present price, None if the pair waits for a working order.
+
+    Raises:
+        Refusal: they are not accepted together.
     """
     for leg, upper in ((above, True), (below, False)):
         _check_leg(leg, upper=upper)
     if not above.conditional and not below.conditional:
         raise Refusal(-1168, "At least one OCO order must be contingent.")
-    high, low = _level(above), _level(below)
+    high, low = _trigger_or_limit(above), _trigger_or_limit(below)
     if high is not None and low is not None and high <= low:
         raise rejected(_WRONG_PRICES)
     if last is not None:
@@ -32,7 +37,7 @@ def check_pair(above: OrderRequest, below: OrderRequest, last: Decimal | None) -
             raise rejected(_WRONG_PRICES)
 
 
-def _level(leg: OrderRequest) -> Decimal | None:
+def _trigger_or_limit(leg: OrderRequest) -> Decimal | None:
     return leg.stop_price if leg.conditional else leg.price
 
 

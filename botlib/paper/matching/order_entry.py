@@ -1,4 +1,4 @@
-"""How new orders come in: weighed against the symbol's rules, paid for, and let into the book."""
+"""Order entry: new orders are checked, reserve their funds, and enter the book."""
 
 from __future__ import annotations
 
@@ -13,37 +13,46 @@ from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching import filters
 from botlib.paper.matching.crossing import CrossingPlan
-from botlib.paper.matching.execution import OrderExecution, needed
+from botlib.paper.matching.execution import OrderExecution
 from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.matching.settlement import required_reserve
+from botlib.paper.matching.stops import stop_reached, update_trailing_stop
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
 
 
 class OrderEntry:
-    """Weighs new orders and lets them in."""
+    """Order entry in a transaction.
+
+    Args:
+        execution: executes the orders that enter.
+    """
 
     def __init__(self, execution: OrderExecution) -> None:
         self._execution = execution
         self._state = execution.state
 
-    def weigh(
-        self, feed: Feed, account: str, requests: Sequence[OrderRequest], *, algo: int | None = None
-    ) -> None:
-        """Refuse orders that break a rule of their symbol; they are weighed together.
+    def check(self, feed: Feed, account: str, requests: Sequence[OrderRequest]) -> None:
+        """Check new orders against the rules of their symbol.
 
         Args:
-            algo: how many count as conditional, where not every one of them does.
+            feed: feed of the symbol.
+            account: name of the account.
+            requests: orders that are placed together.
+
+        Raises:
+            Refusal: they are not accepted.
         """
         if not feed.trading:
             raise rejected("Market is closed.")
         for request in requests:
             if not request.paid:
-                self.filter(feed, request)
+                self.check_filters(feed, request)
         owner = self._state.account(account)
         waiting = owner.open_orders(feed.id)
-        conditional = sum(one.conditional for one in requests) if algo is None else algo
-        filters.check_numbers(feed.rules, waiting, len(requests), conditional)
+        conditional = sum(one.conditional for one in requests)
+        filters.check_open_orders(feed.rules, waiting, len(requests), conditional)
         bought = max((_amount(feed, one) for one in requests if one.side == "BUY"), default=None)
         if bought is not None:
             have = owner.balance(feed.listing.base)
@@ -54,14 +63,18 @@ class OrderEntry:
             raise rejected("Duplicate order sent.")
 
     @staticmethod
-    def filter(feed: Feed, request: OrderRequest) -> None:
-        """Refuse an order that breaks a filter of its symbol."""
-        wish = _wish(feed, request)
-        filters.check_order(feed, wish)
-        if request.peg is not None and request.peg.price:
-            filters.check_order(feed, replace(wish, price=request.peg.price))
+    def check_filters(feed: Feed, request: OrderRequest) -> None:
+        """Check a new order against the filters of its symbol.
 
-    def make(
+        Raises:
+            Refusal: a filter fails.
+        """
+        terms = _terms(feed, request)
+        filters.check_order(feed, terms)
+        if request.peg is not None and request.peg.price:
+            filters.check_order(feed, replace(terms, price=request.peg.price))
+
+    def create(
         self,
         transaction: Transaction,
         feed: Feed,
@@ -71,7 +84,16 @@ class OrderEntry:
         list_id: int = -1,
         pending: bool = False,
     ) -> PaperOrder:
-        """Return a new order that holds nothing yet."""
+        """Return a new order, which reserves nothing yet.
+
+        Args:
+            transaction: change that the order belongs to.
+            feed: feed of the symbol.
+            account: name of the account.
+            request: order as sent.
+            list_id: id of its order list, -1 for none.
+            pending: whether it waits for the working order of its list.
+        """
         number = transaction.next_order_id()
         return PaperOrder(
             order_id=number,
@@ -101,18 +123,29 @@ class OrderEntry:
             peg=request.peg,
         )
 
-    def accept(
-        self, transaction: Transaction, feed: Feed, order: PaperOrder, *, paid: Decimal = _NOTHING
+    def admit(
+        self,
+        transaction: Transaction,
+        feed: Feed,
+        order: PaperOrder,
+        *,
+        reserved: Decimal = _NOTHING,
     ) -> PaperOrder:
-        """Let an order in: hold back what it needs, then let it trade, rest or wait.
+        """Reserve the funds of an order; then it trades, rests in the book or waits for its stop.
 
         Args:
-            paid: what the other order of its pair holds back already.
+            transaction: change that the order belongs to.
+            feed: feed of the symbol.
+            order: new order.
+            reserved: amount that the other order of its pair has reserved already.
+
+        Returns:
+            The order after it.
 
         Raises:
-            Refusal: the matching engine does not take it; nothing has changed.
+            Refusal: the matching engine does not accept it; nothing has changed.
         """
-        if order.stop_price and filters.beyond(
+        if order.stop_price and stop_reached(
             order.type, order.side, feed.last_price, order.stop_price
         ):
             raise rejected("Order would trigger immediately.")
@@ -127,28 +160,30 @@ class OrderEntry:
                     "Order book liquidity is less than LOT_SIZE filter minimum quantity."
                 )
             order = replace(order, amount=plan.amount + plan.prevented)
-        held = max(_NOTHING, _held(feed, order, plan) - paid)
-        transaction.lock(order.account, order.locked_asset, held)
-        order = transaction.report(replace(order, locked=held, updated=transaction.time), "NEW")
+        reserve = max(_NOTHING, _initial_reserve(feed, order, plan) - reserved)
+        transaction.lock(order.account, order.locked_asset, reserve)
+        order = transaction.report_order(
+            replace(order, locked=reserve, updated=transaction.time), "NEW"
+        )
         if not order.dormant:
-            return self._execution.enter(transaction, feed, order, plan)
+            return self._execution.execute(transaction, feed, order, plan)
         if order.trailing_delta and not order.stop_price:
-            return self._execution.follow(transaction, feed, order)
+            return update_trailing_stop(transaction, feed, order)
         return order
 
 
-def _held(feed: Feed, order: PaperOrder, plan: CrossingPlan) -> Decimal:
+def _initial_reserve(feed: Feed, order: PaperOrder, plan: CrossingPlan) -> Decimal:
     if not order.buys:
         return order.remaining
     if order.price or order.stop_price:
-        return needed(order)
-    # A market order holds what it will cost; a trailing one what it would cost now.
+        return required_reserve(order)
+    # A market order reserves its cost, a trailing one the cost at the present price.
     cost = order.remaining * feed.last_price if order.dormant else plan.cost
     return cost.quantize(EIGHT, ROUND_UP)
 
 
 def _amount(feed: Feed, request: OrderRequest) -> Decimal:
-    """Return an order's amount; one by cost buys as many whole steps as the price gives."""
+    """Return the amount of an order in base units; a quote amount is converted to whole steps."""
     if request.paid:
         return _NOTHING
     if request.amount is not None:
@@ -158,7 +193,7 @@ def _amount(feed: Feed, request: OrderRequest) -> Decimal:
     return request.quote_amount / price // feed.rules.step * feed.rules.step
 
 
-def _wish(feed: Feed, request: OrderRequest) -> filters.OrderTerms:
+def _terms(feed: Feed, request: OrderRequest) -> filters.OrderTerms:
     return filters.OrderTerms(
         type=request.type,
         price=request.price or _NOTHING,

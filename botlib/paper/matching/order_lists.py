@@ -1,8 +1,9 @@
-"""Order lists: OCO, OTO and OTOCO. What one order of a list does to the others.
+"""Order lists (OCO, OTO, OTOCO, OPO, OPOCO): how their orders depend on each other.
 
-Of a pair (OCO) only one order trades: when one does, or is triggered, the other expires. A pair
-holds back what the dearer of its orders needs, once. In OTO and OTOCO the other orders wait, and
-hold nothing, until the working order is filled whole.
+Of a pair (OCO) only one order trades: when one trades or is triggered, the other expires. A pair
+reserves the larger of its two needs, once. In the other lists the pending orders wait, and reserve
+nothing, until the working order is filled completely. In OPO and OPOCO the amount that the working
+order receives becomes the amount of the pending orders.
 """
 
 from __future__ import annotations
@@ -16,211 +17,204 @@ from botlib.paper.accounts.orders import OrderList, PaperOrder
 from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching.execution import OrderExecution
-from botlib.paper.matching.filters import OrderTerms, beyond, check_order
+from botlib.paper.matching.filters import OrderTerms, check_order
 from botlib.paper.matching.oco_rules import check_pair
 from botlib.paper.matching.order_entry import OrderEntry
-from botlib.paper.matching.pegging import priced, priced_now
-from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.matching.pegging import peg_now, peg_request
+from botlib.paper.matching.requests import OrderListRequest
+from botlib.paper.matching.stops import stop_reached
 from botlib.paper.protocol.refusals import Refusal, filter_failure, rejected
 
 _NOTHING: Final = Decimal(0)
 
 
 class OrderListExecution:
-    """Places order lists in a draft, and carries out what their orders owe each other."""
+    """Execution of order lists in a transaction.
 
-    def __init__(self, execution: OrderExecution, intake: OrderEntry) -> None:
+    Args:
+        execution: executes single orders.
+        order_entry: admits single orders.
+    """
+
+    def __init__(self, execution: OrderExecution, order_entry: OrderEntry) -> None:
         self._execution = execution
-        self._order_entry = intake
+        self._order_entry = order_entry
         self._state = execution.state
 
     # -- placing
 
     def place(
-        self,
-        transaction: Transaction,
-        feed: Feed,
-        account: str,
-        *,
-        working: OrderRequest | None,
-        others: Sequence[OrderRequest],
-        client_id: str | None,
-        pays: bool = False,
+        self, transaction: Transaction, feed: Feed, account: str, request: OrderListRequest
     ) -> OrderList:
-        """Place a list of a working order and those that wait for it, or of a pair.
-
-        Args:
-            working: the order that the others wait for, None for a plain pair.
-            others: one order, or the two of a pair: the upper one first.
-            pays: whether what the working order receives becomes the amount of the others.
+        """Place an order list, and return it.
 
         Raises:
-            Refusal: one of them is not accepted; the draft is to be thrown away.
+            Refusal: one of the orders is not accepted; the transaction has to be discarded.
         """
-        waits = working is not None
-        if working is not None:
-            working = priced(feed, working)
-        others = [priced(feed, one, waits=waits) for one in others]
-        every = [working, *others] if working is not None else others
-        self._order_entry.weigh(feed, account, every)
+        request = _pegged(feed, request)
+        self._check(feed, account, request)
+        found = self._create(transaction, feed, account, request)
+        if request.working is None:
+            pair = [transaction.orders[one] for one in found.order_ids]
+            self._admit_pair(transaction, feed, pair)
+        else:
+            for number in found.pending_ids:
+                transaction.report_order(transaction.orders[number], "NEW")
+            working = transaction.orders[found.order_ids[0]]
+            self._order_entry.admit(transaction, feed, working)
+        return transaction.report_list(found)
+
+    def _check(self, feed: Feed, account: str, request: OrderListRequest) -> None:
+        self._order_entry.check(feed, account, request.orders)
         active = self._state.open_lists(account)
         if sum(one.symbol == feed.id for one in active) >= feed.rules.max_order_lists:
             raise filter_failure("MAX_NUM_ORDER_LISTS")
+        client_id = request.client_id
         if client_id is not None and any(one.client_id == client_id for one in active):
             raise rejected("Duplicate order sent.")
-        if len(others) == 2:
-            check_pair(others[0], others[1], None if working else feed.last_price)
-        found = self._list(transaction, feed, account, working, others, client_id, pays=pays)
-        if working is None:
-            self._accept_pair(
-                transaction, feed, [transaction.orders[one] for one in found.order_ids]
-            )
-        else:
-            for number in found.pending_ids:
-                transaction.report(transaction.orders[number], "NEW")
-            self._order_entry.accept(transaction, feed, transaction.orders[found.order_ids[0]])
-        return transaction.report_list(found)
+        if len(request.others) == 2:
+            above, below = request.others
+            check_pair(above, below, None if request.working else feed.last_price)
 
-    def _list(
-        self,
-        transaction: Transaction,
-        feed: Feed,
-        account: str,
-        working: OrderRequest | None,
-        others: Sequence[OrderRequest],
-        client_id: str | None,
-        *,
-        pays: bool,
+    def _create(
+        self, transaction: Transaction, feed: Feed, account: str, request: OrderListRequest
     ) -> OrderList:
         number = transaction.next_list_id()
-        first = []
-        if working is not None:
-            first = [self._order_entry.make(transaction, feed, account, working, list_id=number)]
-        rest = [
-            self._order_entry.make(
-                transaction, feed, account, one, list_id=number, pending=working is not None
-            )
-            for one in others
+        create = self._order_entry.create
+        working = []
+        if request.working is not None:
+            working = [create(transaction, feed, account, request.working, list_id=number)]
+        others = [
+            create(transaction, feed, account, one, list_id=number, pending=bool(working))
+            for one in request.others
         ]
-        for order in (*first, *rest):
-            transaction.keep(order)
+        for order in (*working, *others):
+            transaction.put_order(order)
         found = OrderList(
             list_id=number,
-            client_id=client_id or f"list{number}",
+            client_id=request.client_id or f"list{number}",
             account=account,
             symbol=feed.id,
-            # Binance calls an OTOCO by this name too.
-            contingency="OCO" if working is None else "OTO",
-            order_ids=[order.order_id for order in (*first, *rest)],
-            pending_ids=[order.order_id for order in rest] if first else [],
+            # Binance uses this name for an OTOCO too.
+            contingency="OTO" if working else "OCO",
+            order_ids=[order.order_id for order in (*working, *others)],
+            pending_ids=[order.order_id for order in others] if working else [],
             created=transaction.time,
             updated=transaction.time,
-            pays=pays,
+            pays=request.pays,
         )
         transaction.lists[number] = found
         return found
 
-    def _accept_pair(
+    def _admit_pair(
         self, transaction: Transaction, feed: Feed, orders: Sequence[PaperOrder]
     ) -> None:
-        # The order that only waits comes first: what the other one trades at once ends it.
+        # The dormant order comes first, because trades of the other one expire it at once.
         first, second = sorted(orders, key=lambda order: not order.dormant)
-        first = self._order_entry.accept(transaction, feed, first)
-        self._order_entry.accept(transaction, feed, second, paid=first.locked)
+        first = self._order_entry.admit(transaction, feed, first)
+        self._order_entry.admit(transaction, feed, second, reserved=first.locked)
 
-    # -- what follows
+    # -- effects on the lists of changed orders
 
-    def finish(self, transaction: Transaction, feed: Feed) -> None:
-        """Carry out what the changes of a draft mean for the lists of their orders."""
-        settled: set[int] = set()
+    def update(self, transaction: Transaction, feed: Feed) -> None:
+        """Apply the effects of changed orders on the other orders of their lists."""
+        concluded: set[int] = set()
         while True:
             if transaction.filled:
-                self._filled(transaction, feed, transaction.filled.pop(0))
+                self._on_filled(transaction, feed, transaction.filled.pop(0))
                 continue
-            touched = {
-                one.list_id for one in transaction.orders.values() if one.list_id >= 0
-            } - settled
-            if not touched:
+            changed = {one.list_id for one in transaction.orders.values() if one.list_id >= 0}
+            if not changed - concluded:
                 return
-            for number in sorted(touched):
-                settled.add(number)
+            for number in sorted(changed - concluded):
+                concluded.add(number)
                 self._conclude(transaction, number)
 
-    def _filled(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> None:
+    def _on_filled(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> None:
+        """Release the pending orders of a working order that was filled completely."""
         found = transaction.list_of(order)
         if found is None or found.working_id != order.order_id:
             return
-        waiting = [transaction.find(found.account, number) for number in found.pending_ids]
-        waiting = [order for order in waiting if order.pending]
+        pending = [transaction.find_order(found.account, number) for number in found.pending_ids]
+        pending = [order for order in pending if order.pending]
         try:
-            for order in waiting:
-                if order.stop_price and beyond(
+            for order in pending:
+                if order.stop_price and stop_reached(
                     order.type, order.side, feed.last_price, order.stop_price
                 ):
                     raise rejected("Order would trigger immediately.")
             if found.pays:
-                waiting = self._paid(transaction, feed, waiting)
-            self._release(transaction, feed, waiting)
+                pending = _with_received_amount(transaction, feed, pending)
+            self._release(transaction, feed, pending)
         except Refusal as refusal:
-            for order in map(transaction.order, waiting):
+            for order in map(transaction.order, pending):
                 if order.pending:
                     self._execution.reject(transaction, order, _reason(refusal))
                 elif order.open:
                     self._execution.expire(transaction, order)
 
-    @staticmethod
-    def _paid(
-        transaction: Transaction, feed: Feed, waiting: Sequence[PaperOrder]
-    ) -> list[PaperOrder]:
-        """Return orders with the amount that was received for them, in whole steps.
-
-        Raises:
-            Refusal: one of them breaks a filter with it.
-        """
-        received = sum((order.locked for order in waiting), _NOTHING)
-        freed = []
-        for order in waiting:
-            transaction.unlock(order.account, order.locked_asset, order.locked)
-            freed.append(transaction.keep(replace(order, locked=_NOTHING)))
-        ready = []
-        for order in freed:
-            amount = received // feed.rules.step * feed.rules.step
-            if not order.limited and feed.rules.market_step:
-                amount = amount // feed.rules.market_step * feed.rules.market_step
-            ready.append(transaction.keep(replace(order, amount=amount)))
-        for order in ready:
-            check_order(feed, OrderTerms.of(order))
-        return ready
-
-    def _release(self, transaction: Transaction, feed: Feed, waiting: Sequence[PaperOrder]) -> None:
-        ready = [
+    def _release(self, transaction: Transaction, feed: Feed, pending: Sequence[PaperOrder]) -> None:
+        released = [
             replace(
-                priced_now(feed, order),
+                peg_now(feed, order),
                 status="NEW",
                 triggered=0 if order.conditional else transaction.time,
             )
-            for order in waiting
+            for order in pending
         ]
-        if len(ready) == 2:
-            self._accept_pair(transaction, feed, ready)
-        elif ready:
-            self._order_entry.accept(transaction, feed, ready[0])
+        if len(released) == 2:
+            self._admit_pair(transaction, feed, released)
+        elif released:
+            self._order_entry.admit(transaction, feed, released[0])
 
     def _conclude(self, transaction: Transaction, number: int) -> None:
+        """Expire orders of a list that became pointless, and mark the list as done at its end."""
         found = transaction.lists.get(number) or self._state.lists[number]
         if found.done:
             return
-        orders = [transaction.find(found.account, one) for one in found.order_ids]
+        orders = [transaction.find_order(found.account, one) for one in found.order_ids]
         if any(not order.open for order in orders):
             for order in orders:
-                if order.open and _pointless(found, order, orders):
+                if order.open and _is_pointless(found, order, orders):
                     self._execution.expire(transaction, order)
         if all(not transaction.order(order).open for order in orders):
             transaction.report_list(replace(found, done=True, updated=transaction.time))
 
 
-def _pointless(found: OrderList, order: PaperOrder, orders: Sequence[PaperOrder]) -> bool:
-    """Tell whether an open order has lost its sense, now that another one of its list ended."""
+def _pegged(feed: Feed, request: OrderListRequest) -> OrderListRequest:
+    """Return an order list with the pegged prices of the orders that enter the book at once."""
+    pending = request.working is not None
+    working = None if request.working is None else peg_request(feed, request.working)
+    others = [peg_request(feed, one, pending=pending) for one in request.others]
+    return replace(request, working=working, others=others)
+
+
+def _with_received_amount(
+    transaction: Transaction, feed: Feed, pending: Sequence[PaperOrder]
+) -> list[PaperOrder]:
+    """Return pending orders with the amount that was received for them, in whole steps.
+
+    Raises:
+        Refusal: a filter fails at this amount.
+    """
+    received = sum((order.locked for order in pending), _NOTHING)
+    unlocked = []
+    for order in pending:
+        transaction.unlock(order.account, order.locked_asset, order.locked)
+        unlocked.append(transaction.put_order(replace(order, locked=_NOTHING)))
+    ready = []
+    for order in unlocked:
+        amount = received // feed.rules.step * feed.rules.step
+        if not order.limited and feed.rules.market_step:
+            amount = amount // feed.rules.market_step * feed.rules.market_step
+        ready.append(transaction.put_order(replace(order, amount=amount)))
+    for order in ready:
+        check_order(feed, OrderTerms.of(order))
+    return ready
+
+
+def _is_pointless(found: OrderList, order: PaperOrder, orders: Sequence[PaperOrder]) -> bool:
+    """Return whether an open order cannot trade any more, since another of its list ended."""
     if found.working_id is not None:
         working = orders[0]
         if order is working:

@@ -1,7 +1,7 @@
-"""Pegged orders: their price is found in the book at the moment they come into it, and then stays.
+"""Pegged orders: they take their price from the book when they enter it, and keep that price.
 
-``PRIMARY_PEG`` takes the best price of the order's own side, ``MARKET_PEG`` that of the other one;
-an offset counts price levels from there, away from the middle.
+``PRIMARY_PEG`` takes the best price of the order's own side, ``MARKET_PEG`` that of the other side.
+An offset counts price levels from there, away from the middle.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ NO_LEVEL: Final = "Order book liquidity is too low for this pegged order."
 
 
 def pegged_price(feed: Feed, peg: Peg, *, buys: bool) -> Decimal:
-    """Return the price of a pegged order that comes into the book now.
+    """Return the price of a pegged order that enters the book now.
 
     Raises:
-        Refusal: the book has no such level.
+        Refusal: the book has too few levels.
     """
     bids = buys == (peg.type == "PRIMARY_PEG")
     levels = (feed.book.bids if bids else feed.book.asks)(peg.level + 1)
@@ -32,30 +32,32 @@ def pegged_price(feed: Feed, peg: Peg, *, buys: bool) -> Decimal:
     return levels[peg.level][0]
 
 
-def priced(feed: Feed, request: OrderRequest, *, waits: bool = False) -> OrderRequest:
-    """Return an order with its price, where it is pegged and comes into the book at once.
+def peg_request(feed: Feed, request: OrderRequest, *, pending: bool = False) -> OrderRequest:
+    """Return a new order with its pegged price, if it is pegged and enters the book at once.
 
     Args:
-        waits: whether it waits for another order first.
+        feed: feed of the symbol.
+        request: order as sent.
+        pending: whether it waits for the working order of its list.
 
     Raises:
-        Refusal: the symbol has no pegged orders, or its book no such level.
+        Refusal: the symbol has no pegged orders, or the book too few levels.
     """
     if request.peg is None:
         return request
     if not feed.rules.pegs_allowed:
         raise rejected("Pegged orders are not supported for this symbol.")
-    if request.conditional or waits:
+    if request.conditional or pending:
         return request
     price = pegged_price(feed, request.peg, buys=request.side == "BUY")
     return replace(request, price=price)
 
 
-def priced_now(feed: Feed, order: PaperOrder) -> PaperOrder:
-    """Return an order that waited, with its price where it is pegged and comes into the book now.
+def peg_now(feed: Feed, order: PaperOrder) -> PaperOrder:
+    """Return a triggered or released order with its pegged price, if it is pegged.
 
     Raises:
-        Refusal: the book has no such level, or the price breaks a filter.
+        Refusal: the book has too few levels, or a filter fails at the price.
     """
     if order.peg is None or order.price or (order.conditional and not order.triggered):
         return order

@@ -1,9 +1,9 @@
-"""New orders as they were sent: their parameters, read but not yet weighed."""
+"""New orders and order lists as they were sent, before any check against the market."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -19,12 +19,19 @@ _CLIENT_ID: Final = re.compile(_CLIENT_ID_RANGE)
 _FORCES: Final = ("GTC", "IOC", "FOK")
 _LOWEST_STRATEGY_TYPE: Final = 1_000_000
 _MAX_OFFSET: Final = 100
-"""Price levels by which a pegged price may lie off the best one."""
+"""Maximum offset of a pegged price, in price levels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """A new order. Amounts in base, ``quote_amount`` in quote units; None where not sent."""
+    """A new order; None for parameters that were not sent.
+
+    Attributes:
+        amount: in base units, as is ``iceberg``.
+        quote_amount: in quote units.
+        trailing_delta: in basis points, 0 for none.
+        paid: whether its amount is what the working order of its list receives (OPO).
+    """
 
     side: str
     type: str
@@ -41,12 +48,33 @@ class OrderRequest:
     strategy_type: int = 0
     peg: Peg | None = None
     paid: bool = False
-    """Whether its amount is what another order receives."""
 
     @property
     def conditional(self) -> bool:
-        """Whether it waits for a stop price."""
+        """Whether the order waits for a stop price."""
         return self.type in CONDITIONAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderListRequest:
+    """A new order list.
+
+    Attributes:
+        working: order that the others wait for, None for an OCO.
+        others: one order, or the two orders of a pair with the upper one first.
+        client_id: id of the list given by the client, None for a generated one.
+        pays: whether the amount the working order receives becomes the amount of the others (OPO).
+    """
+
+    working: OrderRequest | None
+    others: Sequence[OrderRequest]
+    client_id: str | None = None
+    pays: bool = False
+
+    @property
+    def orders(self) -> list[OrderRequest]:
+        """All orders of the list, the working order first."""
+        return [*self.others] if self.working is None else [self.working, *self.others]
 
 
 def read_order(
@@ -56,16 +84,17 @@ def read_order(
     *,
     paid: bool = False,
 ) -> OrderRequest:
-    """Read the parameters of a new order.
+    """Parse the parameters of a new order.
 
     Args:
-        names: under what names the parameters of this order were sent, where not their own;
-            one that maps to nothing cannot be sent.
-        given: texts that are not sent but understood.
-        paid: whether its amount is what another order receives.
+        params: parameters of the request.
+        names: names under which parameters of this order are sent, by their usual names; ""
+            for a parameter that cannot be sent.
+        given: values of parameters that follow from the request.
+        paid: whether its amount is what the working order of its list receives.
 
     Raises:
-        Refusal: one is missing, not accepted, or does not belong to the type of the order.
+        Refusal: a parameter is missing, not accepted, or does not belong to the order type.
     """
     reader = _OrderParams(params, names or {}, given or {})
     side, kind = reader.need("side"), reader.need("type")
@@ -73,7 +102,7 @@ def read_order(
         raise refusal(-1117)
     if kind not in ORDER_TYPES:
         raise refusal(-1116)
-    _check_composition(reader, kind, paid=paid)
+    _check_combination(reader, kind, paid=paid)
     force = reader.text("timeInForce") or "GTC"
     if force not in _FORCES:
         raise refusal(-1115)
@@ -107,7 +136,7 @@ def read_order(
 
 
 def _read_peg(reader: _OrderParams, kind: str, force: str) -> Peg | None:
-    """Read how the price of an order is to be found in the book, None where it is not."""
+    """Parse the peg of an order, None for an order that is not pegged."""
     found, offset = reader.text("pegPriceType"), reader.integer("pegOffsetValue")
     unit = reader.text("pegOffsetType")
     if unit not in (None, "PRICE_LEVEL"):
@@ -135,8 +164,12 @@ def _strategy_type(reader: _OrderParams) -> int:
     return found or 0
 
 
-def _check_composition(reader: _OrderParams, kind: str, *, paid: bool) -> None:
-    """Refuse what is missing for a type of order, or does not belong to it."""
+def _check_combination(reader: _OrderParams, kind: str, *, paid: bool) -> None:
+    """Check that the parameters are those of the order type.
+
+    Raises:
+        Refusal: one is missing, or does not belong to the type.
+    """
     forced = kind in LIMITED and kind != "LIMIT_MAKER"
     for name, needed in (("timeInForce", forced), ("price", kind in LIMITED)):
         if needed and not (name == "price" and "pegPriceType" in reader):
@@ -166,7 +199,7 @@ def _check_composition(reader: _OrderParams, kind: str, *, paid: bool) -> None:
 
 
 class _OrderParams:
-    """The parameters of one order among those of a request."""
+    """The parameters of one order of a request that may carry several orders."""
 
     def __init__(self, params: Params, names: Mapping[str, str], given: Mapping[str, str]) -> None:
         self._params = params
@@ -174,14 +207,14 @@ class _OrderParams:
         self._given = given
 
     def name(self, name: str) -> str:
-        """Return the name a parameter is sent under."""
+        """Return the name under which a parameter is sent."""
         return self._names.get(name, name)
 
     def __contains__(self, name: str) -> bool:
         return bool(self.name(name)) and self.name(name) in self._params
 
     def text(self, name: str) -> str | None:
-        """Return a text, None where it is absent."""
+        """Return a text, None if it was not sent."""
         if name in self._given:
             return self._given[name]
         sent = self.name(name)
@@ -193,18 +226,18 @@ class _OrderParams:
         return found if found is not None else self._params.need(self.name(name))
 
     def decimal(self, name: str) -> Decimal | None:
-        """Return a positive decimal, None where it is absent."""
+        """Return a positive decimal, None if it was not sent."""
         sent = self.name(name)
         return self._params.decimal(sent) if sent else None
 
     def integer(self, name: str) -> int | None:
-        """Return an integer, None where it is absent."""
+        """Return an integer, None if it was not sent."""
         sent = self.name(name)
         return self._params.integer(sent) if sent else None
 
 
 def read_client_id(params: Params, name: str) -> str | None:
-    """Read a client's own id, None where none was sent."""
+    """Parse a client id, None if it was not sent."""
     value = params.text(name)
     if value is not None and not _CLIENT_ID.fullmatch(value):
         raise illegal(name, _CLIENT_ID_RANGE)
@@ -212,7 +245,7 @@ def read_client_id(params: Params, name: str) -> str | None:
 
 
 def read_self_trade(params: Params) -> str:
-    """Read how trades with oneself are prevented."""
+    """Parse the self-trade prevention mode."""
     mode = params.text("selfTradePreventionMode") or DEFAULT_SELF_TRADE
     if mode not in SELF_TRADE_MODES:
         raise Refusal(-1013, "This symbol does not allow the specified self-trade prevention mode.")
@@ -220,7 +253,7 @@ def read_self_trade(params: Params) -> str:
 
 
 def read_detail(params: Params, default: str) -> str:
-    """Read how much of a new order the answer tells: ``ACK``, ``RESULT`` or ``FULL``."""
+    """Parse the detail of the answer to a new order: ``ACK``, ``RESULT`` or ``FULL``."""
     detail = params.text("newOrderRespType") or default
     if detail not in ("ACK", "RESULT", "FULL"):
         raise missing("newOrderRespType")

@@ -25,7 +25,8 @@ from botlib.paper.accounts.orders import PaperOrder, PaperTrade
 from botlib.paper.accounts.record_cache import RecordCache
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching.engine import MatchingEngine
-from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, OrderHandlers
+from botlib.paper.matching.requests import OrderListRequest
+from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, TradingMachine
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 
@@ -85,7 +86,7 @@ def chosen(rows: list[Any], span: RecordRange, number: str, time: str) -> list[A
     return rows[: span.limit] if span.oldest else rows[-span.limit :]
 
 
-class Remembering(OrderHandlers):
+class Remembering(TradingMachine):
     """Random orders, with a list of everything besides."""
 
     def __init__(self) -> None:
@@ -229,7 +230,7 @@ class Failing(Remembering):
     def little_is_in_memory(self) -> None:
         for account in self.engine.state.accounts.values():
             assert len(account.orders._finished) <= FEW
-            assert len(account.orders._known) <= FEW + len(account.open_orders())
+            assert len(account.orders._cached) <= FEW + len(account.open_orders())
         state = self.engine.state
         assert all(len(one._finished) <= FEW for one in (state.lists, state.prevented))
 
@@ -270,14 +271,14 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
     path = tmp_path / "l.db"
     ledger, engine, feed = opened(path, USDT=Decimal(20_000))
     orders = [engine.place(feed, request(), T0).order for _ in range(5)]
-    assert list(engine.account.orders._known) == [1, 2, 3, 4, 5]
+    assert list(engine.account.orders._cached) == [1, 2, 3, 4, 5]
     ledger.flush()
-    assert list(engine.account.orders._known) == [4, 5]
+    assert list(engine.account.orders._cached) == [4, 5]
     assert list(engine.account.orders.values()) == orders
     ledger.close()
     again = Ledger.open(path, venue=MARKET.venue, balances={})
     account = again.load().account("main")
-    assert list(account.orders._known) == [4, 5]
+    assert list(account.orders._cached) == [4, 5]
     assert list(account.orders.values()) == orders
     assert account.trades.count == 5
     again.close()
@@ -290,7 +291,7 @@ def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None
     limit = request(side="SELL", type="LIMIT_MAKER", price=price * 2)
     others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
     for _ in range(5):
-        engine.place_list(feed, T0, "main", working=None, others=others)
+        engine.place_list(feed, OrderListRequest(working=None, others=others), T0)
     first, *rest = engine.state.open_lists("main")
     for one in rest:
         engine.cancel(feed, engine.account.orders[one.order_ids[0]], None, T0)
@@ -310,8 +311,8 @@ def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(archive, "KEPT", FEW)
-    monkeypatch.setattr(record_cache, "KEPT", FEW)
+    monkeypatch.setattr(archive, "MAX_FINISHED_ORDERS", FEW)
+    monkeypatch.setattr(record_cache, "MAX_FINISHED", FEW)
     yield
 
 

@@ -204,7 +204,7 @@ def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) ->
     ("statement", "words"),
     [
         ("UPDATE balances SET free = '10001' WHERE asset = 'USDT'", "1 USDT came from nowhere"),
-        ("UPDATE balances SET free = '9999', locked = '1'", "holds back other USDT"),
+        ("UPDATE balances SET free = '9999', locked = '1'", "locks another amount of USDT"),
         ("UPDATE balances SET free = 'much'", "damaged"),
         ("INSERT INTO orders VALUES (1, 'main', 'BTCUSDT', 'NEW', '{\"order_id\": ')", "damaged"),
         ("DROP TABLE house", "damaged"),

@@ -64,11 +64,11 @@ def test_who_goes_on_is_banned_and_longer_each_time(clocks: Clocks) -> None:
         statuses = [refused(lambda: limits.charge(1, HERE)).status for _ in range(22)]
         assert statuses == [429] * 20 + [418] * 2
         answer = refused(lambda: limits.charge(1, HERE))
-        assert f"IP banned until {limits.of(HERE).banned_until}." in answer.message
+        assert f"IP banned until {limits.usage(HERE).banned_until}." in answer.message
         waited.append(int(answer.headers["Retry-After"]))
         clocks.market += DAY  # a ban does not end with the market's clock
         assert refused(lambda: limits.connect(HERE)).status == 418
-        clocks.wall = limits.of(HERE).banned_until
+        clocks.wall = limits.usage(HERE).banned_until
     assert waited == [120, 240, 480]
     limits.charge(1, HERE)
 
@@ -104,7 +104,7 @@ def test_orders_are_limited_by_account(clocks: Clocks, monkeypatch: pytest.Monke
     limits = clocks.limits()
     for _ in range(2):
         limits.check_orders()
-        limits.count_order()
+        limits.count_orders()
     answer = refused(limits.check_orders)
     assert (answer.status, answer.code, answer.headers) == (429, -1015, {"Retry-After": "10"})
     assert answer.message == "Too many new orders; current limit is 2 orders per 10 SECOND."
@@ -125,11 +125,11 @@ def test_orders_that_trade_count_no_more(clocks: Clocks) -> None:
     for _ in range(7):
         with limits.counting(1, "main"):
             pass
-    limits.filled("main", maker=False)
+    limits.credit_fill("main", maker=False)
     assert count() == "6"
-    limits.filled("main", maker=True)
+    limits.credit_fill("main", maker=True)
     assert count() == "1"
-    limits.filled("main", maker=True)
+    limits.credit_fill("main", maker=True)
     assert count() == "0"  # there is no credit
     with pytest.raises(Refusal), limits.counting(2, "main"):
         raise Refusal(-2010, "Market is closed.")

@@ -17,7 +17,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.matching.engine import MatchingEngine, PlacedOrder
-from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.matching.requests import OrderListRequest, OrderRequest
 
 D = Decimal
 MINUTE = 60_000
@@ -34,7 +34,7 @@ class Floor:
             for asset, amount in {"BTC": 100, "USDT": 10_000}.items():
                 self.engine.deposit(account, asset, D(amount), start)
         self.feed = Feed(market, market.listing("BTC/USDT"), 4, depth=depth)
-        self.feed.book.displayed_orders = lambda: self.engine.standing("BTCUSDT")
+        self.feed.book.displayed_orders = lambda: self.engine.displayed_orders("BTCUSDT")
         self.time = start
         self.feed.seek(start)
 
@@ -62,7 +62,7 @@ class Floor:
     def move(self, time: int) -> None:
         self.time = time
         self.feed.seek(time)
-        self.engine.cross(self.feed, time)
+        self.engine.match(self.feed, time)
         assert audit(self.engine.state) == ""
 
     def state(self, placed: PlacedOrder) -> tuple[str, Decimal]:
@@ -187,7 +187,7 @@ def test_the_market_serves_what_stands_before_an_order_first(floor: Floor) -> No
     floor.move(minute)
     traded = D(repr(floor.feed.traded))
     assert traded < 3
-    assert state.orders("BTCUSDT")[0].ahead == 3 - traded
+    assert state.open_orders("BTCUSDT")[0].ahead == 3 - traded
     assert floor.state(order) == ("NEW", D(0))
     floor.move(minute + 30_000)
     floor.move(minute + 45_000)
@@ -206,9 +206,8 @@ def test_self_trade_prevention_ends_the_whole_pair(floor: Floor) -> None:
         client_order_id=None,
     )
     stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(98))
-    found, _, _ = floor.engine.place_list(
-        floor.feed, floor.time, "main", working=None, others=[limit, stop]
-    )
+    request = OrderListRequest(working=None, others=[limit, stop])
+    found, _, _ = floor.engine.place_list(floor.feed, request, floor.time)
     floor.place("BUY", "LIMIT", "0.1", price)
     states = [floor.engine.account.orders[one].status for one in found.order_ids]
     assert states == ["EXPIRED_IN_MATCH", "EXPIRED"]
@@ -468,4 +467,4 @@ def test_groups_outlast_a_restart(floor: Floor) -> None:
     floor.engine.join("other", 7, floor.time)
     floor.engine.join("other", -1, floor.time)
     assert floor.ledger.load().groups == {"main": 7}
-    assert floor.engine.state.linked("main") == {"main"}
+    assert floor.engine.state.group_members("main") == {"main"}

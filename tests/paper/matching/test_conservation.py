@@ -27,7 +27,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import SELF_TRADE_MODES
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import MatchingEngine
-from botlib.paper.matching.requests import OrderRequest
+from botlib.paper.matching.requests import OrderListRequest, OrderRequest
 from botlib.paper.protocol.refusals import Refusal
 
 T0 = 1_767_571_200_000
@@ -40,7 +40,7 @@ AMOUNTS = st.integers(20, 9_000).map(lambda units: Decimal(units).scaleb(-5))
 TYPES = st.sampled_from(["MARKET", "LIMIT", "LIMIT", "LIMIT_MAKER", *sorted(CONDITIONAL)])
 
 
-class OrderHandlers(RuleBasedStateMachine):
+class TradingMachine(RuleBasedStateMachine):
     """Random orders of two accounts in one book."""
 
     depth: Depth | None = Depth(size=Decimal(3_000), levels=8, seed=3)
@@ -53,7 +53,7 @@ class OrderHandlers(RuleBasedStateMachine):
         self.engine = MatchingEngine(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
         listing = self.market.listing("BTC/USDT")
         self.feed = Feed(self.market, listing, 4, depth=self.depth)
-        self.feed.book.displayed_orders = lambda: self.engine.standing("BTCUSDT")
+        self.feed.book.displayed_orders = lambda: self.engine.displayed_orders("BTCUSDT")
         self.time = T0
         self.feed.seek(T0)
 
@@ -187,11 +187,9 @@ class OrderHandlers(RuleBasedStateMachine):
         self.do(
             self.engine.place_list,
             self.feed,
+            OrderListRequest(working=working, others=others, pays=pays),
             self.time,
             account,
-            working=working,
-            others=others,
-            pays=pays,
         )
 
     def open_order(self, account: str, number: int) -> PaperOrder | None:
@@ -220,7 +218,7 @@ class OrderHandlers(RuleBasedStateMachine):
         for _ in range(steps):
             self.time += 15_000
             self.feed.seek(self.time)
-            self.engine.cross(self.feed, self.time)
+            self.engine.match(self.feed, self.time)
 
     @rule(account=ACCOUNTS, asset=st.sampled_from(["USDT", "BTC"]), amount=st.integers(-3_000, 900))
     def transfer(self, account: str, asset: str, amount: int) -> None:
@@ -265,7 +263,7 @@ class OrderHandlers(RuleBasedStateMachine):
 
     @invariant()
     def the_accounts_orders_do_not_cross(self) -> None:
-        standing = list(self.engine.standing("BTCUSDT"))
+        standing = list(self.engine.displayed_orders("BTCUSDT"))
         bids = [one.price for one in standing if one.buys]
         asks = [one.price for one in standing if not one.buys]
         if self.depth is not None and bids and asks:
@@ -280,14 +278,14 @@ class OrderHandlers(RuleBasedStateMachine):
         self.ledger.close()
 
 
-class DeepTrading(OrderHandlers):
+class DeepTrading(TradingMachine):
     """The same in a market that takes any amount at one price."""
 
     depth = None
 
 
-@pytest.mark.parametrize("machine", [OrderHandlers, DeepTrading], ids=["book", "deep"])
-def test_nothing_is_made_or_lost(machine: type[OrderHandlers]) -> None:
+@pytest.mark.parametrize("machine", [TradingMachine, DeepTrading], ids=["book", "deep"])
+def test_nothing_is_made_or_lost(machine: type[TradingMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(

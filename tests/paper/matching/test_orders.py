@@ -328,7 +328,7 @@ def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) 
         for _ in range(steps):
             time += 15_000
             feed.seek(time)
-            engine.cross(feed, time)
+            engine.match(feed, time)
         expected = dict(begin)
         for trade in account.trades.get("BTCUSDT", ()):
             sign = 1 if trade.side == "BUY" else -1
