@@ -16,6 +16,7 @@ from botlib.invariants.kit import KitRecord, Stream
 from botlib.invariants.truth import ZERO, Truth, VenueTrade
 from botlib.invariants.violation import Violation
 from botlib.trading.risk import RiskLimits
+from botlib.venues.symbols import unified_symbol
 
 OURS: Final = "bl-"
 """What the client order ids of the kit begin with."""
@@ -213,7 +214,7 @@ def caps_hold(kit: KitRecord, truth: Truth, limits: RiskLimits) -> Iterator[Viol
     for trade in truth.trades:
         if trade.order_id not in ours:
             continue
-        base, _ = split_symbol(trade.symbol)
+        base, _ = split_symbol(unified_symbol(trade.symbol))
         amounts[trade.symbol] = amounts.get(trade.symbol, ZERO) + trade.change(base)
         prices[trade.symbol] = trade.price
         exposure = sum((amount * prices[symbol] for symbol, amount in amounts.items()), ZERO)

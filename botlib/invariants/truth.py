@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from botlib.core.symbol import split_symbol
+from botlib.venues.symbols import unified_symbol
 
 ZERO = Decimal(0)
 
@@ -50,7 +51,7 @@ class VenueTrade:
 
     def change(self, asset: str) -> Decimal:
         """Return by how much it changed what the account owns of an asset."""
-        base, quote = split_symbol(self.symbol)
+        base, quote = split_symbol(unified_symbol(self.symbol))
         sign = 1 if self.side == "BUY" else -1
         changed = sign * self.amount if asset == base else ZERO
         if asset == quote:
