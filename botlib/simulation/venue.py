@@ -70,7 +70,7 @@ class SimulatedPaper(PaperService):
     ) -> None:
         super().__init__(settings)
         self._market = market
-        self._options = options
+        self.options = options
         self._group = group
         self._latest: PaperExchange | None = None
         self._exchange: PaperExchange | None = None
@@ -101,11 +101,11 @@ class SimulatedPaper(PaperService):
         """Open the exchange, at the address it had before."""
         # The faults that were ordered outlive a restart.
         player = None if self._latest is None else self._latest.player
-        exchange = self._latest = PaperExchange(self._market, self._options, player)
+        exchange = self._latest = PaperExchange(self._market, self.options, player)
         exchange.faults.restart = self._restart_soon
         ready = await exchange.start()
         port = int(ready.url.rpartition(":")[2])
-        self._options = replace(self._options, port=port)
+        self.options = replace(self.options, port=port)
         self.url, self.venue = ready.url, ready.venue
         self._exchange = exchange
         self._running = self._group.create_task(exchange.run())

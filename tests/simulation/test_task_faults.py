@@ -96,7 +96,7 @@ def test_row_55_the_venue_has_forgotten_everything(stop_loss: float | None) -> N
         engine, paper = stage.engine, stage.simulation.paper
         await stage.until(lambda: not engine.positions.get("BTC/USDT").flat)
         await paper.close()
-        ledger = paper._served.ledger
+        ledger = paper.options.ledger
         assert ledger is not None
         for path in ledger.parent.glob(ledger.name + "*"):
             path.unlink()
