@@ -1,4 +1,4 @@
-"""The one runtime of a process."""
+"""The single runtime of a process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 
 HEADLESS: Final = "BOTLIB_HEADLESS"
-"""Environment variable that a headless run sets: its kernel has to end with its parent."""
+"""Environment variable set by a headless run, whose kernel has to end with its parent."""
 
 _SLOT: Final = "_botlib_runtime"
 
 
 def get_runtime(*, watch_parent: bool = False) -> Runtime:
-    """Return the runtime of this process; start it, with its hooks, at the first call.
+    """Return the runtime of this process; start it and install its hooks at the first call.
 
-    It outlives the modules: re-run cells, `importlib.reload` and a second import find the same
-    thread. A closed runtime is replaced by a new one.
+    The runtime outlives the modules: cells that run again, `importlib.reload` and a second import
+    find the same thread. A closed runtime is replaced by a new one.
 
     Args:
-        watch_parent: also stop and end the process when its parent dies, for headless runs.
+        watch_parent: whether the process stops and ends when its parent dies, for headless runs.
     """
     slot = _slot()
     with slot.lock:
@@ -40,7 +40,7 @@ def get_runtime(*, watch_parent: bool = False) -> Runtime:
 
 
 def _slot() -> Any:
-    # In `sys`, as a module attribute would be lost when the module is imported again.
+    # In `sys`, because a module attribute is lost when the module is imported again.
     pid = os.getpid()
     slot = vars(sys).get(_SLOT)
     if slot is None or slot.pid != pid:  # the lock of a forked child may be held for ever

@@ -1,9 +1,9 @@
-"""How the end of the process reaches the runtime: kernel shutdown, SIGTERM, exit, a dead parent.
+"""Hooks that stop the runtime when the kernel or process ends: shutdown, SIGTERM, exit, orphan.
 
 A kernel that is shut down or restarted gets SIGTERM after 2.5 s and SIGKILL after 5 s, so closers
-run as soon as the request arrives, also while a cell is busy. A SIGTERM to a kernel stops the
-work and lets the notebook go on: a waiting cell returns and the last cells run, which is how a
-headless run ends. Nothing helps against SIGKILL: protective stops must rest on the exchange.
+run as soon as the request arrives, also while a cell is busy. A SIGTERM to a kernel stops the work,
+but the notebook goes on: a waiting cell returns and the last cells run, which is how a headless run
+ends. SIGKILL cannot be handled, so protective stops must rest on the exchange.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ EXIT_TIMEOUT: Final = 10.0
 PARENT_POLL: Final = 0.5
 
 Current = Callable[[], Runtime | None]
-"""Gives the runtime of the process as it is when the hook is called."""
+"""Returns the runtime that the process has when the hook is called."""
 
 
 class Hooks:
-    """What is installed in this process; every hook is installed once, however often asked."""
+    """The hooks installed in this process, each of them once."""
 
     def __init__(self, current: Current) -> None:
         self._current = current
@@ -42,11 +42,11 @@ class Hooks:
         self._exit = False
 
     def install(self) -> None:
-        """Install every hook that can be installed from this thread and is not there yet."""
+        """Install the missing hooks, as far as this thread may install them."""
         if not self._exit:
             self._exit = True
-            # Before the thread pools are shut, which plain atexit comes after: closers may still
-            # need them, for DNS among others.
+            # Plain atexit runs after the thread pools were shut down, which closers still need,
+            # for DNS among others.
             register = getattr(threading, "_register_atexit", atexit.register)
             register(close_at_exit, self._current)
         kernel = running_kernel()
@@ -59,7 +59,7 @@ class Hooks:
 
 
 class TermSignal:
-    """Stops the runtime on SIGTERM, then gives the signal to whoever would have had it."""
+    """A SIGTERM handler that stops the runtime, then passes the signal to the earlier handler."""
 
     def __init__(self, current: Current) -> None:
         self._current = current
@@ -68,18 +68,18 @@ class TermSignal:
         self._pid = os.getpid()
 
     def install(self) -> None:
-        """Take over SIGTERM; only the main thread may."""
+        """Install the handler, which only the main thread can do."""
         self._previous = signal.signal(signal.SIGTERM, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         runtime = self._current()
         if self._pid != os.getpid() or runtime is None or runtime.closed:
-            self._hand_over(number, frame)
+            self._pass_on(number, frame)
         elif self._stage == "stopped":
             self._stage = "waiting"
-            self._hand_over(number, frame)
+            self._pass_on(number, frame)
         elif self._stage == "waiting":
-            # The handler itself must not wait: it has interrupted the main thread anywhere.
+            # The handler must not wait, as it may have interrupted the main thread anywhere.
             self._stage = "stopping"
             runtime.request_stop("SIGTERM")
             threading.Thread(
@@ -89,9 +89,9 @@ class TermSignal:
     def _follow(self, runtime: Runtime) -> None:
         wait_stopped(runtime)
         self._stage = "stopped"
-        os.kill(os.getpid(), signal.SIGTERM)  # back to the main thread, for the second stage
+        os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, for the second stage
 
-    def _hand_over(self, number: int, frame: FrameType | None) -> None:
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
         if callable(self._previous):
             self._previous(number, frame)
         elif self._previous is not signal.SIG_IGN and running_kernel() is None:
@@ -100,7 +100,7 @@ class TermSignal:
 
 
 def wait_stopped(runtime: Runtime) -> None:
-    """Block until the closers have run or their time is over."""
+    """Block until the closers have run, or their time is over."""
     try:
         runtime.request_stop("stop").result(runtime.close_timeout + 1)
     except TimeoutError:
@@ -108,14 +108,14 @@ def wait_stopped(runtime: Runtime) -> None:
 
 
 def running_kernel() -> Any:
-    """Return the Jupyter kernel this process is, or None; loads nothing."""
+    """Return the Jupyter kernel that runs in this process, or None; imports nothing."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return getattr(shell, "kernel", None)
 
 
 def wrap_shutdown(kernel: Any, current: Current) -> None:
-    """Have the kernel close the runtime before it shuts down or restarts."""
+    """Wrap the shutdown of a kernel, so that it closes the runtime first."""
     original = kernel.do_shutdown
 
     async def do_shutdown(restart: bool) -> Any:
@@ -133,7 +133,7 @@ def wrap_shutdown(kernel: Any, current: Current) -> None:
 
 
 def close_at_exit(current: Current) -> None:
-    """Close the runtime when the program ends by itself."""
+    """Close the runtime at the normal end of the program."""
     runtime = current()
     if runtime is None or runtime.closed:
         return
@@ -144,11 +144,11 @@ def close_at_exit(current: Current) -> None:
 
 
 async def stop_with_parent(runtime: Runtime, parent: int) -> None:
-    """Stop the runtime and end the process when process ``parent`` is no longer its parent.
+    """Stop the runtime and end this process when ``parent`` (a pid) is no longer its parent.
 
-    A kernel whose papermill was killed must not trade on alone.
+    A kernel whose papermill was killed must not go on trading.
     """
-    # Nothing on all systems tells a child that its parent died but the changed parent id.
+    # On all systems, only the parent id of a child changes when its parent dies.
     while os.getppid() == parent:  # noqa: ASYNC110
         await asyncio.sleep(PARENT_POLL)
     log.error("The parent process %d died: stopping.", parent)
@@ -162,4 +162,4 @@ def _end_process(runtime: Runtime) -> None:
     wait_stopped(runtime)
     with contextlib.suppress(TimeoutError):
         runtime.request_close("the parent process died").result(EXIT_TIMEOUT)
-    os._exit(1)  # the main thread may wait for something that will never come
+    os._exit(1)  # the main thread may wait for something that never happens

@@ -1,4 +1,4 @@
-"""The kernel that processes of the kit start for themselves."""
+"""The kernelspec of the kernels that botlib starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botlib.runtime.current import HEADLESS
 
 
 class CurrentInterpreter(KernelSpecManager):
-    """Answers every kernel name with the interpreter this process runs in.
+    """A manager that resolves every kernel name to the interpreter of this process.
 
     An installed kernelspec called ``python3`` may belong to another environment, in which the
     notebook would import another botlib or none.

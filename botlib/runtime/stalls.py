@@ -1,12 +1,12 @@
-"""Which function keeps the loop from running.
+"""Stalls: times in which the loop does not run, and the function that causes them.
 
-A daemon thread looks at the loop five times a second. While a beat is overdue it reads the stacks
-of the process and names the innermost function of the user: on the loop thread, where a callback
-blocks it, or on another thread, where compiled code holds the GIL. While the GIL is held no Python
-runs, this thread included, so before each sleep it arms a timer of `faulthandler`, which writes all
-stacks without the GIL if the thread does not come back in time. The timer is armed here and not
-by the loop's beat, because reading a stack that runs is not safe: it must fire only when no
-Python can run. `faulthandler` has one such timer per process, and the watch takes it.
+A daemon thread checks the loop five times a second. While a beat is overdue it reads the stacks of
+the process and names the innermost user function: on the loop thread if a callback blocks it, or on
+another thread if compiled code holds the GIL. While the GIL is held no Python runs, this thread
+included, so before each sleep it arms a timer of `faulthandler`, which writes all stacks without
+the GIL if the thread does not wake up in time. The timer is armed here and not by the loop's beat,
+because reading the stack of running code is not safe: it must fire only while no Python can run.
+`faulthandler` has one such timer per process, which this watch uses.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from botlib.core.lag import LagMeter
 log = logging.getLogger(__name__)
 
 THRESHOLD: Final = 0.25
-"""Seconds of lateness from which a beat is a stall."""
+"""Seconds of lateness from which on a beat is a stall."""
 
 GIL_TIMEOUT: Final = 1.5
-"""Seconds without any Python running after which the stacks are written."""
+"""Seconds without running Python after which the stacks are written."""
 
 END_TIMEOUT: Final = 3.0
-"""Seconds in which the watch ends, on a machine that is not too busy."""
+"""Seconds to wait for the end of the watch."""
 
 KEPT: Final = 100
 LOG_EVERY: Final = 10.0
 WARN_FROM: Final = 1.0
-"""Seconds from which a stall is a warning: shorter ones come with every large import."""
+"""Seconds from which on a stall is a warning: every large import causes shorter ones."""
 
 DEPTH: Final = 200
 DUMP_READ: Final = 1_000_000
@@ -69,7 +69,7 @@ _MACHINERY = (
     f"{os.sep}threading.py",
     f"{os.sep}selectors.py",
 )
-# A thread whose innermost frame is here waits for something and does not hold the GIL.
+# A thread whose innermost frame is in one of these files waits, and does not hold the GIL.
 _WAITING = tuple(
     f"{os.sep}{name}"
     for name in ("threading.py", "selectors.py", "queue.py", "socket.py", "ssl.py", "subprocess.py")
@@ -86,12 +86,12 @@ class StackFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:
-    """A time during which the loop did not run.
+    """A time in which the loop did not run.
 
     Args:
-        seconds: how late the beat came.
-        where: the function that kept the loop, as ``file:line function``.
-        when: end of the stall, ms UTC.
+        seconds: lateness of the beat in seconds.
+        where: the function that caused it, as ``file:line function``.
+        when: end of the stall (ms, UTC).
     """
 
     seconds: float
@@ -100,12 +100,12 @@ class Stall:
 
 
 class StallWatch:
-    """Names what stalls the loop of one thread.
+    """A watch that finds the functions that stall the loop of one thread.
 
     Args:
         meter: the lag meter of that loop; it must call `note` for beats later than `threshold`.
         thread: ident of the loop's thread.
-        threshold: seconds of lateness from which to look.
+        threshold: seconds of lateness from which on the stacks are read.
     """
 
     def __init__(self, meter: LagMeter, thread: int, *, threshold: float = THRESHOLD) -> None:
@@ -122,20 +122,20 @@ class StallWatch:
         self._watcher = threading.Thread(target=self._watch, name="botlib-stalls", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the watch."""
         self._watcher.start()
 
     def stop(self) -> None:
-        """End the watch; the stalls stay readable."""
+        """Stop the watch; the stalls stay readable."""
         self._over.set()
         if threading.current_thread() is not self._watcher:
             self._watcher.join(END_TIMEOUT)
-        # While the thread lives, its timer may write to the file, or to another of that number.
+        # While the thread lives, its timer may write to the file, or to a later one of that number.
         if not self._watcher.is_alive():
             self._dump.close()
 
     def stalls(self) -> tuple[Stall, ...]:
-        """Return the last 100 stalls, oldest first, one that still lasts included."""
+        """Return the last 100 stalls, oldest first, including one that still lasts."""
         late = self._meter.current
         ended = tuple(self._stalls)
         seen = self._seen.most_common(1)
@@ -145,8 +145,8 @@ class StallWatch:
 
     def note(self, seconds: float) -> None:
         """Record a stall that has just ended; called on the loop by its meter."""
-        # First of all, while whoever held the GIL has hardly moved on: reading the dump lets go of
-        # it, and the culprit runs on. These stacks count only where nothing was seen meanwhile.
+        # First, before the thread that held the GIL runs on: reading the dump releases the GIL.
+        # These stacks count only if no function was seen during the stall.
         stacks = _stacks(without=(threading.get_ident(), self._watcher.ident))
         seen, self._seen = self._seen, Counter()
         where = self._read_dump()
@@ -166,14 +166,14 @@ class StallWatch:
         try:
             self._keep_watch()
         finally:
-            faulthandler.cancel_dump_traceback_later()  # here, where nobody arms it again
+            faulthandler.cancel_dump_traceback_later()  # in this thread, which alone arms it
 
     def _keep_watch(self) -> None:
         poll = self.threshold * 0.8
         due = math.inf
         while not self._over.is_set():
             now = time.monotonic()
-            # Before arming, which lets go of the GIL: whoever held it would run on.
+            # Before arming, which releases the GIL: the thread that held it would run on.
             if self._meter.overdue > self.threshold:
                 self._look(held=now - due > self.threshold)
             self._arm(now)
@@ -181,7 +181,7 @@ class StallWatch:
             self._over.wait(poll)
 
     def _arm(self, now: float) -> None:
-        # Arming costs 70 µs, as it starts a thread: every second time is enough.
+        # Arming starts a thread and costs 70 µs: every second time is enough.
         if now < self._armed_until - GIL_TIMEOUT * 0.75:
             return
         self._armed_until = now + GIL_TIMEOUT
@@ -190,14 +190,14 @@ class StallWatch:
             os.ftruncate(self._dump.fileno(), 0)
             os.lseek(self._dump.fileno(), 0, os.SEEK_SET)
             self._read = 0
-        # Repeated, as two holds may follow each other without this thread running in between.
+        # Repeated, as the GIL may be held twice before this thread runs again.
         faulthandler.dump_traceback_later(GIL_TIMEOUT, repeat=True, file=self._dump)
 
     def _look(self, *, held: bool) -> None:
         beats = self._meter.beats
         stacks = _stacks(without=(threading.get_ident(),))
         if self._meter.beats != beats:
-            return  # the stall ended meanwhile, and what is seen now did not cause the next one
+            return  # the stall ended meanwhile, and these stacks do not belong to the next one
         where = _blocking(stacks.get(self._loop_thread, ()))
         if where is None and held:
             where = _other_thread({k: v for k, v in stacks.items() if k != self._loop_thread})
@@ -205,11 +205,11 @@ class StallWatch:
             self._seen[where] += 1
 
     def _read_dump(self) -> str | None:
-        """Name the function in the stacks that `faulthandler` has written since the last time."""
+        """Return the function in the stacks that `faulthandler` wrote since the last call."""
         file = self._dump.fileno()
         size = os.fstat(file).st_size
         start = max(self._read, size - DUMP_READ)
-        # Not emptied here: the next hold may already be writing.
+        # Not truncated here, as the next dump may be in progress.
         self._read = size
         text = os.pread(file, size - start, start).decode(errors="replace")
         for dump in reversed(text.split("Timeout (")):  # the last one may be incomplete
@@ -222,7 +222,7 @@ class StallWatch:
 
 
 def parse_dump(text: str) -> dict[int, list[StackFrame]]:
-    """Return the stacks by thread ident, innermost frame first, of what `faulthandler` wrote."""
+    """Return the stacks in a dump of `faulthandler` by thread ident, innermost frame first."""
     stacks: dict[int, list[StackFrame]] = {}
     stack: list[StackFrame] = []
     for line in text.splitlines():
@@ -255,9 +255,9 @@ def _is_user(frame: StackFrame) -> bool:
 
 
 def _blocking(stack: Sequence[StackFrame]) -> str | None:
-    """Name what runs in a callback of the loop thread, or None where the loop itself is waiting."""
+    """Return the function that runs on the loop thread, or None if the loop itself waits."""
     if any(frame.file == _BEAT for frame in stack):
-        return None  # the beat comes late itself, and is no reason for it
+        return None  # the late beat itself, which is not its own cause
     work = [f for f in stack if not any(part in f.file for part in _MACHINERY)]
     work = [f for f in work if not f.file.startswith("<frozen")]
     if not work:
@@ -266,7 +266,7 @@ def _blocking(stack: Sequence[StackFrame]) -> str | None:
 
 
 def _other_thread(stacks: Mapping[int, Sequence[StackFrame]]) -> str | None:
-    """Name the user's function that held the GIL, on the main thread if anything runs there."""
+    """Return the user function that holds the GIL, preferring the main thread, or None."""
     main = threading.main_thread().ident
     for ident in sorted(stacks, key=lambda ident: ident != main):
         stack = stacks[ident]

@@ -1,9 +1,9 @@
 """The runtime: one daemon thread with an event loop, on which all live work of a kernel runs.
 
 A cell may sleep, compute or block while the loop goes on, and a blocking call from a cell needs no
-nested loop. Ending has two steps. *Stopping* runs the closers (tasks end, connections close) and
-leaves the loop usable, so that the last cells of a headless notebook can still ask for results.
-*Closing* stops and then ends the thread.
+nested loop. The end has two steps. *Stopping* runs the closers (tasks end, connections close) and
+leaves the loop usable, so that the last cells of a headless notebook can still request results.
+*Closing* stops, and then ends the thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL: Final = 0.0005
-"""Seconds a busy cell may keep the GIL from the loop; Python's own 5 ms make every beat late."""
+"""Seconds that a busy cell may hold the GIL; with Python's default of 5 ms every beat is late."""
 
 CLOSE_TIMEOUT: Final = 20.0
 CANCEL_TIMEOUT: Final = 2.0
@@ -42,7 +42,7 @@ Closer = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeStopReport:
-    """How a stop went: the closers that ended, failed (with the error) or did not end in time."""
+    """The result of a stop: the closers that ended, failed (with the error) or got stuck."""
 
     reason: str
     closed: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class RuntimeStopReport:
 
     @property
     def clean(self) -> bool:
-        """Whether every closer came to its end without an error."""
+        """Whether every closer ended in time and without an error."""
         return not self.failed and not self.stuck
 
 
@@ -59,18 +59,18 @@ class Runtime:
     """A daemon thread with its own event loop.
 
     Args:
-        close_timeout: seconds all closers together may take.
+        close_timeout: longest time for all closers together, in seconds.
     """
 
     def __init__(self, *, close_timeout: float = CLOSE_TIMEOUT) -> None:
         self.close_timeout = close_timeout
         self.lag = LagMeter(late_after=THRESHOLD, on_late=self._note_stall)
         self.stop_requested: str | None = None
-        """Why a stop was asked for, or None."""
+        """The reason of the first stop request, or None."""
         self.residents: dict[str, Any] = {}
-        """What lives on this runtime, by name: found again by a cell that is run again."""
+        """Objects that live on this runtime, by name; a cell that runs again finds them here."""
         self._loop = asyncio.new_event_loop()
-        # Finished by this class alone: a running future cannot be cancelled by who waits for it.
+        # Marked as running, so that callers that wait for them cannot cancel them.
         self._stopped: Future[RuntimeStopReport] = Future()
         self._stopped.set_running_or_notify_cancel()
         self._finished: Future[RuntimeStopReport] = Future()
@@ -85,8 +85,8 @@ class Runtime:
         self._watch: StallWatch | None = None
         self._pid = os.getpid()
         ready = threading.Event()
-        # An empty context: nothing on this thread may belong to the cell that happened to start it,
-        # or its output would be shown there, and be dropped once that cell has ended.
+        # An empty context: work on this thread must not belong to the cell that happened to start
+        # it, or its output would be shown there, and be dropped once that cell has ended.
         self._thread = threading.Thread(
             target=contextvars.Context().run,
             args=(self._main, ready),
@@ -96,16 +96,16 @@ class Runtime:
         self._thread.start()
         ready.wait()
 
-    # What can be asked from any thread
+    # Callable from any thread
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, for the few interfaces that want one."""
+        """The event loop, for interfaces that need one."""
         return self._loop
 
     @property
     def closed(self) -> bool:
-        """Whether the thread has ended; also true in a forked child, where it does not exist."""
+        """Whether the thread has ended; also true in a forked child, which does not have it."""
         return self._closed or self._pid != os.getpid()
 
     @property
@@ -116,16 +116,20 @@ class Runtime:
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
-        """The last times the loop stood still and which function kept it, oldest first."""
+        """The last stalls of the loop with the functions that caused them, oldest first."""
         return () if self._watch is None else self._watch.stalls()
 
     def call(self, coro: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run ``coro`` on the loop and wait for its result; works without ``await`` in any cell.
+        """Run a coroutine on the loop, wait for it and return its result, without ``await``.
 
-        An interrupt or the timeout (seconds) cancels this one call and nothing else.
+        An interrupt or the timeout cancels this one call and nothing else.
+
+        Args:
+            coro: the coroutine to run.
+            timeout: longest time in seconds; None waits for ever.
 
         Raises:
-            BlockingCallOnRuntime: called on the loop thread, which would wait for itself.
+            BlockingCallOnRuntime: the caller is the loop thread, which would wait for itself.
             RuntimeClosed: the runtime is closed, or was closed during the call.
             TimeoutError: the call took longer than ``timeout``.
         """
@@ -157,7 +161,7 @@ class Runtime:
             raise
 
     def submit(self, coro: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start ``coro`` on the loop, bound to no cell, and return its future at once.
+        """Start a coroutine on the loop, bound to no cell, and return its future at once.
 
         Raises:
             InvalidInput: ``coro`` is not a coroutine.
@@ -176,12 +180,12 @@ class Runtime:
         future.add_done_callback(self._forget)
         return future
 
-    # The end
+    # Stopping and closing
 
     def add_closer(self, name: str, closer: Closer) -> None:
-        """Have ``closer`` awaited when the runtime stops, the last one added first.
+        """Add a closer, which is awaited when the runtime stops; the last one added runs first.
 
-        A name is an identity: adding it again replaces the closer and keeps its place.
+        Adding a name again replaces the closer and keeps its place.
         """
         with self._lock:
             if self.closed:
@@ -189,15 +193,17 @@ class Runtime:
             self._closers[name] = closer
 
     def remove_closer(self, name: str) -> None:
-        """Forget the closer ``name``; a name that is not there is no error."""
+        """Remove a closer; an unknown name is no error."""
         with self._lock:
             self._closers.pop(name, None)
 
     def request_stop(self, reason: str) -> Future[RuntimeStopReport]:
-        """Have the closers run, and return at once; later calls of any kind still work.
+        """Start the closers and return at once; the loop still works afterwards.
 
-        Safe from any thread and from a signal handler, and as often as one likes: the first reason
-        counts. The future holds the report once the closers are done.
+        Safe in any thread and in a signal handler, and may be repeated: the first reason counts.
+
+        Returns:
+            The future of the report, which is set when the closers have ended.
         """
         if self.stop_requested is None:
             self.stop_requested = reason
@@ -205,18 +211,18 @@ class Runtime:
         return self._stopped
 
     def request_close(self, reason: str) -> Future[RuntimeStopReport]:
-        """As `request_stop`, and end the thread afterwards."""
+        """Start the closers as `request_stop` does, and end the thread afterwards."""
         if self.stop_requested is None:
             self.stop_requested = reason
         self._post(self._begin_close)
         return self._finished
 
     def close(self, reason: str = "closed", timeout: float | None = None) -> RuntimeStopReport:
-        """Run the closers, end the thread and wait for both; again is harmless.
+        """Run the closers, end the thread and wait for both; may be repeated.
 
         Raises:
-            BlockingCallOnRuntime: called on the loop thread.
-            TimeoutError: the loop did not come to its end, most likely because something blocks it.
+            BlockingCallOnRuntime: the caller is the loop thread.
+            TimeoutError: the loop did not end in time, most likely because something blocks it.
         """
         if self._pid != os.getpid():
             return RuntimeStopReport(reason="forked")
@@ -225,7 +231,7 @@ class Runtime:
                 "The runtime cannot be closed by waiting on its own thread. "
                 "Use request_close(reason) there."
             )
-        # The closers have their deadline; the rest is for cancelling what is left.
+        # The closers have their deadline; the rest is for cancelling the remaining tasks.
         limit = self.close_timeout + 2 * CANCEL_TIMEOUT if timeout is None else timeout
         try:
             report = self.request_close(reason).result(limit)
@@ -257,7 +263,7 @@ class Runtime:
                 try:
                     self._loop.run_forever()
                 except (SystemExit, KeyboardInterrupt) as error:
-                    # One task's exit must not take down the others; its caller gets the exception.
+                    # The exit of one task must not end the others; its caller gets the exception.
                     log.error("A task raised %r on the runtime thread; the loop goes on.", error)
         finally:
             sys.setswitchinterval(before)
@@ -303,7 +309,7 @@ class Runtime:
                     break
                 name, closer = self._closers.popitem()
                 last = not self._closers
-            # A closer that hangs leaves half of the time to those after it.
+            # A closer that hangs must leave half of the time to those after it.
             left = max(0.0, deadline - time.monotonic())
             task = self._loop.create_task(_run(closer), name=f"close {name}")
             await asyncio.wait({task}, timeout=left if last else left / 2)
@@ -327,14 +333,14 @@ class Runtime:
         )
 
     def _end(self) -> None:
-        """Cancel what is left, answer everybody who waits and close the loop."""
+        """Cancel the remaining tasks, resolve all waiting calls and close the loop."""
         with self._lock:
             self._closed = True
         self.lag.stop()
         if self._watch is not None:
             self._watch.stop()
-        # First let calls begin that were submitted just before, as only a task can be cancelled,
-        # and let those end that waited for the stop.
+        # First start calls that were submitted just before, as only a task can be cancelled, and
+        # finish those that waited for the stop.
         self._loop.run_until_complete(_turns(5))
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
@@ -344,7 +350,7 @@ class Runtime:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
         for future, coro in list(self._calls.items()):
-            # Left over: never started, or a task that outlived its cancellation.
+            # Never started, or a task that did not end after its cancellation.
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 future.set_exception(self._closed_error())
             discard(coro)
@@ -360,7 +366,7 @@ class Runtime:
             self._watch.note(seconds)
 
     def _post(self, callback: Callable[[], None]) -> None:
-        # No lock and no log here: a signal may have interrupted whoever holds them.
+        # No lock and no log here: a signal may have interrupted the code that holds them.
         try:
             self._loop.call_soon_threadsafe(callback, context=contextvars.Context())
         except RuntimeError:
