@@ -62,7 +62,7 @@ def runtime() -> Iterator[Runtime]:
     runtime.close()
 
 
-def test_async_methods_block_and_the_rest_passes_through(runtime: Runtime) -> None:
+def test_async_methods_block_and_other_attributes_pass_through(runtime: Runtime) -> None:
     account = Account()
     view = Blocking(account, runtime.call)
     assert view.deposit(5, note="first") == 5
@@ -77,7 +77,7 @@ def test_async_methods_block_and_the_rest_passes_through(runtime: Runtime) -> No
     assert view.aio is account
 
 
-def test_errors_come_through(runtime: Runtime) -> None:
+def test_errors_pass_through(runtime: Runtime) -> None:
     view = Blocking(Account(), runtime.call)
     with pytest.raises(ValueError, match="amount must be positive"):
         view.deposit(-1)
@@ -87,7 +87,7 @@ def test_errors_come_through(runtime: Runtime) -> None:
         view.deposit()
 
 
-def test_the_view_looks_like_the_object(runtime: Runtime) -> None:
+def test_the_view_has_the_signatures_docstrings_and_repr_of_the_object(runtime: Runtime) -> None:
     account = Account()
     view = Blocking(account, runtime.call)
     assert inspect.signature(view.deposit) == inspect.signature(account.deposit)
@@ -102,7 +102,7 @@ def test_the_view_looks_like_the_object(runtime: Runtime) -> None:
     assert hash(view) == hash(account)
 
 
-def test_async_context_managers_work_with_with(runtime: Runtime) -> None:
+def test_an_async_context_manager_works_in_a_with_statement(runtime: Runtime) -> None:
     account = Account()
     with Blocking(account, runtime.call) as view:
         assert account.open
@@ -110,7 +110,7 @@ def test_async_context_managers_work_with_with(runtime: Runtime) -> None:
     assert not account.open
 
 
-def test_the_guard_of_the_loop_thread_holds_here_too(runtime: Runtime) -> None:
+def test_a_blocking_call_on_the_loop_thread_is_refused(runtime: Runtime) -> None:
     view = Blocking(Account(), runtime.call)
 
     async def wrong() -> None:

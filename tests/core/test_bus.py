@@ -1,4 +1,4 @@
-"""The event bus: order, conflation, overflow, and what a subscriber sees of its end."""
+"""The event bus: order, conflation, overflow and the end of a subscription."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def updated(close: float, symbol: str = "BTC/USDT") -> CandleUpdated:
     return CandleUpdated(candle=candle(close=close, symbol=symbol), event_time=1)
 
 
-async def test_every_subscriber_gets_its_types_in_the_order_published() -> None:
+async def test_a_subscriber_gets_its_event_types_in_the_order_of_publication() -> None:
     bus = EventBus()
     both = bus.subscribe(Halted, TaskFailed, name="both")
     one = bus.subscribe(Halted, name="one")
@@ -48,7 +48,7 @@ async def test_forming_candles_are_conflated_per_subscription_to_the_newest() ->
     assert reader.get_nowait() is None
 
 
-async def test_closed_candles_are_never_dropped_an_overflow_ends_the_subscription_loudly() -> None:
+async def test_an_overflow_of_closed_candles_ends_the_subscription_with_an_error() -> None:
     bus = EventBus()
     slow = bus.subscribe(CandleClosed, name="slow", maxsize=2)
     quick = bus.subscribe(CandleClosed, name="quick")
@@ -62,7 +62,7 @@ async def test_closed_candles_are_never_dropped_an_overflow_ends_the_subscriptio
     assert not any(entry is slow for entry in bus._all())
 
 
-async def test_a_waiting_reader_is_woken_by_an_event_and_by_the_end() -> None:
+async def test_a_waiting_reader_is_woken_by_an_event_and_by_the_close() -> None:
     bus = EventBus()
     got: list[str] = []
     subscription = bus.subscribe(Halted, name="waiting")
@@ -84,7 +84,7 @@ async def test_a_waiting_reader_is_woken_by_an_event_and_by_the_end() -> None:
     assert got == ["now", "last"]
 
 
-async def test_a_cancelled_reader_loses_nothing() -> None:
+async def test_a_cancelled_read_loses_no_event() -> None:
     bus = EventBus()
     subscription = bus.subscribe(Halted, name="cancelled")
     with pytest.raises(TimeoutError):
@@ -106,6 +106,6 @@ async def test_wants_and_backlog_follow_the_subscriptions() -> None:
     assert bus.backlog() == 0
 
 
-def test_subscribing_to_nothing_is_an_error() -> None:
+def test_subscribing_without_an_event_type_is_an_error() -> None:
     with pytest.raises(TypeError, match="at least one event type"):
         EventBus().subscribe(name="nothing")

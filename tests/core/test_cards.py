@@ -1,4 +1,4 @@
-"""Cards: one visual language, escaped, read on light and dark."""
+"""Cards: escaped, self-contained, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("tone", [tone for tone in Tone if tone is not Tone.PLAIN])
 @pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
-def test_every_signal_colour_is_read_on_light_and_dark(tone: Tone, ground: str) -> None:
+def test_every_signal_colour_has_contrast_on_light_and_dark_pages(tone: Tone, ground: str) -> None:
     light, dark = sorted((luminance(tone.value), luminance(ground)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) > 3.8
 
 
-def test_everything_given_is_escaped() -> None:
+def test_all_texts_are_escaped() -> None:
     html = card(
         EVIL,
         figures([(EVIL, EVIL), (EVIL, Toned(EVIL, Tone.GOOD))]),
@@ -55,7 +55,7 @@ def test_everything_given_is_escaped() -> None:
     assert BeautifulSoup(html, "html.parser").text.count(EVIL) == 11
 
 
-def test_a_card_needs_nothing_else_and_no_colour_for_its_text() -> None:
+def test_a_card_is_self_contained_and_keeps_the_text_colour_of_the_page() -> None:
     html = card("title", figures([("a", 1)]), tone=Tone.GOOD, badge="PAPER", notes="fine")
     soup = BeautifulSoup(html, "html.parser")
     assert soup(["script", "link", "style"]) == []
@@ -64,7 +64,7 @@ def test_a_card_needs_nothing_else_and_no_colour_for_its_text() -> None:
     assert soup.text == "PAPER ● title finea1"
 
 
-def test_live_is_filled_with_the_colour_of_danger_and_paper_is_not() -> None:
+def test_only_the_live_badge_has_a_filled_background() -> None:
     assert f"background:{Tone.BAD.value}" in html_badge("LIVE")
     assert "background" not in html_badge("PAPER")
 
@@ -73,7 +73,7 @@ def test_a_figure_without_a_value_is_a_dash() -> None:
     assert BeautifulSoup(figures([("a", None), ("b", 0)]), "html.parser").text == "a–b0"
 
 
-def test_a_spark_is_drawn_inside_its_picture_and_ends_at_the_last_value() -> None:
+def test_a_spark_line_stays_inside_its_image_and_ends_at_the_last_value() -> None:
     values = [float(value) for value in np.cumsum(np.linspace(-1, 3, 5_000))]
     data = re.search(r'base64,([^"]+)"', spark(values, level=values[0]))
     assert data is not None
@@ -87,15 +87,15 @@ def test_a_spark_is_drawn_inside_its_picture_and_ends_at_the_last_value() -> Non
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
-def test_too_few_values_are_no_spark(values: list[float]) -> None:
+def test_too_few_values_give_no_spark_line(values: list[float]) -> None:
     assert spark(values) == ""
 
 
-def test_a_flat_spark_is_drawn() -> None:
+def test_a_flat_spark_line_is_drawn() -> None:
     assert "img" in spark([1.0, 1.0], level=1.0)
 
 
-def test_a_listing_is_a_frame_with_a_card_and_one_line() -> None:
+def test_a_listing_is_a_data_frame_with_a_card_and_a_one_line_repr() -> None:
     frame = pd.DataFrame(
         {
             "created": pd.to_datetime([1_700_000_000_000] * 30, unit="ms"),
@@ -119,14 +119,14 @@ def test_a_listing_is_a_frame_with_a_card_and_one_line() -> None:
     assert "none" in empty._repr_html_() and "0 rows" in repr(empty)
 
 
-def test_only_where_false_is_bad_it_is_drawn_so() -> None:
+def test_false_is_drawn_as_bad_only_in_columns_in_which_it_is_bad() -> None:
     streams = pd.DataFrame({"ready": [True, False], "maker": [False, True]})
     cells = BeautifulSoup(listing(streams, "Streams")._repr_html_(), "html.parser").tbody("td")
     drawn = [Tone.BAD.value in cell["style"] for cell in cells]
     assert drawn == [False, False, True, False]
 
 
-async def test_the_last_errors_of_tasks_are_told_below_their_table() -> None:
+async def test_the_last_errors_of_tasks_are_shown_below_their_table() -> None:
     async def failing() -> None:
         raise ValueError(EVIL)
 
@@ -134,7 +134,7 @@ async def test_the_last_errors_of_tasks_are_told_below_their_table() -> None:
     manager.add_task(TaskConfig(name=EVIL, func=failing, interval=3_600, auto_restart=False))
     await manager.start_all()
     async with asyncio.timeout(30):
-        while not manager.status()[EVIL].last_error:  # noqa: ASYNC110 - nobody tells
+        while not manager.status()[EVIL].last_error:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
     await manager.stop_all()
     assert "\n" not in repr(manager) and "1 task" in repr(manager)
@@ -157,14 +157,14 @@ async def test_the_last_errors_of_tasks_are_told_below_their_table() -> None:
     ],
     ids=lambda one: type(one).__name__,
 )  # fmt: skip
-def test_reports_are_one_line_and_one_card(shown: Any) -> None:
+def test_a_report_has_a_one_line_repr_and_one_card(shown: Any) -> None:
     html = shown._repr_html_()
     assert "<script" not in html
     assert len(BeautifulSoup(html, "html.parser")("div", class_="botlib")) == 1
     assert repr(shown).startswith(f"<{type(shown).__name__} ") and "\n" not in repr(shown)
 
 
-def test_a_backtest_and_a_check_are_cards_that_escape_the_names_of_strategies() -> None:
+def test_cards_of_backtests_and_checks_escape_the_names_of_strategies() -> None:
     evil = type(EVIL, (bl.TrendCross,), {})
     index = pd.date_range("2026-01-01", periods=400, freq="1h")
     close = 100 + np.cumsum(np.sin(np.arange(400) / 9))

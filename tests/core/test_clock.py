@@ -1,4 +1,4 @@
-"""Clocks: the computer's and the market's."""
+"""The system clock and the market clock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_the_system_clock_is_the_computers() -> None:
+async def test_the_system_clock_returns_the_time_of_the_computer() -> None:
     before = time.time_ns() // 1_000_000
     assert before <= SystemClock().now() <= time.time_ns() // 1_000_000
 
 
-async def test_the_system_clock_sleeps_until_a_time_has_come() -> None:
+async def test_the_system_clock_sleeps_until_a_time() -> None:
     clock = SystemClock()
     goal = clock.now() + 30
     await asyncio.wait_for(clock.sleep_until(goal), 30)
@@ -30,7 +30,7 @@ async def test_the_system_clock_sleeps_until_a_time_has_come() -> None:
     await asyncio.wait_for(clock.sleep_until(goal - 10_000), 30)
 
 
-async def test_a_corrected_clock_is_noticed_by_long_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_sleep_notices_a_corrected_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock_module, "MAX_SLEEP", 0.01)
     clock = SystemClock()
     now = 1_000_000
@@ -43,7 +43,7 @@ async def test_a_corrected_clock_is_noticed_by_long_sleeps(monkeypatch: pytest.M
         await asyncio.wait_for(waiting, 30)
 
 
-async def test_market_time_never_goes_back() -> None:
+async def test_market_time_never_decreases() -> None:
     clock = MarketClock()
     assert clock.now() == 0
     clock.advance(1_000)
@@ -75,7 +75,7 @@ async def test_sleepers_wake_in_the_order_of_their_times() -> None:
     assert woken[-1] == ("late", 9_000)
 
 
-async def test_a_cancelled_sleeper_disturbs_nobody() -> None:
+async def test_a_cancelled_sleeper_does_not_affect_the_others() -> None:
     clock = MarketClock()
     async with asyncio.TaskGroup() as group:
         first = group.create_task(clock.sleep_until(100))
@@ -88,7 +88,7 @@ async def test_a_cancelled_sleeper_disturbs_nobody() -> None:
     assert second.done() and not second.cancelled()
 
 
-async def test_cancelled_sleepers_are_forgotten() -> None:
+async def test_cancelled_sleepers_are_removed() -> None:
     clock = MarketClock()
     async with asyncio.TaskGroup() as group:
         kept = group.create_task(clock.sleep_until(10**12))

@@ -1,4 +1,4 @@
-"""The tree of errors, and the guesses in their messages."""
+"""The tree of errors, and the suggestions in their messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERRORS = [
 
 
 def documented() -> list[tuple[int, str, str]]:
-    """Return depth, name and foreign base of every line of the tree in the module's docstring."""
+    """Return depth, name and built-in base of each line of the tree in the module docstring."""
     tree = (errors.__doc__ or "").split("::\n\n")[1].split("\n\n")[0]
     found = []
     for line in tree.splitlines():
@@ -43,12 +43,12 @@ def test_the_documented_tree_is_the_real_one() -> None:
     assert documented() == actual(BotlibError)
 
 
-def test_the_tree_holds_every_error() -> None:
+def test_the_tree_contains_every_error() -> None:
     assert {name for _, name, _ in documented()} == {error.__name__ for error in ERRORS}
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-def test_every_error_is_documented_shown_and_sent_plainly(error: type[BotlibError]) -> None:
+def test_every_error_is_documented_readable_and_picklable(error: type[BotlibError]) -> None:
     assert error.__doc__ and error.__doc__.endswith(".")
     raised = error("What happened. What next.")
     assert str(raised) == "What happened. What next."
@@ -60,7 +60,7 @@ def test_an_unknown_task_without_a_message_is_shown_empty() -> None:
     assert str(UnknownTask()) == ""
 
 
-def test_a_guess_is_made_only_when_close() -> None:
+def test_only_a_similar_word_is_suggested() -> None:
     assert did_you_mean("intervall", ["interval", "cron"]) == " Did you mean 'interval'?"
     assert did_you_mean("xyz", ["interval", "cron"]) == ""
     assert did_you_mean("cron", []) == ""

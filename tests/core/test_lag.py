@@ -1,4 +1,4 @@
-"""The lateness of an event loop."""
+"""The lag meter of an event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botlib.core.lag import RING, LagMeter
 
 
 class Beats:
-    """A loop's timers by hand: `beat` lets the next one come ``late`` seconds late."""
+    """Timers under control of the test: `beat` fires the next one ``late`` seconds late."""
 
     def __init__(self, meter_interval: float) -> None:
         self.now = 100.0
@@ -92,7 +92,7 @@ async def test_late_beats_are_reported(beats: Beats) -> None:
     assert seen == pytest.approx([0.3, 4.0])
 
 
-async def test_a_blocked_loop_is_seen_from_another_thread() -> None:
+async def test_the_lag_of_a_blocked_loop_is_readable_from_another_thread() -> None:
     meter = LagMeter(0.01)
     meter.start()
     await beats_of(meter, 3)
@@ -107,7 +107,7 @@ async def test_a_blocked_loop_is_seen_from_another_thread() -> None:
     assert not meter.running
 
 
-async def test_starting_twice_keeps_one_timer_and_the_figures(beats: Beats) -> None:
+async def test_starting_twice_keeps_one_timer_and_the_values(beats: Beats) -> None:
     meter = LagMeter(clock=beats.clock)
     meter.start()
     beats.beat(meter, 1)
@@ -134,13 +134,13 @@ def test_a_meter_moves_to_a_new_loop() -> None:
 
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf")])
-def test_an_interval_that_cannot_be_is_refused(interval: float) -> None:
+def test_an_invalid_interval_is_refused(interval: float) -> None:
     with pytest.raises(InvalidInput, match="positive number of seconds"):
         LagMeter(interval)
 
 
 @pytest.mark.parametrize("q", [-1, 100.5, float("nan")])
-def test_a_percentile_that_cannot_be_is_refused(q: float) -> None:
+def test_an_invalid_percentile_is_refused(q: float) -> None:
     with pytest.raises(InvalidInput, match="between 0 and 100"):
         LagMeter().percentile(q)
 

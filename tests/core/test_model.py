@@ -32,7 +32,7 @@ CANDLE = Candle(
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
-def test_every_type_is_frozen_slotted_documented_and_named_by_keyword(kind: type) -> None:
+def test_every_type_is_frozen_slotted_documented_and_keyword_only(kind: type) -> None:
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert not hasattr(kind, "__weakref__") and "__slots__" in vars(kind)
     parameters = inspect.signature(kind).parameters.values()
@@ -40,7 +40,7 @@ def test_every_type_is_frozen_slotted_documented_and_named_by_keyword(kind: type
     assert kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(")
 
 
-def test_a_candle_can_be_compared_hashed_and_sent() -> None:
+def test_a_candle_can_be_compared_hashed_and_pickled() -> None:
     assert pickle.loads(pickle.dumps(CANDLE)) == CANDLE
     assert len({CANDLE, dataclasses.replace(CANDLE), dataclasses.replace(CANDLE, close=2.5)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -62,15 +62,13 @@ def test_a_candle_can_be_compared_hashed_and_sent() -> None:
         ({"volume": -0.1}, "volume -0.1 is negative"),
     ],
 )
-def test_an_impossible_candle_is_told_from_a_sound_one(
-    changes: dict[str, float], flaw: str
-) -> None:
+def test_the_flaw_of_an_impossible_candle_is_named(changes: dict[str, float], flaw: str) -> None:
     found = dataclasses.replace(CANDLE, **changes).flaw()  # type: ignore[arg-type]
     assert found is not None and flaw in found
 
 
 @given(st.lists(st.floats(1e-8, 1e8), min_size=4, max_size=4), st.floats(0, 1e12))
-def test_prices_in_their_order_make_a_sound_candle(prices: list[float], volume: float) -> None:
+def test_a_candle_with_ordered_prices_is_sound(prices: list[float], volume: float) -> None:
     low, opening, close, high = sorted(prices)
     sound = dataclasses.replace(
         CANDLE, open=opening, high=high, low=low, close=close, volume=volume
@@ -89,7 +87,7 @@ def test_only_settled_orders_are_final() -> None:
     }
 
 
-def test_the_average_price_is_that_of_what_was_filled() -> None:
+def test_the_average_price_is_that_of_the_filled_amount() -> None:
     assert order().average is None
     partly = order(filled=Decimal("0.5"), cost=Decimal("50.25"))
     assert partly.average == Decimal("100.5")
@@ -124,12 +122,12 @@ def test_a_position_is_flat_only_at_zero() -> None:
     assert not dataclasses.replace(flat, amount=Decimal("0.00001")).flat
 
 
-def test_enums_are_written_as_plain_words() -> None:
+def test_enums_are_formatted_as_plain_words() -> None:
     assert f"{Side.BUY} {OrderStatus.UNKNOWN} {CandleSource.REST}" == "buy unknown rest"
     assert Side("sell") is Side.SELL
 
 
-def test_every_event_is_told_apart_by_its_type() -> None:
+def test_every_event_type_derives_directly_from_event() -> None:
     events = [kind for kind in TYPES if issubclass(kind, Event) and kind is not Event]
     assert len(events) >= 8
     # The bus delivers by exact type: an event under another event would not reach its subscribers.

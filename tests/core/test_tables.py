@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Text and HTML tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from botlib.core.tables import Tone, Toned, html_picture, html_table, text_table
 
 
-def test_text_is_aligned_and_left_as_it_is() -> None:
+def test_a_text_table_is_aligned_and_keeps_its_texts() -> None:
     table = text_table(
         ["task", "runs"], [["a", 7], ["a longer name", Decimal("1.50")], ["c", None]]
     )
@@ -34,7 +34,7 @@ def test_a_table_without_rows_still_has_its_headers() -> None:
     assert BeautifulSoup(html_table(["task"], []), "html.parser").th.text == "task"
 
 
-def test_html_holds_the_same_cells() -> None:
+def test_an_html_table_has_the_same_cells() -> None:
     soup = BeautifulSoup(html_table(["a", "b"], [[1, None], ["x", 2.5]]), "html.parser")
     assert [cell.text for cell in soup("th")] == ["a", "b"]
     assert [[cell.text for cell in row("td")] for row in soup.tbody("tr")] == [
@@ -44,7 +44,7 @@ def test_html_holds_the_same_cells() -> None:
     assert soup("b") == []
 
 
-def test_html_escapes_everything_given() -> None:
+def test_an_html_table_escapes_all_texts() -> None:
     evil = "<script>alert('x')</script>"
     html = html_table([evil], [[evil], [Toned(evil, Tone.BAD)]])
     assert "<script" not in html
@@ -52,13 +52,13 @@ def test_html_escapes_everything_given() -> None:
     assert [soup.th.text, *(cell.text for cell in soup("td"))] == [evil] * 3
 
 
-def test_html_needs_nothing_else() -> None:
+def test_an_html_table_is_self_contained() -> None:
     soup = BeautifulSoup(html_table(["a"], [[1]]), "html.parser")
     assert soup(["script", "link", "style", "img"]) == []
     assert len(soup("table", class_="botlib")) == 1
 
 
-def test_a_toned_cell_has_its_colour_in_html_and_its_text_in_text() -> None:
+def test_a_toned_cell_has_its_colour_in_html_and_only_its_text_in_plain_text() -> None:
     rows = [[Toned(7, Tone.of(7))], [Toned(-7, Tone.of(-7))], [Toned(None, Tone.of(0))]]
     soup = BeautifulSoup(html_table(["a"], rows), "html.parser")
     colours = [Tone.GOOD.value in cell["style"] for cell in soup("td")]
@@ -67,7 +67,7 @@ def test_a_toned_cell_has_its_colour_in_html_and_its_text_in_text() -> None:
     assert text_table(["a"], rows).split()[-2:] == ["7", "-7"]
 
 
-def test_a_picture_stands_in_the_page_and_needs_no_colour_around_it() -> None:
+def test_an_svg_is_embedded_as_an_image_with_a_colour_of_its_own() -> None:
     html = html_picture('<svg fill="currentColor"/>', 'a "picture"')
     data = re.search(r'base64,([^"]+)"', html)
     assert data is not None

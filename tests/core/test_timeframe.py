@@ -40,13 +40,13 @@ def test_lengths_agree_with_the_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["7m", "1M", "1H", "", "60", 60, None, ["1m"]])
-def test_an_unknown_timeframe_is_refused_with_what_is_accepted(name: object) -> None:
+def test_the_error_of_an_unknown_timeframe_lists_the_accepted_ones(name: object) -> None:
     with pytest.raises(UnknownTimeframe, match=r"Accepted: 1m, 3m, .* 1w\.") as caught:
         timeframe_ms(name)  # type: ignore[arg-type]
     assert repr(name) in str(caught.value)
 
 
-def test_a_near_miss_is_guessed() -> None:
+def test_a_similar_timeframe_is_suggested() -> None:
     with pytest.raises(UnknownTimeframe, match="Did you mean '15m'"):
         timeframe_ms("15min")
 
@@ -61,7 +61,7 @@ def test_a_near_miss_is_guessed() -> None:
         ("1w", ms(2026, 11, 16)),
     ],
 )
-def test_open_times_lie_on_the_utc_time_line(timeframe: str, expected: int) -> None:
+def test_open_times_are_aligned_in_utc(timeframe: str, expected: int) -> None:
     assert open_time(ms(2026, 11, 21, 21, 16, 42), timeframe) == expected
 
 
@@ -71,7 +71,9 @@ def test_candles_of_three_days_open_where_binance_opens_them() -> None:
 
 
 @given(TIMES, st.sampled_from(list(TIMEFRAMES)))
-def test_every_moment_lies_in_the_candle_of_its_open_time(timestamp: int, timeframe: str) -> None:
+def test_every_timestamp_lies_in_the_candle_of_its_open_time(
+    timestamp: int, timeframe: str
+) -> None:
     start = open_time(timestamp, timeframe)
     assert start <= timestamp < start + timeframe_ms(timeframe)
     assert is_open_time(start, timeframe)
@@ -85,7 +87,7 @@ def test_weeks_open_on_mondays(timestamp: int) -> None:
     assert (start.weekday(), start.hour, start.minute) == (0, 0, 0)
 
 
-def test_the_units_fit_together() -> None:
+def test_the_units_are_multiples_of_each_other() -> None:
     assert (60 * MINUTE, 24 * HOUR, 7 * DAY) == (HOUR, DAY, WEEK)
 
 
@@ -105,7 +107,7 @@ def test_the_units_fit_together() -> None:
         ("0s", 0),
     ],
 )
-def test_durations_are_read(value: float | str, seconds: float) -> None:
+def test_durations_are_parsed(value: float | str, seconds: float) -> None:
     assert parse_duration(value) == seconds
 
 
@@ -132,7 +134,7 @@ def test_durations_are_read(value: float | str, seconds: float) -> None:
         pytest.param(10**400, id="beyond floats"),
     ],
 )
-def test_what_is_no_duration_is_refused(value: object) -> None:
+def test_an_invalid_duration_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match=r"as a duration\. Accepted: .*'1h 30m'"):
         parse_duration(value)  # type: ignore[arg-type]
 
@@ -169,7 +171,7 @@ NOW = 1_735_689_600_000  # 2025-01-01 00:00
         ("100000w", 0),
     ],
 )
-def test_moments_are_read_in_every_form(value: object, moment: int) -> None:
+def test_times_are_parsed_in_every_form(value: object, moment: int) -> None:
     found = parse_since(value, NOW)  # type: ignore[arg-type]
     assert found == moment
     assert type(found) is int
@@ -180,12 +182,12 @@ def test_moments_are_read_in_every_form(value: object, moment: int) -> None:
     ["", "yesterday", "2024", "2024-13-01", "180 days", "-1d", "1e3d", 1_700_000_000, -1, True,
      None, float("nan"), float("inf"), pd.NaT, [], "180d!"],
 )  # fmt: skip
-def test_moments_that_cannot_be_read_are_refused(value: object) -> None:
+def test_an_invalid_time_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match=r"Cannot use .* as a time\. Accepted"):
         parse_since(value, NOW)  # type: ignore[arg-type]
 
 
 @given(st.integers(1_230_768_000_000, 4_102_444_800_000))
-def test_a_moment_survives_its_iso_text(moment: int) -> None:
+def test_a_timestamp_survives_its_iso_text(moment: int) -> None:
     text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).isoformat()
     assert parse_since(text, NOW) == moment

@@ -1,4 +1,4 @@
-"""A real kernel and real processes to run the runtime in."""
+"""Fixtures: real kernels and processes for the runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.kernels import ROOT, Kernel, KernelFactory, ProgramFactory
 
 @pytest.fixture
 def new_kernel() -> Iterator[KernelFactory]:
-    """Start kernels of the test's own, which it may kill."""
+    """Yield a function that starts kernels, which the test may kill."""
     with ExitStack() as stack:
 
         def start() -> Kernel:
@@ -30,7 +30,7 @@ def new_kernel() -> Iterator[KernelFactory]:
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Kernel]:
-    """One kernel with a runtime ``rt``, shared by the tests of a module that leave it whole."""
+    """Yield a kernel with a runtime ``rt``, shared by the tests of a module."""
     manager, client = start_new_kernel(cwd=str(ROOT))
     shared = Kernel(manager, client)
     try:
@@ -44,7 +44,7 @@ def kernel() -> Iterator[Kernel]:
 
 @pytest.fixture
 def program() -> Iterator[ProgramFactory]:
-    """Start Python programs; what still runs at the end of the test is killed."""
+    """Yield a function that starts Python programs; they are killed at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(code: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""The runtime in plain programs and its end there: exit, SIGTERM, a parent that died."""
+"""The end of the runtime in plain programs: exit, SIGTERM, a parent that died."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ while True:
 
 
 def line(process: subprocess.Popen[str], text: str) -> None:
-    """Read on until a line holds ``text``."""
+    """Read lines until one contains ``text``."""
     assert process.stdout is not None
     seen = []
     for got in process.stdout:
         seen.append(got)
         if text in got:
             return
-    raise AssertionError(f"{text!r} did not come in {seen}")
+    raise AssertionError(f"{text!r} is not in {seen}")
 
 
 def test_exit_runs_the_closers(program: ProgramFactory) -> None:
@@ -54,13 +54,13 @@ def test_an_exit_by_exception_runs_the_closers(program: ProgramFactory) -> None:
     assert process.returncode == 3
 
 
-def test_a_closed_runtime_leaves_exit_alone(program: ProgramFactory) -> None:
+def test_exit_does_nothing_after_the_runtime_was_closed(program: ProgramFactory) -> None:
     process = program(CLOSER + "rt.close('by hand')")
     assert process.communicate(timeout=LIMIT)[0] == "closed: by hand\n"
     assert process.returncode == 0
 
 
-def test_a_stalled_loop_does_not_keep_the_program(program: ProgramFactory) -> None:
+def test_a_stalled_loop_does_not_delay_the_exit_for_long(program: ProgramFactory) -> None:
     process = program(
         CLOSER
         + """
@@ -80,7 +80,7 @@ blocked.wait()
     assert "did not close within 0.5 s" in out
 
 
-def test_sigterm_closes_and_then_ends_a_plain_program(program: ProgramFactory) -> None:
+def test_sigterm_runs_the_closers_and_then_ends_a_plain_program(program: ProgramFactory) -> None:
     process = program(CLOSER + READY)
     line(process, "ready")
     process.send_signal(signal.SIGTERM)
@@ -109,7 +109,7 @@ rt.call(wait())
     assert process.returncode == -signal.SIGTERM
 
 
-def test_sigterm_that_another_thread_took_reaches_a_program_that_waits_in_a_call(
+def test_sigterm_delivered_to_another_thread_reaches_a_program_that_waits_in_a_call(
     program: ProgramFactory,
 ) -> None:
     process = program(
@@ -166,7 +166,7 @@ signal.signal(signal.SIGTERM, earlier)
     assert process.returncode == 5
 
 
-def test_sigterm_that_was_ignored_stays_ignored(program: ProgramFactory) -> None:
+def test_an_ignored_sigterm_runs_the_closers_and_stays_ignored(program: ProgramFactory) -> None:
     process = program(
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         + CLOSER
@@ -182,7 +182,9 @@ print("still here")
     assert process.returncode == 0
 
 
-def test_a_runtime_started_elsewhere_gets_its_signal_hook_later(program: ProgramFactory) -> None:
+def test_a_runtime_started_in_another_thread_gets_its_signal_hook_later(
+    program: ProgramFactory,
+) -> None:
     process = program(
         """
 import concurrent.futures, signal, threading
@@ -226,7 +228,7 @@ second.add_closer("note", note)
     assert process.returncode == 0
 
 
-def test_an_orphan_stops_and_ends(program: ProgramFactory) -> None:
+def test_a_program_whose_parent_died_stops_and_ends(program: ProgramFactory) -> None:
     child = CLOSER + "get_runtime(watch_parent=True); print(os.getpid())" + READY
     parent = program(
         f"""

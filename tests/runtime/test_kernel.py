@@ -32,7 +32,7 @@ def wait_for(path: Path, text: str) -> None:
         time.sleep(0.02)
 
 
-def test_running_a_cell_again_and_reloading_keep_the_thread(kernel: Kernel) -> None:
+def test_cells_run_again_and_reloaded_modules_keep_the_thread(kernel: Kernel) -> None:
     cell = """
     import importlib, sys
     import botlib.runtime
@@ -75,7 +75,7 @@ def test_an_interrupt_cancels_only_the_call(kernel: Kernel) -> None:
     kernel.ok("other.cancel()")
 
 
-def test_output_is_not_pinned_to_the_cell_that_started_the_work(kernel: Kernel) -> None:
+def test_output_is_not_bound_to_the_cell_that_started_the_work(kernel: Kernel) -> None:
     started = kernel.ok(
         """
         say, said = threading.Event(), threading.Event()
@@ -120,7 +120,7 @@ def test_a_cell_that_holds_the_gil_is_named(kernel: Kernel) -> None:
         print(found[0] if found else rt.stalls)
         """
     )
-    # The log says it too, before or after.
+    # The log names it too, before or after.
     assert "cell:3 keep (holding the GIL on another thread)" in text.splitlines()
 
 
@@ -146,7 +146,7 @@ def test_calls_work_from_an_async_cell(kernel: Kernel) -> None:
     assert text == "sync in async\n"
 
 
-def test_the_runtime_does_not_mind_a_nested_loop_in_the_kernel(new_kernel: KernelFactory) -> None:
+def test_the_runtime_works_beside_a_nested_loop_in_the_kernel(new_kernel: KernelFactory) -> None:
     kernel = new_kernel()
     kernel.ok("import asyncio; from botlib.runtime import get_runtime; rt = get_runtime()")
     kernel.ok("import nest_asyncio2; nest_asyncio2.apply()")
@@ -194,7 +194,7 @@ def test_sigterm_returns_a_waiting_cell_and_later_cells_run(
     assert path.read_text() == "SIGTERM\n"
 
 
-def test_sigterm_closes_beside_a_cell_that_sleeps(
+def test_sigterm_runs_the_closers_while_a_cell_sleeps(
     new_kernel: KernelFactory, tmp_path: Path
 ) -> None:
     path = tmp_path / "closed"
@@ -208,7 +208,7 @@ def test_sigterm_closes_beside_a_cell_that_sleeps(
 
 
 @pytest.mark.parametrize("cell", ["", "time.sleep(600)", "rt.call(asyncio.sleep(600))"])
-def test_shutdown_closes_even_while_a_cell_is_busy(
+def test_a_shutdown_runs_the_closers_even_while_a_cell_is_busy(
     new_kernel: KernelFactory, tmp_path: Path, cell: str
 ) -> None:
     path = tmp_path / "closed"
@@ -220,7 +220,7 @@ def test_shutdown_closes_even_while_a_cell_is_busy(
     assert path.read_text() == "kernel shutdown\n"
 
 
-def test_a_restart_closes_and_the_new_kernel_has_a_runtime_of_its_own(
+def test_a_restart_runs_the_closers_and_the_new_kernel_has_its_own_runtime(
     new_kernel: KernelFactory, tmp_path: Path
 ) -> None:
     path = tmp_path / "closed"
@@ -233,9 +233,7 @@ def test_a_restart_closes_and_the_new_kernel_has_a_runtime_of_its_own(
     assert kernel.ok("print(rt)").startswith("<Runtime running")
 
 
-def test_a_kernel_whose_parent_died_does_not_run_on(
-    new_kernel: KernelFactory, tmp_path: Path
-) -> None:
+def test_a_kernel_ends_when_its_parent_has_died(new_kernel: KernelFactory, tmp_path: Path) -> None:
     kernel = new_kernel()
     pid = int(kernel.ok("import os, time; print(os.getpid())"))
     kernel.start(

@@ -1,4 +1,4 @@
-"""The naming of what keeps the loop from running."""
+"""Stalls of the loop, and the functions named as their causes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def careless(seen: threading.Event) -> None:
     hog(seen)
 
 
-def test_a_blocking_callback_is_named_while_it_lasts_and_afterwards(runtime: Runtime) -> None:
+def test_a_blocking_callback_is_named_during_and_after_the_stall(runtime: Runtime) -> None:
     seen = threading.Event()
     future = runtime.submit(careless(seen))
     during = wait_for_stall(runtime, 0.25)
@@ -73,7 +73,7 @@ def test_a_blocking_callback_is_named_while_it_lasts_and_afterwards(runtime: Run
     assert abs(after.when - time.time() * 1_000) < LIMIT * 1_000
 
 
-def test_the_users_function_is_named_and_not_the_library_it_calls(runtime: Runtime) -> None:
+def test_the_user_function_is_named_and_not_the_library_it_calls(runtime: Runtime) -> None:
     async def reads_slowly() -> None:
         end = time.monotonic() + LIMIT
         while not runtime.stalls and time.monotonic() < end:
@@ -89,7 +89,7 @@ def hold_the_gil(seconds: int) -> None:
 
 
 def test_compiled_code_that_holds_the_gil_is_named(runtime: Runtime) -> None:
-    # Long enough to be written down meanwhile; what is only looked at afterwards may have moved on.
+    # Long enough for a dump during the hold: stacks read afterwards may show a later function.
     hold_the_gil(3)
     stall = wait_for_stall(runtime, GIL_TIMEOUT)
     assert re.fullmatch(
@@ -99,7 +99,7 @@ def test_compiled_code_that_holds_the_gil_is_named(runtime: Runtime) -> None:
 
 
 class Culprit:
-    """A thread that holds the GIL in one function and goes on to another when it is let."""
+    """A thread that holds the GIL in one function, and in another one after `move_on`."""
 
     def __init__(self) -> None:
         self._gone = False
@@ -136,7 +136,7 @@ class Culprit:
             pass
 
 
-def test_a_short_hold_is_looked_at_before_its_thread_moves_on(
+def test_the_stacks_of_a_short_hold_are_read_before_its_thread_moves_on(
     watch: StallWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Culprit() as culprit:
@@ -145,7 +145,7 @@ def test_a_short_hold_is_looked_at_before_its_thread_moves_on(
     assert "Culprit.holds (holding the GIL" in watch.stalls()[0].where
 
 
-def test_the_watch_looks_before_it_lets_the_thread_move_on(
+def test_the_watch_reads_stacks_before_it_releases_the_gil(
     watch: StallWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     armed = threading.Event()
@@ -158,7 +158,7 @@ def test_the_watch_looks_before_it_lets_the_thread_move_on(
         looks = iter([0.0, 9.0])
         monkeypatch.setattr(LagMeter, "overdue", property(lambda self: next(looks, 0.0)))
         monkeypatch.setattr(watch, "_arm", arm)
-        # As if this thread had been kept from running between its first two turns.
+        # As if the watch had not run between its first two turns.
         monkeypatch.setattr(watch, "threshold", 0.01)
         monkeypatch.setattr(watch._over, "wait", lambda seconds: time.sleep(0.05))
         watch.start()
@@ -169,7 +169,7 @@ def test_the_watch_looks_before_it_lets_the_thread_move_on(
     assert "Culprit.holds (holding the GIL" in watch.stalls()[0].where
 
 
-def test_what_is_seen_after_a_stall_is_not_kept_for_the_next_one(
+def test_stacks_read_after_a_stall_are_not_used_for_the_next_one(
     watch: StallWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = stalls._stacks
@@ -187,9 +187,9 @@ def test_what_is_seen_after_a_stall_is_not_kept_for_the_next_one(
     assert not watch._seen
 
 
-def test_an_idle_loop_has_no_stalls(runtime: Runtime) -> None:
+def test_no_function_on_an_idle_loop_is_named(runtime: Runtime) -> None:
     runtime.call(asyncio.sleep(0.3), LIMIT)
-    # A busy machine may stall any process; but then nothing on the loop is blamed.
+    # A busy machine may stall any process, but then no function on the loop is named.
     blamed = [stall.where for stall in runtime.stalls if stall.where != UNKNOWN]
     assert all("on another thread" in where for where in blamed)
 
@@ -208,7 +208,7 @@ def test_a_stall_is_logged(runtime: Runtime, caplog: pytest.LogCaptureFixture) -
     assert "stood still" in caplog.text
 
 
-def test_the_stacks_of_faulthandler_are_read() -> None:
+def test_dumps_of_faulthandler_are_parsed() -> None:
     text = """Timeout (0:00:01)!
 Thread 0x00007f0000000002 (most recent call first):
   File "/usr/lib/python3.11/selectors.py", line 468 in select
@@ -230,7 +230,7 @@ Current thread 0x00007f0000000001 (most recent call first):
     }
 
 
-def test_the_beat_of_the_meter_is_not_blamed_for_a_stall() -> None:
+def test_the_beat_of_the_meter_is_not_named_as_a_cause() -> None:
     with_beat = [
         StackFrame("/home/me/strategy.py", 3, "seen"),
         StackFrame(lag.__file__, 1, "LagMeter._beat"),
@@ -239,10 +239,10 @@ def test_the_beat_of_the_meter_is_not_blamed_for_a_stall() -> None:
     assert stalls._blocking(with_beat[:1]) == "/home/me/strategy.py:3 seen"
 
 
-def test_the_watch_leaves_nothing_behind() -> None:
+def test_closing_ends_the_watch_and_its_thread() -> None:
     runtime = Runtime()
     assert runtime._watch is not None
-    dump = runtime._watch._dump
+    dump, watcher = runtime._watch._dump, runtime._watch._watcher
     runtime.close()
     assert dump.closed
-    assert not any(thread.name == "botlib-stalls" for thread in threading.enumerate())
+    assert watcher not in threading.enumerate()

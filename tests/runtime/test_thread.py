@@ -1,4 +1,4 @@
-"""The runtime thread: calls from other threads, closers, the end."""
+"""The runtime thread: calls from other threads, closers, stopping and closing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_work_runs_on_one_daemon_thread(runtime: Runtime) -> None:
     assert thread is not threading.current_thread()
 
 
-def test_work_knows_nothing_of_the_context_that_started_it(runtime: Runtime) -> None:
+def test_work_does_not_see_the_context_of_its_caller(runtime: Runtime) -> None:
     cell = contextvars.ContextVar("cell", default="none")
     cell.set("In [7]")
 
@@ -79,7 +79,7 @@ def test_a_blocking_call_on_the_loop_thread_is_refused(runtime: Runtime) -> None
     async def nested() -> int:
         return runtime.call(double(1))
 
-    # Warnings are errors here: the coroutine refused must not complain that nobody awaited it.
+    # Warnings are errors here: the refused coroutine must not warn that it was never awaited.
     with pytest.raises(BlockingCallOnRuntime, match=r"double .* await the async form"):
         runtime.call(nested(), LIMIT)
 
@@ -131,12 +131,12 @@ def test_an_exit_in_a_task_does_not_end_the_loop(runtime: Runtime) -> None:
     assert runtime.call(double(2), LIMIT) == 4
 
 
-def test_the_loop_stopped_by_a_task_goes_on(runtime: Runtime) -> None:
+def test_the_loop_goes_on_after_a_task_stopped_it(runtime: Runtime) -> None:
     runtime.loop.call_soon_threadsafe(runtime.loop.stop)
     assert runtime.call(double(2), LIMIT) == 4
 
 
-def test_busy_threads_hand_the_gil_over_quickly() -> None:
+def test_the_switch_interval_is_short_while_the_runtime_lives() -> None:
     before = sys.getswitchinterval()
     runtime = Runtime()
     assert sys.getswitchinterval() == pytest.approx(min(before, SWITCH_INTERVAL))
@@ -167,7 +167,7 @@ def test_closers_run_in_reverse_order() -> None:
     assert report.clean
 
 
-def test_a_failing_and_a_hanging_closer_do_not_keep_the_others() -> None:
+def test_a_failing_and_a_hanging_closer_do_not_prevent_the_others() -> None:
     runtime = Runtime(close_timeout=2)
     order: list[str] = []
 
@@ -219,7 +219,7 @@ def test_a_later_thread_with_the_ident_of_the_ended_loop_thread_may_close_again(
         runtime.call(double(1))
 
 
-def test_a_closed_runtime_says_so() -> None:
+def test_calls_of_a_closed_runtime_raise_an_error_with_the_reason() -> None:
     runtime = Runtime()
     runtime.close("end of the day")
     with pytest.raises(RuntimeClosed, match=r"closed \(end of the day\)"):
@@ -231,7 +231,7 @@ def test_a_closed_runtime_says_so() -> None:
     assert "closed" in repr(runtime)
 
 
-def test_closing_cancels_what_is_left_and_answers_who_waits() -> None:
+def test_closing_cancels_remaining_tasks_and_ends_waiting_calls() -> None:
     runtime = Runtime()
     cleaned = threading.Event()
     begun = threading.Event()
@@ -252,7 +252,7 @@ def test_closing_cancels_what_is_left_and_answers_who_waits() -> None:
     assert cleaned.is_set()
 
 
-def test_after_a_stop_the_loop_still_answers() -> None:
+def test_the_loop_still_works_after_a_stop() -> None:
     runtime = Runtime()
     stopped: list[str] = []
 
@@ -309,7 +309,7 @@ def test_a_caller_that_gives_up_waiting_does_not_cancel_the_stop(runtime: Runtim
     assert (report.reason, report.closed) == ("first", ("slow",))
 
 
-def test_one_runtime_even_if_many_threads_ask_first_and_modules_are_reloaded() -> None:
+def test_there_is_one_runtime_for_many_threads_and_after_a_reload() -> None:
     with ThreadPoolExecutor(8) as pool:
         runtimes = set(pool.map(lambda _: botlib.runtime.get_runtime(), range(16)))
     assert len(runtimes) == 1
@@ -332,9 +332,9 @@ def test_one_runtime_even_if_many_threads_ask_first_and_modules_are_reloaded() -
     fresh.close()
 
 
-# Python 3.12 and later warn of exactly what this test is about.
+# Python 3.12 and later warn about a fork with threads, which is what this test does.
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_does_not_use_the_parents_thread(runtime: Runtime) -> None:
+def test_a_forked_child_refuses_the_thread_of_its_parent(runtime: Runtime) -> None:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:  # no assertion may escape from here
@@ -354,7 +354,7 @@ def test_a_forked_child_does_not_use_the_parents_thread(runtime: Runtime) -> Non
     assert runtime.call(double(5), LIMIT) == 10
 
 
-def test_the_lag_of_a_blocked_loop_is_seen(runtime: Runtime) -> None:
+def test_the_lag_of_a_blocked_loop_is_measured(runtime: Runtime) -> None:
     seen = threading.Event()
     runtime.loop.call_soon_threadsafe(seen.wait, LIMIT)
     deadline = time.monotonic() + LIMIT / 2

@@ -1,4 +1,4 @@
-"""A real kernel and real processes to run the runtime in."""
+"""Real kernels and processes for tests, and the cells run in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ProgramFactory = Callable[[str], "subprocess.Popen[str]"]
 
 @dataclass
 class Cell:
-    """What one executed cell gave."""
+    """The result of an executed cell."""
 
     id: str
     status: str = ""
@@ -32,8 +32,9 @@ class Cell:
     text: str = ""
     """Output that belongs to this cell."""
     other: str = ""
-    """Output that arrived meanwhile but belongs to an earlier cell."""
+    """Output that arrived during this cell but belongs to another one."""
     results: list[str] = field(default_factory=list)
+    """Values of the cell as HTML, or as text if they have none."""
 
 
 class Kernel:
@@ -47,18 +48,24 @@ class Kernel:
         """Send a cell and return its id at once."""
         return self.client.execute(textwrap.dedent(code))
 
+    def value(self, code: str) -> str:
+        """Run a cell, which must not fail, and return its value as HTML or text."""
+        cell = self.run(code)
+        assert cell.status == "ok", cell.error
+        return cell.results[-1]
+
     def run(self, code: str) -> Cell:
         """Run a cell to its end."""
         return self.finish(self.start(code))
 
     def ok(self, code: str) -> str:
-        """Run a cell which must not fail and return what it printed."""
+        """Run a cell, which must not fail, and return its printed text."""
         cell = self.run(code)
         assert cell.status == "ok", cell.error
         return cell.text
 
     def finish(self, id: str) -> Cell:
-        """Wait for the end of a cell sent before."""
+        """Wait for the end of a cell that was sent, and return its result."""
         cell = Cell(id)
         deadline = time.monotonic() + LIMIT
         idle = False
@@ -102,4 +109,7 @@ class Kernel:
                 cell.text += text
             else:
                 cell.other += text
+        elif message["msg_type"] == "execute_result" and mine:
+            data = message["content"]["data"]
+            cell.results.append(data.get("text/html") or data["text/plain"])
         return mine and message["content"].get("execution_state") == "idle"

@@ -1,4 +1,4 @@
-"""What a task may be, and what is refused."""
+"""Task configurations: accepted and refused values, and their comparison."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from botlib.core.errors import TaskConfigError, UnknownTimeframe
-from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority
+from botlib.tasks import TaskConfig, TaskPriority
 from botlib.tasks.config import same_config
-from botlib.tasks.registry import start_order, stop_waves
 
 
 async def work() -> None:
@@ -56,7 +55,7 @@ def test_durations_and_priorities_are_read_from_text() -> None:
         ({"func": lambda x: x}, "functools.partial"),
     ],
 )
-def test_what_cannot_run_is_refused(settings: dict[str, Any], says: str) -> None:
+def test_an_invalid_configuration_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(TaskConfigError) as caught:
         config(**settings)
     assert says in str(caught.value)
@@ -78,7 +77,7 @@ def test_unknown_settings_are_refused() -> None:
 
 
 def cell(source: str, line: int) -> Any:
-    """Define what a cell defines, at another line of another file."""
+    """Define a function as a cell does, at a line and file of its own."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     code = compile("\n" * line + source, f"cell-{line}", "exec")
     exec(code, namespace)
@@ -118,11 +117,11 @@ made = make({limit})
         ),
     ],
 )
-def test_a_function_is_known_again_by_what_it_does(one: str, other: str, same: bool) -> None:
+def test_functions_are_compared_by_their_code_and_values(one: str, other: str, same: bool) -> None:
     assert same_config(config(func=cell(one, 1)), config(func=cell(other, 7))) is same
 
 
-def test_settings_and_bound_arguments_count() -> None:
+def test_settings_and_bound_arguments_are_compared() -> None:
     def add(a: int, b: int = 0) -> int:
         return a + b
 
@@ -147,42 +146,3 @@ def test_functions_that_capture_each_other_can_be_compared() -> None:
         return ping
 
     assert same_config(config(func=pair()), config(func=pair())) in (True, False)
-
-
-CONFIGS = {
-    task.name: task
-    for task in (
-        config("report", priority="LOW", depends_on=("signals",)),
-        config("signals", priority="CRITICAL", depends_on=("feed", "store")),
-        config("store", priority="LOW"),
-        config("feed", priority="HIGH"),
-        config("other", priority="CRITICAL"),
-        config("another", priority="LOW"),
-    )
-}
-
-
-def test_tasks_start_after_what_they_need_and_by_priority() -> None:
-    assert start_order(CONFIGS, CONFIGS) == [
-        "other", "feed", "store", "signals", "report", "another",
-    ]  # fmt: skip
-    assert start_order(CONFIGS, ["signals"]) == ["feed", "store", "signals"]
-
-
-def test_tasks_stop_the_other_way_round() -> None:
-    assert stop_waves(CONFIGS, CONFIGS) == [
-        ["another", "report"], ["signals"], ["store"], ["feed"], ["other"],
-    ]  # fmt: skip
-
-
-def test_unknown_and_circular_dependencies_are_refused() -> None:
-    with pytest.raises(
-        TaskConfigError, match=r"'fed', which is not registered.*Did you mean 'feed'"
-    ):
-        start_order({**CONFIGS, "x": config("x", depends_on="fed")}, ["x"])
-    manager = BackgroundTaskManager()
-    manager.add_task(config("a", depends_on="b"))
-    manager.add_task(config("b", depends_on="c"))
-    with pytest.raises(TaskConfigError, match=r"circle: c ← b ← a ← c|circle: c ← a ← b ← c"):
-        manager.add_task(config("c", depends_on="a"))
-    assert "c" not in manager

@@ -1,4 +1,4 @@
-"""Whatever is done to the tasks, in whatever order: a name never has two runs at once."""
+"""Any sequence of calls of a manager: a name never has two runs at once."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Tasks(RuleBasedStateMachine):
     @rule(names=st.lists(known, min_size=2, max_size=4), data=st.data())
     def control_many_at_once(self, names: list[str], data: st.DataObject) -> None:
         verbs = ["start_task", "stop_task", "restart_task", "run_now", "stop_all", "start_all"]
-        # Drawn before any coroutine is made: a draw may end the example.
+        # Drawn before any coroutine is created, as a draw may end the example.
         calls = [(data.draw(st.sampled_from(verbs)), name) for name in names]
 
         async def all_at_once() -> None:
             work = []
             for verb, name in calls:
                 if verb == "run_now" and self.state(name) is TaskState.RUNNING:
-                    continue  # it may have no end to wait for
+                    continue  # it may never end
                 arguments = () if verb.endswith("_all") else (name,)
                 work.append(getattr(self.manager, verb)(*arguments))
             async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""When tasks run: grids, calendars, missed ticks, restarts."""
+"""Schedules: grids, calendars, missed ticks, restarts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ms(text: str) -> int:
     return round(datetime.datetime.fromisoformat(text + "+00:00").timestamp() * 1_000)
 
 
-def test_candle_ticks_come_at_the_close_and_its_offset() -> None:
+def test_candle_ticks_are_at_the_close_plus_the_offset() -> None:
     ticks = EveryCandle("5m", 2_000)
     assert ticks.following(ms("2024-06-01 00:00:00")) == ms("2024-06-01 00:00:02")
     assert ticks.following(ms("2024-06-01 00:00:02")) == ms("2024-06-01 00:05:02")
@@ -39,7 +39,9 @@ def test_passed_candle_ticks_are_coalesced_to_the_latest() -> None:
     assert ticks.latest(due, due + 5 * MINUTE + 1) == (due + 5 * MINUTE, 5)
 
 
-def test_cron_is_utc_also_on_the_days_the_clocks_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cron_is_utc_also_on_days_of_daylight_saving_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
@@ -60,7 +62,7 @@ def test_passed_cron_ticks_are_coalesced_to_the_latest() -> None:
     assert ticks.latest(due, due + 10) == (due, 0)
     assert ticks.latest(due, due + 3 * HOUR) == (due + 3 * HOUR, 3)
     assert ticks.latest(due, due + 3 * HOUR - 1) == (due + 2 * HOUR, 2)
-    # However long the time away, it costs little.
+    # A long absence costs little.
     late, missed = Cron("* * * * * *").latest(due, due + 365 * DAY)
     assert (late, missed) == (due + 365 * DAY, 1_000)
 
@@ -68,7 +70,7 @@ def test_passed_cron_ticks_are_coalesced_to_the_latest() -> None:
 @given(
     step=st.floats(0.01, 1e4), ran=st.floats(0, 1e5), rest=st.floats(0, 1e5), due=st.floats(0, 1e6)
 )
-def test_an_interval_keeps_to_its_grid(step: float, ran: float, rest: float, due: float) -> None:
+def test_an_interval_stays_on_its_grid(step: float, ran: float, rest: float, due: float) -> None:
     now = due + ran
     tick, missed = Interval(step).following(due, now, now + rest)
     slack = 1e-6 * (1 + due + ran + rest)
@@ -78,7 +80,7 @@ def test_an_interval_keeps_to_its_grid(step: float, ran: float, rest: float, due
     assert missed <= ran / step + slack
 
 
-def test_durations_are_shown_as_people_write_them() -> None:
+def test_durations_are_formatted_with_the_fitting_unit() -> None:
     assert [duration_text(x) for x in (0.0125, 1, 30, 60, 90, 300, 7200, 86400)] == [
         "12.5 ms", "1 s", "30 s", "1 min", "90 s", "5 min", "2 h", "1 d",
     ]  # fmt: skip
@@ -105,7 +107,7 @@ def test_an_interval_task_ticks_on_its_grid() -> None:
     simulated_time.run(main)
 
 
-def test_missed_ticks_are_counted_and_never_queued() -> None:
+def test_missed_ticks_are_counted_and_not_queued() -> None:
     starts: list[float] = []
 
     async def slow() -> None:
@@ -124,7 +126,7 @@ def test_missed_ticks_are_counted_and_never_queued() -> None:
     simulated_time.run(main)
 
 
-def test_a_blocked_loop_costs_one_late_run() -> None:
+def test_a_blocked_loop_causes_one_late_run() -> None:
     starts: list[float] = []
 
     async def tick() -> None:
@@ -146,7 +148,7 @@ def test_a_blocked_loop_costs_one_late_run() -> None:
     simulated_time.run(main)
 
 
-def test_calendar_tasks_follow_the_clock_and_make_up_once() -> None:
+def test_calendar_tasks_follow_the_clock_and_catch_up_once() -> None:
     ran: list[str] = []
 
     def note(name: str, seconds: float) -> TaskConfig:
@@ -164,7 +166,7 @@ def test_calendar_tasks_follow_the_clock_and_make_up_once() -> None:
         await tasks.start_all()
         assert ran == []
         await asyncio.sleep(4 * 60 + 1)
-        # The tick of 00:02:05 fell into a run, and happens once, right after it.
+        # The tick of 00:02:05 came during a run, and is executed once, right after it.
         assert ran == ["candle 00:00:05", "candle 00:01:35", "cron 00:02:00", "candle 00:03:05",
                        "cron 00:04:00"]  # fmt: skip
         assert tasks.status()["candle"].overruns == 2
@@ -189,7 +191,7 @@ def test_a_replay_drives_calendar_tasks_by_market_time() -> None:
         for second in range(0, 180, 10):
             clock.advance(begin + second * SECOND)
             await asyncio.sleep(0.001)
-        # Nothing was due before the market told the time.
+        # Nothing was due before the first event set the market time.
         assert ran == [begin + MINUTE, begin + 2 * MINUTE]
         assert tasks.status()["candle"].overruns == 0
         clock.advance(begin + HOUR)
@@ -228,7 +230,7 @@ def test_priority_decides_among_tasks_that_are_due_together() -> None:
 @pytest.mark.parametrize(
     ("blocked", "skipped"), [(0.1, set()), (0.5, {"low"}), (2.0, {"low", "medium"})]
 )
-def test_a_lagging_loop_skips_what_matters_least(blocked: float, skipped: set[str]) -> None:
+def test_a_lagging_loop_skips_the_least_important_tasks(blocked: float, skipped: set[str]) -> None:
     async def work() -> None:
         pass
 
@@ -251,7 +253,7 @@ def test_a_lagging_loop_skips_what_matters_least(blocked: float, skipped: set[st
     simulated_time.run(main)
 
 
-def test_a_failing_task_backs_off_and_is_given_up() -> None:
+def test_a_failing_task_backs_off_and_then_fails_for_good() -> None:
     starts: list[float] = []
     failures: list[tuple[str, str]] = []
 
@@ -288,7 +290,7 @@ def test_a_failing_task_backs_off_and_is_given_up() -> None:
     simulated_time.run(main)
 
 
-def test_a_stream_is_restarted_and_a_success_clears_the_row() -> None:
+def test_a_stream_is_restarted_and_a_success_resets_the_failures_in_a_row() -> None:
     attempts: list[int] = []
 
     async def stream() -> None:
@@ -336,32 +338,3 @@ def test_without_recovery_a_failed_task_stays_failed(settings: dict[str, bool]) 
         await tasks.stop_all()
 
     simulated_time.run(main)
-
-
-def test_a_silent_stream_is_unhealthy() -> None:
-    from botlib.tasks import beat
-
-    quiet = asyncio.Event()
-
-    async def stream() -> None:
-        while not quiet.is_set():
-            beat(2)
-            await asyncio.sleep(1)
-        await asyncio.Event().wait()
-
-    async def main() -> None:
-        tasks = BackgroundTaskManager()
-        tasks.add_task(TaskConfig(name="feed", func=stream, forever=True, heartbeat=5))
-        await tasks.start_all()
-        await asyncio.sleep(10.5)
-        assert tasks.status()["feed"].work == 22
-        assert tasks.health().ok
-        quiet.set()
-        await asyncio.sleep(10)
-        health = tasks.health()
-        assert not health
-        assert "did no work for 10.5 s (heartbeat 5 s)" in health.reasons[0]
-        await tasks.stop_all()
-
-    simulated_time.run(main)
-    beat()  # outside a task nothing happens
