@@ -1,4 +1,8 @@
-"""The façade a person types: one object, every call usable from a cell without ``await``."""
+"""The bot as a person uses it in a notebook: one object, every call usable without ``await``.
+
+A configuration enters through `connect`; frames, charts, tables and reports leave. The engine does
+the work: this package only starts it on the runtime thread, and waits for its answers.
+"""
 
 from botlib.bot.async_bot import AsyncBot
 from botlib.bot.bot import Bot

@@ -1,4 +1,4 @@
-"""`AsyncBot`: everything a bot does, as methods to await on the runtime thread."""
+"""`AsyncBot`: the bot as methods to await on the runtime thread."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 class AsyncBot:
     """Research and trading on one market; the async core of `Bot`.
 
-    Its methods run on the runtime thread. From a cell use the `Bot` that `connect` returns.
+    Its methods run on the runtime thread. From a cell, use the `Bot` that `connect` returns.
+
+    Args:
+        settings: what to run.
+        runtime: the loop thread of this process.
+        live: arms live trading, together with ``mode: live`` in the settings.
     """
 
     def __init__(self, settings: Settings, runtime: Runtime, *, live: bool = False) -> None:
@@ -50,15 +55,17 @@ class AsyncBot:
 
     @property
     def tasks(self) -> BackgroundTaskManager:
-        """The task manager; in a cell its table shows what every task did."""
+        """The task manager; in a cell it is shown as a table of all tasks."""
         return self.engine.tasks
 
     def task(self, **settings: Any) -> Callable[..., Any]:
         """Register the decorated function as a task and start it.
 
-        Takes what `TaskConfig` takes: ``@bot.task(interval=30, priority="HIGH", timeout=20)``. The
-        name, by default the function's, is its identity: the same cell again changes nothing, a
-        changed function replaces the task.
+        The name, by default the function's, is the task's identity: the same cell again changes
+        nothing, and a changed function replaces the task.
+
+        Args:
+            settings: those of `TaskConfig`, as in ``@bot.task(interval=30, priority="HIGH")``.
         """
         return self.engine.tasks.task(start_immediately=True, **settings)
 
@@ -68,7 +75,7 @@ class AsyncBot:
         return self.engine.database
 
     def streams(self) -> pd.DataFrame:
-        """Return what every subscription did, one row each."""
+        """Return the state and the counters of every subscription, one row each."""
         columns = ("symbol", "timeframe", "ready", "last_closed", "frames", "closed", "backfilled")
         more = ("duplicates", "late", "bad_frames", "gaps", "holes", "failures")
         status = self.engine.stream.status().subscriptions
@@ -76,31 +83,31 @@ class AsyncBot:
 
     @property
     def url(self) -> str | None:
-        """Where the health page is."""
+        """Address of the health page, None while it is not served."""
         return self.engine.control.url
 
     @property
     def token_file(self) -> Path | None:
-        """The file with the token of ``POST /api/v1/kill``, readable by its owner alone."""
+        """File with the token of ``POST /api/v1/kill``, readable only by its owner."""
         return self.engine.control.token_file
 
     @property
     def stop_file(self) -> Path:
-        """The file that throws the kill switch when somebody makes it."""
+        """File whose existence throws the kill switch."""
         return self.engine.kill_switch.stop_file
 
     @property
     def positions(self) -> pd.DataFrame:
-        """Every position that was ever held, one row each."""
+        """Every position, closed ones included, one row each."""
         columns = ("symbol", "amount", "entry_price", "opened", "realised")
         return _table("Positions", self.engine.positions.all(), columns, times=("opened",))
 
     def market_time(self) -> int:
-        """Return the market's time in ms."""
+        """Return the market time in ms."""
         return self.engine.market_clock.now()
 
     def health(self) -> EngineHealth:
-        """Return whether the bot does its work, with the reasons where it does not."""
+        """Return whether the bot does its work, and the reasons if it does not."""
         return self.engine.health()
 
     def status(self) -> dict[str, Any]:
@@ -108,29 +115,29 @@ class AsyncBot:
         return self.engine.status()
 
     async def start(self) -> None:
-        """Start everything; on an error everything is stopped again."""
+        """Start the engine; on an error it is stopped again."""
         await self.engine.start()
 
     async def stop(self) -> None:
-        """Stop everything; positions stay as they are."""
+        """Stop the engine; positions and their stops stay as they are."""
         await self.engine.stop()
         self.views.finish_dashboard()
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
-        """Stop entries at once and for good; return what was done, in sentences.
+        """Stop entries at once, until `rearm`; return what was done, in sentences.
 
-        Stays through restarts until `rearm`. Exits and protective stops go on; what is held stays
-        held. The same can be done while a cell blocks: make a file ``STOP`` in the data directory,
-        or POST to ``/api/v1/kill`` with the token of `token_file`.
+        The stop outlasts restarts. Exits and protective stops go on, and positions are kept. While
+        a cell blocks, create a file ``STOP`` in the data directory instead, or send a POST to
+        ``/api/v1/kill`` with the token of `token_file`.
 
         Args:
-            reason: what is told wherever an entry is refused.
-            close_positions: also sell everything held at the market.
+            reason: quoted wherever an entry is refused.
+            close_positions: also sell every position at the market.
         """
         return await self.engine.kill(reason, close_positions=close_positions)
 
     async def rearm(self) -> None:
-        """Allow entries again, whatever stopped them: the kill switch, a loss, a missing stop.
+        """Allow entries again after the kill switch, a loss limit or a missing stop halted them.
 
         Raises:
             EngineError: the stop file is still there.
@@ -145,10 +152,10 @@ class AsyncBot:
         name: str,
         order_cost: float | str | Decimal | None = None,
     ) -> str:
-        """Put a strategy to work on a symbol; the same name again replaces it.
+        """Start a strategy on a symbol; one of the same name is replaced.
 
         Args:
-            strategy: its first timeframe is the one that trades.
+            strategy: it trades its first timeframe.
             name: its identity.
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
         """
@@ -157,7 +164,7 @@ class AsyncBot:
         return f"{active.name}: {active.strategy} on {active.symbol}"
 
     async def close_position(self, symbol: str) -> str:
-        """Sell what is held of a symbol at the market; the strategy goes on and may enter again."""
+        """Sell the position in a symbol at the market; the strategy goes on and may enter again."""
         order = await self.engine.close_position(symbol)
         if order is None:
             return f"nothing of {symbol} is held that could be sold"
@@ -175,12 +182,14 @@ class AsyncBot:
     ) -> pd.DataFrame:
         """Return closed candles: columns open to volume, index open time (UTC).
 
-        What is missing of the span is fetched and stored first. With neither ``since`` nor
-        ``limit``, and after the stop, it is whatever is stored.
+        Missing candles of the span are fetched and stored first. With neither ``since`` nor
+        ``limit``, and after the stop, only stored candles are returned.
 
         Args:
-            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms; ``until``: the last open time.
+            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
+            until: the last open time.
             limit: the newest n only.
+            progress: called with the fetched and the missing number of candles.
         """
         if self.engine.started:
             return await self.engine.history.frame(
@@ -200,10 +209,10 @@ class AsyncBot:
     async def order_book(
         self, symbol: str, levels: int = 20, *, timeout: float = 10.0
     ) -> OrderBook:
-        """Return what stands around the price now: the best bids and asks, the best first.
+        """Return the present order book: the best bids and asks, the best first.
 
-        The first call begins to follow the book, which goes on while the bot runs. A book that is
-        out of step with the venue is never given out: the call waits until it is in step again.
+        The first call starts to follow the book, for as long as the bot runs. A book that is out
+        of step with the venue is never returned: the call waits until it is in step again.
 
         Args:
             levels: of each side, 1 to 500.
@@ -211,6 +220,7 @@ class AsyncBot:
 
         Raises:
             ExchangeUnavailable: it was not in step in time; the message says why.
+            EngineError: the bot does not run.
         """
         return await self.engine.books.get(symbol, levels, timeout)
 
@@ -224,11 +234,12 @@ class AsyncBot:
         warmup: int = 0,
         progress: Progress | None = None,
     ) -> Frames:
-        """Return frames as strategies see them, fetching first what is missing.
+        """Return frames as strategies see them; missing candles are fetched first.
 
         Args:
             timeframes: the trading one first.
-            warmup: candles before ``since`` to have of each timeframe.
+            since: as in `candles`.
+            warmup: candles of each timeframe before ``since``.
         """
         start = parse_since(since, self.market_time())
         found = {
@@ -256,13 +267,14 @@ class AsyncBot:
     ) -> Chart:
         """Return a chart that follows the market, with this bot's orders on it.
 
-        Leave it last in a cell to see it. In a headless run it is a picture, kept up to date.
+        The last expression of a cell is shown. In a headless run the chart is a picture that is
+        kept up to date.
 
         Args:
             overlays: indicators over the candles, such as ``"ema(20)"``.
-            panes: indicators below, one pane each; a list of several share one.
-            height: of the whole, in pixels.
-            window: candles that it begins with; older ones come as one scrolls back.
+            panes: indicators below, one pane each; those of a list share one.
+            height: of the whole chart, in pixels.
+            window: candles shown at first; older ones are loaded when a reader scrolls back.
 
         Raises:
             InvalidInput: the candles are not streamed, or there is no such indicator.
@@ -280,7 +292,7 @@ class AsyncBot:
     async def stored_candles(
         self, symbol: str, timeframe: str, *, limit: int | None = None
     ) -> list[Candle]:
-        """Return stored closed candles with their provenance, the newest ``limit`` of them."""
+        """Return the newest ``limit`` stored closed candles with their provenance, or all."""
 
         def work() -> list[Candle]:
             with self._reader() as database:
@@ -306,7 +318,7 @@ class AsyncBot:
         symbols: Iterable[str] | None = None,
         timeframes: Iterable[str] | None = None,
     ) -> ExportReport:
-        """Bring a Parquet dataset up to date with the stored candles.
+        """Update a Parquet dataset with the stored candles.
 
         Args:
             target: a directory, or any URL fsspec knows.
@@ -321,9 +333,9 @@ class AsyncBot:
         return await asyncio.to_thread(work)
 
     async def orders(self) -> pd.DataFrame:
-        """Return every order of the journal, one row each, the oldest first.
+        """Return every order of the journal, one row each, oldest first.
 
-        ``created`` is wall time; ``market_time`` the market's when it was sent, as in `fills`.
+        ``created`` is wall time; ``market_time`` is the market's, as in `fills`.
         """
         times = ("created", "market_time")
         columns = (*times, "symbol", "side", "type", "amount", "status", "filled", "average")
@@ -331,7 +343,7 @@ class AsyncBot:
         return _table("Orders", await self._journal(OrderJournal.orders), columns + more, times)
 
     async def fills(self) -> pd.DataFrame:
-        """Return every fill of the journal, one row each, the oldest first."""
+        """Return every fill of the journal, one row each, oldest first."""
         columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
         more = ("maker", "trade_id", "client_order_id")
         return _table(
@@ -339,11 +351,11 @@ class AsyncBot:
         )
 
     async def journaled_fills(self) -> list[Fill]:
-        """Return every fill of the journal with its exact amounts, the oldest first."""
+        """Return every fill of the journal with its exact amounts, oldest first."""
         return await self._journal(OrderJournal.fills)
 
     async def equity(self) -> Decimal:
-        """Ask the venue for the balances and return what the account is worth."""
+        """Fetch the balances from the venue and return the equity in quote units."""
         return await self.engine.account.value()
 
     async def summary(self) -> RunSummary:
@@ -353,9 +365,8 @@ class AsyncBot:
     async def dashboard(self, *, height: int = 560) -> Dashboard:
         """Return the dashboard: account, tasks, positions, orders, feeds, log and kill switch.
 
-        It is one widget, however often it is asked for and shown. It lives on while cells block;
-        its buttons wait for the cell, and say so. Without a front end it is a picture that is kept
-        up to date.
+        Every call returns the same widget. It is updated while cells block; its buttons wait for
+        the cell, and say so. Without a front end it is a picture that is kept up to date.
 
         Args:
             height: pixels in the page.
@@ -371,16 +382,16 @@ class AsyncBot:
         faults: Sequence[str] | None = None,
         progress: Callable[[int, int, str], None] = lambda done, total, fault: None,
     ) -> DrillReport:
-        """Play faults against a bot like this one, and grade how it comes through them.
+        """Inject faults into a separate bot, and grade how it recovers from them.
 
         Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
-        kernel and a computer that sleeps meet a bot of the drill's own, in a Jupyter kernel of its
-        own and on a paper exchange of its own: this bot and its account are not touched. It takes
-        about a minute.
+        kernel and a sleeping computer are injected into a separate bot, in a separate Jupyter
+        kernel and on a separate paper exchange: this bot and its account are not affected. The
+        drill takes about a minute.
 
         Args:
-            faults: names to play, such as ``["kernel killed"]``; None plays all.
-            progress: told how many faults are done, of how many, and which one is next.
+            faults: names of faults, such as ``["kernel killed"]``; None injects all.
+            progress: called with the number of faults done, their total, and the next one.
 
         Raises:
             InvalidInput: a fault is unknown.
@@ -393,7 +404,7 @@ class AsyncBot:
         """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
 
         Raises:
-            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
+            Exception: the error of a CRITICAL task that failed, so that a headless run fails.
         """
         await self.engine.wait(None if run_for is None else parse_duration(run_for))
 
@@ -405,7 +416,7 @@ class AsyncBot:
         return await asyncio.to_thread(work)
 
     def _reader(self) -> Database:
-        # A connection of its own: it also reads after the stop, and long reads hold up nobody.
+        # A separate connection also reads after the stop, and does not delay the writer.
         return Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
 
     def __repr__(self) -> str:
@@ -449,9 +460,12 @@ class AsyncBot:
 def _table(
     title: str, rows: Sequence[object], columns: Sequence[str], times: Sequence[str]
 ) -> pd.DataFrame:
-    """Return attributes of objects as a frame, for looking and computing.
+    """Return attributes of objects as a frame; decimals become float64.
 
-    ``times`` name the columns that hold ms; decimals become float64.
+    Args:
+        title: shown above the frame.
+        columns: names of the attributes.
+        times: those of them that are times in ms.
     """
     import pandas as pd
 

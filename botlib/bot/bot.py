@@ -1,4 +1,4 @@
-"""`Bot`: the bot as it is used from cells."""
+"""`Bot`: the bot as cells use it, without ``await``."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHOWN_FROM = 2_000
-"""Missing candles from which fetching them shows a progress bar."""
+"""Least number of missing candles for which a progress bar is shown."""
 
 
 class Bot(Blocking):
     """The bot in a notebook: every method of `AsyncBot`, without ``await``.
 
-    Made by `botlib.connect`. Its ``aio`` is the `AsyncBot` itself, for code that runs on the loop.
+    `botlib.connect` returns it. Its ``aio`` is the `AsyncBot`, for code that runs on the loop.
     Research runs in the thread of the cell, so that an interrupt reaches it.
     """
 
@@ -48,7 +48,7 @@ class Bot(Blocking):
 
     @property
     def aio(self) -> AsyncBot:
-        """The bot itself, whose methods are awaited on the runtime."""
+        """The async bot, whose methods are awaited on the runtime."""
         core: AsyncBot = self._obj
         return core
 
@@ -56,11 +56,11 @@ class Bot(Blocking):
         """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.
 
         Args:
-            run_for: seconds or a text; None waits for the stop.
-            progress: show how far the market has come.
+            run_for: seconds, or a text; None waits for the stop.
+            progress: show a progress bar of market time.
 
         Raises:
-            Exception: what a CRITICAL task failed with, so that a headless run fails visibly.
+            Exception: the error of a CRITICAL task that failed, so that a headless run fails.
         """
         if not progress or run_for is None:
             self._call(self.aio.wait(run_for))
@@ -75,15 +75,15 @@ class Bot(Blocking):
         watch_progress(self._runtime, self.aio.wait(span), step, what="market time", unit="min")
 
     def fire_drill(self, *, faults: Sequence[str] | None = None) -> DrillReport:
-        """Play faults against a bot like this one, and grade how it comes through them.
+        """Inject faults into a separate bot, and grade how it recovers from them.
 
         Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
-        kernel and a computer that sleeps meet a bot of the drill's own, in a Jupyter kernel of its
-        own and on a paper exchange of its own: this bot and its account are not touched. It takes
-        about a minute.
+        kernel and a sleeping computer are injected into a separate bot, in a separate Jupyter
+        kernel and on a separate paper exchange: this bot and its account are not affected. The
+        drill takes about a minute.
 
         Args:
-            faults: names to play, such as ``["kernel killed"]``; None plays all.
+            faults: names of faults, such as ``["kernel killed"]``; None injects all.
 
         Raises:
             InvalidInput: a fault is unknown.
@@ -103,14 +103,14 @@ class Bot(Blocking):
         )
 
     def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
-        """Stop entries at once and for good; return what was done, in sentences.
+        """Stop entries at once, until `rearm`; return what was done, in sentences.
 
-        Takes effect from this thread, also where the loop hangs. Stays through restarts until
-        `rearm`; exits and protective stops go on.
+        It takes effect from this thread, also while the loop hangs, and outlasts restarts. Exits
+        and protective stops go on.
 
         Args:
-            reason: what is told wherever an entry is refused.
-            close_positions: also sell everything held at the market.
+            reason: quoted wherever an entry is refused.
+            close_positions: also sell every position at the market.
         """
         self.aio.engine.kill_switch.throw(reason, by="method")
         done: list[str] = self._call(self.aio.kill(reason, close_positions=close_positions))
@@ -127,12 +127,13 @@ class Bot(Blocking):
     ) -> pd.DataFrame:
         """Return closed candles: columns open to volume, index open time (UTC).
 
-        What is missing of the span is fetched and stored first, with a progress bar; interrupted,
-        what has come is kept and the next call goes on. With neither ``since`` nor ``limit``,
-        whatever is stored.
+        Missing candles of the span are fetched and stored first, with a progress bar; after an
+        interrupt the next call continues. With neither ``since`` nor ``limit``, only stored
+        candles are returned.
 
         Args:
-            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms; ``until``: the last open time.
+            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
+            until: the last open time.
             limit: the newest n only.
         """
         return self._fetched(
@@ -151,12 +152,12 @@ class Bot(Blocking):
         until: Moment | None = None,
         warmup: int = 0,
     ) -> Frames:
-        """Return frames as strategies see them, fetching first what is missing.
+        """Return frames as strategies see them; missing candles are fetched first.
 
         Args:
             timeframes: the trading one first.
             since: as in `candles`.
-            warmup: candles before ``since`` to have of each timeframe.
+            warmup: candles of each timeframe before ``since``.
         """
         return self._fetched(
             lambda progress: self.aio.frames(
@@ -175,10 +176,10 @@ class Bot(Blocking):
         fee: float | None = None,
         **options: Any,
     ) -> BacktestResult:
-        """Trade a strategy over candles as it would have traded live, sized as the venue allows.
+        """Run a backtest of a strategy, with the fills and the order sizes of the venue.
 
         Args:
-            since: from when to trade; what the strategy needs to warm up is fetched before it.
+            since: start of trading; the candles of the warm-up before it are fetched too.
             until: the last open time.
             fee: fraction of each fill; None is the fee of the paper exchange.
             options: as for `botlib.backtesting.backtest`: ``slippage``, ``cash``, ``order_cost``.
@@ -201,15 +202,15 @@ class Bot(Blocking):
         fee: float | None = None,
         **options: Any,
     ) -> SweepResult:
-        """Trade a strategy with many combinations of its parameters, in processes of their own.
+        """Run a backtest for every combination of a strategy's parameters, in worker processes.
 
         Args:
-            timeframes: where the strategy names none, the trading one first.
+            timeframes: for a strategy that names none; the trading one first.
             fee: fraction of each fill; None is the fee of the paper exchange.
             options: as for `botlib.backtesting.sweep`: the parameters with the values to try
                 (``fast=range(5, 50)``), ``metric``, ``where``, ``method``, ``client``, …
-                ``market=None`` sizes without the venue's lots, which is several times as quick:
-                its rounding has to be done order by order, in decimals.
+                ``market=None`` sizes orders without the venue's lots, which is several times as
+                fast: lots are rounded order by order, in decimals.
         """
         from botlib.backtesting import sweep
 
@@ -227,7 +228,7 @@ class Bot(Blocking):
         fee: float | None = None,
         **options: Any,
     ) -> WalkForwardResult:
-        """Choose parameters on training windows and trade the best on the candles that follow.
+        """Choose parameters on training windows, and test the best on the candles that follow.
 
         Args:
             options: as for `botlib.backtesting.walk_forward`: ``train``, ``test``, ``anchored``,
@@ -247,10 +248,10 @@ class Bot(Blocking):
         until: Moment | None = None,
         **options: Any,
     ) -> CheckReport:
-        """Look for look-ahead, repainting and an unsettled warm-up in a strategy.
+        """Check a strategy for look-ahead, repainting and an unsettled warm-up.
 
         Args:
-            symbol: whose candles to ask it about; None is the first one configured.
+            symbol: whose candles to use; None is the first configured one.
             options: as for `botlib.backtesting.check`: ``cuts``, ``seed``.
         """
         from botlib.backtesting import check
@@ -259,7 +260,7 @@ class Bot(Blocking):
         return check(strategy, self._history_of(strategy, name, since, until, 0), **options)
 
     def compare(self, result: BacktestResult) -> ParityReport:
-        """Compare a backtest with what this bot really traded in the same span."""
+        """Compare a backtest with the fills of this bot in the same span."""
         from botlib.backtesting import compare
 
         return compare(result, self._call(self.aio.journaled_fills()))

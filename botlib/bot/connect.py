@@ -1,4 +1,4 @@
-"""`connect`: from settings to a bot that works, the same one for the same settings."""
+"""`connect`: starts the bot of a configuration, or returns it if it runs already."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from botlib.runtime import HEADLESS, Runtime, get_runtime
 logger = logging.getLogger(__name__)
 
 RESIDENT: Final = "bot"
+"""Name of the bot among the runtime's residents."""
+
 HOME: Final = "BOTLIB_HOME"
-"""Environment variable that names the folder ``data/`` belongs into."""
+"""Environment variable that names the folder of ``data/``."""
 
 START_TIMEOUT: Final = 180.0
+"""Longest seconds of a start."""
 
 
 def connect(
@@ -33,21 +36,21 @@ def connect(
     recorded: str | Path | None = None,
     **changes: Any,
 ) -> Bot:
-    """Connect to a market and start working; run again, it is the same bot.
+    """Connect to a market and start a bot; the same call again returns the same bot.
 
-    Without arguments it is a paper account on a synthetic market: no key, no network, no server.
-    Other settings than before replace the bot that runs.
+    Without arguments the bot trades a paper account on a synthetic market: no key, no network, no
+    server. Changed settings replace the bot that runs.
 
     Args:
         config: a YAML file; ``botlib config --example`` prints one.
         live: arms live trading, together with ``mode: live`` in the file.
         recorded: a candle file to replay on the paper exchange in place of the synthetic market;
             the symbols and strategies become those of the file.
-        changes: settings that differ from the file, such as ``symbols=["BTC/USDT"]``.
+        changes: settings that override the file, such as ``symbols=["BTC/USDT"]``.
 
     Raises:
         ConfigError: a setting is not accepted.
-        BotlibError: something did not start; nothing is left running.
+        BotlibError: something did not start; everything was stopped again.
     """
     project = project_directory(Path.cwd())
     settings = Settings.load(_find(config, project) if config is not None else None)
@@ -57,7 +60,7 @@ def connect(
         settings = settings.override(_recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
-    # Compiled research code in a cell must not hold up the tasks on the runtime.
+    # Compiled research code in a cell must not block the tasks on the runtime.
     release_gil_when_loaded()
     runtime = get_runtime(watch_parent=HEADLESS in os.environ)
     before: Bot | None = runtime.residents.get(RESIDENT)
@@ -76,8 +79,12 @@ def connect(
 
 
 def project_directory(start: Path) -> Path:
-    """Return the folder ``data/`` belongs into: ``BOTLIB_HOME``, or the nearest one up that has a
-    project file, so that a notebook in ``notebooks/`` and a run from the project share one.
+    """Return the folder of ``data/``: ``BOTLIB_HOME``, or the nearest parent with a project file.
+
+    A notebook in ``notebooks/`` and a run from the project therefore share one.
+
+    Args:
+        start: the folder to search from; returned if no parent has a project file.
     """
     if HOME in os.environ:
         return Path(os.environ[HOME]).resolve()
@@ -88,7 +95,7 @@ def project_directory(start: Path) -> Path:
 
 
 async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:
-    # On the loop, since its parts belong to the loop they are made on.
+    # On the loop, because asyncio objects belong to the loop that creates them.
     return AsyncBot(settings, runtime, live=live)
 
 
@@ -104,7 +111,11 @@ def _find(path: str | Path, project: Path) -> Path:
 
 
 def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return the settings that replay one candle file."""
+    """Return the settings that replay one candle file.
+
+    Raises:
+        ConfigError: no configured timeframe can be made from the candles.
+    """
     from botlib.store.files import read_recording
 
     recording = read_recording(path)
@@ -135,9 +146,9 @@ def _fits(timeframe: str, base: str) -> bool:
 
 
 def _log_to(path: Path) -> None:
-    """Write the kit's log to a file with the keys masked, whichever bot came before."""
+    """Write the log of the package to a file, with the keys masked."""
     handler = _log_file(path)
-    # Anew each time: keys may have been set since.
+    # Set again each time: keys may have been added since.
     handler.filters = [RedactingFilter(keys_at_hand())]
     root = logging.getLogger("botlib")
     if handler not in root.handlers:
@@ -147,7 +158,7 @@ def _log_to(path: Path) -> None:
 
 
 def _log_file(path: Path) -> logging.Handler:
-    """Return the one handler that writes to this file; one of another file is closed."""
+    """Return the handler that writes to this file; a handler of another file is closed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = logging.getLogger("botlib")
     for handler in list(root.handlers):

@@ -1,4 +1,4 @@
-"""`Listing`: a frame of orders, fills, positions or streams that shows itself as a card."""
+"""`Listing`: a frame of orders, fills, positions or streams, shown as a card in a notebook."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from botlib.core.cards import Tone, Toned, card, lines
 from botlib.core.tables import Cell, html_table
 
 SHOWN: Final = 20
-"""Rows of the card, the newest."""
+"""Newest rows that the card shows."""
 
 _GOOD: Final = frozenset({"buy", "filled"})
 _BAD: Final = frozenset({"sell", "rejected", "expired", "unknown"})
-_TOLD: Final = frozenset({"ready"})
-"""Columns in which True is good and False is not; elsewhere neither is."""
+_FLAGS: Final = frozenset({"ready"})
+"""Columns in which True is shown as good and False as bad."""
 
 
 class Listing(pd.DataFrame):
-    """A frame like any other; what is computed from it is a plain one.
+    """A frame with a title; frames computed from it are plain ones.
 
-    Its repr is one line, its ``str`` the table.
+    Its ``repr`` is one line, its ``str`` the table.
     """
 
     _metadata: Final = ["title"]
@@ -69,7 +69,7 @@ def _cell(name: str, value: Any) -> Cell:
     if isinstance(value, float):
         return f"{value:,.8f}".rstrip("0").rstrip(".")
     text = str(value)
-    if name in _TOLD:
+    if name in _FLAGS:
         return Toned(text, Tone.GOOD if value else Tone.BAD)
     if text in _GOOD or text in _BAD:
         return Toned(text, Tone.GOOD if text in _GOOD else Tone.BAD)

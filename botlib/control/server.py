@@ -1,12 +1,12 @@
-"""Health, task status and the kill switch over HTTP, on this computer only.
+"""`ControlServer`: health, task status and the kill switch over HTTP, on this computer only.
 
-``GET /health`` answers 200 or 503 with the reasons; ``GET /api/v1/tasks/status`` tells what every
-task did. ``POST /api/v1/kill`` stops entries, also while a cell blocks: it needs the token of this
-run in the header ``X-Botlib-Token``, which stands in a file only its owner can read. A GET changes
-nothing, and nothing here allows entries again.
+``GET /health`` answers 200, or 503 with the reasons; ``GET /api/v1/tasks/status`` returns the state
+of every task. ``POST /api/v1/kill`` stops entries, also while a cell blocks: it needs the token of
+this run in the header ``X-Botlib-Token``, from a file that only its owner can read. A GET changes
+nothing, and no request allows entries again.
 
-The server binds 127.0.0.1, answers only requests that name it so in ``Host``, and refuses pages of
-other origins. What a task raised is part of the answers, so every text in them is masked.
+The server binds 127.0.0.1, answers only requests with that name in ``Host``, and refuses pages of
+other origins. Answers quote the errors of tasks, so every text in them is masked.
 """
 
 from __future__ import annotations
@@ -29,26 +29,27 @@ logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 PORTS_TRIED: Final = 50
-"""How many ports from the configured one up are tried before giving up."""
+"""Ports that are tried, from the configured one up."""
 
 TOKEN_HEADER: Final = "X-Botlib-Token"
-LARGEST_BODY: Final = 4_096
-"""Bytes of a request; a reason is a sentence."""
+MAX_BODY: Final = 4_096
+"""Most bytes of a request; a reason is a sentence."""
 
 JsonObject = Mapping[str, object]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlServer:
-    """Serves health, task status and the kill switch.
+    """The HTTP server of health, task status and the kill switch.
 
     Args:
         health: returns ``{"healthy": bool, "reasons": [...], ...}``.
         tasks: returns the status of all tasks.
-        kill: stops entries for a reason, sells everything where asked, and returns what it did.
-        token_file: where the token of the kill switch is written at the start.
-        port: where to listen; the next free one is taken where it is in use, 0 takes any.
-        mask: returns a text without the secrets in it.
+        kill: stops entries for a reason, also sells every position if its second argument is
+            true, and returns what was done.
+        token_file: returns the file for the token, which is written at the start.
+        port: the port to listen on; if it is in use the next free one, 0 for any.
+        mask: returns a text with the secrets masked.
     """
 
     def __init__(
@@ -71,21 +72,25 @@ class ControlServer:
         self._wanted = port
         self._runner: web.AppRunner | None = None
         self.port: int | None = None
-        """The port that is listened on, None before the start."""
+        """The port in use, None before the start."""
 
     @property
     def url(self) -> str | None:
-        """Where the server answers, None before the start."""
+        """Address of the server, None before the start."""
         return f"http://{HOST}:{self.port}" if self.port else None
 
     @property
     def token_file(self) -> Path | None:
-        """The file with the token of the kill switch, None before the start."""
+        """File with the token of the kill switch, None before the start."""
         return self._token_path if self.port else None
 
     async def start(self) -> None:
-        """Listen; raise `EngineError` where no port is free."""
-        app = web.Application(middlewares=[self._guard], client_max_size=LARGEST_BODY)
+        """Start to listen.
+
+        Raises:
+            EngineError: no port is free.
+        """
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
         app.router.add_get("/health", self._get_health)
         app.router.add_get("/api/v1/tasks/status", self._get_tasks)
         app.router.add_post("/api/v1/kill", self._post_kill)
@@ -112,7 +117,7 @@ class ControlServer:
         )
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and delete the token."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -120,7 +125,7 @@ class ControlServer:
             self._token_path.unlink(missing_ok=True)
 
     def _write_token(self) -> None:
-        """Make a token of 256 bits for this run, in a file for its owner alone."""
+        """Write a new token of 256 bits to a file that only its owner can read."""
         self._token = secrets.token_urlsafe(32)
         self._token_path = self._token_file()
         with draft(self._token_path, durable=False, mode=0o600) as file:
@@ -133,7 +138,7 @@ class ControlServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        # A page in the user's browser must not read this through a name that resolves to us.
+        # A page in the user's browser must not read this through a host name that resolves here.
         allowed = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
         if request.headers.get("Host", "") not in allowed:
             return self._answer({"error": f"Unknown Host. Ask for {self.url}."}, 403)
@@ -154,13 +159,13 @@ class ControlServer:
 
     async def _post_kill(self, request: web.Request) -> web.Response:
         given = request.headers.get(TOKEN_HEADER, "")
-        # Compared in constant time: how long it takes tells nothing about the token.
+        # Compared in constant time, so that the duration reveals nothing about the token.
         if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
             name = self._token_path.name
             text = f"The header {TOKEN_HEADER} must hold the token of this run, from {name!r}."
             return self._answer({"error": text}, 401)
         try:
-            reason, close = _wish(await request.text())
+            reason, close = _kill_request(await request.text())
         except ValueError as error:
             return self._answer({"error": str(error)}, 400)
         try:
@@ -173,7 +178,7 @@ class ControlServer:
 
 
 def _plain(value: object, mask: Callable[[str], str]) -> object:
-    """Return what JSON can express, its texts masked; anything else as text."""
+    """Return a value as JSON can express it, with its texts masked; other objects as text."""
     if isinstance(value, Mapping):
         return {mask(str(key)): _plain(one, mask) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -183,18 +188,22 @@ def _plain(value: object, mask: Callable[[str], str]) -> object:
     return mask(str(value))
 
 
-def _wish(body: str) -> tuple[str, bool]:
-    """Return the reason, and whether to sell everything; an empty body stops entries only."""
+def _kill_request(body: str) -> tuple[str, bool]:
+    """Return the reason, and whether to sell every position; an empty body stops entries only.
+
+    Raises:
+        ValueError: the body is not as expected.
+    """
     try:
-        wish = json.loads(body) if body.strip() else {}
+        request = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):
-        wish = None
-    if not isinstance(wish, dict) or not wish.keys() <= {"reason", "close_positions"}:
+        request = None
+    if not isinstance(request, dict) or not request.keys() <= {"reason", "close_positions"}:
         raise ValueError(
-            f"Cannot read {body[:100]!r} as a wish. "
+            f"Cannot read {body[:100]!r} as a kill request. "
             'Accepted: {"reason": "text", "close_positions": false}, or no body.'
         )
-    reason, close = wish.get("reason", ""), wish.get("close_positions", False)
+    reason, close = request.get("reason", ""), request.get("close_positions", False)
     if not isinstance(reason, str) or not isinstance(close, bool):
         raise ValueError("reason is a text, close_positions is true or false.")
     return reason, close
