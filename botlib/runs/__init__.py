@@ -1,8 +1,8 @@
 """Headless runs: a notebook executed through papermill, with a saved copy and a report.
 
-`run_notebook` refuses what would go wrong silently, runs the notebook in a kernel of the current
-interpreter, stops it in order on SIGTERM and SIGINT, and leaves an executed notebook and a
-self-contained HTML page behind.
+A notebook and its parameters enter; an executed notebook, a self-contained HTML page and a
+`RunReport` leave. Parameters that papermill would silently ignore or publish are refused, and
+SIGTERM and SIGINT stop a run in order.
 """
 
 from botlib.runs.runner import RunReport, run_notebook

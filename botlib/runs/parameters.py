@@ -1,8 +1,8 @@
-"""The checks before a launch: what papermill would only warn about, or store in plain text.
+"""The checks of a run's parameters before its start.
 
-papermill injects an unknown or untagged parameter with no more than a warning, so that a run
-believed to be dry can be a real one. It also writes every parameter into the notebook, so that a
-secret given as one would be published with it.
+Papermill injects an unknown parameter with only a warning, so a run that is believed to be dry
+could be a real one. It also writes every parameter into the notebook, so a secret passed as a
+parameter would be published with it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final
 from botlib.core.errors import RunError, did_you_mean
 
 TAG: Final = "parameters"
+"""Tag of the notebook cell that assigns the defaults."""
 
 _SECRET_WORDS: Final = frozenset(
     {"secret", "secrets", "password", "passwd", "passphrase", "token", "credential", "credentials"}
@@ -34,30 +35,33 @@ _RUN = re.compile(r"[A-Za-z0-9]{20,}")
 _HEX = re.compile(r"(?=\d*[a-fA-F])[0-9a-fA-F]{32,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")
 
-_ENOUGH_LENGTH: Final = 8
-"""Shorter values of secret environment variables are too common to be recognised in a text."""
+_MIN_SECRET_LENGTH: Final = 8
+"""Shorter values of secret environment variables are too common to be searched for."""
 
 _RANDOM_BITS: Final = 3.0
-"""Shannon entropy per character, in bits, from which on a run of characters looks random."""
+"""Least Shannon entropy, in bits per character, of a sequence that looks random."""
 
 _RANDOM_CHANGES: Final = 0.25
-"""Share of neighbours that change their kind; random text has 0.4 and more.
+"""Least share of neighbouring characters of different kinds; random text has 0.4 and more.
 
-A capital before a small letter is no change: names written InOneWord would have too many.
+A capital before a small letter does not count, because names in CamelCase have many of these.
 """
 
 
 def check_parameters(notebook: Any, parameters: Mapping[str, object], path: Path) -> None:
-    """Refuse parameters that the notebook does not declare, or that look like a secret.
+    """Raise if the notebook does not declare a parameter, or if it looks like a secret.
+
+    Args:
+        path: of the notebook, for messages.
 
     Raises:
-        RunError: naming the parameter, never its value where that may be a secret.
+        RunError: it names the parameter, and never a value that may be a secret.
     """
     if not parameters:
         return
     for name, value in parameters.items():
-        _refuse_secret(name, value)
-        _refuse_unwritable(name, value)
+        _check_not_secret(name, value)
+        _check_writable(name, value)
     declared = declared_parameters(notebook, path)
     if declared is None:
         raise RunError(
@@ -107,7 +111,7 @@ def _assigned(source: str, path: Path) -> Iterator[str]:
                     yield node.id
 
 
-def _refuse_secret(name: str, value: object) -> None:
+def _check_not_secret(name: str, value: object) -> None:
     found = _secret(name, value, _loaded_secrets())
     if found is not None:
         raise RunError(
@@ -117,7 +121,7 @@ def _refuse_secret(name: str, value: object) -> None:
 
 
 def _secret(name: str, value: object, loaded: Mapping[str, str]) -> str | None:
-    """Return why a parameter, or something nested in it, must be taken for a secret, or None."""
+    """Return why a parameter, or a value nested in it, looks like a secret, or None."""
     if secret_like_name(name):
         return f"{name!r} is the name of a secret"
     if isinstance(value, str):
@@ -127,7 +131,7 @@ def _secret(name: str, value: object, loaded: Mapping[str, str]) -> str | None:
         return "its value looks like a key" if looks_random(value) else None
     if isinstance(value, Mapping):
         inner = [_secret(str(key), item, loaded) for key, item in value.items()]
-        # A key is text of its own, and may be a secret used as one.
+        # A secret may also be the key of a mapping.
         inner += [_secret("", str(key), loaded) for key in value]
     elif isinstance(value, (list, tuple)):
         inner = [_secret("", item, loaded) for item in value]
@@ -140,12 +144,12 @@ def _loaded_secrets() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if len(value) >= _ENOUGH_LENGTH and secret_like_name(name)
+        if len(value) >= _MIN_SECRET_LENGTH and secret_like_name(name)
     }
 
 
 def secret_like_name(name: str) -> bool:
-    """Tell whether a name is that of a secret: ``BINANCE_API_KEY``, ``apiSecret``, ``password``."""
+    """Return whether a name is that of a secret, such as ``BINANCE_API_KEY`` or ``password``."""
     words = [word.lower() for word in _WORD.findall(name)]
     if any(word in _SECRET_WORDS for word in words):
         return True
@@ -153,14 +157,14 @@ def secret_like_name(name: str) -> bool:
 
 
 def looks_random(text: str) -> bool:
-    """Tell whether a text contains what looks like a generated key.
+    """Return whether a text contains a sequence that looks like a generated key.
 
-    That is a run of 20 or more letters and digits, well mixed, 32 hexadecimal digits, or a whole
-    text in base64. Paths, sentences, symbols and dates are not.
+    It does with 20 or more well mixed letters and digits, with 32 hexadecimal digits, or if all of
+    it is base64. Paths, sentences, symbols and dates do not look like keys.
     """
     runs = _RUN.findall(text)
     if _BASE64.fullmatch(text):
-        # Separators interrupt a path every few characters, but random text once in thirty.
+        # A path has a separator every few characters, random base64 one in thirty.
         letters = re.sub(r"[^A-Za-z0-9]", "", text)
         if len(letters) >= 0.9 * len(text):
             runs.append(letters)
@@ -179,7 +183,7 @@ def _kind(char: str) -> str:
     return "digit" if char.isdigit() else "upper" if char.isupper() else "lower"
 
 
-def _refuse_unwritable(name: str, value: object) -> None:
+def _check_writable(name: str, value: object) -> None:
     try:
         if not isinstance(value, (bool, int, float, str, list, dict, type(None))):
             raise TypeError(f"a {type(value).__name__}")

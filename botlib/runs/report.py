@@ -1,4 +1,4 @@
-"""What a run leaves to read: the HTML page, the summary, and the error in a few lines."""
+"""The report of a run: its HTML page, its summary, and its error in a few lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SOURCE_LINES: Final = 6
 _TRACEBACK_LINES: Final = 8
 
-# The stock template loads scripts for formulas, diagrams and widgets from the network.
+# The standard template loads scripts for formulas, diagrams and widgets from the network.
 _OFFLINE = """\
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
@@ -22,7 +22,7 @@ _OFFLINE = """\
 {%- block jupyter_widgets -%}{%- endblock -%}
 """
 
-# Without those scripts a widget or a diagram is shown by the plain form that lies beside it.
+# Without those scripts a widget or a diagram is shown by its plain form.
 _PRIORITY: Final = (
     "text/html",
     "text/markdown",
@@ -35,10 +35,10 @@ _PRIORITY: Final = (
 
 
 def render_html(notebook: Any, *, title: str) -> str:
-    """Return an executed notebook as one HTML page that needs nothing from the network.
+    """Return an executed notebook as one HTML page that loads nothing from the network.
 
-    Outputs are shown in their static forms: pictures, tables and text. What a cell itself wrote
-    as HTML is kept as it is.
+    Outputs are shown in their static forms: pictures, tables and text. HTML that a cell wrote is
+    kept.
     """
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
@@ -56,7 +56,7 @@ def render_html(notebook: Any, *, title: str) -> str:
 
 
 def find_summary(notebook: Any) -> dict[str, Any] | None:
-    """Return the last summary that the notebook displays, or None."""
+    """Return the last run summary among the notebook's outputs, or None."""
     for cell in reversed(notebook.cells):
         for output in reversed(cell.get("outputs", [])):
             found = output.get("data", {}).get(SUMMARY_MIME)
@@ -68,19 +68,24 @@ def find_summary(notebook: Any) -> dict[str, Any] | None:
 
 
 def describe_cell_error(error: Any) -> str:
-    """Return a papermill execution error in a few lines: where, what, the source, the traceback."""
+    """Return a papermill error in a few lines: cell, error, source and end of the traceback."""
     trace = _ANSI.sub("", "\n".join(error.traceback)).splitlines()
     lines = [
         f"In [{error.exec_count}]: {_ANSI.sub('', f'{error.ename}: {error.evalue}')}",
         *_cell(error.source),
     ]
     if trace:
-        lines += ["the end of the traceback:", *_quoted(trace[-_TRACEBACK_LINES:])]
+        lines += ["the end of the traceback:", *_indented(trace[-_TRACEBACK_LINES:])]
     return "\n".join(lines)
 
 
 def describe_death(source: str, exit_code: int | None) -> str:
-    """Return how a kernel died, and in which cell. ``exit_code`` is negative for a signal."""
+    """Return how and in which cell a kernel died.
+
+    Args:
+        source: of the cell.
+        exit_code: of the kernel, negative for a signal, None if unknown.
+    """
     how = ""
     if exit_code is not None:
         how = f", exit code {exit_code}"
@@ -94,8 +99,8 @@ def describe_death(source: str, exit_code: int | None) -> str:
 def _cell(source: str) -> list[str]:
     lines = source.strip().splitlines()
     more = ["    …"] if len(lines) > _SOURCE_LINES else []
-    return ["the cell:", *_quoted(lines[:_SOURCE_LINES]), *more]
+    return ["the cell:", *_indented(lines[:_SOURCE_LINES]), *more]
 
 
-def _quoted(lines: list[str]) -> list[str]:
+def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]

@@ -1,4 +1,4 @@
-"""One headless run of a notebook, from its checks to its report."""
+"""`run_notebook`: one headless run of a notebook, from its checks to its report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """How a run ended, and where its files lie."""
+    """The result of a run, and the paths of its files."""
 
     name: str
     notebook: Path
@@ -31,11 +31,11 @@ class RunReport:
     html: Path
     parameters: Mapping[str, object]
     started: datetime
-    """UTC, as is ``finished``."""
+    """UTC, like ``finished``."""
     finished: datetime
     seconds: float
     ok: bool
-    """Whether every cell ran. A run that a signal stopped is ok where its last cells ran."""
+    """Whether every cell ran. A run stopped by a signal is ok if its last cells ran."""
     error: str | None
     stop_signal: str | None
     """Name of the signal that stopped the run, such as ``SIGTERM``."""
@@ -53,23 +53,23 @@ def run_notebook(
     timeout: float | None = None,
     log: Callable[[str], None] | None = None,
 ) -> RunReport:
-    """Run a notebook headlessly and report on it.
+    """Run a notebook headlessly, and return a report.
 
-    The kernel is one of the current interpreter and works in the current directory. Called on the
-    main thread, the run is stopped in order by SIGTERM and SIGINT.
+    Its kernel uses the current interpreter and the current directory. If this is called on the
+    main thread, SIGTERM and SIGINT stop the run in order.
 
     Args:
         notebook: the notebook; it is not changed.
         name: name of the run and of its directory, by default that of the notebook.
-        parameters: values for names assigned in the cell tagged ``parameters``.
-        directory: where the run leaves ``<name>/<utc>.ipynb`` and ``.html``.
+        parameters: values for names that the cell tagged ``parameters`` assigns.
+        directory: where ``<name>/<utc>.ipynb`` and ``.html`` are written.
         grace: seconds that a stopped notebook has for its last cells before it is interrupted.
         timeout: seconds after which the run is stopped and counts as failed, or None.
-        log: called with each line worth showing, what the notebook prints included, also from
-            other threads.
+        log: called with each line to show, the notebook's own output included, also from other
+            threads.
 
     Raises:
-        RunError: the run was refused before its launch, or its files cannot be written.
+        RunError: the run was refused before its start, or its files cannot be written.
     """
     notebook = Path(notebook)
     name = _run_name(notebook, name)
@@ -78,7 +78,7 @@ def run_notebook(
             raise RunError(f"Cannot use {value!r} as {what}. Accepted: seconds from 0 up.")
     given = dict(parameters)
     check_notebook(notebook, given)
-    output = _reserve(Path(directory) / name, notebook)
+    output = _create_output(Path(directory) / name, notebook)
     log = log or (lambda line: None)
     stop = StopControl(grace=grace, timeout=timeout, log=log)
     started, start = datetime.now(UTC), time.monotonic()
@@ -90,7 +90,7 @@ def run_notebook(
         try:
             _write(html, render_html(executed, title=name).encode())
         except Exception as failure:
-            # The run itself must be reported on, whatever a page of it stumbles over.
+            # The run is reported even if its page can not be rendered.
             error = "\n".join(filter(None, [error, f"Cannot write {html}: {failure}."]))
     report = RunReport(
         name=name,
@@ -110,10 +110,10 @@ def run_notebook(
 
 
 def check_notebook(notebook: Path, parameters: Mapping[str, object] = _NO_PARAMETERS) -> None:
-    """Refuse a notebook, or parameters for it, that could not run as meant.
+    """Raise if a notebook can not run with these parameters.
 
     Raises:
-        RunError: it is missing, no notebook, not for Python, or the parameters do not fit.
+        RunError: it is missing, not a notebook, not for Python, or the parameters do not fit.
     """
     if not notebook.is_file():
         near = sorted(str(path) for path in notebook.parent.glob("*.ipynb"))
@@ -148,17 +148,17 @@ def _read(path: Path) -> Any:
     try:
         return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        # JSON that is no object has no attributes to ask for.
+        # JSON that is not an object causes an AttributeError.
         raise RunError(f"Cannot read {path} as a notebook: {str(error)[:200]}.") from error
 
 
-def _reserve(directory: Path, notebook: Path) -> Path:
-    """Create the output file under a name of its own, and return its path.
+def _create_output(directory: Path, notebook: Path) -> Path:
+    """Create the output file under a new name, and return its path.
 
-    It starts as a copy of the notebook, so that there is something to read whatever happens.
+    It starts as a copy of the notebook, so that it can be read however the run ends.
     """
     try:
-        # Parents get the default mode from mkdir, so that each missing one is made by itself.
+        # With parents=True, mkdir would create the parents with the default mode.
         for path in (*reversed(directory.parents), directory):
             path.mkdir(mode=0o700, exist_ok=True)
         while True:
@@ -166,7 +166,7 @@ def _reserve(directory: Path, notebook: Path) -> Path:
             try:
                 _write(path, notebook.read_bytes())
             except FileExistsError:
-                # Another run began in this second.
+                # Another run started in the same second.
                 time.sleep(0.1)
             else:
                 return path
@@ -186,10 +186,10 @@ def _execute(
     stop: StopControl,
     log: Callable[[str], None],
 ) -> str | None:
-    """Execute the notebook and return what went wrong, or None."""
+    """Execute the notebook, and return its error as text, or None."""
     from papermill.exceptions import PapermillExecutionError
 
-    from botlib.runs.engine import execute
+    from botlib.runs.papermill_engine import execute
 
     def show(text: str) -> None:
         for line in text.splitlines():
@@ -204,7 +204,7 @@ def _execute(
     except RunError as failure:
         error = str(failure)
     except Exception as failure:
-        # Whatever ends a run, it ends with a report: the notebook has been saved on the way.
+        # Every run ends with a report; the notebook has been saved on the way.
         error = f"{type(failure).__name__}: {failure}"
     if stop.reason == DEADLINE:
         reason = f"The run did not end within its timeout of {stop.timeout:g} s and was stopped."

@@ -1,7 +1,7 @@
-"""The orderly stop of a run: who may ask for it, and what the kernel is sent when.
+"""`StopControl`: the orderly stop of a run by a signal or a deadline.
 
-A signal to the runner, or its deadline, first becomes one SIGTERM to the kernel: the kit's hook
-there stops the tasks and releases the waiting cell, the last cells run and the notebook is saved.
+A signal to the runner, or its deadline, first becomes one SIGTERM to the kernel: the runtime's hook
+there stops the tasks and releases the waiting cell, the last cells run, and the notebook is saved.
 Only a kernel that does not end within the grace is interrupted, and killed after that.
 """
 
@@ -21,42 +21,47 @@ from typing import Final
 KILL_AFTER: Final = 5.0
 """Seconds between the interrupt and the kill of a kernel that did not end in its grace."""
 
-SAME_WISH: Final = 2.0
-"""Signals this close together (s) are one wish: a terminal, make and systemd all repeat them."""
+REPEATED_WITHIN: Final = 2.0
+"""Signals within this many seconds count as one: terminals, make and systemd repeat them."""
 
 DEADLINE: Final = "deadline"
+"""Reason of a stop after the timeout."""
+
 _ENDED: Final = "ended"
 
 
 class StopControl:
-    """Watches over one run, from a thread of its own, while `watching` is entered.
+    """The stop of one run; a separate thread waits for it while `watching` is entered.
 
-    ``log`` is called from that thread too.
+    Args:
+        grace: seconds that the kernel has to end after SIGTERM.
+        timeout: seconds after which the run is stopped, or None.
+        log: called with messages, also from the thread.
     """
 
     def __init__(self, *, grace: float, timeout: float | None, log: Callable[[str], None]) -> None:
         self.grace = grace
         self.timeout = timeout
         self.reason: str | None = None
-        """Name of the signal that asked for the stop, `DEADLINE`, or None."""
+        """Name of the signal that requested the stop, `DEADLINE`, or None."""
         self.escalated: str | None = None
-        """The strongest signal sent to the kernel after its grace, or None."""
+        """The strongest signal that was sent to the kernel after its grace, or None."""
         self.kernel: Callable[[], subprocess.Popen[bytes] | None] = lambda: None
-        """Returns the process of the kernel while there is one."""
+        """Returns the process of the kernel, None while there is none."""
         self._log = log
-        # A SimpleQueue may be put to from a signal handler; a lock or a print may not.
+        # A signal handler may put into a SimpleQueue, but must not take a lock or print.
         self._inbox: SimpleQueue[str] = SimpleQueue()
 
     @property
     def stop_signal(self) -> str | None:
-        """Name of the signal that asked for the stop, or None."""
+        """Name of the signal that requested the stop, or None."""
         return None if self.reason == DEADLINE else self.reason
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Catch SIGTERM and SIGINT, and keep the deadline, until left.
+        """Catch SIGTERM and SIGINT and wait for the deadline, until the context is left.
 
-        Signals can only be caught on the main thread; elsewhere the deadline alone is kept.
+        Signals can only be caught on the main thread; on other threads only the deadline counts.
         """
         watcher = threading.Thread(target=self._watch, name="botlib-run-stop", daemon=True)
         watcher.start()
@@ -68,7 +73,7 @@ class StopControl:
             yield
         finally:
             for number, handler in before.items():
-                # None stands for a handler that was not installed from Python.
+                # None means a handler that was not installed from Python.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             self._inbox.put(_ENDED)
             watcher.join()
@@ -95,7 +100,7 @@ class StopControl:
             self._send(number)
 
     def _ended_within(self, seconds: float) -> bool:
-        """Wait for the end of the run; a signal repeated by a person cuts the waiting short."""
+        """Wait for the end of the run, or until a person repeats the signal."""
         start = time.monotonic()
         while (left := start + seconds - time.monotonic()) > 0:
             try:
@@ -104,7 +109,7 @@ class StopControl:
                 return False
             if message == _ENDED:
                 return True
-            if time.monotonic() - start > SAME_WISH:
+            if time.monotonic() - start > REPEATED_WITHIN:
                 return False
         return False
 
@@ -115,12 +120,12 @@ class StopControl:
         if number is signal.SIGKILL and _leads_group(process):
             os.killpg(process.pid, number)
         else:
-            # Popen knows whether the process has ended, and never signals a reused pid.
+            # Popen never signals a reused pid.
             process.send_signal(number)
 
 
 def _leads_group(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether the process lives and leads a group, so that its children can be ended too."""
+    """Return whether the process lives and leads a group, whose members can be killed too."""
     try:
         return process.poll() is None and os.getpgid(process.pid) == process.pid
     except ProcessLookupError:

@@ -24,7 +24,7 @@ from botlib.core.errors import RunError
 from botlib.runs import RunReport, run_notebook
 from botlib.runs import runner as runner_module
 from botlib.runs import stop as stop_module
-from botlib.runs.runner import _reserve
+from botlib.runs.runner import _create_output
 from tests.support.notebooks import DEAF, DEAFER, KERNEL, WAIT, write_notebook
 
 SUMMARY = """\
@@ -400,7 +400,7 @@ def test_a_page_that_cannot_be_written_fails_the_run_but_not_the_report(
 
 def test_runs_in_the_same_second_keep_apart(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "x.ipynb", "1")
-    paths = {_reserve(tmp_path / "runs" / "x", notebook) for _ in range(2)}
+    paths = {_create_output(tmp_path / "runs" / "x", notebook) for _ in range(2)}
     assert len(paths) == 2
     assert all(re.fullmatch(r"\d{8}T\d{6}Z\.ipynb", path.name) for path in paths)
 

@@ -103,7 +103,7 @@ def test_after_the_interrupt_comes_a_kill(start: Start, monkeypatch: pytest.Monk
 def test_a_signal_repeated_later_cuts_the_grace_short(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stop_module, "SAME_WISH", 0.1)
+    monkeypatch.setattr(stop_module, "REPEATED_WITHIN", 0.1)
     process = start(IGNORE_TERM)
     stop = control(process, grace=3600)
     with stop.watching():

@@ -1,4 +1,4 @@
-"""The papermill engine of the kit: the kernel it starts, and how a notebook is executed in it."""
+"""The papermill engine of headless runs: it starts the kernel and executes the notebook."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ from botlib.runtime.kernelspec import CurrentInterpreter
 ENGINE: Final = "botlib"
 KERNEL_NAME: Final = "python3"
 
-# A carriage return throws away the line so far, unless it is half of a line end or comes last.
+# A carriage return discards the line so far, unless it is part of a line end or comes last.
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 
 
 class RunClient(PapermillNotebookClient):  # type: ignore[misc]
-    """Executes the cells of one run."""
+    """The client that executes the cells of one run.
+
+    Args:
+        stop: asked before the first cell whether the run was stopped.
+        on_text: called with the text of each output stream.
+    """
 
     def __init__(
         self, nb_man: Any, *, stop: StopControl, on_text: Callable[[str], None], **options: Any
@@ -46,7 +51,7 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
         self.km = AsyncKernelManager(
             kernel_name=KERNEL_NAME,
             kernel_spec_manager=CurrentInterpreter(),
-            # Loopback is shared by all users of the machine.
+            # All users of the computer share the loopback interface.
             transport_encryption="auto" if zmq.has("curve") else "disabled",
         )
         return self.km
@@ -58,10 +63,10 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
         super().papermill_execute_cells()
 
     def execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
-        """Execute a cell; what ends the whole run marks the cell it happened in.
+        """Execute a cell; an error that ends the whole run is recorded in its cell.
 
-        Stock papermill marks only a cell that raised: after the death of a kernel every cell
-        reads "completed", those that never ran included.
+        Papermill itself marks only a cell that raised: after the death of a kernel every cell
+        would be "completed", also those that never ran.
         """
         try:
             return super().execute_cell(cell, cell_index, **options)
@@ -74,10 +79,10 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
             raise
 
     def output(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
-        """Add an output; text continues the text before it, or days of lines are days of outputs.
+        """Add an output; text is appended to a text output before it, to bound their number.
 
         Streams are merged as they come and not at the end of the cell, because a removed output
-        would shift the places that display updates are written to.
+        would shift the positions that display updates are written to.
         """
         out = super().output(outs, msg, display_id, cell_index)
         if out is None or out.output_type != "stream":
@@ -101,13 +106,13 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
 
 
 class RunEngine(NBClientEngine):  # type: ignore[misc]
-    """Papermill's engine with an orderly stop."""
+    """The papermill engine with an orderly stop."""
 
     @classmethod
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, run: Callable[[Any], RunClient], **unused: Any
     ) -> None:
-        """Execute the notebook in the client that ``run`` makes."""
+        """Execute the notebook with the client that ``run`` returns."""
         client = run(nb_man)
         try:
             client.execute()
@@ -130,8 +135,11 @@ def execute(
 ) -> None:
     """Execute the notebook at ``notebook`` into the file ``output``, saving on the way.
 
-    It runs on a thread of its own: nbclient needs a loop that nobody else runs, and leaves it open.
-    Raises what papermill and nbclient raise; the notebook is saved even then.
+    It runs on a separate thread, because nbclient needs an event loop that does not run yet, and
+    leaves it open.
+
+    Raises:
+        Exception: those of papermill and nbclient; the notebook is saved all the same.
     """
     papermill_engines.register(ENGINE, RunEngine)
 
@@ -142,7 +150,7 @@ def execute(
             on_text=on_text,
             kernel_name=KERNEL_NAME,
             startup_timeout=60,
-            # A cell that waits for days is the normal case; late output must not end it.
+            # Cells often wait for days, and late output must not end them.
             timeout=None,
             iopub_timeout=60,
             raise_on_iopub_timeout=False,
@@ -170,7 +178,7 @@ def execute(
 
 
 def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Close the loop that nbclient made for this thread, with what it left running there."""
+    """Cancel the tasks that nbclient left on this thread's event loop, and close it."""
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
@@ -181,5 +189,5 @@ def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _literal(path: str) -> str:
-    # papermill fills paths in as format strings.
+    # papermill treats paths as format strings.
     return path.replace("{", "{{").replace("}", "}}")
