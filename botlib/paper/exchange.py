@@ -20,7 +20,7 @@ from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.api.market_data import MarketDataHandlers
-from botlib.paper.api.openapi import description
+from botlib.paper.api.openapi import openapi_document
 from botlib.paper.api.operations import operations
 from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.api.rate_limits import RateLimits
@@ -111,7 +111,7 @@ class PaperExchange:
         self._rest = RestApi(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)
         acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
-        self.player.enter(acts, self.venue)
+        self.player.attach(acts, self.venue)
         self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
         self._idle_connections = IdleConnections()
         self._runner: web.AppRunner | None = None
@@ -173,7 +173,7 @@ class PaperExchange:
         self._ledger.close()
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return web.json_response(description(self._operations))
+        return web.json_response(openapi_document(self._operations))
 
     async def _streams(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -80,12 +80,8 @@ class AccountHandlers:
 
     def commissions(self, params: Params) -> Json:
         """Return the commissions of an account by their kinds."""
-        none = {
-            "maker": eight_decimals(0),
-            "taker": eight_decimals(0),
-            "buyer": eight_decimals(0),
-            "seller": eight_decimals(0),
-        }
+        zero = eight_decimals(0)
+        none = {"maker": zero, "taker": zero, "buyer": zero, "seller": zero}
         burns = self.account_of(params).burns_bnb
         return {
             "standardCommission": self.rates(),

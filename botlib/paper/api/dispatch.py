@@ -1,4 +1,4 @@
-"""What surrounds every operation, for REST and WS-API alike: weights, times, faults."""
+"""The dispatcher of operations for both APIs: request weights, timestamps and faults."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class AnswerWithheld(Exception):
-    """The client gets no answer: its connection is cut."""
+    """The client gets no answer, and its connection is closed."""
 
 
 class Dispatcher:
-    """Runs operations, with what surrounds every one of them.
+    """Dispatcher of operations.
 
     Args:
-        market_time: returns the market's time, ms.
+        operations: by HTTP method and path.
+        limits: rate limits that requests are charged to.
+        faults: faults on request.
+        market_time: returns the market time, ms.
 
     Attributes:
-        requests: how many were made.
+        requests: number of requests so far.
     """
 
     def __init__(
@@ -47,14 +50,16 @@ class Dispatcher:
         self._market_time = market_time
 
     async def run(self, key: Key, params: Params, address: str) -> object:
-        """Run an operation whose caller is known to be entitled.
+        """Run an operation, whose caller has been authorized before.
 
         Args:
-            address: where the request came from.
+            key: HTTP method and path of the operation.
+            params: parameters of the request.
+            address: network address of the client.
 
         Raises:
             Refusal: the answer is an error.
-            Unanswered: the answer is withheld.
+            AnswerWithheld: a fault withholds the answer.
         """
         operation = self.operations[key]
         self.requests += 1
@@ -62,7 +67,7 @@ class Dispatcher:
         self._status_fault(key[1], symbol)
         if (slow := self.faults.take("slow", key[1], symbol)) is not None:
             await asyncio.sleep(slow.seconds)
-        # A request that cannot even be weighed is charged as the lightest.
+        # A request whose weight cannot be computed is charged the lowest weight.
         try:
             weight = operation.weight(params)
         except Refusal:
@@ -83,24 +88,24 @@ class Dispatcher:
     async def _run_order(
         self, key: Key, operation: Operation, params: Params, address: str, weight: int
     ) -> object:
-        place, symbol = f"{key[0]} {key[1]}", params.text("symbol") or ""
+        name, symbol = f"{key[0]} {key[1]}", params.text("symbol") or ""
         take = self.faults.take
-        self._crash("crash_before_accept", place, symbol)
-        await self._withhold(take("before_accept", place, symbol))
+        self._crash_fault("crash_before_accept", name, symbol)
+        await self._withhold_answer(take("before_accept", name, symbol))
         try:
             answer = await operation.handler(params)
         except PaperExchangeError as error:
-            logger.error("An order was not taken: %s", error)
+            logger.error("An order could not be stored: %s", error)
             raise refusal(-1001) from None
         if not operation.charged:
             self.limits.refund(weight, address)
         self.faults.time_changed()
-        self._crash("crash_after_accept", place, symbol)
-        await self._withhold(take("after_accept", place, symbol))
+        self._crash_fault("crash_after_accept", name, symbol)
+        await self._withhold_answer(take("after_accept", name, symbol))
         return answer
 
-    def _crash(self, kind: str, place: str, symbol: str) -> None:
-        if self.faults.take(kind, place, symbol) is not None and self.faults.crash is not None:
+    def _crash_fault(self, kind: str, name: str, symbol: str) -> None:
+        if self.faults.take(kind, name, symbol) is not None and self.faults.crash is not None:
             self.faults.crash()
 
     def _status_fault(self, path: str, symbol: str) -> None:
@@ -111,7 +116,7 @@ class Dispatcher:
             raise Refusal(code, "An ordered fault of the paper exchange.", fault.status, wait)
 
     @staticmethod
-    async def _withhold(fault: Fault | None) -> None:
+    async def _withhold_answer(fault: Fault | None) -> None:
         if fault is None:
             return
         if fault.reply == "timeout":

@@ -1,4 +1,4 @@
-"""Market data on request: what needs no key."""
+"""The operations on market data, which need no API key."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from botlib.paper.protocol.refusals import invalid_symbol, refusal
 from botlib.paper.venue import Venue
 
 STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
+"""The statuses of a symbol."""
 MAX_SYMBOLS: Final = 100
-"""Symbols that rolling statistics are made of in one request."""
+"""Maximum number of symbols in one request for rolling statistics."""
 
 _Answer = Callable[[Feed], Json]
 
 
 class MarketDataHandlers:
-    """Answers about the market, at its present time."""
+    """Handlers of the operations on market data, at the present market time."""
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
 
-    # -- which symbols
+    # -- symbols of a request
 
     def feed(self, params: Params) -> Feed:
         """Return the feed of the mandatory ``symbol``."""
@@ -44,7 +45,7 @@ class MarketDataHandlers:
         except UnknownSymbol:
             raise invalid_symbol() from None
 
-    def _chosen(self, params: Params) -> Feed | list[Feed]:
+    def _requested_feeds(self, params: Params) -> Feed | list[Feed]:
         """Return the feed of ``symbol``, those of ``symbols``, or all of them."""
         if "symbol" in params:
             if "symbols" in params:
@@ -55,8 +56,9 @@ class MarketDataHandlers:
             names = [listing.id for listing in self._venue.listings()]
         return [self._feed(name) for name in names]
 
-    def _each(self, params: Params, answer: _Answer) -> object:
-        chosen, status = self._chosen(params), params.choice("symbolStatus", STATUSES, -1122)
+    def _for_each(self, params: Params, answer: _Answer) -> object:
+        chosen = self._requested_feeds(params)
+        status = params.choice("symbolStatus", STATUSES, -1122)
         if isinstance(chosen, Feed):
             _check_status(params, chosen)
             return answer(chosen)
@@ -69,7 +71,7 @@ class MarketDataHandlers:
         return {}
 
     async def time(self, params: Params) -> object:
-        """``/time``: wall time, since requests are signed with it."""
+        """``/time``: the wall time, which signed requests carry."""
         return {"serverTime": self._venue.faults.server_time()}
 
     async def exchange_info(self, params: Params) -> object:
@@ -79,7 +81,7 @@ class MarketDataHandlers:
         wanted = _permissions(params)
         if single and (status is not None or wanted is not None):
             raise refusal(-1128)
-        chosen = self._chosen(params)
+        chosen = self._requested_feeds(params)
         sets = params.flag("showPermissionSets", True)
         symbols = []
         for feed in chosen if isinstance(chosen, list) else [chosen]:
@@ -98,11 +100,11 @@ class MarketDataHandlers:
         }
 
     async def execution_rules(self, params: Params) -> object:
-        """``/executionRules``: no symbol has any."""
+        """``/executionRules``: always empty, because no symbol has any."""
         status = params.choice("symbolStatus", STATUSES, -1122)
         if status is not None and ("symbol" in params or "symbols" in params):
             raise refusal(-1128)
-        chosen = self._chosen(params)
+        chosen = self._requested_feeds(params)
         feeds = [
             feed
             for feed in (chosen if isinstance(chosen, list) else [chosen])
@@ -111,10 +113,10 @@ class MarketDataHandlers:
         return {"symbolRules": [{"symbol": feed.id, "rules": []} for feed in feeds]}
 
     async def reference_price(self, params: Params) -> object:
-        """``/referencePrice`` and how it is calculated: no symbol has one.
+        """``/referencePrice`` and ``/referencePrice/calculation``: no symbol has one.
 
         Raises:
-            Refusal: always; without rules for executions nobody asks for such a price.
+            Refusal: always, because execution rules, which use such a price, do not exist here.
         """
         _check_status(params, self.feed(params))
         raise refusal(-2043)
@@ -127,20 +129,20 @@ class MarketDataHandlers:
         start, end = params.moment("startTime"), params.moment("endTime")
         limit = params.limit(500, 1_000)
         await klines.prepare(feed, kind, start, end, limit)
-        # The market has moved on meanwhile: what is asked for is its present.
+        # The market may have moved during the wait.
         feed = self.feed(params)
         bars = klines.klines(feed, kind, start, end, limit)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
     def _interval(self, params: Params) -> KlineInterval:
-        zone = _zone(params)
+        zone = _time_zone(params)
         name = params.need("interval")
         kind = interval(f"{name}@{zone}" if zone is not None else name)
-        if "@" in name or kind is None or not self._offered(kind):
+        if "@" in name or kind is None or not self._is_offered(kind):
             raise refusal(-1120)
         return kind
 
-    def _offered(self, kind: KlineInterval) -> bool:
+    def _is_offered(self, kind: KlineInterval) -> bool:
         feeds = self._venue.listings()
         return not feeds or klines.offered(self._feed(feeds[0].id), kind)
 
@@ -148,9 +150,9 @@ class MarketDataHandlers:
 
     async def ticker_24h(self, params: Params) -> object:
         """``/ticker/24hr``."""
-        if _type(params) == tickers.MINI:
-            return self._each(params, lambda feed: tickers.mini(feed, tickers.last_day(feed)))
-        return self._each(params, tickers.day_full)
+        if _ticker_type(params) == tickers.MINI:
+            return self._for_each(params, lambda feed: tickers.mini(feed, tickers.last_day(feed)))
+        return self._for_each(params, tickers.day_full)
 
     async def ticker_window(self, params: Params) -> object:
         """``/ticker``: a rolling window."""
@@ -158,22 +160,22 @@ class MarketDataHandlers:
         length = tickers.window_length(text)
         if length is None:
             raise refusal(-1130, "windowSize")
-        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        form = tickers.mini if _ticker_type(params) == tickers.MINI else tickers.full
         self._need_symbols(params)
-        return self._each(params, lambda feed: form(feed, tickers.window(feed, length)))
+        return self._for_each(params, lambda feed: form(feed, tickers.window(feed, length)))
 
     async def ticker_day(self, params: Params) -> object:
         """``/ticker/tradingDay``: since midnight in a time zone."""
-        zone = _zone(params)
+        zone = _time_zone(params)
         offset = 0 if zone is None else zone_offset(zone) or 0
-        form = tickers.mini if _type(params) == tickers.MINI else tickers.full
+        form = tickers.mini if _ticker_type(params) == tickers.MINI else tickers.full
         self._need_symbols(params)
 
         def answer(feed: Feed) -> Json:
             start = feed.time - (feed.time + offset) % DAY
             return form(feed, tickers.since(feed, start), start + DAY - 1)
 
-        return self._each(params, answer)
+        return self._for_each(params, answer)
 
     @staticmethod
     def _need_symbols(params: Params) -> None:
@@ -185,20 +187,20 @@ class MarketDataHandlers:
 
     async def ticker_price(self, params: Params) -> object:
         """``/ticker/price``."""
-        return self._each(
+        return self._for_each(
             params, lambda feed: {"symbol": feed.id, "price": eight_decimals(feed.price)}
         )
 
     async def ticker_book(self, params: Params) -> object:
         """``/ticker/bookTicker``."""
-        return self._each(params, quotes.book_ticker)
+        return self._for_each(params, quotes.book_ticker)
 
     async def average_price(self, params: Params) -> object:
         """``/avgPrice``."""
         feed = self.feed(params)
         return {"mins": 5, "price": eight_decimals(feed.average()), "closeTime": feed.time}
 
-    # -- the book and the trades
+    # -- book and trades
 
     async def depth(self, params: Params) -> object:
         """``/depth``."""
@@ -213,7 +215,7 @@ class MarketDataHandlers:
         return [quotes.trade_row(trade) for trade in found]
 
     async def block_trades(self, params: Params) -> object:
-        """``/historicalBlockTrades``: nobody trades in blocks here."""
+        """``/historicalBlockTrades``: always empty, because there are no block trades."""
         self.feed(params)
         params.integer("fromId")
         params.limit(500, 1_000)
@@ -226,7 +228,7 @@ class MarketDataHandlers:
             return await self.trades(params)
         feed, limit = self.feed(params), params.limit(500, 1_000)
         start = feed.tape.time_of(first)
-        # The step of the first trade may have begun with earlier ones.
+        # Earlier trades may share the step of the first one.
         within = feed.tape.ids(start, start)
         span = within[1] - within[0]
         found = feed.tape.trades(start, feed.time, limit + span, newest=False)
@@ -242,7 +244,7 @@ class MarketDataHandlers:
             if start is not None or end is not None:
                 raise refusal(-1128)
             start = feed.tape.time_of_aggregate(first)
-            # The step of the first one may have begun with earlier ones.
+            # Earlier trades may share the step of the first one.
             within = feed.tape.ids(start, start)
             found = feed.tape.aggregates(
                 start, feed.time, limit + within[1] - within[0], newest=False
@@ -259,7 +261,11 @@ class MarketDataHandlers:
 
 
 def _check_status(params: Params, feed: Feed) -> None:
-    """Refuse a symbol in another status than was asked for."""
+    """Check that a symbol has the requested status.
+
+    Raises:
+        Refusal: it has another one.
+    """
     if params.choice("symbolStatus", STATUSES, -1122) not in (None, _status(feed)):
         raise refusal(-1220)
 
@@ -268,11 +274,11 @@ def _status(feed: Feed) -> object:
     return symbol_info(feed)["status"]
 
 
-def _type(params: Params) -> str | None:
+def _ticker_type(params: Params) -> str | None:
     return params.choice("type", (tickers.FULL, tickers.MINI), -1139)
 
 
-def _zone(params: Params) -> str | None:
+def _time_zone(params: Params) -> str | None:
     zone = params.text("timeZone")
     if zone is not None and zone_offset(zone) is None:
         raise refusal(-1130, "timeZone")
@@ -280,7 +286,7 @@ def _zone(params: Params) -> str | None:
 
 
 def _permissions(params: Params) -> frozenset[str] | None:
-    """Return ``permissions``: one name, or a JSON list of them."""
+    """Parse ``permissions``: one name, or a JSON list of names."""
     text = params.text("permissions")
     if text is None:
         return None

@@ -1,10 +1,11 @@
-"""The REST side described as OpenAPI 3.1, from the same tables that answer it."""
+"""The OpenAPI 3.1 document of the REST API, built from the tables of its operations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
+from botlib.paper.api.market_data import STATUSES
 from botlib.paper.api.parameters import ACCEPTED
 from botlib.paper.market.intervals import INTERVALS
 from botlib.paper.market.quotes import Json
@@ -15,12 +16,12 @@ PREFIX: Final = "/api/v3/"
 
 _SYMBOL: Final[Json] = {"type": "string", "pattern": "^[A-Z0-9_.-]{1,20}$", "example": "BTCUSDT"}
 _TEXT: Final[Json] = {"type": "string", "minLength": 1}
-_WHOLE: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_INTEGER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _DECIMAL: Final[Json] = {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,20})?$"}
 _FLAG: Final[Json] = {"type": "string", "enum": ["true", "false"]}
 _CLIENT_ID: Final[Json] = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,36}$"}
 
-_FORMS: Final[dict[str, Json]] = {
+_SCHEMAS: Final[dict[str, Json]] = {
     "symbol": _SYMBOL,
     "symbols": {"type": "string", "example": '["BTCUSDT","ETHUSDT"]'},
     "interval": {"type": "string", "enum": list(INTERVALS)},
@@ -30,36 +31,36 @@ _FORMS: Final[dict[str, Json]] = {
     "recvWindow": {"type": "number", "minimum": 0, "maximum": 60_000, "default": 5_000},
     "side": {"type": "string", "enum": ["BUY", "SELL"]},
     "newOrderRespType": {"type": "string", "enum": ["ACK", "RESULT", "FULL"]},
-    "symbolStatus": {"type": "string", "enum": ["TRADING", "HALT", "BREAK", "END_OF_DAY"]},
+    "symbolStatus": {"type": "string", "enum": list(STATUSES)},
     "cancelReplaceMode": {"type": "string", "enum": ["STOP_ON_FAILURE", "ALLOW_FAILURE"]},
     "cancelRestrictions": {"type": "string", "enum": ["ONLY_NEW", "ONLY_PARTIALLY_FILLED"]},
     "signature": _TEXT,
 }
-_LISTS: Final = frozenset(
+_LIST_PATHS: Final = frozenset(
     {
         *("klines", "uiKlines", "trades", "historicalTrades", "aggTrades", "rateLimit/order"),
         *("myTrades", "myPreventedMatches", "openOrders", "allOrders", "allOrderList"),
         *("openOrderList", "order/amendments", "historicalBlockTrades", "myAllocations"),
     }
 )
-"""Paths that answer with a list."""
+"""Paths whose answer is a list."""
 
-_EITHER: Final = frozenset(
+_OBJECT_OR_LIST_PATHS: Final = frozenset(
     {"ticker", "ticker/24hr", "ticker/tradingDay", "ticker/price", "ticker/bookTicker"}
 )
-"""Paths that answer with an object for one symbol, with a list for several."""
+"""Paths whose answer is an object for one symbol, and a list for several."""
 
 _TRADE: Final = "id price qty quoteQty time isBuyerMaker isBestMatch"
 _ORDER: Final = (
     "symbol orderId orderListId clientOrderId price origQty executedQty origQuoteOrderQty "
     "cummulativeQuoteQty status timeInForce type side selfTradePreventionMode"
 )
-_ASKED: Final = f"{_ORDER} time updateTime isWorking workingTime"
+_ORDER_QUERY: Final = f"{_ORDER} time updateTime isWorking workingTime"
 _ORDER_LIST: Final = (
     "orderListId contingencyType listStatusType listOrderStatus listClientOrderId transactionTime "
     "symbol orders"
 )
-_FIELDS: Final[dict[Key, str]] = {
+_REQUIRED_FIELDS: Final[dict[Key, str]] = {
     ("GET", "time"): "serverTime",
     ("GET", "exchangeInfo"): "timezone serverTime rateLimits exchangeFilters symbols",
     ("GET", "executionRules"): "symbolRules",
@@ -77,9 +78,9 @@ _FIELDS: Final[dict[Key, str]] = {
         "isMaker isBestMatch"
     ),
     ("POST", "order"): "symbol orderId orderListId clientOrderId transactTime",
-    ("GET", "order"): _ASKED,
-    ("GET", "openOrders"): _ASKED,
-    ("GET", "allOrders"): _ASKED,
+    ("GET", "order"): _ORDER_QUERY,
+    ("GET", "openOrders"): _ORDER_QUERY,
+    ("GET", "allOrders"): _ORDER_QUERY,
     ("DELETE", "order"): f"{_ORDER} origClientOrderId transactTime",
     ("POST", "order/cancelReplace"): (
         "cancelResult newOrderResult cancelResponse newOrderResponse"
@@ -99,19 +100,27 @@ _FIELDS: Final[dict[Key, str]] = {
     ("GET", "allOrderList"): _ORDER_LIST,
     ("GET", "openOrderList"): _ORDER_LIST,
 }
-"""What an answer, or each of a list of answers, has at least."""
+"""Required fields of an answer, or of each row of an answer."""
 
 _KLINE: Final[Json] = {"type": "array", "minItems": 12, "maxItems": 12}
 
-_FLAGS: Final = frozenset({"showPermissionSets", "omitZeroBalances", "computeCommissionRates"})
-_WHOLES: Final = ("Id", "Time", "timestamp", "Delta", "StrategyType", "strategyType", "fromId")
-_DECIMALS: Final = ("Qty", "Quantity", "quantity", "Price", "price")
-_UNIT: Final[Json] = {"type": "string", "enum": list(UNITS)}
+_FLAG_NAMES: Final = frozenset({"showPermissionSets", "omitZeroBalances", "computeCommissionRates"})
+_INTEGER_SUFFIXES: Final = (
+    "Id",
+    "Time",
+    "timestamp",
+    "Delta",
+    "StrategyType",
+    "strategyType",
+    "fromId",
+)
+_DECIMAL_SUFFIXES: Final = ("Qty", "Quantity", "quantity", "Price", "price")
+_TIME_UNIT: Final[Json] = {"type": "string", "enum": list(UNITS)}
 _TIMES_IN_FORCE: Final[Json] = {"type": "string", "enum": ["GTC", "IOC", "FOK"]}
 
 
-def description(operations: Mapping[Key, Operation]) -> Json:
-    """Return the OpenAPI document of these operations."""
+def openapi_document(operations: Mapping[Key, Operation]) -> Json:
+    """Return the OpenAPI document of some operations."""
     paths: dict[str, dict[str, Json]] = {}
     for key, operation in operations.items():
         paths.setdefault(PREFIX + key[1], {})[key[0].lower()] = _operation(key, operation)
@@ -149,15 +158,15 @@ def _operation(key: Key, operation: Operation) -> Json:
                 "name": name.rstrip("!"),
                 "in": "query",
                 "required": name.endswith("!"),
-                "schema": _form(name.rstrip("!")),
+                "schema": _schema(name.rstrip("!")),
             }
             for name in names
         ]
-        + [{"name": HEADER, "in": "header", "required": False, "schema": _UNIT}],
+        + [{"name": HEADER, "in": "header", "required": False, "schema": _TIME_UNIT}],
         "responses": {
-            "200": _answer("The answer.", _shape(key)),
-            "4XX": _answer("A refusal.", {"$ref": "#/components/schemas/Error"}),
-            "5XX": _answer("The outcome is unknown.", {"$ref": "#/components/schemas/Error"}),
+            "200": _response("The answer.", _answer_schema(key)),
+            "4XX": _response("A refusal.", {"$ref": "#/components/schemas/Error"}),
+            "5XX": _response("The outcome is unknown.", {"$ref": "#/components/schemas/Error"}),
         },
     }
     if operation.signed:
@@ -165,32 +174,32 @@ def _operation(key: Key, operation: Operation) -> Json:
     return described
 
 
-def _shape(key: Key) -> Json:
-    if key[1] in _EITHER:
+def _answer_schema(key: Key) -> Json:
+    if key[1] in _OBJECT_OR_LIST_PATHS:
         return {"type": ["object", "array"]}
-    one: Json = {"type": "object", "required": _FIELDS.get(key, "").split()}
+    one: Json = {"type": "object", "required": _REQUIRED_FIELDS.get(key, "").split()}
     if key[1] in ("klines", "uiKlines"):
         one = _KLINE
-    return {"type": "array", "items": one} if key[1] in _LISTS else one
+    return {"type": "array", "items": one} if key[1] in _LIST_PATHS else one
 
 
-def _answer(text: str, schema: Json) -> Json:
+def _response(text: str, schema: Json) -> Json:
     return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
-def _form(name: str) -> Json:
-    if name in _FORMS:
-        return _FORMS[name]
-    if name in _FLAGS:
+def _schema(name: str) -> Json:
+    if name in _SCHEMAS:
+        return _SCHEMAS[name]
+    if name in _FLAG_NAMES:
         return _FLAG
     if name.lower().endswith("clientorderid"):
         return _CLIENT_ID
     if name.lower().endswith("timeinforce"):
         return _TIMES_IN_FORCE
     if name.lower().endswith("side"):
-        return _FORMS["side"]
-    if name.endswith(_WHOLES):
-        return _WHOLE
-    if name.endswith(_DECIMALS):
+        return _SCHEMAS["side"]
+    if name.endswith(_INTEGER_SUFFIXES):
+        return _INTEGER
+    if name.endswith(_DECIMAL_SUFFIXES):
         return _DECIMAL
     return _TEXT

@@ -1,6 +1,7 @@
-"""The parameters every operation reads: their names, which are mandatory, and their forms.
+"""The parameters that every operation accepts, and which of them are mandatory.
 
-Binance refuses a request that carries a parameter nobody reads, so a misspelt one is noticed.
+Binance refuses a request with a parameter that the operation does not read, so that a misspelt
+parameter is noticed.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from botlib.paper.protocol.refusals import refusal
 
 _SYMBOLS: Final = "symbol symbols"
 _RANGE: Final = "startTime endTime limit"
-_CHOSEN: Final = "newOrderRespType selfTradePreventionMode"
-_PEGGED: Final = "pegPriceType pegOffsetType pegOffsetValue"
+_OPTIONS: Final = "newOrderRespType selfTradePreventionMode"
+_PEG: Final = "pegPriceType pegOffsetType pegOffsetValue"
 _ORDER: Final = (
     "symbol! side! type! timeInForce quantity quoteOrderQty price newClientOrderId strategyId "
-    f"strategyType stopPrice trailingDelta icebergQty {_CHOSEN} {_PEGGED}"
+    f"strategyType stopPrice trailingDelta icebergQty {_OPTIONS} {_PEG}"
 )
 _ROUTED: Final = (
     "symbol! side! type! quantity! timeInForce price newClientOrderId strategyId strategyType "
-    f"icebergQty {_CHOSEN}"
+    f"icebergQty {_OPTIONS}"
 )
-_WHICH: Final = "symbol! orderId origClientOrderId"
+_ORDER_ID: Final = "symbol! orderId origClientOrderId"
 
 
-def _leg(prefix: str, mandatory: str, without: str = "") -> str:
+def _leg_parameters(prefix: str, mandatory: str, without: str = "") -> str:
     """Return the parameters of one leg of an order list."""
     names = (
         "Type Side Quantity ClientOrderId Price StopPrice TrailingDelta IcebergQty TimeInForce "
         "StrategyId StrategyType PegPriceType PegOffsetType PegOffsetValue"
     )
-    needed = mandatory.split()
+    required = mandatory.split()
     return " ".join(
-        f"{prefix}{one}{'!' if one in needed else ''}" for one in names.split() if one != without
+        f"{prefix}{one}{'!' if one in required else ''}" for one in names.split() if one != without
     )
 
 
@@ -60,15 +61,15 @@ ACCEPTED: Final[dict[Key, str]] = {
     ("GET", "ticker"): f"{_SYMBOLS} windowSize type symbolStatus",
     ("POST", "order"): _ORDER,
     ("POST", "order/test"): f"{_ORDER} computeCommissionRates",
-    ("GET", "order"): _WHICH,
-    ("DELETE", "order"): f"{_WHICH} newClientOrderId cancelRestrictions",
+    ("GET", "order"): _ORDER_ID,
+    ("DELETE", "order"): f"{_ORDER_ID} newClientOrderId cancelRestrictions",
     ("POST", "order/cancelReplace"): (
         f"{_ORDER} cancelReplaceMode! cancelNewClientOrderId cancelOrigClientOrderId "
         "cancelOrderId cancelRestrictions orderRateLimitExceededMode"
     ),
     ("POST", "sor/order"): _ROUTED,
     ("POST", "sor/order/test"): f"{_ROUTED} computeCommissionRates",
-    ("PUT", "order/amend/keepPriority"): f"{_WHICH} newClientOrderId newQty!",
+    ("PUT", "order/amend/keepPriority"): f"{_ORDER_ID} newClientOrderId newQty!",
     ("GET", "order/amendments"): "symbol! orderId! fromExecutionId limit",
     ("GET", "openOrders"): "symbol",
     ("DELETE", "openOrders"): "symbol!",
@@ -77,29 +78,29 @@ ACCEPTED: Final[dict[Key, str]] = {
         "symbol! side! quantity! price! stopPrice! listClientOrderId limitClientOrderId "
         "limitStrategyId limitStrategyType limitIcebergQty trailingDelta stopClientOrderId "
         "stopStrategyId stopStrategyType stopLimitPrice stopIcebergQty stopLimitTimeInForce "
-        f"{_CHOSEN}"
+        f"{_OPTIONS}"
     ),
     ("POST", "orderList/oco"): (
-        f"symbol! side! quantity! listClientOrderId {_leg('above', 'Type')} "
-        f"{_leg('below', 'Type')} {_CHOSEN}"
+        f"symbol! side! quantity! listClientOrderId {_leg_parameters('above', 'Type')} "
+        f"{_leg_parameters('below', 'Type')} {_OPTIONS}"
     ),
     ("POST", "orderList/oto"): (
-        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
-        f"{_leg('pending', 'Type Side Quantity')} {_CHOSEN}"
+        f"symbol! listClientOrderId {_leg_parameters('working', 'Type Side Price Quantity')} "
+        f"{_leg_parameters('pending', 'Type Side Quantity')} {_OPTIONS}"
     ),
     ("POST", "orderList/otoco"): (
-        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
-        f"pendingSide! pendingQuantity! {_leg('pendingAbove', 'Type')} "
-        f"{_leg('pendingBelow', '')} {_CHOSEN}"
+        f"symbol! listClientOrderId {_leg_parameters('working', 'Type Side Price Quantity')} "
+        f"pendingSide! pendingQuantity! {_leg_parameters('pendingAbove', 'Type')} "
+        f"{_leg_parameters('pendingBelow', '')} {_OPTIONS}"
     ),
     ("POST", "orderList/opo"): (
-        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
-        f"{_leg('pending', 'Type Side', without='Quantity')} {_CHOSEN}"
+        f"symbol! listClientOrderId {_leg_parameters('working', 'Type Side Price Quantity')} "
+        f"{_leg_parameters('pending', 'Type Side', without='Quantity')} {_OPTIONS}"
     ),
     ("POST", "orderList/opoco"): (
-        f"symbol! listClientOrderId {_leg('working', 'Type Side Price Quantity')} "
-        f"pendingSide! {_leg('pendingAbove', 'Type', without='Quantity')} "
-        f"{_leg('pendingBelow', '', without='Quantity')} {_CHOSEN}"
+        f"symbol! listClientOrderId {_leg_parameters('working', 'Type Side Price Quantity')} "
+        f"pendingSide! {_leg_parameters('pendingAbove', 'Type', without='Quantity')} "
+        f"{_leg_parameters('pendingBelow', '', without='Quantity')} {_OPTIONS}"
     ),
     ("DELETE", "orderList"): "symbol! orderListId listClientOrderId newClientOrderId",
     ("GET", "orderList"): "orderListId origClientOrderId",
@@ -113,23 +114,27 @@ ACCEPTED: Final[dict[Key, str]] = {
     ("GET", "myFilters"): "symbol!",
     ("GET", "myPreventedMatches"): ("symbol! preventedMatchId orderId fromPreventedMatchId limit"),
 }
-"""What each operation reads; ``!`` marks what is mandatory."""
+"""Parameters of every operation; ``!`` marks mandatory ones."""
 
-SIGNED: Final = frozenset({"apiKey", "timestamp", "recvWindow", "signature"})
-"""What a signed request carries besides."""
+SIGNED_PARAMETERS: Final = frozenset({"apiKey", "timestamp", "recvWindow", "signature"})
+"""Additional parameters of every signed request."""
 
 _NAMES: Final = {key: frozenset(text.replace("!", "").split()) for key, text in ACCEPTED.items()}
 
 
 def check_names(key: Key, params: Params) -> None:
-    """Refuse a parameter that the operation does not read, or that is empty."""
+    """Check that an operation reads all sent parameters, and that none is empty.
+
+    Raises:
+        Refusal: it does not, or one is empty.
+    """
     known = _NAMES.get(key)
     if known is None:
         return
     sent = set(params.names_sent)
-    unread = sent - known - SIGNED
+    unread = sent - known - SIGNED_PARAMETERS
     if unread:
-        if not known and not sent & SIGNED:
+        if not known and not sent & SIGNED_PARAMETERS:
             raise refusal(-1101, 0, len(sent))
         raise refusal(-1104, len(sent) - len(unread), len(sent))
     for name in params.names_sent:

@@ -1,8 +1,8 @@
-"""What clients may ask for: request weights and connections by address, orders by account.
+"""Rate limits: request weights and connections by network address, orders by account.
 
-A window ends when either the wall clock or the market's clock enters the next one: a client that
-behaves at speed 1 is not punished for a market that runs a thousand times faster. A ban lasts by
-the wall clock.
+A window ends when the wall clock or the market clock enters the next one, so that a client within
+the limits at speed 1 stays within them if the market runs a thousand times faster. Bans follow the
+wall clock.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MAX_CONNECTIONS: Final = 300
 MAX_ORDERS_10S: Final = 100
 MAX_ORDERS_1D: Final = 200_000
 MAKER_CREDIT: Final = 5
-"""Orders that count no more when one trades for the first time that did not trade at once."""
+"""Orders credited when a resting order trades for the first time."""
 REFUSALS_BEFORE_BAN: Final = 20
-"""Requests of one minute answered with 429 before an address is banned."""
+"""Answers with status 429 in one minute before an address is banned."""
 FIRST_BAN: Final = 2 * MINUTE
 LONGEST_BAN: Final = 3 * DAY
 CONNECTION_WEIGHT: Final = 2
-_ADDRESSES: Final = 4_096
+_MAX_ADDRESSES: Final = 4_096
 
 RATE_LIMITS: Final[list[Json]] = [
     {
@@ -44,7 +44,7 @@ RATE_LIMITS: Final[list[Json]] = [
 
 
 class WindowCounter:
-    """Counts within a window of ``length`` ms."""
+    """A counter that starts again with every window of ``length`` ms."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -52,7 +52,13 @@ class WindowCounter:
         self._window = (-1, -1)
 
     def add(self, amount: int, wall: int, market: int) -> int:
-        """Add to the count of the present window and return it."""
+        """Add to the count of the present window, and return the count.
+
+        Args:
+            amount: amount to add.
+            wall: wall time, ms.
+            market: market time, ms.
+        """
         window = (wall // self.length, market // self.length)
         if window != self._window:
             self._window = window
@@ -62,7 +68,12 @@ class WindowCounter:
 
 
 class AddressUsage:
-    """What one network address has used up."""
+    """The counters of one network address.
+
+    Attributes:
+        banned_until: wall time (ms) at which the present ban ends, 0 for none.
+        next_ban: length of the next ban, ms.
+    """
 
     def __init__(self) -> None:
         self.weight = WindowCounter(MINUTE)
@@ -74,7 +85,7 @@ class AddressUsage:
 
 
 class OrderRateLimit:
-    """How many orders one account has sent."""
+    """The order counters of one account."""
 
     def __init__(self) -> None:
         self.in_10s = WindowCounter(10 * SECOND)
@@ -82,7 +93,7 @@ class OrderRateLimit:
 
     @property
     def counters(self) -> tuple[tuple[WindowCounter, int, str], ...]:
-        """Each counter, its limit, and the words for its length."""
+        """Every counter with its limit and the text of its period."""
         return (
             (self.in_10s, MAX_ORDERS_10S, "10 SECOND"),
             (self.in_1d, MAX_ORDERS_1D, "1 DAY"),
@@ -90,7 +101,7 @@ class OrderRateLimit:
 
 
 class RateLimits:
-    """What clients have used up.
+    """The rate limits of all clients.
 
     Args:
         wall: returns the wall time, ms.
@@ -106,10 +117,10 @@ class RateLimits:
     # -- requests, by address
 
     def usage(self, address: str) -> AddressUsage:
-        """Return what an address has used up."""
+        """Return the counters of an address."""
         found = self._addresses.get(address)
         if found is None:
-            if len(self._addresses) >= _ADDRESSES:
+            if len(self._addresses) >= _MAX_ADDRESSES:
                 self._addresses.pop(next(iter(self._addresses)))
             found = self._addresses[address] = AddressUsage()
         return found
@@ -118,8 +129,8 @@ class RateLimits:
         """Charge a request.
 
         Raises:
-            Refusal: 429 where the weight of a minute, or the number of requests, is used up; 418
-                for an address that goes on nevertheless. Both with ``Retry-After``.
+            Refusal: status 429 if the weight of the minute or the number of requests is used up,
+                418 if the address is banned. Both have ``Retry-After``.
         """
         used, wall, market = self.usage(address), self._wall(), self._market()
         self._check_ban(used, wall)
@@ -132,7 +143,7 @@ class RateLimits:
             used.next_ban = min(2 * used.next_ban, LONGEST_BAN)
             self._check_ban(used, wall)
         if heavy:
-            text, retry = f"{MAX_WEIGHT} request weight per 1 MINUTE", _next(wall, MINUTE)
+            text, retry = f"{MAX_WEIGHT} request weight per 1 MINUTE", _next_window(wall, MINUTE)
             raise _too_many(
                 f"Too much request weight used; current limit is {text}. Please use WebSocket "
                 "Streams for live updates to avoid polling the API.",
@@ -144,14 +155,14 @@ class RateLimits:
             f"Too many requests; current limit is {MAX_RAW} requests per 5 MINUTE.",
             429,
             wall,
-            _next(wall, 5 * MINUTE),
+            _next_window(wall, 5 * MINUTE),
         )
 
     def connect(self, address: str, weight: int = 0) -> None:
         """Charge a new connection.
 
         Raises:
-            Refusal: too many were opened, or the address may not ask for anything.
+            Refusal: too many connections were opened, or the address is banned.
         """
         if weight:
             self.charge(weight, address)
@@ -163,11 +174,11 @@ class RateLimits:
                 "5 MINUTE.",
                 429,
                 wall,
-                _next(wall, 5 * MINUTE),
+                _next_window(wall, 5 * MINUTE),
             )
 
     def refund(self, weight: int, address: str = "") -> None:
-        """Give back the weight of an order that was taken."""
+        """Refund the weight of an accepted order."""
         counter = self.usage(address).weight
         counter.count = max(0, counter.count - weight)
 
@@ -187,12 +198,12 @@ class RateLimits:
         return self.usage(address).weight.add(0, self._wall(), self._market())
 
     def headers(self, address: str = "") -> dict[str, str]:
-        """Return the headers that tell of the weight used."""
+        """Return the HTTP headers about the used weight."""
         used = str(self.weight_used(address))
         return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
 
     def weight_status(self, address: str = "") -> Json:
-        """Return the weight used as the answers of the WS-API tell it."""
+        """Return the used weight as answers of the WebSocket API show it."""
         return {**RATE_LIMITS[0], "limit": MAX_WEIGHT, "count": self.weight_used(address)}
 
     # -- orders, by account
@@ -201,26 +212,26 @@ class RateLimits:
         return self._orders.setdefault(account, OrderRateLimit())
 
     def check_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
-        """Refuse ``count`` new orders where too many were taken.
+        """Check that an account can send ``count`` new orders.
 
         Raises:
-            Refusal: 429, with ``Retry-After``.
+            Refusal: too many were sent: status 429, with ``Retry-After``.
         """
         wall, market = self._wall(), self._market()
-        for counter, most, words in self._order_counters(account).counters:
-            if counter.add(0, wall, market) + count > most:
-                text = f"Too many new orders; current limit is {most} orders per {words}."
-                raise _too_many(text, 429, wall, _next(wall, counter.length), code=-1015)
+        for counter, limit, period in self._order_counters(account).counters:
+            if counter.add(0, wall, market) + count > limit:
+                text = f"Too many new orders; current limit is {limit} orders per {period}."
+                raise _too_many(text, 429, wall, _next_window(wall, counter.length), code=-1015)
 
     def count_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
-        """Count orders that were taken; less than 0 takes them off."""
+        """Count new orders of an account; a negative number reduces the count."""
         for counter, _, _ in self._order_counters(account).counters:
             if counter.add(count, self._wall(), self._market()) < 0:
                 counter.count = 0
 
     @contextmanager
     def counting(self, count: int, account: str) -> Iterator[None]:
-        """Count orders that are being taken; those that are refused count for nothing."""
+        """Count new orders for the time of the context, and undo it if they are refused."""
         self.count_orders(count, account)
         try:
             yield
@@ -229,7 +240,7 @@ class RateLimits:
             raise
 
     def credit_fill(self, account: str, maker: bool) -> None:
-        """Count less, since an order traded for the first time: who trades may go on."""
+        """Reduce the count of an account, because an order of it traded for the first time."""
         self.count_orders(-MAKER_CREDIT if maker else -1, account)
 
     def order_counts(self, account: str = DEFAULT_ACCOUNT) -> list[Json]:
@@ -242,12 +253,12 @@ class RateLimits:
         ]
 
     def order_headers(self, account: str = DEFAULT_ACCOUNT) -> dict[str, str]:
-        """Return the headers that tell of the orders taken."""
+        """Return the HTTP headers about the counted orders."""
         counts = [str(one["count"]) for one in self.order_counts(account)]
         return {"X-MBX-ORDER-COUNT-10S": counts[0], "X-MBX-ORDER-COUNT-1D": counts[1]}
 
 
-def _next(wall: int, length: int) -> int:
+def _next_window(wall: int, length: int) -> int:
     return wall - wall % length + length
 
 

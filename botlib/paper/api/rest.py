@@ -1,4 +1,4 @@
-"""The REST side: paths, keys, signatures and headers around the operations."""
+"""The REST API: paths, API keys, signatures and headers of the operations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from botlib.paper.protocol.params import DEFAULT_ACCOUNT, Params
 from botlib.paper.protocol.refusals import Refusal, unsupported
 from botlib.paper.protocol.timeunit import HEADER, answer_in_microseconds, wants_microseconds
 
-REMOVED: Final = frozenset({"userDataStream"})
-"""Paths that Binance has taken away: listen keys, since 2026-02-20."""
+REMOVED_PATHS: Final = frozenset({"userDataStream"})
+"""Paths that Binance removed on 2026-02-20: those of listen keys."""
 
-BODY_TIME: Final = 10.0
-"""Seconds within which the body of a request has to follow its head."""
+BODY_TIMEOUT: Final = 10.0
+"""Seconds within which the body of a request has to arrive after its head."""
 
 _EMPTY_SAPI: Final = frozenset(
     {"capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"}
@@ -30,16 +30,16 @@ _EMPTY_SAPI: Final = frozenset(
 
 
 class RestApi:
-    """Serves ``/api/v3``, its older name, and the few ``/sapi/v1`` paths that clients touch."""
+    """The paths below ``/api/v3``, ``/api/v1`` and, as far as clients use them, ``/sapi/v1``."""
 
-    def __init__(self, dispatcher: Dispatcher, trading: OrderHandlers, keys: KeyRegister) -> None:
+    def __init__(self, dispatcher: Dispatcher, orders: OrderHandlers, keys: KeyRegister) -> None:
         self._dispatcher = dispatcher
-        self._trading = trading
+        self._orders = orders
         self._keys = keys
         self._paths = {path for _, path in dispatcher.operations}
 
     async def api(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request below ``/api/v3/``, or for market data below ``/api/v1/``."""
+        """Answer a request below ``/api/v3/``, or one for market data below ``/api/v1/``."""
         key = (request.method, request.match_info["path"])
         address = request.remote or ""
         headers: dict[str, str] = {}
@@ -47,12 +47,12 @@ class RestApi:
         answer: object
         try:
             micro = self._microseconds(request, address)
-            operation, params = await self._read(request, key, address)
+            operation, params = await self._authorize(request, key, address)
             answer = await self._dispatcher.run(key, params, address)
             if operation.orders and key[0] == "POST":
                 headers.update(self._dispatcher.limits.order_headers(params.account))
         except Refusal as refused:
-            answer, status = _body(refused), refused.status
+            answer, status = _error_body(refused), refused.status
             headers.update(refused.headers)
         except AnswerWithheld:
             if request.transport is not None:
@@ -78,19 +78,21 @@ class RestApi:
             self._dispatcher.limits.charge(1, address)
             raise
 
-    async def _read(self, request: web.Request, key: Key, address: str) -> tuple[Operation, Params]:
+    async def _authorize(
+        self, request: web.Request, key: Key, address: str
+    ) -> tuple[Operation, Params]:
         try:
             operation = self._operation(key)
             if operation.signed and request.match_info["version"] == "v1":
                 raise unsupported(404)
             return operation, await self._params(request, operation)
         except Refusal:
-            # What is refused at the door costs as well.
+            # A request that is refused before it is dispatched has a weight too.
             self._dispatcher.limits.charge(1, address)
             raise
 
     def _operation(self, key: Key) -> Operation:
-        if key[1] in REMOVED:
+        if key[1] in REMOVED_PATHS:
             raise unsupported(410)
         operation = self._dispatcher.operations.get(key)
         if operation is None:
@@ -99,17 +101,17 @@ class RestApi:
 
     async def _params(self, request: web.Request, operation: Operation) -> Params:
         query = request.raw_path.partition("?")[2]
-        body = await _body_of(request) if request.can_read_body else ""
+        body = await _read_body(request) if request.can_read_body else ""
         account = DEFAULT_ACCOUNT
         if operation.signed:
             sent = request.headers.get("X-MBX-APIKEY")
             api_key = self._keys.find(sent, TRADE if operation.orders else USER_DATA)
             check_rest_signature(api_key, query, body)
             account = api_key.account
-        return Params(_values(query, body), account)
+        return Params(_parse_values(query, body), account)
 
     async def sapi(self, request: web.Request) -> web.StreamResponse:
-        """Answer the wallet and margin paths a client may touch; nothing else is there."""
+        """Answer a request below ``/sapi/v1/``: a few paths of wallet and margin."""
         path = request.match_info["path"]
         if path in _EMPTY_SAPI:
             return web.json_response([])
@@ -118,22 +120,22 @@ class RestApi:
         try:
             if path != "asset/tradeFee":
                 raise unsupported(404)
-            answer = await self._trading.accounts.trade_fees(Params(dict(request.query)))
+            answer = await self._orders.accounts.trade_fees(Params(dict(request.query)))
         except Refusal as refused:
             return web.json_response(refused.body(), status=refused.status)
         return web.json_response(answer)
 
 
-async def _body_of(request: web.Request) -> str:
+async def _read_body(request: web.Request) -> str:
     try:
-        async with asyncio.timeout(BODY_TIME):
+        async with asyncio.timeout(BODY_TIMEOUT):
             return (await request.read()).decode("utf-8", "replace")
     except TimeoutError:
         raise AnswerWithheld from None
 
 
-def _values(query: str, body: str) -> dict[str, str]:
-    # A parameter in the query comes before the same one in the body; in either it may stand once.
+def _parse_values(query: str, body: str) -> dict[str, str]:
+    # A parameter of the query overrides the same one of the body. Both accept a parameter once.
     values: dict[str, str] = {}
     for text in (body, query):
         pairs = parse_qsl(text, keep_blank_values=True)
@@ -146,8 +148,8 @@ def _values(query: str, body: str) -> dict[str, str]:
     return values
 
 
-def _body(refused: Refusal) -> dict[str, object]:
-    # Only what is left of a half replaced order is told by REST besides the error.
+def _error_body(refused: Refusal) -> dict[str, object]:
+    # REST answers have data only for a partially failed cancel-replace.
     body = refused.body()
     if refused.code in (-2021, -2022):
         body["data"] = refused.data

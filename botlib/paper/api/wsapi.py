@@ -1,4 +1,4 @@
-"""The WS-API: the same operations over a socket, sessions, and the user data stream."""
+"""The WebSocket API: the operations over a socket, sessions, and the user data stream."""
 
 from __future__ import annotations
 
@@ -22,37 +22,44 @@ from botlib.paper.protocol.timeunit import answer_in_microseconds
 from botlib.paper.streams.connection import Connection, refused_response
 from botlib.paper.venue import Venue
 
-REMOVED: Final = frozenset({"userDataStream.start", "userDataStream.ping", "userDataStream.stop"})
-"""Methods that Binance has taken away: listen keys, since 2026-02-20."""
+REMOVED_METHODS: Final = frozenset(
+    {"userDataStream.start", "userDataStream.ping", "userDataStream.stop"}
+)
+"""Methods that Binance removed on 2026-02-20: those of listen keys."""
 
 BANNED: Final = 418
-"""The status of an answer after which a socket is closed."""
+"""Status of an answer after which the socket is closed."""
 
 _ID_RANGE: Final = "^[a-zA-Z0-9-_]{1,36}$"
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,36}")
-_VERSION: Final = re.compile(r"v3/")
 
 
 class WsSession(Connection):
-    """A socket of the WS-API.
+    """A socket of the WebSocket API.
 
     Attributes:
-        key: who logged on, None for nobody.
-        since: when (ms, wall time).
-        limits_told: whether answers carry the rate limits unless asked otherwise.
+        key: API key of the session, None before a logon.
+        authorized: wall time (ms) of the logon.
+        shows_limits: whether answers carry the rate limits, unless a request says otherwise.
+        connected: wall time (ms) at which the socket was opened.
     """
 
-    def __init__(self, request: web.Request, *, limits_told: bool) -> None:
+    def __init__(self, request: web.Request, *, shows_limits: bool) -> None:
         super().__init__(request)
         self.key: ApiKey | None = None
-        self.since: int | None = None
-        self.limits_told = limits_told
+        self.authorized: int | None = None
+        self.shows_limits = shows_limits
         self.connected = wall_time()
 
 
 @dataclass(slots=True)
 class WsRequest:
-    """One message of a client."""
+    """One request of a client.
+
+    Attributes:
+        account: account of the API key.
+        orders: whether it sends, changes or cancels orders.
+    """
 
     id: object
     method: str
@@ -65,7 +72,7 @@ _Method = Callable[[WsSession, WsRequest], Awaitable[object]]
 
 
 class WsApi:
-    """Serves ``/ws-api/v3``."""
+    """The path ``/ws-api/v3``."""
 
     def __init__(self, dispatcher: Dispatcher, venue: Venue, keys: KeyRegister) -> None:
         self._dispatcher = dispatcher
@@ -73,7 +80,7 @@ class WsApi:
         self._venue = venue
         self._keys = keys
         self.connections: dict[WsSession, None] = {}
-        self._own: dict[str, _Method] = {
+        self._session_methods: dict[str, _Method] = {
             "session.logon": self._logon,
             "session.status": self._status,
             "session.logout": self._logout,
@@ -84,11 +91,11 @@ class WsApi:
         }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one socket from its first to its last request."""
+        """Serve one socket until it is closed."""
         try:
             self._limits.connect(request.remote or "", CONNECTION_WEIGHT)
-            told = request.query.get("returnRateLimits") != "false"
-            session = WsSession(request, limits_told=told)
+            shows_limits = request.query.get("returnRateLimits") != "false"
+            session = WsSession(request, shows_limits=shows_limits)
         except Refusal as refused:
             return refused_response(refused)
         await session.ws.prepare(request)
@@ -112,37 +119,37 @@ class WsApi:
     async def _answer(self, session: WsSession, text: str) -> Json:
         request = WsRequest(None, "", {})
         answer: Json = {"id": None, "status": 200}
-        told = session.limits_told
+        shows_limits = session.shows_limits
         try:
-            _read(text, request)
+            _parse(text, request)
             answer["id"] = request.id
-            told = Params(request.params).flag("returnRateLimits", told)
+            shows_limits = Params(request.params).flag("returnRateLimits", shows_limits)
             result = await self._run(session, request)
-            answer["result"] = self._told(session, request, result)
+            answer["result"] = self._in_time_unit(session, request, result)
         except Refusal as refused:
             error = refused.body()
             if refused.data is not None:
-                error["data"] = self._told(session, request, refused.data)
+                error["data"] = self._in_time_unit(session, request, refused.data)
             answer.pop("result", None)
             answer.update(id=request.id, status=refused.status, error=error)
-        if told:
+        if shows_limits:
             orders = self._limits.order_counts(request.account) if request.orders else []
             answer["rateLimits"] = [*orders, self._limits.weight_status(session.address)]
         return answer
 
     @staticmethod
-    def _told(session: WsSession, request: WsRequest, answer: object) -> object:
-        """Return an answer with its times in the unit of a session."""
+    def _in_time_unit(session: WsSession, request: WsRequest, answer: object) -> object:
+        """Return an answer with its times in the time unit of the session."""
         if not session.microseconds:
             return answer
         return answer_in_microseconds(WS_METHODS.get(request.method, ("", ""))[1], answer)
 
     async def _run(self, session: WsSession, request: WsRequest) -> object:
-        own = self._own.get(request.method)
-        if own is not None:
+        method = self._session_methods.get(request.method)
+        if method is not None:
             self._limits.charge(2, session.address)
-            return await own(session, request)
-        if request.method in REMOVED:
+            return await method(session, request)
+        if request.method in REMOVED_METHODS:
             raise unsupported(410)
         key = WS_METHODS.get(request.method)
         if key is None or key not in self._dispatcher.operations:
@@ -151,15 +158,15 @@ class WsApi:
         operation = self._dispatcher.operations[key]
         if operation.signed:
             permission = TRADE if operation.orders else USER_DATA
-            request.account = self._entitled(session, request, permission).account
+            request.account = self._authorize(session, request, permission).account
             request.orders = operation.orders
-        # It is signed with the rest, but speaks of the answer only.
+        # This parameter is part of the signature, but not of the operation.
         read = {name: text for name, text in request.params.items() if name != "returnRateLimits"}
         params = Params(read, request.account)
         return await self._dispatcher.run(key, params, session.address)
 
-    def _entitled(self, session: WsSession, request: WsRequest, permission: str) -> ApiKey:
-        """Return the key of a signed request: its own, or that of the session."""
+    def _authorize(self, session: WsSession, request: WsRequest, permission: str) -> ApiKey:
+        """Return the API key of a signed request: its own, or that of the session."""
         try:
             if "apiKey" not in request.params and session.key is not None:
                 # The key may have been replaced by one with other permissions since the logon.
@@ -179,22 +186,22 @@ class WsApi:
             raise refusal(-4056)
         check_ws_signature(key, request.params)
         check_timing(Params(request.params), self._venue.faults.server_time())
-        session.key, session.since = key, wall_time()
-        return self._described(session)
+        session.key, session.authorized = key, wall_time()
+        return self._session_fields(session)
 
     async def _status(self, session: WsSession, request: WsRequest) -> object:
-        return self._described(session)
+        return self._session_fields(session)
 
     async def _logout(self, session: WsSession, request: WsRequest) -> object:
-        session.key = session.since = None
-        return self._described(session)
+        session.key = session.authorized = None
+        return self._session_fields(session)
 
-    def _described(self, session: WsSession) -> Json:
+    def _session_fields(self, session: WsSession) -> Json:
         return {
             "apiKey": session.key.key if session.key is not None else None,
-            "authorizedSince": session.since,
+            "authorizedSince": session.authorized,
             "connectedSince": session.connected,
-            "returnRateLimits": session.limits_told,
+            "returnRateLimits": session.shows_limits,
             "serverTime": self._venue.faults.server_time(),
             "userDataStream": session in self._venue.users.connections,
         }
@@ -223,7 +230,7 @@ class WsApi:
         return [{"subscriptionId": number} for number in active]
 
 
-def _read(text: str, request: WsRequest) -> None:
+def _parse(text: str, request: WsRequest) -> None:
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -240,14 +247,14 @@ def _read(text: str, request: WsRequest) -> None:
     method, params = message.get("method"), message.get("params")
     if not isinstance(method, str) or not method:
         raise missing("method")
-    request.method = _VERSION.sub("", method, count=1) if _VERSION.match(method) else method
+    request.method = method.removeprefix("v3/")
     if params is not None and not isinstance(params, dict):
         raise refusal(-1135)
     request.params = {name: _text(value) for name, value in (params or {}).items()}
 
 
 def _text(value: object) -> str:
-    # Signed payloads write a JSON value the way a query string would.
+    # Signatures cover JSON values as they are written in JSON.
     if isinstance(value, str):
         return value
     return orjson.dumps(value).decode()

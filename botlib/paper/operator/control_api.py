@@ -1,8 +1,7 @@
-"""The control API under ``/paper/v1/``: state, lockstep, pause, faults, scenarios
-and what the venue itself knows. Not Binance's.
+"""The control API under ``/paper/v1/``: state, lockstep, pause, faults, scenarios and true data.
 
-It answers only requests addressed to this computer by name, so that no web page can reach it
-through a visitor's browser.
+Binance has no such API. It answers only requests to a loopback host name without an ``Origin``, so
+that no web page can reach it through the browser of a visitor.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ _Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlApi:
-    """Serves the control API of one exchange."""
+    """The control API of one exchange."""
 
     def __init__(
         self,
         venue: Venue,
-        acts: FaultActions,
+        actions: FaultActions,
         player: ScenarioPlayer,
         administration: Administration,
         dispatcher: Dispatcher,
     ) -> None:
         self._venue = venue
         self._operator_api = OperatorApi(administration)
-        self._acts = acts
+        self._actions = actions
         self._player = player
         self._dispatcher = dispatcher
 
@@ -147,14 +146,14 @@ class ControlApi:
 
     async def _fault(self, body: Mapping[str, object]) -> dict[str, object]:
         details = {name: value for name, value in body.items() if name != "kind"}
-        return await self._acts.perform(str(body.get("kind")), details)
+        return await self._actions.perform(str(body.get("kind")), details)
 
     async def _scenario(self, body: Mapping[str, object]) -> dict[str, object]:
         scenario = Scenario.of(body)
         self._player.load(scenario)
         return {"steps": len(scenario.steps)}
 
-    # -- what the venue knows, whatever faults and limits say
+    # -- true data of the venue, whatever faults and limits do to other answers
 
     async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
         account = self._venue.engine.account

@@ -1,4 +1,4 @@
-"""Every fault by its name, performed: the one way from a request or a scenario to what happens."""
+"""The actions of all faults, by the name that requests and scenarios use."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from botlib.paper.streams.connection import LIFETIME, Connection
 from botlib.paper.venue import Venue
 
 MALFORMED: Final = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":'
-NOTICE: Final = 10.0
-"""Seconds between the announcement of a shutdown and the end of the sockets."""
+SHUTDOWN_NOTICE: Final = 10.0
+"""Seconds between the announcement of a shutdown and the closing of the sockets."""
 
 _Details = Mapping[str, Any]
-_Act = Callable[[_Details], Awaitable[dict[str, object]]]
+_Action = Callable[[_Details], Awaitable[dict[str, object]]]
 
 
 class FaultActions:
-    """Performs faults on one exchange."""
+    """The fault actions of one exchange."""
 
     def __init__(
         self, venue: Venue, wsapi: WsApi, faults: Faults, administration: Administration
@@ -38,7 +38,7 @@ class FaultActions:
         self._wsapi = wsapi
         self._faults = faults
         self._administration = administration
-        self._acts: dict[str, _Act] = {
+        self._actions: dict[str, _Action] = {
             "reset": self._reset,
             "close": self._close,
             "stall": self._stall,
@@ -58,10 +58,14 @@ class FaultActions:
         }
 
     async def perform(self, kind: str, details: _Details) -> dict[str, object]:
-        """Perform a fault, or order it for the occasions to come.
+        """Perform a fault now, or order it for coming frames or requests.
+
+        Args:
+            kind: name of the fault.
+            details: its parameters.
 
         Returns:
-            ``struck``, the number of sockets, or ``ordered``, that of occasions.
+            ``struck``, the number of affected sockets, or ``ordered``, the number of occasions.
 
         Raises:
             PaperExchangeError: it cannot be performed; nothing has happened.
@@ -69,7 +73,7 @@ class FaultActions:
         check_details(kind, details)
         if kind in FRAMES or kind in REQUESTS:
             return {"ordered": self._faults.order(kind, details)}
-        return await self._acts[kind](details)
+        return await self._actions[kind](details)
 
     # -- sockets
 
@@ -79,7 +83,7 @@ class FaultActions:
         target = details.get("target", "all")
         return {"streams": streams, "user": users, "all": streams + users}[target]
 
-    def _struck(self, kind: str, sockets: list[Connection]) -> dict[str, object]:
+    def _sockets_struck(self, kind: str, sockets: list[Connection]) -> dict[str, object]:
         self._faults.count(kind, len(sockets))
         return {"struck": len(sockets)}
 
@@ -87,7 +91,7 @@ class FaultActions:
         sockets = self._sockets(details)
         for connection in sockets:
             connection.abort()
-        return self._struck("reset", sockets)
+        return self._sockets_struck("reset", sockets)
 
     async def _close(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
@@ -95,40 +99,40 @@ class FaultActions:
         async with asyncio.TaskGroup() as group:
             for connection in sockets:
                 group.create_task(connection.close(code, "An ordered fault"))
-        return self._struck("close", sockets)
+        return self._sockets_struck("close", sockets)
 
     async def _stall(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
         for connection in sockets:
             connection.stalled = True
         self._after(details, lambda: _recover(sockets))
-        return self._struck("stall", sockets)
+        return self._sockets_struck("stall", sockets)
 
     async def _blackhole(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
         for connection in sockets:
             connection.silent = True
         self._after(details, lambda: _recover(sockets))
-        return self._struck("blackhole", sockets)
+        return self._sockets_struck("blackhole", sockets)
 
     async def _malformed(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
         text = details.get("text", MALFORMED)
         for connection in sockets:
             await connection.send(text.encode(), patient=False)
-        return self._struck("malformed", sockets)
+        return self._sockets_struck("malformed", sockets)
 
     async def _shutdown(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
         for connection in sockets:
             await connection.send(orjson.dumps(connection.shutdown_notice()), patient=False)
 
-        def part() -> None:
+        def close_sockets() -> None:
             for connection in sockets:
                 connection.request_close(WSCloseCode.GOING_AWAY, "Server shutdown")
 
-        _later(parse_duration(details.get("notice", NOTICE)), part)
-        return self._struck("shutdown", sockets)
+        _later(parse_duration(details.get("notice", SHUTDOWN_NOTICE)), close_sockets)
+        return self._sockets_struck("shutdown", sockets)
 
     async def _expire(self, details: _Details) -> dict[str, object]:
         sockets = self._sockets(details)
@@ -136,7 +140,7 @@ class FaultActions:
             for connection in sockets:
                 connection.opened -= LIFETIME
                 group.create_task(connection.keep_alive())
-        return self._struck("expire", sockets)
+        return self._sockets_struck("expire", sockets)
 
     # -- the venue
 
@@ -144,59 +148,59 @@ class FaultActions:
         skew = details["skew"]
         self._faults.skew += skew
 
-        def back() -> None:
+        def restore_clock() -> None:
             self._faults.skew -= skew
 
-        self._after(details, back)
-        return self._done("clock")
+        self._after(details, restore_clock)
+        return self._struck_once("clock")
 
     async def _restart(self, details: _Details) -> dict[str, object]:
         if self._faults.restart is None:
-            raise PaperExchangeError("This exchange has nobody to start it again.")
-        self._done("restart")
+            raise PaperExchangeError("This exchange cannot be restarted: it has no supervisor.")
+        self._struck_once("restart")
         self._faults.restart(parse_duration(details.get("away", 1.0)))
         return {"struck": 1}
 
     async def _pause(self, details: _Details) -> dict[str, object]:
         self._venue.pause()
         self._after(details, self._venue.resume)
-        return self._done("pause")
+        return self._struck_once("pause")
 
     async def _halt(self, details: _Details) -> dict[str, object]:
         symbol = details["symbol"]
         self._administration.set_status(symbol, details.get("status", "BREAK"))
         self._after(details, lambda: self._administration.set_status(symbol, "TRADING"))
-        return self._done("halt")
+        return self._struck_once("halt")
 
     async def _rules(self, details: _Details) -> dict[str, object]:
         self._administration.change_rules(details["symbol"], details["changes"])
-        return self._done("rules")
+        return self._struck_once("rules")
 
     async def _delist(self, details: _Details) -> dict[str, object]:
         await self._administration.delist(details["symbol"])
-        return self._done("delist")
+        return self._struck_once("delist")
 
     async def _deposit(self, details: _Details) -> dict[str, object]:
-        await self._administration.deposit(*_movement(details))
-        return self._done("deposit")
+        await self._administration.deposit(*_parse_movement(details))
+        return self._struck_once("deposit")
 
     async def _withdraw(self, details: _Details) -> dict[str, object]:
-        await self._administration.withdraw(*_movement(details))
-        return self._done("withdraw")
+        await self._administration.withdraw(*_parse_movement(details))
+        return self._struck_once("withdraw")
 
     async def _clear(self, details: _Details) -> dict[str, object]:
         self._faults.clear()
         self._faults.skew = 0
         return {"struck": 0}
 
-    def _done(self, kind: str) -> dict[str, object]:
+    def _struck_once(self, kind: str) -> dict[str, object]:
         self._faults.count(kind)
         return {"struck": 1}
 
     @staticmethod
-    def _after(details: _Details, act: Callable[[], object]) -> None:
+    def _after(details: _Details, action: Callable[[], object]) -> None:
         if "for" in details:
-            _later(parse_duration(details["for"]), act)
+            _later(parse_duration(details["for"]), action)
 
 
 def _recover(sockets: list[Connection]) -> None:
@@ -204,10 +208,10 @@ def _recover(sockets: list[Connection]) -> None:
         connection.recover()
 
 
-def _later(seconds: float, act: Callable[[], object]) -> None:
-    asyncio.get_running_loop().call_later(seconds, act)
+def _later(seconds: float, action: Callable[[], object]) -> None:
+    asyncio.get_running_loop().call_later(seconds, action)
 
 
-def _movement(details: _Details) -> tuple[str, str, Decimal]:
+def _parse_movement(details: _Details) -> tuple[str, str, Decimal]:
     account = details.get("account", DEFAULT_ACCOUNT)
     return account, details["asset"], Decimal(str(details["amount"]))

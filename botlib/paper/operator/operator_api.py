@@ -1,4 +1,4 @@
-"""The control API of the operator: accounts, deposits, halts, delistings and rules as requests."""
+"""The operator API: requests about accounts, deposits, halts, delistings and rules."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Handler = Callable[[Mapping[str, object]], Awaitable[Answer]]
 
 
 class OperatorApi:
-    """Reads the operator's requests, JSON objects all of them."""
+    """Handlers of the operator's requests, whose bodies are JSON objects."""
 
     def __init__(self, administration: Administration) -> None:
         self._administration = administration
 
     def handlers(self) -> dict[str, Handler]:
-        """Return what answers each request, by the last part of its path."""
+        """Return the handlers by the last part of their path."""
         return {
             "accounts": self._open,
             "deposit": self._deposit,
@@ -40,24 +40,24 @@ class OperatorApi:
             raise PaperExchangeError(
                 f'balances is {balances!r}. Accepted: amounts by asset, such as {{"USDT": "100"}}.'
             )
-        amounts = {str(asset): _amount(amount) for asset, amount in balances.items()}
-        account = _text(body, "account")
+        amounts = {str(asset): _parse_amount(amount) for asset, amount in balances.items()}
+        account = _parse_text(body, "account")
         found = await self._administration.open_account(account, amounts)
         return {"account": account, "key": found.key, "secret": found.secret}
 
     async def _deposit(self, body: Mapping[str, object]) -> Answer:
-        await self._administration.deposit(*_movement(body))
+        await self._administration.deposit(*_parse_movement(body))
         return {}
 
     async def _withdraw(self, body: Mapping[str, object]) -> Answer:
-        await self._administration.withdraw(*_movement(body))
+        await self._administration.withdraw(*_parse_movement(body))
         return {}
 
     async def _fees(self, body: Mapping[str, object]) -> Answer:
         burns = body.get("bnb")
         if not isinstance(burns, bool):
             raise PaperExchangeError(f"bnb is {burns!r}. Accepted: true or false.")
-        await self._administration.burn_bnb(_text(body, "account", DEFAULT_ACCOUNT), burns)
+        await self._administration.burn_bnb(_parse_text(body, "account", DEFAULT_ACCOUNT), burns)
         return {}
 
     async def _group(self, body: Mapping[str, object]) -> Answer:
@@ -66,42 +66,42 @@ class OperatorApi:
             raise PaperExchangeError(
                 f"group is {group!r}. Accepted: a whole number from 0 up, or -1 for no group."
             )
-        await self._administration.join(_text(body, "account", DEFAULT_ACCOUNT), group)
+        await self._administration.join(_parse_text(body, "account", DEFAULT_ACCOUNT), group)
         return {}
 
     async def _status(self, body: Mapping[str, object]) -> Answer:
-        self._administration.set_status(_text(body, "symbol"), _text(body, "status"))
+        self._administration.set_status(_parse_text(body, "symbol"), _parse_text(body, "status"))
         return {}
 
     async def _delist(self, body: Mapping[str, object]) -> Answer:
-        await self._administration.delist(_text(body, "symbol"))
+        await self._administration.delist(_parse_text(body, "symbol"))
         return {}
 
     async def _rules(self, body: Mapping[str, object]) -> Answer:
         changes = {name: value for name, value in body.items() if name != "symbol"}
-        rules = self._administration.change_rules(_text(body, "symbol"), changes)
+        rules = self._administration.change_rules(_parse_text(body, "symbol"), changes)
         return {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in asdict(rules).items()
         }
 
     async def _books(self, body: Mapping[str, object]) -> Answer:
-        return self._administration.books()
+        return self._administration.clearing_report()
 
 
-def _movement(body: Mapping[str, object]) -> tuple[str, str, Decimal]:
-    account = _text(body, "account", DEFAULT_ACCOUNT)
-    return account, _text(body, "asset"), _amount(body.get("amount"))
+def _parse_movement(body: Mapping[str, object]) -> tuple[str, str, Decimal]:
+    account = _parse_text(body, "account", DEFAULT_ACCOUNT)
+    return account, _parse_text(body, "asset"), _parse_amount(body.get("amount"))
 
 
-def _text(body: Mapping[str, object], name: str, default: str | None = None) -> str:
+def _parse_text(body: Mapping[str, object], name: str, default: str | None = None) -> str:
     value = body.get(name, default)
     if not isinstance(value, str) or not value:
         raise PaperExchangeError(f"{name} is {value!r}. Accepted: a text.")
     return value
 
 
-def _amount(value: object) -> Decimal:
+def _parse_amount(value: object) -> Decimal:
     try:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             return Decimal(str(value))

@@ -1,4 +1,4 @@
-"""Scenarios: faults in a file, each at its moment, and the player that performs them.
+"""Scenarios: a file with faults and their times, and the player that performs them.
 
 A scenario is a list of steps in YAML or JSON, or a mapping with ``steps`` and a ``seed``::
 
@@ -8,8 +8,9 @@ A scenario is a list of steps in YAML or JSON, or a mapping with ``steps`` and a
       - {at: 2026-01-05T12:00, fault: drop, match: kline, for: 20s}
       - {at: after 3 orders, fault: restart, away: 2s}
 
-``at`` is a span since the scenario began, a market time (UTC), or a number of orders the exchange
-has taken since then. What else stands in a step is said about the fault (see `faults.kinds`).
+``at`` is the time since the start of the scenario, a market time (UTC), or a number of orders that
+the exchange accepted since then. All other keys of a step are parameters of the fault (see
+`faults.kinds`).
 """
 
 from __future__ import annotations
@@ -37,12 +38,20 @@ MAX_STEPS: Final = 10_000
 _ACCEPTED: Final = "'+30s', a market time such as 2026-01-05T12:00 (UTC), or 'after 3 orders'"
 _ORDERS: Final = re.compile(r"after (\d{1,9}) orders?")
 _FIRST_MS: Final = 10**11
-"""Smallest number that is read as a time in ms; anything less was meant as something else."""
+"""Smallest number that is accepted as a timestamp in ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioStep:
-    """A fault at its moment: one of ``after`` (seconds), ``market`` (ms) and ``orders`` is set."""
+    """A fault and its time, of which exactly one is set: ``after``, ``market`` or ``orders``.
+
+    Attributes:
+        fault: kind of the fault.
+        details: its parameters.
+        after: seconds since the start of the scenario.
+        market: market time, ms.
+        orders: orders accepted since the start of the scenario.
+    """
 
     fault: str
     details: Mapping[str, Any]
@@ -53,18 +62,18 @@ class ScenarioStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Steps in the order of the file, and the seed of chance."""
+    """The steps of a scenario in the order of the file, and the seed of its random choices."""
 
     steps: tuple[ScenarioStep, ...]
     seed: int = 0
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
-        """Read a scenario file.
+        """Load a scenario file.
 
         Raises:
-            PaperExchangeError: it cannot be read, or holds something else; the message names the
-                line, the value and what is accepted.
+            PaperExchangeError: it cannot be read, or is no scenario; the message names the line,
+                the value and what is accepted.
         """
         try:
             content = read_yaml(path, located=True)
@@ -75,10 +84,14 @@ class Scenario:
 
     @classmethod
     def of(cls, content: object, origin: str = "The scenario") -> Scenario:
-        """Return the scenario that a list of steps, or a mapping with ``steps``, describes.
+        """Parse a list of steps, or a mapping with ``steps``.
+
+        Args:
+            content: list or mapping.
+            origin: name of its source, for error messages.
 
         Raises:
-            PaperExchangeError: it describes none.
+            PaperExchangeError: it is no scenario.
         """
         seed, steps = 0, content
         if isinstance(content, Mapping):
@@ -102,11 +115,11 @@ class Scenario:
             )
         return cls(
             seed=seed,
-            steps=tuple(_step(step, origin, number) for number, step in enumerate(steps, 1)),
+            steps=tuple(_parse_step(step, origin, number) for number, step in enumerate(steps, 1)),
         )
 
 
-def _step(step: object, origin: str, number: int) -> ScenarioStep:
+def _parse_step(step: object, origin: str, number: int) -> ScenarioStep:
     line = f", line {step.line}" if isinstance(step, Located) else ""
     place = f"{origin}{line}, step {number}"
     if not isinstance(step, Mapping):
@@ -118,7 +131,7 @@ def _step(step: object, origin: str, number: int) -> ScenarioStep:
             raise PaperExchangeError(f"{place} lacks {name!r}. Accepted: {_example(name)}.")
     details = {name: value for name, value in step.items() if name not in ("at", "fault")}
     try:
-        moment = _moment(step["at"])
+        moment = _parse_moment(step["at"])
         check_details(step["fault"], details)
     except BotlibError as error:
         raise PaperExchangeError(f"{place}: {error}") from None
@@ -129,11 +142,11 @@ def _example(name: str) -> str:
     return _ACCEPTED if name == "at" else "a kind of fault, such as reset"
 
 
-def _moment(at: object) -> dict[str, Any]:
+def _parse_moment(at: object) -> dict[str, Any]:
     if isinstance(at, datetime):
-        return {"market": _ms(at)}
+        return {"market": _timestamp(at)}
     if isinstance(at, date):
-        return {"market": _ms(datetime.combine(at, time()))}
+        return {"market": _timestamp(datetime.combine(at, time()))}
     if isinstance(at, int) and not isinstance(at, bool) and at >= _FIRST_MS:
         return {"market": at}
     if isinstance(at, str):
@@ -142,81 +155,81 @@ def _moment(at: object) -> dict[str, Any]:
         try:
             if at.startswith("+"):
                 return {"after": parse_duration(at[1:])}
-            return {"market": _ms(datetime.fromisoformat(at))}
+            return {"market": _timestamp(datetime.fromisoformat(at))}
         except (BotlibError, ValueError):
             pass
     raise PaperExchangeError(f"at is {at!r}. Accepted: {_ACCEPTED}.")
 
 
-def _ms(moment: datetime) -> int:
+def _timestamp(moment: datetime) -> int:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1_000)
 
 
 class ScenarioPlayer:
-    """Performs scenarios on an exchange, and goes on where the exchange was started again.
+    """Player of scenarios on an exchange, which continues after a restart of the exchange.
 
     Attributes:
-        faults: those of the exchange, through all its restarts.
-        performed: steps that were performed.
-        errors: what could not be performed, and why.
+        faults: fault registry of the exchange, which outlives its restarts.
+        performed: number of performed steps.
+        errors: messages of steps that could not be performed.
     """
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.performed = 0
         self.errors: list[str] = []
-        self._acts: FaultActions | None = None
+        self._actions: FaultActions | None = None
         self._venue: Venue | None = None
         self._steps: list[ScenarioStep] = []
-        self._began = 0.0
+        self._started = 0.0
         self._orders = 0
-        self._moved = asyncio.Event()
+        self._progressed = asyncio.Event()
 
     @property
     def waiting(self) -> int:
-        """How many steps are still to come."""
+        """Number of steps that were not yet performed."""
         return len(self._steps)
 
-    def enter(self, acts: FaultActions, venue: Venue) -> None:
-        """Play on this exchange from now on."""
-        self._acts, self._venue = acts, venue
+    def attach(self, actions: FaultActions, venue: Venue) -> None:
+        """Play on another exchange from now on."""
+        self._actions, self._venue = actions, venue
 
     def load(self, scenario: Scenario) -> None:
-        """Play a scenario from now on, in place of what was left of another."""
+        """Start a scenario, and drop the rest of another one."""
         assert self._venue is not None
         self.faults.seed(scenario.seed)
         self._steps = list(scenario.steps)
-        self._began = asyncio.get_running_loop().time()
-        self._orders = self._taken
+        self._started = asyncio.get_running_loop().time()
+        self._orders = self._accepted_orders
         self.performed, self.errors = 0, []
-        self._moved.set()
+        self._progressed.set()
 
     async def run(self) -> None:
-        """Perform what is due until cancelled."""
+        """Perform the steps at their times until cancelled."""
         while True:
-            # Without a step that waits for them, nobody has to tell of prices and orders.
-            told = any(step.after is None for step in self._steps)
-            self.faults.time_changed = self._notice if told else no_one
-            self._moved.clear()
+            # Prices and orders are reported only while a step waits for them.
+            waits = any(step.after is None for step in self._steps)
+            self.faults.time_changed = self._on_progress if waits else no_one
+            self._progressed.clear()
             while (step := self._due()) is not None:
                 self._steps.remove(step)
                 await self._perform(step)
-            await self._pause()
+            await self._wait_until_due()
 
-    def _notice(self) -> bool:
-        self._moved.set()
+    def _on_progress(self) -> bool:
+        self._progressed.set()
         return True
 
     @property
-    def _taken(self) -> int:
+    def _accepted_orders(self) -> int:
         assert self._venue is not None
         return self._venue.engine.state.counters.order
 
     def _due(self) -> ScenarioStep | None:
         assert self._venue is not None
-        passed = asyncio.get_running_loop().time() - self._began
-        taken, market = self._taken - self._orders, self._venue.market_time
+        passed = asyncio.get_running_loop().time() - self._started
+        taken, market = self._accepted_orders - self._orders, self._venue.market_time
         for step in self._steps:
             if (
                 (step.after is not None and passed >= step.after)
@@ -226,19 +239,19 @@ class ScenarioPlayer:
                 return step
         return None
 
-    async def _pause(self) -> None:
+    async def _wait_until_due(self) -> None:
         moments = [step.after for step in self._steps if step.after is not None]
-        until = self._began + min(moments) if moments else None
+        until = self._started + min(moments) if moments else None
         try:
             async with asyncio.timeout_at(until):
-                await self._moved.wait()
+                await self._progressed.wait()
         except TimeoutError:
             return
 
     async def _perform(self, step: ScenarioStep) -> None:
-        assert self._acts is not None
+        assert self._actions is not None
         try:
-            told = await self._acts.perform(step.fault, step.details)
+            told = await self._actions.perform(step.fault, step.details)
         except BotlibError as error:
             self.errors.append(f"{step.fault}: {error}")
             logger.error("The fault %s could not be performed: %s", step.fault, error)

@@ -140,4 +140,4 @@ def test_addresses_are_forgotten_before_they_are_too_many(clocks: Clocks) -> Non
     limits = clocks.limits()
     for number in range(5_000):
         limits.charge(1, str(number))
-    assert len(limits._addresses) == module._ADDRESSES
+    assert len(limits._addresses) == module._MAX_ADDRESSES

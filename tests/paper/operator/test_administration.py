@@ -13,7 +13,7 @@ import pytest
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
-from botlib.paper.operator.administration import credentials
+from botlib.paper.operator.administration import api_credentials
 
 LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
@@ -36,7 +36,7 @@ async def as_account(served: Any, method: str, path: str, name: str, **params: o
     import hashlib
     import hmac
 
-    key, secret = credentials(name)
+    key, secret = api_credentials(name)
     query = urlencode({"timestamp": time.time_ns() // 1_000_000, **params})
     digest = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
     return await served.call(method, path, f"{query}&signature={digest}", key=key)
@@ -49,7 +49,7 @@ async def office(served: Any, path: str, **body: object) -> tuple[int, Any]:
 
 async def test_accounts_see_only_their_own(served: Any) -> None:
     status, opened = await office(served, "accounts", account="anna", balances={"USDT": "1000"})
-    assert (status, opened["key"]) == (200, credentials("anna").key)
+    assert (status, opened["key"]) == (200, api_credentials("anna").key)
     user = await served.user_stream()
     order = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
     status, placed = await as_account(served, "POST", "order", "anna", **order)

@@ -336,7 +336,7 @@ async def test_who_connects_and_says_nothing_whole_is_sent_away(
 async def test_a_body_that_does_not_follow_ends_the_connection(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "BODY_TIME", 0.1)
+    monkeypatch.setattr(rest, "BODY_TIMEOUT", 0.1)
     port = int(served.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = (
