@@ -1,7 +1,7 @@
-"""What the task manager does on every host: a plain program, the runtime's thread, a kernel.
+"""Behaviours of the task manager on every host: a plain program, the runtime's thread, a kernel.
 
-Each behaviour is a coroutine function that runs on the host's loop and asserts. Nothing here knows
-which host that is.
+Each behaviour is a coroutine function with assertions that runs on the host's loop, and does not
+depend on the kind of host.
 """
 
 from __future__ import annotations
@@ -13,17 +13,28 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from botlib.core.errors import NoTasksRegistered, TaskError, TaskStuck, TaskTimeout, UnknownTask
 from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskState, beat
 
 LIMIT = 60.0
-"""Seconds after which something that should happen has not."""
+"""Seconds after which a condition counts as never met."""
 
 cell: contextvars.ContextVar[str] = contextvars.ContextVar("cell", default="none")
 
+BEHAVIOURS: dict[str, Callable[[], Awaitable[None]]] = {}
+"""All behaviours by name."""
+
+
+def behaviour(func: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """Add a coroutine function to `BEHAVIOURS`."""
+    BEHAVIOURS[func.__name__] = func
+    return func
+
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(LIMIT):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -34,11 +45,12 @@ async def nothing() -> None:
 
 
 async def for_ever() -> None:
-    """Wait for the cancellation."""
+    """Wait until the cancellation."""
     await asyncio.Event().wait()
 
 
-async def all_kinds_run_and_stop_leaves_nothing() -> None:
+@behaviour
+async def tasks_of_all_kinds_run_and_stop_leaves_no_asyncio_task() -> None:
     before = asyncio.all_tasks()
     manager = BackgroundTaskManager()
     where: dict[str, int] = {}
@@ -89,27 +101,21 @@ async def all_kinds_run_and_stop_leaves_nothing() -> None:
     assert not manager.running and not manager.health().ok
 
 
+@behaviour
 async def starting_nothing_is_an_error() -> None:
     manager = BackgroundTaskManager()
     for act in (manager.start_all, manager.wait):
-        try:
+        with pytest.raises(NoTasksRegistered, match=r"add_task\("):
             await act()
-        except NoTasksRegistered as error:
-            assert "add_task(" in str(error), error
-        else:
-            raise AssertionError("an empty manager started")
     assert manager.health().reasons == ["no task is registered"]
     manager.add_task(TaskConfig(name="off", func=nothing, enabled=False), group="data")
     for group in (None, "data", "trading"):
-        try:
+        with pytest.raises(NoTasksRegistered, match=repr(group) if group else None):
             await manager.start_all(group)
-        except NoTasksRegistered as error:
-            assert group is None or f"{group!r}" in str(error)
-        else:
-            raise AssertionError("a disabled task started")
 
 
-async def a_cell_that_runs_again_keeps_or_replaces() -> None:
+@behaviour
+async def a_task_registered_again_is_kept_or_replaced() -> None:
     manager = BackgroundTaskManager()
     going: list[int] = []
     seen: list[str] = []
@@ -142,12 +148,13 @@ async def a_cell_that_runs_again_keeps_or_replaces() -> None:
     stopping = await manager.stop_all()
     assert stopping.stuck == ()
     assert seen[-1] == "end 3" and going == [], seen
-    # Registered again after the stop, it is not started by itself.
+    # Registered again after the stop, it does not start by itself.
     register(5)
     await asyncio.sleep(0.02)
     assert going == [] and manager.status()["watch"].state is TaskState.PENDING
 
 
+@behaviour
 async def a_hung_run_is_cancelled_at_its_timeout() -> None:
     errors: list[BaseException] = []
     manager = BackgroundTaskManager(on_failure=lambda name, error: errors.append(error))
@@ -162,6 +169,7 @@ async def a_hung_run_is_cancelled_at_its_timeout() -> None:
     await manager.stop_all()
 
 
+@behaviour
 async def a_critical_failure_ends_the_wait() -> None:
     manager = BackgroundTaskManager()
 
@@ -181,13 +189,9 @@ async def a_critical_failure_ends_the_wait() -> None:
         )
     )
     await manager.start_all()
-    try:
+    with pytest.raises(ConnectionError, match=r"^gone$"):
         async with asyncio.timeout(LIMIT):
             await manager.wait()
-    except ConnectionError as error:
-        assert str(error) == "gone"
-    else:
-        raise AssertionError("the failure went unnoticed")
     status = manager.status()
     assert status["vital"].runs == 2 and status["vital"].state is TaskState.FAILED
     assert "CRITICAL task 'vital' failed for good: ConnectionError: gone" in status.health.reasons
@@ -195,7 +199,8 @@ async def a_critical_failure_ends_the_wait() -> None:
     await manager.stop_all()
 
 
-async def a_critical_task_stopped_by_hand_is_no_health() -> None:
+@behaviour
+async def a_stopped_critical_task_is_unhealthy() -> None:
     manager = BackgroundTaskManager()
     manager.add_task(
         TaskConfig(name="vital", func=asyncio.Event().wait, forever=True, priority="CRITICAL")
@@ -211,19 +216,17 @@ async def a_critical_task_stopped_by_hand_is_no_health() -> None:
     await manager.stop_all()
 
 
+@behaviour
 async def a_stream_that_returns_has_failed() -> None:
     manager = BackgroundTaskManager()
     manager.add_task(TaskConfig(name="feed", func=nothing, forever=True, priority="CRITICAL"))
     await manager.start_all()
-    try:
+    with pytest.raises(TaskError, match="returned although it was to run for ever"):
         await manager.wait()
-    except TaskError as error:
-        assert "returned although it was to run for ever" in str(error)
-    else:
-        raise AssertionError("the end went unnoticed")
     await manager.stop_all()
 
 
+@behaviour
 async def waiting_ends_with_the_last_task() -> None:
     manager = BackgroundTaskManager()
     manager.add_task(TaskConfig(name="once", func=lambda: time.sleep(0.02)))
@@ -237,7 +240,8 @@ async def waiting_ends_with_the_last_task() -> None:
     await manager.stop_all()
 
 
-async def tasks_start_by_priority_and_stop_the_other_way() -> None:
+@behaviour
+async def tasks_start_by_priority_and_stop_in_reverse() -> None:
     manager = BackgroundTaskManager()
     seen: list[str] = []
 
@@ -268,18 +272,15 @@ async def tasks_start_by_priority_and_stop_the_other_way() -> None:
     seen.clear()
     await manager.stop_all()
     assert seen == ["-low", "-signals", "-feed", "-high"], seen
-    try:
+    with pytest.raises(TaskError, match="signals"):
         await manager.remove_task("feed")
-    except TaskError as error:
-        assert "signals" in str(error)
-    else:
-        raise AssertionError("a needed task was removed")
     await manager.remove_task("signals")
     await manager.remove_task("feed")
     assert "feed" not in manager
 
 
-async def what_outlives_its_cancellation_is_stuck() -> None:
+@behaviour
+async def a_task_that_outlives_its_cancellation_is_stuck() -> None:
     manager = BackgroundTaskManager(stop_timeout=0.2)
     release = asyncio.Event()
     thread_release = threading.Event()
@@ -301,12 +302,8 @@ async def what_outlives_its_cancellation_is_stuck() -> None:
     manager.add_task(TaskConfig(name="slow", func=slow, interval=0.01, timeout=0.02))
     manager.add_task(TaskConfig(name="good", func=for_ever, forever=True))
     await manager.start_all()
-    try:
+    with pytest.raises(TaskStuck, match="deaf"):
         await manager.restart_task("deaf")
-    except TaskStuck as error:
-        assert "deaf" in str(error)
-    else:
-        raise AssertionError("a stuck task was started a second time")
     await until(lambda: manager.status()["slow"].state is TaskState.STUCK)
     assert any("'slow' is stuck" in reason for reason in manager.health().reasons)
     async with asyncio.timeout(LIMIT / 2):
@@ -323,7 +320,8 @@ async def what_outlives_its_cancellation_is_stuck() -> None:
     await manager.stop_all()
 
 
-async def pausing_and_running_at_once() -> None:
+@behaviour
+async def tasks_can_be_paused_and_run_now() -> None:
     manager = BackgroundTaskManager()
     seen: list[str] = []
 
@@ -358,23 +356,16 @@ async def pausing_and_running_at_once() -> None:
     manager.pause("stream")
     manager.resume("stream")
     await until(lambda: seen.count("+stream") == 3)
-    try:
+    with pytest.raises(ValueError, match=r"^no$"):
         await manager.run_now("bad")
-    except ValueError as error:
-        assert str(error) == "no"
-    else:
-        raise AssertionError("the failure went unnoticed")
     for name, act in {"ticc": manager.run_now, "x": manager.stop_task}.items():
-        try:
+        with pytest.raises(UnknownTask, match=name):
             await act(name)
-        except UnknownTask as error:
-            assert name in str(error)
-        else:
-            raise AssertionError("an unknown task was found")
     await manager.stop_all()
 
 
-async def other_threads_may_register_pause_and_look() -> None:
+@behaviour
+async def other_threads_may_register_pause_and_read_the_status() -> None:
     manager = BackgroundTaskManager()
     going: list[int] = []
 
@@ -402,7 +393,8 @@ async def other_threads_may_register_pause_and_look() -> None:
     await manager.stop_all()
 
 
-async def a_task_may_stop_everything_itself_included() -> None:
+@behaviour
+async def a_task_may_stop_all_tasks_including_itself() -> None:
     manager = BackgroundTaskManager()
     seen: list[str] = []
 
@@ -423,7 +415,8 @@ async def a_task_may_stop_everything_itself_included() -> None:
     assert manager.status()["other"].state is TaskState.STOPPED
 
 
-async def tasks_are_not_tied_to_the_cell_that_made_them() -> None:
+@behaviour
+async def tasks_do_not_see_the_context_of_their_cell() -> None:
     cell.set("one")
     manager = BackgroundTaskManager()
     seen: dict[str, list[str]] = {"a": [], "b": [], "plain": []}
@@ -446,7 +439,8 @@ async def tasks_are_not_tied_to_the_cell_that_made_them() -> None:
     assert {value for values in seen.values() for value in values} == {"none"}, seen
 
 
-async def an_exit_or_an_odd_error_ends_only_its_task() -> None:
+@behaviour
+async def an_exit_or_a_base_exception_ends_only_its_task() -> None:
     manager = BackgroundTaskManager()
 
     class Odd(BaseException):
@@ -480,6 +474,7 @@ async def an_exit_or_an_odd_error_ends_only_its_task() -> None:
     await manager.stop_all()
 
 
+@behaviour
 async def a_task_can_be_stopped_before_its_first_step() -> None:
     manager = BackgroundTaskManager()
     manager.add_task(TaskConfig(name="a", func=for_ever, forever=True))
@@ -492,25 +487,3 @@ async def a_task_can_be_stopped_before_its_first_step() -> None:
     await manager.start_all()
     assert manager.status()["a"].state is TaskState.RUNNING
     await manager.stop_all()
-
-
-BEHAVIOURS: dict[str, Callable[[], Awaitable[None]]] = {
-    behaviour.__name__: behaviour
-    for behaviour in (
-        all_kinds_run_and_stop_leaves_nothing,
-        starting_nothing_is_an_error,
-        a_cell_that_runs_again_keeps_or_replaces,
-        a_hung_run_is_cancelled_at_its_timeout,
-        a_critical_failure_ends_the_wait,
-        a_stream_that_returns_has_failed,
-        waiting_ends_with_the_last_task,
-        tasks_start_by_priority_and_stop_the_other_way,
-        what_outlives_its_cancellation_is_stuck,
-        pausing_and_running_at_once,
-        other_threads_may_register_pause_and_look,
-        a_task_may_stop_everything_itself_included,
-        tasks_are_not_tied_to_the_cell_that_made_them,
-        an_exit_or_an_odd_error_ends_only_its_task,
-        a_task_can_be_stopped_before_its_first_step,
-    )
-}

@@ -78,7 +78,7 @@ def test_blocking_calls_work_on_the_loop_of_the_kernel(kernel: Kernel) -> None:
     kernel.ok("manager.blocking.run_now('tick')")
     assert kernel.ok("print(manager.blocking.stop_all().stopped)") == "('tick',)\n"
     # The same again, on a loop that is patched already.
-    for name in ("a_cell_that_runs_again_keeps_or_replaces", "pausing_and_running_at_once"):
+    for name in ("a_task_registered_again_is_kept_or_replaced", "tasks_can_be_paused_and_run_now"):
         kernel.ok(f"await behaviours.{name}()")
 
 
