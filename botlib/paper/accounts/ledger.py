@@ -21,6 +21,12 @@ import orjson
 from botlib.core.errors import PaperExchangeError, WrongVenue
 from botlib.paper.accounts.account import PaperBalance
 from botlib.paper.accounts.archive import INDEXES, LedgerReader
+from botlib.paper.accounts.ledger_file import (
+    APPLICATION_ID,
+    check_file_type,
+    connect,
+    damage_text,
+)
 from botlib.paper.accounts.ledger_tables import SCHEMA, SCHEMA_VERSION, migrate
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
 from botlib.paper.accounts.state import ClearingBalance, IdCounters, VenueState, audit
@@ -30,7 +36,6 @@ from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 
 logger = logging.getLogger(__name__)
 
-APPLICATION_ID: Final = 0x626C7061
 _SYMBOL: Final = "symbol:"
 """Prefix of the keys of symbol states in the table ``meta``."""
 _GROUP: Final = "group:"
@@ -68,15 +73,15 @@ class Ledger:
             PaperExchangeError: the file is damaged, no ledger, or in use. It is left as it is.
         """
         if path is None:
-            ledger = cls(_connect(":memory:"), None)
+            ledger = cls(connect(":memory:"), None)
             ledger._create_tables(venue, balances)
             return ledger
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 cls._create_file(path, venue, balances)
-            _check_file_type(path)
-            ledger = cls(_connect(str(path)), path)
+            check_file_type(path)
+            ledger = cls(connect(str(path)), path)
             try:
                 ledger._check_contents(venue)
             except BaseException:
@@ -90,7 +95,7 @@ class Ledger:
                 ) from None
             raise PaperExchangeError(f"Cannot open the paper ledger {path}: {error}.") from None
         except sqlite3.DatabaseError as error:
-            raise PaperExchangeError(_damage_text(path, str(error))) from None
+            raise PaperExchangeError(damage_text(path, str(error))) from None
         except OSError as error:
             raise PaperExchangeError(
                 f"Cannot open the paper ledger {path}: {error.strerror or error}."
@@ -133,7 +138,7 @@ class Ledger:
             )
         found = run("PRAGMA quick_check").fetchone()[0]
         if found != "ok":
-            raise PaperExchangeError(_damage_text(self.path, found))
+            raise PaperExchangeError(damage_text(self.path, found))
         stamped = self._get("venue")
         if stamped != venue:
             raise WrongVenue(
@@ -157,10 +162,10 @@ class Ledger:
         try:
             state = self._read_state()
         except (ValueError, ArithmeticError, TypeError, KeyError, sqlite3.DatabaseError) as error:
-            raise PaperExchangeError(_damage_text(self.path, str(error))) from None
+            raise PaperExchangeError(damage_text(self.path, str(error))) from None
         wrong = audit(state)
         if wrong:
-            raise PaperExchangeError(_damage_text(self.path, wrong))
+            raise PaperExchangeError(damage_text(self.path, wrong))
         self._create_indexes()
         return state
 
@@ -365,39 +370,3 @@ class Ledger:
     def _get(self, key: str) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
-
-
-def _connect(target: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(target, isolation_level=None, timeout=0.5)
-    try:
-        # The first access locks the file until it is closed: one exchange per ledger.
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        # A page cache of 512 kB, so that memory does not grow with the ledger for weeks.
-        connection.execute("PRAGMA cache_size=-512")
-        connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_file_type(path: Path) -> None:
-    # Read from the header, since SQLite would write to any file that it opens.
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0"):
-        raise PaperExchangeError(_damage_text(path, "it is no SQLite database"))
-    if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
-        raise PaperExchangeError(
-            f"{path} was not made by the paper exchange and is left as it is. Give another path."
-        )
-
-
-def _damage_text(path: Path | None, reason: str) -> str:
-    return (
-        f"The paper ledger {path} is damaged ({reason}) and is left as it is. "
-        "Move it away to start with a new one."
-    )

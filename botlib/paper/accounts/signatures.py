@@ -42,7 +42,7 @@ def check_rest_signature(key: ApiKey, query: str, body: str) -> None:
     Args:
         key: API key of the request.
         query: raw query string.
-        body: raw body. The signature stands in the query or in the body.
+        body: raw body. The signature is in the query or in the body.
 
     Raises:
         Refusal: there is no signature, or it is wrong.

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.account import PaperAccount
@@ -34,7 +34,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.tape import AccountTrade
 from botlib.paper.matching import amendments
-from botlib.paper.matching.execution import OrderExecution
+from botlib.paper.matching.execution import OrderExecution, queue_position
 from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.order_lists import OrderListExecution
 from botlib.paper.matching.pegging import peg_request
@@ -42,8 +42,6 @@ from botlib.paper.matching.requests import OrderListRequest, OrderRequest
 from botlib.paper.matching.stops import is_reached, update_trailing_stop
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, refusal
-
-_NOTHING: Final = Decimal(0)
 
 
 class PlacedOrder(NamedTuple):
@@ -287,7 +285,7 @@ class MatchingEngine:
                 update_trailing_stop(transaction, feed, order)
         hit = [order for order in waiting if is_reached(feed, transaction.order(order))]
         volume = Decimal(repr(feed.traded))
-        for order in hit if feed.book.depth is None else sorted(hit, key=_queue_position):
+        for order in hit if feed.book.depth is None else sorted(hit, key=queue_position):
             order = transaction.order(order)
             if not order.open:
                 continue
@@ -296,35 +294,12 @@ class MatchingEngine:
             elif feed.book.depth is None:
                 self._execution.fill_resting(transaction, feed, order, order.remaining)
             else:
-                volume = self._fill_from_volume(transaction, feed, order, volume)
+                volume = self._execution.fill_from_volume(transaction, feed, order, volume)
         self._lists.update(transaction, feed)
         if not transaction.orders:
             return []
         self._commit(transaction, feed)
         return transaction.user_events()
-
-    def _fill_from_volume(
-        self, transaction: Transaction, feed: Feed, order: PaperOrder, volume: Decimal
-    ) -> Decimal:
-        """Fill a resting order from the traded volume, and return the rest of the volume."""
-        if not volume:
-            return volume
-        before = min(volume, order.ahead)
-        if before:
-            order = transaction.put_order(replace(order, ahead=order.ahead - before))
-        # The amount ahead of this order is ahead of the orders behind it too, and trades once.
-        for other in self.state.open_orders(feed.id):
-            behind = transaction.order(other)
-            same = behind.working and behind.buys == order.buys and behind.price == order.price
-            if before and same and behind.order_id != order.order_id:
-                transaction.put_order(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
-        volume -= before
-        amount = min(volume, order.visible) // feed.rules.step * feed.rules.step
-        if amount:
-            order = self._execution.fill_resting(transaction, feed, order, amount)
-            if order.open and order.iceberg and order.visible == order.iceberg:
-                self._execution.queue_last(transaction, feed, order)
-        return volume - amount
 
     # -- actions of the operator
 
@@ -406,9 +381,3 @@ class MatchingEngine:
             if trade.order_id not in reported and (before is None or not before.executed):
                 reported.add(trade.order_id)
                 self.first_fill(trade.account, trade.maker)
-
-
-def _queue_position(order: PaperOrder) -> tuple[bool, Decimal, int, int]:
-    """Return the sort key of resting orders: best price first, then the longest in the book."""
-    worse = -order.price if order.buys else order.price
-    return order.dormant, worse, order.priority, order.order_id

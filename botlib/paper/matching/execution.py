@@ -23,7 +23,7 @@ from botlib.paper.matching.crossing import (
 )
 from botlib.paper.matching.pegging import peg_now
 from botlib.paper.matching.settlement import (
-    Settlement,
+    TradeSettlement,
     TradeTerms,
     change_reserve,
     next_trade_id,
@@ -47,7 +47,7 @@ class OrderExecution:
 
     def __init__(self, state: VenueState, commission: Commission) -> None:
         self.state = state
-        self._settlement = Settlement(state, commission)
+        self._settlement = TradeSettlement(state, commission)
 
     # -- entering the book
 
@@ -132,6 +132,29 @@ class OrderExecution:
         number = next_trade_id(transaction, feed, order.price, amount, seller_taker=order.buys)
         terms = TradeTerms(number, order.price, amount, maker=True)
         return self._settlement.trade_with_market(transaction, feed, order, terms)
+
+    def fill_from_volume(
+        self, transaction: Transaction, feed: Feed, order: PaperOrder, volume: Decimal
+    ) -> Decimal:
+        """Fill a resting order from the traded volume, and return the rest of the volume."""
+        if not volume:
+            return volume
+        before = min(volume, order.ahead)
+        if before:
+            order = transaction.put_order(replace(order, ahead=order.ahead - before))
+        # The amount ahead of this order is ahead of the orders behind it too, and trades once.
+        for other in self.state.open_orders(feed.id):
+            behind = transaction.order(other)
+            same = behind.working and behind.buys == order.buys and behind.price == order.price
+            if before and same and behind.order_id != order.order_id:
+                transaction.put_order(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
+        volume -= before
+        amount = min(volume, order.visible) // feed.rules.step * feed.rules.step
+        if amount:
+            order = self.fill_resting(transaction, feed, order, amount)
+            if order.open and order.iceberg and order.visible == order.iceberg:
+                self.queue_last(transaction, feed, order)
+        return volume - amount
 
     @staticmethod
     def queue_last(transaction: Transaction, feed: Feed, order: PaperOrder) -> PaperOrder:
@@ -248,6 +271,12 @@ class OrderExecution:
         transaction.unlock(order.account, order.locked_asset, order.locked)
         ended = replace(order, locked=_NOTHING, status=status, updated=transaction.time)
         return transaction.report_order(ended, status, cancel_id=cancel_id, reason=reason)
+
+
+def queue_position(order: PaperOrder) -> tuple[bool, Decimal, int, int]:
+    """Return the sort key of resting orders: best price first, then the longest in the book."""
+    worse = -order.price if order.buys else order.price
+    return order.dormant, worse, order.priority, order.order_id
 
 
 def _reduce(

@@ -40,7 +40,7 @@ class TradeTerms(NamedTuple):
         return _cost(self.price, self.amount)
 
 
-class Settlement:
+class TradeSettlement:
     """Settlement of trades in a transaction.
 
     Args:

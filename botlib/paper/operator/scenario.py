@@ -251,10 +251,10 @@ class ScenarioPlayer:
     async def _perform(self, step: ScenarioStep) -> None:
         assert self._actions is not None
         try:
-            told = await self._actions.perform(step.fault, step.details)
+            result = await self._actions.perform(step.fault, step.details)
         except BotlibError as error:
             self.errors.append(f"{step.fault}: {error}")
             logger.error("The fault %s could not be performed: %s", step.fault, error)
         else:
             self.performed += 1
-            logger.info("fault %s %s: %s", step.fault, dict(step.details), told)
+            logger.info("fault %s %s: %s", step.fault, dict(step.details), result)
