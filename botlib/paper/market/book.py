@@ -1,8 +1,8 @@
-"""The order book of one symbol: what stands around the price, and the orders of the accounts in it.
+"""The order book of one symbol: synthetic orders around the price, and the accounts' orders.
 
-Without a `Depth` the market is deep: it takes any amount at one price, and what the book shows is
-drawn around the price, one tick apart. With one, an order trades with what stands at each level,
-the best price first, and what it took is gone until the next price.
+Without a `Depth` the market is deep: it fills any amount at one price, and the book shows synthetic
+levels around the price, one tick apart. With a `Depth` an order trades with the amount of each
+level, the best price first, and the amount it took is missing until the next price.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from botlib.paper.market.feed import Feed
 
 LEVELS: Final = 100
-"""Levels a side that the book of a deep market shows."""
+"""Levels per side that the book of a deep market shows."""
 
-_NOTHING: Final = Decimal(0)
-_REMEMBERED: Final = 64
+_ZERO: Final = Decimal(0)
+_STORED_UPDATES: Final = 64
 _COST: Final = Decimal(1_000)
 
 Level = tuple[Decimal, Decimal]
-"""A price and the amount that stands there, in base units."""
+"""A price and its amount in base units."""
 
 
 class DisplayedOrder(NamedTuple):
-    """What an account's order shows in the book."""
+    """The part of an account's order that the book shows."""
 
     buys: bool
     price: Decimal
@@ -37,7 +37,7 @@ class DisplayedOrder(NamedTuple):
 
 
 class LevelChange(NamedTuple):
-    """What is different at update ``last`` from before update ``first``; amount 0: level gone."""
+    """The levels that changed from update ``first`` to ``last``; amount 0 is a removed level."""
 
     first: int
     last: int
@@ -49,11 +49,11 @@ Sides = tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]
 
 
 class PaperBook:
-    """The book of a feed at its present.
+    """The order book of a feed at the present.
 
     Args:
-        feed: where the price comes from.
-        depth: what stands around it; None for a deep market.
+        feed: source of the price.
+        depth: the synthetic orders around it; None for a deep market.
         slippage: fraction by which takers fill worse than the price in a deep market.
     """
 
@@ -61,43 +61,43 @@ class PaperBook:
         self.depth = depth
         self.slippage = slippage
         self.displayed_orders: Callable[[], Iterable[DisplayedOrder]] = tuple
-        """Returns what the accounts' orders show, as the desk knows it."""
+        """Returns the displayed orders of the accounts, set by the matching engine's owner."""
         self._feed = feed
         self._taken: dict[Decimal, Decimal] = {}
-        self._time, self._touched = -1, 0
-        self._seen: deque[tuple[int, Sides]] = deque(maxlen=_REMEMBERED)
+        self._time, self._order_changes = -1, 0
+        self._stored: deque[tuple[int, Sides]] = deque(maxlen=_STORED_UPDATES)
 
-    # -- what is shown
+    # -- displayed levels
 
     @property
     def update_id(self) -> int:
-        """The number of the present state; it grows with every price and every order."""
-        self._renew()
-        return max(0, self._feed.time) * 1_000 + self._touched
+        """The number of the present state; it increases with every price and every order."""
+        self._refresh()
+        return max(0, self._feed.time) * 1_000 + self._order_changes
 
     def bids(self, limit: int) -> list[Level]:
-        """Return what is bought, the best price first, ``limit`` levels at most."""
+        """Return the bids, the best price first, ``limit`` levels at most."""
         return self._shown(limit, up=False)
 
     def asks(self, limit: int) -> list[Level]:
-        """Return what is sold, the best price first, ``limit`` levels at most."""
+        """Return the asks, the best price first, ``limit`` levels at most."""
         return self._shown(limit, up=True)
 
     def changes(self, since: int) -> LevelChange:
-        """Return the change that leads from update ``since`` to the present.
+        """Return the change from update ``since`` to the present.
 
-        An update that is not remembered counts as an empty book: everything is told.
+        An update that is no longer stored counts as an empty book: every level has changed.
         """
         now = self.note()
-        before = next((sides for number, sides in self._seen if number == since), ({}, {}))
-        bids, asks = self._seen[-1][1]
+        before = next((sides for number, sides in self._stored if number == since), ({}, {}))
+        bids, asks = self._stored[-1][1]
         return LevelChange(since + 1, now, _changed(before[0], bids), _changed(before[1], asks))
 
     def note(self) -> int:
-        """Remember the present for `changes`; return the number of its update."""
+        """Store the present levels for `changes`, and return the number of their update."""
         now = self.update_id
-        if not self._seen or self._seen[-1][0] != now:
-            self._seen.append((now, (dict(self.bids(5_000)), dict(self.asks(5_000)))))
+        if not self._stored or self._stored[-1][0] != now:
+            self._stored.append((now, (dict(self.bids(5_000)), dict(self.asks(5_000)))))
         return now
 
     def _shown(self, limit: int, *, up: bool) -> list[Level]:
@@ -109,13 +109,13 @@ class PaperBook:
             return [level for _, level in zip(range(limit), levels, strict=False)]
         merged = dict(self.levels(up=up))
         for one in own:
-            merged[one.price] = merged.get(one.price, _NOTHING) + one.amount
+            merged[one.price] = merged.get(one.price, _ZERO) + one.amount
         return sorted(merged.items(), reverse=not up)[:limit]
 
-    # -- what stands there besides the accounts' orders
+    # -- synthetic levels
 
     def taker_price(self, side: str, price: Decimal) -> Decimal:
-        """Return what a taker pays or gets in a deep market whose price is ``price``."""
+        """Return the price at which a taker fills in a deep market whose price is ``price``."""
         if not self.slippage:
             return price
         tick = self._feed.listing.tick
@@ -124,61 +124,61 @@ class PaperBook:
         return max(tick, ticks * tick)
 
     def levels(self, *, up: bool) -> Iterator[Level]:
-        """Yield what others sell (``up``) or buy, the best price first, without what was taken."""
+        """Yield the asks (``up``) or bids of others, the best price first, less what was taken."""
         feed = self._feed
         price, listing = feed.last_price, feed.listing
         if not price:
             return
         if self.depth is None:
-            yield from self._drawn(price, up=up)
+            yield from self._deep_levels(price, up=up)
             return
-        self._renew()
+        self._refresh()
         best = self._best(self.depth, price, up=up)
         for level in self.depth.side(listing, price, best, up):
             amount = self.depth.amount(listing, level, feed.time)
-            left = amount - self._taken.get(level, _NOTHING)
+            left = amount - self._taken.get(level, _ZERO)
             if left > 0:
                 yield level, left
 
     def _best(self, depth: Depth, price: Decimal, *, up: bool) -> Decimal:
-        """Return where others begin to sell (``up``) or buy."""
+        """Return the best ask (``up``) or bid of others."""
         listing = self._feed.listing
         bid, ask = depth.best(listing, price)
-        # Where an account's order stands in the way: what would trade with it, has.
+        # An account's order that would cross has already traded with the orders of others.
         met = [one.price for one in self.displayed_orders() if one.buys == up]
         if up:
-            return max(ask, max(met, default=_NOTHING) + listing.tick)
+            return max(ask, max(met, default=_ZERO) + listing.tick)
         return max(listing.tick, min([bid, *(one - listing.tick for one in met)]))
 
     def at(self, price: Decimal, *, up: bool) -> Decimal:
-        """Return what others sell (``up``) or buy at a price: a new order stands behind it."""
+        """Return the amount that others sell (``up``) or buy at a price, ahead of a new order."""
         if self.depth is None:
-            return _NOTHING
+            return _ZERO
         for level, amount in self.levels(up=up):
             if level == price:
                 return amount
             if level > price if up else level < price:
                 break
-        return _NOTHING
+        return _ZERO
 
     def take(self, price: Decimal, amount: Decimal) -> None:
-        """Note that a part of a level was traded."""
-        self._renew()
-        self._taken[price] = self._taken.get(price, _NOTHING) + amount
+        """Remove a traded amount from a level until the next price."""
+        self._refresh()
+        self._taken[price] = self._taken.get(price, _ZERO) + amount
 
     def orders_changed(self) -> None:
-        """Note that the orders of the accounts have changed."""
-        self._renew()
-        self._touched += 1
+        """Start a new update after the orders of the accounts have changed."""
+        self._refresh()
+        self._order_changes += 1
 
-    def _renew(self) -> None:
+    def _refresh(self) -> None:
         if self._time != self._feed.time:
-            self._time, self._touched = self._feed.time, 0
+            self._time, self._order_changes = self._feed.time, 0
             self._taken.clear()
 
-    def _drawn(self, price: Decimal, *, up: bool) -> Iterator[Level]:
+    def _deep_levels(self, price: Decimal, *, up: bool) -> Iterator[Level]:
         listing, tick = self._feed.listing, self._feed.listing.tick
-        # What a taker pays is what the best level shows, but never the price itself.
+        # The best level shows the price that a taker pays, but never the last price itself.
         taken = self.taker_price("BUY" if up else "SELL", price)
         level = max(taken, price + tick) if up else max(tick, min(taken, price - tick))
         unit = max(listing.step, (_COST / price).quantize(listing.step))
@@ -192,4 +192,4 @@ class PaperBook:
 
 def _changed(before: dict[Decimal, Decimal], now: dict[Decimal, Decimal]) -> list[Level]:
     changed = [(price, amount) for price, amount in now.items() if before.get(price) != amount]
-    return changed + [(price, _NOTHING) for price in before if price not in now]
+    return changed + [(price, _ZERO) for price in before if price not in now]

@@ -1,4 +1,4 @@
-"""How deep a symbol's market is: the spread and the amounts that stand around the price."""
+"""The depth of a market: the spread, and the synthetic orders around the price."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botlib.paper.market.market import SymbolListing
 
 _MASK: Final = 2**64 - 1
 _REFRESHED: Final = 8
-"""Seconds after which the amount of a level changes; each level at a time of its own."""
+"""Seconds after which the amount of a level changes; each level changes at another time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +20,10 @@ class Depth:
 
     Attributes:
         spread: distance between the best prices, a fraction of the price.
-        levels: price levels a side; beyond them nobody trades.
-        size: what stands at a level on average, in quote units.
+        levels: price levels per side; there are no orders beyond them.
+        size: average amount of a level, in quote units.
         latency: ms between an order's arrival and its matching.
-        seed: decides how the amounts vary.
+        seed: seed of the amounts.
     """
 
     spread: Decimal = Decimal("0.0002")
@@ -33,14 +33,21 @@ class Depth:
     seed: int = 0
 
     def best(self, listing: SymbolListing, price: Decimal) -> tuple[Decimal, Decimal]:
-        """Return the best bid and the best ask around a price."""
+        """Return the best bid and the best ask for a price."""
         half = max(listing.tick, _ticks(price * self.spread / 2, listing.tick, ROUND_UP))
         return max(listing.tick, price - half), price + half
 
     def side(
         self, listing: SymbolListing, price: Decimal, best: Decimal, up: bool
     ) -> Iterator[Decimal]:
-        """Yield the prices of one side, the best first: beyond it, on a grid of round prices."""
+        """Yield the prices of one side: the best one first, the others on a grid of round prices.
+
+        Args:
+            listing: the symbol.
+            price: the last price, which sets the distance of the grid.
+            best: the first price.
+            up: whether the side is the asks.
+        """
         gap = _round_gap(price * self.spread / 2, listing.tick)
         yield best
         level = best // gap * gap
@@ -53,7 +60,7 @@ class Depth:
             level += gap if up else -gap
 
     def amount(self, listing: SymbolListing, level: Decimal, time: int) -> Decimal:
-        """Return what stands at a level at a market time (ms), in base units."""
+        """Return the amount of a level in base units at a market time (ms)."""
         number = int(level / listing.tick)
         noise = _mix(self.seed, number, (time // 1_000 + number) // _REFRESHED)
         wanted = self.size / level * (50 + noise % 101) / 100
@@ -65,7 +72,7 @@ def _ticks(value: Decimal, tick: Decimal, rounding: str) -> Decimal:
 
 
 def _round_gap(wanted: Decimal, tick: Decimal) -> Decimal:
-    """Return 1, 2 or 5 times a power of ten of ticks: the grid stays while the price moves."""
+    """Return 1, 2 or 5 times a power of ten ticks, so that the grid stays while prices move."""
     gap = tick
     while True:
         for factor in (2, 5, 10):

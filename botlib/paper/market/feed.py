@@ -1,8 +1,8 @@
-"""One symbol's place in the market: the candle it is in, and the prices seen inside it so far.
+"""The feed of one symbol: its candle at the present, and the prices inside it up to now.
 
-A feed is moved by `seek`; everything else answers for the time it was last moved to, and never
-reveals anything later. Prices inside a candle are those of `walk`, so a candle has the same path
-however the feed came there.
+`seek` moves a feed in time; everything else is as of that time and shows nothing later. The prices
+inside a candle are those of `market.walk`, so a candle has the same path however the feed came
+there.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from botlib.paper.market.rules import rules_of
 from botlib.paper.market.tape import Tape, TapeStep, path
 
 _CHUNK: Final = 720
-"""Base candles read from the market at a time."""
+"""Base candles that are read from the market together."""
 
-_NOTHING: Final = Decimal(0)
-_AVERAGED: Final = 300_000
-"""Stretch in ms that an average price covers."""
+_ZERO: Final = Decimal(0)
+_AVERAGE_TIME: Final = 300_000
+"""Time that an average price covers, ms."""
 
 
 class Bar(NamedTuple):
-    """A candle, possibly still forming."""
+    """A candle, closed or still forming."""
 
     timestamp: int
     open: float
@@ -41,7 +41,7 @@ class Bar(NamedTuple):
 
 
 class DayStatistics(NamedTuple):
-    """What happened in the 24 hours before a moment. Volumes in base and quote units."""
+    """The statistics of the last 24 hours; volumes in base and in quote units."""
 
     start: int
     open: float
@@ -52,20 +52,20 @@ class DayStatistics(NamedTuple):
 
 
 def rows(bars: Bars) -> Iterator[Bar]:
-    """Yield the candles of an array as `Bar`."""
+    """Yield the rows of candle arrays as `Bar`."""
     columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
     return map(Bar._make, zip(*(column.tolist() for column in columns), strict=True))
 
 
 class Feed:
-    """A symbol of the market at one moment.
+    """A symbol of the market at one time.
 
     Args:
-        market: where candles come from.
+        market: source of the candles.
         listing: the symbol.
         steps: prices inside a base candle.
-        depth: what stands around the price; None for a market that fills any amount.
-        slippage: fraction by which takers fill worse than the price, where there is no depth.
+        depth: the synthetic orders around the price; None for a market that fills any amount.
+        slippage: fraction by which takers fill worse than the price, without a depth.
     """
 
     def __init__(
@@ -75,24 +75,24 @@ class Feed:
         steps: int,
         *,
         depth: Depth | None = None,
-        slippage: Decimal = _NOTHING,
+        slippage: Decimal = _ZERO,
     ) -> None:
         self.listing = listing
         self.id = listing.id
         self.rules = rules_of(listing)
-        """What orders have to keep to; the operator may change them."""
+        """The rules for orders; the operator may change them."""
         self.market = market
         self.base = market.base
         self.length = timeframe_ms(market.base)
         self.steps = steps
         self.outputs: dict[str, str] = {}
-        """Streams somebody listens to, kind → name (``kline_1m`` → ``btcusdt@kline_1m``)."""
+        """Subscribed streams: kind → name (``kline_1m`` → ``btcusdt@kline_1m``)."""
         self.resting = 0
-        """How many orders wait in the book."""
+        """Number of orders in the book."""
         self.closing_sent = False
-        """Whether the closing of the last candle there is has been told."""
+        """Whether the closing of the symbol's last candle was sent."""
         self.bar: Bar | None = None
-        """The base candle that opened last, whole: not to be shown before it closed."""
+        """The complete base candle that opened last; it is not shown before it has closed."""
         self.time = -1
         self.price = 0.0
         self.traded = 0.0
@@ -109,7 +109,7 @@ class Feed:
         self.book = PaperBook(self, depth, slippage)
         self.tape = Tape(self)
 
-    # -- moving
+    # -- time
 
     def seek(self, time: int) -> None:
         """Move to ``time`` (ms)."""
@@ -125,57 +125,57 @@ class Feed:
         self._advance(min((time - bar.timestamp) * self.steps // self.length, self.steps - 1))
 
     def reload(self) -> None:
-        """Read the candles anew, since halts have changed them."""
+        """Read the candles again, after halts have changed them."""
         self._covered = (0, -1)
         self._earlier.clear()
         self._day = self._average = None
 
     @property
     def trading(self) -> bool:
-        """Whether the symbol trades: a candle of it is open, and nobody halted it."""
+        """Whether the symbol trades: it is not halted, and a candle of it is open."""
         if self.rules.status != "TRADING" or self.bar is None:
             return False
         return self.time < self.bar.timestamp + self.length
 
     @property
     def status(self) -> str:
-        """The symbol's status in exchangeInfo: ``BREAK`` in a hole between candles."""
+        """The symbol's status in exchangeInfo; ``BREAK`` in a gap between candles."""
         if self.rules.status != "TRADING":
             return self.rules.status
         return "TRADING" if self.trading else "BREAK"
 
     @property
     def over(self) -> bool:
-        """Whether the last candle there is has ended."""
+        """Whether the symbol's last candle has ended."""
         if self.bar is None or self.trading:
             return False
         return self.market.next_open(self.listing.symbol, self.bar.timestamp + 1) is None
 
     @property
     def opening(self) -> bool:
-        """Whether the current price is the open of its base candle: the market jumped to it."""
+        """Whether the current price is the open of its base candle, to which the market jumped."""
         return self._step == 0
 
     @property
     def present_step(self) -> TapeStep:
-        """The step of the candle's path that the market is at."""
+        """The step of the candle's path at the present."""
         return self._path[self._step]
 
     @property
     def step_time(self) -> int:
-        """When that step began, ms."""
+        """Start of the present step, ms."""
         opened = self.bar.timestamp if self.bar is not None else 0
         return opened + self._step * (self.length // self.steps)
 
     @property
     def falling(self) -> bool:
-        """Whether the price is below that of the step before it."""
+        """Whether the price is below that of the previous step."""
         before = self._path[max(0, self._step - 1)]
         return self.price < before.price
 
     @property
     def last_price(self) -> Decimal:
-        """The current price, exactly."""
+        """The current price as an exact decimal."""
         return Decimal(repr(self.price))
 
     def _bar_at(self, time: int) -> Bar | None:
@@ -186,13 +186,13 @@ class Feed:
         return self._bars[index] if index >= 0 else None
 
     def _load(self, time: int) -> None:
-        # Up to an open time: what is covered ends with the last candle that is loaded.
+        # It ends at an open time, so that coverage ends with the last candle that is loaded.
         symbol, ahead = self.listing.symbol, open_time(time, self.base) + _CHUNK * self.length
         begin, end = self.market.span(symbol)
         behind = open_time(time, self.base) - 2 * self.length
         loaded = list(rows(self.market.bars(symbol, self.base, behind, ahead)))
         width = _CHUNK
-        # In a hole the newest candle lies further back.
+        # In a gap the newest candle is further back.
         while (not loaded or loaded[0].timestamp > time) and behind > begin:
             before = behind - 1
             behind -= width * self.length
@@ -233,7 +233,7 @@ class Feed:
     # -- candles
 
     def base_bar(self) -> Bar | None:
-        """Return the forming base candle: what has been seen of it."""
+        """Return the forming base candle up to the present, None before the first candle."""
         bar = self.bar
         if bar is None:
             return None
@@ -253,7 +253,7 @@ class Feed:
         return _joined(earlier, now)._replace(timestamp=start)
 
     def whole(self, timeframe: str, timestamp: int) -> Bar | None:
-        """Return a closed candle by its open time (ms)."""
+        """Return a closed candle by its open time (ms), None if there is none."""
         first, last = self._covered
         if timeframe == self.base and first <= timestamp <= last:
             bar = self._bar_at(timestamp)
@@ -272,7 +272,7 @@ class Feed:
         return result
 
     def candles(self, timeframe: str, start: int | None, end: int | None, limit: int) -> list[Bar]:
-        """Return candles as klines are asked for: from ``start`` on, else the newest ``limit``."""
+        """Return ``limit`` candles at most: from ``start`` on, or the newest up to ``end`` (ms)."""
         now = self.forming(timeframe)
         if now is None:
             return []
@@ -300,10 +300,10 @@ class Feed:
             found.append(now)
         return found[-limit:]
 
-    # -- figures
+    # -- statistics
 
     def day(self) -> DayStatistics:
-        """Return the figures of the last 24 hours; all zero before the first candle."""
+        """Return the statistics of the last 24 hours, all zero before the first candle."""
         now = self.base_bar()
         if now is None:
             return DayStatistics(self.time - DAY, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -334,7 +334,7 @@ class Feed:
         )
 
     def average(self) -> Decimal:
-        """Return the volume-weighted price of the last five minutes, to eight decimals."""
+        """Return the volume-weighted price of the last five minutes, with eight decimals."""
         if self._average is None or self._average[0] != self.time:
             self._average = (self.time, self._averaged())
         return self._average[1]
@@ -343,7 +343,7 @@ class Feed:
         now = self.base_bar()
         if now is None:
             return Decimal(0)
-        start = self.time - _AVERAGED
+        start = self.time - _AVERAGE_TIME
         bars = self.market.bars(self.listing.symbol, self.base, start, now.timestamp - 1)
         volume = float(bars.volume.sum()) + now.volume
         if volume <= 0:
@@ -352,7 +352,7 @@ class Feed:
         return Decimal(f"{cost / volume:.8f}")
 
     def bars_between(self, start: int, end: int) -> Iterator[Bar]:
-        """Return the whole base candles that open between two times (ms, both included)."""
+        """Return the complete base candles that open between two times (ms, both included)."""
         return rows(self.market.bars(self.listing.symbol, self.base, start, end))
 
 

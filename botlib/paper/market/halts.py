@@ -1,8 +1,8 @@
-"""A market with the holes that halts have left in it.
+"""A market with the gaps that trading halts leave in its candles.
 
-A halt makes a hole of whole candles: the candle in which it begins is the last one there is, and
-trading goes on where the first base candle opens after its end. What would have traded meanwhile
-never did: a longer candle around the hole is made of what lies outside it.
+A halt removes whole base candles: the candle in which it starts is the last one before the gap, and
+trading resumes with the first base candle that opens after its end. A longer candle around the gap
+is aggregated from the base candles outside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botlib.paper.protocol.stored import Stored
 
 
 class HaltInterval(NamedTuple):
-    """A stretch without candles: the first open time that is missing (ms), and the first after.
+    """A gap in the candles: the first open time that is missing, and the first one after it (ms).
 
     ``end`` is None while the halt lasts.
     """
@@ -30,11 +30,14 @@ class HaltInterval(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolState(Stored):
-    """What the operator has made of a symbol.
+    """The changes that the operator has made to a symbol.
 
     Attributes:
-        rules: changes of its rules by name, as they were asked for.
-        holes: halts, the earliest first.
+        symbol: its id.
+        status: its status in exchangeInfo.
+        delisted: whether it is no longer listed.
+        rules: changes of its rules by name, as they were requested.
+        holes: the start and the end of each halt, the earliest first.
     """
 
     symbol: str
@@ -45,16 +48,16 @@ class SymbolState(Stored):
 
     @property
     def halts(self) -> list[HaltInterval]:
-        """The holes by their names."""
+        """The halts, the earliest first."""
         return [HaltInterval(*hole) for hole in self.holes]
 
 
 class HaltedMarket:
-    """A market as it is after halts.
+    """A market without the candles that halts have removed.
 
     Args:
-        market: as it would be without.
-        holes: returns the holes of a symbol by its id.
+        market: the market with all of its candles.
+        holes: returns the halts of a symbol by its id.
     """
 
     def __init__(self, market: PaperMarket, holes: Callable[[str], Sequence[HaltInterval]]) -> None:
@@ -72,7 +75,7 @@ class HaltedMarket:
         return self._market.base
 
     def listings(self) -> list[SymbolListing]:
-        """Return what is traded."""
+        """Return what is listed."""
         return self._market.listings()
 
     def listing(self, symbol_or_id: str) -> SymbolListing:
@@ -84,7 +87,7 @@ class HaltedMarket:
         return self._market.listing(symbol_or_id)
 
     def timeframes(self) -> list[str]:
-        """Return the timeframes offered."""
+        """Return the timeframes, the finest first."""
         return self._market.timeframes()
 
     def span(self, symbol: str) -> tuple[int, int | None]:
@@ -92,9 +95,9 @@ class HaltedMarket:
         return self._market.span(symbol)
 
     def next_open(self, symbol: str, after: int) -> int | None:
-        """Return the first base candle's open time at or after ``after`` (ms).
+        """Return the first open time of a base candle at or after ``after``, None past the end.
 
-        A halt that lasts may end at any time: it counts as if it were over.
+        A halt that still lasts is ignored, since it may end at any time.
         """
         opens = self._market.next_open(symbol, after)
         for start, end in self._holes(self._market.listing(symbol).id):
@@ -107,7 +110,7 @@ class HaltedMarket:
 
         Raises:
             UnknownSymbol: this market does not trade it.
-            UnknownTimeframe: it is no multiple of the base.
+            UnknownTimeframe: it is not a multiple of the base.
         """
         found = self._market.bars(symbol, timeframe, start, end)
         length = timeframe_ms(timeframe)
@@ -126,23 +129,23 @@ class HaltedMarket:
         return found
 
     def _outside(self, symbol: str, start: int, end: int) -> Bars:
-        """Return the base candles between two times that are in no hole."""
+        """Return the base candles between two times (ms) that no halt has removed."""
         return self.bars(symbol, self.base, start, end)
 
 
 def halted(holes: Sequence[HaltInterval], time: int, base: str) -> list[HaltInterval]:
-    """Return the holes when a halt begins at a market time (ms)."""
+    """Return the halts after one has started at a market time (ms)."""
     if holes and holes[-1].end is None:
         return list(holes)
     return [*holes, HaltInterval(open_time(time, base) + timeframe_ms(base), None)]
 
 
 def resumed(holes: Sequence[HaltInterval], time: int, base: str) -> list[HaltInterval]:
-    """Return the holes when trading may go on at a market time (ms)."""
+    """Return the halts after trading was allowed again at a market time (ms)."""
     if not holes or holes[-1].end is not None:
         return list(holes)
     end = open_time(time, base) + timeframe_ms(base)
-    # A halt that was over before its candle was has left no hole.
+    # A halt that ends within the candle in which it started removes nothing.
     return [*holes[:-1], *([HaltInterval(holes[-1].start, end)] if end > holes[-1].start else [])]
 
 

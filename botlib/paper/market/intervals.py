@@ -1,7 +1,7 @@
-"""The intervals of klines: those of the kit, and what Binance has besides.
+"""The intervals of klines: the timeframes, and the intervals that only Binance has.
 
-Besides the timeframes of fixed length there are ``1s``, the calendar month ``1M``, and any of them
-on the days of another time zone (``1d@+08:00``).
+The latter are ``1s``, the calendar month ``1M``, and any interval on the days of another time zone
+(``1d@+08:00``).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ZONE: Final = re.compile(r"([+-]?)(\d{1,2})(?::(\d{2}))?")
 
 @dataclass(frozen=True, slots=True)
 class KlineInterval:
-    """One kind of kline.
+    """One interval of klines.
 
     Attributes:
-        name: as streams are named, with the time zone where there is one.
-        code: without it, as klines carry it.
-        offset: the time zone's distance from UTC, ms.
-        length: how long it lasts in ms; a month as long as the longest.
+        name: as in names of streams, with the time zone if there is one.
+        code: without the time zone, as klines carry it.
+        offset: how far the time zone is ahead of UTC, ms.
+        length: duration in ms; that of the longest month for a month.
         plain: whether it is a timeframe on its own UTC grid.
     """
 
@@ -39,7 +39,7 @@ class KlineInterval:
     plain: bool
 
     def open(self, time: int) -> int:
-        """Return the open time of the kline that contains a moment (ms)."""
+        """Return the open time of the kline that contains a time (ms)."""
         local = time + self.offset
         if self.code == TICK:
             local -= local % SECOND
@@ -58,7 +58,7 @@ class KlineInterval:
 
 @lru_cache(maxsize=1_024)
 def interval(name: str) -> KlineInterval | None:
-    """Return an interval by its name, ``1h`` or ``1h@+08:00``; None where there is none."""
+    """Return an interval by its name, ``1h`` or ``1h@+08:00``, None if there is no such one."""
     code, at, zone = name.partition("@")
     offset = zone_offset(zone) if at else 0
     if code not in INTERVALS or offset is None:
@@ -68,7 +68,10 @@ def interval(name: str) -> KlineInterval | None:
 
 
 def zone_offset(zone: str) -> int | None:
-    """Return the ms that a zone such as ``8``, ``-1:00`` or ``+05:45`` is ahead of UTC."""
+    """Return how many ms a zone such as ``8``, ``-1:00`` or ``+05:45`` is ahead of UTC.
+
+    None if it is not a time zone that Binance accepts.
+    """
     found = _ZONE.fullmatch(zone)
     if found is None or int(found[3] or 0) > 59:
         return None

@@ -1,7 +1,7 @@
 """Klines of every interval, made from the candles of a feed.
 
-Timeframes on their own grid come from the market. A month, or a day of another time zone, is put
-together from the longest timeframe that fits into it; a second from the prices inside a candle.
+Timeframes on their own UTC grid come from the market. A month, or a day of another time zone, is
+aggregated from the longest timeframe that fits into it, a second from the prices inside a candle.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from botlib.paper.market.intervals import TICK, KlineInterval
 from botlib.paper.market.tape import path
 
 _STRETCH = 8 * DAY
-"""Market time whose candles are made at once; then others have their turn."""
+"""Market time whose candles are made in one go, before other tasks may run."""
 
 
 def offered(feed: Feed, interval: KlineInterval) -> bool:
-    """Tell whether klines of an interval can be made."""
+    """Return whether klines of an interval can be made."""
     if interval.code == TICK:
         return interval.offset == 0
     return interval.code not in TIMEFRAMES or interval.code in feed.market.timeframes()
 
 
 def forming(feed: Feed, interval: KlineInterval) -> Bar | None:
-    """Return the kline that is forming, None before the first candle."""
+    """Return the kline that is not yet closed, None before the first candle."""
     if interval.plain:
         return feed.forming(interval.code)
     if interval.code == TICK:
@@ -41,7 +41,7 @@ def forming(feed: Feed, interval: KlineInterval) -> Bar | None:
 
 
 def whole(feed: Feed, interval: KlineInterval, opened: int) -> Bar | None:
-    """Return a kline that has closed, by its open time (ms)."""
+    """Return a closed kline by its open time (ms), None if there is none."""
     if interval.plain:
         return feed.whole(interval.code, opened)
     last = interval.next(opened) - 1
@@ -54,7 +54,7 @@ def whole(feed: Feed, interval: KlineInterval, opened: int) -> Bar | None:
 def klines(
     feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> list[Bar]:
-    """Return klines as they are asked for: from ``start`` on, else the newest ``limit``."""
+    """Return ``limit`` klines at most, from ``start`` on, or the newest ones up to ``end`` (ms)."""
     if interval.plain:
         return feed.candles(interval.code, start, end, limit)
     now = feed.base_bar()
@@ -67,7 +67,7 @@ def klines(
         first = first if first >= start else interval.next(first)
         return _collected(feed, interval, first, last, limit)[:limit]
     first = interval.open(last)
-    # A hole makes fewer klines than there are intervals: look back until there are enough.
+    # A gap leaves fewer klines than intervals: look further back until there are enough.
     reach = limit * interval.length
     while True:
         first = max(interval.open(last - reach), interval.open(begin))
@@ -80,9 +80,9 @@ def klines(
 async def prepare(
     feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> None:
-    """Have the market make the candles that `klines` will read, and let others run meanwhile.
+    """Make the candles that `klines` will read, with pauses in which other tasks run.
 
-    A made-up market takes seconds to make years of candles, and remembers them for a while.
+    A synthetic market takes seconds to make years of candles, and caches them for a while.
     """
     last = feed.time if end is None else min(feed.time, end)
     reach = (limit + 1) * interval.length
@@ -115,22 +115,22 @@ def _collected(
         if interval.open(bar.timestamp) > last:
             break
         if parts and interval.open(bar.timestamp) != interval.open(parts[0].timestamp):
-            found += _whole_or_nothing(parts, interval)
+            found += _aggregated(parts, interval)
             parts = []
             if limit is not None and len(found) >= limit:
                 return found
         parts.append(bar)
-    return found + _whole_or_nothing(parts, interval)
+    return found + _aggregated(parts, interval)
 
 
 def _closed_then(feed: Feed, finer: str, first: int, last: int, now: Bar) -> Iterator[Bar]:
-    # A kline that has begun before `last` is shown as it is at present, whole where it closed.
+    # A kline that opened before `last` is returned as it is now: complete if it has closed.
     yield from rows(feed.market.bars(feed.listing.symbol, finer, first, now.timestamp - 1))
     if now.timestamp <= last:
         yield now
 
 
-def _whole_or_nothing(parts: list[Bar], interval: KlineInterval) -> list[Bar]:
+def _aggregated(parts: list[Bar], interval: KlineInterval) -> list[Bar]:
     joined = _joined(parts, interval.open(parts[0].timestamp)) if parts else None
     return [joined] if joined is not None else []
 
@@ -177,6 +177,6 @@ def seconds(feed: Feed, first: int, last: int) -> Iterator[Bar]:
 
 
 def _around(feed: Feed, first: int, last: int) -> Iterable[Bar]:
-    # The candle that contains `first` opened before it.
+    # The candle that contains `first` may have opened before it.
     begin = first - first % feed.length
     return feed.bars_between(begin, last)

@@ -1,7 +1,7 @@
-"""What a paper market offers: listings, candles at any time frame, and prices inside a candle.
+"""A paper market: its listings, its candles on every timeframe, and the prices inside a candle.
 
-A market knows nothing of the present: it answers for any time it covers, and the exchange built on
-it decides how far the market has come.
+A market has no present: it answers for any time that it covers, and the exchange built on it
+decides how far market time has advanced.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from botlib.core.symbol import split_symbol, symbol_id
 from botlib.core.timeframe import DAY, TIMEFRAMES, WEEK, open_time, timeframe_ms
 
 MIN_STEPS: Final = 4
-"""Fewest prices a candle can be walked in: open, one extreme, the other, close."""
+"""Fewest prices on the path of a candle: open, one extreme, the other, close."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Candles as parallel arrays, one row each, ascending by open time (ms), gaps possible."""
+    """Candles as parallel arrays, one row per candle, ascending by open time (ms), with gaps."""
 
     timestamp: NDArray[np.int64]
     open: NDArray[np.float64]
@@ -38,12 +38,12 @@ class Bars:
 
     @classmethod
     def empty(cls) -> Bars:
-        """Return bars without a row."""
+        """Return arrays without a row."""
         nothing = np.empty(0, np.float64)
         return cls(np.empty(0, np.int64), nothing, nothing, nothing, nothing, nothing)
 
     def rows(self, first: int, last: int) -> Bars:
-        """Return the rows from ``first`` up to, not including, ``last``, as views."""
+        """Return the rows from ``first`` up to but not including ``last``, as views."""
         part = slice(first, last)
         return Bars(
             self.timestamp[part],
@@ -62,13 +62,13 @@ class Bars:
 
 
 def aggregate(bars: Bars, timeframe: str) -> Bars:
-    """Return the candles of a higher timeframe made from finer ones.
+    """Return the candles of a higher timeframe, aggregated from finer ones.
 
-    Candles open on the timeframe's own grid. The first and the last one are kept where the finer
-    candles cover only a part of them; a stretch without any gives none.
+    Candles open on the timeframe's own grid. The first and the last candle are kept even if the
+    finer ones cover only a part of them. A gap in the finer candles gives no candle.
 
     Raises:
-        UnknownTimeframe: no such timeframe.
+        UnknownTimeframe: there is no such timeframe.
     """
     length = timeframe_ms(timeframe)
     if not len(bars):
@@ -78,8 +78,8 @@ def aggregate(bars: Bars, timeframe: str) -> Bars:
     first = np.concatenate(([0], np.flatnonzero(np.diff(opens)) + 1))
     last = np.concatenate((first[1:], [len(bars)])) - 1
     volume = np.add.reduceat(bars.volume, first)
-    # A sum of decimals is rounded back to the decimal it stands for, so that it prints exactly.
-    # From 9e7 on a double no longer holds eight decimals.
+    # A sum of decimals is rounded to the decimal it stands for, so that it prints exactly. From
+    # 9e7 on a double does not hold eight decimals.
     volume = np.where(volume < 9e7, np.round(volume, 8), np.round(volume, 2))
     return Bars(
         opens[first],
@@ -92,7 +92,7 @@ def aggregate(bars: Bars, timeframe: str) -> Bars:
 
 
 def multiples(base: str) -> list[str]:
-    """Return the timeframes that can be made from candles of ``base``, the finest first."""
+    """Return the timeframes that can be aggregated from ``base``, the finest first."""
     length = timeframe_ms(base)
     return [
         name
@@ -104,7 +104,7 @@ def multiples(base: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolListing:
-    """A symbol as traded: price in steps of ``tick``, amount in steps of ``step``.
+    """A symbol as it is listed: its price moves in steps of ``tick``, amounts in ``step``.
 
     ``min_amount`` is in base units, ``min_cost`` (price times amount) in quote units.
     """
@@ -119,7 +119,7 @@ class SymbolListing:
     min_cost: Decimal
 
 
-# Tick and step of Binance spot, as numbers of decimals.
+# Tick and step on Binance spot, as numbers of decimals.
 _KNOWN: Final[dict[str, tuple[int, int]]] = {
     "BTC/USDT": (2, 5),
     "ETH/USDT": (2, 4),
@@ -146,12 +146,12 @@ _MIN_COST: Final = {"BTC": "0.0001", "ETH": "0.001", "BNB": "0.01", "TRY": "10",
 
 
 def known_decimals(symbol: str) -> tuple[int, int] | None:
-    """Return the decimals of price and amount Binance uses for a unified symbol, where known."""
+    """Return Binance's decimals of price and amount for a unified symbol, None if unknown."""
     return _KNOWN.get(symbol)
 
 
 def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> SymbolListing:
-    """Return the listing of a unified symbol with so many decimals in price and amount."""
+    """Return the listing of a unified symbol with these numbers of decimals."""
     base, quote = split_symbol(symbol)
     step = Decimal(1).scaleb(-amount_decimals)
     return SymbolListing(
@@ -167,7 +167,7 @@ def make_listing(symbol: str, price_decimals: int, amount_decimals: int) -> Symb
 
 
 class PaperMarket(Protocol):
-    """A source of candles that behaves like a venue's past and future."""
+    """A source of candles, past and future, as a venue would have them."""
 
     @property
     def venue(self) -> str:
@@ -175,36 +175,36 @@ class PaperMarket(Protocol):
 
     @property
     def base(self) -> str:
-        """The finest timeframe; every other one is an aggregate of it."""
+        """The finest timeframe; all others are aggregated from it."""
 
     def listings(self) -> list[SymbolListing]:
-        """Return what is traded; a synthetic market adds every symbol it has been asked for."""
+        """Return what is listed; a synthetic market adds every symbol that was asked for."""
 
     def listing(self, symbol_or_id: str) -> SymbolListing:
-        """Return one listing, asked for as ``BTC/USDT`` or ``BTCUSDT``.
+        """Return one listing, by its unified symbol or its id.
 
         Raises:
             UnknownSymbol: it cannot be read, or this market does not trade it.
         """
 
     def timeframes(self) -> list[str]:
-        """Return the timeframes offered: the base and its multiples, the finest first."""
+        """Return the timeframes: the base and its multiples, the finest first."""
 
     def span(self, symbol: str) -> tuple[int, int | None]:
-        """Return the open times of the first and the last base candle; None where endless."""
+        """Return the open times of the first and the last base candle, None if there is no last."""
 
     def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
         """Return the candles whose open time lies in ``start`` to ``end`` (ms, both included).
 
-        Each one is whole: made from all of its base candles, whatever ``end`` is.
+        Each is complete: aggregated from all of its base candles, whatever ``end`` is.
 
         Raises:
             UnknownSymbol: this market does not trade it.
-            UnknownTimeframe: it is no multiple of the base.
+            UnknownTimeframe: it is not a multiple of the base.
         """
 
     def next_open(self, symbol: str, after: int) -> int | None:
-        """Return the first base candle's open time at or after ``after``; None past the end."""
+        """Return the first open time of a base candle at or after ``after``, None past the end."""
 
 
 def walk(
@@ -217,13 +217,17 @@ def walk(
 ) -> list[float]:
     """Return the prices inside a candle, in order.
 
-    The walk starts at the open, visits both extremes exactly, ends at the close and never leaves
+    The path starts at the open, reaches both extremes exactly, ends at the close and never leaves
     the candle. The extreme nearer to the open comes first; a tie is decided by ``rng_key``. The
-    same arguments always give the same walk. Prices have no more decimals than the candle's own.
+    same arguments always give the same path. Prices have no more decimals than the candle's own.
 
     Args:
-        steps: how many prices; fewer than `MIN_STEPS` are taken as `MIN_STEPS`.
-        rng_key: seeds the noise on the way, for example the candle's open time.
+        bar_open: open price.
+        high: high price.
+        low: low price.
+        close: close price.
+        steps: number of prices, `MIN_STEPS` at least.
+        rng_key: seed of the noise between the turns, for example the candle's open time.
     """
     rng = random.Random(rng_key)
     steps = max(steps, MIN_STEPS)
@@ -236,7 +240,7 @@ def walk(
     for (start, end), count in zip(pairwise(turns), counts, strict=True):
         for number in range(1, count):
             spread = (end - start) / count
-            # Noise of less than a step: the way never leaves the leg it belongs to.
+            # The noise is less than a step, so the price stays between the leg's two ends.
             price = start + spread * (number + rng.uniform(-0.8, 0.8))
             prices.append(round(price, digits))
         prices.append(end)
@@ -246,14 +250,14 @@ def walk(
 def _decimals(value: float) -> int:
     whole, _, fraction = repr(value).partition(".")
     if fraction.isdigit() and whole.lstrip("-").isdigit():
-        # Written without an exponent, as nearly all prices are: no need to work it out.
+        # Nearly all prices are written without an exponent: this is the fast way for them.
         return len(fraction.rstrip("0"))
     exponent = Decimal(repr(value)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _split(total: int, lengths: list[float]) -> list[int]:
-    """Split ``total`` steps over the legs, at least one each, the rest by length."""
+    """Split ``total`` steps over the legs: one each at least, the rest by length."""
     whole = sum(lengths)
     spare = total - len(lengths)
     counts = [1 + (int(spare * part / whole) if whole else 0) for part in lengths]

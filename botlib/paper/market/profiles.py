@@ -38,26 +38,27 @@ _COINS: Final[dict[str, tuple[float, float, float]]] = {
 
 
 class SymbolProfile(NamedTuple):
-    """What makes one symbol differ from another."""
+    """The properties in which symbols differ."""
 
-    level: float
+    usual_price: float
     """Usual price, in quote units."""
     volatility: float
     """Standard deviation of a usual day's log return."""
-    kinship: float
-    """Correlation of its shocks with the market's."""
+    correlation: float
+    """Correlation of its shocks with those of the whole market."""
     turnover: float
-    """Usual volume of a minute, in base units."""
+    """Usual volume of a minute, base units."""
     key: int
     """Seed of its generators."""
 
 
 def seed_of(seed: int, name: str) -> int:
+    """Return the seed of one of the market's generators, by its name."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "big")
 
 
 def _coin(asset: str) -> tuple[float, float, float, float]:
-    """Return an asset's price in USD, daily volatility, millions a day, and market kinship."""
+    """Return an asset's price in USD, daily volatility, turnover in millions, and correlation."""
     if asset in _FIAT:
         steady = _FIAT[asset] == 1.0
         return _FIAT[asset], 0.0004 if steady else 0.005, 300.0, 0.05
@@ -71,28 +72,29 @@ def _coin(asset: str) -> tuple[float, float, float, float]:
 
 
 def symbol_profile(seed: int, symbol: str) -> SymbolProfile:
+    """Return the profile of a unified symbol in the market of a seed."""
     base, quote = split_symbol(symbol)
-    price, volatility, turnover, kinship = _coin(base)
-    quote_price, quote_volatility, quote_turnover, quote_kinship = _coin(quote)
+    price, volatility, turnover, correlation = _coin(base)
+    quote_price, quote_volatility, quote_turnover, quote_correlation = _coin(quote)
     if volatility > 0.01 and quote_volatility > 0.01:
-        # What both coins share with the market cancels in the pair.
-        kinship, turnover = 0.25, 0.05 * min(turnover, quote_turnover)
+        # The shocks that both coins share with the market cancel out in the pair.
+        correlation, turnover = 0.25, 0.05 * min(turnover, quote_turnover)
         volatility = 0.7 * max(volatility, quote_volatility)
     else:
-        kinship = max(kinship, quote_kinship)
+        correlation = max(correlation, quote_correlation)
         volatility = max(volatility, quote_volatility)
     return SymbolProfile(
-        # A lower price would have too few ticks of 1e-8 to move in.
-        level=max(price / quote_price, 1e-5),
+        # A lower price would have too few ticks of 1e-8.
+        usual_price=max(price / quote_price, 1e-5),
         volatility=volatility,
-        kinship=kinship,
+        correlation=correlation,
         turnover=turnover * 1e6 / price / MINUTES_A_DAY,
         key=seed_of(seed, symbol),
     )
 
 
 def profile_decimals(profile: SymbolProfile) -> tuple[int, int]:
-    """Return decimals that give about 10,000 ticks to the price and 1,000 steps to a minute."""
-    price = int(np.clip(4 - np.floor(np.log10(profile.level)), 0, 8))
+    """Return decimals of price and amount: about 10,000 ticks a price, 1,000 steps a minute."""
+    price = int(np.clip(4 - np.floor(np.log10(profile.usual_price)), 0, 8))
     amount = int(np.clip(3 - np.floor(np.log10(profile.turnover)), 0, 8))
     return price, amount

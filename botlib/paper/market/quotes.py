@@ -1,4 +1,4 @@
-"""What the market shows of a feed: klines, tickers and the order book, as Binance writes them."""
+"""The market data of a feed as Binance writes it: klines, trades and the order book."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Level = tuple[str, str]
 
 
 def eight_decimals(value: float | Decimal) -> str:
-    """Return a number with the eight decimals Binance writes."""
+    """Return a number with eight decimals, as Binance writes it."""
     return f"{value:.8f}"
 
 
 def quote_volume(bar: Bar) -> float:
-    """Estimate the quote volume of a candle: its volume at the middle of its four prices."""
+    """Return an estimate of a candle's quote volume: its volume at the mean of its four prices."""
     return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4
 
 
@@ -32,7 +32,7 @@ _KLINE: Final = (
 
 
 def kline_frame(feed: Feed, interval: KlineInterval, bar: Bar, *, closed: bool) -> bytes:
-    """Return the payload of a kline stream, encoded: most frames of a fast market are klines."""
+    """Return the payload of a kline stream as JSON; the hot path, as most frames are klines."""
     start, opened, high, low, close, volume = bar
     end = interval.next(start) - 1
     first, last, count = _trade_ids(feed, bar, end if closed else min(end, feed.time))
@@ -46,7 +46,7 @@ def kline_frame(feed: Feed, interval: KlineInterval, bar: Bar, *, closed: bool) 
 
 
 def kline_row(feed: Feed, interval: KlineInterval, bar: Bar) -> list[object]:
-    """Return a candle as ``/klines`` does."""
+    """Return a row of the answer of ``/klines``."""
     end = interval.next(bar.timestamp) - 1
     cost = quote_volume(bar)
     return [
@@ -73,7 +73,7 @@ def _trade_ids(feed: Feed, bar: Bar, until: int) -> tuple[int, int, int]:
 
 
 def depth(feed: Feed, levels: int) -> Json:
-    """Return the book as ``/depth`` and the partial depth streams do."""
+    """Return the order book as ``/depth`` and the partial depth streams show it."""
     book = feed.book
     return {
         "lastUpdateId": book.update_id,
@@ -138,7 +138,7 @@ def aggregate_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
 
 
 def trade_row(trade: PublicTrade) -> Json:
-    """Return a trade as ``/trades`` does."""
+    """Return a row of the answer of ``/trades``."""
     return {
         "id": trade.id,
         "price": eight_decimals(trade.price),
@@ -151,7 +151,7 @@ def trade_row(trade: PublicTrade) -> Json:
 
 
 def aggregate_row(trade: AggregateTrade) -> Json:
-    """Return an aggregate trade as ``/aggTrades`` does."""
+    """Return a row of the answer of ``/aggTrades``."""
     return {
         "a": trade.id,
         "p": eight_decimals(trade.price),
@@ -165,17 +165,16 @@ def aggregate_row(trade: AggregateTrade) -> Json:
 
 
 class DepthDiff:
-    """The changes of one book between its updates, as ``@depth`` sends them.
+    """The changes of one order book between its updates, as ``@depth`` sends them.
 
-    The first one follows what the book shows at the present, so that it leads on from a snapshot
-    that is taken between.
+    The first change starts at the present update, so it continues any later snapshot.
     """
 
     def __init__(self, feed: Feed) -> None:
         self._last = feed.book.note()
 
     def frames(self, feed: Feed) -> list[Json]:
-        """Return the payload that leads from the last update told to the present one, if any."""
+        """Return the payload from the last update that was sent to the present one, if any."""
         change = feed.book.changes(self._last)
         if change.last == self._last:
             return []

@@ -25,13 +25,13 @@ from botlib.store.files import Recording, read_recording
 from botlib.venues.symbols import unified_symbol
 
 MAX_DECIMALS: Final = 8
-"""Binance lists nothing finer."""
+"""Most decimals of a price or an amount on Binance."""
 
 
 class ReplayMarket:
-    """The symbols of one or several recordings, all of the same timeframe.
+    """A market of one or several recordings, all of the same timeframe.
 
-    Several files of one symbol, such as monthly dumps, are joined. Holes stay holes.
+    Several files of one symbol, such as monthly dumps, are joined. Gaps stay gaps.
     """
 
     def __init__(self, files: Sequence[str | Path | Recording]) -> None:
@@ -51,7 +51,7 @@ class ReplayMarket:
                 f"The candle files have different timeframes ({', '.join(sorted(found))}). "
                 "Give files of one timeframe; the higher ones are made from it."
             )
-        # The identity must not depend on the order in which the files are named.
+        # The identity of the market does not depend on the order of the files.
         recordings.sort(key=lambda item: (item.symbol, int(item.timestamp[0]), item.sha256))
         self.recordings: Final = tuple(recordings)
         self._base = recordings[0].timeframe
@@ -71,15 +71,15 @@ class ReplayMarket:
 
     @property
     def base(self) -> str:
-        """The timeframe of the files."""
+        """The timeframe of the recordings."""
         return self._base
 
     def listings(self) -> list[SymbolListing]:
-        """Return the recorded symbols, by name."""
+        """Return the recorded symbols in alphabetical order."""
         return list(self._listings.values())
 
     def listing(self, symbol_or_id: str) -> SymbolListing:
-        """Return one listing; tick and step are Binance's where known, else read off the data.
+        """Return one listing; tick and step are Binance's if known, else those of the data.
 
         Raises:
             UnknownSymbol: it cannot be read, or is not in the recording.
@@ -94,7 +94,7 @@ class ReplayMarket:
         )
 
     def timeframes(self) -> list[str]:
-        """Return the timeframes offered: the files' own and its multiples, the finest first."""
+        """Return the recordings' timeframe and its multiples, the finest first."""
         return multiples(self._base)
 
     def span(self, symbol: str) -> tuple[int, int | None]:
@@ -105,16 +105,16 @@ class ReplayMarket:
     def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
         """Return the candles whose open time lies in ``start`` to ``end`` (ms, both included).
 
-        A higher candle at an edge of the recording, or around a hole, is made from what there is.
+        A higher candle at an edge of the recording, or around a gap, covers what is recorded.
 
         Raises:
             UnknownSymbol: it is not in the recording.
-            UnknownTimeframe: it is no multiple of the recording's.
+            UnknownTimeframe: it is not a multiple of the recordings'.
         """
         return self._series(symbol, timeframe).between(start, end)
 
     def next_open(self, symbol: str, after: int) -> int | None:
-        """Return the first recorded open time at or after ``after``; None past the end."""
+        """Return the first recorded open time at or after ``after``, None past the end."""
         times = self._series(symbol, self._base).timestamp
         index = int(np.searchsorted(times, after, side="left"))
         return int(times[index]) if index < len(times) else None
@@ -154,7 +154,7 @@ def _bars(recording: Recording) -> Bars:
 
 
 def _join(parts: list[Bars]) -> Bars:
-    """Join the bars of several files; where two hold the same candle, the later file's stays."""
+    """Join the candles of several files; of the same candle in two files the later one stays."""
     if len(parts) == 1:
         return parts[0]
     times = np.concatenate([part.timestamp for part in parts])
@@ -172,7 +172,7 @@ def _join(parts: list[Bars]) -> Bars:
 def _infer_listing(symbol: str, bars: Bars) -> SymbolListing:
     price = max(_decimals(values) for values in (bars.open, bars.high, bars.low, bars.close))
     amount = _decimals(bars.volume)
-    # Binance has made ticks coarser over the years: the recorded prices must still lie on them.
+    # Binance made ticks coarser over the years, and recorded prices must lie on the ticks.
     known = known_decimals(symbol) or (price, amount)
     return make_listing(symbol, max(price, known[0]), max(amount, known[1]))
 

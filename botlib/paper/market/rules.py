@@ -1,4 +1,4 @@
-"""The trading rules of a symbol: what exchangeInfo tells of it, and an operator may change."""
+"""The trading rules of a symbol, as exchangeInfo shows them and an operator may change them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MAX_AMOUNT_STEPS: Final = Decimal("900000000")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The filters of a symbol and its status. A bound of 0 is no bound.
+    """The filters and the status of a symbol. A bound of 0 is no bound.
 
-    Prices and costs in quote units, amounts in base units; ``up`` and ``down`` are multiples of the
-    average price of the last ``average_minutes``; trailing deltas in basis points.
+    Prices and costs are in quote units, amounts in base units, trailing deltas in basis points.
+    ``up`` and ``down`` are multiples of the average price of the last ``average_minutes``.
     """
 
     tick: Decimal
@@ -57,10 +57,10 @@ class Rules:
 
 
 def amended(rules: Rules, changes: Mapping[str, object]) -> Rules:
-    """Return rules with some of them changed, by name.
+    """Return rules of which some are changed, by name.
 
     Raises:
-        PaperExchangeError: an unknown name, or a value that is none.
+        PaperExchangeError: a name is unknown, or a value is not accepted.
     """
     kinds = {field.name: field.type for field in fields(Rules) if field.name != "status"}
     values: dict[str, object] = {}
@@ -88,7 +88,7 @@ def _value(name: str, kind: str, value: object) -> object:
 
 
 def rules_of(listing: SymbolListing) -> Rules:
-    """Return the rules a symbol is listed with."""
+    """Return the rules with which a symbol is listed."""
     largest = listing.step * _MAX_AMOUNT_STEPS
     return Rules(
         tick=listing.tick,

@@ -1,12 +1,11 @@
-"""A seeded synthetic market: any symbol, any stretch of time, the same seed the same candles.
+"""A synthetic market of any symbol, with the same candles for the same seed.
 
-How it is made. Each symbol has a daily path of its log price: shocks shared with the whole market
-and shocks of its own, volatility that wanders, drifts that last for weeks, and a slow pull back to
-the symbol's usual price. Each day is then filled with its 1,440 minutes by a generator of that day
-alone, as a bridge from one day's close to the next, so any day can be made without those before
-it. Nothing depends on the order of requests, the process or Python's hash seed; the numbers are
-those of the locked numpy release; another one, or another kind of processor, may round a price
-to the next tick.
+The daily log price of each symbol has shocks shared with the whole market and shocks of its own,
+a varying volatility, drifts that last for weeks, and a slow reversion to the symbol's usual price.
+The 1,440 minutes of a day are a bridge from one daily close to the next, drawn by a generator of
+that day alone, so any day can be made without the minutes before it. Nothing depends on the order
+of requests, the process or Python's hash seed. The numbers are those of the locked numpy release;
+another release, or another kind of processor, may round a price to the next tick.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ HORIZON: Final = 4_102_444_800_000
 """No candle opens from 2100-01-01 00:00 UTC on."""
 
 CACHED_DAYS: Final = 8
-"""Days of minutes kept in memory of each symbol: about 70 kB each."""
+"""Days of minutes cached per symbol, about 70 kB each."""
 
 CACHED_COARSE: Final = 4_096
-"""Days of longer candles kept in memory, over all symbols: each takes a whole day to make."""
+"""Days of longer candles cached for all symbols; each is made from a whole day of minutes."""
 
 _COARSE: Final = 15 * MINUTE
-"""Candles of this length (ms) are few enough to keep the days of years."""
+"""Shortest candles (ms) that are few enough to cache the days of years."""
 
 _BLOCK: Final = 512
 
@@ -74,14 +73,16 @@ Value = TypeVar("Value")
 
 
 class SyntheticMarket:
-    """An endless market made from a seed; every readable symbol is traded."""
+    """A market without an end; it lists every symbol that can be read.
+
+    Args:
+        seed: a whole number from 0 up.
+
+    Raises:
+        InvalidInput: the seed is something else.
+    """
 
     def __init__(self, seed: int) -> None:
-        """Take a seed: any whole number from 0 up.
-
-        Raises:
-            InvalidInput: the seed is something else.
-        """
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise InvalidInput(f"Cannot use {seed!r} as a seed. Accepted: whole numbers from 0 up.")
         self._seed = seed
@@ -100,18 +101,18 @@ class SyntheticMarket:
 
     @property
     def base(self) -> str:
-        """Minutes."""
+        """``1m``."""
         return "1m"
 
     def listings(self) -> list[SymbolListing]:
-        """Return `DEFAULT_SYMBOLS`, then every other symbol asked for so far, by name."""
+        """Return `DEFAULT_SYMBOLS`, then all other symbols requested so far, alphabetically."""
         if len(self._ordered) != len(self._listings):
             others = sorted(set(self._listings) - set(DEFAULT_SYMBOLS))
             self._ordered = [self._listings[symbol] for symbol in (*DEFAULT_SYMBOLS, *others)]
         return list(self._ordered)
 
     def listing(self, symbol_or_id: str) -> SymbolListing:
-        """Return the listing of any readable symbol; tick and step are Binance's where known.
+        """Return the listing of any symbol; tick and step are Binance's if known.
 
         Raises:
             UnknownSymbol: it cannot be read, or its base and quote are the same.
@@ -132,18 +133,18 @@ class SyntheticMarket:
         return multiples(self.base)
 
     def span(self, symbol: str) -> tuple[int, int | None]:
-        """Return `ORIGIN` and None: it has a first candle and no last one."""
+        """Return `ORIGIN` and None, since there is no last candle."""
         self.listing(symbol)
         return ORIGIN, None
 
     def bars(self, symbol: str, timeframe: str, start: int, end: int) -> Bars:
         """Return the candles whose open time lies in ``start`` to ``end`` (ms, both included).
 
-        The first candle of 3d and 1w begins before `ORIGIN` and holds what follows it.
+        The first candle of 3d and 1w opens before `ORIGIN` and covers the time after it.
 
         Raises:
             UnknownSymbol: the symbol cannot be read.
-            UnknownTimeframe: no such timeframe.
+            UnknownTimeframe: there is no such timeframe.
         """
         symbol = self.listing(symbol).symbol
         length = timeframe_ms(timeframe)
@@ -151,14 +152,14 @@ class SyntheticMarket:
         last = min(open_time(end, timeframe) + length, HORIZON) - MINUTE
         if first > last:
             return Bars.empty()
-        # Made day by day: a year of daily candles never lies in memory as minutes.
+        # Made day by day, so that a year of daily candles is never in memory as minutes.
         within = timeframe if length <= DAY else "1d"
         days = range((first - ORIGIN) // DAY, (last - ORIGIN) // DAY + 1)
         bars = _concatenate([self._day(symbol, within, day) for day in days])
         return (bars if within == timeframe else aggregate(bars, timeframe)).between(start, end)
 
     def next_open(self, symbol: str, after: int) -> int | None:
-        """Return the first minute at or after ``after``; there always is one."""
+        """Return the first minute at or after ``after``; there is always one."""
         self.listing(symbol)
         return max(ORIGIN, -(-int(after) // MINUTE) * MINUTE)
 
@@ -173,14 +174,14 @@ class SyntheticMarket:
 
 
 class _RecentValues(Generic[Key, Value]):
-    """The values used last, up to a limit."""
+    """A cache of the values that were used last."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value of a key, made where it is not there."""
+        """Return the value of a key, made if it is not cached."""
         if key not in self._values:
             self._values[key] = make()
             if len(self._values) > self._limit:
@@ -206,28 +207,28 @@ def _generator(key: int, *path: int) -> np.random.Generator:
 
 
 class _MarketMinutes(NamedTuple):
-    """One day of the whole market, minute by minute: shocks, and the log of how wild it is."""
+    """One day of the whole market by minutes: its shocks and the log of its volatility."""
 
     shocks: NDArray[np.float64]
-    wildness: NDArray[np.float64]
+    log_volatility: NDArray[np.float64]
 
 
 class _MarketFactor:
-    """What all symbols share: the market's own daily shocks and its minutes."""
+    """The factor that all symbols share: daily shocks of the market and its minutes."""
 
     def __init__(self, key: int) -> None:
         self._key = key
         self._shocks = np.empty(0)
         self._log_volatility = np.empty(0)
         self._state = np.zeros(2)
-        self._tides: _RecentValues[int, _MarketMinutes] = _RecentValues(CACHED_DAYS)
+        self._days: _RecentValues[int, _MarketMinutes] = _RecentValues(CACHED_DAYS)
 
     def block(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return shocks (drifts included) and log volatility of a block of days."""
+        """Return the shocks, drifts included, and the log volatility of a block of days."""
         while len(self._shocks) < (number + 1) * _BLOCK:
             draws = _generator(self._key, 0, len(self._shocks) // _BLOCK)
             noise = draws.standard_normal((3, _BLOCK))
-            # Drifts outlast a fortnight, so that the market trends and then ranges.
+            # Drifts last longer than two weeks, so that the market trends and then ranges.
             drift = _persistent(0.93, 0.22, noise[0], self._state[0])
             wander = _persistent(0.95, 0.3, noise[1], self._state[1])
             self._state = np.array((drift[-1], wander[-1]))
@@ -241,9 +242,9 @@ class _MarketFactor:
 
         def make() -> _MarketMinutes:
             noise = _generator(self._key, 1, day).standard_normal((3, MINUTES_A_DAY))
-            return _MarketMinutes(noise[0], _wildness(noise[1], noise[2]))
+            return _MarketMinutes(noise[0], _minute_volatility(noise[1], noise[2]))
 
-        return self._tides.get(day, make)
+        return self._days.get(day, make)
 
 
 class _SymbolSeries:
@@ -257,35 +258,40 @@ class _SymbolSeries:
         self._ticks = float(1 / listing.tick)
         self._steps = float(1 / listing.step)
         self._closes = np.zeros(1)
-        """Log close of the day before `ORIGIN`, then of each day, over the usual price."""
+        """Log of close over usual price: of the day before `ORIGIN`, then of each day."""
         self._volatilities = np.empty(0)
         self._state = 0.0
         self._days: _RecentValues[int, Bars] = _RecentValues(CACHED_DAYS)
 
     def day(self, day: int) -> Bars:
-        """Return the 1,440 minutes of a day, counted from `ORIGIN`."""
+        """Return the 1,440 minutes of a day; days count from `ORIGIN`."""
         return self._days.get(day, lambda: self._minutes(day))
 
     def _minutes(self, day: int) -> Bars:
         self._extend(day)
-        profile, tides = self._profile, self._factor.minutes(day)
+        profile, market = self._profile, self._factor.minutes(day)
         draws = _generator(profile.key, 1, day)
         noise = draws.standard_normal((5, MINUTES_A_DAY))
-        wildness = 0.75 * tides.wildness + 0.66 * _wildness(noise[0], noise[1])
-        sigma = (
-            self._volatilities[day] / np.sqrt(MINUTES_A_DAY) * _VOLATILITY_SHAPE * np.exp(wildness)
+        log_volatility = 0.75 * market.log_volatility + 0.66 * _minute_volatility(
+            noise[0], noise[1]
         )
-        own = np.sqrt(1 - profile.kinship**2)
-        shocks = profile.kinship * tides.shocks + own * noise[2]
+        sigma = (
+            self._volatilities[day]
+            / np.sqrt(MINUTES_A_DAY)
+            * _VOLATILITY_SHAPE
+            * np.exp(log_volatility)
+        )
+        own = np.sqrt(1 - profile.correlation**2)
+        shocks = profile.correlation * market.shocks + own * noise[2]
         returns = sigma * (shocks + _persistent(0.99, 0.045, noise[3], 0.0))
         path = self._bridge(day, returns, sigma)
         opens, closes = self._opens(path, draws)
         highs, lows = _extremes(opens, closes, sigma * path[1:] * self._ticks, draws)
         surprise = np.abs(shocks)
-        bustle = 0.7 * wildness + 0.45 * surprise - 0.55 + 0.45 * noise[4]
+        activity = 0.7 * log_volatility + 0.45 * surprise - 0.55 + 0.45 * noise[4]
         weekend = 0.7 if (day + 1) % 7 in (5, 6) else 1.0
         level = profile.turnover * weekend * (self._volatilities[day] / profile.volatility)
-        amount = np.maximum(np.rint(level * _VOLUME_SHAPE * np.exp(bustle) * self._steps), 1)
+        amount = np.maximum(np.rint(level * _VOLUME_SHAPE * np.exp(activity) * self._steps), 1)
         start = ORIGIN + day * DAY
         return Bars(
             np.arange(start, start + DAY, MINUTE, dtype=np.int64),
@@ -297,7 +303,7 @@ class _SymbolSeries:
         )
 
     def _extend(self, day: int) -> None:
-        """Carry the daily path on until it covers a day."""
+        """Extend the daily path until it covers a day."""
         profile = self._profile
         while len(self._volatilities) <= day:
             number = len(self._volatilities) // _BLOCK
@@ -305,10 +311,10 @@ class _SymbolSeries:
             noise = _generator(profile.key, 0, number).standard_normal((2, _BLOCK))
             wander = _persistent(0.93, 0.25, noise[0], self._state)
             self._state = float(wander[-1])
-            own = np.sqrt(1 - profile.kinship**2)
+            own = np.sqrt(1 - profile.correlation**2)
             sigma = profile.volatility * np.exp(0.8 * market + wander - 0.1)
-            returns = sigma * (profile.kinship * shocks + own * noise[1])
-            # Half of a deviation is gone after seven months: no price runs away in ten years.
+            returns = sigma * (profile.correlation * shocks + own * noise[1])
+            # Half of a deviation is gone after seven months, so prices stay in range for years.
             closes = _decaying(1 - 1 / 300, returns, float(self._closes[-1]))
             self._closes = np.append(self._closes, closes)
             self._volatilities = np.append(self._volatilities, sigma)
@@ -316,24 +322,24 @@ class _SymbolSeries:
     def _bridge(
         self, day: int, returns: NDArray[np.float64], sigma: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return 1,441 prices from yesterday's close to today's, moved by ``returns`` between."""
+        """Return 1,441 prices from the previous close to the day's, moved by ``returns``."""
         before, after = self._closes[day : day + 2]
-        # The minutes are bent to the day's close in proportion to their variance.
+        # The minutes are corrected towards the day's close in proportion to their variance.
         weight = sigma**2 / np.sum(sigma**2)
         path = np.concatenate(
             ([0.0], np.cumsum(returns + weight * (after - before - returns.sum())))
         )
         path[-1] = after - before
-        prices: NDArray[np.float64] = self._profile.level * np.exp(before + path)
+        prices: NDArray[np.float64] = self._profile.usual_price * np.exp(before + path)
         return prices
 
     def _opens(
         self, path: NDArray[np.float64], draws: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return opens and closes in ticks: a candle opens at the last close or a tick from it."""
+        """Return opens and closes in ticks; a candle opens within a tick of the last close."""
         ticks = np.maximum(np.rint(path * self._ticks), 1)
         jumps = np.rint(draws.uniform(-0.7, 0.7, MINUTES_A_DAY))
-        # Where a tick is a large part of the price, a jump of one would be no small one.
+        # If a tick is a large part of the price, a jump of a tick would be a large one.
         return np.where(ticks[:-1] > 2_000, ticks[:-1] + jumps, ticks[:-1]), ticks[1:]
 
 
@@ -343,10 +349,10 @@ def _extremes(
     sigma: NDArray[np.float64],
     draws: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return highs and lows in ticks, as a Brownian bridge from open to close reaches them.
+    """Return highs and lows in ticks: the extremes of a Brownian bridge from open to close.
 
-    The maximum of a bridge over one step is (a + b + sqrt((b - a)² + 2 σ² E)) / 2 with E
-    exponential; the minimum mirrors it.
+    The maximum of a bridge from a to b is (a + b + sqrt((b - a)² + 2 σ² E)) / 2 with E
+    exponentially distributed; the minimum is its mirror image.
     """
     middle, square = (opens + closes) / 2, (closes - opens) ** 2
     reach = np.sqrt(square + 2 * sigma**2 * draws.standard_exponential((2, MINUTES_A_DAY))) / 2
@@ -358,14 +364,14 @@ def _extremes(
 def _persistent(
     keep: float, spread: float, noise: NDArray[np.float64], before: float
 ) -> NDArray[np.float64]:
-    """Return a stationary AR(1) of standard deviation ``spread`` that goes on from ``before``."""
+    """Return a stationary AR(1) series of standard deviation ``spread`` that follows ``before``."""
     return _decaying(keep, spread * np.sqrt(1 - keep**2) * noise, before)
 
 
 def _decaying(keep: float, steps: NDArray[np.float64], before: float) -> NDArray[np.float64]:
     """Return y with y[i] = keep · y[i-1] + steps[i], where y[-1] is ``before``.
 
-    Chunks keep the powers of ``keep`` from overflowing.
+    It is computed in chunks, because the powers of ``keep`` would overflow.
     """
     chunk = max(1, int(200 / -np.log(keep)))
     result = np.empty_like(steps)
@@ -377,21 +383,23 @@ def _decaying(keep: float, steps: NDArray[np.float64], before: float) -> NDArray
     return result
 
 
-def _wildness(fast: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log of a day's minute volatility: bursts of half an hour upon swells of hours."""
+def _minute_volatility(fast: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log of a day's volatility by minutes: bursts of half an hour on waves of hours."""
     bursts = _persistent(0.96, 0.36, fast[1:], 0.36 * float(fast[0]))
     swells = _persistent(0.994, 0.36, slow[1:], 0.36 * float(slow[0]))
-    # Less the variance, so that the mean square of its exponential is about one.
+    # Reduced by the variance, so that the mean square of the exponential is about one.
     return np.append(0.36 * (fast[0] + slow[0]), bursts + swells) - 0.26
 
 
 def _shape(
     base: float, peaks: dict[float, tuple[float, float]], power: float
 ) -> NDArray[np.float64]:
-    """Return the usual course of a UTC day, with a mean of one when raised to ``power``.
+    """Return the profile of a usual UTC day by minutes; its mean is one when raised to ``power``.
 
     Args:
+        base: value far from all peaks.
         peaks: hour → height and width in hours.
+        power: 2 for volatilities, 1 for volumes.
     """
     hours = np.arange(MINUTES_A_DAY) / 60
     course = np.full(MINUTES_A_DAY, base)
@@ -402,7 +410,7 @@ def _shape(
     return course
 
 
-# Crypto trades all day, most when Europe and New York are both open, and again at the daily close.
+# Crypto trades all day: most when Europe and New York are both open, and at the daily close.
 _VOLATILITY_SHAPE: Final = _shape(
     0.75, {15.0: (0.55, 3.0), 8.0: (0.15, 2.0), 0.0: (0.25, 1.0)}, power=2
 )

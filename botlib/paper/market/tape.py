@@ -1,11 +1,11 @@
-"""The public trades of a symbol: what the candles were made of.
+"""The public trades of a symbol, of which its candles consist.
 
-Every price on a candle's path is traded at in a fixed number of prints. So trades are numbered
-without counting them from the beginning: by the place of their step in time.
+Every price on a candle's path has a fixed number of trades, called prints. So the id of a trade
+follows from the time of its step, and no trade has to be counted.
 
-In a market with a depth the trades of the accounts stand among them, after the prints of the step
-in which they happened; all later ones are numbered on. A candle is made of its prints alone: what
-the accounts traded comes on top of its volume.
+In a market with a depth the trades of the accounts are inserted after the prints of their step, and
+the ids of all later trades increase. A candle consists of its prints alone: the trades of accounts
+are not part of its volume.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from botlib.paper.market.feed import Bar, Feed
 
 PRINTS: Final = 2
-"""Trades at each price of a candle's path."""
+"""Public trades at each price of a candle's path."""
 
-_MOST_EXACT: Final = 9e7
-"""Volume from which on a double does not hold eight decimals any more."""
+_LARGEST_EXACT: Final = 9e7
+"""Largest volume of which a double holds eight decimals."""
 
 _GRAINS: Final = (10_000, 1_000, 100, 10, 1)
 _CHUNK: Final = 720
 
 
 class PublicTrade(NamedTuple):
-    """A trade of the market."""
+    """A public trade of the market."""
 
     id: int
     timestamp: int
@@ -40,11 +40,11 @@ class PublicTrade(NamedTuple):
     amount: float
     seller_taker: bool
     aggregate: int
-    """The id of the aggregate trade it belongs to."""
+    """The id of its aggregate trade."""
 
 
 class AccountTrade(NamedTuple):
-    """A trade of an account: market time (ms), price, amount, and whether the seller took."""
+    """A trade of an account: market time (ms), price, amount, and whether the seller was taker."""
 
     time: int
     price: float
@@ -65,21 +65,21 @@ class AggregateTrade(NamedTuple):
 
 
 class TapeStep(NamedTuple):
-    """One price of a candle's path, and what is traded at it."""
+    """One price of a candle's path, and the amounts of its prints."""
 
     price: float
     prints: tuple[float, ...]
 
     @property
     def amount(self) -> float:
-        """All that is traded at this price, in base units."""
+        """The amount traded at this price, base units."""
         return round(sum(self.prints), 8)
 
 
 def path(bar: Bar, steps: int) -> list[TapeStep]:
-    """Return the way of a candle: its first step is the open, its last one the close.
+    """Return the path of a candle: its first step is the open, its last one the close.
 
-    The amounts add up to the candle's volume; where it has any, something is traded at every step.
+    The amounts add up to the candle's volume. If it has enough volume, every step has trades.
     """
     prices = walk(*bar[1:5], steps, bar.timestamp)
     amounts = _amounts(bar.volume, len(prices) * PRINTS, bar.timestamp)
@@ -90,12 +90,12 @@ def path(bar: Bar, steps: int) -> list[TapeStep]:
 
 
 def _amounts(volume: float, count: int, key: int) -> list[float]:
-    unit: int = 10**8 if volume < _MOST_EXACT else 100
+    unit: int = 10**8 if volume < _LARGEST_EXACT else 100
     units = round(volume * unit)
     if units < count:
-        # Less than the smallest amount for each: the first and the last trade make the candle.
+        # Not enough for the smallest amount at each step: only the first and the last trade.
         return [units // 2 / unit, *[0.0] * (count - 2), (units - units // 2) / unit]
-    # As round as the volume allows, like the amounts of a real market.
+    # Amounts are as round as the volume allows, as in a real market.
     grain: int = next(size for size in _GRAINS if size == 1 or units >= 4 * count * size)
     rng = random.Random(key + 1)
     marks = list(accumulate(0.5 + rng.random() for _ in range(count)))
@@ -108,72 +108,81 @@ def _amounts(volume: float, count: int, key: int) -> list[float]:
 
 
 class Tape:
-    """The trades of one feed, up to its present."""
+    """The public trades of one feed up to the present."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self.interval = feed.length // feed.steps
         """Market time between two steps, ms."""
-        self._deals: list[PublicTrade] = []
+        self._account_trades: list[PublicTrade] = []
         self._steps: list[int] = []
-        self._told = 0
+        self._published = 0
 
     def time_of(self, trade: int) -> int:
-        """Return the time (ms) of a trade's step by its id."""
-        before = bisect_left(self._deals, trade, key=lambda deal: deal.id)
-        if before < len(self._deals) and self._deals[before].id == trade:
+        """Return the time (ms) of the step of a trade, by its id."""
+        before = bisect_left(
+            self._account_trades, trade, key=lambda account_trade: account_trade.id
+        )
+        if before < len(self._account_trades) and self._account_trades[before].id == trade:
             return self._steps[before] * self.interval
         return (trade - before) // PRINTS * self.interval
 
     def time_of_aggregate(self, aggregate: int) -> int:
-        """Return the time (ms) of an aggregate trade's step by its id."""
-        before = bisect_left(self._deals, aggregate, key=lambda deal: deal.aggregate)
-        if before < len(self._deals) and self._deals[before].aggregate == aggregate:
+        """Return the time (ms) of the step of an aggregate trade, by its id."""
+        before = bisect_left(
+            self._account_trades, aggregate, key=lambda account_trade: account_trade.aggregate
+        )
+        if (
+            before < len(self._account_trades)
+            and self._account_trades[before].aggregate == aggregate
+        ):
             return self._steps[before] * self.interval
         return (aggregate - before) * self.interval
 
     def ids(self, start: int, end: int) -> tuple[int, int]:
-        """Return the first and the last id that trades between two times (ms) can have."""
+        """Return the first and the last possible id of a trade between two times (ms)."""
         first, last = start // self.interval, end // self.interval
-        before = self._deals_before(first), self._deals_before(last + 1)
+        before = self._account_trades_before(first), self._account_trades_before(last + 1)
         return first * PRINTS + before[0], (last + 1) * PRINTS - 1 + before[1]
 
-    def _deals_before(self, step: int) -> int:
+    def _account_trades_before(self, step: int) -> int:
         return bisect_left(self._steps, step) if self._steps else 0
 
     # -- the accounts' trades
 
     def next_id(self, time: int, further: int = 0) -> int:
         """Return the id of an account's next trade at a time (ms), or of one ``further`` on."""
-        return (time // self.interval + 1) * PRINTS + len(self._deals) + further
+        return (time // self.interval + 1) * PRINTS + len(self._account_trades) + further
 
-    def add(self, deal: AccountTrade) -> None:
-        """Put a trade of an account on the tape; none may be earlier than those before it."""
-        step, count = deal.time // self.interval, len(self._deals)
+    def add(self, account_trade: AccountTrade) -> None:
+        """Add a trade of an account, not earlier than those that were added before."""
+        step, count = account_trade.time // self.interval, len(self._account_trades)
         number = (step + 1) * PRINTS + count
-        self._deals.append(PublicTrade(number, *deal, step + 1 + count))
+        self._account_trades.append(PublicTrade(number, *account_trade, step + 1 + count))
         self._steps.append(step)
 
     def unpublished(self) -> list[PublicTrade]:
-        """Return the accounts' trades since the last time."""
-        told, self._told = self._told, len(self._deals)
-        return self._deals[told:]
+        """Return the accounts' trades that were added since the last call."""
+        published, self._published = self._published, len(self._account_trades)
+        return self._account_trades[published:]
 
     # -- all trades
 
     def present(self) -> list[PublicTrade]:
-        """Return the prints at the present price, none where nothing is traded."""
+        """Return the prints at the present price, none if nothing is traded."""
         feed = self._feed
         if feed.bar is None:
             return []
         return list(self._prints(feed.present_step, feed.step_time, feed.falling))
 
     def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
-        """Return trades between two times (ms, both included), in order.
+        """Return trades between two times (ms, both included), the oldest first.
 
         Args:
-            limit: how many at most.
-            newest: whether the newest of them are wanted, not the oldest.
+            start: first time, ms.
+            end: last time, ms.
+            limit: largest number of trades.
+            newest: whether to return the newest of them, not the oldest.
         """
         feed = self._feed
         end = min(end, feed.time)
@@ -186,14 +195,16 @@ class Tape:
             for bar in feed.bars_between(cursor, stop):
                 found += (one for one in self._of(bar) if start <= one.timestamp <= end)
             cursor = stop + 1
-        if self._deals:
-            deals = self._deals[self._deals_before(start // self.interval) :]
-            found += (one for one in deals if start <= one.timestamp <= end)
+        if self._account_trades:
+            account_trades = self._account_trades[
+                self._account_trades_before(start // self.interval) :
+            ]
+            found += (one for one in account_trades if start <= one.timestamp <= end)
             found.sort()
         return found[-limit:] if newest else found[:limit]
 
     def aggregates(self, start: int, end: int, limit: int, *, newest: bool) -> list[AggregateTrade]:
-        """Return aggregate trades between two times (ms, both included), in order."""
+        """Return aggregate trades between two times (ms, both included), the oldest first."""
         found = aggregated(self.trades(start, end, limit * PRINTS, newest=newest))
         return found[-limit:] if newest else found[:limit]
 
@@ -206,14 +217,14 @@ class Tape:
 
     def _prints(self, step: TapeStep, time: int, falling: bool) -> Iterator[PublicTrade]:
         place = time // self.interval
-        before = self._deals_before(place)
+        before = self._account_trades_before(place)
         for number, amount in enumerate(step.prints, place * PRINTS + before):
             if amount > 0:
                 yield PublicTrade(number, time, step.price, amount, falling, place + before)
 
 
 def aggregated(trades: list[PublicTrade]) -> list[AggregateTrade]:
-    """Return trades joined by the aggregate trade they belong to."""
+    """Return the aggregate trades of trades that are in order."""
     joined: list[AggregateTrade] = []
     for trade in trades:
         number = trade.aggregate

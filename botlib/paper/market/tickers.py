@@ -1,4 +1,4 @@
-"""Price statistics of a stretch of time: the last 24 hours, a rolling window, a trading day."""
+"""Ticker statistics: of the last 24 hours, a rolling window, or a trading day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json, book_ticker, eight_decimals
 
 WINDOWS: Final = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY}
-"""The windows of streams of statistics, ms."""
+"""The windows of the ticker streams, ms."""
 
 FULL: Final = "FULL"
 MINI: Final = "MINI"
@@ -22,7 +22,7 @@ _UNITS: Final = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
 
 
 class TickerStatistics(NamedTuple):
-    """What happened from ``start`` (ms) to the present. Volumes in base and quote units."""
+    """Statistics from ``start`` (ms) to the present; volumes in base and in quote units."""
 
     start: int
     open: float
@@ -34,7 +34,7 @@ class TickerStatistics(NamedTuple):
 
 
 def window_length(text: str) -> int | None:
-    """Return the ms of a window such as ``15m``, ``4h`` or ``7d``; None where it is none."""
+    """Return the ms of a window such as ``15m``, ``4h`` or ``7d``, None if it is not one."""
     found = _SIZE.fullmatch(text)
     if found is None:
         return None
@@ -43,7 +43,7 @@ def window_length(text: str) -> int | None:
 
 
 def last_day(feed: Feed) -> TickerStatistics:
-    """Return the figures of the last 24 hours."""
+    """Return the statistics of the last 24 hours."""
     day = feed.day()
     return TickerStatistics(
         day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume
@@ -51,13 +51,13 @@ def last_day(feed: Feed) -> TickerStatistics:
 
 
 def window(feed: Feed, length: int) -> TickerStatistics:
-    """Return the figures of a rolling window, which begins on a minute."""
+    """Return the statistics of a rolling window of ``length`` ms, which starts on a minute."""
     start = feed.time - length
     return since(feed, start - start % MINUTE)
 
 
 def since(feed: Feed, start: int) -> TickerStatistics:
-    """Return the figures from a moment (ms) on."""
+    """Return the statistics from a time (ms) to the present."""
     now = feed.base_bar()
     if now is None:
         return TickerStatistics(start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -76,22 +76,22 @@ def since(feed: Feed, start: int) -> TickerStatistics:
     )
 
 
-# -- as REST writes them
+# -- REST answers
 
 
-def mini(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Json:
-    """Return the short form of REST statistics; ``closes`` is the end of the stretch, ms."""
-    first, last = feed.tape.ids(figures.start, feed.time)
-    traded = figures.volume > 0
+def mini(feed: Feed, statistics: TickerStatistics, closes: int | None = None) -> Json:
+    """Return the short form of a REST answer; ``closes`` is the end of the window, ms."""
+    first, last = feed.tape.ids(statistics.start, feed.time)
+    traded = statistics.volume > 0
     return {
         "symbol": feed.id,
-        "openPrice": eight_decimals(figures.open),
-        "highPrice": eight_decimals(figures.high),
-        "lowPrice": eight_decimals(figures.low),
-        "lastPrice": eight_decimals(figures.close),
-        "volume": eight_decimals(figures.volume),
-        "quoteVolume": eight_decimals(figures.quote_volume),
-        "openTime": figures.start,
+        "openPrice": eight_decimals(statistics.open),
+        "highPrice": eight_decimals(statistics.high),
+        "lowPrice": eight_decimals(statistics.low),
+        "lastPrice": eight_decimals(statistics.close),
+        "volume": eight_decimals(statistics.volume),
+        "quoteVolume": eight_decimals(statistics.quote_volume),
+        "openTime": statistics.start,
         "closeTime": feed.time if closes is None else closes,
         "firstId": first if traded else -1,
         "lastId": last if traded else -1,
@@ -99,10 +99,10 @@ def mini(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Js
     }
 
 
-def full(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Json:
-    """Return the long form of REST statistics."""
-    change, percent, average = _change(figures)
-    short = mini(feed, figures, closes)
+def full(feed: Feed, statistics: TickerStatistics, closes: int | None = None) -> Json:
+    """Return the long form of a REST answer."""
+    change, percent, average = _change(statistics)
+    short = mini(feed, statistics, closes)
     return {
         "symbol": short.pop("symbol"),
         "priceChange": change,
@@ -113,14 +113,14 @@ def full(feed: Feed, figures: TickerStatistics, closes: int | None = None) -> Js
 
 
 def day_full(feed: Feed) -> Json:
-    """Return the answer of ``/ticker/24hr``: the long form, and the best prices."""
-    figures = last_day(feed)
-    rest = full(feed, figures)
+    """Return the answer of ``/ticker/24hr``: the long form with the best prices."""
+    statistics = last_day(feed)
+    rest = full(feed, statistics)
     best = book_ticker(feed)
     best.pop("symbol")
     return {
         **{name: rest.pop(name) for name in _FIRST},
-        "prevClosePrice": eight_decimals(figures.open),
+        "prevClosePrice": eight_decimals(statistics.open),
         "lastPrice": rest.pop("lastPrice"),
         "lastQty": eight_decimals(feed.traded),
         **best,
@@ -131,14 +131,14 @@ def day_full(feed: Feed) -> Json:
 _FIRST: Final = ("symbol", "priceChange", "priceChangePercent", "weightedAvgPrice")
 
 
-def _change(figures: TickerStatistics) -> tuple[str, str, str]:
-    change = figures.close - figures.open
-    percent = 100 * change / figures.open if figures.open else 0.0
-    average = figures.quote_volume / figures.volume if figures.volume else figures.close
+def _change(statistics: TickerStatistics) -> tuple[str, str, str]:
+    change = statistics.close - statistics.open
+    percent = 100 * change / statistics.open if statistics.open else 0.0
+    average = statistics.quote_volume / statistics.volume if statistics.volume else statistics.close
     return eight_decimals(change), f"{percent:.3f}", eight_decimals(average)
 
 
-# -- as streams write them
+# -- payloads of streams
 
 
 def mini_frame(feed: Feed) -> Json:
@@ -163,7 +163,7 @@ def day_frame(feed: Feed) -> Json:
 
 
 def window_frame(feed: Feed, size: str) -> Json:
-    """Return the payload of ``@ticker_1h`` and its like."""
+    """Return the payload of ``@ticker_1h``, ``@ticker_4h`` and ``@ticker_1d``."""
     rest = full(feed, window(feed, WINDOWS[size]))
     return {"e": f"{size}Ticker", "E": feed.time, "s": feed.id, **_short(rest, _NAMES)}
 
