@@ -1,7 +1,7 @@
-"""Strategies: typed class attributes as parameters, whole frames in, signals out.
+"""Strategies: typed class attributes as parameters, candle frames in, signals out.
 
-The same object serves the backtest, the replay, paper and live trading, so it is pure: it sees
-frames of closed candles and answers with boolean columns.
+The same object serves the backtest, the replay, paper and live trading, so it is pure: it receives
+frames of closed candles and returns boolean columns.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ STOPS: Final = ("stop_loss", "take_profit", "trailing_stop")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """Wishes per candle of the trading frame: boolean columns on its index.
+    """Entry and exit signals: boolean columns on the index of the trading frame.
 
-    A wish is acted on at the open of the next candle. Where entry and exit are both true on a
+    A signal is acted on at the open of the next candle. If entry and exit are both true on a
     candle, the exit wins.
     """
 
@@ -37,7 +37,11 @@ class Signals:
     exit: pd.Series
 
     def check(self, index: pd.Index) -> None:
-        """Raise `ConfigError` unless both columns lie on an index, that of the trading frame."""
+        """Check that both columns are boolean and on the index of the trading frame.
+
+        Raises:
+            ConfigError: one of them is not.
+        """
         import pandas as pd
 
         for name, column in (("entry", self.entry), ("exit", self.exit)):
@@ -59,7 +63,7 @@ class Signals:
 
 
 class Strategy:
-    """Base of all strategies.
+    """The base class of all strategies.
 
     Class attributes with annotations are the parameters; ``TrendCross(fast=12)`` sets them::
 
@@ -70,25 +74,25 @@ class Strategy:
 
             def signals(self, data): ...
 
-    Every strategy also takes ``stop_loss``, ``take_profit`` and ``trailing_stop``.
+    Every strategy also has ``stop_loss``, ``take_profit`` and ``trailing_stop``.
     """
 
     timeframes: ClassVar[tuple[str, ...]] = ()
-    """The trading timeframe first, then the higher ones it looks at; may be given per object."""
+    """The trading timeframe, then the higher ones it reads; they can be set per object."""
 
     stop_loss: float | None = None
-    """Sell when the price falls by this fraction below the entry's."""
+    """Fraction below the entry price at which the position is sold."""
 
     take_profit: float | None = None
-    """Sell when the price has risen by this fraction above the entry's; above 1 is allowed.
+    """Fraction above the entry price at which the position is sold; above 1 is allowed.
 
-    A backtest sells at that price, inside the candle. A running engine sees it when the candle has
-    closed, and sells at the market, at the next open: the venue lets one order hold the position,
+    A backtest sells at that price, inside the candle. A running engine checks it when the candle
+    has closed, and sells at market at the next open: the venue reserves the position for one order,
     and that is the stop."""
 
     trailing_stop: float | None = None
-    """Sell when the price falls by this fraction below the highest high of the candles that closed
-    since the entry (below the entry's price at first)."""
+    """Fraction below the highest high of the candles that closed since the entry (at first, below
+    the entry price) at which the position is sold."""
 
     _known_parameters: ClassVar[Mapping[str, object]]
 
@@ -120,7 +124,7 @@ class Strategy:
 
     @property
     def warmup(self) -> int:
-        """Candles needed before a signal can be believed, counted in each of its timeframes."""
+        """Candles needed before the first valid signal, counted in each of its timeframes."""
         return 0
 
     def signals(self, data: Frames) -> Signals:
@@ -143,7 +147,7 @@ class Strategy:
     @classmethod
     def _parameter_types(cls) -> Mapping[str, object]:
         # Reading annotations is slow, and a sweep makes thousands of strategies. A subclass has
-        # parameters of its own: what its base knows is not asked.
+        # parameters of its own, so those of its base are not used.
         known: Mapping[str, object] | None = cls.__dict__.get("_known_parameters")
         if known is None:
             known = cls._known_parameters = cls._read_parameter_types()
@@ -197,7 +201,7 @@ def _checked(strategy: str, name: str, value: object, kind: object) -> object:
 
 
 def _is_whole(value: object) -> bool:
-    """Tell an integer of any kind, numpy's included, from a bool."""
+    """Return whether a value is an integer, numpy's included, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

@@ -1,4 +1,8 @@
-"""Candle frames as strategies see them, one timeframe or several, in research and live."""
+"""Candle frames of one or several timeframes, as strategies read them in research and live.
+
+Closed candles enter, one by one or as a whole frame; frames and indicators of every timeframe
+leave, without a candle that had not closed at the moment in question.
+"""
 
 from botlib.frames.engine import MultiTimeframeEngine
 from botlib.frames.frame import Frames, candle_frame, open_times

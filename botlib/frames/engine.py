@@ -22,10 +22,10 @@ _Key = tuple[str, str]
 
 
 class MultiTimeframeEngine:
-    """Keeps the newest closed candles of every symbol and timeframe, with their indicators.
+    """The newest closed candles of every symbol and timeframe, with their indicators.
 
-    A timeframe is either streamed, its candles being handed to `update`, or built from those of a
-    shorter one. Timeframes are joined by the time at which candles close.
+    A timeframe is either streamed, so that its candles are passed to `update`, or built from those
+    of a shorter one. Timeframes are joined by the time at which candles close.
     """
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class MultiTimeframeEngine:
         """Keep at least ``rows`` candles of a symbol and timeframe.
 
         Args:
-            resample: build them from the longest timeframe kept that they are made of, unless
-                this one is streamed already. `depth` tells how much of that one to load.
+            resample: build them from the longest timeframe kept that divides this one, unless it
+                is streamed already. `depth` returns how much of that timeframe to load.
 
         Raises:
             InvalidInput: there is no such timeframe, or nothing to build it from.
@@ -53,7 +53,7 @@ class MultiTimeframeEngine:
         self._windows[key] = (window or CandleWindow(timeframe, rows)).grow(rows)
 
     def forget(self, symbol: str, timeframe: str) -> None:
-        """Drop what is kept of a symbol and timeframe, and what was built from it."""
+        """Drop the candles of a symbol and timeframe, and those built from them."""
         self._windows.pop((symbol, timeframe), None)
         self._builders.pop((symbol, timeframe), None)
         for key, builder in self._built_from(symbol, timeframe):
@@ -61,10 +61,9 @@ class MultiTimeframeEngine:
             self._windows[key] = self._windows[key].emptied()
 
     def depth(self, symbol: str, timeframe: str) -> int:
-        """Return how many candles of a timeframe to load, so that all made of them is settled.
+        """Return how many candles of a timeframe to load, so that all values from them are right.
 
-        That is what its frame keeps, what its indicators need to forget their beginning, and what
-        the timeframes built from it are made of.
+        They fill its frame, the warm-up of its indicators, and the timeframes built from it.
         """
         window = self._windows.get((symbol, timeframe))
         if window is None:
@@ -74,19 +73,22 @@ class MultiTimeframeEngine:
             needed.append(window.rows - 1 + self._warmup(indicator, timeframe))
         for (_, higher), _builder in self._built_from(symbol, timeframe):
             ratio = timeframe_ms(higher) // timeframe_ms(timeframe)
-            # One more: the history may begin in the middle of a candle.
+            # One more: the history may start in the middle of a candle.
             needed.append((self.depth(symbol, higher) + 1) * ratio)
         return max(needed)
 
     def load(self, candles: Iterable[Candle]) -> int:
-        """Take stored history, ascending; return how many candles were new."""
+        """Add stored history, ascending, and return how many candles were new."""
         taken = sum(self._take(candle) for candle in candles)
         for window in self._windows.values():
             window.follow()
         return taken
 
     def update(self, candle: Candle) -> bool:
-        """Take a closed candle; an old, repeated or unrequired one changes nothing (False)."""
+        """Add a closed candle and return whether it was added.
+
+        An old, repeated or unrequired candle is ignored.
+        """
         taken = self._take(candle)
         if taken:
             self._windows[candle.symbol, candle.timeframe].follow()
@@ -99,12 +101,12 @@ class MultiTimeframeEngine:
     ) -> pd.Series | pd.DataFrame:
         """Return an indicator over the candles kept, and keep it up to date from now on.
 
-        A value is the same as over all history once `botlib.indicators.warmup` candles went
-        before it; `depth` includes them.
+        A value is the same as over all history once `botlib.indicators.warmup` candles precede
+        it; `depth` includes them.
 
         Returns:
-            float64, one row per candle kept, on their open times: a Series, or a DataFrame where
-            the indicator gives several columns. NaN where there were not enough candles.
+            float64, one row per candle kept, on their open times: a Series, or a DataFrame if the
+            indicator gives several columns. NaN before there are enough candles.
 
         Raises:
             InvalidInput: the specification is not accepted, the indicator depends on all history,
@@ -132,7 +134,7 @@ class MultiTimeframeEngine:
         return newest[1] if newest else None
 
     def complete(self, symbol: str, timeframes: tuple[str, ...], timestamp: int) -> bool:
-        """Tell whether every higher candle that had closed with a trading candle has arrived.
+        """Return whether every higher candle that had closed with a trading candle has arrived.
 
         Args:
             timeframes: the trading one first.
@@ -144,9 +146,9 @@ class MultiTimeframeEngine:
             return False
         for name in timeframes[1:]:
             builder = self._builders.get((symbol, name))
-            # What is built is there as soon as what it is built from.
+            # A built candle arrives with the last one of its base.
             timeframe = builder.base if builder else name
-            # A higher candle exists where a trading candle lies in it; in a halt there is none.
+            # A higher candle exists if it contains a trading candle; in a halt there is none.
             before = trading.last_before(open_time(closed_at, timeframe))
             last = self.last_open(symbol, timeframe)
             if before is not None and (last is None or last < open_time(before, timeframe)):
@@ -154,10 +156,11 @@ class MultiTimeframeEngine:
         return True
 
     def frames(self, symbol: str, timeframes: tuple[str, ...], timestamp: int) -> Frames:
-        """Return what was known when the trading candle that opened at ``timestamp`` closed.
+        """Return the frames at the moment when the trading candle of ``timestamp`` closed.
 
         Args:
             timeframes: the trading one first.
+            timestamp: open time of the trading candle, ms.
 
         Raises:
             InvalidInput: no candles of a timeframe are kept.
@@ -168,7 +171,7 @@ class MultiTimeframeEngine:
             window = self._window(symbol, timeframe)
             builder = self._builders.get((symbol, timeframe))
             if builder and self.complete(symbol, (timeframes[0], timeframe), timestamp):
-                # Its last base candles may be missing in a halt: then nothing else ends it.
+                # In a halt its last base candles are missing, so that no candle completes it.
                 self._extend(window, builder.close(closed_at))
             found[timeframe] = window.columns(closed_at - timeframe_ms(timeframe))
         return Frames.of(symbol, found)
@@ -234,4 +237,4 @@ class MultiTimeframeEngine:
         try:
             return warmup(indicator, timeframe=timeframe)
         except InvalidInput:
-            return 1  # it adds up from wherever it begins
+            return 1  # it adds up from its first candle, whichever that is

@@ -1,9 +1,8 @@
-"""Candle frames as strategies see them, one timeframe or several.
+"""Candle frames of one symbol, in one timeframe or several.
 
 A candle frame is a pandas DataFrame: one row per closed candle, ascending, columns
 ``open high low close volume`` (float64), index ``timestamp``: the open time as tz-naive UTC
-``datetime64[ms]``. Candles of a higher timeframe are visible from the moment they closed, never
-before, whichever timeframe asks.
+``datetime64[ms]``. Candles of a higher timeframe are visible from the moment they closed.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def candle_frame(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> pd.DataFra
 
 
 def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> CandleColumns:
-    """Return the columns of a candle frame, which is built when somebody looks at it."""
+    """Return the columns of a candle frame, which is built when it is first used."""
     import pandas as pd
 
     index = pd.DatetimeIndex(
@@ -46,7 +45,7 @@ def candle_columns(timestamps: npt.ArrayLike, values: npt.ArrayLike) -> CandleCo
 
 
 class Frames(Mapping[str, "pd.DataFrame"]):
-    """The frames of one symbol as of one moment: what a strategy may look at.
+    """The frames of one symbol at one moment, the input of a strategy.
 
     ``data["4h"]`` is the frame of a timeframe; `frame` is the trading one, the first of
     `timeframes`. No candle in any of them closes after the last one of the trading frame.
@@ -60,7 +59,7 @@ class Frames(Mapping[str, "pd.DataFrame"]):
 
     @classmethod
     def of(cls, symbol: str, columns: Mapping[str, CandleColumns]) -> Self:
-        """Return the frames whose columns are at hand, by timeframe."""
+        """Return frames that are built from their columns, by timeframe, when they are used."""
         frames = cls(symbol, {})
         frames._frames = dict.fromkeys(columns)
         frames._columns.update(columns)
@@ -78,14 +77,14 @@ class Frames(Mapping[str, "pd.DataFrame"]):
 
     @property
     def index(self) -> pd.Index:
-        """The open times of the trading frame, also while nobody has looked at the frame."""
+        """The open times of the trading frame, which does not build the frame."""
         columns = self._columns.get(self.timeframes[0])
         return self.frame.index if columns is None else columns.index
 
     def indicator(
         self, spec: str | Indicator, timeframe: str | None = None
     ) -> pd.Series | pd.DataFrame:
-        """Return an indicator over the frame of a timeframe, the trading one where none is named.
+        """Return an indicator over the frame of a timeframe, by default the trading one.
 
         Each distinct indicator is computed once for as long as this object lives.
 
@@ -94,8 +93,8 @@ class Frames(Mapping[str, "pd.DataFrame"]):
 
         Returns:
             float64 on the index of that timeframe's frame, NaN before the first value: a Series, or
-            a DataFrame where the indicator gives several columns. `align` brings one of a higher
-            timeframe onto the trading frame.
+            a DataFrame if the indicator gives several columns. `align` joins one of a higher
+            timeframe to the trading frame.
 
         Raises:
             InvalidInput: the specification or the timeframe is not accepted.
@@ -107,18 +106,18 @@ class Frames(Mapping[str, "pd.DataFrame"]):
             if columns is None:
                 columns = self._columns[key[0]] = CandleColumns(self[key[0]])
             found = self._indicators[key] = compute_from(columns, key[1])
-        # Shallow: with pandas' copy-on-write, what a caller does to it stays with the caller.
+        # Shallow: with pandas' copy-on-write, a caller's changes do not reach the stored one.
         return found.copy(deep=False)
 
     def align(self, values: pd.Series, timeframe: str) -> pd.Series:
-        """Bring values of a higher timeframe onto the trading frame, by close time.
+        """Join values of a higher timeframe to the trading frame, by close time.
 
         Args:
             values: one value per candle of ``timeframe``, indexed by its open time.
 
         Returns:
             One value per candle of the trading frame: that of the newest candle of ``timeframe``
-            which had closed when the trading candle closed; NaN before the first one.
+            that had closed when the trading candle closed; NaN before the first one.
         """
         import pandas as pd
 

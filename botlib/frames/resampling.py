@@ -1,8 +1,8 @@
-"""Candles of a higher timeframe, built from closed ones of a lower.
+"""Candles of a higher timeframe, built from closed ones of a lower, the base.
 
-A built candle exists once it has closed, and only where the base was seen from its open on: what
-the history begins or ends in the middle of is left out. Where the venue had a halt, it is built
-from the candles there are, as the venue builds its own.
+A candle is built once it has closed, and only if the base is known from its open on: one in whose
+middle the history starts or ends is left out. After a halt of the venue, it is built from the
+candles that exist, as the venue builds its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Row = tuple[float, float, float, float, float]
 
 
 def divides(base: str, timeframe: str) -> bool:
-    """Tell whether candles of ``timeframe`` are made of whole candles of ``base``."""
+    """Return whether candles of ``timeframe`` consist of whole candles of ``base``."""
     shorter, longer = timeframe_ms(base), timeframe_ms(timeframe)
     # Weeks begin on Mondays; candles that do not fit into a day need not begin with them.
     fits = timeframe != "1w" or TIMEFRAMES["1d"] % shorter == 0
@@ -32,7 +32,11 @@ def divides(base: str, timeframe: str) -> bool:
 
 
 def check_divides(base: str, timeframe: str) -> None:
-    """Raise `InvalidInput` unless candles of ``timeframe`` are made of those of ``base``."""
+    """Check that candles of ``timeframe`` consist of whole candles of ``base``.
+
+    Raises:
+        InvalidInput: they do not.
+    """
     if not divides(base, timeframe):
         accepted = [name for name in TIMEFRAMES if divides(base, name)]
         raise InvalidInput(
@@ -48,7 +52,7 @@ def resample(frame: pd.DataFrame, timeframe: str, *, base: str) -> pd.DataFrame:
         frame: one row per closed candle of ``base``, ascending.
 
     Raises:
-        InvalidInput: a candle of ``timeframe`` is not made of whole candles of ``base``.
+        InvalidInput: a candle of ``timeframe`` does not consist of whole candles of ``base``.
     """
     check_divides(base, timeframe)
     opens = open_times(frame.index)
@@ -75,7 +79,7 @@ def resample(frame: pd.DataFrame, timeframe: str, *, base: str) -> pd.DataFrame:
 
 
 class CandleBuilder:
-    """Builds the candles of a timeframe as those of its base close."""
+    """The candles of a timeframe, built as those of its base close."""
 
     def __init__(self, base: str, timeframe: str) -> None:
         check_divides(base, timeframe)
@@ -86,12 +90,12 @@ class CandleBuilder:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, as before the first candle."""
+        """Forget every candle."""
         self._open: int | None = None
         self._row: Row | None = None
 
     def take(self, timestamp: int, row: Row) -> list[tuple[int, Row]]:
-        """Take the next closed candle of the base, and return what closed with it or before it."""
+        """Add the next closed candle of the base; return the candles that it completes."""
         finished = self.close(timestamp)
         _, high, low, close, volume = row
         bucket = open_time(timestamp, self.timeframe)
@@ -104,7 +108,10 @@ class CandleBuilder:
         return finished + self.close(timestamp + self._base_length)
 
     def close(self, now: int) -> list[tuple[int, Row]]:
-        """Return the candle under way if it has ended by ``now`` (ms), all of its base being in."""
+        """Return the candle that is being built if it has ended by ``now``, ms.
+
+        All candles of its base up to then must have been added.
+        """
         if self._open is None or self._row is None or now < self._open + self._length:
             return []
         finished = [(self._open, self._row)]

@@ -1,4 +1,4 @@
-"""The newest candles of one symbol and timeframe, and the indicators that follow them."""
+"""The newest candles of one symbol and timeframe, with the values of tracked indicators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class CandleWindow:
-    """The newest closed candles, in arrays twice as long as asked for, so that they move rarely."""
+    """The newest closed candles.
+
+    The arrays are twice as long as required, so that the candles are rarely moved.
+
+    Args:
+        rows: candles that are kept at least.
+    """
 
     def __init__(self, timeframe: str, rows: int) -> None:
         self.timeframe = timeframe
@@ -32,7 +38,7 @@ class CandleWindow:
         return int(self.timestamps[self.size - 1]) if self.size else None
 
     def append(self, timestamp: int, row: Row) -> bool:
-        """Take a candle newer than all before; another one changes nothing (False)."""
+        """Add a candle and return whether it is newer than all others; an older one is ignored."""
         if self.size and timestamp <= self.timestamps[self.size - 1]:
             return False
         if self.size == len(self.timestamps):
@@ -53,7 +59,7 @@ class CandleWindow:
         return int(self.timestamps[end - 1]) if end else None
 
     def grow(self, rows: int) -> CandleWindow:
-        """Return a window of at least ``rows`` candles with what is in this one."""
+        """Return a window of at least ``rows`` candles with the contents of this one."""
         if rows <= self.rows:
             return self
         self.follow()
@@ -84,7 +90,7 @@ class CandleWindow:
         return tuple(self._followers)
 
     def track(self, indicator: Indicator) -> None:
-        """Keep an indicator up to date from now on, beginning with the candles there are."""
+        """Keep an indicator up to date from now on, starting with the candles kept."""
         if indicator not in self._followers:
             follower = _TrackedIndicator(
                 Incremental(indicator, timeframe=self.timeframe), 2 * self.rows
@@ -93,12 +99,12 @@ class CandleWindow:
             self._followers[indicator] = follower
 
     def follow(self) -> None:
-        """Bring every indicator up to the newest candle."""
+        """Update every indicator to the newest candle."""
         for follower in self._followers.values():
             follower.catch_up(self)
 
     def indicator(self, indicator: Indicator) -> pd.Series | pd.DataFrame:
-        """Return an indicator that is tracked over the newest candles."""
+        """Return the values of a tracked indicator over the newest candles."""
         import pandas as pd
 
         start = max(0, self.size - self.rows)
@@ -116,7 +122,7 @@ class CandleWindow:
 
 
 class _TrackedIndicator:
-    """The values of an indicator beside the candles of a window, row by row."""
+    """The values of an indicator, one row for each candle of a window."""
 
     def __init__(self, incremental: Incremental, capacity: int) -> None:
         self.incremental = incremental

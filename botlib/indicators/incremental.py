@@ -18,8 +18,8 @@ from botlib.indicators.warmup import warmup
 class Incremental:
     """One indicator over the candles of one symbol and timeframe, as they close.
 
-    The kit's own indicators take a candle into their state, and recompute no history. Others are
-    computed over the newest candles their value depends on, as many as `warmup` says.
+    An indicator with a stream updates its state with each candle and recomputes no history. Others
+    are computed over the newest candles that their value depends on: `warmup` is their number.
 
     Args:
         timeframe: of the candles.
@@ -31,7 +31,7 @@ class Incremental:
     def __init__(self, spec: str | Indicator, *, timeframe: str) -> None:
         self.indicator = parse(spec)
         self.outputs = outputs_of(self.indicator)
-        """Names of the values of a candle; ``("",)`` where there is one."""
+        """Names of the values of a candle; ``("",)`` if there is one."""
         start = self.indicator.record.stream
         self._stream = None if start is None else start(**self.indicator.parameters)
         self._preview: Preview | None = None
@@ -41,7 +41,7 @@ class Incremental:
         self._candles = np.empty((0, len(COLUMNS)))
 
     def update(self, timestamps: npt.NDArray[np.int64], candles: Array) -> Array:
-        """Take candles that closed after all before, and return the values as of each.
+        """Add candles that closed after all earlier ones, and return the values after each.
 
         Args:
             timestamps: n open times, ms.
@@ -59,10 +59,10 @@ class Incremental:
         return self._feed(self._stream, candles)
 
     def peek(self, timestamp: int, candle: Sequence[float]) -> list[float]:
-        """Return the values as they would be if a candle closed as it is now; nothing is taken.
+        """Return the values as if a candle closed as it is now, without adding it.
 
         Args:
-            timestamp: its open time, ms, after all that were taken.
+            timestamp: its open time, ms, after all that were added.
             candle: open, high, low, close, volume.
 
         Returns:
@@ -85,7 +85,7 @@ class Incremental:
     def _recompute(
         self, timestamps: npt.NDArray[np.int64], candles: Array
     ) -> tuple[Array, npt.NDArray[np.int64], Array]:
-        """Return the values of new candles, and the candles kept so far with the new ones."""
+        """Return the values of new candles, then the kept candles with the new ones."""
         import pandas as pd
 
         timestamps = np.concatenate([self._timestamps, timestamps])

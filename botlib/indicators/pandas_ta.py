@@ -50,12 +50,13 @@ _HIDDEN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Adjustment:
-    """What the library does not say of one of its indicators.
+    """Facts about an indicator that the library does not expose.
 
     Attributes:
         refused: why it is not offered; empty if it is.
         fixed: arguments that keep it from looking ahead.
         outputs: readable names of its columns; empty to derive them from the library's names.
+        anchored, settles, drawing: as in `IndicatorRecord`.
     """
 
     refused: str = ""
@@ -239,7 +240,7 @@ def _kind(annotation: object) -> type | None:
 
 
 def _minimum(name: str, kind: type) -> float | None:
-    # The library silently takes its default for a length it cannot use, such as 0.
+    # The library silently uses its default for a length it cannot use, such as 0.
     if kind is not int:
         return None
     return 0 if name == "ddof" or name.endswith("matype") else 1

@@ -21,13 +21,13 @@ _BLOCK: Final = 8192  # values at a time, so that the working set of `deviation`
 
 
 def mean(values: Array, length: int) -> Array:
-    """Return the mean of the last ``length`` values at each place, NaN where one is missing."""
+    """Return the mean of the last ``length`` values in each row, NaN if one is missing."""
     result: Array = _compiled().roll_mean(_finite(values), *_bounds(len(values), length), length)
     return result
 
 
 def extreme(values: Array, length: int, *, highest: bool) -> Array:
-    """Return the highest or lowest of the last ``length`` values, NaN where one is missing."""
+    """Return the highest or lowest of the last ``length`` values, NaN if one is missing."""
     roll = _compiled().roll_max if highest else _compiled().roll_min
     result: Array = roll(_finite(values), *_bounds(len(values), length), length)
     return result

@@ -25,10 +25,10 @@ SOURCES: Final = ("open", "high", "low", "close", "volume", "hl2", "hlc3", "ohlc
 
 
 def parse(spec: str | Indicator) -> Indicator:
-    """Read a specification such as ``"ema(20)"``.
+    """Parse a specification such as ``"ema(20)"``.
 
     Raises:
-        InvalidInput: it cannot be read, names no indicator, or gives it values it does not take.
+        InvalidInput: it is no call, names no indicator, or has values that are not accepted.
     """
     if isinstance(spec, Indicator):
         return spec
@@ -37,7 +37,7 @@ def parse(spec: str | Indicator) -> Indicator:
 
 @lru_cache(maxsize=1_000)
 def _known(spec: str) -> Indicator:
-    # A strategy asks for the same ones at every candle.
+    # A strategy parses the same ones at every candle.
     return _read(spec)
 
 
@@ -50,7 +50,7 @@ def indicator(name: str, /, *arguments: object, **keywords: object) -> Indicator
     """Return an indicator by its name and parameters, as `parse` does from a text.
 
     Raises:
-        InvalidInput: there is no such indicator, or it does not take these values.
+        InvalidInput: there is no such indicator, or it does not accept these values.
     """
     record = find(name)
     source = keywords.pop("source", "close")
@@ -146,7 +146,7 @@ def _value(record: IndicatorRecord, parameter: Parameter, value: object) -> Valu
     if value is None:
         return None
     kind = parameter.kind
-    if hasattr(value, "item"):  # a numpy scalar, as a sweep hands them out
+    if hasattr(value, "item"):  # a numpy scalar, as a sweep passes them
         value = value.item()
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -1,7 +1,7 @@
-"""How many candles an indicator needs before where the history began no longer matters.
+"""The warm-up of an indicator: how many candles make its value independent of older ones.
 
-An average over a window forgets at once; an exponential one never does, only ever more. A value
-is settled when it differs from the one over all history by at most a tolerance.
+An average over a window forgets a candle at once, an exponential one only gradually. A value is
+settled when it differs from the value over all history by at most a tolerance.
 """
 
 from __future__ import annotations
@@ -20,26 +20,30 @@ from botlib.indicators.sample import sample
 from botlib.indicators.specification import parse
 
 _SIZES: Final = (1_500, 6_000)
-_FADES: Final = 1.5
-"""Factor on what was measured for an average that forgets by and by."""
-_FLIPS: Final = 4.0
-"""The same for states that agree from one candle to the next, after a time left to chance."""
+"""Candles of the synthetic market, tried one after another."""
 
 _ANCHORED_SIZES: Final = (1_500, 6_000, 50_000)
+"""The same for indicators that start anew each day or week."""
+
+_FADES: Final = 1.5
+"""Factor on the measured warm-up of an average that forgets gradually."""
+
+_FLIPS: Final = 4.0
+"""The same for an indicator with two states, which agree suddenly, after a random time."""
 
 
 def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "1h") -> int:
     """Return how many candles make the newest value of an indicator independent of older ones.
 
-    Derived from the formula where the kit computes the indicator itself. Otherwise measured on a
-    made-up market from several starts, and taken half as large again for recursive ones. For those
-    that flip between two states (``psar``, ``supertrend``) it is taken four times: a bound that
-    held in every trial, not a proof.
+    It is derived from the formula of an indicator that botlib computes itself. For others it is
+    measured on a synthetic market from several starts, and multiplied by 1.5 for recursive ones
+    and by 4 for those that flip between two states (``psar``, ``supertrend``): a bound that held in
+    every trial, not a proof.
 
     Args:
         tolerance: largest difference to the value over all history, as a fraction of the largest
             magnitude of the column.
-        timeframe: of the candles; it matters to indicators that begin anew each day (``vwap``).
+        timeframe: of the candles; it matters for indicators that start anew each day (``vwap``).
 
     Raises:
         InvalidInput: the specification or tolerance is not accepted, or the indicator never
@@ -75,7 +79,7 @@ def _measured(indicator: Indicator, tolerance: float, timeframe: str) -> int | N
 
 
 class _Trial:
-    """An indicator over a made-up market, whole and in parts."""
+    """An indicator over all of a synthetic market, compared with parts of it."""
 
     def __init__(self, indicator: Indicator, tolerance: float, size: int, timeframe: str) -> None:
         self._indicator = indicator
@@ -87,7 +91,10 @@ class _Trial:
         self._allowed = tolerance * np.where(scale == 0, 1.0, scale)
 
     def from_starts(self) -> int | None:
-        """Return after how many candles the values from several starts stay those of the whole."""
+        """Return after how many candles the values from later starts equal those from the first.
+
+        None if they do not within the market.
+        """
         needed: set[int] = set()
         errors = 0.0
         for start in np.linspace(self._size // 10, self._size // 2, 6, dtype=int).tolist():
@@ -99,19 +106,22 @@ class _Trial:
             needed.add(rows)
             errors = max(errors, self._last_error(part[wrong], whole[wrong]))
         if len(needed) == 1 and errors == 0:
-            return needed.pop()  # wrong only while it had no value yet: it forgets at once
+            return needed.pop()  # it differed only before its first value: it forgets at once
         fades = 0 < errors < 1e3 or self._indicator.record.anchored
         return math.ceil((_FADES if fades else _FLIPS) * max(needed))
 
     def _last_error(self, part: Array, whole: Array) -> float:
-        """Return the last error before it settled, in units of the tolerance; 0 for no value."""
+        """Return the last error before it settled, in units of the tolerance; 0 without a value."""
         known = np.isfinite(part) & np.isfinite(whole)
         if not known.any():
             return 0.0
         return float((np.where(known, np.abs(part - whole), 0.0)[-1] / self._allowed).max())
 
     def at_ends(self, rows: int) -> int | None:
-        """Return how many candles give the right newest value: an indicator may refuse too few."""
+        """Return how many candles give the right newest value, at least ``rows``.
+
+        An indicator may give no value for too few candles. None if all of them are too few.
+        """
         first = max(self._size // 2, rows)
         for end in np.linspace(first, self._size, 12, dtype=int).tolist():
             while self._wrong(self._values(end - rows, end)[-1:], self._whole[end - 1 : end])[0]:

@@ -1,4 +1,7 @@
-"""Worked examples of strategies, usable by name in a configuration."""
+"""Example strategies, which a configuration can name.
+
+Each is a `Strategy`: frames of closed candles enter, entry and exit signals leave.
+"""
 
 from botlib.strategies.band_reversion import BandReversion
 from botlib.strategies.trend_cross import TrendCross

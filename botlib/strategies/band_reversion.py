@@ -1,10 +1,10 @@
-"""Expect the price to come back: buy what has fallen far below its average."""
+"""Mean reversion: buy when the price has fallen far below its average."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botlib.indicators.warmup import warmup
+from botlib.indicators import warmup
 from botlib.strategy import Signals, Strategy
 
 if TYPE_CHECKING:

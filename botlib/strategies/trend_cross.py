@@ -1,4 +1,4 @@
-"""Follow the trend: hold while a fast moving average is above a slow one."""
+"""Trend following: hold while a fast moving average is above a slow one."""
 
 from __future__ import annotations
 

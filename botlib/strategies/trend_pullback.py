@@ -1,4 +1,4 @@
-"""Two timeframes: buy dips of the trading one while the higher one goes up."""
+"""Two timeframes: buy dips of the trading timeframe while the higher one rises."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class TrendPullback(Strategy):
-    """Enter when the price recovers its average in a higher timeframe's up-trend.
+    """Enter when the price rises above its average in an up-trend of the higher timeframe.
 
-    Exit when it falls below its average, or the trend ends.
+    Exit when it falls below its average, or when the trend ends.
     """
 
     timeframes = ("15m", "4h")
     length: int = 20
-    """Candles of the trading timeframe in the average the price has to recover."""
+    """Candles of the trading timeframe in the average that the price has to exceed."""
     trend: int = 12
-    """Candles of the higher timeframe in the average that tells the trend."""
+    """Candles of the higher timeframe in the average that shows the trend."""
 
     def __init__(
         self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
