@@ -1,5 +1,6 @@
-"""What is drawn: the candle chart, and what it shares with the dashboard.
+"""Widgets of notebooks: the candle chart and the dashboard.
 
-Nothing here knows the engine, the store or the bot: what a widget shows and asks for is handed to
-it. A live front end gets a widget, a headless notebook a static picture.
+Candles, indicators, marks and states enter; a live front end receives a widget, a headless notebook
+a static picture. Nothing here imports the engine, the store or the bot: their data and the
+callbacks for clicks and actions are passed in.
 """

@@ -1,4 +1,4 @@
-"""The page's side of the widgets: the built JavaScript and styles that travel with the package."""
+"""The built JavaScript and styles of the widgets, which are part of the package."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from botlib.core.errors import WidgetError
 
 STATIC: Final = Path(__file__).parent / "static"
-"""Where ``chart.js``, ``chart.css``, ``dashboard.js`` and ``dashboard.css`` lie."""
+"""The folder of ``chart.js``, ``chart.css``, ``dashboard.js`` and ``dashboard.css``."""
 
 
 def asset(name: str) -> Path:
     """Return the path of one built file, such as ``"chart.js"``.
 
     Raises:
-        WidgetError: the package was put together without it.
+        WidgetError: the package was built without it.
     """
     path = STATIC / name
     if not path.is_file():

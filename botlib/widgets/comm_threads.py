@@ -1,16 +1,16 @@
-"""Who in the kernel takes what a page sends."""
+"""The thread of the kernel that receives the messages of pages."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def hear_every_page(widget: Any) -> None:
-    """Have the main thread of the kernel take what pages send to a widget, from any page.
+def receive_on_main_thread(widget: Any) -> None:
+    """Receive the messages that pages send to a widget on the main thread of the kernel.
 
-    ipykernel 7.4 hands a page's message to the subshell that the kernel last spoke to. What the
-    runtime sends answers nobody in particular, so that may be the subshell of a page which was
-    loaded again since: it is gone, and every message of the new page would be refused.
+    ipykernel 7.4 routes the message of a page to the subshell of the kernel's last reply. A message
+    of the runtime is no reply, so that this may be the subshell of a page that was reloaded since:
+    it no longer exists, and every message of the new page would be refused.
     """
     comm = widget.comm
     if hasattr(comm, "_reply_subshell_for"):

@@ -1,6 +1,6 @@
-"""Where a widget is shown: by a live front end, or as a picture in a notebook nobody looks at.
+"""How a widget is displayed: by a live front end, or as a picture in a headless notebook.
 
-A headless notebook gets no widget view: exporters would prefer it to the picture and then load a
+A headless notebook gets no widget view: exporters would prefer it to the picture, and then load a
 front end from the network.
 """
 
@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 Mode = Literal["live", "static"]
 
 WIDGETS: Final = "BOTLIB_WIDGETS"
-"""Environment variable: ``live``, ``static``, or ``auto`` (also where it is not set)."""
+"""Environment variable: ``live``, ``static``, or ``auto`` (the default)."""
 
 _FRONT_ENDS: Final = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
 
 
 def mode() -> Mode:
-    """Return how widgets are shown here.
+    """Return how widgets are displayed in this process.
 
-    ``auto`` is live where a front end started the kernel, and static in headless runs, papermill
-    and programs. A papermill run inside a Jupyter terminal may inherit the signs of a front end:
+    ``auto`` is live if a front end started the kernel, and static in headless runs, papermill and
+    programs. A papermill run inside a Jupyter terminal may inherit the variables of a front end:
     set ``BOTLIB_WIDGETS=static`` there.
 
     Raises:
@@ -49,19 +49,19 @@ def mode() -> Mode:
 
 
 class Output:
-    """One place in a notebook where something is shown, and can be shown anew from any thread."""
+    """One output of a notebook, which can be updated from any thread."""
 
     def __init__(self) -> None:
         self._id = uuid4().hex
 
     def show(self, bundle: dict[str, Any]) -> None:
-        """Show a mime bundle in the cell that runs."""
+        """Display a mime bundle in the cell that runs."""
         from IPython import display
 
         display.display(bundle, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
 
     def update(self, bundle: dict[str, Any]) -> None:
-        """Show another bundle in the same place; a kernel that ends meanwhile is no error."""
+        """Replace the displayed bundle; a kernel that ends meanwhile is no error."""
         from IPython import display
 
         try:
@@ -69,4 +69,4 @@ class Output:
                 bundle, raw=True, display_id=self._id
             )
         except Exception:
-            logger.debug("a picture could not be brought up to date", exc_info=True)
+            logger.debug("a picture could not be updated", exc_info=True)

@@ -65,7 +65,7 @@ async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engin
     assert [one.kind for one in chart.marks.lines] == (["position"] if held else [])
     # After the stop it still gives what is stored.
     size = chart._scene.rows.first
-    chart.asked_older(int(closed(chart)[0, 0] * 1_000), 100)
+    chart.older_requested(int(closed(chart)[0, 0] * 1_000), 100)
     assert (chart._scene.rows.first or 0) <= (size or 0)
     late = await charts.open("BTC/USDT", "1m", window=50)
     assert len(closed(late)) == 50 and "what is stored" in repr(late)
@@ -125,7 +125,7 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
     charts = LiveCharts(engine)
     chart = await charts.open("BTC/USDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200)
     stored = engine.storage.counts()[("BTC/USDT", "1m")]
-    chart.asked_older(int(closed(chart)[0, 0] * 1_000), 700)
+    chart.older_requested(int(closed(chart)[0, 0] * 1_000), 700)
     await until(lambda: len(closed(chart)) >= 900)
     assert engine.storage.counts()[("BTC/USDT", "1m")] > stored
     assert_is_what_is_stored(chart, engine)

@@ -1,11 +1,12 @@
-"""The candle chart: live in a page, or as a picture where nobody looks.
+"""The candle chart: live in a page, or as a static picture in a headless notebook.
 
 ::
 
     chart = bl.chart(frame, overlays=["ema(20)", "bbands(20, 2)"], panes=["rsi(14)", "macd"])
 
-The page draws a window of the newest candles and asks for older ones as it scrolls. It is sent
-numbered updates, and asks for the whole where a number is missing.
+Candles, specifications of indicators, markers and price lines enter; a widget or an SVG picture
+leaves. The page draws a window of the newest candles and requests older ones as it scrolls. It
+receives numbered updates, and requests the whole window if a number is missing.
 """
 
 from __future__ import annotations
@@ -58,21 +59,21 @@ def chart(
     lines: Sequence[Line] = (),
     window: int = 2_000,
 ) -> Chart:
-    """Draw candles from a frame, with indicators of the kit's vocabulary.
+    """Draw the candles of a frame, with indicators.
 
     Args:
-        frame: columns open, high, low, close and volume (where there is one), indexed by open time
-            (UTC), ascending. Rows whose prices are not finite are drawn as missing candles.
+        frame: columns open, high, low, close and optionally volume, indexed by open time (UTC),
+            ascending. Rows whose prices are not finite are drawn as missing candles.
         overlays: drawn over the candles, such as ``"ema(20)"``.
-        panes: drawn below, one pane each; a list of several share one.
-        height: of the whole, in pixels.
-        timeframe: of the candles; None is the distance that most of them have.
-        markers: what happened; `botlib.widgets.chart.Marker`.
-        lines: prices that matter; `botlib.widgets.chart.Line`.
-        window: candles the page gets first; older ones come when it scrolls to them.
+        panes: drawn below, one pane each; those of a list share one.
+        height: of the chart, in pixels.
+        timeframe: of the candles; None is the distance between most of them.
+        markers: events, as `botlib.widgets.chart.Marker`.
+        lines: prices, as `botlib.widgets.chart.Line`.
+        window: candles that the page receives first; older ones follow when it scrolls to them.
 
     Raises:
-        InvalidInput: the frame is out of order or lacks something, or there is no such indicator.
+        InvalidInput: the frame is out of order or lacks a column, or there is no such indicator.
     """
     candles = checked(frame)
     length = timeframe or timeframe_of(candles)
@@ -102,12 +103,12 @@ def add_indicators(
 
 
 def specs_of(overlays: Iterable[str], panes: Iterable[str | Sequence[str]]) -> list[str]:
-    """Return every indicator that is named."""
+    """Return the specifications of all overlays and panes."""
     return [*_several(overlays), *(spec for pane in _several(panes) for spec in _several(pane))]
 
 
 def warmup_of(specs: Iterable[str], timeframe: str) -> int:
-    """Return how many candles before the first one shown make all values right.
+    """Return how many candles before the first one shown are needed for right values.
 
     Raises:
         InvalidInput: there is no such indicator.
@@ -117,5 +118,5 @@ def warmup_of(specs: Iterable[str], timeframe: str) -> int:
 
 
 def _several(given: Iterable[Any] | str) -> Iterable[Any]:
-    """Return what was given as several, a text being one."""
+    """Return an iterable; a text is a single element."""
     return [given] if isinstance(given, str) else given

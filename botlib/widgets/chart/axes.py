@@ -1,4 +1,4 @@
-"""The axes of a picture: where values lie, which of them are named, and how."""
+"""The axes of a static picture: scales, ticks and labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values from ``low`` to ``high`` between two heights; ``top`` is the smaller one."""
+    """A linear scale: values from ``low`` to ``high``, drawn at y from ``bottom`` to ``top``."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Scale:
             spread = abs(high) * 0.01 or 1.0
             low, high = low - spread, high + spread
         room = (high - low) * margin
-        # Bars stand on their base line.
+        # Bars start at the edge of the pane, without a margin.
         return cls(low - room if low else low, high + room if high else high, top, bottom)
 
     @overload
@@ -48,12 +48,12 @@ class Scale:
     @overload
     def y(self, value: Floats) -> Floats: ...
     def y(self, value: Any) -> Any:
-        """Return the height of a value, or of each."""
+        """Return the y coordinate of a value, or of each."""
         return self.bottom - (value - self.low) * (self.bottom - self.top) / (self.high - self.low)
 
 
 def nice_levels(low: float, high: float, most: int) -> list[float]:
-    """Return at most about ``most`` round values between two."""
+    """Return about ``most`` round values between two."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
@@ -62,10 +62,11 @@ def nice_levels(low: float, high: float, most: int) -> list[float]:
 
 
 def time_ticks(seconds: Floats, *, most: int) -> list[tuple[int, str, bool]]:
-    """Return which rows are named on the time axis, how, and whether a new day begins there.
+    """Return the labels of the time axis: row, text, and whether a new day starts there.
 
     Args:
         seconds: ascending UTC times of the rows.
+        most: labels at most.
     """
     span = float(seconds[-1] - seconds[0])
     step = next((tick for tick in _TICKS if span / tick <= most), _TICKS[-1] * 2)
@@ -89,7 +90,7 @@ def time_ticks(seconds: Floats, *, most: int) -> list[tuple[int, str, bool]]:
 
 
 def price_text(value: float, decimals: int) -> str:
-    """Return a price for people."""
+    """Return a price as text, thousands separated."""
     return f"{value:,.{decimals}f}"
 
 
@@ -109,7 +110,7 @@ def price_decimals(prices: npt.ArrayLike) -> int:
     if not len(values):
         return 2
     size = float(np.abs(values).max()) or 1.0
-    # Beyond eight significant digits it is noise of the arithmetic, not a tick.
+    # Digits beyond the eighth significant one are rounding noise, not a tick size.
     most = min(8, max(2, 7 - math.ceil(math.log10(size))))
     for decimals in range(most):
         if np.allclose(values, np.round(values, decimals), rtol=0, atol=10.0**-most / 10):

@@ -1,4 +1,4 @@
-"""Frames people hand over, brought into the form of candle frames or refused."""
+"""Validation of a user's DataFrame, and its conversion to a candle frame."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PRICES = ("open", "high", "low", "close")
 
 
 def checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a candle frame of what was given.
+    """Return a DataFrame as a candle frame.
 
     Rows whose prices are not finite are left out: they are missing candles. A frame without volume
-    has none drawn.
+    gets a volume of NaN.
 
     Raises:
-        InvalidInput: it is no frame, lacks a price or times, or is out of order.
+        InvalidInput: it is no DataFrame, lacks a price or times, or is out of order.
     """
     import pandas as pd
 
@@ -55,7 +55,7 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def timeframe_of(frame: pd.DataFrame) -> str:
-    """Return the timeframe of a candle frame: the distance that most of its candles have.
+    """Return the timeframe of a candle frame: the distance between most of its candles.
 
     Raises:
         InvalidInput: that is no timeframe.
@@ -75,7 +75,11 @@ def timeframe_of(frame: pd.DataFrame) -> str:
 
 
 def check_timeframe(frame: pd.DataFrame, timeframe: str) -> None:
-    """Raise `InvalidInput` where candles lie closer together than a timeframe allows."""
+    """Check that candles are not closer together than a timeframe.
+
+    Raises:
+        InvalidInput: they are.
+    """
     times = _times(frame)
     if len(times) > 1 and int(np.diff(times).min()) < timeframe_ms(timeframe):
         raise InvalidInput(

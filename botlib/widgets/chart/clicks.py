@@ -1,4 +1,4 @@
-"""What a person does on a chart, told to the code that asked for it."""
+"""Clicks on a chart, and the callbacks for them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Click:
-    """Where somebody clicked.
+    """A click on a chart.
 
     Attributes:
-        timestamp: open time of the candle, ms; None beside the candles.
+        timestamp: open time of the candle, ms; None outside of the candles.
         price: on the scale of the pane.
-        pane: 0 is that of the candles.
+        pane: 0 is the pane of the candles.
         series: id of the series that was hit, or None.
     """
 
@@ -32,15 +32,15 @@ class Click:
 
 OnClick = Callable[[Click], object]
 Run = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a coroutine on a loop, and returns at once."""
+"""A function that starts a coroutine on a loop and returns at once."""
 
 
 class Clicks:
     """The callbacks of one chart.
 
     Args:
-        run: runs what async callbacks return; None where no loop is at hand.
-        say: shows a text to who clicked.
+        run: starts the coroutine of an async callback; None if there is no loop.
+        say: shows a text over the chart.
     """
 
     def __init__(self, run: Run | None, say: Callable[[str], None]) -> None:
@@ -49,10 +49,10 @@ class Clicks:
         self._callbacks: list[OnClick] = []
 
     def add(self, callback: OnClick) -> None:
-        """Call ``callback`` at every click from now on; once, however often it is added.
+        """Call ``callback`` at every click from now on; added twice, it is called once.
 
         Raises:
-            InvalidInput: it cannot be called, or is async where no loop is at hand.
+            InvalidInput: it cannot be called, or is async and there is no loop.
         """
         if not callable(callback):
             raise InvalidInput(f"on_click takes a function of one click, not {callback!r}.")
@@ -64,8 +64,8 @@ class Clicks:
         if callback not in self._callbacks:
             self._callbacks.append(callback)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Call every callback with a click as the page reports it."""
+    def dispatch(self, message: dict[str, Any]) -> None:
+        """Call every callback with a click as reported by the page."""
         moment, price = message.get("time"), message.get("price")
         click = Click(
             timestamp=None if moment is None else round(float(moment) * 1_000),

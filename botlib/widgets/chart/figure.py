@@ -1,4 +1,4 @@
-"""`Chart`: candles, volume and indicators, live in a page or as a picture in a notebook."""
+"""`Chart`: candles, volume and indicators, live in a page or as a static picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PICTURE_EVERY: Final = 5.0
 PICTURE_CANDLES: Final = 200
 
 PACE: Final = 0.06
-"""Least seconds between two messages to the page. More would cost it more than an eye can see."""
+"""Least seconds between two messages to the page; the eye would not see more of them."""
 
 _HEIGHTS: Final = (120, 4_000)
 
@@ -39,16 +39,16 @@ C = TypeVar("C", bound=OnClick)
 
 
 class Chart:
-    """A candle chart; show it by leaving it last in a cell, in as many cells as you like.
+    """A candle chart, displayed if it is the last expression of a cell, in any number of cells.
 
-    Made by `botlib.chart`, ``bot.chart`` and ``result.chart``. Every method may be called from any
-    thread.
+    Returned by `botlib.chart`, ``bot.chart`` and ``result.chart``. Every method may be called from
+    any thread.
 
     Args:
-        height: of the whole, in pixels.
-        window: candles that a page gets first; older ones come when it scrolls to them.
-        source: gives older candles than those in ``rows``; None where there are none.
-        run: runs the coroutine of an async callback; None where no loop is at hand.
+        height: of the chart, in pixels.
+        window: candles that a page receives first; older ones follow when it scrolls to them.
+        source: of candles before those in ``rows``; None if there are none.
+        run: starts the coroutine of an async callback; None if there is no loop.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class Chart:
         self._throttle = Throttle(self.flush, PACE)
         self._pending: int | None = None
         self._taken = 0.0
-        """When the oldest of what is not shown yet was taken, s since 1970."""
+        """When the oldest candle that is not shown yet arrived, s since 1970."""
         self._corrected = False
         self._marks_changed = False
         self._note = ""
         self._closed = False
 
-    # What is known of it
+    # Properties
 
     @property
     def symbol(self) -> str:
-        """The market, empty where a frame names none."""
+        """The market; empty if it was drawn from a frame without one."""
         return self._scene.facts.symbol
 
     @property
@@ -97,34 +97,34 @@ class Chart:
 
     @property
     def indicators(self) -> tuple[str, ...]:
-        """The indicators it shows, in the order they were added."""
+        """The indicators it shows, in the order in which they were added."""
         with self._lock:
             return tuple(study.name for study in self._scene.rows.studies)
 
     @property
     def marks(self) -> Marks:
-        """The markers, price lines and shades it was given."""
+        """Its markers, price lines and shades."""
         return self._scene.marks
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, and takes nothing any more."""
+        """Whether it was closed, so that it ignores further candles."""
         return self._closed
 
     @property
     def watched(self) -> bool:
-        """Whether a page may show it, or a notebook holds a picture that is kept up to date."""
+        """Whether a page may show it, or a notebook has a picture that is kept up to date."""
         return self._link.watched or bool(self._pictures)
 
     @property
     def depth(self) -> int:
-        """How many candles it needs for its window, those before it included."""
+        """Number of candles that it needs for its window, warm-up included."""
         with self._lock:
             return self._scene.window + self._scene.rows.warmup + 1
 
     @property
     def model(self) -> Any:
-        """The widget that its views share; None before the first live one."""
+        """The widget model of its views; None before the first live one."""
         return self._link.model
 
     @property
@@ -144,14 +144,14 @@ class Chart:
             parts.append(self._note or "closed")
         return f"<Chart {' · '.join(parts)}>"
 
-    # What it shows
+    # Contents
 
     def add(self, spec: str | Indicator, *, pane: bool | None = None) -> None:
-        """Show an indicator, such as ``"rsi(14)"``; one that is shown already is moved.
+        """Add an indicator, such as ``"rsi(14)"``; one that is shown already is moved.
 
         Args:
-            pane: True draws it in a pane of its own, False over the candles; None decides by
-                whether its values are prices.
+            pane: True draws it in a pane of its own, False over the candles; None draws it over
+                the candles if its values are prices.
 
         Raises:
             InvalidInput: there is no such indicator, or it cannot be kept up to date.
@@ -164,7 +164,7 @@ class Chart:
         self._widen()
 
     def add_pane(self, specs: Sequence[str]) -> None:
-        """Show indicators together in one pane below.
+        """Add indicators together in one pane below.
 
         Raises:
             InvalidInput: as `add`.
@@ -178,7 +178,7 @@ class Chart:
         self._widen()
 
     def remove(self, spec: str | Indicator) -> None:
-        """Take an indicator away.
+        """Remove an indicator.
 
         Raises:
             InvalidInput: it is not shown.
@@ -191,7 +191,7 @@ class Chart:
     def mark(
         self, *, markers: Sequence[Marker] | None = None, lines: Sequence[Line] | None = None
     ) -> None:
-        """Replace the markers or the price lines; None leaves them. Shown with the next `flush`."""
+        """Replace the markers or the price lines; None keeps them. The next `flush` shows them."""
         with self._lock:
             now = self._scene.marks
             self._scene.marks = Marks(
@@ -202,23 +202,21 @@ class Chart:
             if self._scene.marks != now:
                 self._marks_changed = self._outdated = True
 
-    def repaired(self, stretches: Sequence[tuple[int, int]]) -> None:
-        """Shade stretches that were fetched after the fact: first and last open times, ms."""
+    def repaired(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Shade ranges that were fetched later, to fill a gap: first and last open times, ms."""
         with self._lock:
-            self._scene.repaired += tuple(
-                one for one in stretches if one not in self._scene.repaired
-            )
+            self._scene.repaired += tuple(one for one in ranges if one not in self._scene.repaired)
             self._marks_changed = self._outdated = True
 
     def say(self, text: str) -> None:
-        """Show a short text over the chart; an empty one takes it away."""
+        """Show a short text over the chart; an empty one removes it."""
         self._note = text
         self._link.say(text)
 
     # Candles
 
     def take(self, candle: Candle) -> bool:
-        """Take a candle, closed or forming; return whether it is news. `flush` shows it."""
+        """Add a candle, closed or forming; return whether it is new. `flush` shows it."""
         values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
         with self._lock:
             if self._closed:
@@ -230,7 +228,7 @@ class Chart:
             self._outdated = True
             self._taken = self._taken or time.time()
             if last is not None and candle.timestamp - last > rows.step:
-                self._marks_changed = True  # something is missing before it
+                self._marks_changed = True  # candles are missing before it
             if candle.closed and last is not None and candle.timestamp <= last:
                 self._corrected = True
             elif self._pending is None or candle.timestamp < self._pending:
@@ -238,40 +236,40 @@ class Chart:
             return True
 
     def flush(self) -> None:
-        """Show what was taken since the last time; costs next to nothing where nobody looks."""
+        """Show the candles added since the last call; almost free if the chart is not shown."""
         with self._lock:
             if self._link.watched:
                 self._flush_page()
             if self._pictures and self._outdated and self._picture_due():
                 self._redraw()
 
-    def reload(self, stretch: CandleHistory) -> None:
-        """Take candles in place of all there are, where some may have been missed."""
+    def reload(self, history: CandleHistory) -> None:
+        """Replace all candles, after some may have been missed."""
         with self._lock:
-            self._scene.rows.load(stretch.frame, whole=stretch.whole)
-            self.repaired(stretch.repaired)
+            self._scene.rows.load(history.frame, whole=history.whole)
+            self.repaired(history.repaired)
             self._corrected = self._outdated = True
             self.flush()
 
     def update(self, candle: Candle) -> None:
-        """Take a candle and show it, together with others that come within 60 ms."""
+        """Add a candle and show it, together with others that arrive within 60 ms."""
         if not self.take(candle):
             return
         if self._link.watched:
-            self._throttle.ask()
+            self._throttle.request()
         else:
             self.flush()
 
-    # The page and the picture
+    # Page and picture
 
     def on_click(self, callback: C) -> C:
-        """Call ``callback(click)`` when somebody clicks on the chart.
+        """Call ``callback(click)`` at every click on the chart.
 
-        It runs between cells, in the kernel's main thread; an async one runs on the bot's thread.
+        It runs between cells, on the kernel's main thread; an async one runs on the bot's thread.
         An error in it is logged and shown over the chart.
 
         Raises:
-            InvalidInput: it cannot be called, or is async where no bot runs.
+            InvalidInput: it cannot be called, or is async and no bot runs.
         """
         self._clicks.add(callback)
         return callback
@@ -280,7 +278,7 @@ class Chart:
         """Return a picture of the newest candles as SVG.
 
         Args:
-            last: how many.
+            last: number of candles.
         """
         _check_number("last", last, 1, 5_000)
         with self._lock:
@@ -288,13 +286,13 @@ class Chart:
         return picture.draw(self.height)
 
     def screenshot(self, path: str | Path) -> Path:
-        """Write a picture of the chart and return where it will be.
+        """Write a picture of the chart and return its path.
 
-        ``.svg`` is drawn here and now. ``.png`` is what a page shows: the page is asked for it, and
-        answers between cells, so the file is there once the cell has ended.
+        ``.svg`` is drawn and written at once. ``.png`` is a screenshot of a page, which answers
+        between cells, so that the file exists once the cell has ended.
 
         Raises:
-            WidgetError: no page shows the chart, so that there is nothing to take a PNG of.
+            WidgetError: no page shows the chart, so that there can be no PNG.
             InvalidInput: it is neither ``.png`` nor ``.svg``.
         """
         target = Path(path).expanduser()
@@ -312,24 +310,24 @@ class Chart:
                 f"No page shows this chart, so there is no {target.name}. Show it in a notebook "
                 f"first, or draw it without a page: chart.screenshot('{target.stem}.svg')."
             )
-        self._link.shoot(self._screenshots.expect(target))
+        self._link.request_screenshot(self._screenshots.expect(target))
         return target
 
     def finish(self, text: str) -> None:
-        """Show the last state there will be, and say why; indicators can still be changed."""
+        """Show the final state and a text; indicators can still be changed."""
         with self._lock:
             self.say(text)
             if self._link.watched:
                 self._flush_page()
             self._redraw()
             if self._views:
-                # The notebook keeps what an output was last shown as: its picture, too.
-                bundle = {**self._link.leave(self.height), **self._bundle()}
+                # The notebook saves the last bundle of an output, so it must hold the picture.
+                bundle = {**self._link.replace_views(self.height), **self._bundle()}
                 for output in self._views:
                     output.update(bundle)
 
     def close(self) -> None:
-        """End the views; where it was shown a picture of its last state stays."""
+        """End the views; a picture of the last state takes their place."""
         with self._lock:
             if self._closed:
                 return
@@ -349,10 +347,10 @@ class Chart:
             (self._views if live else self._pictures).append(output)
             self._pictured = time.monotonic()
             self._outdated = False
-        # In the thread of the cell, so that it appears there.
+        # On the thread of the cell, so that it appears in its output.
         output.show(bundle)
 
-    # How it is brought up to date, with the lock held
+    # Updates, with the lock held
 
     def _flush_page(self) -> None:
         if self._corrected:
@@ -368,7 +366,7 @@ class Chart:
         return time.monotonic() - self._pictured >= PICTURE_EVERY
 
     def _redraw(self) -> None:
-        """Draw the pictures anew, in their places."""
+        """Redraw the pictures."""
         self._pictured = time.monotonic()
         self._outdated = False
         if self._pictures:
@@ -377,7 +375,7 @@ class Chart:
                 output.update(bundle)
 
     def _redrawn(self) -> None:
-        """Show other series than before."""
+        """Show the changed series."""
         self._pending, self._corrected, self._taken = None, False, 0.0
         self._link.series()
         self._redraw()
@@ -393,29 +391,29 @@ class Chart:
     # Older candles
 
     def _widen(self) -> None:
-        """Fetch what an indicator needs before the window, where it is not there yet."""
+        """Fetch the candles that an indicator needs before the window, if they are missing."""
         with self._lock:
             rows = self._scene.rows
-            lacking = rows.lacking(self._scene.window)
+            lacking = rows.missing_before(self._scene.window)
             if self._source is None or rows.first is None or not lacking:
                 return
             before = rows.first
         self._source.older(before, lacking, self._widened)
 
-    def _widened(self, stretch: CandleHistory) -> None:
+    def _widened(self, history: CandleHistory) -> None:
         with self._lock:
-            self._prepend(stretch)
+            self._prepend(history)
             self._link.history()
             self._link.marks()
             self._redraw()
 
-    def _prepend(self, stretch: CandleHistory) -> None:
-        self._scene.rows.prepend(stretch.frame, whole=stretch.whole)
-        if stretch.repaired:
-            self.repaired(stretch.repaired)
+    def _prepend(self, history: CandleHistory) -> None:
+        self._scene.rows.prepend(history.frame, whole=history.whole)
+        if history.repaired:
+            self.repaired(history.repaired)
 
     def _answer_older(self, before: int, want: int) -> None:
-        end = self._scene.rows.place(before)
+        end = self._scene.rows.count_before(before)
         start = max(0, end - want)
         self._link.older(before, start, end)
         if end > start:
@@ -424,42 +422,42 @@ class Chart:
             self._scene.shown_from = oldest if known is None else min(known, oldest)
             self._link.marks()
 
-    # What the page reports
+    # Reports of a page
 
-    def greeted(self) -> None:
-        """Send a page that opened what was held back, and ask it for what is still awaited."""
+    def page_opened(self) -> None:
+        """Send the pending update to a page that opened, and request awaited screenshots again."""
         self.flush()
         for number in self._screenshots.awaited():
-            self._link.shoot(number)
+            self._link.request_screenshot(number)
 
-    def asked_older(self, before: int, want: int) -> None:
-        """Answer a page that scrolled to its oldest candle.
+    def older_requested(self, before: int, want: int) -> None:
+        """Send older candles to a page that scrolled to its oldest one.
 
         Args:
             before: its open time, ms.
-            want: how many candles to send at most.
+            want: most candles to send.
         """
         with self._lock:
             rows = self._scene.rows
             first = rows.first
-            if rows.place(before) or self._source is None or rows.whole or first is None:
+            if rows.count_before(before) or self._source is None or rows.whole or first is None:
                 self._answer_older(before, want)
                 return
 
-        def done(stretch: CandleHistory) -> None:
+        def done(history: CandleHistory) -> None:
             with self._lock:
-                self._prepend(stretch)
+                self._prepend(history)
                 self._answer_older(before, want)
 
         self._source.older(first, want, done)
 
     def clicked(self, message: dict[str, Any]) -> None:
-        """Tell the callbacks of a click."""
-        self._clicks.tell(message)
+        """Call the callbacks with a click."""
+        self._clicks.dispatch(message)
 
-    def shot(self, message: dict[str, Any], image: bytes | None) -> None:
-        """Write the picture that a page took of itself."""
-        self._screenshots.take(message, image)
+    def screenshot_received(self, message: dict[str, Any], image: bytes | None) -> None:
+        """Write the screenshot of a page."""
+        self._screenshots.save(message, image)
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:

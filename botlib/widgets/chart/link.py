@@ -1,7 +1,7 @@
-"""The way to the page: one model, its views, numbered messages, and what comes back.
+"""The connection of a chart with its pages: numbered messages out, reports and requests in.
 
-Messages may be sent from any thread; all of them go out under one lock, so that their numbers are
-in order. What the page sends arrives on a thread of the kernel, and waits while a cell blocks.
+Messages may be sent from any thread, under one lock, so that their numbers are in order. Messages
+of a page arrive on a thread of the kernel, and wait while a cell blocks.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_ROWS: Final = 400
-"""Rows an update carries; more are sent as a new history."""
+"""Most rows of an update; more are sent as a new history."""
 
-_GREETINGS: Final = (1.0, 3.0, 8.0)
-"""Seconds after it was shown at which a page that could not answer yet gets a whole history.
+_RESEND_AFTER: Final = (1.0, 3.0, 8.0)
+"""Seconds after a view was shown at which it receives a whole history if it has not answered.
 
-A view that is made after the first updates misses these, and cannot ask while a cell blocks.
+A view that is created after the first updates misses them, and its request waits while a cell
+blocks.
 """
 
 
 class Listener(Protocol):
-    """Takes what the page asks for and reports."""
+    """The receiver of a page's reports and requests."""
 
-    def greeted(self) -> None: ...
+    def page_opened(self) -> None: ...
 
     def clicked(self, message: dict[str, Any]) -> None: ...
 
-    def asked_older(self, before: int, want: int) -> None: ...
+    def older_requested(self, before: int, want: int) -> None: ...
 
-    def shot(self, message: dict[str, Any], image: bytes | None) -> None: ...
+    def screenshot_received(self, message: dict[str, Any], image: bytes | None) -> None: ...
 
 
 class Link:
@@ -48,20 +49,20 @@ class Link:
         self.model: Any = None
         self.seq = 0
         self.sent = 0
-        """Messages with rows that were sent."""
+        """Number of messages with rows that were sent."""
         self._views: set[str] = set()
         self._seen = False
         self._shown_at = 0.0
-        self._greeted = len(_GREETINGS)
+        self._resent = len(_RESEND_AFTER)
         self._notice = ""
 
     @property
     def watched(self) -> bool:
-        """Whether a page may be looking: before its first word that is taken for granted."""
+        """Whether a page may show it, which is assumed until the first message of one."""
         return self.model is not None and (bool(self._views) or not self._seen)
 
     def show(self, height: int) -> dict[str, Any]:
-        """Return the mime bundle of a view, opening the model for the first one."""
+        """Return the mime bundle of a view; the first one creates the model."""
         with self._lock:
             if self.model is None:
                 from botlib.widgets.chart.widget import ChartWidget
@@ -75,21 +76,26 @@ class Link:
                 )
                 self.model.on_msg(self._receive)
             self._seen = bool(self._views)
-            self._shown_at, self._greeted = time.monotonic(), 0
+            self._shown_at, self._resent = time.monotonic(), 0
             bundle = self.model._repr_mimebundle_()
         data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
         return data
 
     def newest(self) -> dict[str, Any]:
-        """Return the window as it is now, with its numbers, for a page that opens."""
+        """Return the current window and its numbers, for a page that opens."""
         with self._lock:
             block, rows = self._scene.block(self._scene.start)
             return {"window": block, "window_info": {"rows": rows, **self._numbers()}}
 
     def update(self, since: int, taken: float) -> None:
-        """Send the rows from an open time (ms) on; ``taken`` is when the first was taken, s."""
+        """Send the rows from an open time on.
+
+        Args:
+            since: ms.
+            taken: when the first of them arrived, s since 1970.
+        """
         with self._lock:
-            if self._greeting_due():
+            if self._resend_due():
                 self.history()
                 return
             rows = self._scene.updates(since)
@@ -109,9 +115,9 @@ class Link:
             )
 
     def history(self, view: str | None = None) -> None:
-        """Send the newest window: to one view that asks for it, or to all.
+        """Send the newest window to one view, or to all.
 
-        To all it counts as a message of its own, so that a view which misses it notices.
+        Sent to all it has a number of its own, so that a view that misses it notices.
         """
         with self._lock:
             scene = self._scene
@@ -127,7 +133,13 @@ class Link:
             self._send(message, [block])
 
     def older(self, before: int, start: int, end: int) -> None:
-        """Send rows from before the oldest a page has, counted among those that are shown."""
+        """Send rows before the oldest of a page.
+
+        Args:
+            before: open time of the oldest, ms.
+            start: first row, counted among those that are shown.
+            end: the row after the last.
+        """
         with self._lock:
             block, rows = self._scene.block(start, end)
             more = start > 0 or not self._scene.rows.whole
@@ -135,33 +147,33 @@ class Link:
             self._send({**message, "spec": self._scene.version}, [block])
 
     def series(self) -> None:
-        """Send the series anew, and what they show."""
+        """Send the changed series and their values."""
         with self._lock:
             if self.model is not None:
                 self.model.spec = self._scene.spec()
                 self.history()
 
     def marks(self) -> None:
-        """Send the marks where they changed."""
+        """Send the changed marks."""
         with self._lock:
             if self.model is not None:
                 self.model.marks = self._scene.wire_marks()
 
     def say(self, text: str) -> None:
-        """Show a short text over the chart; an empty one takes it away."""
+        """Show a short text over the chart; an empty one removes it."""
         with self._lock:
             self._notice = text
             if self.model is not None:
                 self.model.notice = text
 
-    def shoot(self, number: int) -> None:
-        """Ask a page for its picture."""
+    def request_screenshot(self, number: int) -> None:
+        """Request a screenshot of a page."""
         self._send({"type": "shoot", "id": number})
 
-    def leave(self, height: int) -> dict[str, Any]:
-        """Let the views make way for others, and return the mime bundle of these.
+    def replace_views(self, height: int) -> dict[str, Any]:
+        """End the views, and return the mime bundle of the ones that replace them.
 
-        They begin with the newest window, since they may not be able to ask for it.
+        The new views start with the newest window, since they may not be able to request it.
         """
         with self._lock:
             self._send({"type": "leave"})
@@ -182,12 +194,12 @@ class Link:
         more = scene.start > 0 or not scene.rows.whole
         return {"seq": self.seq, "more": more, "spec": scene.version}
 
-    def _greeting_due(self) -> bool:
-        if self._views or self._greeted >= len(_GREETINGS):
+    def _resend_due(self) -> bool:
+        if self._views or self._resent >= len(_RESEND_AFTER):
             return False
-        if time.monotonic() - self._shown_at < _GREETINGS[self._greeted]:
+        if time.monotonic() - self._shown_at < _RESEND_AFTER[self._resent]:
             return False
-        self._greeted += 1
+        self._resent += 1
         return True
 
     def _send(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
@@ -197,10 +209,10 @@ class Link:
             try:
                 self.model.send(content, buffers)
             except Exception:
-                # A page is not worth the data it shows: what feeds the chart goes on.
+                # The chart's data must not depend on a page.
                 logger.warning("a message to the chart could not be sent", exc_info=True)
 
-    # What the page sends
+    # Messages of a page
 
     def _receive(self, _: object, message: dict[str, Any], buffers: list[Any]) -> None:
         try:
@@ -219,18 +231,18 @@ class Link:
                 self._views.discard(view)
         elif kind == "older":
             before = round(float(message["before"]) * 1_000)
-            self._listener.asked_older(before, min(max(int(message["want"]), 1), 20_000))
+            self._listener.older_requested(before, min(max(int(message["want"]), 1), 20_000))
         elif kind == "click":
             self._listener.clicked(message)
         elif kind == "shot":
-            self._listener.shot(message, bytes(buffers[0]) if buffers else None)
+            self._listener.screenshot_received(message, bytes(buffers[0]) if buffers else None)
         elif kind != "painted":
-            logger.debug("the page sent %r, which means nothing here", kind)
+            logger.debug("the page sent a message of the unknown type %r", kind)
 
     def _ready(self, view: str, message: dict[str, Any]) -> None:
         with self._lock:
             self._views.add(view)
             self._seen = True
-            self._listener.greeted()
+            self._listener.page_opened()
             if message.get("seq") != self.seq or message.get("spec") != self._scene.version:
                 self.history(view or None)

@@ -1,4 +1,4 @@
-"""What is drawn over the candles: entries and exits, price lines, shaded stretches."""
+"""Marks over the candles: markers of entries and exits, price lines, shaded ranges."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LINES: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """Something that happened at a moment.
+    """An event at a moment.
 
     Attributes:
         timestamp: ms, UTC; it is drawn at the candle that contains it.
         kind: ``entry``, ``exit``, ``stop`` or ``target`` (exits by these), ``note``.
-        text: a few characters beside it.
+        text: a few characters next to it.
     """
 
     timestamp: int
@@ -47,23 +47,23 @@ class Marker:
         _check("marker", self.kind, _LOOKS)
 
     def wire(self, timeframe: str) -> dict[str, Any]:
-        """Return it as plain values, on the candle it belongs to."""
+        """Return it as JSON values, at the open time of its candle."""
         seconds = open_time(self.timestamp, timeframe) / 1_000
         return {"time": seconds, **_LOOKS[self.kind], "text": self.text}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A price that matters, now or for a while.
+    """A price, now or over a past range of candles.
 
     Attributes:
-        id: tells it from the other lines of the chart.
+        id: unique among the lines of the chart.
         kind: ``position``, ``stop``, ``target`` or ``order``.
-        price: where it lies; where it lay last.
-        title: a few characters at its end; lines that held for a while have none.
-        steps: for a line that held for a while: since the candle of which open time, ms, it lay at
-            which price. Empty where it matters now: it is then drawn from side to side.
-        end: open time of the last candle it held on, ms; None is the newest.
+        price: the current or last price.
+        title: a few characters at its end; a line over a past range has none.
+        steps: for a line over a past range: the open time (ms) of the candle from which it held,
+            and the price. Empty for a current line, which is drawn over the full width.
+        end: open time of the last candle of the range, ms; None is the newest.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Line:
         _check("line", self.kind, _LINES)
 
     def wire(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return it as JSON values."""
         colour, style = _LINES[self.kind]
         plain: dict[str, Any] = {
             "id": self.id,
@@ -95,7 +95,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shade:
-    """A stretch of candles that were ``repaired`` or are ``missing``.
+    """A range of candles that were ``repaired`` or are ``missing``.
 
     ``start`` and ``end`` are the open times (ms) of its first and its last candle.
     """
@@ -105,7 +105,7 @@ class Shade:
     kind: str
 
     def wire(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return it as JSON values."""
         return {"from": self.start / 1_000, "to": self.end / 1_000, "kind": self.kind}
 
 
@@ -118,7 +118,7 @@ class Marks:
     shades: tuple[Shade, ...] = ()
 
     def wire(self, timeframe: str, start: int) -> dict[str, Any]:
-        """Return what lies at or after ``start`` (ms) as plain values, markers in order of time."""
+        """Return the marks at or after ``start`` (ms) as JSON values, markers in order of time."""
         markers = sorted(
             (one for one in self.markers if one.timestamp >= start), key=lambda one: one.timestamp
         )

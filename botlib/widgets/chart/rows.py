@@ -1,4 +1,4 @@
-"""The candles of a chart with the values of its indicators beside them."""
+"""The candles of a chart, with the values of its indicators."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Values = tuple[float, ...]
 """Open, high, low, close and volume of one candle."""
 
 WIDEST_GAP: Final = 500
-"""Missing candles that are drawn as empty space; a longer halt is drawn as a joint."""
+"""Most missing candles that are drawn as empty space; a longer gap is not drawn."""
 
 
 class ChartRows:
-    """Closed candles, oldest first, the values of the studies, and the candle that still forms.
+    """Closed candles, oldest first, the values of the studies, and the forming candle.
 
-    The first `hidden` rows are only there so that the values behind them are right.
+    The first `hidden` rows are not shown: the values of the later ones depend on them.
 
     Args:
-        keep: how many of the newest are shown whatever their values.
+        keep: how many of the newest candles are shown even if their values are not settled.
     """
 
     def __init__(self, timeframe: str, *, keep: int = 0) -> None:
@@ -41,7 +41,7 @@ class ChartRows:
         self.hidden = 0
         self._unsettled = 0
         self.whole = True
-        """Whether it begins where the history does, so that nothing before it is to be had."""
+        """Whether it starts with the first candle of the history."""
         self.studies: list[Study] = []
         self._size = 0
         self._times = np.empty(0, dtype=np.int64)
@@ -65,7 +65,7 @@ class ChartRows:
 
     @property
     def first(self) -> int | None:
-        """Open time of the oldest candle there is, shown or not, ms."""
+        """Open time of the oldest candle, shown or not, ms."""
         return int(self._times[0]) if self._size else None
 
     @property
@@ -75,24 +75,28 @@ class ChartRows:
 
     @property
     def price(self) -> float | None:
-        """The newest price."""
+        """The newest price, of the forming candle if there is one."""
         if self._forming is not None:
             return float(self._forming[1][3])
         return float(self._values[self._size - 1, 3]) if self._size else None
 
     @property
     def warmup(self) -> int:
-        """How many candles before the first shown one the studies need."""
+        """Number of candles that the studies need before the first one shown."""
         return max((study.warmup for study in self.studies), default=1) - 1
 
-    def lacking(self, count: int) -> int:
-        """Return how many candles before the oldest make the newest ``count`` right."""
+    def missing_before(self, count: int) -> int:
+        """Return how many candles before the oldest are needed for right values of ``count``."""
         return 0 if self.whole else max(0, count + self.warmup - self._size)
 
-    # Whole stretches
+    # Many candles at once
 
     def load(self, frame: pd.DataFrame, *, whole: bool) -> None:
-        """Take a candle frame in place of everything; ``whole`` says that nothing is before it."""
+        """Replace all candles by those of a frame.
+
+        Args:
+            whole: whether there are no candles before it.
+        """
         self._times = open_times(frame.index)
         self._size = len(self._times)
         self._values = np.asarray(frame[list(COLUMNS)], dtype=np.float64)
@@ -100,21 +104,25 @@ class ChartRows:
         self.recompute()
 
     def prepend(self, frame: pd.DataFrame, *, whole: bool) -> None:
-        """Take the candles before the oldest; those that lacked them get their right values."""
+        """Add candles before the oldest, and correct the values that depend on them.
+
+        Args:
+            whole: whether there are no candles before these.
+        """
         self._settle()
         times = open_times(frame.index)
         first = self.first
         older = len(times) if first is None else int(np.searchsorted(times, first))
         times = times[:older]
         candles = np.asarray(frame[list(COLUMNS)], dtype=np.float64)[:older]
-        # One row more than was wrong: where the old values begin.
+        # The unsettled rows and one more: the first of the old values.
         joint = min(self._unsettled + 1, self._size)
         place = np.concatenate([times, self._times[:joint]])
         part = np.concatenate([candles, self._values[:joint, : len(COLUMNS)]])
         blocks = [part]
         for study, start in zip(self.studies, self._starts(), strict=True):
             values = self._batch(study, place, part)
-            if not study.settles and joint:  # its level counts from where the chart began
+            if not study.settles and joint:  # its level is relative to the first candle
                 values += self._values[joint - 1, start : start + values.shape[1]] - values[-1]
             blocks.append(values)
         wrong = self._unsettled
@@ -123,11 +131,11 @@ class ChartRows:
         self._values = np.concatenate([head, self._values[wrong : self._size]])
         self._size = len(self._times)
         self.whole = whole
-        self._followers = None  # they may have begun with too little
+        self._followers = None  # they may have started with too few candles
         self._hide()
 
     def include(self, study: Study) -> None:
-        """Show one more study, the last."""
+        """Add a study after the others."""
         self._settle()
         times, values = self._times[: self._size], self._values[: self._size]
         block = self._batch(study, times, values[:, : len(COLUMNS)])
@@ -149,7 +157,7 @@ class ChartRows:
     # One candle at a time
 
     def close(self, timestamp: int, values: Values) -> bool:
-        """Take a closed candle, wherever it belongs; return whether it is a new or another one."""
+        """Add a closed candle at its place; return whether it is new or changed."""
         candle = np.array(values)
         last = self.last
         if self._forming is not None and self._forming[0] <= timestamp:
@@ -161,24 +169,24 @@ class ChartRows:
         return True
 
     def form(self, timestamp: int, values: Values) -> bool:
-        """Take the state of the candle that forms; an older one changes nothing (False)."""
+        """Set the state of the forming candle; return False for one that is older."""
         newest = self._forming[0] if self._forming is not None else self.last
         if (newest is not None and timestamp < newest) or timestamp == self.last:
             return False
         self._forming = (timestamp, values)
         return True
 
-    # What is drawn
+    # Drawing
 
     def cells(self, start: int = 0, end: int | None = None) -> Floats:
-        """Return rows as they are drawn: the time in seconds, the candle, the studies' values.
+        """Return rows to draw: the time in seconds, the candle, the studies' values.
 
         Args:
             start: first row, counted among the closed ones that are shown.
-            end: the row behind the last; None takes all, the candle that forms included.
+            end: the row after the last; None is all, the forming candle included.
 
         Returns:
-            float64, NaN where there is no value; missing candles are rows of NaN.
+            float64, NaN if there is no value; missing candles are rows of NaN.
         """
         self._settle()
         stop = self._size if end is None else self.hidden + end
@@ -189,10 +197,10 @@ class ChartRows:
             values = np.concatenate([values, [self._formed(*self._forming)]])
         return _spaced(times, values, self.step)
 
-    def alone(self, timestamp: int) -> list[float] | None:
-        """Return the candle that forms, as `cells`, where nothing else is at or near a time, ms.
+    def forming_row(self, timestamp: int) -> list[float] | None:
+        """Return the row of the forming candle, as `cells`, if it opens at a time, ms.
 
-        None where there is more to draw: closed candles, or a gap before it.
+        None if there is more to draw from then on: closed candles, or a gap before it.
         """
         if self._forming is None or self._forming[0] != timestamp or not self._size:
             return None
@@ -202,7 +210,7 @@ class ChartRows:
         return [timestamp / 1_000, *self._formed(*self._forming)]
 
     def since(self, timestamp: int) -> Floats:
-        """Return the rows from an open time (ms) on, as `cells`, after a gap its space too."""
+        """Return the rows from an open time (ms) on, as `cells`, with the gap before them."""
         start = int(np.searchsorted(self.times, timestamp))
         found = self.cells(start)
         if start == 0 or not len(found):
@@ -211,16 +219,16 @@ class ChartRows:
         joined = _spaced_seconds(np.concatenate([[before], found[:, 0]]), found, self.step)
         return joined
 
-    def place(self, timestamp: int) -> int:
-        """Return how many closed candles that are shown opened before a time, ms."""
+    def count_before(self, timestamp: int) -> int:
+        """Return how many of the closed candles that are shown opened before a time, ms."""
         return int(np.searchsorted(self.times, timestamp))
 
     def column(self, study: Study) -> int:
-        """Return where the first value of a study is in a row of cells."""
+        """Return the column of the first value of a study in a row of cells."""
         return 1 + self._starts()[self.studies.index(study)]
 
     def missing(self, start: int) -> list[tuple[int, int]]:
-        """Return the stretches without candles from an open time on: first and last, ms."""
+        """Return the ranges without candles from an open time on: first and last, ms."""
         times = self.times
         times = times[np.searchsorted(times, start) :]
         edges = np.flatnonzero(np.diff(times) > self.step)
@@ -253,14 +261,14 @@ class ChartRows:
         if known and np.array_equal(self._values[place, : len(COLUMNS)], candle, equal_nan=True):
             return False
         if place == 0 and not known:
-            return False  # before everything: it comes with the older ones
+            return False  # before the oldest: `prepend` adds it
         if not known:
             row = np.full(self._values.shape[1], np.nan)
             self._times = np.insert(self._times[: self._size], place, timestamp)
             self._values = np.insert(self._values[: self._size], place, row, axis=0)
             self._size += 1
         self._values[place, : len(COLUMNS)] = candle
-        # Computed when it is drawn next: a repair brings many at once.
+        # Recomputed at the next drawing, since a repair corrects many candles at once.
         self._stale = True
         return True
 
@@ -288,7 +296,7 @@ class ChartRows:
         return found
 
     def _up_to_date(self) -> list[tuple[Incremental, float]]:
-        """Return what follows the candles, study by study, with the level its values count from."""
+        """Return the incremental computation of each study, and the offset of its level."""
         if self._followers is None:
             self._followers = [
                 self._start(study, column)
@@ -310,15 +318,17 @@ class ChartRows:
 
 
 def _spaced(times: Times, values: Floats, step: int) -> Floats:
-    """Put times (ms, as s) before values, with empty rows where candles are missing."""
+    """Return rows of time (s) and values, with empty rows for missing candles."""
     seconds = times / 1_000
     return _spaced_seconds(seconds, np.column_stack([seconds, values]), step)
 
 
 def _spaced_seconds(seconds: Floats, rows: Floats, step: int) -> Floats:
-    """Insert empty rows before those that do not follow at once.
+    """Return rows with empty ones inserted for missing candles.
 
-    ``seconds`` are the times of ``rows``, or those with the time before the first.
+    Args:
+        seconds: times of the rows, optionally with the time before the first.
+        step: length of a candle, ms.
     """
     length = step / 1_000
     gaps = np.diff(seconds)

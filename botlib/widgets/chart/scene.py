@@ -1,4 +1,4 @@
-"""Everything a chart shows, as data: the page and the picture are both drawn from it."""
+"""The contents of a chart, from which both the page and the static picture are drawn."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ MAIN: Final = 0
 """Group of the studies drawn over the candles."""
 
 VOLUME_COLUMN: Final = 5
-"""Where the volume is in a row of cells."""
+"""Column of the volume in a row of cells."""
 
 _WEIGHTS: Final = (4.0, 0.8, 1.3)
-"""Heights of the panes: candles, volume, and each below."""
+"""Relative heights of the panes: candles, volume, and each one below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartInfo:
-    """What a chart says of its market. ``decimals`` is how prices are written."""
+    """The market of a chart.
+
+    Attributes:
+        title: shown in place of symbol and timeframe.
+        decimals: digits of prices after the point.
+    """
 
     symbol: str = ""
     timeframe: str = "1m"
@@ -45,7 +50,7 @@ class Scene:
     """Candles, studies and marks of one chart.
 
     Args:
-        window: candles that a page gets first.
+        window: candles that a page receives first.
     """
 
     def __init__(self, facts: ChartInfo, rows: ChartRows, window: int) -> None:
@@ -57,9 +62,9 @@ class Scene:
         """Counts the changes of the series."""
         self.marks = Marks()
         self.repaired: tuple[tuple[int, int], ...] = ()
-        """Stretches that were fetched after the fact: first and last open time, ms."""
+        """Ranges that were fetched later, to fill a gap: first and last open time, ms."""
         self.shown_from: int | None = None
-        """Open time of the oldest candle that a page was sent beyond its window, ms."""
+        """Open time (ms) of the oldest candle that was sent to a page, beyond its window."""
         self._volume: tuple[int, bool] | None = None
         self._added = 0
         self._groups = 0
@@ -75,10 +80,10 @@ class Scene:
         return self._groups
 
     def add(self, spec: str | Indicator, *, group: int | None) -> Study:
-        """Add an indicator and return it; one that is shown already is moved where asked.
+        """Add an indicator and return it; one that is shown already moves to the group.
 
         Args:
-            group: where it belongs; None decides by its values.
+            group: its pane; None chooses by its values.
 
         Raises:
             InvalidInput: the specification is not accepted.
@@ -90,7 +95,7 @@ class Scene:
             self.version += 1
             return known
         if not self.rows.whole:
-            study.follower()  # says so now where it cannot be kept up to date
+            study.follower()  # raises now if it cannot be kept up to date
         self.rows.include(study)
         self._added += 1
         study.group = self._judged(study) if group is None else group
@@ -98,7 +103,7 @@ class Scene:
         return study
 
     def remove(self, spec: str | Indicator) -> None:
-        """Take an indicator away.
+        """Remove an indicator.
 
         Raises:
             InvalidInput: it is not shown.
@@ -118,7 +123,7 @@ class Scene:
         raise unknown_study(spec, self.rows.studies)
 
     def spec(self) -> dict[str, Any]:
-        """Return the series and panes as they travel to the page."""
+        """Return the series and panes as JSON values for the page."""
         facts, volume = self.facts, self._has_volume
         below = 2 if volume else 1
         groups = sorted({study.group for study in self.rows.studies} - {MAIN})
@@ -146,7 +151,7 @@ class Scene:
         }
 
     def wire_marks(self, start: int | None = None) -> dict[str, Any]:
-        """Return the marks as they travel, from ``start`` (ms) or what a page shows on."""
+        """Return the marks as JSON values, from ``start`` (ms), by default what a page shows."""
         if start is None:
             start = self._from()
         shades = tuple(Shade(start=a, end=b, kind="missing") for a, b in self.rows.missing(start))
@@ -155,9 +160,9 @@ class Scene:
         return whole.wire(self.facts.timeframe, start)
 
     def block(self, start: int = 0, end: int | None = None) -> tuple[bytes, int]:
-        """Return rows as they travel, column after column, and how many they are."""
+        """Return rows as bytes for the page, column after column, and their number."""
         if end is not None and end < len(self.rows.times):
-            # With the space up to the row behind, which the page has already.
+            # With the empty rows up to the next one, which the page has already.
             cells = self.rows.cells(start, end + 1)[:-1]
         else:
             cells = self.rows.cells(start, end)
@@ -165,8 +170,8 @@ class Scene:
         return np.ascontiguousarray(drawn.T, dtype="<f8").tobytes(), len(drawn)
 
     def updates(self, since: int) -> list[list[float | None]]:
-        """Return the rows from an open time (ms) on, as an update carries them."""
-        one = self.rows.alone(since)
+        """Return the rows from an open time (ms) on, as JSON values of an update."""
+        one = self.rows.forming_row(since)
         if one is not None:
             if not self._has_volume:
                 del one[VOLUME_COLUMN]
@@ -176,7 +181,12 @@ class Scene:
         return [[None if value != value else value for value in row] for row in rows]
 
     def picture(self, last: int, note: str) -> Picture:
-        """Return what the picture of the newest candles is drawn from."""
+        """Return the picture of the newest candles.
+
+        Args:
+            last: number of candles.
+            note: text next to the title.
+        """
         start = max(0, len(self.rows) - last)
         cells = self.rows.cells(start)[-last:]
         first = int(cells[0, 0] * 1_000) if len(cells) else 0
@@ -190,7 +200,7 @@ class Scene:
 
     @property
     def _has_volume(self) -> bool:
-        # Once for the series of a version: all that is drawn by it has the same columns.
+        # Decided once per version of the series: all rows of a version have the same columns.
         if self._volume is None or self._volume[0] != self.version:
             volume = self.rows.candles[:, VOLUME_COLUMN - 1][-self.window :]
             self._volume = self.version, not len(volume) or bool(np.isfinite(volume).any())

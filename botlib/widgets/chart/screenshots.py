@@ -1,4 +1,4 @@
-"""Pictures that a page takes of itself, on their way to a file."""
+"""Screenshots that a page makes of a chart, and the files they are written to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, Final
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 2.0
-"""Seconds until somebody who looks at the chart is told that its picture is still to come."""
+"""Seconds until the chart shows a notice that its screenshot is still to come."""
 
 
 class Screenshots:
-    """The pictures that were asked for and are not written yet.
+    """The screenshots that were requested and are not written yet.
 
     Args:
-        say: shows a text to who looks at the chart.
+        say: shows a text over the chart.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -29,7 +29,7 @@ class Screenshots:
         self._numbers = itertools.count(1)
 
     def expect(self, path: Path) -> int:
-        """Return the number to ask the page under; its answer is written to ``path``."""
+        """Return the number of a request to the page, whose answer is written to ``path``."""
         number = next(self._numbers)
         self._waiting[number] = path.absolute()
         late = threading.Timer(PATIENCE, self._late, (number,))
@@ -38,11 +38,11 @@ class Screenshots:
         return number
 
     def awaited(self) -> tuple[int, ...]:
-        """Return the numbers that no page has answered yet."""
+        """Return the numbers of the requests that no page has answered yet."""
         return tuple(self._waiting)
 
-    def take(self, message: dict[str, Any], image: bytes | None) -> None:
-        """Write what a page sent; another view of the same chart comes too late, no error."""
+    def save(self, message: dict[str, Any], image: bytes | None) -> None:
+        """Write the answer of a page; a second one, from another view, is ignored."""
         number = int(message["id"])
         path = self._waiting.pop(number, None)
         if path is None:

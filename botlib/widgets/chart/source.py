@@ -1,4 +1,4 @@
-"""Where a chart gets the candles from that came before those it has."""
+"""The source of candles before those that a chart has."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandleHistory:
-    """Candles in a row.
+    """A part of the history of a market.
 
     Attributes:
         frame: a candle frame.
-        whole: whether nothing is to be had before it.
-        repaired: first and last open times (ms) of what was fetched after the fact.
+        whole: whether there are no candles before it.
+        repaired: first and last open times (ms) of ranges that were fetched later, to fill a gap.
     """
 
     frame: pd.DataFrame
@@ -26,11 +26,11 @@ class CandleHistory:
 
 
 class HistorySource(Protocol):
-    """Gives a chart older candles."""
+    """A source of older candles."""
 
     def older(self, before: int, count: int, done: Callable[[CandleHistory], None]) -> None:
-        """Find the ``count`` candles before an open time (ms) and hand them to ``done``.
+        """Call ``done`` with the ``count`` candles before an open time (ms).
 
-        At once or later, from any thread.
+        It is called at once or later, from any thread.
         """
         ...

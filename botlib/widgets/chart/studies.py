@@ -1,4 +1,4 @@
-"""What is drawn beside the candles: which values of an indicator, where, and in which colours."""
+"""Indicators on a chart: the drawn outputs, their panes and colours."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PALETTE: Final = ("#2f6fed", "#f59e0b", "#a855f7", "#0ea5a4", "#e0457b", "#7c9a0d", "#8b6cef")
-"""Readable on light and on dark; taken in turn, one an indicator."""
+"""Readable on light and on dark backgrounds; each indicator gets the next one."""
 
 SECOND: Final = ("#f2762e", "#b4690e", "#d34fc1", "#67a329", "#c99700", "#8b5cf6", "#14a39a")
-"""The colours of a second line beside them, such as the signal of a macd."""
+"""The colours of a second line of the same indicator, such as the signal of a macd."""
 
 UP: Final = "#26a69a"
 DOWN: Final = "#ef5350"
@@ -29,7 +29,7 @@ VOLUME: Final = "#7f8c9a"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartSeries:
-    """One series of the chart, as the page draws it."""
+    """One series of the chart."""
 
     id: str
     kind: str
@@ -40,7 +40,7 @@ class ChartSeries:
     levels: tuple[float, ...] = ()
 
     def wire(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return it as JSON values."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -57,7 +57,7 @@ class Study:
 
     Args:
         group: 0 is the pane of the candles; studies of the same other group share a pane.
-        place: counts the studies of the chart; it chooses the colours.
+        place: number among the studies of the chart, which chooses the colours.
         timeframe: of the candles.
     """
 
@@ -70,10 +70,10 @@ class Study:
         outputs = outputs_of(self.indicator)
         wanted = self._drawing.outputs or outputs
         self.columns = [outputs.index(name) for name in wanted]
-        """Places of the drawn outputs among those of the indicator."""
+        """Indices of the drawn outputs among those of the indicator."""
         self.names = wanted
         self.warmup, self.settles = _warmup(self.indicator, timeframe)
-        """Candles up to the first right value, itself included; whether there is such a number."""
+        """Candles up to and including the first right value; whether there is such a number."""
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Study:
         return str(self.indicator)
 
     def series(self, pane: int) -> list[ChartSeries]:
-        """Return the series it draws in a pane, one per drawn output."""
+        """Return its series in a pane, one per drawn output."""
         several = len(self.names) > 1
         drawing = self._drawing
         return [
@@ -98,12 +98,12 @@ class Study:
         ]
 
     def pick(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the drawn ones of the indicator's values, rows or a row."""
+        """Return the drawn ones of the indicator's values, for rows or one row."""
         picked: npt.NDArray[np.float64] = values[..., self.columns]
         return picked
 
     def follower(self) -> Incremental:
-        """Return what keeps the indicator up to date.
+        """Return the incremental computation of the indicator.
 
         Raises:
             InvalidInput: it depends on all history.
@@ -123,9 +123,9 @@ class Study:
 
 
 def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike) -> bool:
-    """Tell whether an indicator belongs over the candles: its values are prices.
+    """Return whether the values of an indicator are prices, which are drawn over the candles.
 
-    Known for the kit's own; others are judged by whether they lie among the closes.
+    If its record does not say so, the median of its values must be near the range of the closes.
     """
     if indicator.source == "volume":
         return False

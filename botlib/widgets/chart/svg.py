@@ -1,6 +1,7 @@
-"""The picture of a chart for notebooks nobody looks at live: SVG, drawn with numpy alone.
+"""The static picture of a chart for headless notebooks: SVG, drawn with numpy alone.
 
-It has no background of its own, and only greys and colours that light and dark pages both show.
+It has no background of its own, and only greys and colours that are readable on light and dark
+pages.
 """
 
 from __future__ import annotations
@@ -30,19 +31,18 @@ _GRID: Final = "#8a8f98"
 _SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
 _DASHES: Final = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
 _MOST_LABELS: Final = 40
-"""Markers beyond these are drawn without their texts."""
+"""If more markers are visible, they are drawn without their texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What is drawn.
+    """The input of a static picture.
 
     Attributes:
-        spec: as it travels to the page.
-        cells: rows of the time in s and one value per column of the series, NaN where there is
-            none.
-        marks: as they travel to the page.
-        note: said beside the title.
+        spec: series and panes, as `Scene.spec` returns them.
+        cells: rows of the time (s) and one value per column of the series, NaN if there is none.
+        marks: as `Scene.wire_marks` returns them.
+        note: text next to the title.
     """
 
     spec: dict[str, Any]
@@ -68,7 +68,7 @@ class _Drawing:
         self.parts: list[str] = []
 
     def text(self) -> str:
-        """Draw everything and return it."""
+        """Return the whole picture as SVG."""
         add = self.parts.append
         add(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" '
@@ -175,7 +175,7 @@ class _Drawing:
         values = np.concatenate(found) if found else np.zeros(1)
         scale = Scale.over(values, top, bottom, margin=0.06 if main else 0.1)
         if main:
-            # Lines far from the candles would press these flat.
+            # A scale that includes distant lines would flatten the candles.
             prices = np.array(self._prices(), dtype=np.float64)
             spread = scale.high - scale.low
             near = prices[np.abs(prices - (scale.low + scale.high) / 2) < 1.25 * spread]
@@ -290,7 +290,7 @@ class _Drawing:
             text = self._number(known[-1], {shown[0][0]["kind"]}) if len(known) else "–"
             colour = _TEXT if one["kind"] == "volume" else one["color"]
             gap = ' dx="8"' if words else ""
-            # An indicator of several columns is named once.
+            # The name of an indicator with several columns appears once.
             name, before = one["title"], study
             study = f"{name.rpartition(')')[0]})"
             label = name.removeprefix(study).strip() if study == before else name
@@ -324,7 +324,7 @@ class _Drawing:
                 self._price_line(scale, line["price"], line["color"], line["style"], line["title"])
 
     def _prices(self) -> list[float]:
-        """Return the prices at which lines lie."""
+        """Return the prices of all lines."""
         found: list[float] = []
         for line in self.marks["lines"]:
             held = "steps" in line
@@ -332,7 +332,7 @@ class _Drawing:
         return found
 
     def _pieces(self, line: dict[str, Any]) -> list[tuple[int, int, float]]:
-        """Return from which row to before which one a line lay at which price."""
+        """Return the steps of a line over a past range: first row, row after the last, price."""
         since = np.array([since for since, _ in line["steps"]])
         rows = np.searchsorted(self.seconds, since).tolist()
         last = int(np.searchsorted(self.seconds, line.get("to", np.inf), side="right"))
@@ -343,7 +343,7 @@ class _Drawing:
         ]
 
     def _track(self, scale: Scale, line: dict[str, Any]) -> None:
-        """Draw a line that held for a while; one that moved goes on as stairs."""
+        """Draw a line over a past range, in steps if its price changed."""
         drawn, before = "", -1
         for row, end, price in self._pieces(line):
             if not scale.low <= price <= scale.high:
@@ -371,7 +371,7 @@ class _Drawing:
             f'<text x="{self.right + 5}" y="{y + 3.5:.1f}" fill="#fff">{label}</text>'
         )
         if title:
-            # At the left, where no candle is new.
+            # On the left, away from the newest candles.
             self.parts.append(f'<text x="6" y="{y - 3:.1f}" fill="{colour}">{escape(title)}</text>')
 
     def _markers(self, scale: Scale) -> None:

@@ -1,4 +1,4 @@
-"""`Throttle`: does something as often as it is asked for, but not more often than is of use."""
+"""`Throttle`: limits how often a function is called."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 class Throttle:
-    """Calls a function now, or as soon as enough time has passed since the last call.
+    """A function that is called at once, or as soon as enough time has passed since the last call.
 
-    What is asked for in between is one call; the last request is always followed by one. Late
-    calls come from a thread that ends as soon as none is due.
+    Requests in between are joined into one call; the last request is always followed by a call.
+    Delayed calls run on a thread that ends as soon as none is due.
 
     Args:
         seconds: the least time between two calls.
@@ -25,8 +25,8 @@ class Throttle:
         self._due = False
         self._thread: threading.Thread | None = None
 
-    def ask(self) -> None:
-        """Call the function, or see to it that it is called."""
+    def request(self) -> None:
+        """Call the function now or later."""
         with self._lock:
             if self._thread is not None:
                 self._due = True

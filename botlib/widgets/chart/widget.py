@@ -1,4 +1,4 @@
-"""The model that a page's views of a chart share. Loaded when a chart is first shown live."""
+"""The widget model that the views of a chart share, imported when one is first shown live."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import anywidget
 import traitlets
 
 from botlib.widgets.bundle import asset
-from botlib.widgets.comm_threads import hear_every_page
+from botlib.widgets.comm_threads import receive_on_main_thread
 
 Newest = Callable[[], dict[str, Any]]
 
 
 class ChartWidget(anywidget.AnyWidget):
-    """What travels to the page when it opens, and whatever state it asks for again."""
+    """One chart in the front end: the state that a page receives when it opens."""
 
     _esm = asset("chart.js")
     _css = asset("chart.css")
@@ -29,21 +29,21 @@ class ChartWidget(anywidget.AnyWidget):
     notice = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, newest: Newest, **traits: Any) -> None:
-        # Set before the comm opens: the first window travels with it.
+        # Set before the comm opens, which sends the first window.
         self._newest = newest
         super().__init__(**traits)
-        hear_every_page(self)
+        receive_on_main_thread(self)
 
     def get_state(
         self, key: str | Iterable[str] | None = None, drop_defaults: bool = False
     ) -> dict[str, Any]:
-        """Return the synced state; as a whole, with the newest window.
+        """Return the synced state; without a key, with the newest window.
 
-        A page that was loaded again asks for the whole, and so does a notebook that is saved.
+        A reloaded page requests it without a key, and so does a notebook that is saved.
         """
         if key is None:
             for name, value in self._newest().items():
-                # Not announced: every view has it already, by updates.
+                # Without a notification: every view has the updates already.
                 self._trait_values[name] = value
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         return state

@@ -1,7 +1,7 @@
 """The dashboard: one widget with the account, tasks, positions, orders, feeds, log and kill switch.
 
-It knows no engine. A `DashboardState` of `schema` enters; a widget or static HTML shows it, and the
-actions that a person requests in the page leave.
+A `DashboardState` (see `schema`) enters; a widget or static HTML leaves, and the actions that are
+requested in the page are passed to a callback. The engine is not imported.
 """
 
 from botlib.widgets.dashboard.dashboard import Dashboard, Reply

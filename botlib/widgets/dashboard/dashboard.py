@@ -1,4 +1,4 @@
-"""`Dashboard`: states in, pictures and messages to the page out, wishes of the page handed on."""
+"""`Dashboard`: shows states in a page or as a picture, and passes on the requests of the page."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ INTERVAL: Final = 0.2
 """Seconds between two states sent to the page."""
 
 WHOLE_EVERY: Final = 10.0
-"""Seconds between two whole states, which heal a page that missed a message while a cell blocks."""
+"""Seconds between two whole states, for a page that missed a message while a cell blocked."""
 
 PICTURE_EVERY: Final = 5.0
-"""Seconds between two pictures in a notebook nobody looks at."""
+"""Seconds between two pictures in a headless notebook."""
 
 WIDGET_VIEW: Final = "application/vnd.jupyter.widget-view+json"
 ACTIONS: Final = frozenset(get_args(Action))
-"""What a page may ask for."""
+"""The actions that a page can request."""
 
 REMEMBERED: Final = 256
-"""Wishes that are kept with what came of them, so that none is carried out twice."""
+"""Requests that are kept with their outcomes, so that none is carried out twice."""
 
 Reply = Callable[[bool, str], None]
+"""A function that receives the outcome of an action: whether it succeeded, and a text."""
 
 
 class Dashboard:
-    """The dashboard of one bot; shown as often as one likes, it is one model in the page.
+    """The dashboard of one bot; all its views in a page share one model.
 
-    `publish` may be called from any thread, and so may everything the page causes: it only hands
-    wishes on.
+    `publish` may be called from any thread.
 
     Args:
-        state: what is shown first.
+        state: shown first.
         act: carries out an action on a target and calls the reply once, from any thread. It must
-            not wait: it is called where the kernel takes messages.
+            not wait, since it is called on the thread that receives the kernel's messages.
         height: pixels.
-        interval: seconds between two states the caller means to publish.
+        interval: seconds between two calls of `publish`, for the caller.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Dashboard:
     ) -> None:
         self.interval = interval
         self.closed = False
-        """Whether nothing will be shown any more."""
+        """Whether further states are ignored."""
         self._act = act
         self._lock = threading.RLock()
         self._state = state
@@ -77,7 +77,7 @@ class Dashboard:
         self._live = mode() == "live"
         self._widget: DashboardWidget | None = None
         self._outputs: list[Output] = []
-        self._wishes: dict[RequestId, tuple[bool, str] | None] = {}
+        self._requests: dict[RequestId, tuple[bool, str] | None] = {}
         self._whole_at = self._drawn_at = time.monotonic()
 
     @property
@@ -92,10 +92,10 @@ class Dashboard:
             self._widget.height = pixels
 
     def publish(self, state: DashboardState, *, last: bool = False) -> None:
-        """Show another state; only what changed is sent.
+        """Show a state; only its changes are sent.
 
         Args:
-            last: it stays for good: pictures are brought up to date at once, and nothing follows.
+            last: the state is final: pictures are updated at once, and later states are ignored.
         """
         with self._lock:
             if self.closed:
@@ -116,7 +116,7 @@ class Dashboard:
             self.closed = last
 
     def close(self) -> None:
-        """Show nothing any more; the views keep what they show."""
+        """Ignore further states; the views keep the last one."""
         with self._lock:
             self.closed = True
 
@@ -136,7 +136,7 @@ class Dashboard:
 
     @property
     def widget(self) -> DashboardWidget | None:
-        """The model in the page, None before it is first shown to a front end."""
+        """The widget model; None before it is first shown live."""
         return self._widget
 
     def _bundle(self) -> dict[str, Any]:
@@ -153,17 +153,17 @@ class Dashboard:
         from botlib.widgets.dashboard.widget import DashboardWidget
 
         widget = DashboardWidget(self._snapshot, height=self._height)
-        widget.on_msg(self._take)
+        widget.on_msg(self._receive)
         return widget
 
     def _snapshot(self) -> Snapshot:
         with self._lock:
             return {"seq": self._seq, "state": self._state}
 
-    # What the page sends
+    # Messages of a page
 
-    def _take(self, widget: object, content: object, buffers: object) -> None:
-        """Take a message of the page; one that makes no sense is left alone."""
+    def _receive(self, widget: object, content: object, buffers: object) -> None:
+        """Handle a `PageMessage`; a malformed one is ignored."""
         if not isinstance(content, dict):
             return
         kind = content.get("type")
@@ -172,13 +172,13 @@ class Dashboard:
                 if kind == "resync" or content.get("seq") != self._seq:
                     self._send_whole()
         elif kind == "act":
-            self._wish(content)
+            self._carry_out(content)
         elif kind == "ask":
-            self._inquiry(content.get("id"))
+            self._report(content.get("id"))
         else:
-            logger.debug("a message of the page has no known type: %r", kind)
+            logger.debug("the page sent a message of the unknown type %r", kind)
 
-    def _wish(self, content: dict[str, Any]) -> None:
+    def _carry_out(self, content: dict[str, Any]) -> None:
         number, action, target = (content.get(key) for key in ("id", "action", "target"))
         if not isinstance(number, (int, str)) or not isinstance(target, str):
             return
@@ -186,13 +186,13 @@ class Dashboard:
             self._send_reply(number, False, f"The dashboard has no action {str(action)[:40]!r}.")
             return
         with self._lock:
-            again = number in self._wishes
+            again = number in self._requests
             if not again:
-                self._wishes[number] = None
-                while len(self._wishes) > REMEMBERED:
-                    del self._wishes[next(iter(self._wishes))]
+                self._requests[number] = None
+                while len(self._requests) > REMEMBERED:
+                    del self._requests[next(iter(self._requests))]
         if again:
-            self._inquiry(number)  # the page did not hear from us
+            self._report(number)  # the page missed our messages
             return
         self._send({"type": "taken", "id": number})
         try:
@@ -200,21 +200,21 @@ class Dashboard:
         except Exception as error:
             self._send_reply(number, False, f"{type(error).__name__}: {error}")
 
-    def _inquiry(self, number: object) -> None:
-        """Tell how far a wish has come; nothing is carried out."""
+    def _report(self, number: object) -> None:
+        """Send the progress of a request; nothing is carried out."""
         if not isinstance(number, (int, str)):
             return
-        if number not in self._wishes:
+        if number not in self._requests:
             self._send_reply(number, False, "This did not reach the kernel. Press again.")
             return
         self._send({"type": "taken", "id": number})
-        if (outcome := self._wishes[number]) is not None:
+        if (outcome := self._requests[number]) is not None:
             self._send_reply(number, *outcome)
 
     def _send_reply(self, number: RequestId, ok: bool, text: str) -> None:
         with self._lock:
-            if number in self._wishes:
-                self._wishes[number] = (ok, text)
+            if number in self._requests:
+                self._requests[number] = (ok, text)
         self._send({"type": "done", "id": number, "ok": ok, "text": text})
 
     def _send_whole(self) -> None:
@@ -223,7 +223,7 @@ class Dashboard:
         self._send({"type": "whole", "seq": self._seq, "state": self._state})
 
     def _send(self, content: KernelMessage) -> None:
-        # One at a time: messages of several threads must not be mixed up on the way.
+        # Under the lock: messages of several threads must keep the order of their numbers.
         with self._lock:
             if self._widget is not None:
                 self._widget.send(content)

@@ -1,4 +1,4 @@
-"""What changed between two states, so that little has to be sent."""
+"""The difference between two states, so that little has to be sent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from botlib.widgets.dashboard.schema import DashboardChanges
 
 
 def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> DashboardChanges:
-    """Return the changes that make ``after`` of ``before``; empty where nothing changed.
+    """Return the changes that turn ``before`` into ``after``; empty if they are equal.
 
-    Of a section of values come the values that differ; of a table the columns that differ by row,
-    and the order of the rows where it differs. A row that is not in the order is gone.
+    They hold, for a section of values, the values that differ; for a table, the columns that
+    differ by row, and the order of the rows if it differs. A row that is not in the order is
+    removed.
     """
     changes: DashboardChanges = {}
     for name, section in after.items():

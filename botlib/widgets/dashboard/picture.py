@@ -1,4 +1,4 @@
-"""The dashboard as a card: what stays in a notebook that nobody looks at, and in its exports."""
+"""The static picture of a dashboard: a card of HTML for headless notebooks and exports."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _rows(
     if not keys:
         return ""
     cells = [[show(table["rows"][key]) for _, show in columns] for key in keys]
-    # A column that says nothing anywhere is left out.
+    # A column without any content is left out.
     used = [
         index for index in range(len(columns)) if any(row[index] not in (None, "") for row in cells)
     ]

@@ -1,4 +1,4 @@
-"""The model that the page's views of a dashboard share. Loaded when one is first shown live."""
+"""The widget model that the views of a dashboard share, imported when one is first shown live."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import anywidget
 import traitlets
 
 from botlib.widgets.bundle import asset
-from botlib.widgets.comm_threads import hear_every_page
+from botlib.widgets.comm_threads import receive_on_main_thread
 from botlib.widgets.dashboard.schema import Snapshot
 
 
 class DashboardWidget(anywidget.AnyWidget):
     """One dashboard in the front end.
 
-    The state travels with it, so that it is drawn while the cell that made it still blocks.
+    It holds the state, so that it is drawn while the cell that created it still blocks.
     """
 
     _esm = asset("dashboard.js")
@@ -32,17 +32,17 @@ class DashboardWidget(anywidget.AnyWidget):
     def __init__(self, newest: Callable[[], Snapshot], **traits: Any) -> None:
         self._newest = newest
         super().__init__(snapshot=newest(), **traits)
-        hear_every_page(self)
+        receive_on_main_thread(self)
 
     def get_state(
         self, key: str | Iterable[str] | None = None, drop_defaults: bool = False
     ) -> dict[str, Any]:
-        """Return the synced state; as a whole, with the newest snapshot.
+        """Return the synced state; without a key, with the newest snapshot.
 
-        A page that was loaded again asks for it, and so does a notebook that is saved.
+        A reloaded page requests it without a key, and so does a notebook that is saved.
         """
         if key is None:
-            # Not announced: every view has it already, by messages.
+            # Without a notification: every view has the changes already.
             self._trait_values["snapshot"] = self._newest()
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         return state

@@ -99,7 +99,7 @@ def test_what_adds_up_from_the_first_candle_hides_nothing() -> None:
     frame = market(100)
     rows = made(("obv",))
     rows.load(frame[50:], whole=False)
-    assert rows.hidden == 0 and rows.lacking(40) == 0
+    assert rows.hidden == 0 and rows.missing_before(40) == 0
     rows.prepend(frame[:50], whole=True)
     near(np.diff(rows.cells()[:, -1]), np.diff(batch(frame, ("obv",))[:, -1]))
 

@@ -13,7 +13,7 @@ LONG = 30.0
 
 def test_a_lone_request_is_answered_at_once() -> None:
     calls: list[str] = []
-    Throttle(lambda: calls.append(threading.current_thread().name), LONG).ask()
+    Throttle(lambda: calls.append(threading.current_thread().name), LONG).request()
     assert calls == [threading.current_thread().name]
 
 
@@ -30,7 +30,7 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
     pace = Throttle(call, 0.5)
     began = time.monotonic()
     for state in range(100):  # noqa: B007
-        pace.ask()
+        pace.request()
     in_time = time.monotonic() - began < 0.5
     assert second.wait(LONG)
     assert told[0] == 0 and told[-1] == 99
@@ -40,13 +40,13 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
 
 def test_its_thread_ends_when_nothing_is_due() -> None:
     pace = Throttle(lambda: None, 0.01)
-    pace.ask()
-    pace.ask()
+    pace.request()
+    pace.request()
     deadline = time.monotonic() + LONG
     while any(thread.name == "chart" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     told = threading.Event()
     again = Throttle(told.set, 0.01)
-    again.ask()
+    again.request()
     assert told.is_set()
