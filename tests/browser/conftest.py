@@ -13,7 +13,7 @@ from tests.support.frontend import Server, chromium, open_browser
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Return a browser, or skip the test where there is none."""
+    """Return a browser, or skip the test if there is none."""
     executable = chromium()
     if executable is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")

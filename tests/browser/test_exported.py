@@ -1,4 +1,4 @@
-"""What a headless run leaves: pictures that a browser without a network shows."""
+"""The pictures of a headless run, in a browser without a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CELLS = (
     'bot.wait("30m")\nbot.stop()',
 )
 LARGEST = 150_000
-"""Bytes a chart may take in a notebook."""
+"""Most bytes of a chart in a notebook."""
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -56,7 +56,7 @@ async def test_a_papermill_run_exported_shows_its_last_state_without_a_network(
         assert await picture.evaluate("(img) => img.complete && img.naturalWidth > 300")
         assert await page.get_by_text("PAPER", exact=False).first.is_visible()
         wanted = {url for url in asked if url.startswith("http")}
-        # The exporter's own pages ask for some things; the kit's pictures for nothing.
+        # The exporter's own pages make some requests; botlib's pictures make none.
         asked.clear()
         empty = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
         await page.goto(write(empty, tmp_path / "empty.html"), wait_until="domcontentloaded")
@@ -66,7 +66,7 @@ async def test_a_papermill_run_exported_shows_its_last_state_without_a_network(
 
 
 async def papermill(folder: Path) -> None:
-    """Run in.ipynb to out.ipynb as a program does that has no front end."""
+    """Run in.ipynb to out.ipynb as a program without a front end does."""
     front_ends = ("JPY_", "BOTLIB_", "VSCODE_")
     surroundings = {
         key: value for key, value in os.environ.items() if not key.startswith(front_ends)

@@ -1,4 +1,4 @@
-"""A bot on the paper exchange, seen in JupyterLab: its chart and its dashboard."""
+"""The chart and the dashboard of a bot on the paper exchange, in JupyterLab."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.frontend import (
 pytestmark = IN_BROWSER
 
 LARGEST = 150_000
-"""Bytes a chart may take in a notebook."""
+"""Most bytes of a chart in a notebook."""
 
 WINDOW = 600
 HISTORY = 2_500
@@ -102,14 +102,14 @@ class Desk:
         await self.until(root, f"(root) => ({measure})(root) > {than}")
 
     async def until(self, root: Locator, condition: str) -> None:
-        """Wait until something holds for an element."""
+        """Wait until a condition holds for an element."""
         element = await root.element_handle()
         await self.page.wait_for_function(condition, arg=element, polling=50)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def desk(server: Server, browser: Browser) -> AsyncIterator[Desk]:
-    """Return a notebook in which a bot runs that is drawn and shown on a dashboard."""
+    """Return a notebook with a running bot, its chart and its dashboard."""
     notebook = await Notebook.open(server, browser, server.notebook("live.ipynb"))
     await notebook.run(CONNECT)
     database = ast.literal_eval(await notebook.value("bot.database"))
@@ -121,7 +121,7 @@ async def desk(server: Server, browser: Browser) -> AsyncIterator[Desk]:
 
 
 def stored(database: str, first: float, last: float) -> dict[float, tuple[float, ...]]:
-    """Return the candles in SQLite, read as any program would."""
+    """Return the candles in SQLite, read without botlib."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(
             "SELECT timestamp, open, high, low, close FROM candles WHERE symbol = 'BTCUSDT' "
@@ -132,12 +132,12 @@ def stored(database: str, first: float, last: float) -> dict[float, tuple[float,
 
 
 async def same_as_stored(desk: Desk, root: Locator) -> int:
-    """Hold every closed candle in the page against SQLite, and return how many there are."""
-    drawn: list[list[float]] = (await root.evaluate(_CANDLES))[:-1]  # the last one forms
+    """Compare every closed candle in the page with SQLite, and return their number."""
+    drawn: list[list[float]] = (await root.evaluate(_CANDLES))[:-1]  # the last one is forming
     candles = {time: tuple(prices) for time, *prices in drawn}
     times = sorted(candles)
     assert {b - a for a, b in pairwise(times)} == {60_000}
-    # What was closed a moment ago is written within the next one.
+    # A candle that has just closed is written a moment later.
     async with asyncio.timeout(PATIENCE):
         while not stored(desk.database, times[-1], times[-1]):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
@@ -145,15 +145,15 @@ async def same_as_stored(desk: Desk, root: Locator) -> int:
     return len(times)
 
 
-async def test_a_chart_follows_the_market_with_what_sqlite_has(desk: Desk) -> None:
+async def test_a_chart_shows_the_candles_of_sqlite(desk: Desk) -> None:
     root = await desk.chart()
     before = await root.evaluate(_APPLIED)
     newest = (await root.evaluate(_CANDLES))[-1][0]
     await desk.more(root, _APPLIED, before + 5)
-    # Two candles further, one of them is closed that the page saw from its first price on.
+    # Two candles later, one has closed that the page received from its first price on.
     await desk.more(root, f"(root) => ({_CANDLES})(root).at(-1)[0]", newest + 60_000)
     assert await same_as_stored(desk, root) >= WINDOW - 1
-    # An indicator has a value wherever a candle is, the one that forms included.
+    # An indicator has a value at every candle, the forming one included.
     values: list[float] = await root.evaluate(
         "(root) => Object.entries(root.__botlib.series).map(([id, one]) => one.data().at(-1).value)"
         ".slice(1)"
@@ -164,7 +164,7 @@ async def test_a_chart_follows_the_market_with_what_sqlite_has(desk: Desk) -> No
     assert "ema(20)" in legend and "rsi(14)" in legend and "UTC" in legend
 
 
-async def test_scrolling_back_loads_history_and_coming_back_lets_go_of_it(desk: Desk) -> None:
+async def test_scrolling_back_loads_history_and_returning_drops_it(desk: Desk) -> None:
     root = await desk.chart()
     await root.scroll_into_view_if_needed()
     before = await root.evaluate(_ROWS)
@@ -181,14 +181,14 @@ async def test_scrolling_back_loads_history_and_coming_back_lets_go_of_it(desk: 
     assert (await root.evaluate(_CANDLES))[0][0] < first
     assert await same_as_stored(desk, root) > WINDOW
     left = "(root) => root.__botlib.chart.timeScale().getVisibleRange().from * 1000"
-    # Older candles are asked for some fifty before the oldest: there the reader still is.
+    # Older candles are requested some fifty before the oldest, where the view still is.
     assert await root.evaluate(left) < first + 60 * 60_000
     await root.get_by_text("latest »").click()
     await desk.until(root, f"(root) => ({_ROWS})(root) < {before + WINDOW / 2}")
     assert await root.get_by_text("latest »").is_hidden()
 
 
-async def test_the_theme_is_followed_at_once_by_everything_drawn(desk: Desk) -> None:
+async def test_a_change_of_theme_redraws_everything_at_once(desk: Desk) -> None:
     chart, dashboard = await desk.chart(), await desk.dashboard()
     assert await chart.evaluate(_BRIGHTNESS) > 200
     light = await dashboard.evaluate(_BACKGROUND)
@@ -229,7 +229,7 @@ shown._send = lossy
 """
 
 
-async def test_a_button_whose_answer_is_lost_says_so_and_can_be_pressed_again(desk: Desk) -> None:
+async def test_a_button_with_a_lost_answer_says_so_and_can_be_pressed_again(desk: Desk) -> None:
     dashboard = await desk.dashboard()
     button = dashboard.locator('[data-task="counting"] [data-action="run"]')
     ran = int(await desk.notebook.value("len(runs)"))
@@ -263,7 +263,7 @@ async def test_the_kill_switch_asks_first_and_is_rearmed(desk: Desk) -> None:
     await desk.notebook.run(f"assert {halted} is None, {halted}")
 
 
-async def test_pictures_go_on_while_a_cell_blocks_and_buttons_say_that_they_wait(
+async def test_views_are_updated_while_a_cell_blocks_and_buttons_say_that_they_wait(
     desk: Desk, tmp_path: Path
 ) -> None:
     ran = int(await desk.notebook.value("len(runs)"))
@@ -276,7 +276,7 @@ async def test_pictures_go_on_while_a_cell_blocks_and_buttons_say_that_they_wait
     )
     try:
         new = await cell.locate(CHART)
-        await new.wait_for()  # painted by a cell that has not ended
+        await new.wait_for()  # painted while its cell is still running
         for root in (old, new):
             await desk.more(root, _APPLIED, await root.evaluate(_APPLIED) + 5)
         seq = await dashboard.get_attribute("data-seq")
@@ -289,7 +289,7 @@ async def test_pictures_go_on_while_a_cell_blocks_and_buttons_say_that_they_wait
         await button.click()
         await dashboard.get_by_role("status").get_by_text("waiting for the running cell").wait_for()
         assert "waiting" in await button.inner_text()
-        await button.click()  # once more, and no second run follows
+        await button.click()  # a second press causes no second run
         assert not await cell.ended()
     finally:
         flag.touch()
@@ -305,8 +305,8 @@ _CAME = """() => document.body.innerText.includes('model not found') ? 'lost'
     : document.querySelector('.bl-dash[data-ready="1"]') !== null ? 'shown' : false"""
 
 
-async def load_again(desk: Desk) -> None:
-    """Load the page again, as often as it takes for its widgets to come.
+async def reload(desk: Desk) -> None:
+    """Reload the page until its widgets appear.
 
     ipywidgets looks for a model for two seconds after a reload; a busy page it leaves without.
     """
@@ -317,11 +317,11 @@ async def load_again(desk: Desk) -> None:
     raise AssertionError("the page does not come back")
 
 
-async def test_a_page_loaded_again_comes_back_complete(desk: Desk) -> None:
+async def test_a_reloaded_page_is_complete(desk: Desk) -> None:
     root = await desk.chart()
     newest = (await root.evaluate(_CANDLES))[-1][0]
     await desk.notebook.save()
-    await load_again(desk)
+    await reload(desk)
     root, dashboard = await desk.chart(), await desk.dashboard()
     await root.wait_for()
     await dashboard.wait_for()
@@ -329,7 +329,7 @@ async def test_a_page_loaded_again_comes_back_complete(desk: Desk) -> None:
     assert await same_as_stored(desk, root) >= WINDOW - 1
     seq = await dashboard.get_attribute("data-seq")
     await desk.until(dashboard, f"(root) => Number(root.dataset.seq) > {seq}")
-    # The buttons of the page that came back work.
+    # The buttons of the reloaded page work.
     row = dashboard.locator('[data-task="counting"]')
     ran = int(await desk.notebook.value("len(runs)"))
     await row.locator('[data-action="run"]').click()
@@ -337,12 +337,12 @@ async def test_a_page_loaded_again_comes_back_complete(desk: Desk) -> None:
 
 
 async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
-    """The last test of this notebook: it ends the bot."""
+    """Stop the bot, as the last test of this notebook."""
     old, dashboard = await desk.chart(), await desk.dashboard()
     cell = await desk.notebook.run("chart")
     new = await cell.locate(CHART)
     await new.wait_for()
-    # A reader who is looking at something stays there, one at the newest candles stays with them.
+    # A view of older candles keeps its place; one at the newest candles keeps following them.
     await new.evaluate("(root) => root.__botlib.chart.timeScale().scrollToPosition(-120, false)")
     seen = await new.evaluate(_SEEN)
     views = await desk.page.evaluate(_VIEWS)
@@ -351,7 +351,7 @@ async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
         await root.get_by_text("the bot has stopped").wait_for()
     await desk.until(dashboard, "(root) => root.dataset.running === 'false'")
     assert await same_as_stored(desk, old) >= WINDOW - 1
-    # One view came in place of another, which leaves nothing behind; the notebook has its picture.
+    # One view replaced another without leftovers; the notebook holds the picture.
     await desk.notebook.until(f"(views) => ({_VIEWS})() === views", views)
     await desk.until(new, f"(root) => Math.abs(({_SEEN})(root) - {seen}) <= 120")
     assert await old.evaluate("(root) => root.__botlib.chart.timeScale().scrollPosition() > -2")

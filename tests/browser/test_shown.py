@@ -71,7 +71,7 @@ _RED_ALONG = """(root, [first, last, price]) => {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def sheet(server: Server, browser: Browser) -> AsyncIterator[Notebook]:
-    """Return a notebook with a made-up market in it."""
+    """Return a notebook with a synthetic market in it."""
     notebook = await Notebook.open(server, browser, server.notebook("shown.ipynb"))
     await notebook.run(MARKET)
     yield notebook
@@ -96,7 +96,7 @@ async def last_closes(sheet: Notebook) -> list[float]:
     return found
 
 
-async def test_lost_messages_are_noticed_and_made_good(sheet: Notebook) -> None:
+async def test_lost_messages_are_noticed_and_recovered(sheet: Notebook) -> None:
     cell = await sheet.run("chart = bl.chart(frame, panes=['rsi(14)'], window=500)\nchart")
     root = await cell.locate(CHART)
     await root.wait_for()
@@ -121,14 +121,16 @@ assert len(lost) == 5, lost
     assert int(await root.get_attribute("data-gaps") or 0) > gaps
 
 
-async def test_a_cell_run_again_shows_one_chart_and_two_cells_two_views(sheet: Notebook) -> None:
+async def test_a_repeated_cell_shows_one_chart_and_two_cells_show_two_views(
+    sheet: Notebook,
+) -> None:
     first = await sheet.run("twice = bl.chart(frame, overlays=['ema(20)'], window=500)\ntwice")
     await (await first.locate(CHART)).wait_for()
     views = await sheet.page.evaluate("() => globalThis.__botlibCharts.length")
     await first.again()
     root = await first.locate(CHART)
     await root.wait_for()
-    # The view that was there is gone, and left nothing behind.
+    # The earlier view was removed without leftovers.
     await sheet.until("(views) => globalThis.__botlibCharts.length === views", views)
     assert await (await first.locate(".botlib-chart")).count() == 1
     second = await sheet.run("twice")
@@ -139,7 +141,7 @@ async def test_a_cell_run_again_shows_one_chart_and_two_cells_two_views(sheet: N
         await shown(sheet, view, [61_001.0, 61_002.0, 61_003.0])
 
 
-async def test_series_come_and_go_while_it_is_shown(sheet: Notebook) -> None:
+async def test_series_are_added_and_removed_while_the_chart_is_shown(sheet: Notebook) -> None:
     cell = await sheet.run("changed = bl.chart(frame, window=500)\nchanged")
     root = await cell.locate(CHART)
     await root.wait_for()
@@ -151,7 +153,9 @@ async def test_series_come_and_go_while_it_is_shown(sheet: Notebook) -> None:
     assert len(await root.evaluate(_CLOSES)) == 500
 
 
-async def test_a_click_is_told_and_a_picture_taken(sheet: Notebook, tmp_path: Path) -> None:
+async def test_a_click_is_reported_and_a_screenshot_written(
+    sheet: Notebook, tmp_path: Path
+) -> None:
     cell = await sheet.run(
         "clicks = []\nclicked = bl.chart(frame, window=500)\nclicked.on_click(clicks.append)\n"
         "clicked"
@@ -171,7 +175,7 @@ async def test_a_click_is_told_and_a_picture_taken(sheet: Notebook, tmp_path: Pa
     )
     picture = tmp_path / "chart.png"
     await sheet.run(f"clicked.screenshot({str(picture)!r})")
-    for _ in range(600):  # it comes between cells
+    for _ in range(600):  # it is written between cells
         if picture.exists() and picture.stat().st_size:
             break
         await sheet.page.wait_for_timeout(100)
@@ -193,7 +197,7 @@ async def test_a_backtest_shows_its_round_trips_on_the_candles(sheet: Notebook) 
         "trips = result.roundtrips\n"
         "assert len(trips) > 20 and len(shown) == len(trips) + trips.exit_time.notna().sum()"
     )
-    # A stop is drawn over the candles it held on, and none of its line beside them.
+    # A stop is drawn over the candles on which it held, and nowhere else.
     stopped = await sheet.run(
         "strategy = bl.TrendCross(fast=10, slow=30, timeframes=('1m',), stop_loss=0.002)\n"
         "result = bl.backtest(strategy, frame, fee=0.001)\n"
@@ -238,7 +242,7 @@ refused("order", frame=frame.iloc[::-1])
     await shown(sheet, await holes.locate(CHART), await last_closes(sheet))
 
 
-async def test_notebook_7_shows_charts_too_and_kernels_keep_apart(
+async def test_notebook_7_shows_charts_and_kernels_are_independent(
     server: Server, browser: Browser, sheet: Notebook
 ) -> None:
     draw = "chart = bl.chart(frame, panes=['rsi(14)'], window=500)\nchart"

@@ -27,7 +27,7 @@ def candle(timestamp: int, close: float = 1.0, timeframe: str = "1m") -> Candle:
     return flat(timestamp, close, timeframe=timeframe, volume=1.0)
 
 
-def test_a_frame_has_the_form_every_part_of_the_kit_expects() -> None:
+def test_a_candle_frame_has_float_columns_indexed_by_open_time() -> None:
     frame = candle_frame([START], [[1, 2, 0.5, 1.5, 10]])
     assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
     assert str(frame.index.dtype) == "datetime64[ms]"
@@ -46,7 +46,7 @@ def test_the_window_keeps_the_newest_candles_in_order() -> None:
     assert frame["close"].tolist() == [float(n) for n in range(48, 58)]
 
 
-def test_an_earlier_moment_shows_only_what_had_closed_then() -> None:
+def test_frames_of_an_earlier_moment_hold_only_candles_closed_by_then() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 100)
     for minute in range(20):
@@ -55,7 +55,7 @@ def test_an_earlier_moment_shows_only_what_had_closed_then() -> None:
     assert frame["close"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_requiring_more_later_keeps_what_was_there() -> None:
+def test_requiring_more_candles_keeps_the_existing_ones() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 2)
     engine.load(candle(START + minute * MINUTE, close=minute + 1) for minute in range(4))
@@ -72,7 +72,7 @@ def test_a_higher_timeframe_is_visible_only_after_its_close(minutes: int) -> Non
     engine.require("BTC/USDT", "15m", 200)
     for minute in range(minutes):
         engine.update(candle(START + minute * MINUTE, close=minute))
-    for quarter in range(4):  # all of them are stored, the later ones have not closed yet
+    for quarter in range(4):  # all are stored, although the later ones have not closed yet
         engine.update(candle(START + quarter * 15 * MINUTE, close=quarter + 1, timeframe="15m"))
     data = engine.frames("BTC/USDT", ("1m", "15m"), START + (minutes - 1) * MINUTE)
     assert len(data["15m"]) == minutes // 15
@@ -107,7 +107,7 @@ def test_in_a_halt_there_is_no_higher_candle_to_wait_for() -> None:
     assert engine.complete("BTC/USDT", ("1m", "5m"), START + 62 * MINUTE)
 
 
-def test_asking_for_a_timeframe_that_is_not_there_says_which_are() -> None:
+def test_an_unknown_timeframe_names_the_known_ones() -> None:
     data = Frames("BTC/USDT", {"1m": candle_frame([], [])})
     with pytest.raises(InvalidInput, match=r"No frame for '4h'.*sees 1m"):
         data["4h"]
@@ -116,7 +116,7 @@ def test_asking_for_a_timeframe_that_is_not_there_says_which_are() -> None:
     assert timeframe_ms("4h") == 240 * MINUTE
 
 
-def test_an_indicator_is_computed_once_and_cannot_be_spoilt() -> None:
+def test_an_indicator_is_computed_once_and_cannot_be_changed() -> None:
     frame = candle_frame(
         [START + n * MINUTE for n in range(50)], [[n + 1.0] * 5 for n in range(50)]
     )
@@ -133,7 +133,7 @@ def test_an_indicator_is_computed_once_and_cannot_be_spoilt() -> None:
 
 
 def row(number: int) -> tuple[float, float, float, float, float]:
-    """Return a sound candle that differs from its neighbours."""
+    """Return a valid candle that differs from its neighbours."""
     open_, close = 100 + number % 17, 100 + number * 7 % 13
     return (open_, max(open_, close) + 1.5, min(open_, close) - 2.5, close, 1.0 + number % 5)
 
@@ -154,7 +154,7 @@ def minute_candle(number: int, timeframe: str = "1m") -> Candle:
     )
 
 
-def test_a_built_candle_is_made_of_those_in_it() -> None:
+def test_a_built_candle_consists_of_its_base_candles() -> None:
     base = candle_frame([START + n * MINUTE for n in range(12)], [row(n) for n in range(12)])
     built = resample(base, "5m", base="1m")
     assert list(built.index) == [pd.Timestamp("2025-01-01 00:00"), pd.Timestamp("2025-01-01 00:05")]
@@ -168,7 +168,7 @@ def test_a_built_candle_is_made_of_those_in_it() -> None:
     ]
 
 
-def test_only_what_a_timeframe_is_made_of_can_build_it() -> None:
+def test_a_timeframe_is_built_only_from_one_that_divides_it() -> None:
     empty = candle_frame([], [])
     assert resample(empty, "1w", base="1d").empty
     for base, timeframe in (("3m", "5m"), ("1h", "1h"), ("4h", "1h"), ("3d", "1w"), ("8h", "12h")):
@@ -176,15 +176,15 @@ def test_only_what_a_timeframe_is_made_of_can_build_it() -> None:
             resample(empty, timeframe, base=base)
 
 
-def test_weeks_are_built_from_monday_on() -> None:
+def test_weeks_start_on_mondays() -> None:
     days = [START + n * 1_440 * MINUTE for n in range(20)]  # from a Wednesday
     built = resample(candle_frame(days, [row(n) for n in range(20)]), "1w", base="1d")
     assert list(built.index) == [pd.Timestamp("2025-01-06"), pd.Timestamp("2025-01-13")]
 
 
 @given(st.data())
-def test_built_as_they_come_or_at_once_they_are_the_same(data: st.DataObject) -> None:
-    """Any history, with holes, seen at any moment: nothing unfinished, nothing from the future."""
+def test_candles_built_one_by_one_equal_those_built_at_once(data: st.DataObject) -> None:
+    """Any history with holes, at any moment, holds no unfinished or future candle."""
     minutes = sorted(data.draw(st.sets(st.integers(0, 90), min_size=1, max_size=80)))
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 200)
@@ -201,7 +201,7 @@ def test_built_as_they_come_or_at_once_they_are_the_same(data: st.DataObject) ->
         assert all(open_ + 15 * MINUTE <= closed for open_ in open_times(seen["15m"].index))
 
 
-def test_a_built_timeframe_waits_for_what_it_is_built_from() -> None:
+def test_a_built_timeframe_waits_for_its_base() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 300)
     engine.require("BTC/USDT", "5m", 60)
@@ -216,7 +216,7 @@ def test_a_built_timeframe_waits_for_what_it_is_built_from() -> None:
     assert len(engine.frames("BTC/USDT", timeframes, START + 14 * MINUTE)["15m"]) == 1
 
 
-def test_a_halt_ends_the_built_candle_it_cuts() -> None:
+def test_a_halt_completes_the_built_candle_it_interrupts() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 300)
     engine.require("BTC/USDT", "5m", 60)
@@ -265,7 +265,7 @@ SPECS = ("ema(8)", "rsi(5)", "bbands(6, 2)", "macd(3, 6, 3)", "hma(6)", "sma(4, 
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_indicators_stay_those_of_all_history_while_the_window_moves(spec: str) -> None:
+def test_indicators_equal_those_of_all_history_while_the_window_moves(spec: str) -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 40)
     engine.require("BTC/USDT", "5m", 20, resample=True)
@@ -288,7 +288,7 @@ def test_indicators_stay_those_of_all_history_while_the_window_moves(spec: str) 
     assert len(engine.indicators("BTC/USDT", "5m", spec)) == 20
 
 
-def test_indicators_begin_anew_with_the_history() -> None:
+def test_indicators_start_again_with_a_new_history() -> None:
     engine = MultiTimeframeEngine()
     engine.require("BTC/USDT", "1m", 50)
     engine.require("BTC/USDT", "5m", 30, resample=True)
@@ -306,7 +306,7 @@ def test_indicators_begin_anew_with_the_history() -> None:
     pd.testing.assert_series_equal(found, expected)
 
 
-def test_depth_covers_what_is_kept_built_and_settled() -> None:
+def test_depth_covers_kept_candles_built_timeframes_and_warm_up() -> None:
     engine = MultiTimeframeEngine()
     assert engine.depth("BTC/USDT", "1m") == 0
     engine.require("BTC/USDT", "1m", 100)

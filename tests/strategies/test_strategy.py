@@ -1,4 +1,4 @@
-"""Strategies: parameters, the form of signals, the worked example."""
+"""Strategies: parameters, the form of signals, the examples."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_stop_is_a_fraction(stops: dict[str, float]) -> None:
         TrendCross(**stops)
 
 
-def test_a_target_may_lie_at_more_than_twice_the_price() -> None:
+def test_a_target_may_be_more_than_twice_the_price() -> None:
     assert TrendCross(take_profit=1.5).take_profit == 1.5
 
 
@@ -72,12 +72,12 @@ def test_a_stop_that_is_wrong_in_the_class_is_refused_too() -> None:
         Doomed()
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     strategy = TrendCross(fast=np.int64(3), stop_loss=np.float64(0.1))
     assert type(strategy.fast) is int and type(strategy.stop_loss) is float
 
 
-def test_an_attribute_that_is_no_parameter_says_what_it_lacks() -> None:
+def test_an_attribute_without_type_or_default_is_explained() -> None:
     class Sloppy(Strategy):
         fast = 10
         slow: int
@@ -96,27 +96,27 @@ def test_the_trading_timeframe_is_the_shortest() -> None:
         TrendCross(timeframes=("1h", "1h"))
 
 
-def test_trend_cross_enters_on_the_cross_up_and_leaves_on_the_cross_down() -> None:
+def test_trend_cross_enters_on_the_cross_up_and_exits_on_the_cross_down() -> None:
     closes = [10.0] * 8 + [11.0, 12.0, 13.0, 12.0, 9.0, 8.0, 7.0]
     signals = TrendCross(fast=2, slow=4).signals(data(closes))
     assert np.flatnonzero(signals.entry).tolist() == [8]
     assert np.flatnonzero(signals.exit).tolist() == [12]
 
 
-def test_trend_cross_is_silent_while_it_warms_up() -> None:
+def test_trend_cross_has_no_signals_during_its_warm_up() -> None:
     strategy = TrendCross(fast=2, slow=4)
     rising = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert not strategy.signals(data(rising[: strategy.warmup - 1])).entry.any()
 
 
-def test_band_reversion_buys_the_fall_and_sells_the_average() -> None:
+def test_band_reversion_enters_below_the_band_and_exits_above_the_average() -> None:
     closes = [100.0 + (n % 2) for n in range(30)] + [95.0, 90.0, 95.0, 104.0]
     signals = BandReversion(length=10, rsi=5).signals(data(closes))
     assert np.flatnonzero(signals.entry).tolist() == [30, 31]
     assert signals.exit.iloc[33] and not signals.exit.iloc[30:33].any()
 
 
-def test_trend_pullback_looks_at_closed_candles_of_the_higher_timeframe() -> None:
+def test_trend_pullback_reads_closed_candles_of_the_higher_timeframe() -> None:
     strategy = TrendPullback(timeframes=("1m", "5m"), length=3, trend=2)
     closes = np.array([10.0, 10, 10, 10, 10, 11, 11, 11, 9, 12, 12, 12, 9, 13, 13, 8, 14, 14])
     base = data(closes.tolist()).frame
@@ -147,7 +147,7 @@ def test_signals_of_another_form_are_refused() -> None:
         Signals(entry=good, exit=good.iloc[:1]).check(frame.index)
 
 
-def test_a_strategy_without_signals_says_so() -> None:
+def test_a_strategy_without_signals_is_a_clear_error() -> None:
     class Empty(Strategy):
         pass
 

@@ -1,4 +1,4 @@
-"""A page without a browser: it applies what a chart sends as the protocol prescribes."""
+"""A page without a browser, which applies the messages of a chart as the protocol prescribes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ START = 1_767_571_200_000
 MINUTE = 60_000
 
 Shown = list[tuple[str, str, dict[str, Any]]]
-"""What was displayed: ``display`` or ``update``, the display's id, the bundle."""
+"""Displays: ``display`` or ``update``, the display's id, the bundle."""
 
 
 class Wire(BaseComm):  # type: ignore[misc]
-    """Keeps every message in the order it was sent."""
+    """A comm that records every message in the order of sending."""
 
     def __init__(self, **keys: Any) -> None:
         self.log: list[tuple[str, dict[str, Any], list[bytes]]] = []
@@ -57,7 +57,7 @@ class Page:
         self.seq = -1
         self.drawn = 0
         self.whole = False
-        """Version of the series that the rows are of."""
+        """Version of the series of the rows."""
         self.gaps = 0
         self.more = False
         self.types: list[str] = []
@@ -66,7 +66,7 @@ class Page:
         self._opened = False
 
     def pump(self) -> Page:
-        """Apply every message that has come since."""
+        """Apply every message that has arrived since the last call."""
         while self._read < len(self.wire.log):
             kind, data, buffers = self.wire.log[self._read]
             self._read += 1
@@ -81,7 +81,7 @@ class Page:
         return self
 
     def say(self, **message: Any) -> None:
-        """Send something to the kernel, as the page does."""
+        """Send a message to the kernel, as the page does."""
         buffers = message.pop("buffers", [])
         self.chart.model._handle_custom_msg({"view": self.name, **message}, buffers)
 
@@ -91,7 +91,7 @@ class Page:
         return self.pump()
 
     def table(self) -> Floats:
-        """Return what is drawn, row by row, without the rows of missing candles."""
+        """Return the drawn rows, without those of missing candles."""
         rows = [self.rows[moment] for moment in sorted(self.rows)]
         return np.array([row for row in rows if not math.isnan(row[4])])
 
@@ -123,7 +123,7 @@ class Page:
             if message["seq"] != self.seq + 1 or not fits:
                 self.gaps += 1
                 self.whole = False
-            if not self.whole:  # it asks until it is answered
+            if not self.whole:  # it repeats the request until it is answered
                 self.say(type="resync", have=self.seq, got=message["seq"])
             self.seq = max(self.seq, message["seq"])
             for row in message["rows"] if fits else ():
@@ -152,7 +152,7 @@ def view(chart: Chart, **settings: Any) -> Page:
 
 
 def market(rows: int, *, step: int = MINUTE, seed: int = 1) -> Any:
-    """Return a candle frame of a made-up market."""
+    """Return a candle frame of a synthetic market."""
     random = np.random.default_rng(seed)
     close = 60_000 * np.exp(np.cumsum(random.normal(scale=8e-4, size=rows)))
     first = np.concatenate([close[:1], close[:-1]])

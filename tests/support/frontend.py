@@ -33,7 +33,7 @@ CHART: Final = '.botlib-chart[data-ready="1"]'
 DASHBOARD: Final = '.bl-dash[data-ready="1"]'
 
 PATIENCE: Final = 120.0
-"""Seconds until what is waited for is taken to be lost; a loaded machine is slow."""
+"""Seconds until a wait fails; a loaded machine is slow."""
 
 TOKEN: Final = "token-of-the-tests"
 SIZE: Final = {"width": 1400, "height": 1000}
@@ -44,7 +44,7 @@ SETTINGS: Final = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-"""Of JupyterLab: nothing pops up, and nothing is saved behind the back of a test."""
+"""Settings of JupyterLab: no dialogs, and no automatic saving during a test."""
 
 _RUN: Final = """([source, text]) => {
     const notebook = jupyterapp.shell.currentWidget.content;
@@ -82,16 +82,16 @@ _READY: Final = """() =>
 
 
 def chromium() -> str | None:
-    """Return where Debian's Chromium is; None where it is not installed."""
+    """Return the path of Debian's Chromium; None if it is not installed."""
     return shutil.which("chromium")
 
 
 class CellError(AssertionError):
-    """A cell raised."""
+    """An error that a cell raised."""
 
 
 class Server:
-    """JupyterLab and Notebook 7 on this machine, with nothing of the user's in them."""
+    """JupyterLab and Notebook 7 on this machine, without the user's settings."""
 
     def __init__(self, root: Path, process: subprocess.Popen[bytes], url: str) -> None:
         self.notebooks = root / "notebooks"
@@ -102,7 +102,7 @@ class Server:
 
     @classmethod
     async def start(cls, root: Path, *options: str, **environment: str) -> Server:
-        """Start one that keeps everything below a directory.
+        """Start a server that keeps all its files below a directory.
 
         Args:
             options: of the command line.
@@ -138,7 +138,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """End it with its kernels and what these started."""
+        """Stop it with its kernels and their child processes."""
         _end(self._process)
 
     def notebook(self, name: str, cells: Sequence[str] = ()) -> str:
@@ -166,7 +166,7 @@ def _configure(directory: Path, settings: dict[str, dict[str, Any]]) -> None:
 
 
 async def _address(root: Path, process: subprocess.Popen[bytes]) -> str:
-    """Wait for a server to say where it listens."""
+    """Return the address of a server, once it listens."""
     async with asyncio.timeout(PATIENCE):
         while True:
             if process.poll() is not None:
@@ -175,7 +175,7 @@ async def _address(root: Path, process: subprocess.Popen[bytes]) -> str:
                 try:
                     facts = json.loads(path.read_text())
                 except json.JSONDecodeError:
-                    continue  # being written
+                    continue  # not complete yet
                 return f"http://127.0.0.1:{facts['port']}"
             await asyncio.sleep(0.1)
 
@@ -209,11 +209,11 @@ class Notebook:
 
     @property
     def path(self) -> Path:
-        """Where its file is."""
+        """The path of its file."""
         return self.server.notebooks / self.name
 
     def _note(self, error: Error) -> None:
-        # Widgets are loaded from blobs; the rest is not ours.
+        # Widgets are loaded from blobs; errors of other scripts are not botlib's.
         if "blob:" in (error.stack or ""):
             self.errors.append(f"{error}\n{error.stack}")
 
@@ -230,7 +230,7 @@ class Notebook:
         return notebook
 
     async def reload(self) -> None:
-        """Load the page again; the kernel goes on."""
+        """Reload the page; the kernel keeps running."""
         await self.page.reload()
         await self.until(
             "() => window.jupyterapp?.shell.currentWidget?.content?.model?.cells.length > 0 && "
@@ -239,7 +239,7 @@ class Notebook:
         )
 
     async def until(self, condition: str, value: Any = None) -> Any:
-        """Wait until an expression of JavaScript holds, and return what it is then."""
+        """Wait until an expression of JavaScript is true, and return its value."""
         timeout = PATIENCE * 1000
         handle = await self.page.wait_for_function(
             condition, arg=value, timeout=timeout, polling=50
@@ -247,7 +247,7 @@ class Notebook:
         return await handle.json_value()
 
     async def begin(self, source: str) -> Cell:
-        """Run a new cell, and do not wait for its end."""
+        """Run a new cell without waiting for its end."""
         return Cell(self, await self.page.evaluate(_RUN, [source, None]))
 
     async def run(self, source: str) -> Cell:
@@ -261,7 +261,7 @@ class Notebook:
         return cell
 
     async def value(self, source: str) -> str:
-        """Return the text of what a cell ends with."""
+        """Return the text of the last expression of a cell."""
         return await (await self.run(source)).text()
 
     async def theme(self, name: str) -> None:
@@ -306,7 +306,7 @@ class Cell:
                 raise CellError("\n".join(output["traceback"]))
 
     async def ended(self) -> bool:
-        """Say whether it has ended."""
+        """Return whether it has ended."""
         return bool(await self.notebook.page.evaluate(_ENDED, self.place))
 
     async def outputs(self) -> list[dict[str, Any]]:
@@ -320,7 +320,7 @@ class Cell:
         return data if isinstance(data, str) else "".join(data)
 
     async def locate(self, selector: str) -> Locator:
-        """Return what a selector finds in it."""
+        """Return the elements of a selector in it."""
         await self.notebook.page.evaluate(_NAME, self.place)
         return self.notebook.page.locator(f'[data-place="{self.place}"] {selector}')
 

@@ -1,4 +1,4 @@
-"""A notebook's front end without a notebook."""
+"""The front end of a notebook, without a notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.chart_page import Shown, Wire
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """Return what is displayed: ``display`` or ``update``, the display's id, the bundle."""
+    """Return the list of displays: ``display`` or ``update``, the display's id, the bundle."""
     found: Shown = []
 
     def note(kind: str) -> Any:
@@ -26,7 +26,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> Shown:
-    """As `shown`, where a front end shows widgets; their comms keep what they send."""
+    """Return `shown` with a live front end; the comms of widgets record their messages."""
     monkeypatch.setenv("BOTLIB_WIDGETS", "live")
     monkeypatch.setattr(ipywidgets.widgets.widget.comm, "create_comm", lambda **keys: Wire(**keys))
     return shown
@@ -34,6 +34,6 @@ def live(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> Shown:
 
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> Shown:
-    """As `shown`, in a notebook that nobody looks at."""
+    """Return `shown` in a headless notebook."""
     monkeypatch.setenv("BOTLIB_WIDGETS", "static")
     return shown

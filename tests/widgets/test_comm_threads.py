@@ -1,4 +1,4 @@
-"""What pages send to a widget, in a real kernel with subshells."""
+"""Messages of pages to a widget, in a real kernel with subshells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ widget.on_msg(take)
 
 
 class Page:
-    """As much of a front end as sends to a widget."""
+    """The part of a front end that sends to a widget."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self.client = client
@@ -39,13 +39,13 @@ class Page:
         return text
 
     def control(self, kind: str, **content: str) -> dict[str, Any]:
-        """Ask the kernel for something on its control channel."""
+        """Send a request on the kernel's control channel and return the reply."""
         message = self.client.session.msg(kind, content)
         self.client.control_channel.send(message)
         return self._reply(self.client.get_control_msg, message["msg_id"])
 
     def send(self, content: str, subshell: str | None) -> None:
-        """Send to the widget by way of a subshell, and wait until the kernel has seen it."""
+        """Send a message to the widget through a subshell, and wait until the kernel handled it."""
         data = {"method": "custom", "content": content}
         message = self.client.session.msg("comm_msg", {"comm_id": self.model, "data": data})
         message["header"]["subshell_id"] = subshell
@@ -65,7 +65,7 @@ class Page:
 
 
 @pytest.mark.kernel
-def test_a_page_is_heard_after_another_one_has_gone_with_its_subshell(tmp_path: Path) -> None:
+def test_messages_of_a_page_arrive_after_another_page_closed_its_subshell(tmp_path: Path) -> None:
     env = {**os.environ, "IPYTHONDIR": str(tmp_path), "BOTLIB_WIDGETS": "live"}
     manager, client = start_new_kernel(env=env, startup_timeout=LIMIT)
     try:

@@ -1,4 +1,4 @@
-"""Charts of frames: what is accepted, what is said, and the picture without a page."""
+"""Charts of frames: accepted input, error messages, and the static picture."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def words(picture: ElementTree.Element) -> str:
 
 
 def html_of(shown: Any) -> str:
-    """Return the picture that was shown last."""
+    """Return the picture of the last display."""
     html: str = shown[-1][2]["text/html"]
     return base64.b64decode(html.split("base64,")[1].rstrip('">')).decode()
 
 
-def test_a_frame_is_drawn_with_everything_named() -> None:
+def test_the_picture_of_a_frame_names_every_series() -> None:
     chart = bl.chart(
         FRAME, overlays=["ema(20)", "bbands(20, 2)"], panes=["rsi(14)", "macd"], title="A <title>"
     )
@@ -54,7 +54,7 @@ def test_a_frame_is_drawn_with_everything_named() -> None:
     assert len(chart.svg(400)) < 110_000
 
 
-def test_an_indicator_of_several_columns_is_named_once() -> None:
+def test_the_name_of_an_indicator_with_several_columns_appears_once() -> None:
     named = words(drawn(bl.chart(market(100), overlays=["ema(20)", "bbands(20, 2)", "ema(50)"])))
     assert named.count("bbands") == 1
     price = r"[\d.,]+"
@@ -62,7 +62,7 @@ def test_an_indicator_of_several_columns_is_named_once() -> None:
     assert re.search(legend, named)
 
 
-def test_what_lies_where() -> None:
+def test_candles_are_drawn_on_linear_axes() -> None:
     """Three candles on a linear scale: the highest is drawn above, the last on the right."""
     frame = candle_frame(
         START + np.arange(3) * MINUTE,
@@ -77,7 +77,7 @@ def test_what_lies_where() -> None:
     assert first_x < second_x and first_high > second_high
 
 
-def test_the_day_is_told_where_none_begins() -> None:
+def test_the_time_axis_names_the_day_if_none_starts_in_view() -> None:
     rows = np.arange(240)
     hours = START / 1_000 + 3_600 * 3 + 60.0 * rows
     ticks = time_ticks(hours, most=9)
@@ -87,7 +87,7 @@ def test_the_day_is_told_where_none_begins() -> None:
     assert over_midnight[:4] == ["22:30", "23:00", "23:30", "01-06"]
 
 
-def test_one_given_alone_is_one() -> None:
+def test_a_single_text_is_one_indicator() -> None:
     chart = bl.chart(FRAME, overlays="sma(10)", panes="rsi(14)")
     assert chart.indicators == ("sma(10)", "rsi(14)")
     shared = bl.chart(FRAME, panes=[["ema(5, source=volume)", "sma(20, source=volume)"], "atr"])
@@ -97,7 +97,7 @@ def test_one_given_alone_is_one() -> None:
 @pytest.mark.parametrize(
     ("spec", "pane"), [("sma(10)", 0), ("rsi(14)", 2), ("supertrend(10, 3)", 0), ("cci(20)", 2)]
 )
-def test_where_an_indicator_belongs_is_found_out(spec: str, pane: int) -> None:
+def test_the_pane_of_an_indicator_is_found_by_its_values(spec: str, pane: int) -> None:
     chart = bl.chart(FRAME)
     chart.add(spec)
     assert {one["pane"] for one in chart._scene.spec()["series"][2:]} == {pane}
@@ -118,7 +118,7 @@ def test_where_an_indicator_belongs_is_found_out(spec: str, pane: int) -> None:
         (FRAME.iloc[np.arange(0, 400, 7)], "420 s apart, which is none of"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(frame: Any, message: str) -> None:
+def test_an_invalid_frame_is_refused(frame: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         bl.chart(frame)
 
@@ -135,12 +135,12 @@ def test_what_cannot_be_drawn_is_refused(frame: Any, message: str) -> None:
         ({"window": 1.5}, "window must be"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         bl.chart(FRAME, **changes)
 
 
-def test_removing_what_is_not_there_says_what_is() -> None:
+def test_removing_an_unknown_indicator_names_those_shown() -> None:
     chart = bl.chart(FRAME, overlays=["ema(20)"])
     with pytest.raises(InvalidInput, match=r"'ema\(21\)' is not on this chart.*Did you mean"):
         chart.remove("ema(21)")
@@ -148,7 +148,7 @@ def test_removing_what_is_not_there_says_what_is() -> None:
         chart.remove("nothing at all")
 
 
-def test_a_refused_indicator_leaves_the_chart_as_it_was() -> None:
+def test_a_refused_indicator_does_not_change_the_chart() -> None:
     chart = bl.chart(FRAME[["open", "high", "low", "close"]])
     assert "volume" not in words(drawn(chart))
     before = chart._scene.spec()
@@ -158,7 +158,7 @@ def test_a_refused_indicator_leaves_the_chart_as_it_was() -> None:
     assert len(chart._scene.rows.cells()) == 400
 
 
-def test_frames_of_other_makers_are_understood() -> None:
+def test_frames_with_other_time_columns_are_accepted() -> None:
     zoned = FRAME.tz_localize("UTC").tz_convert("Europe/Berlin")
     column = FRAME.reset_index().assign(timestamp=START + np.arange(400) * MINUTE)
     for frame in (zoned, column, FRAME.reset_index()):
@@ -185,7 +185,7 @@ def test_rows_without_prices_are_missing_candles() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
-def test_few_candles_or_none_are_drawn(rows: int) -> None:
+def test_a_chart_of_few_candles_or_none_is_drawn(rows: int) -> None:
     chart = bl.chart(FRAME[:rows], overlays=["ema(20)"], panes=["rsi(14)"])
     assert ("no candles yet" in words(drawn(chart))) == (rows == 0)
     assert len(chart) == rows
@@ -202,7 +202,7 @@ def test_flat_candles_and_huge_and_tiny_prices_are_drawn() -> None:
     assert price_decimals([1 / 3 * 1e5]) == 2
 
 
-def test_markers_lines_and_shades_are_drawn_where_they_belong() -> None:
+def test_markers_lines_and_shades_are_drawn_at_their_candles() -> None:
     last = START + 399 * MINUTE
     price = float(FRAME["close"].iloc[-1])
     chart = bl.chart(
@@ -235,7 +235,7 @@ def test_markers_lines_and_shades_are_drawn_where_they_belong() -> None:
     assert Shade(start=1_000, end=2_000, kind="repaired").wire()["from"] == 1.0
 
 
-def test_a_line_that_held_for_a_while_is_drawn_over_its_candles_only() -> None:
+def test_a_line_over_a_past_range_is_drawn_over_its_candles_only() -> None:
     last = START + 399 * MINUTE
     price = float(FRAME["close"].iloc[-1])
     steps = ((last - 100 * MINUTE, price * 0.999), (last - 80 * MINUTE, price * 1.001))
@@ -265,7 +265,7 @@ def test_a_line_that_held_for_a_while_is_drawn_over_its_candles_only() -> None:
     assert held == [(begin, pytest.approx(4 + 200 * pitch, abs=0.1))], "the one far away is not"
 
 
-def test_headless_it_is_a_small_picture_and_no_widget(headless: Any) -> None:
+def test_a_headless_notebook_gets_a_small_picture_and_no_widget(headless: Any) -> None:
     chart = bl.chart(market(3_000), overlays=["bbands(20, 2)"], panes=["rsi(14)", "macd"])
     chart._ipython_display_()
     ((kind, place, shown),) = headless
@@ -279,7 +279,7 @@ def test_headless_it_is_a_small_picture_and_no_widget(headless: Any) -> None:
     assert "stoch" in html_of(headless)
 
 
-def test_headless_pictures_follow_at_leisure_and_end_with_the_last_state(
+def test_headless_pictures_are_updated_rarely_and_end_with_the_last_state(
     headless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
@@ -307,7 +307,7 @@ def test_headless_pictures_follow_at_leisure_and_end_with_the_last_state(
     assert f"C {FRAME['close'].iloc[-1]:,.2f}" in html_of(headless)
 
 
-def test_closing_leaves_a_picture(live: Any) -> None:
+def test_a_closed_chart_leaves_a_picture(live: Any) -> None:
     chart = bl.chart(FRAME)
     chart._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in live[-1][2]
@@ -321,7 +321,7 @@ def test_closing_leaves_a_picture(live: Any) -> None:
     assert set(live[-1][2]) == {"text/plain", "text/html"}
 
 
-def test_clicks_reach_the_callbacks_and_their_errors_the_chart(
+def test_clicks_call_the_callbacks_and_errors_appear_on_the_chart(
     live: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     chart = bl.chart(FRAME)
@@ -351,7 +351,7 @@ def test_clicks_reach_the_callbacks_and_their_errors_the_chart(
         chart.on_click(later)
 
 
-def test_a_screenshot_is_what_the_page_sends(live: Any, tmp_path: Path) -> None:
+def test_a_screenshot_is_the_image_sent_by_the_page(live: Any, tmp_path: Path) -> None:
     chart = bl.chart(FRAME)
     svg = chart.screenshot(tmp_path / "picture.svg")
     ElementTree.fromstring(svg.read_text())
@@ -360,7 +360,7 @@ def test_a_screenshot_is_what_the_page_sends(live: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"Accepted: a name ending in \.png"):
         chart.screenshot("picture.jpg")
     chart._ipython_display_()
-    # Nobody has answered yet: the page is asked again once it is there.
+    # No page has answered yet: the request is repeated when one opens.
     path = chart.screenshot(tmp_path / "picture.png")
     page = view(chart).ready()
     assert page.types == ["shoot", "shoot"]
@@ -373,7 +373,7 @@ def test_a_screenshot_is_what_the_page_sends(live: Any, tmp_path: Path) -> None:
     assert [one.name for one in sorted(tmp_path.iterdir())] == ["picture.png", "picture.svg"]
 
 
-def test_who_waits_for_a_screenshot_is_told_that_it_comes_later(
+def test_the_chart_shows_that_a_screenshot_comes_later(
     live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botlib.widgets.chart.screenshots.PATIENCE", 0.01)
@@ -390,7 +390,7 @@ def test_who_waits_for_a_screenshot_is_told_that_it_comes_later(
     assert path.read_bytes() == b"PNG" and page.pump().notice == ""
 
 
-def test_how_it_is_shown_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_display_mode_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BOTLIB_WIDGETS", "BOTLIB_HEADLESS", "JPY_SESSION_NAME", "VSCODE_PID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("VSCODE_CWD", raising=False)
@@ -406,15 +406,13 @@ def test_how_it_is_shown_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         display.mode()
 
 
-def test_an_installation_without_the_bundle_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_bundle_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bundle, "STATIC", tmp_path)
     with pytest.raises(WidgetError, match=r"chart\.js is not there.*make js"):
         bundle.asset("chart.js")
 
 
-def test_a_backtest_shows_its_round_trips() -> None:
+def test_the_chart_of_a_backtest_shows_its_round_trips() -> None:
     frame = market(1_500, step=60 * MINUTE)
     strategy = bl.TrendCross(timeframes=("1h",), stop_loss=0.003)
     result = bl.backtest(strategy, frame, symbol="BTC/USDT")
@@ -438,7 +436,7 @@ def test_a_backtest_shows_its_round_trips() -> None:
         {"stop_loss": 0.002, "trailing_stop": 0.004, "take_profit": 0.02},
     ],
 )
-def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -> None:
+def test_the_chart_of_a_backtest_shows_past_stops_and_targets(stops: dict[str, float]) -> None:
     frame = market(3_000)
     result = bl.backtest(bl.TrendCross(timeframes=("1m",), **stops), frame)  # type: ignore[arg-type]
     lines = result.chart().marks.lines
@@ -463,7 +461,7 @@ def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -
         levels = np.empty(last - first + 1)
         for since, price in line.steps:
             levels[moments[since] - first :] = price
-        # Until a candle has closed its high moves nothing.
+        # The high of a candle moves the stop only after its close.
         peaks = np.maximum.accumulate([trip.entry_price, *highs[first:last]])
         assert (levels == np.maximum(*expected(trip.entry_price, peaks))).all()
         hit = trip.reason in ("stop_loss", "trailing_stop")
@@ -483,6 +481,6 @@ def test_a_backtest_shows_where_stops_and_targets_lay(stops: dict[str, float]) -
         assert moments[line.end] == frame.index.get_loc(trip.exit_time)
 
 
-def test_a_backtest_without_stops_shows_none() -> None:
+def test_the_chart_of_a_backtest_without_stops_shows_none() -> None:
     result = bl.backtest(bl.TrendCross(timeframes=("1m",)), market(1_000))
     assert not any(one.steps for one in result.chart().marks.lines)

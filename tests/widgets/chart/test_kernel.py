@@ -1,4 +1,4 @@
-"""A chart in a real kernel: live while a cell blocks, and as a picture kept up to date."""
+"""A chart in a real kernel: live while a cell blocks, and as an updated picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHART = "chart = bot.chart('BTC/USDT', '1m', overlays=['ema(20)'], panes=['rsi(1
 
 
 class Kernel:
-    """A kernel with what its cells sent."""
+    """A kernel with the messages of its cells."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -35,7 +35,7 @@ def of(messages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.kernel
-def test_a_page_is_fed_while_a_cell_blocks_and_a_picture_is_kept_up_to_date(
+def test_page_and_picture_are_updated_while_a_cell_blocks(
     tmp_path: Path,
 ) -> None:
     env = {**os.environ, "BOTLIB_HOME": str(tmp_path), "BOTLIB_WIDGETS": "live"}
@@ -45,7 +45,7 @@ def test_a_page_is_fed_while_a_cell_blocks_and_a_picture_is_kept_up_to_date(
         kernel.run(CONNECT)
         shown = kernel.run(CHART)
         _check_opened(shown)
-        # The same chart again, as in a notebook nobody looks at.
+        # The same chart in a headless notebook.
         picture = kernel.run("os.environ['BOTLIB_WIDGETS'] = 'static'\nchart")
         (place,) = of(picture, "display_data")
         assert set(place["data"]) == {"text/plain", "text/html"}
@@ -62,7 +62,7 @@ def test_a_page_is_fed_while_a_cell_blocks_and_a_picture_is_kept_up_to_date(
         stopped = kernel.run("bot.stop()")
         updates = of(stopped, "update_display_data")
         last = {one["transient"]["display_id"]: one for one in updates}
-        # The view and the picture both keep it.
+        # Both the view and the picture hold it.
         assert place["transient"]["display_id"] in last and len(last) == 2
         for one in last.values():
             assert "the bot has stopped: this is its last state" in one["data"]["text/plain"]
@@ -73,7 +73,7 @@ def test_a_page_is_fed_while_a_cell_blocks_and_a_picture_is_kept_up_to_date(
 
 
 def _check_opened(messages: list[dict[str, Any]]) -> None:
-    """The chart's first window came with its comm, and its view after it."""
+    """Check that the first window came with the comm, and the view after it."""
     (opened,) = [one for one in messages if one["msg_type"] == "comm_open" and one["buffers"]]
     (view,) = of(messages, "display_data")
     info = opened["content"]["data"]["state"]["window_info"]

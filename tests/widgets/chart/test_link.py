@@ -1,4 +1,4 @@
-"""What goes to the page and comes back, with a page that applies it as the protocol says."""
+"""Messages between a chart and a page that applies them as the protocol prescribes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAME = market(3_000)
 
 
 class Stored:
-    """Gives older candles from a frame, at once."""
+    """A source of older candles from a frame, which answers at once."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame
@@ -61,8 +61,8 @@ def candle(place: int, *, closed: bool = True, factor: float = 1.0) -> Candle:
     )
 
 
-def tell(chart: Chart, news: Candle) -> None:
-    """Show a candle by a message of its own."""
+def show(chart: Chart, news: Candle) -> None:
+    """Show a candle in a message of its own."""
     chart.take(news)
     chart.flush()
 
@@ -72,7 +72,7 @@ def expected(end: int, window: int) -> Any:
     return whole._scene.rows.cells(max(0, end - window))
 
 
-def test_the_first_window_travels_when_the_comm_opens(live: Any) -> None:
+def test_the_first_window_is_sent_when_the_comm_opens(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart)
@@ -93,13 +93,13 @@ def test_the_first_window_travels_when_the_comm_opens(live: Any) -> None:
     }
 
 
-def test_updates_are_numbered_small_and_carry_null_for_nothing(live: Any) -> None:
+def test_updates_are_numbered_small_and_hold_null_for_missing_values(live: Any) -> None:
     chart = made(10, window=200)
     chart._ipython_display_()
     page = view(chart).ready()
     for place in range(10, 40):
-        tell(chart, candle(place, closed=False, factor=1.001))
-        tell(chart, candle(place))
+        show(chart, candle(place, closed=False, factor=1.001))
+        show(chart, candle(place))
     page.pump()
     updates = [data for _, data, _ in chart.model.comm.log if data.get("method") == "custom"]
     assert [one["content"]["seq"] for one in updates] == list(range(1, 61))
@@ -110,7 +110,7 @@ def test_updates_are_numbered_small_and_carry_null_for_nothing(live: Any) -> Non
     assert page.gaps == 0
 
 
-def test_updates_that_follow_each_other_fast_travel_together(live: Any) -> None:
+def test_updates_in_fast_succession_are_sent_together(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart).ready()
@@ -126,11 +126,11 @@ def test_updates_that_follow_each_other_fast_travel_together(live: Any) -> None:
     assert page.gaps == 0
 
 
-def test_a_view_that_comes_later_gets_the_newest_and_others_keep_theirs(live: Any) -> None:
+def test_a_later_view_receives_the_newest_window_and_others_keep_theirs(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     first = view(chart, name="first").ready()
-    tell(chart, candle(600))
+    show(chart, candle(600))
     second = view(chart, name="second")
     assert second.seq == 1
     second.types.clear()
@@ -140,18 +140,18 @@ def test_a_view_that_comes_later_gets_the_newest_and_others_keep_theirs(live: An
     assert second.pump().types == ["history"]
     np.testing.assert_array_equal(second.table()[-1], first.table()[-1])
     assert len(first.rows) == 201 and len(second.rows) == 200
-    # A page that is loaded again asks the model for its state.
+    # A reloaded page requests the state of the model.
     state = chart.model.get_state()
     assert state["window_info"]["seq"] == 1
     assert len(state["window"]) == 200 * 14 * 8
 
 
-def test_a_lost_message_is_made_good(live: Any) -> None:
+def test_a_lost_message_is_recovered(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart, lose={2, 3}).ready()
     for place in range(600, 610):
-        tell(chart, candle(place))
+        show(chart, candle(place))
     page.pump()
     assert page.gaps == 1
     assert page.seq == chart.seq == 10
@@ -171,7 +171,7 @@ def test_a_lost_message_is_made_good(live: Any) -> None:
     lost=st.sets(st.integers(1, 40)),
     steps=st.lists(st.sampled_from("cfa"), min_size=5, max_size=40),
 )
-def test_whatever_is_lost_the_page_comes_right(lost: set[int], steps: list[str]) -> None:
+def test_a_page_recovers_from_any_lost_messages(lost: set[int], steps: list[str]) -> None:
     """Closed and forming candles and new series at random, over a comm that drops messages."""
     chart = made(500, window=100)
     chart._ipython_display_()
@@ -179,9 +179,9 @@ def test_whatever_is_lost_the_page_comes_right(lost: set[int], steps: list[str])
     place = 500
     for step in steps:
         if step == "f":
-            tell(chart, candle(place, closed=False, factor=1.01))
+            show(chart, candle(place, closed=False, factor=1.01))
         elif step == "c":
-            tell(chart, candle(place))
+            show(chart, candle(place))
             place += 1
         elif "sma(10)" in chart.indicators:
             chart.remove("sma(10)")
@@ -189,7 +189,7 @@ def test_whatever_is_lost_the_page_comes_right(lost: set[int], steps: list[str])
             chart.add("sma(10)")
         page.pump()
     page.lose = frozenset()
-    tell(chart, candle(place))
+    show(chart, candle(place))
     page.pump()
     drawn = chart._scene.rows.cells(chart._scene.start)
     assert page.spec["version"] == chart._scene.version
@@ -210,7 +210,7 @@ def test_adding_and_removing_series_sends_them_with_their_values(live: Any) -> N
     page.pump()
     assert [one["pane"] for one in page.spec["series"]] == [0, 1, 0, 0, 0, 2, 2, 2, 3, 3]
     assert page.table().shape[1] == 14
-    tell(chart, candle(600))
+    show(chart, candle(600))
     assert page.pump().gaps == 0
 
 
@@ -226,7 +226,7 @@ def test_scrolling_back_is_answered_from_memory(live: Any) -> None:
     assert len(page.pump().rows) == 600
 
 
-def test_scrolling_back_asks_the_source_and_values_stay_right(live: Any) -> None:
+def test_scrolling_back_uses_the_source_and_values_stay_right(live: Any) -> None:
     source = Stored(FRAME)
     chart = made(1_000, start=1_500, window=400, source=source)
     assert len(chart) == 1_000 - chart._scene.rows.hidden
@@ -241,7 +241,7 @@ def test_scrolling_back_asks_the_source_and_values_stay_right(live: Any) -> None
     np.testing.assert_allclose(page.table(), expected(2_500, 2_500), atol=2e-4)
 
 
-def test_an_indicator_that_needs_more_history_gets_it(live: Any) -> None:
+def test_an_indicator_that_needs_more_history_receives_it(live: Any) -> None:
     source = Stored(FRAME)
     chart = made(600, start=2_000, window=100, source=source)
     chart._ipython_display_()
@@ -254,29 +254,29 @@ def test_an_indicator_that_needs_more_history_gets_it(live: Any) -> None:
     np.testing.assert_allclose(page.table(), whole._scene.rows.cells(2_500), atol=2e-4)
 
 
-def test_nothing_is_sent_where_nobody_looks_any_more(live: Any) -> None:
+def test_nothing_is_sent_after_the_last_view_closed(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart).ready()
     page.say(type="gone")
     before = len(chart.model.comm.log)
     for place in range(600, 620):
-        tell(chart, candle(place))
+        show(chart, candle(place))
     assert len(chart.model.comm.log) == before
     back = view(chart, name="again")
     back.say(type="ready", seq=back.seq, spec=back.spec["version"])
     np.testing.assert_allclose(back.pump().table(), expected(620, 200), atol=2e-4)
 
 
-def test_the_last_state_is_kept_by_the_notebook_and_what_a_new_view_begins_with(live: Any) -> None:
+def test_the_last_state_is_kept_by_the_notebook_and_shown_by_a_new_view(live: Any) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart).ready()
     for place in range(600, 604):
-        tell(chart, candle(place))
+        show(chart, candle(place))
     chart.finish("the bot has stopped")
     assert page.pump().types[-1] == "leave" and page.notice == "the bot has stopped"
-    # While a cell blocks the new view can ask for nothing: it reads the model.
+    # While a cell blocks the new view cannot send a request: it reads the model.
     sent = [
         (data["state"], buffers)
         for _, data, buffers in chart.model.comm.log
@@ -294,17 +294,17 @@ def test_the_last_state_is_kept_by_the_notebook_and_what_a_new_view_begins_with(
     assert f"C {table[-1, 4]:,.2f}" in picture and "the bot has stopped" in picture
 
 
-def test_a_page_that_cannot_answer_yet_gets_the_whole_now_and_then(
+def test_a_page_that_cannot_answer_yet_receives_the_window_periodically(
     live: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A blocking cell delays all that the page says, not what it is sent."""
+    """A blocking cell delays the messages of the page, not those to it."""
     now = time.monotonic()
     monkeypatch.setattr("botlib.widgets.chart.link.time.monotonic", lambda: now)
     chart = made()
     chart._ipython_display_()
     page = view(chart)
     for place in range(600, 640):
-        tell(chart, candle(place))
+        show(chart, candle(place))
         now += 0.25
     page.pump()
     assert page.types.count("history") == 3
@@ -312,14 +312,14 @@ def test_a_page_that_cannot_answer_yet_gets_the_whole_now_and_then(
     assert page.gaps == 0
 
 
-def test_numbers_are_in_order_from_any_number_of_threads(live: Any) -> None:
+def test_messages_of_several_threads_have_ascending_numbers(live: Any) -> None:
     chart = made(1_000)
     chart._ipython_display_()
     page = view(chart).ready()
 
     def feed(offset: int) -> None:
         for place in range(1_000 + offset, 1_100, 4):
-            tell(chart, candle(place, closed=place % 3 > 0))
+            show(chart, candle(place, closed=place % 3 > 0))
             if place % 25 == 0:
                 chart.mark(lines=())
                 chart.add("sma(7)")
@@ -338,22 +338,22 @@ def test_numbers_are_in_order_from_any_number_of_threads(live: Any) -> None:
     np.testing.assert_array_equal(page.pump().table(), drawn[np.isfinite(drawn[:, 1])])
 
 
-def test_an_update_costs_little(live: Any) -> None:
+def test_an_update_is_fast(live: Any) -> None:
     chart = made(2_000, window=2_000)
     chart._ipython_display_()
     view(chart).ready()
-    tell(chart, candle(2_000, closed=False))
+    show(chart, candle(2_000, closed=False))
     best = []
     for _ in range(5):
         began = time.process_time()
         for step in range(100):
-            tell(chart, candle(2_000, closed=False, factor=1 + step / 1e5))
+            show(chart, candle(2_000, closed=False, factor=1 + step / 1e5))
         best.append((time.process_time() - began) / 100)
-    # 0.5 ms is what is promised on an idle machine; the bound only notices a change of order.
+    # An idle machine needs less than 0.5 ms; the bound notices only a change by a factor.
     assert min(best) < 5e-3
 
 
-def test_a_message_that_cannot_be_sent_does_not_reach_the_feed(
+def test_a_message_that_cannot_be_sent_does_not_stop_the_feed(
     live: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     chart = made()
@@ -363,11 +363,13 @@ def test_a_message_that_cannot_be_sent_does_not_reach_the_feed(
         raise OSError("the socket is closed")
 
     monkeypatch.setattr(chart.model, "send", broken)
-    tell(chart, candle(600))
+    show(chart, candle(600))
     assert "could not be sent" in caplog.text
 
 
-def test_what_the_page_sends_wrongly_is_logged(live: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_malformed_message_of_the_page_is_logged(
+    live: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     chart = made()
     chart._ipython_display_()
     page = view(chart)
@@ -376,19 +378,19 @@ def test_what_the_page_sends_wrongly_is_logged(live: Any, caplog: pytest.LogCapt
     assert "could not answer older" in caplog.text
 
 
-def test_two_views_of_one_chart_each_get_what_they_ask_for(live: Any) -> None:
+def test_two_views_of_one_chart_each_receive_their_answers(live: Any) -> None:
     chart = made(600)
     chart._ipython_display_()
     chart._ipython_display_()
     pages = [view(chart, name=name).ready() for name in ("one", "two")]
     pages[0].say(type="older", before=min(pages[0].rows), want=100)
-    tell(chart, candle(600))
+    show(chart, candle(600))
     for page in pages:
         page.pump()
     assert pages[0].seq == pages[1].seq == 1
     assert len([kind for kind, _, _ in live if kind == "display"]) == 2
     pages[0].say(type="gone")
-    tell(chart, candle(601))
+    show(chart, candle(601))
     assert pages[1].pump().seq == 2
 
 
@@ -396,6 +398,6 @@ def test_a_correction_is_a_new_history(live: Any) -> None:
     chart = made(600)
     chart._ipython_display_()
     page: Page = view(chart).ready()
-    tell(chart, candle(590, factor=1.01))
+    show(chart, candle(590, factor=1.01))
     assert page.pump().types == ["history"]
     assert page.table()[-10, 4] == pytest.approx(FRAME.to_numpy()[590, 3] * 1.01)

@@ -1,4 +1,4 @@
-"""The candles of a chart and the values beside them: the same whichever way they came."""
+"""The candles of a chart with indicator values, which do not depend on how candles arrive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def batch(frame: Any, specs: Any = SPECS) -> Any:
 
 
 def near(found: Any, expected: Any) -> None:
-    # Prices of 60,000: settled to 1e-9 of that.
+    # Settled to 1e-9 of prices around 60,000.
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4, equal_nan=True)
 
 
@@ -60,7 +60,7 @@ def test_candles_that_close_one_by_one_give_the_same_values() -> None:
     near(rows.cells(), batch(frame))
 
 
-def test_the_candle_that_forms_is_drawn_and_changes_nothing() -> None:
+def test_the_forming_candle_is_drawn_and_changes_no_state() -> None:
     frame = market(700)
     rows = made()
     rows.load(frame[:-1], whole=True)
@@ -77,7 +77,7 @@ def test_the_candle_that_forms_is_drawn_and_changes_nothing() -> None:
     near(rows.cells(), batch(frame))
 
 
-def test_older_candles_bring_right_values_to_what_was_hidden() -> None:
+def test_older_candles_correct_the_hidden_values() -> None:
     longer = market(3_001)
     frame = longer[:3_000]
     rows = made()
@@ -89,13 +89,13 @@ def test_older_candles_bring_right_values_to_what_was_hidden() -> None:
     rows.prepend(frame[:700], whole=True)
     assert rows.hidden == 0
     near(rows.cells()[:, :-1], batch(frame)[:, :-1])
-    # The level of what adds up from the first candle on is kept, its changes are right.
+    # An accumulating indicator keeps its level; its changes are right.
     near(np.diff(rows.cells()[:, -1]), np.diff(batch(frame)[:, -1]))
     feed(rows, longer[3_000:])
     near(np.diff(rows.cells()[:, -1]), np.diff(batch(longer)[:, -1]))
 
 
-def test_what_adds_up_from_the_first_candle_hides_nothing() -> None:
+def test_an_accumulating_indicator_hides_no_candle() -> None:
     frame = market(100)
     rows = made(("obv",))
     rows.load(frame[50:], whole=False)
@@ -104,7 +104,7 @@ def test_what_adds_up_from_the_first_candle_hides_nothing() -> None:
     near(np.diff(rows.cells()[:, -1]), np.diff(batch(frame, ("obv",))[:, -1]))
 
 
-def test_corrections_and_late_candles_are_taken_where_they_belong() -> None:
+def test_corrections_and_late_candles_are_added_at_their_place() -> None:
     frame = market(500)
     rows = made()
     rows.load(frame.drop(frame.index[300:310]), whole=True)
@@ -121,7 +121,7 @@ def test_corrections_and_late_candles_are_taken_where_they_belong() -> None:
     assert rows.missing(0) == []
 
 
-def test_the_rows_since_a_time_begin_with_the_space_before_them() -> None:
+def test_the_rows_since_a_time_start_with_the_gap_before_them() -> None:
     frame = market(100)
     rows = made(())
     rows.load(frame[:90], whole=True)
@@ -132,14 +132,14 @@ def test_the_rows_since_a_time_begin_with_the_space_before_them() -> None:
     assert np.isnan(rows.since(START + 93 * MINUTE)[:3, 1:]).all()
 
 
-def test_a_long_halt_is_drawn_as_a_joint() -> None:
+def test_a_long_halt_is_not_drawn() -> None:
     frame = market(2_000)
     rows = made(())
     rows.load(frame.drop(frame.index[100:1_900]), whole=True)
     assert len(rows.cells()) == 200
 
 
-def test_an_empty_chart_fills() -> None:
+def test_an_empty_chart_can_be_filled() -> None:
     rows = made()
     rows.load(candle_frame([], []), whole=True)
     assert rows.cells().shape == (0, COUNT)
@@ -156,10 +156,10 @@ def test_an_empty_chart_fills() -> None:
     st.integers(0, 40),
     st.sampled_from([("ema(5)", "rsi(4)"), ("bbands(5, 2)",)]),
 )
-def test_in_whatever_order_candles_come_the_closed_ones_are_drawn(
+def test_closed_candles_are_drawn_in_whatever_order_they_arrive(
     events: list[tuple[int, bool]], loaded: int, specs: tuple[str, ...]
 ) -> None:
-    """Closed and forming candles at random: what is drawn equals the frame of what closed."""
+    """Closed and forming candles in random order are drawn as the frame of the closed ones."""
     frame = market(60)
     values = frame.to_numpy()
     rows = made(specs)
@@ -179,7 +179,7 @@ def test_in_whatever_order_candles_come_the_closed_ones_are_drawn(
 
 
 @pytest.mark.parametrize("spec", ["ema(20)", "supertrend(10, 3)"])
-def test_looking_at_a_forming_candle_leaves_the_state_alone(spec: str) -> None:
+def test_a_forming_candle_does_not_change_the_state(spec: str) -> None:
     frame = market(330)
     rows = made((spec,))
     rows.load(frame[:300], whole=True)

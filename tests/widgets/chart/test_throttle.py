@@ -1,4 +1,4 @@
-"""How often a chart sends."""
+"""The limit on how often a function is called."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from botlib.widgets.chart.throttle import Throttle
 
 LONG = 30.0
-"""Seconds that are only waited where something is broken."""
+"""Seconds that pass only if the test fails."""
 
 
-def test_a_lone_request_is_answered_at_once() -> None:
+def test_a_single_request_calls_at_once() -> None:
     calls: list[str] = []
     Throttle(lambda: calls.append(threading.current_thread().name), LONG).request()
     assert calls == [threading.current_thread().name]
 
 
-def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
+def test_requests_in_between_are_one_call_and_the_last_is_kept() -> None:
     told: list[int] = []
     state = 0
     second = threading.Event()
@@ -27,10 +27,10 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
         if len(told) == 2:
             second.set()
 
-    pace = Throttle(call, 0.5)
+    throttle = Throttle(call, 0.5)
     began = time.monotonic()
     for state in range(100):  # noqa: B007
-        pace.request()
+        throttle.request()
     in_time = time.monotonic() - began < 0.5
     assert second.wait(LONG)
     assert told[0] == 0 and told[-1] == 99
@@ -39,9 +39,9 @@ def test_requests_in_between_are_one_call_and_the_last_is_not_lost() -> None:
 
 
 def test_its_thread_ends_when_nothing_is_due() -> None:
-    pace = Throttle(lambda: None, 0.01)
-    pace.request()
-    pace.request()
+    throttle = Throttle(lambda: None, 0.01)
+    throttle.request()
+    throttle.request()
     deadline = time.monotonic() + LONG
     while any(thread.name == "chart" for thread in threading.enumerate()):
         assert time.monotonic() < deadline

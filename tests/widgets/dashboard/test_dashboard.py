@@ -1,4 +1,4 @@
-"""The dashboard in the kernel: what it sends, what it takes, and the picture it leaves."""
+"""The dashboard in the kernel: its messages, the requests of a page, and its static picture."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def state(**changes: Any) -> DashboardState:
 
 
 class Bench:
-    """A dashboard shown to a front end, and what it was asked and has sent."""
+    """A dashboard shown to a front end, with the requests it received and the messages it sent."""
 
     def __init__(self) -> None:
-        self.wishes: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.replies: list[Reply] = []
         self.dashboard = Dashboard(state(), self.act)
 
     def act(self, action: str, target: str, reply: Reply) -> None:
-        self.wishes.append((action, target))
+        self.requests.append((action, target))
         self.replies.append(reply)
 
     def show(self) -> Wire:
@@ -91,7 +91,7 @@ def messages(wire: Wire) -> list[dict[str, Any]]:
 
 
 def applied(before: dict[str, Any], changes: DashboardChanges) -> dict[str, Any]:
-    """Return what a page makes of changes."""
+    """Return the state of a page after changes."""
     after: dict[str, Any] = {}
     for name, section in before.items():
         change = changes.get(name, {})
@@ -113,7 +113,7 @@ _ROWS = st.dictionaries(
 
 
 @given(before=_ROWS, after=_ROWS, values=st.tuples(st.integers(0, 2), st.integers(0, 2)))
-def test_the_changes_make_the_one_state_of_the_other(
+def test_changes_turn_one_state_into_the_other(
     before: dict[str, Any], after: dict[str, Any], values: tuple[int, int]
 ) -> None:
     states: list[dict[str, Any]] = [
@@ -125,7 +125,7 @@ def test_the_changes_make_the_one_state_of_the_other(
     assert delta(states[1], states[1]) == {}
 
 
-def test_the_state_travels_with_the_widget(bench: Bench, live: Shown) -> None:
+def test_the_widget_holds_the_state(bench: Bench, live: Shown) -> None:
     bench.dashboard.publish(state(head__now=5_000))
     wire = bench.show()
     kind, opened, _ = wire.log[0]
@@ -133,10 +133,10 @@ def test_the_state_travels_with_the_widget(bench: Bench, live: Shown) -> None:
     assert opened["state"]["snapshot"] == {"seq": 1, "state": state(head__now=5_000)}
     assert messages(wire) == []
     assert live[-1][2][WIDGET_VIEW]["model_id"] == wire.comm_id
-    assert "text/html" in live[-1][2]  # what stays in the file
+    assert "text/html" in live[-1][2]  # saved in the notebook
 
 
-def test_only_what_changed_is_sent_and_nothing_where_nothing_did(bench: Bench) -> None:
+def test_only_changes_are_sent(bench: Bench) -> None:
     wire = bench.show()
     for _ in range(3):
         bench.dashboard.publish(state())
@@ -150,7 +150,7 @@ def test_only_what_changed_is_sent_and_nothing_where_nothing_did(bench: Bench) -
     ]
 
 
-def test_a_page_that_has_the_state_is_sent_nothing_and_one_that_missed_some_all_of_it(
+def test_a_page_that_missed_a_message_receives_the_whole_state(
     bench: Bench,
 ) -> None:
     wire = bench.show()
@@ -166,7 +166,7 @@ def test_a_page_that_has_the_state_is_sent_nothing_and_one_that_missed_some_all_
     assert [message["seq"] for message in messages(wire)] == [1, 2, 3, 4]
 
 
-def test_a_page_loaded_again_asks_for_the_model_and_gets_the_newest_state(bench: Bench) -> None:
+def test_a_reloaded_page_receives_the_newest_state(bench: Bench) -> None:
     bench.show()
     bench.dashboard.publish(state(task__runs=7))
     assert bench.dashboard.widget is not None
@@ -174,7 +174,7 @@ def test_a_page_loaded_again_asks_for_the_model_and_gets_the_newest_state(bench:
     assert snapshot == {"seq": 1, "state": state(task__runs=7)}
 
 
-def test_now_and_then_the_whole_state_is_sent(
+def test_the_whole_state_is_sent_periodically(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire = bench.show()
@@ -183,7 +183,7 @@ def test_now_and_then_the_whole_state_is_sent(
     assert [message["type"] for message in messages(wire)] == ["whole"]
 
 
-def test_threads_that_publish_and_ask_leave_an_unbroken_sequence(bench: Bench) -> None:
+def test_messages_of_several_threads_are_an_unbroken_sequence(bench: Bench) -> None:
     wire = bench.show()
 
     def publish(first: int) -> None:
@@ -210,18 +210,18 @@ def test_threads_that_publish_and_ask_leave_an_unbroken_sequence(bench: Bench) -
             page = applied(page, message["changes"])
 
 
-def test_a_wish_is_taken_at_once_and_answered_when_it_is_done(bench: Bench) -> None:
+def test_a_request_is_acknowledged_at_once_and_answered_when_it_is_done(bench: Bench) -> None:
     wire = bench.show()
     bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})
-    assert bench.wishes == [("stop", "watch")]
+    assert bench.requests == [("stop", "watch")]
     assert messages(wire) == [{"type": "taken", "id": "v-1"}]
-    bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})  # once more
-    assert len(bench.wishes) == 1
+    bench.say({"type": "act", "id": "v-1", "action": "stop", "target": "watch"})  # repeated
+    assert len(bench.requests) == 1
     bench.replies[0](False, "stuck")
     assert messages(wire)[-1] == {"type": "done", "id": "v-1", "ok": False, "text": "stuck"}
 
 
-def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(bench: Bench) -> None:
+def test_a_lost_answer_is_repeated_and_nothing_is_done_twice(bench: Bench) -> None:
     wire = bench.show()
     act = {"type": "act", "id": "v-1", "action": "run", "target": "watch"}
     taken = {"type": "taken", "id": "v-1"}
@@ -232,19 +232,19 @@ def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(bench:
     bench.say({"type": "ask", "id": "v-1"})
     bench.say(act)
     assert messages(wire) == [taken, taken, done, taken, done, taken, done]
-    assert bench.wishes == [("run", "watch")]
+    assert bench.requests == [("run", "watch")]
     bench.say({"type": "ask", "id": "v-2"})
     answer = messages(wire)[-1]
     assert not answer["ok"] and "did not reach the kernel" in answer["text"]
-    assert len(bench.wishes) == 1
+    assert len(bench.requests) == 1
 
 
-def test_only_so_many_wishes_are_remembered(bench: Bench) -> None:
+def test_the_number_of_remembered_requests_is_bounded(bench: Bench) -> None:
     bench.show()
     for number in range(2 * module.REMEMBERED):
         bench.say({"type": "act", "id": number, "action": "run", "target": "watch"})
         bench.replies[-1](True, "")
-    assert len(bench.dashboard._wishes) == module.REMEMBERED
+    assert len(bench.dashboard._requests) == module.REMEMBERED
 
 
 @pytest.mark.parametrize(
@@ -256,22 +256,22 @@ def test_only_so_many_wishes_are_remembered(bench: Bench) -> None:
         {"type": "ask"}, {"type": "ask", "id": {}},
     ],
 )  # fmt: skip
-def test_a_message_that_makes_no_sense_is_left_alone(bench: Bench, message: Any) -> None:
+def test_a_malformed_message_is_ignored(bench: Bench, message: Any) -> None:
     wire = bench.show()
     bench.say(message)
-    assert bench.wishes == [] and messages(wire) == []
+    assert bench.requests == [] and messages(wire) == []
 
 
 @pytest.mark.parametrize("action", ["explode", "", None, ["kill"], "__class__"])
 def test_an_unknown_action_is_refused(bench: Bench, action: Any) -> None:
     wire = bench.show()
     bench.say({"type": "act", "id": 1, "action": action, "target": ""})
-    assert bench.wishes == []
+    assert bench.requests == []
     (answer,) = messages(wire)
     assert not answer["ok"] and "no action" in answer["text"]
 
 
-def test_a_wish_nobody_can_carry_out_is_answered(bench: Bench) -> None:
+def test_an_action_that_raises_is_answered(bench: Bench) -> None:
     def broken(action: str, target: str, reply: Reply) -> None:
         raise RuntimeError("the runtime is closed")
 
@@ -281,7 +281,7 @@ def test_a_wish_nobody_can_carry_out_is_answered(bench: Bench) -> None:
     assert messages(wire)[-1]["text"] == "RuntimeError: the runtime is closed"
 
 
-def test_it_is_one_model_however_often_it_is_shown(bench: Bench, live: Shown) -> None:
+def test_all_views_share_one_model(bench: Bench, live: Shown) -> None:
     wires = {id(bench.show()) for _ in range(3)}
     assert len(wires) == 1 and len(live) == 3
     bench.dashboard.height = 700
@@ -290,7 +290,7 @@ def test_it_is_one_model_however_often_it_is_shown(bench: Bench, live: Shown) ->
         bench.dashboard.height = 10
 
 
-def test_nothing_follows_the_last_state(bench: Bench, live: Shown) -> None:
+def test_states_after_the_last_one_are_ignored(bench: Bench, live: Shown) -> None:
     wire = bench.show()
     bench.dashboard.publish(state(head__running=False), last=True)
     bench.dashboard.publish(state(head__running=True))
@@ -300,7 +300,7 @@ def test_nothing_follows_the_last_state(bench: Bench, live: Shown) -> None:
     assert kind == "update" and "stopped" in bundle["text/plain"]
 
 
-def test_headless_it_is_a_picture_kept_up_to_date_in_place(
+def test_a_headless_notebook_gets_a_picture_that_is_updated_in_place(
     headless: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench()
@@ -309,7 +309,7 @@ def test_headless_it_is_a_picture_kept_up_to_date_in_place(
     assert len(headless) == 1  # not yet
     monkeypatch.setattr(module, "PICTURE_EVERY", 0.0)
     bench.dashboard.publish(state(task__runs=3))
-    bench.dashboard.publish(state(task__runs=3))  # nothing new, nothing drawn
+    bench.dashboard.publish(state(task__runs=3))  # unchanged, so not drawn
     bench.dashboard.publish(state(task__runs=4), last=True)
     assert [kind for kind, _, _ in headless] == ["display", "update", "update"]
     assert len({name for _, name, _ in headless}) == 1
@@ -319,7 +319,7 @@ def test_headless_it_is_a_picture_kept_up_to_date_in_place(
     assert "4" in cells
 
 
-def test_the_picture_escapes_says_what_is_wrong_and_is_small(headless: Shown) -> None:
+def test_the_picture_escapes_texts_shows_errors_and_is_small(headless: Shown) -> None:
     made = state(
         task__name=EVIL, task__error=EVIL, task__failures=1, task__health="bad",
         risk__halted=f"kill switch, http: {EVIL}", head__healthy=False, head__reasons=[EVIL],
@@ -333,7 +333,7 @@ def test_the_picture_escapes_says_what_is_wrong_and_is_small(headless: Shown) ->
     assert len(html) < 20_000
 
 
-def test_a_state_of_twenty_tasks_is_small_on_the_wire() -> None:
+def test_the_changes_of_twenty_tasks_are_a_small_message() -> None:
     row = state()["tasks"]["rows"]["watch"]
     names = [f"task {number}" for number in range(20)]
 
