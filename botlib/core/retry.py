@@ -134,7 +134,7 @@ async def retry(
             if hopeless(error):
                 raise
             pause = backoff.next_delay()
-            logger.warning("asking the venue again in %.1f s: %s", pause, error)
+            logger.warning("Asking the venue again in %.1f s: %s", pause, error)
         await sleep(pause)
     try:
         return await request()
