@@ -12,7 +12,7 @@ from botlib.core.asynctools import innermost_error
 from botlib.core.clock import MarketClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
 from botlib.core.retry import Backoff
-from botlib.market_data.book_subscription import MOST_LEVELS, SNAPSHOT, BookStatus, BookSubscription
+from botlib.market_data.book_subscription import MOST_LEVELS, BookStatus, BookSubscription
 from botlib.market_data.connection import (
     ConnectionStatus,
     DialLimiter,
@@ -29,9 +29,6 @@ FRESH: Final = 3.0
 
 CATCH_UP: Final = 1.0
 """Seconds in which a change the venue already knows of has to come."""
-
-CALM: Final = 10.0
-"""Seconds a book has to be in step for the next snapshot to be asked for at once."""
 
 RETRY_FIRST: Final = 0.25
 RETRY_LONGEST: Final = 30.0
@@ -83,7 +80,9 @@ class BookStream:
         unified = self.exchange.market(symbol).symbol
         known = self._books.get(unified)
         if known is None:
-            known = self._books[unified] = BookSubscription(unified, self._lost, self._on_progress)
+            depth = self.exchange.capabilities.book_levels
+            known = BookSubscription(unified, depth, self._resync, self._on_progress)
+            self._books[unified] = known
             if self._group is not None:
                 await self._assign([known])
         return known
@@ -136,7 +135,7 @@ class BookStream:
         finally:
             self._connections = []
             for one in self._books.values():
-                one.connected = one.complete = one.repairing = False
+                one.stop()
 
     def status(self) -> tuple[BookStatus, ...]:
         """Return what is known of every book."""
@@ -196,35 +195,32 @@ class BookStream:
 
     def _came_up(self, books: Iterable[BookSubscription]) -> None:
         for one in books:
-            one.connections += 1
-            self._lost(one)
+            self._resync(one)
 
-    def _lost(self, one: BookSubscription) -> None:
-        """Have a new snapshot fetched."""
-        if self._group is not None and not one.repairing:
-            one.repairing = True
-            self._group.create_task(self._resync(one))
+    def _resync(self, one: BookSubscription) -> None:
+        """Start fetching snapshots, unless that is under way."""
+        if self._group is not None and one.start_resync():
+            self._group.create_task(self._fetch_snapshots(one))
 
-    async def _resync(self, one: BookSubscription) -> None:
-        """Fetch snapshots until one leads on to what the stream tells."""
-        immediate = one.lasted > CALM or not one.snapshots
-        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._random, immediate=immediate)
+    async def _fetch_snapshots(self, one: BookSubscription) -> None:
+        """Fetch snapshots until the changes of the stream lead on from one."""
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._random, immediate=one.stable)
+        limits = self.exchange.capabilities
         try:
-            while self._group is not None and one.connected and not one.complete:
+            while self._group is not None and one.needs_snapshot:
                 await backoff.wait()
                 carried = one.connections
                 try:
-                    snapshot = await self.exchange.fetch_depth(one.symbol, SNAPSHOT)
+                    snapshot = await self.exchange.fetch_depth(one.symbol, limits.book_levels)
                 except ExchangeError as error:
-                    one.failures += 1
-                    one.why = str(error)
+                    one.fail(str(error))
                     logger.warning("No order book of %s: %s", one.symbol, error)
                     continue
-                # A snapshot from before the connection does not know what was missed between.
+                # A snapshot from before the connection does not show what was missed between.
                 if one.connections == carried and one.settle(snapshot, self._clock.now()):
                     logger.info("%s: the order book is at update %d", one.symbol, one.update_id)
         finally:
-            one.repairing = False
+            one.end_resync()
 
     def _bad(self, text: str, reason: str) -> None:
         self.bad_frames += 1

@@ -1,8 +1,8 @@
 """`BookSubscription`: one order book of the stream, kept in step with the venue's numbering.
 
-A book begins with a snapshot and goes on with numbered changes. A number that is missing, or sides
-that cross, mean that the book is another one than the venue's: it is given up at once, and begun
-anew from the next snapshot.
+A book begins with a snapshot and goes on with numbered changes. If a number is missing or the sides
+cross, the book differs from the venue's: it is given up at once, and begun anew from the next
+snapshot.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Final
 from botlib.market_data.order_book import OrderBook
 from botlib.venues.base import BookLevel, DepthSnapshot, DepthUpdate
 
-SNAPSHOT: Final = 1_000
-"""Levels a side of a snapshot."""
-
 MOST_LEVELS: Final = 500
-"""Levels a side that can be asked for: a snapshot has them for a while, also when prices move."""
+"""Levels a side that can be requested: a snapshot has them for a while, also when prices move."""
+
+CALM: Final = 10.0
+"""Seconds a book has to be in step for the next snapshot to be fetched at once."""
 
 WAITING: Final = 1_000
 """Changes kept while there is no snapshot yet; older ones are older than the next snapshot."""
@@ -30,15 +30,15 @@ WAITING: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookStatus:
-    """What is known about one order book."""
+    """The state of one order book."""
 
     symbol: str
     ready: bool
-    """Whether it is the venue's book, so far as its numbers tell."""
+    """Whether it equals the venue's book, as far as its numbers tell."""
     why: str
-    """Why it is not."""
+    """Why it does not."""
     silence: float
-    """Seconds since it was last known to be, by a change or an answer."""
+    """Seconds since it was last known to be the venue's, by a change or an answer."""
     frames: int
     gaps: int
     """How often it was out of step."""
@@ -48,19 +48,24 @@ class BookStatus:
 
 
 class BookSide:
-    """One side of a book.
+    """One side of an order book.
 
-    What lies beyond the last level of a snapshot is not known, but for what changed there: it is
-    left out.
+    Levels beyond the last one of a full snapshot are not known, except for those that changed
+    since; they are left out.
+
+    Args:
+        levels: of a snapshot, the best price first.
+        up: whether worse prices are higher, as those of asks are.
+        depth: levels a side of a full snapshot.
     """
 
-    def __init__(self, levels: tuple[BookLevel, ...], *, up: bool) -> None:
+    def __init__(self, levels: tuple[BookLevel, ...], *, up: bool, depth: int) -> None:
         self._up = up
         self._amounts = dict(levels)
-        self._edge = levels[-1].price if len(levels) >= SNAPSHOT else None
+        self._edge = levels[-1].price if len(levels) >= depth else None
 
     def change(self, levels: tuple[BookLevel, ...]) -> None:
-        """Take changes; an amount of 0 takes a level away."""
+        """Apply changes; an amount of 0 removes a level."""
         for price, amount in levels:
             if self._edge is not None and (price > self._edge if self._up else price < self._edge):
                 continue
@@ -79,7 +84,7 @@ class BookSide:
         return (min if self._up else max)(self._amounts, default=None)
 
     def reaches(self, count: int) -> bool:
-        """Tell whether the best ``count`` levels are known, or all there are."""
+        """Return whether the best ``count`` levels are known, or all there are."""
         return self._edge is None or len(self._amounts) >= count
 
 
@@ -88,27 +93,27 @@ class BookSubscription:
 
     Args:
         symbol: in unified form.
-        on_gap: told when a new snapshot is needed.
+        depth: levels a side of a full snapshot.
+        on_gap: called when a new snapshot is needed.
         on_progress: called once per change.
     """
 
     def __init__(
         self,
         symbol: str,
+        depth: int,
         on_gap: Callable[[BookSubscription], None],
         on_progress: Callable[[], None],
     ) -> None:
         self.symbol = symbol
-        self.connected = False
-        self.complete = False
-        self.repairing = False
-        self.connections = 0
-        """How many connections have carried it: an older snapshot does not belong to the last."""
-        self.why = "no snapshot has come yet"
-        self.update_id = -1
-        self.timestamp = 0
-        self.frames = self.gaps = self.snapshots = self.failures = 0
-        self._bids, self._asks = BookSide((), up=False), BookSide((), up=True)
+        self._depth = depth
+        self._connected = self._complete = self._resyncing = False
+        self._connections = 0
+        self._why = "no snapshot has come yet"
+        self._update_id = -1
+        self._timestamp = 0
+        self._frames = self._gaps = self._snapshots = self._failures = 0
+        self._bids, self._asks = self._side((), up=False), self._side((), up=True)
         self._waiting: deque[DepthUpdate] = deque(maxlen=WAITING)
         self._on_gap = on_gap
         self._on_progress = on_progress
@@ -117,13 +122,28 @@ class BookSubscription:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Symbol, and what of it."""
+        """Symbol, and the kind of its frames."""
         return self.symbol, "depth"
 
     @property
     def ready(self) -> bool:
-        """Whether it is the venue's book, so far as its numbers tell."""
-        return self.connected and self.complete
+        """Whether it equals the venue's book, as far as its numbers tell."""
+        return self._connected and self._complete
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether a connection carries it, but no snapshot leads on to its changes."""
+        return self._connected and not self._complete
+
+    @property
+    def connections(self) -> int:
+        """How many connections have carried it: an older snapshot does not belong to the last."""
+        return self._connections
+
+    @property
+    def update_id(self) -> int:
+        """The venue's number of its newest change, -1 before the first snapshot."""
+        return self._update_id
 
     @property
     def silence(self) -> float:
@@ -131,82 +151,116 @@ class BookSubscription:
         return self._time() - self._known
 
     @property
-    def lasted(self) -> float:
-        """Seconds since it began with a snapshot."""
-        return self._time() - self._settled
+    def stable(self) -> bool:
+        """Whether the next snapshot may be fetched at once: see `CALM`."""
+        return self._time() - self._settled > CALM or not self._snapshots
 
     def on_frame(self, update: DepthUpdate) -> None:
-        """Take the changes of one frame."""
-        self.frames += 1
-        if not self.complete:
+        """Apply the changes of one frame, or keep them until a snapshot comes."""
+        self._frames += 1
+        if not self._complete:
             self._waiting.append(update)
-        elif update.last > self.update_id:
-            self._take(update)
+        elif update.last > self._update_id:
+            self._update(update)
+
+    # Changes of state, by connections and snapshots
+
+    def connect(self) -> None:
+        """Record that a live connection carries it; the changes before it are lost."""
+        self._connected, self._complete = True, False
+        self._connections += 1
+
+    def disconnect(self) -> None:
+        """Record that no connection carries it."""
+        self._connected = False
+
+    def stop(self) -> None:
+        """Record that the stream was stopped, with its connections and requests."""
+        self._connected = self._complete = self._resyncing = False
+
+    def start_resync(self) -> bool:
+        """Record that snapshots are fetched; return False if they are fetched already."""
+        started, self._resyncing = not self._resyncing, True
+        return started
+
+    def end_resync(self) -> None:
+        """Record that no more snapshots are fetched, with or without success."""
+        self._resyncing = False
+
+    def fail(self, why: str) -> None:
+        """Record that the venue could not be asked for a snapshot."""
+        self._failures += 1
+        self._why = why
 
     def confirm(self) -> None:
-        """Take note that the venue has no newer book."""
+        """Record that the venue has no newer book."""
         self._known = self._time()
 
     def lose(self, why: str) -> None:
         """Give the book up: it is not, or no longer, the venue's."""
-        if self.complete:
-            self.gaps += 1
-        self.complete, self.why = False, why
+        if self._complete:
+            self._gaps += 1
+        self._complete, self._why = False, why
         self._on_gap(self)
 
     def settle(self, snapshot: DepthSnapshot, now: int) -> bool:
         """Begin anew from a snapshot; return whether the changes since lead on from it.
 
         Args:
+            snapshot: of the venue.
             now: market time in ms.
         """
-        self.snapshots += 1
-        self._bids = BookSide(snapshot.bids, up=False)
-        self._asks = BookSide(snapshot.asks, up=True)
-        self.update_id, self.timestamp = snapshot.update_id, max(self.timestamp, now)
+        self._snapshots += 1
+        self._bids = self._side(snapshot.bids, up=False)
+        self._asks = self._side(snapshot.asks, up=True)
+        self._update_id, self._timestamp = snapshot.update_id, max(self._timestamp, now)
         while self._waiting:
             update = self._waiting[0]
-            if update.first > self.update_id + 1:
+            if update.first > self._update_id + 1:
                 # The snapshot is a copy that lags behind, or more was lost since.
-                self.why = self._missing(update)
+                self._why = self._missing(update)
                 return False
             self._waiting.popleft()
-            if update.last > self.update_id:
+            if update.last > self._update_id:
                 self._apply(update)
         if self._crossed():
-            self.why = "the venue's snapshot is crossed"
+            self._why = "the venue's snapshot is crossed"
             return False
-        self.complete = True
+        self._complete = True
         self._known = self._settled = self._time()
         return True
 
     def book(self, levels: int) -> OrderBook | None:
-        """Return the best levels a side, None where they are not known."""
+        """Return the best levels a side, or None if they are not known."""
         if not (self.ready and self._bids.reaches(levels) and self._asks.reaches(levels)):
             return None
         return OrderBook(
             symbol=self.symbol,
-            timestamp=self.timestamp,
-            update_id=self.update_id,
+            timestamp=self._timestamp,
+            update_id=self._update_id,
             bids=self._bids.best(levels),
             asks=self._asks.best(levels),
         )
 
     def status(self) -> BookStatus:
-        """Return what is known now."""
+        """Return the present state."""
+        why = self._why if self._connected else "no connection carries it"
         return BookStatus(
             symbol=self.symbol,
             ready=self.ready,
-            why="" if self.ready else self.why if self.connected else "no connection carries it",
+            why="" if self.ready else why,
             silence=self.silence,
-            frames=self.frames,
-            gaps=self.gaps,
-            snapshots=self.snapshots,
-            failures=self.failures,
+            frames=self._frames,
+            gaps=self._gaps,
+            snapshots=self._snapshots,
+            failures=self._failures,
         )
 
-    def _take(self, update: DepthUpdate) -> None:
-        if update.first > self.update_id + 1:
+    def _side(self, levels: tuple[BookLevel, ...], *, up: bool) -> BookSide:
+        return BookSide(levels, up=up, depth=self._depth)
+
+    def _update(self, update: DepthUpdate) -> None:
+        if update.first > self._update_id + 1:
             self._waiting.append(update)
             self.lose(self._missing(update))
             return
@@ -220,11 +274,11 @@ class BookSubscription:
     def _apply(self, update: DepthUpdate) -> None:
         self._bids.change(update.bids)
         self._asks.change(update.asks)
-        self.update_id, self.timestamp = update.last, update.event_time
+        self._update_id, self._timestamp = update.last, update.event_time
 
     def _crossed(self) -> bool:
         bid, ask = self._bids.price(), self._asks.price()
         return bid is not None and ask is not None and bid >= ask
 
     def _missing(self, update: DepthUpdate) -> str:
-        return f"updates {self.update_id + 1} to {update.first - 1} are missing"
+        return f"updates {self._update_id + 1} to {update.first - 1} are missing"

@@ -164,8 +164,7 @@ class CandleStream:
         for timeframe in names:
             known = self._subscriptions.get((unified, timeframe))
             if known is not None:
-                if history > known.history:
-                    known.history = history
+                if known.want_history(history):
                     self.on_gap(known)
                 continue
             entry = CandleSubscription(
@@ -205,7 +204,7 @@ class CandleStream:
             self._ended = tuple(connection.status() for connection in self._connections)
             self._connections = []
             for entry in self._subscriptions.values():
-                entry.connected = entry.complete = entry.repairing = False
+                entry.stop()
 
     async def ready(self) -> None:
         """Wait until every subscription is complete up to now, stored and published."""
@@ -241,9 +240,8 @@ class CandleStream:
 
     def on_gap(self, subscription: CandleSubscription) -> None:
         """Have missing candles fetched."""
-        subscription.complete = False
-        if self._group is not None and not subscription.repairing:
-            subscription.repairing = True
+        subscription.lose()
+        if self._group is not None and subscription.start_repair():
             self._group.create_task(self._repair(subscription))
 
     # Connections.
@@ -291,15 +289,14 @@ class CandleStream:
         self.clock.advance(now)
         now = self.clock.now()
         for entry in subscriptions:
-            entry.recheck = entry.closed > 0
-            entry.check_until = open_time(now, entry.timeframe) - entry.sequence.length
+            entry.check(open_time(now, entry.timeframe) - entry.sequence.length)
             self.on_gap(entry)
 
     async def _repair(self, subscription: CandleSubscription) -> None:
         try:
             await self._repairer.repair(subscription)
         finally:
-            subscription.repairing = False
+            subscription.end_repair()
 
     def _bad(self, text: str, reason: str) -> None:
         self._bad_frames += 1
@@ -315,9 +312,7 @@ class CandleStream:
         """Queue closed candles for storage and publication, in order."""
         for candle in candles:
             self._outbox.append((candle, not (recent and candle is candles[-1])))
-        subscription.settled(candles[-1])
-        subscription.closed += len(candles)
-        subscription.last_closed = max(subscription.last_closed or 0, candles[-1].timestamp)
+        subscription.candles_out(candles)
         self._schedule_flush()
 
     def _filled(self, event: GapFilled) -> None:
@@ -370,9 +365,7 @@ class CandleStream:
         if held:
             self._full.set()
         for connection in self._connections:
-            connection.held = held
-            if connection.connection is not None:
-                connection.connection.hold(held)
+            connection.pause(held)
 
     async def _resume(self) -> None:
         """Resume reading once there is room."""
@@ -400,7 +393,6 @@ class CandleStream:
         try:
             candle = entry.forming()
         except InvalidInput as error:
-            entry.bad_frames += 1
             self._bad(f"{entry.symbol} {entry.timeframe}", str(error))
             return
         if candle is not None:

@@ -18,16 +18,16 @@ LATE: Final = 10_000
 """How long after its end a candle may still be updated, in ms."""
 
 LONGEST_HALT: Final = 92 * 86_400_000
-"""Furthest one frame may move the market's time, in ms: further is a damaged frame."""
+"""Largest step in ms by which one frame may advance the market time; a larger one is damage."""
 
 SANE: Final = 1.25
-"""How many times the last close a price may be, or a part of it, to be taken from one frame alone;
-what lies beyond is asked of the venue again."""
+"""Largest factor between a price and the last close that is accepted from one frame alone.
+A candle beyond it is requested from the venue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionStatus:
-    """What is known about one subscription. Times are market time in ms."""
+    """The state of one candle subscription. Times are market time in ms."""
 
     symbol: str
     timeframe: str
@@ -50,21 +50,30 @@ class SubscriptionStatus:
     """How often the venue could not be asked for missing candles."""
 
 
-class ClosedSink(Protocol):
-    """Who is told what a subscription found out."""
+class CandleSink(Protocol):
+    """The receiver of a subscription's candles and gaps."""
 
     def on_closed(self, subscription: CandleSubscription, candles: list[Candle]) -> None:
-        """Take candles that closed, in order."""
+        """Receive candles that closed, in order."""
 
     def on_again(self, candle: Candle) -> None:
-        """Take a closed candle that came out before: the venue may have revised it."""
+        """Receive a closed candle that came out before: the venue may have revised it."""
 
     def on_gap(self, subscription: CandleSubscription) -> None:
-        """Take note that candles are missing."""
+        """Receive the notice that candles are missing."""
 
 
 class CandleSubscription:
-    """Counters, the forming candle and the order of the closed ones."""
+    """The sequence of closed candles of one symbol and timeframe, its forming candle and counters.
+
+    Args:
+        symbol: in unified form.
+        timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
+        history: closed candles wanted before the first live one.
+        exchange: converts raw candles.
+        clock: market time; the event times of the frames advance it.
+        sink: receives candles and gaps.
+    """
 
     def __init__(
         self,
@@ -73,33 +82,26 @@ class CandleSubscription:
         history: int,
         exchange: Exchange,
         clock: MarketClock,
-        sink: ClosedSink,
+        sink: CandleSink,
     ) -> None:
         self.symbol = symbol
         self.timeframe = timeframe
-        self.history = history
-        self.loaded = 0
-        """How many candles of history were asked for already."""
         self.sequence = Sequencer(timeframe)
-        self.connected = False
-        """Whether a live connection carries it."""
-        self.complete = False
-        """Whether nothing is known to be missing."""
-        self.repairing = False
-        self.recheck = False
-        """Whether the newest candles are to be asked for again."""
-        self.check_until: int | None = None
-        """Open time up to which the venue is to be asked whether candles were missed."""
-        self.frames = self.closed = self.duplicates = self.late = self.bad_frames = 0
-        self.gaps = self.backfilled = self.holes = self.failures = 0
-        self.last_closed: int | None = None
+        self._history = history
+        self._loaded = 0
+        self._connected = self._complete = self._repairing = False
+        self._recheck = False
+        self._check_until: int | None = None
+        self._frames = self._closed = self._duplicates = self._late = self._bad_frames = 0
+        self._gaps = self._backfilled = self._holes = self._failures = 0
+        self._last_closed: int | None = None
         self._exchange = exchange
         self._advance = clock.advance
         self._clock = clock
         self._sink = sink
-        self._close_before: float | None = None
+        self._last_close: float | None = None
         self._raw: RawKline | None = None
-        self._shown: RawKline | None = None
+        self._published: RawKline | None = None
         self._open = -1
         self._seen = 0
         self._horizon = -1
@@ -112,10 +114,43 @@ class CandleSubscription:
     @property
     def ready(self) -> bool:
         """Whether it is complete up to now."""
-        return self.connected and self.complete
+        return self._connected and self._complete
+
+    @property
+    def connected(self) -> bool:
+        """Whether a live connection carries it."""
+        return self._connected
+
+    @property
+    def complete(self) -> bool:
+        """Whether no candle is known to be missing."""
+        return self._complete
+
+    @property
+    def history(self) -> int:
+        """Closed candles wanted before the first live one."""
+        return self._history
+
+    @property
+    def history_due(self) -> bool:
+        """Whether more history is wanted than was requested so far."""
+        return self._history > self._loaded
+
+    @property
+    def last_event(self) -> int | None:
+        """Event time of the newest frame, ms."""
+        return self._seen or None
+
+    # Frames
 
     def on_frame(self, timestamp: int, event_time: int, closed: bool, raw: RawKline) -> None:
-        """Take one frame of the stream.
+        """Process one frame of the stream.
+
+        Args:
+            timestamp: open time of its candle, ms.
+            event_time: the venue's time of the frame, ms.
+            closed: whether the candle is final.
+            raw: the candle as the venue writes it.
 
         Raises:
             InvalidInput: the frame cannot be used; nothing was changed.
@@ -124,7 +159,7 @@ class CandleSubscription:
         if timestamp == self._open and closed is False and self._seen <= event_time < self._horizon:
             self._seen = event_time
             self._raw = raw
-            self.frames += 1
+            self._frames += 1
             self._advance(event_time)
             return
         self._turn(timestamp, event_time, closed, raw)
@@ -133,22 +168,118 @@ class CandleSubscription:
         """Return the forming candle if it changed since the last call.
 
         Raises:
-            InvalidInput: the newest update cannot be used.
+            InvalidInput: the newest update cannot be used; it is counted as a bad frame.
         """
         raw = self._raw
-        if raw is None or raw is self._shown:
+        if raw is None or raw is self._published:
             return None
-        self._shown = raw
-        return self._exchange.candle(self.symbol, self.timeframe, raw, closed=False)
+        self._published = raw
+        try:
+            return self._exchange.candle(self.symbol, self.timeframe, raw, closed=False)
+        except ValueError:
+            self._bad_frames += 1
+            raise
 
-    @property
-    def last_event(self) -> int | None:
-        """Event time of the newest frame, ms."""
-        return self._seen or None
+    # Changes of state, by connections and repairs
+
+    def connect(self) -> None:
+        """Record that a live connection carries it; what was missed before is not known yet."""
+        self._connected, self._complete = True, False
+
+    def disconnect(self) -> None:
+        """Record that no connection carries it."""
+        self._connected = False
+
+    def stop(self) -> None:
+        """Record that the stream was stopped, with its connections and repairs."""
+        self._connected = self._complete = self._repairing = False
+
+    def want_history(self, history: int) -> bool:
+        """Return whether more history is wanted than before, and remember how much."""
+        more = history > self._history
+        self._history = max(self._history, history)
+        return more
+
+    def check(self, until: int) -> None:
+        """Require a check with the venue whether candles were missed.
+
+        Args:
+            until: open time in ms of the newest candle that has closed.
+        """
+        self._recheck = self._closed > 0
+        self._check_until = until
+
+    def end_check(self) -> None:
+        """Record that the venue has no later candle: it may have halted."""
+        self._check_until = None
+
+    def missing(self) -> tuple[int, int] | None:
+        """Return the first and last open time to request, from frames or from a check."""
+        if (gap := self.sequence.gap()) is not None:
+            return gap
+        until, last = self._check_until, self.sequence.last
+        if until is not None and last is not None and until > last:
+            return last + self.sequence.length, until
+        self._check_until = None
+        return None
+
+    def start_repair(self) -> bool:
+        """Record that a repair starts; return False if one is under way already."""
+        started, self._repairing = not self._repairing, True
+        return started
+
+    def end_repair(self) -> None:
+        """Record that the repair has ended, with or without success."""
+        self._repairing = False
+
+    def lose(self) -> None:
+        """Record that candles are missing."""
+        self._complete = False
+
+    def complete_up_to_now(self) -> None:
+        """Record that no candle is known to be missing."""
+        self._complete = True
+
+    def take_recheck(self) -> bool:
+        """Return, once, whether the newest candles are to be requested again."""
+        due, self._recheck = self._recheck, False
+        return due
+
+    def history_requested(self, history: int) -> None:
+        """Record how many candles of history have been requested."""
+        self._loaded = history
+
+    def history_loaded(self, newest: int | None) -> None:
+        """Record the open time in ms of the newest candle of history, None if there is none."""
+        if newest is not None:
+            self._last_closed = max(self._last_closed or 0, newest)
+
+    def candles_out(self, candles: list[Candle]) -> None:
+        """Record closed candles that came out: later prices are compared with the last close."""
+        newest = candles[-1]
+        self._last_close = newest.close
+        self._closed += len(candles)
+        self._last_closed = max(self._last_closed or 0, newest.timestamp)
+
+    def count_backfilled(self, candles: int) -> None:
+        """Count candles that were fetched because the stream had not brought them."""
+        self._backfilled += candles
+
+    def count_holes(self, candles: int) -> None:
+        """Count candles that the venue proved not to have."""
+        self._holes += candles
+
+    def count_gap(self) -> None:
+        """Count a gap that was settled."""
+        self._gaps += 1
+
+    def count_failure(self) -> None:
+        """Count a request for missing candles that failed."""
+        self._failures += 1
 
     def status(self) -> SubscriptionStatus:
-        """Return what is known now."""
-        last, length = self.last_closed, self.sequence.length
+        """Return the present state."""
+        last, length = self._last_closed, self.sequence.length
         return SubscriptionStatus(
             symbol=self.symbol,
             timeframe=self.timeframe,
@@ -156,28 +287,28 @@ class CandleSubscription:
             last_event=self.last_event,
             last_closed=last,
             age=None if last is None else max(0, self._clock.now() - last - length),
-            frames=self.frames,
-            closed=self.closed,
-            duplicates=self.duplicates,
-            late=self.late,
-            bad_frames=self.bad_frames,
-            gaps=self.gaps,
-            backfilled=self.backfilled,
-            holes=self.holes,
-            failures=self.failures,
+            frames=self._frames,
+            closed=self._closed,
+            duplicates=self._duplicates,
+            late=self._late,
+            bad_frames=self._bad_frames,
+            gaps=self._gaps,
+            backfilled=self._backfilled,
+            holes=self._holes,
+            failures=self._failures,
         )
 
     def _turn(self, timestamp: int, event_time: int, closed: bool, raw: RawKline) -> None:
-        """Take a frame that opens or closes a candle, or comes late or twice."""
+        """Process a frame that opens or closes a candle, or comes late or twice."""
         try:
-            self._check(timestamp, event_time, closed)
+            self._check_times(timestamp, event_time, closed)
             candle = self._exchange.candle(self.symbol, self.timeframe, raw, closed=closed)
             if closed:
                 self._check_price(candle)
         except (TypeError, ValueError):
-            self.bad_frames += 1
+            self._bad_frames += 1
             raise
-        self.frames += 1
+        self._frames += 1
         self._advance(event_time)
         self._seen = max(self._seen, event_time)
         if closed:
@@ -187,14 +318,14 @@ class CandleSubscription:
             self._horizon = timestamp + self.sequence.length + LATE
             self._raw = raw
         else:
-            self.late += 1
+            self._late += 1
             return
         if self.sequence.gap() is not None:
             self._sink.on_gap(self)
 
     def _close(self, candle: Candle) -> None:
         if self.sequence.knows(candle.timestamp):
-            self.duplicates += 1
+            self._duplicates += 1
             self._sink.on_again(candle)
             return
         if candle.timestamp == self._open:
@@ -203,20 +334,18 @@ class CandleSubscription:
         if ready:
             self._sink.on_closed(self, ready)
 
-    def settled(self, candle: Candle) -> None:
-        """Take note of the newest candle that came out: later prices are held against its close."""
-        self._close_before = candle.close
-
     def _check_price(self, candle: Candle) -> None:
-        before = self._close_before
-        if before is not None and (candle.high > before * SANE or candle.low < before / SANE):
+        last = self._last_close
+        if last is not None and (candle.high > last * SANE or candle.low < last / SANE):
             raise ValueError(
-                f"prices {candle.low} to {candle.high} are far from the last close {before}"
+                f"prices {candle.low} to {candle.high} are far from the last close {last}"
             )
 
-    def _check(self, timestamp: int, event_time: int, closed: bool) -> None:
+    def _check_times(self, timestamp: int, event_time: int, closed: bool) -> None:
         if type(timestamp) is not int or type(event_time) is not int or type(closed) is not bool:
-            raise TypeError(f"times {timestamp!r}, {event_time!r} or flag {closed!r} of no use")
+            raise TypeError(
+                f"times {timestamp!r}, {event_time!r} or flag {closed!r} cannot be used"
+            )
         if not is_open_time(timestamp, self.timeframe):
             raise ValueError(f"no {self.timeframe} candle opens at {timestamp}")
         end = timestamp + self.sequence.length

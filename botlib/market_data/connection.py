@@ -22,7 +22,7 @@ RETRY_LONGEST: Final = 30.0
 
 
 class DialLimiter:
-    """Limits the dials of one address to ``burst + rate × t`` in t seconds."""
+    """A limit of ``burst + rate × t`` dials in t seconds, for all connections of one address."""
 
     def __init__(self, burst: int, rate: float) -> None:
         self._burst = burst
@@ -37,7 +37,7 @@ class DialLimiter:
             passed = now - (now if self._updated is None else self._updated)
             self._tokens = min(self._burst, self._tokens + passed * self._rate)
             self._updated = now
-            # A wait that is exactly long enough may leave out what no timer can wait for.
+            # After a wait of exactly the right length, rounding may leave a tiny rest.
             if self._tokens >= 1 - 1e-6:
                 self._tokens -= 1
                 return
@@ -45,7 +45,7 @@ class DialLimiter:
 
 
 class ConnectionEnd(Enum):
-    """Why a connection is given up."""
+    """The way in which a connection is given up."""
 
     DEAD = "dead"
     RENEWAL = "renewal"
@@ -53,7 +53,7 @@ class ConnectionEnd(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatus:
-    """What is known about one connection. Times are in seconds of the loop's timer."""
+    """The state of one connection. Times are in seconds of the loop's timer."""
 
     connected: bool
     subscriptions: int
@@ -67,20 +67,21 @@ class ConnectionStatus:
 
 
 class StreamSubscription(Protocol):
-    """What a connection serves: one subscription."""
-
-    connected: bool
-    """Whether a live connection carries it."""
-    complete: bool
-    """Whether nothing is known to be missing."""
+    """A subscription that a connection carries."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Symbol, and what of it."""
+        """Symbol, and the timeframe or kind of its frames."""
 
     @property
     def on_frame(self) -> Callable[..., None]:
-        """Takes the frames."""
+        """The receiver of the frames."""
+
+    def connect(self) -> None:
+        """Record that a live connection carries it from now on."""
+
+    def disconnect(self) -> None:
+        """Record that no connection carries it."""
 
 
 S = TypeVar("S", bound=StreamSubscription)
@@ -91,11 +92,11 @@ class ReconnectingConnection(Generic[S]):
 
     Args:
         dial: opens a connection.
-        dial_limiter: holds dials back; shared by all that dial the venue.
-        what: the kind of its frames, for people.
+        dial_limiter: delays dials; shared by all connections to the venue.
+        what: the kind of its frames, for messages.
         data_deadline: seconds without a frame after which it is dialled again.
         max_age: seconds after which it is renewed.
-        on_up: told which subscriptions a connection carries from now on.
+        on_up: receives the subscriptions that a connection carries from now on.
         rng: source of the jitter of retries and renewals.
     """
 
@@ -110,15 +111,14 @@ class ReconnectingConnection(Generic[S]):
         on_up: Callable[[Iterable[S]], None],
         rng: random.Random,
     ) -> None:
-        self.subscriptions: dict[tuple[str, str], S] = {}
-        self.connection: StreamConnection[Any] | None = None
-        self.held = False
-        """Whether reading is paused on purpose, so that silence means nothing."""
-        self._open = dial
+        self._subscriptions: dict[tuple[str, str], S] = {}
+        self._connection: StreamConnection[Any] | None = None
+        self._paused = False
+        self._dial_once = dial
         self._dial_limiter = dial_limiter
         self._what = what
         self._data_deadline = data_deadline
-        # Connections dialled together must not be renewed together.
+        # Connections that were dialled together must not be renewed together.
         self._max_age = max_age * rng.uniform(0.97, 1.0)
         self._rng = rng
         self._time = asyncio.get_running_loop().time
@@ -127,10 +127,14 @@ class ReconnectingConnection(Generic[S]):
         self._dials = self._losses = 0
         self._last_loss = ""
 
+    def __len__(self) -> int:
+        """Return the number of its subscriptions."""
+        return len(self._subscriptions)
+
     async def add(self, subscriptions: Sequence[S]) -> None:
-        """Take on more subscriptions; a live connection subscribes to them at once."""
-        self.subscriptions.update({entry.key: entry for entry in subscriptions})
-        connection = self.connection
+        """Add subscriptions; a live connection subscribes to them at once."""
+        self._subscriptions.update({entry.key: entry for entry in subscriptions})
+        connection = self._connection
         if connection is None:
             return
         try:
@@ -142,8 +146,14 @@ class ReconnectingConnection(Generic[S]):
         else:
             self._up(subscriptions)
 
+    def pause(self, paused: bool) -> None:
+        """Pause or resume reading; while it is paused, silence is no reason to dial again."""
+        self._paused = paused
+        if self._connection is not None:
+            self._connection.hold(paused)
+
     async def run(self) -> None:
-        """Serve the subscriptions until cancelled."""
+        """Keep the subscriptions alive until cancelled."""
         old: StreamConnection[Any] | None = None
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng, least=0.3)
         try:
@@ -152,15 +162,15 @@ class ReconnectingConnection(Generic[S]):
                 if old is not None:
                     await old.close()
                     old = None
-                self.connection = connection
+                self._connection = connection
                 self._opened = self._excused = self._time()
-                connection.hold(self.held)
-                self._up(list(self.subscriptions.values()))
-                outcome, reason = await self._watch(connection)
+                connection.hold(self._paused)
+                self._up(list(self._subscriptions.values()))
+                end, reason = await self._watch(connection)
                 logger.info("Stream connection given up: %s", reason)
                 self._losses += 1
                 self._last_loss = reason
-                if outcome is ConnectionEnd.RENEWAL:
+                if end is ConnectionEnd.RENEWAL:
                     # It keeps delivering until the new one does.
                     old = connection
                     continue
@@ -170,21 +180,21 @@ class ReconnectingConnection(Generic[S]):
                     backoff.reset()
                 await backoff.wait()
         finally:
-            current = self.connection
+            current = self._connection
             self._down()
             for left in (old, current):
                 if left is not None:
                     await left.close()
 
     def status(self) -> ConnectionStatus:
-        """Return what is known now."""
-        now, connection = self._time(), self.connection
+        """Return the present state."""
+        now, connection = self._time(), self._connection
         up = connection is not None
         return ConnectionStatus(
             connected=up,
-            subscriptions=len(self.subscriptions),
+            subscriptions=len(self._subscriptions),
             age=now - self._opened if up else None,
-            silence=now - self._heard(connection) if connection is not None else None,
+            silence=now - self._silent_since(connection) if connection is not None else None,
             dials=self._dials,
             reconnects=max(0, self._dials - 1),
             last_loss=self._last_loss,
@@ -192,25 +202,25 @@ class ReconnectingConnection(Generic[S]):
 
     def _up(self, subscriptions: Sequence[S]) -> None:
         for subscription in subscriptions:
-            subscription.connected, subscription.complete = True, False
+            subscription.connect()
         self._on_up(subscriptions)
 
     def _down(self) -> None:
-        self.connection = None
-        for subscription in self.subscriptions.values():
-            subscription.connected = False
+        self._connection = None
+        for subscription in self._subscriptions.values():
+            subscription.disconnect()
 
     async def _dial(self) -> StreamConnection[Any]:
-        """Dial and subscribe until it works."""
+        """Dial and subscribe until both succeed."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         while True:
             await self._dial_limiter.wait()
             self._dials += 1
             connection: StreamConnection[Any] | None = None
             try:
-                connection = await self._open()
+                connection = await self._dial_once()
                 await connection.subscribe(
-                    {entry.key: entry.on_frame for entry in self.subscriptions.values()}
+                    {entry.key: entry.on_frame for entry in self._subscriptions.values()}
                 )
                 return connection
             except ExchangeError as error:
@@ -224,37 +234,37 @@ class ReconnectingConnection(Generic[S]):
             await backoff.wait()
 
     async def _watch(self, connection: StreamConnection[Any]) -> tuple[ConnectionEnd, str]:
-        """Return when the connection has to be given up, and why."""
+        """Wait until the connection has to be given up, and return how and why."""
         return await first_of(
-            _told(ConnectionEnd.DEAD, connection.ended()),
-            _told(ConnectionEnd.RENEWAL, connection.retiring()),
-            self._judged(connection),
+            _ended(ConnectionEnd.DEAD, connection.ended()),
+            _ended(ConnectionEnd.RENEWAL, connection.retiring()),
+            self._timed_out(connection),
         )
 
-    async def _judged(self, connection: StreamConnection[Any]) -> tuple[ConnectionEnd, str]:
-        """Sleep until the connection can have been silent for too long, or is old."""
+    async def _timed_out(self, connection: StreamConnection[Any]) -> tuple[ConnectionEnd, str]:
+        """Wait until the connection has been silent for too long, or is too old."""
         # A frame that came while this loop itself stood still is read in the last pause.
         pause = min(self._data_deadline / 20, self._max_age / 4)
         quiet = self._data_deadline - pause
         while True:
             now = self._time()
-            if self.held or not self.subscriptions:
+            if self._paused or not self._subscriptions:
                 self._excused = now
             age = now - self._opened
             if age > self._max_age:
                 return ConnectionEnd.RENEWAL, f"older than {self._max_age:.0f} s"
-            left = min(quiet - (now - self._heard(connection)), self._max_age - age)
-            if left > 0 and not self.held and self.subscriptions:
+            left = min(quiet - (now - self._silent_since(connection)), self._max_age - age)
+            if left > 0 and not self._paused and self._subscriptions:
                 await asyncio.sleep(max(left, pause))
                 continue
             frames = connection.frames
             await asyncio.sleep(pause)
-            silent = connection.frames == frames and not self.held and self.subscriptions
-            if silent and self._time() - self._heard(connection) > quiet:
+            silent = connection.frames == frames and not self._paused and self._subscriptions
+            if silent and self._time() - self._silent_since(connection) > quiet:
                 return ConnectionEnd.DEAD, f"no {self._what} frame for {self._data_deadline:g} s"
 
-    def _heard(self, connection: StreamConnection[Any]) -> float:
-        """Return since when silence counts."""
+    def _silent_since(self, connection: StreamConnection[Any]) -> float:
+        """Return the time from which on silence counts."""
         return max(connection.heard, self._excused)
 
 
@@ -264,15 +274,17 @@ async def assign_subscriptions(
     most: int,
     make: Callable[[], ReconnectingConnection[S]],
 ) -> list[ReconnectingConnection[S]]:
-    """Give subscriptions to the connections that have room; return the further ones they need.
+    """Add subscriptions to the connections that have room, and return the further ones needed.
 
     Args:
-        most: subscriptions on one connection.
+        fresh: subscriptions that no connection carries yet.
+        connections: the connections that run already.
+        most: most subscriptions on one connection.
         make: makes a connection that is still to be run.
     """
     waiting = list(fresh)
     for connection in connections:
-        room = most - len(connection.subscriptions)
+        room = most - len(connection)
         share, waiting = waiting[:room], waiting[room:]
         if share:
             await connection.add(share)
@@ -285,5 +297,5 @@ async def assign_subscriptions(
     return made
 
 
-async def _told(outcome: ConnectionEnd, reason: Awaitable[str]) -> tuple[ConnectionEnd, str]:
-    return outcome, await reason
+async def _ended(end: ConnectionEnd, reason: Awaitable[str]) -> tuple[ConnectionEnd, str]:
+    return end, await reason

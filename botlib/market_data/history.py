@@ -11,7 +11,7 @@ import asyncio
 import random
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
@@ -22,30 +22,18 @@ from botlib.core.clock import iso
 from botlib.core.errors import ExchangeUnavailable, InvalidInput
 from botlib.core.model import Candle
 from botlib.core.retry import backoff_delay, retry
-from botlib.core.timeframe import DAY, is_open_time, open_time, parse_since, timeframe_ms
+from botlib.core.timeframe import open_time, parse_since, timeframe_ms
+from botlib.market_data.gaps import ABSENT, ATTEMPTS, Judgement, fetch_answer, judge_answer
 from botlib.store import CandleStorage, Database, Run, database_path
 from botlib.venues.base import Exchange
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PAGE: Final = 1_000
-"""Candles in one answer of the venue."""
-
 WRITE: Final = 200
 """Candles stored in one go: some ms, so that nothing else on the loop waits for long."""
 
-ABSENT: Final = "absent at the venue"
 BEFORE_LISTING: Final = "before listing"
-
-SETTLED: Final = DAY
-"""How long ago a candle must have closed that its absence alone counts as proof, in ms."""
-
-LAG: Final = 10_000
-"""How long ago a candle must have closed that every copy of the venue has it, in ms."""
-
-PATIENCE: Final = 4
-"""How often an answer that may come from a lagging copy is asked for."""
 
 RETRY_FIRST: Final = 0.5
 
@@ -142,7 +130,8 @@ class History:
             runs = await asyncio.to_thread(self._storage.missing, name, timeframe, start, end)
             job = _Job(self._exchange, self._storage, self._rng, report, now, progress)
             job.expect(runs)
-            for group in grouped(runs, timeframe_ms(timeframe)):
+            page = self._exchange.capabilities.candles_per_page
+            for group in grouped(runs, timeframe_ms(timeframe), page):
                 await job.fetch(group)
         return report
 
@@ -239,12 +228,18 @@ def _span(timeframe: str, since: Moment, until: Moment | None, now: int) -> tupl
     return start, min(open_time(stop, timeframe), open_time(now, timeframe) - length)
 
 
-def grouped(runs: Iterable[Run], length: int) -> list[list[Run]]:
-    """Put neighbouring runs of missing candles together where one answer has room for them all."""
+def grouped(runs: Iterable[Run], length: int, page: int) -> list[list[Run]]:
+    """Return runs of missing candles in groups, each of which fits into one answer.
+
+    Args:
+        runs: first and last open time of each, ms, ascending.
+        length: of a candle, ms.
+        page: most candles in one answer.
+    """
     groups: list[list[Run]] = []
     for run in runs:
         # One row of the answer is kept for the candle behind the last run.
-        if groups and run[1] - groups[-1][0][0] <= (PAGE - 2) * length:
+        if groups and run[1] - groups[-1][0][0] <= (page - 2) * length:
             groups[-1].append(run)
         else:
             groups.append([run])
@@ -259,59 +254,6 @@ def counted(runs: Iterable[Run], start: int, end: int, length: int) -> int:
 def _among(runs: list[Run], timestamp: int) -> bool:
     place = bisect_right(runs, timestamp, key=itemgetter(0)) - 1
     return place >= 0 and timestamp <= runs[place][1]
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What an answer of the venue proves."""
-
-    until: int
-    """Up to this open time the answer is complete: what it lacks is not there."""
-    again: bool
-    """Whether the candles behind may only lag, so that asking once more makes sense."""
-
-
-def settlement(
-    rows: list[Candle], start: int, end: int, length: int, now: int, *, final: bool = False
-) -> Settlement:
-    """Judge an answer to the question for the candles ``start`` to ``end`` and the one behind.
-
-    An answer with a later candle is complete. Without one, absence counts as proof only for
-    candles that closed more than `SETTLED` ago, and the newest row itself may be a copy from
-    before its close while that is less than `LAG` ago.
-
-    Args:
-        rows: the oldest candles from ``start`` on, at most `PAGE`, the forming one included.
-        start: first open time asked for.
-        end: last open time of interest, closed.
-        length: of a candle, in ms.
-        now: the market's time, ms.
-        final: take a possibly lagging answer for the truth.
-    """
-    # Brought down to the grid, which a candle may miss by some seconds.
-    reached = rows[-1].timestamp - (rows[-1].timestamp - start) % length if rows else start - length
-    if reached > end:
-        return Settlement(end, again=False)
-    if len(rows) >= PAGE:
-        # The last row is asked for once more, as it may be the newest one.
-        return Settlement(reached - length, again=True)
-
-    def may_lag(timestamp: int) -> bool:
-        return not final and now - (timestamp + length) < LAG
-
-    sure = reached - length if may_lag(reached) else reached
-    recent = max(0, -((now - SETTLED - length - end) // length))
-    return Settlement(max(sure, end - recent * length), again=may_lag(end))
-
-
-def gaps(times: Iterable[int], start: int, end: int, length: int) -> list[Run]:
-    """Return the runs from ``start`` to ``end`` that are not in ``times`` (ascending)."""
-    found = []
-    for timestamp in times:
-        if timestamp > start:
-            found.append((start, timestamp - length))
-        start = timestamp + length
-    return [*found, (start, end)] if start <= end else found
 
 
 class _Job:
@@ -342,21 +284,20 @@ class _Job:
         self._advance(0)
 
     async def fetch(self, runs: list[Run]) -> None:
-        """Fetch some runs of missing candles, and what lies between them."""
+        """Fetch some runs of missing candles, and the candles that lie between them."""
         length, start, end = self._length, runs[0][0], runs[-1][1]
         if not self._storage.candles(*self._key, until=start - length, limit=1):
             start = await self._after_listing(runs)
-        patience = PATIENCE
+        attempts = ATTEMPTS
         while start <= end:
-            rows = await self._ask(start, end + length, PAGE)
-            proven = settlement(rows, start, end, length, self._now, final=patience <= 1)
-            if proven.until >= start:
-                await self._settle(runs, rows, start, proven.until)
-                start, patience = proven.until + length, PATIENCE
-            elif proven.again:
-                patience -= 1
-                await asyncio.sleep(backoff_delay(PATIENCE - patience, first=RETRY_FIRST / 2))
-            if not proven.again:
+            judged = await self._judged(start, end, final=attempts <= 1)
+            if judged.until >= start:
+                await self._settle(runs, judged, start)
+                start, attempts = judged.until + length, ATTEMPTS
+            elif judged.again:
+                attempts -= 1
+                await asyncio.sleep(backoff_delay(ATTEMPTS - attempts, first=RETRY_FIRST / 2))
+            if not judged.again:
                 break
         left = counted(runs, start, end, length)
         self._report.unsettled += left
@@ -365,7 +306,13 @@ class _Job:
     async def _after_listing(self, runs: list[Run]) -> int:
         """Mark what lies before the venue's first candle; return where there may be candles."""
         start, end = runs[0][0], runs[-1][1]
-        rows = await self._ask(0, self._now, 1)
+
+        async def oldest() -> list[Candle]:
+            return await self._exchange.fetch_candles(
+                *self._key, 0, self._now, now=self._now, limit=1, forming=True
+            )
+
+        rows = await self._ask(oldest)
         listed = open_time(rows[0].timestamp, self._report.timeframe) if rows else start
         if listed <= start:
             return start
@@ -376,42 +323,49 @@ class _Job:
         self._advance(counted(runs, start, last, self._length))
         return last + self._length
 
-    async def _settle(self, runs: list[Run], rows: list[Candle], start: int, until: int) -> None:
-        """Store an answer, then mark what it lacks."""
-        # Around the halts of 2017 and 2018 some candles open off the grid.
-        sound = [
-            row
-            for row in rows
-            if row.timestamp <= until and is_open_time(row.timestamp, row.timeframe)
-        ]
-        wanted = [row for row in sound if _among(runs, row.timestamp)]
+    async def _settle(self, runs: list[Run], judged: Judgement, start: int) -> None:
+        """Store the candles of an answer, then its holes."""
+        wanted = [candle for candle in judged.candles if _among(runs, candle.timestamp)]
         for first in range(0, len(wanted), WRITE):
             part = wanted[first : first + WRITE]
             self._report.stored += self._storage.write(part, now=self._now).closed
             await asyncio.sleep(0)
-        absent = gaps((row.timestamp for row in sound), start, until, self._length)
-        for first, last in absent:
+        for first, last in judged.holes:
             self._report.holes += self._storage.mark_hole(
                 *self._key, first, last, cause=ABSENT, now=self._now
             )
-        self._advance(counted(runs, start, until, self._length))
+        self._advance(counted(runs, start, judged.until, self._length))
 
     def _advance(self, candles: int) -> None:
         self._done += candles
         if self._progress is not None and self._report.missing:
             self._progress(self._done, self._report.missing)
 
-    async def _ask(self, start: int, end: int, limit: int) -> list[Candle]:
-        """Ask the venue for candles, forming ones included; a venue away for a moment delays it."""
+    async def _judged(self, start: int, end: int, *, final: bool) -> Judgement:
+        """Fetch one page of missing candles and judge it."""
 
-        async def ask() -> list[Candle]:
+        async def page() -> list[Candle]:
+            return await fetch_answer(self._exchange, *self._key, start, end, now=self._now)
+
+        return judge_answer(
+            await self._ask(page),
+            start,
+            end,
+            self._report.timeframe,
+            now=self._now,
+            page=self._exchange.capabilities.candles_per_page,
+            final=final,
+        )
+
+    async def _ask(self, fetch: Callable[[], Awaitable[list[Candle]]]) -> list[Candle]:
+        """Fetch candles; a venue that is unreachable for a moment only delays it."""
+
+        async def counted_fetch() -> list[Candle]:
             self._report.requests += 1
-            return await self._exchange.fetch_candles(
-                *self._key, start, end, now=self._now, limit=limit, forming=True
-            )
+            return await fetch()
 
         try:
-            return await retry(ask, rng=self._rng, delay=RETRY_FIRST)
+            return await retry(counted_fetch, rng=self._rng, delay=RETRY_FIRST)
         except ExchangeUnavailable as error:
             raise ExchangeUnavailable(
                 f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "

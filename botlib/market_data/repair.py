@@ -1,4 +1,4 @@
-"""`Repairer`: asks the venue for the candles a subscription has missed, and settles its order."""
+"""`Repairer`: fetches the candles that a subscription has missed, and settles their order."""
 
 from __future__ import annotations
 
@@ -15,44 +15,61 @@ from botlib.core.model import Candle, GapFilled
 from botlib.core.retry import Backoff, backoff_delay
 from botlib.core.timeframe import open_time
 from botlib.market_data.candle_subscription import CandleSubscription
+from botlib.market_data.gaps import (
+    ABSENT,
+    ATTEMPTS,
+    Judgement,
+    fetch_answer,
+    judge_answer,
+    on_grid,
+)
 from botlib.market_data.sequencer import Settled
 from botlib.store.candles import CandleStorage
 from botlib.venues.base import Exchange
 
 logger = logging.getLogger(__name__)
 
-PAGE: Final = 1_000
 CONCURRENT_REQUESTS: Final = 4
-PATIENCE: Final = 4
-"""How often an answer that does not reach the newest candle is asked for again: reads may lag."""
 
 RECHECKED: Final = 5
-"""Candles asked for again after a cut, in case the venue has revised them meanwhile."""
+"""Candles requested again after a disconnection, in case the venue has revised them meanwhile."""
 
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 30.0
 
 Deliver = Callable[[CandleSubscription, list[Candle], bool], None]
-"""Takes candles in order, and whether the last one is recent enough to act on."""
+"""Receives candles in order, and whether the last one is recent enough to act on."""
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What one repair has done so far."""
+class _RepairedSpan:
+    """The span that one repair has settled so far."""
 
     start: int | None = None
     end: int = 0
     candles: int = 0
     holes: int = 0
 
-    def cover(self, first: int, last: int) -> None:
-        """Take in a stretch of open times."""
+    def include(self, first: int, last: int) -> None:
+        """Extend the span by a run of open times."""
         self.start = first if self.start is None else min(self.start, first)
         self.end = max(self.end, last)
 
 
 class Repairer:
-    """Fills gaps by REST, page by page, oldest first. Shared by all subscriptions of a stream."""
+    """The repair of gaps by REST, page by page, oldest first, for all subscriptions of a stream.
+
+    Args:
+        exchange: the venue.
+        storage: where holes and older history are stored.
+        clock: market time.
+        deliver: receives candles to be stored and published.
+        again: receives candles that came out before, to find revisions.
+        filled: receives the event of a settled gap.
+        room: returns whether the subscribers of the bus have caught up.
+        running: returns whether the stream runs.
+        rng: source of the jitter of retries.
+    """
 
     def __init__(
         self,
@@ -79,28 +96,28 @@ class Repairer:
         self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
     async def repair(self, subscription: CandleSubscription) -> None:
-        """Ask and settle until nothing is missing; the venue being away only delays it."""
+        """Fetch and settle until no candle is missing; an unreachable venue only delays it."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
-        tally = _Tally()
-        patience = PATIENCE
+        span = _RepairedSpan()
+        attempts = ATTEMPTS
         while self._running():
             try:
                 if subscription.sequence.last is None:
                     await self._load_history(subscription)
                     continue
-                if subscription.history > subscription.loaded:
-                    await self._deepen(subscription)
+                if subscription.history_due:
+                    await self._extend_history(subscription)
                     continue
-                missing = self._missing(subscription)
-                if missing is None and subscription.recheck:
+                missing = subscription.missing()
+                if missing is None and subscription.take_recheck():
                     await self._recheck(subscription, subscription.sequence.last)
                     continue
                 if missing is None:
                     break
-                subscription.complete = False
-                progress = await self._step(subscription, *missing, tally, final=patience <= 1)
+                subscription.lose()
+                progress = await self._step(subscription, *missing, span, final=attempts <= 1)
             except ExchangeError as error:
-                subscription.failures += 1
+                subscription.count_failure()
                 logger.warning(
                     "Missing candles of %s %s cannot be fetched: %s", *subscription.key, error
                 )
@@ -108,65 +125,61 @@ class Repairer:
                 continue
             backoff.reset()
             if progress:
-                patience = PATIENCE
+                attempts = ATTEMPTS
             else:
-                patience -= 1
-                if patience > 0:
-                    await asyncio.sleep(backoff_delay(PATIENCE - patience, first=RETRY_FIRST))
-        self._report(subscription, tally)
-        subscription.complete = True
-
-    def _missing(self, subscription: CandleSubscription) -> tuple[int, int] | None:
-        """Return the first and last candle to ask for, from frames or from a check after a cut."""
-        sequence = subscription.sequence
-        if (gap := sequence.gap()) is not None:
-            return gap
-        until, last = subscription.check_until, sequence.last
-        if until is not None and last is not None and until > last:
-            return last + sequence.length, until
-        subscription.check_until = None
-        return None
+                attempts -= 1
+                if attempts > 0:
+                    await asyncio.sleep(backoff_delay(ATTEMPTS - attempts, first=RETRY_FIRST))
+        self._report(subscription, span)
+        subscription.complete_up_to_now()
 
     async def _step(
-        self, subscription: CandleSubscription, start: int, end: int, tally: _Tally, *, final: bool
+        self,
+        subscription: CandleSubscription,
+        start: int,
+        end: int,
+        span: _RepairedSpan,
+        *,
+        final: bool,
     ) -> bool:
-        """Fetch one page and settle what it proves; return whether that was anything.
-
-        The candle after ``end`` is asked for too, open or not: an answer that has it is up to
-        date, and what it lacks before does not exist. Without it the answer may be a lagging copy.
-        ``final`` takes such an answer for the truth after all.
-        """
-        sequence, length = subscription.sequence, subscription.sequence.length
+        """Fetch one page and settle what it proves; return whether that was anything."""
+        sequence = subscription.sequence
+        # If only the clock says that there are more candles, the venue may have halted.
         evident = sequence.gap() is not None
-        async with self._requests:
-            rows = await self._exchange.fetch_candles(
-                *subscription.key,
-                start,
-                end + length,
-                now=self._clock.now(),
-                limit=PAGE,
-                forming=True,
-            )
-        reached = rows[-1].timestamp if rows else start - length
-        if reached > end:
-            until = end
-        elif not final or len(rows) == PAGE:
-            # The last row itself may be a copy from before its close.
-            until = reached - length
-        elif evident:
-            until = end
-        else:
-            # Nothing but the clock says that there is more: the venue may have halted.
-            until = reached if rows and rows[-1].closed else reached - length
-            subscription.check_until = None
+        judged = await self._judged(subscription, start, end, evident=evident, final=final)
+        if not judged.again and judged.until < end and not evident:
+            subscription.end_check()
         before = sequence.last
-        closed = [row for row in rows if row.closed]
-        self._settle(subscription, sequence.settle(closed, until), until, tally)
+        settled = sequence.settle(judged.candles, judged.until)
+        self._settle(subscription, settled, judged.until, span)
         return sequence.last != before or final
+
+    async def _judged(
+        self,
+        subscription: CandleSubscription,
+        start: int,
+        end: int,
+        *,
+        evident: bool = False,
+        final: bool = False,
+    ) -> Judgement:
+        """Fetch one page of missing candles and judge it."""
+        now = self._clock.now()
+        async with self._requests:
+            rows = await fetch_answer(self._exchange, *subscription.key, start, end, now=now)
+        return judge_answer(
+            rows,
+            start,
+            end,
+            subscription.timeframe,
+            now=now,
+            page=self._exchange.capabilities.candles_per_page,
+            evident=evident,
+            final=final,
+        )
 
     async def _recheck(self, subscription: CandleSubscription, last: int) -> None:
         """Fetch the newest candles again that came out; the storage notices revisions."""
-        subscription.recheck = False
         length = subscription.sequence.length
         async with self._requests:
             rows = await self._exchange.fetch_candles(
@@ -177,30 +190,30 @@ class Repairer:
                 limit=RECHECKED + 1,
                 forming=True,
             )
-        # What the last row says may come from a copy that lags behind, from before its close.
-        for row in rows[:-1]:
+        # The last row may be a copy from before its close.
+        for row in on_grid(rows[:-1]):
             if row.closed and row.timestamp <= last:
                 self._again(row)
 
     def _settle(
-        self, subscription: CandleSubscription, settled: Settled, until: int, tally: _Tally
+        self, subscription: CandleSubscription, settled: Settled, until: int, span: _RepairedSpan
     ) -> None:
         for first, last in settled.holes:
-            tally.holes += self._mark(subscription, first, last)
-            tally.cover(first, last)
+            span.holes += self._mark(subscription, first, last)
+            span.include(first, last)
         candles = settled.candles
         if not candles:
             return
         # Beyond ``until`` come candles that had only waited behind the gap.
         missed = [candle.timestamp for candle in candles if candle.timestamp <= until]
         if missed:
-            tally.candles += len(missed)
-            subscription.backfilled += len(missed)
-            tally.cover(missed[0], missed[-1])
+            span.candles += len(missed)
+            subscription.count_backfilled(len(missed))
+            span.include(missed[0], missed[-1])
         self._deliver(subscription, candles, self._recent(subscription, candles[-1]))
 
     def _recent(self, subscription: CandleSubscription, candle: Candle) -> bool:
-        """Tell whether the market still stands in the first candle after this one."""
+        """Return whether the market is still in the first candle after this one."""
         sequence = subscription.sequence
         if not sequence.caught_up():
             return False
@@ -208,52 +221,49 @@ class Repairer:
         return open_time(self._clock.now(), subscription.timeframe) <= following
 
     def _mark(self, subscription: CandleSubscription, first: int, last: int) -> int:
-        length = subscription.sequence.length
-        self._storage.mark_hole(
-            *subscription.key, first, last, cause="absent at the venue", now=self._clock.now()
-        )
-        count = (last - first) // length + 1
-        subscription.holes += count
+        """Store a hole, and return how many candles it has."""
+        self._storage.mark_hole(*subscription.key, first, last, cause=ABSENT, now=self._clock.now())
+        count = (last - first) // subscription.sequence.length + 1
+        subscription.count_holes(count)
         logger.info("%s %s: the venue has no candles %s to %s", *subscription.key,
                     iso(first), iso(last))  # fmt: skip
         return count
 
-    def _report(self, subscription: CandleSubscription, tally: _Tally) -> None:
-        if tally.start is None:
+    def _report(self, subscription: CandleSubscription, span: _RepairedSpan) -> None:
+        if span.start is None:
             return
-        subscription.gaps += 1
+        subscription.count_gap()
         symbol, timeframe = subscription.key
         self._filled(
             GapFilled(
                 symbol=symbol,
                 timeframe=timeframe,
-                start=tally.start,
-                end=tally.end,
-                candles=tally.candles,
-                holes=tally.holes,
+                start=span.start,
+                end=span.end,
+                candles=span.candles,
+                holes=span.holes,
             )
         )
 
     async def _load_history(self, subscription: CandleSubscription) -> None:
-        """Fetch what the storage lacks of the wanted history, and start the order behind it."""
+        """Fetch what the storage lacks of the wanted history, and start the sequence behind it."""
         sequence = subscription.sequence
         newest = open_time(self._clock.now(), subscription.timeframe) - sequence.length
 
-        def publish(rows: list[Candle]) -> None:
-            self._deliver(subscription, rows, False)
+        def publish(candles: list[Candle]) -> None:
+            self._deliver(subscription, candles, False)
 
         known = await self._load(subscription, newest, publish)
         ready = sequence.start(newest if known is None else known)
         if ready:
             self._deliver(subscription, ready, self._recent(subscription, ready[-1]))
-        if known is not None:
-            subscription.last_closed = max(subscription.last_closed or 0, known)
+        subscription.history_loaded(known)
 
-    async def _deepen(self, subscription: CandleSubscription) -> None:
+    async def _extend_history(self, subscription: CandleSubscription) -> None:
         """Fetch older history than was wanted at the start."""
 
-        def store(rows: list[Candle]) -> None:
-            self._storage.write(rows, now=self._clock.now())
+        def store(candles: list[Candle]) -> None:
+            self._storage.write(candles, now=self._clock.now())
 
         await self._load(subscription, subscription.sequence.last or 0, store)
 
@@ -270,7 +280,7 @@ class Repairer:
                 known = loaded if loaded is not None else known
             for candle in self._storage.candles(*subscription.key, oldest, newest, limit=1):
                 known = max(known or 0, candle.timestamp)
-        subscription.loaded = history
+        subscription.history_requested(history)
         return known
 
     async def _load_run(
@@ -281,36 +291,37 @@ class Repairer:
         newest: int,
         take: Callable[[list[Candle]], None],
     ) -> int | None:
-        """Fetch one run of missing history; return the newest candle it has."""
+        """Fetch one run of missing history; return the newest candle it has.
+
+        What is not settled at the end of the newest run is left to `_step`.
+        """
         length = subscription.sequence.length
         known: int | None = None
-        now = self._clock.now()
-        bounded = bool(self._storage.candles(*subscription.key, until=start - length, limit=1))
+        # Before its first candle a symbol was not listed: that is no hole.
+        listed = bool(self._storage.candles(*subscription.key, until=start - length, limit=1))
+        between = end < newest
         while start <= end:
-            async with self._requests:
-                rows = await self._exchange.fetch_candles(
-                    *subscription.key, start, end, now=now, limit=PAGE
-                )
-            for row in rows:
-                # Before its first candle a symbol was not listed: that is no hole.
-                if row.timestamp > start and (bounded or known is not None):
-                    self._mark(subscription, start, row.timestamp - length)
-                known, start = row.timestamp, row.timestamp + length
-            if rows:
-                subscription.backfilled += len(rows)
-                take(rows)
-                await _settled(self._room)
-            if len(rows) < PAGE:
+            judged = await self._judged(subscription, start, end, evident=between, final=between)
+            if judged.until < start:
                 break
-        if start <= end < newest and (bounded or known is not None):
-            # Something later is stored, so that the rest of the run lies between candles.
-            self._mark(subscription, start, end)
+            if judged.candles:
+                known = judged.candles[-1].timestamp
+                first = judged.candles[0].timestamp
+            for gap in judged.holes:
+                if (listed or (known is not None and gap[0] > first)) and gap[1] < newest:
+                    self._mark(subscription, *gap)
+            listed = listed or known is not None
+            start = judged.until + length
+            if judged.candles:
+                subscription.count_backfilled(len(judged.candles))
+                take(judged.candles)
+                await _wait_for_room(self._room)
         return known
 
 
-async def _settled(room: Callable[[], object], *, patience: float = 10.0) -> None:
-    """Wait a while until subscribers of the bus have caught up."""
-    end = asyncio.get_running_loop().time() + patience
-    # Queues of others getting shorter is no event to wait for.
+async def _wait_for_room(room: Callable[[], object], *, longest: float = 10.0) -> None:
+    """Wait until the subscribers of the bus have caught up, but no longer than that (s)."""
+    end = asyncio.get_running_loop().time() + longest
+    # There is no event for the queues of others getting shorter.
     while not room() and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.005)

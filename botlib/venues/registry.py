@@ -10,6 +10,8 @@ from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.venues.binance.capabilities import BINANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from botlib.venues.base import Exchange, ExchangeOptions
     from botlib.venues.capabilities import VenueCapabilities
 
@@ -31,8 +33,8 @@ class RegisteredVenue:
     def build(self, venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:
         """Return a new exchange, not connected yet, whose data are stamped with ``venue``."""
         module, _, name = self.exchange.partition(":")
-        exchange: Exchange = getattr(import_module(module), name)(venue=venue, **options)
-        return exchange
+        make: Callable[..., Exchange] = getattr(import_module(module), name)
+        return make(venue=venue, capabilities=self.capabilities, **options)
 
 
 VENUES: Final[dict[str, RegisteredVenue]] = {

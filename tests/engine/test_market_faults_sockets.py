@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -207,7 +208,8 @@ async def test_row_06_long_gap_while_backfill_fails(
     stage: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that a few candles are a gap of several pages.
-    monkeypatch.setattr(repair, "PAGE", 2)
+    limits = replace(stage.engine.exchange.capabilities, candles_per_page=2)
+    monkeypatch.setattr(stage.engine.exchange, "capabilities", limits)
     monkeypatch.setattr(repair, "RETRY_LONGEST", 0.5)
 
     async def row_06(stage: Sockets, row: Row) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from botlib.core.clock import MarketClock
 from botlib.core.errors import ExchangeError, ExchangeUnavailable, InvalidInput, UnknownSymbol
 from botlib.market_data import BookStream, OrderBook, book_stream
-from botlib.market_data.book_subscription import SNAPSHOT, BookSubscription
+from botlib.market_data.book_subscription import BookSubscription
 from botlib.market_data.connection import DialLimiter
 from botlib.paper import PaperControl, PaperProcess
 from botlib.venues.base import BookLevel, DepthSnapshot, DepthUpdate
@@ -26,6 +26,7 @@ from botlib.venues.binance.venue import BinanceExchange
 
 T0 = 1_767_571_200_000
 DEPTH = "btcusdt@depth"
+SNAPSHOT = BINANCE.book_levels
 
 
 def levels(side: dict[int, int], *, up: bool) -> tuple[BookLevel, ...]:
@@ -46,8 +47,8 @@ def snapshot(number: int, bids: dict[int, int], asks: dict[int, int]) -> DepthSn
 
 async def subscribed() -> BookSubscription:
     """Return a subscription that a connection carries."""
-    made = BookSubscription("BTC/USDT", lambda one: None, lambda: None)
-    made.connected = True
+    made = BookSubscription("BTC/USDT", SNAPSHOT, lambda one: None, lambda: None)
+    made.connect()
     return made
 
 
@@ -99,7 +100,7 @@ async def play(steps: list[tuple[list[Change], str, bool]], lags: object) -> Non
         if kept is not None:
             one.on_frame(kept)
         kept = frame if fate == "late" else None
-        if asked and not one.complete:
+        if asked and one.needs_snapshot:
             one.settle(history[max(1, number - next(lags, 0))], T0)  # type: ignore[call-overload]
         book = one.book(500)
         if book is not None:
@@ -121,7 +122,7 @@ async def test_a_missing_number_gives_the_book_up_until_the_next_snapshot() -> N
     assert one.book(5) is not None
     one.on_frame(update(8, 9, bids=[(11, 1)]))
     assert one.book(5) is None
-    assert (one.gaps, one.why) == (1, "updates 7 to 7 are missing")
+    assert (one.status().gaps, one.status().why) == (1, "updates 7 to 7 are missing")
     assert not one.settle(snapshot(6, {10: 1}, {20: 1}), T0), "a snapshot that lags leads to a gap"
     one.on_frame(update(10, 10))
     assert one.settle(snapshot(8, {10: 1}, {20: 1}), T0)
@@ -136,7 +137,7 @@ async def test_sides_that_cross_give_the_book_up() -> None:
     assert one.settle(snapshot(4, {10: 1}, {20: 1}), T0)
     one.on_frame(update(5, 5, bids=[(20, 1)]))
     assert one.book(5) is None
-    assert "crossed" in one.why
+    assert "crossed" in one.status().why
 
 
 async def test_what_a_snapshot_does_not_reach_is_not_made_up() -> None:

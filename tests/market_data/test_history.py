@@ -14,21 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botlib.core.errors import ExchangeUnavailable, InvalidInput, StoreError, UnknownSymbol
-from botlib.core.model import Candle, CandleSource
-from botlib.core.timeframe import DAY, HOUR, MINUTE, timeframe_ms
+from botlib.core.model import CandleSource
+from botlib.core.timeframe import DAY, HOUR, MINUTE
 from botlib.market_data import history as module
-from botlib.market_data.history import (
-    PAGE,
-    FetchReport,
-    History,
-    download,
-    gaps,
-    grouped,
-    settlement,
-)
+from botlib.market_data.gaps import absent
+from botlib.market_data.history import FetchReport, History, download, grouped
 from botlib.paper import PaperControl, PaperProcess
 from botlib.store import CandleStorage, Database, database_path
 from botlib.venues.binance.venue import BinanceExchange
+from tests.support.candle_venue import CandleVenue, candle
 
 NOW = 1_767_571_200_000  # 2026-01-05 00:00
 VENUE = "paper:synthetic:seed=5"
@@ -277,72 +271,6 @@ async def test_the_recorded_holes_are_found_once_and_never_asked_for_again(
             assert str(earlier).endswith("5,136 before listing")
 
 
-class Memory:
-    """A venue in memory: the candles at given places of the grid, with their answers counted."""
-
-    venue = VENUE
-
-    def __init__(self, times: list[int], timeframe: str, now: int) -> None:
-        self.times, self.timeframe, self.now = times, timeframe, now
-        self.requests = 0
-        self.stop_after: int | None = None
-        self.lag = 0
-
-    def market(self, symbol: str) -> Any:
-        class Named:
-            pass
-
-        named = Named()
-        named.symbol = symbol  # type: ignore[attr-defined]
-        return named
-
-    async def market_time(self) -> int:
-        return self.now
-
-    async def fetch_candles(
-        self,
-        symbol: str,
-        timeframe: str,
-        start: int,
-        end: int,
-        *,
-        now: int,
-        limit: int | None = None,
-        forming: bool = False,
-    ) -> list[Candle]:
-        assert forming
-        assert limit is not None
-        self.requests += 1
-        if self.stop_after is not None and self.requests > self.stop_after:
-            raise asyncio.CancelledError
-        length, seen = timeframe_ms(timeframe), self.now
-        if self.lag:
-            self.lag -= 1
-            seen -= length
-        return [
-            make(time, timeframe, closed=time + length <= seen)
-            for time in self.times
-            if start <= time <= min(end, seen)
-        ][:limit]
-
-
-def make(time: int, timeframe: str, *, closed: bool = True, close: float = 1.5) -> Candle:
-    # A copy from before the close shows another price.
-    price = close if closed else 1.25
-    return Candle(
-        symbol="BTC/USDT",
-        timeframe=timeframe,
-        timestamp=time,
-        open=1.0,
-        high=2.0,
-        low=0.5,
-        close=price,
-        volume=float(time % 977),
-        closed=closed,
-        source=CandleSource.REST,
-    )
-
-
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_whatever_is_missing_is_settled_whatever_interrupts(
@@ -355,18 +283,20 @@ def test_whatever_is_missing_is_settled_whatever_interrupts(
     grid = [newest - i * length for i in range(size)][::-1]
     flags = st.lists(st.booleans(), min_size=size, max_size=size)
     there, stored = data.draw(flags, label="at the venue"), data.draw(flags, label="stored")
-    venue = Memory(
-        [t for t, is_there in zip(grid, there, strict=True) if is_there] + [NOW], timeframe, NOW
+    page = data.draw(st.integers(3, 12), label="page")
+    venue = CandleVenue(
+        [t for t, is_there in zip(grid, there, strict=True) if is_there] + [NOW],
+        timeframe,
+        NOW,
+        page=page,
     )
     own = [
-        make(t, timeframe)
+        candle(t, timeframe)
         for t, is_there, is_stored in zip(grid, there, stored, strict=True)
         if is_there and is_stored
     ]
-    page = data.draw(st.integers(3, 12), label="page")
     path = tmp_path_factory.mktemp("history") / "candles.db"
     with pytest.MonkeyPatch.context() as patch, Database.open(path, VENUE) as database:
-        patch.setattr(module, "PAGE", page)
         patch.setattr(module, "RETRY_FIRST", 0.0)
         storage = CandleStorage(database)
         storage.write(own, now=NOW)
@@ -408,7 +338,7 @@ async def test_a_lagging_copy_never_makes_a_hole_nor_an_unfinished_candle(
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
     # The newest candle closed this very moment; the copy has it forming, and none behind it.
     times = [NOW - i * HOUR for i in range(5)][::-1]
-    venue = Memory(times, "1h", NOW)
+    venue = CandleVenue(times, "1h", NOW)
     venue.lag = 3  # the first asks for the listing
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
@@ -423,7 +353,7 @@ async def test_a_market_that_halted_just_now_is_not_called_a_hole(
 ) -> None:
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
     times = [NOW - i * HOUR for i in range(40)][::-1][:-10]  # nothing for ten hours
-    venue = Memory(times, "1h", NOW)
+    venue = CandleVenue(times, "1h", NOW)
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
         history = History(venue, storage)  # type: ignore[arg-type]
@@ -447,7 +377,7 @@ async def test_a_candle_off_the_grid_is_a_hole_and_does_not_stop_the_download(
     spoilt = [t + 17_000 if i in (40, 99) else t for i, t in enumerate(times)]
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
-        history = History(Memory(spoilt, "1h", NOW + 20_000), storage)  # type: ignore[arg-type]
+        history = History(CandleVenue(spoilt, "1h", NOW + 20_000), storage)  # type: ignore[arg-type]
         report = await history.fetch("BTC/USDT", "1h", times[0])
         assert (report.stored, report.holes, report.unsettled) == (98, 1, 0)
 
@@ -458,7 +388,7 @@ async def test_a_symbol_that_never_traded_yields_nothing(
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
-        report = await History(Memory([], "1h", NOW), storage).fetch(  # type: ignore[arg-type]
+        report = await History(CandleVenue([], "1h", NOW), storage).fetch(  # type: ignore[arg-type]
             "BTC/USDT", "1h", "3d"
         )
         assert (report.stored, report.unsettled) == (0, 24)
@@ -468,45 +398,20 @@ async def test_an_imported_candle_is_not_revised_on_the_way(tmp_path: Path) -> N
     times = [NOW - i * HOUR for i in range(60)][::-1]
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)
-        storage.write([make(times[30], "1h", close=1.75)], now=NOW)
-        report = await History(Memory(times, "1h", NOW), storage).fetch(  # type: ignore[arg-type]
+        storage.write([candle(times[30], "1h", close=1.75)], now=NOW)
+        report = await History(CandleVenue(times, "1h", NOW), storage).fetch(  # type: ignore[arg-type]
             "BTC/USDT", "1h", times[0]
         )
         assert (report.stored, report.requests) == (58, 2)
         assert storage.candles("BTC/USDT", "1h", times[30], times[30])[0].close == 1.75
 
 
-@given(st.sets(st.integers(0, 4_000)), st.sets(st.integers(0, 4_000)))
+@given(st.integers(3, 2_000), st.sets(st.integers(0, 4_000)))
 @settings(max_examples=100, deadline=None)
-def test_groups_hold_every_run_in_order_and_fit_into_one_answer(
-    missing: set[int], known: set[int]
-) -> None:
-    runs = gaps(sorted(known), 0, 4_000, 1)
-    groups = grouped(runs, 1)
+def test_groups_hold_every_run_in_order_and_fit_into_one_answer(page: int, known: set[int]) -> None:
+    runs = absent(sorted(known), 0, 4_000, 1)
+    groups = grouped(runs, 1, page)
     assert [run for group in groups for run in group] == runs
-    assert all(len(g) == 1 or g[-1][1] - g[0][0] + 2 <= PAGE for g in groups)
+    assert all(len(g) == 1 or g[-1][1] - g[0][0] + 2 <= page for g in groups)
     flat = [time for first, last in runs for time in range(first, last + 1)]
     assert flat == sorted(set(range(4_001)) - known)
-
-
-def test_an_answer_proves_what_lies_before_its_last_row() -> None:
-    def rows(*places: int) -> list[Candle]:
-        return [make(NOW + place * MINUTE, "1m") for place in places]
-
-    def judge(found: list[Candle], end: int, minutes_later: float, *, final: bool = False) -> Any:
-        now = int(NOW + (end + 1 + minutes_later) * MINUTE)
-        judged = settlement(found, NOW, NOW + end * MINUTE, MINUTE, now, final=final)
-        return (judged.until - NOW) // MINUTE, judged.again
-
-    assert judge(rows(0, 1, 3, 10), 9, 0) == (9, False)  # the candle behind is there
-    assert judge(rows(0, 1, 9), 9, 0) == (8, True)  # the newest may still have moved
-    assert judge(rows(0, 1, 9), 9, 0, final=True) == (9, False)
-    assert judge(rows(0, 1, 9), 9, 1) == (9, False)
-    assert judge(rows(0, 1, 8), 9, 0) == (8, True)  # the one behind may lag
-    assert judge(rows(0, 1, 5), 9, 0) == (5, True)
-    assert judge(rows(0, 1, 5), 9, 1) == (5, False)  # none lags that long: they are not there
-    assert judge([], 9, 1) == (-1, False)
-    assert judge([], 9, 24 * 60) == (9, False)  # a day later that is proof
-    assert judge([], 9, 24 * 60 - 2) == (7, False)
-    full = [make(NOW + i * MINUTE, "1m") for i in range(PAGE)]
-    assert judge(full, 5_000, 0) == (PAGE - 2, True)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from botlib.core.lag import LagMeter
 from botlib.core.model import CandleSource, OrderIntent, OrderType, Side
 from botlib.engine.health import late_loop
 from botlib.frames import Frames
-from botlib.market_data import repair
 from botlib.strategy import Signals, Strategy
 from botlib.trading.risk import RiskLimits, RiskValidator
+from botlib.venues.registry import DEFAULT_VENUE, VENUES
 from tests.support.market_faults import (
     MINUTE,
     STREAM,
@@ -251,13 +252,12 @@ PLAYED = {
 @pytest.fixture(scope="module")
 def rows() -> Iterator[Rows]:
     """Play every row, once for all tests."""
-    page = repair.PAGE
+    venue = VENUES[DEFAULT_VENUE]
     # So that three candles are a gap of several pages.
-    repair.PAGE = 3  # type: ignore[misc]
-    try:
+    limits = replace(venue.capabilities, candles_per_page=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VENUES, DEFAULT_VENUE, replace(venue, capabilities=limits))
         played, outcome = run(PLAYED)
-    finally:
-        repair.PAGE = page  # type: ignore[misc]
     if all(row.report is not None and row.report.ok for row in played.values()):
         assert outcome.summary.tasks_failed == 0
         assert outcome.summary.healthy, outcome.summary.reasons
