@@ -11,7 +11,7 @@ from typing import Final
 
 from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.drill.report import DrillReport, DrillRow
-from botlib.drill.rig import Rig
+from botlib.drill.session import DrillSession
 from botlib.invariants import KitRecord
 
 WITHIN: Final = 60.0
@@ -34,50 +34,50 @@ class DrillStep:
 
     fault: str
     expected: str
-    play: Callable[[Rig], Awaitable[str]]
+    play: Callable[[DrillSession], Awaitable[str]]
 
 
-async def _drop(rig: Rig) -> str:
-    told = await rig.control.fault("reset")
+async def _drop(session: DrillSession) -> str:
+    told = await session.control.fault("reset")
     return f"{told['struck']} connections cut"
 
 
-async def _missed_fill(rig: Rig) -> str:
-    await rig.control.fault("drop", match="user@executionReport", count=99)
-    await rig.control.fault("after_accept")
-    await _struck(rig, "after_accept")
+async def _missed_fill(session: DrillSession) -> str:
+    await session.control.fault("drop", match="user@executionReport", count=99)
+    await session.control.fault("after_accept")
+    await _struck(session, "after_accept")
     await asyncio.sleep(0.5)
-    lost = await rig.struck("drop")
-    await rig.control.fault("clear")
+    lost = await session.struck("drop")
+    await session.control.fault("clear")
     return f"1 answer and {lost} events of an order lost"
 
 
-async def _duplicate(rig: Rig) -> str:
-    before = await rig.struck("duplicate")
-    await rig.control.fault("duplicate", count=1_000_000)
-    start = rig.record()
-    await rig.until(lambda: len(rig.record().fills) >= len(start.fills) + 2, WITHIN)
-    await rig.control.fault("clear")
-    return f"{await rig.struck('duplicate') - before} frames sent twice"
+async def _duplicate(session: DrillSession) -> str:
+    before = await session.struck("duplicate")
+    await session.control.fault("duplicate", count=1_000_000)
+    start = session.record()
+    await session.until(lambda: len(session.record().fills) >= len(start.fills) + 2, WITHIN)
+    await session.control.fault("clear")
+    return f"{await session.struck('duplicate') - before} frames sent twice"
 
 
-async def _restart(rig: Rig) -> str:
-    before = await rig.struck("restart")
-    await rig.control.fault("restart", away=AWAY)
-    await _struck(rig, "restart", before)
+async def _restart(session: DrillSession) -> str:
+    before = await session.struck("restart")
+    await session.control.fault("restart", away=AWAY)
+    await _struck(session, "restart", before)
     return f"the exchange was away for {AWAY:g} s"
 
 
-async def _kernel_kill(rig: Rig) -> str:
-    await rig.until(lambda: rig.held() > 0, WITHIN)
-    await rig.kill_kernel()
-    position = rig.held()
-    await rig.restart_kernel()
+async def _kernel_kill(session: DrillSession) -> str:
+    await session.until(lambda: session.held() > 0, WITHIN)
+    await session.kill_kernel()
+    position = session.held()
+    await session.restart_kernel()
     return f"the kernel was killed with {position:f} held, a new one ran the same cells"
 
 
-async def _sleep(rig: Rig) -> str:
-    await rig.suspend_kernel(ASLEEP)
+async def _sleep(session: DrillSession) -> str:
+    await session.suspend_kernel(ASLEEP)
     return f"stood for {ASLEEP:g} s"
 
 
@@ -91,9 +91,9 @@ STEPS: Final = (
 )
 
 
-async def _struck(rig: Rig, kind: str, before: int = 0) -> None:
+async def _struck(session: DrillSession, kind: str, before: int = 0) -> None:
     async with asyncio.timeout(WITHIN):
-        while await rig.struck(kind) <= before:  # noqa: ASYNC110
+        while await session.struck(kind) <= before:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -125,15 +125,15 @@ async def fire_drill(
     rows: list[DrillRow] = []
     with tempfile.TemporaryDirectory(prefix="botlib-drill-") as directory:
         progress(0, len(steps), "start")
-        rig = Rig(Path(directory), symbol=symbol, speed=speed, seed=seed)
-        async with rig:
+        session = DrillSession(Path(directory), symbol=symbol, speed=speed, seed=seed)
+        async with session:
             nothing = KitRecord(candles={(symbol, "1m"): ()})
-            await rig.recovered(nothing, WITHIN)
+            await session.recovered(nothing, WITHIN)
             for done, step in enumerate(steps):
                 progress(done, len(steps), step.fault)
-                rows.append(await _played(rig, step))
+                rows.append(await _played(session, step))
     progress(len(steps), len(steps), "done")
-    return DrillReport(rows=tuple(rows), market=rig.venue)
+    return DrillReport(rows=tuple(rows), market=session.venue)
 
 
 def _chosen(faults: Sequence[str] | None) -> list[DrillStep]:
@@ -146,17 +146,17 @@ def _chosen(faults: Sequence[str] | None) -> list[DrillStep]:
     return [step for step in STEPS if faults is None or step.fault in faults]
 
 
-async def _played(rig: Rig, step: DrillStep) -> DrillRow:
+async def _played(session: DrillSession, step: DrillStep) -> DrillRow:
     loop = asyncio.get_running_loop()
-    before = rig.record()
+    before = session.record()
     try:
-        did = await step.play(rig)
+        did = await step.play(session)
     except TimeoutError:
         did = "the fault found no occasion: no order was sent"
-    began, since = loop.time(), rig.record()
-    report, why = await rig.recovered(since, WITHIN)
-    now = rig.record()
-    stream = (rig.symbol, "1m")
+    began, since = loop.time(), session.record()
+    report, why = await session.recovered(since, WITHIN)
+    now = session.record()
+    stream = (session.symbol, "1m")
     candles = len(now.candles[stream]) - len(before.candles[stream])
     fills = len(now.fills) - len(before.fills)
     broken = tuple(map(str, report.violations))

@@ -16,17 +16,17 @@ I9     It converges within 60 seconds of the last fault, asks within bounds, and
 =====  =========================================================================================
 """
 
-from botlib.invariants.canary import find_secrets
 from botlib.invariants.checker import InvariantChecker
-from botlib.invariants.kit import KitRecord
-from botlib.invariants.truth import Truth
-from botlib.invariants.violation import InvariantReport, Violation
+from botlib.invariants.kit_record import KitRecord
+from botlib.invariants.report import InvariantReport, Violation
+from botlib.invariants.secrets import find_secrets
+from botlib.invariants.venue_record import VenueRecord
 
 __all__ = [
     "InvariantChecker",
     "InvariantReport",
     "KitRecord",
-    "Truth",
+    "VenueRecord",
     "Violation",
     "find_secrets",
 ]

@@ -12,10 +12,10 @@ from botlib.core.errors import BotlibError
 from botlib.core.model import FillReceived, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.invariants import rules
-from botlib.invariants.canary import find_secrets
-from botlib.invariants.kit import KitRecord, Stream
-from botlib.invariants.truth import ZERO, Truth
-from botlib.invariants.violation import InvariantReport, Violation
+from botlib.invariants.kit_record import KitRecord, Stream
+from botlib.invariants.report import InvariantReport, Violation
+from botlib.invariants.secrets import find_secrets
+from botlib.invariants.venue_record import ZERO, VenueRecord
 from botlib.trading.risk import RiskLimits
 from botlib.trading.sizing import round_down
 
@@ -39,7 +39,7 @@ SPARE_TASKS: Final = 20
 _EVENTS: Final = 1_000_000
 
 
-class Oracle(Protocol):
+class VenueControl(Protocol):
     """What a `PaperControl` tells."""
 
     async def state(self) -> dict[str, Any]: ...
@@ -75,7 +75,7 @@ class InvariantChecker:
 
     def __init__(
         self,
-        oracle: Oracle,
+        oracle: VenueControl,
         *,
         database: Path,
         venue: str,
@@ -142,11 +142,11 @@ class InvariantChecker:
 
     async def begin(self) -> None:
         """Note what is there before: balances that are not the bot's, requests, tasks."""
-        truth = Truth.read(await self._oracle.ledger())
+        venue = VenueRecord.read(await self._oracle.ledger())
         for symbol in self._symbols:
             base, _ = split_symbol(symbol)
-            traded = sum((trade.change(base) for trade in truth.trades), ZERO)
-            self._baseline[base] = truth.balance(base) - traded
+            traded = sum((trade.change(base) for trade in venue.trades), ZERO)
+            self._baseline[base] = venue.balance(base) - traded
         self._began = (self._now(), await self._requests(), self._tasks() if self._tasks else 0)
 
     def close(self) -> None:
@@ -164,24 +164,24 @@ class InvariantChecker:
         """
         self._read_events()
         # What the venue knows first: what it has told by then, the kit may have by the second look.
-        truth = Truth.read(await self._oracle.ledger())
+        venue = VenueRecord.read(await self._oracle.ledger())
         kit = KitRecord.read(self._database, self._venue, self._streams, self._since)
         bars = await self._bars(kit)
         found = [
-            *rules.one_order_per_decision(kit, truth),
-            *rules.fills_are_trades(kit, truth),
+            *rules.one_order_per_decision(kit, venue),
+            *rules.fills_are_trades(kit, venue),
             *rules.booked_once(self._fills),
-            *rules.positions_agree(kit, truth, self._symbols, self._baseline),
+            *rules.positions_agree(kit, venue, self._symbols, self._baseline),
             *rules.candles_are_the_venues(kit, bars),
-            *rules.one_signal_per_candle(kit, self._signals, truth.market_time),
+            *rules.one_signal_per_candle(kit, self._signals, venue.market_time),
         ]
         checked = ["I1", "I2", "I3", "I4", "I5"]
         if self._stops is not None:
             checked.append("I6")
-            self._look(kit, truth)
+            self._look(kit, venue)
         if self._limits is not None:
             checked.append("I7")
-            found += rules.caps_hold(kit, truth, self._limits)
+            found += rules.caps_hold(kit, venue, self._limits)
         if self._secrets:
             checked.append("I8")
             found += find_secrets(self._artefacts, self._secrets)
@@ -191,20 +191,20 @@ class InvariantChecker:
         return InvariantReport(
             checked=tuple(checked),
             violations=(*found, *self._noted),
-            looked_at=f"{len(truth.orders)} orders, {len(truth.trades)} trades, {candles} candles",
+            looked_at=f"{len(venue.orders)} orders, {len(venue.trades)} trades, {candles} candles",
         )
 
     async def watch(self, interval: float = 1.0) -> None:
         """Look for the stops of all positions until cancelled; violations stand in each `check`."""
         while True:
             try:
-                truth = Truth.read(await self._oracle.ledger())
+                venue = VenueRecord.read(await self._oracle.ledger())
                 kit = KitRecord.read(self._database, self._venue, (), {})
             except BotlibError:
                 # Nobody can tell while the exchange is away.
                 self._bare.clear()
             else:
-                self._look(kit, truth)
+                self._look(kit, venue)
             await asyncio.sleep(interval)
 
     async def converge(
@@ -257,7 +257,7 @@ class InvariantChecker:
                 found[stream] = {row[0]: row[1:] for row in rows}
         return found
 
-    def _look(self, kit: KitRecord, truth: Truth) -> None:
+    def _look(self, kit: KitRecord, venue: VenueRecord) -> None:
         """I6: note since when a position has been without its stop."""
         for symbol in self._symbols:
             step = self._steps.get(symbol, ZERO)
@@ -266,7 +266,7 @@ class InvariantChecker:
             covered = sum(
                 (
                     order.amount - order.executed
-                    for order in truth.ours(kit.orders).values()
+                    for order in venue.ours(kit.orders).values()
                     if order.symbol == symbol_id(symbol)
                     and order.open
                     and order.side == "SELL"

@@ -12,9 +12,9 @@ from botlib.core.model import Fill, FillReceived, Side, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution import STOP_PREFIX
-from botlib.invariants.kit import KitRecord, Stream
-from botlib.invariants.truth import ZERO, Truth, VenueTrade
-from botlib.invariants.violation import Violation
+from botlib.invariants.kit_record import KitRecord, Stream
+from botlib.invariants.report import Violation
+from botlib.invariants.venue_record import ZERO, VenueRecord, VenueTrade
 from botlib.trading.risk import RiskLimits
 from botlib.venues.symbols import unified_symbol
 
@@ -29,9 +29,9 @@ Bars = Mapping[Stream, Mapping[int, tuple[float, ...]]]
 """The venue's candles: open, high, low, close and volume by open time (ms)."""
 
 
-def one_order_per_decision(kit: KitRecord, truth: Truth) -> Iterator[Violation]:
+def one_order_per_decision(kit: KitRecord, venue: VenueRecord) -> Iterator[Violation]:
     """I1: every id of ours stands at the venue once at most, and was written down first."""
-    counts = Counter(one.client_order_id for one in truth.orders)
+    counts = Counter(one.client_order_id for one in venue.orders)
     for name, count in counts.items():
         if not name.startswith(OURS):
             continue
@@ -45,10 +45,10 @@ def one_order_per_decision(kit: KitRecord, truth: Truth) -> Iterator[Violation]:
             )
 
 
-def fills_are_trades(kit: KitRecord, truth: Truth) -> Iterator[Violation]:
+def fills_are_trades(kit: KitRecord, venue: VenueRecord) -> Iterator[Violation]:
     """I2: the fills booked are our trades at the venue, value by value."""
-    ours = truth.ours(kit.orders)
-    trades = {(one.symbol, one.trade_id): one for one in truth.trades if one.order_id in ours}
+    ours = venue.ours(kit.orders)
+    trades = {(one.symbol, one.trade_id): one for one in venue.trades if one.order_id in ours}
     fills = {(symbol_id(fill.symbol), fill.trade_id): fill for fill in kit.fills}
     for key in sorted(trades.keys() | fills.keys()):
         trade, fill = trades.get(key), fills.get(key)
@@ -101,18 +101,18 @@ def held(kit: KitRecord, symbol: str) -> Decimal:
 
 
 def positions_agree(
-    kit: KitRecord, truth: Truth, symbols: Sequence[str], baseline: Mapping[str, Decimal]
+    kit: KitRecord, venue: VenueRecord, symbols: Sequence[str], baseline: Mapping[str, Decimal]
 ) -> Iterator[Violation]:
     """I3: what the fills add up to is what the venue holds beyond what is not ours.
 
     Args:
         baseline: by base asset, what the account would own had nobody ever traded.
     """
-    ours = truth.ours(kit.orders)
-    foreign = [trade for trade in truth.trades if trade.order_id not in ours]
+    ours = venue.ours(kit.orders)
+    foreign = [trade for trade in venue.trades if trade.order_id not in ours]
     for symbol in symbols:
         base, _ = split_symbol(symbol)
-        owned = truth.balance(base) - baseline.get(base, ZERO)
+        owned = venue.balance(base) - baseline.get(base, ZERO)
         owned -= sum((trade.change(base) for trade in foreign), ZERO)
         position = held(kit, symbol)
         if owned != position:
@@ -192,9 +192,9 @@ def one_signal_per_candle(
             )
 
 
-def caps_hold(kit: KitRecord, truth: Truth, limits: RiskLimits) -> Iterator[Violation]:
+def caps_hold(kit: KitRecord, venue: VenueRecord, limits: RiskLimits) -> Iterator[Violation]:
     """I7: cost of an entry, orders a minute, and exposure after every purchase."""
-    ours = truth.ours(kit.orders)
+    ours = venue.ours(kit.orders)
     for order in ours.values():
         if order.side == "BUY" and order.cost > limits.max_order_cost * (1 + SLACK):
             yield _above("max_order_cost", limits.max_order_cost, f"{order.cost:.2f}", order)
@@ -211,7 +211,7 @@ def caps_hold(kit: KitRecord, truth: Truth, limits: RiskLimits) -> Iterator[Viol
             break
     amounts: dict[str, Decimal] = {}
     prices: dict[str, Decimal] = {}
-    for trade in truth.trades:
+    for trade in venue.trades:
         if trade.order_id not in ours:
             continue
         base, _ = split_symbol(unified_symbol(trade.symbol))

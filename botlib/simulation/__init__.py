@@ -12,8 +12,10 @@ each time. Computing takes no virtual time, and neither does the network: what i
 closed candle is filled at the next open, and lag cannot be simulated.
 """
 
-from botlib.simulation.eventlog import EventLog
+from botlib.simulation.event_log import EventLog
 from botlib.simulation.loop import VirtualLoop
-from botlib.simulation.run import Outcome, Simulation, simulate
+from botlib.simulation.result import SimulationResult
+from botlib.simulation.run import simulate
+from botlib.simulation.simulation import Simulation
 
-__all__ = ["EventLog", "Outcome", "Simulation", "VirtualLoop", "simulate"]
+__all__ = ["EventLog", "Simulation", "SimulationResult", "VirtualLoop", "simulate"]

@@ -47,14 +47,14 @@ told = dict(
 NAP = """
 import asyncio, sys
 from pathlib import Path
-from botlib.drill.rig import Rig
+from botlib.drill.session import DrillSession
 
 async def main():
-    rig = Rig(Path(sys.argv[1]), symbol="BTC/USDT", speed=60, seed=1)
-    await rig._start_kernel()
-    await rig._kernel.run("started = True")
-    print(rig._kernel.pid, flush=True)
-    await rig.suspend_kernel(float(sys.argv[2]))
+    session = DrillSession(Path(sys.argv[1]), symbol="BTC/USDT", speed=60, seed=1)
+    await session._start_kernel()
+    await session._kernel.run("started = True")
+    print(session._kernel.pid, flush=True)
+    await session.suspend_kernel(float(sys.argv[2]))
     await asyncio.sleep(600)
 
 asyncio.run(main())

@@ -24,9 +24,9 @@ from botlib.core.model import (
     SignalAction,
     SignalRaised,
 )
-from botlib.invariants import InvariantChecker, KitRecord, Truth, find_secrets, rules
-from botlib.invariants.kit import Decision
-from botlib.invariants.truth import VenueOrder, VenueTrade
+from botlib.invariants import InvariantChecker, KitRecord, VenueRecord, find_secrets, rules
+from botlib.invariants.kit_record import Decision
+from botlib.invariants.venue_record import VenueOrder, VenueTrade
 from botlib.store import CandleStorage, Database
 from botlib.store.holes import Hole
 from botlib.trading.risk import RiskLimits
@@ -128,7 +128,7 @@ KIT = KitRecord(
     candles={STREAM: [candle(0), candle(1), candle(3)]},
     holes={STREAM: [hole(2)]},
 )
-TRUTH = Truth(
+TRUTH = VenueRecord(
     market_time=T0 + 5 * MINUTE,
     orders=(placed(),),
     trades=(trade(),),

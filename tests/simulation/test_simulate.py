@@ -17,7 +17,7 @@ import pytest
 
 from botlib.config import Settings
 from botlib.core.errors import BotlibError, ConfigError, InvalidInput
-from botlib.simulation import Outcome, Simulation, simulate
+from botlib.simulation import Simulation, SimulationResult, simulate
 from botlib.strategies import TrendCross
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def lines(path: Path) -> list[list[Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def small(**options: Any) -> Outcome:
+def small(**options: Any) -> SimulationResult:
     return simulate(Settings().override(SMALL), **{"run_for": "30m", **options})
 
 
@@ -49,7 +49,7 @@ async def disturb(simulation: Simulation) -> None:
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[list[Any]]]:
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulationResult, list[list[Any]]]:
     """Half an hour without trouble, and its event log."""
     path = tmp_path_factory.mktemp("simulation") / "events.jsonl"
     outcome = small(seed=5, log=path)
@@ -57,14 +57,14 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[list[
 
 
 @pytest.fixture(scope="module")
-def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[list[Any]]]:
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulationResult, list[list[Any]]]:
     """Half an hour of trouble, and its event log."""
     path = tmp_path_factory.mktemp("simulation") / "events.jsonl"
     outcome = small(seed=5, script=disturb, log=path)
     return outcome, lines(path)
 
 
-def test_a_simulation_is_a_whole_run(quiet: tuple[Outcome, list[list[Any]]]) -> None:
+def test_a_simulation_is_a_whole_run(quiet: tuple[SimulationResult, list[list[Any]]]) -> None:
     outcome, log = quiet
     assert outcome.summary.healthy, outcome.summary.reasons
     assert outcome.summary.tasks_failed == outcome.summary.reconnects == 0
@@ -85,7 +85,7 @@ def test_a_simulation_is_a_whole_run(quiet: tuple[Outcome, list[list[Any]]]) -> 
 
 
 def test_a_decision_is_filled_at_the_next_open(
-    quiet: tuple[Outcome, list[list[Any]]],
+    quiet: tuple[SimulationResult, list[list[Any]]],
 ) -> None:
     opens = {
         (what["candle"]["symbol"], what["candle"]["timestamp"]): what["candle"]["open"]
@@ -101,7 +101,7 @@ def test_a_decision_is_filled_at_the_next_open(
 
 
 def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(
-    disturbed: tuple[Outcome, list[list[Any]]],
+    disturbed: tuple[SimulationResult, list[list[Any]]],
 ) -> None:
     script = (
         "from tests.simulation.test_simulate import small, disturb\n"
@@ -121,7 +121,7 @@ def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(
 
 
 def test_faults_strike_and_are_recovered_from(
-    disturbed: tuple[Outcome, list[list[Any]]],
+    disturbed: tuple[SimulationResult, list[list[Any]]],
 ) -> None:
     outcome, log = disturbed
     assert outcome.summary.reconnects >= 3

@@ -20,7 +20,7 @@ from botlib.engine import Orchestrator
 from botlib.frames import Frames
 from botlib.invariants import InvariantChecker, InvariantReport
 from botlib.paper import PaperControl
-from botlib.simulation import Outcome, Simulation, simulate
+from botlib.simulation import Simulation, SimulationResult, simulate
 from botlib.strategy import Signals, Strategy
 
 MINUTE = 60_000
@@ -154,7 +154,7 @@ def run(
     strategy: Strategy | None = None,
     run_for: str = "6h",
     **changes: Any,
-) -> tuple[dict[str, Row], Outcome]:
+) -> tuple[dict[str, Row], SimulationResult]:
     """Play rows in their order; return what came of them, and of the whole run."""
     stages: list[Stage] = []
 

@@ -62,7 +62,7 @@ class VenueTrade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class VenueRecord:
     """The ledger at one moment of the market (ms)."""
 
     market_time: int
@@ -72,7 +72,7 @@ class Truth:
     """Free and locked together, by asset."""
 
     @classmethod
-    def read(cls, ledger: Mapping[str, Any]) -> Truth:
+    def read(cls, ledger: Mapping[str, Any]) -> VenueRecord:
         """Return what `PaperControl.ledger` told."""
         return cls(
             market_time=ledger["market_time"],

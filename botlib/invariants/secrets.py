@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from botlib.invariants.violation import Violation
+from botlib.invariants.report import Violation
 
 SHORTEST: Final = 8
 """Characters a secret needs, so that it is not found by chance."""

@@ -1,4 +1,4 @@
-"""The rig of a drill: a paper exchange in a process, a bot in a Jupyter kernel, and a checker."""
+"""The processes of a drill: a paper exchange, a bot in a Jupyter kernel, and a checker."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _NAP: Final = 'kill -STOP "$0" && sleep "$1"; kill -CONT "$0"'
 """A program for a shell: it wakes the process even where nobody is left who waits for that."""
 
 
-class Rig:
+class DrillSession:
     """Starts both processes in a directory, and looks at them from outside.
 
     Args:
