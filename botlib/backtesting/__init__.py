@@ -1,7 +1,8 @@
-"""Backtests: strategies over stored candles, through vectorbt.
+"""Backtests, sweeps, walk forwards and checks of strategies over stored candles.
 
-Everything is loaded when it is first asked for; importing the package loads none of pandas,
-vectorbt or plotly.
+Candle frames, a strategy and the terms of trade enter; results with fills, round trips, figures and
+pictures leave. Every name is loaded when it is first used: importing the package loads none of
+pandas, vectorbt or plotly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Accounts of a simulation: what an entry buys and an exit sells, to the last digit.
+"""Accounts of a simulation: the amount, price and fee of every fill, to the last digit.
 
-`PlainAccount` trades any fraction and pays fees in cash. `VenueAccount` trades as the exchange and
-the order path do: amounts in lot steps, prices in ticks, least amounts and costs, the fee of a
-purchase taken from what was bought, so that a remainder too small to sell stays behind.
+`PlainAccount` trades any fraction and pays fees in cash. `VenueAccount` trades as the venue and the
+order path do: amounts in steps, prices in ticks, least amounts and costs, and the fee of a purchase
+taken from the amount bought, so that a remainder too small to sell stays on the account.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ EIGHT: Final = Decimal("0.00000001")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedFill:
-    """One simulated fill. ``fee`` is in quote units; ``kept`` is what a purchase leaves in hand."""
+    """One simulated fill.
+
+    Attributes:
+        price: quote units per base unit, slippage included.
+        amount: base units.
+        fee: quote units.
+        kept: base units bought net of the fee, 0 for a sale.
+    """
 
     price: float
     amount: float
@@ -33,7 +40,7 @@ class SimulatedFill:
 
 
 class SimulatedAccount(Protocol):
-    """What a simulation asks of an account. Prices are those of the market, before slippage."""
+    """The account of a simulation. Prices passed to it are the market's, before slippage."""
 
     refused: int
 
@@ -43,23 +50,32 @@ class SimulatedAccount(Protocol):
 
     @property
     def held(self) -> float:
-        """Base units in hand, the unsellable remainder included."""
+        """Base units on the account, dust included."""
 
     @property
     def least_value(self) -> float:
         """Quote value below which what is held cannot be sold."""
 
     def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
-        """Buy, or return None where nothing can be bought or something sellable is held."""
+        """Buy; return None if nothing can be bought or something that can be sold is held.
+
+        Args:
+            signal_price: close of the candle of the signal, which sizes the order.
+            price: market price at which it is filled.
+        """
 
     def sell(
         self, signal_price: float, price: float, *, resting: bool = False
     ) -> SimulatedFill | None:
-        """Sell what is held, or return None where it cannot be sold. ``resting``: no slippage."""
+        """Sell everything that can be sold; return None if that is nothing.
+
+        Args:
+            resting: whether a resting order is filled, which has no slippage.
+        """
 
 
 class PlainAccount:
-    """Any fraction can be traded; fees are paid in cash on top."""
+    """An account without a market: any fraction can be traded, fees are paid in cash on top."""
 
     least_value: float = 0.0
     tick = NO_TICK
@@ -75,7 +91,7 @@ class PlainAccount:
         self._slippage = slippage
 
     def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
-        """Buy for ``order_cost`` at the signal's price, or for what cash there is."""
+        """Buy for ``order_cost`` at the signal's price, or for all cash if that is less."""
         if self.held > 0:
             return None
         price = price * (1 + self._slippage)
@@ -104,7 +120,7 @@ class PlainAccount:
 
 
 class VenueAccount:
-    """The account at a spot exchange, in decimals, with the exchange's filters."""
+    """An account at a spot exchange, in decimals, with the exchange's filters."""
 
     def __init__(
         self,
@@ -130,25 +146,25 @@ class VenueAccount:
 
     @property
     def held(self) -> float:
-        """Base units in hand."""
+        """Base units on the account."""
         return float(self._held)
 
     @property
     def least_value(self) -> float:
-        """The venue's least cost, with room for what rounding down to a lot takes away."""
+        """Twice the venue's least cost: rounding down to a step takes less than the other half."""
         return float(self._market.min_cost) * 2
 
     def buy(self, signal_price: float, price: float) -> SimulatedFill | None:
-        """Buy ``order_cost / signal_price`` in lots, unless something sellable is held."""
+        """Buy ``order_cost / signal_price`` in steps, unless something that can be sold is held."""
         signal, market = Decimal(str(signal_price)), self._market
         if is_held(self._held, signal, market):
             return None
-        taken = self._taking(price, buy=True)
-        if self._order_cost is None:  # as a market order for the whole balance
-            amount = amount_for(self._cash, taken, market)
+        paid = self._fill_price(price, buy=True)
+        if self._order_cost is None:  # a market order for the whole balance
+            amount = amount_for(self._cash, paid, market)
         else:
             amount = amount_for(self._order_cost, signal, market)
-        cost = amount * taken
+        cost = amount * paid
         if not tradable(amount, signal, market) or cost.quantize(EIGHT, ROUND_UP) > self._cash:
             self.refused += 1
             return None
@@ -156,30 +172,30 @@ class VenueAccount:
         self._cash -= cost.quantize(EIGHT, ROUND_DOWN)
         self._held += amount - fee
         return SimulatedFill(
-            price=float(taken),
+            price=float(paid),
             amount=float(amount),
-            fee=float(fee * taken),
+            fee=float(fee * paid),
             kept=float(amount - fee),
         )
 
     def sell(
         self, signal_price: float, price: float, *, resting: bool = False
     ) -> SimulatedFill | None:
-        """Sell what is held, in lots; the remainder stays."""
+        """Sell what is held, in steps; the remainder stays."""
         signal = Decimal(str(signal_price))
         amount = sellable(self._held, self._market)
         if not tradable(amount, signal, self._market):
             self.refused += 1
             return None
-        taken = Decimal(str(price)) if resting else self._taking(price, buy=False)
-        cost = (amount * taken).quantize(EIGHT, ROUND_DOWN)
+        paid = Decimal(str(price)) if resting else self._fill_price(price, buy=False)
+        cost = (amount * paid).quantize(EIGHT, ROUND_DOWN)
         fee = (cost * self._fee).quantize(EIGHT, ROUND_DOWN)
         self._cash += cost - fee
         self._held -= amount
-        return SimulatedFill(price=float(taken), amount=float(amount), fee=float(fee), kept=0.0)
+        return SimulatedFill(price=float(paid), amount=float(amount), fee=float(fee), kept=0.0)
 
-    def _taking(self, price: float, *, buy: bool) -> Decimal:
-        """Return the price a market order gets: slippage against it, to the next tick."""
+    def _fill_price(self, price: float, *, buy: bool) -> Decimal:
+        """Return the price of a market order: worse by the slippage, rounded to the worse tick."""
         exact, tick = Decimal(str(price)), self._market.tick
         if not self._slippage:
             return exact

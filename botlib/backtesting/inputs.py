@@ -1,4 +1,4 @@
-"""What goes into a backtest: candles as given by a person, checked once, and the wishes on them."""
+"""The inputs of a backtest: candle frames, checked once, and the entries and exits on them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def frames_for(
 ) -> Frames:
     """Return the frames a strategy looks at, its trading timeframe first.
 
-    A higher timeframe that was not given is built from the trading one. Frames which are in order
-    are used as they are. A tz-aware index is converted to UTC and made naive, once; a column of
+    A higher timeframe that was not given is built from the trading one. Frames in order are used as
+    they are. A tz-aware index is converted to UTC and made naive, once; a column of
     another number type becomes float64.
 
     Args:
@@ -59,15 +59,15 @@ def frames_for(
         )
     if isinstance(data, Frames) and tuple(data) == wanted:
         if all(checked[timeframe] is data[timeframe] for timeframe in wanted):
-            return data  # with the indicators it has computed already
+            return data  # including the indicators it has computed
     return Frames(symbol or getattr(data, "symbol", ""), checked)
 
 
-def wishes(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
-    """Return entry and exit wishes per candle of the trading frame, as they are acted on.
+def entries_and_exits(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
+    """Return the entry and exit signals of each candle of the trading frame that are acted on.
 
-    Where both are true the exit wins; on candles of the warm-up nothing is wished. A wish is acted
-    on at the open of the next candle: see `next_open`.
+    If both are true the exit wins; signals of the warm-up are left out. A signal is acted on at the
+    open of the next candle: see `next_open`.
 
     Raises:
         ConfigError: the signals do not lie on the frame's index or are not boolean.
@@ -89,17 +89,17 @@ def wishes(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
 
 
 def next_open(flags: Flags) -> Flags:
-    """Move wishes to the candle at whose open they are acted on; the last one has none yet."""
+    """Return signals moved to the candle at whose open they are acted on; the last drops out."""
     moved = np.zeros_like(flags)
     moved[1:] = flags[:-1]
     return moved
 
 
 def checked_frame(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
-    """Return a candle frame that is fit for use: the same object where nothing had to be changed.
+    """Return a checked candle frame: the same object if nothing had to be converted.
 
     Raises:
-        InvalidInput: it is not, and why.
+        InvalidInput: index, columns or values cannot be used; the message says which and why.
     """
     import pandas as pd
 
@@ -146,7 +146,7 @@ def _timeframe_of(frame: pd.DataFrame) -> str:
     try:
         times = open_times(frame.index)
     except (TypeError, ValueError, AttributeError):
-        return "1m"  # What is wrong with it is told by the check that follows.
+        return "1m"  # The check that follows reports the wrong index.
     steps = np.diff(times)
     step = int(steps[steps > 0].min()) if (steps > 0).any() else 0
     for timeframe, length in TIMEFRAMES.items():

@@ -1,8 +1,8 @@
 """Figures of an equity curve and of round trips, by vectorbt's definitions.
 
-A year has 365 days, as the market never closes. Returns are those of candle to candle, the first
-one against the cash at the start; the risk-free rate is zero. Ratios are NaN where
-undefined, and an annual return too large for a float is infinite.
+A year has 365 days, as the market never closes. Returns are those from candle to candle, the first
+against the cash at the start; the risk-free rate is zero. Undefined ratios are NaN, and an annual
+return too large for a float is infinite.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ YEAR_MS: Final = 365 * DAY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveFigures:
-    """Figures of one equity curve; all fractions, drawdowns negative."""
+    """Figures of one equity curve: fractions, drawdowns negative."""
 
     total_return: float
     annual_return: float
@@ -32,7 +32,7 @@ class CurveFigures:
     calmar: float
     max_drawdown: float
     longest_drawdown: int
-    """Most candles from a peak until it was reached again, or until the end."""
+    """Most candles from a peak until it is reached again, or until the end."""
 
 
 def candle_returns(equity: Floats, cash: float) -> Floats:
@@ -81,12 +81,12 @@ def drawdown(equity: Floats, cash: float) -> tuple[float, int]:
     between = np.diff(at_peak)
     recovered = int(between.max(initial=0))
     unrecovered = len(equity) - 1 - int(at_peak[-1])
-    # From one candle to the next there is no time to be under water.
+    # Two peaks on neighbouring candles have no drawdown between them.
     return min(depth, 0.0), max(recovered if recovered > 1 else 0, unrecovered)
 
 
 def profit_factor(profits: Floats) -> float:
-    """Return what winning round trips brought over what losing ones cost; NaN without any."""
+    """Return the sum of the profits over the sum of the losses; NaN without either."""
     won = float(profits[profits > 0].sum())
     lost = float(-profits[profits < 0].sum())
     if lost == 0:

@@ -1,4 +1,4 @@
-"""Tell an edge from the luckiest of many tries.
+"""Overfitting: the probability that the best of many trials is luck.
 
 Sharpe ratios in this module are per period, as in `botlib.backtesting.sharpe`.
 
@@ -7,8 +7,8 @@ Sources:
     [PBO] D. H. Bailey, J. M. Borwein, M. López de Prado, Q. J. Zhu, "The Probability of Backtest
     Overfitting", Journal of Computational Finance 20(4), 2017, https://ssrn.com/abstract=2326253
 
-[PBO] has no example that can be computed again, since its data are not published. The tests do
-again what the R package pbo (CRAN, after [PBO]) publishes: its vignette and its own test.
+The data of the examples in [PBO] are not published. The tests repeat the vignette and the test of
+the R package pbo (CRAN, after [PBO]).
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _CHUNK: Final = 1 << 20
 
 
 def independent_trials(returns: Matrix) -> float:
-    """Return how many independent tries N correlated ones are worth: ρ + (1 - ρ) N.
+    """Return the number of independent trials that N correlated ones are worth: ρ + (1 - ρ) N.
 
-    ρ is the average correlation between two of them, taken as 0 where it is negative. Tries that
-    never moved count as one. Source: [DSR], its appendix on the number of independent trials.
+    ρ is the average correlation between two of them, taken as 0 if it is negative. Trials with
+    constant returns count as one. Source: [DSR], its appendix on the number of independent trials.
 
     Args:
-        returns: (T, N) returns per period, one column per try.
+        returns: (T, N) returns per period, one column per trial.
     """
     values, _ = returns_matrix(returns)
     deviation = values - values.mean(axis=0)
@@ -83,16 +83,16 @@ def independent_trials(returns: Matrix) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestOverfitting:
-    """What happened out of sample to the best in sample, over every split into two halves."""
+    """The results out of sample of the best in sample, over every split into two halves."""
 
     probability: float
     """The probability of backtest overfitting: how often the best in sample was worse out of
-    sample than half of the tries. 0.5 is what chance gives; near 0 the choice means something."""
+    sample than half of the trials. Chance gives 0.5; near 0 the choice has predictive value."""
     probability_of_loss: float
     """How often the best in sample lost money out of sample."""
     degradation: float
-    """Slope of the out-of-sample Sharpe ratio of the best over its in-sample one; a real edge has
-    no slope below 0. NaN where it was always the same."""
+    """Slope of the out-of-sample Sharpe ratio of the best over its in-sample one; with a
+    real edge it is not below 0. NaN if the ratio in sample was always the same."""
     logits: npt.NDArray[np.float64]
     """Per split: ln(ω / (1 - ω)), ω the relative rank out of sample of the best in sample."""
     in_sample: npt.NDArray[np.float64]
@@ -114,21 +114,22 @@ class BacktestOverfitting:
 
 
 def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> BacktestOverfitting:
-    """Measure overfitting by combinatorially symmetric cross-validation. Source: [PBO].
+    """Return the overfitting of a choice, by the method of [PBO].
 
-    The periods are cut into ``blocks`` blocks; every half of them serves once as sample, the other
-    half as the future. Per split the try with the best Sharpe ratio in sample is ranked among all
-    of them out of sample. Where several are best in sample, their ranks are averaged; a rank in
-    the very middle counts half, so that equal tries give exactly 0.5. The relative rank is the
-    rank over N + 1, so that no logit is infinite.
+    The method is combinatorially symmetric cross-validation. The periods are cut into ``blocks``
+    blocks; every half of them is the sample once, and the other half is out of sample. Per split
+    the trial with the best Sharpe ratio in sample is ranked among all of them out of sample. If
+    several are best in sample, their ranks are averaged; a rank in the very middle counts half, so
+    that equal trials give exactly 0.5. The relative rank is the rank over N + 1, so that no logit
+    is infinite.
 
     Args:
-        returns: (T, N) returns per period, one column per try of the same sweep.
-        blocks: an even number; 16 give 12,870 splits. Blocks differ by one row where T is no
+        returns: (T, N) returns per period, one column per trial of the same sweep.
+        blocks: an even number; 16 give 12,870 splits. Blocks differ by one row if T is no
             multiple of it.
 
     Raises:
-        InvalidInput: fewer than two tries, fewer than two periods a block, an odd number of
+        InvalidInput: fewer than two trials, fewer than two periods a block, an odd number of
             blocks or more than 20, or a return that is not finite.
     """
     values, _ = returns_matrix(returns)
@@ -176,21 +177,21 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverfittingReport:
-    """How far the best of a sweep can be believed. Sharpe ratios are per period."""
+    """How likely the best of a sweep is luck. Sharpe ratios are per period."""
 
     best: str
-    """Name of the column of the best try."""
+    """Name of the column of the best trial."""
     sharpe: float
     expected_maximum: float
-    """Sharpe ratio to be expected of the best of as many tries without any edge."""
+    """Expected Sharpe ratio of the best of as many trials without any edge."""
     deflated: float
-    """Probability that the best has an edge at all, after all the tries."""
+    """Probability that the best has an edge at all, given the number of trials."""
     track_record: float
-    """Periods needed to prove the best, after all the tries, at 95 %."""
+    """Periods needed to prove the edge of the best at 95 %, given the number of trials."""
     periods: int
     trials: int
     independent: float
-    """What the tries are worth as independent ones."""
+    """Number of independent trials that the trials are worth."""
     overfitting: BacktestOverfitting
 
     @property
@@ -255,12 +256,12 @@ class OverfittingReport:
 def overfitting(
     returns: Matrix, *, blocks: int = 16, trials: float | None = None
 ) -> OverfittingReport:
-    """Judge the best of a sweep: deflated Sharpe ratio and probability of backtest overfitting.
+    """Return a report on the best of a sweep: deflated Sharpe ratio and overfitting.
 
     Args:
-        returns: (T, N) returns per period, one column per try; give all tries, not the best few.
-        trials: independent tries made, when more were made than ``returns`` shows; by default
-            estimated by `independent_trials`.
+        returns: (T, N) returns per period, one column per trial; give all trials, not the best few.
+        trials: independent trials, if more were made than ``returns`` has; by default estimated by
+            `independent_trials`.
 
     Raises:
         InvalidInput: see `probability_of_backtest_overfitting`.
@@ -305,7 +306,7 @@ def _best_out_of_sample(
     """Return per split: rank out of sample (1 the worst), Sharpe in and out of sample of the best.
 
     Args:
-        seen: (splits, tries) Sharpe ratios in sample.
+        seen: (splits, trials) Sharpe ratios in sample.
         future: the same out of sample.
     """
     lines = np.arange(len(seen))

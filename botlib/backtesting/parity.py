@@ -1,4 +1,4 @@
-"""Backtest beside live: the same strategy over the same candles, round trip by round trip."""
+"""Parity: a backtest and a live run over the same candles, compared round trip by round trip."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS: Final = (
     "sold",
     "exit_fee",
 )
-"""What is compared of each round trip. Fees are in quote units, whatever they were taken from."""
+"""The fields of a round trip that are compared. Fees are in quote units."""
 
 TOLERANCE: Final = 1e-9
 """Relative difference up to which numbers are equal: less than the venue's eight decimals."""
@@ -44,17 +44,17 @@ _CAUSES: Final = (
     ("entry_fee", "another fee on entry"),
     ("exit_fee", "another fee on exit"),
 )
-"""What a difference means, the one that explains those after it first."""
+"""What a difference of a field means; a difference also explains those listed after it."""
 
 
 _EXPLAINED: Final = {
     "take_profit": "live, profit is taken at the open after the candle that reached the target",
 }
-"""Differences that are to be expected, by the reason of the exit."""
+"""Explanations of expected differences, by the reason of the exit."""
 
 
 class ParityReport:
-    """How the round trips of a backtest and of a live run differ.
+    """The differences between the round trips of a backtest and those of a live run.
 
     ``frame`` has one row per round trip of either side: each of `FIELDS` as ``<field>`` of the
     backtest and ``<field>_live``, the ``reason`` of the exit, whether the two are ``equal``, and
@@ -116,10 +116,10 @@ class ParityReport:
 
 
 def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
-    """Compare the round trips of a backtest with those that fills of a live run add up to.
+    """Compare the round trips of a backtest with those of the fills of a live run.
 
-    Fills of other symbols and of times outside the backtest's candles are left out. A time is that
-    of the candle: live, a fill lies somewhere inside it.
+    Fills of other symbols and outside the backtest's candles are left out. Times are open times of
+    candles: live, a fill lies somewhere inside its candle.
 
     Args:
         fills: oldest first, such as the journal's.
@@ -148,7 +148,7 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
 
 
 def live_roundtrips(fills: Sequence[Fill], timeframe: str) -> list[dict[str, Any]]:
-    """Return the round trips that fills of one symbol add up to, with the keys of `FIELDS`."""
+    """Return the round trips of the fills of one symbol, each with the keys of `FIELDS`."""
     import pandas as pd
 
     def moment(one: Fill) -> pd.Timestamp:
@@ -180,7 +180,7 @@ def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 def _pairs(
     ours: list[dict[str, Any]], theirs: list[dict[str, Any]]
 ) -> Iterable[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
-    """Pair round trips that overlap in time, in order; one without a counterpart stands alone."""
+    """Yield pairs of round trips that overlap in time, in order; None if one has no counterpart."""
     while ours and theirs:
         one, other = ours[0], theirs[0]
         if _ends_before(one, other):
@@ -196,7 +196,7 @@ def _pairs(
 
 
 def _ends_before(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    # NaT, of a trip still open or one entered before the first candle, is never smaller.
+    # A trip still open, or entered before the first candle, has NaT, which is never smaller.
     same = one["entry_time"] == other["entry_time"]
     return bool(one["exit_time"] <= other["entry_time"]) and not same
 

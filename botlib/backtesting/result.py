@@ -1,4 +1,4 @@
-"""What came of a backtest: figures, round trips, equity, pictures and a page."""
+"""The result of a backtest: figures, round trips, equity, pictures and a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class BacktestResult:
-    """The outcome of a backtest; everything beyond the fills is computed when asked for.
+    """The result of a backtest; everything beyond the fills is computed when it is first used.
 
     ``portfolio`` is the vectorbt ``Portfolio``; ``frame`` holds the candles that were traded.
     """
@@ -47,13 +47,13 @@ class BacktestResult:
         self.fills = simulation.fills
         self.portfolio: Any = simulation.portfolio
         self.refused = simulation.refused
-        """Entries and exits the venue would not have taken."""
+        """Entries and exits that the venue would have refused."""
         self.levels = simulation.levels
-        """Tells where stops and targets lay; None where there were none."""
+        """The stops and targets of its positions; None without any."""
 
     @cached_property
     def equity(self) -> pd.Series:
-        """Cash plus what is held, in quote units, at the close of every candle."""
+        """Cash plus the value of what is held, in quote units, at the close of every candle."""
         import pandas as pd
 
         return pd.Series(self._equity, index=self.frame.index, name="equity")
@@ -124,7 +124,7 @@ class BacktestResult:
         """Return a plotly figure: price with entries and exits, equity, drawdown.
 
         Args:
-            candles: most candles drawn; longer stretches are drawn in coarser ones.
+            candles: most candles drawn; a longer history is merged into coarser ones.
         """
         from botlib.backtesting.views.plots import plot_result
 
@@ -137,7 +137,7 @@ class BacktestResult:
         panes: Sequence[str | Sequence[str]] = (),
         **options: Any,
     ) -> Chart:
-        """Return the candles with the round trips on them, to scroll and zoom.
+        """Return an interactive chart of the candles with the round trips on them.
 
         Args:
             overlays: indicators over the candles, such as ``"ema(20)"``.
@@ -149,7 +149,7 @@ class BacktestResult:
         return chart_result(self, overlays, panes, options)
 
     def report(self, path: str | Path) -> Path:
-        """Write a page that needs no network, and return where it lies."""
+        """Write an HTML report that needs no network, and return its path."""
         from botlib.backtesting.views.report import write_report
 
         return write_report(self, Path(path))
@@ -184,7 +184,7 @@ class BacktestResult:
         return cash + self._held * closes
 
     def _spread(self, levels: Floats) -> Floats:
-        """Spread k + 1 levels, before and after each of k fills, over the candles."""
+        """Return one value per candle from k + 1 levels, those before and after each of k fills."""
         edges = np.concatenate(([0], self.fills.row, [len(self.frame)]))
         spread: Floats = np.repeat(levels, np.diff(edges))
         return spread

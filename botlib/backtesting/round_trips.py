@@ -1,4 +1,7 @@
-"""Round trips: the purchases up to a sale, and the sale."""
+"""Round trips of a simulation: the purchases up to a sale, and the sale.
+
+The profit of a round trip is that of `botlib.trading.positions.apply_fill`, computed on columns.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per round trip, the one still open included, valued at the last close."""
+    """Return one row per round trip; one still open is valued at the last close.
+
+    Args:
+        frame: the candles that the rows of the fills refer to.
+    """
     import pandas as pd
 
     buys = np.flatnonzero(fills.buy)
@@ -46,7 +53,7 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
         {
             "entry_time": index[first],
             "exit_time": exit_times,
-            # Exactly the fill's price, unless a trip was added to.
+            # Exactly the price of the fill if there was only one purchase.
             "entry_price": np.where(
                 bought == fills.amount[starts], fills.price[starts], gross / bought
             ),
@@ -65,9 +72,9 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_profits(orders: npt.NDArray[Any]) -> tuple[Floats, int]:
-    """Return the profit of every finished round trip in quote units, and how many are open.
+    """Return the profit of each finished round trip in quote units, and how many are open.
 
-    Purchases are averaged, and a sale is charged its share of what was held.
+    Purchases are averaged, and a sale is charged its share of the cost of what was held.
 
     Args:
         orders: vectorbt's order records of one column, in order; side 0 buys, 1 sells.
@@ -99,7 +106,7 @@ def _padded(values: np.ndarray, closed: np.ndarray, filler: float) -> Floats:
 
 
 def _cost_of_sold(paid: Floats, kept: Floats, sold: Floats) -> Floats:
-    """Return what the units sold in each trip had cost, at the average price of what was held.
+    """Return the cost of the units sold in each trip, at the average price of what was held.
 
     A remainder too small to sell stays and is sold with a later trip, at its own cost.
     """

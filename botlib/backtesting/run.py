@@ -1,11 +1,11 @@
-"""A backtest: a strategy over candles, as it would have traded."""
+"""A backtest: the trades a strategy would have made over candles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from botlib.backtesting.inputs import frames_for, next_open, wishes
+from botlib.backtesting.inputs import entries_and_exits, frames_for, next_open
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
@@ -33,10 +33,11 @@ def backtest(
     market: Market | None = None,
     start: str | pd.Timestamp | None = None,
 ) -> BacktestResult:
-    """Trade a strategy over candles and return what came of it.
+    """Run a strategy over candles and return the result.
 
-    A wish decided on a closed candle is acted on at the open of the next one; one position at a
-    time; an entry while one is held changes nothing; where entry and exit meet, the exit wins.
+    A signal decided on a closed candle is acted on at the open of the next one. There is one
+    position at a time: an entry while one is held changes nothing. If entry and exit meet, the exit
+    wins.
     ``stop_loss``, ``take_profit`` and ``trailing_stop`` of the strategy act inside the candles.
 
     Args:
@@ -48,7 +49,7 @@ def backtest(
             candle``; None spends all cash.
         market: how the venue trades the symbol: its lot, tick and least amounts are then applied,
             and amounts sized, exactly as in a live run. Without it any fraction can be traded.
-        start: time from which to trade (UTC where it has no zone); candles before only warm up.
+        start: time from which to trade (UTC if it has no zone); candles before only warm up.
 
     Raises:
         InvalidInput: the candles cannot be used, or a number is out of range.
@@ -66,9 +67,9 @@ def run_backtest(
     symbol: str = "",
     start: str | pd.Timestamp | None = None,
 ) -> BacktestResult:
-    """Trade a strategy on given terms; everything else is as for `backtest`."""
+    """Run a backtest on given terms; everything else is as for `backtest`."""
     frames = frames_for(strategy, data, symbol)
-    entry, leave = wishes(strategy, frames)
+    entry, leave = entries_and_exits(strategy, frames)
     first = row_of(frames.frame, start)
     frame = frames.frame.iloc[first:] if first else frames.frame
     simulation = simulate(
@@ -91,10 +92,10 @@ def run_backtest(
 
 
 def row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:
-    """Return the row of the first candle from a time on, 0 for None.
+    """Return the row of the first candle that opens at or after a time, 0 for None.
 
     Raises:
-        InvalidInput: it is no time, or leaves fewer than two candles.
+        InvalidInput: ``start`` is no time, or leaves fewer than two candles.
     """
     if start is None:
         return 0

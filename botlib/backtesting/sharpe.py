@@ -1,4 +1,4 @@
-"""Sharpe ratios: how much of one is luck, length or the shape of the returns.
+"""Sharpe ratios: their confidence, given the length and the distribution of the returns.
 
 Sharpe ratios in this module are per observation, not per year: the mean of the returns over their
 standard deviation. Divide a yearly figure by the square root of the observations in a year first.
@@ -10,7 +10,7 @@ Sources:
     Bias, Backtest Overfitting and Non-Normality", Journal of Portfolio Management 40(5), 2014,
     https://ssrn.com/abstract=2460551
 
-The tests hold them to the numerical examples of both papers.
+The tests compare them with the numerical examples of both papers.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _NORMAL: Final = NormalDist()
 _EULER_MASCHERONI: Final = float(np.euler_gamma)
 
 NO_VARIANCE: Final = 1e-13
-"""Below this share of the mean square, a variance is only what rounding left of a constant."""
+"""Fraction of the mean square below which a variance is the rounding error of a constant."""
 
 
 def sharpe_ratio(returns: Vector) -> float:
-    """Return mean over standard deviation (n - 1) of the returns, 0 where nothing was earned.
+    """Return mean over standard deviation (n - 1) of the returns, 0 if nothing was earned.
 
     Args:
         returns: one return per period, fractions.
@@ -65,7 +65,7 @@ def probabilistic_sharpe_ratio(
         kurtosis: γ₄ of the returns, 3 for a normal distribution.
 
     Raises:
-        InvalidInput: fewer than 2 observations, a value that is not finite, or moments no
+        InvalidInput: fewer than 2 observations, a value that is not finite, or moments that no
             distribution has.
     """
     _finite(sharpe=sharpe, benchmark=benchmark)
@@ -83,10 +83,10 @@ def minimum_track_record_length(
     skewness: float = 0.0,
     kurtosis: float = 3.0,
 ) -> float:
-    """Return how many observations prove a Sharpe ratio to be above a benchmark. Source: [PSR].
+    """Return the number of observations that prove a Sharpe ratio above a benchmark. Source: [PSR].
 
     1 + (1 - γ₃ SR + (γ₄ - 1)/4 SR²) (Z⁻¹[confidence] / (SR - SR*))²: the length at which
-    `probabilistic_sharpe_ratio` reaches ``confidence``; infinite where SR is not above SR*.
+    `probabilistic_sharpe_ratio` reaches ``confidence``; infinite if SR is not above SR*.
 
     Raises:
         InvalidInput: the confidence is not between 0.5 and 1, or the moments are impossible.
@@ -101,18 +101,18 @@ def minimum_track_record_length(
 
 
 def expected_maximum_sharpe(*, variance: float, trials: float) -> float:
-    """Return the Sharpe ratio expected of the best of many tries without any edge.
+    """Return the expected Sharpe ratio of the best of many trials without any edge.
 
-    √V ((1 - γ) Z⁻¹[1 - 1/N] + γ Z⁻¹[1 - 1/(N e)]), γ the Euler-Mascheroni constant: right for
-    many tries, some 3 % too much for fewer than ten.
+    √V ((1 - γ) Z⁻¹[1 - 1/N] + γ Z⁻¹[1 - 1/(N e)]), γ the Euler-Mascheroni constant: exact for
+    many trials, about 3 % too high for fewer than ten.
     Source: [DSR], with a mean Sharpe ratio of 0.
 
     Args:
-        variance: V, the variance of the Sharpe ratios over the tries.
-        trials: N, the number of independent tries; one try has nothing to choose from: 0.
+        variance: V, the variance of the Sharpe ratios over the trials.
+        trials: N, the number of independent trials; for a single one the result is 0.
 
     Raises:
-        InvalidInput: fewer than one try, or a negative variance.
+        InvalidInput: fewer than one trial, or a negative variance.
     """
     _finite(variance=variance, trials=trials)
     if trials < 1 or variance < 0:
@@ -124,7 +124,7 @@ def expected_maximum_sharpe(*, variance: float, trials: float) -> float:
         return 0.0
     first = -_NORMAL.inv_cdf(1 / trials)
     second = -_NORMAL.inv_cdf(1 / (trials * math.e))
-    # Between one try and two the formula is negative; the best of them is no worse than one.
+    # Between one trial and two the formula is negative, but the best is no worse than a single one.
     level = (1 - _EULER_MASCHERONI) * first + _EULER_MASCHERONI * second
     return max(0.0, math.sqrt(variance) * level)
 
@@ -138,18 +138,18 @@ def deflated_sharpe_ratio(
     skewness: float = 0.0,
     kurtosis: float = 3.0,
 ) -> float:
-    """Return the probability that the best of many tries has an edge at all. Source: [DSR].
+    """Return the probability that the best of many trials has an edge at all. Source: [DSR].
 
-    The probabilistic Sharpe ratio against `expected_maximum_sharpe`: above 0.95, luck in choosing
-    is an unlikely explanation.
+    The probabilistic Sharpe ratio against `expected_maximum_sharpe`: above 0.95, luck in
+    the choice is an unlikely explanation.
 
     Args:
-        sharpe: the Sharpe ratio of the best try.
+        sharpe: the Sharpe ratio of the best trial.
         observations: how many returns it was measured on.
-        trials: the number of independent tries, see `independent_trials`.
-        variance: the variance of the Sharpe ratios over the tries.
-        skewness: γ₃ of the returns of the best try.
-        kurtosis: γ₄ of the returns of the best try, 3 for a normal distribution.
+        trials: the number of independent trials, see `independent_trials`.
+        variance: the variance of the Sharpe ratios over the trials.
+        skewness: γ₃ of the returns of the best trial.
+        kurtosis: γ₄ of the returns of the best trial, 3 for a normal distribution.
     """
     return probabilistic_sharpe_ratio(
         sharpe,
@@ -161,7 +161,7 @@ def deflated_sharpe_ratio(
 
 
 def moments(returns: Vector) -> tuple[float, float]:
-    """Return skewness γ₃ and kurtosis γ₄ (normal: 0 and 3) of returns; those where they are flat.
+    """Return skewness γ₃ and kurtosis γ₄ (normal: 0 and 3) of returns; those if they are constant.
 
     Moments about the mean over powers of the population deviation, as [PSR] has them.
     """
@@ -199,7 +199,7 @@ def sharpe_of_sums(
         squares: (blocks, N) sums of their squares.
 
     Returns:
-        (sets, N): 0 where nothing was earned, infinite where the returns are constant.
+        (sets, N): 0 if nothing was earned, infinite if the returns are constant.
     """
     count = (weights @ sizes)[:, None]
     mean = weights @ sums
@@ -212,7 +212,7 @@ def sharpe_of_sums(
         ratio = mean / np.sqrt(np.maximum(variance, 0.0) * (count / (count - 1)))
     if flat.any():
         ratio[flat] = np.where(mean[flat] == 0, 0.0, np.copysign(np.inf, mean[flat]))
-    # The last digits depend on the order of summation, and would break ties between equal tries.
+    # The last digits depend on the order of summation, and would break ties between equal trials.
     rounded: npt.NDArray[np.float64] = np.round(ratio, 12)
     return rounded
 
@@ -223,7 +223,7 @@ def _vector(returns: Vector) -> npt.NDArray[np.float64]:
 
 
 def returns_matrix(returns: Matrix) -> tuple[npt.NDArray[np.float64], list[object]]:
-    """Return the (T, N) values, checked, and the names of the columns."""
+    """Return the checked (T, N) values and the names of the columns."""
     values = np.asarray(returns, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
         raise InvalidInput(
@@ -241,7 +241,7 @@ def returns_matrix(returns: Matrix) -> tuple[npt.NDArray[np.float64], list[objec
 
 
 def _dispersion(sharpe: float, skewness: float, kurtosis: float) -> float:
-    """Return 1 - γ₃ SR + (γ₄ - 1)/4 SR², positive for every distribution there is."""
+    """Return 1 - γ₃ SR + (γ₄ - 1)/4 SR², which is positive for every distribution."""
     _finite(skewness=skewness, kurtosis=kurtosis)
     # Pearson's inequality; a distribution of two values reaches it, up to rounding.
     if kurtosis < (1 + skewness**2) * (1 - 1e-9):

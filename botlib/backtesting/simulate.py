@@ -1,13 +1,13 @@
-"""The simulation: wishes in, fills out, one candle at a time where it must be.
+"""The simulation of fills: entries and exits become fills, stop by stop if there are stops.
 
 Rules, the same as those of the paper exchange:
 
-* A wish is acted on at the open of the next candle.
+* A signal is acted on at the open of the next candle.
 * A stop or target that lies inside a candle is filled at its own price. A candle that opens beyond
   the stop fills at the open. A target is a resting order: it is filled at its own price, never
   better.
-* Where one candle reaches both the stop and the target, the stop comes first.
-* A stop or target is in force from the fill of the entry, the rest of that candle included.
+* If one candle reaches both the stop and the target, the stop comes first.
+* A stop or target applies from the fill of the entry, the rest of that candle included.
 * A trailing stop follows the highest high of the candles that closed since the entry, so it moves
   when a candle closes, never inside one.
 """
@@ -33,18 +33,22 @@ if TYPE_CHECKING:
 Rows = npt.NDArray[np.int64]
 
 REASONS = ("", "exit", "stop_loss", "trailing_stop", "take_profit")
-"""Why a position was left; the empty one is still held."""
+"""The reasons of a sale; the empty one stands for a purchase."""
 
-_FIRST_LOOK = 64
-"""Candles searched for a stop at first; each further look is four times as long."""
+_FIRST_SEARCH = 64
+"""Candles searched for a stop at first; each further search is four times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fills:
-    """The fills of a simulation: one array each, one element per fill, in order.
+    """The fills of a simulation as arrays of one element per fill, in order.
 
-    ``row`` counts candles, ``amount`` is in base units, ``kept`` is what a purchase left in hand
-    after a fee taken from it, ``fee`` is in quote units, ``reason`` counts in `REASONS`.
+    Attributes:
+        row: position of the candle in the frame.
+        amount: base units bought or sold.
+        kept: base units bought net of a fee taken from them, 0 for a sale.
+        fee: quote units.
+        reason: position in `REASONS`.
     """
 
     row: Rows
@@ -63,8 +67,10 @@ class Fills:
 class BacktestRun:
     """A finished simulation.
 
-    ``portfolio`` is the vectorbt ``Portfolio`` that accounts for it; ``levels`` tells where stops
-    and targets lay, None where there were none.
+    Attributes:
+        portfolio: the vectorbt ``Portfolio`` over the fills.
+        refused: entries and exits that the venue would have refused.
+        levels: the stops and targets of its positions; None without any.
     """
 
     portfolio: Any
@@ -94,13 +100,13 @@ class _FillColumns:
 
 
 class FillSimulator:
-    """One walk through the candles with an account.
+    """The simulation of an account with stops or a market, position by position.
 
     Args:
         values: n rows of open, high, low, close.
         entries: candles at whose open an entry is due.
         exits: candles at whose open an exit is due; none is also an entry.
-        before: price of the signal behind the first candle.
+        before: close of the candle before the first, at which a first entry was decided.
     """
 
     def __init__(
@@ -123,14 +129,14 @@ class FillSimulator:
         self._ledger = _FillColumns()
 
     def run(self) -> Fills:
-        """Walk to the end and return the fills."""
+        """Simulate all candles and return the fills."""
         row = 0
         while (entry := self._next(self._entry_rows, row)) < self._end:
             row = self._enter(entry)
         return self._ledger.fills()
 
     def _enter(self, row: int) -> int:
-        """Enter at a row and follow the position; return the row from which to look again."""
+        """Enter at a row and follow the position; return the row from which the next may begin."""
         account = self._account
         done = account.buy(self._decided[row], float(self._open[row]))
         if done is None:
@@ -148,8 +154,8 @@ class FillSimulator:
                     if sold is not None:
                         self._ledger.add(at, sold, buy=False, reason=reason)
                         return at + 1
-                    armed = False  # Too little to be sold: no stop can be placed for it.
-            again = self._thin_entry(start + 1, leave)
+                    armed = False  # The venue takes no stop for an amount too small to sell.
+            again = self._next_addition(start + 1, leave)
             if again is not None:
                 return again
             if leave >= self._end:
@@ -160,15 +166,18 @@ class FillSimulator:
                 return leave + 1
             start = leave
 
-    def _thin_entry(self, start: int, end: int) -> int | None:
-        """Return the first entry in a stretch at which what is held may be too little to sell."""
+    def _next_addition(self, start: int, end: int) -> int | None:
+        """Return the first entry at which what is held may be too little to sell, or None.
+
+        The position may have lost so much that the venue counts it as dust: it is added to.
+        """
         account = self._account
         if not account.least_value:
             return None
         first, last = np.searchsorted(self._entry_rows, (start, end))
         rows = self._entry_rows[first:last]
-        thin = rows[account.held * self._decided[rows] < account.least_value]
-        return int(thin[0]) if len(thin) else None
+        small = rows[account.held * self._decided[rows] < account.least_value]
+        return int(small[0]) if len(small) else None
 
     def _next(self, rows: Rows, start: int) -> int:
         place = int(np.searchsorted(rows, start))
@@ -177,14 +186,17 @@ class FillSimulator:
     def _first_stop(
         self, entry: int, start: int, leave: int, price: float
     ) -> tuple[int, float, int, bool] | None:
-        """Return row, price, reason and whether it rested, of the first stop before ``leave``.
+        """Return the first stop or target that is hit until the exit at row ``leave``.
+
+        Returns:
+            Row, price, place in `REASONS`, and whether the order rested; None if none is hit.
 
         On the candle of the exit itself only a gap at its open comes first.
         """
         levels = self._levels
         fixed, target = levels.fixed(price), levels.target(price)
         trailing = levels.rules.trailing_stop is not None
-        peak, length = price, _FIRST_LOOK
+        peak, length = price, _FIRST_SEARCH
         if trailing and start > entry:
             peak = max(peak, float(self._high[entry:start].max()))
         last = min(leave + 1, self._end)
@@ -204,7 +216,7 @@ class FillSimulator:
                 at = start + place
                 if low[place] > level[place]:
                     return at, target, 4, True
-                # On the candle of the entry the walk begins at its open: no gap is possible.
+                # The position begins at the open of the entry's candle: there is no gap before it.
                 opened = float(self._open[at]) if at > entry else np.inf
                 reason = 2 if level[place] <= fixed else 3
                 return at, min(float(level[place]), opened), reason, False
@@ -222,13 +234,14 @@ def simulate(
     before: float,
     freq_ms: int,
 ) -> BacktestRun:
-    """Trade wishes over candles.
+    """Simulate entries and exits over candles.
 
     Args:
         entries: candles at whose open an entry is due.
         exits: candles at whose open an exit is due; none is also an entry.
-        before: price of the signal behind the first candle.
+        before: close of the candle before the first, at which a first entry was decided.
         freq_ms: length of a candle.
+        stops: the stops and targets of every position.
     """
     if terms.market is None and not stops.limited:
         decided = np.concatenate(([before], frame["close"].to_numpy()[:-1]))
@@ -252,7 +265,11 @@ def _vectorised(
     terms: Terms,
     freq_ms: int,
 ) -> BacktestRun:
-    """Simulate market entries and exits in one call of vectorbt's kernel."""
+    """Simulate market entries and exits by one call of vectorbt's kernel.
+
+    Args:
+        size: base units per entry, infinity for all cash.
+    """
     import pandas as pd
 
     from botlib.backtesting.vectorbt_setup import load_vectorbt
@@ -285,8 +302,8 @@ def _vectorised(
 def _portfolio(frame: pd.DataFrame, fills: Fills, cash: float, freq_ms: int) -> Any:
     """Return a vectorbt ``Portfolio`` over fills.
 
-    A fee taken from what was bought is booked as less bought and its value paid in cash, which
-    leaves cash and position exactly as the venue does.
+    vectorbt knows fees in cash only. A fee taken from the amount bought is booked as a smaller
+    purchase plus the fee's value in cash, which leaves cash and position exactly as the venue does.
     """
     import pandas as pd
 

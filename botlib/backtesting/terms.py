@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What everything is traded on, in a backtest, a sweep and a walk forward alike.
+    """The terms of a backtest, a sweep or a walk forward.
 
     Args:
         fee: fraction of the value of each fill.
         slippage: fraction by which market orders fill worse than the market's price.
         cash: quote units at the start.
         order_cost: quote units an entry may spend; None spends all cash.
-        market: whose lots, ticks and least amounts apply; None trades any fraction.
+        market: the market whose steps, ticks and least order apply; None trades any fraction.
 
     Raises:
         InvalidInput: fee or slippage is no fraction, or an amount is not above 0.
@@ -47,7 +47,7 @@ class Terms:
                 )
 
     def account(self) -> PlainAccount | VenueAccount:
-        """Return an account that trades on these terms."""
+        """Return a new account that trades on these terms."""
         if self.market is None:
             return PlainAccount(
                 cash=self.cash, order_cost=self.order_cost, fee=self.fee, slippage=self.slippage
@@ -61,5 +61,9 @@ class Terms:
         )
 
     def sizes(self, decided: Floats) -> Floats | float:
-        """Return base units per entry at the prices it was decided at; infinity is all cash."""
+        """Return the amount of an entry on each candle, in base units; infinity is all cash.
+
+        Args:
+            decided: close of the candle on which an entry was decided, one per candle.
+        """
         return math.inf if self.order_cost is None else self.order_cost / decided

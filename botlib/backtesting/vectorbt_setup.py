@@ -1,9 +1,9 @@
-"""The one place that imports vectorbt, with numba told to release the GIL first.
+"""The import of vectorbt, with numba set to release the GIL first.
 
 A compiled loop that holds the interpreter lock stops every live task of the process for as long
-as it runs (seconds, in a sweep). numba's default is to hold it; `release_gil` turns that round for
-everything compiled afterwards: vectorbt's kernels and functions written in a notebook cell alike.
-Results and speed stay the same. ``nogil=False`` still says otherwise for one function.
+as it runs (seconds, in a sweep). numba holds it by default; `release_gil` changes the default for
+everything compiled afterwards, vectorbt's kernels and functions written in a notebook cell alike.
+Results and speed stay the same. ``nogil=False`` still holds the lock for one function.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import Any
 
 
 def load_vectorbt() -> ModuleType:
-    """Import vectorbt so that its kernels release the GIL, and return it (2-4 s when cold)."""
+    """Import vectorbt so that its kernels release the GIL, and return it (2 to 4 s at first)."""
     release_gil()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import vectorbt
         from vectorbt.portfolio import nb
-    # vectorbt compiles this one anew in every process, for 10 to 20 s; it can be cached as well.
+    # vectorbt compiles this kernel in every process, for 10 to 20 s; it can be cached as well.
     simulate: Any = nb.simulate_from_signals_nb
     if hasattr(simulate, "enable_caching") and not hasattr(simulate._cache, "_py_func"):
-        with _apart():
+        with _own_cache():
             simulate.enable_caching()
     module: ModuleType = vectorbt
     return module
@@ -41,17 +41,17 @@ def load_vectorbt() -> ModuleType:
 def release_gil() -> None:
     """Make ``nogil=True`` the default of numba, in this process, from now on.
 
-    Calling it again changes nothing. Kernels of vectorbt that were imported before are switched
-    too, unless they have already been compiled.
+    A second call does nothing. Kernels of vectorbt that were imported before are changed too,
+    unless they have been compiled already.
     """
     from numba.core import decorators as numba_decorators
 
     decorators: Any = numba_decorators
     if not hasattr(decorators._jit, "__wrapped__"):
-        decorators._jit = _releasing(decorators._jit)
-        # Said of blocks that run in the interpreter; whoever wrote them did not ask for nogil.
+        decorators._jit = _releasing_jit(decorators._jit)
+        # numba warns of blocks that run in the interpreter, whose author did not ask for nogil.
         warnings.filterwarnings("ignore", message="Code running in object mode won't allow")
-        _switch_loaded("vectorbt")
+        _release_loaded("vectorbt")
 
 
 def release_gil_when_loaded() -> None:
@@ -63,15 +63,15 @@ def release_gil_when_loaded() -> None:
 
 
 def rust_engine() -> bool:
-    """Tell whether vectorbt's Rust engine is installed."""
+    """Return whether vectorbt's Rust engine is installed."""
     return importlib.util.find_spec("vectorbt_rust") is not None
 
 
 def cache_directory() -> Path:
-    """Return where kernels compiled by this default are cached.
+    """Return the directory in which kernels compiled by this default are cached.
 
-    numba's cache does not tell a kernel that releases the GIL from one that holds it, so they
-    never share a directory with those compiled elsewhere.
+    numba's cache does not distinguish a kernel that releases the GIL from one that holds it, so
+    these kernels never share a directory with those compiled elsewhere.
     """
     given = os.environ.get("NUMBA_CACHE_DIR")
     if given:
@@ -81,7 +81,7 @@ def cache_directory() -> Path:
 
 
 class _AfterNumba(importlib.abc.MetaPathFinder):
-    """Calls `release_gil` when numba has been imported, and is gone then."""
+    """A finder that calls `release_gil` once numba has been imported, and then removes itself."""
 
     def find_spec(
         self, fullname: str, path: object = None, target: object = None
@@ -102,7 +102,7 @@ class _AfterNumba(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:
+def _releasing_jit(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def jit(
         sigs: Any, locals: Any, target: Any, cache: bool, targetoptions: dict[str, Any], **rest: Any
@@ -115,18 +115,18 @@ def _releasing(original: Callable[..., Any]) -> Callable[..., Any]:
         if chosen or not cache:
             return decorate  # type: ignore[no-any-return]
 
-        def decorate_apart(function: Any) -> Any:
-            with _apart():
+        def decorate_with_own_cache(function: Any) -> Any:
+            with _own_cache():
                 return decorate(function)
 
-        return decorate_apart
+        return decorate_with_own_cache
 
     return jit
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[None]:
-    """Let functions decorated meanwhile cache their code in `cache_directory`."""
+def _own_cache() -> Iterator[None]:
+    """Cache the code of functions decorated meanwhile in `cache_directory`."""
     from numba.core import config as numba_config
 
     config: Any = numba_config
@@ -138,7 +138,7 @@ def _apart() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def _switch_loaded(package: str) -> None:
+def _release_loaded(package: str) -> None:
     from numba.core.dispatcher import Dispatcher
 
     for name, module in list(sys.modules.items()):
@@ -150,5 +150,5 @@ def _switch_loaded(package: str) -> None:
             kernel: Any = found
             kernel.targetoptions["nogil"] = True
             if hasattr(kernel._cache, "_py_func"):
-                with _apart():
+                with _own_cache():
                     kernel.enable_caching()

@@ -1,12 +1,12 @@
-"""The order path: from a signal to fills that are booked once.
+"""The executor: signals become orders, and their fills are booked once.
 
 An order is journaled before it is sent, and sent once. When its outcome is not known it stays
 ``UNKNOWN`` until the venue settles it, by an event or by a query; nothing is ever sent again
-blindly. Fills reach the book from three sides (the answer to the order, the user-data stream, and
-a sweep of the venue's trades) and count once, by their trade id.
+blindly. Fills arrive in three ways (the answer to the order, the user-data stream, and a query of
+the venue's fills) and count once, by their trade id.
 
-A protective stop holds back at the venue what it would sell. An exit therefore cancels it first,
-and sells only when the venue has said what became of it and every fill of it is booked.
+The venue reserves for a protective stop the amount it would sell. An exit therefore cancels the
+stop first, and sells only when its end is known and every fill of it is booked.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL: Final = 300_000
-"""Longest time in ms between two sweeps of a symbol's trades, even where nothing can be missing."""
+"""Longest time in ms between two queries of a symbol's fills, even if none can be missing."""
 
 
 def intent_id(signal: Signal) -> str:
-    """Return the client order id of a decision: the same decision always gets the same id."""
+    """Return the client order id of a signal; the same decision always has the same id."""
     text = "|".join(
         (
             signal.strategy,
@@ -67,12 +67,12 @@ def intent_id(signal: Signal) -> str:
 
 
 class OrderExecutor(OrderRecord):
-    """Turns signals into orders, keeps the journal, and books fills; the record of all of them.
+    """Turns signals into orders, keeps the journal, and books fills.
 
     Args:
-        system_clock: wall time; it dates the journal and the fence of unknown orders.
-        market_clock: market time; it paces the rate limit, so that a replay behaves as live.
-        price_of: the newest price of a symbol, or None before the first.
+        system_clock: wall time, for the journal and for the age of unknown orders.
+        market_clock: market time, for the rate limit, so that a replay behaves as live.
+        price_of: returns the newest price of a symbol, or None before the first.
     """
 
     def __init__(
@@ -96,20 +96,20 @@ class OrderExecutor(OrderRecord):
         self._market_clock = market_clock
         self._price_of = price_of
         self._swept: dict[str, int] = {}
-        """When the trades of a symbol were last asked for, wall time in ms."""
+        """Wall time in ms of the last query of a symbol's fills."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._leaving: dict[str, tuple[Signal, Decimal]] = {}
         self.sent = 0
         self.fills = 0
         self.refused: dict[str, str] = {}
-        """Why the newest signal of a strategy led to no order, by strategy."""
+        """The reason why the newest signal of a strategy led to no order, by strategy."""
 
     def lock(self, symbol: str) -> asyncio.Lock:
-        """Return what is held by whoever sends or cancels orders of a symbol."""
+        """Return the lock that guards sending and cancelling orders of a symbol."""
         return self._locks.setdefault(symbol, asyncio.Lock())
 
     def exposure(self) -> Decimal:
-        """Return what is held plus what unsettled orders may still buy, in quote units."""
+        """Return the value of positions and of what unsettled orders may buy, in quote units."""
         held = self._positions.exposure(self._prices())
         pending = sum(
             (
@@ -122,40 +122,40 @@ class OrderExecutor(OrderRecord):
         return held + pending
 
     async def recover(self, symbols: Iterable[str]) -> None:
-        """Rebuild the book from the journal, then ask the venue what happened meanwhile."""
+        """Rebuild positions and orders from the journal, then synchronise with the venue."""
         orders, fills = self._journal.orders(), self._journal.fills()
         self._positions.load(fills)
         self._load(orders, fills)
         await self.sync(symbols)
 
     async def sync(self, symbols: Iterable[str], *, thorough: bool = True) -> None:
-        """Settle what is unsettled and sweep the venue's trades for fills nobody reported.
+        """Settle unsettled orders and query the venue for fills that were not reported.
 
-        Symbols we never sent an order for are left out: their trades are not ours.
+        Symbols without an order of ours are left out: their fills are not ours.
 
         Args:
-            thorough: sweep every symbol; otherwise those that have an order which is not final, or
-                was filled by more than is booked, and each of them every `SWEEP_INTERVAL`.
+            thorough: query every symbol; otherwise those with an order that is not final or not
+                completely booked, and each of them every `SWEEP_INTERVAL`.
 
         Raises:
-            ExchangeError: the venue did not answer; what is unsettled stays so.
+            ExchangeError: the venue did not answer; unsettled orders stay so.
         """
         for order in list(self._unsettled.values()):
             await self._settle(order)
         for symbol in symbols:
-            if symbol in self._symbols and (thorough or self._may_owe(symbol)):
+            if symbol in self._symbols and (thorough or self._sweep_due(symbol)):
                 await self._sweep(symbol)
         for signal, order_cost in list(self._leaving.values()):
             await self.execute(signal, order_cost)
 
     async def execute(self, signal: Signal, order_cost: Decimal) -> Order | None:
-        """Act on a signal: size it, have it approved, journal it, send it.
+        """Size, check, journal and send the order of a signal.
 
         Args:
             order_cost: quote units an entry may spend.
 
         Returns:
-            The order as it stands, or None where the signal asks for nothing or was refused.
+            The order as last reported, or None if the signal needs none or was refused.
         """
         async with self.lock(signal.symbol):
             return await self._execute(signal, order_cost)
@@ -169,7 +169,7 @@ class OrderExecutor(OrderRecord):
         if self.under_way(signal.symbol):
             self._refuse(signal, "an order of this symbol is not settled yet")
             return None
-        if not await self._stops_out_of_the_way(signal):
+        if not await self._clear_stops(signal):
             if signal.action is SignalAction.EXIT:
                 self._leaving[signal.symbol] = (signal, order_cost)
             self._refuse(signal, "what became of the position's stop is not known yet")
@@ -197,14 +197,14 @@ class OrderExecutor(OrderRecord):
         try:
             report = await self._exchange.cancel_order(order.symbol, order.client_order_id)
         except (OrderRejected, OrderUnknown) as error:
-            # It may have ended by itself, or the cancellation may have come through.
+            # The order may have ended by itself, or the cancellation may have arrived.
             logger.info("cancellation of %s: %s", order.client_order_id, error)
         else:
             self._take(self._now(order), report)
         return await self.settled(order)
 
     async def settled(self, order: Order) -> bool:
-        """Ask the venue about an order; return whether it has ended with all its fills booked.
+        """Query an order; return whether it has ended with all its fills booked.
 
         Raises:
             ExchangeError: the venue did not answer.
@@ -218,15 +218,15 @@ class OrderExecutor(OrderRecord):
         return known.status.final and self.booked(name)[0] >= known.filled
 
     def on_execution(self, report: OrderReport) -> None:
-        """Take a report of the user-data stream about one of our orders."""
+        """Apply a report of the user-data stream about one of our orders."""
         order = self.order(report.client_order_id)
         if order is None:
             logger.info("execution of an order that is not ours: %s", report.client_order_id)
             return
         self._take(order, report)
 
-    async def _stops_out_of_the_way(self, signal: Signal) -> bool:
-        """Cancel the stops before an exit; learn of their fills before an entry."""
+    async def _clear_stops(self, signal: Signal) -> bool:
+        """Cancel the stops before an exit, or book their fills before an entry; return success."""
         try:
             for order in self.stops(signal.symbol):
                 if signal.action is SignalAction.EXIT:
@@ -235,7 +235,7 @@ class OrderExecutor(OrderRecord):
                 elif not await self.settled(order) and not resting(self._now(order)):
                     return False
         except ExchangeError as error:
-            logger.warning("the stop of %s cannot be asked for: %s", signal.symbol, error)
+            logger.warning("the stop of %s cannot be queried: %s", signal.symbol, error)
             return False
         return True
 
@@ -258,7 +258,7 @@ class OrderExecutor(OrderRecord):
         else:
             side, amount = Side.SELL, sellable(held, market)
             if not held:
-                return None  # Leaving what is not held is no event.
+                return None  # An exit without a position is no event.
         if not tradable(amount, price, market):
             self._refuse(
                 signal,
@@ -278,7 +278,7 @@ class OrderExecutor(OrderRecord):
         )
 
     async def send(self, intent: OrderIntent) -> Order:
-        """Journal an approved intent, send it once, and return the order as it then stands."""
+        """Journal an approved intent, send it once, and return the resulting order."""
         now, market_time = self._system_clock.now(), self._market_clock.now() or None
         self._journal.record_intent(intent, now, market_time)
         order = Order(
@@ -292,7 +292,7 @@ class OrderExecutor(OrderRecord):
             price=intent.price,
             stop_price=intent.stop_price,
             market_time=market_time,
-            # From here on the venue may have it, whatever happens to this process.
+            # From here on the venue may have the order, whatever happens to this process.
             status=OrderStatus.UNKNOWN,
             filled=ZERO,
             cost=ZERO,
@@ -308,7 +308,7 @@ class OrderExecutor(OrderRecord):
         except OrderUnknown as error:
             logger.warning("outcome of order %s unknown: %s", order.client_order_id, error)
             return self._update(self._now(order), message=str(error))
-        # The user-data stream may have told of it before the answer came.
+        # The user-data stream may have reported the order before the answer arrived.
         return self._take(self._now(order), report)
 
     async def _settle(self, order: Order) -> None:
@@ -316,15 +316,15 @@ class OrderExecutor(OrderRecord):
         if report is not None:
             self._take(self._now(order), report)
         elif self._system_clock.now() - order.created > self._exchange.capabilities.absence_fence:
-            # Asked twice, since a query may be answered from a copy that lags behind.
+            # Queried twice, since a lagging replica may have answered the first query.
             if await self._exchange.fetch_order(order.symbol, order.client_order_id) is None:
                 self._update(order, status=OrderStatus.REJECTED, message="never reached the venue")
 
-    def _may_owe(self, symbol: str) -> bool:
-        """Tell whether the venue may know a fill of ours that is not booked."""
+    def _sweep_due(self, symbol: str) -> bool:
+        """Return whether the venue may know a fill of ours that is not booked."""
         if self._system_clock.now() - self._swept.get(symbol, 0) >= SWEEP_INTERVAL:
             return True
-        return self._owes(symbol)
+        return self._may_miss_fills(symbol)
 
     async def _sweep(self, symbol: str) -> None:
         self._swept[symbol] = self._system_clock.now()
@@ -332,22 +332,22 @@ class OrderExecutor(OrderRecord):
         start = int(self._journal.get_state(key) or 0)
         fills = await self._exchange.fetch_fills(symbol, start)
         ours = self._ours(symbol, {fill.venue_order_id for fill in fills})
-        for fill in fills:  # others belong to somebody else
+        for fill in fills:  # other fills of the account are not ours
             if fill.venue_order_id in ours:
                 self._book(replace(fill, client_order_id=ours[fill.venue_order_id]))
-        # While an order is unsettled its fills may not be recognised yet: look again next time.
+        # The fills of an unsettled order may not be recognised yet: they are queried again.
         if fills and not any(order.symbol == symbol for order in self.unsettled):
             self._journal.set_state(key, fills[-1].trade_id + 1)
 
     def _now(self, order: Order) -> Order:
-        """Return an order as it stands now."""
+        """Return the newest version of an order."""
         return self.order(order.client_order_id) or order
 
     def _take(self, order: Order, report: OrderReport) -> Order:
         for fill in report.fills:
             self._book(replace(fill, client_order_id=order.client_order_id))
         if order.status.final or report.filled < order.filled:
-            return order  # An older report than what is known already.
+            return order  # The report is older than what is known.
         if (report.status, report.filled) == (order.status, order.filled):
             return order
         return self._update(
@@ -362,7 +362,7 @@ class OrderExecutor(OrderRecord):
         updated = replace(order, updated=self._system_clock.now(), **changes)  # type: ignore[arg-type]
         self._journal.save_order(updated)
         if order.client_order_id not in self._orders:
-            self._call_back(order.client_order_id)
+            self._recall(order.client_order_id)
         self._remember(updated)
         self._bus.publish(OrderUpdated(order=updated))
         return updated
@@ -374,7 +374,7 @@ class OrderExecutor(OrderRecord):
         if position is None:
             return
         self.fills += 1
-        self._note(fill)
+        self._add_fill(fill)
         self._bus.publish(FillReceived(fill=fill))
         self._bus.publish(PositionChanged(position=position))
 

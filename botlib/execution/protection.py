@@ -1,8 +1,8 @@
 """Protective stops: while a position is held, a stop that sells it rests at the venue.
 
-A position is protected from the moment its entry is filled, whether this program runs or not. The
-stop is moved, cancelled and replaced here alone; an exit cancels it first (see `OrderExecutor`). A
-position that is without a stop for longer than `GRACE` halts entries until a person resumes them.
+A position is protected from the fill of its entry, whether this program runs or not. Only this
+module moves and replaces stops; an exit cancels them first (see `OrderExecutor`). A position
+without a stop for longer than `GRACE` halts entries until a person resumes them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ GRACE: Final = 10_000
 """Longest time in ms that a position may be without a stop before entries are halted."""
 
 RETRY: Final = 10_000
-"""Least time in ms between a stop the venue refused and the next attempt."""
+"""Least time in ms between a stop that the venue refused and the next attempt."""
 
 
 class Protector:
-    """Keeps a stop at the venue for every position of a strategy that names one.
+    """Keeps a stop at the venue for every position of a strategy with stop rules.
 
     Args:
-        system_clock: wall time; it measures how long a position is unprotected.
+        system_clock: wall time, which measures how long a position is unprotected.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Protector:
         self._market_clock = market_clock
         self._bare: dict[str, int] = {}
         self._refused: dict[str, tuple[str, int]] = {}
-        """The entry whose stop the venue refused last and when, ms, by symbol."""
+        """The entry whose stop the venue refused last, and the time in ms, by symbol."""
         self.rules: dict[str, StopRules] = {}
-        """The rules of every strategy, by the name it trades under."""
+        """The rules of every strategy, by its name."""
 
     @property
     def asked(self) -> bool:
@@ -75,30 +75,32 @@ class Protector:
         return any(rules.limited for rules in self.rules.values())
 
     async def attend_all(self, symbols: Iterable[str]) -> None:
-        """Look after every position; one that lacks its stop gets it."""
+        """Check every position, and place or replace the stops that are due."""
         for symbol in symbols:
             held = self.asked and not self._positions.get(symbol).flat
             if held or self._orders.stops(symbol):
                 await self.attend(symbol)
 
     async def attend(self, symbol: str, high: float | None = None) -> None:
-        """Look after the position of a symbol; a failure is logged and tried again next time.
+        """Check the position of a symbol, and place, replace or cancel its stop if that is due.
+
+        A venue that does not answer is logged; the next call tries again.
 
         Args:
-            high: highest high of the candles that closed since the entry; it moves a trailing stop
-                and tells whether profit is taken. None moves nothing.
+            high: highest high of the candles that closed since the entry, which moves a trailing
+                stop and decides whether profit is taken; None does neither.
         """
         covered = False
         try:
             async with self._orders.lock(symbol):
                 covered = await self._attend(symbol, high)
         except ExchangeError as error:
-            logger.warning("the stop of %s could not be seen to: %s", symbol, error)
+            logger.warning("the stop of %s could not be checked: %s", symbol, error)
         finally:
             self._watch(symbol, covered)
 
     def entry(self, symbol: str) -> Order | None:
-        """Return the newest purchase of a symbol that was filled: whose position it is."""
+        """Return the newest filled purchase of a symbol, to which the position belongs."""
         return self._orders.entry(symbol)
 
     async def _attend(self, symbol: str, high: float | None) -> bool:
@@ -110,13 +112,15 @@ class Protector:
         entry = self.entry(symbol)
         rules = self.rules.get(entry.strategy) if entry is not None else None
         if entry is None or rules is None:
-            return True  # Nobody here asked for a stop; one of an earlier run is left alone.
+            return (
+                True  # No strategy of this run needs a stop; one of an earlier run is left alone.
+            )
         bought, cost = self._orders.booked(entry.client_order_id)
         price = cost / bought
-        paid = float(price)  # as a backtest computes it: the same position gets the same stop
+        paid = float(price)  # float64, as in a backtest: the same position has the same stop
         stops = self._orders.stops(symbol)
         if not is_held(self._positions.get(symbol).amount, price, market):
-            for stop in stops:  # what it protected was sold elsewhere
+            for stop in stops:  # the position was sold elsewhere
                 await self._orders.cancel(stop)
             return True
         if self._orders.under_way(symbol):
@@ -141,7 +145,11 @@ class Protector:
     async def _cover(
         self, entry: Order, stops: list[Order], market: Market, level: Decimal, *, number: int
     ) -> bool:
-        """See that exactly one stop rests, for all that can be sold, at ``level``."""
+        """Place or replace the stop of a position, so that one rests at ``level`` for all of it.
+
+        Returns:
+            Whether that stop rests, or nothing is left to protect.
+        """
         symbol = entry.symbol
         amount = sellable(self._positions.get(symbol).amount, market)
         if len(stops) == 1 and (stops[0].amount, stops[0].stop_price) == (amount, level):
@@ -179,7 +187,7 @@ class Protector:
         return order.status is not OrderStatus.UNKNOWN
 
     async def _leave(self, entry: Order, stops: list[Order], market: Market, reason: str) -> bool:
-        """Sell at the market in place of a stop, once for a position; else entries are halted."""
+        """Sell at the market instead of a stop, once per position; halt entries if that fails."""
         symbol, name = entry.symbol, _name(entry, reason)
         for stop in stops:
             if not await self._orders.cancel(stop):

@@ -1,6 +1,6 @@
-"""Risk: the limits every order passes, and the halt that stops entries.
+"""Risk: the limits of every order, and the halt that stops entries.
 
-A halt stops entries only: cancels and exits that reduce a position stay allowed.
+A halt stops entries only: cancellations, and exits that reduce a position, stay allowed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MINUTE: Final = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimits:
-    """What may be risked; money in quote units."""
+    """The limits of risk; money in quote units."""
 
     max_order_cost: Decimal
     max_exposure: Decimal
@@ -29,30 +29,30 @@ class RiskLimits:
 
 
 class RiskValidator:
-    """Approves or refuses order intents. It alone decides, and it is asked for every order.
+    """Approves or refuses every order intent.
 
-    An order that protects a position is never held back for a limit, and counts towards none: it
-    only lowers what is at risk.
+    An order that protects a position is never refused for a limit, and counts towards none: it only
+    lowers what is at risk.
     """
 
     def __init__(self, limits: RiskLimits) -> None:
         self.limits = limits
         self.halted: str | None = None
-        """Why entries are stopped, or None."""
+        """The reason why entries are stopped, or None."""
         self.caution: Callable[[], str | None] = lambda: None
-        """Tells why entries are held back for the moment; unlike a halt, that passes by itself."""
+        """Returns why entries are held back for now, or None; unlike a halt, it ends by itself."""
         self.rejected = 0
         self._sent: deque[int] = deque()
 
     def halt(self, reason: str) -> bool:
-        """Stop entries; return whether this is news."""
-        news = self.halted is None
-        if news:
+        """Stop entries; return whether they were allowed before."""
+        allowed = self.halted is None
+        if allowed:
             self.halted = reason
-        return news
+        return allowed
 
     def resume(self) -> None:
-        """Allow entries again: a person's decision."""
+        """Allow entries again, when a person decides so."""
         self.halted = None
 
     def check(
@@ -64,14 +64,14 @@ class RiskValidator:
         unsettled: int,
         now: int,
     ) -> None:
-        """Approve an order, or raise `RiskRejected`.
+        """Raise `RiskRejected` unless an order is within every limit.
 
         Args:
-            price: what a unit is expected to cost, in quote units.
-            exposure: value of everything held, in quote units, orders of unknown outcome counted
-                as filled.
-            unsettled: orders whose final state is not known yet.
-            now: time in ms on a clock that is the same for every call.
+            price: expected price, quote units per base unit.
+            exposure: value of everything held, in quote units, with orders of unknown outcome
+                counted as filled.
+            unsettled: number of orders whose final state is not known yet.
+            now: time in ms, on the same clock in every call.
         """
         reason = self._refusal(intent, price, exposure, unsettled, now)
         if reason is not None:
@@ -81,7 +81,11 @@ class RiskValidator:
             self._sent.append(now)
 
     def check_loss(self, day_profit: Decimal) -> str | None:
-        """Return why trading must halt for the day, or None."""
+        """Return why trading must halt for the day, or None.
+
+        Args:
+            day_profit: profit of the day in quote units.
+        """
         if day_profit <= -self.limits.max_daily_loss:
             return (
                 f"the day's result {day_profit:.2f} is beyond max_daily_loss "

@@ -171,7 +171,7 @@ class Story:
             sorted(book.unsettled, key=lambda order: order.client_order_id),
             [book.stops(symbol) for symbol in SYMBOLS],
             [book.under_way(symbol) for symbol in SYMBOLS],
-            [book._may_owe(symbol) for symbol in SYMBOLS],
+            [book._sweep_due(symbol) for symbol in SYMBOLS],
             entries,
             [book.stops_since(entry) for entry in entries.values() if entry is not None],
             list(book.last_fills),

@@ -1,4 +1,8 @@
-"""Checks of a strategy: look-ahead, repainting and warm-up."""
+"""Checks of a strategy for look-ahead, repainting and too short a warm-up.
+
+A strategy and candles enter; a report with findings leaves. A strategy that passes gives live the
+signals that it gives over history.
+"""
 
 from botlib.backtesting.checking.report import CheckReport, Finding, Settling
 from botlib.backtesting.checking.run import check

@@ -1,4 +1,7 @@
-"""History cut at its end: what is said of a candle must not change when later ones arrive."""
+"""The look-ahead check: the values of a candle must not change when later candles arrive.
+
+History is cut at its end, so that the strategy sees what it would have seen live.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ import numpy.typing as npt
 from botlib.backtesting.checking.report import Finding, Kind
 from botlib.backtesting.checking.truncation import (
     ObservedColumn,
-    between,
+    has_signal,
     observe,
-    plain,
-    some,
-    until,
-    wished,
+    python_value,
+    sample_rows,
+    truncate,
+    truncate_end,
 )
 
 if TYPE_CHECKING:
@@ -28,13 +31,13 @@ if TYPE_CHECKING:
 
 _LEAST_STRETCH: Final = 100
 
-# In a shorter history, a few candles are already a large share of it.
-_TELLING: Final = 20
+# In a shorter history a few candles are a large share of it already.
+_LEAST_FOR_SHARE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """The first row of a column that differs. ``known`` counts the trading candles known then."""
+    """The first row of a column that differs, after ``known`` trading candles."""
 
     bar: pd.Timestamp
     newest: bool
@@ -45,19 +48,23 @@ class _Example:
 
 @dataclass(slots=True)
 class _Leak:
-    """What was seen of one column that changed when later candles arrived."""
+    """The differences of one column that changed when later candles arrived."""
 
     example: _Example
     cuts: int = 0
     newest: int = 0
-    """Cuts whose newest candle differs."""
+    """Cuts after which the newest candle itself differs."""
     reach: int = 0
     share: float = 0.0
 
 
 @dataclass(slots=True)
 class LookAheadCheck:
-    """History cut at its end."""
+    """The look-ahead check of a strategy.
+
+    Args:
+        whole: its columns over the whole history.
+    """
 
     strategy: Strategy
     frames: Frames
@@ -68,34 +75,37 @@ class LookAheadCheck:
 
     @property
     def least(self) -> int:
-        """Fewest candles a strategy is asked about live."""
+        """Fewest candles on which a strategy is called live."""
         return max(self.strategy.warmup, 1)
 
-    def over_the_whole(self, cuts: int, random: np.random.Generator) -> None:
-        """Cut the whole history after candles with signals, and after others."""
+    def compare_everywhere(self, cuts: int, random: np.random.Generator) -> None:
+        """Compare cuts of the whole history after candles with signals, and after others."""
         rows = len(self.frames.frame)
         chosen = {self.least, rows - 1}
         for name in ("entry", "exit"):
             signals = np.flatnonzero(self.whole[name].values) + 1
-            chosen |= some(signals[signals >= self.least], math.ceil(cuts / 4), random)
+            chosen |= sample_rows(signals[signals >= self.least], math.ceil(cuts / 4), random)
         others = np.arange(self.least, rows)
-        chosen |= some(others, max(cuts - len(chosen), 1), random)
+        chosen |= sample_rows(others, max(cuts - len(chosen), 1), random)
         for length in sorted(chosen):
             if self.least <= length <= rows:
                 self._compare(self.frames, self.whole, length, first=0)
 
-    def over_a_stretch(self, cuts: int) -> None:
-        """Cut after every candle where signals are dense: what few candles show is seen there."""
+    def compare_densest(self, cuts: int) -> None:
+        """Compare cuts after every candle of the stretch with the most signals.
+
+        Differences that few candles show are found there.
+        """
         rows = len(self.frames.frame)
         cuts = min(cuts, rows - self.least)
         if cuts < 1:
             return
-        counts = np.concatenate(([0], np.cumsum(wished(self.whole))))
+        counts = np.concatenate(([0], np.cumsum(has_signal(self.whole))))
         ends = np.arange(self.least + cuts, rows + 1)
         end = int(ends[np.argmax(counts[ends] - counts[ends - cuts])])
         before = max(2 * self.least, _LEAST_STRETCH)
         first = max(end - cuts - before, 0)
-        frames = between(self.frames, first, end, back=self.least)
+        frames = truncate(self.frames, first, end, back=self.least)
         try:
             whole = observe(self.strategy, frames)
         except Exception as error:
@@ -108,7 +118,7 @@ class LookAheadCheck:
         self, frames: Frames, whole: dict[str, ObservedColumn], length: int, *, first: int
     ) -> None:
         self.made += 1
-        cut = until(frames, length)
+        cut = truncate_end(frames, length)
         try:
             seen = observe(self.strategy, cut)
         except Exception as error:
@@ -139,8 +149,8 @@ class LookAheadCheck:
                 bar=bar,
                 newest=row == count - 1,
                 known=known,
-                then=plain(column.values[row]),
-                whole=plain(whole.values[int(whole.index.searchsorted(bar))]),
+                then=python_value(column.values[row]),
+                whole=python_value(whole.values[int(whole.index.searchsorted(bar))]),
             )
             if leak is None:
                 leak = self.leaks[name] = _Leak(example)
@@ -148,7 +158,7 @@ class LookAheadCheck:
         leak.cuts += 1
         leak.newest += newest
         leak.reach = max(leak.reach, count - row)
-        if count > _TELLING:
+        if count > _LEAST_FOR_SHARE:
             leak.share = max(leak.share, 1 - row / count)
 
     def _fail(self, error: Exception, frames: Frames) -> None:
@@ -169,7 +179,7 @@ class LookAheadCheck:
         )
 
     def findings(self) -> list[Finding]:
-        """Return what was found, one finding a column."""
+        """Return the findings, one per column."""
         return [*self.failed, *(self._finding(name, leak) for name, leak in self.leaks.items())]
 
     def _finding(self, name: str, leak: _Leak) -> Finding:
@@ -215,13 +225,13 @@ class LookAheadCheck:
         )
 
     def _early_timeframe(self, name: str, leak: _Leak) -> str:
-        """Return the higher timeframe that, left whole, makes the difference go away."""
+        """Return the higher timeframe without whose cut the difference disappears, or ""."""
         length = leak.example.known
         for timeframe in self.frames.timeframes[1:]:
             try:
-                seen = observe(self.strategy, until(self.frames, length, uncut=timeframe))
+                seen = observe(self.strategy, truncate_end(self.frames, length, uncut=timeframe))
             except Exception:
-                # With candles of the future a strategy may fail: then this is not the cause.
+                # If the strategy fails with future candles, they are not the cause.
                 continue
             column = seen.get(name)
             if column is not None and not column.differs(self.whole[name]).any():

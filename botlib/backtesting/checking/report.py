@@ -1,4 +1,4 @@
-"""What a check of a strategy found, for people."""
+"""The report of a check: findings, and the candles after which each column settles."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SETTLING_HEADERS = ("column", "settles after", "candles of", "warm-up claimed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A difference between what a strategy says live and over history: its first example.
+    """A difference between the values of a strategy live and over history, with an example.
 
     Attributes:
         column: ``entry``, ``exit``, or the indicator.
         bar: open time of the first candle whose value differs.
         known: open time of the last candle known when ``then`` was computed.
-        then: the value of that candle with what was known then.
+        then: the value of that candle, computed from the candles known then.
         whole: its value over the whole history.
         text: the finding in a sentence.
     """
@@ -45,9 +45,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settling:
-    """From how many candles on a column no longer depends on where its history began.
+    """The number of candles after which a column no longer depends on where its history began.
 
-    ``candles`` counts candles of ``timeframe``; None means that it still did after ``searched``.
+    ``candles`` counts candles of ``timeframe``; None if it still depended after ``searched``.
     """
 
     column: str
@@ -58,7 +58,13 @@ class Settling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """What a check found. ``warmup`` is what the strategy claims, in candles."""
+    """The result of a check.
+
+    Attributes:
+        warmup: candles the strategy claims to need.
+        cuts: histories that were compared.
+        rows: candles of the whole history, ``signals`` those with a signal.
+    """
 
     strategy: str
     findings: tuple[Finding, ...]
@@ -76,7 +82,7 @@ class CheckReport:
 
     @property
     def settled(self) -> int | None:
-        """Candles after which the signals settled; None where they did not, or none was looked."""
+        """Candles after which the signals settled; None if they did not, or were not measured."""
         found = [one.candles for one in self.settling if one.column in ("entry", "exit")]
         known = [candles for candles in found if candles is not None]
         return max(known) if known and len(known) == len(found) else None
@@ -119,7 +125,7 @@ class CheckReport:
                 for one in self.findings
             ]
             parts.append(html_table(_FINDING_HEADERS, rows))
-            # Sentences wrap; the cells of a table do not.
+            # Sentences wrap, cells of a table do not.
             parts.append(lines(self.findings))
         if self.settling:
             parts.append(html_table(_SETTLING_HEADERS, self._settling_rows()))

@@ -1,8 +1,8 @@
-"""Check that a strategy says live what it says over history.
+"""The check of a strategy: it must give live the signals that it gives over history.
 
-History is cut at many candles and the strategy asked again: what it answered for a candle must not
-change when later candles arrive (it would look ahead or repaint), nor depend on how long before it
-was started once it is warm.
+History is cut at many candles and the strategy called again. The values of a candle must not change
+when later candles arrive (the strategy would look ahead or repaint), and after the warm-up they
+must not depend on where history began.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from botlib.backtesting.checking.lookahead import LookAheadCheck
 from botlib.backtesting.checking.report import CheckReport, Finding, Settling
-from botlib.backtesting.checking.truncation import ObservedColumn, observe, plain, wished
+from botlib.backtesting.checking.truncation import ObservedColumn, has_signal, observe, python_value
 from botlib.backtesting.checking.warmup import WarmupCheck
 from botlib.backtesting.inputs import frames_for
 from botlib.core.errors import InvalidInput
@@ -33,19 +33,19 @@ def check(
     cuts: int = 50,
     seed: int = 0,
 ) -> CheckReport:
-    """Ask a strategy again over cut histories and report every answer that differs.
+    """Call a strategy over cut histories and report every value that differs.
 
-    History is cut after candles that carry a signal and after others, chosen at random over the
-    whole of it, and then after every candle of the stretch with the most signals; the last candle
-    of each cut is compared as well, which is the one that trades live. Higher timeframes are cut by
-    their close. Then history is begun later, to find how many candles the strategy needs before
-    its signals no longer depend on where it began, and its claimed ``warmup`` is held against that.
+    History is cut after candles with a signal and after others, chosen at random over the whole of
+    it, and then after every candle of the stretch with the most signals. The last candle of each
+    cut, the one that trades live, is compared as well. Higher timeframes are cut by their close.
+    Then history begins later, to measure how many candles the strategy needs before its signals no
+    longer depend on where it began, and the result is compared with its ``warmup``.
 
     Args:
         data: frames, one candle frame, or candle frames by timeframe.
         cuts: how many times the whole history is cut; four times as many cuts are made in the
             stretch, half as many at the start.
-        seed: of the choice of candles.
+        seed: seed of the random choice of candles.
 
     Raises:
         InvalidInput: the candles cannot be used, or ``cuts`` is not positive.
@@ -59,25 +59,25 @@ def check(
     findings = _repeated(whole, observe(strategy, frames))
     made = 0
     if not findings:
-        ends = LookAheadCheck(strategy, frames, whole)
-        ends.over_the_whole(cuts, random)
-        ends.over_a_stretch(4 * cuts)
-        findings, made = ends.findings(), ends.made
+        ahead = LookAheadCheck(strategy, frames, whole)
+        ahead.compare_everywhere(cuts, random)
+        ahead.compare_densest(4 * cuts)
+        findings, made = ahead.findings(), ahead.made
     settling: tuple[Settling, ...] = ()
     notes: list[str] = []
     if findings:
         notes.append("The warm-up was not measured: it means nothing before this is put right.")
     else:
-        starts = WarmupCheck(strategy, frames, whole)
-        if starts.possible:
-            starts.over_history(max(cuts // 2, 1), random)
-            findings, settling, made = starts.findings(), starts.settling(), made + starts.made
-            notes += starts.remarks()
+        warm_up = WarmupCheck(strategy, frames, whole)
+        if warm_up.possible:
+            warm_up.compare_starts(max(cuts // 2, 1), random)
+            findings, settling, made = warm_up.findings(), warm_up.settling(), made + warm_up.made
+            notes += warm_up.remarks()
         else:
             notes.append(
                 f"The warm-up was not measured: {len(frames.frame):,} candles are too few for it."
             )
-    signals = wished(whole)
+    signals = has_signal(whole)
     if not signals.any():
         notes.append("There was no signal at all: load more candles, or look at the strategy.")
     return CheckReport(
@@ -106,8 +106,8 @@ def _repeated(first: dict[str, ObservedColumn], second: dict[str, ObservedColumn
                     column=name,
                     bar=column.index[row],
                     known=column.index[-1],
-                    then=plain(first[name].values[row]),
-                    whole=plain(column.values[row]),
+                    then=python_value(first[name].values[row]),
+                    whole=python_value(column.values[row]),
                     text=f"is not repeatable: asked twice over the same candles, it differs at "
                     f"{len(rows):,} of them, first at {column.index[row]}. Look for random "
                     "numbers, the time of day, or something kept on the strategy.",

@@ -1,6 +1,6 @@
-"""What a strategy says when it knows less: history cut at either end, by close time.
+"""Truncated histories, cut by close time, and the columns of a strategy over them.
 
-Cut at its end, history is what was known live at that candle; cut at its start, it is what a
+Cut at its end, a history is what was known live at that candle; cut at its start, it is what a
 strategy sees that was started later.
 """
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from botlib.indicators import Indicator
     from botlib.strategy import Strategy
 
-# Columns computed twice from the same candles differ by the order of summation at most.
+# Columns computed twice from the same candles differ at most by the order of summation.
 _ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedColumn:
-    """A column a strategy computed: a signal, or an indicator it asked for."""
+    """A column that a strategy computed: a signal, or an indicator it used."""
 
     name: str
     timeframe: str
@@ -39,17 +39,17 @@ class ObservedColumn:
 
     @property
     def is_signal(self) -> bool:
-        """Whether it is one of the signals rather than what they were computed from."""
+        """Whether it is a signal, not an indicator."""
         return self.values.dtype == np.bool_
 
     def differs(
         self, whole: ObservedColumn, *, tolerance: float = _ROUNDING
     ) -> npt.NDArray[np.bool_]:
-        """Tell for every row whether the column of the whole history holds something else there.
+        """Return for every row whether the column of the whole history has another value there.
 
         Args:
             whole: the same column over a history that includes this one.
-            tolerance: for numbers, as a share of the typical size of the whole column.
+            tolerance: for numbers, a fraction of the median size of the whole column.
         """
         if not len(self.values):
             return np.zeros(0, dtype=bool)
@@ -66,7 +66,7 @@ class ObservedColumn:
 
 
 def observe(strategy: Strategy, frames: Frames) -> dict[str, ObservedColumn]:
-    """Return the signals of a strategy, and every indicator it asked the frames for, by name.
+    """Return the signals of a strategy and every indicator it used, by name.
 
     Raises:
         ConfigError: the signals do not fit the frames.
@@ -90,21 +90,21 @@ def observe(strategy: Strategy, frames: Frames) -> dict[str, ObservedColumn]:
     return columns
 
 
-def until(frames: Frames, rows: int, *, uncut: str = "") -> Frames:
-    """Return the frames as of the close of the trading candle number ``rows``, counted from 1.
+def truncate_end(frames: Frames, rows: int, *, uncut: str = "") -> Frames:
+    """Return the frames as known at the close of the trading candle number ``rows``, from 1.
 
     Args:
-        uncut: a higher timeframe to leave whole.
+        uncut: a higher timeframe that is not cut.
     """
-    return between(frames, 0, rows, uncut=uncut)
+    return truncate(frames, 0, rows, uncut=uncut)
 
 
-def between(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str = "") -> Frames:
+def truncate(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str = "") -> Frames:
     """Return the frames that begin with trading candle ``first`` and end with ``rows`` - 1.
 
-    Higher timeframes end with the newest candle that had closed by then, and begin with the first
-    one that opened no earlier than the trading frame; or earlier, so that ``back`` of them are
-    there when ``back`` trading candles are.
+    Higher timeframes end with the newest candle that had closed by then. They begin with the first
+    candle that opened no earlier than the trading frame, or earlier, so that ``back`` of them have
+    closed when ``back`` trading candles have.
     """
     base = frames.timeframes[0]
     length = timeframe_ms(base)
@@ -128,8 +128,8 @@ def between(frames: Frames, first: int, rows: int, *, back: int = 0, uncut: str 
     return Frames(frames.symbol, cut)
 
 
-def shake(frames: Frames, share: float, random: np.random.Generator) -> Frames:
-    """Return the frames with every value moved at random by about that share of it."""
+def perturb(frames: Frames, share: float, random: np.random.Generator) -> Frames:
+    """Return the frames with every value changed at random by about a fraction ``share``."""
     moved = {}
     for timeframe, frame in frames.items():
         columns = frame[list(COLUMNS)]
@@ -137,24 +137,24 @@ def shake(frames: Frames, share: float, random: np.random.Generator) -> Frames:
     return Frames(frames.symbol, moved)
 
 
-def wished(columns: dict[str, ObservedColumn]) -> npt.NDArray[np.bool_]:
-    """Tell for every candle whether there is a signal on it."""
+def has_signal(columns: dict[str, ObservedColumn]) -> npt.NDArray[np.bool_]:
+    """Return for every candle whether it has a signal."""
     return np.logical_or(columns["entry"].values, columns["exit"].values)
 
 
-def some(rows: npt.NDArray[np.int64], count: int, random: np.random.Generator) -> set[int]:
-    """Return ``count`` of the rows, chosen at random, or all where there are fewer."""
+def sample_rows(rows: npt.NDArray[np.int64], count: int, random: np.random.Generator) -> set[int]:
+    """Return ``count`` of the rows, chosen at random, or all if there are fewer."""
     picked = rows if len(rows) <= count else random.choice(rows, count, replace=False)
     return {int(row) for row in picked}
 
 
-def plain(value: object) -> object:
+def python_value(value: object) -> object:
     """Return a numpy scalar as the Python value it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 class _RecordingFrames(Frames):
-    """Frames that remember which indicators were asked for, and what was answered."""
+    """Frames that record the indicators that were used, with their values."""
 
     def __init__(self, symbol: str, frames: dict[str, pd.DataFrame]) -> None:
         super().__init__(symbol, frames)

@@ -1,4 +1,4 @@
-"""History begun later: once a strategy is warm, what it says must not depend on that."""
+"""The warm-up check: after its warm-up, a strategy must not depend on where history began."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from botlib.backtesting.checking.report import Finding, Settling
 from botlib.backtesting.checking.truncation import (
     ObservedColumn,
-    between,
     observe,
-    plain,
-    shake,
-    some,
+    perturb,
+    python_value,
+    sample_rows,
+    truncate,
 )
 
 if TYPE_CHECKING:
@@ -24,36 +24,40 @@ if TYPE_CHECKING:
     from botlib.frames import Frames
     from botlib.strategy import Strategy
 
-# Live, indicators settle to what a chart shows; six digits are as good as equal.
+# A chart shows no more than six digits of an indicator.
 _SETTLED: Final = 1e-6
 
 _LEAST_HORIZON: Final = 1_000
 
-# Far more than rounding does to a sum of prices, far less than any tick.
+# Far above the rounding of a sum of prices, far below any tick.
 _LAST_DIGITS: Final = 1e-10
 
-# A tie falls either way, and a signal may need several of them to fall one way.
+# A tie falls either way, and a signal may need several ties to fall one way.
 _DRAWS: Final = 64
 
 
 @dataclass(slots=True)
 class _StartDependence:
-    """How long one column depended on where its history began."""
+    """The dependence of one column on where its history began."""
 
     timeframe: str
     searched: int
     candles: int = 1
     compared: int = 0
     different: int = 0
-    """Rows compared, and rows that differ, at a history of the claimed warm-up or longer."""
+    """Rows that differ, of those ``compared`` after the claimed warm-up."""
     ties: int = 0
-    """Rows that differ where the signal hangs on the last digits."""
+    """Rows that differ because the signal depends on the last digits."""
     example: tuple[pd.Timestamp, int, object, object] | None = None
 
 
 @dataclass(slots=True)
 class WarmupCheck:
-    """History begun later than it does."""
+    """The warm-up check of a strategy.
+
+    Args:
+        whole: its columns over the whole history.
+    """
 
     strategy: Strategy
     frames: Frames
@@ -72,20 +76,20 @@ class WarmupCheck:
 
     @property
     def possible(self) -> bool:
-        """Whether there are candles enough to tell a settled signal from one that is not."""
+        """Whether there are enough candles to distinguish a settled signal from one that is not."""
         return self._horizon > 2 * self._claimed
 
-    def over_history(self, starts: int, random: np.random.Generator) -> None:
-        """Begin history later, at candles chosen at random over the whole of it."""
+    def compare_starts(self, starts: int, random: np.random.Generator) -> None:
+        """Compare histories that begin later, at candles chosen at random."""
         last = len(self.frames.frame) - self._horizon
-        # The whole history has to have settled where it is compared with.
+        # The whole history must have settled at the rows it is compared with.
         first = max(1, min(self._horizon // 2, last // 2))
-        for start in sorted(some(np.arange(first, last + 1), starts, random)):
+        for start in sorted(sample_rows(np.arange(first, last + 1), starts, random)):
             self._compare(start)
 
     def _compare(self, start: int) -> None:
         self.made += 1
-        cut = between(self.frames, start, start + self._horizon, back=self._claimed)
+        cut = truncate(self.frames, start, start + self._horizon, back=self._claimed)
         for name, column in observe(self.strategy, cut).items():
             if name not in self.whole or not len(column.values):
                 continue
@@ -112,29 +116,29 @@ class WarmupCheck:
                 late.example = (
                     column.index[row],
                     row + 1,
-                    plain(column.values[row]),
-                    plain(self.whole[name].values[place]),
+                    python_value(column.values[row]),
+                    python_value(self.whole[name].values[place]),
                 )
 
     def _tied(
         self, cut: Frames, column: ObservedColumn, rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Tell for rows of a signal whether it changes when prices do by their last digits.
+        """Return for rows of a signal whether it changes with the last digits of prices.
 
-        Sums over the same candles differ in the last digits with where they began, so a comparison
-        of two values that are equal but for these falls either way: in flat prices, above all.
+        Sums over the same candles differ in their last digits by where they began. A comparison of
+        two values that are otherwise equal then falls either way, above all in flat prices.
         """
         random = np.random.default_rng(0)
         tied = np.zeros(len(rows), dtype=bool)
         for draw in range(_DRAWS):
-            shaken = observe(self.strategy, shake(cut, _LAST_DIGITS, random))[column.name]
+            shaken = observe(self.strategy, perturb(cut, _LAST_DIGITS, random))[column.name]
             tied |= shaken.values[rows] != column.values[rows]
             if tied.all() or (draw >= _DRAWS // 4 and not tied.any()):
                 break
         return tied
 
     def settling(self) -> tuple[Settling, ...]:
-        """Return from how many candles on each column agreed with the whole history."""
+        """Return after how many candles each column agreed with the whole history."""
         return tuple(
             Settling(
                 column=name,
@@ -156,7 +160,7 @@ class WarmupCheck:
         ]
 
     def remarks(self) -> list[str]:
-        """Return a sentence for what may differ live without being wrong."""
+        """Return a sentence for each column that may differ live without being wrong."""
         return [
             f"{name} hangs on the last digits of equal values at {late.ties:,} of "
             f"{late.compared:,} candles compared, where it may differ live: compare with a margin."

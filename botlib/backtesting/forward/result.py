@@ -1,4 +1,4 @@
-"""What came of a walk forward."""
+"""The result of a walk forward."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkForwardWindow:
-    """One step: parameters chosen in sample, traded out of sample.
+    """One window of a walk forward: parameters chosen in sample, traded out of sample.
 
     Attributes:
         train_from, train_until, test_from, test_until: open times of the first and last candles.
@@ -42,9 +42,12 @@ class WalkForwardWindow:
 
 
 class WalkForwardResult:
-    """What came of a walk forward. ``metric`` is what the parameters were chosen by.
+    """The result of a walk forward.
 
-    ``left_over`` counts the candles after the last window, too few for another one.
+    Attributes:
+        metric: the figure the parameters were chosen by.
+        left_over: candles after the last window, too few for another one.
+        interrupted: whether the walk ended before its last window.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class WalkForwardResult:
 
     @property
     def in_sample(self) -> float:
-        """Mean of the metric over the windows, in sample; NaN where it never was a number."""
+        """Mean of the metric over the windows, in sample; NaN if it was NaN in all of them."""
         return _mean([window.in_sample for window in self.windows])
 
     @property
@@ -128,7 +131,7 @@ class WalkForwardResult:
     def degradation(self) -> float:
         """The share of the in-sample metric that was lost out of sample: 0 none, 1 all of it.
 
-        NaN where the metric in sample is not above 0.
+        NaN if the metric in sample is not above 0.
         """
         before = self.in_sample
         return 1 - self.out_of_sample / before if before > 0 else math.nan

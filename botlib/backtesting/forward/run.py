@@ -1,7 +1,7 @@
-"""A walk forward: choose parameters on the past, trade them on what came next, go on.
+"""A walk forward: parameters are chosen on past candles and traded on those that follow.
 
-What is stitched together is out of sample throughout: no candle was traded with parameters that
-were chosen with it in view.
+The equity over all windows is out of sample: no candle was traded with parameters that were chosen
+on it or on later ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from botlib.backtesting.checking.truncation import until
+from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.forward.result import WalkForwardResult, WalkForwardWindow
 from botlib.backtesting.inputs import frames_for
 from botlib.backtesting.run import run_backtest
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from botlib.backtesting.sweeps import SweepResult
     from botlib.core.market import Market
 
-# Fewer cannot hold an entry, a candle in the market and the exit at the end.
+# Fewer candles have no room for an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4
 
 
@@ -61,22 +61,22 @@ def walk_forward(
 ) -> WalkForwardResult:
     """Choose parameters on each training window by a sweep and trade the best on the next candles.
 
-    Test windows follow each other without a gap and without overlap. Before each of them lie the
-    candles the strategy needs to warm up: data, not traded. Each begins and ends without a
-    position: what is still held is sold at the open of its last candle, fees and all. An interrupt
-    ends the walk and returns the windows that are finished.
+    Test windows follow each other without a gap and without overlap. The strategy warms up on the
+    candles before each of them, which are not traded. Each begins and ends without a position: what
+    is still held is sold at the open of its last candle, with fees. An interrupt ends the walk and
+    returns the windows that are finished.
 
     Args:
         strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
-        data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well. What
-            a market leaves unsold at the end of a window, as too little, goes on as its value.
+        data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well. Dust
+            left unsold at the end of a window goes on as its value in cash.
         train: length of a training window in candles, or a duration such as ``"90d"``. Its first
             candles warm up.
-        test: length of a test window, likewise. A last, shorter one is made of at least half.
-        anchored: let every training window begin with the first candle instead of rolling on.
+        test: length of a test window, likewise. A last window may be shorter, down to half of it.
+        anchored: whether every training window begins with the first candle instead of rolling.
         metric: the figure to choose by, more is better.
         where, method, samples, seed, workers, memory, client: as for `sweep`.
-        directory: where to keep results of the sweeps, so that the walk can be resumed.
+        directory: directory for the results of the sweeps, so that the walk can be resumed.
 
     Raises:
         InvalidInput: a window is too short, or there are too few candles for one of each.
@@ -94,20 +94,20 @@ def walk_forward(
         client=client,
     )
     frames = frames_for(_with_defaults(strategy), data, symbol)
-    spans, left_over = _spans(frames, train, test, anchored=anchored)
+    spans, left_over = _window_rows(frames, train, test, anchored=anchored)
     windows: list[WalkForwardWindow] = []
     interrupted = False
     try:
-        for number, span in enumerate(_shown(spans, progress)):
+        for number, span in enumerate(_with_progress(spans, progress)):
             kept = None if directory is None else Path(directory) / f"window-{number:04d}"
-            training = _traded(frames, span.first, span.middle)
+            training = _window_frames(frames, span.first, span.middle)
             found = run_sweep(
                 strategy, training, space, terms, plan, directory=kept, progress=False
             )
             if found.interrupted:
                 raise KeyboardInterrupt
             held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
-            windows.append(_window(frames, span, found, replace(terms, cash=held)))
+            windows.append(_test_window(frames, span, found, replace(terms, cash=held)))
     except KeyboardInterrupt:
         if not windows:
             raise
@@ -126,7 +126,7 @@ def walk_forward(
 
 
 class _WindowRows(NamedTuple):
-    """Rows of the trading frame: where training and test begin, and where the test has ended."""
+    """Rows of the trading frame: the first of training, the first of test, the end of test."""
 
     first: int
     middle: int
@@ -134,7 +134,11 @@ class _WindowRows(NamedTuple):
 
 
 class _SellsAtEnd(Strategy):
-    """A strategy that leaves the market at the open of the last candle it is shown."""
+    """A strategy that sells at the open of the last candle it is given.
+
+    Args:
+        inner: the strategy it otherwise repeats.
+    """
 
     def __init__(self, inner: Strategy) -> None:
         super().__init__(
@@ -158,15 +162,15 @@ class _SellsAtEnd(Strategy):
         return repr(self._inner)
 
 
-def _window(
+def _test_window(
     frames: Frames, span: _WindowRows, found: SweepResult, terms: Terms
 ) -> WalkForwardWindow:
-    """Trade the best of a sweep over the test candles."""
+    """Run the best combination of a sweep over the test candles."""
     parameters = dict(found.best_parameters)
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
-    # A wish of the last training candle is acted on at the first open of the test.
+    # A signal of the last training candle is acted on at the first open of the test.
     first = max(span.middle - max(strategy.warmup, 1), 0)
-    data = _traded(frames, first, span.end)
+    data = _window_frames(frames, first, span.end)
     index = frames.frame.index
     result = run_backtest(_SellsAtEnd(strategy), data, terms, start=index[span.middle])
     return WalkForwardWindow(
@@ -181,17 +185,17 @@ def _window(
     )
 
 
-def _traded(frames: Frames, first: int, end: int) -> Frames:
-    """Return trading candles ``first`` to ``end`` - 1, higher ones all that had closed by then."""
-    cut = until(frames, end)
+def _window_frames(frames: Frames, first: int, end: int) -> Frames:
+    """Return trading candles ``first`` to ``end`` - 1, and all higher ones closed by then."""
+    cut = truncate_end(frames, end)
     base = frames.timeframes[0]
     return Frames(frames.symbol, {**cut, base: cut.frame.iloc[first:]})
 
 
-def _spans(
+def _window_rows(
     frames: Frames, train: int | str, test: int | str, *, anchored: bool
 ) -> tuple[list[_WindowRows], int]:
-    """Return the rows of every window, and how many are left over."""
+    """Return the rows of every window, and the number of candles left over."""
     length = timeframe_ms(frames.timeframes[0])
     training, testing = _candles("train", train, length), _candles("test", test, length)
     rows = len(frames.frame)
@@ -211,7 +215,7 @@ def _spans(
 
 
 def _candles(name: str, value: int | str, length: int) -> int:
-    """Return a number of candles of ``length`` ms."""
+    """Return a window length as a number of candles of ``length`` ms."""
     count = value
     if isinstance(value, str):
         exact = parse_duration(value) * 1000 / length
@@ -225,18 +229,18 @@ def _candles(name: str, value: int | str, length: int) -> int:
 
 
 def _with_defaults(strategy: type[Strategy]) -> Strategy:
-    """Return the strategy with its defaults, to learn what it looks at."""
+    """Return the strategy with its defaults, which names its timeframes."""
     try:
         return strategy()
     except ConfigError as error:
         raise ConfigError(f"{strategy.__name__}() has to work with its defaults: {error}") from None
 
 
-def _shown(spans: list[_WindowRows], progress: bool) -> Iterator[_WindowRows]:
+def _with_progress(spans: list[_WindowRows], progress: bool) -> Iterator[_WindowRows]:
     if not progress:
         yield from spans
         return
     from tqdm import tqdm
 
-    # Plain text, as elsewhere: it also renders in executed notebooks.
+    # A plain-text bar also shows in executed notebooks.
     yield from tqdm(spans, unit="window", leave=False, file=sys.stdout)

@@ -1,4 +1,4 @@
-"""Candles on their way to workers: plain arrays, written to files or sent over a wire once."""
+"""The candles of a sweep as plain arrays, which are written to files or sent to workers once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INDEX: Final = "candles.json"
 
 
 def to_arrays(frames: Frames) -> Arrays:
-    """Return the numeric columns of frames, without a copy where one is not needed."""
+    """Return the numeric columns of frames, without a copy if none is needed."""
     return {timeframe: _columns(frames[timeframe]) for timeframe in frames}
 
 
@@ -41,7 +41,7 @@ def fingerprint(arrays: Arrays) -> str:
 
 
 def size_of(arrays: Arrays) -> int:
-    """Return the bytes the arrays take."""
+    """Return the size of the arrays in bytes."""
     return sum(values.nbytes for columns in arrays.values() for values in columns.values())
 
 
@@ -55,7 +55,7 @@ def write_arrays(arrays: Arrays, directory: Path) -> None:
 
 
 def read_arrays(directory: Path) -> Arrays:
-    """Map the files of `write_arrays` into memory, where all processes share them."""
+    """Map the files of `write_arrays` into memory that all processes share, and return them."""
     names = json.loads((directory / _INDEX).read_text())
     return {
         timeframe: {
@@ -67,7 +67,11 @@ def read_arrays(directory: Path) -> Arrays:
 
 
 class BoundedFrames(Frames):
-    """Frames that remember indicators up to a number of bytes, the latest used ones."""
+    """Frames that keep the most recently used indicators, up to a number of bytes.
+
+    Args:
+        keep: bytes of indicators to keep.
+    """
 
     def __init__(self, symbol: str, arrays: Arrays, *, keep: int) -> None:
         super().__init__(symbol, {name: _frame(columns) for name, columns in arrays.items()})
@@ -78,7 +82,7 @@ class BoundedFrames(Frames):
     def indicator(
         self, spec: str | Indicator, timeframe: str | None = None
     ) -> pd.Series | pd.DataFrame:
-        """Return an indicator, computed once for as long as it is remembered."""
+        """Return an indicator, computed if it is not kept."""
         key = (timeframe or self.timeframes[0], parse(spec))
         values = super().indicator(key[1], timeframe)
         if key in self._used:

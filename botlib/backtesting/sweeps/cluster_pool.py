@@ -1,4 +1,4 @@
-"""Chunks of combinations on a Dask cluster."""
+"""A pool of workers on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
 
 CHUNKS_AHEAD: Final = 3
-"""Chunks per thread of the cluster that are under way or wait there."""
+"""Chunks submitted per thread of the cluster, computed or waiting."""
 CHUNK: Final = 25
 """Combinations in a chunk."""
 ATTEMPTS: Final = 3
@@ -27,10 +27,10 @@ _own = threading.local()
 
 
 class ClusterPool:
-    """Runs chunks on any Dask cluster; its workers need botlib installed.
+    """A pool of the workers of any Dask cluster that have botlib installed.
 
-    The candles are sent to the workers once. Where a worker is lost its chunks are tried again
-    elsewhere, with the candles sent anew if none is left that holds them.
+    The candles are sent to the workers once. If a worker is lost its chunks are computed elsewhere,
+    and the candles are sent again if no worker has them any more.
 
     Args:
         client: a ``distributed.Client``, or the address of a scheduler.
@@ -63,7 +63,7 @@ class ClusterPool:
             self._client.close()
 
     def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
-        """Yield chunks with what came of them, as they are done.
+        """Yield chunks with their results, as they are done.
 
         Raises:
             SweepError: a chunk failed three times, or the cluster has no workers.
@@ -87,7 +87,7 @@ class ClusterPool:
                     chunk, failed = running.pop(future)
                     try:
                         outcome = future.result()
-                    except Exception as error:  # Whatever Dask makes of a lost worker.
+                    except Exception as error:  # Dask raises many types for a lost worker.
                         waiting.appendleft((chunk, failed + 1))
                         self._recover(chunk, failed + 1, error)
                         continue
@@ -123,7 +123,7 @@ class ClusterPool:
 
 
 class _SharedCandles:
-    """Keeps Dask from taking the mapping of arrays apart."""
+    """A wrapper, since Dask would scatter the items of a plain mapping one by one."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.arrays = arrays
@@ -132,7 +132,7 @@ class _SharedCandles:
 def _evaluate(
     sweep: str, job: bytes, candles: _SharedCandles, combinations: tuple[Combination, ...]
 ) -> CombinationResults:
-    """Evaluate a chunk on a worker; each of its threads keeps the candles of one sweep."""
+    """Evaluate a chunk on a worker, each of whose threads keeps an evaluator of one sweep."""
     if getattr(_own, "sweep", None) != sweep:
         _own.evaluator = Evaluator(cloudpickle.loads(job), candles.arrays)
         _own.sweep = sweep

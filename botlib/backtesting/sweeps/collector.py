@@ -1,4 +1,4 @@
-"""The finished combinations of a sweep: from disk, and from whatever computes them."""
+"""The collector of a sweep: finished combinations from the record and from a pool."""
 
 from __future__ import annotations
 
@@ -17,27 +17,32 @@ from botlib.backtesting.sweeps.space import Combination, ParameterSpace
 from botlib.core.errors import SweepError
 
 EvaluatedChunk = tuple[list[Combination], CombinationResults]
-"""A chunk of combinations and what came of them."""
+"""A chunk of combinations and their results."""
 
-_FIRST_LOOK: Final = 4
-"""If so many combinations are done and every one of them failed, the sweep is given up."""
+_MOST_FAILURES: Final = 4
+"""Combinations after which the sweep ends if every one of them failed."""
 
 
 class WorkerPool(Protocol):
-    """Whatever evaluates chunks of combinations."""
+    """A pool of workers that evaluates chunks of combinations."""
 
     def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
-        """Yield chunks with what came of them, as they are done."""
+        """Yield chunks with their results, as they are done."""
 
 
 class PoolFactory(Protocol):
-    """Opens a pool when there is something to compute."""
+    """A function that opens a pool; it is called only if there is something to compute."""
 
     def __call__(self) -> AbstractContextManager[WorkerPool]: ...
 
 
 class SweepCollector:
-    """What is known so far: from disk, and from the workers."""
+    """The results of a sweep so far, from its record and from its workers.
+
+    Args:
+        wanted: combinations the sweep asks for.
+        progress: whether to show a progress bar.
+    """
 
     def __init__(self, space: ParameterSpace, wanted: int, progress: bool) -> None:
         self.space = space
@@ -50,14 +55,18 @@ class SweepCollector:
         self.bar = _bar(wanted) if progress else None
 
     def all(self, combinations: Iterable[Combination], open_pool: PoolFactory, side: int) -> None:
-        """Take what is on disk and let a pool compute the rest."""
+        """Collect combinations from the record, and have a pool compute the rest.
+
+        Args:
+            side: values per parameter in a tile, see `ParameterSpace.tiles`.
+        """
         missing = self.known(combinations)
         if missing:
             with open_pool() as pool:
                 self.compute(pool, self.space.tiles(missing, side))
 
     def known(self, combinations: Iterable[Combination]) -> list[Combination]:
-        """Take what is on disk; return what is not."""
+        """Collect the combinations that are in the record; return those that are not."""
         missing = []
         for combination in combinations:
             found = self.record.find(combination) if self.record is not None else None
@@ -69,7 +78,7 @@ class SweepCollector:
         return missing
 
     def compute(self, pool: WorkerPool, tiles: Sequence[list[Combination]]) -> None:
-        """Let a pool compute combinations and keep what comes of them."""
+        """Have a pool compute combinations, and collect and record their results."""
         for combinations, outcome in pool.run(tiles):
             if self.record is not None:
                 self.record.add(combinations, outcome)
@@ -81,11 +90,11 @@ class SweepCollector:
                 else:
                     self.errors[combination] = error
             self._advance(len(combinations))
-            if not self.figures and len(self.errors) >= _FIRST_LOOK:
+            if not self.figures and len(self.errors) >= _MOST_FAILURES:
                 self._check_refusals()
 
     def _check_refusals(self) -> None:
-        """Give up where every combination so far failed, unless the strategy refused it itself."""
+        """Raise if every combination so far failed, unless the strategy itself refused them all."""
         for combination, error in self.errors.items():
             if not error.startswith("ConfigError"):
                 raise SweepError(self._failure(combination, error))
@@ -98,7 +107,7 @@ class SweepCollector:
         )
 
     def result(self, **facts: Any) -> SweepResult:
-        """Return what was collected.
+        """Return the result of the sweep.
 
         Raises:
             SweepError: every combination failed.
@@ -117,7 +126,7 @@ class SweepCollector:
         )
 
     def close(self) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         if self.bar is not None:
             self.bar.close()
 
@@ -129,5 +138,5 @@ class SweepCollector:
 def _bar(total: int) -> Any:
     from tqdm import tqdm
 
-    # Plain text, as elsewhere: it also renders in executed notebooks.
+    # A plain-text bar also shows in executed notebooks.
     return tqdm(total=total, unit="combination", unit_scale=False, leave=False, file=sys.stdout)

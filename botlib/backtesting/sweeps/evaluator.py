@@ -1,4 +1,4 @@
-"""One combination after another: signals, simulation, figures."""
+"""The evaluator of combinations: signals, simulation and figures of one after another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.inputs import Flags, next_open, wishes
+from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
 from botlib.backtesting.round_trips import order_profits
 from botlib.backtesting.simulate import Fills, FillSimulator
@@ -44,7 +44,7 @@ METRICS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
-    """How every combination of a sweep is traded."""
+    """The settings that all combinations of a sweep share."""
 
     terms: Terms = field(default_factory=Terms)
     start: int = 0
@@ -54,24 +54,26 @@ class SweepSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepJob:
-    """What a worker has to know besides the candles."""
+    """Everything a worker needs besides the candles."""
 
     strategy: type[Strategy]
     names: tuple[str, ...]
     symbol: str
     settings: SweepSettings
     ends: npt.NDArray[np.int64]
-    """Rows, counted from ``start``, at which the equity is noted: the ends of the periods."""
+    """Rows, counted from ``start``, whose equity is kept: the ends of the periods."""
     keep: int
-    """Bytes of indicators to remember."""
+    """Bytes of indicators to keep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationResults:
-    """What came of k combinations, in their order.
+    """The results of k combinations, in their order.
 
-    ``figures`` is (k, len(METRICS)), ``equity`` (k, periods) in quote units; rows of combinations
-    that failed are NaN, and ``errors`` says why.
+    Attributes:
+        figures: (k, len(METRICS)); NaN in the row of a combination that failed.
+        equity: (k, periods), quote units; NaN likewise.
+        errors: per combination, the error it failed with, or None.
     """
 
     figures: Floats
@@ -80,7 +82,7 @@ class CombinationResults:
 
 
 class Evaluator:
-    """Trades combinations over candles held in memory.
+    """Evaluates combinations over candles in memory.
 
     Args:
         alone: see `load_kernel`.
@@ -97,7 +99,7 @@ class Evaluator:
         self._year = YEAR_MS / timeframe_ms(self._frames.timeframes[0])
 
     def run(self, combinations: Sequence[Combination]) -> CombinationResults:
-        """Evaluate combinations; one that raises is reported, not raised."""
+        """Return the results of combinations; an error of a strategy becomes part of them."""
         figures = np.full((len(combinations), len(METRICS)), np.nan)
         equity = np.full((len(combinations), len(self._job.ends)), np.nan)
         errors: list[str | None] = []
@@ -105,13 +107,13 @@ class Evaluator:
             try:
                 figures[row], equity[row] = self._evaluate(combination)
                 errors.append(None)
-            except Exception as error:  # A strategy may raise anything; the sweep goes on.
+            except Exception as error:  # A strategy may raise anything; the others go on.
                 errors.append(f"{type(error).__name__}: {error}")
         return CombinationResults(figures=figures, equity=equity, errors=errors)
 
     def _evaluate(self, combination: Combination) -> tuple[list[float], Floats]:
         strategy = self._strategy(combination)
-        entry, leave = wishes(strategy, self._frames)
+        entry, leave = entries_and_exits(strategy, self._frames)
         start = self._job.settings.start
         orders, rows = self._trade(
             next_open(entry)[start:], next_open(leave)[start:], StopRules.of(strategy)
@@ -131,14 +133,15 @@ class Evaluator:
     def _trade(
         self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
-        """Return the orders, their rows counted in the rows returned, which are those that matter.
+        """Return the orders, and the rows of the candles that their rows refer to.
 
-        Nothing changes on a candle without a wish, so the kernel is shown only those with one, the
-        ones after them (where it rounds tiny remainders of cash to nothing) and both ends.
+        Nothing changes on a candle without a signal. The kernel therefore gets only the candles
+        with one, those after them (on which it rounds tiny remainders of cash to 0), the first and
+        the last.
         """
         terms = self._job.settings.terms
         if terms.market is None and not stops.limited:
-            rows = _busy(entries | exits)
+            rows = _relevant_rows(entries | exits)
             decided = np.where(rows > 0, self._close[rows - 1], self._before)
             orders = self._kernel.orders(
                 entries[rows],
@@ -151,9 +154,9 @@ class Evaluator:
                 cash=terms.cash,
             )
             return orders, rows
-        return self._walk(entries, exits, stops)
+        return self._simulate(entries, exits, stops)
 
-    def _walk(
+    def _simulate(
         self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
         settings = self._job.settings
@@ -165,7 +168,7 @@ class Evaluator:
         ).run()
         touched = np.zeros(len(values), dtype=bool)
         touched[fills.row] = True
-        rows = _busy(touched)
+        rows = _relevant_rows(touched)
         return _records(fills, rows), rows
 
     def _figures(self, orders: Records, rows: npt.NDArray[np.int64]) -> tuple[list[float], Floats]:
@@ -197,7 +200,7 @@ class Evaluator:
         ], value[self._job.ends]
 
 
-def _busy(touched: Flags) -> npt.NDArray[np.int64]:
+def _relevant_rows(touched: Flags) -> npt.NDArray[np.int64]:
     rows = touched.copy()
     rows[1:] |= touched[:-1]
     rows[0] = rows[-1] = True
@@ -208,7 +211,7 @@ def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:
     records = np.zeros(len(fills), dtype=ORDER)
     records["id"] = np.arange(len(fills))
     records["idx"] = np.searchsorted(rows, fills.row)
-    # A fee taken from what was bought is booked as less bought and its value paid in cash.
+    # As in `botlib.backtesting.simulate`: a fee taken from the amount bought is booked in cash.
     records["size"] = np.where(fills.buy, fills.kept, fills.amount)
     records["price"] = fills.price
     records["fees"] = fills.fee
@@ -217,6 +220,6 @@ def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:
 
 
 def _exposure(orders: Records, rows: npt.NDArray[np.int64], candles: int) -> float:
-    """Return the share of candles at whose close a position was held, remainders left out."""
+    """Return the share of candles at whose close a position was held; dust does not count."""
     spans = np.diff(rows[orders["idx"]], append=candles)
     return float(spans[orders["side"] == 0].sum() / candles)

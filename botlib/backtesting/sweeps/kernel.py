@@ -1,8 +1,9 @@
-"""The simulation and its figures, straight from vectorbt's compiled functions.
+"""The simulation kernels of a sweep: vectorbt's compiled functions, called on plain arrays.
 
-Plain vectorbt wraps every step in pandas; here its kernels are called on arrays, so the numbers are
-the same to the last bit and most of the time and memory are not spent. The Rust kernels load in
-milliseconds; where they are not installed numba's are used.
+vectorbt wraps every step in pandas; without that the numbers are the same to the last bit, in a
+fraction of the time and memory. The Rust kernels load in milliseconds; numba's are used if they
+are not installed. The rules they repeat are those of `botlib.backtesting.account.PlainAccount`, to
+which a property test holds them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _ENUMS: Final = "vectorbt.portfolio.enums"
 
 
 class SimulationKernel(Protocol):
-    """What a sweep needs of an engine. Series are one-dimensional, one value per row."""
+    """The functions of an engine that a sweep uses. Series have one dimension, a value per row."""
 
     def orders(
         self,
@@ -66,16 +67,16 @@ class SimulationKernel(Protocol):
         """Return cash and base units held after each row."""
 
     def profit(self, orders: Records, close: Floats) -> float:
-        """Return what was won, in quote units."""
+        """Return the total profit in quote units."""
 
     def returns(self, value: Floats, cash: float) -> Floats:
         """Return the return of each row."""
 
     def sharpe(self, returns: Floats, year: float) -> float:
-        """Return the Sharpe ratio, ``year`` rows making up a year."""
+        """Return the annual Sharpe ratio; ``year`` is the number of rows in a year."""
 
     def sortino(self, returns: Floats, year: float) -> float:
-        """Return the Sortino ratio."""
+        """Return the annual Sortino ratio."""
 
     def max_drawdown(self, returns: Floats) -> float:
         """Return the deepest drawdown, a negative fraction."""
@@ -85,8 +86,8 @@ def load_kernel(engine: str | None = None, *, alone: bool = False) -> Simulation
     """Return the kernel of an engine: "rust", "numba", or the faster one that is installed.
 
     Args:
-        alone: promises that no other thread of this process imports vectorbt. The Rust kernel then
-            works without it, which saves seconds at the start of a worker.
+        alone: whether no other thread of this process imports vectorbt. The Rust kernel then works
+            without it, which saves seconds at the start of a worker.
     """
     if (engine or default_engine()) == "rust":
         return _RustKernel(_record_types if alone else contextlib.nullcontext)
@@ -100,7 +101,7 @@ def default_engine() -> str:
 
 @contextlib.contextmanager
 def _record_types() -> Iterator[None]:
-    """Show the Rust kernel the record types it looks up in vectorbt, which is then not loaded."""
+    """Provide the record types that the Rust kernel looks up in vectorbt, without loading it."""
     if "vectorbt" in sys.modules:
         yield
         return
@@ -112,7 +113,7 @@ def _record_types() -> Iterator[None]:
 
 
 def _cell(value: object, kind: type = float) -> npt.NDArray[Any]:
-    """Return a value for all rows; both engines take it as one row of one column."""
+    """Return a value that applies to all rows, as one row of one column."""
     return np.array([[value]], dtype=kind)
 
 
@@ -164,12 +165,12 @@ def _arguments(
         _NO,  # raise on rejection
         _NO,  # log
         _FIRST,  # accumulate: no
-        _FIRST,  # conflicts of signals: ignore
+        _FIRST,  # conflicting signals: ignore
         _FIRST,
         _FIRST,
         _cell(4, np.int64),  # opposite entry: reverse and reduce
         _INF,  # valuation at the order price
-        _NAN,  # open, high, low: only stops look at them
+        _NAN,  # open, high, low: used by stops only
         _NAN,
         _NAN,
         _column(close),
@@ -189,7 +190,7 @@ def _column(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @functools.cache
 def _record_module() -> ModuleType:
-    """Return a module with nothing but the record types that the installed vectorbt defines."""
+    """Return a module that has the record types of the installed vectorbt, and nothing else."""
     found = importlib.util.find_spec("vectorbt")
     assert found is not None and found.origin is not None
     source = Path(found.origin).parent.joinpath("portfolio", "enums.py").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, outside the process that asked."""
+"""A pool of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
 from botlib.core.errors import SweepError
 
 CHUNK_SECONDS: Final = 0.5
-"""How long a chunk should take: an interrupt loses no more, and sending costs little."""
+"""Seconds a chunk should take: an interrupt loses no more, and sending costs little."""
 ATTEMPTS: Final = 3
-"""How often a chunk is tried whose worker died."""
+"""Times a chunk is tried if its workers die."""
 _FIRST_CHUNK: Final = 2
 _CLOSE_TIMEOUT: Final = 2.0
 
@@ -43,14 +43,15 @@ class _WorkerProcess:
     chunk: list[Combination] | None = None
     asked: float = 0.0
     seconds: float | None = None
-    """How long this worker needs for a combination."""
+    """Seconds this worker needs for a combination, None before its first chunk."""
 
 
 class LocalPool:
-    """Runs chunks of combinations in worker processes of their own session.
+    """A pool of worker processes in sessions of their own.
 
-    The candles are written once to files which all workers map. A worker that dies is replaced and
-    its chunk tried again. Used as a context manager; leaving it ends the workers.
+    The candles are written once to files that all workers map into memory. A worker that dies is
+    replaced, and its chunk is tried again. The pool is a context manager; leaving it ends the
+    workers.
     """
 
     def __init__(self, job: SweepJob, arrays: Arrays, *, workers: int) -> None:
@@ -82,7 +83,7 @@ class LocalPool:
         return [worker.process.pid for worker in self._workers]
 
     def run(self, tiles: Sequence[list[Combination]]) -> Iterator[EvaluatedChunk]:
-        """Yield chunks with what came of them, as they are done.
+        """Yield chunks with their results, as they are done.
 
         Raises:
             SweepError: the same chunk lost its worker three times.
@@ -106,27 +107,27 @@ class LocalPool:
                 yield chunk, outcome
 
     def close(self) -> None:
-        """End the workers at once and remove the files."""
+        """Kill the workers and remove the files."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
-            _forget(worker)
+            _close_worker(worker)
         self._workers.clear()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _feed(self, waiting: deque[deque[Combination]]) -> bool:
-        """Give every idle worker a chunk; return whether anything is left to do."""
+        """Send a chunk to every idle worker; return whether any work is left."""
         for worker in list(self._workers):
             if worker.chunk is not None:
                 continue
             if not worker.tile:
-                worker.tile = waiting.popleft() if waiting else self._share()
+                worker.tile = waiting.popleft() if waiting else self._split_longest()
             if not worker.tile:
                 continue
             size = _FIRST_CHUNK
             if worker.seconds is not None:
                 size = max(1, min(int(CHUNK_SECONDS / worker.seconds), 10_000))
-                # Near the end smaller chunks keep all workers busy to the last.
+                # Near the end smaller chunks keep all workers busy.
                 left = sum(len(w.tile) for w in self._workers) + sum(map(len, waiting))
                 size = max(1, min(size, -(-left // (2 * len(self._workers)))))
             chunk = [worker.tile.popleft() for _ in range(min(size, len(worker.tile)))]
@@ -137,16 +138,16 @@ class LocalPool:
                 self._replace(worker)
         return bool(waiting) or any(worker.chunk or worker.tile for worker in self._workers)
 
-    def _share(self) -> deque[Combination]:
-        """Take half of the longest tile another worker still has before it."""
+    def _split_longest(self) -> deque[Combination]:
+        """Return half of the longest tile that another worker has left, taken from it."""
         fullest = max(self._workers, key=lambda worker: len(worker.tile))
         return deque(fullest.tile.pop() for _ in range(len(fullest.tile) // 2))
 
     def _replace(self, worker: _WorkerProcess) -> None:
-        """Put a new worker in the place of a dead one, with its work before it."""
+        """Replace a dead worker by a new one that continues its work."""
         chunk = tuple(worker.chunk or ())
         lost = self._lost[chunk] = self._lost.get(chunk, 0) + 1
-        _forget(worker)
+        _close_worker(worker)
         if lost >= ATTEMPTS:
             raise SweepError(
                 f"A worker died {lost} times on the same {len(chunk)} combinations, from "
@@ -165,7 +166,7 @@ class LocalPool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environment,
-            start_new_session=True,  # An interrupt typed at the terminal is for the parent alone.
+            start_new_session=True,  # An interrupt typed at the terminal reaches the parent only.
         )
         assert process.stdin is not None and process.stdout is not None
         return _WorkerProcess(
@@ -180,7 +181,7 @@ def _environment(path: Sequence[str]) -> dict[str, str]:
     return {
         **os.environ,
         **dict.fromkeys(threads, "1"),
-        # glibc gives large arrays back to the system at once; kept, they cost no page faults.
+        # glibc would return large arrays to the system at once, and page faults would follow.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),
         "MALLOC_TRIM_THRESHOLD_": str(2**28),
         "MALLOC_TOP_PAD_": str(2**24),
@@ -188,7 +189,7 @@ def _environment(path: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _forget(worker: _WorkerProcess) -> None:
+def _close_worker(worker: _WorkerProcess) -> None:
     for end in (worker.questions, worker.answers, worker.process.stdin, worker.process.stdout):
         if end is not None:
             with contextlib.suppress(OSError):

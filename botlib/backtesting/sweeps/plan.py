@@ -1,4 +1,4 @@
-"""How a sweep looks for the best combination, and what it may take for that."""
+"""The plan of a sweep: its search method, and the memory and workers it may use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ENGINES: Final = ("rust", "numba")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """The ways and means of a sweep; what they are is told at `botlib.backtesting.sweep`.
+    """The search options of a sweep, described at `botlib.backtesting.sweep`.
 
     Raises:
-        InvalidInput: one of them is not accepted.
+        InvalidInput: an option is not accepted.
     """
 
     metric: str = "sharpe"
@@ -49,14 +49,14 @@ class SearchPlan:
 
     @property
     def budget(self) -> int:
-        """Bytes for all workers together."""
+        """Bytes of memory for all workers together."""
         return memory_bytes(self.memory)
 
     def combinations(self, space: ParameterSpace) -> list[Combination] | None:
-        """Return the combinations to try; None where a search finds them as it goes.
+        """Return the combinations to try; None if a search chooses them as it goes.
 
         Raises:
-            InvalidInput: there are none, too many, or it is not said how many.
+            InvalidInput: there are none or too many, or ``samples`` is missing.
         """
         if self.method == "grid":
             if self.samples is not None:
@@ -71,7 +71,7 @@ class SearchPlan:
         return space.sample(self.samples, self.seed) if self.method == "random" else None
 
     def processes(self, combinations: int) -> int:
-        """Return how many workers to start for so many combinations, one per core as a rule."""
+        """Return the number of workers for so many combinations, by default one per core."""
         wanted = self.workers
         if wanted is None:
             wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
@@ -83,7 +83,7 @@ def memory_bytes(memory: str | int) -> int:
     """Return a number of bytes: 500_000_000, "500MB" and "0.5 GB" are the same.
 
     Raises:
-        InvalidInput: it cannot be read, or is less than 64 MB.
+        InvalidInput: ``memory`` cannot be read, or is less than 64 MB.
     """
     found = re.fullmatch(r"\s*([\d.]+)\s*([kMGT]?)i?B?\s*", str(memory).replace("_", ""), re.I)
     try:

@@ -1,4 +1,4 @@
-"""Finished combinations on disk: appended as they come, read back when a sweep is resumed."""
+"""The record of a sweep: a file of finished combinations, from which a sweep is resumed."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _KEY: Final = 16
 class SweepRecord:
     """An append-only file of one sweep's results.
 
-    Its name holds a hash of everything the numbers depend on: candles, the strategy's source,
-    settings and periods. A sweep with other values of the same parameters shares the file. A last
-    row that was cut off (a crash, a full disk) is dropped.
+    Its name contains a hash of everything the numbers depend on: candles, the strategy's source,
+    settings and periods. A sweep over other values of the same parameters shares the file. A last
+    row that was cut off, by a crash or a full disk, is dropped.
 
     Args:
-        identity: what the numbers depend on, as `identity` returns it.
+        identity: hash that `identity` returns.
         periods: values of equity kept per combination.
     """
 
@@ -53,11 +53,11 @@ class SweepRecord:
         return len(self._done)
 
     def find(self, combination: Combination) -> tuple[Floats, Floats] | None:
-        """Return figures and equity of a finished combination."""
+        """Return figures and equity of a combination, None if it is not finished."""
         return self._done.get(self._key(combination))
 
     def add(self, combinations: Sequence[Combination], outcome: CombinationResults) -> None:
-        """Append what succeeded; combinations that failed are tried again next time.
+        """Append the combinations that succeeded; those that failed are tried again next time.
 
         Raises:
             SweepError: the file cannot be written, for example because the disk is full.
@@ -131,23 +131,23 @@ def identity(
 
 
 def _settings_text(settings: SweepSettings) -> str:
-    # The text of botlib 0.1.0, so that a directory it wrote is resumed.
+    # The text is that of version 0.1.0, whose records are resumed.
     return (
         f"Settings(terms={settings.terms!r}, start={settings.start!r}, engine={settings.engine!r})"
     )
 
 
 def source_of(strategy: type[Strategy]) -> str:
-    """Return the text a strategy's signals come from.
+    """Return the source that a strategy's signals depend on.
 
-    That is the whole file of each class it is made of; for one written in a notebook the class
-    alone, or, where its text is not known, its compiled methods.
+    That is the whole file of each of its classes; for a class of a notebook its own source, or its
+    compiled methods if the source is not known.
     """
-    texts = [_text(part) for part in strategy.__mro__ if not _foundation(part)]
+    texts = [_text(part) for part in strategy.__mro__ if not _is_base(part)]
     return "\n".join([f"{strategy.__module__}.{strategy.__qualname__}", *texts])
 
 
-def _foundation(part: type) -> bool:
+def _is_base(part: type) -> bool:
     return part is object or part.__module__ in ("botlib.strategy", "abc", "typing")
 
 

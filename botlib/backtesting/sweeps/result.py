@@ -1,4 +1,4 @@
-"""What came of a sweep."""
+"""The result of a sweep."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 class SweepResult:
-    """Figures of every combination, and the returns they were made of.
+    """The figures and returns of every combination of a sweep.
 
-    ``parameters`` names what was varied, ``metric`` what it is ranked by; ``wanted`` is how many
-    combinations were asked for, ``interrupted`` whether the sweep ended before it had them all.
+    Attributes:
+        parameters: names of the parameters that were varied.
+        metric: the figure the combinations are ranked by.
+        wanted: number of combinations asked for.
+        interrupted: whether the sweep ended before it had all of them.
     """
 
     def __init__(
@@ -65,8 +68,8 @@ class SweepResult:
             dtype=np.int64,
         ).reshape(len(combinations), len(names))
         table = _stacked([figures[c] for c in combinations], len(METRICS))
-        # Best first; those without a figure last; equal ones in the order of the grid. What is
-        # infinite (a profit factor without a loss) is not a best worth having: it follows.
+        # Best first, equal ones in the order of the grid. Combinations without a figure come last,
+        # and so do infinite ones: a profit factor without a loss says little.
         ranks = table[:, METRICS.index(metric)]
         ranks = np.where(np.isfinite(ranks), ranks, -np.inf)
         order = np.lexsort((*reversed(places.T), -ranks))
@@ -81,7 +84,7 @@ class SweepResult:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per combination, the best first: its parameters and its figures."""
+        """One row per combination, best first: its parameters and its figures."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -116,10 +119,10 @@ class SweepResult:
         return self.strategy(**self.best_parameters)
 
     def best(self, n: int = 10) -> pd.DataFrame:
-        """Return the best rows of `frame`, and what their neighbours reach.
+        """Return the best rows of `frame` with the metric of their neighbours.
 
         ``neighbours`` is the median of the metric over the combinations one step away in any
-        parameters: a peak that stands alone is luck more often than an edge.
+        parameters: an isolated peak is more often luck than an edge.
         """
         rows = range(min(n, len(self)))
         medians = [self._neighbours_median(row) for row in rows]
@@ -133,13 +136,13 @@ class SweepResult:
         """Return the rows of `frame` at most ``reach`` steps away in every parameter.
 
         Args:
-            parameters: the combination in the middle; the best one where not given.
+            parameters: the combination in the middle, by default the best.
 
         Returns:
-            Those rows with ``steps``, how far away they are; the middle first.
+            Those rows with ``steps``, their distance, nearest first.
 
         Raises:
-            InvalidInput: the combination is not part of the sweep.
+            InvalidInput: the combination was not computed in this sweep.
         """
         middle = self._row_of(parameters if parameters is not None else self.best_parameters)
         steps = np.abs(self._places - self._places[middle]).max(axis=1)
@@ -150,14 +153,14 @@ class SweepResult:
         return frame
 
     def period_returns(self, periods: int | None = None, *, top: int | None = None) -> pd.DataFrame:
-        """Return log returns over stretches of equal length, one column per combination.
+        """Return log returns over periods of equal length, one column per combination.
 
         Args:
-            periods: how many stretches; as many as were kept (480 as a rule) where not given.
-            top: only so many of the best combinations.
+            periods: how many periods, by default as many as were kept (usually 480).
+            top: only this many of the best combinations.
 
         Returns:
-            (periods, combinations), indexed by the open time of the last candle of each stretch,
+            (periods, combinations), indexed by the open time of the last candle of each period,
             columns in the order of `frame`, labelled with the parameters.
 
         Raises:
@@ -174,14 +177,18 @@ class SweepResult:
             )
         ends = np.arange(1, wanted + 1) * kept // wanted - 1
         value = self._equity[:top, ends].T
-        # An account that lost everything has no logarithm; the smallest number stands for it.
+        # The logarithm of an account that lost everything is replaced by that of the least float.
         logs = np.log(np.maximum(value / self.settings.terms.cash, np.finfo(float).tiny))
         labels = pd.MultiIndex.from_tuples(self._combinations[:top], names=self.parameters)
         index = pd.DatetimeIndex(self._times[ends], name="timestamp")
         return pd.DataFrame(np.diff(logs, axis=0, prepend=0.0), index=index, columns=labels)
 
     def overfitting(self, *, blocks: int = 16) -> OverfittingReport:
-        """Judge how far the best can be believed, given all that was tried."""
+        """Return how likely the best combination is luck, given all that were tried.
+
+        Args:
+            blocks: see `botlib.backtesting.overfitting.probability_of_backtest_overfitting`.
+        """
         from botlib.backtesting.overfitting import overfitting
 
         return overfitting(self.period_returns(), blocks=blocks)
@@ -191,7 +198,7 @@ class SweepResult:
     ) -> Any:
         """Return a plotly heat map of a figure over two parameters.
 
-        Where further parameters were varied, each cell shows the median over them.
+        If more parameters were varied, each cell shows the median over them.
 
         Raises:
             InvalidInput: a name is not known, or only one parameter was varied.

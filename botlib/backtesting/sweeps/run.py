@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 PERIODS: Final = 480
-"""Stretches of equal length whose returns are kept of every combination: 480 has many divisors."""
+"""Periods of equal length whose returns are kept per combination: 480 has many divisors."""
 
 _PROCESS_BYTES: Final = 160 * 2**20
-"""What a worker takes before it has done anything: Python, numpy, pandas."""
+"""Memory of a worker before it has done anything: Python, numpy, pandas."""
 _SERIES: Final = 14
-"""Columns of one value per candle that are in memory at once while a combination is computed."""
+"""Columns of one float per candle in memory at once while a combination is computed."""
 
 
 def sweep(
@@ -69,26 +69,26 @@ def sweep(
     engine: str | None = None,
     **space: object,
 ) -> SweepResult:
-    """Trade a strategy with many combinations of its parameters and rank what came of them.
+    """Run a strategy with many combinations of its parameters and rank the results.
 
-    Every combination gives the numbers `backtest` and plain vectorbt give. The work is done in
-    processes of its own, so live tasks of this one are not held up. An interrupt ends the sweep
-    and returns what is finished; with a ``directory`` the same call later takes it up again.
+    Every combination has the numbers that `backtest` and plain vectorbt give. The work is done in
+    other processes, so that live tasks of this one are not delayed. An interrupt ends the sweep and
+    returns what is finished; with a ``directory`` the same call later continues it.
 
     Args:
         strategy: the class; its parameters are given as keywords, each with the values to try:
             ``fast=range(5, 50), slow=range(20, 200)``.
         data: candles as for `backtest`; fee, slippage, cash, order_cost, market and start as well.
-        metric: the figure to rank by: one of `METRICS`; more is better.
+        metric: the figure to rank by, one of `METRICS`; more is better.
         where: condition on the parameters by name: ``lambda p: p["fast"] < p["slow"]``.
         method: "grid" tries all, "random" draws ``samples`` of them, "optuna" searches with as many
             (a tree-structured Parzen estimator).
-        seed: of the drawing; the same seed gives the same combinations.
-        workers: processes; one per core where not given, 0 computes in this process.
-        memory: for all workers together, as bytes or as "500MB", "2GB".
+        seed: seed of the random choice; the same seed gives the same combinations.
+        workers: processes, by default one per core; 0 computes in this process.
+        memory: memory for all workers together, in bytes or as "500MB", "2GB".
         client: a Dask ``Client``, or the address of a scheduler, to compute on instead.
-        directory: where to keep results, so that a sweep can be resumed.
-        engine: "rust" or "numba"; the faster one that is installed where not given.
+        directory: directory to keep results in, so that a sweep can be resumed.
+        engine: "rust" or "numba", by default the faster one that is installed.
 
     Raises:
         InvalidInput: the candles, a number or the space is not accepted.
@@ -132,14 +132,14 @@ def run_sweep(
     directory: str | Path | None = None,
     progress: bool = True,
 ) -> SweepResult:
-    """Sweep on given terms, by a given plan; everything else is as for `sweep`.
+    """Run a sweep on given terms by a given plan; everything else is as for `sweep`.
 
     Args:
         axes: parameter → the values to try.
     """
     space = ParameterSpace(strategy, axes, plan.where)
     combinations = plan.combinations(space)
-    frames = frames_for(_specimen(strategy, space, combinations), data, symbol)
+    frames = frames_for(_example_strategy(strategy, space, combinations), data, symbol)
     settings = SweepSettings(
         terms=terms,
         start=row_of(frames.frame, start),
@@ -183,7 +183,7 @@ def _job(
     plan: SearchPlan,
     count: int,
 ) -> tuple[SweepJob, Arrays]:
-    """Return what a worker has to know, and the candles it works on."""
+    """Return the job of the workers and the candles they work on."""
     arrays, rows = to_arrays(frames), len(frames.frame)
     ends = _ends(rows - settings.start, count, plan.budget)
     kept = 2 * 8 * count * (len(ends) + len(METRICS))
@@ -209,7 +209,7 @@ def _record(directory: Path, job: SweepJob, arrays: Arrays) -> SweepRecord:
 
 
 class _InProcessPool:
-    """Computes in this process: for a debugger, and for the shortest sweeps."""
+    """A pool that computes in this process, for a debugger and for the shortest sweeps."""
 
     def __init__(self, job: SweepJob, arrays: Arrays) -> None:
         self._evaluator = Evaluator(job, arrays)
@@ -235,13 +235,13 @@ def _pool_maker(job: SweepJob, arrays: Arrays, processes: int, client: Any) -> P
     return open_pool
 
 
-def _specimen(
+def _example_strategy(
     strategy: type[Strategy], space: ParameterSpace, combinations: Sequence[Combination] | None
 ) -> Strategy:
-    """Return the strategy with the first combination it accepts, to learn what it looks at.
+    """Return the strategy with the first combination it accepts, which names its timeframes.
 
     Raises:
-        ConfigError: it accepts none of the first thousand.
+        ConfigError: the strategy accepts none of the first thousand.
     """
     refused: ConfigError | None = None
     for combination in (combinations or space.sample(1_000, 0))[:1_000]:
@@ -254,14 +254,14 @@ def _specimen(
 
 
 def _ends(rows: int, combinations: int, budget: int) -> npt.NDArray[np.int64]:
-    """Return the last row of each period; all together take at most a quarter of the memory."""
+    """Return the last row of each period; their equity takes at most a quarter of the memory."""
     affordable = budget // 4 // (8 * max(combinations, 1))
     periods = max(1, min(PERIODS, rows, affordable))
     return np.arange(1, periods + 1, dtype=np.int64) * rows // periods - 1
 
 
 def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kept: int) -> int:
-    """Return how many bytes of indicators a worker may remember.
+    """Return how many bytes of indicators a worker may keep.
 
     Args:
         kept: bytes of results in this process.
@@ -270,8 +270,8 @@ def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kep
         InvalidInput: the budget does not even hold one combination per worker.
     """
     workers = max(processes, 1)
-    # Every process maps the candles and counts them as its own; an eighth is for what an allocator
-    # keeps beside what is in use.
+    # Every process counts the candles it maps as its own. An eighth of the budget is left for
+    # memory that the allocator holds beyond what is in use.
     own = _PROCESS_BYTES + _SERIES * 8 * rows + size_of(arrays)
     left = (budget * 7 // 8 - kept) // workers - own
     if left < 8 * rows * 2:
@@ -284,5 +284,5 @@ def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kep
 
 
 def _side(job: SweepJob, rows: int, parameters: int) -> int:
-    """Return how many values per parameter a tile may span for its indicators to be remembered."""
+    """Return how many values per parameter a tile may span so that its indicators are kept."""
     return max(2, job.keep // (8 * rows) // (2 * parameters))

@@ -1,4 +1,4 @@
-"""A guided search for spaces too large to try out, through optuna."""
+"""The guided search of a sweep, by optuna, for spaces too large to try out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from botlib.backtesting.sweeps.collector import PoolFactory, SweepCollector
 
 BATCH: Final = 16
-"""Combinations proposed before the outcomes of the ones before are looked at.
+"""Combinations proposed at a time, before the results of any of them are known.
 
-The same for any number of workers, so that the same seed takes the same path on every machine.
+It does not depend on the number of workers, so that a seed takes the same path on every machine.
 """
 _MISSES: Final = 200
-"""Proposals in a row that may be refused or known before the search ends."""
+"""Proposals in a row that may be refused or known already before the search ends."""
 
 
 def search(
@@ -32,10 +32,10 @@ def search(
     samples: int,
     seed: int,
 ) -> None:
-    """Let a tree-structured Parzen estimator propose combinations, and compute them.
+    """Compute the combinations that a tree-structured Parzen estimator proposes.
 
-    What is on disk is not computed again but told to the estimator as if it were, so that a resumed
-    search takes the path it would have taken uninterrupted.
+    Recorded combinations are reported to the estimator instead of computed again, so that a resumed
+    search takes the path that it would have taken without the interruption.
 
     Raises:
         InvalidInput: ``where`` refuses nearly everything.
@@ -72,7 +72,7 @@ def search(
 def _propose(
     study: object, space: ParameterSpace, count: int, collected: SweepCollector
 ) -> list[tuple[Trial, Combination]]:
-    """Ask for different combinations that were not tried yet; fewer where none can be found."""
+    """Return up to ``count`` different combinations that were not tried yet, with their trials."""
     import optuna
 
     assert isinstance(study, optuna.Study)
@@ -100,7 +100,7 @@ def _propose(
 
 
 def _value(trial: Trial, name: str, axis: tuple[object, ...]) -> object:
-    """Pick a value: by its place where values have an order, as a category where they have none."""
+    """Return a proposed value: by position if the values are numbers, else as a category."""
     ordered = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in axis)
     if ordered:
         ranked = sorted(axis, key=lambda value: float(value))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The space of a sweep: which values each parameter may take, and which combinations are wanted."""
+"""The parameter space of a sweep: the values of each parameter, and the wanted combinations."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Combination = tuple[object, ...]
 Where = Callable[[dict[str, Any]], object]
 
 ROW_BYTES: Final = 1_000
-"""What a combination costs in memory while a sweep keeps its parameters and figures."""
+"""Memory of a combination while a sweep keeps its parameters and figures."""
 
 _FEW: Final = 200_000
-"""A space of up to so many combinations is listed whole before drawing from it."""
+"""Combinations up to which a space is listed completely before samples are drawn."""
 _MISSES: Final = 1_000
-"""Drawings in a row that ``where`` may refuse before a random search gives up."""
+"""Samples in a row that ``where`` may refuse before a random search gives up."""
 
 
 class ParameterSpace:
-    """Values per parameter and a filter over their combinations.
+    """The values of each parameter, and a filter over their combinations.
 
     Args:
         axes: parameter → the values to try: a range, a list, an array; one value fixes it.
-        where: called with the parameters by name; combinations it finds false are left out.
+        where: called with the parameters by name; combinations for which it is false are left out.
 
     Raises:
         ConfigError: the strategy has no such parameter.
@@ -59,7 +59,7 @@ class ParameterSpace:
 
     @property
     def size(self) -> int:
-        """Combinations before ``where`` is asked."""
+        """Number of combinations before ``where`` is applied."""
         return math.prod(len(axis) for axis in self.axes)
 
     def grid(self, *, budget: int) -> list[Combination]:
@@ -69,7 +69,7 @@ class ParameterSpace:
             budget: bytes of memory the combinations may take.
 
         Raises:
-            InvalidInput: there are more than the budget admits, or none.
+            InvalidInput: there are more than the budget allows, or none.
         """
         admitted = budget // ROW_BYTES
         if self.size > admitted:
@@ -89,20 +89,20 @@ class ParameterSpace:
         return wanted
 
     def sample(self, count: int, seed: int) -> list[Combination]:
-        """Draw different wanted combinations; all of them where there are no more than ``count``.
+        """Return different wanted combinations at random, all if there are at most ``count``.
 
         Raises:
-            InvalidInput: ``where`` leaves too few to be found by drawing.
+            InvalidInput: ``where`` refuses so many that random choice finds too few.
         """
-        dice = random.Random(seed)
+        generator = random.Random(seed)
         if self.size <= max(_FEW, count):
             wanted = [combination for combination in self._all() if self.wants(combination)]
-            dice.shuffle(wanted)
+            generator.shuffle(wanted)
             return wanted[:count]
         drawn: dict[int, Combination] = {}
         misses = 0
         while len(drawn) < count:
-            number = dice.randrange(self.size)
+            number = generator.randrange(self.size)
             if number not in drawn and self.wants(combination := self.at(number)):
                 drawn[number], misses = combination, 0
                 continue
@@ -115,7 +115,7 @@ class ParameterSpace:
         return list(drawn.values())
 
     def at(self, number: int) -> Combination:
-        """Return the combination of a number below `size`; the last parameter runs fastest."""
+        """Return the combination of a number below `size`; the last parameter varies fastest."""
         picked: list[object] = []
         for axis in reversed(self.axes):
             number, place = divmod(number, len(axis))
@@ -123,7 +123,7 @@ class ParameterSpace:
         return tuple(reversed(picked))
 
     def wants(self, combination: Combination) -> bool:
-        """Tell whether ``where`` accepts a combination."""
+        """Return whether ``where`` accepts a combination."""
         return self._where is None or bool(self._where(self.named(combination)))
 
     def named(self, combination: Combination) -> dict[str, Any]:
@@ -131,10 +131,10 @@ class ParameterSpace:
         return dict(zip(self.names, combination, strict=True))
 
     def tiles(self, combinations: Iterable[Combination], side: int) -> list[list[Combination]]:
-        """Group combinations into neighbourhoods of at most ``side`` values per parameter.
+        """Return combinations grouped into tiles of at most ``side`` values per parameter.
 
         Neighbours share indicators: a worker that goes tile by tile computes each of them once
-        per tile, however few of them its memory holds.
+        per tile, even if its memory holds few of them.
         """
         places = [{value: place for place, value in enumerate(axis)} for axis in self.axes]
         tiles: dict[tuple[int, ...], list[Combination]] = {}
@@ -160,5 +160,5 @@ def _values(name: str, values: object) -> tuple[object, ...]:
 
 
 def _plain(value: object) -> object:
-    """Turn numpy's numbers into Python's, which a strategy's parameters are."""
+    """Return a numpy scalar as the Python number that a strategy's parameter is."""
     return value.item() if hasattr(value, "item") else value

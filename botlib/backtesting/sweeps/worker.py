@@ -1,8 +1,8 @@
 """A worker process of a sweep: ``python -m botlib.backtesting.sweeps.worker DIRECTORY``.
 
-It reads chunks of combinations from its standard input and answers with outcomes on what was its
-standard output; what a strategy prints goes to standard error. It ends when its input ends, so it
-never outlives the process that started it.
+It reads chunks of combinations from its standard input and writes their results to the original
+standard output; what a strategy prints goes to standard error. It ends when its input ends, so that
+it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ from botlib.backtesting.sweeps.evaluator import Evaluator
 
 JOB_FILE = "job.pickle"
 PATH_FILE = "path.pickle"
-_GIVE_WAY = 5  # Live work on the same machine goes first.
+_NICENESS = 5
+"""Added to the priority, so that live work on the same machine goes first."""
 
 
 def main(directory: Path) -> None:
-    """Answer chunks until the input ends."""
+    """Evaluate chunks until the input ends.
+
+    Args:
+        directory: where the job and the candles were written.
+    """
     answers = Connection(os.dup(1), readable=False)
     os.dup2(2, 1)
     with contextlib.suppress(AttributeError, OSError):
-        os.nice(_GIVE_WAY)
+        os.nice(_NICENESS)
     chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    # Started before anything slow, so that the end of the parent is noticed at any time.
+    # Started before anything slow, so that the end of the parent is noticed at once.
     threading.Thread(target=_listen, args=(Connection(os.dup(0)), chunks), daemon=True).start()
     sys.path[:] = pickle.loads((directory / PATH_FILE).read_bytes())
     try:

@@ -1,4 +1,4 @@
-"""A backtest on its candles: where it entered, where it left, and why."""
+"""The chart of a backtest: its candles with every entry, exit and stop."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def chart_result(
         symbol=result.symbol,
         timeframe=result.timeframe,
         markers=_markers(result),
-        lines=[*_stops(result), *lines],
+        lines=[*_stop_lines(result), *lines],
         **{"title": f"{name} · {result.strategy}", **options},
     )
 
 
-def _stops(result: BacktestResult) -> list[Line]:
-    """Return where the stop and the target of every position lay while it was held."""
+def _stop_lines(result: BacktestResult) -> list[Line]:
+    """Return the stop and the target of every position as lines over the time it was held."""
     from botlib.widgets.chart import Line
 
     levels, fills = result.levels, result.fills
@@ -56,8 +56,8 @@ def _stops(result: BacktestResult) -> list[Line]:
     for place in np.flatnonzero(fills.buy).tolist():
         first, last = int(fills.row[place]), len(times) - 1
         if place + 1 < len(fills):
-            # A stop or a target lay until the candle in which it was hit; else the next trade came
-            # at an open.
+            # A stop or target that is hit lasts until that candle; any other exit is at an open,
+            # and the line ends with the candle before.
             hit = int(fills.reason[place + 1]) > 1
             last = max(first, int(fills.row[place + 1]) - (not hit))
         entry = float(fills.price[place])
@@ -80,7 +80,7 @@ def _stops(result: BacktestResult) -> list[Line]:
 
 
 def _markers(result: BacktestResult) -> list[Marker]:
-    """Return a marker for every entry and exit; exits say what the trip came to."""
+    """Return a marker for every entry and exit; exits show the return of the trip."""
     from botlib.widgets.chart import Marker
 
     trips = result.roundtrips

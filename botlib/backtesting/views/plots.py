@@ -1,4 +1,4 @@
-"""Pictures of a backtest."""
+"""The plotly figure of a backtest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _draw_price(figure: Any, result: BacktestResult, candles: int) -> None:
         col=1,
     )
     trips = result.roundtrips
-    if len(trips) > candles:  # Thousands of marks hide the price they stand on.
+    if len(trips) > candles:  # Thousands of marks hide the price below them.
         return
     done = trips[trips["exit_time"].notna()]
     size = 10 if len(trips) <= 60 else 7 if len(trips) <= 300 else 4
@@ -108,7 +108,7 @@ def _draw_equity(figure: Any, result: BacktestResult, candles: int) -> None:
     import plotly.graph_objects as go
 
     equity = result.equity
-    falls = equity / equity.cummax().clip(lower=result.cash) - 1
+    drawdowns = equity / equity.cummax().clip(lower=result.cash) - 1
     closes = result.frame["close"]
     step = max(1, -(-len(equity) // candles))
     lines: tuple[tuple[str, pd.Series, dict[str, Any], int], ...] = (
@@ -119,10 +119,10 @@ def _draw_equity(figure: Any, result: BacktestResult, candles: int) -> None:
             {"color": FAINT, "width": 1, "dash": "dot"},
             2,
         ),
-        ("drawdown", falls, {"color": DOWN, "width": 1}, 3),
+        ("drawdown", drawdowns, {"color": DOWN, "width": 1}, 3),
     )
     for name, values, line, row in lines:
-        # The deepest point of each stretch is kept, or a fall would look milder than it was.
+        # The deepest point of each group is kept: a sampled drawdown would look milder.
         drawn = values.groupby(np.arange(len(values)) // step).min() if row == 3 else values[::step]
         figure.add_trace(
             go.Scatter(

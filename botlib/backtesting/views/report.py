@@ -26,7 +26,7 @@ CARD_ROWS: Final = (
     ("exposure", "exposure", "{:.1%}"),
     ("fees", "fees", "{:,.2f}"),
 )
-"""What the card shows: its label, the figure, its format."""
+"""The figures of the card: label, name, format."""
 
 FRACTIONS: Final = frozenset(
     {
@@ -42,7 +42,7 @@ FRACTIONS: Final = frozenset(
         "exposure",
     }
 )
-"""Figures shown in per cent."""
+"""Figures shown as percentages."""
 
 TRIPS_SHOWN: Final = 500
 
@@ -70,7 +70,7 @@ h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
 
 
 def result_card(result: BacktestResult) -> str:
-    """Return a compact card for a notebook, readable on light and dark."""
+    """Return a compact HTML card for a notebook, readable on light and dark."""
     stats = result.stats()
     shown = [(label, _toned(name, stats[name], form)) for label, name, form in CARD_ROWS]
     title = f"{result.strategy} · {result.symbol or 'backtest'} {result.timeframe}"
@@ -86,14 +86,14 @@ def result_card(result: BacktestResult) -> str:
 
 
 def write_report(result: BacktestResult, path: Path) -> Path:
-    """Write the page, the plotly library included, and return its path."""
+    """Write the report, the plotly library included, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(result), encoding="utf-8")
     return path
 
 
 def page(result: BacktestResult) -> str:
-    """Return the whole page as HTML."""
+    """Return the report as an HTML page."""
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)
@@ -112,7 +112,7 @@ def page(result: BacktestResult) -> str:
         words=escape(
             f"{len(result.frame):,} candles from {result.frame.index[0]} to "
             f"{result.frame.index[-1]} UTC; {result.cash:,.2f} at the start, fee {result.fee:g} "
-            f"per fill, slippage {result.slippage:g}. Wishes are acted on at the next open."
+            f"per fill, slippage {result.slippage:g}. Signals are acted on at the next open."
         ),
         figure=figure,
         stats=html_table(("figure", "value"), measured),

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: a heat map, and a card for a notebook."""
+"""The heat map of a sweep, and its card for a notebook."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "round_trips", "win_r
 
 
 def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
-    """Return a plotly figure: a figure's median per cell of two parameters, the best marked."""
+    """Return a plotly heat map: the median of a metric over two parameters, the best marked."""
     import plotly.graph_objects as go
 
     table = result.frame.pivot_table(
@@ -62,7 +62,7 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
 
 
 def sweep_card(result: SweepResult) -> str:
-    """Return a compact card: what was tried, and the best with their neighbours."""
+    """Return a compact HTML card: what was computed, and the best with their neighbours."""
     terms = result.settings.terms
     notes = [f"{len(result):,} of {result.wanted:,} combinations", f"ranked by {result.metric}"]
     if len(result.failures):
@@ -90,7 +90,7 @@ def sweep_card(result: SweepResult) -> str:
 
 
 def _text(name: str, value: float) -> str:
-    if value != value:  # NaN: the only number that is not itself.
+    if value != value:  # NaN
         return "–"
     if name == "round_trips":
         return f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""The picture of a walk forward."""
+"""The plotly figure of a walk forward."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botlib.backtesting.views.plots import DOWN, FAINT, LINE
 if TYPE_CHECKING:
     from botlib.backtesting.forward.result import WalkForwardResult
 
-# More points than a screen has columns only slow the browser down.
+# More points than a screen has columns slow the browser down.
 _POINTS: Final = 2_000
 
 
@@ -57,10 +57,10 @@ def _draw_equity(figure: Any, result: WalkForwardResult) -> None:
     import plotly.graph_objects as go
 
     equity = result.equity
-    falls = equity / equity.cummax().clip(lower=result.cash) - 1
+    drawdowns = equity / equity.cummax().clip(lower=result.cash) - 1
     step = max(1, -(-len(equity) // _POINTS))
-    # The deepest point of each stretch is kept, or a fall would look milder than it was.
-    deepest = falls.groupby(np.arange(len(falls)) // step).min()
+    # The deepest point of each group is kept: a sampled drawdown would look milder.
+    deepest = drawdowns.groupby(np.arange(len(drawdowns)) // step).min()
     figure.add_trace(
         go.Scatter(
             x=equity.index[::step],
@@ -74,7 +74,7 @@ def _draw_equity(figure: Any, result: WalkForwardResult) -> None:
     )
     figure.add_trace(
         go.Scatter(
-            x=falls.index[::step],
+            x=drawdowns.index[::step],
             y=deepest.to_numpy(),
             mode="lines",
             line={"color": DOWN, "width": 1},

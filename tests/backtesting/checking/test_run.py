@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting.checking import CheckReport, check
-from botlib.backtesting.checking.truncation import between, until
+from botlib.backtesting.checking.truncation import truncate, truncate_end
 from botlib.core.errors import CheckFailed, ConfigError, InvalidInput
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import Frames, candle_frame
@@ -166,7 +166,7 @@ def test_a_leak_is_found_and_its_example_is_true(
         assert finding.kind == "looks ahead"
         assert finding.bar is not None and finding.known is not None
         known = int(whole.frame.index.get_loc(finding.known)) + 1
-        seen = answered(strategy, until(whole, known), finding.column, finding.bar)
+        seen = answered(strategy, truncate_end(whole, known), finding.column, finding.bar)
         assert finding.then == seen
         assert finding.whole == answered(strategy, whole, finding.column, finding.bar) != seen
         assert str(finding.bar) in finding.text
@@ -403,7 +403,7 @@ def test_what_cannot_be_checked_is_refused() -> None:
 def test_a_cut_shows_of_higher_timeframes_what_had_closed() -> None:
     whole = Frames("", BOTH)
     for rows in range(1, 30):
-        cut = until(whole, rows)
+        cut = truncate_end(whole, rows)
         assert len(cut.frame) == rows
         # A 4h candle has closed with each fourth hour.
         assert len(cut["4h"]) == rows // 4
@@ -412,8 +412,8 @@ def test_a_cut_shows_of_higher_timeframes_what_had_closed() -> None:
 @pytest.mark.parametrize("first", [40, 41, 42, 43])
 def test_a_later_beginning_keeps_as_many_higher_candles_as_live(first: int) -> None:
     whole = Frames("", BOTH)
-    live = between(whole, first, first + 100, back=8)
-    then = until(whole, first + 8)
+    live = truncate(whole, first, first + 100, back=8)
+    then = truncate_end(whole, first + 8)
     assert live.frame.index[0] == HOURS.index[first]
     seen = live["4h"].index[live["4h"].index <= then["4h"].index[-1]]
     assert list(seen) == list(then["4h"].index[-8:])
