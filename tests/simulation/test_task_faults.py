@@ -1,4 +1,4 @@
-"""Rows 53 to 56 of the list of faults, by their names."""
+"""Faults of tasks, cells, the venue and slow readers, in virtual time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import botlib as bl
 from botlib.core.errors import BusOverflow
 from botlib.core.model import CandleUpdated, FillReceived
-from tests.support.market_faults import Restless, Row, Stage, run
+from tests.support.market_faults import FaultRecord, Restless, Stage, run
 
 
-def test_row_53_overlap_and_misfire() -> None:
-    """A run that takes longer than its interval never doubles; missed runs become one."""
+def test_a_slow_task_never_overlaps_and_missed_runs_are_not_made_up_for() -> None:
+    """A run longer than its interval never overlaps the next; missed runs become one."""
     inside, most, runs = 0, 0, 0
 
-    async def tasks(stage: Stage, row: Row) -> None:
+    async def tasks(stage: Stage, record: FaultRecord) -> None:
         async def slow() -> None:
             nonlocal inside, most, runs
             inside += 1
@@ -31,22 +31,22 @@ def test_row_53_overlap_and_misfire() -> None:
 
         stage.engine.tasks.task(interval=1, name="slow", start_immediately=True)(slow)
         await asyncio.sleep(20)
-        row.facts["runs"] = runs
+        record.facts["runs"] = runs
         loop: Any = asyncio.get_running_loop()
         loop._now += 60.0
         await asyncio.sleep(4.2)
-        row.facts["after"] = runs
+        record.facts["after"] = runs
         await stage.engine.tasks.stop_task("slow")
 
-    rows, _ = run({"tasks": tasks})
+    records, _ = run({"tasks": tasks})
     assert most == 1
-    assert 4 <= rows["tasks"].facts["runs"] <= 7
-    # Of sixty runs that were due while the loop stood, one or two are made up for.
-    assert rows["tasks"].facts["after"] - rows["tasks"].facts["runs"] <= 3
-    assert rows["tasks"].report is not None and rows["tasks"].report.ok
+    assert 4 <= records["tasks"].facts["runs"] <= 7
+    # Of the sixty runs due while the loop was blocked, one or two are made up for.
+    assert records["tasks"].facts["after"] - records["tasks"].facts["runs"] <= 3
+    assert records["tasks"].report is not None and records["tasks"].report.ok
 
 
-def test_row_54_a_cell_is_run_again_and_interrupted(tmp_path: Path) -> None:
+def test_a_cell_run_again_or_interrupted_keeps_the_bot(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "symbols": ["BTC/USDT"],
         "history": 30,
@@ -72,27 +72,27 @@ def test_row_54_a_cell_is_run_again_and_interrupted(tmp_path: Path) -> None:
         bot.stop()
 
 
-def test_row_55_the_venue_starts_again_with_its_ledger() -> None:
-    async def restart(stage: Stage, row: Row) -> None:
-        row.facts["held"] = stage.engine.positions.get("BTC/USDT").amount
+def test_a_venue_that_restarts_with_its_ledger_is_found_again() -> None:
+    async def restart(stage: Stage, record: FaultRecord) -> None:
+        record.facts["held"] = stage.engine.positions.get("BTC/USDT").amount
         await stage.control.fault("restart", away=20)
         await stage.minutes(3)
 
-    rows, outcome = run({"first": nothing, "restart": restart})
-    assert rows["restart"].report is not None and rows["restart"].report.ok
+    records, outcome = run({"first": nothing, "restart": restart})
+    assert records["restart"].report is not None and records["restart"].report.ok
     assert outcome.summary.healthy
 
 
-async def nothing(stage: Stage, row: Row) -> None:
+async def nothing(stage: Stage, record: FaultRecord) -> None:
     await stage.minutes(2)
 
 
 @pytest.mark.parametrize("stop_loss", [0.05, None], ids=["with a stop", "without"])
-def test_row_55_the_venue_has_forgotten_everything(stop_loss: float | None) -> None:
-    """What is absent after a reset of the test network is not flat: entries are halted."""
+def test_a_venue_that_lost_its_ledger_halts_entries(stop_loss: float | None) -> None:
+    """A position that the venue lost, as after a reset of the test network, halts entries."""
     found: dict[str, Any] = {}
 
-    async def reset(stage: Stage, row: Row) -> None:
+    async def reset(stage: Stage, record: FaultRecord) -> None:
         engine, paper = stage.engine, stage.simulation.paper
         await stage.until(lambda: not engine.positions.get("BTC/USDT").flat)
         await paper.close()
@@ -120,31 +120,31 @@ def test_row_55_the_venue_has_forgotten_everything(stop_loss: float | None) -> N
 
 
 class EndOfTest(Exception):
-    """Nothing is to be checked any more: the ledger is another one."""
+    """Ends a run whose ledger was replaced, so that nothing can be checked any more."""
 
 
-def test_row_56_queues_overflow() -> None:
-    """Forming candles are conflated; whoever misses executions is cut off, aloud."""
+def test_overflowing_queues_conflate_candles_and_raise_for_fills() -> None:
+    """Forming candles are conflated; a reader that misses fills gets an error."""
 
-    async def slow_readers(stage: Stage, row: Row) -> None:
+    async def slow_readers(stage: Stage, record: FaultRecord) -> None:
         bus = stage.engine.bus
         forming = bus.subscribe(CandleUpdated, name="slow chart", maxsize=1)
         fills = bus.subscribe(FillReceived, name="slow book", maxsize=1)
         await stage.minutes(5)
-        row.facts["waiting"] = len(forming)
-        row.facts["conflated"] = forming.conflated
+        record.facts["waiting"] = len(forming)
+        record.facts["conflated"] = forming.conflated
         newest = [forming.get_nowait() for _ in range(len(forming))]
-        row.facts["newest"] = max(one.event_time for one in newest if one is not None)
-        row.facts["now"] = stage.engine.market_clock.now()
+        record.facts["newest"] = max(one.event_time for one in newest if one is not None)
+        record.facts["now"] = stage.engine.market_clock.now()
         forming.close()
         await fills.get()
         with pytest.raises(BusOverflow, match="slow book"):
             await fills.get()
         fills.close()
 
-    rows, _ = run({"slow": slow_readers})
-    row = rows["slow"]
-    assert row.report is not None and row.report.ok
-    assert row.facts["waiting"] <= 2 and row.facts["conflated"] > 10
-    assert row.facts["now"] - row.facts["newest"] <= 15_000
-    assert len(row.fills) >= 4
+    records, _ = run({"slow": slow_readers})
+    record = records["slow"]
+    assert record.report is not None and record.report.ok
+    assert record.facts["waiting"] <= 2 and record.facts["conflated"] > 10
+    assert record.facts["now"] - record.facts["newest"] <= 15_000
+    assert len(record.fills) >= 4

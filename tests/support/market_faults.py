@@ -1,8 +1,8 @@
-"""A bot that meets one fault after another, and what came of each.
+"""A bot into which faults are injected one after another, and a record of each.
 
-With `run`, on a simulated exchange: every row of the list of faults in virtual time, with the
-deadlines of real life; the kit's own code from the sockets up, ccxt and aiohttp included, only
-nobody waits. A `Stage` can also be set up around a bot on an exchange of its own.
+`run` does so on a simulated exchange in virtual time, with the deadlines of real trading and all of
+the real code from the sockets up, ccxt and aiohttp included. A `Stage` can also be used with a bot
+on a separate exchange.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STREAM = "btcusdt@kline_1m"
 
 
 class Restless(Strategy):
-    """Buys on every even minute and sells on every odd one: something is always under way."""
+    """Buys on every even minute and sells on every odd one, so that an order is always open."""
 
     timeframes = ("1m",)
 
@@ -39,25 +39,25 @@ class Restless(Strategy):
 
 
 class Refusals(dict[str, str]):
-    """Why orders were not sent: every time, not only the last."""
+    """Reasons why orders were not sent: all of them, and not only the latest per strategy."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.all: list[str] = []
 
     def __setitem__(self, name: str, why: str) -> None:
         super().__setitem__(name, why)
-        self.said.append(why)
+        self.all.append(why)
 
 
 @dataclass
-class Row:
-    """What came of one fault."""
+class FaultRecord:
+    """Everything observed of one fault."""
 
     name: str
     report: InvariantReport | None = None
     seconds: float = 0.0
-    """Seconds from the fault until everything held again."""
+    """Seconds from the fault until all invariants held again."""
     facts: dict[str, Any] = field(default_factory=dict)
     closed: list[CandleClosed] = field(default_factory=list)
     signals: list[SignalRaised] = field(default_factory=list)
@@ -66,10 +66,10 @@ class Row:
 
 
 class Stage:
-    """A bot, its exchange, its checker, and the rows played so far.
+    """A bot, its exchange, its checker, and the records of the faults so far.
 
     Args:
-        look: seconds between two looks at whether something has come about.
+        look: seconds between two checks of a condition.
     """
 
     simulation: Simulation
@@ -79,10 +79,10 @@ class Stage:
         self.control = control
         self.look = look
         self.checker = InvariantChecker.of(engine, secrets=[CANARY])
-        self.rows: dict[str, Row] = {}
-        self.row = Row("none")
+        self.records: dict[str, FaultRecord] = {}
+        self.record = FaultRecord("none")
         self._inbox: BusSubscription[Event] = self.engine.bus.subscribe(
-            CandleClosed, SignalRaised, FillReceived, GapFilled, name="rows", maxsize=100_000
+            CandleClosed, SignalRaised, FillReceived, GapFilled, name="records", maxsize=100_000
         )
 
     @property
@@ -98,20 +98,20 @@ class Stage:
         return sum(one.dials for one in self.stream.connections)
 
     def take(self) -> None:
-        """Give what was told on the bus to the row that is played."""
+        """Move the events of the bus into the present record."""
         while (event := self._inbox.get_nowait()) is not None:
-            row = self.row
+            record = self.record
             for kind, where in (
-                (CandleClosed, row.closed),
-                (SignalRaised, row.signals),
-                (FillReceived, row.fills),
-                (GapFilled, row.gaps),
+                (CandleClosed, record.closed),
+                (SignalRaised, record.signals),
+                (FillReceived, record.fills),
+                (GapFilled, record.gaps),
             ):
                 if isinstance(event, kind):
                     where.append(event)  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], bool], seconds: float = 600.0) -> float:
-        """Wait until something is so; return how many seconds it took."""
+        """Wait until a condition is true; return the seconds that took."""
         began = self.now
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110
@@ -119,43 +119,45 @@ class Stage:
         return self.now - began
 
     async def minutes(self, count: int) -> None:
-        """Let so many minutes begin, and three seconds of the last one pass."""
+        """Wait until ``count`` minutes have begun, and three seconds of the last have passed."""
         clock = self.engine.market_clock
         to = (clock.now() // MINUTE + count) * MINUTE + 3_000
         await self.until(lambda: clock.now() >= to, 60 * count + 600)
 
     async def quiet(self) -> None:
-        """Wait for a moment to begin a row at: the beginning of a minute."""
+        """Wait for the next minute, at which a fault is injected."""
         await self.minutes(1)
 
-    async def play(self, name: str, script: Callable[[Stage, Row], Awaitable[None]]) -> None:
-        """Play one row, and wait until all is well again."""
+    async def play(
+        self, name: str, script: Callable[[Stage, FaultRecord], Awaitable[None]]
+    ) -> None:
+        """Inject one fault, and wait until all invariants hold again."""
         await self.quiet()
         self.take()
-        self.row = self.rows[name] = Row(name)
+        self.record = self.records[name] = FaultRecord(name)
         began = self.now
         try:
-            await script(self, self.row)
+            await script(self, self.record)
         except TimeoutError:
-            # What the row waits for never came: it has no report, and nothing is played after it.
+            # The script waited in vain: the record has no report, and no fault follows.
             return
         await self.control.fault("clear")
         last = self.now
-        self.row.report = await self.checker.converge(ready=lambda: self.stream.ready)
-        self.row.seconds = self.now - last
-        self.row.facts["took"] = self.now - began
+        self.record.report = await self.checker.converge(ready=lambda: self.stream.ready)
+        self.record.seconds = self.now - last
+        self.record.facts["took"] = self.now - began
         self.take()
-        self.row = Row("between rows")
+        self.record = FaultRecord("between faults")
 
 
 def run(
-    rows: dict[str, Callable[[Stage, Row], Awaitable[None]]],
+    records: dict[str, Callable[[Stage, FaultRecord], Awaitable[None]]],
     *,
     strategy: Strategy | None = None,
     run_for: str = "6h",
     **changes: Any,
-) -> tuple[dict[str, Row], SimulationResult]:
-    """Play rows in their order; return what came of them, and of the whole run."""
+) -> tuple[dict[str, FaultRecord], SimulationResult]:
+    """Inject faults in their order; return their records and the result of the whole run."""
     stages: list[Stage] = []
 
     async def script(simulation: Simulation) -> None:
@@ -163,11 +165,11 @@ def run(
         stage.simulation = simulation
         stages.append(stage)
         await stage.checker.begin()
-        for name, play in rows.items():
+        for name, play in records.items():
             await stage.play(name, play)
-            report = stage.rows[name].report
+            report = stage.records[name].report
             if report is None or not report.ok:
-                # What is broken stays so: the rows after it would tell nothing.
+                # A broken bot stays broken, so later records would mean nothing.
                 break
         stage.checker.close()
         simulation.engine._stopped.set()
@@ -181,26 +183,26 @@ def run(
         script=script,
         step="10s",
     )
-    return stages[0].rows, outcome
+    return stages[0].records, outcome
 
 
-def live(row: Row) -> list[CandleClosed]:
-    """Return the closed candles of the shortest timeframe, in the order they came."""
-    return [one for one in row.closed if one.candle.timeframe == "1m"]
+def live(record: FaultRecord) -> list[CandleClosed]:
+    """Return the closed candles of the shortest timeframe in the order of their arrival."""
+    return [one for one in record.closed if one.candle.timeframe == "1m"]
 
 
-def check_recovered(row: Row) -> None:
-    """Hold that a row left nothing broken: invariants, order and live trading."""
-    assert row.report is not None, f"{row.name}: what it waits for never came"
-    assert row.report.ok, f"{row.name}: {row.report}"
-    assert row.seconds <= 60
-    times = [one.candle.timestamp for one in live(row)]
+def check_recovered(record: FaultRecord) -> None:
+    """Assert that invariants, order and live trading hold after a fault."""
+    assert record.report is not None, f"{record.name}: its script waited in vain"
+    assert record.report.ok, f"{record.name}: {record.report}"
+    assert record.seconds <= 60
+    times = [one.candle.timestamp for one in live(record)]
     assert times == sorted(set(times))
-    decided = [one.signal.timestamp for one in row.signals]
+    decided = [one.signal.timestamp for one in record.signals]
     assert decided == sorted(set(decided))
 
 
 def kline(timestamp: int, values: dict[str, Any], *, event_time: int, closed: bool) -> str:
-    """Return a frame of the one-minute candles as the venue would send it."""
+    """Return a frame of a one-minute candle as the venue sends it."""
     candle = {"t": timestamp, "s": "BTCUSDT", "i": "1m", "x": closed, **values}
     return json.dumps({"e": "kline", "E": event_time, "s": "BTCUSDT", "k": candle})
