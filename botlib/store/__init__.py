@@ -1,24 +1,20 @@
-"""Storage: candles, orders and fills in one SQLite file per venue.
+"""The storage: candles, orders and fills in one SQLite file per venue, all that writes SQLite.
 
-Every part of the kit that writes SQLite is in here, and nothing here knows the network.
+What enters are candles, orders, fills and files of candles; what leaves are the same as objects,
+candle frames, reports and Parquet datasets. Nothing in here knows the network.
 """
 
-from botlib.store.cache.candle_cache import CacheFigures
 from botlib.store.candles import CandleStorage, WriteReport
 from botlib.store.database import Database, database_path
-from botlib.store.files.export import ExportReport, export_parquet
 from botlib.store.holes import Hole, Run
 from botlib.store.journal import OrderJournal
 
 __all__ = [
-    "CacheFigures",
     "CandleStorage",
     "Database",
-    "ExportReport",
     "Hole",
     "OrderJournal",
     "Run",
     "WriteReport",
     "database_path",
-    "export_parquet",
 ]

@@ -15,7 +15,6 @@ from botlib.core.errors import InvalidInput
 from botlib.core.model import Candle, CandleSource
 from botlib.core.timeframe import is_open_time, timeframe_ms
 from botlib.store.cache.candle_cache import (
-    CacheFigures,
     CandleCache,
     columns_frame,
     stored_columns,
@@ -105,11 +104,6 @@ class CandleStorage:
     def database(self) -> Database:
         """The database it reads and writes."""
         return self._database
-
-    @property
-    def cache_figures(self) -> CacheFigures:
-        """What the columnar cache did for `frame` so far."""
-        return self._cache.figures
 
     def write(self, candles: Iterable[Candle], *, now: int, durable: bool = False) -> WriteReport:
         """Store candles, in any order, and report what became of them.

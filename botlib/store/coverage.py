@@ -15,7 +15,7 @@ from botlib.core.clock import iso
 from botlib.core.tables import html_picture, html_table, text_table
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Hole
-from botlib.store.inventory import Stock, inventory
+from botlib.store.inventory import StoredCandles, inventory
 from botlib.venues.symbols import unified_symbol
 
 _HEADERS: Final = (
@@ -50,7 +50,7 @@ _MEANING: Final = {
 class Coverage:
     """How complete the candles of one symbol and timeframe are, from the first to the last."""
 
-    stock: Stock
+    stock: StoredCandles
     holes: tuple[Hole, ...]
     """What the venue does not have, oldest first."""
     missing: tuple[tuple[int, int], ...]

@@ -29,8 +29,7 @@ import apsw
 
 from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
 from botlib.core.symbol import symbol_id
-from botlib.store import library_guard
-from botlib.store.cache import changes
+from botlib.store import changes, library_guard
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
 from botlib.venues.registry import VENUES
 from botlib.venues.symbols import unified_symbol

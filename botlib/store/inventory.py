@@ -19,7 +19,7 @@ _REVISIONS: Final = (
 
 
 @dataclass(slots=True, kw_only=True)
-class Stock:
+class StoredCandles:
     """The closed candles of one symbol and timeframe."""
 
     symbol: str
@@ -44,7 +44,7 @@ class Stock:
 
 def inventory(
     storage: CandleStorage, symbol: str | None = None, timeframe: str | None = None
-) -> list[Stock]:
+) -> list[StoredCandles]:
     """Return what is stored, of one symbol or timeframe where given, ordered by both.
 
     Args:
@@ -66,10 +66,10 @@ def inventory(
     with database.reading() as connection:
         candles: list[Any] = connection.execute(_CANDLES.format(only=only), bindings).fetchall()
         changes: list[Any] = connection.execute(_REVISIONS.format(only=only), bindings).fetchall()
-    found: dict[tuple[str, str], Stock] = {}
+    found: dict[tuple[str, str], StoredCandles] = {}
     for id_, name, source, count, first, last, revised in candles:
         stock = found.setdefault(
-            (id_, name), Stock(symbol=names[id_], timeframe=name, first=first, last=last)
+            (id_, name), StoredCandles(symbol=names[id_], timeframe=name, first=first, last=last)
         )
         stock.first, stock.last = min(stock.first, first), max(stock.last, last)
         stock.sources[source] = count

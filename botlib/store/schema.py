@@ -8,7 +8,7 @@ from typing import Final
 
 import apsw
 
-from botlib.store.cache import changes
+from botlib.store import changes
 
 APPLICATION_ID: Final = 0x424F544C
 """``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""

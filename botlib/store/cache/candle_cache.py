@@ -3,7 +3,7 @@
 It lies in ``<database>.cache``, one file per symbol, timeframe and bucket, and may be removed at
 any time. It is never trusted over SQLite. Each file says which change of the database it stands
 for; in the transaction that reads a range, the database says which change each bucket is at
-(`botlib.store.cache.changes`). A file at the same change is taken. One to which candles were only
+(`botlib.store.changes`). A file at the same change is taken. One to which candles were only
 appended since is extended by these. Anything else is read from SQLite, and written anew.
 
 Any number of processes use one cache at once: files are replaced whole, and it does not matter
@@ -23,10 +23,10 @@ import apsw
 import numpy as np
 
 from botlib.core.timeframe import timeframe_ms
-from botlib.store import atomic_files
-from botlib.store.cache import changes, segments
-from botlib.store.cache.changes import Bucket
+from botlib.store import atomic_files, changes
+from botlib.store.cache import segments
 from botlib.store.cache.segments import Columns, Segment
+from botlib.store.changes import Bucket
 from botlib.store.database import Database
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _RANGE: Final = (
 
 
 @dataclass(slots=True, kw_only=True)
-class CacheFigures:
+class CacheCounters:
     """What the cache did since its storage was made, in files."""
 
     read: int = 0
@@ -92,7 +92,7 @@ class CandleCache:
 
     def __init__(self, database: Database) -> None:
         self.directory = database.path.with_name(database.path.name + ".cache")
-        self.figures = CacheFigures()
+        self.figures = CacheCounters()
         self._swept: set[Path] = set()
         self._lock = threading.Lock()
 
@@ -154,7 +154,7 @@ class CandleCache:
             return part
         try:
             segment = Segment.open(path, part.key)
-        except segments.Damaged as error:
+        except segments.DamagedSegment as error:
             part.damaged = str(error)
         else:
             if segment is not None:
@@ -194,7 +194,7 @@ class CandleCache:
             if part.segment is not None:
                 try:
                     part.segment.read(whole[:, start:middle])
-                except segments.Damaged as error:
+                except segments.DamagedSegment as error:
                     part.damaged = str(error)
             end = start
         return whole

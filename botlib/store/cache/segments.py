@@ -30,7 +30,7 @@ Columns = npt.NDArray[np.int64]
 """Six rows, one column per candle: the open time in ms, then the bits of five float64."""
 
 
-class Damaged(Exception):
+class DamagedSegment(Exception):
     """A file of the cache is not what was written."""
 
 
@@ -44,7 +44,7 @@ class Segment:
         self._descriptor = descriptor
         start = os.pread(descriptor, _SIZE, 0)
         if len(start) < _SIZE:
-            raise Damaged("it is cut short")
+            raise DamagedSegment("it is cut short")
         self._head, self._checksum = start[: _HEADER.size], start[_HEADER.size :]
         self._key = key
         self.session: int
@@ -55,7 +55,7 @@ class Segment:
         # Asked before any memory is taken: a damaged count may be enormous.
         size = os.fstat(descriptor).st_size - _SIZE
         if magic != _MAGIC or size != self.rows * COLUMNS * 8:
-            raise Damaged("its header does not fit it")
+            raise DamagedSegment("its header does not fit it")
 
     @classmethod
     def open(cls, path: Path, key: str) -> Self | None:
@@ -65,7 +65,7 @@ class Segment:
             key: what it was saved under.
 
         Raises:
-            Damaged: it is no segment.
+            DamagedSegment: it is no segment.
         """
         try:
             # Not waiting, should somebody have put a pipe there.
@@ -73,30 +73,30 @@ class Segment:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise Damaged(str(error)) from error
+            raise DamagedSegment(str(error)) from error
         try:
             return cls(descriptor, key)
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError):
-                raise Damaged(str(error)) from error
+                raise DamagedSegment(str(error)) from error
             raise
 
     def read(self, target: Columns) -> None:
         """Fill ``target``, which has as many columns as this has rows.
 
         Raises:
-            Damaged: it is cut, changed, or was saved under another key.
+            DamagedSegment: it is cut, changed, or was saved under another key.
         """
         rows = list(target)
         try:
             count = os.preadv(self._descriptor, rows, _SIZE)
         except OSError as error:
-            raise Damaged(str(error)) from error
+            raise DamagedSegment(str(error)) from error
         if count != self.rows * COLUMNS * 8:
-            raise Damaged("it is cut short")
+            raise DamagedSegment("it is cut short")
         if _checksum(self._head, self._key, rows) != self._checksum:
-            raise Damaged("its checksum does not fit it")
+            raise DamagedSegment("its checksum does not fit it")
 
     def close(self) -> None:
         """Let go of the file."""

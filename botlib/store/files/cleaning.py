@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from botlib.core.errors import RecordingError
 from botlib.core.timeframe import WEEK, open_time, timeframe_ms
 from botlib.store.files.report import ACCEPTED, MAX_BAD_SHARE, RecordingReport
-from botlib.store.files.rows import Rows
+from botlib.store.files.rows import CandleRows
 
 # Nothing was traded before 2009; microseconds of any later date are above 1e14 and ms far below.
 _EARLIEST: Final = 1_230_768_000_000
@@ -23,7 +23,7 @@ _MICROSECONDS: Final = 100_000_000_000_000
 def clean(
     path: Path,
     timeframe: str,
-    rows: Rows,
+    rows: CandleRows,
     belongs: NDArray[np.bool_],
     *,
     now: int | None,

@@ -13,7 +13,7 @@ from botlib.core.errors import InvalidInput, RecordingError
 from botlib.core.symbol import symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.store.files.report import MAX_BAD_SHARE
-from botlib.store.files.rows import Rows
+from botlib.store.files.rows import CandleRows
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _NAME = re.compile(r"([A-Za-z0-9]+(?:_[A-Za-z0-9]+)?)-(\d+[a-zA-Z]+)(?=[-.]|$)")
 _DERIVATIVE = re.compile(r"-(futures|mark|index|premiumIndex|funding_rate)\b")
 
 
-def identify(path: Path, name: str, rows: Rows) -> tuple[str, str, NDArray[np.bool_]]:
+def identify(path: Path, name: str, rows: CandleRows) -> tuple[str, str, NDArray[np.bool_]]:
     """Return symbol, timeframe, and which rows carry them.
 
     Args:

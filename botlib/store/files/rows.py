@@ -38,7 +38,7 @@ _UTC_SUFFIX: Final = r"(Z| ?UTC|[+-]00:?00)$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class CandleRows:
     """Rows as read: -1 for a time that cannot be read, NaN for a value that cannot."""
 
     names: dict[str, pa.ChunkedArray]
@@ -53,7 +53,7 @@ class Rows:
     """Lines left out since their end is missing."""
 
 
-def read_rows(path: Path, raw: bytes, *, whole_lines: bool) -> Rows:
+def read_rows(path: Path, raw: bytes, *, whole_lines: bool) -> CandleRows:
     """Read the content of a file in any of the formats.
 
     Args:
@@ -73,7 +73,7 @@ def read_rows(path: Path, raw: bytes, *, whole_lines: bool) -> Rows:
     return _csv_rows(path, raw, whole_lines)
 
 
-def _csv_rows(path: Path, raw: bytes, whole_lines: bool) -> Rows:
+def _csv_rows(path: Path, raw: bytes, whole_lines: bool) -> CandleRows:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -155,7 +155,7 @@ def _feather(raw: bytes) -> pa.Table:
     return feather.read_table(pa.BufferReader(raw))
 
 
-def _columns(path: Path, raw: bytes, format_: str, read: Callable[[bytes], pa.Table]) -> Rows:
+def _columns(path: Path, raw: bytes, format_: str, read: Callable[[bytes], pa.Table]) -> CandleRows:
     import pyarrow as pa
 
     try:
@@ -171,7 +171,7 @@ def _columns(path: Path, raw: bytes, format_: str, read: Callable[[bytes], pa.Ta
         ) from error
 
 
-def _json_rows(path: Path, raw: bytes) -> Rows:
+def _json_rows(path: Path, raw: bytes) -> CandleRows:
     """Read a list of candles, each a list of six cells or, as REST answers, of twelve."""
     import orjson
     import pyarrow as pa
@@ -199,10 +199,10 @@ def _json_rows(path: Path, raw: bytes) -> Rows:
     return _rows(pa.table(columns), len(found) - len(rows))
 
 
-def _rows(table: pa.Table, broken: int, *, cut: bool = False, unfinished: int = 0) -> Rows:
+def _rows(table: pa.Table, broken: int, *, cut: bool = False, unfinished: int = 0) -> CandleRows:
     import pyarrow as pa
 
-    return Rows(
+    return CandleRows(
         names={
             name: table.column(name).cast(pa.string())
             for name in ("symbol", "timeframe")

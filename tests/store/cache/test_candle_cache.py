@@ -31,8 +31,8 @@ from botlib.core.model import Candle
 from botlib.core.timeframe import HOUR, MINUTE
 from botlib.frames import candle_frame
 from botlib.store import CandleStorage, Database
-from botlib.store.cache.candle_cache import CacheFigures, stored_columns
-from botlib.store.cache.changes import BUCKET_MS, SHIFT
+from botlib.store.cache.candle_cache import CacheCounters, stored_columns
+from botlib.store.changes import BUCKET_MS, SHIFT
 from tests.support.samples import candle
 from tests.support.store_processes import line, process
 
@@ -70,7 +70,7 @@ def truth(
 
 
 def figures(storage: CandleStorage) -> dict[str, int]:
-    found: CacheFigures = storage.cache_figures
+    found: CacheCounters = storage._cache.figures
     return {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
 
 
@@ -267,10 +267,10 @@ def test_damaged_files_are_told_and_replaced(database: Database, filled: CandleS
     for number, damage in enumerate(damages(path, other), start=1):
         assert_frame_equal(filled.frame("BTC/USDT", "1m"), expected)
         assert path.read_bytes() == good, damage
-        built = filled.cache_figures.built
+        built = filled._cache.figures.built
         assert built == 2 + number, damage
     # A header that names another change is only out of date.
-    assert filled.cache_figures.damaged >= number - 8
+    assert filled._cache.figures.damaged >= number - 8
 
 
 def test_lost_cache_is_made_again(database: Database, filled: CandleStorage) -> None:
@@ -436,7 +436,7 @@ with Database.open(sys.argv[1], VENUE, readonly=True) as database:
         assert len(frame) >= known and len(frame) % 7 == 0, (known, len(frame))
         known = len(frame)
         print(known, flush=True)
-    print(storage.cache_figures, flush=True)
+    print(storage._cache.figures, flush=True)
 """
 
 REBUILD = """
@@ -488,7 +488,7 @@ def test_killed_readers_and_writers_leave_a_cache_that_is_right(tmp_path: Path) 
             storage = CandleStorage(database)
             for _ in range(2):
                 assert_frame_equal(storage.frame("BTC/USDT", "1m"), truth(database))
-            assert storage.cache_figures.damaged == 0
+            assert storage._cache.figures.damaged == 0
             end = len(truth(database))
 
 

@@ -23,7 +23,8 @@ from pandas.testing import assert_frame_equal
 from botlib.core.errors import InvalidInput, StoreError, UnknownTimeframe, WrongVenue
 from botlib.core.model import Candle
 from botlib.core.timeframe import DAY, HOUR, MINUTE
-from botlib.store import CandleStorage, Database, export_parquet
+from botlib.store import CandleStorage, Database
+from botlib.store.files.export import export_parquet
 from tests.support import samples
 
 NEW_YEAR = 1_704_067_200_000
@@ -348,7 +349,7 @@ def test_recorded_year_comes_back_bar_for_bar(
         now=1,
     )
     first = export_parquet(storage, tmp_path / "a")
-    assert storage.cache_figures.built > 10
+    assert storage._cache.figures.built > 10
     shutil.rmtree(storage.database.path.with_name("store.db.cache"))
     export_parquet(storage, tmp_path / "b")
     for name in first.written:
