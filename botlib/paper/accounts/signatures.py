@@ -8,18 +8,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from botlib.core.clock import SystemClock
-from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_API_SECRET, ApiKey
+from botlib.paper.accounts.keys import ApiKey
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import Refusal, missing, refusal
-
-__all__ = [
-    "PAPER_API_KEY",
-    "PAPER_API_SECRET",
-    "check_rest_signature",
-    "check_timing",
-    "check_ws_signature",
-    "wall_time",
-]
 
 _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
 _WINDOW_FORMAT: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,3})?")

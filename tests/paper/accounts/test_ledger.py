@@ -18,8 +18,8 @@ import pytest
 from botlib.core.errors import PaperExchangeError, WrongVenue
 from botlib.paper import PaperProcess
 from botlib.paper.accounts.commission import Commission
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.accounts.ledger import Ledger
-from botlib.paper.accounts.signatures import PAPER_API_KEY
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.api import rate_limits
 from botlib.paper.api.operations import WS_METHODS
 from botlib.paper.market.market_clock import MarketPace

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from botlib.core.timeframe import MINUTE
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.market.synthetic import SyntheticMarket

@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.protocol.timeunit import (

@@ -11,8 +11,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from botlib.paper.accounts.keys import PAPER_ED25519_API_KEY, paper_private_key
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY, PAPER_ED25519_API_KEY, paper_private_key
 from botlib.paper.api.operations import WS_METHODS
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket

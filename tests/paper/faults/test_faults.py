@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from botlib.cli import main
 from botlib.core.errors import PaperExchangeError
 from botlib.paper import PaperControl, PaperProcess
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.operator.scenario import Scenario

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from botlib.paper import exchange
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.api import rest
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket

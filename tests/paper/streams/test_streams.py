@@ -15,7 +15,7 @@ import pytest
 
 from botlib.core.errors import PaperExchangeError
 from botlib.core.timeframe import HOUR, MINUTE
-from botlib.paper.accounts.signatures import PAPER_API_KEY
+from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
