@@ -1,6 +1,6 @@
-"""Clients written by others trade on the paper exchange, each in an environment of its own.
+"""Independent clients trade on the paper exchange, each in an environment of its own.
 
-`make conformance` makes the environments and runs this; `make test` does not.
+`make conformance` creates the environments and runs these tests; `make test` does not.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SECONDS = 240
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_session(client: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_client_session(client: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     python = ENVIRONMENTS / client / "bin" / "python"
     if not python.exists():
-        pytest.skip(f"{client} is not installed: make conformance does it")
+        pytest.skip(f"{client} is not installed. Run make conformance")
     pem = tmp_path / "key.pem"
     pem.write_text(paper_private_key())
     with paper_exchange() as url:

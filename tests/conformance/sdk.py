@@ -1,4 +1,4 @@
-"""What reads the answers of Binance's own SDK strictly: every type, and every field."""
+"""Strict checks of the answers that Binance's own SDK parses: every type and every field."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NUMBERS = ("quantity", "qty", "price", "delta")
 CONDITIONAL = {"icebergQty", "stopPrice", "trailingDelta", "trailingTime"}
 CONDITIONAL |= {"selfTradePreventionMode", "pegPriceType", "pegOffsetType", "pegOffsetValue"}
 CONDITIONAL |= {"peggedPrice"}
-"""Fields of orders that Binance documents apart from the answers, and not all models have."""
+"""Fields of orders that only some models of the SDK have."""
 
 
 class Complaints(logging.Handler):
-    """What the SDK logs as wrong: answers that are not what its models say."""
+    """A log handler that collects answers which do not match the models of the SDK."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -56,7 +56,7 @@ def models(value: object) -> Iterator[BaseModel]:
 
 
 def known(value: Any) -> Any:
-    """Return an answer of which the SDK knows every field, and every type."""
+    """Return an answer after checking that the SDK knows its fields and types."""
     COMPLAINTS.none()
     for model in models(value):
         extra = {*getattr(model, "additional_properties", ())} - CONDITIONAL
@@ -65,7 +65,11 @@ def known(value: Any) -> Any:
 
 
 def whole(value: Any, *optional: str) -> Any:
-    """Return an answer that has every field of its model besides, except ``optional`` ones."""
+    """Return an answer after checking that it also has all fields of its model.
+
+    Args:
+        optional: fields that may be missing.
+    """
     for model in models(known(value)):
         absent = {name for name in type(model).model_fields if getattr(model, name) is None}
         absent -= {*optional, "actual_instance"}
@@ -79,7 +83,7 @@ def whole(value: Any, *optional: str) -> Any:
 
 
 def wished(params: dict[str, str]) -> dict[str, Any]:
-    """Return parameters as users of the SDK write them: snake case, and numbers for numbers."""
+    """Return parameters as users of the SDK write them: in snake case, with numbers as numbers."""
     return {
         name: (int(value) if name.endswith("delta") else float(value))
         if name.endswith(NUMBERS)
@@ -105,9 +109,9 @@ def spot(
     private_key: str | None = None,
     unit: str | None = None,
 ) -> Spot:
-    """Return the SDK's client of the paper exchange; ``unit`` is that of times."""
+    """Return the SDK's client of the paper exchange; ``unit`` is the time unit."""
     patient = {"api_key": key, "api_secret": secret, "private_key": private_key}
-    # REST takes the unit as a text, sockets take the SDK's own name of it.
+    # REST needs the time unit as text, sockets need the enumeration of the SDK.
     told = TimeUnit(unit) if unit is not None else None
     return Spot(
         ConfigurationRestAPI(

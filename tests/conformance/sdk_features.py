@@ -1,4 +1,4 @@
-"""What Binance added lately, as its SDK asks for it: amendments, pegged prices, microseconds."""
+"""Recent features of Binance through its SDK: amendments, pegged prices, microseconds."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def features(session: Session, rest: Any, price: float) -> None:
 
 
 async def in_microseconds(session: Session) -> None:
-    """Read a stream whose times are in microseconds."""
+    """Check a stream whose times are in microseconds."""
     with session.check("a stream in microseconds"):
         fine = spot(session, session.key, session.secret, unit="MICROSECOND")
         connection = await fine.websocket_streams.create_connection()

@@ -1,7 +1,7 @@
-"""What the session of a client is made of; runs with nothing but Python's own library.
+"""The parts of a client session, which need Python's standard library only.
 
-A session is a script run by the client's own Python. It reads on standard input where the exchange
-is and what opens it, prints one line for each check, and ends with 1 when a check has failed.
+A session is a script that runs in the environment of the client. It reads the URL and API keys of
+the exchange from standard input, prints one line per check, and exits with 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 SYMBOL = "BTCUSDT"
 DEEP = 30_000
-"""Quote units: more than stand at any level of the book, so they trade at several prices."""
+"""Quote units: more than any level of the book has, so that it trades at several prices."""
 
 PATIENCE = 60.0
-"""Seconds any event is waited for."""
+"""Maximum seconds to wait for an event."""
 
 REFUSED = [
     ("a price off the grid", {"quantity": "0.01000", "price": "{0.9}1"}, -1013),
@@ -28,7 +28,7 @@ REFUSED = [
     ("a price far away", {"quantity": "0.01000", "price": "1.00"}, -1013),
     ("more than there is", {"quantity": "500.00000", "price": "{0.9}"}, -2010),
 ]
-"""Orders that are refused: what, the parameters of a LIMIT order, the error's code."""
+"""Refused orders: name, changed parameters of a LIMIT order, error code."""
 
 ORDERS = [
     ("LIMIT", "BUY", {"timeInForce": "GTC", "quantity": "0.01", "price": "{0.9}"}, "NEW"),
@@ -60,7 +60,7 @@ ORDERS = [
         "NEW",
     ),
 ]
-"""Orders of every type: type, side, parameters, the status they come to at once."""
+"""Orders of every type: type, side, parameters, immediate status."""
 
 LISTS: dict[str, tuple[dict[str, str], int]] = {
     "OCO": (
@@ -108,11 +108,11 @@ LISTS: dict[str, tuple[dict[str, str], int]] = {
         3,
     ),
 }
-"""Order lists: their parameters and how many orders each consists of."""
+"""Order lists: parameters and number of orders."""
 
 
 def priced(params: dict[str, str], price: float) -> dict[str, str]:
-    """Fill prices in: ``{0.9}`` stands for nine tenths of ``price``."""
+    """Return parameters with prices filled in: ``{0.9}`` is nine tenths of ``price``."""
     filled = {}
     for name, value in params.items():
         if value.startswith("{"):
@@ -123,7 +123,7 @@ def priced(params: dict[str, str], price: float) -> dict[str, str]:
 
 
 def snake(params: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters under the names Python writes: ``time_in_force`` for ``timeInForce``."""
+    """Return parameters with names in snake case: ``time_in_force`` for ``timeInForce``."""
     return {
         "".join(f"_{one.lower()}" if one.isupper() else one for one in name): value
         for name, value in params.items()
@@ -131,7 +131,7 @@ def snake(params: dict[str, Any]) -> dict[str, Any]:
 
 
 class Book:
-    """A local order book as Binance's documentation says to keep one: a snapshot, then changes."""
+    """A local order book, built as Binance documents it: from a snapshot and changes."""
 
     def __init__(self) -> None:
         self.update_id = 0
@@ -139,13 +139,13 @@ class Book:
         self._started = False
 
     def start(self, update_id: int, bids: list[Any], asks: list[Any]) -> None:
-        """Begin with a snapshot."""
+        """Start from a snapshot."""
         self.update_id = update_id
         for side, levels in (("bids", bids), ("asks", asks)):
             self.sides[side] = {price: amount for price, amount in levels}
 
     def apply(self, first: int, last: int, bids: list[Any], asks: list[Any]) -> None:
-        """Apply a change; one that leaves a gap behind is an error."""
+        """Apply a change, which must follow the last one without a gap."""
         if last <= self.update_id:
             return
         gap = first > self.update_id + 1 if not self._started else first != self.update_id + 1
@@ -159,20 +159,20 @@ class Book:
                     self.sides[side][price] = amount
 
     def best(self, count: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Return the best levels: bids from above, asks from below."""
+        """Return the best levels of bids and asks, best first."""
         bids = sorted(self.sides["bids"].items(), key=lambda one: -float(one[0]))
         asks = sorted(self.sides["asks"].items(), key=lambda one: float(one[0]))
         return bids[:count], asks[:count]
 
 
 class Session:
-    """The checks of one client, and the exchange they are made against.
+    """The checks of one client on one exchange.
 
     Attributes:
-        url: of the exchange, ``http://127.0.0.1:…``.
+        url: URL of the exchange, ``http://127.0.0.1:…``.
         ws: the same for sockets.
-        key, secret: what opens its account, HMAC.
-        signing_key, private_key: another key, Ed25519, and the path of its PEM file.
+        key, secret: API key with HMAC signatures, and its secret.
+        signing_key, private_key: API key with Ed25519 signatures, and the path of its PEM file.
     """
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ class Session:
 
     @contextmanager
     def check(self, name: str) -> Iterator[None]:
-        """Run one check; what it raises fails it, and the session goes on."""
+        """Run one check, which fails if it raises; the session continues."""
         try:
             yield
         except Exception as error:
@@ -197,7 +197,7 @@ class Session:
             _tell("ok", name)
 
     def control(self, name: str, **body: object) -> Any:
-        """Ask something of the exchange's operator."""
+        """Send a request to the operator API of the exchange."""
         request = urllib.request.Request(
             f"{self.url}/paper/v1/{name}",
             json.dumps(body).encode(),
@@ -207,7 +207,7 @@ class Session:
             return json.load(answer)
 
     def end(self) -> NoReturn:
-        """Tell how it went, and end the script."""
+        """Print the result and exit."""
         _tell("=", f"{self._passed} passed, {self._failed} failed")
         sys.exit(1 if self._failed else 0)
 

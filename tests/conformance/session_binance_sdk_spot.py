@@ -1,7 +1,7 @@
-"""Binance's own SDK against the paper exchange: everything as its users write it, but the host.
+"""Binance's own SDK on the paper exchange, used as in production except for the host.
 
-The SDK reads every answer into a model with strict types. A check fails where an answer has another
-type than its model, or a field that the model does not know.
+The SDK parses every answer into a model with strict types. A check fails if an answer has another
+type than its model, or a field that the model does not have.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def errors(session: Session, rest: Any, price: float) -> None:
 
 
 class Frames:
-    """What came over a stream so far."""
+    """The messages of a stream so far."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
@@ -168,7 +168,7 @@ class Frames:
         self._more.set()
 
     async def until(self, found: Callable[[Any], Any]) -> Any:
-        """Return the first frame that fits, waiting for it."""
+        """Wait for the first matching frame and return it."""
         async with asyncio.timeout(PATIENCE):
             read = 0
             while True:
@@ -181,7 +181,7 @@ class Frames:
                     await self._more.wait()
 
     async def event(self, kind: str, **fields: object) -> Any:
-        """Return the first event of a model's name with these fields."""
+        """Wait for the first event of a model with these fields, and return it."""
         return await self.until(
             lambda one: (
                 type(one).__name__ == kind
@@ -228,12 +228,12 @@ async def streams(session: Session, client: Spot) -> None:
 
 
 def newer(update_id: int) -> Callable[[Any], bool]:
-    """Return what finds a change of the book that goes beyond an update."""
+    """Return a function that recognizes a change of the book after an update id."""
     return lambda one: one.u > update_id
 
 
 async def follow_book(connection: Any, rest: Any) -> None:
-    """Keep a book for a while, then compare it with a snapshot of the same moment."""
+    """Maintain a book for a while, and compare it with a snapshot of the same update."""
     frames, book, compared, applied = Frames(), Book(), 0, 0
     stream = await connection.diff_book_depth(symbol="btcusdt", update_speed="100ms")
     stream.on("message", frames)
@@ -258,11 +258,11 @@ async def follow_book(connection: Any, rest: Any) -> None:
     await stream.unsubscribe()
 
 
-# -- WS-API
+# -- WebSocket API
 
 
 def told(response: Any) -> Any:
-    """Return the result of a WS-API answer."""
+    """Return the result of an answer of the WebSocket API."""
     data = response.data()
     assert not isinstance(data, dict) or "error" not in data, data
     COMPLAINTS.none()
@@ -270,7 +270,7 @@ def told(response: Any) -> Any:
 
 
 def code_of(response: Any) -> int:
-    """Return the code of a WS-API refusal."""
+    """Return the error code of a refusal of the WebSocket API."""
     COMPLAINTS.texts.clear()
     data = response.data()
     assert isinstance(data, dict), data
@@ -293,7 +293,7 @@ async def over_socket(session: Session, client: Spot, price: float, *, logon: bo
         assert told(await connection.time()).server_time
         assert len(told(await connection.klines(symbol=SYMBOL, interval="1m", limit=3))) == 3
         assert told(await connection.depth(symbol=SYMBOL, limit=5)).bids
-        # The SDK has no model of this answer as a whole.
+        # The SDK has no model of the whole answer.
         info = (await connection.exchange_info(symbol=SYMBOL)).data().to_dict()["result"]
         assert info["symbols"][0]["symbol"] == SYMBOL
         assert told(await connection.trades_recent(symbol=SYMBOL, limit=3))

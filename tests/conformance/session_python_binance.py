@@ -1,4 +1,4 @@
-"""python-binance against the paper exchange: everything as its users write it, but the host."""
+"""python-binance on the paper exchange, used as in production except for the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from session import DEEP, LISTS, ORDERS, PATIENCE, REFUSED, SYMBOL, Session, pri
 
 
 def blocking(session: Session) -> None:
-    """The client without a loop."""
+    """Checks of the synchronous client."""
     with session.check("Client() pings and reads the server's time"):
         client = Client(session.key, session.secret)
     with session.check("exchange info: one symbol, its filters"):
@@ -120,7 +120,7 @@ async def streams(session: Session, client: AsyncClient) -> None:
 
 
 async def follow_book(client: AsyncClient) -> None:
-    """Keep a book for a while, then compare it with a snapshot of the same moment."""
+    """Maintain a book for a while, and compare it with a snapshot of the same update."""
     compared = 0
     async with DepthCacheManager(client, SYMBOL, limit=1_000, ws_interval=100) as manager:
         for _ in range(20):
@@ -142,7 +142,7 @@ async def follow_book(client: AsyncClient) -> None:
 
 
 class Events:
-    """The user's events so far."""
+    """The user events so far."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
@@ -190,7 +190,7 @@ async def trading(session: Session, client: AsyncClient) -> None:
 
 
 async def positions(client: AsyncClient, events: Events) -> None:
-    # The last of them may still be on its way.
+    # The last event may still be on its way.
     account = {one["asset"]: one for one in (await client.get_account())["balances"]}
     shown = {asset: (one["free"], one["locked"]) for asset, one in account.items()}
 

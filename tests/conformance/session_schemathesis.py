@@ -1,7 +1,6 @@
-"""schemathesis against the paper exchange: requests made up from its own OpenAPI description.
+"""schemathesis on the paper exchange: requests generated from its OpenAPI document.
 
-Every request is signed where the description says so, so that what is made up reaches the
-operations and not only the door.
+Requests of signed operations are signed, so that generated parameters reach the operations.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from schemathesis import checks
 from session import SYMBOL, Session
 
 EXAMPLES = 15
-"""Requests made up for each operation."""
+"""Generated requests per operation."""
 
 CHECKS = [
     checks.not_a_server_error,
@@ -31,7 +30,7 @@ CHECKS = [
 
 
 class From(HTTPAdapter):
-    """Sends from an address of its own, since requests are weighed by address."""
+    """An adapter that sends from its own network address, to which request weights are charged."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -42,14 +41,14 @@ class From(HTTPAdapter):
 
 
 def aim(case: Any) -> None:
-    """Let three of four requests name a symbol that there is."""
+    """Use a listed symbol in three of four requests."""
     symbol = (case.query or {}).get("symbol")
     if isinstance(symbol, str) and len(symbol) % 4:
         case.query = {**case.query, "symbol": SYMBOL}
 
 
 def sign(session: Session, case: Any) -> None:
-    """Add time and signature to a request made up."""
+    """Add a timestamp and a signature to a generated request."""
     query = dict(case.query or {})
     query.pop("signature", None)
     query.update(timestamp=time.time_ns() // 1_000_000, recvWindow=60_000)

@@ -1,6 +1,6 @@
-"""unicorn-binance-websocket-api and its REST part against the paper exchange, but for the host.
+"""unicorn-binance-websocket-api and its REST client on the paper exchange.
 
-Its sockets run in threads of their own, and call back from there.
+Its sockets run in threads, which call the callbacks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from unicorn_binance_rest_api import BinanceAPIException, BinanceRestApiManager
 from unicorn_binance_websocket_api import BinanceWebSocketApiManager
 
 NUMBERS = ("quantity", "qty", "price")
-"""How the names of amounts and prices end."""
+"""Suffixes of the names of amounts and prices."""
 
 
 class Received:
-    """What came over a stream so far."""
+    """The messages of a stream so far."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
@@ -32,7 +32,7 @@ class Received:
             self._more.notify_all()
 
     def until(self, found: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        """Return the first message that fits, waiting for it."""
+        """Wait for the first matching message and return it."""
         read = 0
 
         def next_fitting() -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ class Received:
         return message
 
     def event(self, kind: str, **fields: object) -> dict[str, Any]:
-        """Return the first user event of a kind with these fields."""
+        """Wait for the first user event of a kind with these fields, and return it."""
 
         def fits(message: dict[str, Any]) -> bool:
             event = message.get("event", message)
@@ -177,12 +177,12 @@ def streams(session: Session, manager: Any, rest: Any) -> None:
 
 
 def newer(update_id: int) -> Callable[[dict[str, Any]], bool]:
-    """Return what finds a change of the book that goes beyond an update."""
+    """Return a function that recognizes a change of the book after an update id."""
     return lambda one: "data" in one and one["data"]["u"] > update_id
 
 
 def follow_book(manager: Any, rest: Any) -> None:
-    """Keep a book for a while, then compare it with a snapshot of the same moment."""
+    """Maintain a book for a while, and compare it with a snapshot of the same update."""
     received, book, compared, applied = Received(), Book(), 0, 0
     stream = manager.create_stream(["depth@100ms"], ["btcusdt"], process_stream_data=received)
     received.until(lambda one: "data" in one)
@@ -207,7 +207,7 @@ def follow_book(manager: Any, rest: Any) -> None:
 
 
 def wished(params: dict[str, str], price: float) -> dict[str, Any]:
-    """Return an order's parameters as this client takes them; it wants a quantity always."""
+    """Return the parameters of an order for this client, which always needs a quantity."""
     found: dict[str, Any] = {"quantity": 0.0}
     for name, value in snake(priced(params, price)).items():
         number = float(value) if name.endswith(NUMBERS) else value
@@ -278,7 +278,7 @@ def rest_manager(session: Session) -> Any:
     class PaperRestApiManager(BinanceRestApiManager):
         API_URL = f"{session.url}/api"
 
-    # A manager without a name of an exchange takes the host from its class.
+    # A manager without the name of an exchange uses the host of its class.
     return PaperRestApiManager(session.key, session.secret, tld="com", warn_on_update=False)
 
 
@@ -317,7 +317,7 @@ def main() -> None:
 
 
 def deposit(session: Session, events: Received) -> None:
-    # What happens before the client has subscribed is not told: repeat it until it is.
+    # Events before the subscription are not sent, so the action is repeated until one arrives.
     for _ in range(60):
         session.control("deposit", asset="USDT", amount="12.5")
         with events._more:

@@ -1,6 +1,6 @@
-"""What the exchange says, field by field beside what Binance said when it was recorded.
+"""The answers and events of the paper exchange, compared with recorded ones of Binance.
 
-Names, types and how numbers are written; neither the values nor their order.
+Names, types and number formats are compared; values and their order are not.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ SINCE: dict[str, set[str]] = {
     "order": {"origQuoteOrderQty", "workingTime", "selfTradePreventionMode", "transactTime"},
     "executionReport": {"W", "V"},
 }
-"""What Binance has added since some of the recordings were made, by where it stands."""
+"""Fields that Binance added after some recordings, by their place."""
 
 LEVEL = ("number of 8 as text", "number of 8 as text")
-"""A price and an amount of the book."""
+"""Price and amount of a level of the book."""
 
 _NUMBER = re.compile(r"-?\d+(?:\.(\d*))?")
 
 
 def kind(value: object) -> str:
-    """Return a value's JSON type; of a text also whether it writes a number, and how exactly."""
+    """Return the JSON type of a value, and for a text with a number its number of decimals."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -63,8 +63,8 @@ def same(ours: Any, recorded: Any, where: str, since: str, *either: str) -> None
     """Compare two objects.
 
     Args:
-        since: the place in `SINCE` that tells what may be new.
-        either: fields whose kinds differ from event to event on Binance as well.
+        since: key of `SINCE` with the fields that may be new.
+        either: fields whose types differ between events on Binance too.
     """
     assert ours.keys() >= recorded.keys(), (where, recorded.keys() - ours.keys())
     new = ours.keys() - recorded.keys()
@@ -87,7 +87,7 @@ def signed(**params: object) -> str:
 
 
 def ask(url: str, path: str, method: str = "GET", **params: object) -> Any:
-    """Answer a request; one that is not for market data is signed."""
+    """Send a request, signed unless it is for market data, and return the answer."""
     query = signed(**params) if path == "order" else urlencode(params)
     request = urllib.request.Request(
         f"{url}/api/v3/{path}?{query}", headers={"X-MBX-APIKEY": PAPER_API_KEY}, method=method
@@ -116,7 +116,7 @@ def test_exchange_info(url: str, recorded: Find) -> None:
 
 @pytest.fixture
 def answers(recorded: Find) -> list[dict[str, Any]]:
-    """Return the recorded answers to orders that are as Binance sent them."""
+    """Return the recorded answers to orders in the form in which Binance sent them."""
     lines = recorded("fixtures/rest/order_responses.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     return [

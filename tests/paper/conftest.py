@@ -1,4 +1,4 @@
-"""A paper exchange inside the test's own loop, on a real socket, with a client that signs."""
+"""Fixtures: a paper exchange in the loop of the test, on a real socket, and a signing client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = Sequence[float]
 
 
 class Served:
-    """A running exchange and the ways to it."""
+    """A running exchange with a client of its APIs."""
 
     def __init__(self, exchange: PaperExchange, url: str, session: aiohttp.ClientSession) -> None:
         self.exchange = exchange
@@ -92,7 +92,7 @@ class Served:
 
 
 class Listener:
-    """A socket of streams."""
+    """A socket of the market streams or the WebSocket API."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
@@ -150,7 +150,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 def candles(tmp_path: Path) -> Callable[..., ReplayMarket]:
-    """Return a market made of handwritten candles: minute → (open, high, low, close, volume)."""
+    """Return a function that builds a market: minute → (open, high, low, close, volume)."""
 
     def make(**symbols: dict[int, Row]) -> ReplayMarket:
         files = []
@@ -176,5 +176,5 @@ def start_time() -> int:
 
 @pytest.fixture
 def signer() -> Callable[[str], str]:
-    """Return what signs a query."""
+    """Return a function that signs a query string."""
     return sign

@@ -1,4 +1,4 @@
-"""A disk that is full."""
+"""A connection to a disk that is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FullDisk:
-    """A connection to a disk that is full whenever a transaction ends."""
+    """A SQLite connection whose commits fail because the disk is full."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

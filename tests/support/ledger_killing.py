@@ -1,7 +1,7 @@
-"""Kill a trading desk at random, again and again, and look at what its ledger kept.
+"""Kill a matching engine at random, again and again, and check what its ledger stored.
 
-Run as a program of its own: ``killing.py DIRECTORY KILLS SEED``. It forks the desks, so that each
-one costs no interpreter of its own, and prints the number of kills and of orders acknowledged.
+Run as a program of its own: ``ledger_killing.py DIRECTORY KILLS SEED``. It forks the engines, so
+that none starts an interpreter, and prints the numbers of kills and of acknowledged orders.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from botlib.paper.matching.requests import OrderRequest
 T0 = 1_767_571_200_000
 MARKET = SyntheticMarket(3)
 CLIENTS = 4
-KILLS_OF_ONE = 20
-"""Kills of one ledger, then comes a new one."""
+KILLS_PER_LEDGER = 20
+"""Kills per ledger."""
 
 
-def opened(path: Path) -> Ledger:
+def open_ledger(path: Path) -> Ledger:
     return Ledger.open(path, venue=MARKET.venue, balances={"USDT": Decimal(10**8)})
 
 
@@ -56,15 +56,15 @@ async def client(engine: MatchingEngine, feed: Feed, pipe: int, side: str) -> No
 
 async def trade(path: Path, pipe: int) -> None:
     fee = Decimal("0.001")
-    engine = MatchingEngine(opened(path), Commission(fee, fee))
+    engine = MatchingEngine(open_ledger(path), Commission(fee, fee))
     feed = Feed(MARKET, MARKET.listing("BTC/USDT"), 4)
     feed.seek(T0)
     sides = ("BUY", "SELL")
     await asyncio.gather(*(client(engine, feed, pipe, sides[n % 2]) for n in range(CLIENTS)))
 
 
-def kill_one(path: Path, rng: random.Random) -> set[int]:
-    """Let a desk trade, kill it, and return the orders it acknowledged."""
+def kill_one_engine(path: Path, rng: random.Random) -> set[int]:
+    """Start an engine, kill it while it trades, and return the acknowledged orders."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -74,22 +74,22 @@ def kill_one(path: Path, rng: random.Random) -> set[int]:
         finally:
             os._exit(1)
     os.close(writing)
-    told = b""
+    acknowledged_now = b""
     if rng.random() < 0.8:
-        told = os.read(reading, 65_536)  # it trades
+        acknowledged_now = os.read(reading, 65_536)  # the first orders were acknowledged
     time.sleep(rng.random() * 0.008)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"the desk ended by itself: {status}"
+    assert os.WIFSIGNALED(status), f"the engine ended by itself: {status}"
     while more := os.read(reading, 65_536):
-        told += more
+        acknowledged_now += more
     os.close(reading)
-    # Each line was written in one piece.
-    return {int(line) for line in told.splitlines()}
+    # Every line is written in one piece.
+    return {int(line) for line in acknowledged_now.splitlines()}
 
 
 def check(path: Path, acknowledged: set[int]) -> None:
-    ledger = opened(path)
+    ledger = open_ledger(path)
     state = ledger.load()
     orders = state.account("main").orders
     missing = acknowledged - orders.keys()
@@ -105,16 +105,16 @@ def check(path: Path, acknowledged: set[int]) -> None:
 
 def main(directory: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
-    # The first candles are made before anybody is forked.
+    # The first candles are built once, before the first fork.
     Feed(MARKET, MARKET.listing("BTC/USDT"), 4).seek(T0)
     total = 0
-    for first in range(0, kills, KILLS_OF_ONE):
+    for first in range(0, kills, KILLS_PER_LEDGER):
         path = directory / f"{first}.db"
         acknowledged: set[int] = set()
-        for number in range(KILLS_OF_ONE):
-            told = kill_one(path, rng)
-            assert not told & acknowledged, "an id was given out twice"
-            acknowledged |= told
+        for number in range(KILLS_PER_LEDGER):
+            acknowledged_now = kill_one_engine(path, rng)
+            assert not acknowledged_now & acknowledged, "an id was given out twice"
+            acknowledged |= acknowledged_now
             if number % 5 == 4:
                 check(path, acknowledged)
         total += len(acknowledged)

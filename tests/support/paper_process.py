@@ -1,4 +1,4 @@
-"""A paper exchange in a process of its own, as anybody starts one."""
+"""A paper exchange in a process of its own, started by the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paper_exchange() -> Iterator[str]:
-    """Run one with a deep book, half a minute a second; yield where it is."""
+    """Run an exchange with a deep book at speed 30, and yield its URL."""
     arguments = ["--speed", "30", "--depth", "spread=0.0002", "--watch-parent"]
     arguments += ["--balance", "USDT=1000000", "--balance", "BTC=10"]
     process = subprocess.Popen(

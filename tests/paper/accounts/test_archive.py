@@ -1,4 +1,4 @@
-"""Orders and trades that left memory: every question is answered as if all were still there."""
+"""Orders and trades that left memory: queries are answered as if all were in memory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from botlib.paper.accounts.record_cache import RecordCache
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderListRequest
-from tests.paper.matching.test_conservation import ACCOUNTS, FEE, MARKET, T0, TradingMachine
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
+from tests.support.trading_machine import ACCOUNTS, FEE, MARKET, T0, TradingMachine
 
 FEW = 2
-"""Finished orders, and other records, in memory while everything is compared."""
+"""Finished orders and other records in memory during these tests."""
 SYMBOL = "BTCUSDT"
 TIMES = st.none() | st.integers(0, 300).map(lambda steps: T0 + steps * 15_000)
 SPANS = st.builds(
@@ -44,18 +44,18 @@ SPANS = st.builds(
 )
 
 
-class Everything:
+class AllRecords:
     """All orders and trades there ever were, in plain lists."""
 
     def __init__(self) -> None:
         self.orders: dict[int, list[tuple[int, PaperOrder]]] = {}
-        """By id: the states it had, each with the market time since when."""
+        """The states of every order by id, each with the market time of its start."""
         self.trades: list[PaperTrade] = []
         self.records: dict[str, dict[int, Any]] = {"lists": {}, "prevented": {}}
-        """The records of each shelf by number."""
+        """The records of every cache by number."""
 
-    def copy(self) -> Everything:
-        found = Everything()
+    def copy(self) -> AllRecords:
+        found = AllRecords()
         found.orders = {number: list(states) for number, states in self.orders.items()}
         found.trades = list(self.trades)
         found.records = {name: dict(records) for name, records in self.records.items()}
@@ -75,7 +75,7 @@ class Everything:
         return sorted(found, key=lambda one: (one.trade_id, one.order_id))
 
 
-def chosen(rows: list[Any], span: RecordRange, number: str, time: str) -> list[Any]:
+def select(rows: list[Any], span: RecordRange, number: str, time: str) -> list[Any]:
     if span.first is not None:
         rows = [row for row in rows if getattr(row, number) >= span.first]
     if span.start is not None:
@@ -86,126 +86,128 @@ def chosen(rows: list[Any], span: RecordRange, number: str, time: str) -> list[A
     return rows[: span.limit] if span.oldest else rows[-span.limit :]
 
 
-class Remembering(TradingMachine):
-    """Random orders, with a list of everything besides."""
+class RecordedMachine(TradingMachine):
+    """Random actions, with a list of all records beside the engine."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.everything = Everything()
-        self.watch()
+        self.all_records = AllRecords()
+        self.record_changes()
 
-    def watch(self) -> None:
+    def record_changes(self) -> None:
         state = self.engine.state
         put_order, put_trade = state.put_order, state.put_trade
 
         def order(one: PaperOrder) -> None:
-            self.everything.orders.setdefault(one.order_id, []).append((self.time, one))
+            self.all_records.orders.setdefault(one.order_id, []).append((self.time, one))
             put_order(one)
 
         def trade(one: PaperTrade) -> None:
-            self.everything.trades.append(one)
+            self.all_records.trades.append(one)
             put_trade(one)
 
-        for name, kept in (("lists", state.lists), ("prevented", state.prevented)):
-            self.watch_shelf(self.everything.records[name], kept)
+        for name, committed in (("lists", state.lists), ("prevented", state.prevented)):
+            self.record_cache_changes(self.all_records.records[name], committed)
         state.put_order = order  # type: ignore[assignment, method-assign]
         state.put_trade = trade  # type: ignore[assignment, method-assign]
 
     @staticmethod
-    def watch_shelf(records: dict[int, Any], shelf: RecordCache[Any]) -> None:
-        put = shelf.put
+    def record_cache_changes(records: dict[int, Any], cache: RecordCache[Any]) -> None:
+        put = cache.put
 
         def record(number: int, one: Any) -> None:
             records[number] = one
             put(number, one)
 
-        shelf.put = record  # type: ignore[method-assign]
+        cache.put = record  # type: ignore[method-assign]
 
     def compare(self, account: PaperAccount, then: int | None = None) -> None:
-        orders = self.everything.orders_of(account.name, then)
+        orders = self.all_records.orders_of(account.name, then)
         assert list(account.orders) == list(orders)
         assert dict(account.orders) == orders
         assert len(account.orders) == len(orders)
         assert account.open_orders() == [one for one in orders.values() if one.open]
         assert account.open_orders(SYMBOL) == account.open_orders()
-        for number in range(max(self.everything.orders, default=0) + 2):
+        for number in range(max(self.all_records.orders, default=0) + 2):
             assert account.orders.get(number) == orders.get(number)
         names = {
-            one.client_order_id for states in self.everything.orders.values() for _, one in states
+            one.client_order_id for states in self.all_records.orders.values() for _, one in states
         }
         for name in names:
             found = [one for one in orders.values() if one.client_order_id == name]
             assert account.by_client_id(SYMBOL, name) == (found[-1] if found else None)
             assert account.by_client_id("ETHUSDT", name) is None
-        trades = self.everything.trades_of(account.name, then)
+        trades = self.all_records.trades_of(account.name, then)
         assert account.trades.get(SYMBOL, []) == trades
         assert list(account.trades) == ([SYMBOL] if trades else [])
         for one in trades:
             of_order = [trade for trade in trades if trade.order_id == one.order_id]
             assert account.trades.select(SYMBOL, RecordRange(), one.order_id) == of_order
 
-    def ask(self, account: PaperAccount, span: RecordRange, then: int | None = None) -> None:
-        orders = list(self.everything.orders_of(account.name, then).values())
-        expected = chosen(orders, span, "order_id", "created")
+    def check_range(
+        self, account: PaperAccount, span: RecordRange, then: int | None = None
+    ) -> None:
+        orders = list(self.all_records.orders_of(account.name, then).values())
+        expected = select(orders, span, "order_id", "created")
         assert account.orders.select(SYMBOL, span) == expected
         assert account.orders.select(None, span) == expected
         assert account.orders.select("ETHUSDT", span) == []
-        trades = self.everything.trades_of(account.name, then)
+        trades = self.all_records.trades_of(account.name, then)
         later = span._replace(first=trades[len(trades) // 2].trade_id if trades else None)
         for asked in (span, later):
-            expected = chosen(trades, asked, "trade_id", "time")
+            expected = select(trades, asked, "trade_id", "time")
             assert account.trades.select(SYMBOL, asked) == expected
 
     @invariant()
-    def all_is_known(self) -> None:
+    def orders_equal_the_records(self) -> None:
         for account in self.engine.state.accounts.values():
             self.compare(account)
-            assert account.trades.count == len(self.everything.trades_of(account.name))
+            assert account.trades.count == len(self.all_records.trades_of(account.name))
 
     @invariant()
-    def every_record_is_known(self) -> None:
-        state, records = self.engine.state, self.everything.records
+    def lists_equal_the_records(self) -> None:
+        state, records = self.engine.state, self.all_records.records
         assert list(state.lists.values()) == [one for _, one in sorted(records["lists"].items())]
         assert list(state.prevented.values()) == list(records["prevented"].values())
-        for name, kept in (("lists", state.lists), ("prevented", state.prevented)):
+        for name, committed in (("lists", state.lists), ("prevented", state.prevented)):
             for number in range(max(records[name], default=0) + 2):
-                assert kept.get(number) == records[name].get(number)
+                assert committed.get(number) == records[name].get(number)
         for account in state.accounts:
             mine = [one for one in state.lists.values() if one.account == account]
             assert state.open_lists(account) == [one for one in mine if not one.done]
 
     @rule(account=ACCOUNTS, span=SPANS)
-    def question(self, account: str, span: RecordRange) -> None:
-        self.ask(self.engine.state.account(account), span)
+    def query(self, account: str, span: RecordRange) -> None:
+        self.check_range(self.engine.state.account(account), span)
 
 
-class Lagging(Remembering):
-    """The same, asked about what was a while ago."""
+class SnapshotMachine(RecordedMachine):
+    """Random actions with queries of earlier states."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
-        self.engine.first_fill = lambda account, maker: self.told.append(account)
+        self.first_fills: list[str] = []
+        self.engine.first_fill = lambda account, maker: self.first_fills.append(account)
 
     @invariant()
-    def each_first_fill_is_told_once(self) -> None:
+    def every_first_fill_is_reported_once(self) -> None:
         for name in self.engine.state.accounts:
-            traded = {one.order_id for one in self.everything.trades_of(name)}
-            assert self.told.count(name) == len(traded)
+            traded = {one.order_id for one in self.all_records.trades_of(name)}
+            assert self.first_fills.count(name) == len(traded)
 
     @rule(account=ACCOUNTS, span=SPANS, ago=st.integers(0, 150))
-    def earlier(self, account: str, span: RecordRange, ago: int) -> None:
+    def query_earlier_state(self, account: str, span: RecordRange, ago: int) -> None:
         then = self.time - ago * 15_000
         now = self.engine.state.account(account)
         found = self.engine.history.account(now, then)
         self.compare(found, then)
-        self.ask(found, span, then)
-        orders = self.everything.orders_of(account, then)
+        self.check_range(found, span, then)
+        orders = self.all_records.orders_of(account, then)
         assert found.updated == max((one.updated for one in orders.values()), default=0)
 
 
-class Failing(Remembering):
-    """The same on a disk that is full at times, and with restarts."""
+class FullDiskMachine(RecordedMachine):
+    """Random actions with restarts, on a disk that is sometimes full."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,21 +215,21 @@ class Failing(Remembering):
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "l.db"
         self.start()
-        self.kept = Everything()
+        self.committed = AllRecords()
 
     def start(self) -> None:
         balances = {"USDT": Decimal(20_000), "BTC": Decimal("0.1")}
         self.ledger = Ledger.open(self.path, venue=MARKET.venue, balances=balances)
         self.engine = MatchingEngine(self.ledger, Commission(FEE, FEE, lambda asset: Decimal(600)))
-        self.watch()
+        self.record_changes()
 
     @rule()
     def flush(self) -> None:
         self.ledger.flush()
-        self.kept = self.everything.copy()
-        self.little_is_in_memory()
+        self.committed = self.all_records.copy()
+        self.check_memory()
 
-    def little_is_in_memory(self) -> None:
+    def check_memory(self) -> None:
         for account in self.engine.state.accounts.values():
             assert len(account.orders._finished) <= FEW
             assert len(account.orders._cached) <= FEW + len(account.open_orders())
@@ -239,7 +241,7 @@ class Failing(Remembering):
         self.flush()
         self.ledger.close()
         self.start()
-        self.little_is_in_memory()
+        self.check_memory()
 
     @rule()
     def full_disk(self) -> None:
@@ -250,8 +252,8 @@ class Failing(Remembering):
             self.ledger.flush()
             assert not written
         except PaperExchangeError:
-            self.everything = self.kept.copy()
-            self.watch()
+            self.all_records = self.committed.copy()
+            self.record_changes()
         finally:
             self.ledger._connection = real
 
@@ -267,7 +269,7 @@ def opened(path: Path, **balances: Decimal) -> tuple[Ledger, MatchingEngine, Fee
     return ledger, MatchingEngine(ledger, Commission(FEE, FEE)), feed
 
 
-def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: None) -> None:
+def test_orders_leave_memory_only_after_they_are_on_disk(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
     ledger, engine, feed = opened(path, USDT=Decimal(20_000))
     orders = [engine.place(feed, request(), T0).order for _ in range(5)]
@@ -284,7 +286,7 @@ def test_an_order_leaves_memory_only_after_the_disk_has_it(tmp_path: Path, few: 
     again.close()
 
 
-def test_a_list_leaves_memory_when_it_is_done(tmp_path: Path, few: None) -> None:
+def test_order_lists_leave_memory_when_they_are_done(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
     ledger, engine, feed = opened(path, BTC=Decimal(1))
     price = Decimal(str(round(feed.last_price)))
@@ -316,9 +318,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("machine", [Lagging, Failing])
-def test_what_left_memory_is_answered_as_if_it_were_there(
-    machine: type[Remembering], few: None
+@pytest.mark.parametrize("machine", [SnapshotMachine, FullDiskMachine])
+def test_queries_of_evicted_records_equal_those_in_memory(
+    machine: type[RecordedMachine], few: None
 ) -> None:
     run_state_machine_as_test(
         machine,
@@ -332,7 +334,7 @@ def test_what_left_memory_is_answered_as_if_it_were_there(
     )
 
 
-def test_a_ledger_of_an_earlier_botlib_gets_what_it_is_searched_by(tmp_path: Path) -> None:
+def test_ledgers_of_an_earlier_version_get_the_missing_indexes(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     Ledger.open(path, venue=MARKET.venue, balances={}).close()
     connection = sqlite3.connect(path)

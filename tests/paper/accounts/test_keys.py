@@ -1,4 +1,4 @@
-"""Keys: HMAC and Ed25519, what they may do, and the time of a signed request."""
+"""API keys: HMAC and Ed25519 signatures, permissions, and timestamps of signed requests."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_an_ed25519_key_signs_requests(served: Any) -> None:
         assert (status, answer["code"]) == (400, -1022)
 
 
-async def test_what_is_not_ascii_is_signed_as_it_is_sent(served: Any, signer: Any) -> None:
+async def test_text_that_is_not_ascii_is_signed_as_it_is_sent(served: Any, signer: Any) -> None:
     pairs = {"symbol": "BTCUSDT", "origClientOrderId": "größe ½", "timestamp": milliseconds()}
     pairs["recvWindow"] = 60_000
     _, answer = await served.call("GET", "order", signer(urlencode(pairs)), key=PAPER_API_KEY)
@@ -72,7 +72,7 @@ async def test_what_is_not_ascii_is_signed_as_it_is_sent(served: Any, signer: An
     assert answer["code"] == -1022
 
 
-async def test_a_signature_may_stand_anywhere(served: Any, signer: Any) -> None:
+async def test_the_signature_may_be_anywhere_in_the_query(served: Any, signer: Any) -> None:
     query = f"recvWindow=60000&timestamp={milliseconds()}"
     signature = signer(query).rpartition("=")[2]
     first, last = query.split("&")
@@ -105,7 +105,7 @@ async def test_a_key_is_added_with_limited_permissions(served: Any) -> None:
         (NEW, {"secret": "s", "permissions": ["WITHDRAW"]}, "WITHDRAW"),
     ],
 )
-def test_a_wrong_key_is_refused(key: str, details: dict[str, Any], words: str) -> None:
+def test_invalid_keys_are_refused(key: str, details: dict[str, Any], words: str) -> None:
     with pytest.raises(PaperExchangeError, match=words):
         KeyRegister().add(key, "main", **details)
 
@@ -131,7 +131,9 @@ def test_a_wrong_key_is_refused(key: str, details: dict[str, Any], words: str) -
         (2**63, None, -1108),
     ],
 )
-def test_a_request_is_held_to_its_time(timestamp: int, window: str | None, code: int) -> None:
+def test_timestamps_outside_the_receive_window_are_refused(
+    timestamp: int, window: str | None, code: int
+) -> None:
     values = {"timestamp": str(timestamp)}
     if window is not None:
         values["recvWindow"] = window

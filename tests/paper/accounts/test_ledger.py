@@ -1,4 +1,4 @@
-"""The account on disk: kills, damage, other markets, a second process, a full disk."""
+"""The ledger on disk: kills, damage, other markets, a second process, a full disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def opened(path: Path, venue: str = "paper:a") -> Ledger:
     return Ledger.open(path, venue=venue, balances=BALANCES)
 
 
-def test_a_new_ledger_holds_what_it_was_given_and_only_once(tmp_path: Path) -> None:
+def test_a_new_ledger_has_the_initial_balances_once(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ledger.db"
     opened(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -45,13 +45,13 @@ def test_a_new_ledger_holds_what_it_was_given_and_only_once(tmp_path: Path) -> N
     again.close()
 
 
-def test_another_market_is_refused(tmp_path: Path) -> None:
+def test_a_ledger_of_another_market_is_refused(tmp_path: Path) -> None:
     opened(tmp_path / "l.db").close()
     with pytest.raises(WrongVenue, match=r"'paper:a', not to 'paper:b'"):
         opened(tmp_path / "l.db", "paper:b")
 
 
-def test_one_exchange_to_a_ledger(tmp_path: Path) -> None:
+def test_a_ledger_is_used_by_one_exchange_at_a_time(tmp_path: Path) -> None:
     first = opened(tmp_path / "l.db")
     with pytest.raises(PaperExchangeError, match="in use"):
         opened(tmp_path / "l.db")
@@ -81,7 +81,7 @@ def other_database(path: Path) -> None:
     ],
     ids=["text", "empty", "other", "overwritten"],
 )
-def test_a_damaged_ledger_is_refused_and_left_alone(
+def test_a_damaged_ledger_is_refused_and_not_changed(
     tmp_path: Path, damage: Any, words: str
 ) -> None:
     path = tmp_path / "l.db"
@@ -93,7 +93,7 @@ def test_a_damaged_ledger_is_refused_and_left_alone(
     assert path.read_bytes() == before
 
 
-async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account(
+async def test_a_full_disk_refuses_the_order_and_keeps_the_account(
     serve: Any, tmp_path: Path, start_time: int
 ) -> None:
     served = await serve(
@@ -108,7 +108,7 @@ async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account
         "POST", "order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.001"
     )
     assert (status, answer["code"]) == (500, -1001)
-    # The market goes on, and what rests is tried again.
+    # The market continues, and resting orders are tried again.
     while served.venue.feed("BTCUSDT").price >= price - 1:
         await served.advance(STREAM)
     counters = (await served.control.state())["counters"]
@@ -121,7 +121,9 @@ async def test_a_disk_that_takes_nothing_refuses_the_order_and_keeps_the_account
     assert stored.balances == served.venue.engine.account.balances
 
 
-async def test_an_account_goes_on_where_it_was(serve: Any, tmp_path: Path, start_time: int) -> None:
+async def test_an_account_continues_after_a_restart(
+    serve: Any, tmp_path: Path, start_time: int
+) -> None:
     settings = {"pace": LOCKSTEP, "start": start_time, "ledger": tmp_path / "l.db"}
     first = await serve(SyntheticMarket(1), **settings)
     await first.order("BUY", "MARKET", quantity="0.01")
@@ -155,7 +157,7 @@ async def trade(process: PaperProcess, session: aiohttp.ClientSession, sign: Any
         return await response.json()
 
 
-async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer: Any) -> None:
+async def test_a_kill_loses_no_acknowledged_order(tmp_path: Path, signer: Any) -> None:
     path = tmp_path / "l.db"
     args = ["--seed", "4", "--start", "2026-01-05", "--lockstep", "--ledger", str(path)]
     there: set[int] = set()
@@ -165,7 +167,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
             for number in range(1, 12):
                 answer = await trade(process, session, signer, number)
                 there.add(answer["orderId"])
-            # Killed with an order on its way: it is there as a whole, or not at all.
+            # Killed while an order is being placed: it is stored completely or not at all.
             last = asyncio.get_running_loop().create_task(trade(process, session, signer, 13))
             await asyncio.sleep(delay)
             process.kill()
@@ -182,11 +184,11 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, signer
         assert {a: b.free + b.locked for a, b in account.balances.items()} == expected
         filled = {order.order_id for order in account.orders.values() if order.executed}
         assert filled == {one.order_id for one in account.trades["BTCUSDT"]}
-        there = set(account.orders)  # what is there now stays there
+        there = set(account.orders)  # stored orders stay stored
         ledger.close()
 
 
-def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_two_hundred_kills_lose_no_acknowledged_order(tmp_path: Path) -> None:
     program = Path(__file__).parents[2] / "support" / "ledger_killing.py"
     done = subprocess.run(
         [sys.executable, program, tmp_path, "200", "7"],
@@ -211,7 +213,7 @@ def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) ->
         ("PRAGMA user_version=9", "version 9"),
     ],
 )
-def test_a_ledger_that_does_not_add_up_is_refused(
+def test_a_ledger_with_inconsistent_balances_is_refused(
     tmp_path: Path, statement: str, words: str
 ) -> None:
     path = tmp_path / "l.db"
@@ -224,7 +226,7 @@ def test_a_ledger_that_does_not_add_up_is_refused(
         opened(path).load()
 
 
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_ledger_of_version_1_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     connection = sqlite3.connect(path)
     connection.executescript(
@@ -261,7 +263,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
         ledger.close()
 
 
-async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Path) -> None:
+async def test_simultaneous_orders_share_one_commit_and_its_failure(tmp_path: Path) -> None:
     market = SyntheticMarket(1)
     ledger = Ledger.open(tmp_path / "l.db", venue=market.venue, balances=BALANCES)
     engine = MatchingEngine(ledger, Commission(Decimal(0), Decimal(0)))
@@ -274,7 +276,7 @@ async def test_orders_of_one_moment_share_the_disk_and_its_failure(tmp_path: Pat
         return done.order.order_id
 
     assert await asyncio.gather(*(order() for _ in range(5))) == [1, 2, 3, 4, 5]
-    # Whatever was not committed when the disk failed never happened.
+    # Changes that were not committed when the disk failed are undone.
     real = ledger._connection
     ledger._connection = FullDisk(real)  # type: ignore[assignment]
     failed = await asyncio.gather(*(order() for _ in range(3)), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The exchange seen by plain ccxt.pro: nothing of botlib in the client."""
+"""The paper exchange as plain ccxt.pro sees it, without botlib in the client."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_streams(binance: Any) -> None:
         assert (await binance.watch_bids_asks([BTC]))[BTC]["ask"] > 0
 
 
-async def test_a_life_of_orders(served: Any, binance: Any) -> None:
+async def test_orders_from_placement_to_their_end(served: Any, binance: Any) -> None:
     updates: list[Any] = []
 
     async def watch() -> None:
@@ -135,7 +135,7 @@ async def test_a_life_of_orders(served: Any, binance: Any) -> None:
         (("market", "buy", 0.00001, None), ccxt.BadRequest),
     ],
 )
-async def test_refusals_reach_the_client_as_its_own_errors(
+async def test_refusals_become_ccxt_errors(
     binance: Any, order: tuple[Any, ...], error: type[Exception]
 ) -> None:
     with pytest.raises(error):

@@ -1,4 +1,4 @@
-"""All that a client of Binance spot may call is there; what is not offered says so in its words."""
+"""Every operation of Binance spot answers; those not offered have Binance's error codes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ GET myPreventedMatches symbol orderId
 GET myAllocations symbol
 GET myFilters symbol
 """
-"""Method, path, what is sent, and the code of the refusal where that is the answer."""
+"""Method, path, parameters, and the error code if the answer is a refusal."""
 
 METHODS = """
 ping time exchangeInfo executionRules depth trades.recent trades.historical trades.aggregate
@@ -105,7 +105,7 @@ async def served(serve: Any, candles: Any) -> Any:
     return await serve(market, pace=MarketPace(None, lockstep=True))
 
 
-async def test_every_path_is_there_and_answers(served: Any) -> None:
+async def test_every_rest_path_answers(served: Any) -> None:
     made = [await served.order("BUY", "LIMIT", price="80", **GTC) for _ in range(2)]
     number = made[0]["orderId"]
     answered = set()
@@ -135,21 +135,21 @@ async def test_every_path_is_there_and_answers(served: Any) -> None:
     assert answered == set(served.exchange._operations)
 
 
-async def test_every_method_of_the_ws_api_is_there(served: Any) -> None:
+async def test_every_websocket_method_answers(served: Any) -> None:
     assert set(METHODS.split()) == set(WS_METHODS)
     ws = await served.session.ws_connect(f"{served.url}/ws-api/v3")
     for method in (*METHODS.split(), *SESSIONS.split()):
         await ws.send_str(orjson.dumps({"id": 1, "method": method}).decode())
         answer = orjson.loads(await ws.receive_str(timeout=60))
         error = answer.get("error", {})
-        # What is missing is a parameter or a key, not the method.
+        # A parameter or an API key is missing, but the method exists.
         assert error.get("code") in (None, -1102, -2014, -1002), (method, answer)
     for method in ("userDataStream.start", "userDataStream.ping", "userDataStream.stop"):
         await ws.send_str(orjson.dumps({"id": 1, "method": method}).decode())
         assert orjson.loads(await ws.receive_str(timeout=60))["status"] == 410
 
 
-async def test_what_no_symbol_has_is_told(served: Any) -> None:
+async def test_operations_without_data_have_empty_answers(served: Any) -> None:
     rules = await served.get("executionRules", symbols='["BTCUSDT"]')
     assert rules == {"symbolRules": [{"symbol": "BTCUSDT", "rules": []}]}
     status, answer = await served.call("GET", "executionRules", "symbol=BTCUSDT&symbolStatus=HALT")
@@ -172,7 +172,7 @@ async def test_what_no_symbol_has_is_told(served: Any) -> None:
         ("ALLOW_FAILURE", False, 400, -2022, ("FAILURE", "FAILURE")),
     ],
 )
-async def test_beyond_the_limit_of_orders_one_may_still_be_let_go(
+async def test_cancel_only_mode_cancels_beyond_the_order_limit(
     served: Any,
     monkeypatch: pytest.MonkeyPatch,
     mode: str,
@@ -187,7 +187,7 @@ async def test_beyond_the_limit_of_orders_one_may_still_be_let_go(
     new = {**BTC, "side": "BUY", "type": "LIMIT", "price": "91", **GTC, "cancelReplaceMode": mode}
     which = {"cancelOrderId": order["orderId"] if known else 99}
     found = await served.signed("POST", "order/cancelReplace", **new, **which)
-    assert (found[0], found[1]["code"]) == (429, -1015)  # and the old order stays
+    assert (found[0], found[1]["code"]) == (429, -1015)  # the old order stays open
     assert len((await served.signed("GET", "openOrders"))[1]) == 1
     only = {"orderRateLimitExceededMode": "CANCEL_ONLY"}
     found = await served.signed("POST", "order/cancelReplace", **new, **which, **only)
@@ -199,7 +199,7 @@ async def test_beyond_the_limit_of_orders_one_may_still_be_let_go(
     assert len((await served.signed("GET", "openOrders"))[1]) == (0 if known else 1)
 
 
-async def test_an_order_that_breaks_a_filter_replaces_none(served: Any) -> None:
+async def test_a_new_order_that_fails_a_filter_leaves_the_old_one(served: Any) -> None:
     order = await served.order("BUY", "LIMIT", price="90", **GTC)
     new = {**BTC, "side": "BUY", "type": "LIMIT", "price": "91.001", **GTC}
     which = {"cancelReplaceMode": "ALLOW_FAILURE", "cancelOrderId": order["orderId"]}
@@ -207,7 +207,7 @@ async def test_an_order_that_breaks_a_filter_replaces_none(served: Any) -> None:
     assert len((await served.signed("GET", "openOrders"))[1]) == 1
 
 
-async def test_only_orders_that_do_not_trade_are_counted(served: Any) -> None:
+async def test_traded_orders_do_not_count_towards_the_order_limit(served: Any) -> None:
     async def count() -> list[int]:
         _, found = await served.signed("GET", "rateLimit/order")
         return [one["count"] for one in found]
@@ -219,14 +219,14 @@ async def test_only_orders_that_do_not_trade_are_counted(served: Any) -> None:
     assert (await count())[1] == 1
 
 
-async def test_an_iceberg_leg_of_a_list_has_to_last(served: Any) -> None:
+async def test_an_iceberg_leg_of_an_order_list_must_be_gtc(served: Any) -> None:
     legs = {"aboveType": "LIMIT_MAKER", "abovePrice": "110", "belowType": "STOP_LOSS_LIMIT"}
     legs |= {"belowPrice": "90", "belowStopPrice": "95", "belowTimeInForce": "IOC"}
     order = {**BTC, "side": "SELL", "quantity": "1", **legs, "belowIcebergQty": "0.5"}
     assert await served.refused("POST", "orderList/oco", **order) == -1160
 
 
-async def test_a_session_is_told_of_subscriptions_beyond_the_last(
+async def test_a_session_has_a_maximum_of_subscription_ids(
     served: Any, signer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botlib.paper.streams.user_streams.MAX_SUBSCRIPTIONS", 1)

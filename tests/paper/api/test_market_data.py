@@ -1,4 +1,4 @@
-"""Market data by REST and by WS-API: what can be asked for, and how answers agree."""
+"""Market data by REST and WebSocket API: parameters, and the agreement of answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def served(serve: Any, start_time: int) -> Any:
 # -- symbols
 
 
-async def test_exchange_info_is_narrowed(served: Any) -> None:
+async def test_exchange_info_can_be_filtered(served: Any) -> None:
     async def ids(**params: object) -> list[str]:
         return [one["symbol"] for one in (await served.get("exchangeInfo", **params))["symbols"]]
 
@@ -75,7 +75,7 @@ async def test_exchange_info_is_narrowed(served: Any) -> None:
         ("depth", "symbol=BTCUSDT&limit=x", -1100),
     ],
 )
-async def test_a_wrong_question_is_refused_as_binance_does(
+async def test_invalid_requests_have_the_error_codes_of_binance(
     served: Any, path: str, query: str, code: int
 ) -> None:
     status, answer = await served.call("GET", path, query)
@@ -86,7 +86,9 @@ async def test_a_wrong_question_is_refused_as_binance_does(
 
 
 @pytest.mark.parametrize("zone", ["0", "8", "-3:30", "05:45", "+14"])
-async def test_days_of_other_zones_are_made_of_the_same_minutes(served: Any, zone: str) -> None:
+async def test_days_in_other_time_zones_are_built_from_the_same_minutes(
+    served: Any, zone: str
+) -> None:
     offset = zone_offset(zone)
     assert offset is not None
     rows = await served.get("klines", interval="1d", timeZone=zone, limit=3, **BTC)
@@ -125,7 +127,7 @@ async def test_months_follow_the_calendar(served: Any) -> None:
 
 
 @pytest.mark.parametrize("interval", [{"interval": "1M"}, {"interval": "1d", "timeZone": "-5"}])
-async def test_an_end_cuts_klines_off(served: Any, interval: dict[str, str]) -> None:
+async def test_klines_end_at_the_end_time(served: Any, interval: dict[str, str]) -> None:
     rows = await served.get("klines", limit=8, **interval, **BTC)
     for end in (rows[5][0], rows[5][0] - 1, rows[5][6]):
         expected = [row for row in rows if row[0] <= end]
@@ -137,7 +139,7 @@ async def test_an_end_cuts_klines_off(served: Any, interval: dict[str, str]) -> 
     assert await served.get("klines", startTime=2, endTime=1, **interval, **BTC) == []
 
 
-def test_intervals_are_read_by_name() -> None:
+def test_intervals_are_parsed_by_name() -> None:
     for wrong in ("7m", "1h@", "1h@99", "1h@+8:60", "", "1mo"):
         assert interval(wrong) is None
     day = interval("1d@-01:00")
@@ -149,7 +151,7 @@ def test_intervals_are_read_by_name() -> None:
 # -- statistics
 
 
-async def test_a_rolling_window_begins_on_a_minute(served: Any, start_time: int) -> None:
+async def test_a_rolling_window_starts_on_a_minute(served: Any, start_time: int) -> None:
     now = served.venue.market_time
     found = await served.get("ticker", windowSize="7m", **BTC)
     assert (found["openTime"], found["closeTime"]) == (now - 7 * MINUTE, now)
@@ -162,7 +164,9 @@ async def test_a_rolling_window_begins_on_a_minute(served: Any, start_time: int)
     assert {name: found[name] for name in mini} == mini
 
 
-async def test_a_trading_day_begins_at_midnight_there(served: Any, start_time: int) -> None:
+async def test_a_trading_day_starts_at_midnight_of_its_time_zone(
+    served: Any, start_time: int
+) -> None:
     here = await served.get("ticker/tradingDay", **BTC)
     assert (here["openTime"], here["closeTime"]) == (start_time, start_time + DAY - 1)
     there = await served.get("ticker/tradingDay", timeZone="-1:00", type="MINI", **BTC)
@@ -171,7 +175,7 @@ async def test_a_trading_day_begins_at_midnight_there(served: Any, start_time: i
     assert [one["symbol"] for one in both] == ["BTCUSDT", "ETHUSDT"]
 
 
-async def test_the_day_comes_long_and_short(served: Any) -> None:
+async def test_full_and_mini_tickers_of_a_day(served: Any) -> None:
     full = await served.get("ticker/24hr", **BTC)
     mini = await served.get("ticker/24hr", type="MINI", **BTC)
     assert {name: full[name] for name in mini} == mini
@@ -182,10 +186,10 @@ async def test_the_day_comes_long_and_short(served: Any) -> None:
     assert len(await served.get("ticker/24hr", type="MINI")) > 1
 
 
-# -- trades and the book
+# -- trades and book
 
 
-async def test_trades_make_the_candle_and_are_found_by_number(served: Any) -> None:
+async def test_trades_add_up_to_the_candle_and_are_found_by_id(served: Any) -> None:
     minute = (await served.get("klines", interval="1m", limit=2, **BTC))[0]
     trades = await served.get("historicalTrades", limit=200, **BTC)
     inside = [one for one in trades if minute[0] <= one["time"] <= minute[6]]
@@ -228,7 +232,7 @@ async def test_trades_make_the_candle_and_are_found_by_number(served: Any) -> No
         ("ticker", {"symbols": '["BTCUSDT","ETHUSDT"]'}, 8),
     ],
 )
-async def test_every_request_weighs_what_it_weighs_at_binance(
+async def test_request_weights_equal_those_of_binance(
     served: Any, path: str, params: dict[str, Any], weight: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)
@@ -238,7 +242,7 @@ async def test_every_request_weighs_what_it_weighs_at_binance(
     assert int(served.headers["X-MBX-USED-WEIGHT-1M"]) - before == weight
 
 
-# -- the recorded shape
+# -- recorded answers
 
 
 def kinds(value: Any) -> Any:
@@ -261,7 +265,7 @@ async def test_exchange_info_has_the_recorded_shape(
     [symbol] = ours["symbols"]
     example = next(one for one in theirs["symbols"] if one["symbol"] == "BTCUSDT")
     assert set(example) <= set(symbol)
-    # What Binance has added since the recording.
+    # Fields that Binance added after the recording.
     assert set(symbol) - set(example) <= {"opoAllowed", "pegInstructionsAllowed"}
     for name, value in example.items():
         if name not in ("filters", "permissionSets"):

@@ -1,4 +1,4 @@
-"""What clients may ask for: weights, bans, connections and orders."""
+"""Rate limits: request weights, bans, connections and orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE, THERE = "127.0.0.1", "127.0.0.2"
 
 
 class Clocks:
-    """A wall and a market clock that stand until they are set."""
+    """A wall clock and a market clock that are set by hand."""
 
     def __init__(self) -> None:
         self.wall = 30 * SECOND
@@ -36,7 +36,7 @@ def refused(call: Callable[[], object]) -> Refusal:
     return caught.value
 
 
-def test_a_weight_used_up_is_told_with_the_time_to_wait(clocks: Clocks) -> None:
+def test_a_used_up_weight_is_refused_with_retry_after(clocks: Clocks) -> None:
     limits = clocks.limits()
     limits.charge(6_000, HERE)
     answer = refused(lambda: limits.charge(1, HERE))
@@ -49,14 +49,14 @@ def test_a_weight_used_up_is_told_with_the_time_to_wait(clocks: Clocks) -> None:
     assert limits.headers(HERE)["X-MBX-USED-WEIGHT-1M"] == "1"
 
 
-def test_a_window_ends_with_the_market_s_clock_too(clocks: Clocks) -> None:
+def test_a_window_ends_with_the_market_clock_too(clocks: Clocks) -> None:
     limits = clocks.limits()
     limits.charge(6_000, HERE)
     clocks.market = MINUTE
     limits.charge(6_000, HERE)
 
 
-def test_who_goes_on_is_banned_and_longer_each_time(clocks: Clocks) -> None:
+def test_continued_requests_are_banned_for_longer_each_time(clocks: Clocks) -> None:
     limits = clocks.limits()
     waited = []
     for _ in range(3):
@@ -66,14 +66,14 @@ def test_who_goes_on_is_banned_and_longer_each_time(clocks: Clocks) -> None:
         answer = refused(lambda: limits.charge(1, HERE))
         assert f"IP banned until {limits.usage(HERE).banned_until}." in answer.message
         waited.append(int(answer.headers["Retry-After"]))
-        clocks.market += DAY  # a ban does not end with the market's clock
+        clocks.market += DAY  # a ban follows the wall clock only
         assert refused(lambda: limits.connect(HERE)).status == 418
         clocks.wall = limits.usage(HERE).banned_until
     assert waited == [120, 240, 480]
     limits.charge(1, HERE)
 
 
-def test_requests_are_counted_whatever_they_weigh(
+def test_raw_requests_are_limited_whatever_their_weight(
     clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_RAW", 3)
@@ -93,7 +93,7 @@ def test_three_hundred_connections_may_be_opened_in_five_minutes(clocks: Clocks)
     limits.connect(HERE)
 
 
-def test_a_connection_to_the_ws_api_weighs(clocks: Clocks) -> None:
+def test_a_connection_to_the_websocket_api_has_a_weight(clocks: Clocks) -> None:
     limits = clocks.limits()
     limits.connect(HERE, 2)
     assert limits.weight_used(HERE) == 2
@@ -116,7 +116,7 @@ def test_orders_are_limited_by_account(clocks: Clocks, monkeypatch: pytest.Monke
     assert limits.order_headers() == {"X-MBX-ORDER-COUNT-10S": "0", "X-MBX-ORDER-COUNT-1D": "2"}
 
 
-def test_orders_that_trade_count_no_more(clocks: Clocks) -> None:
+def test_traded_orders_reduce_the_order_count(clocks: Clocks) -> None:
     limits = clocks.limits()
 
     def count() -> str:
@@ -130,13 +130,13 @@ def test_orders_that_trade_count_no_more(clocks: Clocks) -> None:
     limits.credit_fill("main", maker=True)
     assert count() == "1"
     limits.credit_fill("main", maker=True)
-    assert count() == "0"  # there is no credit
+    assert count() == "0"  # the count is never negative
     with pytest.raises(Refusal), limits.counting(2, "main"):
         raise Refusal(-2010, "Market is closed.")
     assert count() == "0"
 
 
-def test_addresses_are_forgotten_before_they_are_too_many(clocks: Clocks) -> None:
+def test_the_number_of_stored_addresses_is_bounded(clocks: Clocks) -> None:
     limits = clocks.limits()
     for number in range(5_000):
         limits.charge(1, str(number))

@@ -1,4 +1,4 @@
-"""Public answers, keys, signatures and weights."""
+"""The REST API: public answers, API keys, signatures and request weights."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def test_the_time_is_the_walls_and_the_market_has_its_own(
-    served: Any, start_time: int
-) -> None:
+async def test_server_time_is_wall_time(served: Any, start_time: int) -> None:
     told = (await served.get("time"))["serverTime"]
     assert abs(told - now()) < 60_000
     assert (await served.control.state())["market_time"] == start_time
@@ -50,13 +48,13 @@ async def test_symbols_are_described_with_their_filters(served: Any) -> None:
     assert [one["symbol"] for one in names["symbols"]] == ["BTCUSDT", "ETHUSDT"]
 
 
-async def test_any_readable_symbol_trades_on_the_synthetic_market(served: Any) -> None:
+async def test_every_readable_symbol_trades_on_the_synthetic_market(served: Any) -> None:
     assert float((await served.get("ticker/price", symbol="WIFUSDT"))["price"]) > 0
     rows = await served.get("klines", symbol="WIFUSDT", interval="1h", limit=1000)
     assert len(rows) == 1000
 
 
-async def test_klines_page_through_history_without_seams(served: Any, start_time: int) -> None:
+async def test_pages_of_klines_have_no_gaps(served: Any, start_time: int) -> None:
     first = start_time - 2_500 * MINUTE
     rows: list[Any] = []
     cursor = first
@@ -71,7 +69,7 @@ async def test_klines_page_through_history_without_seams(served: Any, start_time
     assert len(await served.get("klines", symbol="BTCUSDT", interval="1m")) == 500
 
 
-async def test_the_quotes_agree_with_each_other(served: Any) -> None:
+async def test_tickers_book_and_klines_agree(served: Any) -> None:
     await served.advance("btcusdt@kline_1m")
     price = (await served.get("ticker/price", symbol="BTCUSDT"))["price"]
     day = await served.get("ticker/24hr", symbol="BTCUSDT")
@@ -105,12 +103,12 @@ async def test_the_quotes_agree_with_each_other(served: Any) -> None:
         ("ticker/24hr", "symbols=BTCUSDT", -1100),
     ],
 )
-async def test_a_wrong_question_is_refused(served: Any, path: str, query: str, code: int) -> None:
+async def test_invalid_requests_are_refused(served: Any, path: str, query: str, code: int) -> None:
     status, answer = await served.call("GET", path, query)
     assert (status, answer["code"]) == (400, code)
 
 
-async def test_what_is_gone_or_never_was_says_so(served: Any) -> None:
+async def test_removed_and_unknown_paths_are_refused(served: Any) -> None:
     assert (await served.call("POST", "userDataStream", key=PAPER_API_KEY))[0] == 410
     assert (await served.call("GET", "nothing"))[0] == 404
     assert (await served.call("POST", "klines"))[0] == 405
@@ -151,7 +149,7 @@ async def test_a_signature_covers_query_and_body(served: Any, signer: Any) -> No
         ("timestamp=abc", -1100),
     ],
 )
-async def test_timestamps_are_held_to_the_wall_clock(
+async def test_timestamps_are_checked_against_the_wall_clock(
     served: Any, signer: Any, query: str, code: int
 ) -> None:
     signed = signer(query.format(now(), now() - 60_000, now() + 60_000))
@@ -159,7 +157,7 @@ async def test_timestamps_are_held_to_the_wall_clock(
     assert answer["code"] == code
 
 
-async def test_weights_are_counted_and_their_limit_enforced(
+async def test_request_weights_are_counted_and_limited(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await served.get("klines", symbol="BTCUSDT", interval="1m")
@@ -175,7 +173,7 @@ async def test_weights_are_counted_and_their_limit_enforced(
     assert 0 < int(served.headers["Retry-After"]) <= 60
 
 
-async def test_the_paths_around_the_api_answer_sanely(served: Any) -> None:
+async def test_paths_outside_the_api_answer(served: Any) -> None:
     async def get(path: str) -> tuple[int, Any]:
         async with served.session.get(f"{served.url}/sapi/v1/{path}") as response:
             return response.status, await response.json()
@@ -186,7 +184,7 @@ async def test_the_paths_around_the_api_answer_sanely(served: Any) -> None:
     assert (await get("asset/transfer"))[0] == 404
 
 
-async def test_market_data_has_an_older_path_too(served: Any) -> None:
+async def test_market_data_is_served_below_the_v1_path_too(served: Any) -> None:
     async def get(path: str) -> int:
         async with served.session.get(f"{served.url}/api/v1/{path}") as response:
             return int(response.status)
@@ -196,7 +194,7 @@ async def test_market_data_has_an_older_path_too(served: Any) -> None:
     assert await get("userDataStream") == 410
 
 
-async def test_the_control_answers_this_computer_only(served: Any) -> None:
+async def test_the_control_api_answers_local_requests_only(served: Any) -> None:
     target = f"{served.url}/paper/v1/pause"
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         async with served.session.post(target, headers=headers) as response:

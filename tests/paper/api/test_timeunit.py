@@ -1,4 +1,4 @@
-"""Times in microseconds: for who asks, everywhere, and for nobody else."""
+"""Times in microseconds, for clients that choose them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def served(serve: Any, start_time: int) -> Any:
 
 @pytest.fixture
 def ask(served: Any, signer: Any) -> Any:
-    """Return what asks in a unit: the status and the answer."""
+    """Return a function that sends a request in a time unit and returns status and answer."""
 
     async def asked(method: str, path: str, unit: str, query: str = "", sign: bool = False) -> Any:
         headers = {HEADER: unit, "X-MBX-APIKEY": PAPER_API_KEY}
@@ -48,7 +48,7 @@ def micro(moment: int) -> bool:
 
 
 @pytest.mark.parametrize("unit", ["MICROSECOND", "microsecond"])
-async def test_a_header_asks_for_answers_in_microseconds(
+async def test_a_header_chooses_answers_in_microseconds(
     ask: Any, served: Any, unit: str, start_time: int
 ) -> None:
     status, row = await ask("GET", "klines", unit, "symbol=BTCUSDT&interval=1m&limit=1")
@@ -75,15 +75,15 @@ async def test_other_answers_are_in_milliseconds_and_other_units_are_refused(
     assert (status, answer["code"]) == (400, -1194)
 
 
-async def test_what_stands_for_no_time_is_none_in_any_unit() -> None:
+async def test_minus_one_means_no_time_in_every_unit() -> None:
     answer = {"orders": [{"time": 5, "workingTime": -1, "updateTime": 0, "orderId": 7}]}
     found = answer_in_microseconds("order", answer)
     assert found["orders"] == [{"time": 5_000, "workingTime": -1, "updateTime": 0, "orderId": 7}]
-    assert answer["orders"][0]["time"] == 5  # the venue's own is left as it is
+    assert answer["orders"][0]["time"] == 5  # the venue's own record is not changed
 
 
 @pytest.mark.parametrize("path", [f"/ws/{STREAM}", f"/stream?streams={STREAM}"])
-async def test_a_parameter_asks_for_frames_in_microseconds(
+async def test_a_parameter_chooses_frames_in_microseconds(
     served: Any, path: str, start_time: int
 ) -> None:
     sign = "&" if "?" in path else "?"
@@ -105,13 +105,13 @@ async def test_a_parameter_asks_for_frames_in_microseconds(
 
 
 @pytest.mark.parametrize("path", ["/ws", "/stream", "/ws-api/v3"])
-async def test_a_socket_in_another_unit_is_refused(served: Any, path: str) -> None:
+async def test_a_socket_with_an_unknown_time_unit_is_refused(served: Any, path: str) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await served.session.ws_connect(f"{served.url}{path}?timeUnit=hour")
     assert caught.value.status == 400
 
 
-async def test_a_session_and_its_events_are_in_microseconds(
+async def test_answers_and_events_of_a_session_in_microseconds(
     served: Any, signer: Any, start_time: int
 ) -> None:
     ws = await served.session.ws_connect(f"{served.url}/ws-api/v3?timeUnit=microsecond")
@@ -135,7 +135,7 @@ async def test_a_session_and_its_events_are_in_microseconds(
         assert event["i"] == 1
 
 
-def test_ids_that_look_like_times_are_left_as_they_are() -> None:
+def test_ids_that_look_like_times_are_not_converted() -> None:
     trade = {"e": "trade", "E": 5, "T": 6, "t": 7}
     assert event_in_microseconds(trade) == {"e": "trade", "E": 5_000, "T": 6_000, "t": 7}
     book = {"u": 400, "s": "BTCUSDT"}
@@ -144,6 +144,6 @@ def test_ids_that_look_like_times_are_left_as_they_are() -> None:
     assert event_in_microseconds(prevented) == {**prevented, "E": 5_000}
 
 
-def test_a_damaged_frame_stays_as_damaged_as_it_is() -> None:
+def test_a_damaged_frame_is_not_converted() -> None:
     assert frame_in_microseconds(b'{"e":"kline","E":1,"k":{"t":') == b'{"e":"kline","E":1,"k":{"t":'
     assert orjson.loads(frame_in_microseconds(b'{"e":"kline","E":1,"k":null}'))["E"] == 1_000

@@ -1,4 +1,4 @@
-"""The WS-API: sessions, user data streams, rate limits, and the same operations as REST."""
+"""The WebSocket API: sessions, user data streams, rate limits, and the operations of REST."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def payload(params: dict[str, Any]) -> str:
 
 
 class Client:
-    """A socket of the WS-API and the ways to sign on it."""
+    """A socket of the WebSocket API, with signed requests."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse, signer: Any) -> None:
         self.ws = ws
@@ -83,14 +83,14 @@ async def test_a_session_needs_no_signatures(served: Any, client: Client) -> Non
     assert order["result"]["status"] == "FILLED"
     assert (await client.ask("order.place", **BUY))["error"]["code"] == -1102  # no timestamp
     assert (await client.ask("order.place", timestamp=1, **BUY))["error"]["code"] == -1021
-    # A request may still come with a key of its own.
+    # A request may carry an API key of its own.
     assert (await client.sign("account.status"))["status"] == 200
     gone = (await client.ask("session.logout"))["result"]
     assert (gone["apiKey"], gone["authorizedSince"]) == (None, None)
     assert (await client.ask("account.status", timestamp=now()))["error"]["code"] == -2014
 
 
-async def test_a_session_is_for_ed25519_keys_that_are_known(served: Any, client: Client) -> None:
+async def test_a_logon_needs_a_known_ed25519_key(served: Any, client: Client) -> None:
     assert (await client.sign("session.logon"))["error"]["code"] == -4056
     key = {"apiKey": PAPER_ED25519_API_KEY, "timestamp": now(), "signature": "AAAA"}
     assert (await client.ask("session.logon", **key))["error"]["code"] == -1022
@@ -103,9 +103,7 @@ async def test_a_session_is_for_ed25519_keys_that_are_known(served: Any, client:
 # -- user data
 
 
-async def test_events_come_under_the_number_of_the_subscription(
-    served: Any, client: Client
-) -> None:
+async def test_events_carry_the_subscription_id(served: Any, client: Client) -> None:
     assert (await client.sign("userDataStream.subscribe.signature"))["result"] == {
         "subscriptionId": 0
     }
@@ -148,7 +146,7 @@ async def test_events_come_under_the_number_of_the_subscription(
         ("ticker.book", "ticker/bookTicker", BTC),
     ],
 )
-async def test_a_method_answers_as_its_path_does(
+async def test_websocket_answers_equal_rest_answers(
     served: Any, client: Client, method: str, path: str, params: dict[str, Any]
 ) -> None:
     answer = await client.ask(method, **params)
@@ -156,21 +154,21 @@ async def test_a_method_answers_as_its_path_does(
     assert (await client.ask(f"v3/{method}", **params))["result"] == answer["result"]
 
 
-async def test_lists_of_symbols_are_lists(client: Client) -> None:
+async def test_symbols_are_sent_as_a_json_list(client: Client) -> None:
     answer = await client.ask("ticker.price", symbols=["BTCUSDT", "ETHUSDT"])
     assert [one["symbol"] for one in answer["result"]] == ["BTCUSDT", "ETHUSDT"]
     info = await client.ask("exchangeInfo", symbols=["ETHUSDT"], showPermissionSets=False)
     assert "permissionSets" not in info["result"]["symbols"][0]
 
 
-async def test_every_method_exists(served: Any, client: Client) -> None:
+async def test_all_websocket_methods_exist(served: Any, client: Client) -> None:
     assert set(WS_METHODS.values()) <= set(served.exchange._operations)
     for method in WS_METHODS:
         answer = await client.ask(method)
         assert answer.get("error", {}).get("code") != -1020, method
 
 
-async def test_orders_and_lists_go_both_ways(served: Any, client: Client) -> None:
+async def test_orders_and_order_lists_by_websocket_and_rest(served: Any, client: Client) -> None:
     price = float((await served.get("ticker/price", **BTC))["price"])
     await client.sign("order.place", **BUY)
     placed = await client.sign(
@@ -182,7 +180,7 @@ async def test_orders_and_lists_go_both_ways(served: Any, client: Client) -> Non
     assert placed["status"] == 200, placed
     number = placed["result"]["orderListId"]
     counts = {one["rateLimitType"]: one["count"] for one in placed["rateLimits"][1:]}
-    assert counts["ORDERS"] == 2  # what has traded counts no more
+    assert counts["ORDERS"] == 2  # traded orders do not count
     _, told = await served.signed("GET", "orderList", orderListId=number)
     assert told["listOrderStatus"] == "EXECUTING"
     canceled = await client.sign("openOrders.cancelAll", **BTC)
@@ -193,7 +191,7 @@ async def test_orders_and_lists_go_both_ways(served: Any, client: Client) -> Non
 # -- rate limits
 
 
-async def test_rate_limits_are_told_unless_they_are_not_wanted(
+async def test_answers_carry_rate_limits_unless_switched_off(
     served: Any, client: Client, signer: Any
 ) -> None:
     [weight] = (await client.ask("ping"))["rateLimits"]
@@ -208,7 +206,7 @@ async def test_rate_limits_are_told_unless_they_are_not_wanted(
     assert "rateLimits" in await quiet.ask("ping", returnRateLimits=True)
 
 
-async def test_a_ban_is_told_with_its_end_and_ends_sessions(
+async def test_a_ban_has_an_end_and_closes_sessions(
     served: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)  # one window for all
@@ -217,7 +215,7 @@ async def test_a_ban_is_told_with_its_end_and_ends_sessions(
     assert [answers[0]["status"], answers[-1]["status"]] == [429, 418]
     data = answers[-1]["error"]["data"]
     assert 0 < data["retryAfter"] - data["serverTime"] <= 120_000
-    assert (await client.ws.receive(timeout=60)).data == 1008  # and the session ends
+    assert (await client.ws.receive(timeout=60)).data == 1008  # the session is closed
     status, _ = await served.call("GET", "ping")
     assert status == 418 and 0 < int(served.headers["Retry-After"]) <= 120
     with pytest.raises(aiohttp.ClientError):
@@ -241,7 +239,7 @@ async def test_a_ban_is_told_with_its_end_and_ends_sessions(
         ('{"id":1,"method":"userDataStream.ping"}', -1020),
     ],
 )
-async def test_what_cannot_be_read_is_refused_and_the_socket_lives(
+async def test_unreadable_messages_are_refused_and_the_socket_stays_open(
     client: Client, text: str, code: int
 ) -> None:
     await client.ws.send_str(text)

@@ -1,4 +1,4 @@
-"""Orders made smaller where they stand."""
+"""Amendments that reduce orders in their place in the queue."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_an_amended_order_gets_a_new_id_and_keeps_its_history(served: Any)
     assert await served.refused("GET", "order/amendments", **BTC, orderId=99) == -2013
 
 
-async def test_what_cannot_be_amended_is_refused_in_words_of_its_own(served: Any) -> None:
+async def test_every_refused_amendment_has_its_own_message(served: Any) -> None:
     order = await served.order("BUY", "LIMIT", quantity="2", price="90", **GTC)
     await served.order("BUY", "LIMIT", quantity="1", price="80", newClientOrderId="other", **GTC)
     number = order["orderId"]
@@ -103,7 +103,7 @@ async def test_what_cannot_be_amended_is_refused_in_words_of_its_own(served: Any
     )
 
 
-async def test_of_a_pair_both_orders_become_smaller(served: Any) -> None:
+async def test_both_orders_of_a_pair_are_reduced(served: Any) -> None:
     user = await served.user_stream()
     legs = {"aboveType": "STOP_LOSS_LIMIT", "aboveStopPrice": "110", "abovePrice": "120"}
     legs |= {"aboveTimeInForce": "GTC", "belowType": "LIMIT_MAKER", "belowPrice": "90"}
@@ -134,7 +134,7 @@ async def test_of_a_pair_both_orders_become_smaller(served: Any) -> None:
     assert status == 200 and await served.balance("USDT") == ("1000.00000000", "0.00000000")
 
 
-async def test_what_waits_for_another_order_is_amended_by_itself(served: Any) -> None:
+async def test_a_pending_order_is_amended_by_itself(served: Any) -> None:
     legs = {"workingType": "LIMIT", "workingSide": "BUY", "workingPrice": "90"}
     legs |= {"workingQuantity": "1", "workingTimeInForce": "GTC"}
     legs |= {"pendingType": "MARKET", "pendingSide": "SELL", "pendingQuantity": "1"}
@@ -149,7 +149,7 @@ async def test_what_waits_for_another_order_is_amended_by_itself(served: Any) ->
     assert await served.balance("USDT") == ("910.00000000", "90.00000000")
 
 
-async def test_history_outlasts_a_restart(served: Any, tmp_path: Path) -> None:
+async def test_the_amendment_history_survives_a_restart(served: Any, tmp_path: Path) -> None:
     order = await served.order("BUY", "LIMIT", quantity="2", price="90", **GTC)
     await amend(served, order["orderId"], "1", newClientOrderId="mine")
     engine = served.venue.engine

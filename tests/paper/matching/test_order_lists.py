@@ -75,7 +75,7 @@ async def statuses(served: Any, answer: Any) -> list[str]:
     return found
 
 
-async def test_an_oco_holds_back_once_and_its_limit_ends_the_stop(served: Any) -> None:
+async def test_an_oco_reserves_once_and_its_limit_order_expires_the_stop(served: Any) -> None:
     user = await served.user_stream()
     answer = await placed(served, "orderList/oco", **OCO)
     assert (answer["contingencyType"], answer["listStatusType"], answer["listOrderStatus"]) == (
@@ -106,7 +106,7 @@ async def test_an_oco_holds_back_once_and_its_limit_ends_the_stop(served: Any) -
     assert (found["listOrderStatus"], len(found["orders"])) == ("ALL_DONE", 2)
 
 
-async def test_the_stop_of_an_oco_ends_its_limit(served: Any) -> None:
+async def test_the_stop_of_an_oco_expires_its_limit_order(served: Any) -> None:
     answer = await placed(
         served, "orderList/oco", **{**OCO, "abovePrice": "120", "belowStopPrice": "96"}
     )
@@ -115,7 +115,7 @@ async def test_the_stop_of_an_oco_ends_its_limit(served: Any) -> None:
     assert await statuses(served, answer) == ["EXPIRED", "FILLED"]
 
 
-async def test_the_older_path_of_an_oco(served: Any) -> None:
+async def test_the_deprecated_oco_path(served: Any) -> None:
     answer = await placed(
         served,
         "order/oco",
@@ -169,7 +169,7 @@ async def test_cancelling_one_order_cancels_its_list(served: Any) -> None:
         ({"aboveClientOrderId": "same", "belowClientOrderId": "same"}, -2010),
     ],
 )
-async def test_a_wrong_oco_is_refused_and_changes_nothing(
+async def test_an_invalid_oco_is_refused_and_changes_nothing(
     served: Any, changes: dict[str, str | None], code: int
 ) -> None:
     sent = {name: value for name, value in {**OCO, **changes}.items() if value is not None}
@@ -194,7 +194,7 @@ async def test_an_otoco_waits_for_its_working_order(served: Any) -> None:
     assert [one["listOrderStatus"] for one in lists] == ["ALL_DONE"]
 
 
-async def test_an_oto_at_once_and_a_pending_order_that_cannot_be_placed(served: Any) -> None:
+async def test_an_oto_that_fills_at_once_places_or_rejects_its_pending_order(served: Any) -> None:
     pending = {"pendingType": "MARKET", "pendingSide": "SELL", "pendingQuantity": "0.5"}
     answer = await placed(served, "orderList/oto", **{**WORKING, "workingPrice": "101"}, **pending)
     assert [one["status"] for one in answer["orderReports"]] == ["FILLED", "PENDING_NEW"]
@@ -210,7 +210,7 @@ async def test_an_oto_at_once_and_a_pending_order_that_cannot_be_placed(served: 
     assert lists == []
 
 
-async def test_a_working_order_that_ends_ends_its_list(served: Any) -> None:
+async def test_a_cancelled_working_order_ends_its_list(served: Any) -> None:
     answer = await placed(served, "orderList/otoco", **WORKING, **PENDING)
     number = answer["orders"][0]["orderId"]
     await served.signed("DELETE", "order", symbol="BTCUSDT", orderId=number)
@@ -220,7 +220,9 @@ async def test_a_working_order_that_ends_ends_its_list(served: Any) -> None:
     assert await statuses(served, answer) == ["EXPIRED"] * 3
 
 
-async def test_lists_survive_a_restart(serve: Any, market: ReplayMarket, tmp_path: Any) -> None:
+async def test_order_lists_survive_a_restart(
+    serve: Any, market: ReplayMarket, tmp_path: Any
+) -> None:
     path = tmp_path / "ledger.db"
     served = await serve(market, pace=LOCKSTEP, ledger=path)
     await served.order("BUY", "MARKET", quantity="2")

@@ -1,4 +1,4 @@
-"""Order types beyond the plain ones: trailing stops, icebergs, replacing, making smaller."""
+"""Trailing stops, icebergs, cancel-replace, amendments and test orders."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_trailing_stop_with_a_stop_price_waits_for_it(served: Any) -> No
     assert (await known(served, target))["cummulativeQuoteQty"] == "99.00000000"
 
 
-async def test_a_trailing_delta_has_bounds(served: Any) -> None:
+async def test_a_trailing_delta_outside_its_bounds_is_refused(served: Any) -> None:
     for delta in ("9", "2001"):
         status, answer = await served.signed(
             "POST",
@@ -82,7 +82,7 @@ async def test_a_trailing_delta_has_bounds(served: Any) -> None:
         assert (status, answer["msg"]) == (400, "Filter failure: TRAILING_DELTA")
 
 
-async def test_an_iceberg_shows_a_part_of_itself(served: Any) -> None:
+async def test_an_iceberg_shows_one_part(served: Any) -> None:
     sent = {"timeInForce": "GTC", "quantity": "3", "price": "105"}
     order = await served.order("SELL", "LIMIT", icebergQty="1", **sent)
     assert order["icebergQty"] == "1.00000000"
@@ -102,7 +102,7 @@ async def test_an_iceberg_shows_a_part_of_itself(served: Any) -> None:
     assert (await known(served, order))["status"] == "FILLED"
 
 
-async def test_an_order_is_replaced(served: Any) -> None:
+async def test_cancel_replace(served: Any) -> None:
     old = await served.order("SELL", "LIMIT", price="120", **GTC)
     new = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "price": "130", **GTC}
     status, answer = await served.signed(
@@ -132,7 +132,7 @@ async def test_an_order_is_replaced(served: Any) -> None:
         ("ALLOW_FAILURE", "2", "900", 409, -2021, ("SUCCESS", "FAILURE")),
     ],
 )
-async def test_a_replacement_that_fails_tells_which_half(
+async def test_a_failed_cancel_replace_reports_which_half_failed(
     served: Any,
     mode: str,
     cancel: str,
@@ -154,7 +154,7 @@ async def test_a_replacement_that_fails_tells_which_half(
     assert (attempted is None) == (results[1] == "NOT_ATTEMPTED")
 
 
-async def test_an_order_is_made_smaller_and_keeps_its_id(served: Any) -> None:
+async def test_an_amended_order_keeps_its_id(served: Any) -> None:
     user = await served.user_stream()
     order = await served.order("SELL", "LIMIT", price="120", **GTC)
     await user.many(2)
@@ -168,7 +168,7 @@ async def test_an_order_is_made_smaller_and_keeps_its_id(served: Any) -> None:
     assert await served.refused("PUT", "order/amend/keepPriority", newQty="0.01", **params) == -1013
 
 
-async def test_a_cancellation_may_be_restricted(served: Any) -> None:
+async def test_cancel_restrictions(served: Any) -> None:
     order = await served.order("SELL", "LIMIT", price="120", **GTC)
     params = {"symbol": "BTCUSDT", "orderId": order["orderId"]}
     status, answer = await served.signed(
@@ -181,7 +181,7 @@ async def test_a_cancellation_may_be_restricted(served: Any) -> None:
     assert status == 200
 
 
-async def test_a_tested_order_tells_its_commission(served: Any) -> None:
+async def test_a_test_order_returns_commission_rates(served: Any) -> None:
     order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
     status, answer = await served.signed(
         "POST", "order/test", computeCommissionRates="true", **order
@@ -191,7 +191,7 @@ async def test_a_tested_order_tells_its_commission(served: Any) -> None:
     assert answer["discount"]["enabledForAccount"] is False
 
 
-async def test_strategies_are_told_back(served: Any) -> None:
+async def test_strategy_ids_are_returned(served: Any) -> None:
     sent = {"strategyId": "7", "strategyType": "1000001"}
     order = await served.order("SELL", "LIMIT", price="120", **GTC, **sent)
     assert (order["strategyId"], order["strategyType"]) == (7, 1_000_001)

@@ -1,4 +1,4 @@
-"""Orders: how they fill, what they lock and cost, and what is refused."""
+"""Orders: fills, locked balances, costs and refusals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def served(serve: Any, market: ReplayMarket) -> Any:
     return await serve(market, pace=LOCKSTEP)
 
 
-async def test_a_market_buy_pays_quote_and_receives_base_less_the_fee(served: Any) -> None:
+async def test_a_market_buy_receives_base_minus_the_fee(served: Any) -> None:
     order = await served.order("BUY", "MARKET", quantity="2", newClientOrderId="mine-1")
     assert order["status"] == "FILLED"
     assert order["clientOrderId"] == "mine-1"
@@ -61,7 +61,7 @@ async def test_a_market_buy_pays_quote_and_receives_base_less_the_fee(served: An
     assert await served.balance("BTC") == ("1.99800000", "0.00000000")
 
 
-async def test_a_market_sale_receives_quote_less_the_fee(served: Any) -> None:
+async def test_a_market_sell_receives_quote_minus_the_fee(served: Any) -> None:
     await served.order("BUY", "MARKET", quantity="2")
     order = await served.order("SELL", "MARKET", quantity="1")
     assert order["fills"][0]["commissionAsset"] == "USDT"
@@ -70,7 +70,7 @@ async def test_a_market_sale_receives_quote_less_the_fee(served: Any) -> None:
     assert await served.balance("BTC") == ("0.99800000", "0.00000000")
 
 
-async def test_a_market_order_by_cost_buys_whole_steps(served: Any) -> None:
+async def test_a_market_order_by_quote_amount_buys_whole_steps(served: Any) -> None:
     order = await served.order("BUY", "MARKET", quoteOrderQty="50.0005")
     assert order["executedQty"] == "0.50000000"
     assert order["origQuoteOrderQty"] == "50.00050000"
@@ -105,7 +105,7 @@ async def test_a_gap_through_a_resting_order_fills_it_at_its_price(served: Any) 
     assert done["updateTime"] == served.venue.market_time
 
 
-async def test_a_limit_order_that_crosses_takes_the_better_price(served: Any) -> None:
+async def test_a_crossing_limit_order_gets_the_better_price(served: Any) -> None:
     order = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="120")
     assert order["status"] == "FILLED"
     assert order["fills"][0]["price"] == "100.00000000"
@@ -113,13 +113,13 @@ async def test_a_limit_order_that_crosses_takes_the_better_price(served: Any) ->
 
 
 @pytest.mark.parametrize("force", ["IOC", "FOK"])
-async def test_an_order_that_must_trade_now_expires(served: Any, force: str) -> None:
+async def test_ioc_and_fok_orders_that_cannot_trade_expire(served: Any, force: str) -> None:
     order = await served.order("BUY", "LIMIT", timeInForce=force, quantity="1", price="99")
     assert (order["status"], order["executedQty"]) == ("EXPIRED", "0.00000000")
     assert await served.balance("USDT") == ("10000.00000000", "0.00000000")
 
 
-async def test_a_maker_order_rests_or_is_refused(served: Any) -> None:
+async def test_a_limit_maker_rests_or_is_refused(served: Any) -> None:
     answer = await served.order("BUY", "LIMIT_MAKER", quantity="1", price="99")
     assert set(answer) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
     code = await served.refused(
@@ -134,7 +134,7 @@ async def test_a_maker_order_rests_or_is_refused(served: Any) -> None:
     assert code == -2010
 
 
-async def test_a_cancellation_gives_back_what_was_locked(served: Any) -> None:
+async def test_a_cancellation_unlocks_the_balance(served: Any) -> None:
     order = await served.order(
         "BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90", newClientOrderId="a"
     )
@@ -220,7 +220,7 @@ LIMIT = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "1", "price": "99"}
         ({"newOrderRespType": "NONE"}, -1102),
     ],
 )
-async def test_a_wrong_order_is_refused_and_changes_nothing(
+async def test_an_invalid_order_is_refused_and_changes_nothing(
     served: Any, changes: dict[str, str | None], code: int
 ) -> None:
     params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT, **changes}
@@ -231,7 +231,7 @@ async def test_a_wrong_order_is_refused_and_changes_nothing(
     assert orders == []
 
 
-async def test_open_orders_are_limited(served: Any) -> None:
+async def test_the_number_of_open_orders_is_limited(served: Any) -> None:
     served.exchange.administration.change_rules("BTCUSDT", {"max_orders": 2})
     for _ in range(2):
         await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
@@ -239,14 +239,14 @@ async def test_open_orders_are_limited(served: Any) -> None:
     assert await served.refused("POST", "order", **params) == -1013
 
 
-async def test_a_tested_order_is_weighed_and_not_taken(served: Any) -> None:
+async def test_a_test_order_is_checked_and_not_placed(served: Any) -> None:
     params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT}
     assert await served.signed("POST", "order/test", **params) == (200, {})
     assert await served.refused("POST", "order/test", **{**params, "quantity": "1000"}) == -2010
     assert (await served.control.state())["counters"]["orders"] == 0
 
 
-async def test_slippage_makes_takers_pay(serve: Any, market: ReplayMarket) -> None:
+async def test_takers_pay_slippage(serve: Any, market: ReplayMarket) -> None:
     served = await serve(market, pace=LOCKSTEP, slippage=Decimal("0.01"))
     buy = await served.order("BUY", "MARKET", quantity="1")
     sell = await served.order("SELL", "MARKET", quantity="0.5")
@@ -293,8 +293,8 @@ async def test_orders_and_trades_are_found_by_id_and_time(served: Any, start_tim
         max_size=30,
     )
 )
-def test_nothing_is_made_or_lost(actions: list[tuple[str, str, int, int, int]]) -> None:
-    """Balances equal what the trades say, and locks equal what the open orders hold."""
+def test_balances_are_conserved(actions: list[tuple[str, str, int, int, int]]) -> None:
+    """Balances equal the sum of trades, and locked balances the reserves of open orders."""
     begin = {"USDT": Decimal(10_000), "BTC": Decimal("0.1")}
     market = SyntheticMarket(11)
     ledger = Ledger.open(None, venue=market.venue, balances=begin)

@@ -1,4 +1,4 @@
-"""Pegged orders: a price found in the book when the order comes into it."""
+"""Pegged orders: they take their price from the book when they enter it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GTC = {"timeInForce": "GTC", "quantity": "1"}
 PRIMARY, MARKET = {"pegPriceType": "PRIMARY_PEG"}, {"pegPriceType": "MARKET_PEG"}
 WEALTH = {"BTC": Decimal(10), "USDT": Decimal(1_000)}
 DEPTH = Depth(spread=Decimal("0.02"), levels=3, size=Decimal(5_000), seed=1)
-"""Bids at 99, 98 and 97 and asks at 101, 102 and 103 where the price is 100."""
+"""Bids at 99, 98 and 97 and asks at 101, 102 and 103 around a price of 100."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def known(served: Any, number: int) -> Any:
         ("SELL", {**PRIMARY, "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 1}, "102.00000000"),
     ],
 )
-async def test_a_primary_peg_queues_at_a_level_of_its_own_side(
+async def test_a_primary_peg_rests_at_a_level_of_its_own_side(
     served: Any, side: str, sent: Any, price: str
 ) -> None:
     user = await served.user_stream()
@@ -65,7 +65,7 @@ async def test_a_primary_peg_queues_at_a_level_of_its_own_side(
     assert Decimal(locked[1]) == (Decimal(price) if side == "BUY" else 1)
 
 
-async def test_a_market_peg_takes_the_best_price_and_no_other(served: Any) -> None:
+async def test_a_market_peg_trades_at_the_best_price_only(served: Any) -> None:
     first = served.venue.feed("BTCUSDT").book.asks(1)[0]
     more = str(first[1] + 1)
     sent = {"quantity": more, "timeInForce": "IOC", **MARKET}
@@ -76,7 +76,7 @@ async def test_a_market_peg_takes_the_best_price_and_no_other(served: Any) -> No
     assert Decimal(order["executedQty"]) == first[1]
 
 
-async def test_a_price_that_was_sent_is_kept_and_checked_beside_the_pegged_one(
+async def test_a_limit_price_sent_with_a_peg_is_stored_and_checked(
     served: Any,
 ) -> None:
     order = await served.order("BUY", "LIMIT", **GTC, **PRIMARY, price="95")
@@ -131,7 +131,7 @@ async def test_a_price_that_was_sent_is_kept_and_checked_beside_the_pegged_one(
         ({"type": "LIMIT", **GTC}, -1102, "price"),
     ],
 )
-async def test_what_cannot_be_pegged_is_refused(
+async def test_invalid_pegs_are_refused(
     served: Any, order: dict[str, Any], code: int, words: str
 ) -> None:
     for path in ("order", "order/test"):
@@ -140,7 +140,7 @@ async def test_what_cannot_be_pegged_is_refused(
         assert words in answer["msg"]
 
 
-async def test_a_symbol_may_have_no_pegged_orders(served: Any) -> None:
+async def test_a_symbol_may_not_allow_pegged_orders(served: Any) -> None:
     await served.control.fault("rules", symbol="BTCUSDT", changes={"pegs_allowed": False})
     [info] = (await served.get("exchangeInfo"))["symbols"]
     assert info["pegInstructionsAllowed"] is False
@@ -150,7 +150,7 @@ async def test_a_symbol_may_have_no_pegged_orders(served: Any) -> None:
     assert answer["msg"] == "Pegged orders are not supported for this symbol."
 
 
-async def test_a_stop_finds_its_price_when_it_is_triggered(served: Any) -> None:
+async def test_a_pegged_stop_gets_its_price_when_it_is_triggered(served: Any) -> None:
     stop = {"stopPrice": "90", "newOrderRespType": "FULL", **GTC, **PRIMARY}
     order = await served.order("SELL", "STOP_LOSS_LIMIT", **stop)
     assert order["status"] == "NEW" and "peggedPrice" not in order
@@ -166,7 +166,7 @@ async def test_a_stop_finds_its_price_when_it_is_triggered(served: Any) -> None:
     assert not audit(served.venue.engine.state)
 
 
-async def test_a_triggered_stop_whose_price_does_not_pass_is_rejected(served: Any) -> None:
+async def test_a_triggered_stop_whose_pegged_price_fails_a_filter_is_rejected(served: Any) -> None:
     stop = {"stopPrice": "90", "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 50}
     order = await served.order("SELL", "STOP_LOSS_LIMIT", **GTC, **PRIMARY, **stop)
     user = await served.user_stream()
@@ -179,7 +179,7 @@ async def test_a_triggered_stop_whose_price_does_not_pass_is_rejected(served: An
     assert await served.balance("BTC") == ("10.00000000", "0.00000000")
 
 
-async def test_orders_of_lists_are_pegged_too(served: Any) -> None:
+async def test_orders_of_order_lists_can_be_pegged(served: Any) -> None:
     legs = {"aboveType": "LIMIT_MAKER", "abovePegPriceType": "PRIMARY_PEG"}
     legs |= {"belowType": "STOP_LOSS_LIMIT", "belowStopPrice": "90", "belowTimeInForce": "GTC"}
     legs |= {"belowPegPriceType": "PRIMARY_PEG"}
@@ -205,7 +205,7 @@ async def test_orders_of_lists_are_pegged_too(served: Any) -> None:
 
 
 @pytest.mark.parametrize("slippage", ["0", "0.0007"])
-async def test_in_a_deep_market_a_market_peg_trades_as_a_market_order(
+async def test_without_a_depth_a_market_peg_trades_like_a_market_order(
     serve: Any, candles: Any, slippage: str
 ) -> None:
     market = candles(BTCUSDT={minute: (100.37,) * 4 + (1,) for minute in range(2)})

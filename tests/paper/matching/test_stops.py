@@ -1,4 +1,4 @@
-"""Orders with a stop price: when they are triggered, at what price, and what they hold back."""
+"""Orders with a stop price: when and at which price they trigger, and what they lock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def known(served: Any, order: Any) -> Any:
     return found
 
 
-async def test_a_stop_inside_a_candle_sells_at_its_own_price(served: Any, start_time: int) -> None:
+async def test_a_stop_inside_a_candle_sells_at_its_stop_price(served: Any, start_time: int) -> None:
     stop = await served.order("SELL", "STOP_LOSS", quantity="1", stopPrice="93.37")
     assert set(stop) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
     assert await served.balance("BTC") == ("0.99800000", "1.00000000")
@@ -85,7 +85,7 @@ async def test_a_triggered_stop_pays_slippage(serve: Any, market: ReplayMarket) 
     assert (await known(served, stop))["cummulativeQuoteQty"] == "94.05000000"
 
 
-async def test_a_target_is_triggered_from_below(served: Any) -> None:
+async def test_a_take_profit_is_triggered_from_below(served: Any) -> None:
     target = await served.order("SELL", "TAKE_PROFIT", quantity="1", stopPrice="108")
     await served.advance(STREAM)
     await served.advance(STREAM)
@@ -93,7 +93,7 @@ async def test_a_target_is_triggered_from_below(served: Any) -> None:
     assert (done["status"], done["cummulativeQuoteQty"]) == ("FILLED", "108.00000000")
 
 
-async def test_a_stop_limit_rests_where_its_limit_is_not_met(served: Any) -> None:
+async def test_a_triggered_stop_limit_rests_if_its_limit_is_not_met(served: Any) -> None:
     await served.advance(STREAM)
     await served.advance(STREAM)
     limits = {"quantity": "0.5", "stopPrice": "99", "timeInForce": "GTC"}
@@ -112,7 +112,7 @@ async def test_a_stop_limit_rests_where_its_limit_is_not_met(served: Any) -> Non
     assert (await known(served, unmet))["cummulativeQuoteQty"] == "49.00000000"
 
 
-async def test_a_buying_stop_pays_for_a_gap_or_expires(served: Any) -> None:
+async def test_a_buy_stop_pays_for_a_gap(served: Any) -> None:
     await served.advance(STREAM)
     await served.advance(STREAM)
     await served.advance(STREAM)
@@ -123,7 +123,7 @@ async def test_a_buying_stop_pays_for_a_gap_or_expires(served: Any) -> None:
     assert await served.balance("USDT") == ("9695.00000000", "0.00000000")
 
 
-async def test_a_buying_stop_that_cannot_be_paid_for_expires(served: Any) -> None:
+async def test_a_buy_stop_that_cannot_be_paid_for_expires(served: Any) -> None:
     for _ in range(3):
         await served.advance(STREAM)
     poor = await served.order("BUY", "STOP_LOSS", quantity="98", stopPrice="100")
@@ -142,7 +142,7 @@ async def test_a_buying_stop_that_cannot_be_paid_for_expires(served: Any) -> Non
         ("BUY", "TAKE_PROFIT", "101"),
     ],
 )
-async def test_a_stop_that_is_reached_already_is_refused(
+async def test_a_stop_price_that_is_already_reached_is_refused(
     served: Any, side: str, kind: str, stop: str
 ) -> None:
     status, answer = await served.signed(
@@ -152,7 +152,7 @@ async def test_a_stop_that_is_reached_already_is_refused(
     assert await served.balance("BTC") == ("1.99800000", "0.00000000")
 
 
-async def test_a_canceled_stop_gives_back_what_it_held(served: Any) -> None:
+async def test_a_cancelled_stop_unlocks_the_balance(served: Any) -> None:
     stop = await served.order("SELL", "STOP_LOSS", quantity="1", stopPrice="93")
     status, _ = await served.signed("DELETE", "order", symbol="BTCUSDT", orderId=stop["orderId"])
     assert status == 200
@@ -162,7 +162,7 @@ async def test_a_canceled_stop_gives_back_what_it_held(served: Any) -> None:
     assert (await known(served, stop))["status"] == "CANCELED"
 
 
-async def test_a_stop_holds_back_what_others_cannot_sell(served: Any) -> None:
+async def test_the_amount_of_a_stop_cannot_be_sold_by_other_orders(served: Any) -> None:
     await served.order("SELL", "STOP_LOSS", quantity="1.5", stopPrice="93")
     code = await served.refused(
         "POST", "order", symbol="BTCUSDT", side="SELL", type="MARKET", quantity="1"
@@ -170,7 +170,7 @@ async def test_a_stop_holds_back_what_others_cannot_sell(served: Any) -> None:
     assert code == -2010
 
 
-async def test_stops_are_few(served: Any) -> None:
+async def test_the_number_of_stop_orders_is_limited(served: Any) -> None:
     for number in range(5):
         await served.order("SELL", "STOP_LOSS", quantity="0.1", stopPrice=str(80 + number))
     sent = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_LOSS", "quantity": "0.1"}
@@ -182,7 +182,7 @@ async def test_stops_are_few(served: Any) -> None:
     assert filters["MAX_NUM_ALGO_ORDERS"]["maxNumAlgoOrders"] == 5
 
 
-async def test_the_user_stream_tells_of_a_stop(served: Any) -> None:
+async def test_the_user_stream_reports_a_stop(served: Any) -> None:
     user = await served.user_stream()
     await served.order("SELL", "STOP_LOSS", quantity="1", stopPrice="93")
     placed = (await user.next())["event"]
@@ -218,7 +218,7 @@ async def test_a_stop_survives_a_restart(serve: Any, market: ReplayMarket, tmp_p
     assert (await known(again, stop))["cummulativeQuoteQty"] == "93.00000000"
 
 
-def test_an_order_of_an_earlier_ledger_is_read() -> None:
+def test_an_order_stored_by_an_earlier_version_is_loaded() -> None:
     old = (
         b'{"order_id":1,"client_order_id":"a","symbol":"BTCUSDT","side":"BUY","type":"LIMIT",'
         b'"time_in_force":"GTC","price":"1","amount":"1","quote_amount":"0","executed":"0",'

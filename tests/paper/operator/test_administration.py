@@ -1,4 +1,4 @@
-"""Many accounts, and what the operator does to them and to symbols while the venue runs."""
+"""Administration of accounts and symbols while the venue runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def office(served: Any, path: str, **body: object) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-async def test_accounts_see_only_their_own(served: Any) -> None:
+async def test_accounts_see_only_their_own_orders_and_balances(served: Any) -> None:
     status, opened = await office(served, "accounts", account="anna", balances={"USDT": "1000"})
     assert (status, opened["key"]) == (200, api_credentials("anna").key)
     user = await served.user_stream()
@@ -80,7 +80,7 @@ async def test_accounts_survive_a_restart(serve: Any, market: ReplayMarket, tmp_
     assert again.venue.engine.state.account("anna").burns_bnb
 
 
-async def test_deposits_and_withdrawals_are_told(served: Any) -> None:
+async def test_deposits_and_withdrawals_have_user_events(served: Any) -> None:
     user = await served.user_stream()
     assert (await office(served, "deposit", asset="USDT", amount="5.5"))[0] == 200
     event = (await user.next())["event"]
@@ -96,7 +96,7 @@ async def test_deposits_and_withdrawals_are_told(served: Any) -> None:
     assert (books["USDT"]["deposited"], books["USDT"]["imbalance"]) == ("5.50000000", "0.00000000")
 
 
-async def test_fees_are_paid_in_bnb_where_there_is_some(served: Any) -> None:
+async def test_commissions_are_paid_in_bnb_while_there_is_enough(served: Any) -> None:
     await served.exchange.administration.deposit("main", "BNB", Decimal("0.0002"))
     assert (await office(served, "fees", bnb=True))[0] == 200
     _, told = await served.signed("GET", "account/commission", symbol="BTCUSDT")
@@ -107,7 +107,7 @@ async def test_fees_are_paid_in_bnb_where_there_is_some(served: Any) -> None:
         "discount": "0.75000000",
     }
     first = await served.order("BUY", "MARKET", quantity="1")
-    # 0.1 USDT, less 25 %, at 500 USDT a BNB.
+    # 0.1 USDT minus 25 %, at 500 USDT per BNB.
     assert first["fills"][0]["commission"] == "0.00015000"
     assert first["fills"][0]["commissionAsset"] == "BNB"
     assert await served.balance("BTC") == ("1.00000000", "0.00000000")
@@ -116,7 +116,7 @@ async def test_fees_are_paid_in_bnb_where_there_is_some(served: Any) -> None:
     assert second["fills"][0]["commission"] == "0.00100000"
 
 
-async def test_a_halted_symbol_takes_cancellations_only(served: Any) -> None:
+async def test_a_halted_symbol_accepts_cancellations_only(served: Any) -> None:
     order = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="100.5")
     waiting = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99")
     assert order["status"] == "FILLED"
@@ -134,7 +134,7 @@ async def test_a_halted_symbol_takes_cancellations_only(served: Any) -> None:
     assert status == 400 and "Did you mean" in answer["error"]
 
 
-async def test_a_delisted_symbol_is_gone_and_gives_back_what_it_held(served: Any) -> None:
+async def test_delisting_expires_orders_and_unlocks_balances(served: Any) -> None:
     await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     user = await served.user_stream()
     assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 200
@@ -149,7 +149,7 @@ async def test_a_delisted_symbol_is_gone_and_gives_back_what_it_held(served: Any
     assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 400
 
 
-async def test_rules_change_while_the_venue_runs(served: Any) -> None:
+async def test_filters_change_while_the_venue_runs(served: Any) -> None:
     status, rules = await office(served, "rules", symbol="BTCUSDT", tick="0.5", min_cost=150)
     assert (status, rules["tick"]) == (200, "0.5")
     info = await served.get("exchangeInfo", symbol="BTCUSDT")
@@ -174,13 +174,13 @@ async def test_rules_change_while_the_venue_runs(served: Any) -> None:
     assert (await office(served, "rules", symbol="NO SUCH", tick="1"))[0] == 400
 
 
-async def test_an_account_needs_a_name(served: Any) -> None:
+async def test_invalid_account_names_are_refused(served: Any) -> None:
     with pytest.raises(PaperExchangeError, match="cannot be the name"):
         await served.exchange.administration.open_account("with blank", {})
     assert (await office(served, "accounts", account="a", balances=["USDT"]))[0] == 400
 
 
-async def test_accounts_join_a_group_and_leave_it(served: Any) -> None:
+async def test_accounts_join_and_leave_a_trade_group(served: Any) -> None:
     assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
     assert await office(served, "group", group=7) == (200, {})
     assert (await served.signed("GET", "account"))[1]["tradeGroupId"] == 7

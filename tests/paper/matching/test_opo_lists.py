@@ -1,4 +1,4 @@
-"""Lists whose first order pays the others: what it receives is what they sell."""
+"""OPO and OPOCO lists: the amount the working order receives is the amount of the others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def fall(served: Any) -> None:
     await served.advance(STREAM)
 
 
-async def test_what_is_received_is_what_is_sold(served: Any) -> None:
+async def test_the_pending_order_sells_the_received_amount(served: Any) -> None:
     made = await place(served, "opo", **WORKING, **SELL)
     assert (made["contingencyType"], made["listOrderStatus"]) == ("OTO", "EXECUTING")
     working, pending = made["orderReports"]
@@ -70,7 +70,7 @@ async def test_what_is_received_is_what_is_sold(served: Any) -> None:
     assert pending["status"] == "PENDING_NEW"
     assert await served.balance("USDT") == ("9910.00000000", "90.00000000")
     await fall(served)
-    # Less the commission, in whole steps; what is over is free.
+    # Minus the commission, in whole steps; the rest is free.
     assert await states(served, made) == [("FILLED", "1.00000000"), ("NEW", "0.99900000")]
     assert await served.balance("BTC") == ("0.00000000", "0.99900000")
     engine = served.venue.engine
@@ -79,7 +79,7 @@ async def test_what_is_received_is_what_is_sold(served: Any) -> None:
     assert engine.account.orders == before and not audit(engine.state)
 
 
-async def test_the_commission_comes_out_of_what_else_is_free(served: Any) -> None:
+async def test_the_commission_is_paid_from_other_free_balance(served: Any) -> None:
     await served.control.fault("deposit", asset="BTC", amount=0.5)
     made = await place(served, "opo", **WORKING, **SELL)
     await fall(served)
@@ -87,7 +87,7 @@ async def test_the_commission_comes_out_of_what_else_is_free(served: Any) -> Non
     assert await served.balance("BTC") == ("0.49900000", "1.00000000")
 
 
-async def test_a_pair_is_paid_once(served: Any) -> None:
+async def test_a_pending_pair_gets_the_received_amount_once(served: Any) -> None:
     made = await place(served, "opoco", **WORKING, **ABOVE, **BELOW)
     await fall(served)
     assert await states(served, made) == [
@@ -102,7 +102,7 @@ async def test_a_pair_is_paid_once(served: Any) -> None:
     assert await served.balance("BTC") == ("0.99900000", "0.00000000")
 
 
-async def test_what_was_received_is_kept_until_the_list_is_cancelled(
+async def test_the_received_amount_is_reserved_until_the_list_is_cancelled(
     serve: Any, market: Any
 ) -> None:
     depth = Depth(spread=Decimal("0.02"), levels=3, size=Decimal(50), seed=1)
@@ -123,7 +123,7 @@ async def test_what_was_received_is_kept_until_the_list_is_cancelled(
     assert tuple(map(Decimal, await served.balance("BTC"))) == (kept, 0)
 
 
-async def test_what_is_too_little_to_be_sold_is_rejected_and_free(served: Any) -> None:
+async def test_a_received_amount_below_the_filters_rejects_the_pending_order(served: Any) -> None:
     await served.control.fault("rules", symbol="BTCUSDT", changes={"min_cost": 5})
     less, sell = {"workingQuantity": "0.06"}, {"pendingPrice": "60"}
     made = await place(served, "opo", **{**WORKING, **SELL, **less, **sell})
@@ -144,7 +144,7 @@ async def test_what_is_too_little_to_be_sold_is_rejected_and_free(served: Any) -
         ({"workingType": "MARKET"}, -1106),
     ],
 )
-async def test_lists_that_cannot_pay_are_refused(
+async def test_lists_with_wrong_sides_are_refused(
     served: Any, changes: dict[str, str], code: int
 ) -> None:
     assert await served.refused(
@@ -152,7 +152,7 @@ async def test_lists_that_cannot_pay_are_refused(
     ) == (code)
 
 
-async def test_a_symbol_may_have_no_such_lists(served: Any) -> None:
+async def test_a_symbol_may_not_allow_opo_lists(served: Any) -> None:
     [info] = (await served.get("exchangeInfo"))["symbols"]
     assert info["opoAllowed"] is True
     await served.control.fault("rules", symbol="BTCUSDT", changes={"paying_lists_allowed": False})
