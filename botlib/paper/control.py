@@ -1,4 +1,4 @@
-"""The control of a running paper exchange, by its control API."""
+"""The client of a paper exchange's control API."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class PaperControl:
-    """The control API of a running paper exchange.
+    """The client of a running paper exchange's control API.
 
     Args:
-        url: its address, ``http://127.0.0.1:PORT``.
-        connector: makes what dials; by default sockets.
+        url: address of the exchange, ``http://127.0.0.1:PORT``.
+        connector: makes the aiohttp connector; None for TCP sockets.
+
+    Raises:
+        PaperExchangeError: the address is not on this computer.
     """
 
     def __init__(
@@ -29,7 +32,7 @@ class PaperControl:
     ) -> None:
         if urlsplit(url).hostname not in _LOOPBACK:
             raise PaperExchangeError(
-                f"{url!r} is no paper exchange: one listens on this computer only. "
+                f"{url!r} is not a paper exchange: it listens on this computer only. "
                 "Accepted: http://127.0.0.1:PORT."
             )
         self.url = url.rstrip("/")
@@ -37,19 +40,20 @@ class PaperControl:
         self._session: aiohttp.ClientSession | None = None
 
     async def state(self) -> dict[str, Any]:
-        """Return venue, market time, speed, balances and counters."""
+        """Return the venue, market time, speed, balances and counters."""
         return await self._call("GET", "state", {}, None)
 
     async def advance(
         self, streams: Sequence[str], acknowledged: int, timeout: float = 10.0
     ) -> Advance:
-        """Acknowledge and let a market in lockstep run until one of ``streams`` closes a candle.
+        """Run a market in lockstep until a candle of one of ``streams`` has closed.
+
+        The call can be repeated if its answer was lost.
 
         Args:
             streams: kline streams, such as ``btcusdt@kline_1m``.
-            acknowledged: the market time up to which every closed candle was acted on: of the
-                last answer, or of `state` at first. The same call can be made again when its
-                answer was lost.
+            acknowledged: market time (ms) up to which all closed candles were handled: that of the
+                last answer, or of `state` at first.
             timeout: seconds after which the answer comes without a closed candle.
         """
         body = {"streams": list(streams), "acknowledged": acknowledged, "timeout": timeout}
@@ -63,30 +67,30 @@ class PaperControl:
         At once: ``reset``, ``close`` (``code``), ``stall``, ``blackhole``, ``malformed``
         (``text``), ``shutdown`` (``notice``) and ``expire`` strike the open sockets (``target``:
         streams, user or all); ``clock`` (``skew``, ms), ``restart`` (``away``), ``halt``,
-        ``rules``, ``delist``, ``deposit``, ``withdraw`` and ``pause`` the venue.
+        ``rules``, ``delist``, ``deposit``, ``withdraw`` and ``pause`` change the venue.
 
         At the next occasions: ``drop``, ``duplicate``, ``delay`` (``seconds``), ``reorder``,
         ``corrupt`` (``text``, ``values``), ``drop_closing`` and ``late`` strike frames;
         ``http_status`` (``status``, ``retry_after``), ``slow`` and ``read_lag`` (``seconds``)
         requests; ``before_accept``, ``after_accept`` (``reply``: drop, hang or timeout),
-        ``crash_before_accept`` and ``crash_after_accept`` orders. They take ``count``, ``skip``,
-        ``probability``, ``match`` (in the stream or path), ``symbol``, and ``for`` (a span).
+        ``crash_before_accept`` and ``crash_after_accept`` orders. They accept ``count``, ``skip``,
+        ``probability``, ``match`` (in the stream or path), ``symbol``, and ``for`` (a duration).
 
-        ``clear`` calls off what waits.
+        ``clear`` cancels all faults that wait.
         """
         return await self._call("POST", "fault", {"kind": kind, **details}, None)
 
     async def scenario(
         self, steps: Sequence[Mapping[str, object]], *, seed: int = 0
     ) -> dict[str, Any]:
-        """Play faults, each at its moment, such as ``{"at": "+30s", "fault": "reset"}``.
+        """Play faults, each at its time, such as ``{"at": "+30s", "fault": "reset"}``.
 
-        How far it came stands in the `state`.
+        The `state` contains the progress.
         """
         return await self._call("POST", "scenario", {"steps": list(steps), "seed": seed}, None)
 
     async def ledger(self) -> dict[str, Any]:
-        """Return every order, trade and balance of the account, as the venue holds them."""
+        """Return all orders, trades and balances of the account, as the venue has them."""
         return await self._call("GET", "ledger", {}, None)
 
     async def candles(
@@ -98,15 +102,15 @@ class PaperControl:
         return [tuple(row) for row in answer["candles"]]
 
     async def pause(self) -> None:
-        """Hold the market."""
+        """Stop the market at its present time."""
         await self._call("POST", "pause", {}, None)
 
     async def resume(self) -> None:
-        """Let a held market go on."""
+        """Run a paused market again."""
         await self._call("POST", "resume", {}, None)
 
     async def close(self) -> None:
-        """Close the connection; the exchange goes on."""
+        """Close the connection; the exchange continues."""
         if self._session is not None:
             await self._session.close()
             self._session = None

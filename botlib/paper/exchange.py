@@ -1,4 +1,4 @@
-"""The paper exchange on the running loop: its parts, its address, its start and its end."""
+"""The paper exchange on the running loop: its parts, its start and its end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 KEPT_ALIVE: Final = 75.0
-"""Seconds for which a connection stays open after a request, for the next one."""
+"""Seconds for which a connection stays open after a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,18 @@ class ExchangeReady:
 
 
 class PaperExchange:
-    """A paper exchange inside the running loop: `start`, `run`, `close`.
+    """A paper exchange on the running loop: `start`, `run`, `close`.
 
     Args:
         market: what is traded.
-        settings: how.
-        player: of scenarios, with the faults; one that outlives this exchange is given by whoever
-            starts it again.
+        options: its options.
+        player: the player of scenarios, with the faults; that of the exchange before a restart, so
+            that faults survive it. None for a new one.
+
+    Raises:
+        WrongVenue: the ledger belongs to another market.
+        PaperExchangeError: the ledger cannot be used, or the start is outside the recording.
+        UnknownSymbol: the market cannot trade one of the symbols.
     """
 
     def __init__(
@@ -154,7 +159,7 @@ class PaperExchange:
         )
 
     async def run(self) -> None:
-        """Run the market, the pings and the notes of its time until cancelled."""
+        """Run the market, the pings and the writes of its time until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.venue.run())
             group.create_task(self._ping())
@@ -162,7 +167,7 @@ class PaperExchange:
             group.create_task(self.player.run())
 
     async def close(self) -> None:
-        """Close the sockets politely and the ledger last."""
+        """Close the sockets with a close frame, and then the ledger."""
         sockets = [*self.venue.streams.connections, *self._wsapi.connections]
         async with asyncio.TaskGroup() as group:
             for connection in sockets:
@@ -189,7 +194,7 @@ class PaperExchange:
                 await connection.keep_alive()
             if self._runner is not None and self._runner.server is not None:
                 now = asyncio.get_running_loop().time()
-                self._idle_connections.close_silent(self._runner.server.connections, now)
+                self._idle_connections.close_idle(self._runner.server.connections, now)
 
     async def _save(self) -> None:
         while True:

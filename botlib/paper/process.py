@@ -25,7 +25,7 @@ _LOG_LINES: Final = 15
 
 
 class PaperProcess:
-    """A paper exchange in a process of its own; it ends when this process does."""
+    """A paper exchange in a process of its own, which ends with this process."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], ready: dict[str, Any], log: Path, owned: bool
@@ -55,7 +55,7 @@ class PaperProcess:
             timeout: seconds to wait for it.
 
         Raises:
-            PaperExchangeError: it did not start; the message holds the end of its log.
+            PaperExchangeError: it did not start; the message contains the end of its log.
         """
         owned = log is None
         if log is None:
@@ -79,12 +79,12 @@ class PaperProcess:
         if ready is None:
             code = await asyncio.to_thread(_end, process, 1.0)
             _close_pipes(process)
-            told = _tail(log)
+            log_end = _tail(log)
             if owned:
                 log.unlink(missing_ok=True)
             raise PaperExchangeError(
                 f"The paper exchange did not start (exit code {code}) with "
-                f"{' '.join(words)}: {told or 'it said nothing.'}"
+                f"{' '.join(words)}: {log_end or 'its log is empty.'}"
             )
         return cls(process, ready, log, owned)
 
@@ -99,17 +99,17 @@ class PaperProcess:
         return self._process.poll()
 
     def control(self) -> PaperControl:
-        """Return a control of it; close it when done."""
+        """Return a client of its control API; close it when done."""
         return PaperControl(self.url)
 
     def kill(self) -> None:
-        """Kill the process without warning, as a power cut would."""
+        """Kill the process, as a power cut would."""
         self._process.kill()
         self._process.wait()
         _close_pipes(self._process)
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> int:
-        """End the process politely, killed after ``timeout`` seconds; returns the exit code."""
+        """Terminate the process, kill it after ``timeout`` seconds, and return the exit code."""
         code = await asyncio.to_thread(_end, self._process, timeout)
         _close_pipes(self._process)
         if self._log_owned:

@@ -1,4 +1,4 @@
-"""The process of a paper exchange: it serves until it is told to end, restarts included."""
+"""The process of a paper exchange: it serves until a signal ends it, with restarts."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The running market: its time, and what happens at each step of it.
+"""The running market: its time, and the events of each step.
 
-Market time moves in steps along the prices inside a base candle. At a boundary, where base candles
-open, every closing frame is sent first (the base timeframe before higher ones), with the new price
-already in force; then the opening frames. So whoever acts on a closing frame acts at the next open.
-In a halt, where a symbol has no candles, its last candle stays unclosed until trading resumes.
+Market time moves in steps along the prices inside a base candle. At a boundary, when base candles
+open, all closing frames are sent first (the base timeframe before higher ones), with the new price
+already in force; then the opening frames. So a client that acts on a closing frame trades at the
+next open. In a halt a symbol has no candles, and its last candle closes when trading resumes.
 
-In lockstep the market holds at every boundary until `Venue.advance` releases it. Without lockstep,
-a market that runs as fast as it can holds while nobody listens to any stream.
+In lockstep the market stops at every boundary until `Venue.advance` releases it. Without lockstep,
+a market that runs as fast as it can stops while no stream has a subscriber.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ from botlib.paper.streams.user_streams import UserStreams
 logger = logging.getLogger(__name__)
 
 MAX_SYMBOLS: Final = 1_000
-"""Symbols a venue lists: a market that makes up any symbol would make them without end."""
+"""Most symbols of a venue, since a synthetic market would list any number of them."""
 
 
 class Venue:
-    """The market at its present time.
+    """The market at the present, with its feeds, streams and orders.
 
     Args:
-        market: where candles come from.
-        desk: matches orders; asked at every price.
-        start: first market time, ms; rounded down to a price, in lockstep to a candle's open.
-        pace: how time passes.
+        market: source of the candles.
+        engine: matches orders, at every price.
+        start: first market time in ms; rounded down to a price, in lockstep to a candle's open.
+        pace: speed of market time.
+        faults: the faults that are ordered.
         slippage: fraction by which market orders fill worse than the price.
-        depth: what stands around the price; None for a market that fills any amount.
-        events: whether the events of a request leave before its answer or after it.
-        seed: decides which, where either is possible.
+        depth: the synthetic orders around the price; None for a market that fills any amount.
+        events: whether the events of a request are sent before its answer, after it, or either.
+        seed: seed of that choice, if it is ``either``.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Venue:
         self.ended = False
         self.paused = False
         self.faults = faults
-        # Where the market waits for its clients, it does not wait for anything else.
+        # A market that waits for its clients waits for nothing else.
         timed = pace.speed is not None and not pace.lockstep
         self.users = UserStreams(faults, order=events, seed=seed, wait=timed)
         self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
@@ -99,7 +100,7 @@ class Venue:
     # -- symbols
 
     def feed(self, symbol: str) -> Feed:
-        """Return the feed of a symbol or id, at the present.
+        """Return the feed of a symbol or id at the present.
 
         Raises:
             UnknownSymbol: the market does not trade it.
@@ -135,7 +136,7 @@ class Venue:
             )
 
     def listings(self) -> list[SymbolListing]:
-        """Return what is traded."""
+        """Return what is listed."""
         known = self.engine.state.symbols
         return [
             one
@@ -144,18 +145,18 @@ class Venue:
         ]
 
     def change(self, feed: Feed, state: SymbolState) -> None:
-        """Let a symbol be what the operator made of it, now and after a restart."""
+        """Apply a change that the operator made to a symbol, now and after a restart."""
         self.engine.change_symbol(state, self.market_time)
         feed.rules = replace(amended(rules_of(feed.listing), state.rules), status=state.status)
         feed.reload()
 
     def delist(self, feed: Feed) -> None:
-        """Forget a symbol for good; its orders have ended before."""
+        """Remove a symbol for ever; its orders have ended before."""
         for known in (self._feeds, self._active, self._watched):
             known.pop(feed.id, None)
 
     def bnb_price(self, asset: str) -> Decimal | None:
-        """Return what a BNB costs in an asset, None where it is not traded against it."""
+        """Return the price of a BNB in an asset, None if the pair is not listed."""
         symbol = f"BNB/{asset}"
         if all(listing.symbol != symbol for listing in self.listings()):
             return None
@@ -165,7 +166,7 @@ class Venue:
         if not (feed.outputs or feed.resting or feed.id in self._watched):
             self._active.pop(feed.id, None)
         elif feed.id not in self._active:
-            # What ended while nobody listened is not told any more.
+            # A candle that ended before there was a subscriber is not sent.
             feed.closing_sent = feed.over
             self._active[feed.id] = feed
 
@@ -174,35 +175,35 @@ class Venue:
         self._released.set()
 
     def orders_changed(self, feed: Feed) -> None:
-        """Note that orders of a symbol came to rest or left the book."""
+        """Update a feed after orders were added to its book or removed from it."""
         feed.resting = self.engine.open_count(feed.id)
         self._refresh(feed)
 
     # -- time
 
     async def run(self) -> None:
-        """Move the market until it ends or the task is cancelled."""
+        """Run the market until it ends or the task is cancelled."""
         while not self.ended:
-            await self._permission()
+            await self._wait_until_released()
             target = self._next_time()
             if target is None:
-                # The last candles close, and no other opens.
+                # The last candles close, and no new ones open.
                 target = open_time(self.market_time, self.market.base) + self.length
                 await self._timer.wait(self.market_time, target)
                 self.ended = True
             else:
                 await self._timer.wait(self.market_time, target)
             await self._step(target)
-            # A market that runs as fast as it can leaves room for requests.
+            # A market that runs as fast as it can lets requests be served between steps.
             await asyncio.sleep(0)
         await self.streams.flush()
 
     def pause(self) -> None:
-        """Hold the market at its present time."""
+        """Stop the market at its present time."""
         self.paused = True
 
     def resume(self) -> None:
-        """Let a paused market go on."""
+        """Run a paused market again."""
         self.paused = False
         self._released.set()
 
@@ -214,7 +215,7 @@ class Venue:
             return at_boundary and not self.lockstep.running
         return self.pace.speed is None and not self.streams.has_listeners
 
-    async def _permission(self) -> None:
+    async def _wait_until_released(self) -> None:
         while self._held():
             self._released.clear()
             self._timer.reset()
@@ -247,7 +248,7 @@ class Venue:
         self.users.send_late()
         self.market_time = time
         if self.faults.time_changed():
-            # What is to happen at this time happens before anybody is told of it.
+            # A fault that is due at this time strikes before any frame of it is sent.
             await asyncio.sleep(0)
         boundary = open_time(time, self.market.base) == time
         moved: list[tuple[Feed, Bar | None]] = []
@@ -262,7 +263,7 @@ class Venue:
                 await self._settle(feed)
         await self.broadcast.publish(trading, lambda: [one.id for one in self.listings()])
         for feed in trading:
-            await self.broadcast.deals(feed)
+            await self.broadcast.account_trades(feed)
         if boundary:
             await self.broadcast.late(closed)
             candles = [candle for _, candle in closed]
@@ -273,7 +274,7 @@ class Venue:
             user_events = self.engine.match(feed, self.market_time)
             await self.engine.durable()
         except PaperExchangeError as error:
-            # Nothing has happened: the orders rest, and are tried again at the next price.
+            # Nothing was filled: the orders stay in the book until the next price.
             logger.error("No order of %s was filled: %s", feed.id, error)
             return
         if user_events:
@@ -281,12 +282,12 @@ class Venue:
             await self.send_user_events(user_events)
 
     async def send_user_events(self, user_events: Iterable[UserEvent]) -> None:
-        """Send user events to those who listen to their accounts."""
+        """Send user events to the subscribers of their accounts."""
         for account, event in user_events:
             self.users.publish([event], account)
 
     def answer(self, user_events: Iterable[UserEvent]) -> None:
-        """Send the user events of a request that is about to be answered, or soon after it."""
+        """Send the user events of a request before its answer or shortly after it."""
         self.users.send_with_answer(user_events, self.engine.state.counters.execution)
 
     def _closings(
@@ -305,8 +306,8 @@ class Venue:
         bar = feed.bar
         if bar is None:
             return []
-        # A symbol's last candle closes although nothing will open after it; a longer one around it
-        # that is not over by then never does.
+        # A symbol's last candle closes although no other opens; a longer candle that contains it
+        # and is not over by then never closes.
         last = not feed.closing_sent and feed.over
         if bar.timestamp == before.timestamp and not last:
             return []
@@ -327,15 +328,16 @@ class Venue:
     # -- lockstep
 
     async def advance(self, streams: Sequence[str], acknowledged: int, timeout: float) -> Advance:
-        """Let a market in lockstep run until one of ``streams`` has closed a candle.
+        """Run a market in lockstep until a candle of one of ``streams`` has closed.
 
-        Closings after ``acknowledged`` (the market time of the last answer) that were already
-        reached are returned at once, so a call whose answer was lost can be made again.
+        Candles that have closed after ``acknowledged`` already are returned at once, so a call
+        whose answer was lost can be repeated.
 
         Args:
             streams: kline streams, such as ``btcusdt@kline_1m``.
-            acknowledged: market time up to which every closed candle was acted on.
-            timeout: seconds after which the answer is given without a closed candle.
+            acknowledged: market time (ms) up to which the client has handled all closed candles:
+                that of the last answer.
+            timeout: seconds after which the answer comes without a closed candle.
 
         Raises:
             PaperExchangeError: the market is not in lockstep, a stream is unknown, or the
@@ -343,7 +345,7 @@ class Venue:
         """
         if not self.pace.lockstep:
             raise PaperExchangeError(
-                "The market does not wait for anybody: it was not started with --lockstep."
+                "The market does not wait for a client: it was not started with --lockstep."
             )
         if acknowledged > self.market_time:
             raise PaperExchangeError(
@@ -351,7 +353,10 @@ class Venue:
                 "Acknowledge the market_time of the last answer."
             )
         if not streams:
-            raise PaperExchangeError("Cannot advance: no stream was named to wait for.")
+            raise PaperExchangeError(
+                "Cannot advance without a stream. Name one, such as "
+                f"btcusdt@kline_{self.market.base}."
+            )
         self.users.send_late()
         for stream in streams:
             self._watch(stream)
@@ -362,8 +367,8 @@ class Venue:
         found = self.broadcast.kline(stream)
         if found is None:
             raise PaperExchangeError(
-                f"Cannot wait for {stream!r}: it is no kline stream of this market, such as "
-                f"btcusdt@kline_{self.market.base}."
+                f"Cannot wait for {stream!r}: it is not a kline stream of this market. Accepted: "
+                f"names such as btcusdt@kline_{self.market.base}."
             )
         feed, kind = found
         self._watched.setdefault(feed.id, set()).add(kind.name)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from botlib.config import Settings
 
 START: Final = 1_735_689_600_000
-"""2025-01-01 00:00 UTC: where a synthetic market begins that was to begin now."""
+"""2025-01-01 00:00 UTC: the start of a synthetic market that is configured to start now."""
 
 SAVE_INTERVAL: Final = 600.0
-"""Seconds between two notes of the market time; it is noted at every closing as well."""
+"""Seconds between two writes of the market time; it is written when candles close as well."""
 
 
 def paper_options(settings: Settings, *, step: int, ledger: Path) -> PaperOptions:
@@ -52,13 +52,13 @@ def paper_options(settings: Settings, *, step: int, ledger: Path) -> PaperOption
 
 
 class SimulatedPaper(PaperService):
-    """Serves a market on the running loop, in the place of a process.
+    """The paper exchange on the running loop, in place of a process.
 
     Args:
-        settings: of the engine.
+        settings: settings of the engine.
         market: what is traded.
-        served: how.
-        group: carries the running exchange; leaving it waits for `stop`.
+        options: options of the exchange; the port is replaced by the one in use.
+        group: task group of the running exchange; its end waits for `stop`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SimulatedPaper(PaperService):
 
     @property
     def exchange(self) -> PaperExchange:
-        """The exchange that runs.
+        """The running exchange.
 
         Raises:
             SimulationError: it does not run.
@@ -89,17 +89,17 @@ class SimulatedPaper(PaperService):
 
     @property
     def ended(self) -> bool:
-        """Whether the recording has come to its end."""
+        """Whether the recording has ended."""
         return self._exchange is not None and self._exchange.venue.ended
 
     async def start(self) -> None:
-        """Serve, and learn where."""
+        """Open the exchange and a control of it."""
         await self.serve()
         self._control = PaperControl(self.url, MemoryConnector)
 
     async def serve(self) -> None:
-        """Open the exchange, at the address it had before."""
-        # The faults that were ordered outlive a restart.
+        """Open the exchange, at its former address if it had one."""
+        # The faults that were ordered survive a restart.
         player = None if self._latest is None else self._latest.player
         exchange = self._latest = PaperExchange(self._market, self.options, player)
         exchange.faults.restart = self._restart_soon
@@ -114,7 +114,7 @@ class SimulatedPaper(PaperService):
         self._group.create_task(self.restart(away))
 
     async def close(self) -> None:
-        """Close the exchange as a process that is told to end would; its ledger stays."""
+        """Close the exchange as a terminated process would; its ledger stays."""
         exchange, running = self._exchange, self._running
         self._exchange = self._running = None
         if running is not None:
@@ -123,13 +123,13 @@ class SimulatedPaper(PaperService):
             await exchange.close()
 
     async def restart(self, away: float) -> None:
-        """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
+        """Close the exchange, and open it again after ``away`` seconds with the same ledger."""
         await self.close()
         await asyncio.sleep(away)
         await self.serve()
 
     async def stop(self) -> None:
-        """Let go of the control, and close the exchange."""
+        """Close the control and the exchange."""
         await super().stop()
         await self.close()
 

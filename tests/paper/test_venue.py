@@ -151,10 +151,10 @@ async def test_a_pause_stops_lockstep_too(serve: Any, candles: Candles, start_ti
 @pytest.mark.parametrize(
     ("streams", "ahead", "words"),
     [
-        ([], 0, "no stream"),
-        (["btcusdt@trade"], 0, "no kline stream"),
-        (["xrpusdt@kline_1m"], 0, "no kline stream"),
-        (["btcusdt@kline_7m"], 0, "no kline stream"),
+        ([], 0, "without a stream"),
+        (["btcusdt@trade"], 0, "not a kline stream"),
+        (["xrpusdt@kline_1m"], 0, "not a kline stream"),
+        (["btcusdt@kline_7m"], 0, "not a kline stream"),
         (["btcusdt@kline_1m"], 1, "Cannot acknowledge"),
     ],
 )

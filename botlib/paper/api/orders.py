@@ -98,7 +98,7 @@ class OrderHandlers:
         finally:
             self.venue.orders_changed(feed)
         self.venue.answer(user_events)
-        await self.venue.broadcast.deals(feed)
+        await self.venue.broadcast.account_trades(feed)
 
     # -- queries
 

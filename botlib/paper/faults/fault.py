@@ -1,4 +1,4 @@
-"""`Fault`: one fault that waits for its occasions."""
+"""A fault that waits for its occasions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ class Fault:
     """A fault that waits for its occasions.
 
     Attributes:
-        left: how many occasions it still strikes, `math.inf` for all.
-        match: only streams or paths that contain this text are struck; events of accounts stand
-            as ``user@`` and their type.
-        symbol: only what concerns this symbol, by its id; "" for all.
-        skip: occasions it lets pass first.
-        probability: with which it strikes an occasion.
-        until: the loop's time at which it ends, seconds.
-        status: HTTP status it answers with.
-        retry_after: seconds it asks a client to wait; None says nothing.
-        reply: how an order goes unanswered: ``drop`` (the connection is cut), ``hang`` or
+        left: number of occasions that it still strikes, `math.inf` for all.
+        match: text that the stream or path must contain; events of accounts have ``user@`` and
+            their type.
+        symbol: id of the symbol that it strikes, "" for all.
+        skip: number of occasions that it does not strike first.
+        probability: probability with which it strikes an occasion.
+        until: end of the fault in the loop's time, seconds.
+        status: HTTP status of the answer.
+        retry_after: seconds of the Retry-After header, None for no header.
+        reply: how an order stays unanswered: ``drop`` (the connection is aborted), ``hang`` or
             ``timeout``.
-        seconds: of delay, or by which an answer lags behind.
-        text: what a frame is replaced by, "" for its first half.
-        values: fields of a frame that are changed, by dotted names such as ``k.c``.
+        seconds: delay, or time by which an answer lags behind.
+        text: replacement of a frame, "" for its first half.
+        values: fields of a frame that are replaced, by dotted names such as ``k.c``.
     """
 
     left: float = 1
@@ -42,5 +42,5 @@ class Fault:
     values: Mapping[str, object] = field(default_factory=dict)
 
     def concerns(self, place: str, symbol: str) -> bool:
-        """Tell whether an occasion is one of this fault's."""
+        """Return whether the fault may strike an occasion."""
         return self.match in place and self.symbol in ("", symbol)

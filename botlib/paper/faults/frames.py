@@ -1,4 +1,4 @@
-"""What faults do to frames on their way."""
+"""The faults of frames: lost, repeated, delayed, reordered and damaged ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from botlib.paper.faults.registry import Faults
 
 
 class FrameFaults:
-    """Lets the frames of one kind of sockets through, as the faults say.
+    """The faults of the frames of one group of connections.
 
     Args:
-        faults: what to do.
-        later: sends a frame (its place, its payload) that was held back.
+        faults: the faults that are ordered.
+        later: sends a delayed frame (its stream, its payload).
     """
 
     def __init__(self, faults: Faults, later: Callable[[str, bytes], object]) -> None:
@@ -26,15 +26,16 @@ class FrameFaults:
 
     @property
     def idle(self) -> bool:
-        """Whether every frame passes as it is."""
+        """Whether every frame is sent unchanged."""
         return not (self._faults.frames or self._kept)
 
     def apply(self, place: str, payload: bytes, symbol: str) -> list[bytes]:
-        """Return what goes out now in place of a frame, in order.
+        """Return the payloads that are sent now instead of a frame, in order.
 
         Args:
             place: the stream's name, or ``user@`` and the event's type.
-            symbol: the id of the symbol it concerns, "" for none.
+            payload: payload of the frame.
+            symbol: id of the frame's symbol, "" for none.
         """
         take = self._faults.take
         kept = self._kept.pop(place, None)

@@ -1,4 +1,4 @@
-"""The kinds of faults, and what may be said about each."""
+"""The kinds of faults, and the details that each accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botlib.core.errors import BotlibError, PaperExchangeError, did_you_mean
 from botlib.core.timeframe import parse_duration
 
 Check = Callable[[object], str | None]
-"""Returns what is accepted where a value is not."""
+"""Returns the accepted values if a value is not accepted, else None."""
 
 
 def _text(value: object) -> str | None:
@@ -79,15 +79,14 @@ FRAMES: Final[dict[str, dict[str, Check]]] = {
     "drop_closing": _COUNTED,
     "late": _COUNTED,
 }
-"""Faults that strike frames on their way: drop, send twice, hold back, swap with the next one, and
-damage them. ``drop_closing`` and ``late`` strike klines: the frame that says that a candle is
-final, and a frame of a candle that comes after it."""
+"""Faults of frames: they are dropped, repeated, delayed, swapped with the next one, or damaged.
+``drop_closing`` drops the closing frame of a kline, ``late`` sends a frame of a candle after it."""
 
 CRASHES: Final[dict[str, dict[str, Check]]] = {
     "crash_before_accept": _COUNTED,
     "crash_after_accept": _COUNTED,
 }
-"""The process of the exchange dies as by a power cut, at an order."""
+"""The process of the exchange is killed at an order, as by a power cut."""
 
 REQUESTS: Final[dict[str, dict[str, Check]]] = {
     "http_status": {**_COUNTED, "status": _whole, "retry_after": _whole},
@@ -97,9 +96,9 @@ REQUESTS: Final[dict[str, dict[str, Check]]] = {
     "after_accept": _REPLY,
     **CRASHES,
 }
-"""Faults that strike requests: an error, a late answer, an answer from a copy that lags behind (in
-market time: of candles, and of all that an account is told of itself), an order that is lost, and
-one that is taken but never answered."""
+"""Faults of requests: an error, a late answer, an answer from a replica that lags behind in market
+time (candles, and all data of an account), an order that is lost, and an order that is accepted but
+not answered."""
 
 SOCKET: Final[dict[str, dict[str, Check]]] = {
     "reset": _TARGET,
@@ -110,8 +109,8 @@ SOCKET: Final[dict[str, dict[str, Check]]] = {
     "shutdown": {**_TARGET, "notice": _duration},
     "expire": _TARGET,
 }
-"""Faults that strike the open sockets at once: cut, closed, silent but for pongs, silent
-altogether, sent a broken frame, told of a shutdown before they are closed, and aged 24 hours."""
+"""Faults of the open sockets, at once: aborted, closed, silent except for pongs, silent, sent a
+malformed frame, closed after the notice of a shutdown, and aged by 24 hours."""
 
 VENUE: Final[dict[str, dict[str, Check]]] = {
     "clock": {"skew": _integer, **_LASTING},
@@ -124,8 +123,8 @@ VENUE: Final[dict[str, dict[str, Check]]] = {
     "withdraw": {"account": _text, "asset": _text, "amount": _number},
     "clear": {},
 }
-"""What happens to the venue itself: its clock, a restart, a market that stands still, a symbol that
-is halted, changed or delisted, money that moves; ``clear`` calls off every fault that waits."""
+"""Faults and changes of the venue: its clock, a restart, a paused market, a symbol that is halted,
+changed or delisted, deposits and withdrawals; ``clear`` cancels all faults that wait."""
 
 KINDS: Final = {**FRAMES, **REQUESTS, **SOCKET, **VENUE}
 
@@ -140,7 +139,7 @@ _NEEDED: Final[dict[str, tuple[str, ...]]] = {
 
 
 def check_details(kind: object, details: Mapping[str, object]) -> None:
-    """Check what is said about a fault.
+    """Check the kind and the details of a fault.
 
     Raises:
         PaperExchangeError: the kind or a detail is unknown, missing, or not accepted.

@@ -1,6 +1,6 @@
-"""Market data from a copy of the venue that lags behind: what happened lately is not in it yet.
+"""Market data from a replica of the venue that lags behind the present.
 
-What an account is told of itself is made of its past where it is asked for; see `Past`.
+The data of accounts at an earlier time come from their snapshots (`accounts.snapshots`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 from botlib.paper.protocol.operation import Key
 
 _CLOSE_TIME = 6
-"""Where a kline has its close time, ms."""
+"""Position of the close time (ms) in a kline."""
 
 
 def lagging(key: Key, answer: Any, then: int) -> Any:
-    """Return what an answer would have been at an earlier market time (ms), as far as it shows.
+    """Return an answer as it would have been at an earlier market time (ms).
 
-    Candles that had not closed are left out.
+    Only klines differ: candles that were not closed then are removed.
     """
     if key == ("GET", "klines"):
         return [row for row in answer if row[_CLOSE_TIME] <= then]

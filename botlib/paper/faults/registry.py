@@ -1,4 +1,4 @@
-"""The faults that wait, and those that strike at an occasion."""
+"""The faults that were ordered, and the occasions at which they strike."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class Faults:
     """The faults of one exchange: they are ordered, wait for an occasion, and strike.
 
     Args:
-        seed: of the chance with which faults strike.
+        seed: seed of the probability with which faults strike.
 
     Attributes:
         struck: how often each kind has struck.
-        skew: by how many ms the server's clock is ahead.
+        skew: ms by which the server's clock is ahead.
         frames: whether a fault waits for a frame.
-        crash: ends the process without warning; None where there is none of its own.
-        restart: closes the exchange and opens it so many seconds later; None where nobody can.
-        moved: called when market time or the number of orders changed; returns whether anybody
-            may have to act on it first.
+        crash: kills the process; None if the exchange has no process of its own.
+        restart: closes the exchange and opens it after the given seconds; None if it cannot be
+            started again.
+        time_changed: called when market time or the number of orders has changed; returns whether
+            a listener may have to act on it first.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -44,24 +45,25 @@ class Faults:
         self._rng = random.Random(seed)
 
     def seed(self, seed: int) -> None:
-        """Begin chance anew."""
+        """Start the random numbers again from a seed."""
         self._rng = random.Random(seed)
 
     def server_time(self) -> int:
-        """Return the server's time in ms: the computer's, plus what is ordered."""
+        """Return the server's time in ms: the computer's plus the ordered skew."""
         return wall_time() + self.skew
 
     def order(self, kind: str, details: Mapping[str, Any]) -> float:
-        """Let a fault strike its next occasions; a count of 0 calls the kind off.
+        """Order a fault for its next occasions; a count of 0 cancels the kind.
 
         Args:
+            kind: the kind of fault.
             details: as `check_details` accepts them.
 
         Returns:
-            How many occasions it will strike; less than 0 for all.
+            The number of occasions that it will strike, less than 0 for all.
 
         Raises:
-            PaperExchangeError: a crash is ordered where the exchange has no process of its own.
+            PaperExchangeError: a crash is ordered, but the exchange has no process of its own.
         """
         if kind in CRASHES and self.crash is None:
             raise PaperExchangeError(
@@ -76,16 +78,16 @@ class Faults:
         return fault.left if math.isfinite(fault.left) else -1
 
     def clear(self) -> None:
-        """Call off every fault that waits."""
+        """Cancel all faults that wait."""
         self._waiting.clear()
         self._note()
 
     def pending(self, kind: str) -> bool:
-        """Tell whether a fault waits, without using it up."""
+        """Return whether a fault of a kind waits, without using it up."""
         return kind in self._waiting
 
     def take(self, kind: str, place: str, symbol: str = "") -> Fault | None:
-        """Return the fault that strikes here, counting it, or None."""
+        """Return the fault that strikes an occasion and count it, None if none strikes."""
         waiting = self._waiting.get(kind)
         if waiting is None:
             return None
@@ -104,7 +106,7 @@ class Faults:
         return found
 
     def count(self, kind: str, times: int = 1) -> None:
-        """Note that a kind of fault has struck."""
+        """Count that a kind of fault has struck."""
         self.struck[kind] = self.struck.get(kind, 0) + times
 
     def _strikes(self, fault: Fault) -> bool:
@@ -122,7 +124,7 @@ class Faults:
         self._note()
 
     def _note(self) -> None:
-        # Looked at for every frame: most of the time there is no fault at all.
+        # Checked for every frame, and most of the time there is no fault at all.
         self.frames = not self._waiting.keys().isdisjoint(FRAMES)
 
 
@@ -131,7 +133,7 @@ def _read(details: Mapping[str, Any]) -> Fault:
     until = math.inf
     if lasting is not None:
         until = asyncio.get_running_loop().time() + parse_duration(lasting)
-    # What lasts for a while strikes every occasion of it.
+    # A fault that lasts for a time strikes all occasions in it.
     count = details.get("count", 1 if lasting is None else math.inf)
     symbol = details.get("symbol", "")
     return Fault(
@@ -151,5 +153,5 @@ def _read(details: Mapping[str, Any]) -> Fault:
 
 
 def no_one() -> bool:
-    """Tell nobody."""
+    """Return False: no listener has to act."""
     return False

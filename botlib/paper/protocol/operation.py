@@ -1,4 +1,4 @@
-"""What a request leads to: its handler, its weight and what it asks of the caller."""
+"""An operation of the API: its handler, its weight and its requirements."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a request leads to.
+    """An operation of the API.
 
-    ``orders`` marks one that sends, changes or cancels orders: it weighs nothing when it succeeds,
-    unless it is ``charged``.
+    Attributes:
+        handler: returns the answer to a request.
+        weight: returns the request weight.
+        signed: whether the request must be signed.
+        orders: whether it sends, changes or cancels orders; such a request has no weight if it
+            succeeds, unless it is ``charged``.
+        charged: whether it has its weight even if it succeeds.
     """
 
     handler: Handler
@@ -29,10 +34,10 @@ class Operation:
 
 
 def fixed(weight: int) -> Weight:
-    """Return a weight that does not depend on the request."""
+    """Return a weight that is the same for all requests."""
     return lambda params: weight
 
 
 def by_symbol(one: int, every: int) -> Weight:
-    """Return a weight for one symbol, and one for all of them."""
+    """Return a weight that depends on whether a symbol is given."""
     return lambda params: one if "symbol" in params else every

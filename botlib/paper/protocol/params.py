@@ -1,4 +1,4 @@
-"""Reading the parameters of a request, whichever way it came."""
+"""The parameters of a request, by REST or by WebSocket."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _LARGEST: Final = 2**63 - 1
 _MICROSECONDS: Final = 10**14
 
 DEFAULT_ACCOUNT: Final = "main"
-"""The account that the exchange's own keys belong to."""
+"""The account of the exchange's own keys."""
 
 PRECISION: Final = 8
-"""Most decimals Binance reads in a price or an amount."""
+"""Most decimals of a price or an amount that Binance accepts."""
 
 
 class Params:
-    """The parameters of one request, as texts; every reader refuses in Binance's words.
+    """The parameters of one request as texts; all methods raise `Refusal` in Binance's words.
 
     Args:
         values: the parameters by name.
-        account: whose request it is: the name of the account that the request's key belongs to.
+        account: name of the account of the request's key.
 
     Attributes:
-        then: the market time (ms) that the answer is to be of, None for the present.
+        then: market time (ms) of which the answer shall be, None for the present.
     """
 
     def __init__(self, values: Mapping[str, str], account: str = DEFAULT_ACCOUNT) -> None:
@@ -46,14 +46,14 @@ class Params:
 
     @property
     def names_sent(self) -> Iterable[str]:
-        """The names of all parameters, in the order sent, empty ones too."""
+        """The names of all parameters in the order sent, empty ones included."""
         return self._values.keys()
 
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))
 
     def text(self, name: str) -> str | None:
-        """Return a text, None where it is absent or empty."""
+        """Return a text, None if it is absent or empty."""
         return self._values.get(name) or None
 
     def need(self, name: str) -> str:
@@ -64,7 +64,7 @@ class Params:
         return value
 
     def integer(self, name: str) -> int | None:
-        """Return a non-negative integer, None where it is absent."""
+        """Return a non-negative integer, None if it is absent."""
         value = self.text(name)
         if value is None:
             return None
@@ -76,19 +76,19 @@ class Params:
         return number
 
     def moment(self, name: str) -> int | None:
-        """Return a time in ms, sent as ms or microseconds, None where it is absent."""
+        """Return a time in ms, which is sent in ms or in microseconds, None if it is absent."""
         value = self.integer(name)
         return value // 1_000 if value is not None and value > _MICROSECONDS else value
 
     def choice(self, name: str, accepted: Sequence[str], code: int) -> str | None:
-        """Return one of the accepted texts, None where it is absent; refuse any other."""
+        """Return one of the accepted texts, None if it is absent; ``code`` refuses any other."""
         value = self.text(name)
         if value is not None and value not in accepted:
             raise refusal(code, name)
         return value
 
     def flag(self, name: str, default: bool) -> bool:
-        """Return ``true`` or ``false``."""
+        """Return whether a value is ``true``, or the default if it is absent."""
         value = self.text(name)
         if value is None:
             return default
@@ -97,14 +97,14 @@ class Params:
         return value == "true"
 
     def symbol(self, name: str = "symbol") -> str:
-        """Return a mandatory symbol, well-formed but maybe not listed."""
+        """Return a mandatory symbol, which is well-formed but may not be listed."""
         value = self.need(name)
         if not _SYMBOL.fullmatch(value):
             raise illegal(name, _SYMBOL_RANGE)
         return value
 
     def limit(self, default: int, most: int) -> int:
-        """Return ``limit``, at most ``most``."""
+        """Return the parameter ``limit``, or ``most`` if it is larger."""
         value = self.integer("limit")
         if value is None:
             return default
@@ -113,7 +113,7 @@ class Params:
         return min(value, most)
 
     def decimal(self, name: str) -> Decimal | None:
-        """Return a positive decimal of at most eight places, None where it is absent."""
+        """Return a positive decimal with eight decimals at most, None if it is absent."""
         value = self.text(name)
         if value is None:
             return None
@@ -127,7 +127,7 @@ class Params:
         return number
 
     def names(self, name: str) -> list[str] | None:
-        """Return a JSON list of texts such as ``["BTCUSDT","ETHUSDT"]``."""
+        """Return a JSON list of symbols such as ``["BTCUSDT","ETHUSDT"]``, None if it is absent."""
         value = self.text(name)
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""The refusals of the paper exchange: Binance's error codes, with its own wording."""
+"""The refusals of the paper exchange: Binance's error codes and texts."""
 
 from __future__ import annotations
 
@@ -67,21 +67,24 @@ TEXTS: Final[dict[int, tuple[int, str]]] = {
     -2043: (400, "This symbol doesn't have a reference price."),
     -4056: (401, "HMAC_SHA256 API key is not supported."),
 }
-"""HTTP status and text of the errors that are always worded alike; ``{}`` for what varies."""
+"""HTTP status and text of the errors that have a fixed text; ``{}`` stands for values."""
 
 
 def refusal(code: int, *values: object) -> Refusal:
-    """Return the refusal of a code of `TEXTS`, its blanks filled in."""
+    """Return the refusal of a code in `TEXTS` with values in its text."""
     status, text = TEXTS[code]
     return Refusal(code, text.format(*values), status)
 
 
 class Refusal(Exception):
-    """An answer ``{"code": …, "msg": …}``; not an error of the kit, but a part of the protocol.
+    """An answer ``{"code": …, "msg": …}``: a part of the protocol, not an error of botlib.
 
     Args:
-        headers: what the REST answer carries besides.
-        data: what the WS-API's answer carries besides.
+        code: Binance's error code.
+        message: Binance's text.
+        status: HTTP status.
+        headers: additional headers of the REST answer.
+        data: additional data of the WS-API's answer.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Refusal(Exception):
 
 
 def missing(name: str) -> Refusal:
-    """A mandatory parameter is absent or unreadable."""
+    """Return the refusal of a mandatory parameter that is absent or malformed."""
     return Refusal(
         -1102,
         f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
@@ -113,37 +116,37 @@ def missing(name: str) -> Refusal:
 
 
 def illegal(name: str, legal: str) -> Refusal:
-    """A parameter holds characters outside the legal range."""
+    """Return the refusal of a parameter with characters outside the legal range."""
     return Refusal(
         -1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'."
     )
 
 
 def unexpected(name: str) -> Refusal:
-    """A parameter does not belong to this type of order."""
+    """Return the refusal of a parameter that does not belong to this type of order."""
     return refusal(-1106, name)
 
 
 def invalid_symbol() -> Refusal:
-    """The symbol is not listed."""
+    """Return the refusal of a symbol that is not listed."""
     return refusal(-1121)
 
 
 def filter_failure(name: str) -> Refusal:
-    """An order breaks one of the symbol's filters."""
+    """Return the refusal of an order that breaks one of the symbol's filters."""
     return Refusal(-1013, f"Filter failure: {name}")
 
 
 def rejected(message: str) -> Refusal:
-    """The matching engine refuses a new order."""
+    """Return the refusal of a new order by the matching engine."""
     return Refusal(-2010, message)
 
 
 def not_amended(message: str) -> Refusal:
-    """The matching engine refuses to make an order smaller."""
+    """Return the refusal of an amendment by the matching engine."""
     return Refusal(-2038, message)
 
 
 def unsupported(status: int = 400) -> Refusal:
-    """The operation does not exist here."""
+    """Return the refusal of an operation that the exchange does not have."""
     return Refusal(-1020, "This operation is not supported.", status)

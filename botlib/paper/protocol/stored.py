@@ -1,4 +1,4 @@
-"""Records kept as JSON."""
+"""Records that are stored as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 
 class Stored:
-    """A record kept as JSON; decimals are texts in it."""
+    """A record that is stored as JSON, with decimals as texts."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Stored:
 
     @classmethod
     def revive(cls, values: dict[str, Any]) -> None:
-        """Make of a stored record's values what they were, where they are no texts or numbers."""
+        """Convert the values of a stored record that are not plain texts or numbers, in place."""
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {}

@@ -1,7 +1,7 @@
-"""Times in microseconds, for clients that ask for them; everything else counts milliseconds.
+"""Times in microseconds, for clients that ask for them.
 
-The venue itself counts milliseconds. A time that is the last moment of a stretch, such as the close
-of a candle, is the last microsecond of it.
+The venue itself uses milliseconds. A time that is the end of an interval, such as the close of a
+candle, is converted to its last microsecond.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botlib.paper.protocol.refusals import refusal
 HEADER: Final = "X-MBX-TIME-UNIT"
 """The header that chooses the unit of a REST answer."""
 PARAMETER: Final = "timeUnit"
-"""The parameter of a socket's URL that chooses the unit of all it sends."""
+"""The parameter of a socket's URL that chooses the unit of all times in it."""
 
 UNITS: Final = {
     unit: micro
@@ -25,10 +25,10 @@ UNITS: Final = {
 """The units a client may choose, and whether they are microseconds."""
 
 _LAST: Final = 999
-"""Microseconds from the beginning of a millisecond to its end."""
+"""Last microsecond of a millisecond."""
 _KLINES: Final = frozenset({"klines", "uiKlines"})
 _OPENED, _CLOSED = 0, 6
-"""Where a kline has its times."""
+"""Positions of the times in a kline."""
 _ANSWERED: Final = frozenset(
     {
         *("time", "serverTime", "updateTime", "workingTime", "transactTime", "transactionTime"),
@@ -48,11 +48,11 @@ _SENT: Final = {
     "balanceUpdate": "ET",
     "outboundAccountPosition": "Eu",
 }
-"""The fields of events that are times, by the type of event; of all others ``E`` alone."""
+"""The fields of events that are times, by type of event; of all other types only ``E``."""
 
 
 def wants_microseconds(sent: str | None) -> bool:
-    """Read the unit a client chose; milliseconds where it chose none.
+    """Return whether a client chose microseconds; the default is milliseconds.
 
     Raises:
         Refusal: there is no such unit.
@@ -65,7 +65,7 @@ def wants_microseconds(sent: str | None) -> bool:
 
 
 def answer_in_microseconds(path: str, answer: Any) -> Any:
-    """Return an answer with its times in microseconds; ``path`` is that of the operation."""
+    """Return an answer of the operation at ``path`` with its times in microseconds."""
     if path in _KLINES and isinstance(answer, list):
         return [_kline(row) for row in answer]
     # A trading day's close is the end of the day, any other ticker's the present.
@@ -112,7 +112,7 @@ def event_in_microseconds(event: Any) -> Any:
 
 
 def frame_in_microseconds(raw: bytes) -> bytes:
-    """Return the payload of a frame with its times in microseconds; a damaged one as it is."""
+    """Return the payload of a frame with its times in microseconds, a damaged one unchanged."""
     try:
         return orjson.dumps(event_in_microseconds(orjson.loads(raw)))
     except (orjson.JSONDecodeError, KeyError, TypeError):

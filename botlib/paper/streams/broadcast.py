@@ -1,4 +1,4 @@
-"""What the market tells its listeners: stream names, and the payloads sent at each price."""
+"""The broadcast of the market: the names of its streams, and their payloads at each price."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from botlib.paper.market.quotes import Json
 from botlib.paper.protocol.closings import ClosedCandle
 from botlib.paper.streams.market_streams import MarketStreams
 
-# Clients also ask for it under its older names, which say how often it is sent.
+# Clients also subscribe to its older names, which contain the interval of the updates.
 ALL_MINI: Final = tuple(f"!miniTicker@arr{every}" for every in ("", "@1000ms", "@3000ms"))
 ALL_WINDOWS: Final = {f"!ticker_{size}@arr": size for size in tickers.WINDOWS}
-_EVERYTHING: Final = (*ALL_MINI, *ALL_WINDOWS)
+_ALL_TICKERS: Final = (*ALL_MINI, *ALL_WINDOWS)
 _KLINE: Final = "kline_"
 _WINDOW: Final = "ticker_"
 _DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")
@@ -36,12 +36,12 @@ _SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
 
 
 class Broadcast:
-    """Knows which streams of which feeds are listened to, and publishes them.
+    """The publisher of all market streams that have subscribers.
 
     Args:
-        feed: returns the feed of a symbol's id, at the present.
-        changed: called with a feed whose listeners changed.
-        faults: what to damage on the way.
+        feed: returns the feed of a symbol's id at the present.
+        changed: called with a feed whose subscribers have changed.
+        faults: the faults that change frames.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Broadcast:
         self._feed = feed
         self._changed = changed
         self._depths: dict[str, quotes.DepthDiff] = {}
-        self._told: dict[str, int] = {}
+        self._seconds_sent: dict[str, int] = {}
         self.streams = MarketStreams(
             faults, opened=self._opened, left=self._left, snapshot=self._snapshot
         )
 
     def kline(self, stream: str) -> tuple[Feed, KlineInterval] | None:
-        """Return the feed and interval of a kline stream, None where it is none."""
+        """Return the feed and the interval of a kline stream, None if it is not one."""
         parsed = self._parse(stream)
         if parsed is None or not parsed[1].startswith(_KLINE):
             return None
@@ -64,14 +64,14 @@ class Broadcast:
         return (parsed[0], found) if found is not None else None
 
     def subscribed_intervals(self, feed: Feed) -> set[str]:
-        """Return the names of the intervals whose klines somebody listens to."""
+        """Return the names of the intervals whose kline streams have subscribers."""
         names = (kind.removeprefix(_KLINE) for kind in feed.outputs if kind.startswith(_KLINE))
         return {name for name in names if name != TICK}
 
     # -- publishing
 
     async def close(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
-        """Send the closing frames, in the order given."""
+        """Send the closing frames of candles, in the given order."""
         for feed, candle in closed:
             if candle.stream not in self.streams:
                 continue
@@ -82,11 +82,14 @@ class Broadcast:
                 self.streams.publish_kline(candle.stream, frame, closing=True)
         await self.streams.flush(now=False)
 
-    async def publish(self, feeds: Sequence[Feed], everything: Callable[[], Iterable[str]]) -> None:
-        """Send what changed with the price of each feed.
+    async def publish(
+        self, feeds: Sequence[Feed], all_symbols: Callable[[], Iterable[str]]
+    ) -> None:
+        """Send the updates of each feed after a new price.
 
         Args:
-            everything: returns the ids of all symbols, for the streams of all tickers.
+            feeds: the feeds that trade.
+            all_symbols: returns the ids of all symbols, for the streams of all tickers.
         """
         for feed in feeds:
             for kind, stream in tuple(feed.outputs.items()):
@@ -95,17 +98,17 @@ class Broadcast:
                     continue
                 for payload in self._payloads(feed, kind, stream):
                     self.streams.publish(stream, payload)
-        self._publish_everything(everything)
+        self._publish_all_tickers(all_symbols)
         await self.streams.flush(now=False)
 
-    async def deals(self, feed: Feed) -> None:
-        """Send the accounts' trades that were not told yet."""
-        deals = feed.tape.unpublished()
-        if not deals:
+    async def account_trades(self, feed: Feed) -> None:
+        """Send the accounts' trades that were not sent yet."""
+        account_trades = feed.tape.unpublished()
+        if not account_trades:
             return
         for kind, frames in _TRADES.items():
             if (stream := feed.outputs.get(kind)) is not None:
-                for payload in frames(feed, deals):
+                for payload in frames(feed, account_trades):
                     self.streams.publish(stream, payload)
         await self.streams.flush(now=False)
 
@@ -123,17 +126,17 @@ class Broadcast:
     def _close_seconds(self, feed: Feed, kind: KlineInterval, stream: str) -> None:
         """Send the closing frames of the seconds since the last price."""
         now = kind.open(feed.time)
-        first = max(self._told[stream], now - HOUR)
+        first = max(self._seconds_sent[stream], now - HOUR)
         for bar in klines.seconds(feed, first, now - SECOND):
             frame = quotes.kline_frame(feed, kind, bar, closed=True)
             self.streams.publish_kline(stream, frame, closing=True)
-        self._told[stream] = now
+        self._seconds_sent[stream] = now
 
-    def _publish_everything(self, everything: Callable[[], Iterable[str]]) -> None:
-        wanted = [name for name in _EVERYTHING if name in self.streams]
+    def _publish_all_tickers(self, all_symbols: Callable[[], Iterable[str]]) -> None:
+        wanted = [name for name in _ALL_TICKERS if name in self.streams]
         if not wanted:
             return
-        trading = [feed for feed in map(self._feed, everything()) if feed.trading]
+        trading = [feed for feed in map(self._feed, all_symbols()) if feed.trading]
         for name in wanted:
             size = ALL_WINDOWS.get(name)
             if size is None:
@@ -143,7 +146,7 @@ class Broadcast:
             self.streams.publish(name, payload)
 
     async def late(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
-        """Send frames of candles that have closed, where such a fault is ordered."""
+        """Send frames of candles that have closed already, if such a fault is ordered."""
         for _, candle in closed:
             self.streams.publish_late(candle.stream)
         await self.streams.flush(now=False)
@@ -162,7 +165,7 @@ class Broadcast:
     # -- stream names
 
     def _parse(self, stream: str) -> tuple[Feed, str] | None:
-        # Like Binance, an unknown stream is accepted and stays silent; names are lower case.
+        # As on Binance, an unknown stream is accepted and sends nothing; names are lower case.
         name, _, kind = stream.partition("@")
         if not name or name != name.lower() or not self._known(kind):
             return None
@@ -191,12 +194,12 @@ class Broadcast:
             levels = _DEPTH.fullmatch(parsed[1])
             if levels is not None and not levels[1]:
                 self._depths[stream] = quotes.DepthDiff(parsed[0])
-            self._told[stream] = parsed[0].time - parsed[0].time % SECOND
+            self._seconds_sent[stream] = parsed[0].time - parsed[0].time % SECOND
             self._changed(parsed[0])
 
     def _left(self, stream: str) -> None:
         self._depths.pop(stream, None)
-        self._told.pop(stream, None)
+        self._seconds_sent.pop(stream, None)
         parsed = self._parse(stream)
         if parsed is not None:
             parsed[0].outputs.pop(parsed[1], None)

@@ -1,4 +1,4 @@
-"""What a client may say on a socket of streams: SUBSCRIBE and its like, in Binance's own words."""
+"""The commands of a client on a market stream connection, such as SUBSCRIBE."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ _METHODS: Final = (
     "GET_PROPERTY",
 )
 LONGEST_NAME: Final = 128
-"""Characters a stream's name may have: all of a socket's names are kept."""
+"""Most characters of a stream's name, since all names of a connection are stored."""
 
 _ACCEPTED: Final = ", ".join(f"`{name}`" for name in _METHODS)
 _TEXT_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,36}")
 
 
 class InvalidCommand(Exception):
-    """A message that is answered with an error."""
+    """A message that is answered with an error.
+
+    Args:
+        code: Binance's code.
+        message: Binance's text.
+        number: id of the client's message.
+    """
 
     def __init__(self, code: int, message: str, number: object = None) -> None:
         super().__init__(message)
@@ -38,7 +44,7 @@ class InvalidCommand(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A message as it was understood."""
+    """A command of a client; ``number`` is the id of its message."""
 
     method: str
     number: object
@@ -47,10 +53,10 @@ class Command:
 
 
 def read_command(text: str) -> Command:
-    """Read a client's message.
+    """Parse a client's message.
 
     Raises:
-        InvalidCommand: it is none; carries the answer.
+        InvalidCommand: it is not a command; the error has the answer.
     """
     try:
         message = orjson.loads(text)

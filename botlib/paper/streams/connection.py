@@ -1,9 +1,8 @@
-"""One client's socket: its frames, its pings and its end.
+"""The WebSocket connection of one client: its frames, its pings and its end.
 
-Frames are written as they go over the wire and handed over in batches, so that a thousand of them
-cost one system call, not a thousand. What a client has not read yet waits in a bounded buffer. A
-sender that is patient waits for it; any other goes on, and cuts the client off when too much waits,
-or for too long.
+Frames are encoded for the wire and written in batches, so that a thousand of them cost one system
+call. Unread frames wait in a bounded buffer. A patient sender waits until the client has read; any
+other sender continues, and disconnects a client with too much unread data, or for too long.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from botlib.paper.protocol.timeunit import PARAMETER, event_in_microseconds, wan
 PING_INTERVAL: Final = 20.0
 PONG_DEADLINE: Final = 60.0
 CLOSE_TIMEOUT: Final = 1.0
-"""Seconds a client has to answer a close frame."""
+"""Seconds within which a client must answer a close frame."""
 LIFETIME: Final = 24 * 3_600.0
 """Seconds after which every connection is closed."""
 SHUTDOWN_NOTICE: Final = 600.0
-"""Seconds between the announcement of a connection's end and its end."""
+"""Seconds from the announcement of a connection's end to its end."""
 
 SLOW_CLIENT: Final = 10.0
-"""Seconds for which more than `HIGH_WATER` may wait for a client."""
+"""Seconds for which a client may have more than `HIGH_WATER` unread."""
 PATIENCE: Final = 300.0
-"""Seconds for which a patient sender waits for a client that reads nothing at all."""
+"""Seconds for which a patient sender waits for a client that reads nothing."""
 HIGH_WATER: Final = 512 * 1_024
-"""Bytes that may wait for a client before it counts as slow."""
+"""Unread bytes from which on a client counts as slow."""
 MAX_BACKLOG: Final = 8 * 2**20
-"""Bytes that may wait for a client at all."""
+"""Most unread bytes of a client."""
 MAX_MESSAGE: Final = 2**17
-"""Bytes a client's message may have."""
+"""Most bytes of a client's message."""
 _POLL: Final = 0.002
 _PINGS: Final = 8
-"""Pings that are remembered until they are answered."""
+"""Pings that are stored until they are answered."""
 
 
 def framed(payload: bytes) -> bytes:
@@ -54,7 +53,7 @@ def framed(payload: bytes) -> bytes:
 
 
 def refused_response(refusal: Refusal) -> web.Response:
-    """Return the answer to a handshake or request that is refused."""
+    """Return the HTTP response for a handshake or a request that is refused."""
     return web.Response(
         body=orjson.dumps(refusal.body()),
         status=refusal.status,
@@ -64,22 +63,22 @@ def refused_response(refusal: Refusal) -> web.Response:
 
 
 class Connection:
-    """One client socket.
+    """The WebSocket connection of one client.
 
     Attributes:
-        stalled: whether nothing but pongs is sent any more.
-        silent: whether nothing at all is sent any more.
+        stalled: whether only pongs are sent.
+        silent: whether nothing is sent.
         address: the client's address.
-        micro: whether the client wants times in microseconds.
+        microseconds: whether the client wants times in microseconds.
 
     Raises:
-        Refusal: the URL asks for times in no unit there is.
+        Refusal: the URL asks for an unknown unit of time.
     """
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
         self.microseconds = wants_microseconds(request.query.get(PARAMETER))
-        # Pings and closes are answered here, so that a fault can leave them unanswered.
+        # Pings and closes are answered here, so that a fault can suppress the answers.
         self.ws = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT,
             autoping=False,
@@ -95,21 +94,21 @@ class Connection:
         self._announced = False
         self._pending: list[bytes] = []
         self._behind_since: float | None = None
-        self._farewell: tuple[int, str] | None = None
+        self._close_frame: tuple[int, str] | None = None
         self._reading: asyncio.Timeout | None = None
         self._ended = asyncio.Event()
 
     # -- sending
 
     def put(self, frame: bytes) -> None:
-        """Add a frame, as `framed` returns it, to what the next `flush` sends."""
+        """Queue a frame, as `framed` returns it, for the next `flush`."""
         self._pending.append(frame)
 
     async def flush(self, *, patient: bool) -> None:
-        """Hand over what waits; a dead socket is no error, its reader notices.
+        """Write the queued frames; a dead socket is not an error here, its reader notices it.
 
         Args:
-            patient: wait for a slow client, `PATIENCE` seconds without any progress at most.
+            patient: whether to wait for a slow client, at most `PATIENCE` seconds without progress.
         """
         if not patient:
             self.push()
@@ -119,18 +118,18 @@ class Connection:
             return
         waiting = transport.get_write_buffer_size()
         if waiting > HIGH_WATER:
-            await self._drained(transport, waiting)
+            await self._wait_until_read(transport, waiting)
         else:
             self._behind_since = None
 
     def push(self) -> None:
-        """Hand over what waits; a client that has read too little of it is cut off."""
+        """Write the queued frames, and disconnect a client that has read too little."""
         transport = self._write()
         if transport is None:
             return
         waiting = transport.get_write_buffer_size()
         if waiting > HIGH_WATER:
-            self._weigh(waiting)
+            self._check_backlog(waiting)
         else:
             self._behind_since = None
 
@@ -148,12 +147,12 @@ class Connection:
         return transport
 
     async def send(self, payload: bytes, *, patient: bool) -> None:
-        """Send a text, after all that waits."""
+        """Send a text after the queued frames."""
         self.put(framed(payload))
         await self.flush(patient=patient)
 
-    async def _drained(self, transport: asyncio.Transport, waiting: int) -> None:
-        # There is no event for a buffer of a size of one's own choice.
+    async def _wait_until_read(self, transport: asyncio.Transport, waiting: int) -> None:
+        # asyncio has no event for a buffer that falls below a chosen size.
         progress = _time()
         while waiting > HIGH_WATER and not transport.is_closing():
             await asyncio.sleep(_POLL)
@@ -164,7 +163,7 @@ class Connection:
                 self.abort()
             waiting = left
 
-    def _weigh(self, waiting: int) -> None:
+    def _check_backlog(self, waiting: int) -> None:
         now = _time()
         if self._behind_since is None:
             self._behind_since = now
@@ -174,15 +173,15 @@ class Connection:
     # -- receiving
 
     async def receive(self) -> str | None:
-        """Return the next text, "" for a ping or pong, None at the end."""
+        """Return the next text, "" for a ping or a pong, None at the end of the connection."""
         try:
-            # `close` ends the wait from another task by letting it time out.
+            # `close` ends this wait from another task by its timeout.
             async with asyncio.timeout(None) as self._reading:
-                if self._farewell is not None:
+                if self._close_frame is not None:
                     self._reading.reschedule(0)
                 message = await self.ws.receive()
         except TimeoutError:
-            await self.end(*(self._farewell or (WSCloseCode.GOING_AWAY, "")))
+            await self.end(*(self._close_frame or (WSCloseCode.GOING_AWAY, "")))
             return None
         finally:
             self._reading = None
@@ -192,14 +191,14 @@ class Connection:
             await self._pong(message.data)
             return ""
         if message.type is WSMsgType.PONG:
-            # One that nobody asked for is allowed, and proves nothing.
+            # An unsolicited pong is allowed, and does not prove that the client answers.
             if bytes(message.data) in self._pings:
                 self.last_pong = _time()
             return ""
         if message.type is WSMsgType.BINARY:
             await self.end(WSCloseCode.UNSUPPORTED_DATA, "Invalid request: text expected")
         elif message.type is WSMsgType.CLOSE:
-            # A silent peer does not answer a close either; the client gives up in the end.
+            # A silent peer does not answer a close either: wait until the client disconnects.
             while self.silent and self.request.transport is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             await self.ws.close()
@@ -213,10 +212,10 @@ class Connection:
         except (ConnectionError, RuntimeError):
             pass
 
-    # -- pings and the end
+    # -- pings and closing
 
     def shutdown_notice(self) -> object:
-        """Return what announces the end of the connection."""
+        """Return the announcement of the connection's end."""
         return {"event": self._shutdown()}
 
     def _shutdown(self) -> object:
@@ -224,7 +223,7 @@ class Connection:
         return event_in_microseconds(event) if self.microseconds else event
 
     async def keep_alive(self) -> None:
-        """Ping the client; announce its end in time, and cut it off when it does not answer."""
+        """Ping the client, announce the connection's end, and abort it if the client is dead."""
         now = _time()
         age = now - self.opened
         if now - self.last_pong > PONG_DEADLINE + PING_INTERVAL:
@@ -242,19 +241,19 @@ class Connection:
                 pass
 
     def recover(self) -> None:
-        """End a stall or a silence, unless the connection is being closed."""
-        self.stalled = self._farewell is not None
+        """Send again after a stall or a silence, unless the connection is being closed."""
+        self.stalled = self._close_frame is not None
         self.silent = False
 
     def request_close(self, code: int, reason: str = "") -> None:
-        """Have the task that reads say goodbye and end."""
+        """Make the reading task send a close frame and end."""
         self.stalled = True
-        self._farewell = (code, reason)
+        self._close_frame = (code, reason)
         if self._reading is not None:
             self._reading.reschedule(0)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Close politely from outside, and wait for the end."""
+        """Close the connection from another task, and wait for its end."""
         self.request_close(code, reason)
         try:
             async with asyncio.timeout(2 * CLOSE_TIMEOUT):
@@ -263,18 +262,18 @@ class Connection:
             self.abort()
 
     async def end(self, code: int, reason: str = "") -> None:
-        """Send the close frame and wait for the client's; for the task that reads."""
+        """Send a close frame and wait for the client's; called by the reading task."""
         try:
             await self.ws.close(code=code, message=reason.encode())
         except (ConnectionError, RuntimeError):
             self.abort()
 
     def done(self) -> None:
-        """Note that the task that reads has ended."""
+        """Store that the reading task has ended."""
         self._ended.set()
 
     def abort(self) -> None:
-        """Cut the connection with a reset."""
+        """Abort the connection with a TCP reset."""
         if self.request.transport is not None:
             self.request.transport.abort()
 

@@ -1,7 +1,7 @@
-"""Connections on which nobody says anything: they are closed after a while.
+"""Idle connections: they are closed if no complete request arrives within a time.
 
-A client that connects and sends no request, or only the beginning of one, would hold its place for
-ever: a server waits for a first request without end.
+A client that connects and sends no request, or only the beginning of one, would otherwise keep its
+connection for ever: the server waits for a first request without a limit.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from typing import Final
 from aiohttp import web
 
 SILENCE: Final = 20.0
-"""Seconds within which a new connection has to bring a whole request."""
+"""Seconds within which a complete request must arrive on a new connection."""
 
 
 class IdleConnections:
-    """Knows which connections have brought a request."""
+    """The connections on which no request has arrived."""
 
     def __init__(self) -> None:
-        self._met: dict[web.RequestHandler, float] = {}
-        self._heard: set[web.RequestHandler] = set()
+        self._idle_since: dict[web.RequestHandler, float] = {}
+        self._active: set[web.RequestHandler] = set()
 
     async def request_received(
         self, request: web.BaseRequest, response: web.StreamResponse
     ) -> None:
-        """Note that a connection has brought a request; called before every answer."""
-        self._heard.add(request.protocol)
+        """Store that a request has arrived on its connection; called before every answer."""
+        self._active.add(request.protocol)
 
-    def close_silent(self, handlers: Iterable[web.RequestHandler], now: float) -> None:
-        """Close the connections that were there before and are still silent.
+    def close_idle(self, handlers: Iterable[web.RequestHandler], now: float) -> None:
+        """Close the connections that have been idle for `SILENCE` seconds.
 
         Args:
-            handlers: of all connections there are.
-            now: seconds, by a clock that only goes forward.
+            handlers: handlers of all open connections.
+            now: seconds of a monotonic clock.
         """
-        there = dict.fromkeys(handlers)
-        self._heard.intersection_update(there)
-        silent = [one for one in there if one not in self._heard]
-        self._met = {one: self._met.get(one, now) for one in silent}
-        for handler, since in self._met.items():
+        open_handlers = dict.fromkeys(handlers)
+        self._active.intersection_update(open_handlers)
+        idle = [one for one in open_handlers if one not in self._active]
+        self._idle_since = {one: self._idle_since.get(one, now) for one in idle}
+        for handler, since in self._idle_since.items():
             if now - since >= SILENCE:
                 handler.force_close()

@@ -1,4 +1,4 @@
-"""Lockstep: what a client waits for, and what closed since it last acknowledged."""
+"""Lockstep: the candle that a client waits for, and those closed since its acknowledgement."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from botlib.paper.protocol.closings import ClosedCandle
 
 _REMEMBERED: Final = 10_000
-"""Boundaries whose closings are kept for a client that asks again."""
+"""Boundaries of which the closed candles are kept, for a client that repeats its request."""
 
 
 class MarketLockstep:
-    """The goal of the client that moves the market, and the closings reached so far.
+    """The goal of the client that advances the market, and the candles closed on the way.
 
     Args:
         release: called when the market may run.
-        kept: whether closings are kept for a client that asks; nobody does without lockstep.
+        kept: whether closed candles are kept; without lockstep they are not needed.
     """
 
     def __init__(self, release: Callable[[], None], *, kept: bool = True) -> None:
@@ -32,11 +32,11 @@ class MarketLockstep:
 
     @property
     def running(self) -> bool:
-        """Whether the market is on its way to a goal."""
+        """Whether the market is running towards a goal."""
         return bool(self._goal)
 
     def boundary(self, time: int, closed: list[ClosedCandle], *, ended: bool) -> None:
-        """Note what closed at a boundary; the goal is reached when a candle of it closed."""
+        """Store the candles that closed at a boundary, and end the wait if one is of the goal."""
         self.boundaries += 1
         if closed and self._kept:
             self._closings.append((time, closed))
@@ -51,10 +51,16 @@ class MarketLockstep:
         timeout: float,
         ended: Callable[[], bool],
     ) -> list[ClosedCandle]:
-        """Release the market until one of ``streams`` closes; return what closed in them since.
+        """Run the market until a candle of ``streams`` closes, and return the closed candles.
 
-        What had closed after ``acknowledged`` already is returned at once, so that a client whose
-        answer was lost can ask again without losing a candle.
+        If some have closed after ``acknowledged`` already, they are returned at once, so that a
+        client that lost an answer can repeat its request without losing a candle.
+
+        Args:
+            streams: names of kline streams.
+            acknowledged: market time (ms) of the last answer that the client has received.
+            timeout: seconds after which the answer comes without a closed candle.
+            ended: returns whether the market has ended.
         """
         goal = frozenset(streams)
         async with self._advancing:

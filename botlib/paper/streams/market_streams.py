@@ -1,8 +1,8 @@
-"""Market streams over WebSocket: who listens to what, and getting every frame there.
+"""Market streams over WebSocket: the subscriptions of clients, and the delivery of frames.
 
-A payload is encoded once, however many sockets it goes to, and goes out with the next `flush`. A
-client that does not read holds the market when it runs as fast as it can; when the market is tied
-to the wall clock, such a client is cut off.
+A payload is encoded once for all subscribers, and sent with the next `flush`. If the market runs as
+fast as it can, it waits for a client that does not read; if it follows a clock, such a client is
+disconnected.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from botlib.paper.streams.commands import LONGEST_NAME, Command, InvalidCommand,
 from botlib.paper.streams.connection import Connection, framed, refused_response
 
 RETIRED: Final = frozenset({"!ticker@arr"})
-"""Streams that Binance has taken away, since 2026-03-26."""
+"""Streams that Binance has removed, on 2026-03-26."""
 
 MAX_STREAMS: Final = 1_024
 BATCH_TIME: Final = 0.005
-"""Seconds for which frames of a hurried market may wait for others to go out with."""
+"""Seconds for which frames of a fast market may wait, to be sent in one batch."""
 
 MAX_MESSAGES: Final = 5
-"""Incoming messages a second, pings and pongs included."""
+"""Most incoming messages per second, pings and pongs included."""
 
 
 class ClientStream(Connection):
-    """A socket of market streams."""
+    """The connection of a client to market streams."""
 
     def __init__(self, request: web.Request, *, combined: bool) -> None:
         super().__init__(request)
@@ -47,25 +47,25 @@ class ClientStream(Connection):
         return {"stream": "", "data": event} if self.combined else event
 
     def frame(self, stream: str, raw: bytes) -> bytes:
-        """Return a payload of a stream as this client wants it."""
+        """Return a payload as a frame in the form that this client has chosen."""
         if self.microseconds:
             raw = frame_in_microseconds(raw)
         return _named(stream, raw) if self.combined else framed(raw)
 
 
 class MarketStreams:
-    """All sockets of market streams, and what they listen to.
+    """All connections to market streams, and their subscriptions.
 
     Attributes:
-        patient: whether slow clients are waited for.
-        hurried: whether the market never stands still, so that frames are better sent together.
+        waits_for_clients: whether `flush` waits for slow clients.
+        batches: whether the market never stops, so that frames are sent in batches.
 
     Args:
-        faults: what to damage on the way.
-        opened: called with a stream that somebody listens to from now on, before `snapshot`.
-        left: called with a stream that nobody listens to any more.
-        snapshot: returns the current payload of a stream, or None; sent at once to a new
-            subscriber, since a market that is held would leave it without any.
+        faults: the faults that change frames.
+        opened: called with a stream that has its first subscriber, before `snapshot`.
+        left: called with a stream that has no subscriber left.
+        snapshot: returns the current payload of a stream, or None; it is sent at once to a new
+            subscriber, who would otherwise get nothing from a market that is held.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class MarketStreams:
         self.waits_for_clients = True
         self.batches = False
         self._flushed = 0.0
-        # Dictionaries, not sets: frames go out in the same order every time.
+        # Dictionaries, not sets, so that frames are always sent in the same order.
         self._listeners: dict[str, dict[ClientStream, None]] = {}
         self._waiting: dict[ClientStream, None] = {}
         self._opened = opened
@@ -98,13 +98,13 @@ class MarketStreams:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody listens to anything."""
+        """Whether any stream has a subscriber."""
         return bool(self._listeners)
 
     # -- sending
 
     def publish(self, stream: str, payload: object) -> None:
-        """Send a payload to every listener of a stream, with the next `flush`."""
+        """Send a payload to all subscribers of a stream with the next `flush`."""
         listeners = self._listeners.get(stream)
         if not listeners:
             return
@@ -138,11 +138,11 @@ class MarketStreams:
             connection.push()
 
     async def flush(self, *, now: bool = True) -> None:
-        """Send what was published since the last time.
+        """Send the frames that were published since the last flush.
 
         Args:
-            now: whether it is wanted at once; otherwise a hurried market may wait until there is
-                more, `BATCH_TIME` seconds at most.
+            now: whether to send at once; otherwise a fast market may wait for more frames, at most
+                `BATCH_TIME` seconds.
         """
         if not self._waiting:
             return
@@ -155,7 +155,7 @@ class MarketStreams:
             await connection.flush(patient=self.waits_for_clients)
 
     def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
-        """Send a kline, with the faults that concern klines."""
+        """Send a kline, subject to the faults of klines."""
         if stream not in self._listeners:
             return
         if self.faults.pending("late"):
@@ -176,7 +176,7 @@ class MarketStreams:
             self._late[stream] = self._forming.pop(stream)
 
     def publish_late(self, stream: str) -> None:
-        """Repeat a frame of the candle that has just closed, when such a fault is ordered."""
+        """Send a frame of the candle that has just closed again, if such a fault is ordered."""
         payload = self._late.pop(stream, None)
         symbol = stream.partition("@")[0].upper()
         if payload is not None and self.faults.take("late", stream, symbol):
@@ -185,7 +185,7 @@ class MarketStreams:
     # -- receiving
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one socket from its first to its last message."""
+        """Serve one connection from its first to its last message."""
         try:
             connection = ClientStream(request, combined=_combined(request.path))
         except Refusal as refused:
@@ -295,7 +295,7 @@ def _named(stream: str, raw: bytes) -> bytes:
 
 
 def _combined(path: str) -> bool:
-    # `/stream` frames carry their stream's name; `/stream/ws…`, which ccxt needs, are raw.
+    # Frames of `/stream` carry the stream's name; those of `/stream/ws…`, as ccxt needs, do not.
     return path.rstrip("/") == "/stream"
 
 

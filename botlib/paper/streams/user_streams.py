@@ -1,9 +1,9 @@
-"""User data streams: the events of the accounts, to every WS-API socket that subscribed.
+"""User data streams: the events of the accounts, for every WS-API connection that subscribed.
 
-Nothing promises whether the answer to an order or the events that tell of it come first. So a coin
-is tossed for every change that a request makes, the same each time for the same seed: the events
-leave before the answer, or shortly after it. Among themselves they keep their order always, and
-those of one price of the market leave before those of the next.
+Binance does not promise whether the answer to an order comes before or after its events. So a
+random choice, repeatable by its seed, is made for every change of a request: its events are sent
+before the answer, or shortly after it. Events always keep their order, and those of one price of
+the market are sent before those of the next.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from botlib.paper.protocol.timeunit import event_in_microseconds
 from botlib.paper.streams.connection import Connection, framed
 
 MAX_SUBSCRIPTIONS: Final = 1_000
-"""Subscriptions a socket may make in its life."""
+"""Most subscriptions of a connection in its lifetime."""
 _LATE: Final = 0.003
-"""Seconds by which events leave later than the answer."""
+"""Seconds from an answer to its late events."""
 
 
 class UserStreams:
-    """The sockets that listen to accounts, each under subscription numbers of its own.
+    """The connections that are subscribed to accounts, each with its own subscription numbers.
 
     Args:
-        faults: what to damage on the way.
-        order: of the events of a request and its answer.
-        seed: of the coin.
-        wait: whether late events wait a moment; else they leave as soon as the answer is out.
+        faults: the faults that change frames.
+        order: order of the events of a request and its answer.
+        seed: seed of the choice, if both orders are allowed.
+        wait: whether late events wait for `_LATE` seconds; otherwise they follow the answer at
+            once.
     """
 
     def __init__(
@@ -49,15 +50,15 @@ class UserStreams:
         self._late: list[tuple[str, dict[str, object]]] = []
         self._damage: dict[Connection, FrameFaults] = {}
         self.connections: dict[Connection, dict[int, str]] = {}
-        """The subscriptions of each socket: number → account."""
+        """The subscriptions of each connection: number → account."""
         self.sent = 0
         self._numbers: dict[Connection, int] = {}
 
     def subscribe(self, connection: Connection, account: str) -> int:
-        """Let a socket listen to an account; return the number of its subscription.
+        """Subscribe a connection to an account, and return the number of the subscription.
 
         Raises:
-            Refusal: it does already, or made too many.
+            Refusal: it is subscribed already, or was too often.
         """
         active = self.connections.get(connection, {})
         number = self._numbers.get(connection, 0)
@@ -70,14 +71,15 @@ class UserStreams:
         return number
 
     async def unsubscribe(self, connection: Connection, wanted: int | None, time: int) -> None:
-        """End one subscription of a socket, or all; each is told that it ends.
+        """End one subscription of a connection or all, and send an event for each.
 
         Args:
-            wanted: the number of the subscription, None for all.
-            time: of the event, ms.
+            connection: the connection.
+            wanted: number of the subscription, None for all.
+            time: time of the event, ms.
 
         Raises:
-            Refusal: there is none of this number.
+            Refusal: there is no subscription of this number.
         """
         active = self.connections.get(connection, {})
         if wanted is not None and wanted not in active:
@@ -89,39 +91,39 @@ class UserStreams:
             self.connections.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
-        """Note that a socket is gone."""
+        """Remove a connection that is closed."""
         self.connections.pop(connection, None)
         self._numbers.pop(connection, None)
         self._damage.pop(connection, None)
 
     def publish(self, events: Iterable[dict[str, object]], account: str = DEFAULT_ACCOUNT) -> None:
-        """Send the events of an account, in order, to all who listen to it."""
+        """Send the events of an account, in order, to all of its subscribers."""
         self.send_late()
         self._publish((account, event) for event in events)
 
     def send_with_answer(
         self, notices: Iterable[tuple[str, dict[str, object]]], change: int
     ) -> None:
-        """Send the events of a request that is about to be answered, before the answer or after it.
+        """Send the events of a request before its answer, or schedule them for after it.
 
         Args:
             notices: accounts and their events, in order.
-            change: a number of the change, for the coin.
+            change: number of the change, for the random choice.
         """
         self.send_late()
-        if not self._after(change):
+        if not self._sent_after(change):
             self._publish(notices)
             return
         self._late = list(notices)
         asyncio.get_running_loop().call_later(self._wait, self.send_late)
 
     def send_late(self) -> None:
-        """Send the events that wait for an answer to leave before them."""
+        """Send the events that were scheduled for after an answer."""
         if self._late:
             late, self._late = self._late, []
             self._publish(late)
 
-    def _after(self, change: int) -> bool:
+    def _sent_after(self, change: int) -> bool:
         if self._order != "either":
             return self._order == "last"
         return bool(hashlib.sha256(f"{self._seed}:{change}".encode()).digest()[0] & 1)
@@ -134,8 +136,8 @@ class UserStreams:
                         self._send(connection, number, event)
 
     def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
-        told = event_in_microseconds(event) if connection.microseconds else event
-        payload = orjson.dumps({"subscriptionId": number, "event": told})
+        sent = event_in_microseconds(event) if connection.microseconds else event
+        payload = orjson.dumps({"subscriptionId": number, "event": sent})
         self.sent += 1
         if self._faults.frames or connection in self._damage:
             place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")
