@@ -1,4 +1,4 @@
-"""The façade: from a plain program and from a real kernel."""
+"""The bot in a plain program and in a real kernel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Connect = Callable[..., Any]
 
 @pytest.fixture
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    """Return `botlib.connect` for a directory of its own; the bot is stopped afterwards."""
+    """`botlib.connect` in a temporary directory; its bots are stopped afterwards."""
     monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
     paper = {"lockstep": True, "start": "2026-01-05"}
     bots: list[Any] = []
@@ -44,7 +44,9 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         bot.stop()
 
 
-def test_connecting_again_is_the_same_bot_and_other_settings_another(connect: Connect) -> None:
+def test_connecting_again_returns_the_same_bot_and_other_settings_replace_it(
+    connect: Connect,
+) -> None:
     bot = connect()
     assert connect() is bot
     other = connect(history=70)
@@ -53,7 +55,7 @@ def test_connecting_again_is_the_same_bot_and_other_settings_another(connect: Co
     assert repr(other).startswith("PAPER · paper:synthetic:seed=42 · connected · 7 tasks running")
 
 
-def test_the_dashboard_is_one_and_its_kill_switch_needs_no_free_loop(
+def test_there_is_one_dashboard_and_the_kill_switch_needs_no_free_loop(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTLIB_WIDGETS", "static")
@@ -72,7 +74,7 @@ def test_the_dashboard_is_one_and_its_kill_switch_needs_no_free_loop(
     killer.start()
     while bot.aio.engine.risk.halted is None:
         time.sleep(0.01)
-    assert killer.is_alive()  # it waits to write it down
+    assert killer.is_alive()  # it waits for the loop to store it
     free.set()
     killer.join(60)
     hanging.result(60)
@@ -91,7 +93,7 @@ def test_a_key_reaches_neither_the_log_file_nor_the_dashboard(
     key = "canary/4f9+Zk2vQ81x=="
     monkeypatch.setenv("BOTLIB_WIDGETS", "static")
     _log_to(tmp_path / "data" / "logs" / "botlib.log")
-    # Set after the log was opened, by a bot without keys: connecting notices.
+    # Set after a bot without keys opened the log: connecting masks it too.
     monkeypatch.setenv("BINANCE_API_SECRET", key)
     bot = connect(strategies=[])
 
@@ -110,12 +112,12 @@ def test_a_key_reaches_neither_the_log_file_nor_the_dashboard(
     assert key not in log and key not in shown
 
 
-def test_what_it_shows_are_frames_and_cards(connect: Connect) -> None:
+def test_its_results_are_frames_and_cards(connect: Connect) -> None:
     bot = connect()
     bot.wait("2h", progress=False)
     candles = bot.candles("BTCUSDT", "1m")
     assert list(candles.columns) == list(COLUMNS)
-    assert len(candles) == 31 + 50 + 120  # warm-up and spare of the strategy, and two hours
+    assert len(candles) == 31 + 50 + 120  # warm-up of the strategy, spare rows, and two hours
     assert len(bot.fills()) == len(bot.orders()) > 0
     assert set(bot.positions["symbol"]) == {"BTC/USDT"}
     assert bot.streams()["ready"].all()
@@ -141,7 +143,7 @@ def test_a_task_in_market_time_runs_once_a_candle(connect: Connect) -> None:
     assert bot.tasks.status()["per_candle"].failures == 0
 
 
-def test_blocking_calls_from_a_task_are_refused_not_deadlocked(connect: Connect) -> None:
+def test_a_blocking_call_from_a_task_is_refused_and_does_not_deadlock(connect: Connect) -> None:
     bot = connect(strategies=[])
     seen: list[str] = []
 
@@ -160,7 +162,7 @@ def test_blocking_calls_from_a_task_are_refused_not_deadlocked(connect: Connect)
     assert float(seen[1]) == 10_000
 
 
-def test_after_the_stop_the_figures_stay_and_a_new_start_works(connect: Connect) -> None:
+def test_the_summary_outlasts_the_stop_and_a_new_start_works(connect: Connect) -> None:
     bot = connect()
     bot.wait("1h", progress=False)
     bot.stop()
@@ -192,7 +194,9 @@ def test_a_recording_narrows_the_symbols(connect: Connect, recorded: Callable[[s
     assert summary.market_hours == 1
 
 
-def test_data_belongs_to_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_directory_is_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("BOTLIB_HOME", raising=False)
     (tmp_path / "pyproject.toml").touch()
     notebooks = tmp_path / "notebooks"
@@ -203,7 +207,7 @@ def test_data_belongs_to_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.kernel
-def test_a_kernel_restart_leaves_no_exchange_behind_and_a_database_that_opens(
+def test_a_kernel_restart_ends_the_exchange_and_leaves_a_sound_database(
     tmp_path: Path,
 ) -> None:
     env = {**os.environ, "BOTLIB_HOME": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""The health page: real sockets on the loopback interface."""
+"""The control page, on real sockets of the loopback interface."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from botlib.control.server import TOKEN_HEADER, ControlServer
 from botlib.core.errors import EngineError
 
 
-class Facts:
-    """What the page is told, and what it asked for."""
+class FakeEngine:
+    """The health and the tasks that the page serves, and the kills that it requests."""
 
     def __init__(self, folder: Path) -> None:
         self.reasons: list[str] = []
@@ -44,13 +44,13 @@ class Facts:
 
 
 @pytest.fixture
-def facts(tmp_path: Path) -> Facts:
-    return Facts(tmp_path)
+def fake(tmp_path: Path) -> FakeEngine:
+    return FakeEngine(tmp_path)
 
 
 @pytest.fixture
-async def server(facts: Facts) -> AsyncIterator[ControlServer]:
-    server = facts.server()
+async def server(fake: FakeEngine) -> AsyncIterator[ControlServer]:
+    server = fake.server()
     await server.start()
     yield server
     await server.stop()
@@ -62,27 +62,27 @@ async def get(url: str, **headers: str) -> tuple[int, dict[str, object]]:
 
 
 async def test_health_answers_200_or_503_with_the_reasons(
-    server: ControlServer, facts: Facts
+    server: ControlServer, fake: FakeEngine
 ) -> None:
     assert await get(f"{server.url}/health") == (200, {"healthy": True, "reasons": []})
-    facts.reasons.append("no task is registered")
+    fake.reasons.append("no task is registered")
     status, body = await get(f"{server.url}/health")
     assert status == 503
     assert body["reasons"] == ["no task is registered"]
 
 
-async def test_the_status_of_tasks_is_served(server: ControlServer) -> None:
+async def test_task_status_is_served(server: ControlServer) -> None:
     status, body = await get(f"{server.url}/api/v1/tasks/status")
     assert (status, body) == (200, {"tasks": [{"name": "a"}]})
 
 
-async def test_answers_are_masked_and_hold_what_json_cannot_express_as_text(
-    server: ControlServer, facts: Facts
+async def test_answers_are_masked_and_other_objects_become_text(
+    server: ControlServer, fake: FakeEngine
 ) -> None:
-    facts.reasons.append("task 'a' failed for good: key topsecret was refused")
+    fake.reasons.append("task 'a' failed for good: key topsecret was refused")
     _, body = await get(f"{server.url}/health")
     assert body["reasons"] == ["task 'a' failed for good: key ••• was refused"]
-    facts.status = [{"last_error": "topsecret", "runs": 3, "metadata": {"topsecret": Path("a/b")}}]
+    fake.status = [{"last_error": "topsecret", "runs": 3, "metadata": {"topsecret": Path("a/b")}}]
     status, body = await get(f"{server.url}/api/v1/tasks/status")
     assert status == 200
     assert body == {"tasks": [{"last_error": "•••", "runs": 3, "metadata": {"•••": "a/b"}}]}
@@ -106,12 +106,12 @@ async def test_it_listens_on_the_loopback_interface_only(server: ControlServer) 
         other.connect(("127.0.0.2", server.port or 0))
 
 
-async def test_the_next_free_port_is_taken_where_one_is_in_use(facts: Facts) -> None:
+async def test_the_next_free_port_is_used_if_one_is_taken(fake: FakeEngine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = facts.server(port)
+        server = fake.server(port)
         await server.start()
         try:
             assert server.port is not None and server.port != port
@@ -120,18 +120,18 @@ async def test_the_next_free_port_is_taken_where_one_is_in_use(facts: Facts) -> 
             await server.stop()
 
 
-async def test_no_free_port_at_all_is_an_error_that_says_what_to_do(
-    facts: Facts, monkeypatch: pytest.MonkeyPatch
+async def test_no_free_port_is_an_error_with_the_next_step(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botlib.control.server.PORTS_TRIED", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = facts.server(port)
+        server = fake.server(port)
         with pytest.raises(EngineError, match=r"Set health\.port"):
             await server.start()
-    assert not facts.token_file.exists()
+    assert not fake.token_file.exists()
 
 
 async def post(url: str, body: str = "", **headers: str) -> tuple[int, dict[str, object]]:
@@ -143,50 +143,50 @@ async def post(url: str, body: str = "", **headers: str) -> tuple[int, dict[str,
 
 
 async def test_the_kill_switch_needs_the_token_of_this_run(
-    server: ControlServer, facts: Facts
+    server: ControlServer, fake: FakeEngine
 ) -> None:
     url = f"{server.url}/api/v1/kill"
-    token = facts.token_file.read_text().strip()
+    token = fake.token_file.read_text().strip()
     assert len(token) >= 43  # 256 bits
-    assert facts.token_file.stat().st_mode & 0o777 == 0o600
+    assert fake.token_file.stat().st_mode & 0o777 == 0o600
     for wrong in ({}, {TOKEN_HEADER: ""}, {TOKEN_HEADER: token[:-1]}, {TOKEN_HEADER: "\u00e9"}):
         assert (await post(url, **wrong))[0] == 401
     assert (await post(f"{url}?token={token}"))[0] == 401
-    assert facts.kills == []
+    assert fake.kills == []
     assert await post(url, **{TOKEN_HEADER: token}) == (200, {"killed": True})
     body = '{"reason": "a wild market", "close_positions": true}'
     assert (await post(url, body, **{TOKEN_HEADER: token}))[0] == 200
-    assert facts.kills == [("", False), ("a wild market", True)]
+    assert fake.kills == [("", False), ("a wild market", True)]
 
 
-async def test_the_kill_switch_is_not_thrown_by_a_get_a_page_or_nonsense(
-    server: ControlServer, facts: Facts
+async def test_a_get_a_foreign_page_and_a_bad_body_do_not_throw_the_kill_switch(
+    server: ControlServer, fake: FakeEngine
 ) -> None:
     url = f"{server.url}/api/v1/kill"
-    good = {TOKEN_HEADER: facts.token_file.read_text().strip()}
+    good = {TOKEN_HEADER: fake.token_file.read_text().strip()}
     async with aiohttp.ClientSession() as session, session.get(url, headers=good) as response:
         assert response.status == 405
     assert (await post(url, **good, Origin="http://evil.example"))[0] == 403
     for body in ("nonsense", "[]", '{"reason": 1}', '{"close_positions": "yes"}', '{"rearm": 1}'):
         assert (await post(url, body, **good))[0] == 400
     assert (await post(url, "[" * 4_000, **good))[0] == 400
-    _, told = await post(url, "nonsense", **good)
-    assert "'nonsense'" in str(told["error"]) and '{"reason": "text"' in str(told["error"])
+    _, answer = await post(url, "nonsense", **good)
+    assert "'nonsense'" in str(answer["error"]) and '{"reason": "text"' in str(answer["error"])
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, data="x" * 10_000, headers=good) as response,
     ):
         assert response.status == 413
-    assert facts.kills == []
+    assert fake.kills == []
 
 
-async def test_the_token_goes_with_the_server(facts: Facts) -> None:
-    server = facts.server()
+async def test_the_token_is_deleted_with_the_server(fake: FakeEngine) -> None:
+    server = fake.server()
     await server.start()
-    first = facts.token_file.read_text()
-    assert server.token_file == facts.token_file
+    first = fake.token_file.read_text()
+    assert server.token_file == fake.token_file
     await server.stop()
-    assert not facts.token_file.exists() and server.token_file is None
+    assert not fake.token_file.exists() and server.token_file is None
     await server.start()
-    assert facts.token_file.read_text() != first
+    assert fake.token_file.read_text() != first
     await server.stop()

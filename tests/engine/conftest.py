@@ -1,4 +1,4 @@
-"""An engine on a real paper exchange, in a directory of its own."""
+"""An engine on a real paper exchange, in a temporary directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeEngine = Callable[..., Awaitable[Orchestrator]]
 
 @pytest.fixture
 async def make_engine(tmp_path: Path) -> AsyncIterator[MakeEngine]:
-    """Return a function that starts an engine with some settings changed; all are stopped."""
+    """Return a function that starts an engine with changed settings; all are stopped."""
     engines: list[Orchestrator] = []
 
     async def make(start: bool = True, **changes: Any) -> Orchestrator:

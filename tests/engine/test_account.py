@@ -1,4 +1,4 @@
-"""The account: its value, its drift from the venue, the day's loss."""
+"""The account monitor: value, differences from the venue, and the loss of the day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ D = Decimal
 
 
 class Venue:
-    """Holds balances."""
+    """A venue with fixed balances."""
 
     def __init__(self, **held: str) -> None:
         self.held = held
@@ -26,8 +26,8 @@ class Venue:
         return {a: Balance(free=D(amount), locked=D(0)) for a, amount in self.held.items()}
 
 
-class Desk:
-    """An account with everything around it."""
+class Setup:
+    """An account monitor with its positions, risk validator, bus and clock."""
 
     def __init__(self, **held: str) -> None:
         self.positions = PositionManager()
@@ -72,33 +72,33 @@ class Desk:
         )
 
 
-async def test_equity_is_the_quote_asset_and_what_the_symbols_are_worth() -> None:
-    desk = Desk(USDT="500", BTC="2", ETH="7", DOGE="1000000")
-    assert await desk.account.value() == 700  # ETH has no price yet, DOGE is no symbol of ours
-    desk.prices["ETH/USDT"] = 10.0
-    assert await desk.account.value() == 770
+async def test_equity_counts_the_quote_asset_and_the_symbols_at_their_prices() -> None:
+    setup = Setup(USDT="500", BTC="2", ETH="7", DOGE="1000000")
+    assert await setup.account.value() == 700  # ETH has no price yet, DOGE is not configured
+    setup.prices["ETH/USDT"] = 10.0
+    assert await setup.account.value() == 770
 
 
-async def test_a_book_that_says_more_than_the_venue_holds_is_told() -> None:
-    desk = Desk(USDT="500", BTC="2")
-    desk.buy("3", "100")
-    await desk.account.monitor_positions()
-    assert desk.account.drift == {"BTC": D(1)}
+async def test_a_position_larger_than_the_balance_is_reported_as_drift() -> None:
+    setup = Setup(USDT="500", BTC="2")
+    setup.buy("3", "100")
+    await setup.account.monitor_positions()
+    assert setup.account.drift == {"BTC": D(1)}
 
 
-async def test_the_days_loss_halts_entries_once_and_the_day_begins_anew() -> None:
-    desk = Desk(USDT="500", BTC="3")
-    desk.buy("3", "100")
-    await desk.account.check_risk()  # the day begins here
-    desk.prices["BTC/USDT"] = 70.0
-    await desk.account.check_risk()
-    assert desk.risk.halted is None
-    desk.prices["BTC/USDT"] = 60.0
-    await desk.account.check_risk()
-    await desk.account.check_risk()
-    assert "max_daily_loss" in str(desk.risk.halted)
-    assert len(desk.halts) == 1
-    desk.risk.resume()
-    desk.clock.advance(11 * DAY)
-    await desk.account.check_risk()
-    assert desk.risk.halted is None
+async def test_the_loss_of_a_day_halts_entries_once_and_the_next_day_starts_at_zero() -> None:
+    setup = Setup(USDT="500", BTC="3")
+    setup.buy("3", "100")
+    await setup.account.check_risk()  # the day starts here
+    setup.prices["BTC/USDT"] = 70.0
+    await setup.account.check_risk()
+    assert setup.risk.halted is None
+    setup.prices["BTC/USDT"] = 60.0
+    await setup.account.check_risk()
+    await setup.account.check_risk()
+    assert "max_daily_loss" in str(setup.risk.halted)
+    assert len(setup.halts) == 1
+    setup.risk.resume()
+    setup.clock.advance(11 * DAY)
+    await setup.account.check_risk()
+    assert setup.risk.halted is None

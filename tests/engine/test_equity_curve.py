@@ -1,4 +1,4 @@
-"""The equity curve: bounded points over a run of any length."""
+"""The equity curve: a bounded number of points over a run of any length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from botlib.engine.equity_curve import EquityCurve
 
 
-def test_a_curve_covers_the_whole_run_in_few_points() -> None:
+def test_a_curve_covers_the_whole_run_in_a_bounded_number_of_points() -> None:
     curve = EquityCurve(points=50)
     for second in range(10_000):
         curve.add(second * 1_000, float(second))

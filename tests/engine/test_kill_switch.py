@@ -1,4 +1,4 @@
-"""The kill switch: thrown every way, kept through restarts, re-armed by a person."""
+"""The kill switch: the ways to throw it, restarts, and re-arming."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from botlib.trading.risk import RiskLimits, RiskValidator
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
-class Bench:
-    """A switch on a real journal; the risk validator and the bus are the real ones."""
+class Setup:
+    """A kill switch on a real journal, risk validator and bus."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database.open(folder / "market.db", "paper:synthetic:seed=1")
         self.journal = OrderJournal(self.database)
         self.folder = folder
         self.bus = EventBus()
-        self.told = self.bus.subscribe(Halted, name="test")
+        self.halts = self.bus.subscribe(Halted, name="test")
         self.risk, self.switch = self.new()
 
     def new(self) -> tuple[RiskValidator, KillSwitch]:
@@ -57,128 +57,128 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.database.close()
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    setup = Setup(tmp_path)
+    yield setup
+    setup.database.close()
 
 
-async def test_a_throw_holds_through_a_restart_until_a_person_rearms(bench: Bench) -> None:
-    bench.switch.open(bench.journal)
-    bench.switch.throw("enough", by="method")
-    assert "enough" in str(bench.risk.halted)
-    bench.switch.close()
-    assert isinstance(bench.told.get_nowait(), Halted)
+async def test_it_outlasts_a_restart_until_a_person_rearms(setup: Setup) -> None:
+    setup.switch.open(setup.journal)
+    setup.switch.throw("enough", by="method")
+    assert "enough" in str(setup.risk.halted)
+    setup.switch.close()
+    assert isinstance(setup.halts.get_nowait(), Halted)
 
-    risk, switch = bench.new()
-    switch.open(bench.journal)
+    risk, switch = setup.new()
+    switch.open(setup.journal)
     assert switch.thrown is not None and switch.thrown.reason == "enough"
     assert "enough" in str(risk.halted)
-    assert bench.told.get_nowait() is None  # no news
+    assert setup.halts.get_nowait() is None  # published before the restart
     switch.rearm()
     assert risk.halted is None
     switch.close()
 
-    risk, switch = bench.new()
-    switch.open(bench.journal)
+    risk, switch = setup.new()
+    switch.open(setup.journal)
     assert switch.thrown is None and risk.halted is None
     switch.close()
 
 
-async def test_it_holds_in_a_thread_while_the_loop_hangs(bench: Bench) -> None:
-    bench.switch.open(bench.journal)
+async def test_it_takes_effect_from_a_thread_while_the_loop_hangs(setup: Setup) -> None:
+    setup.switch.open(setup.journal)
     seen: list[str | None] = []
 
     def person() -> None:
-        bench.switch.throw("hangs", by="method")
-        seen.append(bench.risk.halted)
+        setup.switch.throw("hangs", by="method")
+        seen.append(setup.risk.halted)
 
     thread = threading.Thread(target=person)
     thread.start()
-    thread.join()  # the loop stands still meanwhile
+    thread.join()  # blocks the loop
     assert "hangs" in str(seen[0])
-    assert bench.journal.get_state("kill_switch") is None
-    await until(lambda: bench.journal.get_state("kill_switch") is not None)
-    bench.switch.close()
+    assert setup.journal.get_state("kill_switch") is None
+    await until(lambda: setup.journal.get_state("kill_switch") is not None)
+    setup.switch.close()
 
 
-async def test_the_stop_file_throws_it_and_must_go_before_it_is_rearmed(bench: Bench) -> None:
-    bench.switch.open(bench.journal)
-    bench.switch.stop_file.write_text("a  wild market\nmore\n")
-    await until(lambda: bench.switch.thrown is not None)
-    assert bench.risk.halted == "kill switch, stop file: a wild market"
+async def test_the_stop_file_throws_it_and_must_be_removed_before_rearming(setup: Setup) -> None:
+    setup.switch.open(setup.journal)
+    setup.switch.stop_file.write_text("a  wild market\nmore\n")
+    await until(lambda: setup.switch.thrown is not None)
+    assert setup.risk.halted == "kill switch, stop file: a wild market"
     with pytest.raises(EngineError, match="Remove it, then re-arm"):
-        bench.switch.rearm()
-    assert bench.risk.halted is not None
-    bench.switch.stop_file.unlink()
-    bench.switch.rearm()
-    assert bench.risk.halted is None
-    bench.switch.close()
+        setup.switch.rearm()
+    assert setup.risk.halted is not None
+    setup.switch.stop_file.unlink()
+    setup.switch.rearm()
+    assert setup.risk.halted is None
+    setup.switch.close()
 
 
-async def test_a_stop_file_nobody_can_read_stops_too(bench: Bench) -> None:
-    bench.switch.stop_file.mkdir()
-    bench.switch.open(bench.journal)
-    assert "cannot be read" in str(bench.risk.halted)
-    bench.switch.close()
+async def test_an_unreadable_stop_file_throws_it_too(setup: Setup) -> None:
+    setup.switch.stop_file.mkdir()
+    setup.switch.open(setup.journal)
+    assert "cannot be read" in str(setup.risk.halted)
+    setup.switch.close()
 
 
-async def test_it_holds_where_it_cannot_be_written_down_and_tries_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+async def test_it_takes_effect_on_a_full_disk_and_is_stored_later(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise StoreError("the disk is full")
 
-    bench.switch.open(bench.journal)
+    setup.switch.open(setup.journal)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.journal, "set_state", full)
-        bench.switch.throw("enough", by="method")
-        bench.switch.settle()
-        assert bench.risk.halted is not None
+        patch.setattr(setup.journal, "set_state", full)
+        setup.switch.throw("enough", by="method")
+        setup.switch.settle()
+        assert setup.risk.halted is not None
         with pytest.raises(StoreError):
-            bench.switch.rearm()
-        assert bench.risk.halted is not None
-    await until(lambda: bench.journal.get_state("kill_switch") is not None)
-    bench.switch.close()
+            setup.switch.rearm()
+        assert setup.risk.halted is not None
+    await until(lambda: setup.journal.get_state("kill_switch") is not None)
+    setup.switch.close()
 
 
-async def test_who_throws_it_while_it_is_rearmed_throws_it_after(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+async def test_a_throw_during_rearming_takes_effect_after_it(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.switch.open(bench.journal)
-    bench.switch.throw("first", by="method")
-    bench.switch.settle()
-    write = bench.journal.set_state
-    person = threading.Thread(target=bench.switch.throw, args=("second",), kwargs={"by": "method"})
+    setup.switch.open(setup.journal)
+    setup.switch.throw("first", by="method")
+    setup.switch.settle()
+    write = setup.journal.set_state
+    person = threading.Thread(target=setup.switch.throw, args=("second",), kwargs={"by": "method"})
 
     def slowly(key: str, value: object) -> None:
         person.start()
         write(key, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.journal, "set_state", slowly)
-        bench.switch.rearm()
+        patch.setattr(setup.journal, "set_state", slowly)
+        setup.switch.rearm()
     person.join(60)
-    assert bench.risk.halted == "kill switch, method: second"
-    await until(lambda: "second" in str(bench.journal.get_state("kill_switch")))
-    bench.switch.close()
+    assert setup.risk.halted == "kill switch, method: second"
+    await until(lambda: "second" in str(setup.journal.get_state("kill_switch")))
+    setup.switch.close()
 
 
-async def test_the_first_reason_stays_and_outweighs_another_halt(bench: Bench) -> None:
-    bench.switch.open(bench.journal)
-    bench.risk.halt("the day's result is beyond its limit")
-    bench.switch.throw("  first\n" + "x" * 500, by="http")
-    bench.switch.throw("second", by="method")
-    assert bench.risk.halted is not None and "first" in bench.risk.halted
-    assert len(bench.risk.halted) < 300 and "\n" not in bench.risk.halted
-    bench.switch.rearm()
-    assert bench.risk.halted is None
-    bench.switch.close()
+async def test_the_first_reason_stays_and_overrides_another_halt(setup: Setup) -> None:
+    setup.switch.open(setup.journal)
+    setup.risk.halt("the day's result is beyond its limit")
+    setup.switch.throw("  first\n" + "x" * 500, by="http")
+    setup.switch.throw("second", by="method")
+    assert setup.risk.halted is not None and "first" in setup.risk.halted
+    assert len(setup.risk.halted) < 300 and "\n" not in setup.risk.halted
+    setup.switch.rearm()
+    assert setup.risk.halted is None
+    setup.switch.close()
     with pytest.raises(EngineError, match="does not run"):
-        bench.switch.throw("late", by="method")
+        setup.switch.throw("late", by="method")
 
 
-async def test_a_killed_engine_refuses_entries_sells_on_demand_and_stays_killed(
+async def test_a_killed_engine_refuses_entries_sells_on_request_and_stays_killed(
     make_engine: MakeEngine,
 ) -> None:
     engine, least = await make_engine(), Decimal("0.0001")

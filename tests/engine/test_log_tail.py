@@ -10,7 +10,7 @@ from botlib.config.secrets import MASK, Secret
 from botlib.engine.log_tail import LogTail
 
 
-def test_the_log_keeps_the_newest_lines_and_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_lines_are_kept_with_secrets_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY_KEY", "canary-0123456789")
     tail = LogTail(lines=3)
     tail.hide([Secret.from_environment("CANARY_KEY")])

@@ -1,4 +1,4 @@
-"""The engine as a whole: a real paper exchange, real sockets, a real database."""
+"""The whole engine on a real paper exchange, real sockets and a real database."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_the_five_default_tasks_are_registered_and_started(
     assert engine.health().healthy, engine.health().reasons
 
 
-async def test_the_same_run_gives_the_same_fills_and_the_next_one_goes_on(
+async def test_the_same_run_gives_the_same_fills_and_the_next_one_continues(
     make_engine: MakeEngine,
 ) -> None:
     async def run(seed: int) -> tuple[list[tuple[object, ...]], int]:
@@ -84,7 +84,7 @@ async def test_the_same_run_gives_the_same_fills_and_the_next_one_goes_on(
 
     first, end = await run(7)
     assert len(first) > 4
-    engine = await make_engine(paper={"seed": 7})  # goes on where it stopped
+    engine = await make_engine(paper={"seed": 7})  # continues where it stopped
     assert engine.market_clock.now() == end
     assert len(engine.journal.fills()) == len(first)
     assert engine.positions.get("BTC/USDT").amount == sum(
@@ -101,7 +101,7 @@ async def test_every_signal_is_filled_at_the_next_open(make_engine: MakeEngine) 
     fills = engine.journal.fills()
     assert fills
     for fill in fills:
-        if fill.timestamp in candles:  # the last one may lie on the forming candle
+        if fill.timestamp in candles:  # the last one may be on the forming candle
             assert float(fill.price) == candles[fill.timestamp].open
 
 
@@ -124,12 +124,12 @@ async def test_a_dead_exchange_makes_it_unhealthy_with_a_reason(make_engine: Mak
     assert engine.paper is not None and engine.paper.pid is not None
     os.kill(engine.paper.pid, signal.SIGKILL)
     async with asyncio.timeout(60):
-        while engine.health().healthy:  # noqa: ASYNC110 - health is asked, it tells nobody
+        while engine.health().healthy:  # noqa: ASYNC110 - health publishes no event
             await asyncio.sleep(0.1)
     assert any("not complete" in reason or "frame" in reason for reason in engine.health().reasons)
 
 
-async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEngine) -> None:
+async def test_one_failed_request_during_the_start_only_delays_it(make_engine: MakeEngine) -> None:
     process = await PaperProcess.start(["--seed", "5", "--lockstep", "--start", "2026-01-05"])
     try:
         async with process.control() as control:
@@ -140,7 +140,7 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
             assert (await control.state())["counters"]["faults"] == {"http_status": 2}
         assert engine.health().healthy and engine.run_start.equity == 10_000
         os.kill(process.pid, signal.SIGKILL)
-        summary = await summaries.get()  # nobody can be asked: as it was last valued
+        summary = await summaries.get()  # the exchange is gone: the latest value is used
         assert summary.equity == "10000.00"
         assert engine.lag.running
         await engine.stop()
@@ -149,7 +149,7 @@ async def test_one_bad_answer_while_it_starts_only_delays_it(make_engine: MakeEn
         await process.stop()
 
 
-async def test_lockstep_does_not_wait_for_ever_for_a_candle_that_never_comes(
+async def test_lockstep_raises_when_a_closed_candle_never_arrives(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botlib.engine.lockstep.LEAST_WAIT", 0.5)
@@ -181,7 +181,7 @@ async def test_a_critical_task_that_fails_for_good_ends_the_wait(
         await engine.wait(24 * 3600)
     assert not engine.health().healthy
     assert any("doomed" in reason for reason in engine.health().reasons)
-    # What it raised is told, but not the secret in it.
+    # The error is shown, but not the secret in it.
     assert canary not in str(engine.health())
     async with aiohttp.ClientSession() as session:
         for page in ("health", "api/v1/tasks/status"):
@@ -190,7 +190,7 @@ async def test_a_critical_task_that_fails_for_good_ends_the_wait(
                 assert "no use of" in text and canary not in text
 
 
-async def test_all_default_tasks_disabled_is_an_error_and_leaves_nothing_running(
+async def test_disabling_all_default_tasks_is_an_error_and_leaves_nothing_running(
     make_engine: MakeEngine,
 ) -> None:
     with pytest.raises(NoTasksRegistered):
@@ -204,7 +204,7 @@ async def test_an_engine_that_was_not_started_is_not_healthy(make_engine: MakeEn
     assert "no task is registered" in health.reasons
 
 
-async def test_live_needs_two_acts() -> None:
+async def test_live_trading_has_to_be_armed_twice() -> None:
     from botlib.config import Settings
 
     settings = Settings().override({"mode": "live", "strategies": []})
@@ -212,7 +212,7 @@ async def test_live_needs_two_acts() -> None:
         Orchestrator(settings)
 
 
-async def test_a_symbol_the_venue_lacks_is_refused_at_the_start(
+async def test_a_symbol_that_the_venue_does_not_list_is_refused_at_the_start(
     make_engine: MakeEngine, recorded: Callable[[str], object]
 ) -> None:
     path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
@@ -223,7 +223,9 @@ async def test_a_symbol_the_venue_lacks_is_refused_at_the_start(
         )
 
 
-async def test_trading_what_is_not_streamed_says_what_is(make_engine: MakeEngine) -> None:
+async def test_trading_a_timeframe_that_is_not_streamed_names_the_streamed_ones(
+    make_engine: MakeEngine,
+) -> None:
     engine = await make_engine()
     with pytest.raises(InvalidInput, match=r"not streamed.*BTC/USDT at 1m, 5m, 15m"):
         await engine.trade(TrendCross(timeframes=("4h",)), "BTC/USDT", name="x")
@@ -269,26 +271,26 @@ async def test_the_health_page_moves_to_a_free_port(make_engine: MakeEngine) -> 
         assert engine.control.port != taken.getsockname()[1]
 
 
-async def test_fills_of_a_disconnection_are_swept_when_the_user_stream_is_back(
+async def test_fills_of_a_disconnection_are_fetched_when_the_user_stream_is_back(
     make_engine: MakeEngine,
 ) -> None:
     engine = await make_engine()
-    asked: list[int] = []
+    calls: list[int] = []
     sync = engine.orders.sync
 
-    async def noted(symbols: Iterable[str]) -> None:
-        asked.append(1)
+    async def recorded_sync(symbols: Iterable[str]) -> None:
+        calls.append(1)
         await sync(symbols)
 
-    engine.orders.sync = noted  # type: ignore[method-assign]
+    engine.orders.sync = recorded_sync  # type: ignore[method-assign]
     assert engine.paper is not None
     await engine.paper.control.fault("reset", target="user")
     async with asyncio.timeout(60):
-        while not asked:  # noqa: ASYNC110 - the sweep tells nobody
+        while not calls:  # noqa: ASYNC110 - a sync publishes no event
             await asyncio.sleep(0.05)
 
 
-async def test_a_position_can_be_closed_by_hand(make_engine: MakeEngine) -> None:
+async def test_a_position_can_be_closed_manually(make_engine: MakeEngine) -> None:
     engine = await make_engine()
     assert await engine.close_position("BTC/USDT") is None
     await engine.wait(3600)

@@ -1,4 +1,4 @@
-"""A bot's order book: followed from the first call, told of in health, feeds and tasks."""
+"""The order books of a bot: followed from the first call, shown in health, feeds and tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botlib.views.dashboard import DashboardFeed
 
 @pytest.fixture
 def bot(tmp_path: Path) -> Iterator[Any]:
-    """Connect a bot to a market in lockstep, whose book has a depth."""
+    """A bot on a market in lockstep whose order book has a depth."""
     made = bl.connect(
         symbols=["BTC/USDT"],
         history=30,
@@ -30,7 +30,7 @@ def bot(tmp_path: Path) -> Iterator[Any]:
     made.stop()
 
 
-def test_a_cell_asks_for_the_book_and_a_task_follows_it(
+def test_the_first_call_starts_a_task_that_follows_the_book(
     bot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, call = bot.aio.engine, bot._runtime.call
@@ -53,7 +53,7 @@ def test_a_cell_asks_for_the_book_and_a_task_follows_it(
     [row] = books()
     assert (row["state"], row["gaps"]) == ("ok", 0)
 
-    # Without a snapshot there is no book, and whoever looks is told.
+    # Without a snapshot there is no book, and health and feeds say so.
     monkeypatch.setattr(health, "BOOK_GRACE", 0.0)
     control = engine.paper.control
     call(control.fault("http_status", match="depth", status=503, count=10_000))
@@ -71,7 +71,7 @@ def test_a_cell_asks_for_the_book_and_a_task_follows_it(
     assert bot.health().healthy
 
 
-def test_what_cannot_be_asked_starts_nothing_and_a_stopped_bot_follows_nothing(bot: Any) -> None:
+def test_a_refused_call_starts_no_task_and_a_stopped_bot_follows_no_book(bot: Any) -> None:
     with pytest.raises(InvalidInput, match="from 1 to 500"):
         bot.order_book("BTC/USDT", 0)
     with pytest.raises(InvalidInput, match="does not list"):

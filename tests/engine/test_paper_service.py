@@ -1,4 +1,4 @@
-"""The paper exchange of the engine: started as it was configured."""
+"""The paper exchange of an engine: started with the configured options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services: order, failure, stop."""
+"""Services: order of start, failures and stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botlib.engine.services import Services, ServiceState
 
 
 class Recorder:
-    """Builds services that write down what happens to them."""
+    """Services that record their starts and stops."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -29,7 +29,7 @@ class Recorder:
         self.services.add(name, start, stop, depends_on=depends_on)
 
 
-async def test_they_start_after_what_they_need_and_stop_in_reverse() -> None:
+async def test_they_start_after_their_dependencies_and_stop_in_reverse() -> None:
     recorder = Recorder()
     recorder.add("orders", "exchange", "store")
     recorder.add("exchange", "paper")
@@ -45,7 +45,7 @@ async def test_they_start_after_what_they_need_and_stop_in_reverse() -> None:
     assert all(service.state is ServiceState.STOPPED for service in recorder.services.all())
 
 
-async def test_a_failed_start_stops_what_runs_and_raises() -> None:
+async def test_a_failed_start_stops_the_running_services_and_raises() -> None:
     recorder = Recorder()
     recorder.add("a")
     recorder.add("b", "a", fail="start")
@@ -58,7 +58,7 @@ async def test_a_failed_start_stops_what_runs_and_raises() -> None:
     assert recorder.services["c"].state is ServiceState.REGISTERED
 
 
-async def test_one_that_fails_to_stop_does_not_keep_the_others() -> None:
+async def test_a_failed_stop_does_not_keep_the_other_services_running() -> None:
     recorder = Recorder()
     recorder.add("a")
     recorder.add("b", "a", fail="stop")

@@ -1,4 +1,4 @@
-"""Signal generation: which candles a strategy is asked about, and what it may see."""
+"""Signal generation: on which candles a strategy is evaluated, and with which data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def candle(timestamp: int, timeframe: str = "1m", close: float = 100.0) -> Candl
 
 
 class Watcher(Strategy):
-    """Remembers what it was shown, and wishes as told."""
+    """Records the data of its evaluations, and returns the configured signals."""
 
     timeframes = ("1m", "5m")
     entry: bool = False
@@ -50,30 +50,30 @@ class Watcher(Strategy):
         return Signals(entry=last if self.entry else flat, exit=last if self.exit else flat)
 
 
-class Desk:
-    """Takes signals in place of the order path."""
+class RecordedOrders:
+    """Records signals in place of executing them."""
 
     def __init__(self) -> None:
-        self.taken: list[Signal] = []
+        self.signals: list[Signal] = []
 
     async def execute(self, signal: Signal, order_cost: Decimal) -> None:
-        self.taken.append(signal)
+        self.signals.append(signal)
 
 
-class Bench:
-    """A generator that is fed by hand."""
+class Setup:
+    """A signal generator whose candles a test publishes."""
 
     def __init__(self, storage: CandleStorage) -> None:
         self.storage = storage
         self.bus = EventBus()
         self.raised = self.bus.subscribe(SignalRaised, name="test")
-        self.desk = Desk()
+        self.orders = RecordedOrders()
         self.progress = 0
         self.generator = SignalGenerator(
             bus=self.bus,
             storage=storage,
             frames=MultiTimeframeEngine(),
-            orders=self.desk,  # type: ignore[arg-type]
+            orders=self.orders,  # type: ignore[arg-type]
             on_progress=self._count,
         )
 
@@ -88,7 +88,7 @@ class Bench:
         return active
 
     async def feed(self, *candles: Candle, backfilled: bool = False) -> None:
-        """Publish closed candles as the stream does: stored first, then published."""
+        """Store and then publish closed candles, as the stream does."""
         self.generator.listen()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.generator.run())
@@ -104,81 +104,81 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def setup(tmp_path: Path) -> Iterator[Setup]:
     with Database.open(tmp_path / "c.db", "paper:synthetic:seed=1") as database:
-        yield Bench(CandleStorage(database))
+        yield Setup(CandleStorage(database))
 
 
-async def test_it_is_asked_when_all_timeframes_of_the_moment_have_arrived(bench: Bench) -> None:
+async def test_a_strategy_is_evaluated_when_all_its_timeframes_have_arrived(setup: Setup) -> None:
     watcher = Watcher()
-    active = bench.trade(watcher)
-    await bench.feed(*(candle(START + n * MINUTE) for n in range(5)))
+    active = setup.trade(watcher)
+    await setup.feed(*(candle(START + n * MINUTE) for n in range(5)))
     assert len(watcher.seen) == 4  # the fifth waits for the 5m candle that closed with it
-    await bench.feed(candle(START, "5m"))
+    await setup.feed(candle(START, "5m"))
     assert [count for _, count in watcher.seen] == [0, 0, 0, 0, 1]
     assert active.evaluations == 5 and active.skipped == 0
 
 
-async def test_a_higher_candle_that_never_comes_costs_one_candle_not_the_strategy(
-    bench: Bench,
+async def test_a_higher_candle_that_never_arrives_skips_one_evaluation_only(
+    setup: Setup,
 ) -> None:
     watcher = Watcher()
-    active = bench.trade(watcher)
-    await bench.feed(*(candle(START + n * MINUTE) for n in range(7)))
-    assert active.skipped == 2  # both saw a 5m candle missing
-    await bench.feed(candle(START, "5m"), candle(START + 7 * MINUTE))
+    active = setup.trade(watcher)
+    await setup.feed(*(candle(START + n * MINUTE) for n in range(7)))
+    assert active.skipped == 2  # the 5m candle was missing in both
+    await setup.feed(candle(START, "5m"), candle(START + 7 * MINUTE))
     assert watcher.seen[-1][0] == pd.Timestamp(START + 7 * MINUTE, unit="ms")
 
 
-async def test_history_fetched_after_the_fact_is_data_and_no_reason_to_trade(
-    bench: Bench,
+async def test_backfilled_candles_are_data_and_cause_no_signal(
+    setup: Setup,
 ) -> None:
     watcher = Watcher(entry=True)
-    bench.trade(watcher)
-    await bench.feed(*(candle(START + n * MINUTE) for n in range(3)), backfilled=True)
-    assert watcher.seen == [] and bench.desk.taken == []
-    await bench.feed(candle(START + 3 * MINUTE))
-    assert [signal.timestamp for signal in bench.desk.taken] == [START + 3 * MINUTE]
+    setup.trade(watcher)
+    await setup.feed(*(candle(START + n * MINUTE) for n in range(3)), backfilled=True)
+    assert watcher.seen == [] and setup.orders.signals == []
+    await setup.feed(candle(START + 3 * MINUTE))
+    assert [signal.timestamp for signal in setup.orders.signals] == [START + 3 * MINUTE]
 
 
-async def test_a_candle_is_acted_on_once(bench: Bench) -> None:
-    bench.trade(Watcher(entry=True))
-    await bench.feed(candle(START), candle(START))
-    assert len(bench.desk.taken) == 1
-    assert len(bench.raised) == 1
+async def test_a_candle_is_evaluated_once(setup: Setup) -> None:
+    setup.trade(Watcher(entry=True))
+    await setup.feed(candle(START), candle(START))
+    assert len(setup.orders.signals) == 1
+    assert len(setup.raised) == 1
 
 
-async def test_an_exit_wins_over_an_entry(bench: Bench) -> None:
-    bench.trade(Watcher(entry=True, exit=True))
-    await bench.feed(candle(START))
-    assert [signal.action for signal in bench.desk.taken] == [SignalAction.EXIT]
+async def test_an_exit_has_priority_over_an_entry(setup: Setup) -> None:
+    setup.trade(Watcher(entry=True, exit=True))
+    await setup.feed(candle(START))
+    assert [signal.action for signal in setup.orders.signals] == [SignalAction.EXIT]
 
 
-async def test_a_broken_strategy_keeps_no_other_from_its_candles(bench: Bench) -> None:
+async def test_a_broken_strategy_does_not_affect_the_others(setup: Setup) -> None:
     broken, sound = Watcher(), Watcher(entry=True)
     broken.broken = True
-    one = bench.trade(broken, "broken")
-    bench.trade(sound, "sound")
-    await bench.feed(candle(START))
+    one = setup.trade(broken, "broken")
+    setup.trade(sound, "sound")
+    await setup.feed(candle(START))
     assert one.errors == 1
-    assert [signal.strategy for signal in bench.desk.taken] == ["sound"]
+    assert [signal.strategy for signal in setup.orders.signals] == ["sound"]
 
 
-async def test_stored_history_fills_the_warm_up(bench: Bench) -> None:
+async def test_the_warm_up_is_loaded_from_the_store(setup: Setup) -> None:
     for n in range(40):
-        bench.storage.write([candle(START + n * MINUTE)], now=START)
-    active = bench.trade(TrendCross(fast=2, slow=30, timeframes=("1m",)))
-    await bench.feed(candle(START + 40 * MINUTE, close=101.0))
+        setup.storage.write([candle(START + n * MINUTE)], now=START)
+    active = setup.trade(TrendCross(fast=2, slow=30, timeframes=("1m",)))
+    await setup.feed(candle(START + 40 * MINUTE, close=101.0))
     assert active.evaluations == 1
-    assert [signal.action for signal in bench.desk.taken] == [SignalAction.ENTRY]
+    assert [signal.action for signal in setup.orders.signals] == [SignalAction.ENTRY]
 
 
-async def test_who_waits_for_a_candle_is_told_when_it_was_acted_on(bench: Bench) -> None:
-    waiting = asyncio.ensure_future(bench.generator.processed("BTC/USDT", "1m", START + MINUTE))
-    await bench.feed(candle(START))
+async def test_waiting_for_a_candle_ends_when_it_was_processed(setup: Setup) -> None:
+    waiting = asyncio.ensure_future(setup.generator.processed("BTC/USDT", "1m", START + MINUTE))
+    await setup.feed(candle(START))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await bench.feed(candle(START + MINUTE))
+    await setup.feed(candle(START + MINUTE))
     await asyncio.wait_for(waiting, 60)
 
 

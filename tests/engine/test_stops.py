@@ -1,4 +1,4 @@
-"""Protective stops in a whole engine: the same round trips as a backtest of the same candles."""
+"""Protective stops of a whole engine: the same round trips as in a backtest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COST = Decimal(400)
 
 
 class Always(Strategy):
-    """Wants to hold at all times, but for one candle in a while."""
+    """Holds a position all the time, except for one candle in ``every``."""
 
     timeframes = ("1m",)
     every: int = 60
@@ -104,7 +104,7 @@ def as_trips(frame: pd.DataFrame) -> list[Trip]:
     ],
     ids=["stop", "trailing", "both"],
 )
-async def test_stops_trade_as_in_a_backtest(make_engine: MakeEngine, stops: dict[str, Any]) -> None:
+async def test_stops_sell_as_in_a_backtest(make_engine: MakeEngine, stops: dict[str, Any]) -> None:
     engine = await make_engine(strategies=[])
     strategy = Always(**stops)
     found = await replayed(engine, strategy, 4)
@@ -113,7 +113,7 @@ async def test_stops_trade_as_in_a_backtest(make_engine: MakeEngine, stops: dict
     assert {"exit"} < set(expected["reason"]) and len(found) > 5
     sent = engine.journal.orders()
     assert any(o.type is OrderType.STOP_LOSS and o.status is OrderStatus.FILLED for o in sent)
-    # Nothing was sold twice, and every stop but one that still protects has ended.
+    # Nothing was sold twice, and only a stop of an open position still rests.
     assert engine.account.drift == {}
     resting = await engine.exchange.open_orders("BTC/USDT")
     assert [o.client_order_id for o in resting] == [
@@ -121,10 +121,10 @@ async def test_stops_trade_as_in_a_backtest(make_engine: MakeEngine, stops: dict
     ]
 
 
-async def test_stops_trade_as_in_a_backtest_of_recorded_candles(
+async def test_stops_sell_as_in_a_backtest_of_recorded_candles(
     make_engine: MakeEngine, recorded: Callable[[str], Path]
 ) -> None:
-    """Candles of five minutes, stops met on the path of one-minute candles, some by a gap."""
+    """Stops of a 5m strategy trigger on the path of 1m candles, some of them in a gap."""
     path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
     engine = await make_engine(
         strategies=[],
@@ -141,7 +141,7 @@ async def resting(engine: Orchestrator) -> set[str]:
     return {order.client_order_id for order in await engine.exchange.open_orders("BTC/USDT")}
 
 
-async def test_a_stop_outlives_the_engine_and_one_that_is_gone_is_placed_again(
+async def test_a_stop_outlasts_the_engine_and_a_cancelled_one_is_placed_again(
     make_engine: MakeEngine,
 ) -> None:
     entry = {
@@ -162,10 +162,10 @@ async def test_a_stop_outlives_the_engine_and_one_that_is_gone_is_placed_again(
     (same,) = await engine.exchange.open_orders("BTC/USDT")
     assert same.client_order_id == stop.client_order_id
     assert engine.orders.stops("BTC/USDT")[0].stop_price == stop.stop_price
-    await engine.exchange.cancel_order("BTC/USDT", stop.client_order_id)  # by another hand
+    await engine.exchange.cancel_order("BTC/USDT", stop.client_order_id)  # as a person could
     known = {stop.client_order_id}
     async with asyncio.timeout(60):
-        while await resting(engine) <= known:  # noqa: ASYNC110 - the venue is asked
+        while await resting(engine) <= known:  # noqa: ASYNC110 - the venue is polled
             await asyncio.sleep(0.05)
     (again,) = await engine.exchange.open_orders("BTC/USDT")
     assert (again.amount, again.stop_price) == (stop.amount, stop.stop_price)

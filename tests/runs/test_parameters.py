@@ -1,4 +1,4 @@
-"""Parameters that papermill would take with a warning, or write out in plain text."""
+"""Parameters that papermill would ignore with a warning, or store in plain text."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_declared_parameters_are_accepted() -> None:
     check_parameters(notebook("x", tag="other"), {}, PATH)
 
 
-def test_an_unknown_parameter_is_refused_with_a_guess() -> None:
+def test_an_unknown_parameter_is_refused_with_a_suggestion() -> None:
     with pytest.raises(RunError, match=r"'DRYRUN'.*Accepted: SYMBOL.*Did you mean 'DRY_RUN'"):
         check_parameters(DEFAULTS, {"DRYRUN": True}, PATH)
 
 
-def test_a_notebook_without_a_tagged_cell_takes_no_parameters() -> None:
+def test_a_notebook_without_a_tagged_cell_accepts_no_parameters() -> None:
     with pytest.raises(RunError, match=r"no cell tagged 'parameters', so 'A' would not"):
         check_parameters(notebook("A = 1", tag="params"), {"A": 2}, PATH)
 
@@ -64,7 +64,7 @@ def test_a_broken_parameters_cell_is_named() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), PATH, b"x", [object()], {1, 2}])
-def test_a_value_that_is_no_json_is_refused(value: object) -> None:
+def test_a_value_that_json_cannot_express_is_refused(value: object) -> None:
     with pytest.raises(RunError, match=r"'SYMBOL' cannot be written into a notebook"):
         check_parameters(DEFAULTS, {"SYMBOL": value}, PATH)
 
@@ -83,7 +83,7 @@ def test_names_of_secrets_are_recognised(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["SYMBOL", "KEY_LEVEL", "SEED", "RUN_FOR", "MONKEY", "TOKENS_HELD"]
 )
-def test_names_of_ordinary_things_are_not(name: str) -> None:
+def test_other_names_are_not_those_of_secrets(name: str) -> None:
     assert not secret_like_name(name)
 
 
@@ -114,11 +114,11 @@ def test_generated_keys_look_random() -> None:
         "A sentence about the 200-day average, the 50-day average and 3 more things.",
     ],
 )
-def test_what_people_write_does_not_look_random(text: str) -> None:
+def test_ordinary_text_does_not_look_random(text: str) -> None:
     assert not looks_random(text)
 
 
-def test_a_random_value_is_refused_wherever_it_is_nested_and_never_shown() -> None:
+def test_a_random_value_is_refused_at_any_depth_and_never_shown() -> None:
     key = "aZ3kP9qL2mX7vB5nR8tY1wC4dF6gH0jKs2Eu4Ti8Oo6Pp1Ll3Mm5Nn7Bb9Vv0CcXx"
     for value in (key, [1, key], {"a": {"b": key}}, {key: 1}, f"user:{key}@host"):
         with pytest.raises(RunError, match="looks like a key") as caught:

@@ -25,7 +25,7 @@ from botlib.runs import RunReport, run_notebook
 from botlib.runs import runner as runner_module
 from botlib.runs import stop as stop_module
 from botlib.runs.runner import _create_output
-from tests.support.notebooks import DEAF, DEAFER, KERNEL, WAIT, write_notebook
+from tests.support.notebooks import IGNORES_INTERRUPT, IGNORES_SIGTERM, KERNEL, WAIT, write_notebook
 
 SUMMARY = """\
 from IPython.display import display
@@ -45,7 +45,7 @@ def texts(report: RunReport) -> str:
 
 
 def signalling(log: list[str], line: str, *numbers: signal.Signals) -> Callable[[str], None]:
-    """Return a log that sends signals to this very process once the notebook prints ``line``."""
+    """Return a log that sends signals to this process when the notebook prints ``line``."""
 
     def add(text: str) -> None:
         log.append(text)
@@ -57,7 +57,7 @@ def signalling(log: list[str], line: str, *numbers: signal.Signals) -> Callable[
 
 
 class TestGoodRun:
-    """One run, looked at from several sides."""
+    """One successful run, with one test per property."""
 
     log: list[str]
     report: RunReport
@@ -67,7 +67,7 @@ class TestGoodRun:
     @classmethod
     def run(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
         folder = tmp_path_factory.mktemp("project")
-        # A kernel of the same name which belongs to another environment, and does not start.
+        # A kernel of the same name, in another environment, that does not start.
         spec = folder / "share" / "kernels" / "python3"
         spec.mkdir(parents=True)
         broken = {"argv": ["false"], "display_name": "Other", "language": "python"}
@@ -92,7 +92,7 @@ class TestGoodRun:
                 notebook, parameters={"NAME": "{y}", "LIMIT": 7}, log=cls.log.append
             )
 
-    def test_it_reports(self) -> None:
+    def test_the_report_is_complete(self) -> None:
         report = self.report
         assert (report.ok, report.error, report.stop_signal) == (True, None, None)
         assert report.name == "my-run"
@@ -103,7 +103,7 @@ class TestGoodRun:
     def test_the_last_summary_is_extracted(self) -> None:
         assert self.report.summary == {"orders": 7}
 
-    def test_files_lie_where_they_should_and_are_private(self) -> None:
+    def test_files_are_in_the_runs_directory_and_private(self) -> None:
         assert self.report.notebook.parent == Path("data/runs/my-run")
         assert re.fullmatch(r"\d{8}T\d{6}Z\.ipynb", self.report.notebook.name)
         assert self.report.html == self.report.notebook.with_suffix(".html")
@@ -116,7 +116,7 @@ class TestGoodRun:
         assert f"at {self.folder}" in self.log
         assert f"in {sys.executable}" in self.log
 
-    def test_the_log_has_what_the_notebook_prints(self) -> None:
+    def test_the_log_has_the_output_of_the_notebook(self) -> None:
         assert [line for line in self.log if line.startswith("line")] == [
             f"line {i} {{y}}" for i in range(50)
         ]
@@ -129,11 +129,11 @@ class TestGoodRun:
         assert lines.outputs[0].text.splitlines() == [f"line {i} {{y}}" for i in range(50)]
         assert [out.text for out in progress.outputs] == ["4 of 5"]
 
-    def test_the_page_needs_nothing_from_the_network(self) -> None:
+    def test_the_page_loads_nothing_from_the_network(self) -> None:
         text = (self.folder / self.report.html).read_text()
         page = BeautifulSoup(text, "html.parser")
         assert "line 49 {y}" in page.text and "the last" in page.text
-        assert "IntSlider(value=3)" in page.text, "a widget is shown by its text"
+        assert "IntSlider(value=3)" in page.text, "a widget is shown as text"
         links = [tag.get("src") or tag.get("href") for tag in page(["script", "link", "img"])]
         assert [link for link in links if link and not link.startswith("data:")] == []
         assert page("script") == []
@@ -153,7 +153,7 @@ def test_a_failing_cell_fails_the_run_and_is_quoted(tmp_path: Path) -> None:
         "print('never')",
     )
     reports: list[RunReport] = []
-    # Off the main thread, where no signal can be caught, a run works too.
+    # A run also works on another thread, where no signal can be caught.
     thread = threading.Thread(
         target=lambda: reports.append(run_notebook(notebook, directory=tmp_path / "runs"))
     )
@@ -186,7 +186,7 @@ def test_the_death_of_the_kernel_fails_the_run(tmp_path: Path) -> None:
 
 
 async def test_a_stopped_run_whose_last_cells_ran_is_ok(tmp_path: Path) -> None:
-    # Called with a loop running, as a cell of another notebook would.
+    # Called while a loop runs, as in a cell of another notebook.
     before = signal.getsignal(signal.SIGINT)
     assert asyncio.get_running_loop().is_running()
     notebook = write_notebook(
@@ -208,7 +208,7 @@ async def test_a_stopped_run_whose_last_cells_ran_is_ok(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_runtime_of_the_kit_stops_its_work_and_the_last_cells_run(tmp_path: Path) -> None:
+def test_the_runtime_stops_its_work_and_the_last_cells_run(tmp_path: Path) -> None:
     notebook = write_notebook(
         tmp_path / "kit.ipynb",
         "from botlib.runtime import get_runtime\nruntime = get_runtime(watch_parent=True)\n"
@@ -226,12 +226,12 @@ def test_the_runtime_of_the_kit_stops_its_work_and_the_last_cells_run(tmp_path: 
     assert report.summary == {"closed": ["tasks"]}
 
 
-def test_a_notebook_deaf_to_the_stop_is_interrupted(
+def test_a_notebook_that_ignores_sigterm_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A kernel on a busy machine may take seconds to end after the interrupt.
     monkeypatch.setattr(stop_module, "KILL_AFTER", 60)
-    notebook = write_notebook(tmp_path / "deaf.ipynb", DEAF, "print('never')")
+    notebook = write_notebook(tmp_path / "deaf.ipynb", IGNORES_SIGTERM, "print('never')")
     report = run_notebook(
         notebook,
         directory=tmp_path / "runs",
@@ -246,11 +246,11 @@ def test_a_notebook_deaf_to_the_stop_is_interrupted(
     assert "never" not in texts(report)
 
 
-def test_a_notebook_deaf_to_the_interrupt_is_killed(
+def test_a_notebook_that_ignores_the_interrupt_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stop_module, "KILL_AFTER", 0.3)
-    notebook = write_notebook(tmp_path / "deafer.ipynb", DEAFER)
+    notebook = write_notebook(tmp_path / "deafer.ipynb", IGNORES_INTERRUPT)
     report = run_notebook(
         notebook,
         directory=tmp_path / "runs",
@@ -288,7 +288,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs a notebook, which tells its kernel's pid and then waits."""
+    """A process that runs a notebook, which prints the pid of its kernel and waits."""
     notebook = write_notebook(
         tmp_path / "run.ipynb",
         "import os\nprint('pid', os.getpid())",
@@ -336,7 +336,7 @@ def test_a_kernel_does_not_outlive_a_killed_runner(
 
 
 class TestRefusals:
-    """Nothing is launched, and nothing is written."""
+    """A refused run starts no kernel and writes no file."""
 
     @pytest.fixture(autouse=True)
     def no_files(self, tmp_path: Path) -> Iterator[None]:
@@ -351,7 +351,7 @@ class TestRefusals:
             run_notebook(tmp_path / "here.ipynb", directory=tmp_path / "runs")
 
     @pytest.mark.parametrize("text", ["", "print('x')", "[]", "{}", '{"nbformat": 4}', "\xff"])
-    def test_a_file_that_is_no_notebook(self, tmp_path: Path, text: str) -> None:
+    def test_a_file_that_is_not_a_notebook(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "x.ipynb").write_bytes(text.encode("latin-1"))
         with pytest.raises(RunError, match="as a notebook"):
             run_notebook(tmp_path / "x.ipynb", directory=tmp_path / "runs")
@@ -372,19 +372,19 @@ class TestRefusals:
             run_notebook(notebook, parameters={"DRYRUN": 1}, directory=tmp_path / "runs")
 
     @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 101])
-    def test_a_name_that_is_no_directory_name(self, tmp_path: Path, name: str) -> None:
+    def test_a_name_that_is_not_a_directory_name(self, tmp_path: Path, name: str) -> None:
         notebook = write_notebook(tmp_path / "x.ipynb", "1")
         with pytest.raises(RunError, match="as the name of a run"):
             run_notebook(notebook, name=name, directory=tmp_path / "runs")
 
     @pytest.mark.parametrize("setting", ["grace", "timeout"])
-    def test_a_time_that_is_none(self, tmp_path: Path, setting: str) -> None:
+    def test_a_negative_time(self, tmp_path: Path, setting: str) -> None:
         notebook = write_notebook(tmp_path / "x.ipynb", "1")
         with pytest.raises(RunError, match=f"-1 as {setting}"):
             run_notebook(notebook, directory=tmp_path / "runs", **{setting: -1})
 
 
-def test_a_page_that_cannot_be_written_fails_the_run_but_not_the_report(
+def test_a_page_that_cannot_be_written_fails_the_run_and_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(notebook: object, *, title: str) -> str:
@@ -398,14 +398,14 @@ def test_a_page_that_cannot_be_written_fails_the_run_but_not_the_report(
     assert report.summary == {"done": 1}
 
 
-def test_runs_in_the_same_second_keep_apart(tmp_path: Path) -> None:
+def test_runs_in_the_same_second_have_different_files(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "x.ipynb", "1")
     paths = {_create_output(tmp_path / "runs" / "x", notebook) for _ in range(2)}
     assert len(paths) == 2
     assert all(re.fullmatch(r"\d{8}T\d{6}Z\.ipynb", path.name) for path in paths)
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "x.ipynb", "1")
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(RunError, match=r"Cannot write the run into .*runs/x"):

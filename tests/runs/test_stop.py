@@ -1,4 +1,4 @@
-"""The orderly stop, against real processes in place of a kernel."""
+"""The orderly stop of a run, with real processes in place of a kernel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Start = Callable[[str], "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a process that does nothing, in a group of its own, as kernels are."""
+    """A function that starts an idle process in a new process group, like a kernel."""
     started: list[subprocess.Popen[bytes]] = []
 
     def run(handlers: str) -> subprocess.Popen[bytes]:
@@ -75,7 +75,7 @@ def test_a_signal_becomes_one_sigterm(start: Start, number: signal.Signals) -> N
     assert signal.getsignal(number) is before
 
 
-def test_the_deadline_stops_in_the_same_way_but_is_no_signal(start: Start) -> None:
+def test_the_deadline_stops_like_a_signal_but_is_none(start: Start) -> None:
     process = start("")
     stop = control(process, timeout=0.1)
     with stop.watching():
@@ -100,9 +100,7 @@ def test_after_the_interrupt_comes_a_kill(start: Start, monkeypatch: pytest.Monk
     assert stop.escalated == "SIGKILL"
 
 
-def test_a_signal_repeated_later_cuts_the_grace_short(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repeated_signal_ends_the_grace(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop_module, "REPEATED_WITHIN", 0.1)
     process = start(IGNORE_TERM)
     stop = control(process, grace=3600)
@@ -115,7 +113,7 @@ def test_a_signal_repeated_later_cuts_the_grace_short(
     assert stop.escalated == "SIGINT"
 
 
-def test_without_a_kernel_the_wish_is_kept() -> None:
+def test_a_stop_before_the_kernel_started_is_remembered() -> None:
     stop = control(None)
     with stop.watching():
         os.kill(os.getpid(), signal.SIGTERM)

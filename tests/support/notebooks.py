@@ -19,16 +19,16 @@ while not stopped.wait(0.05):
 """
 """A cell that waits until a SIGTERM handler in the kernel releases it."""
 
-DEAF = """\
+IGNORES_SIGTERM = """\
 import signal, time
 signal.signal(signal.SIGTERM, lambda *_: None)
 print("waiting")
 while True:
     time.sleep(0.05)
 """
-"""A cell that a SIGTERM does not release, but an interrupt does."""
+"""A cell that only an interrupt or a kill ends."""
 
-DEAFER = """\
+IGNORES_INTERRUPT = """\
 import signal, time
 signal.signal(signal.SIGTERM, lambda *_: None)
 signal.signal(signal.SIGINT, lambda *_: None)

@@ -1,3 +1,3 @@
-"""Share the engine fixture: views are tested on a real engine."""
+"""The engine fixture, because views are tested on a real engine."""
 
 from tests.engine.conftest import make_engine as make_engine

@@ -1,4 +1,4 @@
-"""Charts of a running engine, on a real paper exchange: what they show is what was stored."""
+"""Charts of a running engine on a real paper exchange, compared with the stored candles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 30.0
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        while not condition():  # noqa: ASYNC110 - charts publish no event
             await asyncio.sleep(0.01)
 
 
@@ -34,8 +34,8 @@ def closed(chart: Chart) -> Any:
         return rows.cells(0, len(rows.times))
 
 
-def assert_is_what_is_stored(chart: Chart, engine: Orchestrator) -> None:
-    """Compare with SQLite, and the indicators with those over the whole stored frame."""
+def assert_equals_store(chart: Chart, engine: Orchestrator) -> None:
+    """Compare candles with SQLite, and indicators with those of the whole stored frame."""
     frame = engine.storage.frame("BTC/USDT", "1m")
     cells = closed(chart)[-150:]
     np.testing.assert_array_equal(cells[:, 1:6], frame.to_numpy()[-150:])
@@ -46,7 +46,7 @@ def assert_is_what_is_stored(chart: Chart, engine: Orchestrator) -> None:
         np.testing.assert_allclose(cells[:, 6 + place], compute(spec, frame)[-150:], atol=2e-4)
 
 
-async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engine: Any) -> None:
+async def test_a_chart_follows_the_market_and_shows_the_bots_orders(make_engine: Any) -> None:
     engine = await make_engine()
     charts = LiveCharts(engine)
     chart = await charts.open("BTCUSDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200)
@@ -54,16 +54,16 @@ async def test_a_chart_follows_the_market_and_shows_what_the_bot_does(make_engin
     await engine.wait(2 * 3_600)
     last = engine.storage.last_closed("BTC/USDT", "1m")
     await until(lambda: chart._scene.rows.last == last)
-    assert_is_what_is_stored(chart, engine)
+    assert_equals_store(chart, engine)
     fills = OrderJournal(engine.stored.database).fills()
     assert len(chart.marks.markers) == len({fill.client_order_id for fill in fills}) > 1
     assert [one.kind for one in chart.marks.markers[:2]] == ["entry", "exit"]
     await engine.stop()
     assert "the bot has stopped" in repr(chart)
-    # What is too little to be sold is no position.
+    # An amount too small to be sold is not a position.
     held = engine.positions.get("BTC/USDT").amount > fills[0].amount / 2
     assert [one.kind for one in chart.marks.lines] == (["position"] if held else [])
-    # After the stop it still gives what is stored.
+    # After the stop it still loads stored candles.
     size = chart._scene.rows.first
     chart.older_requested(int(closed(chart)[0, 0] * 1_000), 100)
     assert (chart._scene.rows.first or 0) <= (size or 0)
@@ -95,7 +95,7 @@ async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) 
     assert lines["stop"] == float(stop.stop_price)
 
 
-async def test_an_order_that_waits_is_a_line_until_it_is_cancelled(make_engine: Any) -> None:
+async def test_an_open_order_is_a_line_until_it_is_cancelled(make_engine: Any) -> None:
     engine = await make_engine(strategies=[])
     charts = LiveCharts(engine)
     chart = await charts.open("BTC/USDT", "1m", window=100)
@@ -118,7 +118,7 @@ async def test_an_order_that_waits_is_a_line_until_it_is_cancelled(make_engine: 
     await until(lambda: chart.marks.lines == ())
 
 
-async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones_shaded(
+async def test_older_and_missed_candles_are_loaded_and_repaired_ones_shaded(
     make_engine: Any,
 ) -> None:
     engine = await make_engine(strategies=[])
@@ -128,7 +128,7 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
     chart.older_requested(int(closed(chart)[0, 0] * 1_000), 700)
     await until(lambda: len(closed(chart)) >= 900)
     assert engine.storage.counts()[("BTC/USDT", "1m")] > stored
-    assert_is_what_is_stored(chart, engine)
+    assert_equals_store(chart, engine)
     average = compute("ema(20)", engine.storage.frame("BTC/USDT", "1m"))
     np.testing.assert_allclose(closed(chart)[:, 6], average[-len(closed(chart)) :], atol=2e-4)
 
@@ -139,7 +139,7 @@ async def test_older_candles_are_fetched_missed_ones_made_good_and_repaired_ones
     await engine.tasks.start_task("charts")
     last = engine.storage.last_closed("BTC/USDT", "1m")
     await until(lambda: chart._scene.rows.last == last)
-    assert_is_what_is_stored(chart, engine)
+    assert_equals_store(chart, engine)
     gap = {"start": last - 120_000, "end": last - 60_000, "candles": 2, "holes": 0}
     engine.bus.publish(GapFilled(symbol="BTC/USDT", timeframe="1m", **gap))
     await until(lambda: chart._scene.repaired == ((gap["start"], gap["end"]),))
@@ -181,7 +181,7 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
     assert seen[0][1] is asyncio.get_running_loop()
 
 
-async def test_the_store_tells_what_was_repaired(tmp_path: Any) -> None:
+async def test_the_store_returns_the_spans_of_repaired_candles(tmp_path: Any) -> None:
     from botlib.core.model import Candle
 
     def candle(minute: int, source: CandleSource, close: float = 10.0) -> Candle:
