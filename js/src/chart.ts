@@ -1,4 +1,4 @@
-/** The page of a chart. */
+/** The entry point of a chart's page. */
 
 import "./base.css";
 import "./chart/chart.css";

@@ -1,4 +1,4 @@
-/** The page of a dashboard. */
+/** The entry point of a dashboard's page. */
 
 import "./base.css";
 import "./dashboard/dashboard.css";
@@ -6,7 +6,7 @@ import { writes } from "./dashboard/patch";
 import { DashboardView } from "./dashboard/view";
 import type { RenderProps } from "./model";
 
-/** Where tests and measurements find the views. */
+/** The property by which tests and measurements find the views. */
 interface Found {
   __botlib?: unknown;
 }

@@ -1,8 +1,8 @@
-/** What a page needs of the widget model that anywidget hands to `render`. */
+/** The part of anywidget's model that a page uses. */
 
 export interface Model {
   get(name: string): unknown;
-  /** Keep a value with the model; it stays in the page unless changes are saved. */
+  /** Set a value of the model; it stays in the page unless changes are saved. */
   set(name: string, value: unknown): void;
   on(event: string, callback: (...parts: never[]) => void): void;
   off(event: string, callback: (...parts: never[]) => void): void;

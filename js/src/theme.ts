@@ -1,4 +1,4 @@
-/** The one visual language: light and dark palettes, and which of them the page asks for. */
+/** The light and the dark palette, and the choice between them. */
 
 export type Mode = "auto" | "light" | "dark";
 
@@ -46,7 +46,7 @@ export const DARK: Palette = {
   missing: "#f0616b2e",
 };
 
-/** Say whether the page is dark: JupyterLab, VS Code, Colab, then the operating system. */
+/** Return whether the page is dark: JupyterLab, VS Code, Colab, then the operating system. */
 export function pageIsDark(page: Document = document): boolean {
   const { body, documentElement: html } = page;
   const jupyter = body.dataset.jpThemeLight;
@@ -64,7 +64,7 @@ export function paletteOf(mode: Mode, page: Document = document): Palette {
 }
 
 /**
- * Put the palette on `root` as `--bl-*` variables and `data-theme`, now and whenever the page
+ * Set the palette on `root` as `--bl-*` variables and `data-theme`, now and whenever the page
  * changes its theme; `changed` is called with each palette. Call `apply` after the mode changed.
  */
 export function followTheme(

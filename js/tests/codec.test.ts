@@ -14,7 +14,7 @@ test("columns are read one after the other, from any offset", () => {
   assert.deepEqual([...(prices ?? [])], [1.5, Number.NaN]);
 });
 
-test("what is read does not change with the buffer", () => {
+test("decoded columns do not change with the buffer", () => {
   const source = Float64Array.from([60, 1]);
   const [times] = readColumns(source.buffer, 2);
   source[0] = 99;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Conflation, FASTEST, HIDDEN, Pace, SLOWEST } from "../src/chart/conflate";
+import { Conflation, FASTEST, HIDDEN, RedrawThrottle, SLOWEST } from "../src/chart/conflate";
 
 const at = (sent: number) => ({ taken: sent - 1, sent });
 
-test("the last state of each candle stays, in the order of time", () => {
+test("the last state of each candle is kept, in order of time", () => {
   const pending = new Conflation();
   pending.add([[120, 1]], at(10));
   pending.add(
@@ -25,7 +25,7 @@ test("the last state of each candle stays, in the order of time", () => {
   });
 });
 
-test("what was taken is gone", () => {
+test("taken updates are removed", () => {
   const pending = new Conflation();
   pending.add([[60, 1]], at(10));
   assert.equal(pending.empty, false);
@@ -34,36 +34,36 @@ test("what was taken is gone", () => {
   assert.deepEqual(pending.take(), { rows: [], times: [], coalesced: 0 });
 });
 
-test("rows without a time are left out", () => {
+test("rows without a time are ignored", () => {
   const pending = new Conflation();
   pending.add([[null, 1]], at(10));
   assert.deepEqual(pending.take().rows, []);
 });
 
 test("the first redraw is at once, the next after the shortest interval", () => {
-  const pace = new Pace();
-  assert.equal(pace.wait(500, false), 0);
-  pace.drawn(500);
-  assert.equal(pace.wait(510, false), FASTEST - 10);
-  assert.equal(pace.wait(600, false), 0);
+  const throttle = new RedrawThrottle();
+  assert.equal(throttle.wait(500, false), 0);
+  throttle.drawn(500);
+  assert.equal(throttle.wait(510, false), FASTEST - 10);
+  assert.equal(throttle.wait(600, false), 0);
 });
 
-test("a tab nobody sees redraws seldom", () => {
-  const pace = new Pace();
-  pace.drawn(500);
-  assert.equal(pace.wait(500, true), HIDDEN);
+test("a hidden tab redraws rarely", () => {
+  const throttle = new RedrawThrottle();
+  throttle.drawn(500);
+  assert.equal(throttle.wait(500, true), HIDDEN);
 });
 
 test("costly redraws leave half of the time to the page", () => {
-  const pace = new Pace();
-  for (let redraw = 0; redraw < 50; redraw++) pace.costs(60);
-  pace.drawn(0);
-  assert.ok(Math.abs(pace.wait(0, false) - 120) < 1);
+  const throttle = new RedrawThrottle();
+  for (let redraw = 0; redraw < 50; redraw++) throttle.costs(60);
+  throttle.drawn(0);
+  assert.ok(Math.abs(throttle.wait(0, false) - 120) < 1);
 });
 
-test("however costly, the picture is never too old", () => {
-  const pace = new Pace();
-  for (let redraw = 0; redraw < 50; redraw++) pace.costs(5000);
-  pace.drawn(0);
-  assert.equal(pace.wait(0, false), SLOWEST);
+test("the longest time between redraws is bounded", () => {
+  const throttle = new RedrawThrottle();
+  for (let redraw = 0; redraw < 50; redraw++) throttle.costs(5000);
+  throttle.drawn(0);
+  assert.equal(throttle.wait(0, false), SLOWEST);
 });

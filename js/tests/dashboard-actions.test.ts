@@ -10,8 +10,8 @@ import {
 } from "../src/dashboard/actions";
 import type { PageMessage } from "../src/dashboard/schema";
 
-/** A clock that is moved by hand. */
-class HandClock implements Clock {
+/** A clock that tests advance. */
+class ManualClock implements Clock {
   #now = 0;
   #timers = new Map<number, { at: number; callback: () => void }>();
   #next = 1;
@@ -37,7 +37,7 @@ class HandClock implements Clock {
 }
 
 function bench() {
-  const clock = new HandClock();
+  const clock = new ManualClock();
   const sent: PageMessage[] = [];
   const outcomes: Outcome[] = [];
   const actions = new Actions(
@@ -50,7 +50,7 @@ function bench() {
   return { clock, sent, outcomes, actions };
 }
 
-test("a wish waits for the running cell until the kernel takes it, then works, then is done", () => {
+test("a request waits for the running cell, then works, then is done", () => {
   const { clock, sent, outcomes, actions } = bench();
   actions.ask("stop", "a");
   assert.deepEqual(sent, [{ type: "act", id: "v-1", action: "stop", target: "a" }]);
@@ -67,7 +67,7 @@ test("a wish waits for the running cell until the kernel takes it, then works, t
   assert.deepEqual([outcomes[0]?.ok, outcomes[0]?.text], [true, "stopped"]);
 });
 
-test("a kernel that answers at once is never said to be busy", () => {
+test("a kernel that answers at once is never shown as busy", () => {
   const { clock, actions } = bench();
   actions.ask("run", "a");
   actions.taken("v-1");
@@ -77,7 +77,7 @@ test("a kernel that answers at once is never said to be busy", () => {
   assert.equal(clock.left, 0);
 });
 
-test("the same wish is not sent twice while it is under way, another one is", () => {
+test("a request in progress is not sent twice, another one is sent", () => {
   const { sent, actions } = bench();
   assert.equal(actions.ask("stop", "a"), true);
   assert.equal(actions.ask("stop", "a"), false);
@@ -88,7 +88,7 @@ test("the same wish is not sent twice while it is under way, another one is", ()
   assert.equal(actions.ask("stop", "a"), true);
 });
 
-test("a wish that waits is sent again under its own name when the person presses again", () => {
+test("a waiting request is sent again with its own id when the button is pressed again", () => {
   const { clock, sent, actions } = bench();
   actions.ask("stop", "a");
   clock.move(PATIENCE);
@@ -98,7 +98,7 @@ test("a wish that waits is sent again under its own name when the person presses
   assert.equal(actions.ask("stop", "a"), false);
 });
 
-test("a lost answer is asked for, and told when the kernel still knows it", () => {
+test("a lost answer is requested, and shown if the kernel still has it", () => {
   const { clock, sent, outcomes, actions } = bench();
   actions.ask("run", "a");
   actions.taken("v-1");
@@ -112,7 +112,7 @@ test("a lost answer is asked for, and told when the kernel still knows it", () =
   assert.equal(clock.left, 0);
 });
 
-test("a kernel that is still at it is asked again and again, and never said to be silent", () => {
+test("a working kernel is asked repeatedly, and never shown as silent", () => {
   const { clock, sent, actions } = bench();
   actions.ask("run", "a");
   actions.taken("v-1");
@@ -124,7 +124,7 @@ test("a kernel that is still at it is asked again and again, and never said to b
   }
 });
 
-test("where no answer comes at all the button can be pressed again, for the same wish", () => {
+test("without any answer the button can be pressed again, for the same request", () => {
   const { clock, sent, outcomes, actions } = bench();
   actions.ask("run", "a");
   actions.taken("v-1");
@@ -142,7 +142,7 @@ test("where no answer comes at all the button can be pressed again, for the same
   assert.deepEqual([outcomes.length, clock.left, actions.any("silent")], [1, 0, false]);
 });
 
-test("answers to the wishes of another view are none of ours", () => {
+test("answers to the requests of another view are ignored", () => {
   const { outcomes, actions } = bench();
   actions.ask("stop", "a");
   actions.taken("w-1");
@@ -151,7 +151,7 @@ test("answers to the wishes of another view are none of ours", () => {
   assert.deepEqual(outcomes, []);
 });
 
-test("nothing is told after the view was closed", () => {
+test("nothing is reported after the view was closed", () => {
   const { clock, outcomes, actions } = bench();
   actions.ask("stop", "a");
   actions.close();

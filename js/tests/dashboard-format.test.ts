@@ -16,7 +16,7 @@ import {
 import { lagShare } from "../src/dashboard/head";
 import { layout } from "../src/dashboard/spark";
 
-test("what was computed is shortened to the digits that count", () => {
+test("computed values are shortened to their significant digits", () => {
   assert.equal(short("65,660.92314501"), "65,660.92");
   assert.equal(short("3,816.1774"), "3,816.177");
   assert.equal(short("0.0151223"), "0.0151223");
@@ -25,7 +25,7 @@ test("what was computed is shortened to the digits that count", () => {
   assert.equal(short(""), "");
 });
 
-test("money has two digits and its sign where it is a change", () => {
+test("money has two decimals, and a sign if it is a change", () => {
   assert.equal(money(1234567.8), "1,234,567.80");
   assert.equal(money(null), "–");
   assert.equal(signed(-12.4), "−12.40");
@@ -35,16 +35,16 @@ test("money has two digits and its sign where it is a change", () => {
   assert.equal(count(12345), "12,345");
 });
 
-test("a gain and a loss have their colours, nothing gained has none", () => {
+test("gains and losses have a colour, zero has none", () => {
   assert.deepEqual([1, -1, 0, null].map(gainClass), ["bl-up", "bl-down", "", ""]);
 });
 
-test("spans are told in their largest unit", () => {
+test("durations are shown in their largest units", () => {
   const said = [0.0004, 0.026, 1.25, 59.6, 180, 7300, 200000].map(span);
   assert.deepEqual(said, ["0 ms", "26 ms", "1.3 s", "60 s", "3 min", "2 h 1 min", "2 d"]);
 });
 
-test("times are UTC, and past and future are told from now", () => {
+test("times are UTC, past and future ones relative to now", () => {
   const now = Date.UTC(2026, 0, 5, 14, 3, 7);
   assert.equal(clock(now), "14:03:07");
   assert.equal(ago(now - 13000, now), "13 s");
@@ -54,7 +54,7 @@ test("times are UTC, and past and future are told from now", () => {
   assert.equal(ahead(null, now), "");
 });
 
-test("an order tells the market's time, and the wall's beside it", () => {
+test("an order shows market time and wall time", () => {
   const [market, wall] = [Date.UTC(2026, 0, 5, 14, 3, 7), Date.UTC(2026, 10, 22, 3, 30)];
   assert.equal(marketTimes({ time: market }), "2026-01-05 14:03:07 UTC, market time");
   assert.equal(
@@ -71,7 +71,7 @@ test("the lag meter is empty at a millisecond and full at a second", () => {
   );
 });
 
-test("a spark spans its picture; a flat one lies at its level", () => {
+test("a sparkline fills its height; a flat one is at its level", () => {
   const { points, base } = layout([1, 3, 2], 1);
   assert.equal(points, "0.0,37.0 110.0,3.0 220.0,20.0");
   assert.equal(base, 37);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Cell, reorder, writes } from "../src/dashboard/patch";
 
-/** As much of an element as patching touches. */
+/** The part of an element that patching uses. */
 class FakeElement {
   textContent = "";
   title = "";
@@ -36,7 +36,7 @@ class FakeElement {
 
 const real = (fake: FakeElement) => fake as unknown as HTMLElement;
 
-test("a cell writes only what differs", () => {
+test("a cell writes only differences", () => {
   const fake = new FakeElement();
   const cell = new Cell(real(fake));
   const begun = writes.count;
@@ -49,7 +49,7 @@ test("a cell writes only what differs", () => {
   assert.deepEqual([fake.textContent, [...fake.classes]], ["b", ["bl-bad"]]);
 });
 
-test("a class of the element's own stays", () => {
+test("the element's own class is kept", () => {
   const fake = new FakeElement();
   fake.classes.add("num");
   const cell = new Cell(real(fake));
@@ -58,13 +58,13 @@ test("a class of the element's own stays", () => {
   assert.deepEqual([...fake.classes], ["num"]);
 });
 
-test("text is never taken for markup", () => {
+test("text is never parsed as markup", () => {
   const fake = new FakeElement();
   new Cell(real(fake)).write("<script>alert(1)</script>");
   assert.equal(fake.textContent, "<script>alert(1)</script>");
 });
 
-test("children come into their order, and those that stand right are not touched", () => {
+test("children are reordered, and those in place are not moved", () => {
   const parent = new FakeElement();
   const [a, b, c, d] = [1, 2, 3, 4].map(() => new FakeElement()) as [
     FakeElement,

@@ -69,7 +69,7 @@ function state(now = 1): DashboardState {
   };
 }
 
-test("changes in sequence make the next state, and leave what did not change as it is", () => {
+test("changes in sequence make the next state, and keep the unchanged objects", () => {
   const mirror = new Mirror({ seq: 7, state: state() });
   const before = mirror.state;
   const changes = { head: { now: 2 }, tasks: { rows: { a: { runs: 2 } } } };
@@ -80,7 +80,7 @@ test("changes in sequence make the next state, and leave what did not change as 
   assert.equal(mirror.state.account, before.account);
 });
 
-test("a row that is not in the order is gone, and a new one is whole", () => {
+test("a row that is not in the order is removed, and a new one is complete", () => {
   const mirror = new Mirror({ seq: 0, state: state() });
   mirror.delta(1, { tasks: { order: ["c", "a"], rows: { c: task("c", 0) } } });
   assert.deepEqual(mirror.state.tasks.order, ["c", "a"]);
@@ -89,7 +89,7 @@ test("a row that is not in the order is gone, and a new one is whole", () => {
   assert.deepEqual(mirror.state.tasks.rows.b, task("b", 9));
 });
 
-test("a gap changes nothing and heals with a whole state", () => {
+test("a gap changes nothing until a whole state arrives", () => {
   const mirror = new Mirror({ seq: 3, state: state() });
   assert.equal(mirror.delta(5, { head: { now: 9 } }), "gap");
   assert.equal(mirror.state.head.now, 1);
@@ -98,7 +98,7 @@ test("a gap changes nothing and heals with a whole state", () => {
   assert.equal(mirror.state.head.now, 11);
 });
 
-test("what comes late or twice is left alone", () => {
+test("a late or repeated message is ignored", () => {
   const mirror = new Mirror({ seq: 3, state: state() });
   assert.equal(mirror.delta(3, { head: { now: 9 } }), "old");
   assert.equal(mirror.whole(2, state(9)), "old");

@@ -39,10 +39,10 @@ beforeEach(() => {
   feed.restart(0);
 });
 
-test("what arrives together is drawn together, the last state of each candle", () => {
-  feed.take(update(1, [60, 1]));
-  feed.take(update(2, [60, 2]));
-  feed.take(update(3, [120, 5]));
+test("updates that arrive together are drawn together, the last state of each candle", () => {
+  feed.update(update(1, [60, 1]));
+  feed.update(update(2, [60, 2]));
+  feed.update(update(3, [120, 5]));
   assert.deepEqual(recorder.drawn, []);
   mock.timers.tick(1);
   assert.deepEqual(recorder.drawn, [
@@ -55,42 +55,42 @@ test("what arrives together is drawn together, the last state of each candle", (
   assert.deepEqual([applied, frames, coalesced, gaps], [3, 1, 1, 0]);
 });
 
-test("a loss is told, and what arrived is drawn all the same", () => {
-  feed.take(update(3, [60, 3]));
+test("a loss is reported, and the update is drawn as well", () => {
+  feed.update(update(3, [60, 3]));
   mock.timers.tick(1);
   assert.equal(recorder.losses, 1);
   assert.equal(feed.stats.gaps, 1);
   assert.deepEqual(recorder.drawn, [[[60, 3]]]);
 });
 
-test("a loss is told again with each update until a history comes", () => {
-  for (const seq of [3, 4, 5]) feed.take(update(seq, [60, seq]));
+test("a loss is reported with each update until a history arrives", () => {
+  for (const seq of [3, 4, 5]) feed.update(update(seq, [60, seq]));
   assert.equal(recorder.losses, 3);
   feed.restart(5);
-  feed.take(update(6, [60, 6]));
+  feed.update(update(6, [60, 6]));
   assert.equal(recorder.losses, 3);
   assert.equal(feed.stats.gaps, 1);
 });
 
-test("what a history holds already is not drawn after it", () => {
-  feed.take(update(1, [60, 1]));
+test("updates included in a history are not drawn after it", () => {
+  feed.update(update(1, [60, 1]));
   feed.restart(2);
-  feed.take(update(2, [60, 2]));
+  feed.update(update(2, [60, 2]));
   mock.timers.tick(1000);
   assert.deepEqual(recorder.drawn, []);
 });
 
-test("rows of other columns are not drawn, but told as a loss", () => {
-  feed.take(update(1, [60, 1, 2]));
+test("rows with other columns are not drawn, but reported as a loss", () => {
+  feed.update(update(1, [60, 1, 2]));
   mock.timers.tick(1000);
   assert.deepEqual(recorder.drawn, []);
   assert.equal(recorder.losses, 1);
 });
 
 test("nothing is drawn after the end", () => {
-  feed.take(update(1, [60, 1]));
+  feed.update(update(1, [60, 1]));
   timers.stop();
-  feed.take(update(2, [60, 2]));
+  feed.update(update(2, [60, 2]));
   mock.timers.tick(1000);
   assert.deepEqual(recorder.drawn, []);
 });

@@ -26,13 +26,13 @@ test("small numbers get more decimals", () => {
   assert.equal(decimalsFor(0), 2);
 });
 
-test("changes carry their sign", () => {
+test("changes have a sign", () => {
   assert.equal(percent(0.0123), "+1.23\u2009%");
   assert.equal(percent(-0.5), "−50.00\u2009%");
   assert.equal(percent(Number.NaN), "");
 });
 
-test("times are UTC and say so", () => {
+test("times are UTC and labelled as such", () => {
   assert.equal(moment(SECONDS), "5 Jan 2026 13:45 UTC");
   assert.equal(moment(SECONDS + 7), "5 Jan 2026 13:45:07 UTC");
   assert.deepEqual(

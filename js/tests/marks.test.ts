@@ -20,7 +20,7 @@ const marker = (time: number, text: string): Marker => ({
   color: "#000",
 });
 
-test("a marker stands at the candle it happened in", () => {
+test("a marker is at the candle that contains its time", () => {
   const found = placed([marker(179, "a"), marker(60, "b")], candles(60, 120, 180), 60);
   assert.deepEqual(
     found.map(({ time, text }) => [time, text]),
@@ -31,14 +31,14 @@ test("a marker stands at the candle it happened in", () => {
   );
 });
 
-test("markers outside the window are left out", () => {
+test("markers outside the window are ignored", () => {
   const rows = candles(60, 120);
   assert.deepEqual(placed([marker(59, "a"), marker(180, "b")], rows, 60), []);
   assert.equal(placed([marker(179, "c")], rows, 60).length, 1);
   assert.deepEqual(placed([marker(60, "d")], candles(), 60), []);
 });
 
-test("a repaired stretch covers its candles whole", () => {
+test("a repaired range covers its candles fully", () => {
   const rows = candles(0, 60, 120, 180);
   assert.deepEqual(bands([{ from: 60, to: 120, kind: "repaired" }], rows), [
     { from: 0.5, to: 2.5, kind: "repaired" },
@@ -48,28 +48,28 @@ test("a repaired stretch covers its candles whole", () => {
   ]);
 });
 
-test("missing candles mark the place between their neighbours", () => {
+test("missing candles mark the gap between their neighbours", () => {
   const rows = candles(0, 60, 240);
   const [band] = bands([{ from: 120, to: 180, kind: "missing" }], rows);
   assert.ok(band && band.from > 1 && band.to < 2 && band.from < band.to);
   assert.ok(band.to - band.from < 0.5, "and it hides neither of them");
 });
 
-test("shades outside the window are left out", () => {
+test("shades outside the window are ignored", () => {
   const rows = candles(600, 660);
   assert.deepEqual(bands([{ from: 0, to: 540, kind: "missing" }], rows), []);
   assert.deepEqual(bands([{ from: 720, to: 900, kind: "missing" }], rows), []);
   assert.deepEqual(bands([{ from: 0, to: 60, kind: "missing" }], candles()), []);
 });
 
-test("the candle at the crosshair is told of", () => {
+test("the kind of the candle at the crosshair is returned", () => {
   const shades = [{ from: 60, to: 120, kind: "repaired" as const }];
   assert.equal(shadeAt(shades, 60), "repaired");
   assert.equal(shadeAt(shades, 120), "repaired");
   assert.equal(shadeAt(shades, 180), undefined);
 });
 
-/** What the marks see of a chart: it counts how often the whole is laid out anew. */
+/** The part of a chart that marks use, which counts its layouts. */
 function laidOut() {
   const told = { layouts: 0 };
   const series = {
@@ -81,7 +81,7 @@ function laidOut() {
   return { told, to };
 }
 
-test("a new candle lays nothing out anew where no marker moves", () => {
+test("a new candle causes no layout if no marker moves", () => {
   const { told, to } = laidOut();
   const series = { attachPrimitive: (one: { attached: (to: never) => void }) => one.attached(to) };
   const marks = new MarksOnCandles(series as unknown as ISeriesApi<SeriesType>);
@@ -98,7 +98,7 @@ test("a new candle lays nothing out anew where no marker moves", () => {
   assert.equal(told.layouts, shown + 2);
 });
 
-test("a new candle lays nothing out anew where no shade moves", () => {
+test("a new candle causes no layout if no shade moves", () => {
   const { told, to } = laidOut();
   const shading = new Shading({} as never);
   shading.attached(to);

@@ -6,7 +6,7 @@ import type { Model } from "../src/model";
 const here = { barSpacing: 6, position: -40 };
 const there = { barSpacing: 9, position: 3 };
 
-test("each view finds the place that was left where it is shown", () => {
+test("each view finds the position left in its element", () => {
   const places = new Places();
   places.leave("first cell", there);
   places.leave("second cell", here);
@@ -16,7 +16,7 @@ test("each view finds the place that was left where it is shown", () => {
   assert.equal(places.take("first cell"), there);
 });
 
-test("views of one cell find their places in turn", () => {
+test("views of one cell take their positions in turn", () => {
   const places = new Places();
   places.leave("cell", here);
   places.leave("cell", there);
@@ -24,7 +24,7 @@ test("views of one cell find their places in turn", () => {
   assert.equal(places.take("cell"), undefined);
 });
 
-test("a place is held until it is taken or forgotten", () => {
+test("a position is kept until it is taken or removed", () => {
   const places = new Places();
   places.leave(null, here);
   places.leave(null, there);
@@ -36,7 +36,7 @@ test("a place is held until it is taken or forgotten", () => {
   assert.equal(places.take(null), undefined);
 });
 
-test("the views of a model share their places", () => {
+test("the views of a model share their positions", () => {
   const values = new Map<string, unknown>();
   const model = {
     get: (name: string) => values.get(name),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EMPTY_SPEC, partsOf, type SeriesSpec, widthOf } from "../src/chart/protocol";
 
-test("a title names an indicator and perhaps one of its columns", () => {
+test("a title names an indicator and possibly one of its columns", () => {
   assert.deepEqual(partsOf("ema(20)"), ["ema(20)", ""]);
   assert.deepEqual(partsOf("macd(12, 26, 9) signal"), ["macd(12, 26, 9)", "signal"]);
   assert.deepEqual(partsOf("volume"), ["volume", ""]);

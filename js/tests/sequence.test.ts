@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PATIENCE, Sequence } from "../src/chart/sequence";
 
-test("updates in order keep the picture whole", () => {
+test("updates in order leave no gap", () => {
   const sequence = new Sequence(4);
   assert.equal(sequence.note(5), "next");
   assert.equal(sequence.note(6), "next");
@@ -10,14 +10,14 @@ test("updates in order keep the picture whole", () => {
   assert.deepEqual([sequence.have, sequence.got, sequence.gaps], [6, 6, 0]);
 });
 
-test("an update the history holds already is old", () => {
+test("an update included in the history is old", () => {
   const sequence = new Sequence(4);
   assert.equal(sequence.note(4), "old");
   assert.equal(sequence.note(3), "old");
   assert.equal(sequence.got, 4);
 });
 
-test("a lost update is noticed once, and remembered until a history comes", () => {
+test("a lost update is noticed once, and remembered until a history arrives", () => {
   const sequence = new Sequence(0);
   assert.equal(sequence.note(1), "next");
   assert.equal(sequence.note(4), "gap");
@@ -36,14 +36,14 @@ test("every further loss counts", () => {
   assert.equal(sequence.have, 0);
 });
 
-test("everything is asked for once, and again only after a while", () => {
+test("the window is requested once, and again only after a while", () => {
   const sequence = new Sequence(0);
   assert.equal(sequence.ask(1000), true);
   assert.equal(sequence.ask(1000 + PATIENCE - 1), false);
   assert.equal(sequence.ask(1000 + PATIENCE), true);
 });
 
-test("after a history the next loss asks at once", () => {
+test("the first loss after a history is requested at once", () => {
   const sequence = new Sequence(0);
   sequence.ask(1000);
   sequence.restart(9);

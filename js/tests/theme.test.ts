@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DARK, LIGHT, pageIsDark, paletteOf } from "../src/theme";
 
-/** A page as far as the theme looks at it. */
+/** The part of a page that the theme reads. */
 function page(options: {
   jupyter?: string;
   code?: string;
@@ -19,7 +19,7 @@ function page(options: {
   } as unknown as Document;
 }
 
-test("JupyterLab's own theme is asked first", () => {
+test("JupyterLab's own theme comes first", () => {
   assert.equal(pageIsDark(page({ jupyter: "false", system: false })), true);
   assert.equal(pageIsDark(page({ jupyter: "true", system: true })), false);
 });
@@ -34,7 +34,7 @@ test("VS Code, Colab and the operating system follow", () => {
   assert.equal(pageIsDark(page({})), false);
 });
 
-test("a theme asked for by name wins over the page's", () => {
+test("a theme chosen by name overrides the page's", () => {
   assert.equal(paletteOf("dark", page({ jupyter: "true" })), DARK);
   assert.equal(paletteOf("light", page({ jupyter: "false" })), LIGHT);
 });

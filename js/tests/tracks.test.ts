@@ -23,12 +23,12 @@ const line = (steps: [number, number][], to?: number): Line => ({
   ...(to === undefined ? {} : { to }),
 });
 
-test("a line covers the candles it held on, the last included", () => {
+test("a line covers the candles of its range, the last included", () => {
   assert.deepEqual(pieces(line([[60, 95]], 180), candles(6)), [{ from: 0.5, to: 3.5, price: 95 }]);
   assert.deepEqual(pieces(line([[60, 95]], 60), candles(6)), [{ from: 0.5, to: 1.5, price: 95 }]);
 });
 
-test("a line that moved lies on each price until the next", () => {
+test("a line with several prices is at each until the next", () => {
   const moved = line(
     [
       [60, 95],
@@ -44,11 +44,11 @@ test("a line that moved lies on each price until the next", () => {
   ]);
 });
 
-test("a line without an end holds to the newest candle", () => {
+test("a line without an end reaches the newest candle", () => {
   assert.deepEqual(pieces(line([[60, 95]]), candles(4)), [{ from: 0.5, to: 3.5, price: 95 }]);
 });
 
-test("of a line only what lies in the window is drawn", () => {
+test("only the part of a line within the window is drawn", () => {
   const moved = line(
     [
       [0, 95],
@@ -62,7 +62,7 @@ test("of a line only what lies in the window is drawn", () => {
   assert.deepEqual(pieces(line([[0, 95]], 60), candles(0)), []);
 });
 
-test("prices near the candles are kept in view, and those far away are not", () => {
+test("prices near the candles are kept in view, distant ones are not", () => {
   assert.deepEqual(near([80, 120, 500], candles(6), 1, 4), {
     priceRange: { minValue: 80, maxValue: 120 },
   });
@@ -71,7 +71,7 @@ test("prices near the candles are kept in view, and those far away are not", () 
   assert.equal(near([100], candles(6), 8, 9), null, "no candle is on screen");
 });
 
-test("titles lie above their lines, and below each other where these are close", () => {
+test("titles are above their lines, and below each other if the lines are close", () => {
   assert.deepEqual(stacked([100, 200]), [97, 197]);
   assert.deepEqual(stacked([200, 196, 198]), [219, 193, 206]);
   assert.deepEqual(stacked([]), []);

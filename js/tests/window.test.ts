@@ -51,7 +51,7 @@ test("thousands of rows can be appended", () => {
   assert.equal(window.last, 4999 * 60);
 });
 
-test("null is no value", () => {
+test("null is a missing value", () => {
   const window = holding([60, 1]);
   window.upsert([60, null]);
   assert.ok(Number.isNaN(window.value(1, 0)));
@@ -61,7 +61,7 @@ test("a row without a time is refused", () => {
   assert.throws(() => new CandleWindow(2).upsert([null, 1]), RangeError);
 });
 
-test("only rows older than the first go in front", () => {
+test("only rows older than the first are prepended", () => {
   const window = holding([180, 3], [240, 4]);
   assert.equal(window.prepend(columns([60, 1], [120, 2], [180, 9])), 2);
   assert.deepEqual(all(window), [
@@ -75,7 +75,7 @@ test("only rows older than the first go in front", () => {
   assert.equal(window.last, 300);
 });
 
-test("rows out of order are put in order, and of equal times the last stays", () => {
+test("rows are sorted by time, and of equal times the last stays", () => {
   const window = holding([120, 2], [60, 1], [120, 5], [Number.NaN, 9]);
   assert.deepEqual(all(window), [
     [60, 1],
@@ -93,17 +93,17 @@ test("the oldest rows can be dropped, and rows appended after", () => {
   ]);
 });
 
-test("nothing is dropped while the reader looks at the past", () => {
+test("nothing is removed while the view shows the past", () => {
   assert.equal(surplus({ rows: 9000, window: 2000, visible: 150, atRightEdge: false }), 0);
 });
 
-test("at the right edge the window is what stays, once it is half as long again", () => {
+test("at the right edge the rows are cut to the window once they are half as many again", () => {
   const state = { window: 2000, visible: 150, atRightEdge: true };
   assert.equal(surplus({ ...state, rows: 2999 }), 0);
   assert.equal(surplus({ ...state, rows: 3001 }), 1001);
 });
 
-test("what is on screen is never dropped", () => {
+test("rows on screen are never removed", () => {
   const rows = 12_000;
   const dropped = surplus({ rows, window: 2000, visible: 6000, atRightEdge: true });
   assert.ok(dropped > 0);

@@ -1,4 +1,4 @@
-/** The empty chart: how it looks and moves, whatever it shows. */
+/** The empty chart: its looks and its reactions to the mouse. */
 
 import {
   type ChartOptions,
@@ -13,18 +13,18 @@ import { moment, tick } from "./format";
 
 const FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
-/** How many candles of space there are at the right. */
+/** Empty space on the right, in candles. */
 export const RIGHT_OFFSET = 6;
 
-/** Shares of a pane's height above and below what it shows. */
+/** Margins above and below the values of a pane, as shares of its height. */
 export const MARGINS = { top: 0.14, bottom: 0.08 };
 
-/** Make a chart that fills `root`. Every time it writes is UTC. */
+/** Create a chart that fills `root`. All its times are UTC. */
 export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
   const chart = createChart(root, {
     autoSize: true,
     crosshair: { mode: CrosshairMode.Normal },
-    // The logo links to TradingView, which the licence of the library asks for: it stays.
+    // The licence of the library requires the logo, which links to TradingView.
     layout: { attributionLogo: true, fontFamily: FONT, fontSize: 11 },
     localization: { locale: "en", timeFormatter: (time: Time) => moment(time as number) },
     rightPriceScale: {
@@ -36,11 +36,11 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
       timeVisible: true,
       barSpacing: 7,
       minBarSpacing: 0.2,
-      // The range cannot be set before the first resize, so the place of the view is given here.
+      // The range cannot be set before the first resize, so the position is set here.
       rightOffset: RIGHT_OFFSET,
-      // A candle that was missing at first is followed like any other.
+      // Follow a candle that was missing at first like any other.
       allowShiftVisibleRangeOnWhitespaceReplacement: true,
-      // Zooming out at the right edge shows more of the past and not more of the future.
+      // Zooming out at the right edge shows more past candles, not more empty space.
       rightBarStaysOnScroll: true,
       tickMarkFormatter: (time: Time, kind: number) => tick(time as number, kind),
     },
@@ -49,7 +49,7 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
   return chart;
 }
 
-/** Return the options that differ between light and dark. */
+/** Return the options that depend on the palette. */
 export function colours(palette: Palette): DeepPartial<ChartOptions> {
   const crosshair = { color: palette.muted, labelBackgroundColor: palette.label };
   return {

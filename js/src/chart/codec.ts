@@ -1,10 +1,10 @@
-/** Read the columns the kernel sends. */
+/** Decode the columns that the kernel sends. */
 
 /**
  * Return `width` columns of float64, read column by column from little-endian bytes.
  *
- * The bytes are copied: a buffer of a comm message may begin at any offset. Throws a RangeError
- * where they do not come to whole columns.
+ * The bytes are copied: a buffer of a comm message may start at any offset. Throws a RangeError
+ * if they are not whole columns.
  */
 export function readColumns(bytes: DataView | ArrayBuffer | null, width: number): Float64Array[] {
   if (bytes === null || bytes.byteLength === 0) {

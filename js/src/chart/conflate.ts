@@ -1,21 +1,21 @@
-/** Draw only what can be seen: the last state of each candle, no more often than is affordable. */
+/** Conflation of updates: the last state of each candle, redrawn no more often than affordable. */
 
 import type { Row, Times } from "./protocol";
 
-/** The shortest time between two redraws, and the one in a tab nobody sees, in ms. */
+/** The shortest time between two redraws, and the one in a hidden tab, in ms. */
 export const FASTEST = 33;
 export const HIDDEN = 250;
-/** Drawing may take this fraction of the main thread: 1 / 2. */
+/** The share of the main thread that drawing may take: 1 / SHARE. */
 export const SHARE = 2;
-/** However costly drawing is, the picture is never older than this, in ms. */
+/** The longest time between two redraws, however costly they are, in ms. */
 export const SLOWEST = 2000;
 
 export interface Batch {
-  /** One row per candle, in the order of their times. */
+  /** One row per candle, in order of time. */
   rows: Row[];
-  /** Of each message in the batch. */
+  /** One per message of the batch. */
   times: Times[];
-  /** How many rows were overtaken by a later state of their candle. */
+  /** Number of rows that a later state of their candle replaced. */
   coalesced: number;
 }
 
@@ -36,7 +36,7 @@ export class Conflation {
     this.#times.push(times);
   }
 
-  /** Return what is to be drawn and begin anew. */
+  /** Return the collected updates and clear them. */
   take(): Batch {
     const rows = [...this.#rows.values()].sort((a, b) => (a[0] as number) - (b[0] as number));
     const batch = { rows, times: this.#times, coalesced: this.#seen - rows.length };
@@ -51,18 +51,18 @@ export class Conflation {
   }
 }
 
-/** Remember what a redraw costs, and say how long to wait for the next. */
-export class Pace {
+/** The time between redraws, which depends on their cost. */
+export class RedrawThrottle {
   /** The smoothed cost of one redraw, in ms. */
   cost = 0;
   #last = Number.NEGATIVE_INFINITY;
 
-  /** Note that a redraw began at `at`, in ms. */
+  /** Record that a redraw started at `at`, in ms. */
   drawn(at: number): void {
     this.#last = at;
   }
 
-  /** Note what a redraw cost, in ms. */
+  /** Record the cost of a redraw, in ms. */
   costs(ms: number): void {
     this.cost = 0.7 * this.cost + 0.3 * ms;
   }

@@ -1,19 +1,19 @@
-/** The way of the updates: checked for losses, conflated, and drawn when it is affordable. */
+/** The updates of a chart: checked for losses, conflated, and drawn when affordable. */
 
-import { Conflation, Pace } from "./conflate";
+import { Conflation, RedrawThrottle } from "./conflate";
 import type { Message, Row } from "./protocol";
 import { Sequence } from "./sequence";
 import { countBatch, newStats } from "./stats";
 import type { Timers } from "./timers";
 
-/** What draws the updates. */
+/** The part of a view that draws updates. */
 export interface Drawer {
-  /** How many columns its rows have. */
+  /** Number of columns of its rows. */
   readonly width: number;
   draw(rows: Row[]): void;
-  /** Tell what was counted. */
+  /** Called after the counts changed. */
   counted(): void;
-  /** Something is missing: everything is to be asked for. */
+  /** Called after an update was lost: the whole window is needed. */
   lost(): void;
 }
 
@@ -21,7 +21,7 @@ export class Feed {
   readonly stats = newStats();
   readonly sequence = new Sequence(-1);
   readonly #pending = new Conflation();
-  readonly #pace = new Pace();
+  readonly #throttle = new RedrawThrottle();
 
   constructor(
     private readonly timers: Timers,
@@ -29,10 +29,10 @@ export class Feed {
   ) {}
 
   /**
-   * Take an update. After a loss it is drawn all the same, since a cell that blocks may keep the
-   * kernel from answering; rows of other columns than those shown cannot be.
+   * Handle an update. After a loss it is drawn as well, since a blocking cell may delay the answer
+   * of the kernel; rows with other columns than those shown are not.
    */
-  take(message: Extract<Message, { type: "update" }>): void {
+  update(message: Extract<Message, { type: "update" }>): void {
     const noted = this.sequence.note(message.seq);
     if (noted === "old") return;
     if (noted === "gap") this.stats.gaps++;
@@ -40,11 +40,11 @@ export class Feed {
     if (!fits || !this.sequence.whole) this.drawer.lost();
     if (!fits) return;
     this.#pending.add(message.rows, message);
-    const wait = this.#pace.wait(performance.now(), document.hidden);
+    const wait = this.#throttle.wait(performance.now(), document.hidden);
     this.timers.once("flush", wait, () => this.#flush());
   }
 
-  /** Begin anew with a history that holds every update up to `seq`. */
+  /** Restart with a history that includes every update up to `seq`. */
   restart(seq: number): void {
     this.#pending.clear();
     this.sequence.restart(seq);
@@ -56,11 +56,11 @@ export class Feed {
     let spent = 0;
     const cost = (ms: number) => {
       this.stats.busy_ms += ms;
-      this.#pace.costs(ms);
+      this.#throttle.costs(ms);
     };
     const hidden = document.hidden;
     if (!hidden) {
-      // The library draws in the next frame, after this callback: that counts as well.
+      // The library draws in the next frame, after this callback, which counts as well.
       requestAnimationFrame(() => {
         const at = performance.now();
         setTimeout(() => cost(spent + performance.now() - at), 0);
@@ -71,7 +71,7 @@ export class Feed {
     countBatch(this.stats, times, coalesced);
     this.drawer.counted();
     spent = performance.now() - began;
-    this.#pace.drawn(began);
+    this.#throttle.drawn(began);
     if (hidden) cost(spent);
   }
 }

@@ -1,4 +1,4 @@
-/** Write numbers and UTC times the way traders read them. */
+/** Format numbers and UTC times. */
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const UNITS: [number, string][] = [
@@ -10,13 +10,13 @@ const UNITS: [number, string][] = [
 
 const two = (value: number) => String(value).padStart(2, "0");
 
-/** Return how many decimals show about four digits of numbers as large as `largest`. */
+/** Return the decimals that show about four digits of numbers as large as `largest`. */
 export function decimalsFor(largest: number): number {
   if (!Number.isFinite(largest) || largest === 0) return 2;
   return Math.min(8, Math.max(0, 4 - Math.ceil(Math.log10(Math.abs(largest)))));
 }
 
-/** Write a number with thousands apart; a dash where there is none. */
+/** Format a number with separated thousands; a dash if it is not finite. */
 export function number(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return "–";
   const [whole = "", fraction] = Math.abs(value).toFixed(decimals).split(".");
@@ -28,7 +28,7 @@ export function number(value: number, decimals: number): string {
   return `${sign}${grouped}${fraction === undefined ? "" : `.${fraction}`}`;
 }
 
-/** Write an amount in K, M, B or T. */
+/** Format an amount in K, M, B or T. */
 export function compact(value: number): string {
   if (!Number.isFinite(value)) return "–";
   for (const [size, unit] of UNITS) {
@@ -37,13 +37,13 @@ export function compact(value: number): string {
   return number(value, decimalsFor(value));
 }
 
-/** Write a change as a percentage with its sign. */
+/** Format a change as a percentage with its sign. */
 export function percent(fraction: number): string {
   if (!Number.isFinite(fraction)) return "";
   return `${fraction > 0 ? "+" : ""}${number(fraction * 100, 2)}\u2009%`;
 }
 
-/** Write UTC seconds as "5 Jan 2026 13:45 UTC"; the seconds only where they are not zero. */
+/** Format UTC seconds as "5 Jan 2026 13:45 UTC", with seconds if they are not zero. */
 export function moment(seconds: number): string {
   const date = new Date(seconds * 1000);
   const day = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
@@ -52,7 +52,7 @@ export function moment(seconds: number): string {
   return `${day} ${clock}${rest === 0 ? "" : `:${two(rest)}`} UTC`;
 }
 
-/** Write the mark of a time axis; `kind` counts year, month, day, time, time with seconds. */
+/** Format a tick of the time axis; `kind`: year, month, day, time, time with seconds. */
 export function tick(seconds: number, kind: number): string {
   const date = new Date(seconds * 1000);
   if (kind === 0) return String(date.getUTCFullYear());

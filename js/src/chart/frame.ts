@@ -1,10 +1,10 @@
-/** The element a view lives in: the chart's place, and the words over it. */
+/** The element of a view: the canvas of the chart, and the texts over it. */
 
 import type { IChartApi } from "lightweight-charts";
 
 export class Frame {
   readonly root = part("div", "botlib botlib-chart");
-  /** Where the library draws. */
+  /** The element in which the library draws. */
   readonly canvas = part("div", "bl-canvas");
   readonly #utc = part("div", "bl-utc", "UTC");
   readonly #loading = part("div", "bl-hint bl-loading");
@@ -26,7 +26,7 @@ export class Frame {
     this.root.style.height = `${px}px`;
   }
 
-  /** What is being waited for at the left end; nothing where it is empty. */
+  /** A text at the left end while older candles are loaded; empty to hide it. */
   set loading(text: string) {
     this.#loading.textContent = text;
     this.#loading.hidden = text === "";
@@ -36,23 +36,23 @@ export class Frame {
     this.#empty.hidden = !now;
   }
 
-  /** What the kernel has to say of the chart as a whole; nothing where it is empty. */
+  /** A text of the kernel over the chart; empty to hide it. */
   set notice(text: string) {
     this.#notice.textContent = text;
     this.#notice.hidden = text === "";
   }
 
-  /** Whether the reader is away from the latest candle, and may want to go back to it. */
+  /** Whether the view is scrolled away from the latest candle, which shows the way back. */
   set away(now: boolean) {
     this.#back.hidden = !now;
   }
 
-  /** Write what tests and other scripts may read of the view. */
+  /** Set the data attributes that tests and other scripts read. */
   tell(facts: Record<string, string | number>): void {
     for (const [name, value] of Object.entries(facts)) this.root.dataset[name] = String(value);
   }
 
-  /** Put the words at the axes they belong to. */
+  /** Position the texts at their axes. */
   place(chart: IChartApi): void {
     const width = chart.priceScale("right").width();
     const height = chart.timeScale().height();

@@ -1,4 +1,4 @@
-/** The text over the panes: what is shown, and the values at the crosshair. */
+/** The legend over the panes: names of the series, and their values at the crosshair. */
 
 import type { Palette } from "../theme";
 import { number, percent } from "./format";
@@ -8,7 +8,7 @@ import type { CandleWindow } from "./window";
 
 const TAGS = { repaired: "repaired", missing: "missing" } as const;
 
-/** One value that changes: written only when it differs, since a write costs a layout. */
+/** One value that changes: written only if it differs, since a write costs a layout. */
 class Cell {
   readonly element = document.createElement("span");
 
@@ -44,7 +44,7 @@ export class Legend {
   #tag: Cell | undefined;
   #values: { series: ShownSeries; cell: Cell }[] = [];
 
-  /** Build the lines of the legend into `root`, one block per pane. */
+  /** Add the lines of the legend to `root`, one block per pane. */
   constructor(
     root: HTMLElement,
     private readonly spec: Spec,
@@ -67,7 +67,7 @@ export class Legend {
     for (const pane of this.panes) pane.remove();
   }
 
-  /** Show the values of a row; `tag` says what happened to its candle. */
+  /** Show the values of a row; `tag` marks a candle that was repaired or is missing. */
   show(rows: CandleWindow, row: number, palette: Palette, tag?: keyof typeof TAGS): void {
     if (row < 0 || row >= rows.length) return;
     const open = rows.value(1, row);

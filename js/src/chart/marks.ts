@@ -1,4 +1,4 @@
-/** Entries and exits as markers, positions, stops and orders as price lines. */
+/** Markers of entries and exits, and price lines of positions, stops and orders. */
 
 import {
   createSeriesMarkers,
@@ -23,8 +23,8 @@ const STYLES: Record<string, LineStyle> = {
 };
 
 /**
- * Return the markers that fall into the window, in the order of time, each moved to the open of
- * its candle. `step` is the length of a candle in seconds.
+ * Return the markers within the window, in order of time, each moved to the open of its candle.
+ * `step` is the length of a candle in seconds.
  */
 export function placed(markers: Marker[], rows: CandleWindow, step: number): Marker[] {
   const end = rows.last + step;
@@ -42,21 +42,21 @@ export class MarksOnCandles {
   #plugin: ISeriesMarkersPluginApi<Time>;
   #lines = new Map<string, { line: IPriceLine; as: string }>();
   #tracks = new Tracks();
-  /** Where the markers stand, to leave them alone where that is as before. */
-  #stands = "[]";
+  /** The markers and their rows, to skip an update that does not change them. */
+  #drawn = "[]";
 
   constructor(private readonly candles: ISeriesApi<SeriesType>) {
-    this.#plugin = createSeriesMarkers(placedByHand(candles), []);
+    this.#plugin = createSeriesMarkers(withoutNotifications(candles), []);
     candles.attachPrimitive(this.#tracks);
   }
 
-  /** Put the markers on these candles. Whether any moved is looked at first: it is dear to draw. */
+  /** Draw the markers on these candles, unless none moved: drawing them is expensive. */
   setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
     this.#tracks.follow(rows);
     const shown = placed(markers, rows, step);
-    const stands = JSON.stringify(shown.map((marker) => [rows.find(marker.time), marker]));
-    if (stands === this.#stands) return;
-    this.#stands = stands;
+    const drawn = JSON.stringify(shown.map((marker) => [rows.find(marker.time), marker]));
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
     this.#plugin.setMarkers(
       shown.map(
         (marker): SeriesMarker<Time> => ({
@@ -70,7 +70,7 @@ export class MarksOnCandles {
     );
   }
 
-  /** Show these lines: change what moved, take away what is gone, leave the rest alone. */
+  /** Show these lines: update those that changed, and remove those that are no longer there. */
   setLines(all: Line[]): void {
     const lines = all.filter((line) => line.steps === undefined);
     this.#tracks.show(all);
@@ -103,12 +103,13 @@ export class MarksOnCandles {
 }
 
 /**
- * Return the candles as the markers are to see them: without word of every point that changes.
+ * Return the candles without notifications of changed points, for the markers.
  *
- * At each the markers would read all candles anew and ask for a layout of the whole chart, which
- * draws everything twice. They are set anew where candles come or go, and drawn with the candles.
+ * At each notification the markers would read all candles again and request a layout of the whole
+ * chart, which draws everything twice. They are set again when candles are added or removed, and
+ * drawn with the candles.
  */
-function placedByHand(candles: ISeriesApi<SeriesType>): ISeriesApi<SeriesType> {
+function withoutNotifications(candles: ISeriesApi<SeriesType>): ISeriesApi<SeriesType> {
   const attachPrimitive = (markers: ISeriesPrimitive<Time>) => {
     const attached = markers.attached?.bind(markers);
     markers.attached = (to) => {

@@ -1,4 +1,4 @@
-/** A PNG picture of a chart as it is on screen. */
+/** A screenshot of a chart as PNG. */
 
 import type { IChartApi } from "lightweight-charts";
 import type { Palette } from "../theme";
@@ -6,9 +6,9 @@ import type { Palette } from "../theme";
 const WORDS = ".bl-legend span, .bl-utc";
 
 /**
- * Return the chart, and the words that lie over it in `root`, as the bytes of a PNG.
+ * Return the chart, with the texts over it in `root`, as the bytes of a PNG.
  *
- * Throws an Error where the chart is not on screen or the browser makes no picture.
+ * Throws an Error if the chart is not on screen or the browser returns no image.
  */
 export async function picture(
   chart: IChartApi,
@@ -32,7 +32,7 @@ export async function picture(
   return blob.arrayBuffer();
 }
 
-/** Write the text of an element without children where it is on screen. */
+/** Draw the text of an element without children at its position on screen. */
 function write(
   context: CanvasRenderingContext2D,
   element: HTMLElement,

@@ -1,4 +1,4 @@
-/** What is drawn for one specification: series, legend, marks and shades over one window. */
+/** The drawing of one specification: series, legend, marks and shades of one window. */
 
 import type { IChartApi } from "lightweight-charts";
 import type { Palette } from "../theme";
@@ -16,7 +16,7 @@ export class Plot {
   readonly #legend: Legend;
   #marksOn: MarksOnCandles | undefined;
   #marks: Marks = {};
-  /** The time under the crosshair, where there is one. */
+  /** The time under the crosshair, if there is one. */
   #pointed: number | undefined;
 
   constructor(
@@ -36,13 +36,13 @@ export class Plot {
     }
   }
 
-  /** Take everything off the chart. */
+  /** Remove everything from the chart. */
   remove(): void {
     this.#legend.remove();
     for (const series of this.series) this.chart.removeSeries(series.api);
   }
 
-  /** Draw the window anew, after more than a row changed. */
+  /** Redraw the window, after more than one row changed. */
   drawAll(): void {
     for (const series of this.series) series.setAll(this.rows);
     this.#drawMarks();
@@ -50,8 +50,8 @@ export class Plot {
   }
 
   /**
-   * Draw rows that changed. Rows older than the window are left out: they come when the reader
-   * scrolls back to them. Returns how many candles were added.
+   * Draw changed rows and return how many candles were added. Rows older than the window are left
+   * out: they are loaded when the view is scrolled back to them.
    */
   drawRows(rows: Row[]): number {
     const before = this.rows.length;
@@ -62,7 +62,7 @@ export class Plot {
       const old = at >= 0 && at < this.rows.length - 1 ? this.#present(at) : "";
       const done = this.rows.upsert(row);
       if (done.change === "inserted") anew = true;
-      // The library loses its place where an older point appears or disappears: draw it all.
+      // The library cannot add or remove an older point, so everything is redrawn.
       else if (old !== "" && old !== this.#present(done.row)) anew = true;
       if (!anew) for (const series of this.series) series.update(this.rows, done.row);
     }
@@ -81,7 +81,7 @@ export class Plot {
     this.#marksOn?.setLines(marks.lines ?? []);
   }
 
-  /** Show the candle with this time in the legend; without one, the last. */
+  /** Show the candle of a time in the legend; without a time, the last one. */
   point(time: number | undefined): void {
     this.#pointed = time;
     this.legend();
@@ -97,7 +97,7 @@ export class Plot {
     this.#legend.show(this.rows, row, this.palette, tag);
   }
 
-  /** Put the legends over their panes. */
+  /** Position the legends over their panes. */
   place(): void {
     const top = this.root.getBoundingClientRect().top;
     this.chart.panes().forEach((pane, index) => {
@@ -117,7 +117,7 @@ export class Plot {
     this.drawAll();
   }
 
-  /** Forget the oldest rows and draw what is left. */
+  /** Remove the oldest rows and draw the others. */
   trim(count: number): void {
     this.rows.drop(count);
     this.drawAll();

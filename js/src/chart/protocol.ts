@@ -1,4 +1,4 @@
-/** What travels between the kernel and the page. Times are UTC seconds, prices float64. */
+/** The messages between kernel and page. Times are UTC seconds, prices float64. */
 
 export type SeriesKind = "candles" | "volume" | "line" | "histogram";
 
@@ -10,7 +10,7 @@ export interface SeriesSpec {
   color: string;
   /** Colour the bars by the sign of their value. */
   signed?: boolean;
-  /** Values at which a faint line is drawn and which stay in view. */
+  /** Values at which a faint line is drawn, and which are always in view. */
   levels?: number[];
 }
 
@@ -25,7 +25,7 @@ export interface Spec {
   venue: string;
   price_decimals: number;
   series: SeriesSpec[];
-  /** The share of the height each pane has. */
+  /** Relative heights of the panes. */
   panes: number[];
 }
 
@@ -50,9 +50,9 @@ export interface Line {
   color: string;
   title: string;
   style: "solid" | "dashed" | "dotted";
-  /** For a line that held for a while only: since when it lay at which price. */
+  /** For a line over a past range: times from which it held, and prices. */
   steps?: [since: number, price: number][];
-  /** Where it ended: the time of its last candle. */
+  /** Time of the last candle of the range. */
   to?: number;
 }
 
@@ -69,7 +69,7 @@ export interface Marks {
   shades?: Shade[];
 }
 
-/** When the kernel took the oldest row of an update, and when it sent it, in ms since 1970. */
+/** When the kernel received the oldest row of an update, and sent it, in ms since 1970. */
 export interface Times {
   taken: number;
   sent: number;
@@ -98,17 +98,17 @@ export const EMPTY_SPEC: Spec = {
   panes: [],
 };
 
-/** Return how many columns a series has: four for candles, one for every other. */
+/** Return the number of columns of a series: four for candles, one for every other. */
 export function columnsOf(series: SeriesSpec): number {
   return series.kind === "candles" ? 4 : 1;
 }
 
-/** Return how many columns a row has, its time included. */
+/** Return the number of columns of a row, its time included. */
 export function widthOf(spec: Spec): number {
   return spec.series.reduce((total, series) => total + columnsOf(series), 1);
 }
 
-/** Return the indicator a title names, and which of its columns: "macd(12, 26, 9)", "signal". */
+/** Return the indicator and the column of a title: "macd(12, 26, 9)", "signal". */
 export function partsOf(title: string): [study: string, part: string] {
   const end = title.lastIndexOf(") ");
   return end < 0 ? [title, ""] : [title.slice(0, end + 1), title.slice(end + 2)];

@@ -1,14 +1,14 @@
-/** Notice updates that were lost on the way. */
+/** Detection of lost updates. */
 
-/** How long a request for everything may stay unanswered before it is repeated, in ms. */
+/** Time until an unanswered request for the window is repeated, in ms. */
 export const PATIENCE = 2000;
 
 export class Sequence {
-  /** The number of the last update that arrived; the one of the history before any did. */
+  /** The number of the last update that arrived, or of the history. */
   got: number;
   /** The number of the last update before the first that was lost. */
   have: number;
-  /** How often updates were lost. */
+  /** Number of losses. */
   gaps = 0;
   #asked = Number.NEGATIVE_INFINITY;
 
@@ -17,12 +17,12 @@ export class Sequence {
     this.have = seq;
   }
 
-  /** Tell whether nothing is missing since the last history. */
+  /** Whether no update was lost since the last history. */
   get whole(): boolean {
     return this.have === this.got;
   }
 
-  /** Note a history that contains every update up to `seq`. */
+  /** Record a history that includes every update up to `seq`. */
   restart(seq: number): void {
     this.got = seq;
     this.have = seq;
@@ -30,8 +30,8 @@ export class Sequence {
   }
 
   /**
-   * Note the update `seq`. An "old" one is in the picture already. After a "gap" the update is to
-   * be drawn all the same, since it holds whole candles, and everything to be asked for.
+   * Record the update `seq`. An "old" one is drawn already. After a "gap" the update can be drawn,
+   * since it holds complete candles, and the whole window is to be requested.
    */
   note(seq: number): "next" | "old" | "gap" {
     if (seq <= this.got) return "old";
@@ -43,7 +43,7 @@ export class Sequence {
     return "gap";
   }
 
-  /** Tell whether to ask for everything at `now` (in ms), and remember having asked. */
+  /** Return whether to request the window at `now` (in ms), and record the request. */
   ask(now: number): boolean {
     if (now - this.#asked < PATIENCE) return false;
     this.#asked = now;

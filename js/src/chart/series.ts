@@ -1,4 +1,4 @@
-/** The series of a chart: made from their specification, fed from the window. */
+/** The series of a chart, created from their specification and drawn from the window. */
 
 import {
   type AutoscaleInfoProvider,
@@ -20,7 +20,7 @@ import type { CandleWindow } from "./window";
 
 type Api = ISeriesApi<SeriesType>;
 
-/** A line of the library has no data where the value is missing. */
+/** A point of the library, without data if the value is missing. */
 type Point = { time: UTCTimestamp } & Record<string, unknown>;
 
 export class ShownSeries {
@@ -42,7 +42,7 @@ export class ShownSeries {
     return rows.value(this.column, row);
   }
 
-  /** Write one of its values. */
+  /** Format one of its values. */
   text(value: number): string {
     return this.spec.kind === "volume" ? compact(value) : number(value, this.#decimals);
   }
@@ -90,7 +90,7 @@ export class ShownSeries {
     else if (!this.spec.color) this.api.applyOptions({ color: palette.accent });
   }
 
-  /** Give an indicator in its own pane as many decimals as its size asks for. */
+  /** Set the decimals of an indicator in its own pane by the size of its values. */
   #suitDecimals(rows: CandleWindow): void {
     if (this.overlay || this.spec.kind === "volume") return;
     let largest = 0;
@@ -105,7 +105,7 @@ export class ShownSeries {
   }
 }
 
-/** Add every series of the specification to the chart, and give the panes their shares. */
+/** Add every series of the specification to the chart, and set the heights of the panes. */
 export function addSeries(chart: IChartApi, spec: Spec, palette: Palette): ShownSeries[] {
   let column = 1;
   const shown = spec.series.map((series) => {
@@ -148,7 +148,7 @@ function addOne(
     api.priceScale().applyOptions({ scaleMargins: margins });
     return made(api);
   }
-  // A lone line over the candles is a trend to look for; bands are thin, the candles lie between.
+  // A single line over the candles is a trend and drawn thick; bands are thin.
   const alone = partsOf(series.title)[1] === "";
   const api =
     series.kind === "histogram"
@@ -174,7 +174,7 @@ function addOne(
   return made(api);
 }
 
-/** Return a provider of the range of values to show that holds the levels as well. */
+/** Return a provider of the visible range of values that includes the levels. */
 function including(levels: number[]): AutoscaleInfoProvider {
   return (base) => {
     const info = base();

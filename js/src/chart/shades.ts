@@ -1,4 +1,4 @@
-/** Shade the candles that were repaired, and the places where candles are missing. */
+/** Shades of repaired candles, and of gaps where candles are missing. */
 
 import type {
   IChartApi,
@@ -14,16 +14,15 @@ import type { Shade } from "./protocol";
 import type { CandleWindow } from "./window";
 
 export interface Band {
-  /** Numbers of rows; halves lie between two candles. */
+  /** Row numbers; a half is between two candles. */
   from: number;
   to: number;
   kind: Shade["kind"];
 }
 
 /**
- * Return the shades of the window as bands of rows. A band covers its candles whole, the first
- * and the last included; where it has none, because they are missing, it marks the place between
- * the neighbours.
+ * Return the shades of the window as bands of rows. A band covers the full width of its candles,
+ * the first and the last included; if they are missing, it marks the gap between the neighbours.
  */
 export function bands(shades: Shade[], rows: CandleWindow): Band[] {
   const found: Band[] = [];
@@ -42,14 +41,14 @@ export function bands(shades: Shade[], rows: CandleWindow): Band[] {
   return found;
 }
 
-/** Say what happened to the candle at `time`, if anything did. */
+/** Return the kind of the shade over the candle at `time`, if there is one. */
 export function shadeAt(shades: Shade[], time: number): Shade["kind"] | undefined {
   return shades.find((shade) => time >= shade.from && time <= shade.to)?.kind;
 }
 
 type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];
 
-/** Draws the bands behind the candles. */
+/** The primitive that draws the bands behind the candles. */
 export class Shading implements ISeriesPrimitive<Time> {
   #chart: IChartApi | undefined;
   #redraw = () => {};
@@ -77,7 +76,7 @@ export class Shading implements ISeriesPrimitive<Time> {
 
   show(shades: Shade[], rows: CandleWindow): void {
     const found = bands(shades, rows);
-    // A new candle moves none of them, and the library would lay out the whole chart anew.
+    // Usually a new candle moves none of them, and a redraw would lay out the whole chart.
     if (JSON.stringify(found) === JSON.stringify(this.#bands)) return;
     this.#bands = found;
     this.#redraw();
@@ -111,7 +110,7 @@ export class Shading implements ISeriesPrimitive<Time> {
   }
 }
 
-/** Draw slanted lines over a band, so that it is told from others without its colour. */
+/** Draw slanted lines over a band, which distinguish it from others without colour. */
 function hatch(context: CanvasRenderingContext2D, left: number, width: number, height: number) {
   context.save();
   context.beginPath();

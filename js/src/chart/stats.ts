@@ -1,21 +1,21 @@
-/** What a view counts, for those who measure it. */
+/** The counts of a view, for measurements. */
 
 import type { Times } from "./protocol";
 
-const KEPT = 5000; // lags remembered, so that a long run takes no more memory
+const KEPT = 5000; // most lags that are kept, which bounds the memory of a long run
 
 export interface Stats {
-  /** From sent to drawn, ms, the last few thousand messages. */
+  /** Time from sending to drawing of the last few thousand messages, ms. */
   lag: number[];
-  /** The same from when the kernel took the oldest row of each. */
+  /** Time from the arrival of its oldest row in the kernel to its drawing, ms. */
   age: number[];
   /** Update messages drawn. */
   applied: number;
   /** Redraws. */
   frames: number;
-  /** Times updates were lost. */
+  /** Number of losses. */
   gaps: number;
-  /** Rows overtaken by a later state of their candle before they were drawn. */
+  /** Rows replaced by a later state of their candle before they were drawn. */
   coalesced: number;
   /** Time the page spent on updates, ms. */
   busy_ms: number;
@@ -25,7 +25,7 @@ export function newStats(): Stats {
   return { lag: [], age: [], applied: 0, frames: 0, gaps: 0, coalesced: 0, busy_ms: 0 };
 }
 
-/** Count a batch of messages that was drawn now. */
+/** Count a batch of messages that has just been drawn. */
 export function countBatch(stats: Stats, times: Times[], coalesced: number): void {
   const now = Date.now();
   for (const { sent, taken } of times) {

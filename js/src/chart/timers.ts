@@ -1,10 +1,10 @@
-/** Work put off by name: asked for many times, done once. */
+/** Delayed work by name: requested many times, done once. */
 
 export class Timers {
   #running = new Map<string, ReturnType<typeof setTimeout>>();
   #stopped = false;
 
-  /** Do `work` in `ms`, unless work of that name is put off already. */
+  /** Do `work` in `ms`, unless work of that name is scheduled already. */
   once(name: string, ms: number, work: () => void): void {
     if (this.#stopped || this.#running.has(name)) return;
     const run = () => {
@@ -19,7 +19,7 @@ export class Timers {
     this.#running.delete(name);
   }
 
-  /** Do nothing of what was put off, and nothing from now on. */
+  /** Cancel all scheduled work, and schedule nothing from now on. */
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#running.values()) clearTimeout(timer);

@@ -1,6 +1,6 @@
 /**
- * What the library does not draw of lines: those that held for a while only, such as the stop of a
- * position that was left since, and the titles, which it puts over the newest candles.
+ * Lines that the library cannot draw: those over a past range, such as the stop of a closed
+ * position, and the titles of price lines, which it would draw over the newest candles.
  */
 
 import type {
@@ -15,7 +15,7 @@ import type {
 import type { Line } from "./protocol";
 import type { CandleWindow } from "./window";
 
-/** One level piece of a line: rows from the left edge of one candle to the right edge of another. */
+/** A horizontal piece of a line, from the left edge of one row to the right edge of another. */
 export interface Piece {
   from: number;
   to: number;
@@ -27,10 +27,10 @@ const DASHES: Record<string, number[]> = { solid: [], dashed: [6, 4], dotted: [1
 const FONT = '11px -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const TITLE = 13; // pixels from one title to the next
 
-/** How far from the middle of the candles, in their spread, a line may lie to be kept in view. */
+/** Largest distance of a line in view from the middle of the candles, relative to their spread. */
 const NEAR = 1.25;
 
-/** Return what of a line lies in the window, piece by piece. */
+/** Return the pieces of a line within the window. */
 export function pieces(line: Line, rows: CandleWindow): Piece[] {
   const steps = line.steps ?? [];
   const end = line.to ?? rows.last;
@@ -46,8 +46,8 @@ export function pieces(line: Line, rows: CandleWindow): Piece[] {
 }
 
 /**
- * Return the lowest and the highest of the prices that lie near the candles of these rows, as a
- * range of values to show; lines far away would press the candles flat.
+ * Return the lowest and the highest price near the candles of these rows, as a range of values to
+ * show; a range that includes distant lines would flatten the candles.
  */
 export function near(
   prices: number[],
@@ -70,8 +70,8 @@ export function near(
 const nanTo = (value: number, other: number) => (Number.isNaN(value) ? other : value);
 
 /**
- * Return the heights of titles whose lines lie at these: each above its own line, and moved down
- * where it would lie over the one above.
+ * Return the y coordinates of titles for lines at these: each above its own line, and moved down if
+ * it would cover the one above.
  */
 export function stacked(heights: number[]): number[] {
   const order = heights.map((_, index) => index);
@@ -87,7 +87,7 @@ export function stacked(heights: number[]): number[] {
 
 type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];
 
-/** Draws them over the candles, and keeps what lies near these in view. */
+/** The primitive that draws the lines over the candles, and keeps near ones in view. */
 export class Tracks implements ISeriesPrimitive<Time> {
   #at: SeriesAttachedParameter<Time> | undefined;
   #lines: Line[] = [];
@@ -112,7 +112,7 @@ export class Tracks implements ISeriesPrimitive<Time> {
     return this.#views;
   }
 
-  /** Lie on these candles, which are others than before, or more. */
+  /** Draw on these candles after they changed. */
   follow(rows: CandleWindow): void {
     this.#rows = rows;
     this.#place();
@@ -168,7 +168,7 @@ export class Tracks implements ISeriesPrimitive<Time> {
           const y = series.priceToCoordinate(piece.price);
           if (y === null || !(to >= 0 && from <= mediaSize.width)) continue;
           const height = Math.round(y) + 0.5;
-          // A line that moved goes on as stairs.
+          // A line with several prices is drawn as steps.
           if (piece.from === end) context.lineTo(from, height);
           else context.moveTo(from, height);
           context.lineTo(to, height);
@@ -180,7 +180,7 @@ export class Tracks implements ISeriesPrimitive<Time> {
     });
   }
 
-  /** Write the titles of the lines from side to side at the left, where no candle is new. */
+  /** Draw the titles of current lines on the left, away from the newest candles. */
   #titles(target: Target): void {
     const shown = this.#lines.flatMap((line) => {
       const y = line.steps === undefined ? this.#at?.series.priceToCoordinate(line.price) : null;
@@ -193,7 +193,7 @@ export class Tracks implements ISeriesPrimitive<Time> {
       context.textAlign = "left";
       context.textBaseline = "bottom";
       context.lineWidth = 3;
-      // The ground around the letters keeps them apart from the candles they lie over.
+      // The outline in the background colour separates the letters from the candles.
       context.strokeStyle = ground !== undefined && "color" in ground ? ground.color : "#fff0";
       shown.forEach(({ line }, index) => {
         context.strokeText(line.title, 9, heights[index] ?? 0);

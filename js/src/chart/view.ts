@@ -1,4 +1,4 @@
-/** One view of a chart: what comes from the kernel goes onto the page, and back. */
+/** One view of a chart: it draws the messages of the kernel and reports clicks and requests. */
 
 import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
 import type { Model } from "../model";
@@ -15,15 +15,15 @@ import type { Stats } from "./stats";
 import { Timers } from "./timers";
 import { surplus } from "./window";
 
-const NEAR_LEFT = 50; // candles left of the view when older ones are asked for
-const OLDER_PATIENCE = 10_000; // ms until they are asked for again
-const LOADING = 300; // ms until a reader is told that they are being loaded
-const WAITING = 2_000; // ms until the kernel is taken to be busy
-const MOST_ROOM = 0.4; // of the height of the candles' pane, for the legend over them
-const LOOK = 100; // ms between two looks at whether another view came
-const LOOKS = 100; // until none is taken to come
-const LARGEST_CHUNK = 20_000; // candles asked for at once
-const EDGE = -1.5; // candles between the right edge and the view that still count as being there
+const NEAR_LEFT = 50; // candles left of the view at which older ones are requested
+const OLDER_PATIENCE = 10_000; // ms until the request is repeated
+const LOADING = 300; // ms until the view shows that they are being loaded
+const WAITING = 2_000; // ms until the view shows that the kernel is busy
+const MOST_ROOM = 0.4; // largest share of the pane's height for the legend over the candles
+const LOOK = 100; // ms between two checks for a replacing view
+const LOOKS = 100; // checks until none is expected any more
+const LARGEST_CHUNK = 20_000; // most candles per request
+const EDGE = -1.5; // scroll positions from here on count as the right edge, in candles
 
 interface Shown {
   chart: IChartApi;
@@ -62,7 +62,7 @@ export class ChartView {
       this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
     });
     this.#height();
-    this.#tellNotice();
+    this.#showNotice();
     this.#palette = paletteOf(this.#mode());
     this.#chart = createCanvas(this.#frame.canvas, this.#palette);
     this.#feed = this.#makeFeed();
@@ -91,7 +91,7 @@ export class ChartView {
       ["msg:custom", (message: Message, buffers?: DataView[]) => this.#message(message, buffers)],
       ["change:spec", () => this.#specChanged()],
       ["change:marks", () => this.#plot.marks(this.#marks())],
-      ["change:notice", () => this.#tellNotice()],
+      ["change:notice", () => this.#showNotice()],
       ["change:theme", () => this.#theme.apply()],
       ["change:height", () => this.#height()],
     ];
@@ -100,13 +100,13 @@ export class ChartView {
     afterPaint(() => this.#painted(began));
   }
 
-  /** Take the view off the page. Whatever is still under way ends without a trace. */
+  /** Remove the view from the page and cancel its pending work. */
   remove(): void {
     if (this.#dead) return;
     try {
       this.#send({ type: "gone" });
     } catch {
-      // The kernel is gone itself, and nobody is left to be told.
+      // The kernel has ended, so there is no receiver.
     }
     this.#dead = true;
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
@@ -119,7 +119,7 @@ export class ChartView {
     this.#frame.root.remove();
   }
 
-  // What the model holds
+  // Values of the model
 
   #spec(): Spec {
     return { ...EMPTY_SPEC, ...(this.model.get("spec") as Partial<Spec> | undefined) };
@@ -129,7 +129,7 @@ export class ChartView {
     return (this.model.get("marks") as Marks | undefined) ?? {};
   }
 
-  #tellNotice(): void {
+  #showNotice(): void {
     this.#frame.notice = (this.model.get("notice") as string | undefined) ?? "";
   }
 
@@ -146,7 +146,7 @@ export class ChartView {
   #message(message: Message, buffers: DataView[] = []): void {
     if (this.#dead) return;
     const bytes = buffers[0] ?? null;
-    if (message.type === "update") this.#feed.take(message);
+    if (message.type === "update") this.#feed.update(message);
     else if (message.type === "history") this.#history(message, bytes);
     else if (message.type === "older") this.#older(message, bytes);
     else if (message.type === "shoot") void this.#shoot(message.id);
@@ -195,8 +195,7 @@ export class ChartView {
   }
 
   /**
-   * Make way for the view that comes in the same place, if it comes: a page that was loaded again
-   * shows no other in it.
+   * Remove this view once another replaces it; if none does, as in a reloaded page, it stays.
    */
   #leave(): void {
     const { root } = this.#frame;
@@ -252,7 +251,7 @@ export class ChartView {
 
   // On the page
 
-  /** Put up the series of the specification. */
+  /** Create the series of the specification. */
   #makePlot(): Plot {
     const plot = new Plot(this.#chart, this.#frame.root, this.#spec(), this.#palette);
     plot.marks(this.#marks());
@@ -276,7 +275,7 @@ export class ChartView {
     });
   }
 
-  /** Show a history in place of everything shown. */
+  /** Replace all rows by a history. */
   #load(info: WindowInfo, bytes: DataView | null): void {
     const { rows } = this.#plot;
     const columns = readColumns(bytes, rows.width);
@@ -291,7 +290,7 @@ export class ChartView {
     this.#count();
   }
 
-  /** Draw so that a reader at the right edge stays there, and one who scrolled back where he is. */
+  /** Draw without moving the view: at the right edge it stays there, elsewhere at its candles. */
   #staying<Result>(draw: () => Result): Result {
     const scale = this.#chart.timeScale();
     if (!this.#laidOut) return draw();
@@ -305,7 +304,7 @@ export class ChartView {
     return result;
   }
 
-  /** Ask for older candles near the left end, and forget them again at the right one. */
+  /** Request older candles near the left end, and drop them again at the right one. */
   #moved(from: number, to: number): void {
     const { rows } = this.#plot;
     const now = performance.now();
@@ -326,7 +325,7 @@ export class ChartView {
     }
   }
 
-  /** Nothing that was asked for is outstanding any more. */
+  /** Record that no request is pending. */
   #answered(): void {
     this.#asked = Number.NEGATIVE_INFINITY;
     this.#timers.cancel("loading");
@@ -356,7 +355,7 @@ export class ChartView {
     this.#frame.empty = rows.length === 0;
   }
 
-  /** A chart without a width keeps no position: it goes to the right edge when it gets one. */
+  /** Scroll to the right edge, or the stored position, once the chart has a width. */
   #resized(width: number): void {
     if (!this.#laidOut && width > 0) {
       this.#laidOut = true;
@@ -368,7 +367,7 @@ export class ChartView {
     this.#place();
   }
 
-  /** Put the words over the panes and axes they belong to. */
+  /** Position the texts over their panes and axes. */
   #place(): void {
     if (this.#dead) return;
     this.#plot.place();
@@ -400,7 +399,7 @@ export class ChartView {
   }
 }
 
-/** Call back when the browser has painted; in a hidden tab, which paints nothing, soon. */
+/** Call back after the browser has painted; in a hidden tab, which never paints, soon. */
 function afterPaint(callback: () => void): void {
   let called = false;
   const once = () => {

@@ -1,8 +1,8 @@
-/** The candles a chart holds, column by column, in the order of their times. */
+/** The candles of a chart, column by column, in order of time. */
 
 import type { Row } from "./protocol";
 
-/** What an upsert did: a new last row, a changed row, or a row between or before others. */
+/** The effect of an upsert: a new last row, a changed row, or a row between or before others. */
 export type Change = "appended" | "replaced" | "inserted";
 
 export class CandleWindow {
@@ -17,12 +17,12 @@ export class CandleWindow {
     return this.#length;
   }
 
-  /** The time of the first row, or infinity where there is none. */
+  /** The time of the first row, or infinity if there is none. */
   get first(): number {
     return this.#length === 0 ? Number.POSITIVE_INFINITY : this.time(0);
   }
 
-  /** The time of the last row, or minus infinity where there is none. */
+  /** The time of the last row, or minus infinity if there is none. */
   get last(): number {
     return this.#length === 0 ? Number.NEGATIVE_INFINITY : this.time(this.#length - 1);
   }
@@ -31,12 +31,12 @@ export class CandleWindow {
     return this.value(0, row);
   }
 
-  /** Return a value, NaN where there is none. Column 0 holds the times, 1 to 4 the candle. */
+  /** Return a value, NaN if it is missing. Column 0 holds the times, 1 to 4 the candle. */
   value(column: number, row: number): number {
     return this.#columns[column]?.[row] ?? Number.NaN;
   }
 
-  /** Return the number of the first row at or after `time`; the length where there is none. */
+  /** Return the index of the first row at or after `time`; the length if there is none. */
   lowerBound(time: number): number {
     let low = 0;
     let high = this.#length;
@@ -48,19 +48,19 @@ export class CandleWindow {
     return low;
   }
 
-  /** Return the number of the row with exactly this time, or -1. */
+  /** Return the index of the row with exactly this time, or -1. */
   find(time: number): number {
     const row = this.lowerBound(time);
     return row < this.#length && this.time(row) === time ? row : -1;
   }
 
-  /** Hold these columns and nothing else. */
+  /** Replace all rows by these columns. */
   replace(columns: Float64Array[]): void {
     this.#columns = ascending(columns);
     this.#length = this.#columns[0]?.length ?? 0;
   }
 
-  /** Put those of the rows in front that are older than the first; return how many they were. */
+  /** Prepend those rows that are older than the first, and return their number. */
   prepend(columns: Float64Array[]): number {
     const older = ascending(columns);
     const first = this.first;
@@ -77,7 +77,7 @@ export class CandleWindow {
     return count;
   }
 
-  /** Put a row where its time belongs. Throws a RangeError for a row without a time. */
+  /** Insert or replace the row of a time. Throws a RangeError for a row without a time. */
   upsert(row: Row): { row: number; change: Change } {
     const time = row[0];
     if (typeof time !== "number" || !Number.isFinite(time)) {
@@ -93,7 +93,7 @@ export class CandleWindow {
     return { row: at, change: at === this.#length - 1 ? "appended" : "inserted" };
   }
 
-  /** Forget the oldest rows. */
+  /** Remove the oldest rows. */
   drop(count: number): void {
     if (count <= 0) return;
     this.#columns = this.#columns.map((column) => column.slice(count, this.#length));
@@ -116,8 +116,8 @@ export class CandleWindow {
 }
 
 /**
- * Return how many of the oldest rows to forget: none away from the right edge, and never so many
- * that what is on screen, or a good bit to its left, would go.
+ * Return how many of the oldest rows to remove: none away from the right edge, and none of those
+ * on screen or near it.
  */
 export function surplus(state: {
   rows: number;
@@ -130,7 +130,7 @@ export function surplus(state: {
   return state.rows > keep * 1.5 ? state.rows - keep : 0;
 }
 
-/** Return the columns in strictly rising order of time; of equal times the last row stays. */
+/** Return the columns in strictly ascending order of time; of equal times the last row stays. */
 function ascending(columns: Float64Array[]): Float64Array[] {
   const times = columns[0] ?? new Float64Array(0);
   let ordered = true;

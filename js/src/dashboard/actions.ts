@@ -1,14 +1,14 @@
-/** Wishes of the person: what was asked of the kernel, and how far it has come. */
+/** Requests to the kernel, and their progress. */
 
 import type { Action, ActMessage, AskMessage, RequestId } from "./schema";
 
 /**
- * `sent`: just now; `waiting`: the kernel is busy with a cell; `working`: it has begun; `silent`: it
- * had begun, and does not answer any more.
+ * `sent`: just now; `waiting`: the kernel is busy with a cell; `working`: it has started; `silent`:
+ * it had started, and does not answer any more.
  */
 export type Stage = "sent" | "waiting" | "working" | "silent";
 
-export interface Wish {
+export interface ActionRequest {
   readonly id: RequestId;
   readonly action: Action;
   readonly target: string;
@@ -16,7 +16,7 @@ export interface Wish {
 }
 
 export interface Outcome {
-  readonly wish: Wish;
+  readonly request: ActionRequest;
   readonly ok: boolean;
   readonly text: string;
 }
@@ -26,15 +26,15 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
-/** After so many milliseconds without an answer the kernel is taken to be busy with a cell. */
+/** Milliseconds without an answer after which the kernel counts as busy with a cell. */
 export const PATIENCE = 500;
-/** After so many milliseconds of work the kernel is asked whether the answer was lost. */
+/** Milliseconds of work after which the kernel is asked whether the answer was lost. */
 export const DEADLINE = 8000;
-/** So long it may take to say so. */
+/** Milliseconds that its reply to this question may take. */
 export const GRACE = 3000;
 
 export class Actions {
-  #wishes = new Map<RequestId, Wish>();
+  #requests = new Map<RequestId, ActionRequest>();
   #timers = new Map<RequestId, unknown>();
   #next = 1;
 
@@ -43,89 +43,89 @@ export class Actions {
     private readonly changed: () => void,
     private readonly settled: (outcome: Outcome) => void,
     private readonly clock: Clock = globalThis as unknown as Clock,
-    // Every view of a model hears every answer: each has names of its own for its wishes.
+    // Every view of a model receives every answer, so that ids are unique per view.
     private readonly view: string = Math.random().toString(36).slice(2, 10),
   ) {}
 
   /**
-   * Ask for an action, unless the same is under way; tell whether it was sent. One that waits or is
-   * not answered is sent again under its own name, since a message may have been lost; the kernel
-   * carries it out once, and tells what came of it as often as it is asked.
+   * Request an action, unless the same is in progress; return whether it was sent. A request that
+   * waits or is not answered is sent again with its own id, since a message may have been lost: the
+   * kernel carries it out once, and repeats its outcome for every message.
    */
   ask(action: Action, target: string): boolean {
     const known = this.#find(action, target);
     if (known?.stage === "sent" || known?.stage === "working") return false;
-    const wish: Wish = known ?? {
+    const request: ActionRequest = known ?? {
       id: `${this.view}-${this.#next++}`,
       action,
       target,
       stage: "sent",
     };
-    this.#wishes.set(wish.id, wish);
-    if (known === undefined) this.#later(wish, PATIENCE, () => this.#move(wish, "waiting"));
-    this.send({ type: "act", id: wish.id, action, target });
+    this.#requests.set(request.id, request);
+    if (known === undefined) this.#later(request, PATIENCE, () => this.#move(request, "waiting"));
+    this.send({ type: "act", id: request.id, action, target });
     this.changed();
     return true;
   }
 
-  /** The kernel has begun, or is still at it. */
+  /** Handle the message that the kernel has started, or is still working. */
   taken(id: RequestId): void {
-    const wish = this.#wishes.get(id);
-    if (wish === undefined) return;
-    this.#later(wish, DEADLINE, () => this.#inquire(wish));
-    this.#move(wish, "working");
+    const request = this.#requests.get(id);
+    if (request === undefined) return;
+    this.#later(request, DEADLINE, () => this.#inquire(request));
+    this.#move(request, "working");
   }
 
-  /** The kernel has finished; an answer to another view's wish is none of ours. */
+  /** Handle an outcome; those for requests of other views are ignored. */
   done(id: RequestId, ok: boolean, text: string): void {
-    const wish = this.#wishes.get(id);
-    if (wish === undefined) return;
-    this.#stopTimer(wish.id);
-    this.#wishes.delete(wish.id);
-    this.settled({ wish, ok, text });
+    const request = this.#requests.get(id);
+    if (request === undefined) return;
+    this.#stopTimer(request.id);
+    this.#requests.delete(request.id);
+    this.settled({ request, ok, text });
     this.changed();
   }
 
-  /** How far an action on a target has come; undefined where none is under way. */
+  /** Return the stage of an action on a target; undefined if none is in progress. */
   stage(action: Action, target: string): Stage | undefined {
     return this.#find(action, target)?.stage;
   }
 
-  /** Whether anything has come to a stage. */
+  /** Return whether any request is in a stage. */
   any(stage: Stage): boolean {
-    return [...this.#wishes.values()].some((wish) => wish.stage === stage);
+    return [...this.#requests.values()].some((request) => request.stage === stage);
   }
 
-  /** The view is gone: nothing is told any more. */
+  /** Drop all requests, as the view is removed. */
   close(): void {
     for (const id of [...this.#timers.keys()]) this.#stopTimer(id);
-    this.#wishes.clear();
+    this.#requests.clear();
   }
 
-  #find(action: Action, target: string): Wish | undefined {
-    for (const wish of this.#wishes.values()) {
-      if (wish.action === action && wish.target === target) return wish;
+  #find(action: Action, target: string): ActionRequest | undefined {
+    for (const request of this.#requests.values()) {
+      if (request.action === action && request.target === target) return request;
     }
     return undefined;
   }
 
-  #inquire(wish: Wish): void {
-    this.#later(wish, GRACE, () => this.#move(wish, "silent"));
-    this.send({ type: "ask", id: wish.id });
+  #inquire(request: ActionRequest): void {
+    this.#later(request, GRACE, () => this.#move(request, "silent"));
+    this.send({ type: "ask", id: request.id });
   }
 
-  #move(wish: Wish, stage: Stage): void {
-    wish.stage = stage;
+  #move(request: ActionRequest, stage: Stage): void {
+    request.stage = stage;
     this.changed();
   }
 
-  #later(wish: Wish, milliseconds: number, callback: () => void): void {
-    this.#stopTimer(wish.id);
+  #later(request: ActionRequest, milliseconds: number, callback: () => void): void {
+    this.#stopTimer(request.id);
     const timer = this.clock.setTimeout(() => {
-      this.#timers.delete(wish.id);
+      this.#timers.delete(request.id);
       callback();
     }, milliseconds);
-    this.#timers.set(wish.id, timer);
+    this.#timers.set(request.id, timer);
   }
 
   #stopTimer(id: RequestId): void {

@@ -1,4 +1,4 @@
-/** Buttons that say how far what they asked for has come. */
+/** Buttons that show the progress of their requests. */
 
 import type { Actions } from "./actions";
 import { Cell, make, toggle } from "./patch";
@@ -27,7 +27,7 @@ export class ActionButton {
     this.update(true);
   }
 
-  /** Bring label and state up to date; a button that is not possible now is not shown. */
+  /** Update label and state; a button whose action is not possible now is hidden. */
   update(possible: boolean): void {
     const stage = this.actions.stage(this.action, this.target);
     toggle(this.element, possible || stage !== undefined);

@@ -1,4 +1,4 @@
-/** What the tables of the dashboard show of their rows. */
+/** The columns of the dashboard's tables. */
 
 import {
   ago,
@@ -39,7 +39,7 @@ const number = <Key extends string>(title: string, key: Key): Column<Texts<Key>>
   kind: "num",
   show: (row) => row[key],
 });
-/** A price or an amount that was computed: as exact as anybody reads it, and the whole beside it. */
+/** A computed price or amount: shortened, with all its digits as the title. */
 const measured = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
   title,
   kind: "num",
@@ -54,7 +54,7 @@ const wallTime: Column<{ time: number }> = {
   hint: "wall time",
   show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC, wall time` }),
 };
-/** The market's time, which runs ahead in a fast market; an order knows the wall's as well. */
+/** Market time, which differs from wall time in a fast market; an order has both. */
 const marketTime: Column<Times> = {
   title: "UTC",
   hint: "market time",
@@ -243,8 +243,8 @@ export const LOG: readonly Column<LogRow>[] = [
 ];
 
 /**
- * Widths of the columns in pixels, 0 for the one that takes what is left. They are fixed, so that a
- * text that changes moves nothing but itself.
+ * Widths of the columns in pixels, 0 for the one that takes the remaining width. They are fixed, so
+ * that a changed text moves no other column.
  */
 export const WIDTHS = {
   tasks: [0, 74, 74, 46, 54, 62, 54, 192],

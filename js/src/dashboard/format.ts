@@ -1,4 +1,4 @@
-/** Values as people read them. Times are milliseconds since the epoch, shown in UTC. */
+/** Format values for display. Times are milliseconds since the epoch, shown in UTC. */
 
 const MONEY = new Intl.NumberFormat("en-US", {
   minimumFractionDigits: 2,
@@ -14,7 +14,7 @@ export function money(value: Figure): string {
   return typeof value === "number" ? MONEY.format(value) : DASH;
 }
 
-/** A decimal such as "65,660.923145" with seven digits that count, or two behind the point. */
+/** Format a decimal such as "65,660.923145" with seven significant digits, or two decimals. */
 export function short(value: string): string {
   const [whole = "", part] = value.split(".");
   if (part === undefined) return value;
@@ -42,18 +42,18 @@ export function count(value: Figure): string {
   return typeof value === "number" ? COUNT.format(value) : "";
 }
 
-/** The time of day, such as 14:03:07. */
+/** Format the time of day, such as 14:03:07. */
 export function clock(value: Figure): string {
   return typeof value === "number" ? new Date(value).toISOString().slice(11, 19) : "";
 }
 
-/** Day and time of day, such as 2026-01-05 14:03:07. */
+/** Format day and time of day, such as 2026-01-05 14:03:07. */
 export function stamp(value: Figure): string {
   if (typeof value !== "number") return "";
   return new Date(value).toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** A span of seconds, in its two largest units or with a fraction where it is short. */
+/** Format a duration in seconds, in its two largest units or with a fraction if it is short. */
 export function span(seconds: number): string {
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -64,19 +64,19 @@ export function span(seconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d`;
 }
 
-/** How long a time lies back, at `now`. */
+/** Format the time that has passed since a moment, at `now`. */
 export function ago(value: Figure, now: number): string {
   if (typeof value !== "number") return "";
   return value >= now - 1000 ? "now" : span(Math.round((now - value) / 1000));
 }
 
-/** How far ahead a time lies, at `now`. */
+/** Format the time until a moment, at `now`. */
 export function ahead(value: Figure, now: number): string {
   if (typeof value !== "number") return "";
   return value <= now ? "now" : `in ${span(Math.round((value - now) / 1000))}`;
 }
 
-/** The class of a gain or a loss. */
+/** Return the CSS class of a gain or a loss. */
 export function gainClass(value: Figure): string {
   if (typeof value !== "number" || value === 0) return "";
   return value > 0 ? "bl-up" : "bl-down";

@@ -5,7 +5,7 @@ import { Cell, make, toggle } from "./patch";
 import type { DashboardState, HeadSection, LoopSection } from "./schema";
 import { Spark } from "./spark";
 
-/** The share of the lag meter that a lag fills: a decade per third, from 1 ms up to 1 s. */
+/** Return the share of the lag meter that a lag fills: a decade per third, from 1 ms to 1 s. */
 export function lagShare(seconds: number): number {
   return Math.min(1, Math.max(0, Math.log10(Math.max(seconds, 1e-4) * 1000) / 3));
 }

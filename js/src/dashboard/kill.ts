@@ -1,4 +1,4 @@
-/** The kill switch: one button, a question that says what will happen, and the way back. */
+/** The kill switch: a button, a confirmation that explains the effect, and re-arming. */
 
 import type { Actions } from "./actions";
 import { ActionButton } from "./button";
@@ -45,7 +45,7 @@ export class KillSwitch {
     this.refresh();
   }
 
-  /** Bring the buttons up to date. */
+  /** Update the buttons. */
   refresh(): void {
     for (const button of this.#buttons) button.update(true);
     this.#rearm.update(this.#running);

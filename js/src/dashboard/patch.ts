@@ -1,6 +1,6 @@
-/** Elements that change often: written only where something differs, since a write costs a layout. */
+/** Elements that change often: written only if they differ, since a write costs a layout. */
 
-/** How many writes reached the page; tests and measurements read it. */
+/** Number of writes to the page, for tests and measurements. */
 export const writes = { count: 0 };
 
 export class Cell {
@@ -10,7 +10,7 @@ export class Cell {
 
   constructor(readonly element: HTMLElement) {}
 
-  /** Show a text; `tone` is a class besides the element's own. */
+  /** Show a text; `tone` is a class in addition to the element's own. */
   write(text: string, tone = "", title = ""): void {
     if (text !== this.#text) {
       this.#text = text;
@@ -31,7 +31,7 @@ export class Cell {
   }
 
   #put(text: string): void {
-    // A text that is changed costs less than one that is replaced.
+    // Changing a text node costs less than replacing it.
     const node = this.element.firstChild;
     if (node?.nodeType === 3 && text !== "") node.nodeValue = text;
     else this.element.textContent = text;
@@ -54,7 +54,7 @@ export function toggle(element: HTMLElement, shown: boolean): void {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
-/** Bring the children of `parent` into an order, moving only those that stand wrong. */
+/** Reorder the children of `parent`, moving only those out of place. */
 export function reorder(parent: HTMLElement, wanted: readonly HTMLElement[]): void {
   let at = parent.firstElementChild;
   for (const element of wanted) {

@@ -1,10 +1,10 @@
-/** A small line of values. */
+/** A sparkline. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 220;
 const HEIGHT = 40;
 
-/** Return the points of a polyline through values, and the height of a level among them. */
+/** Return the points of a polyline through values, and the y coordinate of a level. */
 export function layout(values: readonly number[], level: number): { points: string; base: number } {
   const low = Math.min(level, ...values);
   const high = Math.max(level, ...values);
@@ -35,7 +35,7 @@ export class Spark {
     this.element.append(this.#base, this.#line);
   }
 
-  /** Draw values; the level is where they began. */
+  /** Draw values, coloured by whether the last one is above the level. */
   update(values: readonly number[], level: number): void {
     const last = values.at(-1);
     if (last === undefined || values.length < 2) return;

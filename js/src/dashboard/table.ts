@@ -1,9 +1,9 @@
-/** A table of rows with keys, of which only the cells that changed are written. */
+/** A table of rows with keys, in which only changed cells are written. */
 
 import { Cell, make, reorder, toggle } from "./patch";
 import type { DashboardTable } from "./schema";
 
-/** The least width of the column that takes what is left, in pixels. */
+/** The least width of the column that takes the remaining width, in pixels. */
 const REST = 84;
 
 export interface Shown {
@@ -14,16 +14,16 @@ export interface Shown {
 
 export interface Column<Row> {
   readonly title: string;
-  /** What its title does not say. */
+  /** A tooltip of the title. */
   readonly hint?: string;
   /** `num`: right-aligned. */
   readonly kind?: "num";
-  /** Whether it changes with the time alone. */
+  /** Whether it depends on the current time. */
   readonly timed?: boolean;
   show(row: Row, now: number): Shown | string;
 }
 
-/** What a row has besides its columns, such as buttons. */
+/** The content of a row after its columns, such as buttons. */
 export interface Extra<Row> {
   element: HTMLElement;
   update(row: Row): void;
@@ -105,7 +105,7 @@ export class TableView<Row> {
     toggle(this.#table, wanted.length > 0);
   }
 
-  /** Bring what stands beside the columns up to date, such as the state of buttons. */
+  /** Update the contents after the columns, such as the state of buttons. */
   refresh(): void {
     for (const line of this.#lines.values()) {
       if (line.row !== undefined) line.extra?.update(line.row);

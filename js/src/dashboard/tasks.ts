@@ -1,4 +1,4 @@
-/** What stands at the end of a task's row: its failures, and the buttons that act on it. */
+/** The end of a task's row: its failures, and the buttons for its actions. */
 
 import type { Actions } from "./actions";
 import { ActionButton } from "./button";

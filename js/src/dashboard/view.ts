@@ -1,4 +1,4 @@
-/** One view of the dashboard: messages in, cells out, wishes back. */
+/** One view of the dashboard: it draws the messages of the kernel and sends requests. */
 
 import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
@@ -19,12 +19,12 @@ import { Mirror } from "./state";
 import { TableView } from "./table";
 import { taskButtons } from "./tasks";
 
-/** The least time between two drawings in milliseconds, shown and in a hidden tab. */
+/** The least time between two redraws in milliseconds, in a visible and in a hidden tab. */
 const SHOWN = 150;
 const HIDDEN = 250;
 /** The largest share of the page's time that drawing may take. */
 const BUSY = 0.1;
-/** How long the answer to a wish stays, in milliseconds; a failure stays until the next answer. */
+/** How long an outcome is shown, in milliseconds; a failure stays until the next outcome. */
 const SAID = 8000;
 const NO_ANSWER = "No answer came. Press again to hear what came of it: nothing is done twice.";
 
@@ -178,7 +178,7 @@ export class DashboardView {
     if (this.#pending !== undefined || this.#closed) return;
     const least = document.hidden ? HIDDEN : Math.max(SHOWN, this.#cost / BUSY);
     const wait = Math.max(0, this.#drawn + least - performance.now());
-    // A timer rather than a frame: it also comes in a hidden tab.
+    // A timer rather than a frame, since it also fires in a hidden tab.
     this.#pending = setTimeout(() => {
       this.#pending = undefined;
       this.#draw();
@@ -216,9 +216,9 @@ export class DashboardView {
     else if (said === WAITING || said === NO_ANSWER) toggle(this.#said.element, false);
   }
 
-  #settle({ wish, ok, text }: Outcome): void {
-    if (wish.action === "error") {
-      this.#trace.textContent = `${wish.target}\n${text}`;
+  #settle({ request, ok, text }: Outcome): void {
+    if (request.action === "error") {
+      this.#trace.textContent = `${request.target}\n${text}`;
       toggle(this.#trace, true);
       return;
     }
