@@ -42,13 +42,15 @@ async def as_account(served: Any, method: str, path: str, name: str, **params: o
     return await served.call(method, path, f"{query}&signature={digest}", key=key)
 
 
-async def office(served: Any, path: str, **body: object) -> tuple[int, Any]:
+async def operator_request(served: Any, path: str, **body: object) -> tuple[int, Any]:
     async with served.session.post(f"{served.url}/paper/v1/{path}", json=body) as response:
         return response.status, await response.json()
 
 
 async def test_accounts_see_only_their_own_orders_and_balances(served: Any) -> None:
-    status, opened = await office(served, "accounts", account="anna", balances={"USDT": "1000"})
+    status, opened = await operator_request(
+        served, "accounts", account="anna", balances={"USDT": "1000"}
+    )
     assert (status, opened["key"]) == (200, api_credentials("anna").key)
     user = await served.user_stream()
     order = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
@@ -82,23 +84,23 @@ async def test_accounts_survive_a_restart(serve: Any, market: ReplayMarket, tmp_
 
 async def test_deposits_and_withdrawals_have_user_events(served: Any) -> None:
     user = await served.user_stream()
-    assert (await office(served, "deposit", asset="USDT", amount="5.5"))[0] == 200
+    assert (await operator_request(served, "deposit", asset="USDT", amount="5.5"))[0] == 200
     event = (await user.next())["event"]
     assert (event["e"], event["a"], event["d"]) == ("balanceUpdate", "USDT", "5.50000000")
     assert (await user.next())["event"]["e"] == "outboundAccountPosition"
-    assert (await office(served, "withdraw", asset="USDT", amount=10_000))[0] == 200
+    assert (await operator_request(served, "withdraw", asset="USDT", amount=10_000))[0] == 200
     assert (await user.next())["event"]["d"] == "-10000.00000000"
-    status, answer = await office(served, "withdraw", asset="USDT", amount=10)
+    status, answer = await operator_request(served, "withdraw", asset="USDT", amount=10)
     assert status == 400 and "5.5" in answer["error"]
     for wrong in ("-1", "much", None, True, "1e-30", "1e100000", "0.000000001"):
-        assert (await office(served, "deposit", asset="USDT", amount=wrong))[0] == 400
-    _, books = await office(served, "books")
+        assert (await operator_request(served, "deposit", asset="USDT", amount=wrong))[0] == 400
+    _, books = await operator_request(served, "books")
     assert (books["USDT"]["deposited"], books["USDT"]["imbalance"]) == ("5.50000000", "0.00000000")
 
 
 async def test_commissions_are_paid_in_bnb_while_there_is_enough(served: Any) -> None:
     await served.exchange.administration.deposit("main", "BNB", Decimal("0.0002"))
-    assert (await office(served, "fees", bnb=True))[0] == 200
+    assert (await operator_request(served, "fees", bnb=True))[0] == 200
     _, told = await served.signed("GET", "account/commission", symbol="BTCUSDT")
     assert told["discount"] == {
         "enabledForAccount": True,
@@ -120,7 +122,7 @@ async def test_a_halted_symbol_accepts_cancellations_only(served: Any) -> None:
     order = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="100.5")
     waiting = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99")
     assert order["status"] == "FILLED"
-    assert (await office(served, "status", symbol="BTCUSDT", status="BREAK"))[0] == 200
+    assert (await operator_request(served, "status", symbol="BTCUSDT", status="BREAK"))[0] == 200
     info = await served.get("exchangeInfo", symbol="BTCUSDT")
     assert info["symbols"][0]["status"] == "BREAK"
     params = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
@@ -128,16 +130,16 @@ async def test_a_halted_symbol_accepts_cancellations_only(served: Any) -> None:
     assert (status, answer) == (400, {"code": -2010, "msg": "Market is closed."})
     number = {"symbol": "BTCUSDT", "orderId": waiting["orderId"]}
     assert (await served.signed("DELETE", "order", **number))[0] == 200
-    await office(served, "status", symbol="BTCUSDT", status="TRADING")
+    await operator_request(served, "status", symbol="BTCUSDT", status="TRADING")
     assert (await served.signed("POST", "order", **params))[0] == 200
-    status, answer = await office(served, "status", symbol="BTCUSDT", status="BROKE")
+    status, answer = await operator_request(served, "status", symbol="BTCUSDT", status="BROKE")
     assert status == 400 and "Did you mean" in answer["error"]
 
 
 async def test_delisting_expires_orders_and_unlocks_balances(served: Any) -> None:
     await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     user = await served.user_stream()
-    assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 200
+    assert (await operator_request(served, "delist", symbol="BTCUSDT"))[0] == 200
     event = (await user.next())["event"]
     assert (event["x"], event["X"]) == ("EXPIRED", "EXPIRED")
     assert await served.balance("USDT") == ("10000.00000000", "0.00000000")
@@ -146,11 +148,13 @@ async def test_delisting_expires_orders_and_unlocks_balances(served: Any) -> Non
     params = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
     assert await served.refused("POST", "order", **params) == -1121
     await served.advance("bnbusdt@kline_1m")
-    assert (await office(served, "delist", symbol="BTCUSDT"))[0] == 400
+    assert (await operator_request(served, "delist", symbol="BTCUSDT"))[0] == 400
 
 
 async def test_filters_change_while_the_venue_runs(served: Any) -> None:
-    status, rules = await office(served, "rules", symbol="BTCUSDT", tick="0.5", min_cost=150)
+    status, rules = await operator_request(
+        served, "rules", symbol="BTCUSDT", tick="0.5", min_cost=150
+    )
     assert (status, rules["tick"]) == (200, "0.5")
     info = await served.get("exchangeInfo", symbol="BTCUSDT")
     filters = {one["filterType"]: one for one in info["symbols"][0]["filters"]}
@@ -160,32 +164,34 @@ async def test_filters_change_while_the_venue_runs(served: Any) -> None:
     assert answer["msg"] == "Filter failure: PRICE_FILTER"
     _, answer = await served.signed("POST", "order", price="90.5", **params)
     assert answer["msg"] == "Filter failure: NOTIONAL"
-    await office(served, "rules", symbol="BTCUSDT", max_position="1.5", min_cost=5)
+    await operator_request(served, "rules", symbol="BTCUSDT", max_position="1.5", min_cost=5)
     await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     _, answer = await served.signed("POST", "order", price="90", **params)
     assert answer["msg"] == "Filter failure: MAX_POSITION"
-    await office(served, "rules", symbol="BTCUSDT", market_max_amount="0.5", max_position=0)
+    await operator_request(
+        served, "rules", symbol="BTCUSDT", market_max_amount="0.5", max_position=0
+    )
     market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
     _, answer = await served.signed("POST", "order", **market)
     assert answer["msg"] == "Filter failure: MARKET_LOT_SIZE"
-    status, answer = await office(served, "rules", symbol="BTCUSDT", tik="1")
+    status, answer = await operator_request(served, "rules", symbol="BTCUSDT", tik="1")
     assert status == 400 and "Did you mean 'tick'" in answer["error"]
-    assert (await office(served, "rules", symbol="BTCUSDT", tick="-1"))[0] == 400
-    assert (await office(served, "rules", symbol="NO SUCH", tick="1"))[0] == 400
+    assert (await operator_request(served, "rules", symbol="BTCUSDT", tick="-1"))[0] == 400
+    assert (await operator_request(served, "rules", symbol="NO SUCH", tick="1"))[0] == 400
 
 
 async def test_invalid_account_names_are_refused(served: Any) -> None:
     with pytest.raises(PaperExchangeError, match="cannot be the name"):
         await served.exchange.administration.open_account("with blank", {})
-    assert (await office(served, "accounts", account="a", balances=["USDT"]))[0] == 400
+    assert (await operator_request(served, "accounts", account="a", balances=["USDT"]))[0] == 400
 
 
 async def test_accounts_join_and_leave_a_trade_group(served: Any) -> None:
     assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
-    assert await office(served, "group", group=7) == (200, {})
+    assert await operator_request(served, "group", group=7) == (200, {})
     assert (await served.signed("GET", "account"))[1]["tradeGroupId"] == 7
-    assert await office(served, "group", group=-1) == (200, {})
+    assert await operator_request(served, "group", group=-1) == (200, {})
     assert "tradeGroupId" not in (await served.signed("GET", "account"))[1]
     for wrong in ("7", True, -2, None):
-        status, answer = await office(served, "group", group=wrong)
+        status, answer = await operator_request(served, "group", group=wrong)
         assert status == 400 and "a whole number from 0 up" in answer["error"]
