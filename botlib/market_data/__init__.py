@@ -1,5 +1,8 @@
-"""What the venue streams: closed candles, in order, once each, stored before anybody hears of them,
-and order books that are the venue's or are not given out.
+"""Market data: candle streams, the repair of their gaps, downloads of history, order books.
+
+What enters are the frames and answers of an `botlib.venues.base.Exchange`; what leaves are closed
+candles, in order and once each, stored before they are published on the bus, and order books that
+equal the venue's. Missing candles are judged in one place, `botlib.market_data.gaps`.
 """
 
 from botlib.market_data.book_stream import BookStream

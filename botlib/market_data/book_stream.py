@@ -1,4 +1,4 @@
-"""`BookStream`: order books that are followed from the first time they are asked for."""
+"""`BookStream`: order books of a venue, followed from their first request on."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from botlib.venues.base import Exchange
 logger = logging.getLogger(__name__)
 
 FRESH: Final = 3.0
-"""Seconds of silence after which the venue is asked whether a book is still its own."""
+"""Seconds of silence after which a book is compared with the venue's before it is returned."""
 
 CATCH_UP: Final = 1.0
-"""Seconds in which a change the venue already knows of has to come."""
+"""Seconds within which a change that the venue already has must arrive."""
 
 RETRY_FIRST: Final = 0.25
 RETRY_LONGEST: Final = 30.0
@@ -36,15 +36,15 @@ _LOOK: Final = 0.02
 
 
 class BookStream:
-    """Follows order books of one venue. Belongs to one loop.
+    """The order books of one venue. Belongs to one loop.
 
     A book that misses a change is given up and begun anew from a snapshot; until then `book` waits.
-    On a silent stream the venue is asked whether the book is still its own.
+    If the stream is silent, the book is compared with the venue's before it is returned.
 
     Args:
         exchange: the venue.
         clock: market time, for books that no change has touched yet.
-        dial_limiter: holds dials back; shared by all that dial the venue.
+        dial_limiter: delays dials; shared by all connections to the venue.
         data_deadline: seconds without a frame after which a connection is dialled again.
         on_progress: called once per change.
         rng: source of the jitter of retries and renewals.
@@ -72,7 +72,7 @@ class BookStream:
         self._group: asyncio.TaskGroup | None = None
 
     async def follow(self, symbol: str) -> BookSubscription:
-        """Follow a symbol's book; what is followed already stays as it is.
+        """Follow a symbol's book; a book that is followed already stays as it is.
 
         Raises:
             UnknownSymbol: the venue does not list it.
@@ -88,15 +88,15 @@ class BookStream:
         return known
 
     async def book(self, symbol: str, levels: int, timeout: float) -> OrderBook:
-        """Return the venue's book at present; wait until it is in step, but no longer than that.
+        """Return the venue's present book, waiting until it is in step with the venue.
 
         Args:
             symbol: in either form.
             levels: of each side, 1 to `MOST_LEVELS`.
-            timeout: seconds.
+            timeout: longest wait in seconds.
 
         Raises:
-            InvalidInput: no such number of levels.
+            InvalidInput: the number of levels is not accepted.
             UnknownSymbol: the venue does not list it.
             ExchangeUnavailable: the book is out of step with the venue.
         """
@@ -108,7 +108,7 @@ class BookStream:
                     found = await self._present(followed, levels)
                     if found is not None:
                         return found
-                    # Readiness comes and goes with the connections; asking is simplest.
+                    # Readiness changes with the connections; polling is simplest.
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             raise ExchangeUnavailable(
@@ -120,7 +120,9 @@ class BookStream:
     async def run(self) -> None:
         """Follow the books until cancelled."""
         if self._group is not None:
-            raise BotlibError("The order books are followed already; that runs once at a time.")
+            raise BotlibError(
+                "The order books are followed already. Stop that before it is run again."
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -128,7 +130,7 @@ class BookStream:
                     await self._assign(list(self._books.values()))
                     await asyncio.get_running_loop().create_future()
                 finally:
-                    # What comes while the tasks end must not start new ones.
+                    # Frames that come while the tasks end must not start new ones.
                     self._group = None
         except BaseExceptionGroup as errors:
             raise innermost_error(errors) from None
@@ -138,15 +140,15 @@ class BookStream:
                 one.stop()
 
     def status(self) -> tuple[BookStatus, ...]:
-        """Return what is known of every book."""
+        """Return the state of every book."""
         return tuple(one.status() for one in self._books.values())
 
     def connections(self) -> tuple[ConnectionStatus, ...]:
-        """Return what is known of the connections."""
+        """Return the state of the connections."""
         return tuple(connection.status() for connection in self._connections)
 
     async def _present(self, one: BookSubscription, levels: int) -> OrderBook | None:
-        """Return the book if it is the venue's: by its numbers, and on a silent stream its word."""
+        """Return the book if it equals the venue's; on a silent stream the venue is asked."""
         if not one.ready or (one.silence > FRESH and not await self._confirmed(one)):
             return None
         found = one.book(levels)
@@ -164,7 +166,7 @@ class BookStream:
                 return False
             await asyncio.sleep(_LOOK)
         if not one.ready or one.connections != carried or one.update_id > truth:
-            # Something came meanwhile, or the answer is that of a copy which lags behind.
+            # A change came meanwhile, or the answer is from a copy that lags behind.
             await asyncio.sleep(CATCH_UP / 4)
             return one.ready and one.silence <= FRESH
         one.confirm()
@@ -229,10 +231,10 @@ class BookStream:
 
 
 def check_levels(levels: object) -> None:
-    """Check a number of levels that is asked for.
+    """Check the number of levels of a request.
 
     Raises:
-        InvalidInput: there is no such book.
+        InvalidInput: the number is not accepted.
     """
     if type(levels) is not int or not 1 <= levels <= MOST_LEVELS:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""`CandleStream`: subscriptions in, stored closed candles and events out."""
+"""`CandleStream`: streams candles of a venue into the storage and onto the bus."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ UPDATE_INTERVAL: Final = 0.1
 """Shortest time in seconds between two `CandleUpdated` of one subscription."""
 
 QUARANTINE: Final = 20
-"""How many unusable frames are kept to look at."""
+"""Number of unusable frames that are kept for inspection."""
 
 BACKLOG_HIGH: Final = 2_000
 BACKLOG_LOW: Final = 500
-"""Events waiting for the slowest subscriber of the bus at which reading pauses and goes on."""
+"""Events waiting for the slowest subscriber of the bus at which reading pauses and resumes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStatus:
-    """What is known about the stream."""
+    """The state of the stream."""
 
     subscriptions: tuple[SubscriptionStatus, ...]
     connections: tuple[ConnectionStatus, ...]
@@ -72,7 +72,7 @@ class BadFrame:
 
 
 class CandleStream:
-    """Streams candles of one venue into the storage and onto the bus.
+    """The candle stream of one venue, into the storage and onto the bus.
 
     A closed candle is stored first, then published as `CandleClosed`: once each, in order per
     symbol and timeframe. Belongs to one loop.
@@ -111,11 +111,11 @@ class CandleStream:
         self._max_age = limits.connection_age if max_age is None else max_age
         self._random = rng or random.Random()
         self.dial_limiter = DialLimiter(limits.dial_burst, limits.dial_rate)
-        """Holds dials back; the venue counts those of one address together."""
+        """Shared by all streams: the venue counts the dials of one address together."""
         self._subscriptions: dict[tuple[str, str], CandleSubscription] = {}
         self._connections: list[ReconnectingConnection[CandleSubscription]] = []
         self._ended: tuple[ConnectionStatus, ...] = ()
-        """What the connections had come to when the stream was stopped."""
+        """The last state of the connections when the stream was stopped."""
         self._outbox: deque[tuple[Candle, bool] | Candle | Event] = deque()
         self._flushing = False
         self._group: asyncio.TaskGroup | None = None
@@ -140,13 +140,13 @@ class CandleStream:
     async def subscribe_candles(
         self, symbol: str, timeframes: str | Iterable[str], history: int = 500
     ) -> None:
-        """Subscribe to a symbol's candles; what is subscribed already stays as it is.
+        """Subscribe to a symbol's candles; existing subscriptions stay as they are.
 
         Args:
             symbol: in either form, ``BTC/USDT`` or ``BTCUSDT``.
             timeframes: one or several, such as ``["1m", "1h"]``.
-            history: how many closed candles to have before the first live one; missing ones are
-                fetched. Asking for more later fetches them too: they are stored, not published,
+            history: closed candles wanted before the first live one; missing ones are fetched. A
+                larger number in a later call fetches more: those are stored, not published,
                 since they would come after younger ones.
 
         Raises:
@@ -176,13 +176,13 @@ class CandleStream:
             await self._assign(fresh)
 
     async def run(self) -> None:
-        """Stream until cancelled: connect, subscribe, fetch what is missing, go on for ever.
+        """Stream until cancelled: connect, subscribe, fetch missing candles, reconnect for ever.
 
         Raises:
-            StoreError: a candle could not be stored; nothing was published of it.
+            StoreError: a candle could not be stored; it was not published.
         """
         if self._group is not None:
-            raise BotlibError("The candle stream runs already; it runs once at a time.")
+            raise BotlibError("The candle stream runs already. Stop it before it is run again.")
         await self._exchange.connect()
         loop = asyncio.get_running_loop()
         self._time = loop.time
@@ -208,7 +208,7 @@ class CandleStream:
 
     async def ready(self) -> None:
         """Wait until every subscription is complete up to now, stored and published."""
-        # Readiness comes and goes with the connections; asking now and then is simplest.
+        # Readiness changes with the connections; polling is simplest.
         while not self._is_ready():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -217,7 +217,7 @@ class CandleStream:
         return bool(self._subscriptions) and complete and not self._outbox
 
     def status(self) -> StreamStatus:
-        """Return what is known now."""
+        """Return the present state."""
         return StreamStatus(
             subscriptions=tuple(entry.status() for entry in self._subscriptions.values()),
             connections=tuple(connection.status() for connection in self._connections)
@@ -227,27 +227,27 @@ class CandleStream:
             since_closed=None if self._closed_at is None else self._time() - self._closed_at,
         )
 
-    # What subscriptions tell.
+    # Notices of subscriptions
 
     def on_closed(self, subscription: CandleSubscription, candles: list[Candle]) -> None:
-        """Take candles that closed on the stream, in order."""
+        """Queue candles that closed on the stream, in order."""
         self._deliver(subscription, candles, True)
 
     def on_again(self, candle: Candle) -> None:
-        """Take a closed candle that came out before; the storage notices a revision."""
+        """Queue a closed candle that came out before; the storage notices a revision."""
         self._outbox.append(candle)
         self._schedule_flush()
 
     def on_gap(self, subscription: CandleSubscription) -> None:
-        """Have missing candles fetched."""
+        """Start a repair of missing candles, unless one is under way."""
         subscription.lose()
         if self._group is not None and subscription.start_repair():
             self._group.create_task(self._repair(subscription))
 
-    # Connections.
+    # Connections
 
     async def _assign(self, fresh: list[CandleSubscription]) -> None:
-        """Give subscriptions to the connections that have room, and open more where needed."""
+        """Assign subscriptions to connections with room, and open further ones if needed."""
         assert self._group is not None
         made = await assign_subscriptions(
             fresh,
@@ -275,7 +275,7 @@ class CandleStream:
             self._group.create_task(self._catch_up(list(subscriptions)))
 
     async def _catch_up(self, subscriptions: list[CandleSubscription]) -> None:
-        """Look for what was missed before the subscription took effect."""
+        """Check what was missed before the subscription took effect."""
         backoff = Backoff(0.2, 30.0)
         while self._group is not None:
             try:
@@ -304,7 +304,7 @@ class CandleStream:
         if self._bad_frames <= QUARANTINE or self._bad_frames % 1_000 == 0:
             logger.warning("Unusable frame %d: %s (%.200s)", self._bad_frames, reason, text)
 
-    # What goes out.
+    # Storage and publication
 
     def _deliver(
         self, subscription: CandleSubscription, candles: list[Candle], recent: bool
@@ -320,7 +320,7 @@ class CandleStream:
         self._schedule_flush()
 
     def _schedule_flush(self) -> None:
-        # What arrives in one turn of the loop is stored in one transaction.
+        # Candles that arrive in one iteration of the loop are stored in one transaction.
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -360,7 +360,7 @@ class CandleStream:
             self._hold(True)
 
     def _hold(self, held: bool) -> None:
-        """Pause or resume reading: the venue's sockets then wait for the slowest subscriber."""
+        """Pause or resume reading; while paused, the sockets wait for the slowest subscriber."""
         self._held = held
         if held:
             self._full.set()
@@ -368,18 +368,18 @@ class CandleStream:
             connection.pause(held)
 
     async def _resume(self) -> None:
-        """Resume reading once there is room."""
+        """Resume reading when the subscribers have caught up."""
         while True:
             await self._full.wait()
             self._full.clear()
-            # Queues of others getting shorter is no event to wait for.
+            # There is no event for the queues of others getting shorter.
             while self._held:
                 await asyncio.sleep(0.005)
                 if self._bus.backlog() < BACKLOG_LOW:
                     self._hold(False)
 
     async def _update(self) -> None:
-        """Publish forming candles now and then, for as long as anybody wants them."""
+        """Publish forming candles at intervals while the bus has a subscriber for them."""
         while True:
             await self._bus.wanted(CandleUpdated)
             await asyncio.sleep(UPDATE_INTERVAL)

@@ -1,8 +1,8 @@
-"""`History`: fetches the candles the storage lacks, page by page, and remembers what is not there.
+"""`History`: fetches the candles that the storage lacks, page by page, and stores known holes.
 
-Every page is stored as soon as it came, so that an interrupted download loses nothing and the next
-one goes on behind it. What the venue proves not to have is marked as a hole and never asked for
-again.
+Every page is stored as soon as it arrives, so an interrupted download loses nothing and the next
+one continues behind it. Candles that the venue proves not to have are stored as holes and never
+requested again.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WRITE: Final = 200
-"""Candles stored in one go: some ms, so that nothing else on the loop waits for long."""
+"""Candles stored in one transaction, which takes a few ms of the loop."""
 
 BEFORE_LISTING: Final = "before listing"
 
 RETRY_FIRST: Final = 0.5
 
 Progress = Callable[[int, int], None]
-"""Takes how many of the missing candles are settled, and how many there were."""
+"""Receives how many of the missing candles are settled, and how many there were."""
 
 Moment = float | str | date
-"""A time in any form `botlib.core.timeframe.parse_since` reads."""
+"""A time in any form that `botlib.core.timeframe.parse_since` accepts."""
 
 
 @dataclass(slots=True, kw_only=True)
 class FetchReport:
-    """What one call of `History.fetch` did. Counts are of candles."""
+    """The result of one call of `History.fetch`. Counts are of candles."""
 
     symbol: str
     timeframe: str
     start: int
-    """First open time asked for, ms."""
+    """First open time requested, ms."""
     end: int
-    """Last open time asked for, ms: that of the newest closed candle, or an earlier one."""
+    """Last open time requested, ms: that of the newest closed candle, or an earlier one."""
     missing: int = 0
-    """Neither stored nor known holes at the beginning."""
+    """Neither stored nor known holes before the call."""
     stored: int = 0
     holes: int = 0
-    """Found absent at the venue, and marked so."""
+    """Found absent at the venue, and stored as holes."""
     before_listing: int = 0
-    """Found to lie before the venue's first candle, and marked so."""
+    """Found to be earlier than the venue's first candle, and stored as holes."""
     unsettled: int = 0
-    """Not there, but too recent to be sure: the next call asks again."""
+    """Not in the answer, but too recent to be sure: the next call requests them again."""
     requests: int = 0
 
     def __str__(self) -> str:
@@ -81,10 +81,10 @@ class FetchReport:
 
 
 class History:
-    """The way from a venue's past to the storage.
+    """The history of a venue's candles, fetched into the storage.
 
     Args:
-        exchange: connected; it obeys the venue's limits and waits where it is told to.
+        exchange: connected; it respects the venue's limits and waits when it is told to.
         storage: of the same venue.
         rng: source of the jitter of retries.
     """
@@ -106,33 +106,33 @@ class History:
         *,
         progress: Progress | None = None,
     ) -> FetchReport:
-        """Fetch and store the closed candles of a span that are missing, oldest first.
+        """Fetch and store the missing closed candles of a time span, oldest first.
 
         Args:
             symbol: in either form.
             timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
-            since: where the span begins: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
+            since: start of the span: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
             until: the last open time; None is that of the newest closed candle.
-            progress: told after every page.
+            progress: called after every page.
 
         Raises:
-            InvalidInput: the span cannot be read, begins in the future or ends before it begins.
+            InvalidInput: the span cannot be read, starts in the future or ends before its start.
             UnknownSymbol: the venue does not list it.
             ExchangeUnavailable: the venue cannot be reached or asks to wait for too long.
             StoreError: a page could not be stored.
-            What came before any of them is stored, and the next call goes on behind it.
+            Pages that arrived before an error are stored, and the next call continues behind them.
         """
         name, now = self._exchange.market(symbol).symbol, await self._exchange.market_time()
         start, end = _span(timeframe, since, until, now)
         report = FetchReport(symbol=name, timeframe=timeframe, start=start, end=end)
-        # Two at once would ask for everything twice; the second one finds it stored.
+        # Two calls at once would fetch everything twice; the second one finds it stored.
         async with self._busy[name, timeframe]:
             runs = await asyncio.to_thread(self._storage.missing, name, timeframe, start, end)
-            job = _Job(self._exchange, self._storage, self._rng, report, now, progress)
-            job.expect(runs)
+            download = _Download(self._exchange, self._storage, self._rng, report, now, progress)
+            download.expect(runs)
             page = self._exchange.capabilities.candles_per_page
             for group in grouped(runs, timeframe_ms(timeframe), page):
-                await job.fetch(group)
+                await download.fetch(group)
         return report
 
     async def frame(
@@ -145,16 +145,16 @@ class History:
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Return closed candles as a candle frame, fetching first what is missing of them.
+        """Return closed candles as a candle frame, after fetching those that are missing.
 
         Args:
             symbol: in either form.
             timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
-            since: where it begins; None with a ``limit`` is so many candles before the end, and
-                without one whatever is stored, nothing being fetched.
+            since: start of the frame. None with a ``limit`` is that many candles before the end;
+                None without one returns all stored candles and fetches nothing.
             until: the last open time; None is that of the newest closed candle.
-            limit: only the newest so many.
-            progress: told after every page.
+            limit: most candles returned, the newest ones.
+            progress: called after every page.
 
         Raises:
             As `fetch`.
@@ -181,11 +181,11 @@ async def download(
     *,
     progress: Progress | None = None,
 ) -> FetchReport:
-    """Connect, fetch what is missing into the venue's database, and close everything.
+    """Connect, fetch missing candles into the venue's database, and close everything.
 
     Args:
         exchange: not connected yet; closed at the end.
-        directory: of all data, as configured.
+        directory: the data directory, as configured.
         symbol: in either form.
         timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
         since: as in `History.fetch`.
@@ -193,7 +193,7 @@ async def download(
         progress: as in `History.fetch`.
 
     Raises:
-        StoreLocked: a running bot writes to the database; it can fetch for itself.
+        StoreLocked: a running bot writes to the database; use its own history instead.
         BotlibError: as in `History.fetch`.
     """
     try:
@@ -208,19 +208,19 @@ async def download(
 
 
 def _span(timeframe: str, since: Moment, until: Moment | None, now: int) -> tuple[int, int]:
-    """Return the first and the last open time of the closed candles of a span."""
+    """Return the first and last open time of the closed candles of a time span."""
     length = timeframe_ms(timeframe)
     begin = parse_since(since, now)
     stop = now if until is None else parse_since(until, now)
     if begin > now:
         raise InvalidInput(
-            f"Cannot fetch candles since {since!r}: {iso(begin)} UTC lies in the future of the "
+            f"Cannot fetch candles since {since!r}: {iso(begin)} UTC is in the future of the "
             f"market, where it is {iso(now)} UTC."
         )
     if stop < begin:
         raise InvalidInput(
-            f"Cannot fetch candles since {since!r} until {until!r}: the end lies before the "
-            f"beginning ({iso(stop)} and {iso(begin)} UTC)."
+            f"Cannot fetch candles since {since!r} until {until!r}: the end is before the "
+            f"start ({iso(stop)} and {iso(begin)} UTC)."
         )
     start = open_time(begin, timeframe)
     start += length if start < begin else 0
@@ -238,7 +238,7 @@ def grouped(runs: Iterable[Run], length: int, page: int) -> list[list[Run]]:
     """
     groups: list[list[Run]] = []
     for run in runs:
-        # One row of the answer is kept for the candle behind the last run.
+        # One row of the answer is reserved for the candle behind the last run.
         if groups and run[1] - groups[-1][0][0] <= (page - 2) * length:
             groups[-1].append(run)
         else:
@@ -247,7 +247,7 @@ def grouped(runs: Iterable[Run], length: int, page: int) -> list[list[Run]]:
 
 
 def counted(runs: Iterable[Run], start: int, end: int, length: int) -> int:
-    """Return how many candles of ``runs`` lie between two open times, both included."""
+    """Return how many candles of ``runs`` are between two open times, both included."""
     return sum(max(0, (min(last, end) - max(first, start)) // length + 1) for first, last in runs)
 
 
@@ -256,8 +256,8 @@ def _among(runs: list[Run], timestamp: int) -> bool:
     return place >= 0 and timestamp <= runs[place][1]
 
 
-class _Job:
-    """One call of `History.fetch`."""
+class _Download:
+    """The work of one call of `History.fetch`."""
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class _Job:
         self._done = 0
 
     def expect(self, runs: list[Run]) -> None:
-        """Note down what is to be fetched."""
+        """Record which candles are to be fetched."""
         self._report.missing = counted(runs, 0, self._now, self._length)
         self._advance(0)
 
@@ -304,7 +304,7 @@ class _Job:
         self._advance(left)
 
     async def _after_listing(self, runs: list[Run]) -> int:
-        """Mark what lies before the venue's first candle; return where there may be candles."""
+        """Store candles before the venue's first one as holes; return where candles may start."""
         start, end = runs[0][0], runs[-1][1]
 
         async def oldest() -> list[Candle]:

@@ -1,4 +1,4 @@
-"""`OrderBook`: what stands around the price of a symbol, as the venue showed it at one moment."""
+"""`OrderBook`: the levels around the price of a symbol, as the venue showed them at one moment."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class OrderBook:
         symbol: in unified form.
         timestamp: market time of its newest change, ms.
         update_id: the venue's own number of that change.
-        bids: what is bought, the highest price first.
-        asks: what is sold, the lowest price first.
+        bids: levels at which others buy, the highest price first.
+        asks: levels at which others sell, the lowest price first.
     """
 
     symbol: str
@@ -39,24 +39,24 @@ class OrderBook:
 
     @property
     def bid(self) -> BookLevel | None:
-        """The best price somebody buys at; None where nobody does."""
+        """The highest price at which others buy; None if there is none."""
         return self.bids[0] if self.bids else None
 
     @property
     def ask(self) -> BookLevel | None:
-        """The best price somebody sells at; None where nobody does."""
+        """The lowest price at which others sell; None if there is none."""
         return self.asks[0] if self.asks else None
 
     @property
     def mid(self) -> Decimal | None:
-        """The middle between the best prices; None where a side is empty."""
+        """The middle between the best prices; None if a side is empty."""
         if self.bid is None or self.ask is None:
             return None
         return (self.bid.price + self.ask.price) / 2
 
     @property
     def spread(self) -> float | None:
-        """The distance between the best prices, a fraction of their middle."""
+        """The distance between the best prices, as a fraction of their middle."""
         if self.bid is None or self.ask is None or self.mid is None:
             return None
         return float((self.ask.price - self.bid.price) / self.mid)

@@ -1,8 +1,8 @@
 """`Sequencer`: puts the closed candles of one subscription in order, once each.
 
-Pure: it neither waits nor asks anybody. Frames go in as they come, whatever was dropped, doubled or
-reordered on the way; what comes out is the next candles in order, or the gap that has to be asked
-for before anything later may come out.
+Pure: it neither waits nor sends requests. Frames enter as they arrive, even if some were dropped,
+doubled or reordered on the way; the next candles leave in order, or the gap is returned that has to
+be requested from the venue before a later candle may leave.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from botlib.core.model import Candle
 from botlib.core.timeframe import timeframe_ms
 
 MAX_PENDING: Final = 5_000
-"""Most candles kept behind a gap. Later ones are found again as a gap of their own."""
+"""Most candles kept behind a gap. Later ones are found again as another gap."""
 
 
 @dataclass(slots=True)
 class Settled:
-    """What the answer to a gap led to: candles in order, and holes as (first, last) open times."""
+    """The result of settling a gap: candles in order, and holes as (first, last) open times."""
 
     candles: list[Candle] = field(default_factory=list)
     holes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Sequencer:
-    """The order of one subscription's closed candles. Timestamps are open times in ms."""
+    """The sequence of one subscription's closed candles. Timestamps are open times in ms."""
 
     def __init__(self, timeframe: str) -> None:
         self.length = timeframe_ms(timeframe)
@@ -38,25 +38,25 @@ class Sequencer:
         self._pending: dict[int, Candle] = {}
 
     def start(self, last: int) -> list[Candle]:
-        """Take everything up to ``last`` as settled; return what now follows directly."""
+        """Start the sequence after ``last``; return the candles that follow directly."""
         self.last = last
         for timestamp in [known for known in self._pending if known <= last]:
             del self._pending[timestamp]
         return self._drain()
 
     def opened(self, timestamp: int) -> bool:
-        """Take a forming candle; return False for one that is no longer the newest."""
+        """Record a forming candle; return False if it is no longer the newest."""
         if self.knows(timestamp) or (self.forming is not None and timestamp < self.forming):
             return False
         self.forming = timestamp
         return True
 
     def knows(self, timestamp: int) -> bool:
-        """Tell whether this candle's close is settled or waiting behind a gap."""
+        """Return whether this candle's close is settled or waits behind a gap."""
         return timestamp in self._pending or (self.last is not None and timestamp <= self.last)
 
     def closed(self, candle: Candle) -> list[Candle]:
-        """Take a closed candle that is not known yet; return what may come out now, in order."""
+        """Add a closed candle that is not known yet; return the candles due now, in order."""
         timestamp = candle.timestamp
         if self.forming is None or timestamp > self.forming:
             self.forming = timestamp
@@ -68,7 +68,7 @@ class Sequencer:
         return self._drain()
 
     def gap(self) -> tuple[int, int] | None:
-        """Return the first and last missing candle before the next known one, or None."""
+        """Return the first and last missing open time before the next known candle, or None."""
         if self.last is None:
             return None
         known = min(self._pending) if self._pending else self.forming
@@ -78,14 +78,18 @@ class Sequencer:
         return first, known - self.length
 
     def settle(self, candles: Iterable[Candle], until: int) -> Settled:
-        """Take the venue's answer: its closed candles, complete up to ``until``.
+        """Settle a gap by the venue's answer, which is complete up to ``until``.
 
-        What is absent up to there does not exist at the venue: a hole.
+        Candles that are absent up to there do not exist at the venue: they are holes.
+
+        Args:
+            candles: closed candles of the answer.
+            until: open time in ms.
         """
         settled = Settled()
         if self.last is None or until <= self.last:
             return settled
-        # A candle that came by stream meanwhile stays: it is the venue's own final word.
+        # A candle that came by stream meanwhile is kept: it is final.
         found = {candle.timestamp: candle for candle in candles}
         found.update(self._pending)
         expected = self.last + self.length
@@ -103,7 +107,7 @@ class Sequencer:
         return settled
 
     def caught_up(self) -> bool:
-        """Tell whether every candle known to have closed has come out."""
+        """Return whether every candle that is known to have closed has come out."""
         return self.last is not None and not self._pending and self.gap() is None
 
     def _drain(self) -> list[Candle]:

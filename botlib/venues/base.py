@@ -1,7 +1,7 @@
-"""What the kit asks of a venue, in the kit's own words.
+"""`Exchange`: the contract that every venue fulfils, and the records it exchanges.
 
-`Exchange` is the contract; `botlib.venues.binance` is the one implementation, which reaches the
-real venue and the paper exchange alike. Nothing above this package knows the venue's own names.
+`botlib.venues.binance` is the one implementation; it reaches the real venue and the paper exchange
+alike. Nothing above this package knows a venue's own names.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     import random
 
 RawKline = Mapping[str, Any]
-"""A candle as the venue's stream spells it, for `Exchange.candle` to read; nobody changes it."""
+"""A candle as the venue's stream writes it, to be read by `Exchange.candle`; never changed."""
 
 KlineSink = Callable[[int, int, bool, RawKline], None]
-"""Takes one frame: open time (ms), event time (ms), whether the candle is final, the candle."""
+"""Receives one frame: open time (ms), event time (ms), whether the candle is final, the candle."""
 
 DepthSink = Callable[["DepthUpdate"], None]
-"""Takes one frame of changes of an order book."""
+"""Receives one frame of changes of an order book."""
 
 Sink = TypeVar("Sink", contravariant=True)
 
 BadFrameSink = Callable[[str, str], None]
-"""Takes a frame that could not be used: its text (shortened) and what is wrong with it."""
+"""Receives a frame that could not be used: its text (shortened) and what is wrong with it."""
 
 ReportSink = Callable[["OrderReport"], None]
-"""Takes one report of the venue about one of our orders."""
+"""Receives one report of the venue about one of our orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """What the account holds of one asset."""
+    """The amounts that the account holds of one asset."""
 
     free: Decimal
     locked: Decimal
@@ -51,11 +51,11 @@ class Balance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
-    """What the venue says about one order, in an answer or on the user-data stream.
+    """The venue's report about one order, in an answer or on the user-data stream.
 
     ``filled`` and ``cost`` (quote units) are the order's totals so far. ``fills`` are only the
-    executions this report itself carries: those of an immediate fill, or the one execution of a
-    stream event; a queried order carries none, `Exchange.fetch_fills` has them.
+    executions that this report itself carries: those of an immediate fill, or the one execution of
+    a stream event. A queried order carries none; `Exchange.fetch_fills` has them.
     """
 
     symbol: str
@@ -73,11 +73,11 @@ class OrderReport:
     updated: int
     stop_price: Decimal | None = None
     message: str = ""
-    """Why the venue refused or ended the order, where it says so."""
+    """Why the venue refused or ended the order, if it says so."""
 
 
 class BookLevel(NamedTuple):
-    """A price of an order book, and the amount that stands there in base units."""
+    """A price of an order book, and the amount at that price in base units."""
 
     price: Decimal
     amount: Decimal
@@ -85,9 +85,9 @@ class BookLevel(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthUpdate:
-    """What is different in an order book after its updates ``first`` to ``last``.
+    """The changes of an order book by its updates ``first`` to ``last``.
 
-    An amount of 0 means that the level is gone. ``event_time`` is market time in ms.
+    An amount of 0 removes the level. ``event_time`` is market time in ms.
     """
 
     first: int
@@ -99,7 +99,7 @@ class DepthUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthSnapshot:
-    """An order book as it was at update ``update_id``, the best prices first."""
+    """An order book at update ``update_id``, the best prices first."""
 
     update_id: int
     bids: tuple[BookLevel, ...]
@@ -110,13 +110,13 @@ class StreamConnection(Protocol[Sink]):
     """One open socket, which carries up to `streams_per_connection` subscriptions."""
 
     frames: int
-    """Usable frames received so far. Pings, pongs and acknowledgements do not count."""
+    """Number of usable frames so far. Pings, pongs and acknowledgements do not count."""
 
     heard: float
-    """When the last of them came, on the loop's timer; before the first, when it was dialled."""
+    """Time of the last of them on the loop's timer; before the first, the time of the dial."""
 
     async def subscribe(self, sinks: Mapping[tuple[str, str], Sink]) -> None:
-        """Subscribe to pairs of a symbol and what of it, in batches the venue's limits allow.
+        """Subscribe to pairs of symbol and timeframe or kind, in batches the venue allows.
 
         Returns when the venue has acknowledged all of them.
 
@@ -129,20 +129,24 @@ class StreamConnection(Protocol[Sink]):
         """Wait until the socket is dead, and return why."""
 
     async def retiring(self) -> str:
-        """Wait until the venue announces that it will close the socket, and return its words."""
+        """Wait until the venue announces that it will close the socket, and return the reason."""
 
     def hold(self, held: bool) -> None:
-        """Pause or resume reading, so that a fast venue waits for a slow reader."""
+        """Pause or resume reading; while paused, a fast venue waits for a slow reader."""
 
     async def close(self) -> None:
         """Close the socket within about a second, dead or alive; closing twice is harmless."""
 
 
 class Exchange(Protocol):
-    """A venue: candles, orders, balances. Belongs to the loop that called `connect`."""
+    """The contract of a venue: candles, orders, balances.
+
+    An exchange belongs to the loop that called `connect`.
+    """
 
     venue: str
-    """``binance``, or the stamp of a paper market such as ``paper:synthetic:seed=42``."""
+    """The stamp of its data: the venue's name, or that of a paper market such as
+    ``paper:synthetic:seed=42``."""
 
     capabilities: VenueCapabilities
     """What the venue offers, and its limits."""
@@ -169,10 +173,10 @@ class Exchange(Protocol):
         """
 
     async def market_time(self) -> int:
-        """Return the market's time in ms: the server's, or of a paper exchange its market's."""
+        """Return the market's time in ms: the server's clock, or the clock of a paper market."""
 
     def candle(self, symbol: str, timeframe: str, raw: RawKline, *, closed: bool) -> Candle:
-        """Return a streamed candle as the kit's own.
+        """Convert a streamed candle.
 
         Raises:
             InvalidInput: a value cannot be read, or the candle is impossible.
@@ -192,22 +196,22 @@ class Exchange(Protocol):
         """Fetch the candles with open times ``start`` to ``end`` (ms, both included), oldest first.
 
         A candle whose close time is not before ``now`` (market time, ms) still forms: it is left
-        out, or with ``forming`` returned with ``closed=False``. ``limit`` returns the oldest n.
+        out, or with ``forming`` returned with ``closed=False``. ``limit`` keeps the oldest n.
 
         Raises:
             ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
         """
 
     async def place_order(self, intent: OrderIntent) -> OrderReport:
-        """Send an order once; it is never sent again, whatever happens.
+        """Send an order once; it is never sent again, whatever the outcome.
 
         Raises:
             OrderRejected: the venue definitely refused it, or it was never sent.
-            OrderUnknown: it may exist; only the venue can tell, by `fetch_order`.
+            OrderUnknown: it may exist; `fetch_order` tells what became of it.
         """
 
     async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
-        """Return an order, or None where the venue does not know it (yet).
+        """Return an order, or None if the venue does not know it (yet).
 
         Raises:
             ExchangeUnavailable: the venue could not be asked.
@@ -218,7 +222,7 @@ class Exchange(Protocol):
 
         Raises:
             OrderRejected: the venue has no such open order: it is final already, or unknown.
-            OrderUnknown: the cancellation may have happened; ask by `fetch_order`.
+            OrderUnknown: it may be cancelled; `fetch_order` tells what became of it.
         """
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
@@ -228,15 +232,15 @@ class Exchange(Protocol):
         """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
 
     async def balances(self) -> dict[str, Balance]:
-        """Return what the account holds, by asset; assets it does not hold are left out."""
+        """Return the balances of the account by asset, without those that are zero."""
 
     async def watch_executions(
         self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
     ) -> None:
         """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting.
 
-        ``on_connect`` is called at each (re)connection: reports of the time before are lost, so
-        that the caller has to ask for orders and fills then.
+        ``on_connect`` is called at each (re)connection: earlier reports are lost, so the caller has
+        to fetch orders and fills then.
         """
 
     async def open_klines(self, on_bad: BadFrameSink) -> StreamConnection[KlineSink]:
@@ -247,7 +251,7 @@ class Exchange(Protocol):
         """
 
     async def open_depth(self, on_bad: BadFrameSink) -> StreamConnection[DepthSink]:
-        """Open a connection for changes of order books: (symbol, anything) pairs.
+        """Open a connection for changes of order books: (symbol, any text) pairs.
 
         Raises:
             ExchangeUnavailable: the venue cannot be reached.
@@ -265,7 +269,7 @@ class Exchange(Protocol):
 
 
 MarketTime = Callable[[], Awaitable[int]]
-"""Asks for the market's time in ms, where it is not the server's."""
+"""Returns the market's time in ms, for markets whose time is not the server's."""
 
 
 class Revealable(Protocol):

@@ -1,4 +1,4 @@
-"""`VenueCapabilities`: what one venue offers and which limits it sets, as a frozen record."""
+"""`VenueCapabilities`: the frozen record of what a venue offers and of its limits."""
 
 from __future__ import annotations
 

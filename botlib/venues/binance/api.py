@@ -1,8 +1,8 @@
 """The thin ccxt.pro subclass: spot only, errors by the venue's own codes, addresses pinned.
 
-ccxt decides by the address it talks to (which error table applies, which market an id means), so
-its behaviour on a loopback address differs from that on Binance's hosts. Here every answer of the
-venue that reports an error becomes a `VenueError` with status and code, whatever the address.
+ccxt decides by the address of a request which error table applies and which market an id means, so
+it behaves differently on a loopback address than on Binance's hosts. Here every answer that reports
+an error becomes a `VenueError` with status and code, whatever the address.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
 
 Connector = Callable[[], aiohttp.BaseConnector]
-"""Makes what dials; called on the loop that is to use it."""
+"""Returns a connector; called on the loop that will use it."""
 
 READ_TIMEOUT: Final = 10_000
-"""Longest wait for an answer, in ms."""
+"""Longest wait for an answer in ms."""
 
 WEIGHT_PER_MINUTE: Final = 6_000
-"""Request weight an address may use in one minute of wall time."""
+"""Request weight that an address may use in one minute of wall time."""
 
 WEIGHT_RESERVE: Final = 1_000
-"""Weight that reads leave to orders and cancellations."""
+"""Request weight that reads leave to orders and cancellations."""
 
 OPTIONS: Final[dict[str, Any]] = {
     "fetchMarkets": {"types": ["spot"]},
@@ -47,13 +47,20 @@ OPTIONS: Final[dict[str, Any]] = {
     "warnOnFetchOpenOrdersWithoutSymbol": False,
     # Signed POSTs must never be sent twice.
     "maxRetriesOnFailure": 0,
-    # Compressing small frames costs more than it saves.
+    # Compression of small frames costs more than it saves.
     "ws": {"compress": 0},
 }
 
 
 class VenueError(ExchangeError):
-    """The venue answered with an error."""
+    """An error that the venue answered with.
+
+    Attributes:
+        status: of the HTTP answer.
+        code: the venue's own error code, if the answer has one.
+        message: the venue's own text.
+        retry_after: seconds to wait before the next request, if the answer says so.
+    """
 
     def __init__(
         self, status: int, code: int | None, message: str, retry_after: float | None = None
@@ -67,7 +74,7 @@ class VenueError(ExchangeError):
 
 
 class Unreachable(ExchangeUnavailable):
-    """No answer came. ``sent`` tells whether the request may have reached the venue."""
+    """No answer came. ``sent`` says whether the request may have reached the venue."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
@@ -75,7 +82,13 @@ class Unreachable(ExchangeUnavailable):
 
 
 class SpotBinance(ccxt_binance):  # type: ignore[misc]
-    """ccxt's Binance, held to the spot market and to known addresses."""
+    """ccxt's Binance class, restricted to the spot market and to known addresses.
+
+    Args:
+        config: of ccxt.
+        rest_url: address of a paper exchange, the only one then reached; None is the real venue.
+        ws_url: its stream address.
+    """
 
     def __init__(self, config: dict[str, Any], *, rest_url: str | None, ws_url: str | None) -> None:
         self.used_weight = 0
@@ -93,17 +106,17 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
     def hmac(
         request: bytes, secret: bytes, algorithm: Any = hashlib.sha256, digest: str = "hex"
     ) -> Any:
-        # In one call of OpenSSL; ccxt's way builds an object for each signature.
+        # One call of OpenSSL; ccxt builds an object for each signature.
         if digest == "hex":
             return hmac.digest(secret, request, algorithm().name).hex()
         return ccxt_binance.hmac(request, secret, algorithm, digest)
 
     def milliseconds(self) -> int:
-        """Return the calendar time that requests are signed with."""
+        """Return the calendar time in ms with which requests are signed."""
         return self._clock.now()
 
     def is_spot_url(self, client: object) -> bool:
-        # Otherwise an address without "/stream" makes BTCUSDT mean the perpetual contract.
+        # Otherwise BTCUSDT means the perpetual contract at an address without "/stream".
         return True
 
     def handle_errors(
@@ -164,7 +177,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             await self._answered("exchangeInfo", self.load_markets())
         except BotlibError:
             raise
-        except Exception as error:  # whatever ccxt stumbles over in an answer
+        except Exception as error:  # ccxt raises anything on an unusual answer
             raise Unreachable(
                 f"The venue's markets cannot be read: {type(error).__name__}. Try again.",
                 sent=True,
@@ -184,7 +197,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             ) from None
 
     async def wait_for_weight(self) -> None:
-        """Hold a read back while this minute's request weight is nearly used up."""
+        """Delay a read until the next minute if this minute's request weight is nearly used up."""
         if self.used_weight < WEIGHT_PER_MINUTE - WEIGHT_RESERVE:
             return
         now = self.milliseconds() / 1_000
@@ -208,7 +221,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
 
 
 class LoopbackConnector(aiohttp.TCPConnector):
-    """Connects to this computer only, whatever address it is asked for (redirects included)."""
+    """A connector that reaches this computer only, redirects included."""
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         require_loopback(str(req.url))
@@ -241,11 +254,19 @@ def make_api(
     secret: str | None,
     connector: Connector | None = None,
 ) -> SpotBinance:
-    """Return the ccxt instance; call it on the loop that is to use it."""
+    """Build the ccxt instance; call it on the loop that will use it.
+
+    Args:
+        rest_url: address of a paper exchange; None is the real venue.
+        ws_url: its stream address.
+        key: API key.
+        secret: API secret.
+        connector: makes the connector of a paper exchange.
+    """
     config: dict[str, Any] = {
         "options": orjson.loads(orjson.dumps(OPTIONS)),
         "timeout": READ_TIMEOUT,
-        # ccxt's throttle spaces every request; the venue's own weight header allows bursts.
+        # ccxt spaces all requests evenly; the venue's weight limit allows bursts.
         "enableRateLimit": False,
         "verbose": False,
     }
@@ -265,7 +286,7 @@ def make_api(
 
 
 def _pinned(urls: dict[str, Any], rest_url: str, ws_url: str) -> dict[str, Any]:
-    """Return ccxt's table of addresses with every one of them on the paper exchange."""
+    """Return ccxt's table of addresses with every address on the paper exchange."""
     rest, ws = rest_url.rstrip("/"), ws_url.rstrip("/")
 
     def elsewhere(value: Any) -> Any:
@@ -276,7 +297,7 @@ def _pinned(urls: dict[str, Any], rest_url: str, ws_url: str) -> dict[str, Any]:
     pinned: dict[str, Any] = elsewhere(urls)
     pinned.update({"public": f"{rest}/api/v3", "private": f"{rest}/api/v3", "v1": f"{rest}/api/v1"})
     pinned["sapi"] = f"{rest}/sapi/v1"
-    # ccxt wants to see "/stream" in the address of a spot stream.
+    # ccxt requires "/stream" in the address of a spot stream.
     pinned["ws"]["spot"] = f"{ws}/stream/ws"
     pinned["ws"]["ws-api"] = {"spot": f"{ws}/ws-api/v3"}
     return pinned

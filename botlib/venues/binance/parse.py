@@ -1,4 +1,4 @@
-"""Binance's spellings of candles, orders and executions, read into the kit's own types."""
+"""Conversion of Binance's candles, order books, orders and executions into the kit's types."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _STATUS: Final = {
 _TYPES: Final = {kind.value.upper(): kind for kind in OrderType}
 
 _CLOSE_TIME: Final = 6
-"""Place of the close time in a REST candle row."""
+"""Index of the close time in a REST candle row."""
 
 
 def market(symbol: str, info: Raw) -> Market:
-    """Return a market from its exchangeInfo entry."""
+    """Return a market from its ``exchangeInfo`` entry."""
     filters = {entry["filterType"]: entry for entry in info["filters"]}
     lot, price = filters.get("LOT_SIZE", {}), filters.get("PRICE_FILTER", {})
-    # Called MIN_NOTIONAL until 2023, and still so on some venues of the family.
+    # Called MIN_NOTIONAL until 2023.
     notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
     return Market(
         symbol=symbol,
@@ -84,7 +84,7 @@ def streamed_candle(symbol: str, timeframe: str, raw: RawKline, *, closed: bool)
 
 
 def fetched_candle(symbol: str, timeframe: str, row: list[Any], *, now: int) -> Candle:
-    """Return the candle of a REST row; it is closed where its close time lies before ``now``.
+    """Return the candle of a REST row; it is closed if its close time is before ``now`` (ms).
 
     Raises:
         InvalidInput: a value cannot be read, or the candle is impossible.
@@ -109,7 +109,7 @@ def fetched_candle(symbol: str, timeframe: str, row: list[Any], *, now: int) -> 
 
 
 def depth_update(raw: Raw) -> DepthUpdate:
-    """Return the changes of a ``depthUpdate``.
+    """Return the changes of a ``depthUpdate`` event.
 
     Raises:
         InvalidInput: a value cannot be read, or the changes are impossible.
@@ -117,7 +117,7 @@ def depth_update(raw: Raw) -> DepthUpdate:
     try:
         first, last, time = raw["U"], raw["u"], raw["E"]
         if not all(type(number) is int for number in (first, last, time)) or first > last:
-            raise ValueError(f"updates {first!r} to {last!r} at {time!r} are of no use")
+            raise ValueError(f"updates {first!r} to {last!r} at {time!r} cannot be used")
         return DepthUpdate(
             first=first, last=last, event_time=time, bids=_levels(raw["b"]), asks=_levels(raw["a"])
         )
@@ -134,7 +134,7 @@ def depth_snapshot(raw: Raw) -> DepthSnapshot:
     try:
         number = raw["lastUpdateId"]
         if type(number) is not int:
-            raise ValueError(f"update {number!r} is of no use")
+            raise ValueError(f"update {number!r} cannot be used")
         bids, asks = _levels(raw["bids"]), _levels(raw["asks"])
     except (KeyError, TypeError, ValueError) as error:
         raise ExchangeError(f"The venue described an order book unreadably: {error!r}") from error
@@ -155,7 +155,7 @@ def order(symbol: str, raw: Raw) -> OrderReport:
         created = int(raw.get("time") or raw.get("workingTime") or raw.get("transactTime") or 0)
         report = OrderReport(
             symbol=symbol,
-            # A cancellation has an id of its own and names the order's as the original one.
+            # A cancellation has its own id, and names the order's as the original one.
             client_order_id=str(raw.get("origClientOrderId") or raw["clientOrderId"]),
             venue_order_id=str(raw["orderId"]),
             side=Side(str(raw["side"]).lower()),
@@ -183,7 +183,7 @@ def order(symbol: str, raw: Raw) -> OrderReport:
             fee=_decimal(entry["commission"]),
             fee_asset=str(entry["commissionAsset"]),
             timestamp=report.updated,
-            # What fills within the answer met orders that were resting.
+            # A fill within the answer met a resting order.
             maker=False,
         )
         for entry in raw.get("fills") or ()
@@ -197,7 +197,7 @@ def execution(symbol: str, raw: Raw) -> OrderReport:
         reason = str(raw.get("r") or "NONE")
         report = OrderReport(
             symbol=symbol,
-            # On a cancellation C is the order's id and c that of the cancel request.
+            # On a cancellation C is the id of the order, and c the id of the cancel request.
             client_order_id=str(raw.get("C") or raw["c"]),
             venue_order_id=str(raw["i"]),
             side=Side(str(raw["S"]).lower()),
@@ -233,7 +233,7 @@ def execution(symbol: str, raw: Raw) -> OrderReport:
 
 
 def trade(symbol: str, raw: Raw) -> Fill:
-    """Return one of our executions from ``myTrades``, which does not know our own order ids."""
+    """Return one of our executions from ``myTrades``, which has no client order ids."""
     try:
         return Fill(
             symbol=symbol,
@@ -253,7 +253,7 @@ def trade(symbol: str, raw: Raw) -> Fill:
 
 
 def balances(raw: Raw) -> dict[str, Balance]:
-    """Return the balances of an ``account`` answer that are not empty."""
+    """Return the balances of an ``account`` answer that are not zero."""
     held = {
         str(entry["asset"]): Balance(free=_decimal(entry["free"]), locked=_decimal(entry["locked"]))
         for entry in raw["balances"]
@@ -275,7 +275,7 @@ def _decimal(value: object) -> Decimal:
         raise ValueError(f"{value!r} is no number") from None
     if not number.is_finite():
         raise ValueError(f"{value!r} is not finite")
-    # Binance pads with zeros; without them 0.00001000 shows its real precision.
+    # Binance pads with zeros; the real precision of 0.00001000 shows without them.
     return number.normalize() if number else Decimal(0)
 
 
@@ -287,7 +287,7 @@ def _status(word: object) -> OrderStatus:
 
 
 def _order_type(word: object) -> OrderType:
-    # What the kit never sends (LIMIT_MAKER) is shown as its nearest kind.
+    # An order type that the kit never sends (LIMIT_MAKER) is shown as the nearest one.
     return _TYPES.get(str(word), OrderType.LIMIT)
 
 

@@ -1,8 +1,8 @@
 """Sockets to Binance on top of ccxt's websocket client.
 
-ccxt's own handling of messages is short-circuited: it drops the flag that says a candle is final,
-hangs for ever when a handler raises, and costs several times the parsing of a frame. What is used
-of ccxt is its client: dialling and closing.
+ccxt's own handling of messages is bypassed: it drops the flag that says a candle is final, hangs
+for ever when a handler raises, and costs several times the parsing of a frame. Only its client is
+used, for dialling and closing.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ REPLY_TIMEOUT: Final = 10.0
 """Longest wait for the reply to a request on a socket, in seconds."""
 
 REQUEST_SPACING: Final = 0.35
-"""Seconds between requests: the venue cuts a socket at five messages a second, pings included."""
+"""Seconds between requests: the venue cuts a socket at five messages a second, including pings."""
 
 STREAMS_PER_REQUEST: Final = 200
 
 SILENCE: Final = 21.0
-"""Seconds without a sign of life after which we ping: the venue itself does every 20 s."""
+"""Seconds without any message after which a ping is sent: the venue itself pings every 20 s."""
 
 PONG_TIMEOUT: Final = 10.0
-"""Longest wait for a sign of life after a ping, in seconds."""
+"""Longest wait for any message after a ping, in seconds."""
 
 CLOSE_TIMEOUT: Final = 0.5
 
 _BROKEN: Final = 1_006
-"""Code of a connection that ended without a close frame."""
+"""Close code of a connection that ended without a close frame."""
 
 _MOMENT: Final = 0.01
-"""Shortest wait in seconds that moves every clock on."""
+"""Shortest sleep in seconds that advances every clock."""
 
 _TEXT: Final = WSMsgType.TEXT
 _LAST: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -50,14 +50,19 @@ _numbers = itertools.count()
 
 
 class Socket:
-    """One socket: requests with replies, events, and the news of its end."""
+    """One socket: requests with replies, events, and its end.
+
+    Args:
+        api: dials and closes it.
+        url: of the venue.
+    """
 
     def __init__(self, api: SpotBinance, url: str) -> None:
         self.frames = 0
         self.heard = self._alive = asyncio.get_running_loop().time()
         self._client = api.client(url)
         self._api = api
-        # ccxt would make a task for every message; the one it keeps for its pings reads instead.
+        # ccxt would create a task per message; its one task for pings reads instead.
         self._client.receive_loop = _nothing
         self._client.ping_loop = self._live
         self._room = asyncio.Event()
@@ -127,22 +132,22 @@ class Socket:
         return self._end
 
     async def retiring(self) -> str:
-        """Wait until the venue announces the end of the socket, and return its words."""
+        """Wait until the venue announces the end of the socket, and return the reason."""
         await self._retiring.wait()
         return self._retirement
 
     def hold(self, held: bool) -> None:
-        """Pause or resume reading; once its buffer is full, the other side waits."""
+        """Pause or resume reading; when the buffer is full, the venue waits."""
         if held:
             self._room.clear()
         else:
             self._room.set()
 
     async def close(self) -> None:
-        """Close the socket politely, or hard where the other side does not answer."""
+        """Close the socket with a close frame, or at once if the venue does not answer it."""
         try:
             await asyncio.wait_for(self._client.close(), CLOSE_TIMEOUT)
-        except Exception as error:  # whatever happens here, the socket is given up
+        except Exception as error:  # the socket is given up in any case
             self._finish(f"closed hard: {type(error).__name__}")
         clients = self._api.clients
         if clients.get(self._client.url) is self._client:
@@ -150,10 +155,10 @@ class Socket:
         self._finish("closed by us")
 
     def _request_id(self, number: str) -> object:
-        # Streams take an integer id, the WS-API a text; replies repeat it.
+        # Streams accept an integer id, the WS-API a text; replies repeat it.
         return int(number)
 
-    # Reading, and the signs of life
+    # Reading and pings
 
     async def _live(self) -> None:
         """Read and ping, from the opening of the socket until ccxt closes it."""
@@ -163,7 +168,7 @@ class Socket:
             pings.cancel()
 
     async def _read(self) -> None:
-        """Take what arrives until the socket ends."""
+        """Receive messages until the socket ends."""
         client, time = self._client, asyncio.get_running_loop().time
         try:
             while not client.closed():
@@ -173,13 +178,13 @@ class Socket:
                 frames = self.frames
                 if message.type is _TEXT:
                     self._receive(message.data)
-                    message = self._take_waiting(message)
+                    message = self._receive_waiting(message)
                 if self.frames != frames:
                     self.heard = self._alive
                 if message.type is WSMsgType.PING:
                     await client.connection.pong(message.data)
                 elif message.type in _LAST:
-                    # Of these ccxt knows how to end; the others are the end of what it closed.
+                    # ccxt ends the socket on these.
                     client.handle_message(message)
                     break
         except Exception as error:
@@ -188,14 +193,14 @@ class Socket:
         if client.closed():
             client.on_close(_BROKEN)
 
-    def _take_waiting(self, message: Any) -> Any:
-        """Take the texts that wait past aiohttp, which is asked in several steps for each message.
+    def _receive_waiting(self, message: Any) -> Any:
+        """Process the texts in aiohttp's queue directly, because its `receive` is slow.
 
-        The last one is left to it: taking that one settles its account of the queue's size, and
-        with it whether the transport reads on.
+        The last message is left to aiohttp: its removal updates the size of the queue, which
+        decides whether the transport is read further.
 
         Returns:
-            What was taken last; it is still to be looked at where it is no text.
+            The last message that was removed; the caller handles it if it is no text.
         """
         waiting = self._client.buffer
         if not waiting or len(waiting) < 2:
@@ -211,21 +216,21 @@ class Socket:
         return message
 
     def _receive(self, text: str) -> None:
-        """Take one message. Never raises: the others are read on."""
+        """Process one message. Never raises, so the next ones are read too."""
         try:
-            self._take(_loads(text))
+            self._process(_loads(text))
         except Exception as error:
             self._bad_frame(text, f"{type(error).__name__}: {error}")
 
     async def _ping(self) -> None:
-        """Ping a socket from which nothing comes, and give it up where nothing comes even then.
+        """Ping a silent socket, and give it up if it stays silent.
 
-        In place of ccxt's, which counts by the calendar: a corrected clock would end the socket.
+        ccxt's own pings count by calendar time: a corrected clock would end the socket.
         """
         client, time = self._client, asyncio.get_running_loop().time
         while not client.closed():
             if not self._room.is_set():
-                # Nothing is read, on purpose: whether anything has come is not known.
+                # Reading is paused on purpose, so it is not known whether anything has come.
                 self._alive = time()
             silence = time() - self._alive
             if silence < SILENCE:
@@ -233,7 +238,7 @@ class Socket:
                 continue
             try:
                 await client.connection.ping()
-            except Exception as error:  # the socket broke while it was written to
+            except Exception as error:  # the socket broke during the write
                 if not client.closed():
                     client.on_error(error)
                 return
@@ -243,8 +248,8 @@ class Socket:
                 client.on_error(ExchangeUnavailable(f"no pong for {PONG_TIMEOUT:g} s"))
                 return
 
-    def _take(self, data: Any) -> None:
-        """Take a decoded message that is no event of the fast path."""
+    def _process(self, data: Any) -> None:
+        """Process a decoded message that is no event of the fast path."""
         if "id" in data:
             reply = self._replies.get(str(data["id"]))
             if reply is not None and not reply.done():
@@ -279,17 +284,22 @@ class Socket:
             return
         self._end = reason
         self._ended.set()
-        # ccxt tells of a failed dial through every future but the one that waits for the dial.
+        # ccxt reports a failed dial through every future except the one that waits for the dial.
         for waiting in (*self._replies.values(), self._client.connected):
             if not waiting.done():
                 waiting.set_exception(ConnectionError(reason))
 
 
 class MarketSocket(Socket):
-    """A socket of market streams."""
+    """A socket of market streams.
+
+    Args:
+        api: dials and closes it.
+        on_bad: receives frames that cannot be used.
+    """
 
     def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
-        # ccxt knows a connection by its address; it numbers them the same way.
+        # ccxt identifies a connection by its address, and numbers them the same way.
         super().__init__(api, f"{api.urls['api']['ws']['spot']}/{next(_numbers) % 1_000}")
         self._on_bad = on_bad
 
@@ -303,7 +313,7 @@ class MarketSocket(Socket):
 
 
 class KlineSocket(MarketSocket):
-    """A socket that hands every candle frame to the sink of its subscription."""
+    """A socket that passes every candle frame to the sink of its subscription."""
 
     def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
         super().__init__(api, on_bad)
@@ -320,7 +330,7 @@ class KlineSocket(MarketSocket):
         await self._subscribe(names)
 
     def _receive(self, text: str) -> None:
-        # The hot path: a few hundred frames a second at full load, every step counts.
+        # The hot path: a few hundred frames a second at full load.
         try:
             data = _loads(text)
             if "k" in data:
@@ -328,7 +338,7 @@ class KlineSocket(MarketSocket):
                 self._routes[data["s"], kline["i"]](kline["t"], data["E"], kline["x"], kline)
                 self.frames += 1
             else:
-                self._take(data)
+                self._process(data)
         except Exception as error:
             self._bad_frame(text, f"{type(error).__name__}: {error}")
 
@@ -339,10 +349,10 @@ class KlineSocket(MarketSocket):
 
 
 class DepthSocket(MarketSocket):
-    """A socket that hands the changes of every order book to the sink of its subscription.
+    """A socket that passes the changes of every order book to the sink of its subscription.
 
-    ccxt's own books are left aside: they leave out buffered changes that do not follow their
-    snapshot, are cut to a number of levels, and hold prices as floats.
+    ccxt's own books are not used: they drop buffered changes that do not follow their snapshot,
+    are cut to a number of levels, and hold prices as floats.
     """
 
     def __init__(self, api: SpotBinance, on_bad: BadFrameSink) -> None:
@@ -398,4 +408,4 @@ def kline_stream(identifier: str, timeframe: str) -> str:
 
 
 def _nothing() -> None:
-    """Leave reading to `Socket._live`."""
+    """Do nothing: `Socket._live` reads."""

@@ -1,4 +1,4 @@
-"""`BinanceExchange`: the venue as the kit knows it, live and paper alike."""
+"""`BinanceExchange`: Binance spot as an `Exchange`, live and paper alike."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ NO_SUCH_ORDER: Final = -2013
 NEW_ORDER_REJECTED: Final = -2010
 
 UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007})
-"""Error codes with which the venue says that it does not know what became of a request."""
+"""Error codes after which the outcome of a request is unknown."""
 
 RETRY_FIRST: Final = 0.5
 RETRY_LONGEST: Final = 30.0
@@ -79,11 +79,11 @@ class BinanceExchange:
         ws_url: its stream address; by default that of ``rest_url``.
         keys: API key and secret; without them only market data can be read. Those of a paper
             exchange may be a pair of plain texts, since they are worthless.
-        market_time: asks a paper exchange for its market's time; None asks the server's clock.
+        market_time: returns the market's time of a paper exchange; None reads the server's clock.
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
         capabilities: its limits; a test may lower them.
-        connector: makes what a paper exchange is dialled with; by default sockets to this computer.
-        rng: source of the jitter of retries and redials.
+        connector: makes the connector to a paper exchange; by default one to this computer.
+        rng: source of the jitter of retries and reconnections.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class BinanceExchange:
     async def connect(self) -> None:
         """Load the venue's markets; a second call does nothing.
 
-        A venue that is away for a moment only delays it.
+        A venue that is unreachable for a moment only delays it.
         """
         async with self._connecting:
             if self._symbols:
@@ -143,7 +143,7 @@ class BinanceExchange:
                     secret=secret,
                     connector=self._connector,
                 )
-            # Where nobody is there at all, nobody will be in a moment.
+            # If nothing listens at the address, a moment later nothing will.
             await retry(self._load_markets, rng=self._rng, hopeless=_never_sent)
             markets = self._api.markets
             self._symbols = {market["id"]: name for name, market in markets.items()}
@@ -172,7 +172,7 @@ class BinanceExchange:
         return int((await self._read("publicGetTime"))["serverTime"])
 
     def candle(self, symbol: str, timeframe: str, raw: RawKline, *, closed: bool) -> Candle:
-        """Return a streamed candle as the kit's own."""
+        """Convert a streamed candle."""
         return parse.streamed_candle(symbol, timeframe, raw, closed=closed)
 
     async def fetch_candles(
@@ -216,7 +216,7 @@ class BinanceExchange:
         return found
 
     async def place_order(self, intent: OrderIntent) -> OrderReport:
-        """Send an order once; it is never sent again, whatever happens."""
+        """Send an order once; it is never sent again, whatever the outcome."""
         market = self.market(intent.symbol)
         params: dict[str, object] = {
             "symbol": market.id,
@@ -239,7 +239,7 @@ class BinanceExchange:
         return _certain(what, lambda: parse.order(market.symbol, raw))
 
     async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
-        """Return an order, or None where the venue does not know it (yet)."""
+        """Return an order, or None if the venue does not know it (yet)."""
         market = self.market(symbol)
         params = {"symbol": market.id, "origClientOrderId": client_order_id}
         try:
@@ -281,7 +281,7 @@ class BinanceExchange:
             from_id = max(fill.trade_id for fill in page) + 1
 
     async def balances(self) -> dict[str, Balance]:
-        """Return what the account holds, by asset."""
+        """Return the balances of the account by asset."""
         return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
 
     async def watch_executions(
@@ -348,11 +348,11 @@ class BinanceExchange:
         await self._patient(self._api.load)
 
     async def _read(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
-        """Ask the venue for what one of ccxt's raw endpoints answers."""
+        """Call one of ccxt's raw endpoints, and return the answer."""
         return await self._patient(lambda: self._api.call(endpoint, params))
 
     async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the venue; where it says "slow down", wait as long as it says, within bounds."""
+        """Run a read; if the venue says "slow down", wait as long as it says, within a limit."""
         waited = 0.0
         while True:
             await self._api.wait_for_weight()
@@ -364,7 +364,7 @@ class BinanceExchange:
                         raise ExchangeUnavailable(str(error)) from None
                     raise
                 wait = error.retry_after if error.retry_after is not None else 1.0
-                # Never less than a moment: "Retry-After: 0" must not become a busy loop.
+                # "Retry-After: 0" must not become a busy loop.
                 waited += max(wait, 0.1)
                 if waited > self._max_wait:
                     raise ExchangeBusy(
@@ -376,7 +376,7 @@ class BinanceExchange:
     async def _send(self, endpoint: str, params: Mapping[str, object], what: str) -> Any:
         """Send an order or a cancellation, once."""
         try:
-            # A rejected timestamp is a definite refusal, so that signing anew is no second order.
+            # A rejected timestamp is a definite refusal, so signing again is no second order.
             return await self._synced(lambda: self._api.call(endpoint, params))
         except VenueError as error:
             if error.status >= 500 or error.code in UNDECIDED_CODES or error.code is None:
@@ -396,9 +396,9 @@ class BinanceExchange:
             raise OrderRejected(f"Not sent: {what}. {error}") from None
 
     async def _synced(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a call; where the venue rejects our clock, set it by the venue's and try once more.
+        """Run a call; if the venue rejects our timestamp, set the clock and try once more.
 
-        The venue refuses a request with a wrong timestamp before it looks at what it asks for.
+        The venue refuses a request with a wrong timestamp before it processes it.
         """
         try:
             return await call()
@@ -424,7 +424,11 @@ async def _opened(socket: Opened) -> Opened:
 
 
 def _certain(what: str, read: Callable[[], T]) -> T:
-    """Read the answer to something sent; an unreadable one leaves the outcome unknown."""
+    """Parse the answer to an order or cancellation.
+
+    Raises:
+        OrderUnknown: the answer cannot be read, which leaves the outcome unknown.
+    """
     try:
         return read()
     except (ExchangeError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -444,7 +448,7 @@ def _texts(keys: VenueKeys | tuple[str, str] | None) -> tuple[str | None, str | 
 
 
 def _plain(number: Decimal) -> str:
-    """Return a number as the venue wants it: no exponent."""
+    """Return a number without exponent, as the venue requires."""
     return f"{number:f}"
 
 
