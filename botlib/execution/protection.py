@@ -112,9 +112,8 @@ class Protector:
         entry = self.entry(symbol)
         rules = self.rules.get(entry.strategy) if entry is not None else None
         if entry is None or rules is None:
-            return (
-                True  # No strategy of this run needs a stop; one of an earlier run is left alone.
-            )
+            # No strategy of this run limits the position; the stop of an earlier run stays.
+            return True
         bought, cost = self._orders.booked(entry.client_order_id)
         price = cost / bought
         paid = float(price)  # float64, as in a backtest: the same position has the same stop

@@ -35,17 +35,17 @@ DSR_EXAMPLE = {"observations": 1250, "variance": 0.5 / DAYS}
 """Bailey and López de Prado (2014): five years of days, variance of the yearly ratios 1/2."""
 
 BEST = 2.5 / math.sqrt(DAYS)
-"""The best of the tries in that example: 2.5 a year."""
+"""The best of the trials in that example: 2.5 a year."""
 
 
-def noise(periods: int, tries: int, seed: int = 0) -> Floats:
-    return np.random.default_rng(seed).normal(0.0, 0.01, (periods, tries))
+def noise(periods: int, trials: int, seed: int = 0) -> Floats:
+    return np.random.default_rng(seed).normal(0.0, 0.01, (periods, trials))
 
 
 # The deflated Sharpe ratio paper's numerical example.
 
 
-def test_the_luck_of_a_hundred_tries_is_as_published() -> None:
+def test_the_luck_of_a_hundred_trials_is_as_published() -> None:
     assert expected_maximum_sharpe(variance=0.5 / DAYS, trials=100) == pytest.approx(
         0.1132, abs=5e-5
     )
@@ -147,7 +147,7 @@ def test_the_expected_maximum_is_that_of_a_simulation(trials: int) -> None:
     assert found == pytest.approx(float(draws.mean()), rel=0.03)
 
 
-def test_one_try_has_no_luck_in_choosing() -> None:
+def test_one_trial_has_no_luck_in_choosing() -> None:
     assert expected_maximum_sharpe(variance=1.0, trials=1) == 0.0
     assert expected_maximum_sharpe(variance=0.0, trials=100) == 0.0
     assert 0.0 <= expected_maximum_sharpe(variance=1.0, trials=1.0000001) < 0.1
@@ -201,10 +201,10 @@ def test_impossible_figures_are_refused(call: object, word: str) -> None:
         call()
 
 
-# The number of independent tries.
+# The number of independent trials.
 
 
-def test_correlated_tries_are_worth_fewer() -> None:
+def test_correlated_trials_are_worth_fewer() -> None:
     assert independent_trials(noise(4_000, 50)) == pytest.approx(50, rel=0.02)
     one = noise(300, 1)
     assert independent_trials(np.repeat(one, 20, axis=1)) == pytest.approx(1.0)
@@ -213,7 +213,7 @@ def test_correlated_tries_are_worth_fewer() -> None:
     assert independent_trials(shared + own) == pytest.approx(0.5 + 0.5 * 30, rel=0.05)
 
 
-def test_tries_that_never_moved_are_one() -> None:
+def test_trials_that_never_moved_are_one() -> None:
     moving = noise(4_000, 3)
     still = np.zeros((4_000, 40))
     assert independent_trials(np.hstack([moving, still])) == pytest.approx(4, rel=0.02)
@@ -224,21 +224,21 @@ def test_tries_that_never_moved_are_one() -> None:
 # Cross-validation.
 
 
-def by_hand(returns: Floats, blocks: int) -> tuple[list[float], list[float], list[float]]:
+def plain_splits(returns: Floats, blocks: int) -> tuple[list[float], list[float], list[float]]:
     """Return logits, and the best's Sharpe ratios in and out of sample, split by split."""
     parts = np.split(returns, np.linspace(0, len(returns), blocks + 1).astype(int)[1:-1])
-    tries = returns.shape[1]
+    trials = returns.shape[1]
     logits, inside, outside = [], [], []
     for chosen in combinations(range(blocks), blocks // 2):
         seen = np.vstack([parts[k] for k in chosen])
         future = np.vstack([parts[k] for k in range(blocks) if k not in chosen])
-        first = [sharpe_ratio(seen[:, k]) for k in range(tries)]
-        then = [sharpe_ratio(future[:, k]) for k in range(tries)]
-        best = [k for k in range(tries) if first[k] == max(first)]
+        first = [sharpe_ratio(seen[:, k]) for k in range(trials)]
+        then = [sharpe_ratio(future[:, k]) for k in range(trials)]
+        best = [k for k in range(trials) if first[k] == max(first)]
         ranks = [
             sum(value < then[k] for value in then) + (then.count(then[k]) + 1) / 2 for k in best
         ]
-        relative = sum(ranks) / len(ranks) / (tries + 1)
+        relative = sum(ranks) / len(ranks) / (trials + 1)
         logits.append(math.log(relative / (1 - relative)))
         inside.append(max(first))
         outside.append(sum(then[k] for k in best) / len(best))
@@ -248,20 +248,20 @@ def by_hand(returns: Floats, blocks: int) -> tuple[list[float], list[float], lis
 @settings(max_examples=40, deadline=None)
 @given(
     periods=st.integers(16, 40),
-    tries=st.integers(2, 6),
+    trials=st.integers(2, 6),
     blocks=st.sampled_from([2, 4, 6]),
     seed=st.integers(0, 1_000),
     coarse=st.booleans(),
 )
-def test_every_split_is_as_computed_by_hand(
-    periods: int, tries: int, blocks: int, seed: int, coarse: bool
+def test_every_split_is_as_in_a_plain_loop(
+    periods: int, trials: int, blocks: int, seed: int, coarse: bool
 ) -> None:
-    returns = noise(periods, tries, seed)
-    if coarse:  # Few distinct returns, many of them 0: ties, and tries that never trade.
+    returns = noise(periods, trials, seed)
+    if coarse:  # Few distinct returns, many of them 0: ties, and trials that never trade.
         returns = np.round(returns * 60) / 60
         returns[:, 0] = returns[:, -1]
     found = probability_of_backtest_overfitting(returns, blocks)
-    logits, inside, outside = by_hand(returns, blocks)
+    logits, inside, outside = plain_splits(returns, blocks)
     assert found.logits == pytest.approx(logits)
     assert found.in_sample == pytest.approx(inside)
     assert found.out_of_sample == pytest.approx(outside)
@@ -291,7 +291,7 @@ RISK_FREE = 0.03 / 252
 def test_the_example_of_the_r_package_comes_out_as_published(
     blocks: int, published: float, adjusted: float
 ) -> None:
-    """The vignette of pbo (CRAN): 100 tries whose returns sum up to the same, so that what is
+    """The vignette of pbo (CRAN): 100 trials whose returns sum up to the same, so that what is
     best in one half is worst in the other. Its `slope` is the intercept of the Sharpe ratios in
     sample of the best, over those out of sample."""
     returns = r_normals(765, 240_000).reshape(100, 2_400).T
@@ -308,7 +308,7 @@ def test_the_example_of_the_r_package_comes_out_as_published(
 
 
 def test_the_test_of_the_r_package_passes() -> None:
-    """What the tests of pbo (CRAN) expect of 40 tries of noise in 4 blocks."""
+    """What the tests of pbo (CRAN) expect of 40 trials of noise in 4 blocks."""
     returns = r_normals(852, 8_000).reshape(200, 40)
     found = probability_of_backtest_overfitting(returns - RISK_FREE, blocks=4)
     assert found.probability == found.probability_of_loss == 0.5
@@ -340,7 +340,7 @@ def test_a_true_edge_is_found_again() -> None:
 
 
 def test_what_works_in_one_half_only_is_overfitted() -> None:
-    """Each try earns in its own block and loses in all others: the best is the worst next."""
+    """Each trial earns in its own block and loses in all others: the best is the worst next."""
     returns = noise(160, 16, seed=5) - 0.006
     for block in range(16):
         returns[block * 10 : block * 10 + 10, block] += 0.05
@@ -349,13 +349,13 @@ def test_what_works_in_one_half_only_is_overfitted() -> None:
     assert found.probability_of_loss > 0.95
 
 
-def test_equal_tries_are_exactly_chance() -> None:
+def test_equal_trials_are_exactly_chance() -> None:
     one = noise(320, 1)
     assert probability_of_backtest_overfitting(np.repeat(one, 7, axis=1)).probability == 0.5
     assert probability_of_backtest_overfitting(np.zeros((64, 5))).probability == 0.5
 
 
-def test_the_order_and_the_scale_of_the_tries_do_not_matter() -> None:
+def test_the_order_and_the_scale_of_the_trials_do_not_matter() -> None:
     returns = noise(160, 12, seed=6)
     returns[:, 3] = returns[:, 8]
     expected = probability_of_backtest_overfitting(returns, 8)
@@ -394,7 +394,7 @@ def test_the_best_of_noise_is_doubted() -> None:
     assert "without edge" in report.verdict
 
 
-def test_an_edge_is_believed_until_too_many_tries_were_made() -> None:
+def test_an_edge_is_believed_until_too_many_trials_were_made() -> None:
     returns = noise(480, 60)
     returns[:, 9] += 0.0026
     report = overfitting(returns)

@@ -1,4 +1,4 @@
-"""Backtest = replay: the examples over the same candles, through both, trip by trip."""
+"""Parity: the example strategies in a backtest and in a replay, round trip by round trip."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Replay = Callable[..., Awaitable[Orchestrator]]
 
 @pytest.fixture
 async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
-    """Return a function that runs strategies, each on its symbol, for some hours of market time."""
+    """Return a function that runs strategies, each on its symbol, for hours of market time."""
     engines: list[Orchestrator] = []
 
     async def run(strategies: dict[str, Strategy], hours: float, **paper: Any) -> Orchestrator:
@@ -72,7 +72,7 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
 
 
 def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityReport:
-    """Backtest over what the engine stored, from where it began to trade, and compare."""
+    """Compare a backtest over the engine's candles, from the first it traded, with its fills."""
     frames = {}
     for timeframe in strategy.timeframes:
         found = list(engine.storage.candles(symbol, timeframe))
@@ -80,7 +80,7 @@ def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityRepor
             [c.timestamp for c in found],
             [[c.open, c.high, c.low, c.close, c.volume] for c in found],
         )
-    # The candle that closed when the engine came up is history: the next one is the first acted on.
+    # The candle that closed when the engine started is history: the next one is acted on first.
     first = pd.Timestamp(engine.run_start.market_time, unit="ms").floor("min") + pd.Timedelta(
         minutes=1
     )
@@ -163,7 +163,7 @@ def fill(number: int, side: Side, price: str, amount: str, minute: float, **othe
 
 
 def live() -> list[Fill]:
-    """What the backtest of `Twice` does, as fills; the last one lies within its candle."""
+    """Return the fills of the backtest of `Twice`; the last one lies within its candle."""
     third = Decimal(220) / 140
     return [
         fill(1, Side.BUY, "110", "2.2", 1, fee=Decimal("0.0022"), fee_asset="BTC"),
@@ -254,7 +254,7 @@ def test_an_order_filled_in_parts_counts_as_one(result: BacktestResult) -> None:
     assert compare(result, [*parts, *rest]).equal
 
 
-def test_nothing_to_compare_is_no_proof() -> None:
+def test_a_comparison_of_nothing_is_not_equal() -> None:
     frame = candle_frame([n * MINUTE for n in range(4)], [[1.0] * 5] * 4)
 
     class Never(Twice):

@@ -1,4 +1,4 @@
-"""Profits of round trips: three computations of one rule, held to the position's."""
+"""Profits of round trips: two computations on columns, beside that of positions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ D = Decimal
 purchases = st.lists(st.tuples(st.integers(1, 1_000), st.integers(1, 50)), min_size=1, max_size=3)
 """Price and amount of each purchase of a round trip."""
 sales = st.tuples(st.integers(1, 1_000), st.sampled_from(["0.25", "0.9", "1"]))
-"""Price of the sale, and the share of what is held that it sells."""
+"""Price of the sale, and the fraction of what is held that it sells."""
 
 
 @given(st.lists(st.tuples(purchases, sales), min_size=1, max_size=6))

@@ -1,19 +1,26 @@
-"""The compiled kernels, held to the account that states their rules in plain Python."""
+"""Simulated fills: stops inside candles, and kernels beside the account that states their rules."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from botlib.backtesting import backtest
 from botlib.backtesting.simulate import Fills, FillSimulator
 from botlib.backtesting.sweeps.kernel import load_kernel
 from botlib.backtesting.terms import Terms
+from botlib.core.market import Market
+from botlib.strategies import TrendCross
 from botlib.trading.stops import StopRules
+from tests.support.backtests import BTC, Scripted, candles, trip, wandering
 
 prices = st.floats(0.5, 500).map(lambda price: round(price, 2))
-candles = st.tuples(prices, prices, st.sampled_from(["entry", "exit", ""]))
+decided_candles = st.tuples(prices, prices, st.sampled_from(["entry", "exit", ""]))
 """Open, close, and what is due at the open."""
 
 
@@ -21,12 +28,12 @@ candles = st.tuples(prices, prices, st.sampled_from(["entry", "exit", ""]))
 @pytest.mark.parametrize("engine", ["rust", "numba"])
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(candles, min_size=2, max_size=25),
+    st.lists(decided_candles, min_size=2, max_size=25),
     st.sampled_from([0.0, 0.001, 0.01]),
     st.sampled_from([0.0, 0.002]),
     st.sampled_from([None, 50.0, 1_000.0, 20_000.0]),
 )
-def test_a_kernel_sizes_fills_and_charges_as_the_plain_account(
+def test_a_kernel_has_the_sizes_prices_and_fees_of_the_plain_account(
     engine: str,
     rows: list[tuple[float, float, str]],
     fee: float,
@@ -71,3 +78,141 @@ def _plain_fills(
         stops=StopRules(),
         before=before,
     ).run()
+
+
+HELD = (100.0, 101.0, 99.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("stops", "candle", "price", "reason"),
+    [
+        ({"stop_loss": 0.05}, (100, 100, 94, 99), 95.0, "stop_loss"),
+        ({"stop_loss": 0.05}, (100, 100, 95, 99), 95.0, "stop_loss"),
+        ({"stop_loss": 0.05}, (93, 97, 92, 96), 93.0, "stop_loss"),  # opens below it
+        ({"take_profit": 0.05}, (100, 106, 99, 104), 105.0, "take_profit"),
+        (
+            {"take_profit": 0.05},
+            (107, 108, 106, 107),
+            105.0,
+            "take_profit",
+        ),  # it rests
+        ({"stop_loss": 0.05, "take_profit": 0.05}, (100, 106, 94, 100), 95.0, "stop_loss"),
+        ({"trailing_stop": 0.05}, (100, 100, 95.9, 99), 101 * 0.95, "trailing_stop"),
+        # The peak of a candle that has not closed does not count.
+        ({"trailing_stop": 0.05}, (100, 110, 96, 100), None, "open"),
+        ({"trailing_stop": 0.05, "stop_loss": 0.02}, (100, 100, 95, 99), 98.0, "stop_loss"),
+    ],
+)
+@pytest.mark.parametrize("market", [None, BTC])
+def test_stops_act_inside_the_candle(
+    stops: dict[str, float],
+    candle: tuple[float, float, float, float],
+    price: float | None,
+    reason: str,
+    market: Market | None,
+) -> None:
+    frame = candles(HELD, HELD, candle, candle)
+    result = backtest(
+        Scripted(entries=(0,), **stops), frame.iloc[:3], fee=0, market=market, order_cost=1_000
+    )
+    only = trip(result)
+    assert only["reason"] == reason
+    if price is not None:
+        assert only["exit_price"] == pytest.approx(price, abs=0.01 if market else 1e-9)
+        assert only["exit_time"] == frame.index[2]
+
+
+def test_a_stop_applies_in_the_candle_of_the_entry() -> None:
+    frame = candles(HELD, (100.0, 100.0, 90.0, 95.0), HELD)
+    only = trip(backtest(Scripted(entries=(0,), stop_loss=0.05), frame, fee=0))
+    assert only["exit_price"] == 95.0 and only["candles"] == 0
+
+
+def test_an_exit_comes_before_a_stop_inside_its_candle() -> None:
+    frame = candles(HELD, HELD, (100.0, 100.0, 50.0, 60.0))
+    only = trip(backtest(Scripted(entries=(0,), exits=(1,), stop_loss=0.05), frame, fee=0))
+    assert (only["exit_price"], only["reason"]) == (100.0, "exit")
+
+
+def test_a_stop_is_sold_at_the_market_with_slippage_and_a_target_is_not() -> None:
+    frame = candles(HELD, HELD, (100.0, 100.0, 50.0, 60.0))
+    only = trip(backtest(Scripted(entries=(0,), stop_loss=0.05), frame, slippage=0.1))
+    assert only["exit_price"] == pytest.approx(110 * 0.95 * 0.9)
+    frame = candles(HELD, HELD, (100.0, 150.0, 99.0, 120.0))
+    only = trip(backtest(Scripted(entries=(0,), take_profit=0.05), frame, slippage=0.1))
+    assert only["exit_price"] == pytest.approx(110 * 1.05)
+
+
+def test_it_enters_again_after_a_stop() -> None:
+    frame = candles(HELD, HELD, (100.0, 100.0, 90.0, 95.0), HELD, HELD)
+    result = backtest(Scripted(entries=(0, 2), stop_loss=0.05), frame)
+    assert result.roundtrips["candles"].tolist() == [1, 2]
+    assert result.roundtrips["reason"].tolist() == ["stop_loss", "open"]
+
+
+def reference(
+    frame: pd.DataFrame, entries: set[int], exits: set[int], **stops: float
+) -> list[tuple[int, float, int, float, str]]:
+    """The same rules as a plain loop over candles."""
+    trips, held = [], None
+    rows = frame[["open", "high", "low", "close"]].to_numpy()
+    for row, (opened, high, low, _) in enumerate(rows):
+        entry, leave = row - 1 in entries and row - 1 not in exits, row - 1 in exits
+        if held is None and entry:
+            held = (row, opened)
+            fixed = opened * (1 - stops["stop_loss"]) if "stop_loss" in stops else -math.inf
+            target = opened * (1 + stops["take_profit"]) if "take_profit" in stops else math.inf
+            peak = opened
+        elif held is None:
+            continue
+        level = fixed
+        if "trailing_stop" in stops:
+            level = max(level, peak * (1 - stops["trailing_stop"]))
+        out: tuple[float, str] | None = None
+        if row > held[0] and opened <= level:
+            out = opened, "stop"
+        elif leave:
+            out = opened, "exit"
+        elif low <= level:
+            out = level, "stop"
+        elif high >= target:
+            out = target, "take_profit"
+        if out is not None:
+            trips.append((*held, row, *out))
+            held = None
+        peak = max(peak, high)
+    return trips
+
+
+@pytest.mark.parametrize("width", [1.0, 8.0])  # the wide ones hold for hundreds of candles
+@pytest.mark.parametrize("seed", range(10))
+def test_stops_agree_with_a_plain_loop(seed: int, width: float) -> None:
+    random = np.random.default_rng(seed)
+    rows = int(1_500 * width)
+    frame = wandering(rows, seed, gap=1e-3)
+    entries = set(random.choice(rows - 1, 60, replace=False).tolist())
+    exits = set(random.choice(rows - 1, 20, replace=False).tolist())
+    every = {"stop_loss": 0.01, "take_profit": 0.012, "trailing_stop": 0.008}
+    every = {name: value * width for name, value in every.items()}
+    stops = {name: value for name, value in every.items() if random.random() < 0.7}
+    strategy = Scripted(entries=tuple(entries), exits=tuple(exits), **stops)
+    got = backtest(strategy, frame, fee=0).roundtrips.query("reason != 'open'")
+    wanted = reference(frame, entries, exits, **stops)
+    assert len(got) == len(wanted) > 10
+    for one, (entry, paid, leave, price, reason) in zip(
+        got.to_dict("records"), wanted, strict=True
+    ):
+        assert one["entry_time"] == frame.index[entry] and one["exit_time"] == frame.index[leave]
+        assert one["entry_price"] == paid
+        assert one["exit_price"] == pytest.approx(price, rel=1e-12)
+        assert reason in one["reason"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:vectorbt")
+def test_a_stop_that_is_never_reached_changes_nothing() -> None:
+    frame = wandering(3_000)
+    plain = backtest(TrendCross(timeframes=("1m",)), frame)
+    stopped = backtest(TrendCross(timeframes=("1m",), stop_loss=0.99), frame)
+    assert len(plain.roundtrips) > 20
+    pd.testing.assert_frame_equal(plain.roundtrips, stopped.roundtrips, rtol=1e-9)
+    np.testing.assert_allclose(plain.equity, stopped.equity, rtol=1e-9)

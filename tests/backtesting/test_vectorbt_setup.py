@@ -105,9 +105,9 @@ def test_every_kind_of_compiled_function_still_works(tmp_path: Path) -> None:
     run(KINDS, tmp_path, "-W", "error")
 
 
-def test_vectorbt_is_switched_even_where_it_was_loaded_before(tmp_path: Path) -> None:
+def test_vectorbt_releases_the_gil_even_if_it_was_loaded_before(tmp_path: Path) -> None:
     run(LOADED_BEFORE, tmp_path)
 
 
-def test_numba_imported_later_is_switched_too(tmp_path: Path) -> None:
+def test_numba_imported_later_releases_the_gil_too(tmp_path: Path) -> None:
     run(LATER, tmp_path, "-W", "error")

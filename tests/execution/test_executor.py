@@ -1,4 +1,4 @@
-"""The order path, against a venue that can lose answers (a fake: every outcome on demand)."""
+"""The executor, on a fake venue that loses answers on demand."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_rejected_order_is_final_and_leaves_no_position(desk: Desk) -> N
     assert desk.positions.get("BTC/USDT").flat
 
 
-async def test_an_unknown_outcome_blocks_the_symbol_until_the_venue_tells(desk: Desk) -> None:
+async def test_an_unknown_outcome_blocks_the_symbol_until_the_venue_answers(desk: Desk) -> None:
     desk.venue.fail, desk.venue.accept_before_failing = OrderUnknown("no answer"), True
     order = await desk.executor.execute(signal(), D(500))
     assert order is not None and order.status is OrderStatus.UNKNOWN
@@ -96,7 +96,7 @@ async def test_an_unknown_outcome_blocks_the_symbol_until_the_venue_tells(desk: 
     assert desk.executor.exposure() == D("499.5")
 
 
-async def test_an_order_that_never_arrived_is_given_up_only_behind_the_fence(desk: Desk) -> None:
+async def test_an_order_that_never_arrived_is_rejected_only_after_the_fence(desk: Desk) -> None:
     desk.venue.fail = OrderUnknown("no answer")
     await desk.executor.execute(signal(), D(500))
     await desk.executor.sync(["BTC/USDT"])
@@ -119,7 +119,7 @@ async def test_a_crash_between_sending_and_the_answer_is_settled_at_the_next_sta
         amount=D(5),
     )
     desk.journal.record_intent(intent, 0)
-    await desk.venue.place_order(intent)  # and then the process died
+    await desk.venue.place_order(intent)  # after which the process died
     after = Desk(database, desk.venue)
     await after.executor.recover(["BTC/USDT"])
     assert after.positions.get("BTC/USDT").amount == D("4.995")
@@ -136,7 +136,7 @@ async def test_a_fill_reported_three_times_is_booked_once(desk: Desk) -> None:
     assert len(desk.published(FillReceived)) == 1
 
 
-async def test_a_fill_nobody_reported_is_found_by_the_sweep(desk: Desk) -> None:
+async def test_a_fill_that_was_not_reported_is_found_by_the_query(desk: Desk) -> None:
     desk.venue.silent_fills = True
     await desk.executor.execute(signal(), D(500))
     assert desk.positions.get("BTC/USDT").flat
@@ -144,7 +144,7 @@ async def test_a_fill_nobody_reported_is_found_by_the_sweep(desk: Desk) -> None:
     assert desk.positions.get("BTC/USDT").amount == D("4.995")
 
 
-async def test_orders_and_trades_of_others_are_left_alone(desk: Desk) -> None:
+async def test_orders_and_fills_of_others_are_ignored(desk: Desk) -> None:
     await desk.executor.execute(signal(), D(500))
     foreign = replace(desk.venue.trades[0], trade_id=99, venue_order_id="v99")
     desk.venue.trades.append(foreign)

@@ -1,4 +1,4 @@
-"""What is known of orders does not grow with them: older ones are read from the journal."""
+"""The record of orders stays bounded in memory: older ones are read from the journal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Venues:
 
 
 class Story:
-    """A desk something is done with, step by step; all it could be asked is asked after each."""
+    """A desk that acts step by step, with everything it can answer after each step."""
 
     def __init__(self, path: Path) -> None:
         self.database = Database.open(path, VENUE)
@@ -101,12 +101,12 @@ class Story:
             self.begin()
             await self.desk.executor.recover(SYMBOLS)
         elif what == "foreign":
-            self.trade(symbol, "somebody else's", D("0.01"))
+            self.trade(symbol, "foreign", D("0.01"))
         elif what == "late":
             self.late(symbol)
         elif what == "more":
             named = (order.venue_order_id for order in desk.journal.orders())
-            self.trade(symbol, next(filter(None, named), "nobody's"), D("0.125"))
+            self.trade(symbol, next(filter(None, named), "no order"), D("0.125"))
         elif what == "again":
             for report in list(venue.orders.values()):
                 book.on_execution(report)
@@ -134,7 +134,7 @@ class Story:
         return made
 
     def late(self, symbol: str) -> None:
-        """Report a fill of the oldest purchase that was refused, which nobody expects."""
+        """Report an unexpected fill of the oldest purchase that was refused."""
         for order in self.desk.journal.orders():
             if order.symbol == symbol and order.status is OrderStatus.REJECTED:
                 fill = self.trade(symbol, "late", D("0.25"))
@@ -157,10 +157,10 @@ class Story:
                 return
 
     def answers(self) -> list[object]:
-        """Return all that can be asked of what is known."""
+        """Return everything the desk can answer about orders, fills and positions."""
         desk, book = self.desk, self.desk.executor
         orders = desk.journal.orders()
-        names = [order.client_order_id for order in orders] + ["unheard of"]
+        names = [order.client_order_id for order in orders] + ["unknown"]
         entries = {symbol: desk.protector.entry(symbol) for symbol in SYMBOLS}
         return [
             orders,
@@ -208,8 +208,8 @@ LATE = [*LONG, ("attend", "BTC/USDT"), ("late", "ETH/USDT"), ("restart", "BTC/US
 @example(steps=LATE)
 @example(steps=[*MORE, ("sync", "BTC/USDT"), ("restart", "BTC/USDT")])
 @given(steps=st.lists(STEPS, min_size=25, max_size=40))
-def test_what_is_let_go_is_answered_as_if_it_were_at_hand(steps: list[tuple[str, str]]) -> None:
-    async def told(kept: int, slack: int, seen: int) -> list[list[object]]:
+def test_a_dropped_order_is_answered_as_one_in_memory(steps: list[tuple[str, str]]) -> None:
+    async def outcome(kept: int, slack: int, seen: int) -> list[list[object]]:
         with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as place:
             patch.setattr(order_record, "KEPT", kept)
             patch.setattr(order_record, "SLACK", slack)
@@ -222,8 +222,8 @@ def test_what_is_let_go_is_answered_as_if_it_were_at_hand(steps: list[tuple[str,
                     answers.append(story.answers())
             return answers
 
-    bounded = asyncio.run(told(KEPT, SLACK, seen=1))
-    assert bounded == asyncio.run(told(UNBOUNDED, 0, seen=UNBOUNDED))
+    bounded = asyncio.run(outcome(KEPT, SLACK, seen=1))
+    assert bounded == asyncio.run(outcome(UNBOUNDED, 0, seen=UNBOUNDED))
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
 
 
 async def traded(story: Story, times: int) -> list[int]:
-    """Enter, protect and leave so many times; return how much is remembered then."""
+    """Enter, protect and exit so many times; return the sizes of what is in memory then."""
     for _ in range(times):
         for what in ("enter", "attend", "leave"):
             await story.step(what, "BTC/USDT")
@@ -246,7 +246,7 @@ async def traded(story: Story, times: int) -> list[int]:
     return [len(one) for one in known]
 
 
-async def test_what_is_remembered_does_not_grow_with_the_orders(story: Story) -> None:
+async def test_memory_does_not_grow_with_the_orders(story: Story) -> None:
     most = order_record.KEPT + order_record.SLACK
     for _ in range(4):
         assert max(await traded(story, 8)) <= most
@@ -256,7 +256,7 @@ async def test_what_is_remembered_does_not_grow_with_the_orders(story: Story) ->
     assert len(story.desk.executor._orders) <= most
 
 
-async def test_an_order_that_was_let_go_is_never_sent_again(story: Story) -> None:
+async def test_a_dropped_order_is_never_sent_again(story: Story) -> None:
     await traded(story, 8)
     first, *_ = story.desk.journal.orders()
     assert first.client_order_id not in story.desk.executor._orders
@@ -267,7 +267,7 @@ async def test_an_order_that_was_let_go_is_never_sent_again(story: Story) -> Non
     assert story.venues.of["BTC/USDT"].placed == placed
 
 
-async def test_what_matters_is_not_let_go(story: Story) -> None:
+async def test_orders_that_matter_are_not_dropped(story: Story) -> None:
     await story.step("silent", "ETH/USDT")
     await story.step("enter", "BTC/USDT")
     await story.step("attend", "BTC/USDT")

@@ -1,4 +1,4 @@
-"""Stops: a position is never long without one, and nothing is sold twice."""
+"""Protective stops: a position is never without one for long, and nothing is sold twice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_an_exit_cancels_the_stop_before_it_sells(desk: Desk) -> None:
     assert desk.venue.resting() == [] and desk.positions.get("BTC/USDT").flat
 
 
-async def test_a_stop_that_was_filled_unheard_leaves_nothing_to_exit(desk: Desk) -> None:
+async def test_a_stop_that_was_filled_unreported_leaves_nothing_to_exit(desk: Desk) -> None:
     await desk.enter()
     desk.venue.trigger()
     assert await desk.executor.execute(EXIT, D(500)) is None
@@ -59,7 +59,7 @@ async def test_a_stop_that_was_filled_unheard_leaves_nothing_to_exit(desk: Desk)
     assert desk.venue.placed == 2
 
 
-async def test_an_entry_after_a_stop_that_was_filled_unheard_buys_again(desk: Desk) -> None:
+async def test_an_entry_after_a_stop_that_was_filled_unreported_buys_again(desk: Desk) -> None:
     await desk.enter()
     desk.venue.trigger()  # at 500 s
     assert await desk.executor.execute(signal(timestamp=440_000), D(500)) is None
@@ -84,7 +84,7 @@ async def test_an_exit_waits_until_the_end_of_the_stop_is_known(
     assert desk.venue.placed == 3
 
 
-async def test_a_cancellation_whose_answer_was_lost_is_asked_for(desk: Desk) -> None:
+async def test_a_cancellation_whose_answer_was_lost_is_queried(desk: Desk) -> None:
     await desk.enter()
     desk.venue.fail_cancel, desk.venue.cancel_before_failing = OrderUnknown("lost"), True
     sale = await desk.executor.execute(EXIT, D(500))
@@ -112,22 +112,22 @@ async def test_a_stop_and_a_sale_refused_halt_entries_until_it_rests_again(desk:
     assert desk.risk.halted is not None and "could not be sold" in desk.risk.halted
     placed = desk.venue.placed
     await desk.protector.attend("BTC/USDT")
-    assert desk.venue.placed == placed  # not again at once
+    assert desk.venue.placed == placed  # not tried again at once
     desk.venue.fail = None
     desk.wait(RETRY)
     await desk.protector.attend("BTC/USDT")
     assert desk.venue.stop().amount == D("4.995")
-    assert desk.risk.halted is not None  # for a person to lift
+    assert desk.risk.halted is not None  # only a person resumes entries
 
 
-async def test_a_limit_never_holds_back_what_protects(desk: Desk) -> None:
+async def test_a_limit_never_refuses_a_stop(desk: Desk) -> None:
     desk.risk.limits = replace(desk.risk.limits, max_orders_per_minute=1)
     await desk.enter()
     assert desk.venue.stop().amount == D("4.995")
     assert desk.risk.rejected == 0
 
 
-async def test_a_stop_of_unknown_outcome_is_asked_for_and_kept(desk: Desk) -> None:
+async def test_a_stop_of_unknown_outcome_is_queried_and_kept(desk: Desk) -> None:
     await desk.executor.execute(signal(), D(500))
     desk.venue.fail, desk.venue.accept_before_failing = OrderUnknown("no answer"), True
     await desk.protector.attend("BTC/USDT")
@@ -139,7 +139,7 @@ async def test_a_stop_of_unknown_outcome_is_asked_for_and_kept(desk: Desk) -> No
 
 async def test_a_position_long_without_a_stop_halts_entries(desk: Desk) -> None:
     await desk.executor.execute(signal(), D(500))
-    desk.venue.fail = OrderUnknown("no answer")  # and it never arrived
+    desk.venue.fail = OrderUnknown("no answer")  # the order never arrived
     await desk.protector.attend("BTC/USDT")
     desk.wait(GRACE + 1)
     await desk.protector.attend("BTC/USDT")
@@ -150,11 +150,11 @@ async def test_a_position_long_without_a_stop_halts_entries(desk: Desk) -> None:
     assert desk.venue.stop().amount == D("4.995")
 
 
-async def test_a_crash_between_cancel_and_place_is_made_good_at_the_start(
+async def test_a_crash_between_cancel_and_place_is_repaired_at_the_start(
     desk: Desk, database: Database
 ) -> None:
     await desk.enter()
-    await desk.executor.cancel(desk.executor.stops("BTC/USDT")[0])  # and then the process died
+    await desk.executor.cancel(desk.executor.stops("BTC/USDT")[0])  # after which the process died
     after = Desk(database, desk.venue)
     await after.executor.recover(["BTC/USDT"])
     await after.protector.attend_all(["BTC/USDT"])
@@ -178,7 +178,7 @@ async def test_a_trailing_stop_rises_and_never_falls(desk: Desk, database: Datab
         await desk.protector.attend("BTC/USDT", high)
         levels.append(desk.venue.stop().stop_price)
     assert levels == [D(90), D(90), D(99), D(99), D(99), D("108.49")]
-    after = Desk(database, desk.venue)  # knows no high of its own
+    after = Desk(database, desk.venue)  # it has seen no high
     after.protector.rules["trend"] = StopRules(trailing_stop=0.1)
     await after.executor.recover(["BTC/USDT"])
     await after.protector.attend("BTC/USDT", 101.0)

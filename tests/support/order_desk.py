@@ -1,4 +1,4 @@
-"""A venue that can lose answers (a fake: every outcome on demand), and an order desk on it."""
+"""A fake venue that loses answers on demand, and an executor and protector on it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VENUE = "paper:synthetic:seed=1"
 
 
 class FakeVenue:
-    """Fills market orders at 100, and fails as told."""
+    """A venue that fills market orders at 100, and fails on demand."""
 
     capabilities = BINANCE
 
@@ -61,7 +61,7 @@ class FakeVenue:
         return [one for one in self.orders.values() if one.status is OrderStatus.OPEN]
 
     def trigger(self) -> None:
-        """Fill the stop that rests, and tell nobody."""
+        """Fill the resting stop without a report."""
         stop = self.stop()
         number = len(self.trades) + 1
         assert stop.stop_price is not None
@@ -189,7 +189,7 @@ class FakeVenue:
 
 
 class Desk:
-    """An executor with everything around it."""
+    """An executor and a protector with everything they need."""
 
     def __init__(self, database: Database, venue: FakeVenue) -> None:
         self.venue = venue
@@ -229,7 +229,7 @@ class Desk:
         self.protector.rules["trend"] = StopRules(stop_loss=0.05)
 
     async def enter(self, high: float | None = None) -> None:
-        """Enter a position and have it protected."""
+        """Enter a position and protect it."""
         await self.executor.execute(signal(), D(500))
         await self.protector.attend("BTC/USDT", high)
 

@@ -60,7 +60,7 @@ def test_a_fill_counts_once() -> None:
     assert manager.get("BTC/USDT").amount == 1
 
 
-def test_fills_of_earlier_take_the_place_of_what_was_known() -> None:
+def test_loaded_fills_replace_what_was_known() -> None:
     manager = PositionManager()
     manager.apply(fill(7, Side.BUY, "100", "5"))
     for _ in range(2):
@@ -111,7 +111,7 @@ def test_dust_does_not_date_the_next_position() -> None:
     )
 )
 def test_money_is_conserved(steps: list[tuple[bool, int, int, int]]) -> None:
-    """Realised plus unrealised profit equals what the cash and the coins say."""
+    """Realised plus unrealised profit equals the change of cash and the value of coins."""
     manager = PositionManager()
     cash, coins = D(0), D(0)
     for number, (buy, price, amount, fee) in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Order sizes, and the one answer to whether something is held."""
+"""Order sizes, and whether an amount counts as held."""
 
 from __future__ import annotations
 

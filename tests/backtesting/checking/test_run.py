@@ -25,7 +25,7 @@ HOUR = timeframe_ms("1h")
 
 
 def higher(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
-    """Build the candles of a higher timeframe that had closed with the last candle."""
+    """Return the candles of a higher timeframe that had closed with the last candle."""
     rows = frame.groupby(frame.index.floor(pd.Timedelta(timeframe)))
     built = rows.agg({"open": "first", "high": "max", "low": "min", "close": "last"})
     built["volume"] = rows["volume"].sum()
@@ -39,7 +39,7 @@ BOTH = {"1h": HOURS, "4h": higher(HOURS, "4h")}
 
 
 class Above(Strategy):
-    """Held while a condition is true; the condition is what a test is about."""
+    """A strategy that holds while a condition is true, which each test defines."""
 
     timeframes = ("1h",)
     warm: int = 21
@@ -65,7 +65,7 @@ class NextClose(Above):
 
 
 class UnlessFalling(Above):
-    """True while a candle is the newest, often taken back afterwards."""
+    """True on the newest candle, and often false later."""
 
     def signals(self, data: Frames) -> Signals:
         close = data.frame["close"]
@@ -109,7 +109,7 @@ class ClosedTrend(Above):
 
 
 class NewestCandle(Above):
-    """Always enters on the newest candle, whichever that is."""
+    """Always enters on the newest candle."""
 
     def signals(self, data: Frames) -> Signals:
         entry = pd.Series(False, index=data.frame.index)
@@ -140,7 +140,7 @@ class RollingMean(Above):
         return data.frame["close"] > data.frame["close"].rolling(20).mean()
 
 
-def answered(strategy: Strategy, frames: Frames, column: str, bar: pd.Timestamp) -> bool:
+def value_known_at(strategy: Strategy, frames: Frames, column: str, bar: pd.Timestamp) -> bool:
     return bool(getattr(strategy.signals(frames), column).loc[bar])
 
 
@@ -166,9 +166,9 @@ def test_a_leak_is_found_and_its_example_is_true(
         assert finding.kind == "looks ahead"
         assert finding.bar is not None and finding.known is not None
         known = int(whole.frame.index.get_loc(finding.known)) + 1
-        seen = answered(strategy, truncate_end(whole, known), finding.column, finding.bar)
+        seen = value_known_at(strategy, truncate_end(whole, known), finding.column, finding.bar)
         assert finding.then == seen
-        assert finding.whole == answered(strategy, whole, finding.column, finding.bar) != seen
+        assert finding.whole == value_known_at(strategy, whole, finding.column, finding.bar) != seen
         assert str(finding.bar) in finding.text
     assert "looks ahead" in str(report) and "looks ahead" in report._repr_html_()
     assert any("warm-up was not measured" in note for note in report.notes)
@@ -180,13 +180,13 @@ def finding_of(report: CheckReport, column: str = "entry") -> str:
     return next(finding.text for finding in report.findings if finding.column == column)
 
 
-def test_a_leak_of_one_candle_is_told_from_a_wide_one() -> None:
+def test_a_leak_of_one_candle_is_distinguished_from_a_wide_one() -> None:
     assert "up to 1 candle back" in finding_of(check(NextClose(), HOURS))
     assert "shift(-1)" in finding_of(check(NextClose(), HOURS))
     assert "10 later candles" in finding_of(check(Centred(), HOURS))
 
 
-def test_a_value_of_the_whole_sample_is_told() -> None:
+def test_a_value_of_the_whole_sample_is_named() -> None:
     assert "over all candles" in finding_of(check(Normalised(), HOURS))
 
 
@@ -211,7 +211,7 @@ def test_a_leak_that_shows_on_few_candles_is_found() -> None:
 
 
 def test_signals_that_change_after_their_candle_are_called_repainting() -> None:
-    """The answer for the newest candle stays; at noon, that for the one before it is another."""
+    """The value of the newest candle stays; at noon, that of the one before it changes."""
 
     class Flickers(Above):
         def signals(self, data: Frames) -> Signals:
@@ -288,7 +288,7 @@ def test_a_recursive_indicator_needs_more_than_its_length() -> None:
     assert check(AboveEma(warm=needed), HOURS).ok
 
 
-def test_a_warm_up_that_is_long_enough_for_the_signals_only_is_remarked() -> None:
+def test_a_warm_up_that_is_long_enough_for_the_signals_only_is_noted() -> None:
     report = check(AboveEma(warm=75), HOURS)
     assert report.ok, str(report)
     assert any("ema(20) agrees to six digits only after" in note for note in report.notes)
@@ -301,7 +301,7 @@ def test_a_higher_timeframe_counts_its_own_candles() -> None:
     assert {finding.kind for finding in short.findings} == {"warm-up"}
 
 
-def test_what_depends_on_the_beginning_never_settles() -> None:
+def test_a_column_that_depends_on_the_beginning_never_settles() -> None:
     report = check(SinceTheBeginning(), HOURS)
     assert {finding.kind for finding in report.findings} == {"warm-up"}
     assert settles(report, "entry") is None and report.settled is None
@@ -309,8 +309,8 @@ def test_what_depends_on_the_beginning_never_settles() -> None:
     assert "more than" in str(report)
 
 
-def test_ties_are_remarked_and_not_taken_for_a_warm_up() -> None:
-    """In flat prices a mean equals the close but for its last digits, which vary with the sum."""
+def test_ties_are_noted_and_not_counted_as_a_warm_up() -> None:
+    """In flat prices a mean equals the close but for last digits that vary with the sum."""
     frame = market(3_000, seed=3).round(3)
     for first in range(300, 2_900, 100):
         frame.iloc[first : first + 60] = [*[frame["close"].iloc[first]] * 4, 1.0]
@@ -329,14 +329,14 @@ def test_few_candles_leave_the_warm_up_unmeasured() -> None:
 # Other defects.
 
 
-def test_an_answer_that_cannot_be_repeated_is_reported() -> None:
+def test_values_that_cannot_be_repeated_are_reported() -> None:
     random = np.random.default_rng(0)
 
-    class Dice(Above):
+    class Unrepeatable(Above):
         def wanted(self, data: Frames) -> pd.Series:
             return pd.Series(random.random(len(data.frame)) > 0.5, index=data.frame.index)
 
-    report = check(Dice(), HOURS)
+    report = check(Unrepeatable(), HOURS)
     assert {finding.kind for finding in report.findings} == {"not repeatable"}
     assert report.cuts == 0
 
@@ -367,7 +367,7 @@ def test_a_strategy_that_writes_into_its_frames_is_not_confused() -> None:
     pd.testing.assert_frame_equal(HOURS, before)
 
 
-def test_a_strategy_without_signals_is_remarked() -> None:
+def test_a_strategy_without_signals_is_noted() -> None:
     class Never(Above):
         def signals(self, data: Frames) -> Signals:
             none = pd.Series(False, index=data.frame.index)
@@ -397,7 +397,7 @@ def test_what_cannot_be_checked_is_refused() -> None:
         check(ClosedTrend(), {"4h": BOTH["4h"]})
 
 
-# Cutting.
+# Truncation.
 
 
 def test_a_cut_shows_of_higher_timeframes_what_had_closed() -> None:

@@ -104,7 +104,7 @@ def test_lengths_may_be_durations() -> None:
     assert found.windows[1].test_from == HOURS.index[720]
 
 
-def test_a_short_rest_is_left_over() -> None:
+def test_too_few_candles_for_a_window_are_left_over() -> None:
     found = walked(data=HOURS.iloc[:1_090], fast=[5], slow=[20])
     assert len(found.windows) == 3 and found.left_over == 90
     assert walked(data=HOURS.iloc[:1_110], fast=[5], slow=[20]).left_over == 0
@@ -121,10 +121,10 @@ def test_each_window_trades_the_best_of_its_training_candles(result: WalkForward
     assert len(seen) > 1, "the market of this test has to change its mind"
 
 
-def test_nothing_is_chosen_or_traded_in_view_of_what_comes_later(
+def test_later_candles_change_no_choice_and_no_trade(
     result: WalkForwardResult,
 ) -> None:
-    """Other candles from the third test window on change neither its parameters nor the past."""
+    """Changed candles from the third test window on change neither its parameters nor the past."""
     changed = HOURS.copy()
     changed.iloc[800:] = market(1_500, seed=99, step=0.004).iloc[800:].to_numpy()
     found = walked(data=changed, **SPACE)
@@ -136,7 +136,7 @@ def test_nothing_is_chosen_or_traded_in_view_of_what_comes_later(
 
 
 def test_a_window_is_a_backtest_with_history_to_warm_up(result: WalkForwardResult) -> None:
-    """Over the whole history, traded from the test on, the same entries and exits are made."""
+    """A backtest of the whole history from the test on has the same entries and exits."""
     compared = 0
     for window in result.windows:
         strategy = Cross(**window.parameters)
@@ -145,7 +145,7 @@ def test_a_window_is_a_backtest_with_history_to_warm_up(result: WalkForwardResul
         whole = backtest(strategy, data, start=window.test_from, cash=cash)
         trips = window.result.roundtrips
         expected = whole.roundtrips.head(len(trips))
-        # The last trip may have been ended with the window.
+        # The end of the window may have ended the last trip.
         columns = ["entry_time", "exit_time", "entry_price", "exit_price", "amount"]
         pd.testing.assert_frame_equal(trips[columns][:-1], expected[columns][:-1])
         assert trips["entry_time"].iloc[-1] == expected["entry_time"].iloc[-1]
@@ -210,7 +210,7 @@ def test_a_higher_timeframe_is_seen_until_its_close() -> None:
     pd.testing.assert_series_equal(found.windows[0].result.equity, other.windows[0].result.equity)
 
 
-def test_what_came_of_it_is_shown(result: WalkForwardResult) -> None:
+def test_the_result_is_shown(result: WalkForwardResult) -> None:
     frame = result.frame
     assert list(frame.columns) == [
         *("train_from", "train_until", "test_from", "test_until", "fast", "slow"),
@@ -260,7 +260,7 @@ def test_an_interrupt_keeps_the_finished_windows(monkeypatch: pytest.MonkeyPatch
     assert len(found.equity) == 400
 
 
-def test_an_interrupt_before_the_first_window_is_passed_on(
+def test_an_interrupt_before_the_first_window_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(*given: Any, **how: Any) -> Any:

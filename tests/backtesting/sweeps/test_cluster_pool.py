@@ -25,7 +25,7 @@ from tests.support.samples import market
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler that has two workers, each a process of its own."""
+    """Return the address of a scheduler with two worker processes."""
     file = tmp_path_factory.mktemp("dask") / "scheduler.json"
     local = ["--host", "127.0.0.1", "--no-dashboard"]
     processes = [_dask("scheduler", "--port", "0", "--scheduler-file", str(file), *local)]
@@ -35,7 +35,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             for _ in range(2)
         ]
         deadline = time.monotonic() + 60
-        # Made first, written a moment later.
+        # The file is created first and written a moment later.
         while not (file.exists() and file.read_text().endswith("\n}")):
             assert time.monotonic() < deadline, "the scheduler does not come up"
             time.sleep(0.05)
@@ -83,13 +83,13 @@ def test_a_cluster_gives_the_same_numbers_even_when_a_worker_is_lost(
                 yield answer
 
         monkeypatch.setattr(ClusterPool, "run", run)
-    # By its address this time: the sweep connects, and leaves, itself.
+    # Given an address, the sweep itself connects and disconnects.
     again = sweep(TrendCross, frame, **SPACE, client=address, progress=False)
     assert not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == "zombie"
     pd.testing.assert_frame_equal(here.frame, again.frame, check_exact=True)
 
 
-def test_a_scheduler_that_does_not_answer_is_told(
+def test_a_scheduler_that_does_not_answer_is_reported(
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botlib.backtesting.sweeps.cluster_pool._CONNECT_TIMEOUT", "1s")
