@@ -30,7 +30,7 @@ const found = (folder) =>
 const tests = () => ({
   entryPoints: found(join(here, "tests")),
   outdir: join(here, "build", "tests"),
-  entryNames: "[name]",
+  entryNames: "[dir]-[name]",
   outExtension: { ".js": ".mjs" },
   bundle: true,
   platform: "node",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { marketTimes } from "../src/dashboard/columns";
+import { marketTimes } from "../../src/dashboard/columns";
 import {
   ago,
   ahead,
@@ -12,9 +12,9 @@ import {
   short,
   signed,
   span,
-} from "../src/dashboard/format";
-import { lagShare } from "../src/dashboard/head";
-import { layout } from "../src/dashboard/spark";
+} from "../../src/dashboard/format";
+import { lagShare } from "../../src/dashboard/head";
+import { layout } from "../../src/dashboard/spark";
 
 test("computed values are shortened to their significant digits", () => {
   assert.equal(short("65,660.92314501"), "65,660.92");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readColumns } from "../src/chart/codec";
+import { readColumns } from "../../src/chart/codec";
 
 test("columns are read one after the other, from any offset", () => {
   const values = [60, 120, 1.5, Number.NaN];

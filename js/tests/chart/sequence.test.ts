@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PATIENCE, Sequence } from "../src/chart/sequence";
+import { PATIENCE, Sequence } from "../../src/chart/sequence";
 
 test("updates in order leave no gap", () => {
   const sequence = new Sequence(4);

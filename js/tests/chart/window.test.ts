@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CandleWindow, surplus } from "../src/chart/window";
+import { CandleWindow, surplus } from "../../src/chart/window";
 
 const columns = (...rows: number[][]) =>
   [0, 1].map((column) => Float64Array.from(rows, (row) => row[column] as number));

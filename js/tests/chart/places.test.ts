@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Places } from "../src/chart/places";
-import type { Model } from "../src/model";
+import { Places } from "../../src/chart/places";
+import type { Model } from "../../src/model";
 
 const here = { barSpacing: 6, position: -40 };
 const there = { barSpacing: 9, position: 3 };

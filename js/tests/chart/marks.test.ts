@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ISeriesApi, SeriesType } from "lightweight-charts";
-import { MarksOnCandles, placed } from "../src/chart/marks";
-import type { Marker } from "../src/chart/protocol";
-import { bands, Shading, shadeAt } from "../src/chart/shades";
-import { CandleWindow } from "../src/chart/window";
+import { MarksOnCandles, placed } from "../../src/chart/marks";
+import type { Marker } from "../../src/chart/protocol";
+import { bands, Shading, shadeAt } from "../../src/chart/shades";
+import { CandleWindow } from "../../src/chart/window";
 
 function candles(...times: number[]): CandleWindow {
   const window = new CandleWindow(1);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Cell, reorder, writes } from "../src/dashboard/patch";
+import { Cell, reorder, writes } from "../../src/dashboard/patch";
 
 /** The part of an element that patching uses. */
 class FakeElement {

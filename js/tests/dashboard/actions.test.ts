@@ -7,8 +7,8 @@ import {
   GRACE,
   type Outcome,
   PATIENCE,
-} from "../src/dashboard/actions";
-import type { PageMessage } from "../src/dashboard/schema";
+} from "../../src/dashboard/actions";
+import type { PageMessage } from "../../src/dashboard/schema";
 
 /** A clock that tests advance. */
 class ManualClock implements Clock {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { type Drawer, Feed } from "../src/chart/feed";
-import type { Row } from "../src/chart/protocol";
-import { Timers } from "../src/chart/timers";
+import { type Drawer, Feed } from "../../src/chart/feed";
+import type { Row } from "../../src/chart/protocol";
+import { Timers } from "../../src/chart/timers";
 
 class Recorder implements Drawer {
   width = 2;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compact, decimalsFor, moment, number, percent, tick } from "../src/chart/format";
+import { compact, decimalsFor, moment, number, percent, tick } from "../../src/chart/format";
 
 const SECONDS = Date.UTC(2026, 0, 5, 13, 45) / 1000;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { DashboardState, TaskRow } from "../src/dashboard/schema";
-import { Mirror } from "../src/dashboard/state";
+import type { DashboardState, TaskRow } from "../../src/dashboard/schema";
+import { Mirror } from "../../src/dashboard/state";
 
 const table = () => ({ order: [], rows: {} });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Conflation, FASTEST, HIDDEN, RedrawThrottle, SLOWEST } from "../src/chart/conflate";
+import { Conflation, FASTEST, HIDDEN, RedrawThrottle, SLOWEST } from "../../src/chart/conflate";
 
 const at = (sent: number) => ({ taken: sent - 1, sent });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Line } from "../src/chart/protocol";
-import { near, pieces, stacked } from "../src/chart/tracks";
-import { CandleWindow } from "../src/chart/window";
+import type { Line } from "../../src/chart/protocol";
+import { near, pieces, stacked } from "../../src/chart/tracks";
+import { CandleWindow } from "../../src/chart/window";
 
 /** Candles a minute apart from 0 on, each from 90 to 110. */
 function candles(count: number, first = 0): CandleWindow {

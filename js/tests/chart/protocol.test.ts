@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY_SPEC, partsOf, type SeriesSpec, widthOf } from "../src/chart/protocol";
+import { EMPTY_SPEC, partsOf, type SeriesSpec, widthOf } from "../../src/chart/protocol";
 
 test("a title names an indicator and possibly one of its columns", () => {
   assert.deepEqual(partsOf("ema(20)"), ["ema(20)", ""]);
