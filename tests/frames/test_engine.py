@@ -1,9 +1,6 @@
-"""Frames and the multi-timeframe engine."""
+"""The multi-timeframe engine."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +11,10 @@ from hypothesis import strategies as st
 from botlib.core.errors import InvalidInput
 from botlib.core.model import Candle, CandleSource
 from botlib.core.timeframe import MINUTE, timeframe_ms
-from botlib.frames import COLUMNS, Frames, MultiTimeframeEngine, candle_frame, resample
+from botlib.frames import MultiTimeframeEngine, candle_frame, resample
 from botlib.frames.frame import open_times
 from botlib.indicators import compute, warmup
-from botlib.store.files import read_recording
+from tests.frames.test_resampling import row
 from tests.support.samples import flat
 
 START = 1_735_689_600_000  # 2025-01-01 00:00 UTC
@@ -25,15 +22,6 @@ START = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 
 def candle(timestamp: int, close: float = 1.0, timeframe: str = "1m") -> Candle:
     return flat(timestamp, close, timeframe=timeframe, volume=1.0)
-
-
-def test_a_candle_frame_has_float_columns_indexed_by_open_time() -> None:
-    frame = candle_frame([START], [[1, 2, 0.5, 1.5, 10]])
-    assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
-    assert str(frame.index.dtype) == "datetime64[ms]"
-    assert frame.index.tz is None
-    assert frame.index[0] == pd.Timestamp("2025-01-01")
-    assert frame["high"].iloc[0] == 2.0
 
 
 def test_the_window_keeps_the_newest_candles_in_order() -> None:
@@ -107,37 +95,6 @@ def test_in_a_halt_there_is_no_higher_candle_to_wait_for() -> None:
     assert engine.complete("BTC/USDT", ("1m", "5m"), START + 62 * MINUTE)
 
 
-def test_an_unknown_timeframe_names_the_known_ones() -> None:
-    data = Frames("BTC/USDT", {"1m": candle_frame([], [])})
-    with pytest.raises(InvalidInput, match=r"No frame for '4h'.*sees 1m"):
-        data["4h"]
-    with pytest.raises(InvalidInput, match="Subscribe"):
-        MultiTimeframeEngine().frames("BTC/USDT", ("1m",), START)
-    assert timeframe_ms("4h") == 240 * MINUTE
-
-
-def test_an_indicator_is_computed_once_and_cannot_be_changed() -> None:
-    frame = candle_frame(
-        [START + n * MINUTE for n in range(50)], [[n + 1.0] * 5 for n in range(50)]
-    )
-    data = Frames("BTC/USDT", {"1m": frame, "5m": frame.iloc[::5]})
-    first = data.indicator("sma(3)")
-    assert first.tolist()[2:] == [float(n) for n in range(2, 50)]
-    first.iloc[-1] = 0.0
-    again = data.indicator("sma( length=3 )")
-    assert again.iloc[-1] == 49.0
-    assert again.to_numpy().base is data.indicator("sma(3)").to_numpy().base
-    assert data.indicator("sma(3)", "5m").index.equals(data["5m"].index)
-    with pytest.raises(InvalidInput, match="No frame for '4h'"):
-        data.indicator("sma(3)", "4h")
-
-
-def row(number: int) -> tuple[float, float, float, float, float]:
-    """Return a valid candle that differs from its neighbours."""
-    open_, close = 100 + number % 17, 100 + number * 7 % 13
-    return (open_, max(open_, close) + 1.5, min(open_, close) - 2.5, close, 1.0 + number % 5)
-
-
 def minute_candle(number: int, timeframe: str = "1m") -> Candle:
     open_, high, low, close, volume = row(number)
     return Candle(
@@ -152,34 +109,6 @@ def minute_candle(number: int, timeframe: str = "1m") -> Candle:
         closed=True,
         source=CandleSource.STREAM,
     )
-
-
-def test_a_built_candle_consists_of_its_base_candles() -> None:
-    base = candle_frame([START + n * MINUTE for n in range(12)], [row(n) for n in range(12)])
-    built = resample(base, "5m", base="1m")
-    assert list(built.index) == [pd.Timestamp("2025-01-01 00:00"), pd.Timestamp("2025-01-01 00:05")]
-    second = base.iloc[5:10]
-    assert built.iloc[1].tolist() == [
-        second["open"].iloc[0],
-        second["high"].max(),
-        second["low"].min(),
-        second["close"].iloc[-1],
-        second["volume"].sum(),
-    ]
-
-
-def test_a_timeframe_is_built_only_from_one_that_divides_it() -> None:
-    empty = candle_frame([], [])
-    assert resample(empty, "1w", base="1d").empty
-    for base, timeframe in (("3m", "5m"), ("1h", "1h"), ("4h", "1h"), ("3d", "1w"), ("8h", "12h")):
-        with pytest.raises(InvalidInput, match=f"Cannot build {timeframe} candles from {base}"):
-            resample(empty, timeframe, base=base)
-
-
-def test_weeks_start_on_mondays() -> None:
-    days = [START + n * 1_440 * MINUTE for n in range(20)]  # from a Wednesday
-    built = resample(candle_frame(days, [row(n) for n in range(20)]), "1w", base="1d")
-    assert list(built.index) == [pd.Timestamp("2025-01-06"), pd.Timestamp("2025-01-13")]
 
 
 @given(st.data())
@@ -242,23 +171,6 @@ def test_a_streamed_timeframe_is_not_built_and_a_built_one_can_become_streamed()
     assert engine.update(minute_candle(0, "15m"))
     engine.load(minute_candle(n, "5m") for n in range(1, 9))
     assert engine.last_open("BTC/USDT", "15m") == START
-
-
-def test_built_candles_equal_the_recorded_ones(recorded: Callable[[str], Path]) -> None:
-    minutes, quarters = (
-        read_recording(recorded(f"candles/BTCUSDT-{name}.csv.gz"))
-        for name in ("1m-20241130-20241229", "15m-20231231-20241229")
-    )
-    base, theirs = (
-        candle_frame(one.timestamp, np.column_stack([getattr(one, name) for name in COLUMNS]))
-        for one in (minutes, quarters)
-    )
-    ours = resample(base, "15m", base="1m")
-    common = ours.index.intersection(theirs.index)
-    assert len(common) > 2_000
-    whole = base.resample("15min").size().reindex(common) == 15  # the recording itself has holes
-    assert whole.mean() > 0.99
-    np.testing.assert_allclose(ours.loc[common][whole], theirs.loc[common][whole], rtol=1e-9)
 
 
 SPECS = ("ema(8)", "rsi(5)", "bbands(6, 2)", "macd(3, 6, 3)", "hma(6)", "sma(4, source=hl2)")
