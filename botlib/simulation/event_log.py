@@ -1,4 +1,4 @@
-"""The log of a simulation: one line for everything that happened, and a digest of all of them."""
+"""The event log of a simulation: one line for each event, and a digest of all lines."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ RECORDED: Final[tuple[type[Event], ...]] = (
     TaskFailed,
     Halted,
 )
-"""Every event but `CandleUpdated`, which is made only where somebody looks at forming candles."""
+"""Every event except `CandleUpdated`, which is published only while something subscribes to it."""
 
 
 class EventLog:
-    """Lines of JSON, each ``[calendar time in ms, kind, what happened]``.
+    """The lines of JSON of a simulation, each ``[calendar time in ms, kind, event]``.
 
-    The lines go into the digest, and into a file where one is named; none stays in memory.
+    Each line is added to the digest, and written to a file if one is given; none stays in memory.
 
     Args:
         now: returns the calendar time, ms.
-        path: the file; it is overwritten.
+        path: the file, which is overwritten; None writes no file.
     """
 
     def __init__(self, now: Callable[[], int], path: Path | None = None) -> None:
@@ -61,10 +61,10 @@ class EventLog:
         """SHA-256 of all lines so far, as hexadecimal text."""
         return self._hash.hexdigest()
 
-    def add(self, kind: str, what: object) -> None:
-        """Write a line; ``what`` is a dataclass, or anything JSON knows."""
+    def add(self, kind: str, content: object) -> None:
+        """Write a line; ``content`` is a dataclass, or a value that JSON can hold."""
         line = orjson.dumps(
-            [self._now(), kind, what],
+            [self._now(), kind, content],
             default=str,
             option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS,
         )
@@ -74,7 +74,7 @@ class EventLog:
             self._file.write(line)
 
     async def follow(self, bus: EventBus) -> None:
-        """Write down every event of a bus until cancelled, those still waiting included."""
+        """Write every event of a bus until cancelled, including those that still wait then."""
         with bus.subscribe(*RECORDED, name="event log", maxsize=100_000) as events:
             try:
                 async for event in events:

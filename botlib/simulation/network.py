@@ -1,8 +1,8 @@
-"""Connections inside one loop: two protocols talk bytes to each other, as over loopback sockets.
+"""Connections inside one event loop: two protocols exchange bytes, as over loopback sockets.
 
-What is written arrives at the loop's next turn, in order, and costs no time. A reader that pauses
-fills the buffers between the two, and then its writer is paused as well. A close delivers what was
-written before it; an abort does not, and the other side sees a reset.
+Bytes arrive in order at the loop's next iteration, without any delay. A reader that pauses fills
+the buffers between the two, and then its writer is paused as well. A close still delivers the bytes
+written before it; an abort drops them, and the other side sees a reset.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
 IN_FLIGHT: Final = 256 * 1024
-"""Bytes that lie between a writer and a reader before the writer's own buffer fills."""
+"""Bytes on the way from a writer to a reader before the writer's own buffer fills."""
 
 HIGH: Final = 64 * 1024
 LOW: Final = 16 * 1024
-"""Bytes of a writer's own buffer at which it is paused, and goes on."""
+"""Bytes in a writer's own buffer at which it is paused, and resumed."""
 
 _FIRST_PORT: Final = 40_000
 
@@ -32,7 +32,7 @@ Factory = Callable[[], asyncio.BaseProtocol]
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end of a connection."""
+    """One end of a connection in memory."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class MemoryTransport(asyncio.Transport):
         self._inbox: list[bytes] = []
         self._size = 0
         self._ended = False
-        """Whether the other side writes no more."""
+        """Whether the other side has finished writing."""
         self._delivering = self._paused = self._held = False
         self._closing = self._lost = False
 
     # Writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes; after a close or a reset they go nowhere."""
+        """Send bytes; after a close or a reset they are dropped."""
         peer = self.peer
         if self._closing or not data or peer is None:
             return
@@ -70,26 +70,26 @@ class MemoryTransport(asyncio.Transport):
         peer._schedule()
 
     def writelines(self, list_of_data: Any) -> None:
-        """Send several pieces as one."""
+        """Send several pieces of bytes as one."""
         self.write(b"".join(list_of_data))
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes wait beyond what is on the way."""
+        """Return the number of bytes that wait in the writer's own buffer."""
         return max(0, self.peer._size - IN_FLIGHT) if self.peer is not None else 0
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the sizes at which the writer is resumed and paused."""
+        """Return the buffer sizes at which the writer is resumed and paused."""
         return LOW, HIGH
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Keep the limits: nobody's memory is saved by others."""
+        """Ignore the request: the limits are fixed."""
 
     def can_write_eof(self) -> bool:
-        """Tell that an end can be sent while reading goes on."""
+        """Return True: an end of file can be sent while reading goes on."""
         return True
 
     def write_eof(self) -> None:
-        """Tell the other side that nothing more will come."""
+        """Send the end of file to the other side."""
         if self.peer is not None and not self.peer._lost:
             self.peer._ended = True
             self.peer._schedule()
@@ -97,16 +97,16 @@ class MemoryTransport(asyncio.Transport):
     # Reading
 
     def pause_reading(self) -> None:
-        """Let what arrives wait."""
+        """Stop the delivery of arriving bytes; they wait."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """Take what has arrived, and go on."""
+        """Deliver the bytes that have arrived, and continue."""
         self._paused = False
         self._schedule()
 
     def is_reading(self) -> bool:
-        """Whether bytes are taken as they arrive."""
+        """Return whether bytes are delivered as they arrive."""
         return not self._paused and not self._closing
 
     def _schedule(self) -> None:
@@ -133,28 +133,28 @@ class MemoryTransport(asyncio.Transport):
             writer._held = False
             writer._protocol.resume_writing()
 
-    # The end
+    # Closing
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return whose bytes these are."""
+        """Return the protocol that receives the bytes."""
         return cast(asyncio.BaseProtocol, self._protocol)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand the connection to another protocol."""
+        """Set the protocol that receives the bytes from now on."""
         self._protocol = protocol
 
     def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
+        """Return whether the connection is closed or closing."""
         return self._closing
 
     def close(self) -> None:
-        """Close it; what was written before still arrives."""
+        """Close the connection; bytes written before still arrive."""
         if not self._closing:
             self.write_eof()
             self._end(None)
 
     def abort(self) -> None:
-        """Cut it: what is on the way is lost, and the other side sees a reset."""
+        """Cut the connection: bytes on the way are lost, and the other side sees a reset."""
         peer = self.peer
         self._end(None)
         if peer is not None:
@@ -177,8 +177,8 @@ class MemoryTransport(asyncio.Transport):
         self._protocol.connection_lost(error)
 
 
-class _Listening:
-    """What a server says it listens on."""
+class _ListeningSocket:
+    """The stand-in for a listening socket, which has an address only."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -188,33 +188,33 @@ class _Listening:
 
 
 class MemoryServer(asyncio.AbstractServer):
-    """A server of the loop's network."""
+    """A server in the network of one loop."""
 
     def __init__(self, network: Network, factory: Factory, address: tuple[str, int]) -> None:
         self.factory = factory
         self.address = address
-        self.sockets: tuple[_Listening, ...] = (_Listening(address),)
+        self.sockets: tuple[_ListeningSocket, ...] = (_ListeningSocket(address),)
         self._network = network
 
     def close(self) -> None:
-        """Refuse further connections."""
+        """Stop accepting connections."""
         self.sockets = ()
         if self._network.servers.get(self.address[1]) is self:
             del self._network.servers[self.address[1]]
 
     async def wait_closed(self) -> None:
-        """Return: it is closed at once."""
+        """Return at once: closing takes no time."""
 
     def is_serving(self) -> bool:
-        """Whether connections are accepted."""
+        """Return whether connections are accepted."""
         return bool(self.sockets)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop it lives on."""
+        """Return the loop of the server."""
         return self._network.loop
 
     async def start_serving(self) -> None:
-        """Return: it serves from the beginning."""
+        """Return at once: the server accepts connections from the start."""
 
     async def serve_forever(self) -> None:
         """Wait until cancelled."""
@@ -222,19 +222,19 @@ class MemoryServer(asyncio.AbstractServer):
 
 
 class Network:
-    """The servers of one loop, and the connections to them."""
+    """The servers of one loop and the connections to them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.servers: dict[int, MemoryServer] = {}
-        """By port: the loop has one address, whatever name it is given."""
+        """By port: the loop has a single address, whatever host name is used."""
         self._ports = _FIRST_PORT
 
     def listen(self, factory: Factory, host: str, port: int) -> MemoryServer:
-        """Open a port; 0 takes the next one.
+        """Start a server on a port; 0 chooses the next free one.
 
         Raises:
-            OSError: the port is taken (``EADDRINUSE``).
+            OSError: the port is in use (``EADDRINUSE``).
         """
         if port in self.servers:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
@@ -245,7 +245,11 @@ class Network:
     def connect(
         self, factory: Factory, host: str, port: int
     ) -> tuple[MemoryTransport, asyncio.BaseProtocol]:
-        """Open a connection to a port."""
+        """Open a connection to a port; return the near end and its protocol.
+
+        Raises:
+            ConnectionRefusedError: no server listens on the port.
+        """
         server = self.servers.get(port)
         if server is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
@@ -264,10 +268,10 @@ class Network:
 
 
 class MemoryConnector(aiohttp.BaseConnector):
-    """Dials inside the running loop, and nowhere else."""
+    """An aiohttp connector that connects inside the running loop only."""
 
     def __init__(self) -> None:
-        # aiohttp counts the age of idle connections by the computer's own timer.
+        # aiohttp measures the age of idle connections with the computer's clock, not the loop's.
         super().__init__(keepalive_timeout=None)
 
     async def _create_connection(

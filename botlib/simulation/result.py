@@ -1,4 +1,4 @@
-"""What a simulation came to."""
+"""The result of a simulation."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from botlib.views.summary import RunSummary
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationResult:
-    """What a simulation came to.
+    """The result of a simulation: the digest of its events, the balances and the summary.
 
-    Two simulations with the same digest went the same way: every event of the bus at the same
-    moment, the same orders and trades at the exchange, the same balances in the end.
+    Two simulations with the same digest had the same events on the bus at the same moments, the
+    same orders and trades at the exchange, and the same balances at the end.
     """
 
     seed: int
     digest: str
     """SHA-256 of the event log."""
     events: int
-    """Lines of the event log."""
+    """The number of lines of the event log."""
     log: Path | None
-    """The event log, where one was asked for."""
+    """The file of the event log, or None."""
     balances: dict[str, Decimal]
-    """What the account holds in the end, free and locked together."""
+    """The amounts of the account at the end by asset, free and locked together."""
     summary: RunSummary
     simulated: float
-    """Seconds of market time, the start included."""
+    """Seconds of market time, including the start."""
     seconds: float
-    """Seconds it took."""
+    """Seconds of real time."""
 
     @property
     def speed(self) -> float:
-        """How many times faster than the market it went."""
+        """Seconds of market time per second of real time."""
         return self.simulated / self.seconds
 
     def table(self) -> tuple[list[str], list[list[object]]]:
-        """Return headers and rows of what stands below the summary."""
+        """Return the headers and rows of the table below the summary."""
         held = [f"{amount.normalize():f} {asset}" for asset, amount in self.balances.items()]
         return ["simulation", "value"], [
             ["seed", self.seed],

@@ -1,4 +1,4 @@
-"""`simulate`: a bot and its exchange in one process, in virtual time, the same each time."""
+"""`simulate`: a bot and its exchange in one process, in virtual time, repeatable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 STEP: Final = "15s"
-"""Market time between two prices: four in a minute, as in a replay."""
+"""Market time between two prices: four a minute, as in a replay."""
 
 _MEMORY: Final = Path("/dev/shm")
 
@@ -40,28 +40,28 @@ def simulate(
     log: str | Path | None = None,
     **changes: Any,
 ) -> SimulationResult:
-    """Run a bot and its paper exchange in virtual time, as fast as they compute.
+    """Run a bot and its paper exchange in virtual time, as fast as the computer allows.
 
-    The bot is the one `connect` starts, and the exchange the one it would trade on, with the same
-    protocol between them; only waiting takes no time. The same configuration and seed give the
-    same run to the last event. Files are made in a directory of its own and removed in the end.
+    The bot is the one that `connect` starts, on the exchange that it would trade on, with the same
+    protocol between them; only waiting takes no time. The same configuration and seed give the same
+    run, event by event. Files are created in a temporary directory and removed at the end.
 
     Args:
-        config: settings, or a YAML file; the defaults where nothing is given.
+        config: settings, or a YAML file; None uses the defaults.
         run_for: market time from when the bot is ready, such as ``"1d"``; a recording may end
             earlier.
-        seed: of the synthetic market, and of all chance; by default that of the settings.
-        strategies: put to work on every symbol, in place of those of the settings.
-        script: an async function that is given the `Simulation` and runs beside the bot, to order
-            faults or look at something; it ends with the bot.
-        step: market time between two prices of a symbol; ``"2s"`` is what Binance sends.
-        log: a file for the event log.
-        changes: settings that differ, such as ``symbols=["BTC/USDT"]``.
+        seed: of the synthetic market and the random source; None uses the one of the settings.
+        strategies: traded on every symbol, in place of those of the settings.
+        script: an async function that receives the `Simulation` and runs beside the bot, to order
+            faults or read a state; it is cancelled at the end.
+        step: market time between two prices of a symbol; Binance sends one every ``"2s"``.
+        log: file of the event log; None writes none.
+        changes: settings to override, such as ``symbols=["BTC/USDT"]``.
 
     Raises:
         ConfigError: a setting is not accepted, or the market cannot be simulated.
-        SimulationError: nothing could happen any more, though something still waited.
-        Exception: what a CRITICAL task failed with for good, or what the script raised.
+        SimulationError: a coroutine waits and no timer or connection can wake it.
+        Exception: the error with which a CRITICAL task failed for good, or one of the script.
     """
     settings = config if isinstance(config, Settings) else Settings.load(config)
     given = [strategies] if not isinstance(strategies, Sequence) else list(strategies)
@@ -94,7 +94,7 @@ def simulate(
 
 
 def _in_thread(main: Callable[[], Awaitable[SimulationResult]], start: int) -> SimulationResult:
-    """Run a coroutine on a virtual loop in a thread: a notebook's own thread has a loop already."""
+    """Run a coroutine on a virtual loop in a thread, as a notebook's own thread has a loop."""
     loops: list[VirtualLoop] = []
     found: list[SimulationResult] = []
     errors: list[BaseException] = []

@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 _NO_BEATS: Final = 3_600.0
-"""Seconds between two looks at the lag of a loop that cannot be late."""
+"""Seconds between two measurements of the lag of a loop that cannot be late."""
 
-_LOOK: Final = 30.0
-"""Seconds between two looks for what nobody tells of: a stop file, a recording's end."""
+_POLL: Final = 30.0
+"""Seconds between two checks of conditions without an event: a stop file, a recording's end."""
 
 Script = Callable[["Simulation"], Awaitable[None]]
-"""Runs beside the bot, in virtual time."""
+"""A coroutine function that runs beside the bot, in virtual time."""
 
 
 class Simulation:
     """A bot and its exchange on one `VirtualLoop`.
 
-    A script is given the simulation, and may look at and disturb all of it: `engine`, `exchange`,
+    A script receives the simulation and can read and disturb all of it: `engine`, `exchange`,
     `control` (the faults of a real paper exchange), `restart_exchange`.
 
     Args:
         settings: of the bot.
         market: what is traded.
         options: of the exchange.
-        seed: of everything left to chance.
-        log: where the event log goes, None for nowhere.
+        seed: of the random source.
+        log: file of the event log; None writes none.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Simulation:
 
     @property
     def exchange(self) -> PaperExchange:
-        """The paper exchange, as the object it is."""
+        """The paper exchange."""
         return self.paper.exchange
 
     @property
@@ -83,7 +83,7 @@ class Simulation:
         return self.paper.control
 
     async def restart_exchange(self, away: float = 0.0) -> None:
-        """Close the exchange and open it again ``away`` seconds later; its ledger is kept."""
+        """Close the exchange and open it again after ``away`` seconds; its ledger is kept."""
         await self.paper.restart(away)
 
     async def run(
@@ -93,10 +93,10 @@ class Simulation:
         strategies: Sequence[Strategy] = (),
         script: Script | None = None,
     ) -> SimulationResult:
-        """Run for so many seconds, or to the end of a recording.
+        """Run for a number of seconds, or to the end of a recording.
 
         Raises:
-            InvalidInput: the running loop is no `VirtualLoop`.
+            InvalidInput: the running loop is not a `VirtualLoop`.
         """
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
@@ -137,8 +137,8 @@ class Simulation:
                 connector=MemoryConnector,
                 rng=self.rng,
                 threads=0,
-                stop_file_interval=_LOOK,
-                health_check_interval=_LOOK,
+                stop_file_interval=_POLL,
+                health_check_interval=_POLL,
             ),
         )
         self._summaries = Summaries(self.engine)
@@ -159,22 +159,22 @@ class Simulation:
                     await engine.trade(strategy, symbol, name=name)
             with _rare_collections():
                 async with asyncio.TaskGroup() as group:
-                    beside = group.create_task(_beside(script, self))
+                    running = group.create_task(_run_script(script, self))
                     await first_of(asyncio.sleep(run_for), self._market_over(), engine.wait())
-                    beside.cancel()
+                    running.cancel()
         finally:
             await engine.stop()
         assert self._options.ledger is not None
-        self._write_down(self._options.ledger, log)
+        self._log_ledger(self._options.ledger, log)
 
     async def _market_over(self) -> None:
-        while not self.paper.ended:  # noqa: ASYNC110 (no event tells of it)
-            await asyncio.sleep(_LOOK)
-        # The last candles are still acted on.
-        await asyncio.sleep(_LOOK)
+        while not self.paper.ended:  # noqa: ASYNC110 (the end has no event)
+            await asyncio.sleep(_POLL)
+        # The bot still acts on the last candles.
+        await asyncio.sleep(_POLL)
 
-    def _write_down(self, ledger: Path, log: EventLog) -> None:
-        """Log what the ledger of the exchange holds in the end."""
+    def _log_ledger(self, ledger: Path, log: EventLog) -> None:
+        """Log the orders and trades in the ledger of the exchange at the end."""
         contents = read_ledger(ledger, self.market.venue)
         for order in contents.orders:
             log.add("VenueOrder", order)
@@ -185,7 +185,7 @@ class Simulation:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for garbage rarely, and not among what is there now: it took a tenth of the time."""
+    """Collect garbage rarely, and skip the objects of the start: it took a tenth of the time."""
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -196,6 +196,6 @@ def _rare_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _beside(script: Script | None, simulation: Simulation) -> None:
+async def _run_script(script: Script | None, simulation: Simulation) -> None:
     if script is not None:
         await script(simulation)
