@@ -12,7 +12,7 @@ from typing import Final
 from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.drill.report import DrillReport, DrillRow
 from botlib.drill.session import DrillSession
-from botlib.invariants import KitRecord
+from botlib.invariants import BotRecord
 
 WITHIN: Final = 60.0
 """Seconds in which everything has to hold again."""
@@ -127,7 +127,7 @@ async def fire_drill(
         progress(0, len(steps), "start")
         session = DrillSession(Path(directory), symbol=symbol, speed=speed, seed=seed)
         async with session:
-            nothing = KitRecord(candles={(symbol, "1m"): ()})
+            nothing = BotRecord(candles={(symbol, "1m"): ()})
             await session.recovered(nothing, WITHIN)
             for done, step in enumerate(steps):
                 progress(done, len(steps), step.fault)

@@ -14,7 +14,7 @@ import aiohttp
 
 from botlib.core.errors import BotlibError
 from botlib.drill.kernel import NotebookKernel
-from botlib.invariants import InvariantChecker, InvariantReport, KitRecord
+from botlib.invariants import BotRecord, InvariantChecker, InvariantReport
 from botlib.invariants.rules import held
 from botlib.paper import PaperControl, PaperProcess
 from botlib.trading.risk import RiskLimits
@@ -168,10 +168,10 @@ class DrillSession:
         )
         await self._nap.wait()
 
-    def record(self) -> KitRecord:
+    def record(self) -> BotRecord:
         """Return what the bot has on disk now."""
         stream = (self.symbol, TIMEFRAME)
-        return KitRecord.read(Path(self._ready["database"]), self.venue, [stream], {})
+        return BotRecord.read(Path(self._ready["database"]), self.venue, [stream], {})
 
     def held(self) -> Decimal:
         """Return what the bot holds by its own books."""
@@ -202,7 +202,7 @@ class DrillSession:
             await asyncio.sleep(POLL)
         return True
 
-    async def recovered(self, since: KitRecord, within: float) -> tuple[InvariantReport, str]:
+    async def recovered(self, since: BotRecord, within: float) -> tuple[InvariantReport, str]:
         """Wait until the bot is well again and has taken candles and fills since.
 
         Returns:

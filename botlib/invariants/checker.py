@@ -1,4 +1,4 @@
-"""`InvariantChecker`: holds a bot against the ledger of its paper exchange, at any moment."""
+"""`InvariantChecker`: compares a bot with the ledger of its paper exchange."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botlib.core.errors import BotlibError
 from botlib.core.model import FillReceived, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.invariants import rules
-from botlib.invariants.kit_record import KitRecord, Stream
+from botlib.invariants.bot_record import BotRecord, Stream
 from botlib.invariants.report import InvariantReport, Violation
 from botlib.invariants.secrets import find_secrets
 from botlib.invariants.venue_record import ZERO, VenueRecord
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from botlib.engine import Orchestrator
 
 GRACE: Final = 10.0
-"""Seconds a position may be without its stop."""
+"""Seconds for which a position may be without its stop."""
 
 CONVERGENCE: Final = 60.0
-"""Seconds after the last fault in which everything has to hold again."""
+"""Seconds after the last fault within which every invariant has to hold again."""
 
 POLL: Final = 0.25
 REQUESTS_PER_MINUTE: Final = 1_200
-"""Requests a bot may make, a fifth of what the venue allows by weight."""
+"""Most requests of a bot, a fifth of the venue's limit by weight."""
 
 SPARE_TASKS: Final = 20
-"""Tasks of the loop that may have come since the beginning."""
+"""Most tasks of the loop that may be added after the start."""
 
 _EVENTS: Final = 1_000_000
 
 
 class VenueControl(Protocol):
-    """What a `PaperControl` tells."""
+    """The part of `PaperControl` that a check reads."""
 
     async def state(self) -> dict[str, Any]: ...
 
@@ -52,30 +52,31 @@ class VenueControl(Protocol):
 
 
 class InvariantChecker:
-    """Checks I1 to I9 of one bot.
+    """The check of I1 to I9 for one bot.
 
-    `begin` before it trades, `check` whenever all is quiet, `converge` after a fault; `watch`
-    beside it looks for stops all the time. With `of` it knows a running engine; without, it reads
-    what a bot in another process has on disk.
+    Call `begin` before the bot trades, `check` while no order is under way, and `converge` after a
+    fault; `watch` runs beside the bot and checks the stops continuously. `of` creates a checker
+    from a running engine; one that is constructed directly reads the database of a bot in another
+    process.
 
     Args:
-        oracle: the control of the paper exchange.
-        database: the file of the bot.
-        venue: the market it is stamped with.
-        streams: (symbol, timeframe) pairs the bot collects.
-        limits: its caps on risk; None leaves I7 out.
-        stops: tells whether the position in a symbol has to have a stop; None leaves I6 out.
+        control: of the paper exchange.
+        database: file of the bot.
+        venue: the market that the database is stamped with.
+        streams: (symbol, timeframe) pairs that the bot collects.
+        limits: its risk limits; None leaves I7 out.
+        stops: returns whether the position in a symbol has to have a stop; None leaves I6 out.
         steps: the amount step of each symbol, base units.
-        halted: tells why entries are halted, None where they are not.
-        bus: where signals and fills are told.
-        tasks: counts the tasks of the bot's loop.
-        secrets: texts that must not stand in any of ``artefacts``; none leaves I8 out.
-        artefacts: files and directories the bot wrote.
+        halted: returns why entries are halted, None if they are not.
+        bus: the bus on which signals and fills are published.
+        tasks: returns the number of tasks of the bot's loop.
+        secrets: texts that none of ``artefacts`` may contain; empty leaves I8 out.
+        artefacts: files and directories that the bot wrote.
     """
 
     def __init__(
         self,
-        oracle: VenueControl,
+        control: VenueControl,
         *,
         database: Path,
         venue: str,
@@ -89,7 +90,7 @@ class InvariantChecker:
         secrets: Sequence[str] = (),
         artefacts: Sequence[Path] = (),
     ) -> None:
-        self._oracle = oracle
+        self._control = control
         self._database = database
         self._venue = venue
         self._streams = tuple(streams)
@@ -110,13 +111,13 @@ class InvariantChecker:
             )
         self._baseline: dict[str, Decimal] = {}
         self._since: dict[Stream, int] = {}
-        self._bare: dict[str, float] = {}
-        self._noted: list[Violation] = []
-        self._began: tuple[float, int, int] | None = None
+        self._unprotected: dict[str, float] = {}
+        self._recorded: list[Violation] = []
+        self._start: tuple[float, int, int] | None = None
 
     @classmethod
     def of(cls, engine: Orchestrator, *, secrets: Sequence[str] = ()) -> Self:
-        """Return the checker of an engine that runs on a paper exchange, on the loop it runs on."""
+        """Create the checker of an engine on a paper exchange; call it on the engine's loop."""
         assert engine.paper is not None
         symbols = engine.settings.symbols
 
@@ -141,79 +142,81 @@ class InvariantChecker:
         )
 
     async def begin(self) -> None:
-        """Note what is there before: balances that are not the bot's, requests, tasks."""
-        venue = VenueRecord.read(await self._oracle.ledger())
+        """Record the state before the bot trades: foreign balances, requests and tasks."""
+        venue = VenueRecord.read(await self._control.ledger())
         for symbol in self._symbols:
             base, _ = split_symbol(symbol)
             traded = sum((trade.change(base) for trade in venue.trades), ZERO)
             self._baseline[base] = venue.balance(base) - traded
-        self._began = (self._now(), await self._requests(), self._tasks() if self._tasks else 0)
+        self._start = (self._now(), await self._requests(), self._tasks() if self._tasks else 0)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from the bus."""
         if self._inbox is not None:
             self._inbox.close()
 
     async def check(self) -> InvariantReport:
-        """Check everything that can be checked, now.
+        """Check every invariant that can be checked now.
 
-        Orders under way look like violations of I2 and I3: check where all is quiet, or `converge`.
+        Orders under way look like violations of I2 and I3: call it while there are none, or call
+        `converge`.
 
         Raises:
             BotlibError: the exchange does not answer, or the database cannot be read.
         """
         self._read_events()
-        # What the venue knows first: what it has told by then, the kit may have by the second look.
-        venue = VenueRecord.read(await self._oracle.ledger())
-        kit = KitRecord.read(self._database, self._venue, self._streams, self._since)
-        bars = await self._bars(kit)
+        # The venue is read first: the bot's record may only be newer, never older.
+        venue = VenueRecord.read(await self._control.ledger())
+        bot = BotRecord.read(self._database, self._venue, self._streams, self._since)
+        bars = await self._bars(bot)
         found = [
-            *rules.one_order_per_decision(kit, venue),
-            *rules.fills_are_trades(kit, venue),
+            *rules.one_order_per_decision(bot, venue),
+            *rules.fills_are_trades(bot, venue),
             *rules.booked_once(self._fills),
-            *rules.positions_agree(kit, venue, self._symbols, self._baseline),
-            *rules.candles_are_the_venues(kit, bars),
-            *rules.one_signal_per_candle(kit, self._signals, venue.market_time),
+            *rules.positions_agree(bot, venue, self._symbols, self._baseline),
+            *rules.candles_are_the_venues(bot, bars),
+            *rules.one_signal_per_candle(bot, self._signals, venue.market_time),
         ]
         checked = ["I1", "I2", "I3", "I4", "I5"]
         if self._stops is not None:
             checked.append("I6")
-            self._look(kit, venue)
+            self._check_stops(bot, venue)
         if self._limits is not None:
             checked.append("I7")
-            found += rules.caps_hold(kit, venue, self._limits)
+            found += rules.caps_hold(bot, venue, self._limits)
         if self._secrets:
             checked.append("I8")
             found += find_secrets(self._artefacts, self._secrets)
         checked.append("I9")
         found += await self._bounds()
-        candles = sum(map(len, kit.candles.values()))
+        candles = sum(map(len, bot.candles.values()))
         return InvariantReport(
             checked=tuple(checked),
-            violations=(*found, *self._noted),
+            violations=(*found, *self._recorded),
             looked_at=f"{len(venue.orders)} orders, {len(venue.trades)} trades, {candles} candles",
         )
 
     async def watch(self, interval: float = 1.0) -> None:
-        """Look for the stops of all positions until cancelled; violations stand in each `check`."""
+        """Check the stops of all positions until cancelled; each `check` reports the violations."""
         while True:
             try:
-                venue = VenueRecord.read(await self._oracle.ledger())
-                kit = KitRecord.read(self._database, self._venue, (), {})
+                venue = VenueRecord.read(await self._control.ledger())
+                bot = BotRecord.read(self._database, self._venue, (), {})
             except BotlibError:
-                # Nobody can tell while the exchange is away.
-                self._bare.clear()
+                # While the exchange is away the stops cannot be checked.
+                self._unprotected.clear()
             else:
-                self._look(kit, venue)
+                self._check_stops(bot, venue)
             await asyncio.sleep(interval)
 
     async def converge(
         self, within: float = CONVERGENCE, *, ready: Callable[[], bool] = lambda: True
     ) -> InvariantReport:
-        """Check until everything holds, ``within`` seconds at most; return the last report.
+        """Check until every invariant holds, and return the last report.
 
         Args:
-            ready: tells whether the bot itself says that all is well.
+            within: seconds, after which the report has a violation of I9.
+            ready: returns whether the bot calls itself healthy.
         """
         until = self._now() + within
         report: InvariantReport | None = None
@@ -223,7 +226,7 @@ class InvariantChecker:
                 report = await self.check()
                 if report.ok and ready():
                     return report
-                why = "" if ready() else "it does not call itself well"
+                why = "" if ready() else "it does not call itself healthy"
             except BotlibError as error:
                 why = str(error)
             if self._now() > until:
@@ -231,15 +234,13 @@ class InvariantChecker:
             await asyncio.sleep(POLL)
         late = Violation(
             invariant="I9",
-            what=f"not well {within:g} s after the last fault",
-            kit=why or "violations remain",
-            venue="no fault any more",
+            what=f"not recovered {within:g} s after the last fault",
+            bot=why or "violations remain",
+            venue="no further fault",
         )
         found = report.violations if report is not None else ()
         checked = report.checked if report is not None else ("I9",)
         return InvariantReport(checked=checked, violations=(*found, late))
-
-    # -- details
 
     def _read_events(self) -> None:
         while self._inbox is not None and (event := self._inbox.get_nowait()) is not None:
@@ -248,25 +249,25 @@ class InvariantChecker:
             else:
                 self._fills.append(event)
 
-    async def _bars(self, kit: KitRecord) -> rules.Bars:
+    async def _bars(self, bot: BotRecord) -> rules.Bars:
         found: dict[Stream, dict[int, tuple[float, ...]]] = {}
         for stream in self._streams:
-            span = kit.span(stream)
+            span = bot.span(stream)
             if span is not None:
-                rows = await self._oracle.candles(*stream, *span)
+                rows = await self._control.candles(*stream, *span)
                 found[stream] = {row[0]: row[1:] for row in rows}
         return found
 
-    def _look(self, kit: KitRecord, venue: VenueRecord) -> None:
-        """I6: note since when a position has been without its stop."""
+    def _check_stops(self, bot: BotRecord, venue: VenueRecord) -> None:
+        """Record since when each position has been without its stop, and violations of I6."""
         for symbol in self._symbols:
             step = self._steps.get(symbol, ZERO)
-            amount = round_down(rules.held(kit, symbol), step)
+            amount = round_down(rules.held(bot, symbol), step)
             wanted = self._stops is not None and amount > 0 and self._stops(symbol)
             covered = sum(
                 (
                     order.amount - order.executed
-                    for order in venue.ours(kit.orders).values()
+                    for order in venue.ours(bot.orders).values()
                     if order.symbol == symbol_id(symbol)
                     and order.open
                     and order.side == "SELL"
@@ -275,45 +276,45 @@ class InvariantChecker:
                 ZERO,
             )
             if not wanted or covered >= amount or self._halted() is not None:
-                self._bare.pop(symbol, None)
+                self._unprotected.pop(symbol, None)
                 continue
-            since = self._bare.setdefault(symbol, self._now())
+            since = self._unprotected.setdefault(symbol, self._now())
             if self._now() - since > GRACE:
-                self._bare[symbol] = self._now()
-                self._noted.append(
+                self._unprotected[symbol] = self._now()
+                self._recorded.append(
                     Violation(
                         invariant="I6",
                         what=f"no stop for over {GRACE:g} s, and no halt",
-                        kit=f"{amount} {symbol}",
+                        bot=f"{amount} {symbol}",
                         venue=f"stops for {covered}",
                     )
                 )
 
     async def _bounds(self) -> list[Violation]:
-        """I9: requests and tasks."""
-        return list(self._excess(await self._requests())) if self._began is not None else []
+        """Return violations of I9: too many requests or tasks."""
+        return list(self._excess(await self._requests())) if self._start is not None else []
 
     def _excess(self, requests: int) -> Iterator[Violation]:
-        assert self._began is not None
-        time, before, tasks = self._began
+        assert self._start is not None
+        time, before, tasks = self._start
         minutes = 1 + (self._now() - time) / 60
         if requests - before > REQUESTS_PER_MINUTE * minutes:
             yield Violation(
                 invariant="I9",
                 what=f"more than {REQUESTS_PER_MINUTE} requests a minute",
-                kit="asks on",
+                bot="sends more",
                 venue=f"{requests - before} requests in {minutes - 1:.1f} min",
             )
         if self._tasks is not None and self._tasks() > tasks + SPARE_TASKS:
             yield Violation(
                 invariant="I9",
                 what="tasks leak",
-                kit=f"{self._tasks()} tasks, {tasks} at the beginning",
-                venue="no such thing",
+                bot=f"{self._tasks()} tasks, {tasks} at the start",
+                venue="no tasks",
             )
 
     async def _requests(self) -> int:
-        return int((await self._oracle.state())["counters"]["requests"])
+        return int((await self._control.state())["counters"]["requests"])
 
     @staticmethod
     def _now() -> float:

@@ -1,4 +1,4 @@
-"""What an invariant check found."""
+"""The report of an invariant check and its violations."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ NAMES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """An invariant that does not hold: what was seen, and what either side says."""
+    """An invariant that does not hold, with the evidence of the bot and of the venue."""
 
     invariant: str
     """``I1`` to ``I9``."""
     what: str
-    kit: str
+    """The order, trade, position, candle or limit."""
+    bot: str
+    """The state by the bot's records."""
     venue: str
+    """The state by the venue's records."""
 
     def __str__(self) -> str:
-        return f"{self.invariant} {self.what}: the kit says {self.kit}, the venue {self.venue}"
+        return f"{self.invariant} {self.what}: the bot says {self.bot}, the venue {self.venue}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvariantReport:
-    """The outcome of a check."""
+    """The result of a check: the invariants checked and the violations found."""
 
     checked: tuple[str, ...]
     """The invariants that could be checked."""
     violations: tuple[Violation, ...] = ()
     looked_at: str = ""
-    """How much there was to check, in words."""
+    """The numbers of orders, trades and candles checked, as text."""
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was checked holds."""
+        """Whether every checked invariant holds."""
         return not self.violations
 
     def of(self, invariant: str) -> list[Violation]:
@@ -55,7 +58,7 @@ class InvariantReport:
         return [one for one in self.violations if one.invariant == invariant]
 
     def table(self) -> tuple[list[str], list[list[object]]]:
-        """Return headers and rows: one per invariant, and one per violation beyond the first."""
+        """Return headers and rows: one per invariant, and one for each further violation."""
         rows: list[list[object]] = []
         for name in self.checked:
             found = self.of(name)

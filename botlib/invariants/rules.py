@@ -1,4 +1,4 @@
-"""I1 to I5 and I7 as functions: the kit's books and the venue's go in, violations come out."""
+"""The rules I1 to I5 and I7: functions from the bot's and the venue's records to violations."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from botlib.core.model import Fill, FillReceived, Side, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution import STOP_PREFIX
-from botlib.invariants.kit_record import KitRecord, Stream
+from botlib.invariants.bot_record import BotRecord, Stream
 from botlib.invariants.report import Violation
 from botlib.invariants.venue_record import ZERO, VenueRecord, VenueTrade
 from botlib.trading.risk import RiskLimits
 from botlib.venues.symbols import unified_symbol
 
 OURS: Final = "bl-"
-"""What the client order ids of the kit begin with."""
+"""The prefix of the bot's client order ids."""
 
 MINUTE: Final = 60_000
 SLACK: Final = Decimal("0.02")
-"""Fraction by which a fill may cost more than the price its order was approved at."""
+"""Fraction by which a fill may exceed the price at which its order was approved."""
 
 Bars = Mapping[Stream, Mapping[int, tuple[float, ...]]]
 """The venue's candles: open, high, low, close and volume by open time (ms)."""
 
 
-def one_order_per_decision(kit: KitRecord, venue: VenueRecord) -> Iterator[Violation]:
-    """I1: every id of ours stands at the venue once at most, and was written down first."""
+def one_order_per_decision(bot: BotRecord, venue: VenueRecord) -> Iterator[Violation]:
+    """Yield violations of I1: an order of the bot is at the venue twice, or not in its journal."""
     counts = Counter(one.client_order_id for one in venue.orders)
     for name, count in counts.items():
         if not name.startswith(OURS):
             continue
         if count > 1:
             yield Violation(
-                invariant="I1", what=f"order {name}", kit="one intent", venue=f"{count} orders"
+                invariant="I1", what=f"order {name}", bot="one intent", venue=f"{count} orders"
             )
-        if name not in kit.orders:
+        if name not in bot.orders:
             yield Violation(
-                invariant="I1", what=f"order {name}", kit="never written down", venue="an order"
+                invariant="I1", what=f"order {name}", bot="not in the journal", venue="an order"
             )
 
 
-def fills_are_trades(kit: KitRecord, venue: VenueRecord) -> Iterator[Violation]:
-    """I2: the fills booked are our trades at the venue, value by value."""
-    ours = venue.ours(kit.orders)
+def fills_are_trades(bot: BotRecord, venue: VenueRecord) -> Iterator[Violation]:
+    """Yield violations of I2: a fill differs from the venue's trade, or one of them is missing."""
+    ours = venue.ours(bot.orders)
     trades = {(one.symbol, one.trade_id): one for one in venue.trades if one.order_id in ours}
-    fills = {(symbol_id(fill.symbol), fill.trade_id): fill for fill in kit.fills}
+    fills = {(symbol_id(fill.symbol), fill.trade_id): fill for fill in bot.fills}
     for key in sorted(trades.keys() | fills.keys()):
         trade, fill = trades.get(key), fills.get(key)
         if fill is None or trade is None or not _same(fill, trade):
             yield Violation(
                 invariant="I2",
                 what=f"trade {key[1]} of {key[0]}",
-                kit="no fill" if fill is None else f"{fill.side} {fill.amount} at {fill.price}",
+                bot="no fill" if fill is None else f"{fill.side} {fill.amount} at {fill.price}",
                 venue="no trade" if trade is None else _told(trade),
             )
 
@@ -77,23 +77,23 @@ def _told(trade: VenueTrade) -> str:
 
 
 def booked_once(events: Iterable[FillReceived]) -> Iterator[Violation]:
-    """I2, of what was told on the bus: no trade twice."""
+    """Yield violations of I2 on the bus: a fill was published more than once."""
     counts = Counter((event.fill.symbol, event.fill.trade_id) for event in events)
     for (symbol, trade_id), count in counts.items():
         if count > 1:
             yield Violation(
                 invariant="I2",
                 what=f"trade {trade_id} of {symbol}",
-                kit=f"told {count} times",
+                bot=f"published {count} times",
                 venue="one trade",
             )
 
 
-def held(kit: KitRecord, symbol: str) -> Decimal:
-    """Return what the booked fills of a symbol add up to, net of fees in the base asset."""
+def held(bot: BotRecord, symbol: str) -> Decimal:
+    """Return the sum of the booked fills of a symbol, net of fees, in the base asset."""
     base, _ = split_symbol(symbol)
     total = ZERO
-    for fill in kit.fills:
+    for fill in bot.fills:
         if fill.symbol == symbol:
             total += fill.amount if fill.side is Side.BUY else -fill.amount
             total -= fill.fee if fill.fee_asset == base else ZERO
@@ -101,39 +101,44 @@ def held(kit: KitRecord, symbol: str) -> Decimal:
 
 
 def positions_agree(
-    kit: KitRecord, venue: VenueRecord, symbols: Sequence[str], baseline: Mapping[str, Decimal]
+    bot: BotRecord, venue: VenueRecord, symbols: Sequence[str], baseline: Mapping[str, Decimal]
 ) -> Iterator[Violation]:
-    """I3: what the fills add up to is what the venue holds beyond what is not ours.
+    """Yield violations of I3: a position differs from the venue's balance.
+
+    The balance counts without the baseline and without trades of orders that are not the bot's.
 
     Args:
-        baseline: by base asset, what the account would own had nobody ever traded.
+        bot: the record of the bot.
+        venue: the record of the venue.
+        symbols: whose positions are compared.
+        baseline: amount of each base asset that the account would have without any trade.
     """
-    ours = venue.ours(kit.orders)
+    ours = venue.ours(bot.orders)
     foreign = [trade for trade in venue.trades if trade.order_id not in ours]
     for symbol in symbols:
         base, _ = split_symbol(symbol)
         owned = venue.balance(base) - baseline.get(base, ZERO)
         owned -= sum((trade.change(base) for trade in foreign), ZERO)
-        position = held(kit, symbol)
+        position = held(bot, symbol)
         if owned != position:
             yield Violation(
                 invariant="I3",
                 what=f"position in {symbol}",
-                kit=f"{position} {base}",
+                bot=f"{position} {base}",
                 venue=f"{owned} {base}",
             )
 
 
-def candles_are_the_venues(kit: KitRecord, bars: Bars) -> Iterator[Violation]:
-    """I4: contiguous, equal to the venue's own, and no hole where the venue has a candle."""
-    for stream, candles in kit.candles.items():
+def candles_are_the_venues(bot: BotRecord, bars: Bars) -> Iterator[Violation]:
+    """Yield violations of I4: a candle is missing or differs, or a hole is none at the venue."""
+    for stream, candles in bot.candles.items():
         name = " ".join(stream)
         stored = {candle.timestamp: candle for candle in candles}
-        for time in sorted(kit.expected(stream) - stored.keys()):
+        for time in sorted(bot.expected(stream) - stored.keys()):
             yield Violation(
                 invariant="I4",
                 what=f"candle of {name} at {iso(time)}",
-                kit="neither stored nor a hole",
+                bot="neither stored nor a hole",
                 venue="a candle" if time in bars.get(stream, {}) else "none",
             )
         for time, candle in stored.items():
@@ -143,24 +148,24 @@ def candles_are_the_venues(kit: KitRecord, bars: Bars) -> Iterator[Violation]:
                 yield Violation(
                     invariant="I4",
                     what=f"candle of {name} at {iso(time)}",
-                    kit=str(mine),
+                    bot=str(mine),
                     venue="no candle" if theirs is None else str(tuple(theirs)),
                 )
-        for hole in kit.holes.get(stream, ()):
+        for hole in bot.holes.get(stream, ()):
             for time in range(hole.start, hole.end + 1, timeframe_ms(stream[1])):
                 if time in bars.get(stream, {}):
                     yield Violation(
                         invariant="I4",
                         what=f"candle of {name} at {iso(time)}",
-                        kit="a hole",
+                        bot="a hole",
                         venue="a candle",
                     )
 
 
 def one_signal_per_candle(
-    kit: KitRecord, events: Iterable[SignalRaised], market_time: int
+    bot: BotRecord, events: Iterable[SignalRaised], market_time: int
 ) -> Iterator[Violation]:
-    """I5: by what was told on the bus, and by the decisions that led to orders."""
+    """Yield violations of I5: two signals or decisions on one candle, or one before its close."""
     seen: Counter[tuple[str, str, str, int]] = Counter()
     for event in events:
         signal = event.signal
@@ -170,7 +175,7 @@ def one_signal_per_candle(
             yield Violation(
                 invariant="I5",
                 what=f"signal of {signal.strategy} on {signal.symbol} {signal.timeframe}",
-                kit=f"decided on the candle of {iso(signal.timestamp)}",
+                bot=f"decided on the candle of {iso(signal.timestamp)}",
                 venue=f"it closes at {iso(closed)}, market time is {iso(market_time)}",
             )
     for (strategy, symbol, timeframe, timestamp), count in seen.items():
@@ -178,23 +183,23 @@ def one_signal_per_candle(
             yield Violation(
                 invariant="I5",
                 what=f"signals of {strategy} on {symbol} {timeframe}",
-                kit=f"{count} on the candle of {iso(timestamp)}",
+                bot=f"{count} on the candle of {iso(timestamp)}",
                 venue="one candle",
             )
-    decided = Counter((one.strategy, one.symbol, one.timestamp) for one in kit.decisions)
+    decided = Counter((one.strategy, one.symbol, one.timestamp) for one in bot.decisions)
     for (strategy, symbol, timestamp), count in decided.items():
         if count > 1:
             yield Violation(
                 invariant="I5",
                 what=f"orders of {strategy} on {symbol}",
-                kit=f"{count} decided on the candle of {iso(timestamp)}",
+                bot=f"{count} decided on the candle of {iso(timestamp)}",
                 venue="one candle",
             )
 
 
-def caps_hold(kit: KitRecord, venue: VenueRecord, limits: RiskLimits) -> Iterator[Violation]:
-    """I7: cost of an entry, orders a minute, and exposure after every purchase."""
-    ours = venue.ours(kit.orders)
+def caps_hold(bot: BotRecord, venue: VenueRecord, limits: RiskLimits) -> Iterator[Violation]:
+    """Yield violations of I7: the cost of an entry, the orders a minute, or the exposure."""
+    ours = venue.ours(bot.orders)
     for order in ours.values():
         if order.side == "BUY" and order.cost > limits.max_order_cost * (1 + SLACK):
             yield _above("max_order_cost", limits.max_order_cost, f"{order.cost:.2f}", order)
@@ -205,7 +210,7 @@ def caps_hold(kit: KitRecord, venue: VenueRecord, limits: RiskLimits) -> Iterato
             yield Violation(
                 invariant="I7",
                 what="max_orders_per_minute",
-                kit=str(limits.max_orders_per_minute),
+                bot=str(limits.max_orders_per_minute),
                 venue=f"more in the minute from {iso(first)}",
             )
             break
@@ -224,4 +229,4 @@ def caps_hold(kit: KitRecord, venue: VenueRecord, limits: RiskLimits) -> Iterato
 
 def _above(cap: str, limit: Decimal, found: str, where: object) -> Violation:
     number = getattr(where, "order_id", "?")
-    return Violation(invariant="I7", what=f"{cap} at order {number}", kit=str(limit), venue=found)
+    return Violation(invariant="I7", what=f"{cap} at order {number}", bot=str(limit), venue=found)

@@ -1,4 +1,4 @@
-"""I8: secrets in files, as they are or as others spell them."""
+"""I8: the search for secrets in files, as plain text or encoded."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from urllib.parse import quote
 from botlib.invariants.report import Violation
 
 SHORTEST: Final = 8
-"""Characters a secret needs, so that it is not found by chance."""
+"""Least characters of a secret; a shorter one would be found by chance."""
 
 
 def find_secrets(places: Iterable[Path], secrets: Iterable[str]) -> Iterator[Violation]:
-    """Look for secrets in files and in everything below directories.
+    """Yield a violation for every secret found in files and below directories.
 
-    A secret is found as it is, in base64 (at any place inside a longer text), as hexadecimal text
-    and as an address spells it. The secret itself is never repeated.
+    A secret is found as plain text, in base64 (at any offset inside a longer text), as hexadecimal
+    text and percent-encoded as in a URL. The violation does not repeat the secret.
+
+    Args:
+        places: files and directories.
+        secrets: texts to search for.
 
     Raises:
-        ValueError: a secret is too short to look for.
+        ValueError: a secret is too short to search for.
     """
     wanted = [_spellings(secret) for secret in secrets]
     for path in sorted({file for place in places for file in _files(place)}):
@@ -36,8 +40,8 @@ def find_secrets(places: Iterable[Path], secrets: Iterable[str]) -> Iterator[Vio
                     yield Violation(
                         invariant="I8",
                         what=f"secret {number + 1}, {name}",
-                        kit=f"stands in {path}",
-                        venue="known to the account's owner alone",
+                        bot=f"in the file {path}",
+                        venue="known to the owner of the account only",
                     )
 
 
@@ -47,13 +51,16 @@ def _files(place: Path) -> list[Path]:
 
 def _spellings(secret: str) -> dict[str, bytes]:
     if len(secret) < SHORTEST:
-        raise ValueError(f"A secret of {len(secret)} characters is found anywhere by chance.")
+        raise ValueError(
+            f"A secret of {len(secret)} characters would be found by chance. "
+            f"Accepted: {SHORTEST} or more characters."
+        )
     raw = secret.encode()
-    spellings = {"as it is": raw, "in hexadecimal": raw.hex().encode()}
-    spellings["as in an address"] = quote(secret, safe="").encode()
+    spellings = {"as plain text": raw, "in hexadecimal": raw.hex().encode()}
+    spellings["percent-encoded"] = quote(secret, safe="").encode()
     for shift in range(3):
-        # What stands before it in the encoded text moves it by so many bytes; the first and the
-        # last characters mix with its neighbours.
+        # The text before it shifts it by up to two bytes, and its first and last base64 characters
+        # also encode bits of its neighbours.
         text = base64.b64encode(b"\0" * shift + raw)
         first = -(-shift * 8 // 6)
         spellings[f"in base64 ({shift})"] = text[first : (shift + len(raw)) * 8 // 6]

@@ -1,4 +1,4 @@
-"""What the venue holds, read from its ledger: orders, trades and balances."""
+"""The record of the venue, read from its ledger: orders, trades and balances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
-    """An order at the venue; times are market time in ms."""
+    """An order at the venue; times are market time (ms), symbols the venue's ids."""
 
     order_id: int
     client_order_id: str
@@ -31,7 +31,7 @@ class VenueOrder:
 
     @property
     def open(self) -> bool:
-        """Whether it can still trade."""
+        """Whether the order can still trade."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
 
@@ -50,7 +50,7 @@ class VenueTrade:
     time: int
 
     def change(self, asset: str) -> Decimal:
-        """Return by how much it changed what the account owns of an asset."""
+        """Return the change of the account's balance of an asset by this trade."""
         base, quote = split_symbol(unified_symbol(self.symbol))
         sign = 1 if self.side == "BUY" else -1
         changed = sign * self.amount if asset == base else ZERO
@@ -63,17 +63,17 @@ class VenueTrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueRecord:
-    """The ledger at one moment of the market (ms)."""
+    """The ledger of the venue at one moment of market time (ms)."""
 
     market_time: int
     orders: tuple[VenueOrder, ...]
     trades: tuple[VenueTrade, ...]
     balances: Mapping[str, Decimal]
-    """Free and locked together, by asset."""
+    """Amounts by asset, free and locked together."""
 
     @classmethod
     def read(cls, ledger: Mapping[str, Any]) -> VenueRecord:
-        """Return what `PaperControl.ledger` told."""
+        """Parse an answer of `PaperControl.ledger`."""
         return cls(
             market_time=ledger["market_time"],
             orders=tuple(
@@ -113,9 +113,9 @@ class VenueRecord:
         )
 
     def balance(self, asset: str) -> Decimal:
-        """Return what the account owns of an asset."""
+        """Return the account's amount of an asset."""
         return self.balances.get(asset, ZERO)
 
     def ours(self, known: Mapping[str, object]) -> dict[int, VenueOrder]:
-        """Return the orders whose client ids are known to the kit, by their ids at the venue."""
+        """Return the orders whose client order ids are known, by their ids at the venue."""
         return {one.order_id: one for one in self.orders if one.client_order_id in known}

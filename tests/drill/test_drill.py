@@ -208,7 +208,7 @@ def test_a_report_says_what_failed() -> None:
         expected=STEPS[0].expected,
         happened="2 connections cut",
         seconds=60.0,
-        broken=("I2 trade 4 of BTCUSDT: the kit says no fill, the venue buy 1 at 2",),
+        broken=("I2 trade 4 of BTCUSDT: the bot says no fill, the venue buy 1 at 2",),
     )
     report = DrillReport(rows=(row,), market="paper:synthetic:seed=1")
     assert not report.passed

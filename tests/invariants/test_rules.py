@@ -1,4 +1,4 @@
-"""The invariants: each one can fail, and says what either side holds."""
+"""Each invariant can fail, and reports the state of the bot and of the venue."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from botlib.core.model import (
     SignalAction,
     SignalRaised,
 )
-from botlib.invariants import InvariantChecker, KitRecord, VenueRecord, find_secrets, rules
-from botlib.invariants.kit_record import Decision
+from botlib.invariants import BotRecord, InvariantChecker, VenueRecord, find_secrets, rules
+from botlib.invariants.bot_record import Decision
 from botlib.invariants.venue_record import VenueOrder, VenueTrade
 from botlib.store import CandleStorage, Database
 from botlib.store.holes import Hole
@@ -121,14 +121,14 @@ def hole(minute: int) -> Hole:
     return Hole(symbol="BTC/USDT", timeframe="1m", start=time, end=time, cause="", marked=T0)
 
 
-KIT = KitRecord(
+BOT = BotRecord(
     orders={"bl-1": order()},
     fills=(fill(),),
     decisions=(Decision(strategy="s", symbol="BTC/USDT", timestamp=T0, action="entry"),),
     candles={STREAM: [candle(0), candle(1), candle(3)]},
     holes={STREAM: [hole(2)]},
 )
-TRUTH = VenueRecord(
+VENUE = VenueRecord(
     market_time=T0 + 5 * MINUTE,
     orders=(placed(),),
     trades=(trade(),),
@@ -151,89 +151,89 @@ def signal(minute: int) -> SignalRaised:
     )
 
 
-def test_where_all_is_well_nothing_is_found() -> None:
+def test_a_correct_bot_has_no_violation() -> None:
     found = [
-        *rules.one_order_per_decision(KIT, TRUTH),
-        *rules.fills_are_trades(KIT, TRUTH),
+        *rules.one_order_per_decision(BOT, VENUE),
+        *rules.fills_are_trades(BOT, VENUE),
         *rules.booked_once([FillReceived(fill=fill()), FillReceived(fill=fill(8))]),
-        *rules.positions_agree(KIT, TRUTH, ["BTC/USDT"], BASELINE),
-        *rules.candles_are_the_venues(KIT, BARS),
-        *rules.one_signal_per_candle(KIT, [signal(0), signal(1)], TRUTH.market_time),
-        *rules.caps_hold(KIT, TRUTH, LIMITS),
+        *rules.positions_agree(BOT, VENUE, ["BTC/USDT"], BASELINE),
+        *rules.candles_are_the_venues(BOT, BARS),
+        *rules.one_signal_per_candle(BOT, [signal(0), signal(1)], VENUE.market_time),
+        *rules.caps_hold(BOT, VENUE, LIMITS),
     ]
     assert found == []
 
 
-def test_i1_two_orders_for_one_decision_or_one_never_written_down() -> None:
-    double = replace(TRUTH, orders=(placed(), placed(2)))
-    assert [one.venue for one in rules.one_order_per_decision(KIT, double)] == ["2 orders"]
-    stranger = replace(TRUTH, orders=(placed(), placed(2, "bl-2"), placed(3, "by-hand")))
-    found = list(rules.one_order_per_decision(KIT, stranger))
-    assert [(one.what, one.kit) for one in found] == [("order bl-2", "never written down")]
+def test_i1_two_orders_for_one_decision_or_one_that_is_not_in_the_journal() -> None:
+    double = replace(VENUE, orders=(placed(), placed(2)))
+    assert [one.venue for one in rules.one_order_per_decision(BOT, double)] == ["2 orders"]
+    stranger = replace(VENUE, orders=(placed(), placed(2, "bl-2"), placed(3, "manual-2")))
+    found = list(rules.one_order_per_decision(BOT, stranger))
+    assert [(one.what, one.bot) for one in found] == [("order bl-2", "not in the journal")]
 
 
-def test_i2_fills_missing_invented_different_or_told_twice() -> None:
-    assert len(list(rules.fills_are_trades(replace(KIT, fills=()), TRUTH))) == 1
-    assert len(list(rules.fills_are_trades(KIT, replace(TRUTH, trades=())))) == 1
+def test_i2_fills_that_are_missing_invented_different_or_published_twice() -> None:
+    assert len(list(rules.fills_are_trades(replace(BOT, fills=()), VENUE))) == 1
+    assert len(list(rules.fills_are_trades(BOT, replace(VENUE, trades=())))) == 1
     for changes in ({"price": Decimal(1)}, {"amount": Decimal(1)}, {"fee": Decimal(1)}):
-        wrong = replace(KIT, fills=(fill(**changes),))
-        assert "0.01 at 90000" in str(next(rules.fills_are_trades(wrong, TRUTH)))
-    # A trade of somebody else's order is none of ours.
+        wrong = replace(BOT, fills=(fill(**changes),))
+        assert "0.01 at 90000" in str(next(rules.fills_are_trades(wrong, VENUE)))
+    # A trade of an order that the bot did not send does not count.
     other = replace(
-        TRUTH, orders=(placed(), placed(2, "by-hand")), trades=(trade(), trade(8, number=2))
+        VENUE, orders=(placed(), placed(2, "manual-2")), trades=(trade(), trade(8, number=2))
     )
-    assert list(rules.fills_are_trades(KIT, other)) == []
+    assert list(rules.fills_are_trades(BOT, other)) == []
     assert len(list(rules.booked_once([FillReceived(fill=fill())] * 2))) == 1
 
 
 def test_i3_a_position_that_the_venue_does_not_hold() -> None:
-    gone = replace(TRUTH, balances={"BTC": Decimal("0.5")})
-    found = next(rules.positions_agree(KIT, gone, ["BTC/USDT"], BASELINE))
-    assert (found.kit, found.venue) == ("0.00999 BTC", "-0.5 BTC")
-    by_hand = replace(
-        TRUTH,
-        orders=(placed(), placed(2, "by-hand")),
+    gone = replace(VENUE, balances={"BTC": Decimal("0.5")})
+    found = next(rules.positions_agree(BOT, gone, ["BTC/USDT"], BASELINE))
+    assert (found.bot, found.venue) == ("0.00999 BTC", "-0.5 BTC")
+    manual = replace(
+        VENUE,
+        orders=(placed(), placed(2, "manual-2")),
         trades=(trade(), trade(8, number=2)),
         balances={"BTC": Decimal("1.01998")},
     )
-    assert list(rules.positions_agree(KIT, by_hand, ["BTC/USDT"], BASELINE)) == []
+    assert list(rules.positions_agree(BOT, manual, ["BTC/USDT"], BASELINE)) == []
 
 
-def test_i4_candles_missing_wrong_or_invented() -> None:
-    lacking = replace(KIT, holes={STREAM: []})
-    assert next(rules.candles_are_the_venues(lacking, BARS)).kit == "neither stored nor a hole"
-    wrong = replace(KIT, candles={STREAM: [candle(0), candle(1, close=10.5), candle(3)]})
+def test_i4_candles_that_are_missing_wrong_or_invented() -> None:
+    lacking = replace(BOT, holes={STREAM: []})
+    assert next(rules.candles_are_the_venues(lacking, BARS)).bot == "neither stored nor a hole"
+    wrong = replace(BOT, candles={STREAM: [candle(0), candle(1, close=10.5), candle(3)]})
     assert len(list(rules.candles_are_the_venues(wrong, BARS))) == 1
-    invented = replace(KIT, candles={STREAM: [candle(n) for n in range(4)]}, holes={STREAM: []})
+    invented = replace(BOT, candles={STREAM: [candle(n) for n in range(4)]}, holes={STREAM: []})
     assert next(rules.candles_are_the_venues(invented, BARS)).venue == "no candle"
     there = {STREAM: {**BARS[STREAM], T0 + 2 * MINUTE: (1.0,) * 5}}
-    assert next(rules.candles_are_the_venues(KIT, there)).kit == "a hole"
+    assert next(rules.candles_are_the_venues(BOT, there)).bot == "a hole"
 
 
-def test_i5_two_signals_on_a_candle_or_one_on_an_open_candle() -> None:
-    assert len(list(rules.one_signal_per_candle(KIT, [signal(1)] * 2, TRUTH.market_time))) == 1
-    early = list(rules.one_signal_per_candle(KIT, [signal(5)], TRUTH.market_time))
+def test_i5_two_signals_on_one_candle_or_one_on_an_open_candle() -> None:
+    assert len(list(rules.one_signal_per_candle(BOT, [signal(1)] * 2, VENUE.market_time))) == 1
+    early = list(rules.one_signal_per_candle(BOT, [signal(5)], VENUE.market_time))
     assert len(early) == 1 and "closes at" in early[0].venue
-    twice = replace(KIT, decisions=KIT.decisions * 2)
-    assert len(list(rules.one_signal_per_candle(twice, [], TRUTH.market_time))) == 1
+    twice = replace(BOT, decisions=BOT.decisions * 2)
+    assert len(list(rules.one_signal_per_candle(twice, [], VENUE.market_time))) == 1
 
 
-def test_i7_caps_that_do_not_hold_at_the_venue() -> None:
-    dear = replace(TRUTH, orders=(placed(cost=Decimal(1_100)),))
-    assert next(rules.caps_hold(KIT, dear, LIMITS)).what == "max_order_cost at order 1"
-    kit = replace(KIT, orders={f"bl-{n}": order(f"bl-{n}") for n in range(4)})
-    many = replace(TRUTH, orders=tuple(placed(n, f"bl-{n}") for n in range(4)), trades=())
-    assert [one.what for one in rules.caps_hold(kit, many, LIMITS)] == ["max_orders_per_minute"]
+def test_i7_risk_limits_that_do_not_hold_at_the_venue() -> None:
+    expensive = replace(VENUE, orders=(placed(cost=Decimal(1_100)),))
+    assert next(rules.caps_hold(BOT, expensive, LIMITS)).what == "max_order_cost at order 1"
+    bot = replace(BOT, orders={f"bl-{n}": order(f"bl-{n}") for n in range(4)})
+    many = replace(VENUE, orders=tuple(placed(n, f"bl-{n}") for n in range(4)), trades=())
+    assert [one.what for one in rules.caps_hold(bot, many, LIMITS)] == ["max_orders_per_minute"]
     held = replace(
-        TRUTH,
+        VENUE,
         orders=(placed(), placed(2, "bl-2", created=T0 + 2 * MINUTE)),
         trades=(trade(), trade(8, number=2)),
     )
-    assert "max_exposure" in next(rules.caps_hold(kit, held, LIMITS)).what
+    assert "max_exposure" in next(rules.caps_hold(bot, held, LIMITS)).what
 
 
 @pytest.mark.parametrize(
-    "spelt",
+    "encode",
     [
         lambda text: text,
         lambda text: f"x{base64.b64encode(text.encode()).decode()}",
@@ -243,21 +243,21 @@ def test_i7_caps_that_do_not_hold_at_the_venue() -> None:
         lambda text: f"https://example.org/?key={quote(text, safe='')}",
     ],
 )
-def test_i8_a_secret_however_it_is_spelt(spelt: Any, tmp_path: Path) -> None:
+def test_i8_a_secret_is_found_in_every_encoding(encode: Any, tmp_path: Path) -> None:
     secret = "canary/key+Zm9vYmFy=xyz"
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "log.txt").write_text(f"before {spelt(secret)} after")
+    (tmp_path / "deep" / "log.txt").write_text(f"before {encode(secret)} after")
     (tmp_path / "clean.txt").write_text("nothing here")
     found = list(find_secrets([tmp_path], [secret]))
-    assert found and all("log.txt" in one.kit for one in found)
+    assert found and all("log.txt" in one.bot for one in found)
     assert secret not in "".join(map(str, found))
     assert list(find_secrets([tmp_path / "clean.txt"], [secret])) == []
     with pytest.raises(ValueError, match="by chance"):
         list(find_secrets([tmp_path], ["short"]))
 
 
-class Oracle:
-    """An exchange with one position and, where asked for, its stop."""
+class FakeControl:
+    """The control of an exchange with one position and, if ``stop`` is set, its stop."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -301,16 +301,16 @@ async def test_i6_and_i9_a_position_without_its_stop_and_bounds(
     from botlib.invariants import checker as module
     from botlib.store import OrderJournal
 
-    database = Database.open(tmp_path / "kit.db", "paper:test")
+    database = Database.open(tmp_path / "bot.db", "paper:test")
     journal = OrderJournal(database)
     for one in (order(), order("bl-stop-1", side=Side.SELL, stop_price=Decimal(1))):
         journal.save_order(one)
     journal.save_fill(fill())
     assert CandleStorage(database).counts() == {}
-    oracle, halted, tasks = Oracle(), None, 3
+    control, halted, tasks = FakeControl(), None, 3
     checker = InvariantChecker(
-        oracle,
-        database=tmp_path / "kit.db",
+        control,
+        database=tmp_path / "bot.db",
         venue="paper:test",
         streams=[STREAM],
         stops=lambda symbol: True,
@@ -322,10 +322,10 @@ async def test_i6_and_i9_a_position_without_its_stop_and_bounds(
     monkeypatch.setattr(module, "GRACE", 0.05)
     assert (await checker.check()).ok
     await asyncio.sleep(0.1)
-    # With its stop, or halted, the time does not count.
-    oracle.stop = True
+    # The time with a stop, or while entries are halted, does not count.
+    control.stop = True
     assert (await checker.check()).ok
-    oracle.stop, halted = False, "by hand"
+    control.stop, halted = False, "by the trader"
     assert (await checker.check()).ok
     halted = None
     assert (await checker.check()).ok
@@ -333,9 +333,9 @@ async def test_i6_and_i9_a_position_without_its_stop_and_bounds(
     report = await checker.check()
     assert [one.invariant for one in report.violations] == ["I6"]
     assert "broken" in str(report) and "no stop" in report._repr_html_()
-    oracle.requests, tasks = 1_000_000, 300
+    control.requests, tasks = 1_000_000, 300
     found = {one.what for one in (await checker.check()).of("I9")}
     assert found == {"more than 1200 requests a minute", "tasks leak"}
     late = await checker.converge(0.2)
-    assert any("not well 0.2 s after" in one.what for one in late.of("I9"))
+    assert any("not recovered 0.2 s after" in one.what for one in late.of("I9"))
     database.close()

@@ -1,4 +1,4 @@
-"""What the kit holds: its journal of orders and fills, and its candles."""
+"""The record of a bot, read from its database: orders, fills, decisions and candles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Stream = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A signal that led to an order: which strategy, on which candle (open time, ms), and what."""
+    """A signal that led to an order: the strategy, the candle (open time, ms) and the action."""
 
     strategy: str
     symbol: str
@@ -26,8 +26,8 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KitRecord:
-    """The kit's own books at one moment."""
+class BotRecord:
+    """The contents of a bot's database at one moment."""
 
     orders: Mapping[str, Order] = field(default_factory=dict)
     """By client order id."""
@@ -40,14 +40,17 @@ class KitRecord:
     @classmethod
     def read(
         cls, path: Path, venue: str, streams: Sequence[Stream], since: Mapping[Stream, int]
-    ) -> KitRecord:
-        """Read a database beside whoever writes to it.
+    ) -> BotRecord:
+        """Read a database while another process may write to it.
 
         Args:
-            since: first open time (ms) to read of a stream; of one that is not named, all.
+            path: of the database.
+            venue: the market it is stamped with.
+            streams: the candles to read.
+            since: first open time (ms) to read of a stream; streams not in it are read whole.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the database cannot be read.
         """
         database = Database.open(path, venue, readonly=True)
         try:
@@ -66,12 +69,12 @@ class KitRecord:
             database.close()
 
     def span(self, stream: Stream) -> tuple[int, int] | None:
-        """Return the first and the last open time of a stream's candles."""
+        """Return the first and the last open time (ms) of a stream's candles, or None."""
         candles = self.candles.get(stream, ())
         return (candles[0].timestamp, candles[-1].timestamp) if candles else None
 
     def expected(self, stream: Stream) -> set[int]:
-        """Return every open time between the first and the last candle that is not in a hole."""
+        """Return the open times (ms) between the first and the last candle, without the holes."""
         span = self.span(stream)
         if span is None:
             return set()
