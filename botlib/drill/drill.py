@@ -1,4 +1,4 @@
-"""The faults of a drill, one after another, and their grades."""
+"""`fire_drill`: the faults of a drill, one after another, and their grades."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from botlib.drill.session import DrillSession
 from botlib.invariants import BotRecord
 
 WITHIN: Final = 60.0
-"""Seconds in which everything has to hold again."""
+"""Seconds within which every invariant has to hold again."""
 
 SPEED: Final = 60.0
-"""Market seconds a second: a candle closes every second."""
+"""Seconds of market time per second: a one-minute candle closes every second."""
 
 AWAY: Final = 2.0
 ASLEEP: Final = 4.0
-"""Seconds for which the exchange is away, and the computer asleep."""
+"""Seconds for which the exchange is away, and the computer suspended."""
 
 Progress = Callable[[int, int, str], None]
-"""Is told how many faults are done, of how many, and which one is next."""
+"""Receives the number of faults done, the number of all, and the name of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrillStep:
-    """A fault, what is expected of the bot, and how it is played; returns what was done."""
+    """A fault, the expected reaction, and the coroutine function that injects it.
+
+    ``play`` returns a description of what it did.
+    """
 
     fault: str
     expected: str
@@ -38,8 +41,8 @@ class DrillStep:
 
 
 async def _drop(session: DrillSession) -> str:
-    told = await session.control.fault("reset")
-    return f"{told['struck']} connections cut"
+    answer = await session.control.fault("reset")
+    return f"{answer['struck']} connections cut"
 
 
 async def _missed_fill(session: DrillSession) -> str:
@@ -78,16 +81,18 @@ async def _kernel_kill(session: DrillSession) -> str:
 
 async def _sleep(session: DrillSession) -> str:
     await session.suspend_kernel(ASLEEP)
-    return f"stood for {ASLEEP:g} s"
+    return f"suspended for {ASLEEP:g} s"
 
 
 STEPS: Final = (
-    DrillStep("connections dropped", "redials, fetches what it missed, loses no candle", _drop),
-    DrillStep("fill missed", "asks the venue for order and trades, books each once", _missed_fill),
-    DrillStep("frames doubled", "takes each candle and each fill once", _duplicate),
-    DrillStep("exchange restarted", "waits for it, takes up streams and orders again", _restart),
-    DrillStep("kernel killed", "adopts position and stop before it trades on", _kernel_kill),
-    DrillStep("computer asleep", "catches up; enters on nothing that is old", _sleep),
+    DrillStep("connections dropped", "reconnects, fetches what it missed, loses no candle", _drop),
+    DrillStep(
+        "fill missed", "queries the venue for order and trades, books each once", _missed_fill
+    ),
+    DrillStep("frames doubled", "processes each candle and each fill once", _duplicate),
+    DrillStep("exchange restarted", "waits for it, resumes streams and orders", _restart),
+    DrillStep("kernel killed", "adopts position and stop before it trades again", _kernel_kill),
+    DrillStep("computer asleep", "catches up, enters on no old candle", _sleep),
 )
 
 
@@ -105,17 +110,17 @@ async def fire_drill(
     speed: float = SPEED,
     progress: Progress = lambda done, total, fault: None,
 ) -> DrillReport:
-    """Play faults against a bot of its own on an exchange of its own, and grade the recovery.
+    """Inject faults into a bot of its own on an exchange of its own, and grade each recovery.
 
-    Both are started for it, the bot by the cells of a notebook in a Jupyter kernel, in processes
-    and files that are gone afterwards; nothing else is touched. It takes about a minute.
+    Both are started for the drill, the bot by the cells of a notebook in a Jupyter kernel. Their
+    processes and files are removed at the end; nothing else is touched. It takes about a minute.
 
     Args:
-        symbol: what the drill's bot trades.
+        symbol: the symbol that the drill's bot trades.
         seed: of its market.
-        faults: names of `STEPS` to play; None plays all.
-        speed: market seconds a second.
-        progress: told before every fault.
+        faults: names of `STEPS` to inject; None injects all.
+        speed: seconds of market time per second.
+        progress: called before every fault.
 
     Raises:
         InvalidInput: a fault is unknown.
@@ -127,8 +132,8 @@ async def fire_drill(
         progress(0, len(steps), "start")
         session = DrillSession(Path(directory), symbol=symbol, speed=speed, seed=seed)
         async with session:
-            nothing = BotRecord(candles={(symbol, "1m"): ()})
-            await session.recovered(nothing, WITHIN)
+            empty = BotRecord(candles={(symbol, "1m"): ()})
+            await session.recovered(empty, WITHIN)
             for done, step in enumerate(steps):
                 progress(done, len(steps), step.fault)
                 rows.append(await _played(session, step))
@@ -152,7 +157,7 @@ async def _played(session: DrillSession, step: DrillStep) -> DrillRow:
     try:
         did = await step.play(session)
     except TimeoutError:
-        did = "the fault found no occasion: no order was sent"
+        did = "the fault was not injected: no order was sent"
     began, since = loop.time(), session.record()
     report, why = await session.recovered(since, WITHIN)
     now = session.record()

@@ -1,4 +1,4 @@
-"""A Jupyter kernel, started as a front end would start it, and the cells run in it."""
+"""A Jupyter kernel, started as a front end starts it, that runs cells."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from botlib.core.errors import EngineError
 from botlib.runtime.kernelspec import CurrentInterpreter
 
 CELL_TIMEOUT: Final = 120.0
-LOOK: Final = 1.0
-"""Seconds between two looks whether a kernel that does not answer is still there."""
+ALIVE_POLL: Final = 1.0
+"""Seconds between two checks whether a kernel that does not answer is still alive."""
 
 POLL: Final = 0.05
-_TOLD: Final = 2_000
+_LOG_TAIL: Final = 2_000
+"""Characters of the kernel's log that an error quotes."""
 
 
 class NotebookKernel:
     """One kernel in a process and a session of its own; it ends when this process does.
 
-    Its connection, history and log are files in a directory, and nothing of the person's profile
-    is read or written. It listens on sockets in that directory, which no other user can reach and
-    for which no port has to be found.
+    Its connection, history and log are files in a directory; the user's Jupyter profile is neither
+    read nor written. It listens on sockets in that directory, which no other user can reach and
+    which need no free port.
 
     Args:
-        directory: is there, and private.
-        name: of its files.
+        directory: an existing private directory.
+        name: of its files, and in error messages.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
+        self._name = name
         self._log = directory / f"{name}.log"
         self._environment = {
             **os.environ,
@@ -52,7 +54,7 @@ class NotebookKernel:
         self._client: AsyncKernelClient | None = None
 
     async def start(self) -> None:
-        """Start the process; cells wait until it is ready for them."""
+        """Start the process; cells wait until the kernel is ready."""
         with self._log.open("ab") as log:
             await self._manager.start_kernel(env=self._environment, stdout=log, stderr=log)
         self._client = self._manager.client(context=self._manager.context)
@@ -63,10 +65,13 @@ class NotebookKernel:
 
         Args:
             cell: its source.
-            result: an expression for what is returned then, made of plain literals.
+            result: an expression to evaluate after the cell; its value consists of literals.
+
+        Returns:
+            The value of ``result``.
 
         Raises:
-            EngineError: it raised, took too long, or the kernel died over it.
+            EngineError: the cell raised or took too long, or the kernel died.
         """
         assert self._client is not None
         request = self._client.execute(cell, user_expressions={"result": result}, allow_stdin=False)
@@ -81,25 +86,25 @@ class NotebookKernel:
         return ast.literal_eval(answer["data"]["text/plain"])
 
     async def kill(self) -> None:
-        """Kill the process without warning, as a lack of memory would."""
+        """Kill the process without warning, as the system does when memory runs out."""
         os.kill(self.pid, signal.SIGKILL)
         while await self._manager.is_alive():  # noqa: ASYNC110
             await asyncio.sleep(POLL)
 
     @property
     def pid(self) -> int:
-        """The id of its process.
+        """The id of the process.
 
         Raises:
-            EngineError: it was never started.
+            EngineError: the kernel was never started.
         """
         pid: int | None = getattr(self._manager.provisioner, "pid", None)
         if pid is None:
-            raise EngineError("The kernel of the drill was not started. Start it first.")
+            raise EngineError(f"The kernel {self._name!r} was not started. Call start() first.")
         return pid
 
     async def close(self) -> None:
-        """End the process at once, also one that stands or never answered, and let go of it."""
+        """End the process at once, even one that is stopped or never answered, and disconnect."""
         if self._client is not None:
             self._client.stop_channels()
         await self._manager.shutdown_kernel(now=True)
@@ -107,7 +112,7 @@ class NotebookKernel:
     async def _reply(self, client: AsyncKernelClient, request: str) -> dict[str, Any]:
         while True:
             try:
-                reply = await client.get_shell_msg(timeout=LOOK)
+                reply = await client.get_shell_msg(timeout=ALIVE_POLL)
             except Empty:
                 if not await self._manager.is_alive():
                     raise self._error("died") from None
@@ -117,5 +122,5 @@ class NotebookKernel:
                 return content
 
     def _error(self, what: str) -> EngineError:
-        told = self._log.read_text(errors="replace")[-_TOLD:].strip()
-        return EngineError(f"The bot of the drill did not start: its kernel {what}. {told}")
+        log = self._log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+        return EngineError(f"The kernel {self._name!r} {what}. {log}".rstrip())

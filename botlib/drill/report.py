@@ -1,4 +1,4 @@
-"""What came of a fire drill."""
+"""The report of a fire drill."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from botlib.core.tables import html_table, text_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRow:
-    """One fault: what was expected, what happened, and whether the bot came through."""
+    """One fault of a drill: the expected reaction, what happened, and the invariants broken."""
 
     fault: str
     expected: str
     happened: str
     seconds: float
-    """From the fault until everything held again."""
+    """From the fault until every invariant held again."""
     broken: tuple[str, ...]
-    """Invariants that did not hold in the end, with the evidence."""
+    """Invariants that did not hold at the end, with the evidence."""
 
     @property
     def passed(self) -> bool:
-        """Whether everything held again in time."""
+        """Whether every invariant held again in time."""
         return not self.broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillReport:
-    """The rows of a drill, in the order they were played."""
+    """The rows of a drill, in the order of the faults."""
 
     rows: tuple[DrillRow, ...]
     market: str
 
     @property
     def passed(self) -> bool:
-        """Whether the bot came through every fault."""
+        """Whether the bot recovered from every fault."""
         return bool(self.rows) and all(row.passed for row in self.rows)
 
     def table(self) -> tuple[list[str], list[list[object]]]:
-        """Return headers and rows."""
+        """Return the headers and rows of the table."""
         headers = ["fault", "expected", "what happened", "recovered", "invariants", "verdict"]
         return headers, [
             [

@@ -44,16 +44,16 @@ bot.trade(Pulse(timeframes=({timeframe!r},), stop_loss={stop_loss}), {symbol!r},
 _READY: Final = "dict(health=bot.url, database=bot.database)"
 
 _NAP: Final = 'kill -STOP "$0" && sleep "$1"; kill -CONT "$0"'
-"""A program for a shell: it wakes the process even where nobody is left who waits for that."""
+"""A shell program that stops a process and resumes it, even if the drill has ended by then."""
 
 
 class DrillSession:
-    """Starts both processes in a directory, and looks at them from outside.
+    """A paper exchange and a bot in processes of their own, started and observed by a drill.
 
     Args:
         directory: for the files of both.
-        symbol: what is traded.
-        speed: market seconds a second.
+        symbol: the symbol traded.
+        speed: seconds of market time per second.
         seed: of the market.
     """
 
@@ -85,7 +85,7 @@ class DrillSession:
         arguments = ["--seed", str(self._seed), "--symbols", self.symbol]
         arguments += ["--speed", str(self._speed), "--start", "2026-01-05"]
         arguments += ["--ledger", str(self._directory / "ledger.db")]
-        # It is ready for cells by the time the exchange is.
+        # The kernel starts while the exchange does.
         await self._start_kernel()
         self._exchange = await PaperProcess.start(arguments, log=self._directory / "exchange.log")
         self.venue = self._exchange.venue
@@ -98,13 +98,13 @@ class DrillSession:
             streams=[(self.symbol, TIMEFRAME)],
             limits=_LIMITS,
             stops=lambda symbol: True,
-            # What is less cannot be sold.
+            # Less than a step cannot be sold.
             steps={self.symbol: Decimal("0.001")},
         )
         await self.checker.begin()
 
     async def close(self) -> None:
-        """End every process."""
+        """End all processes."""
         if self._nap is not None:
             await _end(self._nap)
         if self._kernel is not None:
@@ -114,7 +114,7 @@ class DrillSession:
             await self._exchange.stop()
 
     async def restart_kernel(self) -> None:
-        """Start a kernel in place of the killed one, run the same cells, and wait until it works.
+        """Start a kernel in place of the killed one and run the same cells.
 
         Raises:
             EngineError: the bot did not start; the message says why.
@@ -125,7 +125,7 @@ class DrillSession:
         await self._run_cells()
 
     async def _start_kernel(self) -> None:
-        self._kernel = NotebookKernel(self._directory, "kernel")
+        self._kernel = NotebookKernel(self._directory, "drill")
         await self._kernel.start()
 
     async def _run_cells(self) -> None:
@@ -161,7 +161,7 @@ class DrillSession:
         await self._kernel.kill()
 
     async def suspend_kernel(self, seconds: float) -> None:
-        """Let the bot's kernel stand for a while, as a closed laptop would."""
+        """Stop the bot's kernel for some seconds, as a suspended computer does."""
         assert self._kernel is not None
         self._nap = await asyncio.create_subprocess_exec(
             "sh", "-c", _NAP, str(self._kernel.pid), str(seconds), start_new_session=True
@@ -169,16 +169,16 @@ class DrillSession:
         await self._nap.wait()
 
     def record(self) -> BotRecord:
-        """Return what the bot has on disk now."""
+        """Return the contents of the bot's database now."""
         stream = (self.symbol, TIMEFRAME)
         return BotRecord.read(Path(self._ready["database"]), self.venue, [stream], {})
 
     def held(self) -> Decimal:
-        """Return what the bot holds by its own books."""
+        """Return the amount that the bot holds by its own fills, base units."""
         return held(self.record(), self.symbol)
 
     async def healthy(self) -> bool:
-        """Ask the bot's health page."""
+        """Return whether the bot's health page answers 200."""
         try:
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"{self._ready['health']}/health") as response:
@@ -187,14 +187,14 @@ class DrillSession:
             return False
 
     async def struck(self, kind: str) -> int:
-        """Return how often a kind of fault has struck; 0 while the exchange is away."""
+        """Return how often a kind of fault has occurred; 0 while the exchange is away."""
         try:
             return int((await self.control.state())["counters"]["faults"].get(kind, 0))
         except BotlibError:
             return 0
 
     async def until(self, condition: Callable[[], bool], within: float) -> bool:
-        """Wait until something is so; return whether it became so in time."""
+        """Wait until a condition holds; return whether it did within so many seconds."""
         end = asyncio.get_running_loop().time() + within
         while not condition():
             if asyncio.get_running_loop().time() > end:
@@ -203,10 +203,14 @@ class DrillSession:
         return True
 
     async def recovered(self, since: BotRecord, within: float) -> tuple[InvariantReport, str]:
-        """Wait until the bot is well again and has taken candles and fills since.
+        """Wait until all invariants hold, the bot is healthy, and candles and fills are new.
+
+        Args:
+            since: the record after the fault.
+            within: seconds to wait.
 
         Returns:
-            The last report, and what is still amiss besides, "" where nothing is.
+            The last report, and what else is wrong, "" if nothing is.
         """
         end = asyncio.get_running_loop().time() + within
         stream = (self.symbol, TIMEFRAME)
@@ -217,11 +221,11 @@ class DrillSession:
                 report = await self.checker.check()
                 now = self.record()
                 if len(now.candles[stream]) <= len(since.candles[stream]) + 1:
-                    why = "no new candle came"
+                    why = "no new candle arrived"
                 elif len(now.fills) <= len(since.fills):
-                    why = "nothing was traded any more"
+                    why = "there was no new fill"
                 elif not await self.healthy():
-                    why = "the bot does not call itself healthy"
+                    why = "the bot reports that it is not healthy"
             except BotlibError as error:
                 why = str(error)
             if (report.ok and not why) or asyncio.get_running_loop().time() > end:
@@ -231,6 +235,6 @@ class DrillSession:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        # With what it waits for, which is of its session.
+        # Together with its children, which belong to its session.
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

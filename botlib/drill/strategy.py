@@ -1,4 +1,4 @@
-"""The strategy of a drill: always under way, so that a fault meets an order or a position."""
+"""The strategy of a drill, which has an order or a position almost all the time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from botlib.strategy import Signals, Strategy
 
 
 class Pulse(Strategy):
-    """Holds for three minutes in every four."""
+    """A strategy that holds a position for three minutes of every four."""
 
     def signals(self, data: Frames) -> Signals:
-        """Enter, and leave again on every fourth minute."""
+        """Return an exit on every fourth minute, and entries on all others."""
         fourth = data.frame.index.to_series().dt.minute % 4 == 3
         return Signals(entry=~fourth, exit=fourth)

@@ -1,4 +1,4 @@
-"""The fire drill: in a real notebook kernel, with real processes, real sockets, a real kill."""
+"""The fire drill in a real notebook kernel, with real processes, sockets and kills."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from botlib.core.errors import InvalidInput
 from botlib.drill import STEPS, DrillReport, DrillRow, fire_drill
 
 LIMIT = 240.0
-"""Seconds after which what is waited for counts as lost."""
+"""Seconds to wait for a condition."""
 
 CONNECT = """
 import json
@@ -35,7 +35,7 @@ bot = bl.connect(
 DRILL = """
 before = len(bot.orders())
 report = bot.fire_drill(faults=["fill missed", "kernel killed", "computer asleep"])
-told = dict(
+result = dict(
     rows=[[row.fault, row.passed, row.happened] for row in report.rows],
     untouched=len(bot.orders()) == before,
     one_line=repr(report),
@@ -43,7 +43,7 @@ told = dict(
     table=str(report),
 )
 """
-# Runs until it is killed; says which process its kernel is.
+# Runs until it is killed; prints the process id of its kernel.
 NAP = """
 import asyncio, sys
 from pathlib import Path
@@ -64,7 +64,7 @@ NAP_SECONDS = 3.0
 
 
 class Notebook:
-    """A notebook's kernel, the cells run in it, and the processes below it."""
+    """A notebook's kernel, its cells and its child processes."""
 
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self.manager = manager
@@ -72,7 +72,7 @@ class Notebook:
         self.pid: int = manager.provisioner.pid  # type: ignore[union-attr]
 
     def run(self, cell: str, result: str = "None") -> Any:
-        """Run a cell which must not fail; return what an expression is then."""
+        """Run a cell that must not fail; return the value of an expression after it."""
         request = self.client.execute(cell, user_expressions={"result": f"json.dumps({result})"})
         content = self.finish(request)
         assert content["status"] == "ok", content
@@ -80,12 +80,12 @@ class Notebook:
         return json.loads(eval(text))
 
     def begin(self, cell: str) -> str:
-        """Begin a cell and return the name of the request."""
+        """Start a cell and return the id of the request."""
         name: str = self.client.execute(cell)
         return name
 
     def finish(self, request: str) -> dict[str, Any]:
-        """Wait for the end of a cell and return the answer."""
+        """Wait for the end of a cell and return the reply."""
         while True:
             reply = self.client.get_shell_msg(timeout=LIMIT)
             if reply["parent_header"].get("msg_id") == request:
@@ -93,11 +93,11 @@ class Notebook:
                 return content
 
     def below(self) -> set[psutil.Process]:
-        """Return the processes that this kernel has started."""
+        """Return the descendants of this kernel."""
         return set(psutil.Process(self.pid).children(recursive=True))
 
     def drill(self, known: set[psutil.Process]) -> set[psutil.Process]:
-        """Wait until a drill's kernel and exchange run and return their processes."""
+        """Wait until a drill's kernel and exchange run, and return their processes."""
         found: set[psutil.Process] = set()
 
         def complete() -> bool:
@@ -149,24 +149,24 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
 
 @pytest.mark.kernel
 @pytest.mark.timeout(600)
-def test_a_bot_in_a_notebook_plays_a_drill_beside_itself(notebook: Notebook) -> None:
+def test_a_drill_runs_beside_the_bot_of_a_notebook(notebook: Notebook) -> None:
     before = notebook.below()
-    told = notebook.run(DRILL, "told")
-    missed, killed, asleep = told["rows"]
+    result = notebook.run(DRILL, "result")
+    missed, killed, asleep = result["rows"]
     assert [missed[0], killed[0], asleep[0]] == ["fill missed", "kernel killed", "computer asleep"]
-    assert missed[1] and killed[1] and asleep[1], told["table"]
+    assert missed[1] and killed[1] and asleep[1], result["table"]
     assert "events of an order lost" in missed[2]
     assert "the kernel was killed with 0." in killed[2] and "ran the same cells" in killed[2]
-    # Row 15 of the faults: candles that closed meanwhile came, and were not entered on.
-    assert "stood for 4 s" in asleep[2]
-    assert told["untouched"]
-    assert "3 of 3 passed" in told["one_line"] and "Fire drill" in told["card"]
+    # Candles that closed meanwhile arrived, and led to no entry.
+    assert "suspended for 4 s" in asleep[2]
+    assert result["untouched"]
+    assert "3 of 3 passed" in result["one_line"] and "Fire drill" in result["card"]
     assert notebook.below() == before
-    it_ends_with_its_cell(notebook, before)
-    it_ends_with_its_notebook(notebook, before)
+    drill_ends_with_its_cell(notebook, before)
+    drill_ends_with_its_notebook(notebook, before)
 
 
-def it_ends_with_its_cell(notebook: Notebook, before: set[psutil.Process]) -> None:
+def drill_ends_with_its_cell(notebook: Notebook, before: set[psutil.Process]) -> None:
     request = notebook.begin("bot.fire_drill()")
     started = notebook.drill(before)
     notebook.manager.interrupt_kernel()
@@ -175,14 +175,14 @@ def it_ends_with_its_cell(notebook: Notebook, before: set[psutil.Process]) -> No
     until(lambda: all(map(gone, started)) and notebook.below() == before)
 
 
-def it_ends_with_its_notebook(notebook: Notebook, before: set[psutil.Process]) -> None:
+def drill_ends_with_its_notebook(notebook: Notebook, before: set[psutil.Process]) -> None:
     notebook.begin("bot.fire_drill()")
     started = notebook.drill(before)
     os.kill(notebook.pid, signal.SIGKILL)
     until(lambda: all(map(gone, started | before)))
 
 
-def test_a_kernel_that_stands_is_woken_and_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_a_stopped_kernel_is_resumed_and_ends_after_the_drill_was_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NAP, str(tmp_path), str(NAP_SECONDS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -202,7 +202,7 @@ async def test_an_unknown_fault_starts_nothing() -> None:
         await fire_drill(faults=["kernel killing"])
 
 
-def test_a_report_says_what_failed() -> None:
+def test_a_report_names_the_fault_that_failed() -> None:
     row = DrillRow(
         fault=STEPS[0].fault,
         expected=STEPS[0].expected,
