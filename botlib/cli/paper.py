@@ -40,7 +40,7 @@ def _setting(key: str, noun: str, accepted: str) -> _Callback:
 
     Args:
         key: the key.
-        noun: what its value is called.
+        noun: name of its values, for the message.
         accepted: values that are accepted, for the message.
     """
 
@@ -131,7 +131,7 @@ def _depth(
     metavar="X|max",
     help="Market seconds a second. Default: 1, or max in lockstep.",
 )
-@click.option("--lockstep", is_flag=True, help="Hold at every candle until told to go on.")
+@click.option("--lockstep", is_flag=True, help="Stop at every candle until a client advances it.")
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, help="Port; 0 takes any free one."
 )
@@ -148,7 +148,7 @@ def _depth(
     callback=_balances,
     metavar="ASSET=AMOUNT",
     show_default=True,
-    help="What a new account owns; repeat for more.",
+    help="Balance of a new account; repeat for more.",
 )
 @click.option(
     "--fee",
@@ -162,7 +162,7 @@ def _depth(
     default="0",
     callback=_fraction,
     show_default=True,
-    help="How much worse than the price market orders fill, a fraction.",
+    help="Fraction by which market orders fill worse than the price.",
 )
 @click.option(
     "--depth",
@@ -174,20 +174,20 @@ def _depth(
     "one price.",
 )
 @click.option(
-    "--burn-bnb", is_flag=True, help="Pay fees in BNB where the account has some, 25 % less."
+    "--burn-bnb", is_flag=True, help="Pay fees in BNB if the account has some, 25 % less."
 )
 @click.option(
     "--bnb-price",
     callback=_setting("bnb_price", "price", "a number above 0, such as 550"),
     metavar="PRICE",
-    help="What a BNB costs in any quote, for fees paid in it. Default: the market's price.",
+    help="Price of a BNB in any quote, for fees paid in it. Default: the market's price.",
 )
 @click.option(
     "--events",
     type=click.Choice(("either", "first", "last")),
     default="either",
     show_default=True,
-    help="When the events of an order leave: before the answer to it, after it, or either.",
+    help="When the events of an order are sent: before its answer, after it, or either.",
 )
 @click.option("--symbols", multiple=True, metavar="SYMBOL", help="List a symbol; repeat for more.")
 @click.option(

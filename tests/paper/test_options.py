@@ -40,7 +40,7 @@ def test_in_lockstep_a_market_has_no_speed_of_its_own() -> None:
     assert configured(speed=60, lockstep=True).pace == MarketPace(None, lockstep=True)
 
 
-def test_the_record_is_the_same_after_a_way_through_json() -> None:
+def test_the_record_is_the_same_after_json() -> None:
     full = PaperOptions(
         seed=7,
         recordings=(Path("a.csv.gz"), Path("b.csv.gz")),
@@ -73,9 +73,7 @@ def test_an_endless_market_starts_now_unless_a_start_is_given() -> None:
     assert replace(options, start=3).first_moment(market, now=5) == 3
 
 
-def test_a_recording_starts_with_as_much_history_as_asked_for(
-    candles: Candles, start_time: int
-) -> None:
+def test_a_recording_starts_after_the_requested_history(candles: Candles, start_time: int) -> None:
     row = (1, 1, 1, 1, 1)
     market = candles(
         BTCUSDT=dict.fromkeys(range(40), row), ETHUSDT=dict.fromkeys(range(5, 40), row)

@@ -24,7 +24,7 @@ Recorded = Callable[[str], Path]
 STREAM = "btcusdt@kline_1m"
 
 
-async def test_a_process_tells_where_it_is_and_ends_politely(tmp_path: Path) -> None:
+async def test_a_process_reports_its_address_and_closes_its_sockets(tmp_path: Path) -> None:
     args = ["--seed", "7", "--start", "2026-01-05", "--lockstep", "--ledger", str(tmp_path / "l")]
     async with await PaperProcess.start(args, log=tmp_path / "log") as process:
         assert process.running
@@ -47,12 +47,12 @@ async def test_a_process_tells_where_it_is_and_ends_politely(tmp_path: Path) -> 
             assert await asyncio.gather(process.stop(), closed()) == [0, 1001]
         assert process.returncode == 0
         assert (tmp_path / "log").read_text() == ""
-    # It goes on where it was, although a start was asked for.
+    # It continues at its former market time, although a start was given.
     async with await PaperProcess.start(args) as process:
         assert process.market_time == answer.market_time
 
 
-async def test_speed_is_one_and_the_start_is_now_where_nothing_is_said() -> None:
+async def test_the_default_speed_is_one_and_the_default_start_is_now() -> None:
     async with await PaperProcess.start() as process, process.control() as control:
         state = await control.state()
         assert (state["venue"], state["speed"]) == ("paper:synthetic:seed=42", 1.0)
@@ -88,7 +88,7 @@ async def test_a_taken_port_is_refused(tmp_path: Path) -> None:
         (["--seed", "-1"], "-1"),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_a_reason(args: list[str], words: str) -> None:
+def test_invalid_options_are_refused_with_a_reason(args: list[str], words: str) -> None:
     result = CliRunner().invoke(main, ["paper", *args])
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
@@ -138,7 +138,7 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
     assert _gone(int(done.stdout))
 
 
-def test_a_parent_without_a_pipe_is_watched_too(tmp_path: Path) -> None:
+def test_a_process_without_a_pipe_ends_with_its_parent(tmp_path: Path) -> None:
     command = f"{sys.executable} -m botlib paper --watch-parent </dev/null >ready & sleep 60"
     shell = subprocess.Popen(["/bin/sh", "-c", command], cwd=tmp_path)
     ready = tmp_path / "ready"
@@ -172,21 +172,21 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_only_this_computer_is_controlled() -> None:
+def test_the_control_accepts_only_loopback_addresses() -> None:
     with pytest.raises(PaperExchangeError, match="this computer only"):
         PaperControl("http://api.example.com:80")
 
 
-async def test_a_silent_exchange_is_an_error_that_says_so() -> None:
+async def test_an_exchange_that_does_not_answer_is_an_error() -> None:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # and kept, or another process might take the port
+        free.bind(("127.0.0.1", 0))  # it stays bound, or another process might use the port
         port = free.getsockname()[1]
         async with PaperControl(f"http://127.0.0.1:{port}") as control:
             with pytest.raises(PaperExchangeError, match="does not answer"):
                 await control.state()
 
 
-async def test_a_recording_is_replayed_as_it_is_written(recorded: Recorded) -> None:
+async def test_a_recording_is_replayed_with_its_gap(recorded: Recorded) -> None:
     path = recorded("candles/BTCUSDT-1m-20210402-20210514.csv.gz")
     args = ["--recording", str(path), "--start", "2021-04-20T01:58", "--lockstep"]
     async with await PaperProcess.start(args) as process, process.control() as control:

@@ -28,7 +28,7 @@ def brief(frame: Any, start: int) -> tuple[str, str, int, bool]:
     return frame["s"], k["i"], (k["t"] - start) // MINUTE, k["x"]
 
 
-async def test_closing_frames_come_first_and_know_the_next_open(
+async def test_closing_frames_are_sent_first_at_the_next_open(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     market = candles(
@@ -58,17 +58,17 @@ async def test_closing_frames_come_first_and_know_the_next_open(
     assert {frame["E"] for frame in boundary} == {start_time + 5 * MINUTE}
     closing = boundary[2]["k"]
     assert [float(closing[name]) for name in "ohlcv"] == [10, 16, 9, 15, 7.5]
-    # The new price is in force: an order sent on the closing frame fills at the next open.
+    # The new price is in force: an order after the closing frame fills at the next open.
     order = await served.order("BUY", "MARKET", quantity="1")
     assert [fill["price"] for fill in order["fills"]] == ["15.00000000"]
-    # REST gives the same closed candle.
+    # REST returns the same closed candle.
     row = (await served.get("klines", symbol="BTCUSDT", interval="5m", limit=2))[0]
     assert [row[i] for i in (0, 1, 2, 3, 4, 5, 7, 8)] == [
         closing[name] for name in ("t", "o", "h", "l", "c", "v", "q", "n")
     ]
 
 
-async def test_forming_klines_grow_inside_the_candle(
+async def test_forming_klines_follow_the_prices_inside_a_candle(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     market = candles(BTCUSDT={0: (10, 14, 9, 12, 2), 1: (12, 12, 12, 12, 1)})
@@ -85,27 +85,27 @@ async def test_forming_klines_grow_inside_the_candle(
     assert [frame["k"]["x"] for frame in frames] == [False] * 4 + [True, False]
 
 
-async def test_the_market_holds_until_it_is_told_and_a_lost_answer_loses_nothing(
+async def test_lockstep_waits_for_acknowledgements_and_repeats_a_lost_answer(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     served = await serve(candles(BTCUSDT=flat(range(10))), pace=LOCKSTEP)
     stream = "btcusdt@kline_1m"
     first = await served.control.advance([stream], start_time)
     assert first.market_time == start_time + MINUTE
-    # Sockets come and go, the market does not move.
+    # The market does not move when sockets open and close.
     listener = await served.listen(stream)
     await listener.ws.close()
     assert (await served.control.state())["market_time"] == first.market_time
-    # The same question again: the same answer.
+    # A repeated request has the same answer.
     assert await served.control.advance([stream], start_time) == first
     second = await served.control.advance([stream], first.market_time)
     assert second.market_time == start_time + 2 * MINUTE
-    # Everything since is told, not only the newest.
+    # The answer has all candles since then, not only the newest.
     again = await served.control.advance([stream], start_time)
     assert [candle.timestamp for candle in again.closed] == [start_time, start_time + MINUTE]
 
 
-async def test_higher_candles_alone_are_waited_for_over_many_boundaries(
+async def test_lockstep_runs_to_the_close_of_a_higher_candle(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     served = await serve(candles(BTCUSDT=flat(range(40))), pace=LOCKSTEP)
@@ -114,7 +114,7 @@ async def test_higher_candles_alone_are_waited_for_over_many_boundaries(
     assert served.venue.market_time == start_time + 15 * MINUTE
 
 
-async def test_a_higher_candle_that_the_end_cuts_short_never_closes(
+async def test_an_incomplete_higher_candle_at_the_end_never_closes(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     served = await serve(candles(BTCUSDT=flat(range(17))), pace=LOCKSTEP)
@@ -129,7 +129,7 @@ async def test_a_higher_candle_that_the_end_cuts_short_never_closes(
     assert [candle.timestamp for candle in closed if candle.timeframe == "15m"] == [start_time]
 
 
-async def test_a_timeout_answers_and_the_market_holds_again(
+async def test_an_advance_that_times_out_stops_the_market_again(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     served = await serve(candles(BTCUSDT=flat(range(40))), pace=MarketPace(60.0, lockstep=True))
@@ -158,7 +158,7 @@ async def test_a_pause_stops_lockstep_too(serve: Any, candles: Candles, start_ti
         (["btcusdt@kline_1m"], 1, "Cannot acknowledge"),
     ],
 )
-async def test_a_senseless_advance_is_refused(
+async def test_an_invalid_advance_is_refused(
     serve: Any, candles: Candles, start_time: int, streams: list[str], ahead: int, words: str
 ) -> None:
     served = await serve(candles(BTCUSDT=flat(range(3))), pace=LOCKSTEP)
@@ -188,7 +188,7 @@ async def test_a_halt_closes_its_last_candle_when_trading_resumes(
     assert [frame["E"] - start_time for frame in closing] == [3 * MINUTE] + [34 * MINUTE] * 2
 
 
-async def test_each_symbol_halts_alone_and_takes_no_orders_meanwhile(
+async def test_a_halt_of_one_symbol_refuses_only_its_orders(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     market = candles(BTCUSDT=flat((0, 1, 5, 6)), ETHUSDT=flat(range(7)))
@@ -207,7 +207,7 @@ async def test_each_symbol_halts_alone_and_takes_no_orders_meanwhile(
     await served.order("BUY", "MARKET", quantity="1")
 
 
-async def test_the_end_closes_the_last_candles_once(
+async def test_the_last_candles_close_once_at_the_end(
     serve: Any, candles: Candles, start_time: int
 ) -> None:
     market = candles(BTCUSDT=flat(range(2)), ETHUSDT=flat(range(4)))
@@ -231,7 +231,7 @@ async def test_the_end_closes_the_last_candles_once(
     assert state["ended"] and state["market_time"] == start_time + 4 * MINUTE
 
 
-async def test_a_hurried_market_waits_for_a_listener_and_drops_nothing(
+async def test_a_market_at_full_speed_waits_for_a_subscriber_and_drops_nothing(
     serve: Any, start_time: int
 ) -> None:
     served = await serve(SyntheticMarket(1), pace=MAX, start=start_time)
@@ -243,7 +243,7 @@ async def test_a_hurried_market_waits_for_a_listener_and_drops_nothing(
     assert opens == list(range(start_time, start_time + len(opens) * MINUTE, MINUTE))
 
 
-async def test_a_speed_is_kept(serve: Any, start_time: int) -> None:
+async def test_a_market_keeps_its_speed(serve: Any, start_time: int) -> None:
     served = await serve(SyntheticMarket(1), pace=MarketPace(600.0), start=start_time)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -257,12 +257,12 @@ async def test_a_speed_is_kept(serve: Any, start_time: int) -> None:
 @pytest.mark.parametrize(
     ("speed", "steps"), [(1.0, 30), (0.1, 30), (60.0, 20), (100.0, 12), (1e6, 4), (None, 4)]
 )
-def test_klines_come_as_often_as_binance_sends_them(speed: float | None, steps: int) -> None:
+def test_prices_change_as_often_as_on_binance(speed: float | None, steps: int) -> None:
     assert MarketPace(speed).steps(MINUTE) == steps
     assert MarketPace(speed, lockstep=True).steps(MINUTE) == 4
 
 
-async def test_a_replay_in_lockstep_is_the_same_every_time(serve: Any, start_time: int) -> None:
+async def test_a_replay_in_lockstep_is_deterministic(serve: Any, start_time: int) -> None:
     async def play() -> list[Any]:
         served = await serve(SyntheticMarket(3), pace=LOCKSTEP, start=start_time)
         listener = await served.listen("btcusdt@kline_1m", "btcusdt@trade")

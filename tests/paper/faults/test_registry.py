@@ -1,4 +1,4 @@
-"""Faults on demand at every point of injection, and scenarios that play them at their moments."""
+"""Faults at every point of injection, and scenarios that play them at their times."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BUY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
 
 @pytest.fixture
 async def served(serve: Any, start_time: int) -> AsyncIterator[Any]:
-    """An exchange in lockstep on a synthetic market."""
+    """Start an exchange in lockstep on a synthetic market."""
     yield await serve(SyntheticMarket(7), start=start_time, pace=MarketPace(None, lockstep=True))
 
 
 async def minute(served: Any, listener: Any) -> list[Any]:
-    """Let a minute pass; return the frames of it, broken ones as text."""
+    """Advance by a minute, and return its frames, invalid ones as text."""
     await served.advance(STREAM)
-    # Sent after every frame of the minute, past all that damages frames.
+    # It is sent after all frames of the minute, and no fault changes it.
     await served.control.fault("malformed", text='{"end": true}')
     found = []
     while True:
@@ -60,7 +60,9 @@ def shape(frames: list[Any], start: int) -> list[tuple[int, bool]]:
     return [((one["k"]["t"] - start) // MINUTE, one["k"]["x"]) for one in frames]
 
 
-async def test_frames_are_dropped_swapped_damaged_and_doubled(served: Any, start_time: int) -> None:
+async def test_frames_are_dropped_swapped_damaged_and_repeated(
+    served: Any, start_time: int
+) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     plain = [(0, False)] * 3 + [(0, True), (1, False)]
@@ -84,19 +86,19 @@ async def test_frames_are_dropped_swapped_damaged_and_doubled(served: Any, start
     assert struck == {"drop": 2, "reorder": 1, "corrupt": 3, "duplicate": 1}
 
 
-async def test_a_delayed_frame_comes_although_the_market_stands(served: Any) -> None:
+async def test_a_delayed_frame_is_sent_while_the_market_is_held(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     await served.control.fault("delay", seconds=0.3, skip=3)
     frames = await minute(served, listener)
     while not any(one["k"]["x"] for one in frames):
         frames.append(await listener.next())
-    # The first frame of the next minute went out before it.
+    # The first frame of the next minute was sent before it.
     assert [one["k"]["x"] for one in frames] == [False] * 4 + [True]
     assert frames[3]["k"]["t"] == frames[4]["k"]["t"] + MINUTE
 
 
-async def test_chance_is_seeded(served: Any) -> None:
+async def test_probabilities_are_repeatable_by_their_seed(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     found = []
@@ -116,11 +118,11 @@ async def test_chance_is_seeded(served: Any) -> None:
     assert found[0] == found[1] != found[2]
 
 
-async def test_account_events_are_lost_doubled_and_late(served: Any) -> None:
+async def test_account_events_are_lost_repeated_and_late(served: Any) -> None:
     user = await served.user_stream()
     await served.control.fault("drop", match="user@executionReport", count=2)
     await served.order("BUY", "MARKET", quantity="0.01")
-    # Of an order that is new and filled at once, only the balances come.
+    # Of the events of a filled order only the balances are sent.
     assert (await user.next())["event"]["e"] == "outboundAccountPosition"
     await served.control.fault("duplicate", match="user@executionReport", symbol="BTC/USDT")
     await served.control.fault("delay", match="user@outboundAccountPosition", seconds=0.2)
@@ -131,7 +133,7 @@ async def test_account_events_are_lost_doubled_and_late(served: Any) -> None:
     assert kinds == [new, new, trade, ("outboundAccountPosition", None)]
 
 
-async def test_the_clock_of_the_server_is_wrong_and_right_again(served: Any) -> None:
+async def test_the_clock_of_the_server_is_skewed_for_a_time(served: Any) -> None:
     ahead = await served.get("time")
     await served.control.fault("clock", skew=90_000)
     skewed = await served.get("time")
@@ -144,7 +146,7 @@ async def test_the_clock_of_the_server_is_wrong_and_right_again(served: Any) -> 
     assert (await served.signed("GET", "account"))[0] == 200
 
 
-async def test_answers_come_late_or_from_a_copy_that_lags(served: Any) -> None:
+async def test_answers_are_late_or_from_a_lagging_replica(served: Any) -> None:
     await served.control.fault("slow", match="time", seconds=0.2)
     began = time.monotonic()
     await served.get("time")
@@ -163,7 +165,7 @@ async def test_answers_come_late_or_from_a_copy_that_lags(served: Any) -> None:
     assert await served.get("klines", symbol="BTCUSDT", interval="1m", limit=5) == whole[:3]
 
 
-async def test_a_copy_that_lags_tells_of_states_that_are_over(served: Any) -> None:
+async def test_a_lagging_replica_returns_former_states(served: Any) -> None:
     async def lagging(path: str, **params: Any) -> Any:
         await served.control.fault("read_lag", seconds=30)
         return (await served.signed("GET", path, **params))[1]
@@ -205,7 +207,7 @@ async def test_a_copy_that_lags_tells_of_states_that_are_over(served: Any) -> No
     assert len(await lagging("openOrders")) == 2
 
 
-async def test_sockets_are_told_of_a_shutdown_age_and_recover(served: Any) -> None:
+async def test_sockets_get_a_shutdown_notice_expire_and_recover(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     await served.control.fault("stall", **{"for": 0.2})
@@ -215,7 +217,7 @@ async def test_sockets_are_told_of_a_shutdown_age_and_recover(served: Any) -> No
     assert (await listener.next())["e"] == "serverShutdown"
     assert await listener.until_closed() == 1001
     listener = await served.listen(STREAM)
-    # Whoever has had its day is closed, not cut.
+    # An expired connection is closed with a close frame.
     struck, code = await asyncio.gather(served.control.fault("expire"), listener.until_closed())
     assert (struck["struck"], code) == (1, 1000)
 
@@ -236,13 +238,13 @@ async def test_sockets_are_told_of_a_shutdown_age_and_recover(served: Any) -> No
         ("reset", "step 1 is 'reset'"),
     ],
 )
-def test_a_step_that_makes_no_sense_is_refused(step: object, words: str) -> None:
+def test_an_invalid_step_is_refused(step: object, words: str) -> None:
     with pytest.raises(PaperExchangeError) as refused:
         Scenario.of([step])
     assert words in str(refused.value)
 
 
-def test_a_corrupt_file_is_refused_by_its_line(tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yaml"
     texts = {
         "- {at: +1s, fault: reset}\n\n- at: +2s\n  fault: resett\n": "line 3, step 2: Unknown",
@@ -271,7 +273,7 @@ def test_a_corrupt_file_is_refused_by_its_line(tmp_path: Path) -> None:
     assert [step.market for step in scenario.steps] == [1_767_571_200_000, 1_767_571_260_000]
 
 
-async def test_steps_come_at_their_market_times_and_after_orders(
+async def test_steps_are_performed_at_market_times_and_after_orders(
     served: Any, start_time: int
 ) -> None:
     listener = await served.listen(STREAM)
@@ -295,7 +297,7 @@ async def test_steps_come_at_their_market_times_and_after_orders(
     assert "NO/SUCH/THING" in played["errors"][0]
 
 
-async def test_without_a_process_of_its_own_nothing_crashes_or_restarts(served: Any) -> None:
+async def test_crashes_and_restarts_need_a_process(served: Any) -> None:
     with pytest.raises(PaperExchangeError, match="Only an exchange in a process"):
         await served.control.fault("crash_after_accept")
     with pytest.raises(PaperExchangeError, match="no supervisor"):
@@ -341,14 +343,14 @@ async def test_a_scenario_file_restarts_a_process_and_crashes_it_at_an_order(
         async with asyncio.timeout(60):
             while not (await restarted() and await buy(2) == 200):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-            # What is known after the restart is what was acknowledged before.
+            # After the restart the exchange has all orders that it acknowledged before.
             known = {one["client_order_id"] for one in (await control.ledger())["orders"]}
             assert known == {"order-1", "order-2"}
             assert await buy(3) is None
             while process.running:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await control.close()
-    # Accepted, never answered, and on disk.
+    # The order is accepted and on disk, but not answered.
     async with await PaperProcess.start(arguments) as process, process.control() as control:
         known = {one["client_order_id"] for one in (await control.ledger())["orders"]}
         assert known == {"order-1", "order-2", "order-3"}

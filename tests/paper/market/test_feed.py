@@ -1,4 +1,4 @@
-"""A symbol's place in the market: forming candles, holes, and no look ahead."""
+"""The feed of a symbol: forming candles, gaps, and no data from the future."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Candles = Callable[..., ReplayMarket]
 
 
 class Cut:
-    """A market that knows nothing after a moment: what comes later is replaced by nonsense."""
+    """A market with wrong candles after a given time."""
 
     def __init__(self, market: PaperMarket, time: int) -> None:
         self._market, self._time = market, time
@@ -42,7 +42,7 @@ class Cut:
 
 
 def naive(market: PaperMarket, timeframe: str, feed: Feed) -> Bar:
-    """Return the forming candle from all base candles and what was seen of the last."""
+    """Return the forming candle, from all base candles and the past prices of the last one."""
     start = open_time(feed.time, timeframe)
     now = feed.base_bar()
     assert now is not None
@@ -52,7 +52,7 @@ def naive(market: PaperMarket, timeframe: str, feed: Feed) -> Bar:
     return next(rows(aggregate(Bars(*columns), timeframe)))
 
 
-def test_prices_walk_from_open_over_both_extremes_to_the_close() -> None:
+def test_prices_go_from_the_open_over_both_extremes_to_the_close() -> None:
     market = SyntheticMarket(5)
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     bar = next(rows(market.bars("BTC/USDT", "1m", T0, T0)))
@@ -70,7 +70,7 @@ def test_prices_walk_from_open_over_both_extremes_to_the_close() -> None:
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "5m", "1h"])
-def test_forming_candles_are_made_of_what_has_been_seen(timeframe: str) -> None:
+def test_forming_candles_contain_only_past_prices(timeframe: str) -> None:
     market = SyntheticMarket(5)
     feed = Feed(market, market.listing("ETH/USDT"), 4)
     for time in range(T0 - 7 * MINUTE, T0 + 8 * MINUTE, 15_000):
@@ -84,7 +84,7 @@ def test_forming_candles_are_made_of_what_has_been_seen(timeframe: str) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 6 * 240), min_size=1, max_size=6), st.sampled_from([4, 30]))
-def test_a_jump_ends_where_steps_would_have(offsets: list[int], steps: int) -> None:
+def test_a_jump_gives_the_same_state_as_single_steps(offsets: list[int], steps: int) -> None:
     market = SyntheticMarket(9)
     listing = market.listing("BTC/USDT")
     jumping, fresh = Feed(market, listing, steps), Feed(market, listing, steps)
@@ -99,7 +99,7 @@ def test_a_jump_ends_where_steps_would_have(offsets: list[int], steps: int) -> N
     assert (jumping.price, jumping.traded) == (fresh.price, fresh.traded)
 
 
-def test_nothing_of_the_future_is_shown() -> None:
+def test_a_feed_never_shows_the_future() -> None:
     market = SyntheticMarket(3)
     listing, time = market.listing("BTC/USDT"), T0 + 37 * MINUTE + 15_000
     honest, cut = Feed(market, listing, 4), Feed(Cut(market, time), listing, 4)
@@ -118,7 +118,7 @@ def test_nothing_of_the_future_is_shown() -> None:
     assert last.timestamp <= time
 
 
-def test_candles_are_asked_for_as_klines_are(candles: Candles) -> None:
+def test_candles_are_selected_like_klines(candles: Candles) -> None:
     market = candles(BTCUSDT={m: (10, 10, 10, 10, 1) for m in (*range(10), *range(20, 30))})
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     feed.seek(T0 + 25 * MINUTE)
@@ -142,7 +142,7 @@ def test_candles_are_asked_for_as_klines_are(candles: Candles) -> None:
     assert minutes(12, 14, 100) == []
 
 
-def test_a_halt_keeps_the_last_candle_open_and_trades_nothing(candles: Candles) -> None:
+def test_in_a_gap_the_last_candle_stays_open_without_trades(candles: Candles) -> None:
     rows_of = {m: (10, 11, 9, 10, 1) for m in (0, 1, 2, 700, 701)}
     market = candles(BTCUSDT=rows_of)
     feed = Feed(market, market.listing("BTC/USDT"), 4)
@@ -154,7 +154,7 @@ def test_a_halt_keeps_the_last_candle_open_and_trades_nothing(candles: Candles) 
         feed.seek(T0 + late * MINUTE)
         assert not feed.trading and not feed.over
         assert feed.bar is not None and feed.bar.timestamp == T0 + 2 * MINUTE
-    # A feed that starts inside the hole finds the same place.
+    # A feed that starts inside the gap has the same state.
     fresh = Feed(market, market.listing("BTC/USDT"), 4)
     fresh.seek(T0 + 650 * MINUTE)
     assert fresh.bar == feed.bar
@@ -164,7 +164,7 @@ def test_a_halt_keeps_the_last_candle_open_and_trades_nothing(candles: Candles) 
     assert feed.over
 
 
-def test_a_market_entered_inside_a_candle_trades_at_every_moment_after() -> None:
+def test_a_feed_that_starts_inside_a_candle_trades_at_once() -> None:
     market = SyntheticMarket(1)
     feed = Feed(market, market.listing("BTC/USDT"), 4)
     for time in range(T0 + 15_000, T0 + 25 * HOUR, 15_000):

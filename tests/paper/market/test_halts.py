@@ -1,4 +1,4 @@
-"""Halts leave holes; what the operator made of a symbol outlasts a restart."""
+"""Halts and their gaps; changes by the operator survive a restart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAM = "btcusdt@kline_1m"
 
 @pytest.fixture
 def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
-    """Thirty minutes of three symbols, the price of each minute its own."""
+    """Return thirty minutes of three symbols, with another price in each minute."""
     rows = {number: (100 + number,) * 4 + (number + 1,) for number in range(30)}
     return candles(BTCUSDT=rows, ETHUSDT=rows, SOLUSDT=rows)
 
@@ -30,7 +30,7 @@ def minutes(bars: Any, start: int) -> list[int]:
     return [(int(time) - start) // MINUTE for time in bars.timestamp]
 
 
-def test_longer_candles_are_made_of_what_lies_outside_the_hole(
+def test_longer_candles_contain_only_base_candles_outside_a_halt(
     market: ReplayMarket, start_time: int
 ) -> None:
     holes = [HaltInterval(start_time + 3 * MINUTE, start_time + 17 * MINUTE)]
@@ -49,7 +49,7 @@ def test_longer_candles_are_made_of_what_lies_outside_the_hole(
     assert not len(seen.bars("BTC/USDT", "1m", start_time + 5 * MINUTE, until))
 
 
-def test_a_halt_within_one_candle_leaves_no_hole() -> None:
+def test_a_halt_within_one_candle_leaves_no_gap() -> None:
     open_ = halted([], 90_000, "1m")
     assert open_ == [HaltInterval(120_000, None)] == halted(open_, 500_000, "1m")
     assert resumed(open_, 119_999, "1m") == []
@@ -57,7 +57,7 @@ def test_a_halt_within_one_candle_leaves_no_hole() -> None:
     assert resumed([], 120_000, "1m") == []
 
 
-async def test_no_candles_come_in_a_halt_and_they_come_again_after_it(
+async def test_candles_stop_during_a_halt_and_resume_after_it(
     serve: Any, market: ReplayMarket, start_time: int
 ) -> None:
     served = await serve(market, pace=LOCKSTEP)
@@ -76,7 +76,7 @@ async def test_no_candles_come_in_a_halt_and_they_come_again_after_it(
     assert [(row[0] - start_time) // MINUTE for row in rows] == [0, 1]
     desk.set_status("BTCUSDT", "TRADING")
     closed = await served.advance(STREAM)
-    # The candle of the halt closes where the first one after it opens.
+    # The candle of the halt closes when the first one after it opens.
     assert closed == [("BTCUSDT", "1m", start_time + MINUTE)]
     assert (served.venue.market_time - start_time) // MINUTE == 6
     assert (await served.order("BUY", "MARKET", quantity="0.1"))["status"] == "FILLED"
@@ -91,7 +91,7 @@ async def test_no_candles_come_in_a_halt_and_they_come_again_after_it(
     assert [one["orderId"] for one in waiting] == [resting["orderId"]]
 
 
-async def test_halts_rules_and_delistings_outlast_a_restart(
+async def test_halts_rules_and_delistings_survive_a_restart(
     serve: Any, market: ReplayMarket, tmp_path: Path, start_time: int
 ) -> None:
     path = tmp_path / "l.db"

@@ -1,4 +1,4 @@
-"""Klines of long ago: made while others have their turn."""
+"""Old klines: other tasks run while they are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botlib.paper.protocol.params import Params
 @pytest.mark.parametrize(
     "wanted", [{"interval": "1M"}, {"interval": "1d", "timeZone": "5:45"}, {"interval": "1w"}]
 )
-async def test_old_klines_leave_others_their_turn_and_are_remembered(
+async def test_making_old_klines_lets_other_tasks_run_and_caches_them(
     wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []

@@ -1,4 +1,4 @@
-"""What all paper markets share: bars, aggregation, the walk inside a candle."""
+"""Candle arrays, aggregation, listings, and the path inside a candle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tables(draw: st.DrawFn) -> Bars:
 
 @given(tables(), st.sampled_from(list(TIMEFRAMES)))
 @settings(max_examples=150, deadline=None)
-def test_aggregate_equals_the_naive_way(table: Bars, timeframe: str) -> None:
+def test_aggregate_equals_a_naive_loop(table: Bars, timeframe: str) -> None:
     groups: dict[int, list[tuple[float, ...]]] = {}
     for row in rows(table):
         groups.setdefault(open_time(int(row[0]), timeframe), []).append(row)
@@ -66,7 +66,7 @@ def test_aggregate_equals_the_naive_way(table: Bars, timeframe: str) -> None:
 
 @given(tables())
 @settings(max_examples=50, deadline=None)
-def test_aggregating_in_two_steps_is_aggregating_in_one(table: Bars) -> None:
+def test_aggregating_twice_equals_aggregating_once(table: Bars) -> None:
     assert rows(aggregate(aggregate(table, "15m"), "1d")) == rows(aggregate(table, "1d"))
 
 
@@ -78,13 +78,13 @@ def test_weeks_open_on_mondays() -> None:
     ]
 
 
-def test_aggregate_of_nothing_and_of_an_unknown_timeframe() -> None:
+def test_aggregate_accepts_no_rows_and_refuses_unknown_timeframes() -> None:
     assert len(aggregate(Bars.empty(), "1h")) == 0
     with pytest.raises(UnknownTimeframe):
         aggregate(Bars.empty(), "7m")
 
 
-def test_a_volume_too_large_for_eight_decimals_still_prints_exactly() -> None:
+def test_a_large_volume_prints_without_rounding_errors() -> None:
     table = bars([(T0, 1, 1, 1, 1, 2342760845253.25), (T0 + MINUTE, 1, 1, 1, 1, 100000000.5)])
     assert aggregate(table, "1h").volume.tolist() == [2342860845253.75]
 
@@ -123,7 +123,7 @@ def candle(draw: st.DrawFn) -> tuple[float, float, float, float]:
 
 @given(candle(), st.integers(0, 70), st.integers())
 @settings(max_examples=300, deadline=None)
-def test_a_walk_visits_the_extremes_and_stays_inside(
+def test_a_path_reaches_the_extremes_and_stays_inside(
     bar: tuple[float, float, float, float], steps: int, key: int
 ) -> None:
     first, high, low, close = bar
@@ -148,7 +148,7 @@ def test_a_tie_is_decided_by_the_key() -> None:
     assert firsts == {99.0, 101.0}
 
 
-def test_a_walk_spreads_its_steps() -> None:
+def test_a_path_spreads_its_steps() -> None:
     prices = walk(100.0, 110.25, 99.0, 105.0, 60, 7)
     assert len(set(prices)) > 40
     moves = [abs(b - a) for a, b in pairwise(prices)]

@@ -29,7 +29,7 @@ def recording(
     return path
 
 
-def test_both_markets_are_markets(tmp_path: Path) -> None:
+def test_both_markets_have_the_protocol(tmp_path: Path) -> None:
     markets: list[PaperMarket] = [SyntheticMarket(1), ReplayMarket([recording(tmp_path)])]
     assert [market.base for market in markets] == ["1m", "1m"]
 
@@ -42,11 +42,11 @@ def test_a_replay_gives_the_recorded_candles_and_their_aggregates(tmp_path: Path
     hours = market.bars("BTC/USDT", "1h", 0, 2**60)
     assert hours.timestamp.tolist() == [T0, T0 + HOUR]
     assert hours.volume.tolist() == [75.0, 37.5]
-    # Whole candles, whatever the end of the request.
+    # Candles are complete, whatever the end of the request.
     assert market.bars("BTC/USDT", "1h", T0, T0).volume.tolist() == [75.0]
 
 
-def test_holes_are_skipped_and_the_end_is_the_end(tmp_path: Path) -> None:
+def test_gaps_are_skipped_and_nothing_opens_after_the_end(tmp_path: Path) -> None:
     path = recording(tmp_path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:20] + lines[50:]) + "\n")
@@ -77,7 +77,7 @@ def test_several_files_and_symbols(tmp_path: Path) -> None:
     assert market.venue.startswith("paper:recording:BTCUSDT-1m-a+2:")
 
 
-def test_the_venue_names_file_and_content(tmp_path: Path) -> None:
+def test_the_venue_contains_the_file_name_and_a_hash_of_the_content(tmp_path: Path) -> None:
     path = recording(tmp_path)
     market = ReplayMarket([read_recording(path)])
     assert market.venue == f"paper:recording:BTCUSDT-1m-a:{market.recordings[0].sha256[:8]}"
@@ -86,7 +86,7 @@ def test_the_venue_names_file_and_content(tmp_path: Path) -> None:
     assert ReplayMarket([path]).venue != before
 
 
-def test_tick_and_step_are_known_or_seen(tmp_path: Path) -> None:
+def test_tick_and_step_are_binances_or_those_of_the_data(tmp_path: Path) -> None:
     known = ReplayMarket([recording(tmp_path)]).listing("btcusdt")
     assert (known.tick, known.step) == (Decimal("0.01"), Decimal("0.00001"))
     seen = ReplayMarket([recording(tmp_path, "ZEDUSDT-1m.csv", price="0.0125")]).listing("ZED/USDT")
@@ -95,7 +95,7 @@ def test_tick_and_step_are_known_or_seen(tmp_path: Path) -> None:
     assert finer.tick == Decimal("0.0001")
 
 
-def test_what_a_recording_does_not_hold_is_refused(tmp_path: Path) -> None:
+def test_symbols_and_timeframes_outside_a_recording_are_refused(tmp_path: Path) -> None:
     market = ReplayMarket([recording(tmp_path, "BTCUSDT-15m.csv")])
     assert market.timeframes()[:2] == ["15m", "30m"]
     with pytest.raises(UnknownSymbol, match=r"not in the recording\. It holds: BTC/USDT"):

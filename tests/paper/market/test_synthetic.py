@@ -1,4 +1,4 @@
-"""The synthetic market: determinism, soundness, believable statistics."""
+"""The synthetic market: determinism, valid candles, plausible statistics."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_order_and_size_of_requests_do_not_matter() -> None:
         assert digest(part.between(T0, T0 + 30 * DAY - MINUTE)) == digest(expected)
 
 
-def test_forgotten_days_come_back_the_same() -> None:
+def test_days_are_the_same_after_they_left_the_cache() -> None:
     market = SyntheticMarket(5)
     first = digest(market.bars("BTC/USDT", "1m", T0, T0 + DAY))
     market.bars("BTC/USDT", "1m", T0 + DAY, T0 + (CACHED_DAYS + 20) * DAY)
@@ -107,7 +107,7 @@ def test_seeds_and_symbols_differ() -> None:
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_candles_are_whole_sound_and_lie_on_tick_and_step(symbol: str) -> None:
+def test_candles_are_complete_valid_and_on_tick_and_step(symbol: str) -> None:
     market = SyntheticMarket(3)
     bars, listing = market.bars(symbol, "1m", T0, T0 + 5 * DAY - MINUTE), market.listing(symbol)
     assert np.array_equal(bars.timestamp, np.arange(T0, T0 + 5 * DAY, MINUTE))
@@ -128,7 +128,7 @@ def test_higher_timeframes_are_exact_aggregates_of_minutes(timeframe: str) -> No
     market = SyntheticMarket(42)
     start, end = T0 - T0 % WEEK, T0 - T0 % WEEK + 5 * WEEK
     expected = aggregate(market.bars("SOL/USDT", "1m", start - 2 * WEEK, end), timeframe)
-    # Asked for the inside of the stretch, so that the edges are whole candles too.
+    # The request is inside the range, so that the candles at its edges are complete too.
     inside = (start, end - 2 * WEEK)
     got = market.bars("SOL/USDT", timeframe, *inside)
     assert len(got) > 1
@@ -136,7 +136,7 @@ def test_higher_timeframes_are_exact_aggregates_of_minutes(timeframe: str) -> No
         assert getattr(got, name).tolist() == getattr(expected.between(*inside), name).tolist()
 
 
-def test_a_candle_is_whole_whatever_the_end_of_the_request() -> None:
+def test_a_candle_is_complete_whatever_the_end_of_the_request() -> None:
     market = SyntheticMarket(42)
     one = market.bars("BTC/USDT", "1h", T0, T0)
     assert digest(one) == digest(aggregate(market.bars("BTC/USDT", "1m", T0, T0 + HOUR - 1), "1h"))
@@ -154,7 +154,7 @@ def test_the_first_candle_and_the_horizon() -> None:
     assert market.next_open("BTC/USDT", T0 + 1) == T0 + MINUTE
 
 
-def test_any_readable_symbol_is_listed_once_asked_for() -> None:
+def test_any_valid_symbol_is_listed_after_its_first_request() -> None:
     market = SyntheticMarket(42)
     assert [item.symbol for item in market.listings()] == list(DEFAULT_SYMBOLS)
     assert market.listing("zedusdt") is market.listing("ZED/USDT")
@@ -211,11 +211,11 @@ def test_trends_and_ranges_make_averages_cross(quarter: Bars) -> None:
 
     above = mean(10)[20:] > mean(30)
     crossings = int(np.count_nonzero(np.diff(above)))
-    # Enough that a strategy trades within six hours, and still more seldom than a coin is tossed.
+    # A strategy trades within six hours, but less often than at random.
     assert len(close) / 72 < crossings < len(close) / 10
 
 
-def test_months_of_history_come_at_once() -> None:
+def test_months_of_history_are_fast() -> None:
     market = SyntheticMarket(9)
     start = time.process_time()
     market.bars("BTC/USDT", "1m", T0, T0 + 90 * DAY)

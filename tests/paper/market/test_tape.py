@@ -1,4 +1,4 @@
-"""The accounts' trades on the public tape of a market with a depth."""
+"""The accounts' trades among the public trades of a market with a depth."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ STREAM = "btcusdt@kline_1m"
 
 @pytest.fixture
 def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
-    """Ten minutes that trade 8 each."""
+    """Return ten minutes with a volume of 8 each."""
     return candles(BTCUSDT={number: (100, 101, 99, 100, 8) for number in range(10)})
 
 
 async def played(served: Any) -> list[int]:
-    """Trade as taker and as maker over three minutes; return the ids of what was traded."""
+    """Trade as taker and as maker in three minutes, and return the ids of the trades."""
     await served.order("BUY", "MARKET", quantity="1.5")
     await served.advance(STREAM)
     await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99.8")
@@ -37,9 +37,7 @@ async def played(served: Any) -> list[int]:
     return [one["id"] for one in mine]
 
 
-async def test_own_trades_stand_among_the_others_under_their_ids(
-    serve: Any, market: ReplayMarket
-) -> None:
+async def test_account_trades_are_among_the_public_trades(serve: Any, market: ReplayMarket) -> None:
     served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
     mine = await played(served)
     await served.advance(STREAM)
@@ -48,15 +46,15 @@ async def test_own_trades_stand_among_the_others_under_their_ids(
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert [one["time"] for one in tape] == sorted(one["time"] for one in tape)
     _, own = await served.signed("GET", "myTrades", symbol="BTCUSDT")
-    told = {one["id"]: one for one in tape}
+    received = {one["id"]: one for one in tape}
     assert mine == sorted(mine) and len(set(mine)) == len(mine) >= 4
     for one in own:
-        same = told.pop(one["id"])
+        same = received.pop(one["id"])
         assert (same["price"], same["qty"], same["time"]) == (one["price"], one["qty"], one["time"])
         assert same["isBuyerMaker"] == (one["isBuyer"] == one["isMaker"])
-    # What is left is what the candles are made of.
+    # The other trades are those of the candles.
     rows = await served.get("klines", symbol="BTCUSDT", interval="1m")
-    assert sum(D(one["qty"]) for one in told.values()) == sum(D(row[5]) for row in rows)
+    assert sum(D(one["qty"]) for one in received.values()) == sum(D(row[5]) for row in rows)
     assert sum(row[8] for row in rows) == len(ids)
 
 
@@ -79,7 +77,7 @@ async def test_pages_of_trades_follow_each_other_without_a_gap(
 
 
 @pytest.mark.parametrize(("stream", "first", "last"), [("trade", "t", "t"), ("aggTrade", "f", "l")])
-async def test_streams_tell_of_own_trades_in_their_turn(
+async def test_streams_send_account_trades_in_order(
     serve: Any, market: ReplayMarket, stream: str, first: str, last: str
 ) -> None:
     served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
@@ -89,8 +87,8 @@ async def test_streams_tell_of_own_trades_in_their_turn(
     while not seen or seen[-1][last] < mine[-1]:
         seen.append(await listener.next())
     assert [one[last] + 1 for one in seen[:-1]] == [one[first] for one in seen[1:]]
-    told = {number for one in seen for number in range(one[first], one[last] + 1)}
-    assert told >= set(mine)
+    received = {number for one in seen for number in range(one[first], one[last] + 1)}
+    assert received >= set(mine)
 
 
 async def test_the_tape_is_the_same_after_a_restart(
@@ -105,7 +103,9 @@ async def test_the_tape_is_the_same_after_a_restart(
     assert await again.get("trades", symbol="BTCUSDT", limit=1_000) == before
 
 
-async def test_a_deep_market_keeps_its_tape_to_itself(serve: Any, market: ReplayMarket) -> None:
+async def test_a_deep_market_has_no_account_trades_on_its_tape(
+    serve: Any, market: ReplayMarket
+) -> None:
     served = await serve(market, pace=LOCKSTEP)
     await served.order("BUY", "MARKET", quantity="1.5")
     tape = await served.get("trades", symbol="BTCUSDT")

@@ -1,4 +1,4 @@
-"""Clients that lie, shout, or never listen: refused, and the venue stays up for the others."""
+"""Clients that send invalid data or never read: they are refused, and the venue serves others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from botlib.paper.streams.connection import framed
 
 STREAM = "btcusdt@kline_1m"
 PATIENT = 60.0
-"""Seconds a test waits for what must happen."""
+"""Seconds that a test waits for an expected event."""
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ async def alive(served: Any) -> bool:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(PATIENT):
-        while not condition():  # noqa: ASYNC110 (the venue tells nobody)
+        while not condition():  # noqa: ASYNC110 (the venue has no event for it)
             await asyncio.sleep(0.01)
 
 
 async def deaf(served: Any, path: str) -> socket.socket:
-    """Open a socket of streams that reads nothing but the handshake."""
+    """Open a socket of streams and read nothing after the handshake."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.setblocking(False)
@@ -63,7 +63,7 @@ async def deaf(served: Any, path: str) -> socket.socket:
     return client
 
 
-async def test_a_client_that_never_reads_is_cut_off(
+async def test_a_client_that_never_reads_is_disconnected(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BACKLOG", 2**20)
@@ -86,7 +86,7 @@ async def test_a_client_that_never_reads_is_cut_off(
         client.close()
 
 
-async def test_a_hurried_market_waits_for_such_a_client_but_not_for_ever(
+async def test_a_market_at_full_speed_waits_for_such_a_client_for_a_limited_time(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.2)
@@ -125,7 +125,7 @@ async def test_five_hundred_sockets_are_too_many(
 
 
 @pytest.mark.parametrize("path", ["/ws", "/stream", "/ws-api/v3"])
-async def test_messages_that_are_too_long_or_no_text_end_the_connection(
+async def test_messages_that_are_too_long_or_binary_end_the_connection(
     served: Any, path: str
 ) -> None:
     for message, code in ((b"\x00", 1003), ("x" * (2**20 + 1), 1009)):
@@ -141,7 +141,7 @@ async def test_messages_that_are_too_long_or_no_text_end_the_connection(
     assert await alive(served)
 
 
-async def test_noise_does_not_bring_the_venue_down(served: Any) -> None:
+async def test_random_bytes_do_not_stop_the_venue(served: Any) -> None:
     rng = random.Random(7)
     port = int(served.url.rpartition(":")[2])
     noises = [rng.randbytes(rng.randrange(1, 2_000)) for _ in range(20)]
@@ -156,7 +156,7 @@ async def test_noise_does_not_bring_the_venue_down(served: Any) -> None:
     assert await alive(served)
 
 
-async def test_symbols_are_not_made_up_without_end(
+async def test_the_number_of_symbols_is_limited(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = len(served.venue.listings())
@@ -170,7 +170,7 @@ async def test_symbols_are_not_made_up_without_end(
     assert len((await served.get("exchangeInfo"))["symbols"]) == listed + 5
 
 
-async def test_names_of_streams_are_kept_short(served: Any) -> None:
+async def test_long_names_of_streams_are_refused(served: Any) -> None:
     listener = await served.listen()
     answer = await listener.ask("SUBSCRIBE", ["btcusdt@" + "x" * 200])
     assert answer["error"]["code"] == 2
@@ -178,7 +178,7 @@ async def test_names_of_streams_are_kept_short(served: Any) -> None:
         assert response.status == 400
 
 
-async def test_a_garbled_frame_ends_its_connection_only(served: Any) -> None:
+async def test_an_invalid_frame_ends_only_its_connection(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     client = await deaf(served, f"/ws/{STREAM}")
@@ -239,7 +239,7 @@ async def test_any_json_is_answered_on_a_socket(served: Any) -> None:
         ("DELETE", "userDataStream", "", b"", 410),
     ],
 )
-async def test_no_request_is_too_strange_to_be_answered(
+async def test_every_request_is_answered(
     served: Any, method: str, path: str, query: str, body: bytes, status: int
 ) -> None:
     target = f"{served.url}/api/v3/{path}?{query}"
@@ -266,8 +266,8 @@ async def test_a_day_old_connection_is_announced_and_closed(
         await one.keep_alive()
         await one.keep_alive()
     assert (await listener.next())["e"] == "serverShutdown"
-    told = orjson.loads(await ws.receive_str(timeout=PATIENT))
-    assert told["event"]["e"] == "serverShutdown"
+    received = orjson.loads(await ws.receive_str(timeout=PATIENT))
+    assert received["event"]["e"] == "serverShutdown"
     for one in (stream, session):
         one.opened -= module.SHUTDOWN_NOTICE
     code, _ = await asyncio.gather(listener.until_closed(), stream.keep_alive())
@@ -276,7 +276,7 @@ async def test_a_day_old_connection_is_announced_and_closed(
     assert closed.data == 1000
 
 
-async def test_a_connection_that_answers_no_pings_is_cut(served: Any) -> None:
+async def test_a_connection_that_answers_no_pings_is_aborted(served: Any) -> None:
     ws = await served.session.ws_connect(f"{served.url}/ws/{STREAM}", autoping=False)
     await until(lambda: served.venue.streams.connections)
     [connection] = served.venue.streams.connections
@@ -287,7 +287,7 @@ async def test_a_connection_that_answers_no_pings_is_cut(served: Any) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536])
-async def test_frames_are_framed_as_the_rfc_says(served: Any, length: int) -> None:
+async def test_frames_are_encoded_as_in_rfc_6455(served: Any, length: int) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     [connection] = served.venue.streams.connections
@@ -298,7 +298,7 @@ async def test_frames_are_framed_as_the_rfc_says(served: Any, length: int) -> No
     assert await listener.next() == {}
 
 
-async def test_the_description_speaks_of_what_is_served(served: Any) -> None:
+async def test_the_openapi_description_covers_all_operations(served: Any) -> None:
     async with served.session.get(f"{served.url}/openapi.json") as response:
         document = await response.json()
     described = {
@@ -315,7 +315,7 @@ async def test_the_description_speaks_of_what_is_served(served: Any) -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"GET /api/v3/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n"], ids=["nothing", "half"]
 )
-async def test_who_connects_and_says_nothing_whole_is_sent_away(
+async def test_a_connection_without_a_complete_request_is_closed(
     serve: Any, start_time: int, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(exchange, "PING_INTERVAL", 0.05)
@@ -327,13 +327,13 @@ async def test_who_connects_and_says_nothing_whole_is_sent_away(
     writer.write(said)
     assert await asyncio.wait_for(reader.read(), PATIENT) == b""
     writer.close()
-    # Whoever has brought a request stays, however long ago that was.
+    # A connection with an earlier request stays open.
     await ws.send_str('{"id":7,"method":"ping"}')
     assert orjson.loads(await ws.receive_str(timeout=PATIENT))["id"] == 7
     assert await alive(served)
 
 
-async def test_a_body_that_does_not_follow_ends_the_connection(
+async def test_a_request_without_its_body_ends_the_connection(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rest, "BODY_TIMEOUT", 0.1)
@@ -354,7 +354,7 @@ async def test_a_body_that_does_not_follow_ends_the_connection(
     assert await alive(served)
 
 
-async def test_a_pong_that_answers_no_ping_proves_nothing(served: Any) -> None:
+async def test_an_unsolicited_pong_does_not_count(served: Any) -> None:
     ws = await served.session.ws_connect(f"{served.url}/ws/{STREAM}", autoping=False)
     await until(lambda: served.venue.streams.connections)
     [connection] = served.venue.streams.connections
@@ -363,7 +363,7 @@ async def test_a_pong_that_answers_no_ping_proves_nothing(served: Any) -> None:
     await ws.ping(b"mine")
     while (message := await ws.receive(timeout=PATIENT)).type is not aiohttp.WSMsgType.PONG:
         pass
-    assert message.data == b"mine"  # so the pong before it has been read
+    assert message.data == b"mine"  # so the pong before it was read
     assert connection.last_pong == before
     await connection.keep_alive()
     while (message := await ws.receive(timeout=PATIENT)).type is not aiohttp.WSMsgType.PING:

@@ -33,7 +33,7 @@ async def served(serve: Any, start_time: int) -> Any:
 
 
 @pytest.mark.parametrize("path", [f"/ws/{STREAM}", f"/stream/ws/{STREAM}"])
-async def test_a_stream_named_in_the_path_comes_raw(served: Any, path: str) -> None:
+async def test_a_stream_named_in_the_path_has_raw_payloads(served: Any, path: str) -> None:
     listener = await served.listen(path=path)
     assert (await listener.next())["e"] == "kline"
 
@@ -68,7 +68,7 @@ async def test_a_socket_becomes_combined_on_request(served: Any) -> None:
     assert (await listener.next())["stream"] == STREAM
 
 
-async def test_wrong_messages_are_answered_and_unknown_streams_stay_silent(served: Any) -> None:
+async def test_invalid_messages_are_answered_and_unknown_streams_send_nothing(served: Any) -> None:
     listener = await served.listen()
     await listener.ws.send_str("{not json")
     assert (await listener.next())["error"]["code"] == 3
@@ -87,7 +87,7 @@ async def test_more_than_five_messages_a_second_end_the_connection(served: Any) 
     listener = await served.listen()
     for _ in range(3):
         await listener.ask("LIST_SUBSCRIPTIONS")
-    # Far more than the three left: a busy machine may take a second in between.
+    # Many more than the remaining three, since a busy machine may take a second in between.
     with contextlib.suppress(aiohttp.ClientConnectionResetError):
         for _ in range(50):
             await listener.ws.ping()
@@ -103,31 +103,31 @@ async def test_more_than_1024_streams_end_the_connection(served: Any) -> None:
     assert await listener.until_closed() == 1008
 
 
-async def test_one_frame_reaches_every_listener(served: Any) -> None:
+async def test_one_frame_reaches_every_subscriber(served: Any) -> None:
     listeners = [await served.listen(STREAM) for _ in range(5)]
     await served.advance(STREAM)
     frames = [[await one.ws.receive_str(timeout=30) for _ in range(6)] for one in listeners]
     assert all(one == frames[0] for one in frames)
 
 
-async def test_every_kind_of_stream_tells_of_the_same_price(served: Any, start_time: int) -> None:
+async def test_all_kinds_of_streams_have_the_same_price(served: Any, start_time: int) -> None:
     kinds = ["trade", "aggTrade", "miniTicker", "ticker", "bookTicker", "depth@100ms", "depth5"]
     kinds += ["avgPrice", "ticker_1h", "ticker_4h", "ticker_1d", "kline_1h@+08:00", "kline_1M"]
     wanted = [f"btcusdt@{kind}" for kind in kinds]
     everything = ("!miniTicker@arr", "!miniTicker@arr@1000ms", "!ticker_4h@arr")
     listener = await served.listen(*wanted, *everything, path="/stream")
     await served.advance(STREAM)
-    told: dict[str, list[Any]] = {}
-    while "!ticker_4h@arr" not in told:
+    received: dict[str, list[Any]] = {}
+    while "!ticker_4h@arr" not in received:
         frame = await listener.next()
-        told.setdefault(frame["stream"].removeprefix("btcusdt@"), []).append(frame["data"])
-    one = {name: found[-1] for name, found in told.items()}
+        received.setdefault(frame["stream"].removeprefix("btcusdt@"), []).append(frame["data"])
+    one = {name: found[-1] for name, found in received.items()}
     price = one["trade"]["p"]
     named = ("trade", "aggTrade", "miniTicker", "ticker", "avgPrice", "ticker_1h", "kline_1M")
     assert {one[name]["E"] for name in named} == {start_time + 15_000}
     assert [one[name]["c"] for name in ("miniTicker", "ticker", "ticker_4h")] == [price] * 3
     assert [one[name]["k"]["c"] for name in ("kline_1h@+08:00", "kline_1M")] == [price] * 2
-    trades, [aggregate] = told["trade"], told["aggTrade"]
+    trades, [aggregate] = received["trade"], received["aggTrade"]
     assert aggregate["p"] == price
     assert sum(float(trade["q"]) for trade in trades) == pytest.approx(float(aggregate["q"]))
     assert (aggregate["f"], aggregate["l"]) == (trades[0]["t"], trades[-1]["t"])
@@ -137,7 +137,9 @@ async def test_every_kind_of_stream_tells_of_the_same_price(served: Any, start_t
         assert {ticker["s"] for ticker in one[name]} >= {"BTCUSDT", "ETHUSDT"}
 
 
-async def test_a_day_elsewhere_closes_at_its_own_midnight(serve: Any, start_time: int) -> None:
+async def test_a_day_of_another_time_zone_closes_at_its_midnight(
+    serve: Any, start_time: int
+) -> None:
     served = await serve(
         SyntheticMarket(2), pace=LOCKSTEP, start=start_time + 16 * HOUR - 2 * MINUTE
     )
@@ -176,7 +178,7 @@ async def test_every_second_closes_once(served: Any, start_time: int) -> None:
     assert sum(float(row[5]) for row in rows) == pytest.approx(float(minute[5]))
 
 
-async def test_what_was_retired_is_gone(served: Any) -> None:
+async def test_retired_streams_are_refused(served: Any) -> None:
     for path in ("/ws/!ticker@arr", "/stream?streams=btcusdt@trade/!ticker@arr"):
         async with served.session.get(served.url + path) as response:
             assert response.status == 410
@@ -216,10 +218,10 @@ async def test_klines_have_the_recorded_shape(served: Any, recorded: Recorded) -
     assert shape(await listener.next()) == shape(line)
 
 
-# -- the account's events
+# -- account events
 
 
-async def test_an_order_is_told_as_new_then_traded_then_the_balances(served: Any) -> None:
+async def test_the_events_of_an_order_are_new_trade_and_balances(served: Any) -> None:
     listener = await served.user_stream()
     order = await served.order("BUY", "MARKET", quantity="0.01", newClientOrderId="mine")
     frames = await listener.many(3)
@@ -244,7 +246,7 @@ async def test_an_order_is_told_as_new_then_traded_then_the_balances(served: Any
     assert trade["E"] == trade["T"] == served.venue.market_time
 
 
-async def test_a_resting_fill_and_a_cancellation_are_told(served: Any) -> None:
+async def test_a_resting_fill_and_a_cancellation_send_events(served: Any) -> None:
     listener = await served.user_stream()
     price = served.venue.feed("BTCUSDT").last_price
     resting = {"timeInForce": "GTC", "quantity": "0.01"}
@@ -362,7 +364,7 @@ async def test_sockets_are_closed_with_a_code(served: Any) -> None:
     assert not user.ws.closed
 
 
-async def test_a_stalled_socket_sends_pongs_and_nothing_else(served: Any) -> None:
+async def test_a_stalled_socket_sends_only_pongs(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     await served.control.fault("stall")
@@ -370,12 +372,12 @@ async def test_a_stalled_socket_sends_pongs_and_nothing_else(served: Any) -> Non
     ws = await served.session.ws_connect(served.url + "/ws", autoping=False)
     fresh = type(listener)(ws)
     assert (await fresh.ask("SUBSCRIBE", [STREAM]))["result"] is None
-    assert (await fresh.next())["k"]["t"] > 0  # a new connection is well
+    assert (await fresh.next())["k"]["t"] > 0  # a new connection is not stalled
     with pytest.raises(TimeoutError):
         await listener.next(timeout=0.2)
 
 
-async def test_pongs_end_in_a_black_hole_only(served: Any) -> None:
+async def test_a_black_hole_sends_no_pongs(served: Any) -> None:
     for kind, answered in (("stall", True), ("blackhole", False)):
         ws = await served.session.ws_connect(served.url + f"/ws/{STREAM}", autoping=False)
         await ws.receive_str(timeout=30)
@@ -390,20 +392,20 @@ async def test_pongs_end_in_a_black_hole_only(served: Any) -> None:
         ws._response.close()
 
 
-async def test_a_malformed_frame_is_sent_as_it_is(served: Any) -> None:
+async def test_a_malformed_frame_is_sent_unchanged(served: Any) -> None:
     listener = await served.listen(STREAM)
     await listener.next()
     await served.control.fault("malformed", text='{"e":')
     assert await listener.ws.receive_str(timeout=30) == '{"e":'
 
 
-async def test_klines_are_dropped_doubled_and_late(served: Any, start_time: int) -> None:
+async def test_klines_are_dropped_repeated_and_late(served: Any, start_time: int) -> None:
     listener = await served.listen(STREAM, "ethusdt@kline_1m")
     await listener.many(2)
 
     async def frames() -> list[tuple[int, bool]]:
         await served.advance(STREAM)
-        # Its answer comes after every frame of the minute.
+        # Its answer is sent after all frames of the minute.
         await listener.ws.send_str('{"method":"LIST_SUBSCRIPTIONS","id":9}')
         found = []
         while "result" not in (frame := await listener.next()):
@@ -423,7 +425,7 @@ async def test_klines_are_dropped_doubled_and_late(served: Any, start_time: int)
     assert counters == {"drop_closing": 1, "duplicate": 2, "late": 1}
 
 
-async def test_a_status_is_answered_with_its_retry_after(served: Any) -> None:
+async def test_an_http_status_is_answered_with_its_retry_after(served: Any) -> None:
     await served.control.fault("http_status", status=429, retry_after=3, match="klines")
     await served.get("time")
     query = "symbol=BTCUSDT&interval=1m"
@@ -434,7 +436,7 @@ async def test_a_status_is_answered_with_its_retry_after(served: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "orders"), [("before_accept", 0), ("after_accept", 1)])
 @pytest.mark.parametrize("reply", ["drop", "timeout"])
-async def test_an_order_goes_unanswered(served: Any, kind: str, orders: int, reply: str) -> None:
+async def test_an_order_is_not_answered(served: Any, kind: str, orders: int, reply: str) -> None:
     await served.control.fault(kind, reply=reply)
     try:
         status, answer = await served.signed(

@@ -1,4 +1,4 @@
-"""The user events of a request and its answer: which comes first is not promised."""
+"""The order of the user events of a request and its answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def signed(method: str, number: int, **params: Any) -> str:
 async def played(
     serve: Serve, market: ReplayMarket, pace: MarketPace, **settings: Any
 ) -> list[bool]:
-    """Send orders one after the other; tell of each whether its events came after its answer."""
+    """Send orders one by one, and return for each whether its events came after its answer."""
     served = await serve(market, pace=pace, **settings)
     user = await served.user_stream()
     late = []
@@ -49,14 +49,14 @@ async def played(
 
 @pytest.fixture
 def market(candles: Callable[..., ReplayMarket]) -> ReplayMarket:
-    """Ten minutes at 100."""
+    """Return ten minutes at the price of 100."""
     return candles(BTCUSDT={minute: (100, 100, 100, 100, 8) for minute in range(10)})
 
 
 @pytest.mark.parametrize(
     "pace", [MarketPace(1.0), MarketPace(None, lockstep=True)], ids=["clock", "lockstep"]
 )
-async def test_the_events_leave_before_the_answer_or_after_it(
+async def test_events_are_sent_before_the_answer_or_after_it(
     serve: Serve, market: ReplayMarket, pace: MarketPace
 ) -> None:
     assert await played(serve, market, pace, events="first") == [False] * ORDERS
@@ -67,7 +67,7 @@ async def test_the_events_leave_before_the_answer_or_after_it(
     assert await played(serve, market, pace, events="either", event_seed=4) != either
 
 
-async def test_late_events_are_not_overtaken_by_those_of_the_next_candle(
+async def test_late_events_are_sent_before_those_of_the_next_candle(
     serve: Serve, market: ReplayMarket
 ) -> None:
     pace = MarketPace(None, lockstep=True)
