@@ -89,7 +89,7 @@ def build_base(
 
 
 def open_store(base: BaseParts) -> StoreParts:
-    """Open the database of the market, and return it with what is stored in it."""
+    """Open the database of the market, and return it with its candles and orders."""
     path = database_path(base.settings.data_directory, base.venue)
     database = Database.open(path, base.venue)
     storage = CandleStorage(database)

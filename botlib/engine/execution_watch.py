@@ -30,7 +30,7 @@ class ExecutionWatch:
 
     Args:
         exchange: sends the reports.
-        orders: books what is reported.
+        orders: books the reported fills.
         protector: places the stops.
         symbols: whose orders and positions are watched.
     """

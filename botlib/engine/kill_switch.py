@@ -160,7 +160,7 @@ class KillSwitch:
         self._check()
 
     def close(self) -> None:
-        """Stop checking for the file, and store what is not stored yet."""
+        """Stop checking for the file, and store a use of the switch that is not stored yet."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

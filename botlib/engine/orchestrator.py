@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     StopHook = Callable[[EngineHealth], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-_kit_logger = logging.getLogger("botlib")
+_package_logger = logging.getLogger("botlib")
 
 READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
@@ -55,7 +55,7 @@ class Orchestrator(PartsAccess):
     """An engine: services, default tasks and strategies on the loop that starts it.
 
     Args:
-        settings: what to run.
+        settings: symbols, timeframes, strategies, limits and intervals.
         live: the second of the two acts that arm live trading; the first is ``mode: live``.
         lag: the lag meter of this loop, if one runs already.
         stalls: returns the functions that blocked the loop, the latest last.
@@ -134,7 +134,7 @@ class Orchestrator(PartsAccess):
         self.lag.start()
         wall_time = self.system_clock.now()
         self.log.hide(keys_at_hand())
-        _kit_logger.addHandler(self.log)
+        _package_logger.addHandler(self.log)
         self.lag.worst = 0.0  # measured for each run
         try:
             await self.services.start()
@@ -174,7 +174,7 @@ class Orchestrator(PartsAccess):
         self._stopped.set()
 
     def _release(self) -> None:
-        _kit_logger.removeHandler(self.log)
+        _package_logger.removeHandler(self.log)
         if self._owns_meter:
             self.lag.stop()
 

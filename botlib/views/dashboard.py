@@ -1,4 +1,4 @@
-"""The live dashboard of an engine: what keeps it up to date, and what its buttons do."""
+"""`DashboardFeed`: updates the dashboard of an engine, and runs the actions of its buttons."""
 
 from __future__ import annotations
 

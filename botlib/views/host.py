@@ -18,8 +18,8 @@ class EngineViews:
     """The views of one engine; they show its last state when it stops.
 
     Args:
-        engine: it is told to call the views before each stop.
-        runtime: runs what the dashboard's buttons ask for.
+        engine: calls the views before each stop.
+        runtime: runs the actions of the dashboard's buttons.
     """
 
     def __init__(self, engine: OperableEngine, runtime: Runtime) -> None:

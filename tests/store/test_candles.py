@@ -488,3 +488,13 @@ def test_recorded_month_with_halts(recorded: Callable[[str], Path], storage: Can
     )
     assert storage.missing("ETH/USDT", "1m", first, last) == []
     assert last - first == (len(candles) + 434 - 1) * MINUTE
+
+
+def test_the_spans_of_repaired_candles_are_returned(storage: CandleStorage) -> None:
+    rest, stream = CandleSource.REST, CandleSource.STREAM
+    sources = [rest, rest, stream, rest, rest, stream, CandleSource.IMPORT, stream]
+    storage.write([candle(i, source=one) for i, one in enumerate(sources)], now=1)
+    storage.write([candle(5, 1.6)], now=2)
+    runs = storage.repaired("BTC/USDT", "1m", START, START + 100 * MINUTE)
+    assert [((a - START) // MINUTE, (b - START) // MINUTE) for a, b in runs] == [(3, 6)]
+    assert storage.repaired("BTC/USDT", "1m", START, START + MINUTE) == []

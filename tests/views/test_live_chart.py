@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from botlib.core.errors import InvalidInput
-from botlib.core.model import CandleSource, GapFilled, OrderIntent, OrderType, Side
+from botlib.core.model import GapFilled, OrderIntent, OrderType, Side
 from botlib.engine import Orchestrator
 from botlib.indicators import compute
-from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from botlib.store import OrderJournal
 from botlib.views.live_chart import MOST_CHARTS, LiveCharts
 from botlib.widgets.chart import Chart, Click
 
@@ -179,33 +179,3 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
     await asyncio.to_thread(opened[-2].clicked, message)
     await until(lambda: "ValueError: no" in repr(opened[-2]))
     assert seen[0][1] is asyncio.get_running_loop()
-
-
-async def test_the_store_returns_the_spans_of_repaired_candles(tmp_path: Any) -> None:
-    from botlib.core.model import Candle
-
-    def candle(minute: int, source: CandleSource, close: float = 10.0) -> Candle:
-        return Candle(
-            symbol="BTC/USDT",
-            timeframe="1m",
-            timestamp=1_767_571_200_000 + minute * 60_000,
-            open=10.0,
-            high=12.0,
-            low=9.0,
-            close=close,
-            volume=1.0,
-            closed=True,
-            source=source,
-        )
-
-    with Database.open(database_path(tmp_path, "binance"), "binance") as database:
-        storage = CandleStorage(database)
-        rest, stream = CandleSource.REST, CandleSource.STREAM
-        sources = [rest, rest, stream, rest, rest, stream, CandleSource.IMPORT, stream]
-        storage.write([candle(i, one) for i, one in enumerate(sources)], now=1)
-        storage.write([candle(5, stream, 11.0)], now=2)
-        start = 1_767_571_200_000
-        runs = storage.repaired("BTC/USDT", "1m", start, start + 10**7)
-        minutes = [((a - start) // 60_000, (b - start) // 60_000) for a, b in runs]
-        assert minutes == [(3, 6)]
-        assert storage.repaired("BTC/USDT", "1m", start, start + 60_000) == []
