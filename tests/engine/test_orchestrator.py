@@ -24,7 +24,7 @@ from botlib.core.errors import (
     StoreLocked,
     UnknownSymbol,
 )
-from botlib.engine import Orchestrator, ServiceState
+from botlib.engine import EngineHealth, Orchestrator, ServiceState
 from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.tasks import TaskConfig, TaskPriority
@@ -300,3 +300,23 @@ async def test_a_position_can_be_closed_manually(make_engine: MakeEngine) -> Non
     assert order is not None and order.status == "filled"
     assert engine.positions.get("BTC/USDT").amount < Decimal("0.0001")
     assert await engine.close_position("BTC/USDT") is None
+
+
+async def test_stop_hooks_run_while_the_exchange_is_connected(
+    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await make_engine(strategies=[])
+    values: list[Decimal] = []
+
+    async def broken(health: EngineHealth) -> None:
+        raise ValueError("no figures")
+
+    async def value(health: EngineHealth) -> None:
+        assert health.healthy and engine.started
+        values.append(await engine.account.value())
+
+    engine.before_stop(broken)
+    engine.before_stop(value)
+    await engine.stop()
+    assert values == [10_000]
+    assert "a stop hook failed" in caplog.text and not engine.started
