@@ -2,7 +2,7 @@
 
 What enters are `PaperOptions`, candle files, and the requests of clients over HTTP and WebSocket;
 what leaves are Binance's answers, streams and user events, and a ledger file per market. All other
-packages use the names below and nothing else of what is inside; each is loaded on first use.
+packages use the names below and no module inside; each name is loaded on first use.
 """
 
 from __future__ import annotations

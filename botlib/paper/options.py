@@ -95,7 +95,7 @@ class PaperOptions:
             symbols=tuple(symbols),
             start=settings.start if isinstance(settings.start, int) else None,
             history=history,
-            # In lockstep the market goes on when the client says so, at no speed of its own.
+            # In lockstep the client advances the market, which has no speed of its own.
             pace=MarketPace(None, lockstep=True) if settings.lockstep else pace,
             depth=depth,
             balances=settings.balances,
