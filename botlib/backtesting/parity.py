@@ -221,9 +221,9 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
     for name, words in _CAUSES:
         if not _same(one[name], other[name]):
             reason = one["reason"] if name.startswith("exit") else ""
-            told = f"{words} ({reason})" if reason else words
-            told += f": {one[name]} in the backtest, {other[name]} live"
-            return f"{told}; {_EXPLAINED[reason]}" if reason in _EXPLAINED else told
+            text = f"{words} ({reason})" if reason else words
+            text += f": {one[name]} in the backtest, {other[name]} live"
+            return f"{text}; {_EXPLAINED[reason]}" if reason in _EXPLAINED else text
     return ""
 
 

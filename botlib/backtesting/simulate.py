@@ -126,14 +126,14 @@ class FillSimulator:
         self._account = account
         self._levels = StopLevels(stops, account.tick)
         self._end = len(values)
-        self._ledger = _FillColumns()
+        self._fills = _FillColumns()
 
     def run(self) -> Fills:
         """Simulate all candles and return the fills."""
         row = 0
         while (entry := self._next(self._entry_rows, row)) < self._end:
             row = self._enter(entry)
-        return self._ledger.fills()
+        return self._fills.fills()
 
     def _enter(self, row: int) -> int:
         """Enter at a row and follow the position; return the row from which the next may begin."""
@@ -141,7 +141,7 @@ class FillSimulator:
         done = account.buy(self._decided[row], float(self._open[row]))
         if done is None:
             return row + 1
-        self._ledger.add(row, done, buy=True)
+        self._fills.add(row, done, buy=True)
         price, armed = done.price, self._levels.rules.limited
         start = row
         while True:
@@ -152,7 +152,7 @@ class FillSimulator:
                     at, level, reason, resting = hit
                     sold = account.sell(level, level, resting=resting)
                     if sold is not None:
-                        self._ledger.add(at, sold, buy=False, reason=reason)
+                        self._fills.add(at, sold, buy=False, reason=reason)
                         return at + 1
                     armed = False  # The venue takes no stop for an amount too small to sell.
             again = self._next_addition(start + 1, leave)
@@ -162,7 +162,7 @@ class FillSimulator:
                 return self._end
             sold = account.sell(self._decided[leave], float(self._open[leave]))
             if sold is not None:
-                self._ledger.add(leave, sold, buy=False, reason=1)
+                self._fills.add(leave, sold, buy=False, reason=1)
                 return leave + 1
             start = leave
 
@@ -188,10 +188,10 @@ class FillSimulator:
     ) -> tuple[int, float, int, bool] | None:
         """Return the first stop or target that is hit until the exit at row ``leave``.
 
+        On the candle of the exit itself only a gap at its open comes first.
+
         Returns:
             Row, price, place in `REASONS`, and whether the order rested; None if none is hit.
-
-        On the candle of the exit itself only a gap at its open comes first.
         """
         levels = self._levels
         fixed, target = levels.fixed(price), levels.target(price)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Price = TypeVar("Price", float, Floats)
 
 NO_TICK: Final = Decimal(0)
 """The tick of a market whose prices are not rounded."""
@@ -25,6 +26,16 @@ class StopParameters(Protocol):
     stop_loss: float | None
     take_profit: float | None
     trailing_stop: float | None
+
+
+def level_below(price: Price, fraction: float) -> Price:
+    """Return the level that lies a fraction below a price, or below each of a column of prices."""
+    return price * (1 - fraction)
+
+
+def level_above(price: float, fraction: float) -> float:
+    """Return the level that lies a fraction above a price."""
+    return price * (1 + fraction)
 
 
 def floor_to_tick(price: float, tick: Decimal) -> Decimal:
@@ -71,13 +82,13 @@ class StopRules:
         """Return the price of the stop loss, rounded down; None without one."""
         if self.stop_loss is None:
             return None
-        return floor_to_tick(entry * (1 - self.stop_loss), tick)
+        return floor_to_tick(level_below(entry, self.stop_loss), tick)
 
     def trailing_level(self, peak: float, tick: Decimal) -> Decimal | None:
         """Return the price of the trailing stop below a peak, rounded down; None without one."""
         if self.trailing_stop is None:
             return None
-        return floor_to_tick(peak * (1 - self.trailing_stop), tick)
+        return floor_to_tick(level_below(peak, self.trailing_stop), tick)
 
     def stop_price(self, entry: float, high: float | None, tick: Decimal) -> Decimal:
         """Return the price of the stop of a position, 0 without one.
@@ -96,7 +107,7 @@ class StopRules:
         """Return the price at which profit is taken, rounded up; None if it is not taken."""
         if self.take_profit is None:
             return None
-        return ceil_to_tick(entry * (1 + self.take_profit), tick)
+        return ceil_to_tick(level_above(entry, self.take_profit), tick)
 
     def target_reached(self, entry: float, high: float | None, tick: Decimal) -> bool:
         """Return whether a high, that of a closed candle, reaches the target."""
@@ -117,13 +128,17 @@ class StopLevels:
 
     def fixed(self, entry: float) -> float:
         """Return the stop loss of an entry at a price, minus infinity without one."""
-        level = self.rules.fixed_stop(entry, self._tick)
-        return -np.inf if level is None else float(level)
+        if self.rules.stop_loss is None:
+            return -np.inf
+        level = level_below(entry, self.rules.stop_loss)
+        return float(floor_to_tick(level, self._tick)) if self._tick else level
 
     def target(self, entry: float) -> float:
         """Return the target of an entry at a price, infinity without one."""
-        level = self.rules.target_price(entry, self._tick)
-        return np.inf if level is None else float(level)
+        if self.rules.take_profit is None:
+            return np.inf
+        level = level_above(entry, self.rules.take_profit)
+        return float(ceil_to_tick(level, self._tick)) if self._tick else level
 
     def trail(self, fixed: float, peaks: Floats) -> Floats:
         """Return the trailing stop of every candle, never below the fixed stop.
@@ -132,7 +147,7 @@ class StopLevels:
             fixed: the stop loss of the entry, minus infinity without one.
             peaks: highest price from the entry to the close of the candle before, one per candle.
         """
-        trails = peaks * (1 - (self.rules.trailing_stop or 0.0))
+        trails = level_below(peaks, self.rules.trailing_stop or 0.0)
         if self._tick:
             # Few prices differ in a long stretch of candles, and rounding in decimals is slow.
             distinct, inverse = np.unique(trails, return_inverse=True)

@@ -95,7 +95,7 @@ class CheckReport:
         """
         if self.findings:
             lines = "\n".join(f"- {finding}" for finding in self.findings)
-            raise CheckFailed(f"{self.strategy} cannot be believed yet.\n{lines}")
+            raise CheckFailed(f"{self.strategy} is not reliable yet.\n{lines}")
         return self
 
     @property
