@@ -8,8 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botlib.bot.card import bot_card, bot_line
+from botlib.bot.tables import attribute_table
 from botlib.config import Settings
-from botlib.core.cards import Tone, Toned, card, figures, lines
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import EngineHealth, Orchestrator
 from botlib.frames import Frames
@@ -18,7 +19,6 @@ from botlib.runtime import Runtime
 from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.store.coverage import DataReport, data_report
 from botlib.tasks import BackgroundTaskManager
-from botlib.tasks.status import ACTIVE
 from botlib.venues.symbols import unified_symbol
 from botlib.views.host import EngineViews
 
@@ -79,7 +79,7 @@ class AsyncBot:
         columns = ("symbol", "timeframe", "ready", "last_closed", "frames", "closed", "backfilled")
         more = ("duplicates", "late", "bad_frames", "gaps", "holes", "failures")
         status = self.engine.stream.status().subscriptions
-        return _table("Streams", status, columns + more, times=("last_closed",))
+        return attribute_table("Streams", status, columns + more, times=("last_closed",))
 
     @property
     def url(self) -> str | None:
@@ -100,7 +100,7 @@ class AsyncBot:
     def positions(self) -> pd.DataFrame:
         """Every position, closed ones included, one row each."""
         columns = ("symbol", "amount", "entry_price", "opened", "realised")
-        return _table("Positions", self.engine.positions.all(), columns, times=("opened",))
+        return attribute_table("Positions", self.engine.positions.all(), columns, times=("opened",))
 
     def market_time(self) -> int:
         """Return the market time in ms."""
@@ -340,13 +340,15 @@ class AsyncBot:
         times = ("created", "market_time")
         columns = (*times, "symbol", "side", "type", "amount", "status", "filled", "average")
         more = ("strategy", "client_order_id", "venue_order_id", "message")
-        return _table("Orders", await self._journal(OrderJournal.orders), columns + more, times)
+        return attribute_table(
+            "Orders", await self._journal(OrderJournal.orders), columns + more, times
+        )
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, oldest first."""
         columns = ("timestamp", "symbol", "side", "price", "amount", "cost", "fee", "fee_asset")
         more = ("maker", "trade_id", "client_order_id")
-        return _table(
+        return attribute_table(
             "Fills", await self._journal(OrderJournal.fills), columns + more, ("timestamp",)
         )
 
@@ -420,63 +422,7 @@ class AsyncBot:
         return Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
 
     def __repr__(self) -> str:
-        engine = self.engine
-        running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
-        equity = engine.account.equity if engine.started else None
-        parts = [
-            engine.settings.mode.upper(),
-            engine.venue or "not connected",
-            "connected" if engine.started else "stopped",
-            f"{running} tasks running",
-        ]
-        if equity is not None:
-            parts.append(f"{equity:,.2f} {engine.account.quote}".replace(",", "\u202f"))
-        return " · ".join(parts)
+        return bot_line(self.engine)
 
     def _repr_html_(self) -> str:
-        health, engine = self.health(), self.engine
-        halted = engine.risk.halted if engine.started else None
-        shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
-        if engine.started:
-            profit = float(engine.positions.realised())
-            shown += [
-                ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
-                ("orders", engine.orders.sent),
-                ("fills", engine.orders.fills),
-                ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
-                ("loop lag", f"{engine.lag.current * 1e3:.1f} ms"),
-            ]
-        _, venue, *more = repr(self).split(" · ")
-        return card(
-            venue,
-            figures(shown),
-            lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
-            notes=" · ".join([*more, "healthy" if health.healthy else "unhealthy"]),
-            tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
-            badge=engine.settings.mode.upper(),
-        )
-
-
-def _table(
-    title: str, rows: Sequence[object], columns: Sequence[str], times: Sequence[str]
-) -> pd.DataFrame:
-    """Return attributes of objects as a frame; decimals become float64.
-
-    Args:
-        title: shown above the frame.
-        columns: names of the attributes.
-        times: those of them that are times in ms.
-    """
-    import pandas as pd
-
-    from botlib.bot.listing import listing
-
-    def cell(value: object) -> object:
-        return float(value) if isinstance(value, Decimal) else value
-
-    frame = pd.DataFrame(
-        [[cell(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)
-    )
-    for name in times:
-        frame[name] = pd.to_datetime(frame[name], unit="ms")
-    return listing(frame, title)
+        return bot_card(self.engine)

@@ -12,11 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.asynctools import first_of
-from botlib.core.errors import BotlibError, InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.core.model import (
     CandleClosed,
     CandleUpdated,
@@ -27,16 +26,14 @@ from botlib.core.model import (
     PositionChanged,
 )
 from botlib.core.timeframe import timeframe_ms
-from botlib.store import CandleStorage, Database
 from botlib.tasks import TaskConfig, TaskPriority, beat
 from botlib.venues.symbols import unified_symbol
+from botlib.views.chart_data import ChartData
 from botlib.views.chart_marks import OrderMarks, price_lines
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from botlib.core.bus import BusSubscription
-    from botlib.core.model import Candle, Fill
+    from botlib.core.model import Candle
     from botlib.engine.health import EngineHealth
     from botlib.views.engine import EngineReading
     from botlib.widgets.chart import CandleHistory, Chart
@@ -95,6 +92,7 @@ class LiveCharts:
 
     def __init__(self, engine: EngineReading) -> None:
         self._engine = engine
+        self._stored = ChartData(engine)
         self._entries: list[_ChartEntry] = []
         self._subscription: BusSubscription[Event] | None = None
         self._requests: deque[_OlderRequest] = deque()
@@ -182,7 +180,9 @@ class LiveCharts:
         if self._engine.started and loop is not None:
             loop.call_soon_threadsafe(self._request, request)
         else:
-            request.done(self._read_older(request))
+            request.done(
+                self._stored.read(request.symbol, request.timeframe, request.before, request.count)
+            )
 
     # Construction
 
@@ -197,8 +197,8 @@ class LiveCharts:
     ) -> Chart:
         engine = self._engine
         rows = await asyncio.to_thread(_rows_needed, entry.timeframe, overlays, panes, window)
-        stored = await self._load(entry.symbol, entry.timeframe, None, rows)
-        fills, stops = await asyncio.to_thread(self._fills, entry.symbol)
+        stored = await self._stored.load(entry.symbol, entry.timeframe, None, rows)
+        fills, stops = await asyncio.to_thread(self._stored.fills, entry.symbol)
         entry.orders.load(fills, stops.__contains__)
         tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
@@ -355,15 +355,6 @@ class LiveCharts:
         order = self._engine.orders.order(client_order_id) if client_order_id else None
         return order is not None and order.stop_price is not None
 
-    def _fills(self, symbol: str) -> tuple[list[Fill], set[str]]:
-        """Return the fills of a symbol, and the client order ids of all stops."""
-        from botlib.store import OrderJournal
-
-        with self._reader() as database:
-            journal = OrderJournal(database)
-            fills, orders = journal.fills(symbol), journal.orders()
-        return fills, {one.client_order_id for one in orders if one.stop_price is not None}
-
     # Stored candles
 
     def _request(self, request: _OlderRequest) -> None:
@@ -377,7 +368,9 @@ class LiveCharts:
             while self._requests:
                 one = self._requests.popleft()
                 try:
-                    candles = await self._load(one.symbol, one.timeframe, one.before, one.count)
+                    candles = await self._stored.load(
+                        one.symbol, one.timeframe, one.before, one.count
+                    )
                     await asyncio.to_thread(one.done, candles)
                 except Exception:
                     logger.exception("older candles of %s could not be sent", one.symbol)
@@ -385,38 +378,10 @@ class LiveCharts:
     async def _reload(self, entry: _ChartEntry) -> None:
         """Load a chart's candles again, after events were missed."""
         if entry.chart is not None:
-            candles = await self._load(entry.symbol, entry.timeframe, None, entry.chart.depth)
+            candles = await self._stored.load(
+                entry.symbol, entry.timeframe, None, entry.chart.depth
+            )
             await asyncio.to_thread(entry.chart.reload, candles)
-
-    async def _load(
-        self, symbol: str, timeframe: str, before: int | None, count: int
-    ) -> CandleHistory:
-        """Return the newest ``count`` candles before an open time (ms); fetch missing ones."""
-        until = None if before is None else before - timeframe_ms(timeframe)
-        if self._engine.started:
-            try:
-                await self._engine.history.frame(symbol, timeframe, until=until, limit=count)
-            except BotlibError as error:
-                logger.warning("older candles of %s could not be fetched: %s", symbol, error)
-        return await asyncio.to_thread(self._read, symbol, timeframe, until, count)
-
-    def _read_older(self, request: _OlderRequest) -> CandleHistory:
-        until = request.before - timeframe_ms(request.timeframe)
-        return self._read(request.symbol, request.timeframe, until, request.count)
-
-    def _read(self, symbol: str, timeframe: str, until: int | None, count: int) -> CandleHistory:
-        from botlib.widgets.chart import CandleHistory
-
-        with self._reader() as database:
-            storage = CandleStorage(database)
-            frame = storage.frame(symbol, timeframe, None, until, count)
-            first, last = _ends(frame)
-            repaired = storage.repaired(symbol, timeframe, first, last) if len(frame) else []
-        return CandleHistory(frame=frame, whole=len(frame) < count, repaired=tuple(repaired))
-
-    def _reader(self) -> Database:
-        # A separate connection also reads after the stop, and does not delay the writer.
-        return Database.open(Path(self._engine.database), self._engine.venue, readonly=True)
 
 
 class _OlderCandles:
@@ -443,10 +408,3 @@ def _rows_needed(
     from botlib.widgets.chart import specs_of, warmup_of
 
     return window + warmup_of(specs_of(overlays, panes), timeframe)
-
-
-def _ends(frame: pd.DataFrame) -> tuple[int, int]:
-    from botlib.frames.frame import open_times
-
-    times = open_times(frame.index)
-    return (int(times[0]), int(times[-1])) if len(times) else (0, 0)

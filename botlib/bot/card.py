@@ -1,0 +1,51 @@
+"""A bot as it is shown in a notebook: one line, and a card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botlib.core.cards import Tone, Toned, card, figures, lines
+from botlib.tasks.status import ACTIVE
+
+if TYPE_CHECKING:
+    from botlib.views.engine import EngineReading
+
+
+def bot_line(engine: EngineReading) -> str:
+    """Return mode, venue, state, running tasks and equity of an engine in one line."""
+    running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
+    equity = engine.account.equity if engine.started else None
+    parts = [
+        engine.settings.mode.upper(),
+        engine.venue or "not connected",
+        "connected" if engine.started else "stopped",
+        f"{running} tasks running",
+    ]
+    if equity is not None:
+        parts.append(f"{equity:,.2f} {engine.account.quote}".replace(",", "\u202f"))
+    return " · ".join(parts)
+
+
+def bot_card(engine: EngineReading) -> str:
+    """Return the state of an engine as an HTML card."""
+    health = engine.health()
+    halted = engine.risk.halted if engine.started else None
+    shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
+    if engine.started:
+        profit = float(engine.positions.realised())
+        shown += [
+            ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
+            ("orders", engine.orders.sent),
+            ("fills", engine.orders.fills),
+            ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
+            ("loop lag", f"{engine.lag.current * 1e3:.1f} ms"),
+        ]
+    _, venue, *more = bot_line(engine).split(" · ")
+    return card(
+        venue,
+        figures(shown),
+        lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
+        notes=" · ".join([*more, "healthy" if health.healthy else "unhealthy"]),
+        tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
+        badge=engine.settings.mode.upper(),
+    )

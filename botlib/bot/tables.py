@@ -1,0 +1,35 @@
+"""Tables of a bot's orders, fills, positions and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def attribute_table(
+    title: str, rows: Sequence[object], columns: Sequence[str], times: Sequence[str]
+) -> pd.DataFrame:
+    """Return attributes of objects as a frame; decimals become float64.
+
+    Args:
+        title: shown above the frame.
+        columns: names of the attributes.
+        times: those of them that are times in ms.
+    """
+    import pandas as pd
+
+    from botlib.bot.listing import listing
+
+    def cell(value: object) -> object:
+        return float(value) if isinstance(value, Decimal) else value
+
+    frame = pd.DataFrame(
+        [[cell(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)
+    )
+    for name in times:
+        frame[name] = pd.to_datetime(frame[name], unit="ms")
+    return listing(frame, title)
