@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all: written beside their place, then moved there.
+"""Atomic files: written completely under a temporary name, then renamed.
 
-A draft's name starts with an underscore, so that tools which read whole directories pass it over.
+The temporary name starts with an underscore, so tools that read whole directories ignore it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import IO, Final
 SUFFIX: Final = ".new"
 
 ABANDONED: Final = 60.0
-"""The age in seconds at which a draft belongs to a process that was killed."""
+"""Age in seconds from which a temporary file belongs to a process that was killed."""
 
 
 @contextmanager
 def draft(path: Path, *, durable: bool, mode: int = 0o600) -> Iterator[IO[bytes]]:
-    """Give a file that takes the place of ``path`` when the block ends without an error.
+    """Open a temporary file that replaces ``path`` when the block ends without an error.
 
     Args:
-        durable: force it to disk first. Otherwise a power cut may leave it empty or torn.
-        mode: the permissions of the file, less what the umask takes.
+        path: the file to be written.
+        durable: sync it to disk first. Otherwise a power cut may leave it empty or incomplete.
+        mode: the permissions of the file, reduced by the umask.
 
     Raises:
-        OSError: it could not be written. What was at ``path`` is still there.
+        OSError: it could not be written. The old file at ``path`` is unchanged.
     """
     name = path.with_name(f"_{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}")
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -44,9 +45,9 @@ def draft(path: Path, *, durable: bool, mode: int = 0o600) -> Iterator[IO[bytes]
 
 
 def sweep(directory: Path) -> None:
-    """Remove the drafts that killed processes left in a directory."""
+    """Remove the temporary files that killed processes left in a directory."""
     for left in directory.glob(f"_*{SUFFIX}"):
         with suppress(FileNotFoundError):
-            # Files carry the time of the machine's own clock.
+            # Times of files come from the computer's clock.
             if time.time() - left.lstat().st_mtime > ABANDONED:
                 left.unlink()

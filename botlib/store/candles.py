@@ -1,6 +1,6 @@
-"""Candles on disk: what was seen, from where, when, and which candles the venue does not have.
+"""`CandleStorage`: candles on disk with their source and first time, revisions and known holes.
 
-All times are open times in ms, UTC, and every range includes both of its ends. Symbols are given
+All times are open times in ms, UTC, and every range includes both of its ends. Symbols are accepted
 in either form and stored as the venue's id.
 """
 
@@ -64,36 +64,36 @@ _REPAIRED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class WriteReport:
-    """What one call of `CandleStorage.write` did, in candles."""
+    """The result of one call of `CandleStorage.write`, in candles."""
 
     inserted: int = 0
     """New rows, open or closed."""
     updated: int = 0
-    """Open rows that an open candle moved on."""
+    """Open rows that a later open candle replaced."""
     unchanged: int = 0
-    """Candles stored already, exactly so."""
+    """Candles that are stored already with the same values."""
     revised: int = 0
-    """Closed rows that a closed candle corrected; the old values are kept as revisions."""
+    """Closed rows that a closed candle corrected; the old values are stored as revisions."""
     late: int = 0
-    """Open candles refused since the closed one, or a younger state, is stored."""
+    """Open candles refused because the closed one, or a later state, is stored."""
     flawed: int = 0
-    """Candles refused since they are impossible."""
+    """Candles refused because they are impossible."""
     final: list[Candle] = field(default_factory=list)
-    """The candles that became final by this call, in the order given."""
+    """The candles that became final by this call, in the order of the argument."""
 
     @property
     def closed(self) -> int:
-        """How many candles became final by this call."""
+        """The number of candles that became final by this call."""
         return len(self.final)
 
     @property
     def refused(self) -> int:
-        """How many candles were refused."""
+        """The number of candles refused."""
         return self.late + self.flawed
 
 
 class CandleStorage:
-    """The candles of one database. Every write is one transaction; reads run beside it."""
+    """The candles of one database. Every write is one transaction; reads do not wait for it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -102,20 +102,20 @@ class CandleStorage:
 
     @property
     def database(self) -> Database:
-        """The database it reads and writes."""
+        """The database that it reads and writes."""
         return self._database
 
     def write(self, candles: Iterable[Candle], *, now: int, durable: bool = False) -> WriteReport:
-        """Store candles, in any order, and report what became of them.
+        """Store candles, in any order, and return a report.
 
-        A closed candle is final: an open one never replaces it, the same one changes nothing, a
-        different one is a revision. A closed candle inside a known hole takes its place there.
+        A closed candle is final: an open one never replaces it, an equal one changes nothing, a
+        different one is a revision. A closed candle inside a known hole is removed from the hole.
 
         Args:
-            candles: any symbols and timeframes, with unified symbols.
-            now: the time they became known, in ms, UTC.
+            candles: of any unified symbols and timeframes.
+            now: the time at which they became known, in ms, UTC.
             durable: return only when they are on disk. Otherwise they survive the death of the
-                process, but a power cut may take the newest ones.
+                process, but the newest ones may be lost in a power cut.
 
         Raises:
             StoreError: nothing of the call was stored.
@@ -136,7 +136,7 @@ class CandleStorage:
                 if self._holes.known(execute):
                     for candle in report.final:
                         key = ids[candle.symbol], candle.timeframe, candle.timestamp
-                        self._holes.take(execute, *key)
+                        self._holes.remove(execute, *key)
         return report
 
     def frame(
@@ -151,14 +151,14 @@ class CandleStorage:
 
         The index ``timestamp`` is the open time, tz-naive UTC, ``datetime64[ms]``; the columns
         ``open high low close volume`` are float64. Holes are absent rows. Long ranges come from
-        the columnar cache, which holds what SQLite says; the frame is the caller's to change.
+        the columnar cache, which is checked against SQLite. The caller may change the frame.
 
         Args:
             symbol: in either form.
             timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
             since: first open time in ms.
             until: last open time in ms.
-            limit: only the newest so many.
+            limit: most candles returned, the newest ones.
         """
         timeframe_ms(timeframe)
         _check(limit)
@@ -206,7 +206,7 @@ class CandleStorage:
         ]
 
     def last_closed(self, symbol: str, timeframe: str) -> int | None:
-        """Return the open time of the newest closed candle, or None where there is none."""
+        """Return the open time of the newest closed candle, or None if there is none."""
         timeframe_ms(timeframe)
         with self._database.reading() as connection:
             row = connection.execute(
@@ -227,29 +227,30 @@ class CandleStorage:
     def mark_hole(
         self, symbol: str, timeframe: str, start: int, end: int, *, cause: str, now: int
     ) -> int:
-        """Record that the venue has no candles between two times; return how many are new.
+        """Record that the venue has no candles between two times; return the number of new ones.
 
-        Candles that are stored, and holes known already, are left out of it.
+        Stored candles and known holes are left out.
 
         Args:
             symbol: in either form.
             timeframe: one of `botlib.core.timeframe.TIMEFRAMES`.
             start: first open time in ms.
             end: last open time in ms.
-            cause: how it is known, for people.
-            now: the time it became known, in ms, UTC.
+            cause: how it is known, as a text for reports.
+            now: the time at which it became known, in ms, UTC.
         """
         return self._holes.mark(symbol, timeframe, start, end, cause, now)
 
     def holes(self, symbol: str | None = None, timeframe: str | None = None) -> list[Hole]:
-        """Return the known holes, of one symbol or timeframe where given, oldest first."""
+        """Return the known holes of one symbol or timeframe, oldest first; None is all of them."""
         return self._holes.all(symbol, timeframe)
 
     def repaired(self, symbol: str, timeframe: str, since: int, until: int) -> list[Run]:
-        """Return the runs of candles between two times that were not taken from the stream.
+        """Return the runs of candles between two times that did not come from the stream.
 
-        Each is its first and last open time: what was fetched or imported after the first streamed
-        candle of the span, and what was revised. The history before streaming began is no repair.
+        These are the candles that were fetched or imported after the first streamed candle of the
+        span, and those that were revised; each run is its first and last open time. The history
+        before streaming began does not count.
         """
         step = timeframe_ms(timeframe)
         with self._database.reading() as connection:
@@ -342,7 +343,7 @@ class CandleStorage:
 
 
 def _all_new(execute: Any, ids: Mapping[str, str], candles: list[Candle]) -> bool:
-    """Tell whether several candles of one symbol and timeframe lie where nothing is stored."""
+    """Return whether they are of one symbol and timeframe, with none stored in their range."""
     keys = {(candle.symbol, candle.timeframe) for candle in candles}
     times = {candle.timestamp for candle in candles}
     if len(keys) > 1 or len(times) < len(candles) or len(times) == 1:
@@ -374,8 +375,8 @@ def _check(limit: int | None) -> None:
 
 
 def _younger(stored: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Tell whether the stored state of a forming candle came after another state of it.
+    """Return whether the stored state of a forming candle is later than another state of it.
 
-    While a candle forms, its volume and range only grow, whatever order the frames arrive in.
+    While a candle forms, its volume and range only grow; frames may arrive in any order.
     """
     return stored[4] > other[4] or stored[1] > other[1] or stored[2] < other[2]

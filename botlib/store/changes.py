@@ -1,12 +1,13 @@
-"""Which closed candles changed: noted by the database itself, so that a cache can tell its age.
+"""The change log of closed candles, kept by triggers, by which a cache knows whether it is current.
 
-Triggers keep one row per symbol, timeframe and *bucket*, a stretch of about 25 days. They are part
-of the file: a change made by any client, botlib or not, is noted in the transaction that makes it.
+The triggers keep one row per symbol, timeframe and *bucket*, a time span of about 25 days. They are
+part of the file: a change by any client, botlib or not, is recorded in the transaction that makes
+it.
 
-Two states of a bucket are the same where `Bucket.session` and `Bucket.version` are. The version
-counts changes; the session is drawn anew each time a writer opens the file. Counting alone would
-not do: a database that was restored from a copy, or lost its newest commits in a power cut, counts
-on from a lower number, and reaches the same one again with other candles.
+Two states of a bucket are equal if `Bucket.session` and `Bucket.version` are. The version counts
+changes; the session is a random number, drawn each time a writer opens the file. The version alone
+is not enough: a database that was restored from a copy, or lost its newest commits in a power cut,
+continues from a lower number, and reaches the same one again with other candles.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ SHIFT: Final = 31
 
 BUCKET_MS: Final = 1 << SHIFT
 
-# An append is a closed candle behind all that the bucket ever held. Everything else that touches a
-# closed candle is a rewrite, after which a copy of the bucket cannot be merely extended.
+# An append is a closed candle later than all that the bucket ever held. Any other change of a
+# closed candle is a rewrite, after which a copy of the bucket cannot be extended.
 _NOTE: Final = """
     INSERT INTO changes VALUES (
         NEW.symbol, NEW.timeframe, NEW.timestamp >> {shift}, (SELECT id FROM sessions),
@@ -41,11 +42,11 @@ _REWRITE: Final = """
 """
 
 TABLES: Final = f"""
--- Drawn by every writer that opens the file.
+-- A random number, drawn by every writer that opens the file.
 CREATE TABLE sessions (id INTEGER NOT NULL) STRICT;
 INSERT INTO sessions VALUES (random());
 
--- bucket: open time >> {SHIFT}. rewritten: the version of the last change that was no append.
+-- bucket: open time >> {SHIFT}. rewritten: the version of the last change that was not an append.
 -- last: the newest open time of a closed candle the bucket ever held.
 CREATE TABLE changes (
     symbol TEXT NOT NULL,
@@ -66,7 +67,7 @@ INSERT INTO changes
 CREATE TRIGGER candle_closed AFTER INSERT ON candles WHEN NEW.closed = 1 BEGIN
     {_NOTE.format(shift=SHIFT)}
 END;
--- An open candle that OR REPLACE puts in the place of a closed one.
+-- An open candle with which OR REPLACE replaces a closed one.
 CREATE TRIGGER candle_opened AFTER INSERT ON candles WHEN NEW.closed = 0 BEGIN
     {_REWRITE.format(shift=SHIFT, row="NEW")}
 END;
@@ -98,24 +99,24 @@ class Bucket:
     number: int
     session: int
     version: int
-    """How many changes were made to it: at least as many as it holds candles."""
+    """The number of changes made to it: at least the number of its candles."""
     rewritten: int
-    """The version of the last change that was no append."""
+    """The version of the last change that was not an append."""
 
     @property
     def first(self) -> int:
-        """The first ms that belongs to it."""
+        """Its first ms."""
         return self.number << SHIFT
 
     @property
     def last(self) -> int:
-        """The last ms that belongs to it."""
+        """Its last ms."""
         return self.first + BUCKET_MS - 1
 
 
 def begin(connection: apsw.Connection) -> None:
-    """Start a session of a writer; in a file that notes no changes yet, start noting them."""
-    if _noted(connection):
+    """Start a writer's session, and the change log if the file has none yet."""
+    if _logged(connection):
         connection.execute("UPDATE sessions SET id = random()")
     else:
         connection.execute(TABLES)
@@ -124,20 +125,21 @@ def begin(connection: apsw.Connection) -> None:
 def buckets(
     connection: apsw.Connection, id_: str, timeframe: str, since: int, until: int
 ) -> list[Bucket] | None:
-    """Return the buckets with candles between two times, oldest first; None if not noted.
+    """Return the buckets with candles between two times (ms), oldest first.
 
-    A file that no writer of this version has opened yet notes no changes.
+    Returns:
+        None for a file without a change log, which no writer of this version has opened yet.
     """
     bindings = (id_, timeframe, since >> SHIFT, until >> SHIFT)
     try:
         rows: list[Any] = connection.execute(_BUCKETS, bindings).fetchall()
     except apsw.SQLError:
-        if _noted(connection):
+        if _logged(connection):
             raise
         return None
     return [Bucket(*row) for row in rows]
 
 
-def _noted(connection: apsw.Connection) -> bool:
+def _logged(connection: apsw.Connection) -> bool:
     query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'changes'"
     return connection.execute(query).fetchone() is not None

@@ -1,4 +1,4 @@
-"""`data_report`: what is stored, what the venue does not have, and what is still missing."""
+"""`data_report`: the stored candles, the holes of the venue, and the candles still missing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TEXT_COLUMNS: Final = 48
 
 
 class State(Enum):
-    """What a stretch of time holds. The value is its sign in a terminal."""
+    """The content of a time span. The value is its character in a terminal."""
 
     NOTHING = "·"
     STORED = "█"
@@ -48,23 +48,23 @@ _MEANING: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How complete the candles of one symbol and timeframe are, from the first to the last."""
+    """The completeness of one symbol and timeframe, from the first to the last stored candle."""
 
     stock: StoredCandles
     holes: tuple[Hole, ...]
-    """What the venue does not have, oldest first."""
+    """Candles that the venue does not have, oldest first."""
     missing: tuple[tuple[int, int], ...]
     """Runs that are neither stored nor holes: the first and the last open time of each, ms."""
 
     @property
     def missing_candles(self) -> int:
-        """How many candles are missing."""
+        """The number of missing candles."""
         length = timeframe_ms(self.stock.timeframe)
         return sum((last - first) // length + 1 for first, last in self.missing)
 
     @property
     def share(self) -> float:
-        """The stored share of the candles the venue is known or thought to have, 0 to 1."""
+        """The stored fraction of the candles that the venue has or may have, 0 to 1."""
         return self.stock.candles / (self.stock.candles + self.missing_candles)
 
     @property
@@ -76,18 +76,18 @@ class Coverage:
         return dict(counts)
 
     def states(self, start: int, end: int, columns: int) -> list[State]:
-        """Return what equal stretches of time hold; anything missing in one outweighs the rest.
+        """Return the content of equal time spans; a span with any missing candle is MISSING.
 
         Args:
-            start: the beginning, ms.
-            end: the end, ms.
-            columns: how many stretches.
+            start: start of the first span, ms.
+            end: end of the last span, ms.
+            columns: number of spans.
         """
         length, width = timeframe_ms(self.stock.timeframe), (end - start) / columns
         found = [State.NOTHING] * columns
 
         def paint(first: int, last: int, state: State) -> None:
-            # To the close of the last candle; a stretch it only touches is not painted.
+            # Up to the close of the last candle; a span that it only touches is not painted.
             begin = int((first - start) / width)
             stop = max(begin + 1, int(-((start - last - length) // width)))
             for column in range(max(0, begin), min(columns, stop)):
@@ -104,7 +104,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataReport:
-    """What is stored, by symbol and timeframe. Shows itself as a table with a picture."""
+    """The stored candles by symbol and timeframe; displayed as a table with a picture."""
 
     rows: tuple[Coverage, ...]
 
@@ -115,7 +115,7 @@ class DataReport:
 
     @property
     def svg(self) -> str:
-        """A strip of time per symbol and timeframe, as a self-contained SVG picture."""
+        """A timeline per symbol and timeframe, as a self-contained SVG picture."""
         if not self.rows:
             return ""
         start, end = self._span()
@@ -198,7 +198,7 @@ class DataReport:
         ]
 
     def _notes(self) -> list[str]:
-        """Return what deserves a sentence: the longest gaps, and the newest corrections."""
+        """Return sentences about the longest gaps and the newest corrections."""
         notes = []
         for row in self.rows:
             name = f"{row.stock.symbol} {row.stock.timeframe}"
@@ -218,12 +218,12 @@ class DataReport:
 def data_report(
     storage: CandleStorage, symbol: str | None = None, timeframe: str | None = None
 ) -> DataReport:
-    """Return how complete the stored candles are.
+    """Return a report on the completeness of the stored candles.
 
     Args:
         storage: of any venue; it is only read.
-        symbol: in either form; None is every one.
-        timeframe: one of `botlib.core.timeframe.TIMEFRAMES`; None is every one.
+        symbol: in either form; None is all.
+        timeframe: one of `botlib.core.timeframe.TIMEFRAMES`; None is all.
 
     Raises:
         InvalidInput: the symbol or the timeframe cannot be read.
@@ -243,7 +243,7 @@ def data_report(
 
 
 def _percent(share: float) -> str:
-    # Rounded down: what is not complete must not look so.
+    # Rounded down, so that incomplete candles never show as 100 %.
     return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
 
 

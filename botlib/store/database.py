@@ -1,14 +1,14 @@
-"""One SQLite file per venue: how it is opened, locked, written and read.
+"""`Database`: one SQLite file per venue, and how it is opened, locked, written and read.
 
-The write-ahead log lets any number of readers, in this process or another, work beside the one
-writer. Writes go through two connections, because a connection is either durable or quick:
+The write-ahead log allows any number of readers, in this process or another, beside the one writer.
+Writes use two connections, because a connection is either durable or fast:
 
 - *relaxed* (``synchronous=NORMAL``), for candles: a commit costs microseconds and survives the
   death of the process; after a power cut the newest candles may be gone, and are fetched again.
 - *durable* (``synchronous=FULL``), for orders and fills: a commit is on disk when it returns.
 
-Files that somebody removes while they are open are noticed before the next step, which is refused:
-it would go into a file nobody can find again.
+If the files are removed while they are open, the next read or write is refused: it would use a file
+that has no name any more.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from botlib.venues.symbols import unified_symbol
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT: Final = 2_000
-"""How long a write waits for another program's write to the same file, in ms."""
+"""Longest wait in ms for another program's write to the same file."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
 
 
 def database_path(data_directory: Path, venue: str) -> Path:
-    """Return where the database of a venue lies.
+    """Return the path of the database of a venue.
 
     Args:
-        data_directory: the directory of all data, as configured.
-        venue: ``binance``, ``paper:synthetic:seed=42`` or ``paper:recording:<name>:<digest>``.
+        data_directory: the data directory, as configured.
+        venue: a registered name, or the stamp of a paper market: ``paper:synthetic:seed=42`` or
+            ``paper:recording:<name>:<digest>``.
 
     Raises:
         InvalidInput: the venue has none of these forms.
@@ -67,9 +68,9 @@ def database_path(data_directory: Path, venue: str) -> Path:
 
 
 class Database:
-    """The open file of one venue. Open it with `Database.open`, close it or use it in a ``with``.
+    """The open database of one venue, made by `Database.open`; a context manager that closes it.
 
-    It may be used from several threads: writes wait for each other, reads wait for nobody.
+    It may be used from several threads: writes wait for each other, reads never wait.
     """
 
     def __init__(self, path: Path, venue: str, lock: IO[str] | None) -> None:
@@ -87,18 +88,18 @@ class Database:
 
     @classmethod
     def open(cls, path: str | Path, venue: str, *, readonly: bool = False) -> Database:
-        """Open the database of ``venue`` at ``path``; make it first where nothing is there.
+        """Open the database of ``venue`` at ``path``; create it first if there is none.
 
         Args:
-            path: the file. New directories are made with mode 0700, a new file with 0600.
-            venue: what the candles and orders in it come from; stamped in when it is made.
-            readonly: only read, beside whoever writes; the file must be there.
+            path: the file. New directories get the mode 0700, a new file 0600.
+            venue: the origin of its candles and orders; stamped into a new file.
+            readonly: open it for reads only, beside any writer; the file must exist.
 
         Raises:
             StoreLocked: another process, or another part of this one, writes to it.
             WrongVenue: it belongs to another venue.
-            NotAStore: it was not made by botlib, or is damaged. It is left as it is.
-            StoreError: it cannot be reached, or was made by a newer version.
+            NotAStore: it was not made by botlib, or is damaged. It is not changed.
+            StoreError: it cannot be opened, or was made by a newer version.
         """
         path = Path(path)
         try:
@@ -113,7 +114,7 @@ class Database:
         database = cls(path, venue, lock)
         try:
             with _explained(path):
-                # Asked again: only now can nobody else be making it.
+                # Checked again under the lock: no other process can be creating it now.
                 if not exists and not _is_store(path):
                     create(path, venue)
                 database._leave = weakref.finalize(
@@ -138,14 +139,14 @@ class Database:
         return self._file_lock is None
 
     def close(self) -> None:
-        """Close all connections and let the next writer in. Closing twice does nothing."""
+        """Close all connections and release the lock. Closing twice does nothing."""
         with self._write_lock:
             self._closed = True
             self._close_connections()
             if self._leave is not None:
                 self._leave()
             if self._file_lock is not None and not self._file_lock.closed:
-                # Said aloud, since a forked child may hold a copy of the descriptor.
+                # Explicitly, since a forked child may hold a copy of the descriptor.
                 fcntl.flock(self._file_lock, fcntl.LOCK_UN)
                 self._file_lock.close()
 
@@ -161,7 +162,7 @@ class Database:
 
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[apsw.Connection]:
-        """Give a connection inside one transaction, committed at the end or undone on an error."""
+        """Open a transaction on a connection, committed at the end or rolled back on an error."""
         with self._write_lock, _explained(self.path):
             if self._writers is None:
                 reason = "closed" if self._closed else "open for reading only"
@@ -180,7 +181,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """Give a connection that sees what was committed when its first query ran."""
+        """Open a read transaction, which sees the commits up to its first query."""
         if self._closed:
             raise StoreError(f"{str(self.path)!r} cannot be read: it is closed.")
         self._refuse_removed()
@@ -201,11 +202,11 @@ class Database:
                     self._idle.append(connection)
 
     def id_of(self, symbol: str) -> str:
-        """Return the id a symbol is stored under, without noting it down."""
+        """Return the id under which a symbol is stored, without registering it."""
         return self._ids.get(symbol) or symbol_id(unified_symbol(symbol))
 
     def register(self, symbol: str) -> str:
-        """Return the id a symbol is stored under, and note it down where it is new.
+        """Return the id under which a symbol is stored, and register it if it is new.
 
         Raises:
             StoreError: another symbol already has this id.
@@ -241,18 +242,18 @@ class Database:
     def _close_connections(self) -> None:
         if self._writers is not None:
             try:
-                # Folds the log into the file even while others have it open.
+                # Checkpoints the log into the file, even while others have it open.
                 self._writers[0].execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.Error as error:
-                logger.warning("Could not fold the log of %s: %s", self.path, error)
-        # The last one removes the log, which a reading one may not.
+                logger.warning("Could not checkpoint the log of %s: %s", self.path, error)
+        # The last connection removes the log, which a reading one may not.
         for connection in (*self._idle, *(self._writers or ())):
             connection.close()
         self._idle.clear()
         self._writers = None
 
     def _files_there(self) -> tuple[int, int]:
-        """Return the inodes of the database and its log, 0 for one that is not there."""
+        """Return the inodes of the database and its log, 0 for a missing one."""
         return _inode(self.path), _inode(self._log)
 
     def _refuse_removed(self) -> None:
@@ -264,7 +265,7 @@ class Database:
 
     def _reader(self) -> apsw.Connection:
         connection = self._connect(apsw.SQLITE_OPEN_READONLY)
-        # The log is opened, or made, by the first query.
+        # The first query opens or creates the log.
         connection.execute("SELECT 1 FROM meta").fetchall()
         return connection
 
@@ -272,15 +273,15 @@ class Database:
         connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
-        # A log that grew under a long read is cut back to this many bytes.
+        # A log that grew during a long read is truncated to this many bytes.
         connection.execute("PRAGMA journal_size_limit = 16777216")
         connection.execute("SELECT 1 FROM meta").fetchall()
         return connection
 
     def _check(self) -> None:
-        """Refuse a database of another venue, of a newer version, or a damaged one."""
+        """Raise an error for a database of another venue, of a newer version, or a damaged one."""
         with self.reading() as connection:
-            # About 2 ms per MB: worth it before the first write, not before every look.
+            # About 2 ms per MB: acceptable before the first write, not before every read.
             if not self.readonly:
                 verdict: Any = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != ("ok",):
@@ -311,19 +312,19 @@ class Database:
 
 def _inode(path: Path) -> int:
     try:
-        return os.stat(path).st_ino  # noqa: PTH116 (asked at every write, in half the time)
+        return os.stat(path).st_ino  # noqa: PTH116 (called at every write, takes half the time)
     except FileNotFoundError:
         return 0
 
 
 def _is_store(path: Path) -> bool:
-    """Tell whether a database of botlib lies at ``path``, by its bytes alone; False if nothing."""
+    """Return whether the file at ``path`` is a database of botlib, by its bytes alone."""
     try:
         status = path.stat()
     except FileNotFoundError:
         status = None
     if status is None or (stat.S_ISREG(status.st_mode) and status.st_size == 0):
-        # SQLite would play an orphaned log back into whatever file takes this name.
+        # SQLite would apply an orphaned log to any new file of this name.
         for suffix in ("-wal", "-journal"):
             log = path.with_name(path.name + suffix)
             if log.exists() and log.stat().st_size:
@@ -344,7 +345,7 @@ def _is_store(path: Path) -> bool:
 
 
 def _locked(path: Path) -> IO[str]:
-    """Return the lock of ``path``, held for as long as the file returned is open."""
+    """Lock ``path`` and return the lock file; the lock lasts while it is open."""
     missing = [directory for directory in path.parents if not directory.exists()]
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -383,7 +384,7 @@ def _damaged(path: Path, detail: object) -> NotAStore:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite into one of botlib."""
+    """Convert errors of SQLite into errors of botlib."""
     try:
         yield
     except (apsw.CorruptError, apsw.NotADBError) as error:

@@ -1,4 +1,4 @@
-"""Holes: candles the venue itself does not have. They are recorded, never invented."""
+"""`Holes`: candles that the venue itself does not have. They are recorded, never invented."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _OVERLAPPING: Final = (
 )
 
 Run = tuple[int, int]
-"""The first and the last open time of a stretch of candles, in ms."""
+"""The first and last open time of consecutive candles, in ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hole:
-    """A stretch of candles the venue does not have, from open time ``start`` to ``end``."""
+    """Consecutive candles that the venue does not have; ``start`` and ``end`` are open times."""
 
     symbol: str
     timeframe: str
@@ -49,7 +49,7 @@ class Hole:
 
     @property
     def candles(self) -> int:
-        """How many candles are absent."""
+        """The number of absent candles."""
         return (self.end - self.start) // timeframe_ms(self.timeframe) + 1
 
 
@@ -60,12 +60,12 @@ class Holes:
         self._database = database
 
     def missing(self, symbol: str, timeframe: str, start: int, end: int) -> list[Run]:
-        """Return the runs that are neither stored closed nor known holes."""
+        """Return the runs of candles that are neither stored closed nor known holes."""
         with self._database.reading() as connection:
             return _missing(connection.execute, self._database.id_of(symbol), timeframe, start, end)
 
     def mark(self, symbol: str, timeframe: str, start: int, end: int, cause: str, now: int) -> int:
-        """Record what is missing between two times as holes; return how many candles that is."""
+        """Record missing candles between two times as holes; return their number."""
         step = timeframe_ms(timeframe)
         if end < start:
             raise InvalidInput(f"A hole cannot end at {end}, before it starts at {start}.")
@@ -79,11 +79,11 @@ class Holes:
         return marked
 
     def known(self, execute: Any) -> bool:
-        """Tell whether there is any hole at all: most markets have none."""
+        """Return whether there is any hole: most markets have none."""
         return bool(execute(_ANY).fetchone()[0])
 
-    def take(self, execute: Any, id_: str, timeframe: str, timestamp: int) -> None:
-        """Take one candle out of the hole it lies in, if any."""
+    def remove(self, execute: Any, id_: str, timeframe: str, timestamp: int) -> None:
+        """Remove one candle from the hole that contains it, if any."""
         hole = execute(_COVERING, (id_, timeframe, timestamp)).fetchone()
         if hole is None or hole[1] < timestamp:
             return
@@ -95,7 +95,7 @@ class Holes:
                 execute(_INSERT, (id_, timeframe, first, last, cause, marked))
 
     def all(self, symbol: str | None, timeframe: str | None) -> list[Hole]:
-        """Return the holes of a symbol and a timeframe, or of all where None."""
+        """Return the holes of a symbol and a timeframe; None is all of them."""
         id_ = None if symbol is None else self._database.id_of(symbol)
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
@@ -142,7 +142,7 @@ def _missing(execute: Any, id_: str, timeframe: str, start: int, end: int) -> li
 
 
 def _without(runs: Iterable[Run], holes: list[Run], step: int) -> Iterator[Run]:
-    """Yield what is left of ``runs`` outside ``holes``; both are in order and do not overlap."""
+    """Yield the parts of ``runs`` outside ``holes``; both are ascending and do not overlap."""
     for first, last in runs:
         for start, finish in holes:
             if finish < first or start > last:
@@ -155,7 +155,7 @@ def _without(runs: Iterable[Run], holes: list[Run], step: int) -> Iterator[Run]:
 
 
 def _insert(execute: Any, id_: str, timeframe: str, run: Run, cause: str, now: int) -> None:
-    """Insert a hole, joined with its neighbours of the same cause."""
+    """Insert a hole, joined with adjacent holes of the same cause."""
     step = timeframe_ms(timeframe)
     first, last = run
     before = execute(_COVERING, (id_, timeframe, first - step)).fetchone()

@@ -1,4 +1,4 @@
-"""What a database holds of every symbol and timeframe, and where it came from."""
+"""`inventory`: the stored candles of every symbol and timeframe, by source."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class StoredCandles:
     revised: int = 0
     """Candles whose values were corrected after they had closed."""
     revisions: int = 0
-    """Corrections in all; the values before each of them are kept."""
+    """Number of corrections; the values before each are stored."""
     last_revision: int | None = None
-    """When the newest correction came, ms."""
+    """Time of the newest correction, ms."""
 
     @property
     def candles(self) -> int:
-        """How many there are."""
+        """The number of candles."""
         return sum(self.sources.values())
 
 
 def inventory(
     storage: CandleStorage, symbol: str | None = None, timeframe: str | None = None
 ) -> list[StoredCandles]:
-    """Return what is stored, of one symbol or timeframe where given, ordered by both.
+    """Return the stored candles of one symbol or timeframe, or of all, ordered by both.
 
     Args:
         storage: of any venue.

@@ -1,4 +1,4 @@
-"""The journal of orders: intents before they are sent, what became of them, and every fill.
+"""`OrderJournal`: intents before they are sent, orders, and every fill.
 
 Each call is one durable transaction: when it returns, the entry is on disk.
 """
@@ -46,15 +46,15 @@ class OrderJournal:
         self._database = database
 
     def record_intent(self, intent: OrderIntent, now: int, market_time: int | None = None) -> bool:
-        """Write down an intent before it is sent; return False where it is known already.
+        """Store an intent before it is sent; return False if it is known already.
 
         Args:
             intent: identified by its ``client_order_id``.
             now: wall time, ms, UTC.
-            market_time: the market's, ms, UTC; None where it is not known.
+            market_time: ms, UTC; None if it is not known.
 
         Raises:
-            StoreError: it could not be written down, and must not be sent.
+            StoreError: it could not be stored, and must not be sent.
         """
         id_ = self._database.register(intent.symbol)
         with self._database.writing(durable=True) as connection:
@@ -80,10 +80,11 @@ class OrderJournal:
             return bool(connection.changes())
 
     def save_order(self, order: Order) -> bool:
-        """Write down what is known about an order.
+        """Store the state of an order.
 
-        Returns False, and changes nothing, where the order is known to be in a final state and
-        this one is not: that is an older answer which arrived late.
+        Returns:
+            False, with nothing changed, if the stored order is final and this one is not: that is
+            an older answer which arrived late.
         """
         id_ = self._database.register(order.symbol)
         with self._database.writing(durable=True) as connection:
@@ -117,7 +118,7 @@ class OrderJournal:
         return True
 
     def save_fill(self, fill: Fill) -> bool:
-        """Write down a fill; return False where its trade id is known for the symbol."""
+        """Store a fill; return False if its trade id is known for the symbol."""
         id_ = self._database.register(fill.symbol)
         with self._database.writing(durable=True) as connection:
             connection.execute(
@@ -148,11 +149,11 @@ class OrderJournal:
         return self._orders(f"{where} ORDER BY created, client_order_id", bindings)
 
     def order(self, client_order_id: str) -> Order | None:
-        """Return one order, or None where it is not known."""
+        """Return one order, or None if it is not known."""
         return next(iter(self._orders("WHERE client_order_id = ?", (client_order_id,))), None)
 
     def ours(self, symbol: str, venue_order_ids: Iterable[str]) -> dict[str, str]:
-        """Return the client order ids of those orders of a symbol that are known, by venue id."""
+        """Return the client order ids of the known orders of a symbol, by venue order id."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT venue_order_id, client_order_id FROM orders "
@@ -162,7 +163,7 @@ class OrderJournal:
         return dict(rows)
 
     def decisions(self) -> list[tuple[str, str, int, str]]:
-        """Return what orders were decided by: strategy, symbol, open time of the candle, reason."""
+        """Return the decision of each order: strategy, symbol, candle open time (ms), reason."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT strategy, symbols.symbol, signal_timestamp, reason FROM orders "
@@ -172,22 +173,22 @@ class OrderJournal:
         return rows
 
     def fills(self, symbol: str | None = None) -> list[Fill]:
-        """Return the fills of a symbol, or of all where None, in the order they happened."""
+        """Return the fills of a symbol, or of all symbols for None, oldest first."""
         id_ = None if symbol is None else self._database.id_of(symbol)
         return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
 
     def fills_of(self, client_order_id: str) -> list[Fill]:
-        """Return the fills of an order, in the order they happened."""
+        """Return the fills of an order, oldest first."""
         return self._fills("client_order_id = ?", client_order_id)
 
     def get_state(self, key: str) -> Any:
-        """Return the value kept under ``key``, or None."""
+        """Return the value stored under ``key``, or None."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set_state(self, key: str, value: Any) -> None:
-        """Keep a value that JSON can express under ``key``.
+        """Store a value that JSON can express under ``key``.
 
         Raises:
             InvalidInput: JSON cannot express it.
@@ -196,7 +197,7 @@ class OrderJournal:
             text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"Cannot keep the state {key!r}: {error}. Accepted: what JSON can express."
+                f"Cannot store the state {key!r}: {error}. Accepted: values that JSON can express."
             ) from error
         with self._database.writing(durable=True) as connection:
             connection.execute(

@@ -1,12 +1,12 @@
 """A guard against a second SQLite library on a file that is open in this process.
 
-SQLite keeps programs apart by POSIX locks, and those belong to a process as a whole. Python's own
-``sqlite3`` is another copy of SQLite than the one botlib writes with: in the same process it sees
-none of botlib's locks, believes to be alone, and cuts off the shared index while it is in use: the
-process dies of a bus error, or the log that is being written is removed. From another process the
-same call is safe. A notebook is where somebody would try it, so it is refused there, in words.
+SQLite separates programs by POSIX locks, which belong to a whole process. Python's own ``sqlite3``
+is another copy of SQLite than the one botlib writes with. In the same process it sees none of
+botlib's locks, and truncates the shared index while it is in use: the process dies of a bus error,
+or the log that is being written is removed. From another process the same call is safe. A user of a
+notebook may well try it, so it is refused with an explanation.
 
-The register is one for the whole process because the locks are.
+The register is shared by the whole process because the locks are.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _hooked: Final[list[bool]] = []
 
 
 def enter(path: Path) -> FileKey:
-    """Note that botlib has a file open, and return what to hand to `leave`."""
+    """Register an open file of botlib, and return its key for `leave`."""
     if not _hooked:
-        # An audit hook cannot be taken away again, and is the only way to see every caller.
+        # An audit hook sees every caller, and cannot be removed.
         sys.addaudithook(_watch)
         _hooked.append(True)
     status = path.stat()
@@ -40,7 +40,7 @@ def enter(path: Path) -> FileKey:
 
 
 def leave(key: FileKey) -> None:
-    """Note that botlib has closed a file."""
+    """Unregister a file that botlib has closed."""
     _open_files[key] -= 1
     if _open_files[key] <= 0:
         del _open_files[key]
@@ -58,7 +58,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _keys(name: Any) -> list[FileKey]:
-    """Return the file a name stands for, read as a path and as a URI."""
+    """Return the keys of the file that a name means, read as a path and as a URI."""
     try:
         path = os.fsdecode(name)
     except TypeError:

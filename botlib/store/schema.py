@@ -1,4 +1,4 @@
-"""The tables, and how a new file is made of them."""
+"""The schema of a database: its tables, upgrades of earlier versions, and new files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import apsw
 from botlib.store import changes
 
 APPLICATION_ID: Final = 0x424F544C
-"""``BOTL``, stamped into the header of every file, where SQLite keeps the maker of a database."""
+"""``BOTL``, the application id that SQLite stores in the header of every file."""
 
 SCHEMA_VERSION: Final = 3
 
@@ -21,7 +21,7 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) WITHOUT ROWID, STRICT;
 
--- The unified form cannot be told from the id alone where the quote asset is an unusual one.
+-- The unified form cannot be derived from the id alone if the quote asset is an unusual one.
 CREATE TABLE symbols (
     id TEXT PRIMARY KEY,
     symbol TEXT NOT NULL UNIQUE
@@ -44,7 +44,7 @@ CREATE TABLE candles (
     PRIMARY KEY (symbol, timeframe, timestamp)
 ) WITHOUT ROWID, STRICT;
 
--- What a closed candle said before it was revised.
+-- The values of closed candles before they were revised.
 CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
     symbol TEXT NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE revisions (
     source TEXT NOT NULL
 ) STRICT;
 
--- Candles the venue itself does not have, from open time start to open time finish.
+-- Candles that the venue itself does not have, from open time start to open time finish.
 CREATE TABLE holes (
     symbol TEXT NOT NULL REFERENCES symbols (id),
     timeframe TEXT NOT NULL,
@@ -71,7 +71,7 @@ CREATE TABLE holes (
 ) WITHOUT ROWID, STRICT;
 
 -- Prices and amounts are decimals, kept as text. created, updated: wall time; market_time: the
--- market's when it was sent, NULL where an earlier version did not write it down.
+-- market's when it was sent, NULL if an earlier version did not store it.
 CREATE TABLE orders (
     client_order_id TEXT PRIMARY KEY,
     venue_order_id TEXT,
@@ -115,7 +115,7 @@ CREATE TABLE state (
 ) WITHOUT ROWID, STRICT;
 """
 
-# What is known of the market's time of old orders: when they were filled first.
+# The market time of old orders is that of their first fill.
 _MARKET_TIMES: Final = """
 UPDATE orders SET market_time = (
     SELECT min(timestamp) FROM fills WHERE fills.client_order_id = orders.client_order_id
@@ -124,7 +124,7 @@ UPDATE orders SET market_time = (
 
 
 def upgrade(connection: apsw.Connection) -> None:
-    """Bring a database of an earlier version up to date, inside the caller's transaction."""
+    """Upgrade a database of an earlier version, inside the caller's transaction."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     version = SCHEMA_VERSION if row is None else int(row[0])
     if version < 2:
@@ -137,10 +137,10 @@ def upgrade(connection: apsw.Connection) -> None:
 
 
 def create(path: Path, venue: str) -> None:
-    """Make a database for ``venue`` at ``path``, whole or not at all.
+    """Create a database for ``venue`` at ``path``, completely or not at all.
 
-    It is built beside its place and moved there when it is complete, so that a process killed on
-    the way leaves nothing that looks like a database.
+    It is built under another name and renamed when it is complete, so a process that is killed
+    meanwhile leaves nothing that looks like a database.
     """
     draft = path.with_name(path.name + ".new")
     for leftover in (draft, path.with_name(draft.name + "-journal")):
@@ -157,7 +157,7 @@ def create(path: Path, venue: str) -> None:
         )
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
-        # Kept in the file's header: every later connection, of any client, uses it.
+        # Stored in the file's header: every later connection, of any client, uses it.
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()

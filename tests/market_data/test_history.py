@@ -114,7 +114,7 @@ async def test_bad_input_is_refused_in_words(paper: PaperProcess, tmp_path: Path
             await history.fetch("BTC/USDT", "7m", "1d")
         with pytest.raises(InvalidInput, match="in the future of the market"):
             await history.fetch("BTC/USDT", "1m", "2026-01-05T00:01")
-        with pytest.raises(InvalidInput, match="the end lies before the beginning"):
+        with pytest.raises(InvalidInput, match="the end is before the start"):
             await history.fetch("BTC/USDT", "1m", "1d", "2d")
         with pytest.raises(InvalidInput, match="Cannot use 'yesterday' as a time"):
             await history.fetch("BTC/USDT", "1m", "yesterday")

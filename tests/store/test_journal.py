@@ -172,7 +172,7 @@ def test_state_holds_what_json_can(journal: OrderJournal) -> None:
         assert journal.get_state("halt") == value
     bad: tuple[Any, ...] = (Decimal(1), float("nan"), object())
     for value in bad:
-        with pytest.raises(InvalidInput, match="what JSON can express"):
+        with pytest.raises(InvalidInput, match="values that JSON can express"):
             journal.set_state("halt", value)
 
 

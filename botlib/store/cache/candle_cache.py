@@ -1,13 +1,14 @@
-"""The columnar cache beside the database: a year of 1m candles in milliseconds.
+"""`CandleCache`: the columnar cache beside the database; a year of 1m candles in milliseconds.
 
-It lies in ``<database>.cache``, one file per symbol, timeframe and bucket, and may be removed at
-any time. It is never trusted over SQLite. Each file says which change of the database it stands
-for; in the transaction that reads a range, the database says which change each bucket is at
-(`botlib.store.changes`). A file at the same change is taken. One to which candles were only
-appended since is extended by these. Anything else is read from SQLite, and written anew.
+It is the directory ``<database>.cache``, with one file per symbol, timeframe and bucket, and may be
+removed at any time. It is never trusted over SQLite. Each file names the change of the database at
+which it was written; the transaction that reads a range also reads the present change of each
+bucket (`botlib.store.changes`). A file at the same change is used. A file of a bucket to which
+candles were only appended since is extended by them. Any other bucket is read from SQLite, and its
+file rewritten.
 
-Any number of processes use one cache at once: files are replaced whole, and it does not matter
-which of two is there, since every reader compares it with its own view of the database.
+Any number of processes may use one cache at once: files are replaced completely, and every reader
+compares them with its own view of the database.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALL: Final = 2_000
-"""A range of up to so many candles SQLite reads as quickly."""
+"""Largest number of candles that SQLite reads as fast as the cache."""
 
 FEW: Final = 500
-"""A bucket with up to so many candles, as one of 2h has, is not worth a file."""
+"""Largest number of candles in a bucket that gets no file, such as one of 2h candles."""
 
 WORTH_SAVING: Final = 256
-"""So many candles are appended to a bucket before its file is written again."""
+"""Number of candles appended to a bucket after which its file is written again."""
 
 _RANGE: Final = (
     "SELECT timestamp, open, high, low, close, volume FROM candles WHERE symbol = ? "
@@ -54,23 +55,23 @@ _RANGE: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class CacheCounters:
-    """What the cache did since its storage was made, in files."""
+    """The activity of a cache since its storage was made, in files."""
 
     read: int = 0
-    """Taken as they were."""
+    """Used as they were."""
     extended: int = 0
-    """Taken, and completed by the candles appended since."""
+    """Used, and extended by the candles appended since."""
     built: int = 0
-    """Read from SQLite instead: absent, out of date or damaged."""
+    """Read from SQLite instead: absent, outdated or damaged."""
     damaged: int = 0
-    """Found to be cut, changed or out of place; part of `built`."""
+    """Found truncated, changed or misplaced; included in `built`."""
     unsaved: int = 0
-    """Not written: the directory refused it, or the disk is full. Nothing is lost by that."""
+    """Not written: the directory is read-only, or the disk is full. No data is lost."""
 
 
 @dataclass(slots=True)
 class _Part:
-    """A bucket on its way into a frame: the candles of a file, then those from SQLite."""
+    """A bucket being read into a frame: the candles of a file, then those from SQLite."""
 
     bucket: Bucket
     path: Path
@@ -78,9 +79,9 @@ class _Part:
     segment: Segment | None = None
     columns: Columns = field(default_factory=lambda: np.empty((segments.COLUMNS, 0), np.int64))
     place: Columns = field(default_factory=lambda: np.empty((segments.COLUMNS, 0), np.int64))
-    """Where its candles are in the whole."""
+    """The view of the result that receives its candles."""
     damaged: str = ""
-    """What is wrong with the file."""
+    """Why the file cannot be used."""
 
     @property
     def rows(self) -> int:
@@ -97,7 +98,7 @@ class CandleCache:
         self._lock = threading.Lock()
 
     def worth(self, timeframe: str, since: int, until: int, limit: int | None) -> bool:
-        """Tell whether a read of closed candles may be large enough for the cache."""
+        """Return whether a read of closed candles may be large enough for the cache."""
         candles = (until - since) // timeframe_ms(timeframe) + 1
         return (candles if limit is None else min(candles, limit)) > SMALL
 
@@ -110,13 +111,13 @@ class CandleCache:
         until: int,
         limit: int | None,
     ) -> Columns | None:
-        """Return closed candles, oldest first; None where the database notes no changes.
+        """Return closed candles, oldest first; None if the database has no change log.
 
         Args:
-            connection: inside the transaction whose view of the database counts.
+            connection: inside the transaction whose view of the database is returned.
             since: first open time in ms.
             until: last open time in ms.
-            limit: only the newest so many.
+            limit: most candles returned, the newest ones.
         """
         waiting = changes.buckets(connection, id_, timeframe, since, until)
         if waiting is None:
@@ -124,7 +125,7 @@ class CandleCache:
         parts: list[_Part] = []
         with ExitStack() as files:
             while True:
-                # The newest bucket may hold candles behind the range: it does not count.
+                # The newest bucket may hold candles after the range, so it is not counted.
                 while waiting and (limit is None or sum(p.rows for p in parts[1:]) < limit):
                     parts.append(self._part(connection, id_, timeframe, waiting.pop(), files))
                 whole = self._filled(parts)
@@ -146,7 +147,7 @@ class CandleCache:
         bucket: Bucket,
         files: ExitStack,
     ) -> _Part:
-        """Find the file of a bucket and what follows it, or read the bucket from SQLite."""
+        """Open the file of a bucket and read what follows it, or read all from SQLite."""
         path = self.directory / f"{id_}-{timeframe}" / f"{bucket.number}.columns"
         part = _Part(bucket, path, f"{id_} {timeframe} {bucket.number}")
         if bucket.version <= FEW:
@@ -183,7 +184,7 @@ class CandleCache:
         self._save(part, part.columns)
 
     def _filled(self, parts: list[_Part]) -> Columns:
-        """Return the candles of all parts, given newest first; parts found damaged are marked."""
+        """Return the candles of all parts, which are newest first; damaged parts are marked."""
         whole = np.empty((segments.COLUMNS, sum(part.rows for part in parts)), dtype=np.int64)
         end = whole.shape[1]
         for part in parts:
@@ -200,7 +201,7 @@ class CandleCache:
         return whole
 
     def _settle(self, parts: list[_Part]) -> None:
-        """Count the files that served, and write those again to which much was appended."""
+        """Count the files used, and rewrite those to which many candles were appended."""
         for part in parts:
             if part.segment is None:
                 continue
@@ -237,12 +238,12 @@ def stored_columns(
     until: int,
     limit: int | None = None,
 ) -> Columns:
-    """Read closed candles from SQLite, oldest first. The arguments are those of the cache."""
+    """Read closed candles from SQLite, oldest first. The arguments are those of `columns`."""
     query = _RANGE.format(order="ASC" if limit is None else "DESC")
-    # A limit of -1 is none.
+    # In SQLite a limit of -1 is none.
     bindings = (id_, timeframe, since, until, -1 if limit is None else limit)
     rows: Any = connection.execute(query, bindings)
-    # Twice as quick as a list of rows, and a fifth of its memory. Times in ms are exact.
+    # Twice as fast as a list of rows, with a fifth of its memory. Times in ms are exact.
     cells = np.fromiter(itertools.chain.from_iterable(rows), np.float64).reshape(-1, 6)
     if limit is not None:
         cells = cells[::-1]
@@ -253,7 +254,7 @@ def stored_columns(
 
 
 def columns_frame(columns: Columns) -> pd.DataFrame:
-    """Make a candle frame of columns, without copying them: the columns belong to it then."""
+    """Return a candle frame on the columns, which are not copied."""
     import pandas as pd
 
     from botlib.frames import COLUMNS

@@ -1,9 +1,9 @@
-"""Files of the cache: the closed candles of one bucket, column by column, and what they stand for.
+"""`Segment`: a file of the cache, with the closed candles of one bucket column by column.
 
 A file is a header of six 64-bit integers and the columns timestamp (ms), open, high, low, close
-and volume, 8 bytes a value. It is written beside its place and moved there, and never changed
-after that. Its checksum covers every byte of it and the key it was stored under, so that a file
-which is cut, damaged or in the wrong place is told from a good one each time it is read.
+and volume, 8 bytes a value. It is written atomically and never changed afterwards. Its checksum
+covers every byte of it and the key under which it was saved, so a truncated, damaged or misplaced
+file is detected at every read.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Columns = npt.NDArray[np.int64]
 
 
 class DamagedSegment(Exception):
-    """A file of the cache is not what was written."""
+    """A file of the cache differs from what was written."""
 
 
 class Segment:
-    """An open file: the candles of one bucket as of one change of the database.
+    """An open file: the candles of one bucket at one change of the database.
 
-    What the header says is proven only when `read` returns.
+    Its header is verified only when `read` returns.
     """
 
     def __init__(self, descriptor: int, key: str) -> None:
@@ -52,23 +52,24 @@ class Segment:
         self.rows: int
         self.last: int
         magic, self.session, self.version, self.rows, self.last = _HEADER.unpack(self._head)
-        # Asked before any memory is taken: a damaged count may be enormous.
+        # Checked before memory is allocated: a damaged count may be enormous.
         size = os.fstat(descriptor).st_size - _SIZE
         if magic != _MAGIC or size != self.rows * COLUMNS * 8:
             raise DamagedSegment("its header does not fit it")
 
     @classmethod
     def open(cls, path: Path, key: str) -> Self | None:
-        """Open a segment; None where there is none.
+        """Open a segment, or return None if there is none.
 
         Args:
-            key: what it was saved under.
+            path: of the file.
+            key: under which it was saved.
 
         Raises:
             DamagedSegment: it is no segment.
         """
         try:
-            # Not waiting, should somebody have put a pipe there.
+            # Without blocking, in case the path is a pipe.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -83,10 +84,10 @@ class Segment:
             raise
 
     def read(self, target: Columns) -> None:
-        """Fill ``target``, which has as many columns as this has rows.
+        """Read the candles into ``target``, which has one column per candle.
 
         Raises:
-            DamagedSegment: it is cut, changed, or was saved under another key.
+            DamagedSegment: it is truncated, changed, or was saved under another key.
         """
         rows = list(target)
         try:
@@ -99,19 +100,19 @@ class Segment:
             raise DamagedSegment("its checksum does not fit it")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
 
 def save(path: Path, key: str, session: int, version: int, columns: Columns) -> None:
-    """Put a segment in its place, whole or not at all. Its rows must not be empty.
+    """Write a segment, completely or not at all. Its columns must not be empty.
 
     Raises:
-        OSError: it could not be written. What was there is still there.
+        OSError: it could not be written. The old file is unchanged.
     """
     rows = list(columns)
     head = _HEADER.pack(_MAGIC, session, version, len(rows[0]), rows[0][-1])
-    # Not forced to disk: what a power cut leaves of it is told by the checksum.
+    # Not synced to disk: after a power cut the checksum detects an incomplete file.
     with draft(path, durable=False) as file:
         file.write(head + _checksum(head, key, rows))
         for row in rows:
@@ -119,7 +120,7 @@ def save(path: Path, key: str, session: int, version: int, columns: Columns) -> 
 
 
 def _checksum(head: bytes, key: str, rows: list[Columns]) -> bytes:
-    # The CRC-32 of zlib, ten times as quick: a year is 25 MB, summed at every read.
+    # The CRC-32 of zlib, ten times as fast: a year is 25 MB, summed at every read.
     total = zlib_ng.crc32(key.encode(), zlib_ng.crc32(head))
     for row in rows:
         total = zlib_ng.crc32(row.data, total)

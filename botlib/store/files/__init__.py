@@ -1,8 +1,8 @@
-"""Recorded candle files: read, checked, repaired where that is honest, refused where it is not.
+"""Candle files: reading, checks and repairs, the import into a database, the export to Parquet.
 
-Accepted are CSV, Parquet, Feather and JSON, gzipped or not, and the zips of Binance's public dumps;
-the content decides, not the file name. Every repair is counted in the report. Holes are reported
-and never filled.
+What enters are CSV, Parquet, Feather and JSON, gzipped or not, and the zips of Binance's public
+dumps; the content decides, not the file name. What leaves are recordings with a report that counts
+every repair, or a Parquet dataset. Holes are reported and never filled.
 """
 
 from botlib.store.files.reading import read_recording

@@ -1,4 +1,4 @@
-"""What is wrong with rows, and what is done about it."""
+"""`clean`: checks the rows of a candle file, repairs some and drops others."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def clean(
     now: int | None,
     written: int,
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]], RecordingReport]:
-    """Return the sound rows in order, without duplicates, and what was done about the others.
+    """Return the sound rows in order, without duplicates, and a report about the others.
 
     Args:
         path: of the file, for messages.
         timeframe: of all rows.
         rows: as read.
         belongs: which of them are of this symbol and timeframe.
-        now: the time in ms, or None where every candle counts as final.
-        written: when the file was last written, ms.
+        now: the time in ms, or None if every candle counts as final.
+        written: time of the last write to the file, ms.
 
     Raises:
         RecordingError: too many rows cannot be used.
@@ -110,14 +110,14 @@ def _not_final(
     now: int | None,
     written: int,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which candles had not opened yet, and which one still formed."""
+    """Return masks of the candles that had not opened yet, and of those that still formed."""
     if now is None or not sound.any():
         nothing = np.zeros(len(times), np.bool_)
         return nothing, nothing
     future = sound & (times > now)
     forming = sound & ~future & (times + length > now)
     newest = times[sound].max()
-    # A copy or a download may carry any date: only one inside the last candle says something.
+    # A copy or a download may have any date: only one inside the last candle is significant.
     if newest <= written < newest + length:
         forming |= sound & ~future & (times == newest)
     return future, forming
@@ -126,7 +126,7 @@ def _not_final(
 def _unique(
     times: NDArray[np.int64], values: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_], int, int]:
-    """Return the order by time, which rows of it to keep, and how many repeat and contradict."""
+    """Return the order by time, the rows of it to keep, and the counts of repeats and conflicts."""
     order = np.argsort(times, kind="stable")
     same_time = np.diff(times[order]) == 0
     keep = np.append(~same_time, True)

@@ -1,4 +1,4 @@
-"""Export to Parquet: closed candles as a partitioned dataset that other tools read as it is.
+"""`export_parquet`: closed candles as a partitioned Parquet dataset that other tools read directly.
 
 The layout is Hive's, one file per symbol, timeframe and year (UTC) of the open times::
 
@@ -8,12 +8,12 @@ Columns: ``timestamp`` (the open time, timestamp[ms] without a zone, UTC), ``ope
 ``low``, ``close``, ``volume`` (float64), ascending by time; symbol, timeframe and year are in the
 path. DuckDB: ``read_parquet('<target>/**/*.parquet', hive_partitioning=true)``; Polars:
 ``scan_parquet('<target>/**/*.parquet', hive_partitioning=True)``; Dask and pandas:
-``read_parquet('<target>')``; Spark: ``spark.read.parquet('<target>')``. Spark alone takes the
-``1d`` of a dataset that holds nothing but days for the number 1.0; it leaves it a word where
-``spark.sql.sources.partitionColumnTypeInference.enabled`` is false, or where a schema is given.
+``read_parquet('<target>')``; Spark: ``spark.read.parquet('<target>')``. Only Spark
+reads the ``1d`` of a dataset of nothing but daily candles as the number 1.0; it stays a text if
+``spark.sql.sources.partitionColumnTypeInference.enabled`` is false, or if a schema is given.
 
-Every file carries the venue and a digest of its candles. A file whose digest is that of the
-database is left alone, so an export that was interrupted goes on where it stopped.
+Every file carries the venue and a digest of its candles. A file whose digest equals that of the
+database is not written again, so an interrupted export continues where it stopped.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ NAME: Final = "candles.parquet"
 
 _OURS: Final = re.compile(rf"symbol=\w+/timeframe=\w+/year=-?\d+/{re.escape(NAME)}")
 _LAYOUT: Final = b"1"
-"""Changed with the layout of the files, so that all are written again."""
+"""Part of the digest; a new value causes all files to be written again."""
 _VENUE: Final = b"botlib.venue"
 _DIGEST: Final = b"botlib.digest"
 _ROWS: Final = 1 << 17
-"""Candles in a row group: what a reader takes into memory at a time."""
+"""Candles in a row group, which a reader loads into memory at once."""
 
 Progress = Callable[[int, int], None]
 """Called with the partitions done and their total."""
@@ -60,16 +60,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What an export did, in partitions: one per symbol, timeframe and year."""
+    """The result of an export, in partitions: one per symbol, timeframe and year."""
 
     target: str
     written: tuple[str, ...]
     """The partitions written, as paths below the target."""
     unchanged: int
     removed: tuple[str, ...]
-    """The partitions removed, since the database has no candles of that year any more."""
+    """The partitions removed because the database has no candles of that year any more."""
     candles: int
-    """In all partitions that are there now, of what was asked for."""
+    """In all partitions that now exist of the symbols and timeframes requested."""
     size: int
     """Bytes written."""
 
@@ -108,27 +108,28 @@ def export_parquet(
     storage_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
-    """Bring a partitioned Parquet dataset up to date with the database.
+    """Update a partitioned Parquet dataset from the database.
 
-    Each partition is replaced whole: by a rename on a local disk, by one upload elsewhere.
-    Partitions of other symbols and timeframes are left alone.
+    Each partition is replaced atomically: by a rename on a local disk, by one upload elsewhere.
+    Partitions of other symbols and timeframes are not changed.
 
     Args:
-        storage: what is exported.
-        target: a directory, or any URL fsspec knows, such as ``s3://bucket/candles``.
-        symbols: in either form; None for all that are stored.
-        timeframes: None for all that are stored.
-        storage_options: handed to fsspec, for object stores.
+        storage: the candles to export.
+        target: a directory, or any URL that fsspec supports, such as ``s3://bucket/candles``.
+        symbols: in either form; None is all that are stored.
+        timeframes: None is all that are stored.
+        storage_options: passed to fsspec, for object stores.
         progress: called after each partition.
 
     Raises:
         InvalidInput: a symbol or timeframe is not stored, or the URL cannot be used.
         WrongVenue: the dataset holds candles of another venue.
-        StoreError: a partition is not ours, or cannot be written. Those before it are done.
+        StoreError: a partition was not made by botlib, or cannot be written. Those before it are
+            complete.
     """
-    place = _Place(str(target), storage.database.venue, storage_options)
+    dataset = _Dataset(str(target), storage.database.venue, storage_options)
     keys = _keys(storage, symbols, timeframes)
-    place.check()
+    dataset.check()
     wanted = [(*key, year) for key in keys for year in _years(storage, *key)]
     kept: dict[str, set[str]] = {_folder(*key): set() for key in keys}
     written: list[str] = []
@@ -140,17 +141,17 @@ def export_parquet(
             path = f"{folder}/year={year}/{NAME}"
             kept[folder].add(path)
             candles += len(frame)
-            if new := place.update(path, frame):
+            if new := dataset.update(path, frame):
                 written.append(path)
                 size += new
         if progress is not None:
             progress(done, len(wanted))
     return ExportReport(
-        target=place.shown,
+        target=dataset.shown,
         written=tuple(written),
         unchanged=sum(map(len, kept.values())) - len(written),
         removed=tuple(
-            path for folder, paths in kept.items() for path in place.prune(folder, paths)
+            path for folder, paths in kept.items() for path in dataset.prune(folder, paths)
         ),
         candles=candles,
         size=size,
@@ -218,8 +219,8 @@ def _folder(symbol: str, timeframe: str) -> str:
     return f"symbol={symbol_id(symbol)}/timeframe={timeframe}"
 
 
-class _Place:
-    """The directory or object store a dataset lies in. Paths are relative to it."""
+class _Dataset:
+    """The directory or object store of a dataset. Paths are relative to it."""
 
     def __init__(self, target: str, venue: str, options: Mapping[str, Any] | None) -> None:
         from fsspec.core import url_to_fs
@@ -238,7 +239,11 @@ class _Place:
         self._venue = venue.encode()
 
     def check(self) -> None:
-        """Look at one file of the dataset, if there is any, since all are of one venue."""
+        """Check the venue of the first file, if there is any: all files are of one venue.
+
+        Raises:
+            WrongVenue: it holds candles of another venue.
+        """
         with self._explained("the first file"):
             for name in self._files.find(self._root):
                 path = name[len(self._root) + 1 :]
@@ -246,7 +251,7 @@ class _Place:
                     break
 
     def update(self, path: str, frame: pd.DataFrame) -> int:
-        """Write a partition where it is not there exactly so; return the bytes written."""
+        """Write a partition unless it exists with the same content; return the bytes written."""
         digest = _digest(frame)
         with self._explained(path):
             marks = self._marks(path)
@@ -266,7 +271,7 @@ class _Place:
         return removed
 
     def _marks(self, path: str) -> dict[bytes, bytes] | None:
-        """Return what a partition says about itself; None where it is absent or damaged."""
+        """Return the metadata of a partition; None if it is absent or damaged."""
         import pyarrow
         import pyarrow.parquet
 
@@ -304,11 +309,11 @@ class _Place:
             place = Path(self._root, path)
             place.parent.mkdir(parents=True, exist_ok=True)
             sweep(place.parent)
-            # As readable as other files: its candles are public.
+            # With the usual permissions, because market data is public.
             with draft(place, durable=True, mode=0o666) as file:
                 file.write(content.getbuffer())
         else:
-            # Object stores show an upload when it is complete.
+            # Object stores show an upload only when it is complete.
             self._files.pipe_file(f"{self._root}/{path}", content.getvalue())
         return content.getbuffer().nbytes
 
@@ -318,7 +323,7 @@ class _Place:
             yield
         except BotlibError:
             raise
-        # Each file system has errors of its own.
+        # Each file system raises its own errors.
         except Exception as error:
             raise StoreError(
                 f"Cannot bring {path} in {self.shown!r} up to date: {error}. The partitions before "

@@ -1,4 +1,4 @@
-"""Which symbol and timeframe a candle file is of: by its columns, or by its name."""
+"""`identify`: the symbol and timeframe of a candle file, by its columns or its name."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _DERIVATIVE = re.compile(r"-(futures|mark|index|premiumIndex|funding_rate)\b")
 
 
 def identify(path: Path, name: str, rows: CandleRows) -> tuple[str, str, NDArray[np.bool_]]:
-    """Return symbol, timeframe, and which rows carry them.
+    """Return symbol, timeframe, and a mask of the rows that carry them.
 
     Args:
         path: of the file.
-        name: of the file inside it, where it is an archive.
-        rows: what was read.
+        name: of the file inside it, if it is an archive.
+        rows: as read.
 
     Raises:
-        RecordingError: nothing says it, or columns and name contradict each other.
+        RecordingError: neither columns nor name say it, or they contradict each other.
     """
     if kind := _DERIVATIVE.search(path.name):
         raise RecordingError(

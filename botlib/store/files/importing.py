@@ -1,7 +1,8 @@
-"""Candle files into the storage: checked, repaired where that is honest, reported file by file.
+"""`import_files`: stores the candles of files, checked and repaired, with a report on each file.
 
-What is stored already wins: a file that contradicts it is reported, and believed only when asked
-to. Nothing a file lacks is marked as a hole, since only the venue knows its own.
+Stored candles win: a file that contradicts them is reported, and its values are used only with
+``overwrite``. Candles that a file lacks are not recorded as holes, since only the venue can prove
+them absent.
 """
 
 from __future__ import annotations
@@ -35,27 +36,27 @@ _SHOWN: Final = 3
 _HEADERS: Final = ("file", "symbol", "timeframe", "rows", "new", "same", "conflicts", "revised")
 
 Progress = Callable[[int, int], None]
-"""Takes how many bytes of the files are done, and how many there are."""
+"""Receives how many bytes of the files are done, and how many there are."""
 
 
 @dataclass(slots=True, kw_only=True)
 class FileReport:
-    """What became of one file. Counts are of candles."""
+    """The result for one file. Counts are of candles."""
 
     path: Path
     symbol: str = ""
     timeframe: str = ""
     sha256: str = ""
     recording: RecordingReport | None = None
-    """What was found in it and repaired; None where it was refused."""
+    """The findings and repairs; None if the file was refused."""
     inserted: int = 0
     """New in the storage."""
     unchanged: int = 0
-    """Stored already, exactly so."""
+    """Stored already with the same values."""
     conflicts: int = 0
     """Stored already with other values, which were left as they are."""
     revised: int = 0
-    """Stored already with other values, which were replaced and kept as revisions."""
+    """Stored already with other values, which were replaced and stored as revisions."""
     conflict_times: tuple[int, ...] = ()
     """Open times of the first few that differ, ms."""
     error: str = ""
@@ -63,7 +64,7 @@ class FileReport:
 
     @property
     def remarks(self) -> list[str]:
-        """Everything about the file a reader should know."""
+        """The remarks about the file: errors, repairs, conflicts."""
         found = [self.error] if self.error else []
         if self.recording is not None:
             found += self.recording.remarks
@@ -79,23 +80,23 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What `import_files` did, file by file."""
+    """The result of `import_files`, file by file."""
 
     files: tuple[FileReport, ...]
 
     @property
     def inserted(self) -> int:
-        """Candles new in the storage."""
+        """Candles that are new in the storage."""
         return sum(file.inserted for file in self.files)
 
     @property
     def conflicts(self) -> int:
-        """Candles that contradict stored ones, which were left as they are."""
+        """Candles that contradict stored ones, which were not changed."""
         return sum(file.conflicts for file in self.files)
 
     @property
     def failed(self) -> list[FileReport]:
-        """The files that were refused, or not stored to their end."""
+        """The files that were refused, or not stored completely."""
         return [file for file in self.files if file.error]
 
     def __repr__(self) -> str:
@@ -144,19 +145,19 @@ def import_files(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Store the candles of files, each on its own: one that is refused does not stop the others.
+    """Store the candles of files; a file that is refused does not stop the others.
 
     A candle that is stored as closed is never overwritten silently: other values are counted as
-    conflicts and left out, or with ``overwrite`` stored as a revision, which keeps the old ones.
-    Importing a file again changes nothing, so that an interrupted import is simply repeated.
+    conflicts and left out, or with ``overwrite`` stored as a revision, which keeps the old values.
+    Importing a file again changes nothing, so an interrupted import can simply be repeated.
 
     Args:
-        paths: candle files as `read_recording` accepts them; ``.CHECKSUM`` files among them are
-            not read but verified with the file they belong to.
-        storage: of the venue the candles are of.
+        paths: candle files as `read_recording` accepts them. ``.CHECKSUM`` files among them are
+            used to verify the file of the same name.
+        storage: of the venue of the candles.
         now: the time in ms, UTC; candles that have not closed by then are refused.
-        overwrite: let the files win.
-        progress: told after every file and every few thousand candles.
+        overwrite: use the values of the files where they differ.
+        progress: called after every file and every few thousand candles.
 
     Raises:
         InvalidInput: there is no file among the paths.
@@ -188,12 +189,12 @@ def import_into(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Open the database of a venue under a data directory and import files into it.
+    """Open the database of a venue in a data directory, and import files into it.
 
     Args:
-        directory: of all data, as configured.
+        directory: the data directory, as configured.
         paths: as in `import_files`.
-        venue: what the candles are of.
+        venue: of the candles.
         overwrite: as in `import_files`.
         progress: as in `import_files`.
 
@@ -242,7 +243,7 @@ def _store(
     overwrite: bool,
     report: FileReport,
 ) -> None:
-    """Compare a part of a file with what is stored, and store what may be."""
+    """Compare a part of a file with the stored candles, and store what is allowed."""
     import numpy as np
 
     times = recording.timestamp[part]
@@ -283,7 +284,7 @@ def _store(
 def _compared(
     known: pd.DataFrame, times: NDArray[np.int64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which candles are stored, and which are stored exactly so."""
+    """Return masks of the candles that are stored, and of those stored with the same values."""
     import numpy as np
 
     from botlib.frames import open_times

@@ -1,4 +1,4 @@
-"""From a file on disk to a recording."""
+"""`read_recording`: reads a candle file into a checked recording."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from botlib.store.files.rows import read_rows
 
 
 def read_recording(path: str | Path, *, now: int | None = None) -> Recording:
-    """Read a candle file, repair what can be repaired honestly, and report it.
+    """Read a candle file, repair what can be repaired without guessing, and report it.
 
     A ``.CHECKSUM`` file beside it, as Binance publishes one with every dump, is verified.
 
     Args:
         path: the file.
-        now: the time in ms, UTC. With it only candles that are surely final are taken: not the one
-            that forms now or formed when the file was last written, none of the future, and no
-            last line whose end is missing.
+        now: the time in ms, UTC. With it only candles that are certainly final are kept: not the
+            one that forms now or formed when the file was last written, none of the future, and
+            no last line whose end is missing.
 
     Raises:
         RecordingError: the file is missing, corrupt, not of candles, or more than
@@ -69,7 +69,7 @@ def _verify_checksum(path: Path, digest: str) -> None:
 
 
 def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
-    """Return the name and the content of the file itself, of the gzip or of the zip's member."""
+    """Return the name and content of the file itself, of the gzip or of the zip's member."""
     try:
         if content[:2] == b"\x1f\x8b":
             name, raw = path.name, gzip.decompress(content)

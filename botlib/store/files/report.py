@@ -1,4 +1,4 @@
-"""What a candle file holds, and what was found in it."""
+"""`Recording`, the candles of a file, and `RecordingReport`, the findings about it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ACCEPTED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingReport:
-    """What was found in a file and what was done about it. Counts are of rows."""
+    """The findings about a file and the repairs made. Counts are of rows."""
 
     path: str
     read: int
     """Rows in the file."""
     kept: int
-    """Candles left."""
+    """Candles kept."""
     microseconds: int = 0
-    """Timestamps given in microseconds, brought to ms."""
+    """Timestamps in microseconds, converted to ms."""
     shifted: int = 0
-    """Stamped at the close, moved to the open."""
+    """Stamped at the close, corrected to the open time."""
     reordered: int = 0
     """Earlier than the row before them; all rows were sorted."""
     duplicates: int = 0
@@ -48,15 +48,15 @@ class RecordingReport:
     impossible: int = 0
     """Dropped: not finite, not positive, or open or close outside low to high."""
     unfinished: int = 0
-    """Dropped: the candle still formed when the file was written, or its line is cut."""
+    """Dropped: the candle still formed when the file was written, or its line is truncated."""
     future: int = 0
-    """Dropped: the candle has not even opened."""
+    """Dropped: the candle has not opened yet."""
     holes: tuple[tuple[int, int], ...] = ()
-    """Missing stretches: open times of the first and the last missing candle."""
+    """Runs of missing candles: open times of the first and the last one, ms."""
     missing: int = 0
     """Candles missing in all holes together."""
     cut: bool = False
-    """The text ends inside a line, so that its last row may be incomplete."""
+    """Whether the text ends inside a line, so its last row may be incomplete."""
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -77,7 +77,7 @@ class RecordingReport:
 
     @property
     def remarks(self) -> list[str]:
-        """What was repaired and what is missing, each in a few words."""
+        """The repairs and the missing candles, each in a few words."""
         parts = [f"{count} {name}" for name, count in self.repairs.items()]
         if self.holes:
             shown = ", ".join(
@@ -120,7 +120,7 @@ class Recording:
     volume: NDArray[np.float64]
     report: RecordingReport
     sha256: str
-    """Of the file as it lies on disk, in hex."""
+    """Of the file as stored on disk, in hex."""
 
     def __len__(self) -> int:
         return len(self.timestamp)

@@ -1,4 +1,4 @@
-"""The formats of candle files, each read into the same rows."""
+"""`read_rows`: reads every accepted file format into the same rows."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ _UTC_SUFFIX: Final = r"(Z| ?UTC|[+-]00:?00)$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandleRows:
-    """Rows as read: -1 for a time that cannot be read, NaN for a value that cannot."""
+    """The rows of a file as read: -1 for an unreadable time, NaN for an unreadable value."""
 
     names: dict[str, pa.ChunkedArray]
-    """The columns ``symbol`` and ``timeframe`` as texts, where the file has them."""
+    """The columns ``symbol`` and ``timeframe`` as texts, if the file has them."""
     timestamp: NDArray[np.int64]
     values: tuple[NDArray[np.float64], ...]
     broken: int = 0
-    """Lines that have not the right number of cells."""
+    """Lines with the wrong number of cells."""
     cut: bool = False
-    """The text ends inside a line."""
+    """Whether the text ends inside a line."""
     unfinished: int = 0
-    """Lines left out since their end is missing."""
+    """Lines left out because their end is missing."""
 
 
 def read_rows(path: Path, raw: bytes, *, whole_lines: bool) -> CandleRows:
-    """Read the content of a file in any of the formats.
+    """Read the content of a file in any of the accepted formats.
 
     Args:
-        path: its name, for messages.
-        raw: what is in it, unpacked.
-        whole_lines: leave out a last line whose end, and so perhaps its last digits, is missing.
+        path: of the file, for messages.
+        raw: its content, unpacked.
+        whole_lines: leave out a last line without line end, whose last digits may be missing.
 
     Raises:
-        RecordingError: it is in none of them, or damaged.
+        RecordingError: the format is not accepted, or the file is damaged.
     """
     if raw[:4] == b"PAR1":
         return _columns(path, raw, "Parquet", _parquet)
@@ -78,14 +78,14 @@ def _csv_rows(path: Path, raw: bytes, whole_lines: bool) -> CandleRows:
     from pyarrow import csv
 
     if not raw.isascii():
-        # Damaged bytes spoil their own cell only.
+        # Damaged bytes must affect their own cell only.
         raw = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").encode()
-    # Quotes around a whole cell are taken off here: a reader that knows them would let a stray one
-    # swallow the rest of the file.
+    # Quotes around a whole cell are removed here: with a CSV reader that handles quotes, a stray
+    # one would consume the rest of the file.
     raw = _QUOTED.sub(rb"\1", raw.lstrip())
     names, header = _layout(path, raw)
     cut = not raw.endswith((b"\n", b"\r"))
-    # Whole columns behind the candle's own show that the candle is whole.
+    # Further columns after those of the candle show that the candle is complete.
     dropped = cut and whole_lines and names[-1] in VALUES
     if dropped:
         raw = raw[: max(raw.rfind(b"\n"), raw.rfind(b"\r")) + 1]
@@ -128,7 +128,7 @@ def _layout(path: Path, raw: bytes) -> tuple[list[str], bool]:
 
 
 def _named(names: Iterable[str]) -> list[str]:
-    """Return column names as the kit calls them."""
+    """Return column names with aliases replaced by the kit's names."""
     return [_ALIASES.get(name.lower(), name.lower()) for name in names]
 
 
@@ -190,7 +190,7 @@ def _json_rows(path: Path, raw: bytes) -> CandleRows:
         )
     rows = [row for row in found if isinstance(row, list) and len(row) in (6, 12)]
     columns = {
-        # As text, which gives a float back exactly, so that one bad cell spoils no other.
+        # As text, which preserves floats exactly, so a bad cell affects no other.
         name: pa.array(
             [None if row[place] is None else str(row[place]) for row in rows], pa.string()
         )
@@ -217,7 +217,7 @@ def _rows(table: pa.Table, broken: int, *, cut: bool = False, unfinished: int = 
 
 
 def _times(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return times as whole numbers, -1 where there is none."""
+    """Return times as integers, -1 for a missing one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -235,14 +235,14 @@ def _times(column: pa.ChunkedArray) -> NDArray[np.int64]:
         dates = pc.match_substring_regex(texts, _ISO_TIME)
         if pc.any(dates).as_py():
             return _iso_times(texts, dates)
-    # A single bad cell makes some writers print all of them as floats, exact up to 2^53.
+    # Because of a single bad cell some writers print all as floats, exact up to 2^53.
     numbers = _numbers(column)
     readable = np.isfinite(numbers) & (np.abs(numbers) < 2.0**53)
     return np.where(readable, numbers, -1).astype(np.int64)
 
 
 def _iso_times(texts: pa.ChunkedArray, dates: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return texts such as ``2024-01-31 12:00`` as ms, -1 where one is no date."""
+    """Return texts such as ``2024-01-31 12:00`` as ms, -1 for a text that is no date."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -250,7 +250,7 @@ def _iso_times(texts: pa.ChunkedArray, dates: pa.ChunkedArray) -> NDArray[np.int
     try:
         times = texts.cast(pa.timestamp("us"))
     except pa.ArrowException:
-        # Some look like dates and are none, such as the 31st of June.
+        # Some have the form of a date but are none, such as the 31st of June.
         times = pa.array([_instant(text) for text in texts.to_pylist()], pa.timestamp("us"))
     times = pc.floor_temporal(times, unit="millisecond").cast(pa.timestamp("ms"))
     return np.asarray(pc.fill_null(times.cast(pa.int64()), -1), np.int64)
@@ -264,7 +264,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return numbers as the nearest float64, NaN where there is none."""
+    """Return numbers as the nearest float64, NaN for a missing one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
