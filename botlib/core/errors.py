@@ -142,7 +142,16 @@ class ExchangeBusy(ExchangeUnavailable):
 
 
 class OrderRejected(ExchangeError):
-    """The venue refused an order for certain: nothing was executed."""
+    """The venue refused an order for certain: nothing was executed.
+
+    Attributes:
+        retry_after: seconds after which the venue may be asked again, if it did not look at the
+            order at all; None if it refused the order itself.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class OrderUnknown(ExchangeError):
@@ -154,7 +163,19 @@ class PaperExchangeError(ExchangeError):
 
 
 class RiskRejected(BotlibError):
-    """A risk rule forbids an order."""
+    """A risk rule forbids an order.
+
+    Attributes:
+        rule: name of the rule, such as ``max_order_cost``.
+        value: what the order would have come to.
+        limit: what the rule allows.
+    """
+
+    def __init__(self, message: str, *, rule: str = "", value: str = "", limit: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.value = value
+        self.limit = limit
 
 
 class EngineError(BotlibError):

@@ -22,3 +22,11 @@ class Market:
     min_cost: Decimal
     active: bool = True
     """Whether the venue trades it now."""
+    order_types: frozenset[str] = frozenset({"LIMIT", "MARKET", "STOP_LOSS"})
+    """The venue's names of the order types that may be sent for it."""
+    sell_band: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
+    """Lowest and highest price of a sale as multiples of the present price; 0 is no limit."""
+    replaces: bool = False
+    """Whether an order may be cancelled and another sent in one request."""
+    lists: bool = False
+    """Whether two orders may be sent as a list in which the one cancels the other."""

@@ -70,12 +70,16 @@ class OrderStatus(StrEnum):
     """
 
     INTENT = "intent"
+    SENT = "sent"
     UNKNOWN = "unknown"
     OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
     FILLED = "filled"
     CANCELED = "canceled"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    ABSENT = "absent"
 
     @property
     def final(self) -> bool:
@@ -84,8 +88,31 @@ class OrderStatus(StrEnum):
 
 
 _FINAL = frozenset(
-    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.REJECTED,
+        OrderStatus.EXPIRED,
+        OrderStatus.ABSENT,
+    }
 )
+
+
+class OrderRole(StrEnum):
+    """What an order does for the book it belongs to."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    STOP = "stop"
+    TARGET = "target"
+    EMERGENCY = "emergency"
+    """Sells at the market what could not be protected."""
+    MANUAL = "manual"
+
+    @property
+    def protects(self) -> bool:
+        """Whether the order limits the loss or takes the profit of a position."""
+        return self in (OrderRole.STOP, OrderRole.TARGET, OrderRole.EMERGENCY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +180,13 @@ class OrderIntent:
     reason: str = ""
     protects: bool = False
     """Whether it sells a position to limit its loss: a stop, or the sale in place of one."""
+    role: OrderRole = OrderRole.ENTRY
+    entry: str | None = None
+    """Client order id of the entry whose position the order closes or protects."""
+    sequence: int = 0
+    """Number of the order among those of the same decision and role."""
+    list_id: str | None = None
+    """Client id of the order list that the order is a leg of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +213,9 @@ class Order:
     message: str = ""
     stop_price: Decimal | None = None
     market_time: int | None = None
+    role: OrderRole = OrderRole.ENTRY
+    entry: str | None = None
+    list_id: str | None = None
 
     @property
     def average(self) -> Decimal | None:
@@ -299,6 +336,18 @@ class TaskFailed(Event):
 
     task: str
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryRefused(Event):
+    """What a strategy wanted was not done: by which rule, at which value and limit, and why."""
+
+    strategy: str
+    symbol: str
+    reason: str
+    rule: str = ""
+    value: str = ""
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

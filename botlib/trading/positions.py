@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -96,40 +96,69 @@ def round_trips(fills: Sequence[Fill]) -> list[list[Fill]]:
 
 
 class PositionManager:
-    """The positions of all symbols, built from fills; a fill counts once, whoever reports it."""
+    """The positions of all books, built from fills; a fill counts once, whoever reports it.
+
+    A book is what one strategy holds of one symbol. The position of a symbol is the sum of its
+    books.
+    """
 
     def __init__(self) -> None:
-        self._positions: dict[str, Position] = {}
+        self._books: dict[str, dict[str, Position]] = {}
+        """By symbol, then by strategy."""
         self._seen: dict[tuple[str, int], None] = {}
+        self._other_fees: dict[str, Decimal] = {}
 
-    def load(self, fills: Iterable[Fill]) -> None:
-        """Replace everything by earlier fills, each of them once, oldest first."""
-        self._positions.clear()
+    def load(
+        self, fills: Iterable[Fill], strategy_of: Callable[[Fill], str] = lambda fill: ""
+    ) -> None:
+        """Replace everything by earlier fills, each of them once, oldest first.
+
+        Args:
+            strategy_of: returns the name of the strategy a fill belongs to.
+        """
+        self._books.clear()
         self._seen.clear()
+        self._other_fees.clear()
         for fill in fills:
-            self.apply(fill)
+            self.apply(fill, strategy_of(fill))
 
-    def apply(self, fill: Fill) -> Position | None:
-        """Add a fill; return the new position, or None if the fill is known already."""
-        key = (fill.symbol, fill.trade_id)
-        if key in self._seen:
+    def knows(self, fill: Fill) -> bool:
+        """Return whether a fill has been added."""
+        return (fill.symbol, fill.trade_id) in self._seen
+
+    def apply(self, fill: Fill, strategy: str = "") -> Position | None:
+        """Add a fill to a book; return its new position, or None if the fill is known already."""
+        if self.knows(fill):
             return None
-        self._seen[key] = None
+        self._seen[fill.symbol, fill.trade_id] = None
         if len(self._seen) > REMEMBERED_TRADES:
             del self._seen[next(iter(self._seen))]
-        position = apply_fill(self.get(fill.symbol), fill)
-        self._positions[fill.symbol] = position
+        if fee_value(fill) is None:
+            paid = self._other_fees.get(fill.fee_asset, ZERO)
+            self._other_fees[fill.fee_asset] = paid + fill.fee
+        position = apply_fill(self.of(strategy, fill.symbol), fill)
+        self._books.setdefault(fill.symbol, {})[strategy] = position
         return position
 
+    def other_fees(self) -> dict[str, Decimal]:
+        """Return the fees that were paid in neither asset of their symbol, by asset."""
+        return dict(self._other_fees)
+
+    def of(self, strategy: str, symbol: str) -> Position:
+        """Return the position of a book, a flat one if it never traded."""
+        return self._books.get(symbol, {}).get(strategy) or _flat(symbol)
+
+    def books(self, symbol: str) -> dict[str, Position]:
+        """Return the positions of all books of a symbol, by strategy."""
+        return dict(self._books.get(symbol, {}))
+
     def get(self, symbol: str) -> Position:
-        """Return the position of a symbol, a flat one if it was never traded."""
-        return self._positions.get(symbol) or Position(
-            symbol=symbol, amount=ZERO, entry_price=ZERO, opened=None, realised=ZERO
-        )
+        """Return the position of a symbol over all books, a flat one if it was never traded."""
+        return _sum(symbol, list(self._books.get(symbol, {}).values()))
 
     def all(self) -> list[Position]:
         """Return every position that was ever held, sorted by symbol."""
-        return [self._positions[symbol] for symbol in sorted(self._positions)]
+        return [self.get(symbol) for symbol in sorted(self._books)]
 
     def exposure(self, prices: Mapping[str, float]) -> Decimal:
         """Return the value of everything held, in quote units.
@@ -140,14 +169,14 @@ class PositionManager:
         return sum(
             (
                 position.amount * Decimal(str(prices.get(position.symbol, position.entry_price)))
-                for position in self._positions.values()
+                for position in self.all()
             ),
             ZERO,
         )
 
     def realised(self) -> Decimal:
         """Return the profit booked so far over all symbols, in quote units."""
-        return sum((position.realised for position in self._positions.values()), ZERO)
+        return sum((position.realised for position in self.all()), ZERO)
 
     def unrealised(self, prices: Mapping[str, float]) -> Decimal:
         """Return the profit not yet booked, in quote units.
@@ -162,7 +191,26 @@ class PositionManager:
                     Decimal(str(prices.get(position.symbol, position.entry_price)))
                     - position.entry_price
                 )
-                for position in self._positions.values()
+                for position in self.all()
             ),
             ZERO,
         )
+
+
+def _flat(symbol: str) -> Position:
+    return Position(symbol=symbol, amount=ZERO, entry_price=ZERO, opened=None, realised=ZERO)
+
+
+def _sum(symbol: str, books: Sequence[Position]) -> Position:
+    """Return the position of a symbol whose books are given."""
+    if len(books) == 1:
+        return books[0]
+    amount = sum((book.amount for book in books), ZERO)
+    cost = sum((book.amount * book.entry_price for book in books), ZERO)
+    return Position(
+        symbol=symbol,
+        amount=amount,
+        entry_price=cost / amount if amount else ZERO,
+        opened=min((book.opened for book in books if book.opened is not None), default=None),
+        realised=sum((book.realised for book in books), ZERO),
+    )
