@@ -1,159 +1,355 @@
-"""`OrderJournal`: intents before they are sent, orders, and every fill.
+"""The journal of orders: what was decided, what was sent, what became of it, and every fill.
 
-Each call is one durable transaction: when it returns, the entry is on disk.
+Each call is one durable transaction: when it returns, the entry is on disk. The events of orders
+are only ever added to; the table of orders is what they add up to, and can be built again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from botlib.core.errors import InvalidInput
-from botlib.core.model import Fill, Order, OrderIntent, OrderStatus, OrderType, Side
+from botlib.core.errors import InvalidInput, StoreError
+from botlib.core.model import Fill, Order, OrderIntent, OrderRole, OrderStatus, OrderType, Side
 from botlib.store.database import Database
+from botlib.trading.books import BookKey, Protection, Want
+from botlib.trading.orders import OrderEvent, TrackedOrder, fold
 
 _ORDER: Final = (
     "client_order_id, venue_order_id, strategy, symbols.symbol, side, type, amount, price, status, "
-    "filled, cost, created, updated, message, stop_price, market_time"
+    "filled, cost, created, updated, message, stop_price, market_time, signal_timestamp, reason, "
+    "role, entry, sequence, list_id, facts"
 )
 _FILL: Final = (
     "symbols.symbol, trade_id, venue_order_id, client_order_id, side, price, amount, fee, "
     "fee_asset, timestamp, maker"
 )
-_INTENT: Final = (
-    "INSERT INTO orders VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, '0', '0', ?, ?, '', ?, ?, ?, ?) "
-    "ON CONFLICT (client_order_id) DO NOTHING"
+_INSERT: Final = (
+    "INSERT INTO orders (client_order_id, venue_order_id, strategy, symbol, side, type, amount, "
+    "price, status, filled, cost, created, updated, message, signal_timestamp, reason, stop_price, "
+    "market_time, role, entry, sequence, list_id, facts) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 )
-_SAVE_ORDER: Final = (
-    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?, ?) "
-    "ON CONFLICT (client_order_id) DO UPDATE SET "
-    "venue_order_id = coalesce(excluded.venue_order_id, venue_order_id), "
-    "status = excluded.status, amount = excluded.amount, price = excluded.price, "
-    "stop_price = excluded.stop_price, "
+_UPSERT: Final = (
+    _INSERT + "ON CONFLICT (client_order_id) DO UPDATE SET "
+    "venue_order_id = excluded.venue_order_id, status = excluded.status, "
     "filled = excluded.filled, cost = excluded.cost, updated = excluded.updated, "
-    "message = excluded.message"
+    "message = excluded.message, facts = excluded.facts"
+)
+_EVENT: Final = (
+    "INSERT INTO order_events (client_order_id, recorded, market_time, source, event) "
+    "VALUES (?, ?, ?, ?, ?)"
+)
+_INSERT_FILL: Final = (
+    "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (symbol, trade_id) DO NOTHING"
 )
 _FINAL: Final = tuple(status.value for status in OrderStatus if status.final)
-_UNSETTLED: Final = f"status NOT IN ({', '.join('?' * len(_FINAL))})"
+_UNENDED: Final = f"status NOT IN ({', '.join('?' * len(_FINAL))})"
+
+INTENT: Final = "intent"
+"""The first event of an order; it carries the intent."""
+
+_FACTS: Final = (
+    "sent", "final", "final_filled", "refused", "retry", "lost", "absent", "cancels_sent",
+    "cancels_refused", "conflict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBook:
+    """What the journal knows of a book beside its orders and fills."""
+
+    key: BookKey
+    want: Want | None
+    protection: Protection
+    released: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHalt:
+    """A reason why entries are stopped, of one symbol or of all. ``began`` is wall time, ms."""
+
+    reason: str
+    source: str
+    began: int
+    symbol: str | None = None
 
 
 class OrderJournal:
-    """The orders and fills of one database."""
+    """The orders, fills, books and halts of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_intent(self, intent: OrderIntent, now: int, market_time: int | None = None) -> bool:
-        """Store an intent before it is sent; return False if it is known already.
+    # Orders
 
-        Args:
-            intent: identified by its ``client_order_id``.
-            now: wall time, ms, UTC.
-            market_time: ms, UTC; None if it is not known.
+    def record_intents(self, orders: Sequence[TrackedOrder], *, source: str = "desk") -> None:
+        """Write down orders before they are sent, all of them or none.
 
         Raises:
-            StoreError: it could not be stored, and must not be sent.
+            StoreError: they could not be written down, or an id is taken; nothing may be sent.
         """
-        id_ = self._database.register(intent.symbol)
+        ids = {order.id: self._database.register(order.intent.symbol) for order in orders}
         with self._database.writing(durable=True) as connection:
-            connection.execute(
-                _INTENT,
-                (
-                    intent.client_order_id,
-                    intent.strategy,
-                    id_,
-                    intent.side.value,
-                    intent.type.value,
-                    str(intent.amount),
-                    _text(intent.price),
-                    OrderStatus.INTENT.value,
-                    now,
-                    now,
-                    intent.signal_timestamp,
-                    intent.reason,
-                    _text(intent.stop_price),
-                    market_time,
-                ),
-            )
-            return bool(connection.changes())
-
-    def save_order(self, order: Order) -> bool:
-        """Store the state of an order.
-
-        Returns:
-            False, with nothing changed, if the stored order is final and this one is not: that is
-            an older answer which arrived late.
-        """
-        id_ = self._database.register(order.symbol)
-        with self._database.writing(durable=True) as connection:
-            if not order.status.final:
-                known = connection.execute(
-                    "SELECT status FROM orders WHERE client_order_id = ?", (order.client_order_id,)
+            for order in orders:
+                taken = connection.execute(
+                    "SELECT 1 FROM orders WHERE client_order_id = ?", (order.id,)
                 ).fetchone()
-                if known is not None and known[0] in _FINAL:
-                    return False
+                if taken is not None:
+                    raise StoreError(
+                        f"The order {order.id} was sent already. It is not sent again; "
+                        "look at it with bot.order_history()."
+                    )
+                event = {"kind": INTENT, **_intent_values(order.intent)}
+                connection.execute(
+                    _EVENT,
+                    (order.id, order.created, order.market_time, source, json.dumps(event)),
+                )
+                connection.execute(_INSERT, _row(order, ids[order.id]))
+
+    def record(
+        self,
+        order: TrackedOrder,
+        event: OrderEvent,
+        *,
+        now: int,
+        market_time: int | None,
+        source: str,
+    ) -> None:
+        """Write down an event of an order, and the order as it stands after it.
+
+        Args:
+            now: wall time, ms.
+            source: who told: ``answer``, ``stream``, ``query``, ``desk``.
+
+        Raises:
+            StoreError: it could not be written down.
+        """
+        id_ = self._database.register(order.intent.symbol)
+        with self._database.writing(durable=True) as connection:
             connection.execute(
-                _SAVE_ORDER,
+                _EVENT, (order.id, now, market_time, source, json.dumps(event.to_dict()))
+            )
+            connection.execute(_UPSERT, _row(order, id_))
+
+    def order_history(self, client_order_id: str) -> list[dict[str, Any]]:
+        """Return every event of an order, the oldest first, as plain values."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT recorded, market_time, source, event FROM order_events "
+                "WHERE client_order_id = ? ORDER BY id",
+                (client_order_id,),
+            ).fetchall()
+        return [
+            {"recorded": row[0], "market_time": row[1], "source": row[2], **json.loads(row[3])}
+            for row in rows
+        ]
+
+    def tracked(self, *, ended: bool = True) -> list[TrackedOrder]:
+        """Return what is known of all orders, or of those that have not ended, oldest first."""
+        where, bindings = ("", ()) if ended else (f"WHERE {_UNENDED}", _FINAL)
+        return self._tracked(f"{where} ORDER BY created, client_order_id", bindings)
+
+    def tracked_order(self, client_order_id: str) -> TrackedOrder | None:
+        """Return what is known of an order, None if it is not one of the journal's."""
+        return next(iter(self._tracked("WHERE client_order_id = ?", (client_order_id,))), None)
+
+    def differences(self) -> list[str]:
+        """Return which orders are not what their events add up to, in sentences."""
+        events: dict[str, list[dict[str, Any]]] = {}
+        with self._database.reading() as connection:
+            rows: Any = connection.execute(
+                "SELECT client_order_id, event FROM order_events ORDER BY id"
+            )
+            for name, text in rows:
+                events.setdefault(name, []).append(json.loads(text))
+        found = []
+        for order in self.tracked():
+            history = events.pop(order.id, None)
+            if history is None or history[0].get("kind") != INTENT:
+                continue  # An order of an earlier version, which wrote down no events.
+            built = _built(order, history)
+            if _compared(built) != _compared(order):
+                found.append(
+                    f"{order.id} is {order.status} with {order.filled} filled, "
+                    f"its events say {built.status} with {built.filled}"
+                )
+        found += [f"{name} has events, and is no order" for name in events]
+        return found
+
+    def rebuild(self) -> int:
+        """Build the table of orders again from the events; return how many orders were mended."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT client_order_id, recorded, market_time, event FROM order_events ORDER BY id"
+            ).fetchall()
+        events: dict[str, list[tuple[int, int | None, dict[str, Any]]]] = {}
+        for name, recorded, market_time, text in rows:
+            events.setdefault(name, []).append((recorded, market_time, json.loads(text)))
+        known = {order.id: order for order in self.tracked()}
+        mended = 0
+        for name, history in events.items():
+            created, market_time, first = history[0]
+            if first.get("kind") != INTENT:
+                continue
+            start = TrackedOrder(intent=_intent_of(first), created=created, market_time=market_time)
+            built = _built(start, [event for _, _, event in history])
+            if name in known and _compared(known[name]) == _compared(built):
+                continue
+            id_ = self._database.register(built.intent.symbol)
+            with self._database.writing(durable=True) as connection:
+                connection.execute("DELETE FROM orders WHERE client_order_id = ?", (name,))
+                connection.execute(_INSERT, _row(built, id_))
+            mended += 1
+        return mended
+
+    def counts(self) -> dict[tuple[BookKey, str | None, OrderRole], int]:
+        """Return how many orders of each book, entry and role were ever sent."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT strategy, symbols.symbol, entry, role, count(*), max(sequence) FROM orders "
+                "JOIN symbols ON symbols.id = orders.symbol "
+                "GROUP BY strategy, symbols.symbol, entry, role"
+            ).fetchall()
+        return {
+            (BookKey(row[0], row[1]), row[2], OrderRole(row[3])): max(row[4], row[5] + 1)
+            for row in rows
+        }
+
+    # Books
+
+    def save_book(self, book: StoredBook, *, now: int) -> None:
+        """Write down what a book wants and what protects it.
+
+        Raises:
+            StoreError: it could not be written down; nothing may be done about it.
+        """
+        id_ = self._database.register(book.key.symbol)
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                "INSERT INTO books VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
+                "ON CONFLICT (strategy, symbol) DO UPDATE SET "
+                "want = ?3, protection = ?4, released = ?5, updated = ?6",
                 (
-                    order.client_order_id,
-                    order.venue_order_id,
-                    order.strategy,
+                    book.key.strategy,
                     id_,
-                    order.side.value,
-                    order.type.value,
-                    str(order.amount),
-                    _text(order.price),
-                    order.status.value,
-                    str(order.filled),
-                    str(order.cost),
-                    order.created,
-                    order.updated,
-                    order.message,
-                    _text(order.stop_price),
-                    order.market_time,
+                    None if book.want is None else json.dumps(book.want.to_dict()),
+                    json.dumps(book.protection.to_dict()),
+                    book.released,
+                    now,
                 ),
             )
-        return True
+
+    def books(self) -> list[StoredBook]:
+        """Return every book that was ever written down."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT strategy, symbols.symbol, want, protection, released FROM books "
+                "JOIN symbols ON symbols.id = books.symbol ORDER BY strategy, symbols.symbol"
+            ).fetchall()
+        return [
+            StoredBook(
+                key=BookKey(row[0], row[1]),
+                want=None if row[2] is None else Want.from_dict(json.loads(row[2])),
+                protection=Protection.from_dict(json.loads(row[3])),
+                released=row[4],
+            )
+            for row in rows
+        ]
+
+    # Halts and days
+
+    def begin_halt(self, halt: StoredHalt) -> None:
+        """Write down that entries are stopped."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                "INSERT INTO halts (reason, source, began, symbol) VALUES (?, ?, ?, ?)",
+                (halt.reason, halt.source, halt.began, halt.symbol),
+            )
+
+    def end_halts(self, because: str, *, now: int) -> None:
+        """Write down that a person allowed entries again, and why."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                "UPDATE halts SET ended = ?, ended_because = ? WHERE ended IS NULL",
+                (now, because),
+            )
+
+    def halts(self) -> list[StoredHalt]:
+        """Return the halts that hold, the oldest first."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT reason, source, began, symbol FROM halts WHERE ended IS NULL ORDER BY id"
+            ).fetchall()
+        return [
+            StoredHalt(reason=row[0], source=row[1], began=row[2], symbol=row[3]) for row in rows
+        ]
+
+    def day_start(self, day: int) -> tuple[Decimal, Decimal] | None:
+        """Return equity and booked profit at the first moment of a day (ms), if written down."""
+        with self._database.reading() as connection:
+            row: Any = connection.execute(
+                "SELECT equity, profit FROM days WHERE day = ?", (day,)
+            ).fetchone()
+        return None if row is None else (Decimal(row[0]), Decimal(row[1]))
+
+    def begin_day(self, day: int, equity: Decimal, profit: Decimal) -> None:
+        """Write down what the account was worth when a day began; the first one stays."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT (day) DO NOTHING",
+                (day, str(equity), str(profit)),
+            )
+
+    # Fills
 
     def save_fill(self, fill: Fill) -> bool:
-        """Store a fill; return False if its trade id is known for the symbol."""
-        id_ = self._database.register(fill.symbol)
+        """Write down a fill; return False if its trade id is known for the symbol."""
+        return bool(self.save_fills([fill]))
+
+    def save_fills(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Write down fills in one transaction; return those that were not known."""
+        new = []
+        ids = {fill.symbol: self._database.register(fill.symbol) for fill in fills}
         with self._database.writing(durable=True) as connection:
-            connection.execute(
-                "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (symbol, trade_id) DO NOTHING",
-                (
-                    id_,
-                    fill.trade_id,
-                    fill.venue_order_id,
-                    fill.client_order_id,
-                    fill.side.value,
-                    str(fill.price),
-                    str(fill.amount),
-                    str(fill.fee),
-                    fill.fee_asset,
-                    fill.timestamp,
-                    int(fill.maker),
-                ),
-            )
-            return bool(connection.changes())
+            for fill in fills:
+                connection.execute(
+                    _INSERT_FILL,
+                    (
+                        ids[fill.symbol],
+                        fill.trade_id,
+                        fill.venue_order_id,
+                        fill.client_order_id,
+                        fill.side.value,
+                        str(fill.price),
+                        str(fill.amount),
+                        str(fill.fee),
+                        fill.fee_asset,
+                        fill.timestamp,
+                        int(fill.maker),
+                    ),
+                )
+                if connection.changes():
+                    new.append(fill)
+        return new
+
+    # What is shown
 
     def orders(self, unsettled: bool = False) -> list[Order]:
-        """Return all orders, or only those whose status can still change, oldest first.
-
-        An intent that was never sent is an order with the status INTENT.
-        """
-        where, bindings = (f"WHERE {_UNSETTLED}", _FINAL) if unsettled else ("", ())
-        return self._orders(f"{where} ORDER BY created, client_order_id", bindings)
+        """Return all orders, or only those whose status can still change, oldest first."""
+        return [order.order for order in self.tracked(ended=not unsettled)]
 
     def order(self, client_order_id: str) -> Order | None:
         """Return one order, or None if it is not known."""
-        return next(iter(self._orders("WHERE client_order_id = ?", (client_order_id,))), None)
+        found = self.tracked_order(client_order_id)
+        return None if found is None else found.order
 
     def ours(self, symbol: str, venue_order_ids: Iterable[str]) -> dict[str, str]:
-        """Return the client order ids of the known orders of a symbol, by venue order id."""
+        """Return the client order ids of those orders of a symbol that are known, by venue id."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT venue_order_id, client_order_id FROM orders "
@@ -163,7 +359,7 @@ class OrderJournal:
         return dict(rows)
 
     def decisions(self) -> list[tuple[str, str, int, str]]:
-        """Return the decision of each order: strategy, symbol, candle open time (ms), reason."""
+        """Return what orders were decided by: strategy, symbol, open time of the candle, reason."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT strategy, symbols.symbol, signal_timestamp, reason FROM orders "
@@ -173,22 +369,22 @@ class OrderJournal:
         return rows
 
     def fills(self, symbol: str | None = None) -> list[Fill]:
-        """Return the fills of a symbol, or of all symbols for None, oldest first."""
+        """Return the fills of a symbol, or of all where None, in the order they happened."""
         id_ = None if symbol is None else self._database.id_of(symbol)
         return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
 
     def fills_of(self, client_order_id: str) -> list[Fill]:
-        """Return the fills of an order, oldest first."""
+        """Return the fills of an order, in the order they happened."""
         return self._fills("client_order_id = ?", client_order_id)
 
     def get_state(self, key: str) -> Any:
-        """Return the value stored under ``key``, or None."""
+        """Return the value kept under ``key``, or None."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set_state(self, key: str, value: Any) -> None:
-        """Store a value that JSON can express under ``key``.
+        """Keep a value that JSON can express under ``key``.
 
         Raises:
             InvalidInput: JSON cannot express it.
@@ -197,7 +393,7 @@ class OrderJournal:
             text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"Cannot store the state {key!r}: {error}. Accepted: values that JSON can express."
+                f"Cannot keep the state {key!r}: {error}. Accepted: what JSON can express."
             ) from error
         with self._database.writing(durable=True) as connection:
             connection.execute(
@@ -214,7 +410,7 @@ class OrderJournal:
             ).fetchall()
         return [_fill(row) for row in rows]
 
-    def _orders(self, clause: str, bindings: tuple[str, ...]) -> list[Order]:
+    def _tracked(self, clause: str, bindings: tuple[str, ...]) -> list[TrackedOrder]:
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 f"SELECT {_ORDER} FROM orders JOIN symbols ON symbols.id = orders.symbol {clause}",
@@ -227,25 +423,142 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _order(row: tuple[Any, ...]) -> Order:
-    return Order(
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _row(order: TrackedOrder, symbol_id: str) -> tuple[Any, ...]:
+    intent = order.intent
+    return (
+        order.id,
+        order.venue_order_id,
+        intent.strategy,
+        symbol_id,
+        intent.side.value,
+        intent.type.value,
+        str(intent.amount),
+        _text(intent.price),
+        order.status.value,
+        str(order.filled),
+        str(order.cost),
+        order.created,
+        order.updated or order.created,
+        order.message,
+        intent.signal_timestamp,
+        intent.reason,
+        _text(intent.stop_price),
+        order.market_time,
+        intent.role.value,
+        intent.entry,
+        intent.sequence,
+        intent.list_id,
+        json.dumps({name: _plain(getattr(order, name)) for name in _FACTS}),
+    )
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _order(row: tuple[Any, ...]) -> TrackedOrder:
+    intent = OrderIntent(
         client_order_id=row[0],
-        venue_order_id=row[1],
         strategy=row[2],
         symbol=row[3],
         side=Side(row[4]),
         type=OrderType(row[5]),
         amount=Decimal(row[6]),
-        price=None if row[7] is None else Decimal(row[7]),
-        status=OrderStatus(row[8]),
-        filled=Decimal(row[9]),
-        cost=Decimal(row[10]),
+        price=_number(row[7]),
+        stop_price=_number(row[14]),
+        signal_timestamp=row[16],
+        reason=row[17],
+        role=OrderRole(row[18]),
+        protects=OrderRole(row[18]).protects,
+        entry=row[19],
+        sequence=row[20],
+        list_id=row[21],
+    )
+    status, facts = OrderStatus(row[8]), json.loads(row[22])
+    order = TrackedOrder(
+        intent=intent,
         created=row[11],
         updated=row[12],
-        message=row[13],
-        stop_price=None if row[14] is None else Decimal(row[14]),
         market_time=row[15],
+        venue_order_id=row[1],
+        filled=Decimal(row[9]),
+        cost=Decimal(row[10]),
+        message=row[13],
     )
+    if not facts:
+        return _of_earlier(order, status)
+    final = facts["final"]
+    return replace(
+        order,
+        **{name: facts[name] for name in _FACTS if name not in ("final", "final_filled")},
+        final=None if final is None else OrderStatus(final),
+        final_filled=Decimal(facts["final_filled"]),
+    )
+
+
+def _of_earlier(order: TrackedOrder, status: OrderStatus) -> TrackedOrder:
+    """Return an order that an earlier version wrote down by its status alone."""
+    if status is OrderStatus.REJECTED and order.venue_order_id is None:
+        return replace(order, refused=True)
+    if status.final:
+        return replace(order, sent=True, final=status, final_filled=order.filled)
+    return replace(order, sent=status is not OrderStatus.INTENT, lost=status is OrderStatus.UNKNOWN)
+
+
+def _intent_values(intent: OrderIntent) -> dict[str, Any]:
+    return {
+        "client_order_id": intent.client_order_id,
+        "strategy": intent.strategy,
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "type": intent.type.value,
+        "amount": str(intent.amount),
+        "price": _text(intent.price),
+        "stop_price": _text(intent.stop_price),
+        "signal_timestamp": intent.signal_timestamp,
+        "reason": intent.reason,
+        "role": intent.role.value,
+        "entry": intent.entry,
+        "sequence": intent.sequence,
+        "list_id": intent.list_id,
+    }
+
+
+def _intent_of(values: dict[str, Any]) -> OrderIntent:
+    role = OrderRole(values["role"])
+    return OrderIntent(
+        client_order_id=values["client_order_id"],
+        strategy=values["strategy"],
+        symbol=values["symbol"],
+        side=Side(values["side"]),
+        type=OrderType(values["type"]),
+        amount=Decimal(values["amount"]),
+        price=_number(values["price"]),
+        stop_price=_number(values["stop_price"]),
+        signal_timestamp=values["signal_timestamp"],
+        reason=values["reason"],
+        protects=role.protects,
+        role=role,
+        entry=values["entry"],
+        sequence=values["sequence"],
+        list_id=values["list_id"],
+    )
+
+
+def _built(order: TrackedOrder, history: Sequence[dict[str, Any]]) -> TrackedOrder:
+    """Return what the events of an order add up to."""
+    start = TrackedOrder(
+        intent=_intent_of(history[0]), created=order.created, market_time=order.market_time
+    )
+    return fold(start, (OrderEvent.from_dict(one) for one in history[1:]))
+
+
+def _compared(order: TrackedOrder) -> tuple[object, ...]:
+    return (order.intent, order.venue_order_id, order.status, order.filled, order.cost)
 
 
 def _fill(row: tuple[Any, ...]) -> Fill:

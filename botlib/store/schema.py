@@ -13,7 +13,7 @@ from botlib.store import changes
 APPLICATION_ID: Final = 0x424F544C
 """``BOTL``, the application id that SQLite stores in the header of every file."""
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _TABLES: Final = """
 CREATE TABLE meta (
@@ -90,7 +90,12 @@ CREATE TABLE orders (
     signal_timestamp INTEGER,
     reason TEXT NOT NULL,
     stop_price TEXT,
-    market_time INTEGER
+    market_time INTEGER,
+    role TEXT NOT NULL DEFAULT 'entry',
+    entry TEXT,
+    sequence INTEGER NOT NULL DEFAULT 0,
+    list_id TEXT,
+    facts TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX orders_by_status ON orders (status);
 
@@ -115,6 +120,67 @@ CREATE TABLE state (
 ) WITHOUT ROWID, STRICT;
 """
 
+_ORDER_PATH: Final = """
+-- Everything that happened to an order, in the order it became known; nothing is ever changed. The
+-- table orders is what these events add up to. recorded: wall time, ms; market_time: ms.
+CREATE TABLE order_events (
+    id INTEGER PRIMARY KEY,
+    client_order_id TEXT NOT NULL,
+    recorded INTEGER NOT NULL,
+    market_time INTEGER,
+    source TEXT NOT NULL,
+    event TEXT NOT NULL
+) STRICT;
+CREATE INDEX order_events_by_order ON order_events (client_order_id, id);
+
+-- What each strategy wants to hold of a symbol, and what protects what it holds, as JSON.
+CREATE TABLE books (
+    strategy TEXT NOT NULL,
+    symbol TEXT NOT NULL REFERENCES symbols (id),
+    want TEXT,
+    protection TEXT NOT NULL,
+    released INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (strategy, symbol)
+) WITHOUT ROWID, STRICT;
+
+-- Why entries are, or were, stopped until a person said otherwise. began, ended: wall time, ms.
+CREATE TABLE halts (
+    id INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    source TEXT NOT NULL,
+    symbol TEXT,
+    began INTEGER NOT NULL,
+    ended INTEGER,
+    ended_because TEXT
+) STRICT;
+
+-- What the account was worth at the first moment of a UTC day, in quote units.
+CREATE TABLE days (
+    day INTEGER PRIMARY KEY,
+    equity TEXT NOT NULL,
+    profit TEXT NOT NULL
+) STRICT;
+"""
+
+# Roles of orders of earlier versions, told by what they wrote down of them.
+_ROLES: Final = """
+UPDATE orders SET role = CASE
+    WHEN stop_price IS NOT NULL THEN 'stop'
+    WHEN reason IN ('stop_loss', 'take_profit') THEN 'emergency'
+    WHEN strategy = 'by-hand' THEN 'manual'
+    WHEN side = 'sell' THEN 'exit'
+    ELSE 'entry' END
+"""
+
+_ORDER_COLUMNS: Final = (
+    "role TEXT NOT NULL DEFAULT 'entry'",
+    "entry TEXT",
+    "sequence INTEGER NOT NULL DEFAULT 0",
+    "list_id TEXT",
+    "facts TEXT NOT NULL DEFAULT '{}'",
+)
+
 # The market time of old orders is that of their first fill.
 _MARKET_TIMES: Final = """
 UPDATE orders SET market_time = (
@@ -132,6 +198,11 @@ def upgrade(connection: apsw.Connection) -> None:
     if version < 3:
         connection.execute("ALTER TABLE orders ADD COLUMN market_time INTEGER")
         connection.execute(_MARKET_TIMES)
+    if version < 4:
+        for column in _ORDER_COLUMNS:
+            connection.execute(f"ALTER TABLE orders ADD COLUMN {column}")
+        connection.execute(_ROLES)
+        connection.execute(_ORDER_PATH)
     if version < SCHEMA_VERSION:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA_VERSION),))
 
@@ -150,6 +221,7 @@ def create(path: Path, venue: str) -> None:
     try:
         connection.execute("BEGIN")
         connection.execute(_TABLES)
+        connection.execute(_ORDER_PATH)
         connection.execute(changes.TABLES)
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
