@@ -6,7 +6,7 @@ alike. Nothing above this package knows a venue's own names.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, TypeVar
@@ -74,6 +74,23 @@ class OrderReport:
     stop_price: Decimal | None = None
     message: str = ""
     """Why the venue refused or ended the order, if it says so."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplaceReport:
+    """What came of a request to cancel an order and send another.
+
+    Attributes:
+        cancelled: the old order after it was cancelled, None if it was not.
+        cancel_error: why not.
+        placed: the new order, None if it was not placed.
+        place_error: why not; None as well if it was not tried, since the other was not cancelled.
+    """
+
+    cancelled: OrderReport | None = None
+    cancel_error: Exception | None = None
+    placed: OrderReport | None = None
+    place_error: Exception | None = None
 
 
 class BookLevel(NamedTuple):
@@ -210,6 +227,22 @@ class Exchange(Protocol):
             OrderUnknown: it may exist; `fetch_order` tells what became of it.
         """
 
+    async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
+        """Send a target and a stop that cancel each other, once.
+
+        Raises:
+            OrderRejected: the venue definitely refused them, or they were never sent.
+            OrderUnknown: they may exist.
+        """
+
+    async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
+        """Cancel an order and send another in one request; nothing is sent if the first fails.
+
+        Raises:
+            OrderRejected: neither was done.
+            OrderUnknown: either may have been done.
+        """
+
     async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
         """Return an order, or None if the venue does not know it (yet).
 
@@ -235,7 +268,11 @@ class Exchange(Protocol):
         """Return the balances of the account by asset, without those that are zero."""
 
     async def watch_executions(
-        self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
+        self,
+        sink: ReportSink,
+        *,
+        on_connect: Callable[[], None] | None = None,
+        on_loss: Callable[[str], None] | None = None,
     ) -> None:
         """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting.
 

@@ -63,12 +63,18 @@ class VenueError(ExchangeError):
     """
 
     def __init__(
-        self, status: int, code: int | None, message: str, retry_after: float | None = None
+        self,
+        status: int,
+        code: int | None,
+        message: str,
+        retry_after: float | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.data = data
         named = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
         super().__init__(f"The venue answered {message!r} ({named}).")
 
@@ -144,6 +150,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             number if isinstance(number, int) else None,
             str(text),
             float(wait) if wait and wait.replace(".", "", 1).isdigit() else None,
+            answer["data"] if isinstance(answer.get("data"), dict) else None,
         )
 
     async def fetch(

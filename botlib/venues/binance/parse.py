@@ -55,7 +55,20 @@ def market(symbol: str, info: Raw) -> Market:
         min_amount=_decimal(lot.get("minQty", "0")),
         min_cost=_decimal(notional.get("minNotional", "0")),
         active=info.get("status", "TRADING") == "TRADING",
+        order_types=frozenset(map(str, info.get("orderTypes", ("LIMIT", "MARKET")))),
+        sell_band=_sell_band(filters),
+        replaces=bool(info.get("cancelReplaceAllowed", False)),
+        lists=bool(info.get("ocoAllowed", False)),
     )
+
+
+def _sell_band(filters: Mapping[str, Raw]) -> tuple[Decimal, Decimal]:
+    """Return the lowest and highest price of a sale as multiples of the average price."""
+    sided = filters.get("PERCENT_PRICE_BY_SIDE")
+    if sided is not None:
+        return _decimal(sided["askMultiplierDown"]), _decimal(sided["askMultiplierUp"])
+    both = filters.get("PERCENT_PRICE", {})
+    return _decimal(both.get("multiplierDown", "0")), _decimal(both.get("multiplierUp", "0"))
 
 
 def streamed_candle(symbol: str, timeframe: str, raw: RawKline, *, closed: bool) -> Candle:
@@ -189,6 +202,14 @@ def order(symbol: str, raw: Raw) -> OrderReport:
         for entry in raw.get("fills") or ()
     )
     return _with_fills(report, fills)
+
+
+def cancelled(symbol: str, client_order_id: str, raw: Raw) -> OrderReport:
+    """Return an order from the answer to its cancellation; one leg of a list answers for all."""
+    for report in raw.get("orderReports") or ():
+        if report.get("origClientOrderId") == client_order_id:
+            return order(symbol, report)
+    return order(symbol, raw)
 
 
 def execution(symbol: str, raw: Raw) -> OrderReport:

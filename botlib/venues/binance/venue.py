@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -32,10 +31,11 @@ from botlib.venues.base import (
     MarketTime,
     OrderReport,
     RawKline,
+    ReplaceReport,
     ReportSink,
     VenueKeys,
 )
-from botlib.venues.binance import parse
+from botlib.venues.binance import order_requests, parse
 from botlib.venues.binance.api import (
     Connector,
     SpotBinance,
@@ -218,25 +218,34 @@ class BinanceExchange:
     async def place_order(self, intent: OrderIntent) -> OrderReport:
         """Send an order once; it is never sent again, whatever the outcome."""
         market = self.market(intent.symbol)
-        params: dict[str, object] = {
-            "symbol": market.id,
-            "side": intent.side.value.upper(),
-            "type": intent.type.value.upper(),
-            "quantity": _plain(intent.amount),
-            "newClientOrderId": intent.client_order_id,
-            "newOrderRespType": "FULL",
-        }
-        if intent.type.limited:
-            if intent.price is None:
-                raise OrderRejected(f"Limit order {intent.client_order_id} has no price.")
-            params |= {"price": _plain(intent.price), "timeInForce": "GTC"}
-        if intent.type.conditional:
-            if intent.stop_price is None:
-                raise OrderRejected(f"Stop order {intent.client_order_id} has no stop price.")
-            params["stopPrice"] = _plain(intent.stop_price)
+        params = order_requests.order_params(market, intent)
         what = f"{intent.side.value} {intent.amount} {intent.symbol} ({intent.client_order_id})"
         raw = await self._send("privatePostOrder", params, what)
         return _certain(what, lambda: parse.order(market.symbol, raw))
+
+    async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
+        """Send a target and a stop that cancel each other, once."""
+        target, stop = order_requests.in_order(intents)
+        market = self.market(target.symbol)
+        params = order_requests.list_params(market, target, stop)
+        what = f"OCO {target.amount} {target.symbol} ({target.list_id})"
+        raw = await self._send("privatePostOrderListOco", params, what)
+        return _certain(what, lambda: order_requests.list_reports(market.symbol, raw))
+
+    async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
+        """Cancel an order and send another in one request; nothing is sent if the first fails."""
+        market = self.market(intent.symbol)
+        params = order_requests.order_params(market, intent)
+        params |= {
+            "cancelReplaceMode": "STOP_ON_FAILURE",
+            "cancelOrigClientOrderId": client_order_id,
+        }
+        what = f"replace {client_order_id} by {intent.client_order_id} of {intent.symbol}"
+        try:
+            raw = await self._send("privatePostOrderCancelReplace", params, what, parts=True)
+        except VenueError as error:
+            raw = error.data
+        return _certain(what, lambda: order_requests.replace_report(market.symbol, raw))
 
     async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
         """Return an order, or None if the venue does not know it (yet)."""
@@ -256,7 +265,7 @@ class BinanceExchange:
         params = {"symbol": market.id, "origClientOrderId": client_order_id}
         what = f"cancel {market.symbol} ({client_order_id})"
         raw = await self._send("privateDeleteOrder", params, what)
-        return _certain(what, lambda: parse.order(market.symbol, raw))
+        return _certain(what, lambda: parse.cancelled(market.symbol, client_order_id, raw))
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         """Return the open orders of one symbol, or of all."""
@@ -285,7 +294,11 @@ class BinanceExchange:
         return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
 
     async def watch_executions(
-        self, sink: ReportSink, *, on_connect: Callable[[], None] | None = None
+        self,
+        sink: ReportSink,
+        *,
+        on_connect: Callable[[], None] | None = None,
+        on_loss: Callable[[str], None] | None = None,
     ) -> None:
         """Deliver every report of the user-data stream to ``sink``, for ever, reconnecting."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
@@ -300,9 +313,12 @@ class BinanceExchange:
                 reason = await first_of(socket.ended(), socket.retiring())
                 logger.info("The account's event stream ended: %s", reason)
             except ExchangeError as error:
+                reason = str(error)
                 logger.warning("The account's event stream is down: %s", error)
             finally:
                 await socket.close()
+            if on_loss is not None:
+                on_loss(reason)
             await backoff.wait()
 
     async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:
@@ -373,12 +389,23 @@ class BinanceExchange:
                     ) from None
                 await asyncio.sleep(max(wait, 0.1))
 
-    async def _send(self, endpoint: str, params: Mapping[str, object], what: str) -> Any:
-        """Send an order or a cancellation, once."""
+    async def _send(
+        self, endpoint: str, params: Mapping[str, object], what: str, *, parts: bool = False
+    ) -> Any:
+        """Send an order or a cancellation, once.
+
+        Args:
+            parts: raise the venue's own error if it has a part for each of two orders.
+        """
         try:
             # A rejected timestamp is a definite refusal, so signing again is no second order.
             return await self._synced(lambda: self._api.call(endpoint, params))
         except VenueError as error:
+            if parts and error.code in order_requests.REPLACE_FAILED and error.data is not None:
+                raise
+            if error.status in (418, 429):
+                wait = error.retry_after if error.retry_after is not None else 1.0
+                raise OrderRejected(f"Not taken: {what}. {error}", retry_after=wait) from None
             if error.status >= 500 or error.code in UNDECIDED_CODES or error.code is None:
                 raise OrderUnknown(
                     f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
@@ -393,7 +420,7 @@ class BinanceExchange:
                 raise OrderUnknown(
                     f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
                 ) from None
-            raise OrderRejected(f"Not sent: {what}. {error}") from None
+            raise OrderRejected(f"Not sent: {what}. {error}", retry_after=1.0) from None
 
     async def _synced(self, call: Callable[[], Awaitable[T]]) -> T:
         """Run a call; if the venue rejects our timestamp, set the clock and try once more.
@@ -445,11 +472,6 @@ def _texts(keys: VenueKeys | tuple[str, str] | None) -> tuple[str | None, str | 
     if keys is None:
         return None, None
     return keys if isinstance(keys, tuple) else (keys.key.reveal(), keys.secret.reveal())
-
-
-def _plain(number: Decimal) -> str:
-    """Return a number without exponent, as the venue requires."""
-    return f"{number:f}"
 
 
 def _log_bad(text: str, reason: str) -> None:
