@@ -1,11 +1,13 @@
-"""The order path: signals become orders, orders become fills, and stops protect positions.
+"""The order path: what strategies and people want, brought about at the venue.
 
-Signals of the engine and reports of the venue enter; journaled orders, fills that are booked once
-and events on the bus leave. Sizes and stop levels are those of `botlib.trading`.
+Wants, reports of the venue and timers enter; orders leave through one door, `OrderSender`, after
+they were judged and journaled. What becomes of them is told on the bus. One `Desk` per symbol
+compares what is wanted with what is known, and takes one safe step after another.
 """
 
-from botlib.execution.executor import OrderExecutor, intent_id
-from botlib.execution.order_record import STOP_PREFIX
-from botlib.execution.protection import Protector
+from botlib.execution.desk import Desk
+from botlib.execution.halts import HaltLatch
+from botlib.execution.order_path import OrderPath
+from botlib.execution.reconciliation import Reconciliation
 
-__all__ = ["STOP_PREFIX", "OrderExecutor", "Protector", "intent_id"]
+__all__ = ["Desk", "HaltLatch", "OrderPath", "Reconciliation"]

@@ -1,0 +1,442 @@
+"""The order path of a bot: one desk per symbol over one journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.errors import StoreError
+from botlib.core.model import Fill, Order, Position, Signal, SignalAction
+from botlib.core.symbol import split_symbol
+from botlib.core.timeframe import timeframe_ms
+from botlib.execution.context import Context
+from botlib.execution.desk import Desk
+from botlib.execution.journal_guard import JournalGuard
+from botlib.execution.ledger import OrderLedger
+from botlib.execution.reconciliation import (
+    Reconciliation,
+    foreign_bot,
+    reconcile,
+    unknown_of_ours,
+)
+from botlib.trading.books import ZERO, BookKey, Protection, Want
+from botlib.trading.risk import exposure_of
+from botlib.trading.sizing import amount_for
+from botlib.trading.stops import StopRules
+
+if TYPE_CHECKING:
+    from botlib.core.bus import EventBus
+    from botlib.core.clock import Clock
+    from botlib.execution.halts import HaltLatch
+    from botlib.store.journal import OrderJournal
+    from botlib.trading.positions import PositionManager
+    from botlib.trading.risk import RiskValidator
+    from botlib.venues.base import Exchange, OrderReport
+
+logger = logging.getLogger(__name__)
+
+BOT_ID: Final = "bot_id"
+"""Name of the state in which the journal keeps the id of its bot."""
+
+MANUAL: Final = "by-hand"
+"""Reason of wants that a person has."""
+
+OLD: Final = 60_000
+"""Milliseconds after which an unknown outcome holds entries back and is told of."""
+
+CHECK_EVERY: Final = 300_000
+"""Longest milliseconds between two checks of a symbol, even if nothing can be missing."""
+
+
+def bot_id(journal: OrderJournal, rng: random.Random) -> str:
+    """Return the id of a journal's bot; the first call draws it.
+
+    It stands in every client order id, so that two bots on one account know each other's orders.
+    """
+    known = journal.get_state(BOT_ID)
+    if known is None:
+        known = f"{rng.getrandbits(24):06x}"
+        journal.set_state(BOT_ID, known)
+    return str(known)
+
+
+class OrderPath:
+    """Takes what strategies and people want, and has the desks bring it about.
+
+    Args:
+        system_clock: wall time; it dates the journal and the fence of unknown orders.
+        market_clock: market time; wants expire by it.
+        price_of: returns the newest price of a symbol, None before the first.
+        held_back: returns why nothing may be entered for the moment.
+        absence_fence: of the venue, ms.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        journal: OrderJournal,
+        positions: PositionManager,
+        risk: RiskValidator,
+        halts: HaltLatch,
+        bus: EventBus,
+        system_clock: Clock,
+        market_clock: Clock,
+        price_of: Callable[[str], float | None],
+        held_back: Callable[[], str | None] = lambda: None,
+        absence_fence: int,
+        rng: random.Random | None = None,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._rng = rng or random.Random()
+        self._cautions: dict[str, str] = {}
+        self._outer_caution = held_back
+        self._context = Context(
+            bot=bot_id(journal, self._rng),
+            exchange=exchange,
+            journal=JournalGuard(journal),
+            ledger=OrderLedger(journal),
+            positions=positions,
+            risk=risk,
+            halts=halts,
+            bus=bus,
+            system_clock=system_clock,
+            market_clock=market_clock,
+            price_of=price_of,
+            held_back=self.held_back,
+            absence_fence=absence_fence,
+            on_progress=on_progress,
+        )
+        self._desks: dict[str, Desk] = {}
+        self._checked: dict[str, int] = {}
+        self.on_desk: Callable[[Desk], None] = lambda desk: None
+        """Is called for every new desk, so that its task can be started."""
+        self.reconciliation: Reconciliation | None = None
+        """What the start found."""
+
+    # What is seen
+
+    @property
+    def ledger(self) -> OrderLedger:
+        """What is known of every order."""
+        return self._context.ledger
+
+    @property
+    def bot(self) -> str:
+        """The id of the bot."""
+        return self._context.bot
+
+    @property
+    def sent(self) -> int:
+        """Orders sent since the start."""
+        return self._context.sender.sent
+
+    @property
+    def fills(self) -> int:
+        """Fills booked since the start."""
+        return self._context.fills
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why the newest want of a strategy was not done, by strategy."""
+        return self._context.refused
+
+    @property
+    def desks(self) -> dict[str, Desk]:
+        """The desks by symbol."""
+        return dict(self._desks)
+
+    def desk(self, symbol: str) -> Desk:
+        """Return the desk of a symbol; the first call opens it."""
+        if symbol not in self._desks:
+            desk = self._desks[symbol] = Desk(symbol, self._context)
+            self.on_desk(desk)
+        return self._desks[symbol]
+
+    def protection(self, symbol: str) -> Protection | None:
+        """Return what protects the position of a symbol: that of its first book that is held."""
+        if symbol not in self._desks:
+            return None
+        for book in self._desks[symbol].books:
+            if self._context.positions.of(*book.key).amount > 0 and book.protection.any:
+                return book.protection
+        return None
+
+    def position(self, key: BookKey) -> Position:
+        """Return the position of a book."""
+        return self._context.positions.of(*key)
+
+    def exposure(self) -> Decimal:
+        """Return what is held plus what entries under way may still buy, quote units."""
+        held = {one.symbol: one.amount for one in self._context.positions.all()}
+        return exposure_of(held, self.ledger.open, self._context.price, "").total
+
+    def book_rows(self) -> list[dict[str, object]]:
+        """Return every book as plain values, for people."""
+        rows = []
+        for desk in self._desks.values():
+            for book in desk.books:
+                held = self.position(book.key)
+                protection, want = book.protection, book.want
+                rows.append(
+                    {
+                        "strategy": book.key.strategy,
+                        "symbol": book.key.symbol,
+                        "held": held.amount,
+                        "wants": None if want is None else want.target,
+                        "reason": "" if want is None else want.reason,
+                        "stop": protection.stop if held.amount else None,
+                        "target": protection.target if held.amount else None,
+                        "orphaned": book.orphaned and held.amount > 0,
+                        "doing": desk.describe(),
+                    }
+                )
+        return rows
+
+    def troubles(self) -> list[str]:
+        """Return what the desks cannot do at present, and how old unknown outcomes are."""
+        now = self._context.system_clock.now()
+        found = [desk.troubled for desk in self._desks.values() if desk.troubled is not None]
+        found += [
+            f"the outcome of {one.id} of {one.intent.symbol} has been unknown for "
+            f"{(now - one.created) / 1_000:.0f} s"
+            for one in self.ledger.open
+            if one.unclear and now - one.created > OLD
+        ]
+        return found
+
+    # Cautions
+
+    def held_back(self) -> str | None:
+        """Return why nothing may be entered for the moment; it passes by itself."""
+        if self._context.journal.failing is not None:
+            return f"the journal cannot be written: {self._context.journal.failing}"
+        for reason in self._cautions.values():
+            return reason
+        now = self._context.system_clock.now()
+        for order in self.ledger.open:
+            if order.unclear and now - order.created > OLD:
+                return f"the outcome of {order.id} of {order.intent.symbol} is not known"
+        return self._outer_caution()
+
+    def caution(self, name: str, reason: str | None) -> None:
+        """Hold entries back for a reason until it is taken away with None."""
+        if reason is None:
+            self._cautions.pop(name, None)
+        else:
+            self._cautions[name] = reason
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Why entries are held back now."""
+        found = self.held_back()
+        return tuple(dict.fromkeys(filter(None, (*self._cautions.values(), found))))
+
+    # Strategies
+
+    def register(self, strategy: str, symbol: str, rules: StopRules) -> None:
+        """Take note of a strategy; a position of its name is its own."""
+        self.desk(symbol).register(BookKey(strategy, symbol), rules)
+
+    def unregister(self, strategy: str, symbol: str) -> None:
+        """Note that a strategy has gone; what it holds stays protected."""
+        self.desk(symbol).unregister(BookKey(strategy, symbol))
+
+    def signal(self, signal: Signal, order_cost: Decimal) -> None:
+        """Write down what a signal wants; the desk does it.
+
+        Args:
+            order_cost: quote units an entry may spend.
+        """
+        key = BookKey(signal.strategy, signal.symbol)
+        price = Decimal(str(signal.price))
+        closed = signal.timestamp + timeframe_ms(signal.timeframe)
+        entering = signal.action is SignalAction.ENTRY
+        if entering:
+            market = self._context.market(signal.symbol)
+            target = amount_for(order_cost, price, market)
+        else:
+            target = ZERO
+        want = Want(
+            target=target,
+            reason=signal.action.value,
+            decided=signal.timestamp,
+            timeframe=signal.timeframe,
+            price=price,
+            valid_until=closed + timeframe_ms(signal.timeframe) if entering else None,
+        )
+        why = self._pointless(key, want, closed)
+        if why is not None:
+            self._context.refuse(key, want, why)
+        elif entering or self._context.positions.of(*key).amount:
+            self.wish(key, want)
+
+    def _pointless(self, key: BookKey, want: Want, closed: int) -> str | None:
+        """Return why a want to enter is not even written down, None if it is."""
+        if want.target <= 0 and want.reason != SignalAction.ENTRY.value:
+            return None
+        halts = self._context.halts.reasons(key.symbol)
+        if halts:
+            return f"entries are halted: {halts[0]}"
+        book = next((one for one in self.desk(key.symbol).books if one.key == key), None)
+        if book is not None and book.want is not None and book.want.target <= 0:
+            return "the position is being left"
+        if book is not None and book.released >= closed:
+            # The stop sold at the open that followed the candle of the signal.
+            return "the position was held when the candle closed"
+        if self._context.market_clock.now() >= (want.valid_until or 0):
+            return "the candle is old: the next one has closed too"
+        return None
+
+    def wish(self, key: BookKey, want: Want) -> None:
+        """Write down what a book is to hold."""
+        try:
+            self.desk(key.symbol).want(key, want)
+        except StoreError as error:
+            self._context.refuse(key, want, f"it could not be journaled: {error}")
+
+    def leave(self, symbol: str, reason: str = MANUAL) -> list[BookKey]:
+        """Want every book of a symbol flat, for ever until it is; return those that hold any."""
+        keys = [
+            BookKey(strategy, symbol)
+            for strategy, held in self._context.positions.books(symbol).items()
+            if held.amount > 0
+        ]
+        for key in keys:
+            self.wish(
+                key,
+                Want(
+                    target=ZERO,
+                    reason=reason,
+                    decided=self._context.market_clock.now(),
+                    price=self._context.price(symbol) or ZERO,
+                ),
+            )
+        return keys
+
+    def candle(self, strategy: str, symbol: str, high: float | None) -> None:
+        """Take note of the highest high since the entry of a book, after a candle has closed."""
+        if high is not None and symbol in self._desks:
+            self._desks[symbol].raise_high(BookKey(strategy, symbol), high)
+
+    async def settled(self, symbol: str) -> None:
+        """Wait until the desk of a symbol has done all that can be done now."""
+        if symbol in self._desks:
+            await self._desks[symbol].settled()
+
+    # The venue
+
+    def on_execution(self, report: OrderReport) -> None:
+        """Take a report of the user data stream."""
+        order = self.ledger.get(report.client_order_id)
+        if order is None:
+            self._foreign(report)
+            return
+        self.desk(report.symbol).report(report, "stream")
+
+    def _foreign(self, report: OrderReport) -> None:
+        """Note an order that is not in the journal; one of another bot stops entries."""
+        name, bot = report.client_order_id, self._context.bot
+        other = foreign_bot(name, bot)
+        if other is not None:
+            reason = f"another bot ({other}) trades on this account: {name} of {report.symbol}"
+        elif unknown_of_ours(name, bot):
+            reason = f"{name} of {report.symbol} has our id, and the journal does not know it"
+        else:
+            logger.info("EXTERNAL order, not touched: %s of %s", name, report.symbol)
+            return
+        self._context.halts.add(reason, source="desk")
+
+    def check(self, *, thorough: bool = True) -> None:
+        """Have the desks ask about everything that rests, and for trades nobody reported.
+
+        Args:
+            thorough: of all symbols; otherwise of those with an open order, and of each of them
+                every `CHECK_EVERY`.
+        """
+        now = self._context.system_clock.now()
+        self._context.journal.flush()
+        self._context.halts.settle()
+        busy = {order.intent.symbol for order in self.ledger.open}
+        for symbol, desk in self._desks.items():
+            due = now - self._checked.get(symbol, 0) >= CHECK_EVERY
+            if thorough or due or symbol in busy:
+                self._checked[symbol] = now
+                desk.check_resting()
+
+    async def start(self, symbols: Iterable[str]) -> Reconciliation:
+        """Bring journal and venue together before anything is traded.
+
+        Args:
+            symbols: those that are traded; others that still have a book or an order are looked
+                after as well.
+        """
+        journal = self._context.journal.journal
+        problems = journal.differences()
+        if problems:
+            journal.rebuild()
+        orders = journal.tracked()
+        strategies = {order.id: order.intent.strategy for order in orders}
+        fills = journal.fills()
+        self._context.positions.load(
+            fills, lambda fill: strategies.get(fill.client_order_id or "", "")
+        )
+        self.ledger.load(orders, fills)
+        self._restore(symbols)
+        self.reconciliation = await reconcile(self._context, self._desks, problems, self._rng)
+        return self.reconciliation
+
+    def _restore(self, symbols: Iterable[str]) -> None:
+        """Open the desks, with the books of the journal."""
+        context, journal = self._context, self._context.journal.journal
+        stored = {book.key: book for book in journal.books()}
+        held = {
+            BookKey(strategy, position.symbol)
+            for position in context.positions.all()
+            for strategy, book in context.positions.books(position.symbol).items()
+            if book.amount > 0
+        }
+        busy = {order.intent.symbol for order in self.ledger.open}
+        for symbol in dict.fromkeys([*symbols, *sorted({key.symbol for key in held} | busy)]):
+            self.desk(symbol)
+        for key, book in stored.items():
+            if key.symbol in self._desks:
+                self._desks[key.symbol].restore(book)
+        for key in sorted(held - stored.keys()):
+            self._desks[key.symbol].adopt(key)
+
+    async def wind_down(self, deadline: float) -> list[str]:
+        """Drop wants to enter, and wait until every desk has settled and protected its books.
+
+        Returns:
+            What could not be done within ``deadline`` seconds, in sentences.
+        """
+        for desk in self._desks.values():
+            desk.forget_entries("the bot is being stopped")
+        try:
+            async with asyncio.timeout(deadline):
+                for desk in self._desks.values():
+                    await desk.at_rest()
+        except TimeoutError:
+            pass
+        self._context.journal.flush()
+        return [words for desk in self._desks.values() for words in desk.left_over()]
+
+    def orders_of(self, key: BookKey) -> list[Order]:
+        """Return the orders of a book that are in memory, the oldest first."""
+        return [
+            one.order
+            for one in self.ledger.of_symbol(key.symbol)
+            if one.intent.strategy == key.strategy
+        ]
+
+    def quote(self) -> str:
+        """Return the quote asset of the account."""
+        return split_symbol(next(iter(self._desks)))[1]
+
+
+__all__ = ["MANUAL", "Fill", "OrderPath", "bot_id"]

@@ -1,0 +1,195 @@
+"""The only way to the venue for orders: risk, journal, request.
+
+Nobody else calls what places, replaces or cancels orders. An order is judged by the caps and
+written down before the request; a request is made once, with a deadline, and every end of it is an
+answer: a report, a refusal, or an outcome that is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from botlib.core.errors import ExchangeError, OrderRejected
+from botlib.core.model import OrderIntent, OrderRole
+from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
+from botlib.trading.risk import exposure_of
+
+if TYPE_CHECKING:
+    from botlib.execution.context import Context
+    from botlib.trading.steps import SymbolState
+    from botlib.venues.base import OrderReport
+
+logger = logging.getLogger(__name__)
+
+SEND_DEADLINE: Final = 10.0
+"""Seconds a request may take; afterwards its outcome is not known."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a request for one order.
+
+    Attributes:
+        report: what the venue said about it.
+        event: what else happened: a refusal, or nothing that is known.
+        wait: seconds the venue asks to wait before anything else is sent.
+        ask: whether the venue has to be asked about it at once.
+    """
+
+    order: TrackedOrder
+    report: OrderReport | None = None
+    event: OrderEvent | None = None
+    wait: float = 0.0
+    ask: bool = False
+
+
+class OrderSender:
+    """Sends orders and cancellations of all desks."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.sent = 0
+        """Orders sent since the start."""
+
+    def prepare(
+        self, intents: Sequence[OrderIntent], state: SymbolState
+    ) -> tuple[TrackedOrder, ...]:
+        """Judge orders by the caps and write them down; they are to be sent next.
+
+        Raises:
+            RiskRejected: a cap forbids an entry.
+            StoreError: an entry could not be written down, or an id is taken.
+        """
+        context = self._context
+        now = context.system_clock.now()
+        market_time = context.market_clock.now() or None
+        for intent in intents:
+            self._judge(intent, state)
+        orders = tuple(
+            TrackedOrder(intent=intent, created=now, market_time=market_time, sent=True)
+            for intent in intents
+        )
+        if any(order.role is OrderRole.ENTRY for order in orders):
+            context.journal.must(lambda journal: journal.record_intents(orders))
+        else:
+            context.journal.later(lambda journal: journal.record_intents(orders))
+        return orders
+
+    async def place(self, orders: Sequence[TrackedOrder]) -> list[Answer]:
+        """Send one order, or two of a list; return what came of each."""
+        exchange = self._context.exchange
+        self.sent += len(orders)
+        if len(orders) == 1:
+            intent = orders[0].intent
+            reports, error = await _outcome(lambda: _listed(exchange.place_order(intent)))
+        else:
+            intents = [order.intent for order in orders]
+            reports, error = await _outcome(lambda: exchange.place_list(intents))
+        return [_answer(order, reports, error) for order in orders]
+
+    async def cancel(self, order: TrackedOrder) -> list[Answer]:
+        """Cancel an order; one leg of a list takes the other with it."""
+        reports, error = await _outcome(
+            lambda: _listed(self._context.exchange.cancel_order(order.intent.symbol, order.id))
+        )
+        return [_cancelled(order, reports, error)]
+
+    async def replace(self, order: TrackedOrder, new: TrackedOrder) -> list[Answer]:
+        """Cancel an order and send another in one request."""
+        self.sent += 1
+        result, error = await _outcome(
+            lambda: self._context.exchange.replace_order(order.id, new.intent)
+        )
+        if result is None:
+            if isinstance(error, OrderRejected):
+                refused = _refused(error, retry=True)
+                return [
+                    _cancelled(order, None, error),
+                    Answer(order=new, event=refused, wait=error.retry_after or 0.0),
+                ]
+            return [_cancelled(order, None, error), Answer(order=new, event=_lost(error), ask=True)]
+        cancelled = _cancelled(order, _some(result.cancelled), result.cancel_error)
+        if result.placed is None and result.place_error is None:
+            event = OrderEvent(
+                kind=EventKind.REFUSED, message="not sent: the other was not cancelled", retry=True
+            )
+            return [cancelled, Answer(order=new, event=event)]
+        return [cancelled, _answer(new, _some(result.placed), result.place_error)]
+
+    def _judge(self, intent: OrderIntent, state: SymbolState) -> None:
+        context = self._context
+        newest = context.price(intent.symbol)
+        reference = next(
+            (book.want.price for book in state.books if _of(book.key, intent) and book.want), None
+        )
+        price = intent.price or reference or newest or Decimal(0)
+        held = {one.symbol: one.amount for one in context.positions.all()}
+        at_risk = exposure_of(held, context.ledger.open, context.price, intent.symbol)
+        context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())
+
+
+def _of(key: tuple[str, str], intent: OrderIntent) -> bool:
+    return tuple(key) == (intent.strategy, intent.symbol)
+
+
+def _some(report: OrderReport | None) -> list[OrderReport] | None:
+    return None if report is None else [report]
+
+
+async def _listed(wait: Awaitable[OrderReport]) -> list[OrderReport]:
+    return [await wait]
+
+
+async def _outcome(request: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
+    """Make a request with a deadline; return its answer, or why there is none."""
+    try:
+        async with asyncio.timeout(SEND_DEADLINE):
+            return await request(), None
+    except (ExchangeError, TimeoutError) as error:
+        return None, error
+
+
+def _answer(
+    order: TrackedOrder, reports: list[OrderReport] | None, error: BaseException | None
+) -> Answer:
+    for report in reports or ():
+        if report.client_order_id == order.id:
+            return Answer(order=order, report=report)
+    if isinstance(error, OrderRejected):
+        retry = error.retry_after is not None
+        return Answer(
+            order=order, event=_refused(error, retry=retry), wait=error.retry_after or 0.0
+        )
+    return Answer(order=order, event=_lost(error), ask=True)
+
+
+def _cancelled(
+    order: TrackedOrder, reports: list[OrderReport] | None, error: BaseException | None
+) -> Answer:
+    if reports:
+        return Answer(order=order, report=reports[0])
+    if isinstance(error, OrderRejected):
+        # It may have ended by itself: a query tells.
+        event = OrderEvent(
+            kind=EventKind.CANCEL_REFUSED, number=order.cancels_sent, message=str(error)
+        )
+        return Answer(order=order, event=event, wait=error.retry_after or 0.0, ask=True)
+    logger.warning("the outcome of the cancellation of %s is not known: %s", order.id, error)
+    return Answer(order=order, ask=True)
+
+
+def _refused(error: OrderRejected, *, retry: bool) -> OrderEvent:
+    return OrderEvent(kind=EventKind.REFUSED, message=str(error), retry=retry)
+
+
+def _lost(error: BaseException | None) -> OrderEvent:
+    words = str(error) if error and str(error) else "no answer within the deadline"
+    logger.warning("the outcome of an order is not known: %s", words)
+    return OrderEvent(kind=EventKind.LOST, message=words)
