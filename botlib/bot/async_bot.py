@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botlib.bot.card import bot_card, bot_line
@@ -13,6 +14,7 @@ from botlib.bot.tables import attribute_table
 from botlib.config import Settings
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import EngineHealth, Orchestrator
+from botlib.execution import Reconciliation
 from botlib.frames import Frames
 from botlib.market_data.history import Moment, Progress
 from botlib.runtime import Runtime
@@ -136,13 +138,45 @@ class AsyncBot:
         """
         return await self.engine.kill(reason, close_positions=close_positions)
 
-    async def rearm(self) -> None:
+    async def rearm(self, reason: str = "no reason given") -> None:
         """Allow entries again after the kill switch, a loss limit or a missing stop halted them.
+
+        Args:
+            reason: why, in a sentence; it is stored with the halts.
 
         Raises:
             EngineError: the stop file is still there.
         """
-        self.engine.kill_switch.rearm()
+        self.engine.kill_switch.rearm(reason)
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        """What the start found: the journal compared with the venue, row by row."""
+        found = self.engine.orders.reconciliation
+        return found if found is not None else Reconciliation()
+
+    def order_history(self, client_order_id: str) -> pd.DataFrame:
+        """Return every event of an order, the oldest first."""
+        events = self.engine.journal.order_history(client_order_id)
+        columns = ("recorded", "market_time", "source", "kind", "status", "filled", "message")
+        rows = [SimpleNamespace(**{**dict.fromkeys(columns), **event}) for event in events]
+        title = f"Events of {client_order_id}"
+        return attribute_table(title, rows, columns, times=("recorded", "market_time"))
+
+    @property
+    def books(self) -> pd.DataFrame:
+        """What each strategy holds of each symbol, what it wants, and what protects it."""
+        columns = (
+            "strategy", "symbol", "held", "wants", "reason", "stop", "target", "orphaned", "doing",
+        )  # fmt: skip
+        rows = [SimpleNamespace(**row) for row in self.engine.orders.book_rows()]
+        return attribute_table("Books", rows, columns, times=())
+
+    @property
+    def halts(self) -> pd.DataFrame:
+        """Why entries are stopped, one row a reason; empty if they are allowed."""
+        columns = ("reason", "source", "symbol", "began")
+        return attribute_table("Halts", self.engine.halts.all, columns, times=("began",))
 
     async def trade(
         self,

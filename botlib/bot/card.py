@@ -29,7 +29,7 @@ def bot_line(engine: EngineReading) -> str:
 def bot_card(engine: EngineReading) -> str:
     """Return the state of an engine as an HTML card."""
     health = engine.health()
-    halted = engine.risk.halted if engine.started else None
+    halted = engine.halts.first if engine.started else None
     shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
     if engine.started:
         profit = float(engine.positions.realised())

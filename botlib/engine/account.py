@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.model import Halted
+from botlib.core.errors import BotlibError
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
 from botlib.engine.equity_curve import EquityCurve
 
 if TYPE_CHECKING:
-    from botlib.core.bus import EventBus
     from botlib.core.clock import Clock
+    from botlib.execution import HaltLatch
+    from botlib.store import OrderJournal
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
     from botlib.venues.base import Balance, Exchange
@@ -42,7 +43,8 @@ class AccountMonitor:
         exchange: Exchange,
         positions: PositionManager,
         risk: RiskValidator,
-        bus: EventBus,
+        halts: HaltLatch,
+        journal: OrderJournal,
         clock: Clock,
         symbols: Sequence[str],
         price_of: Callable[[str], float | None],
@@ -50,12 +52,15 @@ class AccountMonitor:
         self._exchange = exchange
         self._positions = positions
         self._risk = risk
-        self._bus = bus
+        self._halts = halts
+        self._journal = journal
         self._clock = clock
         self._symbols = tuple(symbols)
         self._price_of = price_of
         self._day: int | None = None
         self._day_start = ZERO
+        self._highest = ZERO
+        self._asset_prices: dict[str, float] = {}
         self.quote = split_symbol(symbols[0])[1]
         self.equity: Decimal | None = None
         """Latest value of the account in quote units, None before the first."""
@@ -134,19 +139,55 @@ class AccountMonitor:
         return self.drift[asset] > held * TOLERANCE
 
     def _halt(self, reason: str) -> None:
-        if self._risk.halt(reason):
-            logger.error("entries halted: %s", reason)
-            self._bus.publish(Halted(reason=reason))
+        self._halts.add(reason, source="risk")
+        self._halts.settle()
 
     async def check_risk(self) -> None:
-        """Halt entries if the loss of the UTC day exceeds its limit."""
-        profit = self._positions.realised() + self._positions.unrealised(self.prices())
+        """Halt entries if the loss of the UTC day, or the fall from the highest, is too large.
+
+        The day's result counts from its first moment, which is stored: a restart does not begin
+        the day anew.
+        """
+        profit = await self._profit()
         day = open_time(self._clock.now(), "1d")
         if day != self._day:
-            self._day, self._day_start = day, profit
-        reason = self._risk.check_loss(profit - self._day_start)
-        if reason is not None:
-            self._halt(reason)
+            known = self._journal.day_start(day)
+            if known is None:
+                self._journal.begin_day(day, self.equity or ZERO, profit)
+            self._day, self._day_start = day, profit if known is None else known[1]
+        if self.equity is not None:
+            self._highest = max(self._highest, self.equity)
+        for reason in (
+            self._risk.check_loss(profit - self._day_start),
+            self._risk.check_drawdown(self.equity or self._highest, self._highest),
+        ):
+            if reason is not None:
+                self._halt(reason)
+
+    async def _profit(self) -> Decimal:
+        """Return the profit since ever, fees in a third asset included, quote units."""
+        profit = self._positions.realised() + self._positions.unrealised(self.prices())
+        for asset, amount in self._positions.other_fees().items():
+            profit -= amount * await self._price_of_asset(asset)
+        return profit
+
+    async def _price_of_asset(self, asset: str) -> Decimal:
+        """Return what a unit of an asset is worth, quote units; 0 if the venue has no price."""
+        if asset == self.quote:
+            return Decimal(1)
+        symbol = f"{asset}/{self.quote}"
+        price = self._price_of(symbol) or self._asset_prices.get(asset)
+        if not price:
+            try:
+                now = await self._exchange.market_time()
+                candles = await self._exchange.fetch_candles(
+                    symbol, "1m", now - 600_000, now, now=now, forming=True
+                )
+            except BotlibError as error:
+                logger.warning("the fees in %s cannot be valued: %s", asset, error)
+                return ZERO
+            price = self._asset_prices[asset] = candles[-1].close if candles else 0.0
+        return Decimal(str(price))
 
 
 def _amounts(drift: Mapping[str, Decimal]) -> str:

@@ -19,7 +19,7 @@ from botlib.engine.manual_orders import ManualOrders
 from botlib.engine.order_books import OrderBooks
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
-from botlib.execution import OrderExecutor, Protector
+from botlib.execution import HaltLatch, OrderPath
 from botlib.frames import MultiTimeframeEngine
 from botlib.market_data import CandleStream
 from botlib.market_data.history import History
@@ -28,7 +28,7 @@ from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.tasks import BackgroundTaskManager, beat
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
-from botlib.venues.registry import build_exchange
+from botlib.venues.registry import build_exchange, capabilities
 
 if TYPE_CHECKING:
     from botlib.config import Settings
@@ -48,6 +48,7 @@ def build_base(
     """Return the parts that need neither a database nor an exchange."""
     bus, market_clock, system_clock = EventBus(), MarketClock(), SystemClock()
     risk = RiskValidator(RiskLimits(**settings.risk.model_dump()))
+    halts = HaltLatch(bus, system_clock)
     paper = environment.paper(settings) if settings.mode == "paper" else None
 
     def task_failed(name: str, error: BaseException) -> None:
@@ -74,9 +75,9 @@ def build_base(
             max_threads=environment.threads,
             rng=environment.rng,
         ),
+        halts=halts,
         kill_switch=KillSwitch(
-            risk=risk,
-            bus=bus,
+            halts=halts,
             clock=system_clock,
             stop_file=settings.data_directory / STOP_FILE,
             interval=environment.stop_file_interval,
@@ -84,7 +85,6 @@ def build_base(
         log=LogTail(),
         paper=paper,
     )
-    risk.caution = lambda: late_loop(base)
     return base
 
 
@@ -127,24 +127,20 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         on_progress=beat,
         rng=rng,
     )
-    orders = OrderExecutor(
+    orders = OrderPath(
         exchange=exchange,
         journal=store.journal,
         positions=base.positions,
         risk=base.risk,
+        halts=base.halts,
         bus=base.bus,
         system_clock=base.system_clock,
         market_clock=base.market_clock,
         price_of=base.frames.last_close,
-    )
-    protector = Protector(
-        orders=orders,
-        exchange=exchange,
-        positions=base.positions,
-        risk=base.risk,
-        bus=base.bus,
-        system_clock=base.system_clock,
-        market_clock=base.market_clock,
+        held_back=lambda: late_loop(base),
+        absence_fence=capabilities().absence_fence,
+        rng=rng,
+        on_progress=beat,
     )
     signals = SignalGenerator(
         bus=base.bus,
@@ -152,9 +148,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         frames=base.frames,
         orders=orders,
         on_progress=beat,
-        protector=protector,
-        positions=base.positions,
-        now=base.market_clock.now,
+        in_lockstep=base.in_lockstep,
     )
     return TradingParts(
         exchange=exchange,
@@ -169,28 +163,19 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
             rng=rng,
         ),
         orders=orders,
-        protector=protector,
         signals=signals,
         account=AccountMonitor(
             exchange=exchange,
             positions=base.positions,
             risk=base.risk,
-            bus=base.bus,
+            halts=base.halts,
+            journal=store.journal,
             clock=base.market_clock,
             symbols=settings.symbols,
             price_of=base.frames.last_close,
         ),
-        manual_orders=ManualOrders(
-            exchange=exchange,
-            orders=orders,
-            positions=base.positions,
-            frames=base.frames,
-            clock=base.market_clock,
-            timeframe=settings.timeframes[0],
-        ),
-        executions=ExecutionWatch(
-            exchange=exchange, orders=orders, protector=protector, symbols=settings.symbols
-        ),
+        manual_orders=ManualOrders(exchange=exchange, orders=orders, positions=base.positions),
+        executions=ExecutionWatch(exchange=exchange, orders=orders),
         lockstep=_build_lockstep(base, store, exchange, signals),
     )
 

@@ -9,6 +9,7 @@ from botlib.tasks import TaskConfig, TaskPriority
 if TYPE_CHECKING:
     from botlib.config import Settings
     from botlib.engine.parts import TradingParts
+    from botlib.execution import Desk
     from botlib.tasks import BackgroundTaskManager
 
 TRADING: Final = "trading"
@@ -18,11 +19,18 @@ SUPPORT: Final = "plumbing"
 """Group of the tasks that the default ones need beside them."""
 
 
+DESKS: Final = "desks"
+"""Group of the desks, which look after orders and positions."""
+
+FOR_EVER: Final = 1 << 30
+"""Restarts of a task that keeps money safe: it is never given up, with a capped back-off."""
+
+
 def register_default_tasks(
     tasks: BackgroundTaskManager, parts: TradingParts, settings: Settings
 ) -> None:
     """Register the five default tasks with the intervals of the settings."""
-    chosen, symbols = settings.tasks, settings.symbols
+    chosen = settings.tasks
 
     async def market_data_collection() -> None:
         """Stream candles into the store and onto the bus."""
@@ -37,8 +45,8 @@ def register_default_tasks(
         await parts.account.monitor_positions()
 
     async def order_sync() -> None:
-        """Settle orders of unknown outcome and fetch fills that were not reported."""
-        await parts.orders.sync(symbols, thorough=False)
+        """Have the desks ask about what rests, and for fills that were not reported."""
+        parts.orders.check(thorough=False)
 
     async def risk_checks() -> None:
         """Halt entries when the loss of the day exceeds its limit."""
@@ -59,6 +67,7 @@ def register_default_tasks(
             priority=TaskPriority.HIGH,
             timeout=chosen.position_monitoring.interval,
             enabled=chosen.position_monitoring.enabled,
+            max_restarts=FOR_EVER,
         ),
         TaskConfig(
             name="signal_generation",
@@ -74,6 +83,7 @@ def register_default_tasks(
             priority=TaskPriority.MEDIUM,
             timeout=chosen.order_sync.interval,
             enabled=chosen.order_sync.enabled,
+            max_restarts=FOR_EVER,
         ),
         TaskConfig(
             name="risk_checks",
@@ -82,19 +92,37 @@ def register_default_tasks(
             priority=TaskPriority.MEDIUM,
             timeout=chosen.risk_checks.interval,
             enabled=chosen.risk_checks.enabled,
+            max_restarts=FOR_EVER,
         ),
     ):
         tasks.add_task(config, group=TRADING)
 
 
 def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) -> None:
-    """Register the task that follows order reports and, in lockstep, the one that moves time."""
+    """Register the tasks of the desks, of the order reports and, in lockstep, of the time."""
+
+    def open_desk(desk: Desk) -> None:
+        tasks.add_task(
+            TaskConfig(
+                name=f"desk {desk.symbol}",
+                func=desk.run,
+                forever=True,
+                priority=TaskPriority.HIGH,
+                max_restarts=FOR_EVER,
+            ),
+            group=DESKS,
+        )
+
+    for desk in parts.orders.desks.values():
+        open_desk(desk)
+    parts.orders.on_desk = open_desk
     tasks.add_task(
         TaskConfig(
             name="execution_reports",
             func=parts.executions.run,
             forever=True,
             priority=TaskPriority.HIGH,
+            max_restarts=FOR_EVER,
         ),
         group=SUPPORT,
     )

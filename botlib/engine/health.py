@@ -90,8 +90,13 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         reasons += _candle_reasons(base, parts) + _book_reasons(base, parts)
         closed = sum(entry.closed for entry in parts.stream.status().subscriptions)
         sent, fills = parts.orders.sent, parts.orders.fills
-        if base.risk.halted is not None:
-            reasons.append(f"entries are halted: {base.risk.halted}")
+        reasons += [f"entries are halted: {reason}" for reason in base.halts.reasons()]
+        reasons += [f"entries are held back: {reason}" for reason in parts.orders.cautions]
+        reasons += [
+            f"the strategy {name} has computed for {seconds:.0f} s on one candle"
+            for name, seconds in parts.signals.late().items()
+        ]
+        reasons += parts.orders.troubles()
         for asset, missing in parts.account.drift.items():
             reasons.append(f"the venue holds {missing} {asset} less than the book says")
     lag = base.lag.current

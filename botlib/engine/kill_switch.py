@@ -10,19 +10,17 @@ import asyncio
 import contextvars
 import logging
 import os
-import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import BotlibError, EngineError
-from botlib.core.model import Halted
+from botlib.core.errors import EngineError
+from botlib.execution.halts import BY_A_PERSON
 
 if TYPE_CHECKING:
-    from botlib.core.bus import EventBus
     from botlib.core.clock import Clock
+    from botlib.execution import HaltLatch
     from botlib.store import OrderJournal
-    from botlib.trading.risk import RiskValidator
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +51,13 @@ class Kill:
 
 
 class KillSwitch:
-    """A switch that stops entries for good.
+    """A switch that stops entries until a person re-arms.
 
     `throw` may be called from any thread, also while the loop hangs: it takes effect at once, and
-    is stored by `settle` on the loop.
+    is stored on the loop.
 
     Args:
-        risk: refuses entries while it is halted.
-        clock: wall time.
+        halts: the latch that holds entries back.
         stop_file: a file that throws the switch if it exists.
         interval: seconds between two checks for the file.
     """
@@ -68,24 +65,26 @@ class KillSwitch:
     def __init__(
         self,
         *,
-        risk: RiskValidator,
-        bus: EventBus,
+        halts: HaltLatch,
         clock: Clock,
         stop_file: Path,
         interval: float = STOP_FILE_INTERVAL,
     ) -> None:
         self._interval = interval
         self.stop_file = stop_file
-        self.thrown: Kill | None = None
-        """The use that is in force, or None."""
-        self._risk = risk
-        self._bus = bus
+        self._halts = halts
         self._clock = clock
-        self._lock = threading.Lock()
-        self._journal: OrderJournal | None = None
-        self._written: Kill | None = None
-        self._failing = False
+        self._open = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def thrown(self) -> Kill | None:
+        """The use that is in force, the first one, or None."""
+        for halt in self._halts.all:
+            if halt.source in BY_A_PERSON:
+                reason = halt.reason.removeprefix(f"kill switch, {halt.source}: ")
+                return Kill(reason=reason, by=halt.source, at=halt.began)
+        return None
 
     def throw(self, reason: str, *, by: str) -> Kill:
         """Stop entries now; if they are stopped already, the first reason stays.
@@ -97,66 +96,49 @@ class KillSwitch:
         Raises:
             EngineError: the engine does not run, so nothing could be stored.
         """
-        if self._journal is None:
+        if not self._open:
             raise EngineError(
                 "The bot does not run, so there is nothing to stop. To have the next start find "
                 f"the kill switch thrown, make a file {STOP_FILE!r} in its data directory."
             )
         text = " ".join(str(reason).split())[:REASON_LENGTH] or "no reason given"
-        with self._lock:
-            kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
-            self.thrown = kill
-            self._risk.halted = str(kill)
+        kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
+        self._halts.add(str(kill), source=kill.by)
         return kill
 
-    def rearm(self) -> None:
+    def rearm(self, because: str = "no reason given") -> None:
         """Allow entries again after any halt: a person's decision.
+
+        Args:
+            because: why, in a sentence; it is stored.
 
         Raises:
             EngineError: the stop file is still there, or the engine does not run.
             StoreError: it could not be stored; entries stay stopped.
         """
-        if self._journal is None:
+        if not self._open:
             raise EngineError("The bot does not run. Connect first, then re-arm it.")
         if self._requested() is not None:
             raise EngineError(
                 f"The file {self.stop_file.name!r} in the data directory still says stop. "
                 "Remove it, then re-arm."
             )
-        # Whoever throws it meanwhile throws it after this.
-        with self._lock:
-            self._journal.set_state(_STATE, None)
-            self.thrown = self._written = None
-            self._risk.resume()
-        logger.warning("re-armed: entries are allowed again")
+        self._halts.rearm(because)
 
     def settle(self) -> None:
         """Store and publish the use of the switch, on the loop; a failure is retried."""
-        kill = self.thrown
-        if kill is None or kill == self._written or self._journal is None:
-            return
-        # Another halt may have been set after the throw from a thread: the switch overrides it.
-        self._risk.halted = str(kill)
-        try:
-            self._journal.set_state(_STATE, asdict(kill))
-        except BotlibError as error:
-            if not self._failing:
-                logger.error("entries are stopped, but that cannot be stored: %s", error)
-            self._failing = True
-            return
-        self._failing = False
-        self._written = kill
-        logger.error("entries are stopped: %s", kill)
-        self._bus.publish(Halted(reason=str(kill)))
+        self._halts.settle()
 
     def open(self, journal: OrderJournal) -> None:
         """Restore the state of the last run, and start to check for the file, on the loop."""
-        self._journal = journal
-        left = journal.get_state(_STATE)
+        self._halts.open(journal)
+        left = journal.get_state(_STATE)  # of versions before the latch of halts
         if left is not None:
-            self.thrown = self._written = Kill(**left)
-            self._risk.halted = str(self.thrown)
-            logger.error("entries are still stopped: %s. Re-arm with bot.rearm().", self.thrown)
+            kill = Kill(**left)
+            self._halts.add(str(kill), source=kill.by)
+            self._halts.settle()
+            journal.set_state(_STATE, None)
+        self._open = True
         self._check()
 
     def close(self) -> None:
@@ -164,8 +146,8 @@ class KillSwitch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.settle()
-        self._journal = None
+        self._halts.close()
+        self._open = False
 
     def _check(self) -> None:
         reason = None if self.thrown is not None else self._requested()

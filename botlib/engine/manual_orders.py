@@ -2,63 +2,56 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import BotlibError
-from botlib.core.model import Order, Signal, SignalAction
+from botlib.core.model import Order, OrderRole
 
 if TYPE_CHECKING:
-    from botlib.core.clock import MarketClock
-    from botlib.execution import OrderExecutor
-    from botlib.frames import MultiTimeframeEngine
+    from botlib.execution import OrderPath
     from botlib.trading.positions import PositionManager
     from botlib.venues.base import Exchange
 
-MANUAL: Final = "by-hand"
-"""Journaled in place of a strategy's name."""
+PATIENCE: Final = 15.0
+"""Seconds a call waits for its sale; the wish itself persists until it is done."""
 
 
 class ManualOrders:
-    """Sells positions at the market price on request.
-
-    Args:
-        timeframe: journaled with the signal of the sale.
-    """
+    """Sells positions at the market price on request."""
 
     def __init__(
-        self,
-        *,
-        exchange: Exchange,
-        orders: OrderExecutor,
-        positions: PositionManager,
-        frames: MultiTimeframeEngine,
-        clock: MarketClock,
-        timeframe: str,
+        self, *, exchange: Exchange, orders: OrderPath, positions: PositionManager
     ) -> None:
         self._exchange = exchange
         self._orders = orders
         self._positions = positions
-        self._frames = frames
-        self._clock = clock
-        self._timeframe = timeframe
 
     async def sell(self, symbol: str) -> Order | None:
-        """Sell the position in a symbol at the market, after cancelling its stop.
+        """Sell the position in a symbol at the market; its stop gives way at the same time.
+
+        The wish is written down: it is done after a restart as well.
 
         Returns:
-            The order, or None if nothing is held that can be sold.
+            The newest sale, or None if nothing is held that can be sold.
         """
         name = self._exchange.market(symbol).symbol
-        signal = Signal(
-            strategy=MANUAL,
-            symbol=name,
-            timeframe=self._timeframe,
-            timestamp=self._clock.now(),
-            action=SignalAction.EXIT,
-            price=self._frames.last_close(name) or 0.0,
-        )
-        return await self._orders.execute(signal, Decimal(0))
+        before = self._sales(name)
+        if not self._orders.leave(name):
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._orders.settled(name)
+        except TimeoutError:
+            pass
+        new = [order for order in self._sales(name) if order not in before]
+        return self._orders.ledger.order(new[-1]) if new else None
+
+    def _sales(self, symbol: str) -> list[str]:
+        return [
+            one.id
+            for one in self._orders.ledger.of_symbol(symbol)
+            if one.role in (OrderRole.EXIT, OrderRole.MANUAL)
+        ]
 
     async def sell_everything(self) -> list[str]:
         """Sell every position at the market; return one sentence for each."""
@@ -66,15 +59,16 @@ class ManualOrders:
         for position in self._positions.all():
             if position.flat:
                 continue
-            try:
-                order = await self.sell(position.symbol)
-            except BotlibError as error:
-                # The other positions are sold all the same.
-                sentences.append(f"{position.symbol} was not sold: {error}")
-                continue
-            if order is None:
-                why = self._orders.refused.get(MANUAL, "nothing that can be sold is held")
-                sentences.append(f"{position.symbol} was not sold: {why}.")
-            else:
+            order = await self.sell(position.symbol)
+            if order is not None:
                 sentences.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
+            elif self._wanted(position.symbol):
+                sentences.append(f"{position.symbol} is not sold yet: it is tried until it is.")
+            else:
+                sentences.append(
+                    f"{position.symbol} was not sold: nothing that can be sold is held."
+                )
         return sentences
+
+    def _wanted(self, symbol: str) -> bool:
+        return any(book.want is not None for book in self._orders.desk(symbol).books)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.config.secrets import keys_at_hand
 from botlib.control import ControlServer
 from botlib.core.asynctools import first_of
-from botlib.core.errors import BotlibError, ConfigError, EngineError, InvalidInput
+from botlib.core.errors import ConfigError, EngineError, InvalidInput
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.engine.build import build, build_base, make_exchange, open_store
@@ -44,7 +44,7 @@ READY_TIMEOUT: Final = 60.0
 STOP_DEADLINE: Final = 10.0
 """Seconds the tasks have to end."""
 
-SETTLE_TIMEOUT: Final = 5.0
+SETTLE_TIMEOUT: Final = 8.0
 """Seconds the stop waits for the venue's answer about the last orders."""
 
 _ENDLESS: Final = 1e9
@@ -88,6 +88,8 @@ class Orchestrator(PartsAccess):
         self._stop_hooks: list[StopHook] = []
         self._stopped = asyncio.Event()
         self.started = False
+        self.left_over: tuple[str, ...] = ()
+        """What the last stop could not do in time, in sentences."""
         self.control = ControlServer(
             health=lambda: self.health().to_dict(),
             tasks=lambda: self.tasks.status().as_dict(),
@@ -155,13 +157,8 @@ class Orchestrator(PartsAccess):
         """Stop the tasks, settle the last orders, call the stop hooks and stop the services."""
         if self.started:
             health = self.health()
+            await self._wind_down()
             await self.tasks.stop_all(STOP_DEADLINE)
-            try:
-                async with asyncio.timeout(SETTLE_TIMEOUT):
-                    # An order may have been on its way when its task was stopped.
-                    await self.orders.sync(self.settings.symbols)
-            except (BotlibError, TimeoutError) as error:
-                logger.warning("orders could not be settled at the stop: %s", error)
             for hook in self._stop_hooks:
                 try:
                     await hook(health)
@@ -172,6 +169,14 @@ class Orchestrator(PartsAccess):
         await self.services.stop()
         self._release()
         self._stopped.set()
+
+    async def _wind_down(self) -> None:
+        """Silence the strategies, let orders settle and protect every position."""
+        await self.tasks.stop_task("signal_generation")
+        left = await self.orders.wind_down(SETTLE_TIMEOUT)
+        for words in left:
+            logger.error("at the stop: %s", words)
+        self.left_over = tuple(left)
 
     def _release(self) -> None:
         _package_logger.removeHandler(self.log)
@@ -279,7 +284,7 @@ class Orchestrator(PartsAccess):
 
     def status(self) -> dict[str, Any]:
         """Return the state of services, strategies, orders and limits as plain values."""
-        return engine_status(self.services, self.parts, self.risk)
+        return engine_status(self.services, self.parts, self.risk, self.halts)
 
     # Services, in the order of their start
 
@@ -326,9 +331,7 @@ class Orchestrator(PartsAccess):
         parts.signals.listen()
         for symbol in settings.symbols:
             await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
-        # Retried: one failed request must not end the start.
-        await retry(lambda: parts.orders.recover(settings.symbols), rng=self.environment.rng)
-        await parts.protector.attend_all(settings.symbols)
+        await parts.orders.start(settings.symbols)
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self.tasks, self.parts, self.settings)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.paper_service import PaperService
     from botlib.engine.signals import SignalGenerator
-    from botlib.execution import OrderExecutor, Protector
+    from botlib.execution import HaltLatch, OrderPath
     from botlib.frames import MultiTimeframeEngine
     from botlib.market_data import CandleStream
     from botlib.market_data.history import History
@@ -57,6 +57,7 @@ class BaseParts:
     risk: RiskValidator
     frames: MultiTimeframeEngine
     tasks: BackgroundTaskManager
+    halts: HaltLatch
     kill_switch: KillSwitch
     log: LogTail
     """The newest lines of the log."""
@@ -97,8 +98,7 @@ class TradingParts:
     history: History
     stream: CandleStream
     books: OrderBooks
-    orders: OrderExecutor
-    protector: Protector
+    orders: OrderPath
     signals: SignalGenerator
     account: AccountMonitor
     manual_orders: ManualOrders
@@ -192,6 +192,10 @@ class PartsAccess:
         return self._base.tasks
 
     @property
+    def halts(self) -> HaltLatch:
+        return self._base.halts
+
+    @property
     def kill_switch(self) -> KillSwitch:
         return self._base.kill_switch
 
@@ -228,12 +232,8 @@ class PartsAccess:
         return self.parts.books
 
     @property
-    def orders(self) -> OrderExecutor:
+    def orders(self) -> OrderPath:
         return self.parts.orders
-
-    @property
-    def protector(self) -> Protector:
-        return self.parts.protector
 
     @property
     def signals(self) -> SignalGenerator:

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 from botlib.core.clock import utc
 from botlib.core.errors import BotlibError, ConfigError, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalAction, SignalRaised
-from botlib.core.timeframe import open_time, timeframe_ms
+from botlib.core.timeframe import open_time
 from botlib.strategy import Strategy
+from botlib.trading.books import BookKey
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription, EventBus
-    from botlib.execution import OrderExecutor, Protector
+    from botlib.execution import OrderPath
     from botlib.frames import MultiTimeframeEngine
     from botlib.store import CandleStorage
-    from botlib.trading.positions import PositionManager
 
 logger = logging.getLogger(__name__)
+
+EVALUATION_DEADLINE = 5.0
+"""Seconds a strategy may compute before the other candles and strategies go on without it."""
 
 SPARE_ROWS = 50
 """Candles kept beyond a strategy's warm-up, so that no signal is the first row of a frame."""
@@ -74,6 +77,9 @@ class ActiveStrategy:
     """Open time (ms) of the newest candle on which it was evaluated."""
     pending: int | None = None
     """Open time (ms) of a candle that waits for the candle of a higher timeframe."""
+    working: asyncio.Future[None] | None = None
+    """The evaluation that is under way, or the last one."""
+    working_since: float = 0.0
     evaluations: int = 0
     skipped: int = 0
     """Candles on which it was not evaluated because a higher timeframe never arrived."""
@@ -111,13 +117,13 @@ class SignalGenerator:
     when all candles that close at the same moment have arrived. Candles that were fetched later
     are data only, and never cause a trade.
 
-    After each candle of a strategy with stop rules its stop is updated: placed after an entry,
-    moved if it trails. When a candle has closed whose high reached the profit target, the position
-    is sold at the market, at the next open.
+    A signal is handed to the order path, which does it; nothing here waits for the venue, save in
+    lockstep. After each candle the order path learns how high a position has been, since a
+    trailing stop follows that.
 
     Args:
         on_progress: called once per candle.
-        now: returns the market time in ms.
+        in_lockstep: whether the market waits until each candle was processed.
     """
 
     def __init__(
@@ -126,20 +132,16 @@ class SignalGenerator:
         bus: EventBus,
         storage: CandleStorage,
         frames: MultiTimeframeEngine,
-        orders: OrderExecutor,
+        orders: OrderPath,
         on_progress: Callable[[], None],
-        protector: Protector | None = None,
-        positions: PositionManager | None = None,
-        now: Callable[[], int] = lambda: 0,
+        in_lockstep: bool = False,
     ) -> None:
-        self._now = now
         self._bus = bus
         self._storage = storage
         self._frames = frames
         self._orders = orders
         self._on_progress = on_progress
-        self._protector = protector
-        self._positions = positions
+        self._in_lockstep = in_lockstep
         self._loaded: dict[tuple[str, str], int] = {}
         self._rows: dict[tuple[str, str], int] = {}
         self._newest: dict[tuple[str, str], int] = {}
@@ -162,9 +164,16 @@ class SignalGenerator:
         """Start a strategy; one of the same name is replaced."""
         for timeframe in active.strategy.timeframes:
             self.keep(active.symbol, timeframe, active.rows)
+        earlier = self.strategies.get(active.name)
+        if earlier is not None and earlier.symbol != active.symbol:
+            self._orders.unregister(earlier.name, earlier.symbol)
         self.strategies[active.name] = active
-        if self._protector is not None:
-            self._protector.rules[active.name] = active.rules
+        self._orders.register(active.name, active.symbol, active.rules)
+
+    def remove(self, name: str) -> None:
+        """Stop a strategy; what it holds stays protected."""
+        active = self.strategies.pop(name)
+        self._orders.unregister(name, active.symbol)
 
     def listen(self) -> None:
         """Subscribe to closed candles, so that none is missed before `run` reads them."""
@@ -194,6 +203,7 @@ class SignalGenerator:
         key = (candle.symbol, candle.timeframe)
         self._load(*key)
         self._frames.update(candle)
+        due = []
         for active in list(self.strategies.values()):
             if active.symbol != candle.symbol or candle.timeframe not in active.strategy.timeframes:
                 continue
@@ -201,9 +211,38 @@ class SignalGenerator:
                 if active.pending is not None:
                     active.skipped += 1
                 active.pending = candle.timestamp
-            await self._evaluate(active)
+            due.append(active)
+        await self._evaluate_all(due)
         self._newest[key] = candle.timestamp
         self._moved.set()
+
+    async def _evaluate_all(self, due: list[ActiveStrategy]) -> None:
+        """Evaluate strategies beside each other; one that is late is not waited for.
+
+        In lockstep the market waits, so that each may take as long as it likes.
+        """
+        work = []
+        for active in due:
+            if active.working is not None and not active.working.done():
+                continue  # It computes on an older candle still, which health tells.
+            active.working = asyncio.ensure_future(self._evaluate(active))
+            active.working_since = asyncio.get_running_loop().time()
+            work.append(active.working)
+            if self._in_lockstep:
+                await active.working
+        if work and not self._in_lockstep:
+            await asyncio.wait(work, timeout=EVALUATION_DEADLINE)
+
+    def late(self) -> dict[str, float]:
+        """Return the strategies that compute past their deadline, with the seconds so far."""
+        now = asyncio.get_running_loop().time()
+        return {
+            active.name: now - active.working_since
+            for active in self.strategies.values()
+            if active.working is not None
+            and not active.working.done()
+            and now - active.working_since > EVALUATION_DEADLINE
+        }
 
     async def _evaluate(self, active: ActiveStrategy) -> None:
         timestamp, timeframes = active.pending, active.strategy.timeframes
@@ -227,48 +266,34 @@ class SignalGenerator:
         else:
             active.evaluations += 1
         if signal is not None:
-            await self._execute(active, signal)
-        await self._protect(active)
+            self._raise(active, signal)
+        self._trail(active)
+        if self._in_lockstep:
+            await self._orders.settled(active.symbol)
 
-    async def _execute(self, active: ActiveStrategy, signal: Signal) -> None:
+    def _raise(self, active: ActiveStrategy, signal: Signal) -> None:
         active.signals += 1
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
         self._bus.publish(SignalRaised(signal=signal))
-        length = timeframe_ms(signal.timeframe)
-        if signal.action is SignalAction.ENTRY and self._now() >= signal.timestamp + 2 * length:
-            # The loop or the stream was late: an entry is meant for the open after its candle.
-            self._orders.refused[active.name] = "the candle is old: the next one has closed too"
-            logger.info("%s: the entry in %s came too late", active.name, signal.symbol)
-            return
         try:
-            await self._orders.execute(signal, active.order_cost)
+            self._orders.signal(signal, active.order_cost)
         except BotlibError:
             active.errors += 1
-            logger.exception("order of %s failed", active.name)
+            logger.exception("the signal of %s failed", active.name)
 
-    async def _protect(self, active: ActiveStrategy) -> None:
-        if self._protector is None or self._positions is None or active.rules == StopRules():
+    def _trail(self, active: ActiveStrategy) -> None:
+        """Tell the order path the highest high since the entry, if the stop follows it."""
+        if active.rules.trailing_stop is None:
             return
-        entry = self._protector.entry(active.symbol)
-        if entry is None or entry.strategy != active.name:
-            return
-        try:
-            await self._protector.attend(active.symbol, self._high_since_entry(active))
-        except BotlibError:
-            active.errors += 1
-            logger.exception("stop of %s failed", active.name)
-
-    def _high_since_entry(self, active: ActiveStrategy) -> float | None:
-        """Return the highest high of the closed candles since the one of the entry."""
-        assert self._positions is not None
-        opened = self._positions.get(active.symbol).opened
+        opened = self._orders.position(BookKey(active.name, active.symbol)).opened
         timeframes, timestamp = active.strategy.timeframes, active.evaluated
         if opened is None or timestamp is None:
-            return None
+            return
         frame = self._frames.frames(active.symbol, timeframes, timestamp).frame
         first = utc(open_time(opened, timeframes[0])).replace(tzinfo=None)
         highs = frame.loc[frame.index >= first, "high"]
-        return float(highs.max()) if len(highs) else None
+        if len(highs):
+            self._orders.candle(active.name, active.symbol, float(highs.max()))
 
     def _signal_of(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
         timeframes = active.strategy.timeframes

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from botlib.engine.parts import TradingParts
     from botlib.engine.services import Services
+    from botlib.execution import HaltLatch
     from botlib.trading.risk import RiskValidator
 
 
-def engine_status(services: Services, parts: TradingParts, risk: RiskValidator) -> dict[str, Any]:
+def engine_status(
+    services: Services, parts: TradingParts, risk: RiskValidator, halts: HaltLatch
+) -> dict[str, Any]:
     """Return the state of services, strategies, orders and limits of a started engine."""
     return {
         "services": {
@@ -32,5 +35,5 @@ def engine_status(services: Services, parts: TradingParts, risk: RiskValidator) 
             for active in parts.signals.strategies.values()
         ],
         "orders": {"sent": parts.orders.sent, "fills": parts.orders.fills},
-        "risk": {**asdict(risk.limits), "halted": risk.halted},
+        "risk": {**asdict(risk.limits), "halted": halts.first},
     }

@@ -122,9 +122,8 @@ class InvariantChecker:
         symbols = engine.settings.symbols
 
         def stops(symbol: str) -> bool:
-            entry = engine.protector.entry(symbol)
-            found = engine.protector.rules.get(entry.strategy) if entry is not None else None
-            return found is not None and found.stops
+            found = engine.orders.protection(symbol)
+            return found is not None and found.stop is not None
 
         return cls(
             engine.paper.control,
@@ -134,7 +133,7 @@ class InvariantChecker:
             limits=engine.risk.limits,
             stops=stops,
             steps={symbol: engine.exchange.market(symbol).step for symbol in symbols},
-            halted=lambda: engine.risk.halted,
+            halted=lambda: engine.halts.first,
             bus=engine.bus,
             tasks=lambda: len(asyncio.all_tasks()),
             secrets=secrets,

@@ -11,14 +11,13 @@ from botlib.core.clock import iso
 from botlib.core.model import Fill, FillReceived, Side, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.core.timeframe import timeframe_ms
-from botlib.execution import STOP_PREFIX
 from botlib.invariants.bot_record import BotRecord, Stream
 from botlib.invariants.report import Violation
 from botlib.invariants.venue_record import ZERO, VenueRecord, VenueTrade
 from botlib.trading.risk import RiskLimits
 from botlib.venues.symbols import unified_symbol
 
-OURS: Final = "bl-"
+OURS: Final = "bl"
 """The prefix of the bot's client order ids."""
 
 MINUTE: Final = 60_000
@@ -203,7 +202,7 @@ def caps_hold(bot: BotRecord, venue: VenueRecord, limits: RiskLimits) -> Iterato
     for order in ours.values():
         if order.side == "BUY" and order.cost > limits.max_order_cost * (1 + SLACK):
             yield _above("max_order_cost", limits.max_order_cost, f"{order.cost:.2f}", order)
-    counted = [one for one in ours.values() if not one.client_order_id.startswith(STOP_PREFIX)]
+    counted = [one for one in ours.values() if one.side == "BUY"]
     times = sorted(one.created for one in counted)
     for first, time in zip(times, times[limits.max_orders_per_minute :], strict=False):
         if time - first < MINUTE:

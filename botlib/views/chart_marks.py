@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.model import Fill, Side
+from botlib.core.model import Fill, OrderRole, Side
 from botlib.trading.positions import is_held
 from botlib.widgets.chart.marks import Line, Marker
 
@@ -54,7 +54,7 @@ class OrderMarks:
 def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
     """Return the position, its stop and target, and the open orders of a symbol as lines."""
     lines = [*_position_lines(engine, symbol)]
-    for order in engine.orders.stops(symbol):
+    for order in engine.orders.ledger.stops(symbol):
         if order.stop_price is not None:
             lines.append(
                 Line(
@@ -64,8 +64,11 @@ def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
                     title=f"stop {_short(order.amount)}",
                 )
             )
-    for order in engine.orders.unsettled:
-        if order.symbol == symbol and order.price is not None and order.stop_price is None:
+    for one in engine.orders.ledger.open:
+        order = one.order
+        if one.role is OrderRole.TARGET or order.symbol != symbol:
+            continue
+        if order.price is not None and order.stop_price is None:
             lines.append(
                 Line(
                     id=f"order:{order.client_order_id}",
@@ -79,19 +82,14 @@ def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
 
 def _position_lines(engine: EngineReading, symbol: str) -> Iterable[Line]:
     position = engine.positions.get(symbol)
-    entry = engine.protector.entry(symbol)
     market = engine.exchange.market(symbol)
     if not is_held(position.amount, position.entry_price, market):
         return
     held = f"{_short(position.amount)} {symbol.split('/')[0]}"
     yield Line(id="position", kind="position", price=float(position.entry_price), title=held)
-    rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
-    if entry is None or rules is None:
-        return
-    bought, cost = engine.orders.booked(entry.client_order_id)
-    target = rules.target_price(float(cost / bought), market.tick) if bought else None
-    if target is not None:
-        yield Line(id="target", kind="target", price=float(target), title="target")
+    protection = engine.orders.protection(symbol)
+    if protection is not None and protection.target is not None:
+        yield Line(id="target", kind="target", price=float(protection.target), title="target")
 
 
 def _short(amount: Decimal) -> str:

@@ -59,9 +59,9 @@ class StateBuilder:
             prices: the newest ones by symbol; open positions are valued at them.
         """
         masked = self._engine.log.masked
-        newest = self._engine.orders.newest(ROWS)
+        newest = self._engine.orders.ledger.newest(ROWS)
         orders = {order.client_order_id: _order(order, masked) for order in newest}
-        fills = list(self._engine.orders.last_fills)[-ROWS:]
+        fills = list(self._engine.orders.ledger.last_fills)[-ROWS:]
         return {
             "head": self._head(),
             "account": self._account(prices),
@@ -128,7 +128,7 @@ class StateBuilder:
             "killed": None
             if kill is None
             else {"reason": kill.reason, "by": kill.by, "at": kill.at},
-            "halted": engine.risk.halted,
+            "halted": engine.halts.first,
             "rejected": engine.risk.rejected,
             "max_exposure": _money(limits.max_exposure),
             "max_daily_loss": _money(limits.max_daily_loss),
@@ -170,17 +170,17 @@ class StateBuilder:
         price = _price(prices, position)
         gain = (price - position.entry_price) * position.amount
         paid = position.entry_price * position.amount
-        stops = engine.orders.stops(symbol)
+        stops = engine.orders.ledger.stops(symbol)
         resting = [stop for stop in stops if stop.status is OrderStatus.OPEN]
-        entry = engine.protector.entry(symbol)
-        rules = engine.protector.rules.get(entry.strategy) if entry is not None else None
+        guard = engine.orders.protection(symbol)
+        entry = engine.orders.ledger.order(guard.entry) if guard is not None else None
         protection: Protection
         if resting:
             protection = "resting"
         elif stops:
             protection = "unknown"
         else:
-            protection = "missing" if rules is not None and rules.stops else "none"
+            protection = "missing" if guard is not None and guard.stop is not None else "none"
         return {
             "symbol": symbol,
             "amount": _number(position.amount),
@@ -191,9 +191,14 @@ class StateBuilder:
             "share": round(float(gain / paid), 5) if paid else 0.0,
             "stop": _number(resting[0].stop_price) if resting else "",
             "protection": protection,
-            "strategy": entry.strategy if entry is not None else "",
+            "strategy": entry.strategy if entry is not None else self._holder(symbol),
             "opened": position.opened,
         }
+
+    def _holder(self, symbol: str) -> str:
+        """Return the names of the strategies that hold a symbol."""
+        books = self._engine.positions.books(symbol)
+        return ", ".join(name for name, book in books.items() if book.amount > 0)
 
     def _feeds(self) -> DashboardTable[FeedRow]:
         engine = self._engine

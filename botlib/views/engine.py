@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.parts import RunStart, StoreParts
     from botlib.engine.signals import SignalGenerator
-    from botlib.execution import OrderExecutor, Protector
+    from botlib.execution import HaltLatch, OrderPath
     from botlib.market_data import CandleStream
     from botlib.market_data.history import History
     from botlib.runtime import Stall
@@ -99,10 +99,10 @@ class EngineReading(Protocol):
     def books(self) -> OrderBooks: ...
 
     @property
-    def orders(self) -> OrderExecutor: ...
+    def orders(self) -> OrderPath: ...
 
     @property
-    def protector(self) -> Protector: ...
+    def halts(self) -> HaltLatch: ...
 
     @property
     def positions(self) -> PositionManager: ...

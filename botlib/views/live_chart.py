@@ -352,7 +352,7 @@ class LiveCharts:
             entry.chart.mark(markers=entry.orders.markers(), lines=lines)
 
     def _is_stop(self, client_order_id: str | None) -> bool:
-        order = self._engine.orders.order(client_order_id) if client_order_id else None
+        order = self._engine.orders.ledger.order(client_order_id) if client_order_id else None
         return order is not None and order.stop_price is not None
 
     # Stored candles
