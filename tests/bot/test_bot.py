@@ -72,7 +72,7 @@ def test_there_is_one_dashboard_and_the_kill_switch_needs_no_free_loop(
     assert blocked.wait(60)
     killer = threading.Thread(target=bot.kill, args=("enough",))
     killer.start()
-    while bot.aio.engine.risk.halted is None:
+    while bot.aio.engine.halts.first is None:
         time.sleep(0.01)
     assert killer.is_alive()  # it waits for the loop to store it
     free.set()

@@ -203,7 +203,7 @@ async def test_a_killed_engine_refuses_entries_sells_on_request_and_stays_killed
     await engine.stop()
 
     again = await make_engine()
-    assert "enough" in str(again.risk.halted)
+    assert "enough" in str(again.halts.first)
     held = again.positions.get("BTC/USDT").amount
     for _ in range(72):
         if "entries are halted" in again.orders.refused.get("trend-btc", ""):
@@ -212,4 +212,4 @@ async def test_a_killed_engine_refuses_entries_sells_on_request_and_stays_killed
     assert "entries are halted" in again.orders.refused["trend-btc"]
     assert again.positions.get("BTC/USDT").amount <= held
     again.kill_switch.rearm()
-    assert again.risk.halted is None
+    assert again.halts.first is None

@@ -100,7 +100,7 @@ class Sockets(Stage):
         # Every candle was published once and in order, whether streamed or fetched.
         times = [one.candle.timestamp for one in live(record)]
         assert times and times == list(range(times[0], times[-1] + MINUTE, MINUTE))
-        assert not self.engine.risk.halted
+        assert not self.engine.halts.first
         return record
 
 

@@ -46,7 +46,7 @@ def opening(timestamp: int, timeframe: str) -> Any:
 async def replayed(engine: Orchestrator, strategy: Strategy, hours: float) -> list[Trip]:
     await engine.trade(strategy, "BTC/USDT", name="s", order_cost=COST)
     await engine.wait(hours * 3600)
-    assert engine.risk.halted is None
+    assert engine.halts.first is None
     fills = engine.journal.fills("BTC/USDT")
     return [
         (
@@ -117,7 +117,7 @@ async def test_stops_sell_as_in_a_backtest(make_engine: MakeEngine, stops: dict[
     assert engine.account.drift == {}
     resting = await engine.exchange.open_orders("BTC/USDT")
     assert [o.client_order_id for o in resting] == [
-        o.client_order_id for o in engine.orders.stops("BTC/USDT")
+        o.client_order_id for o in engine.orders.ledger.stops("BTC/USDT")
     ]
 
 
@@ -161,7 +161,7 @@ async def test_a_stop_outlasts_the_engine_and_a_cancelled_one_is_placed_again(
     engine = await make_engine(strategies=[entry])
     (same,) = await engine.exchange.open_orders("BTC/USDT")
     assert same.client_order_id == stop.client_order_id
-    assert engine.orders.stops("BTC/USDT")[0].stop_price == stop.stop_price
+    assert engine.orders.ledger.stops("BTC/USDT")[0].stop_price == stop.stop_price
     await engine.exchange.cancel_order("BTC/USDT", stop.client_order_id)  # as a person could
     known = {stop.client_order_id}
     async with asyncio.timeout(60):
@@ -169,4 +169,4 @@ async def test_a_stop_outlasts_the_engine_and_a_cancelled_one_is_placed_again(
             await asyncio.sleep(0.05)
     (again,) = await engine.exchange.open_orders("BTC/USDT")
     assert (again.amount, again.stop_price) == (stop.amount, stop.stop_price)
-    assert engine.risk.halted is None
+    assert engine.halts.first is None

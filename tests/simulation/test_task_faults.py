@@ -104,7 +104,7 @@ def test_a_venue_that_lost_its_ledger_halts_entries(stop_loss: float | None) -> 
         await paper.serve()
         await asyncio.sleep(150)
         found["held"] = engine.positions.get("BTC/USDT").amount
-        found["halted"] = engine.risk.halted
+        found["halted"] = engine.halts.first
         before = len(engine.journal.orders())
         await asyncio.sleep(180)
         found["bought"] = [

@@ -75,7 +75,7 @@ async def test_it_follows_the_engine_until_it_stops(
     # Times are market time: the paper market is in January, the wall clock is not.
     assert 0 <= fill["time"] - first["time"] < 60_000 < first["wall"] - first["time"]
     assert fill["side"] == "buy" and fill["price"].replace(",", "") in str(
-        engine.orders.last_fills[-1].price
+        engine.orders.ledger.last_fills[-1].price
     )
     assert any("entry" in row["text"] for row in state["log"]["rows"].values())
     # While the market waits, only the time and the lag change.
@@ -157,7 +157,7 @@ async def test_the_answer_of_a_button_has_its_secrets_masked(
 async def stops_entries_and_rearms(setup: Setup) -> None:
     engine, feed = setup.engine, setup.feed
     feed.throw()  # as the button does, before the loop runs the action
-    assert engine.risk.halted is not None
+    assert engine.halts.first is not None
     ok, text = await feed.answer("kill", "")
     assert ok and "Entries are stopped" in text
     risk = feed.state()["risk"]

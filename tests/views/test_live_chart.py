@@ -86,12 +86,12 @@ async def test_the_position_its_stop_and_its_target_are_lines(make_engine: Any) 
     chart = await charts.open("BTC/USDT", "1m", window=100)
     for _ in range(40):
         await engine.wait(600)
-        if not engine.positions.get("BTC/USDT").flat and engine.orders.stops("BTC/USDT"):
+        if not engine.positions.get("BTC/USDT").flat and engine.orders.ledger.stops("BTC/USDT"):
             break
     await until(lambda: len(chart.marks.lines) == 3)
     lines = {one.kind: one.price for one in chart.marks.lines}
     assert lines["stop"] < lines["position"] < lines["target"]
-    (stop,) = engine.orders.stops("BTC/USDT")
+    (stop,) = engine.orders.ledger.stops("BTC/USDT")
     assert lines["stop"] == float(stop.stop_price)
 
 

@@ -1,0 +1,345 @@
+"""A venue in memory for tests of the order path: exact books, and every fault on demand.
+
+It fills market orders at its price, holds back what resting orders would sell, and can lose
+requests and answers, lag behind with reads, refuse, and report late, twice or never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from botlib.core.errors import ExchangeUnavailable, OrderRejected, OrderUnknown
+from botlib.core.market import Market
+from botlib.core.model import Fill, OrderIntent, OrderStatus, OrderType, Side
+from botlib.venues.base import Balance, OrderReport, ReplaceReport
+
+D = Decimal
+FEE = D("0.001")
+OPEN = OrderStatus.OPEN
+
+
+def market(symbol: str = "BTC/USDT") -> Market:
+    """Return a market with small steps that takes everything the kit sends."""
+    base, quote = symbol.split("/")
+    return Market(
+        symbol=symbol,
+        id=base + quote,
+        base=base,
+        quote=quote,
+        tick=D("0.01"),
+        step=D("0.001"),
+        min_amount=D("0.001"),
+        min_cost=D(5),
+        order_types=frozenset({"LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"}),
+        replaces=True,
+        lists=True,
+    )
+
+
+@dataclass
+class Faults:
+    """What goes wrong with the next requests: each entry is used up by one of them.
+
+    ``place``, ``cancel``, ``read`` hold names of faults: ``lost before``, ``lost after``,
+    ``refused``, ``busy``, ``crash before``, ``crash after``.
+    """
+
+    place: list[str] = field(default_factory=list)
+    cancel: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+    lag: float = 0.0
+    """Seconds by which queries lag behind: younger orders are not there yet."""
+    deaf: bool = False
+    """Whether reads fail."""
+    mute: bool = False
+    """Whether nothing is reported on the stream."""
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class OrderVenue:
+    """One account at a venue of several symbols.
+
+    Args:
+        now: returns the market's time, ms.
+        partial: market orders fill in this many parts.
+    """
+
+    def __init__(self, now: Callable[[], int] = lambda: 0, *, partial: int = 1) -> None:
+        self.markets = {"BTC/USDT": market(), "ETH/USDT": market("ETH/USDT")}
+        self.prices = dict.fromkeys(self.markets, D(100))
+        self.now = now
+        self.partial = partial
+        self.orders: dict[str, OrderReport] = {}
+        self.arrived: dict[str, float] = {}
+        self.lists: dict[str, str] = {}
+        """The list each order is a leg of."""
+        self.trades: list[Fill] = []
+        self.held: dict[str, Decimal] = {"USDT": D(10_000)}
+        self.faults = Faults()
+        self.requests: list[tuple[str, str]] = []
+        self.reported: Callable[[OrderReport], None] = lambda report: None
+        self.on_request: Callable[[str], None] = lambda what: None
+        self.venue = "paper:memory"
+        self.max_streams = 1
+
+    # What a test does
+
+    def set_price(self, price: Decimal | int, symbol: str = "BTC/USDT") -> None:
+        """Move the price; stops below and targets above it trade."""
+        self.prices[symbol] = D(price)
+        for name, order in list(self.orders.items()):
+            if order.symbol != symbol or self.orders[name].status is not OPEN:
+                continue
+            if order.stop_price is not None and self.prices[symbol] <= order.stop_price:
+                self._fill(name, min(order.stop_price, self.prices[symbol]))
+            elif order.stop_price is None and order.price is not None and order.side is Side.SELL:
+                if self.prices[symbol] >= order.price:
+                    self._fill(name, order.price)
+
+    def resting(self, symbol: str = "BTC/USDT") -> list[OrderReport]:
+        """Return the open orders of a symbol."""
+        return [one for one in self.orders.values() if one.status is OPEN and one.symbol == symbol]
+
+    def covered(self, symbol: str = "BTC/USDT") -> Decimal:
+        """Return what the stops of a symbol would sell."""
+        return sum(
+            (
+                one.amount - one.filled
+                for one in self.resting(symbol)
+                if one.stop_price is not None and one.side is Side.SELL
+            ),
+            D(0),
+        )
+
+    def amount(self, asset: str = "BTC") -> Decimal:
+        """Return what the account holds of an asset, what is held back included."""
+        return self.held.get(asset, D(0))
+
+    # What the kit asks
+
+    def market(self, symbol: str) -> Market:
+        return self.markets[symbol]
+
+    async def place_order(self, intent: OrderIntent) -> OrderReport:
+        fault = self._meet("place", intent.client_order_id)
+        report = self._accept(intent)
+        self._lose("place", fault)
+        return report
+
+    async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
+        fault = self._meet("place", str(intents[0].list_id))
+        for intent in intents:
+            self._check(intent)
+        for intent in intents:
+            self.lists[intent.client_order_id] = str(intent.list_id)
+        reports = [self._rest(intent) for intent in intents]
+        self._lose("place", fault)
+        return reports
+
+    async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
+        fault = self._meet("place", f"{client_order_id}>{intent.client_order_id}")
+        result = ReplaceReport()
+        order = self.orders.get(client_order_id)
+        if order is None or order.status is not OPEN:
+            result.cancel_error = OrderRejected("Unknown order sent.")
+        else:
+            result.cancelled = self._end(client_order_id, OrderStatus.CANCELED)
+            try:
+                result.placed = self._accept(intent)
+            except OrderRejected as error:
+                result.place_error = error
+        self._lose("place", fault)
+        return result
+
+    async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
+        fault = self._meet("cancel", client_order_id)
+        order = self.orders.get(client_order_id)
+        if order is None or order.status is not OPEN:
+            raise OrderRejected("Unknown order sent.")
+        report = self._end(client_order_id, OrderStatus.CANCELED)
+        self._end_list(client_order_id, OrderStatus.CANCELED)
+        self._lose("cancel", fault)
+        return report
+
+    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        self._read("query")
+        arrived = self.arrived.get(client_order_id, 0.0)
+        if asyncio.get_running_loop().time() - arrived < self.faults.lag:
+            return None
+        report = self.orders.get(client_order_id)
+        return None if report is None else replace(report, fills=())
+
+    async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
+        self._read("open orders")
+        return [
+            replace(one, fills=())
+            for one in self.orders.values()
+            if one.status is OPEN and symbol in (None, one.symbol)
+        ]
+
+    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
+        self._read("trades")
+        return [
+            replace(one, client_order_id=None)
+            for one in self.trades
+            if one.symbol == symbol and one.trade_id >= from_id
+        ]
+
+    async def balances(self) -> dict[str, Balance]:
+        self._read("balances")
+        return {asset: Balance(free=total, locked=D(0)) for asset, total in self.held.items()}
+
+    # How it works
+
+    def _meet(self, kind: str, what: str) -> str:
+        self.requests.append((kind, what))
+        self.on_request(f"before {kind}")
+        queue = getattr(self.faults, kind)
+        fault = queue.pop(0) if queue else ""
+        if fault == "crash before":
+            raise Crash
+        if fault == "lost before":
+            raise OrderUnknown("no answer")
+        if fault == "refused":
+            raise OrderRejected("the venue refuses it")
+        if fault == "busy":
+            raise OrderRejected("Too many requests.", retry_after=1.0)
+        if fault == "hang":
+            raise TimeoutError
+        return str(fault)
+
+    def _lose(self, kind: str, fault: str) -> None:
+        self.on_request(f"after {kind}")
+        if fault == "crash after":
+            raise Crash
+        if fault == "lost after":
+            raise OrderUnknown("no answer")
+
+    def _read(self, what: str) -> None:
+        self.requests.append(("read", what))
+        self.on_request(f"before {what}")
+        fault = self.faults.read.pop(0) if self.faults.read else ""
+        if self.faults.deaf or fault == "lost before":
+            raise ExchangeUnavailable("no answer")
+        if fault.startswith("crash"):
+            raise Crash
+
+    def _free(self, symbol: str) -> Decimal:
+        """Return what may be sold: what resting orders hold is not free, a list holds once."""
+        counted: set[str] = set()
+        total = self.held.get(symbol.split("/")[0], D(0))
+        for name, order in self.orders.items():
+            if order.status is not OPEN or order.symbol != symbol or order.side is not Side.SELL:
+                continue
+            group = self.lists.get(name, name)
+            if group not in counted:
+                counted.add(group)
+                total -= order.amount - order.filled
+        return total
+
+    def _check(self, intent: OrderIntent) -> None:
+        known = self.orders.get(intent.client_order_id)
+        assert known is None, f"{intent.client_order_id} was sent twice"
+        if intent.side is Side.SELL and intent.amount > self._free(intent.symbol):
+            raise OrderRejected("Account has insufficient balance for requested action.")
+        price = self.prices[intent.symbol]
+        if intent.stop_price is not None and intent.stop_price >= price:
+            raise OrderRejected("Order would trigger immediately.")
+        if intent.amount * (intent.price or intent.stop_price or price) < 5:
+            raise OrderRejected("Filter failure: NOTIONAL")
+
+    def _accept(self, intent: OrderIntent) -> OrderReport:
+        self._check(intent)
+        report = self._rest(intent)
+        if intent.type is OrderType.MARKET:
+            self._fill(intent.client_order_id, self.prices[intent.symbol])
+            return self.orders[intent.client_order_id]
+        return report
+
+    def _rest(self, intent: OrderIntent) -> OrderReport:
+        report = OrderReport(
+            symbol=intent.symbol,
+            client_order_id=intent.client_order_id,
+            venue_order_id=f"v{len(self.orders) + 1}",
+            side=intent.side,
+            type=intent.type,
+            amount=intent.amount,
+            price=intent.price,
+            stop_price=intent.stop_price,
+            status=OPEN,
+            filled=D(0),
+            cost=D(0),
+            created=self.now(),
+            updated=self.now(),
+        )
+        self.orders[intent.client_order_id] = report
+        self.arrived[intent.client_order_id] = asyncio.get_running_loop().time()
+        self._tell(report)
+        return report
+
+    def _fill(self, name: str, price: Decimal) -> None:
+        order = self.orders[name]
+        step = self.markets[order.symbol].step
+        left, fills = order.amount - order.filled, []
+        part = max(step, left / self.partial // step * step)
+        while left:
+            amount = left if left < 2 * part else part
+            left -= amount
+            fills.append(self._trade(order, amount, price))
+        cost = order.cost + sum((fill.cost for fill in fills), D(0))
+        report = replace(
+            order,
+            status=OrderStatus.FILLED,
+            filled=order.amount,
+            cost=cost,
+            updated=self.now(),
+            fills=tuple(fills),
+        )
+        self.orders[name] = report
+        self._end_list(name, OrderStatus.EXPIRED)
+        self._tell(report)
+
+    def _trade(self, order: OrderReport, amount: Decimal, price: Decimal) -> Fill:
+        base, quote = order.symbol.split("/")
+        buys = order.side is Side.BUY
+        fee = amount * FEE if buys else amount * price * FEE
+        fill = Fill(
+            symbol=order.symbol,
+            trade_id=len(self.trades) + 1,
+            venue_order_id=order.venue_order_id,
+            client_order_id=order.client_order_id,
+            side=order.side,
+            price=price,
+            amount=amount,
+            fee=fee,
+            fee_asset=base if buys else quote,
+            timestamp=self.now(),
+            maker=False,
+        )
+        self.trades.append(fill)
+        sign = 1 if buys else -1
+        self.held[base] = self.held.get(base, D(0)) + sign * amount - (fee if buys else 0)
+        self.held[quote] -= sign * amount * price + (0 if buys else fee)
+        return fill
+
+    def _end(self, name: str, status: OrderStatus) -> OrderReport:
+        report = replace(self.orders[name], status=status, updated=self.now(), fills=())
+        self.orders[name] = report
+        self._tell(report)
+        return report
+
+    def _end_list(self, name: str, status: OrderStatus) -> None:
+        group = self.lists.get(name)
+        for other, of in self.lists.items():
+            if of == group and other != name and self.orders[other].status is OPEN:
+                self._end(other, status)
+
+    def _tell(self, report: OrderReport) -> None:
+        if not self.faults.mute:
+            asyncio.get_running_loop().call_soon(self.reported, report)
