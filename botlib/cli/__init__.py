@@ -1,4 +1,8 @@
-"""The command ``botlib``."""
+"""The command ``botlib`` and its subcommands, one module per subject.
+
+What enters are command lines; what leaves are calls of the packages below, tables on stdout, and
+exit codes. The packages are imported when a command runs, so that ``botlib --help`` is fast.
+"""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from botlib.cli.refused import Refused
+from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
 
 
 @click.command()
-@click.option("--example", is_flag=True, help="Print a commented configuration: the defaults.")
+@click.option("--example", is_flag=True, help="Print a commented configuration with the defaults.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def config(example: bool, file: Path | None) -> None:
     """Print an example configuration, or check a configuration FILE."""
@@ -26,7 +26,7 @@ def config(example: bool, file: Path | None) -> None:
     try:
         settings = Settings.load(file)
     except BotlibError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     click.echo(
         f"{file} is sound: {settings.mode}, {', '.join(settings.symbols)} at "
         f"{', '.join(settings.timeframes)}, {len(settings.strategies)} strategies."

@@ -1,4 +1,4 @@
-"""``botlib download``, ``import``, ``report``, ``export``: candles in and out."""
+"""``botlib download``, ``import``, ``report``, ``export``: candles into and out of a database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from botlib.cli.refused import Refused
+from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
 from botlib.venues.registry import DEFAULT_VENUE, build_exchange, capabilities
 
@@ -19,21 +19,21 @@ DIRECTORY = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("data"),
     show_default=True,
-    help="The directory of all data.",
+    help="The data directory.",
 )
 VENUE_TITLE = capabilities().title
 
 LONGEST_WAIT = 600.0
-"""Seconds the venue may ask a download to wait."""
+"""Longest wait in seconds that the venue may impose on a download."""
 
 VENUE = click.option(
-    "--venue", default=DEFAULT_VENUE, show_default=True, help="Which market's database."
+    "--venue", default=DEFAULT_VENUE, show_default=True, help="The market whose database is used."
 )
 
 
 @contextmanager
 def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr; errors of the kit end the command with their message."""
+    """Show a progress bar on stderr, and convert errors of the kit to `CommandError`."""
     from tqdm import tqdm
 
     bar = tqdm(desc=what, unit_scale=True, disable=None, delay=0.5)
@@ -45,9 +45,11 @@ def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield progress
     except BotlibError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     except KeyboardInterrupt:
-        raise Refused("Interrupted. What had come is stored; the same command goes on.") from None
+        raise CommandError(
+            "Interrupted. Everything received is stored; the same command continues."
+        ) from None
     finally:
         bar.close()
 
@@ -57,7 +59,7 @@ def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
 )
 @click.argument("symbol")
 @click.argument("timeframe")
-@click.option("--since", required=True, help="From when: 2024-01-01, or 180d for that long ago.")
+@click.option("--since", required=True, help="Start: 2024-01-01, or 180d for that long ago.")
 @click.option("--until", help="The last open time. Default: the newest closed candle.")
 @click.option(
     "--paper",
@@ -68,7 +70,7 @@ def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
 def download(
     symbol: str, timeframe: str, since: str, until: str | None, paper: str | None, directory: Path
 ) -> None:
-    """Download what is missing of a symbol's candles."""
+    """Download the missing candles of a symbol."""
     from botlib.market_data.history import FetchReport
     from botlib.market_data.history import download as fetch
     from botlib.paper import PaperControl
@@ -96,7 +98,11 @@ def download(
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--overwrite", is_flag=True, help="Where values differ, let the files win.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Use the values of the files where they differ from stored ones.",
+)
 @VENUE
 @DIRECTORY
 def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Path) -> None:
@@ -107,7 +113,7 @@ def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Pat
         report = import_into(directory, files, venue=venue, overwrite=overwrite, progress=progress)
     click.echo(report)
     if report.failed:
-        raise Refused("Some files were refused; the others are imported.")
+        raise CommandError("Some files were refused; the others are imported.")
 
 
 @click.command()
@@ -116,7 +122,7 @@ def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Pat
 @VENUE
 @DIRECTORY
 def report(symbol: str | None, timeframe: str | None, venue: str, directory: Path) -> None:
-    """Tell how complete the stored candles are."""
+    """Report how complete the stored candles are."""
     from botlib.store import CandleStorage, Database, database_path
     from botlib.store.coverage import data_report
 

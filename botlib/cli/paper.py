@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from botlib.cli.refused import Refused
+from botlib.cli.errors import CommandError
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError
 
@@ -209,7 +209,7 @@ def paper(record: str | None, **given: Any) -> None:
     try:
         asyncio.run(serve(options, lambda ready: click.echo(json.dumps(dataclasses.asdict(ready)))))
     except BotlibError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 def _options(

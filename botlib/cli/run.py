@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from botlib.cli.refused import Refused
+from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
 from botlib.core.tables import text_table
 
@@ -36,16 +36,16 @@ def _value(text: str) -> object:
     multiple=True,
     callback=_parameter,
     metavar="NAME VALUE",
-    help="Set a parameter: JSON where it reads as such, else text; repeat for more.",
+    help="Set a parameter: JSON if it can be read as such, else text; repeat for more.",
 )
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("data/runs"),
     show_default=True,
-    help="Where the executed notebook and its report go.",
+    help="Directory of the executed notebook and its report.",
 )
-@click.option("--grace", default=30.0, show_default=True, help="Seconds to end after a signal.")
+@click.option("--grace", default=30.0, show_default=True, help="Seconds to finish after a signal.")
 @click.option("--timeout", type=float, help="Seconds after which the run is stopped and failed.")
 def run(
     notebook: Path,
@@ -55,7 +55,7 @@ def run(
     grace: float,
     timeout: float | None,
 ) -> None:
-    """Run a notebook headlessly and print what it came to.
+    """Run a notebook headlessly and print its result.
 
     SIGTERM and SIGINT stop it in order: the tasks end, the last cells run, the notebook is saved.
     The exit code is 0 only when every cell ran.
@@ -73,7 +73,7 @@ def run(
             log=lambda line: click.echo(line, err=True),
         )
     except BotlibError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     headers: list[str] = ["what", "value"]
     rows: list[list[object]] = []
     if report.summary is not None:

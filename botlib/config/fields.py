@@ -1,4 +1,4 @@
-"""How single values of the configuration are written, read and limited."""
+"""The types of single values of the configuration: how they are written, read and limited."""
 
 from __future__ import annotations
 

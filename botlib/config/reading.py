@@ -1,4 +1,4 @@
-"""From a YAML file to checked settings, and from a refusal to lines a person can act on."""
+"""Reading of YAML files, and validation with messages that say what to correct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Read plain YAML: no tags, no aliases (they can grow without bound), no key twice."""
+    """A loader of plain YAML: no tags, no aliases (they can grow without bound), no key twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in seen and isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
                 )
             if isinstance(key, yaml.ScalarNode):
                 seen.add(key.value)
@@ -41,13 +41,13 @@ class _Loader(yaml.SafeLoader):
 
 
 class Located(dict[str, Any]):
-    """A mapping that knows the line it stands on, from 1."""
+    """A mapping that knows its line in the file, from 1."""
 
     line = 0
 
 
 class _LocatingLoader(_Loader):
-    """Read mappings as `Located`."""
+    """A loader that reads mappings as `Located`."""
 
 
 def _located(loader: _LocatingLoader, node: Any) -> Iterator[Located]:
@@ -61,10 +61,11 @@ _LocatingLoader.add_constructor("tag:yaml.org,2002:map", _located)
 
 
 def read_yaml(path: Path, *, located: bool = False) -> Any:
-    """Return what a YAML file holds.
+    """Return the content of a YAML file.
 
     Args:
-        located: make every mapping a `Located`.
+        path: of the file.
+        located: return every mapping as a `Located`.
 
     Raises:
         ConfigError: the file is missing, unreadable or no plain YAML.
@@ -87,7 +88,7 @@ def read_yaml(path: Path, *, located: bool = False) -> Any:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        # The text itself is not quoted: it may hold a password.
+        # The text itself is not quoted: it may contain a password.
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{str(path)!r}{place} is not plain YAML: {error.problem}.") from None
@@ -98,10 +99,15 @@ def read_yaml(path: Path, *, located: bool = False) -> Any:
 
 
 def validated(model: type[Model], values: Any, origin: str) -> Model:
-    """Return ``values`` as a ``model``; None stands for an empty mapping.
+    """Return ``values`` as a ``model``; None means an empty mapping.
+
+    Args:
+        model: the type of the settings.
+        values: a mapping as in the YAML file.
+        origin: where they come from, for messages.
 
     Raises:
-        ConfigError: every value that is refused, one line each, after ``origin``.
+        ConfigError: some values are refused; the message has ``origin`` and one line for each.
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):
@@ -170,7 +176,7 @@ _SECRET_WORDS = re.compile(
 
 
 def _secret_keys(values: Any, path: str) -> Iterator[str]:
-    """Yield a line for every key that looks like the name of a secret; values are never shown."""
+    """Yield a message for every key that looks like the name of a secret; no value is shown."""
     venue = capabilities()
     if isinstance(values, Mapping):
         for key, value in values.items():

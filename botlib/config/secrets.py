@@ -1,7 +1,7 @@
-"""Secrets: keys that come from the environment and leave no trace.
+"""Secrets: keys that come from the environment and are never shown or saved.
 
-A `Secret` shows itself masked everywhere, and refuses to be pickled, copied or compared in the
-open. Only the code that signs a request calls `Secret.reveal`.
+A `Secret` is masked in every text, and cannot be pickled or copied. Only the code that signs a
+request calls `Secret.reveal`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
 MASK: Final = "•••"
 
 _SHORTEST: Final = 8
-"""Shorter values are not looked for in texts: they would match by chance."""
+"""Shorter values are not masked in texts: they would match by chance."""
 
 _from_environment: Final = object()
 
 
 class Secret:
-    """A text that is not shown. Made by `Secret.from_environment` only, never of a literal."""
+    """A text that is never shown. Made by `Secret.from_environment` only, never from a literal."""
 
     __slots__ = ("__name", "__value")
 
     def __init__(self, name: str, value: str, _maker: object = None) -> None:
         if _maker is not _from_environment:
             raise ConfigError(
-                "A secret is not made of a text in code, where it would be saved and shown. "
+                "A secret is not made from a text in code, where it would be saved and shown. "
                 f"Set it in the environment and use Secret.from_environment({name!r})."
             )
         self.__name = name
@@ -47,10 +47,11 @@ class Secret:
 
         Args:
             variable: the name of the variable.
-            dotenv: the file to look in; None is ``.env`` in the working directory.
+            dotenv: the file to read if the variable is not set; None is ``.env`` in the working
+                directory.
 
         Raises:
-            ConfigError: it is not set, is empty, or holds a space or a sign outside ASCII.
+            ConfigError: it is not set, is empty, or contains a space or a non-ASCII character.
         """
         value = os.environ.get(variable) or _dotenv(dotenv or Path(".env")).get(variable) or ""
         value = value.strip()
@@ -62,8 +63,8 @@ class Secret:
             )
         if not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigError(
-                f"{variable} holds a space or a sign no key has. Copy the key again, "
-                "without quotes or line breaks around it."
+                f"{variable} contains a space or a character that no key has. Copy the key "
+                "again, without quotes or line breaks around it."
             )
         return cls(variable, value, _from_environment)
 
@@ -73,7 +74,7 @@ class Secret:
         return self.__name
 
     def reveal(self) -> str:
-        """Return the text itself, for signing a request."""
+        """Return the text itself, to sign a request."""
         return self.__value
 
     def __repr__(self) -> str:
@@ -107,7 +108,7 @@ class Secret:
 
 
 class ApiKeys:
-    """The two keys of an account on the venue."""
+    """The API key and secret of an account at a venue."""
 
     __slots__ = ("key", "secret")
 
@@ -145,7 +146,7 @@ class ApiKeys:
 
 
 def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
-    """Return those keys of an account that are set here, so that they can be masked.
+    """Return the keys that are set in the environment, to mask them in texts.
 
     Args:
         dotenv: as for `ApiKeys.from_environment`.
@@ -167,7 +168,7 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Mask secrets in log records: messages, arguments and tracebacks.
+    """A log filter that masks secrets in messages, arguments and tracebacks.
 
     Add it to handlers rather than loggers: a logger's filter does not see its children's records.
     """
@@ -180,14 +181,14 @@ class RedactingFilter(logging.Filter):
         try:
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):
-            # The handler would report the mistake with the arguments in the open.
+            # The handler would print the error with the unmasked arguments.
             message = f"{record.msg} (with arguments that do not fit)"
         record.msg, record.args = redact(message, self._secrets), None
         if record.exc_info:
             text = record.exc_text or logging.Formatter().formatException(record.exc_info)
             record.exc_text = redact(text, self._secrets)
             if record.exc_text != text:
-                # The error itself would be formatted anew, with the secret, by the next handler.
+                # The next handler would format the error again, with the secret.
                 record.exc_info = None
         if record.stack_info:
             record.stack_info = redact(record.stack_info, self._secrets)
@@ -195,7 +196,7 @@ class RedactingFilter(logging.Filter):
 
 
 def _forms(secrets: Iterable[Secret]) -> list[str]:
-    """Return every way the secrets may be written, the longest first."""
+    """Return every encoding of the secrets, the longest first."""
     forms: set[str] = set()
     for secret in secrets:
         value = secret.reveal()
@@ -213,7 +214,7 @@ def _dotenv(path: Path) -> dict[str, str | None]:
         return {}
     from dotenv import dotenv_values
 
-    # Nothing is exported: child processes do not inherit what is read from the file.
+    # Values of the file are not exported, so child processes do not inherit them.
     try:
         return dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The settings: what can be configured, the defaults, and what must fit together."""
+"""`Settings`: everything that can be configured, the defaults, and the rules between values."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class _Section(BaseModel):
 
 
 class DepthSettings(_Section):
-    """What stands around the price of the paper exchange, and how long orders are on their way."""
+    """The order book of the paper exchange, and the latency of its orders."""
 
     spread: Fraction = Decimal("0.0002")
     """Distance between the best prices, a fraction of the price."""
     levels: Annotated[int, Field(strict=True, ge=1, le=5_000)] = 50
     size: PositiveMoney = Decimal(5_000)
-    """What stands at a level on average, in quote units."""
+    """Average amount at a level, in quote units."""
     latency: Annotated[int, Field(strict=True, ge=0, le=60_000)] = 0
     """ms between an order's arrival and its matching."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
-    """Decides how the amounts vary; None for the seed of the market."""
+    """Seed of the amounts; None is the seed of the market."""
 
 
 class PaperSettings(_Section):
-    """The market, the speed and the wallet of the paper exchange."""
+    """The market, the speed and the balances of the paper exchange."""
 
     market: Literal["synthetic", "recording"] = "synthetic"
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 42
@@ -60,11 +60,11 @@ class PaperSettings(_Section):
     balances: Balances = {"USDT": Decimal(10_000)}
     fee: Fraction = Decimal("0.001")
     burn_bnb: Switch = False
-    """Pay fees in BNB where there is some, 25 % less."""
+    """Whether fees are paid in BNB, while the account has some, at 25 % less."""
     bnb_price: PositiveMoney | None = None
-    """What a BNB costs in any quote, for those fees; None for the market's price."""
+    """Price of a BNB in any quote asset, for those fees; None is the market's price."""
     depth: DepthSettings | None = None
-    """None for a market that fills any amount at one price."""
+    """None is a market that fills any amount at one price."""
     events: Literal["either", "first", "last"] = "either"
     """When the events of an order arrive: before the answer to it, after it, or either."""
     url: LoopbackUrl = None
@@ -72,7 +72,7 @@ class PaperSettings(_Section):
     @field_validator("start")
     @classmethod
     def _start_of_market(cls, start: Start, info: ValidationInfo) -> Start:
-        # A recording has no "now", and a synthetic market no beginning.
+        # A recording has no "now", and a synthetic market no start.
         market = info.data.get("market")
         if market == "recording" and start == "now":
             return None
@@ -114,7 +114,7 @@ class StrategySettings(_Section):
 
 
 class RiskSettings(_Section):
-    """Caps that no order may break. Money is in quote units, all symbols together."""
+    """Limits of every order. Money is in quote units, all symbols together."""
 
     max_order_cost: PositiveMoney = Decimal(2_000)
     max_exposure: PositiveMoney = Decimal(5_000)
@@ -124,7 +124,7 @@ class RiskSettings(_Section):
 
 
 class StreamTask(_Section):
-    """A default task that runs for as long as the stream does."""
+    """A default task that runs while the stream runs."""
 
     enabled: Switch = True
     interval: Literal["stream"] = "stream"
@@ -163,7 +163,7 @@ class TaskSettings(_Section):
 
 
 class HealthSettings(_Section):
-    """The health page on 127.0.0.1 and what it calls unhealthy."""
+    """The health page on 127.0.0.1, and the limits beyond which a bot is unhealthy."""
 
     port: Annotated[int, Field(strict=True, ge=0, le=65_535)] = 8_000
     candle_deadline: Duration = 180.0
@@ -196,7 +196,7 @@ def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
 
 
 class Settings(_Section):
-    """Everything that can be configured. Without a file: paper, on a synthetic market."""
+    """The settings of a bot. The defaults are paper trading on a synthetic market."""
 
     mode: Literal["paper", "live"] = "paper"
     symbols: Symbols = (
@@ -210,7 +210,7 @@ class Settings(_Section):
     )
     data_directory: Path = Path("data")
     history: Count = 500
-    """Candles per symbol and timeframe loaded at the start, at least."""
+    """Least number of candles per symbol and timeframe loaded at the start."""
     paper: PaperSettings = PaperSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     strategies: tuple[StrategySettings, ...] = Field(default_factory=_default_strategies)
@@ -247,7 +247,7 @@ class Settings(_Section):
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Settings:
-        """Return the settings in a YAML file, or the defaults where there is no path.
+        """Return the settings in a YAML file, or the defaults without a path.
 
         Raises:
             ConfigError: the file is missing, is no YAML mapping, or holds a value not accepted.
@@ -258,7 +258,7 @@ class Settings(_Section):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Return the settings in a mapping shaped like the YAML file.
+        """Return the settings in a mapping of the same form as the YAML file.
 
         Raises:
             ConfigError: a key is unknown or a value not accepted.
@@ -268,8 +268,8 @@ class Settings(_Section):
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """Return these settings with some changed: mappings are merged, lists replaced.
 
-        What was left to its default follows the changes, so ``{"symbols": ["BTC/USDT"]}`` on the
-        default settings leaves the one default strategy on that symbol.
+        Defaults are computed again after the changes: ``{"symbols": ["BTC/USDT"]}`` on the default
+        settings leaves one default strategy, on that symbol.
 
         Raises:
             ConfigError: a key is unknown or a value not accepted.
@@ -279,7 +279,7 @@ class Settings(_Section):
 
 
 def example() -> str:
-    """Return a commented YAML configuration which holds exactly the defaults."""
+    """Return a commented YAML configuration with exactly the defaults."""
     return Path(__file__).with_name("example.yaml").read_text(encoding="utf-8")
 
 

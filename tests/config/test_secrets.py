@@ -96,7 +96,7 @@ def test_absent_keys_say_how_to_set_them(
 @pytest.mark.parametrize("value", ["two words", "schlüssel-mit-umlaut", "line\nbreak-inside"])
 def test_mangled_keys_are_refused_unshown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("BINANCE_API_KEY", value)
-    with pytest.raises(ConfigError, match="BINANCE_API_KEY holds a space") as caught:
+    with pytest.raises(ConfigError, match="BINANCE_API_KEY contains a space") as caught:
         Secret.from_environment("BINANCE_API_KEY")
     assert value not in str(caught.value)
 

@@ -267,8 +267,8 @@ def test_settings_cannot_be_changed_in_place() -> None:
     [
         ("a: &x [1]\nb: [*x, *x]", "line 2, column 5 is not plain YAML: aliases are not accepted"),
         ("mode: !!python/object/apply:os.system [id]", "not plain YAML"),
-        ("mode: paper\nmode: live", "line 2, column 1 is not plain YAML: the key 'mode' stands"),
-        ("risk: {max_exposure: 1, max_exposure: 2}", "stands here twice"),
+        ("mode: paper\nmode: live", "line 2, column 1 is not plain YAML: the key 'mode' is given twice"),
+        ("risk: {max_exposure: 1, max_exposure: 2}", "is given twice"),
         ("mode: [paper", "not plain YAML"),
         ("- mode", "is a list; accepted: a mapping"),
         ("mode", "is a str; accepted: a mapping"),
