@@ -67,7 +67,7 @@ async def test_the_halts_of_april_2021_stay_holes(
 async def stream_and_compare(
     tmp_path: Path, files: dict[str, list[Row]]
 ) -> dict[str, list[tuple[int, int]]]:
-    """Stream candle files at full speed with the sockets cut; return the holes that were noted."""
+    """Stream candle files at full speed with the sockets cut; return the recorded holes."""
     arguments = ["--speed", "max"]
     for symbol, rows in files.items():
         arguments += ["--recording", str(_write(tmp_path / f"{symbol}-1m-part.csv", symbol, rows))]
@@ -100,7 +100,7 @@ async def stream_and_compare(
 async def _stream(
     process: PaperProcess, database: Database, symbols: list[str], total: int
 ) -> dict[tuple[str, str], list[int]]:
-    """Stream until every candle has closed, cutting the sockets on the way."""
+    """Stream until every candle has closed, while the sockets are cut."""
     published: dict[tuple[str, str], list[int]] = {}
     bus = EventBus()
     # A small queue: the market has to wait for its reader.

@@ -37,7 +37,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert "--seed" in botlib("paper", "--help", cwd=tmp_path).stdout
 
 
-def test_the_example_configuration_is_sound_and_mistakes_are_told(tmp_path: Path) -> None:
+def test_the_example_configuration_is_valid_and_mistakes_are_reported(tmp_path: Path) -> None:
     example = botlib("config", "--example", cwd=tmp_path)
     assert example.returncode == 0
     path = tmp_path / "bot.yaml"
@@ -99,7 +99,7 @@ def test_sigterm_stops_a_headless_run_in_order(tmp_path: Path) -> None:
     assert "Registered 7 tasks" in log.read_text()
 
 
-def test_a_run_that_cannot_work_is_refused_before_it_starts(tmp_path: Path) -> None:
+def test_an_impossible_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     missing = botlib("run", "nothing.ipynb", cwd=tmp_path)
     assert missing.returncode == 2 and "no notebook nothing.ipynb" in missing.stderr
     unknown = botlib("run", str(PAPER_TRADING), "-p", "RUN_FRO", "2h", cwd=tmp_path)
@@ -114,7 +114,7 @@ def test_a_missing_recording_fails_the_run_with_the_reason(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_the_paper_exchange_says_where_it_is(tmp_path: Path, seed: int) -> None:
+def test_the_paper_exchange_prints_its_address(tmp_path: Path, seed: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "botlib", "paper", "--seed", str(seed)],
         cwd=tmp_path,
@@ -132,7 +132,7 @@ def test_the_paper_exchange_says_where_it_is(tmp_path: Path, seed: int) -> None:
         process.stdout.close()  # type: ignore[union-attr]
 
 
-def test_candles_come_in_and_go_out(tmp_path: Path) -> None:
+def test_candles_are_downloaded_reported_and_exported(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "botlib", "paper", "--seed", "5"],
         cwd=tmp_path,
@@ -162,7 +162,7 @@ def test_candles_come_in_and_go_out(tmp_path: Path) -> None:
     assert "BTC/USDT" in botlib("report", cwd=tmp_path).stdout
 
 
-def test_a_file_that_is_none_is_refused_and_the_others_are_imported(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused_and_the_others_are_imported(tmp_path: Path) -> None:
     (tmp_path / "ETHUSDT-1h.csv").write_text("nonsense\n")
     (tmp_path / "BTCUSDT-1h.csv").write_text(
         "symbol,timeframe,timestamp,open,high,low,close,volume\n"
@@ -174,6 +174,6 @@ def test_a_file_that_is_none_is_refused_and_the_others_are_imported(tmp_path: Pa
     assert "5" in botlib("report", "BTCUSDT", cwd=tmp_path).stdout
 
 
-def test_a_misspelt_span_is_told(tmp_path: Path) -> None:
+def test_a_misspelt_span_is_reported(tmp_path: Path) -> None:
     out = botlib("export", "out", cwd=tmp_path)
     assert out.returncode == 2 and "tradingbot.db" in out.stderr

@@ -1,4 +1,4 @@
-"""Secrets: where they come from, and that they do not show."""
+"""Secrets: their origin, and that they are never shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Secret:
     return Secret.from_environment("BINANCE_API_SECRET")
 
 
-def test_reveals_only_when_asked(secret: Secret) -> None:
+def test_a_secret_is_shown_only_by_reveal(secret: Secret) -> None:
     assert secret.reveal() == CANARY
     assert secret.name == "BINANCE_API_SECRET"
     shown = [repr(secret), str(secret), f"{secret}", f"{secret:>40}"]
@@ -47,7 +47,7 @@ def test_reveals_only_when_asked(secret: Secret) -> None:
         "".join,
     ],
 )
-def test_refuses_to_be_carried_away(secret: Secret, leak: object) -> None:
+def test_a_secret_cannot_be_pickled_or_copied(secret: Secret, leak: object) -> None:
     assert callable(leak)
     with pytest.raises(TypeError) as caught:
         leak(secret)
@@ -94,7 +94,9 @@ def test_absent_keys_say_how_to_set_them(
 
 
 @pytest.mark.parametrize("value", ["two words", "schlüssel-mit-umlaut", "line\nbreak-inside"])
-def test_mangled_keys_are_refused_unshown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_malformed_keys_are_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("BINANCE_API_KEY", value)
     with pytest.raises(ConfigError, match="BINANCE_API_KEY contains a space") as caught:
         Secret.from_environment("BINANCE_API_KEY")

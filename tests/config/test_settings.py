@@ -1,4 +1,4 @@
-"""The configuration: the defaults, the example, and what is refused with which words."""
+"""The configuration: the defaults, the example, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_default_strategies_follow_the_symbols() -> None:
     ]
 
 
-def test_live_trades_nothing_that_was_not_written_down() -> None:
+def test_live_mode_trades_only_configured_strategies() -> None:
     assert Settings.from_dict({"mode": "live", "strategies": []}).strategies == ()
 
 
@@ -267,7 +267,10 @@ def test_settings_cannot_be_changed_in_place() -> None:
     [
         ("a: &x [1]\nb: [*x, *x]", "line 2, column 5 is not plain YAML: aliases are not accepted"),
         ("mode: !!python/object/apply:os.system [id]", "not plain YAML"),
-        ("mode: paper\nmode: live", "line 2, column 1 is not plain YAML: the key 'mode' is given twice"),
+        (
+            "mode: paper\nmode: live",
+            "line 2, column 1 is not plain YAML: the key 'mode' is given twice",
+        ),
         ("risk: {max_exposure: 1, max_exposure: 2}", "is given twice"),
         ("mode: [paper", "not plain YAML"),
         ("- mode", "is a list; accepted: a mapping"),

@@ -1,4 +1,4 @@
-"""Order books: the venue's or none, whatever happens to frames, snapshots and connections."""
+"""Order books equal the venue's or are not returned, despite faults of frames and connections."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, lags=st.lists(st.integers(0, 4), max_size=30))
-def test_a_book_that_is_given_out_is_the_one_the_venue_had(
+def test_a_returned_book_equals_the_venues(
     steps: list[tuple[list[Change], str, bool]], lags: list[int]
 ) -> None:
     asyncio.run(play(steps, iter(lags)))
@@ -115,7 +115,7 @@ def difference(before: tuple[BookLevel, ...], now: tuple[BookLevel, ...]) -> tup
     return changed + tuple(BookLevel(price, Decimal(0)) for price in gone)
 
 
-async def test_a_missing_number_gives_the_book_up_until_the_next_snapshot() -> None:
+async def test_a_missing_update_invalidates_the_book_until_the_next_snapshot() -> None:
     one = await subscribed()
     one.on_frame(update(5, 6, asks=[(21, 2)]))
     assert one.settle(snapshot(4, {10: 1}, {20: 1}), T0)
@@ -131,7 +131,7 @@ async def test_a_missing_number_gives_the_book_up_until_the_next_snapshot() -> N
     assert (book.update_id, book.bids[0].price, len(book.asks)) == (10, 11, 1)
 
 
-async def test_sides_that_cross_give_the_book_up() -> None:
+async def test_crossed_sides_invalidate_the_book() -> None:
     one = await subscribed()
     assert not one.settle(snapshot(4, {20: 1}, {20: 1}), T0)
     assert one.settle(snapshot(4, {10: 1}, {20: 1}), T0)
@@ -140,12 +140,12 @@ async def test_sides_that_cross_give_the_book_up() -> None:
     assert "crossed" in one.status().why
 
 
-async def test_what_a_snapshot_does_not_reach_is_not_made_up() -> None:
+async def test_levels_beyond_the_snapshot_are_not_invented() -> None:
     one = await subscribed()
     asks = {price: 1 for price in range(2_000, 2_000 + SNAPSHOT)}
     assert one.settle(snapshot(1, {10: 1}, asks), T0)
     last = max(asks)
-    # Above the last level of the snapshot there is more that nobody has told of.
+    # Above the last level of the snapshot there are levels that are not known.
     one.on_frame(update(2, 2, asks=[(last + 7, 1), (last, 0)]))
     book = one.book(500)
     assert book is not None and len(book.asks) == 500 and len(book.bids) == 1
@@ -170,7 +170,7 @@ async def test_what_a_snapshot_does_not_reach_is_not_made_up() -> None:
         {"a": None},
     ],
 )
-def test_changes_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_changes_are_refused(changes: dict[str, object]) -> None:
     raw = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 5, "u": 6, "b": [["1.50", "0.00"]]}
     assert parse.depth_update({**raw, "a": []}).bids == ((Decimal("1.5"), Decimal(0)),)
     with pytest.raises(InvalidInput, match="change of an order book"):
@@ -182,7 +182,7 @@ def test_changes_that_make_no_sense_are_refused(changes: dict[str, object]) -> N
 # -- how it is shown
 
 
-def test_a_book_shows_itself_in_a_line_and_in_a_card() -> None:
+def test_a_book_is_displayed_as_a_line_and_as_a_card() -> None:
     shown = OrderBook(
         symbol="BTC/USDT",
         timestamp=T0,
@@ -235,13 +235,13 @@ async def following(
 
 
 async def advance(control: PaperControl) -> None:
-    """Let a minute of the market pass."""
+    """Advance the market by a minute."""
     now = (await control.state())["market_time"]
     await control.advance(["btcusdt@kline_1m"], now)
 
 
 async def same(stream: BookStream, exchange: BinanceExchange, count: int = 20) -> OrderBook:
-    """Return the book, held against what the venue answers while its market stands."""
+    """Return the book, after comparing it with the venue's answer while the market stands."""
     truth = await exchange.fetch_depth("BTC/USDT", count)
     async with asyncio.timeout(60):
         # What is on its way comes first.
@@ -253,7 +253,9 @@ async def same(stream: BookStream, exchange: BinanceExchange, count: int = 20) -
     return book
 
 
-async def test_a_book_is_the_venues_after_every_price_and_every_gap(paper: PaperProcess) -> None:
+async def test_a_book_equals_the_venues_after_every_price_and_every_gap(
+    paper: PaperProcess,
+) -> None:
     async with following(paper) as (stream, exchange, control):
         await same(stream, exchange)
         for _ in range(3):
@@ -280,7 +282,7 @@ async def test_a_book_is_the_venues_after_every_price_and_every_gap(paper: Paper
         assert stream.status()[0].gaps == now.gaps, "what comes twice is no gap"
 
 
-async def test_the_book_that_ccxt_keeps_by_itself_is_the_same(paper: PaperProcess) -> None:
+async def test_the_order_book_of_ccxt_is_the_same(paper: PaperProcess) -> None:
     ws_url = paper.url.replace("http", "ws")
     ccxt = make_api(rest_url=paper.url, ws_url=ws_url, key=None, secret=None)
     async with following(paper) as (stream, exchange, control):
@@ -300,7 +302,7 @@ async def test_the_book_that_ccxt_keeps_by_itself_is_the_same(paper: PaperProces
             await session.close()
 
 
-async def test_a_cut_connection_and_a_silent_one_give_no_stale_book(
+async def test_no_stale_book_is_returned_after_a_cut_or_on_a_silent_connection(
     paper: PaperProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(book_stream, "FRESH", 0.2)
@@ -327,7 +329,7 @@ async def test_a_connection_without_data_is_dialled_again(paper: PaperProcess) -
         await same(stream, exchange)
 
 
-async def test_while_the_venue_gives_no_snapshot_the_call_says_so(paper: PaperProcess) -> None:
+async def test_a_missing_snapshot_is_named_in_the_error(paper: PaperProcess) -> None:
     async with following(paper) as (stream, exchange, control):
         await same(stream, exchange)
         await control.fault("http_status", match="depth", status=503, count=10_000)
@@ -343,7 +345,7 @@ async def test_while_the_venue_gives_no_snapshot_the_call_says_so(paper: PaperPr
         await same(stream, exchange)
 
 
-async def test_names_and_numbers_that_cannot_be_are_refused(paper: PaperProcess) -> None:
+async def test_unknown_symbols_and_impossible_level_counts_are_refused(paper: PaperProcess) -> None:
     async with following(paper) as (stream, *_):
         for count in (0, 501, 2.0, True, "20"):
             with pytest.raises(InvalidInput, match="from 1 to 500"):

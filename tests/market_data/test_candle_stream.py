@@ -1,4 +1,4 @@
-"""The candle stream against a real paper exchange over real sockets, with faults on the way."""
+"""The candle stream against a real paper exchange over real sockets, with faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_history_comes_first_then_live_candles_in_order_stored_before_publ
         assert {(s.duplicates, s.late, s.bad_frames) for s in status.subscriptions} == {(0, 0, 0)}
 
 
-async def test_what_is_stored_is_not_fetched_again(rig: MakeRig) -> None:
+async def test_stored_candles_are_not_fetched_again(rig: MakeRig) -> None:
     async with rig(history=20) as r:
         await r.until(lambda: len(r.closed()) == 20)
     async with rig(history=25) as r:
@@ -64,7 +64,7 @@ async def test_both_forms_of_a_symbol_are_one_subscription(rig: MakeRig) -> None
         await r.check_order()
 
 
-async def test_unknown_names_are_refused_with_what_was_meant(rig: MakeRig) -> None:
+async def test_unknown_names_are_refused_with_a_suggestion(rig: MakeRig) -> None:
     async with rig() as r:
         with pytest.raises(UnknownTimeframe):
             await r.stream.subscribe_candles("BTC/USDT", ["1m", "7m"])
@@ -76,7 +76,7 @@ async def test_unknown_names_are_refused_with_what_was_meant(rig: MakeRig) -> No
     ("kind", "details"),
     [("reset", {}), ("close", {"code": 1001}), ("close", {"code": 1012})],
 )
-async def test_after_a_cut_the_candle_of_the_boundary_is_found_and_still_live(
+async def test_the_candle_that_closed_during_a_cut_is_found_and_still_live(
     rig: MakeRig, kind: str, details: dict[str, int]
 ) -> None:
     async with rig() as r:
@@ -100,7 +100,7 @@ async def test_after_a_cut_the_candle_of_the_boundary_is_found_and_still_live(
 
 
 @pytest.mark.parametrize("kind", ["stall", "blackhole"])
-async def test_a_socket_without_data_is_dialled_again_although_it_looks_alive(
+async def test_a_socket_without_data_is_dialled_again_although_it_is_open(
     rig: MakeRig, kind: str
 ) -> None:
     async with rig(data_deadline=1.0) as r:
@@ -112,7 +112,7 @@ async def test_a_socket_without_data_is_dialled_again_although_it_looks_alive(
         await r.check_order()
 
 
-async def test_several_missed_candles_are_history_but_for_the_newest(rig: MakeRig) -> None:
+async def test_of_several_missed_candles_only_the_newest_is_live(rig: MakeRig) -> None:
     # Not so short that it passes on a busy machine before the market has run on.
     async with rig(data_deadline=3.0) as r:
         await r.step()
@@ -125,7 +125,7 @@ async def test_several_missed_candles_are_history_but_for_the_newest(rig: MakeRi
         assert [g.candles for g in r.gaps()] == [5]
 
 
-async def test_frames_that_make_no_sense_are_counted_and_kept_and_change_nothing(
+async def test_impossible_frames_are_counted_and_kept_and_change_nothing(
     rig: MakeRig,
 ) -> None:
     def frame(k: dict[str, object], **changes: object) -> str:
@@ -133,7 +133,7 @@ async def test_frames_that_make_no_sense_are_counted_and_kept_and_change_nothing
         base |= {"o": "1", "h": "1", "l": "1", "c": "1", "v": "1"} | k
         return json.dumps({"e": "kline", "E": 1, "s": "BTCUSDT", "k": base} | changes)
 
-    # A forming candle is read when somebody wants it, and its flaws are noticed then.
+    # A forming candle is parsed when a subscriber wants it, and its flaws are noticed then.
     async with rig(updates=True) as r:
         await r.step()
         now = r.stream.clock.now()
@@ -190,7 +190,7 @@ async def test_duplicate_and_late_frames_lead_to_one_candle_each(rig: MakeRig) -
         assert r.gaps() == []
 
 
-async def test_an_announced_shutdown_is_met_with_a_new_connection_before_the_old_one_ends(
+async def test_after_an_announced_shutdown_a_new_connection_opens_before_the_old_one_ends(
     rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with rig() as r:
@@ -272,7 +272,7 @@ async def test_many_subscriptions_are_made_in_batches_the_venue_allows(
         assert [c.dials for c in r.stream.status().connections] == [1]
 
 
-async def test_forming_candles_are_published_when_wanted(rig: MakeRig) -> None:
+async def test_forming_candles_are_published_to_a_subscriber(rig: MakeRig) -> None:
     async with rig(updates=True) as r:
         event = await r.step()
         await r.until(lambda: any(isinstance(e, CandleUpdated) for e in r.events))
@@ -286,14 +286,14 @@ async def test_forming_candles_are_published_when_wanted(rig: MakeRig) -> None:
         assert newest().event_time >= newest().candle.timestamp
 
 
-async def test_forming_candles_are_not_made_for_nobody(rig: MakeRig) -> None:
+async def test_forming_candles_are_not_built_without_a_subscriber(rig: MakeRig) -> None:
     async with rig() as r:
         for _ in range(3):
             await r.step()
         assert "CandleUpdated" not in r.bus.published
 
 
-async def test_a_long_absence_is_made_up_for_page_by_page(rig: MakeRig) -> None:
+async def test_a_long_gap_is_fetched_page_by_page(rig: MakeRig) -> None:
     async with rig(data_deadline=300.0) as r:
         await r.step()
         before = len(r.closed())
@@ -329,7 +329,7 @@ async def test_a_candle_that_cannot_be_stored_is_not_published_and_ends_the_stre
     assert len(r.events) == published
 
 
-async def test_the_stream_can_be_run_again_and_goes_on_where_it_was(rig: MakeRig) -> None:
+async def test_the_stream_can_be_run_again_and_continues_where_it_stopped(rig: MakeRig) -> None:
     async with rig() as r:
         await r.step()
         before = len(r.closed())
@@ -341,7 +341,7 @@ async def test_the_stream_can_be_run_again_and_goes_on_where_it_was(rig: MakeRig
         assert len(r.closed()) == before + 1
 
 
-async def test_more_history_asked_for_later_is_fetched_but_not_published(rig: MakeRig) -> None:
+async def test_more_history_requested_later_is_fetched_but_not_published(rig: MakeRig) -> None:
     async with rig(history=5) as r:
         await r.step()
         assert r.storage.counts() == {("BTC/USDT", "1m"): 6}
@@ -393,7 +393,7 @@ async def test_dials_stay_below_the_venues_limit() -> None:
     assert default._burst + default._rate * 300 < 300
 
 
-async def test_what_the_venue_revised_meanwhile_is_noticed_after_a_cut(rig: MakeRig) -> None:
+async def test_a_revision_during_a_cut_is_noticed_afterwards(rig: MakeRig) -> None:
     async with rig() as r:
         await r.step()
         await r.control.fault("corrupt", match="kline", values={"k.v": "999.5"}, count=1_000)

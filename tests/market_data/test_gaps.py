@@ -37,7 +37,7 @@ def judge(found: list[Candle], end: int, minutes_later: float, **options: bool) 
     return (judged.until - NOW) // MINUTE, judged.again
 
 
-def test_an_answer_proves_what_lies_before_its_last_row() -> None:
+def test_an_answer_proves_the_candles_before_its_last_row() -> None:
     assert judge(rows(0, 1, 3, 10), 9, 0) == (9, False)  # the candle behind is there
     assert judge(rows(0, 1, 9), 9, 0) == (8, True)  # the newest may still have moved
     assert judge(rows(0, 1, 9), 9, 0, final=True) == (9, False)

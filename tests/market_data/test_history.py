@@ -1,4 +1,4 @@
-"""Fetching history: from a real paper exchange, and from a venue in memory with any gaps."""
+"""Downloads of history, from a real paper exchange and from a venue in memory with any gaps."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def connected(
         await control.close()
 
 
-async def test_a_span_is_fetched_once_and_only_what_is_missing(
+async def test_a_span_is_fetched_once_and_only_its_missing_candles(
     paper: PaperProcess, tmp_path: Path
 ) -> None:
     steps: list[tuple[int, int]] = []
@@ -93,12 +93,12 @@ async def test_a_span_is_fetched_once_and_only_what_is_missing(
         assert found[-2_880:] == truth
 
 
-async def test_a_frame_fetches_what_it_lacks(paper: PaperProcess, tmp_path: Path) -> None:
+async def test_a_frame_fetches_its_missing_candles(paper: PaperProcess, tmp_path: Path) -> None:
     async with connected(paper, tmp_path) as (history, storage, _):
         frame = await history.frame("BTC/USDT", "1h", since="10d", until="5d")
         assert len(frame) == 121
         assert frame.index[0].timestamp() * 1_000 == NOW - 10 * DAY
-        assert len(await history.frame("BTC/USDT", "1h")) == 121  # only what is stored
+        assert len(await history.frame("BTC/USDT", "1h")) == 121  # only stored candles
         assert len(await history.frame("BTC/USDT", "4h", limit=30)) == 30
         assert storage.last_closed("BTC/USDT", "4h") == NOW - 4 * HOUR
         assert len(await history.frame("BTC/USDT", "1h", since="10d", limit=7)) == 7
@@ -106,7 +106,9 @@ async def test_a_frame_fetches_what_it_lacks(paper: PaperProcess, tmp_path: Path
         assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
 
 
-async def test_bad_input_is_refused_in_words(paper: PaperProcess, tmp_path: Path) -> None:
+async def test_invalid_input_is_refused_with_an_explanation(
+    paper: PaperProcess, tmp_path: Path
+) -> None:
     async with connected(paper, tmp_path) as (history, storage, _):
         with pytest.raises(UnknownSymbol, match="Did you mean 'BTC/USDT'"):
             await history.fetch("BTC/USDX", "1m", "1d")
@@ -124,9 +126,7 @@ async def test_bad_input_is_refused_in_words(paper: PaperProcess, tmp_path: Path
         assert storage.counts() == {}
 
 
-async def test_a_venue_that_says_slow_down_is_waited_for(
-    paper: PaperProcess, tmp_path: Path
-) -> None:
+async def test_a_slow_down_answer_delays_the_download(paper: PaperProcess, tmp_path: Path) -> None:
     async with connected(paper, tmp_path) as (history, _, control):
         await control.fault("http_status", status=429, retry_after=1, count=2, match="klines")
         began = asyncio.get_running_loop().time()
@@ -140,7 +140,7 @@ async def struck(control: PaperControl) -> int:
     return int(counters["faults"].get("http_status", 0))
 
 
-async def test_a_venue_that_bans_for_long_is_not_asked_again(
+async def test_after_a_long_ban_no_further_request_is_sent(
     paper: PaperProcess, tmp_path: Path
 ) -> None:
     async with connected(paper, tmp_path) as (history, _, control):
@@ -153,7 +153,7 @@ async def test_a_venue_that_bans_for_long_is_not_asked_again(
         assert (await history.fetch("BTC/USDT", "1m", "6h")).stored == 360
 
 
-async def test_a_drop_in_the_middle_only_delays(
+async def test_a_dropped_connection_only_delays_the_download(
     paper: PaperProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
@@ -171,7 +171,7 @@ async def test_a_drop_in_the_middle_only_delays(
         assert report.requests > 9
 
 
-async def test_a_venue_that_goes_away_leaves_what_came(
+async def test_candles_received_before_the_venue_goes_away_are_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
@@ -197,7 +197,7 @@ async def test_a_venue_that_goes_away_leaves_what_came(
             assert storage.missing("BTC/USDT", "1m", NOW - 5 * DAY, NOW - MINUTE) == []
 
 
-async def test_a_cancelled_download_goes_on_where_it_stopped(
+async def test_a_cancelled_download_continues_where_it_stopped(
     paper: PaperProcess, tmp_path: Path
 ) -> None:
     async with connected(paper, tmp_path) as (history, storage, _):
@@ -223,7 +223,9 @@ async def test_a_cancelled_download_goes_on_where_it_stopped(
         assert report.stored == 14_400 - kept
 
 
-async def test_two_downloads_of_the_same_ask_once(paper: PaperProcess, tmp_path: Path) -> None:
+async def test_two_simultaneous_downloads_of_the_same_span_fetch_it_once(
+    paper: PaperProcess, tmp_path: Path
+) -> None:
     async with connected(paper, tmp_path) as (history, _, __):
         first, second = await asyncio.gather(
             history.fetch("BTC/USDT", "1m", "1d"), history.fetch("BTCUSDT", "1m", "1d")
@@ -244,7 +246,7 @@ async def test_download_opens_and_closes_everything(paper: PaperProcess, tmp_pat
 
 
 @pytest.mark.recorded
-async def test_the_recorded_holes_are_found_once_and_never_asked_for_again(
+async def test_the_recorded_holes_are_found_once_and_never_requested_again(
     tmp_path: Path, recorded: Callable[[str], Path]
 ) -> None:
     file = recorded("candles/ETHUSDT-1h-20191204-20251102.csv.gz")
@@ -273,7 +275,7 @@ async def test_the_recorded_holes_are_found_once_and_never_asked_for_again(
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_missing_is_settled_whatever_interrupts(
+def test_all_missing_candles_are_settled_despite_interruptions(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     timeframe, length = "1h", HOUR
@@ -348,7 +350,7 @@ async def test_a_lagging_copy_never_makes_a_hole_nor_an_unfinished_candle(
         assert report.requests > 2
 
 
-async def test_a_market_that_halted_just_now_is_not_called_a_hole(
+async def test_a_recent_halt_is_not_recorded_as_a_hole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
@@ -394,7 +396,7 @@ async def test_a_symbol_that_never_traded_yields_nothing(
         assert (report.stored, report.unsettled) == (0, 24)
 
 
-async def test_an_imported_candle_is_not_revised_on_the_way(tmp_path: Path) -> None:
+async def test_a_download_does_not_revise_an_imported_candle(tmp_path: Path) -> None:
     times = [NOW - i * HOUR for i in range(60)][::-1]
     with Database.open(tmp_path / "candles.db", VENUE) as database:
         storage = CandleStorage(database)

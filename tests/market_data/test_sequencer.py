@@ -1,4 +1,4 @@
-"""Whatever happens to frames, closed candles come out in order, once each, all of them."""
+"""Closed candles come out completely, in order and once each, despite any fault of the frames."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def candle(
 
 @dataclass
 class Player:
-    """A sequencer with a venue behind it that knows the truth."""
+    """A sequencer, and a venue that has the true candles."""
 
     truth: list[int]
 
@@ -73,7 +73,7 @@ class Player:
 
 @st.composite
 def damaged_streams(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, bool]]]:
-    """Return the candles the venue has, and the frames that arrive of them."""
+    """Return the candles of the venue, and those of their frames that arrive."""
     length = draw(st.integers(2, 40))
     missing = draw(st.sets(st.integers(0, length - 1), max_size=length // 2))
     truth = [number for number in range(length) if number not in missing]
@@ -91,7 +91,7 @@ def damaged_streams(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, bool]]]
 
 
 @given(damaged_streams(), st.integers(-1, 5))
-def test_any_drop_duplicate_and_reorder_ends_with_exactly_the_truth_in_order(
+def test_any_drops_duplicates_and_reorderings_end_with_the_true_candles_in_order(
     stream: tuple[list[int], list[tuple[int, bool]]], begun: int
 ) -> None:
     truth, frames = stream
@@ -155,7 +155,7 @@ def test_an_answer_that_proves_nothing_changes_nothing() -> None:
     assert sequencer.gap() == (START, START + 4 * MINUTE)
 
 
-def test_what_came_by_stream_is_kept_although_the_answer_lacks_it() -> None:
+def test_a_candle_from_the_stream_is_kept_although_the_answer_lacks_it() -> None:
     sequencer = Sequencer("1m")
     sequencer.start(START - MINUTE)
     sequencer.closed(candle(2))
@@ -164,12 +164,12 @@ def test_what_came_by_stream_is_kept_although_the_answer_lacks_it() -> None:
     assert settled.holes == [(START + MINUTE,) * 2, (START + 3 * MINUTE,) * 2]
 
 
-def test_what_waits_behind_a_gap_is_bounded_and_found_again() -> None:
+def test_candles_behind_a_gap_are_bounded_and_found_again() -> None:
     truth = list(range(MAX_PENDING + 12))
     player = Player(truth)
     sequencer = player.sequencer
     sequencer.start(START - MINUTE)
-    # The first close never comes, and nobody answers for a long time.
+    # The first close never comes, and the venue does not answer for a long time.
     for number in truth[1:]:
         assert sequencer.closed(candle(number)) == []
     player.frame(truth[-1] + 1, False)

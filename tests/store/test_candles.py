@@ -1,4 +1,4 @@
-"""Candle storage: what may replace what, what is read back, and holes."""
+"""Candle storage: writes, revisions, reads and holes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_provenance_is_stored_under_the_venues_id(
     ) == [("BTCUSDT", "1m", START, 1, "import", NOW, NOW + 9)]
 
 
-def test_forming_candle_moves_on_and_becomes_final(storage: CandleStorage) -> None:
+def test_forming_candle_is_updated_and_becomes_final(storage: CandleStorage) -> None:
     first = candle(0, closed=False, high=1.5, low=1.0, volume=1.0)
     report = storage.write([first], now=NOW)
     assert (report.inserted, report.closed) == (1, 0)
@@ -89,7 +89,7 @@ def test_forming_candle_moves_on_and_becomes_final(storage: CandleStorage) -> No
 @pytest.mark.parametrize(
     "older", [{"volume": 1.0}, {"high": 1.6, "close": 1.6}, {"low": 0.9}], ids=str
 )
-def test_late_frame_does_not_turn_a_forming_candle_back(
+def test_late_frame_does_not_replace_a_later_state_of_a_forming_candle(
     database: Database, storage: CandleStorage, older: dict[str, float]
 ) -> None:
     young = candle(0, closed=False, close=1.7)
@@ -152,7 +152,9 @@ def test_impossible_candles_are_refused_and_the_rest_is_stored(
 
 
 @pytest.mark.parametrize("stored", [(), (3,), (0, 9)])
-def test_many_at_once_are_what_they_are_one_by_one(stored: tuple[int, ...], tmp_path: Path) -> None:
+def test_many_candles_at_once_are_stored_as_one_by_one(
+    stored: tuple[int, ...], tmp_path: Path
+) -> None:
     """New ones together, some that are known among them, and one that comes twice."""
     batch = [candle(index, close=1.5 + index / 100, closed=index != 7) for index in range(10)]
     found = []
@@ -194,7 +196,7 @@ class _NoSource:
     value = None
 
 
-def test_frame_holds_the_contract(storage: CandleStorage) -> None:
+def test_frame_has_the_documented_columns_and_index(storage: CandleStorage) -> None:
     storage.write([candle(i, close=1 + i / 100) for i in (3, 1, 0)], now=NOW)
     storage.write([candle(4, closed=False)], now=NOW)
     frame = storage.frame("BTC/USDT", "1m")

@@ -1,4 +1,4 @@
-"""The report on what is stored: figures, picture, escaping."""
+"""The report on stored candles: figures, picture, escaping."""
 
 from __future__ import annotations
 

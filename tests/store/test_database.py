@@ -1,4 +1,4 @@
-"""The database file: who may open it, who may not, and what survives a killed process."""
+"""The database file: opening, locking, refusals, and what survives a killed process."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_each_venue_has_a_file_of_its_own(venue: str, name: str) -> None:
 @pytest.mark.parametrize(
     "venue", ["", "kraken", "paper:synthetic:seed=../x", "paper:recording:a:b", "binance/../x"]
 )
-def test_unknown_venues_have_none(venue: str) -> None:
+def test_unknown_venues_have_no_path(venue: str) -> None:
     with pytest.raises(InvalidInput, match="Accepted: 'binance'"):
         database_path(Path("data"), venue)
 
@@ -109,7 +109,7 @@ def test_existing_directories_keep_their_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_opened_again_it_holds_what_was_written(made: Path) -> None:
+def test_a_reopened_database_has_what_was_written(made: Path) -> None:
     with Database.open(made, VENUE) as database:
         assert OrderJournal(database).get_state("kept") == [1, 2]
     assert not made.with_name(made.name + "-wal").exists()
@@ -135,7 +135,7 @@ def test_another_venue_is_refused_with_both_names(made: Path) -> None:
 
 
 def foreign_files(path: Path) -> Iterator[str]:
-    """Write one file after the other that is no database of botlib, and yield what is said."""
+    """Write files that are no database of botlib, and yield the expected message of each."""
     path.write_text("symbol,timestamp,open\n" * 50)
     yield "no SQLite database"
     path.write_bytes(b"SQLite format 3\x00 and no more")
@@ -192,7 +192,7 @@ def test_damage_found_later_is_named_too(path: Path) -> None:
         Database.open(path, VENUE, readonly=True).symbols()
 
 
-def test_log_without_its_database_is_not_played_into_a_new_one(made: Path) -> None:
+def test_log_without_its_database_is_not_applied_to_a_new_one(made: Path) -> None:
     log = made.with_name(made.name + "-wal")
     log.write_bytes(b"left over")
     made.unlink()
@@ -277,13 +277,13 @@ def test_readonly_reads_and_refuses_to_write(made: Path) -> None:
     assert not made.with_name(made.name + ".new").exists()
 
 
-def test_readonly_makes_nothing(path: Path) -> None:
+def test_readonly_creates_no_file(path: Path) -> None:
     with pytest.raises(StoreError, match="There is no database"):
         Database.open(path, VENUE, readonly=True)
     assert not path.parent.exists()
 
 
-def test_closed_database_says_so(made: Path) -> None:
+def test_use_of_a_closed_database_is_refused_with_the_reason(made: Path) -> None:
     database = Database.open(made, VENUE)
     database.close()
     database.close()
@@ -299,7 +299,7 @@ def test_unreachable_paths_are_explained(tmp_path: Path) -> None:
         Database.open(tmp_path / "file" / "a.db", VENUE)
 
 
-def test_killed_writer_loses_nothing_it_acknowledged(path: Path) -> None:
+def test_killed_writer_loses_nothing_that_it_acknowledged(path: Path) -> None:
     acknowledged = -1
     for _ in range(3):
         with process(WRITER + KEEP_WRITING, path, acknowledged + 1) as child:
@@ -374,7 +374,7 @@ def test_other_clients_read_while_a_run_writes(path: Path) -> None:
         assert child.poll() is None
 
 
-def test_reader_sees_one_moment_and_does_not_hold_up_the_writer(made: Path) -> None:
+def test_reader_sees_one_snapshot_and_does_not_block_the_writer(made: Path) -> None:
     with Database.open(made, VENUE) as database, Database.open(made, VENUE, readonly=True) as other:
         journal = OrderJournal(database)
         journal.set_state("a", 1)
@@ -386,7 +386,7 @@ def test_reader_sees_one_moment_and_does_not_hold_up_the_writer(made: Path) -> N
         assert OrderJournal(other).get_state("a") == 2
 
 
-def test_foreign_writer_in_the_way_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_of_another_program_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botlib.store.database.BUSY_TIMEOUT", 20)
     code = """
 import sqlite3, sys
@@ -425,7 +425,7 @@ def test_second_sqlite_library_in_the_process_is_refused(made: Path, tmp_path: P
     sqlite3.connect(made).close()
 
 
-def test_database_that_was_dropped_is_no_longer_guarded(made: Path) -> None:
+def test_garbage_collected_database_is_no_longer_guarded(made: Path) -> None:
     with pytest.warns(ResourceWarning, match="unclosed file"):
         database = Database.open(made, VENUE)
         del database
@@ -451,7 +451,7 @@ def test_removed_log_is_noticed_and_nothing_acknowledged_is_lost(made: Path) -> 
         assert [journal.get_state(key) for key in ("kept", "before", "after")] == [[1, 2], 1, None]
 
 
-def test_database_moved_away_under_a_run_stops_it(made: Path) -> None:
+def test_database_moved_away_during_a_run_stops_it(made: Path) -> None:
     moved = made.with_name("moved.db")
     with Database.open(made, VENUE) as database, Database.open(made, VENUE, readonly=True) as other:
         made.rename(moved)
@@ -492,7 +492,7 @@ def test_threads_share_one_database(made: Path) -> None:
         assert rows == (1 + 4 + 4 * 60,)
 
 
-def test_error_inside_a_transaction_undoes_it(made: Path) -> None:
+def test_error_inside_a_transaction_rolls_it_back(made: Path) -> None:
     with Database.open(made, VENUE) as database:
         for durable in (False, True):
             with pytest.raises(KeyError), database.writing(durable=durable) as connection:
@@ -501,7 +501,7 @@ def test_error_inside_a_transaction_undoes_it(made: Path) -> None:
         assert OrderJournal(database).get_state("kept") == [1, 2]
 
 
-def test_closed_database_is_free_although_a_forked_child_lives(made: Path) -> None:
+def test_closed_database_is_unlocked_although_a_forked_child_lives(made: Path) -> None:
     code = """
 import os
 child = os.fork()

@@ -91,7 +91,7 @@ def test_intent_is_not_recorded_over_an_order(journal: OrderJournal) -> None:
     assert found.status is OrderStatus.FILLED
 
 
-def test_order_goes_through_its_life(journal: OrderJournal, database: Database) -> None:
+def test_order_passes_through_its_states(journal: OrderJournal, database: Database) -> None:
     journal.record_intent(INTENT, now=5, market_time=4)
     unknown = replace(
         ORDER, venue_order_id=None, type=OrderType.MARKET, price=None, status=OrderStatus.UNKNOWN
@@ -125,7 +125,7 @@ def test_late_answer_does_not_reopen_a_settled_order(journal: OrderJournal) -> N
     assert journal.save_order(replace(filled, status=OrderStatus.CANCELED))
 
 
-def test_venue_order_id_is_not_forgotten(journal: OrderJournal) -> None:
+def test_venue_order_id_is_kept(journal: OrderJournal) -> None:
     journal.save_order(ORDER)
     journal.save_order(replace(ORDER, venue_order_id=None))
     found = journal.order("trend-btc-1")
@@ -165,7 +165,7 @@ def test_decimals_are_kept_to_the_digit(journal: OrderJournal, amount: str) -> N
     assert str(journal.fills()[0].amount) == str(Decimal(amount))
 
 
-def test_state_holds_what_json_can(journal: OrderJournal) -> None:
+def test_state_accepts_values_that_json_can_express(journal: OrderJournal) -> None:
     assert journal.get_state("halt") is None
     for value in ({"reason": "loss", "since": 5}, [1, "a", None], 0, False, None):
         journal.set_state("halt", value)
@@ -176,7 +176,7 @@ def test_state_holds_what_json_can(journal: OrderJournal) -> None:
             journal.set_state("halt", value)
 
 
-def test_what_cannot_be_written_down_raises(tmp_path: Path) -> None:
+def test_a_failed_journal_write_raises(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "a.db", "binance")
     journal = OrderJournal(database)
     database.close()
@@ -189,7 +189,7 @@ def test_what_cannot_be_written_down_raises(tmp_path: Path) -> None:
             step()
 
 
-def test_journal_commits_are_durable_and_candles_quick(database: Database) -> None:
+def test_journal_commits_are_durable_and_candle_commits_relaxed(database: Database) -> None:
     for durable, level in ((True, 2), (False, 1)):
         with database.writing(durable=durable) as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)

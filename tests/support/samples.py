@@ -1,4 +1,4 @@
-"""Candles, orders and requests made up for tests."""
+"""Sample candles, orders and requests for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of their own that read or write a store."""
+"""Separate processes that read or write a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run code in a process of its own, killed at the end."""
+    """Run code in a separate process, killed at the end."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:

@@ -1,4 +1,4 @@
-"""What a test of the candle stream has at hand."""
+"""A candle stream on a paper exchange, with everything that its tests need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE = 60_000
 
 @dataclass
 class Rig:
-    """Everything a test of the stream has at hand."""
+    """The parts of a test of the candle stream."""
 
     control: PaperControl
     exchange: BinanceExchange
@@ -31,7 +31,7 @@ class Rig:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def closed(self, symbol: str = "BTC/USDT", timeframe: str = "1m") -> list[CandleClosed]:
-        """Return what was published of one subscription, in order."""
+        """Return the published candles of one subscription, in order."""
         return [
             event
             for event in self.events
@@ -43,7 +43,7 @@ class Rig:
         return [event for event in self.events if isinstance(event, GapFilled)]
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait until something published makes a condition true."""
+        """Wait until a published event makes a condition true."""
         async with asyncio.timeout(seconds):
             while not condition():
                 self.changed.clear()
@@ -53,7 +53,7 @@ class Rig:
                     continue
 
     async def advance(self, boundaries: int = 1, stream: str = "btcusdt@kline_1m") -> int:
-        """Let the market run on; return the open time of the newest candle that closed there."""
+        """Advance the market; return the open time of the newest candle that closed."""
         now = (await self.control.state())["market_time"]
         closed = 0
         for _ in range(boundaries):
@@ -62,7 +62,7 @@ class Rig:
         return closed
 
     async def step(self) -> CandleClosed:
-        """Let one minute pass and return the candle that was published for it."""
+        """Advance the market by a minute, and return the candle published for it."""
         timestamp = await self.advance()
         await self.until(lambda: any(e.candle.timestamp == timestamp for e in self.closed()))
         return next(e for e in self.closed() if e.candle.timestamp == timestamp)
@@ -72,7 +72,7 @@ class Rig:
         return await self.exchange.fetch_candles(symbol, timeframe, start, end, now=now)
 
     async def check_order(self, symbol: str = "BTC/USDT", timeframe: str = "1m") -> None:
-        """Hold what was published and stored against the venue's own candles: all, in order."""
+        """Compare the published and stored candles with the venue's: all of them, in order."""
         published = [event.candle for event in self.closed(symbol, timeframe)]
         first, last = published[0].timestamp, published[-1].timestamp
         truth = await self.truth(symbol, timeframe, first, last)

@@ -1,4 +1,4 @@
-"""The columnar cache: always what SQL says, whatever happens to the database or to its files."""
+"""The columnar cache equals SQL despite any change of the database or of its files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def truth(
     limit: int | None = None,
     key: tuple[str, str] = ("BTCUSDT", "1m"),
 ) -> pd.DataFrame:
-    """Return what plain SQL says."""
+    """Return the result of plain SQL."""
     with database.reading() as connection:
         rows: list[Any] = connection.execute(
             "SELECT timestamp, open, high, low, close, volume FROM candles WHERE closed = 1 "
@@ -99,7 +99,9 @@ def test_frame_from_files_is_the_frame_of_the_database(
     assert len(files(database)) == 2
 
 
-def test_frame_holds_the_contract_and_belongs_to_its_reader(filled: CandleStorage) -> None:
+def test_frame_has_the_documented_form_and_may_be_changed_by_its_reader(
+    filled: CandleStorage,
+) -> None:
     for _ in range(2):
         frame = filled.frame("BTC/USDT", "1m")
         assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
@@ -184,7 +186,7 @@ def test_appended_candles_extend_a_file(database: Database, filled: CandleStorag
     ],
 )
 def test_any_change_by_any_client_is_seen(filled: CandleStorage, change: str) -> None:
-    """Triggers see it, whether botlib made it or somebody's SQL."""
+    """Triggers record changes by botlib and by any other SQL client."""
     database = filled.database
     before = filled.frame("BTC/USDT", "1m")
     times = before.index.astype("int64")
@@ -198,7 +200,7 @@ def test_any_change_by_any_client_is_seen(filled: CandleStorage, change: str) ->
         assert figures(filled) == {"built": 3, "read": 3}
 
 
-def test_revision_rebuilds_its_part_alone(database: Database, filled: CandleStorage) -> None:
+def test_revision_rebuilds_only_its_bucket(database: Database, filled: CandleStorage) -> None:
     filled.frame("BTC/USDT", "1m")
     assert filled.write([candle(START, 7.0)], now=2).revised == 1
     assert filled.frame("BTC/USDT", "1m")["close"].iloc[0] == 7.0
@@ -233,7 +235,7 @@ def flip(path: Path, place: int) -> None:
 
 
 def damages(path: Path, other: Path) -> Iterator[str]:
-    """Damage a file in one way after the other."""
+    """Damage a file in several ways, one after the other."""
     size = path.stat().st_size
     for place in (*range(0, 56, 3), 4_000, size // 2, size - 1):
         flip(path, place)
@@ -260,7 +262,7 @@ def damages(path: Path, other: Path) -> Iterator[str]:
     yield "a pipe"
 
 
-def test_damaged_files_are_told_and_replaced(database: Database, filled: CandleStorage) -> None:
+def test_damaged_files_are_detected_and_replaced(database: Database, filled: CandleStorage) -> None:
     expected = filled.frame("BTC/USDT", "1m")
     path, other = files(database)
     good = path.read_bytes()
@@ -273,7 +275,7 @@ def test_damaged_files_are_told_and_replaced(database: Database, filled: CandleS
     assert filled._cache.figures.damaged >= number - 8
 
 
-def test_lost_cache_is_made_again(database: Database, filled: CandleStorage) -> None:
+def test_removed_cache_is_rebuilt(database: Database, filled: CandleStorage) -> None:
     expected = filled.frame("BTC/USDT", "1m")
     cache = files(database)[0].parent.parent
     shutil.rmtree(cache)
@@ -295,7 +297,7 @@ def test_cache_that_cannot_be_written_costs_only_time(
     assert figures(filled) == {"built": 4, "unsaved": 4}
 
 
-def test_readers_use_and_make_the_same_files(database: Database, filled: CandleStorage) -> None:
+def test_readers_use_and_create_the_same_files(database: Database, filled: CandleStorage) -> None:
     with Database.open(database.path, VENUE, readonly=True) as other:
         reader = CandleStorage(other)
         assert_frame_equal(reader.frame("BTC/USDT", "1m"), truth(database))
@@ -304,7 +306,7 @@ def test_readers_use_and_make_the_same_files(database: Database, filled: CandleS
         assert figures(filled) == {"read": 2}
 
 
-def test_reader_of_an_older_moment_takes_no_younger_file(
+def test_reader_of_an_older_snapshot_uses_no_newer_file(
     database: Database, filled: CandleStorage
 ) -> None:
     expected = truth(database)
@@ -332,7 +334,7 @@ def append_and_read(path: Path, count: int, close: float) -> None:
         assert_frame_equal(storage.frame("BTC/USDT", "1m"), truth(database))
 
 
-def test_restored_copy_does_not_meet_the_files_of_its_other_future(tmp_path: Path) -> None:
+def test_restored_copy_does_not_use_files_of_commits_it_has_lost(tmp_path: Path) -> None:
     """The same number of changes, from the same state, to other candles."""
     path, copy = tmp_path / "a.db", tmp_path / "copy.db"
     append_and_read(path, 2_500, 1.0)
@@ -356,14 +358,14 @@ def test_new_database_in_place_of_an_old_one_ignores_its_files(tmp_path: Path) -
 
 
 def forget_changes(path: Path) -> None:
-    """Turn a database into one made before changes were noted."""
+    """Turn a database into one of a version without a change log."""
     with Database.open(path, VENUE) as database, database.writing() as connection:
         for name in ("closed", "opened", "moved", "updated", "changed", "removed"):
             connection.execute(f"DROP TRIGGER candle_{name}")
         connection.execute("DROP TABLE changes; DROP TABLE sessions")
 
 
-def test_database_that_notes_no_changes_is_read_plainly_until_it_does(tmp_path: Path) -> None:
+def test_database_without_a_change_log_is_read_from_sqlite_until_it_has_one(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     append_and_read(path, 2_500, 1.0)
     forget_changes(path)
@@ -379,7 +381,7 @@ def test_database_that_notes_no_changes_is_read_plainly_until_it_does(tmp_path: 
         assert figures(storage) == {"read": 1}
 
 
-def test_drafts_of_killed_processes_are_removed(
+def test_temporary_files_of_killed_processes_are_removed(
     database: Database, filled: CandleStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.frame("BTC/USDT", "1m")
@@ -465,7 +467,7 @@ def test_two_processes_read_while_one_writes(tmp_path: Path) -> None:
                     assert "damaged=0, unsaved=0" in said[-1]
 
 
-def test_killed_readers_and_writers_leave_a_cache_that_is_right(tmp_path: Path) -> None:
+def test_killed_readers_and_writers_leave_a_correct_cache(tmp_path: Path) -> None:
     path, end = tmp_path / "a.db", 2_100
     chance = random.Random(5)
     with process(PREAMBLE + WRITE, path, 0, end) as first:
@@ -493,7 +495,7 @@ def test_killed_readers_and_writers_leave_a_cache_that_is_right(tmp_path: Path) 
 
 
 class Machine(RuleBasedStateMachine):
-    """Every way to change a database or its cache, and two readers who compare with SQL."""
+    """All ways to change a database or its cache, and two readers that compare with SQL."""
 
     @initialize()
     def open(self) -> None:
@@ -625,7 +627,7 @@ class Machine(RuleBasedStateMachine):
             assert_frame_equal(storage.frame("BTC/USDT", "1m"), truth(self.writer))
 
 
-def test_frames_are_what_sql_says_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_always_equal_what_sql_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SMALL", -1), ("FEW", 0), ("WORTH_SAVING", 3)):
         monkeypatch.setattr(f"botlib.store.cache.candle_cache.{name}", value)
     run_state_machine_as_test(
@@ -633,7 +635,9 @@ def test_frames_are_what_sql_says_whatever_happens(monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_plain_read_takes_the_newest(database: Database, filled: CandleStorage) -> None:
+def test_read_without_the_cache_returns_the_newest(
+    database: Database, filled: CandleStorage
+) -> None:
     with database.reading() as connection:
         columns = stored_columns(connection, "BTCUSDT", "1m", 0, 2**62, 3)
     assert list(columns[0]) == list(truth(database, limit=3).index.astype("int64"))

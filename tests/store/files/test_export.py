@@ -1,4 +1,4 @@
-"""The Parquet export: the same candles for every reader, only what changed, whole files only."""
+"""The Parquet export: the same candles for every reader, only changed and complete files."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_only_changed_partitions_are_written_again(filled: CandleStorage, target
     assert read(target, PARTITIONS[1])["close"].iloc[-1] == 7.0
 
 
-def test_interrupted_export_goes_on_where_it_stopped(filled: CandleStorage, target: str) -> None:
+def test_interrupted_export_continues_where_it_stopped(filled: CandleStorage, target: str) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
@@ -127,7 +127,7 @@ def test_damaged_partition_is_written_again(filled: CandleStorage, target: str) 
     assert len(read(target, PARTITIONS[1])) == 300
 
 
-def test_selection_leaves_the_rest_alone(filled: CandleStorage, target: str) -> None:
+def test_selection_does_not_change_other_partitions(filled: CandleStorage, target: str) -> None:
     report = export_parquet(filled, target, symbols="btcusdt", timeframes=["1d"])
     assert report.written == PARTITIONS[3:]
     assert export_parquet(filled, target, symbols=["1INCH/USDT"]).written == PARTITIONS[:1]
@@ -171,7 +171,7 @@ def test_dataset_of_another_venue_is_refused(
     assert {name: read(target, name) for name in listed(target)}.keys() == before.keys()
 
 
-def test_parquet_of_somebody_else_is_left_alone(filled: CandleStorage, target: str) -> None:
+def test_parquet_of_another_origin_is_not_changed(filled: CandleStorage, target: str) -> None:
     files, root = fsspec.core.url_to_fs(target)
     files.makedirs(f"{root}/{PARTITIONS[1]}".rpartition("/")[0])
     with files.open(f"{root}/{PARTITIONS[1]}", "wb") as file:
@@ -181,7 +181,7 @@ def test_parquet_of_somebody_else_is_left_alone(filled: CandleStorage, target: s
     assert list(pq.read_table(files.open(f"{root}/{PARTITIONS[1]}")).column_names) == ["a"]
 
 
-def test_what_is_not_stored_is_refused_before_anything_is_made(
+def test_unknown_symbols_are_refused_before_anything_is_written(
     filled: CandleStorage, database: Database, tmp_path: Path
 ) -> None:
     target = tmp_path / "out"
@@ -223,7 +223,7 @@ def test_full_or_unwritable_disk_keeps_what_is_done(
         export_parquet(filled, tmp_path / "file" / "out")
 
 
-def test_local_files_are_as_readable_as_others_and_drafts_vanish(
+def test_local_files_have_the_usual_mode_and_temporary_files_are_removed(
     filled: CandleStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_parquet(filled, tmp_path)
@@ -331,7 +331,7 @@ def test_spark_reads_it(exported: Path) -> None:
 def test_recorded_year_comes_back_bar_for_bar(
     recorded: Callable[[str], Path], storage: CandleStorage, tmp_path: Path
 ) -> None:
-    """Read through the cache, and again without it."""
+    """Read with the cache, and again without it."""
     table = pd.read_csv(recorded("candles/BTCUSDT-15m-20231231-20241229.csv.gz"))
     storage.write(
         (

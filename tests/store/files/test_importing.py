@@ -1,4 +1,4 @@
-"""Importing candle files: what is stored wins, what is spoilt is reported, the rest goes on."""
+"""Imports of candle files: stored candles win, damage is reported, other files continue."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_candle_that_forms_is_not_imported(tmp_path: Path, store: Store) -> No
 
 
 @pytest.mark.parametrize("source", [CandleSource.STREAM, CandleSource.REST, CandleSource.IMPORT])
-def test_what_is_stored_wins_unless_the_files_are_believed(
+def test_stored_candles_win_unless_overwrite_is_given(
     tmp_path: Path, store: Store, source: CandleSource
 ) -> None:
     rows = candles(60)
@@ -212,7 +212,7 @@ def test_an_open_candle_is_closed_by_a_file(tmp_path: Path, store: Store) -> Non
     assert (report.inserted, report.conflicts) == (3, 0)
 
 
-def test_a_candle_in_a_known_hole_takes_its_place(tmp_path: Path, store: Store) -> None:
+def test_an_imported_candle_removes_its_known_hole(tmp_path: Path, store: Store) -> None:
     rows = candles(30)
     store.storage.mark_hole("BTC/USDT", "1m", rows[5][0], rows[8][0], cause="test", now=NOW)
     import_files(written(tmp_path / "BTCUSDT-1m.csv", text(rows[:7])), store.storage, now=NOW)
@@ -297,7 +297,7 @@ def test_a_recorded_month_arrives_bar_for_bar(
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_overlap_of_files_and_stored_candles_ends_as_the_rules_say(
+def test_any_overlap_of_files_and_stored_candles_follows_the_rules(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     rows = candles(40)

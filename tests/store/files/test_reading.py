@@ -185,7 +185,7 @@ def test_json_as_freqtrade_writes_it(tmp_path: Path, packed: bool) -> None:
     assert got(read_recording(path)) == rows
 
 
-def test_json_as_the_venue_answers_is_read_and_its_spoilt_rows_dropped(tmp_path: Path) -> None:
+def test_json_as_the_venue_answers_is_read_and_its_damaged_rows_dropped(tmp_path: Path) -> None:
     rows = candles(60)
     answer = [
         [t, *map(repr, (o, h, low, c, v)), t + MINUTE - 1, "1.5", 7, "0.5", "0.7", "0"]
@@ -243,7 +243,7 @@ def test_a_file_written_while_its_last_candle_formed_ends_before_it(tmp_path: Pa
     assert len(read_recording(path)) == 60
 
 
-def test_a_cut_last_line_is_refused_where_only_final_candles_count(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_refused_if_only_final_candles_count(tmp_path: Path) -> None:
     rows = candles(60)
     whole = text(rows)
     path = written(tmp_path, whole[:-2])
@@ -342,7 +342,7 @@ def test_duplicates_are_dropped_and_of_conflicting_rows_the_last_is_kept(tmp_pat
         ("{t},2,3,1,2,-5", "impossible"),
     ],
 )
-def test_a_spoilt_row_is_dropped_counted_and_leaves_a_hole(
+def test_a_damaged_row_is_dropped_counted_and_leaves_a_hole(
     tmp_path: Path, spoilt: str, counted: str
 ) -> None:
     rows = candles(60)
@@ -421,7 +421,7 @@ ZIPPED = zipped(dump(candles(300)))
         (NAME, text(candles(9)).replace("1733", "2024-12-01 1733"), "9 unreadable"),
     ],
 )
-def test_what_cannot_be_repaired_is_refused(
+def test_a_file_that_cannot_be_repaired_is_refused(
     tmp_path: Path, name: str, content: str | bytes, message: str
 ) -> None:
     with pytest.raises(RecordingError, match=message):
@@ -472,7 +472,7 @@ def test_floats_survive_exactly(
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_shuffled_repeated_and_shifted_file_reads_back_whole(
+def test_a_shuffled_repeated_and_shifted_file_is_read_completely(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     rows = candles(30)

@@ -1,4 +1,4 @@
-"""The way to Binance, against a real paper exchange over real sockets."""
+"""`BinanceExchange` against a real paper exchange over real sockets."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_markets_know_their_steps_and_both_forms_of_a_symbol(paper: PaperP
         await exchange.connect()  # again: nothing happens
 
 
-async def test_before_connecting_the_message_says_so() -> None:
+async def test_a_call_before_connect_is_refused_with_the_reason() -> None:
     exchange = BinanceExchange(venue="paper:test", rest_url="http://127.0.0.1:9")
     with pytest.raises(ExchangeError, match=r"not connected; await connect\(\) first"):
         exchange.market("BTC/USDT")
@@ -179,7 +179,7 @@ class TestPaperCannotReachARealHost:
             BinanceExchange(venue="binance", ws_url="ws://127.0.0.1:1")
 
 
-async def test_candles_come_page_by_page_and_the_open_one_is_told_apart(
+async def test_candles_are_fetched_in_pages_and_the_forming_one_is_marked(
     paper: PaperProcess,
 ) -> None:
     async with venue(paper) as (exchange, _):
@@ -205,7 +205,7 @@ async def test_candles_come_page_by_page_and_the_open_one_is_told_apart(
         assert [c.timestamp for c in three] == [start + n * MINUTE for n in range(3)]
 
 
-async def test_a_market_order_is_filled_and_told_the_same_way_everywhere(
+async def test_a_market_order_is_reported_the_same_way_everywhere(
     paper: PaperProcess,
 ) -> None:
     async with venue(paper) as (exchange, _):
@@ -290,7 +290,7 @@ async def test_a_limit_order_rests_is_listed_and_cancelled_once(paper: PaperProc
         assert await exchange.open_orders() == []
 
 
-async def test_what_the_venue_refuses_is_a_definite_refusal(paper: PaperProcess) -> None:
+async def test_a_refusal_by_the_venue_is_definite(paper: PaperProcess) -> None:
     async with venue(paper) as (exchange, control):
         before = (await control.state())["counters"]["orders"]
         with pytest.raises(OrderRejected, match="LOT_SIZE"):
@@ -370,7 +370,7 @@ async def test_a_server_error_leaves_an_order_unknown(paper: PaperProcess) -> No
             await exchange.place_order(intent())
 
 
-async def test_an_order_that_could_not_be_sent_is_refused_for_certain() -> None:
+async def test_an_order_that_could_not_be_sent_is_rejected() -> None:
     process = await PaperProcess.start(["--seed", "4", "--lockstep", "--start", "2026-01-05"])
     async with venue(process) as (exchange, _):
         await process.stop()
@@ -380,7 +380,7 @@ async def test_an_order_that_could_not_be_sent_is_refused_for_certain() -> None:
             await exchange.balances()
 
 
-async def test_reads_wait_as_long_as_the_venue_asks_within_bounds(paper: PaperProcess) -> None:
+async def test_reads_wait_as_long_as_the_venue_asks_up_to_a_limit(paper: PaperProcess) -> None:
     async with venue(paper) as (exchange, control):
         loop = asyncio.get_running_loop()
         await control.fault("http_status", match="account", status=429, retry_after=1, count=1)
@@ -412,7 +412,7 @@ async def test_reads_stay_below_the_venues_request_weight(paper: PaperProcess) -
         assert (await exchange.place_order(intent())).status is OrderStatus.FILLED
 
 
-async def test_a_wrong_clock_is_set_by_the_venues_and_the_order_is_sent_once(
+async def test_a_wrong_clock_is_corrected_and_the_order_is_sent_once(
     paper: PaperProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with venue(paper) as (exchange, control):
@@ -436,7 +436,7 @@ async def test_a_stream_that_cannot_be_dialled_is_an_error_at_once() -> None:
                 await exchange.open_klines(lambda text, reason: None)
 
 
-async def test_every_execution_is_reported_and_a_lost_stream_is_told(paper: PaperProcess) -> None:
+async def test_every_execution_is_reported_and_so_is_a_reconnection(paper: PaperProcess) -> None:
     reports: list[OrderReport] = []
     connected = 0
     changed = asyncio.Event()
@@ -496,14 +496,14 @@ async def test_every_execution_is_reported_and_a_lost_stream_is_told(paper: Pape
             watching.cancel()
 
 
-async def test_a_refused_key_on_the_event_stream_is_said_and_leaks_nothing(
+async def test_a_refused_key_on_the_event_stream_is_logged_without_the_key(
     paper: PaperProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="botlib")
     async with venue(paper, (PAPER_API_KEY, "y" * 64)) as (exchange, _):
         watching = asyncio.ensure_future(exchange.watch_executions(lambda report: None))
         async with asyncio.timeout(60):
-            while "event stream is down" not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
+            while "event stream is down" not in caplog.text:  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.02)
         assert not watching.done()
         watching.cancel()
@@ -512,7 +512,7 @@ async def test_a_refused_key_on_the_event_stream_is_said_and_leaks_nothing(
     assert "y" * 64 not in caplog.text
 
 
-async def test_no_log_at_any_level_holds_a_key_or_a_signature(
+async def test_no_log_at_any_level_contains_a_key_or_a_signature(
     paper: PaperProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -547,7 +547,7 @@ def test_recorded_orders_and_executions_are_read(recorded: Callable[[str], Path]
         assert len(report.fills) == (event["x"] == "TRADE")
 
 
-def test_what_cannot_be_read_is_named() -> None:
+def test_unreadable_answers_are_named_in_the_error() -> None:
     with pytest.raises(ExchangeError, match="order status 'ODD' is unknown"):
         parse.order(
             "BTC/USDT",

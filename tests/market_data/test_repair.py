@@ -1,4 +1,4 @@
-"""Halts and listings: what the venue does not have is a hole, or was never there, or may come."""
+"""Repairs around halts and listings: absent candles are holes, were never listed, or may come."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hole(first: int, last: int) -> tuple[int, int]:
     return START + first * MINUTE, START + last * MINUTE
 
 
-async def test_a_halt_becomes_a_hole_when_trading_resumes_and_is_not_asked_for_again(
+async def test_a_halt_becomes_a_hole_when_trading_resumes_and_is_not_requested_again(
     arguments: list[str], rig: MakeRig
 ) -> None:
     symbols = ("BTC/USDT", "NEW/USDT")
@@ -69,7 +69,7 @@ async def test_a_halt_becomes_a_hole_when_trading_resumes_and_is_not_asked_for_a
             assert r.storage.missing("BTC/USDT", "1m", start, end) == []
 
 
-async def test_starting_inside_a_halt_does_not_take_it_for_a_hole_too_soon(
+async def test_a_start_inside_a_halt_does_not_record_a_hole_too_soon(
     arguments: list[str], rig: MakeRig
 ) -> None:
     async with await PaperProcess.start(arguments) as process:
