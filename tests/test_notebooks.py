@@ -1,4 +1,4 @@
-"""The notebooks: their form, and that Run All succeeds twice in one kernel."""
+"""The form of the notebooks, and that Run All succeeds twice in one kernel."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SHORTER = {
     "03_strategy_backtest": {"REPLAY_FOR": "6h"},
     "04_paper_trading": {"RUN_FOR": "2h"},
 }
-"""Parameters for two runs in a row. As they are, the notebooks run once under nbval."""
+"""Shorter parameters for two runs. With their own, the notebooks run once under nbval."""
 
 LARGEST_OUTPUT = 150_000
-"""Bytes of one kept output: pictures, not the data they are made of."""
+"""Most bytes of one kept output: pictures, not the data that they show."""
 
 DRAWN = {"01_market_data": 1, "02_indicators": 2, "03_strategy_backtest": 1, "04_paper_trading": 2}
-"""Charts and dashboards in a notebook."""
+"""The numbers of charts and dashboards in the notebooks."""
 
-OF_A_MACHINE = re.compile(r"/(?:home|root|tmp|Users|var)/|[A-Z]:\\\\Users")
+MACHINE_PATH = re.compile(r"/(?:home|root|tmp|Users|var)/|[A-Z]:\\\\Users")
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -47,8 +47,8 @@ def test_the_form_of_a_notebook(path: Path) -> None:
         assert cell.source.count("\n") < LONGEST_CELL, cell.source
         assert "print(" not in cell.source and "sys.path" not in cell.source
     for line in code[0].source.splitlines():
-        assert line.partition(" = ")[0].isupper(), f"{line!r} is no NAME = value"
-    # Kept outputs come from one Run All.
+        assert line.partition(" = ")[0].isupper(), f"{line!r} is not NAME = value"
+    # The kept outputs are those of one Run All.
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert "widgets" not in notebook.metadata
 
@@ -58,19 +58,19 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_kept_outputs_are_small_and_of_no_machine(path: Path) -> None:
+def test_kept_outputs_are_small_and_name_no_machine(path: Path) -> None:
     notebook = read(path)
     here = str(path.resolve().parents[1])
     for output in outputs(notebook):
         text = json.dumps(output)
         assert len(text) <= LARGEST_OUTPUT
-        assert not OF_A_MACHINE.search(text) and here not in text
+        assert not MACHINE_PATH.search(text) and here not in text
         assert output.output_type != "error"
         assert not [mime for mime in output.get("data", {}) if "widget" in mime]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_kept_charts_are_pictures_of_how_it_ended(path: Path) -> None:
+def test_kept_charts_are_pictures_of_the_end(path: Path) -> None:
     cells = [
         cell
         for cell in code_cells(read(path))
@@ -81,8 +81,8 @@ def test_kept_charts_are_pictures_of_how_it_ended(path: Path) -> None:
         (output,) = cell.outputs
         name, page = output.data["text/plain"], output.data["text/html"]
         if "bot." in cell.source:
-            assert "stopped" in name, "the picture was not brought up to date"
-        # The dashboard is a card with a picture of the worth in it, a chart is one picture.
+            assert "stopped" in name, "the picture was not updated"
+        # The dashboard is a card with a picture of the equity, a chart is one picture.
         assert "data:image/svg+xml;base64," in page and "http" not in page
 
 
@@ -106,5 +106,5 @@ def test_run_all_twice_succeeds(
     client = NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
-    client.execute()  # raises what a cell raised
+    client.execute()  # raises the error of a cell
     assert [output for output in outputs(notebook) if output.output_type == "error"] == []

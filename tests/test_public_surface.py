@@ -1,4 +1,4 @@
-"""What `import botlib` offers, and what it costs."""
+"""The public names of `botlib`, and the modules that importing it loads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import botlib
 HEAVY = ("ccxt", "vectorbt", "pandas", "pandas_ta_classic", "papermill", "plotly", "dask", "numpy")
 
 
-def test_all_names_every_public_name_and_each_can_be_loaded() -> None:
+def test_all_lists_every_public_name_and_each_can_be_loaded() -> None:
     offered = {name for names in botlib._HOMES.values() for name in names}
     assert set(botlib.__all__) == offered
     assert botlib.__all__ == sorted(botlib.__all__)
@@ -41,7 +41,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     try:
         botlib.nothing  # noqa: B018
     except AttributeError as error:

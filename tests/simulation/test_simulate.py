@@ -1,4 +1,4 @@
-"""A bot and its exchange in virtual time: the same each time, at any speed, also in trouble."""
+"""A bot and its exchange in virtual time are repeatable at any speed, with faults and without."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def disturb(simulation: Simulation) -> None:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulationResult, list[list[Any]]]:
-    """Half an hour without trouble, and its event log."""
+    """Simulate half an hour without faults; return the result and the event log."""
     path = tmp_path_factory.mktemp("simulation") / "events.jsonl"
     outcome = small(seed=5, log=path)
     return outcome, lines(path)
@@ -58,7 +58,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulationResult, l
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulationResult, list[list[Any]]]:
-    """Half an hour of trouble, and its event log."""
+    """Simulate half an hour with faults; return the result and the event log."""
     path = tmp_path_factory.mktemp("simulation") / "events.jsonl"
     outcome = small(seed=5, script=disturb, log=path)
     return outcome, lines(path)
@@ -74,7 +74,7 @@ def test_a_simulation_is_a_whole_run(quiet: tuple[SimulationResult, list[list[An
     live = [
         what["candle"] for _, kind, what in log if kind == "CandleClosed" and not what["backfilled"]
     ]
-    # Thirty minutes and six times five of them, of two symbols.
+    # Thirty one-minute and six five-minute candles of two symbols.
     assert len(live) == 2 * (30 + 6)
     trades = [orjson.loads(what) for _, kind, what in log if kind == "VenueTrade"]
     fills = [what["fill"] for _, kind, what in log if kind == "FillReceived"]
@@ -120,7 +120,7 @@ def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(
     assert other != same
 
 
-def test_faults_strike_and_are_recovered_from(
+def test_a_bot_recovers_from_faults(
     disturbed: tuple[SimulationResult, list[list[Any]]],
 ) -> None:
     outcome, log = disturbed
@@ -138,7 +138,7 @@ def test_faults_strike_and_are_recovered_from(
         assert times == list(range(times[0], times[-1] + 1, step)), (symbol, timeframe)
 
 
-def test_sockets_are_given_up_when_nothing_comes_and_only_then() -> None:
+def test_a_socket_is_closed_only_when_the_pings_stop_too() -> None:
     seen: list[object] = []
 
     async def watch(simulation: Simulation) -> None:
@@ -147,10 +147,10 @@ def test_sockets_are_given_up_when_nothing_comes_and_only_then() -> None:
         (before,) = users.connections
         seen.append(before)
         await asyncio.sleep(600)
-        # The account is silent, but the venue's pings are a sign of life.
+        # The account has no events, but the venue's pings show that the socket works.
         assert tuple(users.connections) == (before,)
         await simulation.control.fault("blackhole", target="user")
-        # Pinged after 21 s of silence, given up 10 s later, and dialled again.
+        # Pinged after 21 s without a frame, closed 10 s later, and connected again.
         await asyncio.sleep(25)
         assert tuple(users.connections) == (before,)
         await asyncio.sleep(40)
@@ -162,7 +162,7 @@ def test_sockets_are_given_up_when_nothing_comes_and_only_then() -> None:
     assert len(seen) == 2
 
 
-def test_memory_stays_as_it_is() -> None:
+def test_memory_does_not_grow() -> None:
     blocks: list[int] = []
 
     async def watch(simulation: Simulation) -> None:
@@ -174,12 +174,12 @@ def test_memory_stays_as_it_is() -> None:
     settings = Settings().override({**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"]})
     outcome = simulate(settings, run_for="3h", step="60s", seed=3, script=watch)
     assert outcome.summary.orders > 3
-    # What stays is what was traded: some dozen objects an order.
+    # Only the orders remain: some dozen objects each.
     grown = blocks[-1] - blocks[0]
     assert grown < 6_000, blocks
 
 
-def test_a_strategy_of_ones_own_trades_on_every_symbol(tmp_path: Path) -> None:
+def test_a_given_strategy_trades_on_every_symbol(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     strategy = TrendCross(fast=2, slow=4, timeframes=("1m",))
     outcome = small(strategies=strategy, run_for="15m", seed=5, log=path)
@@ -206,7 +206,14 @@ def test_a_recording_ends_the_simulation(recorded: Callable[[str], Path], tmp_pa
     assert outcome.simulated < 3_600
 
 
-def test_what_cannot_be_simulated_is_refused() -> None:
+def test_the_old_name_of_a_result_warns() -> None:
+    import botlib.simulation
+
+    with pytest.warns(DeprecationWarning, match="SimulationResult"):
+        assert botlib.simulation.Outcome is SimulationResult
+
+
+def test_invalid_arguments_and_errors_of_the_script_are_raised() -> None:
     with pytest.raises(ConfigError, match="Only a paper exchange"):
         simulate(paper={"url": "http://127.0.0.1:9000"})
     with pytest.raises(InvalidInput, match="Cannot simulate for"):
