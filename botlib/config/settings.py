@@ -16,6 +16,7 @@ from botlib.config.fields import (
     Fraction,
     LoopbackUrl,
     Paths,
+    PositiveFraction,
     PositiveMoney,
     Speed,
     Start,
@@ -114,13 +115,22 @@ class StrategySettings(_Section):
 
 
 class RiskSettings(_Section):
-    """Limits of every order. Money is in quote units, all symbols together."""
+    """Limits of every entry; exits and stops always pass. Money is in quote units."""
 
     max_order_cost: PositiveMoney = Decimal(2_000)
     max_exposure: PositiveMoney = Decimal(5_000)
+    """Value of everything held and under way, all symbols together."""
     max_open_orders: Count = 5
     max_orders_per_minute: Count = 30
     max_daily_loss: PositiveMoney = Decimal(500)
+    max_position: PositiveMoney | None = None
+    """Value of one symbol's position, the entry included; None for no cap of its own."""
+    max_drawdown: PositiveFraction | None = None
+    """Fraction by which the equity may lie below its highest before entries are halted."""
+    symbols: Symbols | None = None
+    """The only symbols that may be entered; None for all configured ones."""
+    price_band: PositiveFraction | None = None
+    """Fraction by which the price of an entry may differ from the newest one."""
 
 
 class StreamTask(_Section):
@@ -177,15 +187,9 @@ def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
     symbols, timeframes = data.get("symbols", ()), data.get("timeframes", ())
     if data.get("mode") != "paper" or not timeframes:
         return ()
-    bases = [split_symbol(symbol)[0] for symbol in symbols]
-
-    def name(symbol: str) -> str:
-        base, quote = split_symbol(symbol)
-        return f"trend-{base}" if bases.count(base) == 1 else f"trend-{base}-{quote}"
-
     return tuple(
         StrategySettings(
-            name=name(symbol).lower(),
+            name=f"trend-{split_symbol(symbol)[0]}".lower(),
             strategy="TrendCross",
             symbol=symbol,
             timeframe=timeframes[0],
@@ -217,6 +221,20 @@ class Settings(_Section):
     risk: RiskSettings = RiskSettings()
     tasks: TaskSettings = TaskSettings()
     health: HealthSettings = HealthSettings()
+
+    @field_validator("symbols")
+    @classmethod
+    def _one_quote_asset(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        quotes: dict[str, list[str]] = {}
+        for symbol in symbols:
+            quotes.setdefault(split_symbol(symbol)[1], []).append(symbol)
+        if len(quotes) > 1:
+            named = "; ".join(f"{quote}: {', '.join(of)}" for quote, of in quotes.items())
+            raise ValueError(
+                f"the symbols are quoted in {' and '.join(quotes)} ({named}); the caps add amounts "
+                "up in one quote asset, so give each quote asset a bot of its own"
+            )
+        return symbols
 
     @model_validator(mode="after")
     def _strategies_fit(self) -> Self:

@@ -11,6 +11,7 @@ import yaml
 
 from botlib.config import Settings, example
 from botlib.core.errors import ConfigError
+from botlib.trading.risk import RiskLimits
 
 
 def refusal(values: Any) -> str:
@@ -201,14 +202,49 @@ def test_strategies_must_fit_the_subscriptions() -> None:
 
 
 def test_default_strategies_follow_the_symbols() -> None:
-    settings = Settings.from_dict(
-        {"symbols": ["SOLUSDT", "BTCUSDT", "BTCUSDC"], "timeframes": ["5m"]}
-    )
+    settings = Settings.from_dict({"symbols": ["SOLUSDT", "BTCUSDT"], "timeframes": ["5m"]})
     assert [(entry.name, entry.symbol, entry.timeframe) for entry in settings.strategies] == [
         ("trend-sol", "SOL/USDT", "5m"),
-        ("trend-btc-usdt", "BTC/USDT", "5m"),
-        ("trend-btc-usdc", "BTC/USDC", "5m"),
+        ("trend-btc", "BTC/USDT", "5m"),
     ]
+
+
+def test_symbols_of_two_quote_assets_are_refused() -> None:
+    message = refusal({"symbols": ["BTCUSDT", "BTCUSDC", "ETHUSDT"]})
+    assert "USDT and USDC" in message
+    assert "USDT: BTC/USDT, ETH/USDT" in message and "USDC: BTC/USDC" in message
+    assert "a bot of its own" in message
+    with pytest.raises(ConfigError, match="USDT and EUR"):
+        Settings().override({"symbols": ["BTCUSDT", "BTC/EUR"]})
+
+
+def test_optional_caps_are_off_unless_they_are_set() -> None:
+    risk = Settings().risk
+    assert (risk.max_position, risk.max_drawdown, risk.symbols, risk.price_band) == (None,) * 4
+    given = {"max_position": 700, "max_drawdown": 0.1, "symbols": ["btcusdt"], "price_band": 0.02}
+    limits = RiskLimits(**Settings.from_dict({"risk": given}).risk.model_dump())
+    assert (limits.max_position, limits.max_drawdown) == (Decimal(700), Decimal("0.1"))
+    assert (limits.symbols, limits.price_band) == (("BTC/USDT",), Decimal("0.02"))
+
+
+@pytest.mark.parametrize(
+    "cap",
+    [
+        {"max_position": 0},
+        {"max_position": -1},
+        {"max_drawdown": 10},
+        {"max_drawdown": 0},
+        {"price_band": 1},
+        {"price_band": float("nan")},
+        {"price_band": True},
+        {"symbols": []},
+        {"symbols": ["???"]},
+        {"max_order_cost": float("inf")},
+    ],
+    ids=str,
+)
+def test_impossible_caps_are_refused(cap: dict[str, Any]) -> None:
+    assert f"risk.{next(iter(cap))}" in refusal({"risk": cap})
 
 
 def test_live_mode_trades_only_configured_strategies() -> None:
