@@ -192,13 +192,14 @@ class Orchestrator(PartsAccess):
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
 
         Raises:
-            InvalidInput: a timeframe of the strategy is not streamed.
+            InvalidInput: a timeframe of the strategy is not streamed, or the cost is no number
+                above 0.
         """
         active = ActiveStrategy(
             name=name,
             strategy=strategy,
             symbol=unified_symbol(symbol),
-            order_cost=order_cost or self.risk.limits.max_order_cost / 2,
+            order_cost=(self.risk.limits.max_order_cost / 2 if order_cost is None else order_cost),
         )
         self.exchange.market(active.symbol)
         for timeframe in strategy.timeframes:

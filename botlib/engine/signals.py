@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from botlib.core.clock import utc
-from botlib.core.errors import BotlibError, ConfigError, did_you_mean
+from botlib.core.errors import BotlibError, ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import open_time
 from botlib.strategy import Strategy
@@ -91,6 +91,11 @@ class ActiveStrategy:
             raise ConfigError(
                 f"Strategy {self.name!r} has no timeframe. "
                 f"Give it one: {type(self.strategy).__name__}(timeframes=('1h',))."
+            )
+        if not self.order_cost.is_finite() or self.order_cost <= 0:
+            raise InvalidInput(
+                f"Strategy {self.name!r} cannot spend {self.order_cost} per entry. "
+                "Accepted: a number of quote units above 0."
             )
 
     def same_as(self, other: ActiveStrategy) -> bool:

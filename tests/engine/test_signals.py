@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from botlib.core.bus import EventBus
-from botlib.core.errors import ConfigError
+from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE, timeframe_ms
 from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
@@ -200,3 +200,9 @@ def test_a_strategy_needs_a_timeframe() -> None:
     with pytest.raises(ConfigError, match="has no timeframe"):
         ActiveStrategy(name="x", strategy=TrendCross(), symbol="BTC/USDT", order_cost=Decimal(1))
     assert timeframe_ms("5m") == 5 * MINUTE
+
+
+@pytest.mark.parametrize("cost", ["NaN", "Infinity", "-Infinity", "-5", "0"])
+def test_an_order_cost_that_is_no_number_above_0_is_refused(cost: str) -> None:
+    with pytest.raises(InvalidInput, match="above 0"):
+        ActiveStrategy(name="w", strategy=Watcher(), symbol="BTC/USDT", order_cost=Decimal(cost))
