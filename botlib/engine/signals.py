@@ -196,6 +196,9 @@ class SignalGenerator:
                 self._on_progress()
         finally:
             subscription.close()
+            for active in self.strategies.values():
+                if active.working is not None:
+                    active.working.cancel()
 
     async def processed(self, symbol: str, timeframe: str, timestamp: int) -> None:
         """Wait until the candle that opened at ``timestamp`` (ms), or a later one, is processed."""

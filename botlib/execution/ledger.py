@@ -34,6 +34,9 @@ class OrderLedger:
 
     def __init__(self, journal: OrderJournal) -> None:
         self._journal = journal
+        self._reset()
+
+    def _reset(self) -> None:
         self._orders: dict[str, TrackedOrder] = {}
         """In memory, the oldest first."""
         self._incomplete = False
@@ -54,7 +57,7 @@ class OrderLedger:
 
     def load(self, orders: Iterable[TrackedOrder], fills: Iterable[Fill]) -> None:
         """Begin anew with what the journal has, the oldest first."""
-        self.__init__(self._journal)  # type: ignore[misc]
+        self._reset()
         for (key, entry, role), number in self._journal.counts().items():
             self._sent.setdefault((key, entry), {})[role] = number
         for order in orders:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import StoreError
-from botlib.core.model import Fill, Order, Position, Signal, SignalAction
+from botlib.core.model import Order, Position, Signal, SignalAction
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution.context import Context
@@ -200,7 +200,8 @@ class OrderPath:
     def troubles(self) -> list[str]:
         """Return what the desks cannot do at present, and how old unknown outcomes are."""
         now = self._context.system_clock.now()
-        found = [desk.troubled for desk in self._desks.values() if desk.troubled is not None]
+        troubles = (desk.enquiries.troubled for desk in self._desks.values())
+        found = [trouble for trouble in troubles if trouble is not None]
         found += [
             f"the outcome of {one.id} of {one.intent.symbol} has been unknown for "
             f"{(now - one.created) / 1_000:.0f} s"
@@ -240,11 +241,11 @@ class OrderPath:
 
     def register(self, strategy: str, symbol: str, rules: StopRules) -> None:
         """Take note of a strategy; a position of its name is its own."""
-        self.desk(symbol).register(BookKey(strategy, symbol), rules)
+        self.desk(symbol).books.register(BookKey(strategy, symbol), rules)
 
     def unregister(self, strategy: str, symbol: str) -> None:
         """Note that a strategy has gone; what it holds stays protected."""
-        self.desk(symbol).unregister(BookKey(strategy, symbol))
+        self.desk(symbol).books.unregister(BookKey(strategy, symbol))
 
     def signal(self, signal: Signal, order_cost: Decimal) -> None:
         """Write down what a signal wants; the desk does it.
@@ -282,7 +283,7 @@ class OrderPath:
         halts = self._context.halts.reasons(key.symbol)
         if halts:
             return f"entries are halted: {halts[0]}"
-        book = next((one for one in self.desk(key.symbol).books if one.key == key), None)
+        book = self.desk(key.symbol).books.get(key)
         if book is not None and book.want is not None and book.want.target <= 0:
             return "the position is being left"
         if book is not None and book.released >= closed:
@@ -295,7 +296,7 @@ class OrderPath:
     def wish(self, key: BookKey, want: Want) -> None:
         """Write down what a book is to hold."""
         try:
-            self.desk(key.symbol).want(key, want)
+            self.desk(key.symbol).books.want(key, want)
         except StoreError as error:
             self._context.refuse(key, want, f"it could not be journaled: {error}")
 
@@ -321,7 +322,7 @@ class OrderPath:
     def candle(self, strategy: str, symbol: str, high: float | None) -> None:
         """Take note of the highest high since the entry of a book, after a candle has closed."""
         if high is not None and symbol in self._desks:
-            self._desks[symbol].raise_high(BookKey(strategy, symbol), high)
+            self._desks[symbol].books.raise_high(BookKey(strategy, symbol), high)
 
     async def settled(self, symbol: str) -> None:
         """Wait until the desk of a symbol has done all that can be done now."""
@@ -405,9 +406,9 @@ class OrderPath:
             self.desk(symbol)
         for key, book in stored.items():
             if key.symbol in self._desks:
-                self._desks[key.symbol].restore(book)
+                self._desks[key.symbol].books.restore(book)
         for key in sorted(held - stored.keys()):
-            self._desks[key.symbol].adopt(key)
+            self._desks[key.symbol].books.adopt(key)
 
     async def wind_down(self, deadline: float) -> list[str]:
         """Drop wants to enter, and wait until every desk has settled and protected its books.
@@ -416,7 +417,7 @@ class OrderPath:
             What could not be done within ``deadline`` seconds, in sentences.
         """
         for desk in self._desks.values():
-            desk.forget_entries("the bot is being stopped")
+            desk.books.forget_entries("the bot is being stopped")
         try:
             async with asyncio.timeout(deadline):
                 for desk in self._desks.values():
@@ -437,6 +438,3 @@ class OrderPath:
     def quote(self) -> str:
         """Return the quote asset of the account."""
         return split_symbol(next(iter(self._desks)))[1]
-
-
-__all__ = ["MANUAL", "Fill", "OrderPath", "bot_id"]

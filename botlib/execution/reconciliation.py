@@ -20,7 +20,7 @@ from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
 from botlib.core.tables import html_table, text_table
 from botlib.trading.books import ZERO
-from botlib.trading.steps import ID_PREFIX
+from botlib.trading.sales import ID_PREFIX
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
@@ -114,7 +114,7 @@ async def reconcile(
         await _settle(context, desks, found, order.id, open_orders)
     for symbol, desk in desks.items():
         try:
-            await ask(desk.sweep_now)
+            await ask(desk.enquiries.sweep_now)
         except ExchangeError as error:
             found.add(symbol, "trades", venue=str(error), done="asked again by the desk")
     _compare_balances(context, found, await ask(context.exchange.balances))
@@ -182,7 +182,7 @@ async def _settle(
     if report is not None and desk is not None:
         desk.report(report, "start")
     elif desk is not None:
-        desk.not_found(name)
+        desk.enquiries.not_found(name)
     now = context.ledger.get(name)
     found.add(
         symbol,

@@ -21,7 +21,7 @@ from botlib.trading.risk import exposure_of
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
-    from botlib.trading.steps import SymbolState
+    from botlib.trading.state import SymbolState
     from botlib.venues.base import OrderReport
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,268 @@
+"""The books of a desk: what is wanted, what is known of their orders, and what follows from it.
+
+Every change is made in memory and written to the journal without waiting for anything, so that none
+can be lost half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from botlib.core.model import Fill, FillReceived, OrderRole, OrderUpdated, PositionChanged
+from botlib.store.journal import StoredBook
+from botlib.trading.books import ZERO, BookKey, Protection, Want
+from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder, transition
+from botlib.trading.sizing import sellable, tradable
+
+if TYPE_CHECKING:
+    from botlib.execution.context import Context
+    from botlib.trading.stops import StopRules
+    from botlib.venues.base import OrderReport
+
+
+@dataclass(slots=True)
+class DeskBook:
+    """A book of the desk: what is kept beside its orders and fills."""
+
+    key: BookKey
+    want: Want | None = None
+    protection: Protection = field(default_factory=Protection)
+    released: int = -1
+    orphaned: bool = True
+    refusals: int = 0
+    bare_since: float | None = None
+
+    @property
+    def stored(self) -> StoredBook:
+        """What the journal keeps of the book."""
+        return StoredBook(
+            key=self.key, want=self.want, protection=self.protection, released=self.released
+        )
+
+
+class DeskBooks:
+    """The books of one symbol.
+
+    Args:
+        wake: has the desk look again.
+    """
+
+    def __init__(self, symbol: str, context: Context, wake: Callable[[], None]) -> None:
+        self.symbol = symbol
+        self._context = context
+        self.wake = wake
+        self._books: dict[BookKey, DeskBook] = {}
+
+    def __iter__(self) -> Iterator[DeskBook]:
+        """Yield the books, in the order they were opened."""
+        return iter(list(self._books.values()))
+
+    def get(self, key: BookKey) -> DeskBook | None:
+        """Return a book, None if there is none."""
+        return self._books.get(key)
+
+    def restore(self, book: StoredBook) -> None:
+        """Take over a book from the journal; it is orphaned until its strategy is registered."""
+        self._books[book.key] = DeskBook(
+            key=book.key, want=book.want, protection=book.protection, released=book.released
+        )
+        self.wake()
+
+    def adopt(self, key: BookKey) -> None:
+        """Take over a position of which an earlier version wrote down no protection.
+
+        What rests at the venue as its stop says where the stop lies.
+        """
+        entry = self._context.ledger.entry(key)
+        levels = [
+            one.intent.stop_price
+            for one in self._context.ledger.of_symbol(self.symbol)
+            if one.intent.strategy == key.strategy
+            and one.role is OrderRole.STOP
+            and not one.ended
+            and one.intent.stop_price is not None
+        ]
+        protection = Protection(stop=max(levels, default=None))
+        if entry is not None:
+            amount, cost = self._context.ledger.booked(entry.id)
+            price = cost / amount if amount else ZERO
+            protection = replace(protection, entry=entry.id, entry_price=price)
+        book = self._books[key] = DeskBook(key=key, protection=protection)
+        self._save(book.stored)
+
+    def register(self, key: BookKey, rules: StopRules) -> None:
+        """Take note of a strategy and of what limits its positions."""
+        book = self.open(key)
+        book.orphaned = False
+        changed = replace(book.protection, rules=rules)
+        if not rules.stops:
+            changed = replace(changed, stop=None)
+        if rules.take_profit is None:
+            changed = replace(changed, target=None)
+        self._protect(book, changed)
+        self.wake()
+
+    def unregister(self, key: BookKey) -> None:
+        """Note that a strategy has gone; what it holds stays protected."""
+        if key in self._books:
+            self._books[key].orphaned = True
+
+    def want(self, key: BookKey, want: Want) -> None:
+        """Write down what a book is to hold from now on, in place of what it wanted before.
+
+        Raises:
+            StoreError: an entry could not be written down; nothing is done about it.
+        """
+        book = self.open(key)
+        changed = replace(book.stored, want=want)
+        if want.target > 0:
+            self._context.journal.must(lambda journal: journal.save_book(changed, now=self._now()))
+        else:
+            self._save(changed)
+        book.want = want
+        self.wake()
+
+    def forget_entries(self, why: str) -> None:
+        """Drop every want to enter."""
+        for book in self._books.values():
+            if book.want is not None and book.want.target > 0:
+                self.drop(book, why, refused=True)
+        self.wake()
+
+    def raise_high(self, key: BookKey, high: float) -> None:
+        """Take note of the highest high since the entry of a book; its trailing stop follows."""
+        book = self._books.get(key)
+        if book is None or not book.protection.entry or not book.protection.rules.trailing_stop:
+            return
+        known = book.protection.high
+        if known is None or high > known:
+            self._protect(book, replace(book.protection, high=high))
+            self.wake()
+
+    def current(self, order: TrackedOrder) -> TrackedOrder:
+        return self._context.ledger.get(order.id) or order
+
+    def remember(self, order: TrackedOrder) -> None:
+        self._context.ledger.remember(order)
+        self._context.bus.publish(OrderUpdated(order=order.order))
+
+    def take(self, order: TrackedOrder, report: OrderReport, source: str) -> None:
+        """Take a report: its fills first, so that none is owed that was told of."""
+        self.book_fills([replace(fill, client_order_id=order.id) for fill in report.fills], order)
+        event = OrderEvent(
+            kind=EventKind.REPORTED,
+            status=report.status,
+            filled=report.filled,
+            cost=report.cost,
+            venue_order_id=report.venue_order_id,
+            message=report.message,
+        )
+        self.happened(self.current(order), event, source)
+
+    def happened(self, order: TrackedOrder, event: OrderEvent, source: str) -> TrackedOrder:
+        """Note an event of an order, in the journal and in memory."""
+        now = self._now()
+        changed = transition(order, event, at=now)
+        if changed is order:
+            return order
+        market_time = self._context.market_clock.now() or None
+        self._context.journal.later(
+            lambda journal: journal.record(
+                changed, event, now=now, market_time=market_time, source=source
+            )
+        )
+        self._context.ledger.remember(changed)
+        self._context.bus.publish(OrderUpdated(order=changed.order))
+        if changed.conflict and not order.conflict:
+            self._context.halts.add(
+                f"the venue contradicts itself about {order.id} of {self.symbol}: "
+                f"{changed.conflict}",
+                source="desk",
+                symbol=self.symbol,
+            )
+        if changed.ended and not order.ended:
+            self.wake()
+        return changed
+
+    def book_fills(self, fills: list[Fill], order: TrackedOrder | None = None) -> None:
+        new = [fill for fill in fills if not self._context.positions.knows(fill)]
+        if not new:
+            return
+        self._context.journal.later(lambda journal: journal.save_fills(new))
+        for fill in new:
+            self._book_fill(fill, order)
+
+    def _book_fill(self, fill: Fill, order: TrackedOrder | None) -> None:
+        context = self._context
+        order = order or context.ledger.get(fill.client_order_id or "")
+        if order is None:
+            return
+        key = BookKey(order.intent.strategy, order.intent.symbol)
+        position = context.positions.apply(fill, key.strategy)
+        if position is None:
+            return
+        context.count_fill()
+        context.ledger.note(fill)
+        book = self.open(key)
+        if order.role is OrderRole.ENTRY:
+            self._anchor(book, order)
+        elif order.role.protects:
+            book.released = fill.timestamp
+            self._save(book.stored)
+        context.bus.publish(FillReceived(fill=fill))
+        context.bus.publish(PositionChanged(position=context.positions.get(self.symbol)))
+        self.wake()
+
+    def _anchor(self, book: DeskBook, order: TrackedOrder) -> None:
+        """Have the protection of a book start from an entry that was filled."""
+        amount, cost = self._context.ledger.booked(order.id)
+        protection = book.protection
+        if protection.entry != order.id:
+            protection = Protection(rules=protection.rules, entry=order.id)
+        self._protect(book, replace(protection, entry_price=cost / amount))
+
+    def _protect(self, book: DeskBook, protection: Protection) -> None:
+        if protection.entry:
+            protection = protection.priced(self._context.market(self.symbol).tick)
+        if protection != book.protection:
+            book.protection = protection
+            self._save(book.stored)
+
+    def drop(self, book: DeskBook, why: str, *, refused: bool) -> None:
+        want = book.want
+        book.want = None
+        self._save(book.stored)
+        if refused and want is not None:
+            self._context.refuse(book.key, want, why)
+
+    def _save(self, book: StoredBook) -> None:
+        now = self._now()
+        self._context.journal.later(lambda journal: journal.save_book(book, now=now))
+
+    def covered(self, book: DeskBook) -> bool:
+        market = self._context.market(self.symbol)
+        amount = sellable(self._context.positions.of(*book.key).amount, market)
+        if book.protection.stop is None:
+            return True
+        if not tradable(amount, book.protection.stop, market):
+            return True
+        covered = sum(
+            (
+                one.remaining
+                for one in self._context.ledger.open
+                if one.intent.strategy == book.key.strategy
+                and one.intent.symbol == book.key.symbol
+                and one.role is OrderRole.STOP
+                and one.rests
+            ),
+            ZERO,
+        )
+        return covered >= amount
+
+    def open(self, key: BookKey) -> DeskBook:
+        return self._books.setdefault(key, DeskBook(key=key))
+
+    def _now(self) -> int:
+        return self._context.system_clock.now()

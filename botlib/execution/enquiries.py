@@ -1,0 +1,155 @@
+"""What a desk asks the venue: how an order stands, and which trades there were."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.errors import ExchangeError
+from botlib.core.model import OrderStatus
+from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
+
+if TYPE_CHECKING:
+    from botlib.execution.context import Context
+    from botlib.execution.desk_books import DeskBooks
+
+logger = logging.getLogger(__name__)
+
+READ_DEADLINE: Final = 5.0
+"""Seconds a query may take before the desk goes on without its answer."""
+
+ASK_FIRST: Final = 500
+"""Milliseconds until an order whose outcome is not known is asked about again, at first."""
+ASK_LONGEST: Final = 10_000
+
+
+class Enquiries:
+    """The questions of one desk, and when each may be asked again."""
+
+    def __init__(self, symbol: str, context: Context, books: DeskBooks) -> None:
+        self.symbol = symbol
+        self._context = context
+        self._books = books
+        self.ask_at: dict[str, int] = {}
+        """Wall time (ms) from which an order may be asked about, by client order id."""
+        self.check: set[str] = set()
+        """Orders that rest, and are to be asked about all the same."""
+        self.sweep_at = 0
+        self.sweep_wanted = False
+        self._asked: dict[str, int] = {}
+        self._missing_since: dict[str, int] = {}
+        self._sweeps_failed = 0
+        self.troubled: str | None = None
+        """Why the last question was not answered, None after one that was."""
+
+    def soon(self, client_order_id: str) -> None:
+        """Ask about an order at the next turn."""
+        self.ask_at[client_order_id] = self._now()
+        self.check.add(client_order_id)
+
+    def later(self, client_order_id: str) -> None:
+        """Ask about an order after a moment, if no answer has come by then."""
+        self.ask_at.setdefault(client_order_id, self._now() + ASK_FIRST)
+
+    def forget(self, client_order_id: str) -> None:
+        """Let go of what is kept about an order that has ended."""
+        self._asked.pop(client_order_id, None)
+        self.ask_at.pop(client_order_id, None)
+        self._missing_since.pop(client_order_id, None)
+
+    async def ask(self, order: TrackedOrder) -> None:
+        self.check.discard(order.id)
+        asked = self._asked[order.id] = self._asked.get(order.id, 0) + 1
+        pause = min(ASK_FIRST * 2 ** (asked - 1), ASK_LONGEST)
+        self.ask_at[order.id] = self._now() + pause
+        try:
+            async with asyncio.timeout(READ_DEADLINE):
+                report = await self._context.exchange.fetch_order(self.symbol, order.id)
+        except (ExchangeError, TimeoutError) as error:
+            self._trouble(f"{order.id} could not be asked about", error)
+            return
+        self.troubled = None
+        order = self._books.current(order)
+        if report is None:
+            self.not_found(order.id)
+            return
+        self._missing_since.pop(order.id, None)
+        self._books.take(order, report, "query")
+        order = self._books.current(order)
+        if order.status is OrderStatus.PENDING_CANCEL:
+            # A cancellation may be sent again without harm, unlike an order.
+            self._books.happened(
+                order,
+                OrderEvent(
+                    kind=EventKind.CANCEL_REFUSED,
+                    number=order.cancels_sent,
+                    message="the venue has it open still",
+                ),
+                "query",
+            )
+        if not self._books.current(order).unclear:
+            self._asked.pop(order.id, None)
+            self.ask_at.pop(order.id, None)
+
+    def not_found(self, client_order_id: str) -> None:
+        """Note that the venue does not know an order: proof only twice, with the fence between."""
+        order = self._context.ledger.get(client_order_id)
+        if order is None or order.acknowledged:
+            return  # A copy of the venue that lags behind answered.
+        since = self._missing_since.setdefault(order.id, self._now())
+        proved = since + self._context.absence_fence
+        self.ask_at[order.id] = min(self.ask_at.get(order.id, proved), proved)
+        if self._now() >= proved:
+            del self._missing_since[order.id]
+            self._books.happened(
+                order,
+                OrderEvent(kind=EventKind.ABSENT, message="never reached the venue"),
+                "query",
+            )
+
+    async def sweep(self) -> None:
+        try:
+            await self.sweep_now()
+        except (ExchangeError, TimeoutError) as error:
+            self._sweeps_failed += 1
+            pause = min(ASK_FIRST * 2 ** min(self._sweeps_failed, 10), ASK_LONGEST)
+            self.sweep_at = self._now() + pause
+            self._trouble("its trades could not be asked for", error)
+            return
+        self.troubled = None
+        self._sweeps_failed = 0
+        self.sweep_at = self._now() + ASK_FIRST
+
+    async def sweep_now(self) -> None:
+        """Ask the venue for the trades of the symbol, and book those of ours that are new.
+
+        Raises:
+            ExchangeError: the venue did not answer.
+            TimeoutError: it did not answer in time.
+        """
+        key = f"sweep:{self.symbol}"
+        start = int(self._context.journal.journal.get_state(key) or 0)
+        async with asyncio.timeout(READ_DEADLINE):
+            fills = await self._context.exchange.fetch_fills(self.symbol, start)
+        self.sweep_wanted = False
+        ledger = self._context.ledger
+        ours = ledger.ours(self.symbol, {fill.venue_order_id for fill in fills})
+        known = [fill for fill in fills if fill.venue_order_id in ours]
+        self._books.book_fills(
+            [replace(fill, client_order_id=ours[fill.venue_order_id]) for fill in known]
+        )
+        # While an order's outcome is not known its fills may not be recognised yet.
+        if fills and not any(one.unclear for one in ledger.open):
+            last = fills[-1].trade_id + 1
+            self._context.journal.later(lambda journal: journal.set_state(key, last))
+
+    def _trouble(self, what: str, error: BaseException) -> None:
+        words = f"{self.symbol}: {what}: {str(error) or type(error).__name__}"
+        if self.troubled is None:
+            logger.warning("%s", words)
+        self.troubled = words
+
+    def _now(self) -> int:
+        return self._context.system_clock.now()
