@@ -274,31 +274,37 @@ def _cancel_refused(order: TrackedOrder, event: OrderEvent) -> TrackedOrder:
 
 
 def _reported(order: TrackedOrder, event: OrderEvent) -> TrackedOrder:
-    more = event.filled > order.filled
-    order = replace(
-        order,
-        sent=True,
-        venue_order_id=order.venue_order_id or event.venue_order_id or "",
-        filled=event.filled if more else order.filled,
-        cost=event.cost if more else max(order.cost, event.cost),
-    )
+    # The larger of two statements stands, so that it does not matter which of them came first.
+    filled, cost = max((order.filled, order.cost), (event.filled, event.cost))
+    order = replace(_named(order, event.venue_order_id or ""), sent=True, filled=filled, cost=cost)
     if event.status is not None and event.status.final:
         order = _ended(order, event.status, event)
     return _checked(order)
+
+
+def _named(order: TrackedOrder, venue_order_id: str) -> TrackedOrder:
+    """Return an order that the venue knows by an id, "" where the venue did not say which."""
+    known = order.venue_order_id
+    if not known or not venue_order_id:
+        return replace(order, venue_order_id=known or venue_order_id)
+    if known == venue_order_id:
+        return order
+    words = f"the venue has it as {known} and as {venue_order_id}"
+    kept = min(known, venue_order_id)
+    return replace(order, venue_order_id=kept, conflict=order.conflict or words)
 
 
 def _ended(order: TrackedOrder, status: OrderStatus, event: OrderEvent) -> TrackedOrder:
     if order.final is None:
         message = event.message or order.message
         return replace(order, final=status, final_filled=event.filled, message=message)
-    if order.final is status:
-        return order
     # The smaller word stands, so that it does not matter which of the two came first.
-    kept = min(order.final, status)
-    if {order.final, status} == _GIVEN_UP:
-        return replace(order, final=kept)
+    kept, filled = min(order.final, status), min(order.final_filled, event.filled)
+    changed = replace(order, final=kept, final_filled=filled)
+    if order.final is status or {order.final, status} == _GIVEN_UP:
+        return changed
     words = f"the venue says {order.final} and {status}"
-    return replace(order, final=kept, conflict=order.conflict or words)
+    return replace(changed, conflict=order.conflict or words)
 
 
 def _checked(order: TrackedOrder) -> TrackedOrder:
