@@ -1,1 +1,1 @@
-"""Speed, measured beside the named peers in one run: figures to compare, never to pass or fail."""
+"""Benchmarks: the speed of botlib next to named peers, as figures that neither pass nor fail."""

@@ -1,4 +1,4 @@
-"""One backtest of a year of 1m candles, beside raw vectorbt and backtesting.py.
+"""One backtest of a year of 1m candles, next to raw vectorbt and backtesting.py.
 
 The same moving-average cross, filled at the next open with a fee of 0.1 %, statistics included,
 each way in a process of its own: seconds of the first call and of the best later one, and peak
@@ -93,7 +93,7 @@ class Cross(Strategy):
         elif before and not above and self.position:
             self.position.close()
 def run():
-    # Fractions of a coin are not traded there: more cash than any price instead.
+    # backtesting.py trades whole units only, so it gets more cash than any price.
     done = Backtest(data, Cross, cash=1e9, commission=0.001, finalize_trades=False).run()
     return done["Return [%]"] / 100
 """

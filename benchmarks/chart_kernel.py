@@ -1,4 +1,4 @@
-"""What the benchmark of the chart runs in a notebook: a market, and updates at a rate."""
+"""The code that the chart benchmark runs in a notebook: a market, and updates at a rate."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from botlib.indicators import compute, parse
 MINUTE = 60_000
 OVERLAYS = ["ema(20)", "bbands(20, 2)"]
 PANES = ["rsi(14)", "macd(12, 26, 9)"]
-"""With those of the candles and the volume there are four panes and 13 columns of values."""
+"""Together with candles and volume they are four panes and 13 columns of values."""
 
 
 def market(rows: int) -> pd.DataFrame:
-    """Return so many minutes of a made-up market."""
+    """Return one-minute candles of a random walk."""
     chance = np.random.default_rng(1)
     close = np.round(60_000 * np.exp(np.cumsum(chance.normal(scale=8e-4, size=rows))), 2)
     first = np.concatenate([close[:1], close[:-1]])
@@ -38,7 +38,7 @@ def market(rows: int) -> pd.DataFrame:
 
 
 def prices(frame: pd.DataFrame, per_candle: int) -> Iterator[tuple[int, float, bool]]:
-    """Return open time (ms), price and whether the candle closed, of one update after another."""
+    """Yield updates: open time (ms), price, and whether the candle closed."""
     chance = np.random.default_rng(2)
     last = int(frame.index[-1].timestamp() * 1_000)
     price = float(frame["close"].iloc[-1])
@@ -51,7 +51,7 @@ def prices(frame: pd.DataFrame, per_candle: int) -> Iterator[tuple[int, float, b
 
 
 class Kit:
-    """A chart of the kit."""
+    """A chart of botlib."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.shown: Any = bl.chart(frame, overlays=OVERLAYS, panes=PANES, height=560)
@@ -83,7 +83,7 @@ class Kit:
 
 
 class Each(Kit):
-    """A chart that sends every update by itself."""
+    """A chart of botlib that sends every update separately."""
 
     def show(self, candle: bl.Candle) -> None:
         self.shown.take(candle)
@@ -91,7 +91,7 @@ class Each(Kit):
 
 
 class Idle(Kit):
-    """Nothing at all: what the updates themselves cost."""
+    """No chart: the cost of the updates themselves."""
 
     def __init__(self) -> None:
         self._opened = 0.0, 0.0, 0.0
@@ -101,7 +101,7 @@ class Idle(Kit):
 
 
 class Plotly:
-    """The same in plotly's FigureWidget: the last value of every trace changes."""
+    """The same chart as plotly's FigureWidget, the last value of every trace changing."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         import plotly.graph_objects as go
@@ -125,12 +125,12 @@ class Plotly:
             figure.data[0].close = np.append(figure.data[0].close[:-1], price)
             for trace in figure.data[1:]:
                 trace.y = np.append(trace.y[:-1], price)
-            # The page reads from it how late it is.
+            # The page computes the lag from it.
             figure.layout.title.text = str(time.time() * 1_000)
 
 
 class Feed:
-    """Updates of a chart at a rate, from a thread."""
+    """A thread that updates a chart at a rate."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -139,7 +139,7 @@ class Feed:
     def start(
         self, drawn: Kit | Plotly, frame: pd.DataFrame, rate: float, count: int, per_candle: int
     ) -> None:
-        """Begin; ``rate`` is in updates per second, 0 is as fast as it goes."""
+        """Start; ``rate`` is in updates per second, 0 is as fast as possible."""
         stream = prices(frame, per_candle)
 
         def work() -> None:
@@ -164,7 +164,7 @@ class Feed:
 
 
 def busy_tasks(bot: Any, count: int, rate: float) -> None:
-    """Register so many tasks that run at a rate."""
+    """Register tasks that run ``rate`` times a second each."""
 
     def make(number: int) -> Callable[[], Any]:
         async def work() -> None:

@@ -83,7 +83,7 @@ _PAINTED = """([source, selector]) => new Promise((resolve, reject) => {
         const found = notebook.widgets[place].node.querySelector(selector);
         const drawn = found && (found.dataset.ready === '1' || found.calcdata?.length >= 8);
         if (!drawn) return setTimeout(look, 2);
-        // Ours says so once it is painted; plotly when it is about to be.
+        // botlib's chart is ready once it is painted, plotly shortly before.
         const painted = () => resolve([place, performance.now() - began]);
         if (found.dataset.ready === '1') painted();
         else requestAnimationFrame(() => setTimeout(painted, 0));
@@ -93,7 +93,7 @@ _PAINTED = """([source, selector]) => new Promise((resolve, reject) => {
 _CLEARED = """(place) =>
     jupyterapp.shell.currentWidget.content.model.cells.get(place).outputs.clear()"""
 _FOLLOW = """(root) => {
-    // How late plotly is: the title carries when it was sent.
+    // The lag of plotly: the title is the time at which the update was sent.
     root.lags = [];
     let shown = root._fullLayout.title.text;
     const look = () => {
@@ -106,7 +106,7 @@ _FOLLOW = """(root) => {
 
 
 class Bench:
-    """A notebook with the means to measure it."""
+    """A notebook whose page and kernel can be measured."""
 
     def __init__(self, notebook: Notebook, cdp: CDPSession, size: ChartSize) -> None:
         self.notebook = notebook
@@ -115,55 +115,55 @@ class Bench:
         self.bytes = 0
 
     async def painted(self, code: str, selector: str) -> tuple[Cell, float]:
-        """Run a cell and return it with the ms until what it shows is painted."""
+        """Run a cell and return it with the ms until its output is painted."""
         place, ms = await self.notebook.page.evaluate(_PAINTED, [code, selector])
         cell = Cell(self.notebook, place)
         await cell.end()
         return cell, float(ms)
 
     async def clear(self, cell: Cell) -> None:
-        """Take off what a cell shows, so that what comes next has the page to itself."""
+        """Remove the output of a cell, so that the next one is alone on the page."""
         await self.notebook.page.evaluate(_CLEARED, cell.place)
 
     async def drawn(self, code: str, selector: str) -> float:
-        """Return the ms until what a cell shows is painted, and take it off again."""
+        """Return the ms until the output of a cell is painted, and remove it again."""
         cell, ms = await self.painted(code, selector)
         await self.clear(cell)
         return ms
 
     async def tasks(self) -> float:
-        """Return the seconds of CPU time the main thread of the page has taken."""
+        """Return the seconds of CPU time of the page's main thread."""
         found = await self.cdp.send("Performance.getMetrics")
         return float(next(m["value"] for m in found["metrics"] if m["name"] == "TaskDuration"))
 
     async def share(self, seconds: float) -> float:
-        """Return the share of the page's main thread that is busy, for a while, in percent."""
+        """Return the share of time for which the page's main thread is busy, in percent."""
         loop = asyncio.get_running_loop()
         before, began = await self.tasks(), loop.time()
         await asyncio.sleep(seconds)
         return 100 * (await self.tasks() - before) / (loop.time() - began)
 
     async def heap(self) -> float:
-        """Return the memory of the page's objects in MB, garbage collected."""
+        """Return the memory of the page's objects in MB, after a garbage collection."""
         for _ in range(2):
             await self.cdp.send("HeapProfiler.collectGarbage")
         return float((await self.cdp.send("Runtime.getHeapUsage"))["usedSize"]) / 1e6
 
     async def feed(self, drawn: str, rate: float, count: int) -> None:
-        """Let a thread of the kernel update what is drawn."""
+        """Start updates of a chart from a thread of the kernel."""
         await self.notebook.run(
             f"feed = Feed()\nfeed.start({drawn}, frame, {rate}, {count}, {PER_CANDLE})"
         )
 
     async def fed(self) -> dict[str, float]:
-        """Wait for the end of the updates, and return the kernel's figures."""
+        """Wait for the end of the updates and return the kernel's figures."""
         await self.notebook.run("figures = feed.end()")
         text = await self.notebook.value("figures")
         found: dict[str, float] = json.loads(text.strip("'"))
         return found
 
     async def cost(self, rate: float) -> float:
-        """Return the ms of CPU time that an update at a rate takes where it is not shown."""
+        """Return the ms of CPU time of an update at a rate if nothing is drawn."""
         await self.feed("Idle()", rate, int(rate * (self.size.plotly_seconds or self.size.seconds)))
         return (await self.fed())["cpu_ms"]
 
@@ -173,7 +173,7 @@ class Bench:
 
         def received(event: dict[str, Any]) -> None:
             frame = event["response"]
-            # Binary messages are told in base64.
+            # The browser reports binary messages in base64.
             size = len(frame["payloadData"])
             self.bytes += size * 3 // 4 if frame["opcode"] == 2 else size
 
@@ -285,7 +285,7 @@ async def _updates(bench: Bench) -> list[Row]:
 
 async def _lag(bench: Bench, rate: int) -> dict[str, float]:
     idle = await bench.cost(rate)
-    # A chart of its own, that begins where the market ends.
+    # A new chart, as the feed starts at the end of the market.
     cell, _ = await bench.painted("kit = Kit(frame)\nkit.shown", CHART)
     root = await cell.locate(CHART)
     await root.scroll_into_view_if_needed()

@@ -1,7 +1,7 @@
-"""What an idle bot costs: one symbol at three timeframes, at the market's own pace.
+"""CPU and memory of an idle bot: one symbol at three timeframes, at the speed of the market.
 
-Beside it a process that has only imported ccxt.pro and pandas and loaded the markets. Both run
-against a paper exchange of their own, whose cost is not counted.
+The baseline is a process that has only imported ccxt.pro and pandas and loaded the markets. Both
+use a paper exchange of their own, whose cost is not counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `import botlib` costs beside `import ccxt.pro` and `import vectorbt`.
+"""The time of `import botlib` next to `import ccxt.pro` and `import vectorbt`.
 
 Each import runs in a fresh interpreter, whose own start-up is not counted. Aim: 0.15 s, and none of
 the heavy libraries loaded.

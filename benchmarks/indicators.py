@@ -1,7 +1,7 @@
-"""Indicators: a year of minutes at once beside pandas-ta-classic, and one candle at a time.
+"""Indicators: a year of minutes at once next to pandas-ta-classic, and one candle at a time.
 
-Both compute the same numbers, from the same pandas. A candle at a time is what the engine does when
-one closes; computing the newest 500 anew is what it would cost without keeping a state.
+Both compute the same numbers from the same frame. The engine computes one candle at a time when it
+closes; without a state it would compute the newest 500 again.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Meter:
 
 
 def _last(url: str) -> int:
-    """Ask the server which candle the last frame closes."""
+    """Return the open time (ms) of the candle that the last frame closes."""
     with urlopen(f"{url}/api/v3/time") as answer:
         return int(json.load(answer)["last"])
 

@@ -1,9 +1,9 @@
 """How late a 50 ms task runs in a real kernel while a cell is busy.
 
-The same tick runs on botlib's runtime thread and, beside it, on the kernel's own main loop. A cell
+The same tick runs on botlib's runtime thread and on the kernel's own main loop. A cell
 then sleeps, spins, computes with pandas, imports vectorbt, sweeps in worker processes, and runs
-compiled code in the kernel itself. Aim: on the runtime thread no beat is later than 100 ms in the
-first three, nor during a sweep.
+compiled code in the kernel itself. Aim: on the runtime thread no beat is later than 100 ms in
+the first three jobs, nor during a sweep.
 """
 
 from __future__ import annotations

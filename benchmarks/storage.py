@@ -1,12 +1,12 @@
-"""A year of 1m candles from disk to a frame, and one candle appended durably, beside other stores.
+"""A year of 1m candles read into a frame, and one candle appended, next to other stores.
 
 Every store keeps its own copy of the same 525,600 candles and is read in a process of its own. A
-read ends with a frame of the same shape: float64 columns and a tz-naive index, one of its columns
-summed, so that a store which maps its files does not get away without reading them. `fresh` is the
-first read of a process, imports done and files in the page cache of the system; `warm` the median
-of many. Appending is one candle at a time, with what each store offers: botlib forces it to disk
-(`durable`), or to the system (what a running stream does); ArcticDB leaves it to the system; and
-the floor is a bare write of 4 KiB with fsync to the same disk.
+read ends with a frame of the same shape: float64 columns and a tz-naive index. One of its columns
+is summed, so that a store which maps its files has to read them. `fresh` is the first read of a
+process, imports done and files in the page cache of the system; `warm` the median of many. One
+candle is appended at a time, as each store offers it: botlib flushes it to disk (`durable`) or to
+the system (as a running stream does), ArcticDB to the system; the floor is a bare write of 4 KiB
+with fsync to the same disk.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ SMOKE_STORES: Final = ("botlib, cache absent", "botlib", ARCTIC, "Feather, lz4")
 
 def _time_reads(store: str, directory: Path, size: StorageSize) -> dict[str, float]:
     times = size.slow_reads if store in SLOW else size.reads
-    # The imports of a first read are not the store's.
+    # Imports that pandas makes on the first frame do not count for the store.
     import pandas as pd
 
     pd.DataFrame({"a": [1.0]}, index=pd.DatetimeIndex(["2024-01-01"]))

@@ -1,8 +1,8 @@
-"""Sweeps beside plain vectorbt and backtesting.py: time, peak memory, and how they scale.
+"""Sweeps next to plain vectorbt and backtesting.py: time, peak memory, and how they scale.
 
-Every row is a process of its own on the same random candles; its time leaves imports and
-compilation out but counts the start of worker processes, and its memory is the largest sum of the
-resident sizes of that process and everything it started. The full size runs 10,000 combinations
+Every row is a process of its own on the same random candles; its time excludes imports and
+compilation and includes the start of worker processes, and its memory is the largest sum of the
+resident sizes of that process and its descendants. The full size runs 10,000 combinations
 over a year of minutes (otherwise 400, on the same candles).
 
 Aims: at least 20 times faster than plain vectorbt at a tenth of its memory; a year within 2 GB.

@@ -1,9 +1,9 @@
-"""The task manager beside APScheduler 3.11: thousands of tasks that are due every second.
+"""The task manager next to APScheduler 3.11: thousands of tasks that are due every second.
 
-Each side runs in a process of its own, with the same function for every task: it notes the time.
-CPU per run is the CPU time of the whole process, its idle loop included, divided by the runs.
-Lateness is the time between the moment a run was due and its first line. APScheduler is told to
-coalesce and to forgive any delay, or it would drop the runs it is late for.
+Each side runs in a process of its own, with the same function for every task, which records the
+time. CPU per run is the CPU time of the whole process, its idle loop included, divided by the runs.
+Lateness is the time between the moment a run was due and its first line. APScheduler is set to
+coalesce and to accept any delay, or it would drop late runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SMOKE_WATCHED: Final = 1.0
 LIMIT: Final = 120.0
 """Seconds for one process."""
 
-Noted = list[tuple[int, float]]
+RunTimes = list[tuple[int, float]]
 
 
 def measure(size: Size = Size.USUAL) -> list[Row]:
@@ -63,15 +63,15 @@ def _in_child(side: str, tasks: int, spans: tuple[float, float]) -> dict[str, fl
     return figures
 
 
-async def _watch(noted: Noted, phases: dict[int, float], watched: float) -> dict[str, float]:
+async def _watch(runs: RunTimes, phases: dict[int, float], watched: float) -> dict[str, float]:
     """Measure for some seconds; ``phases`` are the due times of the tasks, modulo their second."""
-    noted.clear()
+    runs.clear()
     before = time.process_time()
     await asyncio.sleep(watched)
     cpu = time.process_time() - before
-    # The phases are known to a millisecond: what seems a little early is on time.
+    # The phases have a precision of a millisecond, so a run may seem a little early.
     slack = 0.002
-    late = sorted((moment - phases[task] + slack) % 1.0 - slack for task, moment in noted)
+    late = sorted((moment - phases[task] + slack) % 1.0 - slack for task, moment in runs)
     return {
         "cpu": cpu / len(late) * 1e6,
         "p99": late[int(0.99 * len(late))] * 1e3,
@@ -82,12 +82,12 @@ async def _watch(noted: Noted, phases: dict[int, float], watched: float) -> dict
 async def _botlib(size: int, settle: float, watched: float) -> dict[str, float]:
     from botlib.tasks import BackgroundTaskManager, TaskConfig
 
-    noted: Noted = []
+    runs: RunTimes = []
     manager = BackgroundTaskManager()
     for task in range(size):
 
         async def run(task: int = task) -> None:
-            noted.append((task, time.time()))
+            runs.append((task, time.time()))
 
         manager.add_task(TaskConfig(name=str(task), func=run, interval=1.0))
     await manager.start_all()
@@ -97,7 +97,7 @@ async def _botlib(size: int, settle: float, watched: float) -> dict[str, float]:
         for task in manager.status().tasks
         if task.next_run is not None
     }
-    figures = await _watch(noted, phases, watched)
+    figures = await _watch(runs, phases, watched)
     await manager.stop_all()
     return figures
 
@@ -105,7 +105,7 @@ async def _botlib(size: int, settle: float, watched: float) -> dict[str, float]:
 async def _apscheduler(size: int, settle: float, watched: float) -> dict[str, float]:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-    noted: Noted = []
+    runs: RunTimes = []
     scheduler = AsyncIOScheduler(
         timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True}
     )
@@ -113,12 +113,12 @@ async def _apscheduler(size: int, settle: float, watched: float) -> dict[str, fl
     for task in range(size):
 
         async def run(task: int = task) -> None:
-            noted.append((task, time.time()))
+            runs.append((task, time.time()))
 
         scheduler.add_job(run, "interval", seconds=1, start_date=begin)
     scheduler.start()
     await asyncio.sleep(max(0.0, begin.timestamp() - time.time()) + settle)
-    figures = await _watch(noted, dict.fromkeys(range(size), begin.timestamp()), watched)
+    figures = await _watch(runs, dict.fromkeys(range(size), begin.timestamp()), watched)
     scheduler.shutdown(wait=False)
     return figures
 

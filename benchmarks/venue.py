@@ -1,11 +1,11 @@
-"""The paper exchange's speed, beside a bare aiohttp server that does nothing but answer.
+"""The speed of the paper exchange, next to a bare aiohttp server with ready-made answers.
 
-Both sides serve from a process of their own, to the same client in this one, in the same run:
+Both serve from a process of their own to the same client in this one, in the same run:
 
-- frames a second to one client, klines of five symbols at the speed ``max`` (aim: 20,000), beside a
-  server that sends one ready-made frame of the same length over and over;
+- frames a second to one client, klines of five symbols at the speed ``max`` (aim: 20,000), next to
+  a server that sends one ready-made frame of the same length again and again;
 - orders a second, each durable in the ledger before it is answered, one at a time and 32 at once
-  (aim: 2,000), beside a server that answers the same requests with one ready-made answer;
+  (aim: 2,000), next to a server that answers the same requests with one ready-made answer;
 - a month of 1m candles of five symbols replayed into a client that reads them all (aim: 60 s), and
   how much the venue's memory grows in its second half.
 """
@@ -94,7 +94,7 @@ def _row(figure: str, ours: float, bare: float) -> Row:
     return {"figure": figure, "venue": ours, "bare aiohttp": bare, "share": ours / bare}
 
 
-# -- what is measured
+# -- the figures
 
 
 async def _frames(session: aiohttp.ClientSession, url: str, size: VenueSize) -> float:
@@ -196,7 +196,7 @@ def _record(directory: Path, minutes: int) -> list[Path]:
     return files
 
 
-# -- the processes that serve
+# -- the servers
 
 
 async def _with_venue(options: list[str], use: Callable[[str, int], Awaitable[T]]) -> T:

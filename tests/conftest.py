@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""The settings, hooks and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from hypothesis import settings
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# A busy machine takes its time; how long an example takes is no part of any test. The examples
-# are the same each time, so that a change is judged by what it does; BOTLIB_SEARCH=1 tries more.
+# No example has a deadline, as a machine may be busy. The examples are the same each time, so that
+# a test fails because of a change only; BOTLIB_SEARCH=1 searches for new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if os.environ.get("BOTLIB_SEARCH") else "same")
 
 
 def pytest_configure() -> None:
-    """Let interrupts be felt: a shell starts what it runs in the background deaf to them."""
+    """Restore the handler of SIGINT, which a shell disables for background processes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def recorded() -> Callable[[str], Path]:
-    """Return the path of a recorded data file by its name, or skip the test where it is absent."""
+    """Return the path of a recorded data file by its name, or skip the test if it is absent."""
 
     def find(name: str) -> Path:
         path = RECORDED / name

@@ -204,7 +204,7 @@ async def fault_clock_skew(stage: Stage, record: FaultRecord) -> None:
 
 
 async def fault_clock_jump(stage: Stage, record: FaultRecord) -> None:
-    """Put the computer's clock forward, and back again."""
+    """Set the computer's clock forward and back again."""
     exchange: Any = stage.engine.exchange
     clock = exchange._api._clock
 
