@@ -290,7 +290,7 @@ class SignalGenerator:
             logger.exception("the signal of %s failed", active.name)
 
     def _trail(self, active: ActiveStrategy) -> None:
-        """Tell the order path the highest high since the entry, if the stop follows it."""
+        """Pass the highest high since the entry to the order path, if the stop trails."""
         if active.rules.trailing_stop is None:
             return
         opened = self._orders.position(BookKey(active.name, active.symbol)).opened

@@ -75,7 +75,7 @@ class Context:
         self.fills += 1
 
     def refuse(self, key: BookKey, want: Want, why: str, **details: str) -> None:
-        """Tell that what a book wanted was not done."""
+        """Publish that a want of a book was not done."""
         self.refused[key.strategy] = why
         logger.info("%s: %s refused: %s", key, want.reason, why)
         self.bus.publish(

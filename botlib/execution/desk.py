@@ -31,7 +31,7 @@ from botlib.trading.state import (
     Replace,
     Step,
     Sweep,
-    SymbolState,
+    TradingState,
     Wait,
 )
 from botlib.trading.steps import next_step
@@ -59,7 +59,7 @@ POLL: Final = 0.5
 
 
 class Desk:
-    """Looks after the books of one symbol.
+    """The controller of one symbol.
 
     Args:
         context: what all desks of a bot share.
@@ -80,7 +80,7 @@ class Desk:
         """The last step, for people."""
 
     def report(self, report: OrderReport, source: str) -> None:
-        """Take what the venue says about one of our orders."""
+        """Process a report of the venue about one of our orders."""
         order = self._context.ledger.get(report.client_order_id)
         if order is not None:
             self.books.take(order, report, source)
@@ -96,12 +96,12 @@ class Desk:
         self.wake()
 
     def wake(self) -> None:
-        """Have the desk look again."""
+        """Wake the loop of the desk."""
         self._idle.clear()
         self._wake.set()
 
     def describe(self) -> str:
-        """Return what the desk does or waits for, in words."""
+        """Return the present step in words, empty when there is none."""
         step = self.doing
         if isinstance(step, Nothing):
             return ""
@@ -143,7 +143,7 @@ class Desk:
         return self._idle.is_set() and isinstance(self.doing, Nothing)
 
     async def run(self) -> None:
-        """Look after the symbol for ever: the body of its task."""
+        """Run the desk until cancelled: the body of its task."""
         while True:
             self._wake.clear()
             step = next_step(self.state())
@@ -158,7 +158,7 @@ class Desk:
                 await self._pace()
 
     async def _pace(self) -> None:
-        """Rest for a moment after many steps in a row, so that no fault becomes a flood."""
+        """Sleep after many steps within a second, so that no fault floods the venue."""
         now = asyncio.get_running_loop().time()
         self._steps.append(now)
         if len(self._steps) == STEPS and now - self._steps[0] < 1.0:
@@ -168,12 +168,12 @@ class Desk:
             )
             await asyncio.sleep(1.0)
 
-    def state(self) -> SymbolState:
+    def state(self) -> TradingState:
         """Return what decides about the next step."""
         context = self._context
         orders = tuple(self._deciding())
         ledger = context.ledger
-        return SymbolState(
+        return TradingState(
             bot=context.bot,
             market=context.market(self.symbol),
             now=context.market_clock.now(),
@@ -286,7 +286,7 @@ class Desk:
         return self.books.happened(order, event, "desk")
 
     def _answered(self, book: DeskBook | None, answers: Iterable[Answer]) -> None:
-        """Take the answers to a request; reports first, since they are the surer ones."""
+        """Process the answers to a request, reports first: they are certain."""
         for answer in sorted(answers, key=lambda one: one.report is None):
             order = self.books.current(answer.order)
             if answer.report is not None:
@@ -309,7 +309,7 @@ class Desk:
             self.enquiries.forget(order.id)
 
     def _note_refusals(self, book: DeskBook, answers: Iterable[Answer]) -> None:
-        """Let a book pause after a refusal, and ask a person to look after several."""
+        """Make a book pause after a refusal; after several in a row, halt its symbol."""
         refused = [
             current
             for answer in answers
@@ -337,7 +337,7 @@ class Desk:
         self.books.drop(book, str(error), refused=True)
 
     def _watch(self) -> None:
-        """Note since when a position has been without its stop; after a while, halt entries."""
+        """Record since when a position is without its stop; halt entries after `GRACE`."""
         now = asyncio.get_running_loop().time()
         for book in self.books:
             if self.books.covered(book):

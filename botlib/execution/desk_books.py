@@ -64,14 +64,14 @@ class DeskBooks:
         return self._books.get(key)
 
     def restore(self, book: StoredBook) -> None:
-        """Take over a book from the journal; it is orphaned until its strategy is registered."""
+        """Restore a book from the journal; it is orphaned until its strategy is registered."""
         self._books[book.key] = DeskBook(
             key=book.key, want=book.want, protection=book.protection, released=book.released
         )
         self.wake()
 
     def adopt(self, key: BookKey) -> None:
-        """Take over a position of which an earlier version wrote down no protection.
+        """Adopt a position for which an earlier version stored no protection.
 
         What rests at the venue as its stop says where the stop lies.
         """
@@ -93,7 +93,7 @@ class DeskBooks:
         self._save(book.stored)
 
     def register(self, key: BookKey, rules: StopRules) -> None:
-        """Take note of a strategy and of what limits its positions."""
+        """Register a strategy with the rules that limit its positions."""
         book = self.open(key)
         book.orphaned = False
         changed = replace(book.protection, rules=rules)
@@ -105,12 +105,12 @@ class DeskBooks:
         self.wake()
 
     def unregister(self, key: BookKey) -> None:
-        """Note that a strategy has gone; what it holds stays protected."""
+        """Mark a strategy as gone; its position stays protected."""
         if key in self._books:
             self._books[key].orphaned = True
 
     def want(self, key: BookKey, want: Want) -> None:
-        """Write down what a book is to hold from now on, in place of what it wanted before.
+        """Store what a book is to hold from now on; it replaces the earlier want.
 
         Raises:
             StoreError: an entry could not be written down; nothing is done about it.
@@ -132,7 +132,7 @@ class DeskBooks:
         self.wake()
 
     def raise_high(self, key: BookKey, high: float) -> None:
-        """Take note of the highest high since the entry of a book; its trailing stop follows."""
+        """Set the highest high since the entry of a book; its trailing stop follows."""
         book = self._books.get(key)
         if book is None or not book.protection.entry or not book.protection.rules.trailing_stop:
             return
@@ -149,7 +149,7 @@ class DeskBooks:
         self._context.bus.publish(OrderUpdated(order=order.order))
 
     def take(self, order: TrackedOrder, report: OrderReport, source: str) -> None:
-        """Take a report: its fills first, so that none is owed that was told of."""
+        """Process a report, its fills first, so that the order never owes fills it carries."""
         self.book_fills([replace(fill, client_order_id=order.id) for fill in report.fills], order)
         event = OrderEvent(
             kind=EventKind.REPORTED,
@@ -162,7 +162,7 @@ class DeskBooks:
         self.happened(self.current(order), event, source)
 
     def happened(self, order: TrackedOrder, event: OrderEvent, source: str) -> TrackedOrder:
-        """Note an event of an order, in the journal and in memory."""
+        """Record an event of an order, in the journal and in memory."""
         now = self._now()
         changed = transition(order, event, at=now)
         if changed is order:
@@ -216,7 +216,7 @@ class DeskBooks:
         self.wake()
 
     def _anchor(self, book: DeskBook, order: TrackedOrder) -> None:
-        """Have the protection of a book start from an entry that was filled."""
+        """Start the protection of a book from an entry that was filled."""
         amount, cost = self._context.ledger.booked(order.id)
         protection = book.protection
         if protection.entry != order.id:

@@ -54,7 +54,7 @@ class Enquiries:
         self.ask_at.setdefault(client_order_id, self._now() + ASK_FIRST)
 
     def forget(self, client_order_id: str) -> None:
-        """Let go of what is kept about an order that has ended."""
+        """Delete what is kept about an order that has ended."""
         self._asked.pop(client_order_id, None)
         self.ask_at.pop(client_order_id, None)
         self._missing_since.pop(client_order_id, None)
@@ -94,7 +94,7 @@ class Enquiries:
             self.ask_at.pop(order.id, None)
 
     def not_found(self, client_order_id: str) -> None:
-        """Note that the venue does not know an order: proof only twice, with the fence between."""
+        """Record that the venue does not know an order; twice, a fence apart, is proof."""
         order = self._context.ledger.get(client_order_id)
         if order is None or order.acknowledged:
             return  # A copy of the venue that lags behind answered.

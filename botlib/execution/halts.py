@@ -48,7 +48,7 @@ class HaltLatch:
         self.settle()
 
     def close(self) -> None:
-        """Write down what is not written yet, and forget the journal."""
+        """Store what is not stored yet, and release the journal."""
         self.settle()
         self._journal = None
 
@@ -88,7 +88,7 @@ class HaltLatch:
         return True
 
     def settle(self) -> None:
-        """Write down and tell what was added, on the loop; a failure is tried again."""
+        """Store and publish what was added, on the loop; a failure is retried."""
         while self._unwritten and self._journal is not None:
             halt = self._unwritten[0]
             try:

@@ -56,7 +56,7 @@ class OrderLedger:
         """The newest fills, of this run or earlier ones, the oldest first."""
 
     def load(self, orders: Iterable[TrackedOrder], fills: Iterable[Fill]) -> None:
-        """Begin anew with what the journal has, the oldest first."""
+        """Load everything from the journal, the oldest first."""
         self._reset()
         for (key, entry, role), number in self._journal.counts().items():
             self._sent.setdefault((key, entry), {})[role] = number
@@ -143,7 +143,7 @@ class OrderLedger:
     # Changes
 
     def remember(self, order: TrackedOrder) -> None:
-        """Keep an order as it stands now."""
+        """Store an order in memory as it stands now."""
         if order.id not in self._orders:
             sent = self._sent.setdefault((_key(order), order.intent.entry), {})
             number = max(sent.get(order.role, 0), order.intent.sequence + 1)
@@ -196,7 +196,7 @@ class OrderLedger:
             self._open[order.id] = order
 
     def _trim(self) -> None:
-        """Let the oldest orders leave memory that nothing depends on any more."""
+        """Remove the oldest orders from memory that nothing depends on any more."""
         if len(self._orders) <= self._most:
             return
         entries = set(self.entries.values())

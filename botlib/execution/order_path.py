@@ -65,7 +65,7 @@ def bot_id(journal: OrderJournal, rng: random.Random) -> str:
 
 
 class OrderPath:
-    """Takes what strategies and people want, and has the desks bring it about.
+    """The desks of a bot, and the entrance to them for strategies, people and reports.
 
     Args:
         system_clock: wall time; it dates the journal and the fence of unknown orders.
@@ -225,7 +225,7 @@ class OrderPath:
         return self._outer_caution()
 
     def caution(self, name: str, reason: str | None) -> None:
-        """Hold entries back for a reason until it is taken away with None."""
+        """Set or, with None, remove a reason that holds entries back."""
         if reason is None:
             self._cautions.pop(name, None)
         else:
@@ -240,15 +240,15 @@ class OrderPath:
     # Strategies
 
     def register(self, strategy: str, symbol: str, rules: StopRules) -> None:
-        """Take note of a strategy; a position of its name is its own."""
+        """Register a strategy; the book of its name is its own."""
         self.desk(symbol).books.register(BookKey(strategy, symbol), rules)
 
     def unregister(self, strategy: str, symbol: str) -> None:
-        """Note that a strategy has gone; what it holds stays protected."""
+        """Mark a strategy as gone; its position stays protected."""
         self.desk(symbol).books.unregister(BookKey(strategy, symbol))
 
     def signal(self, signal: Signal, order_cost: Decimal) -> None:
-        """Write down what a signal wants; the desk does it.
+        """Store what a signal wants; the desk carries it out.
 
         Args:
             order_cost: quote units an entry may spend.
@@ -294,14 +294,14 @@ class OrderPath:
         return None
 
     def wish(self, key: BookKey, want: Want) -> None:
-        """Write down what a book is to hold."""
+        """Store what a book is to hold."""
         try:
             self.desk(key.symbol).books.want(key, want)
         except StoreError as error:
             self._context.refuse(key, want, f"it could not be journaled: {error}")
 
     def leave(self, symbol: str, reason: str = MANUAL) -> list[BookKey]:
-        """Want every book of a symbol flat, for ever until it is; return those that hold any."""
+        """Store the want that every book of a symbol is flat; return the books that hold any."""
         keys = [
             BookKey(strategy, symbol)
             for strategy, held in self._context.positions.books(symbol).items()
@@ -320,7 +320,7 @@ class OrderPath:
         return keys
 
     def candle(self, strategy: str, symbol: str, high: float | None) -> None:
-        """Take note of the highest high since the entry of a book, after a candle has closed."""
+        """Set the highest high since the entry of a book, after a candle has closed."""
         if high is not None and symbol in self._desks:
             self._desks[symbol].books.raise_high(BookKey(strategy, symbol), high)
 
@@ -332,7 +332,7 @@ class OrderPath:
     # The venue
 
     def on_execution(self, report: OrderReport) -> None:
-        """Take a report of the user data stream."""
+        """Process a report of the user data stream."""
         order = self.ledger.get(report.client_order_id)
         if order is None:
             self._foreign(report)
@@ -340,7 +340,7 @@ class OrderPath:
         self.desk(report.symbol).report(report, "stream")
 
     def _foreign(self, report: OrderReport) -> None:
-        """Note an order that is not in the journal; one of another bot stops entries."""
+        """Record an order that is not in the journal; one of another bot halts entries."""
         name, bot = report.client_order_id, self._context.bot
         other = foreign_bot(name, bot)
         if other is not None:
@@ -353,7 +353,7 @@ class OrderPath:
         self._context.halts.add(reason, source="desk")
 
     def check(self, *, thorough: bool = True) -> None:
-        """Have the desks ask about everything that rests, and for trades nobody reported.
+        """Make the desks ask about everything that rests, and for unreported trades.
 
         Args:
             thorough: of all symbols; otherwise of those with an open order, and of each of them
@@ -370,7 +370,7 @@ class OrderPath:
                 desk.check_resting()
 
     async def start(self, symbols: Iterable[str]) -> Reconciliation:
-        """Bring journal and venue together before anything is traded.
+        """Reconcile journal and venue before anything is traded.
 
         Args:
             symbols: those that are traded; others that still have a book or an order are looked

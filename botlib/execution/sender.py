@@ -21,7 +21,7 @@ from botlib.trading.risk import exposure_of
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
-    from botlib.trading.state import SymbolState
+    from botlib.trading.state import TradingState
     from botlib.venues.base import OrderReport
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class OrderSender:
         """Orders sent since the start."""
 
     def prepare(
-        self, intents: Sequence[OrderIntent], state: SymbolState
+        self, intents: Sequence[OrderIntent], state: TradingState
     ) -> tuple[TrackedOrder, ...]:
         """Judge orders by the caps and write them down; they are to be sent next.
 
@@ -123,7 +123,7 @@ class OrderSender:
             return [cancelled, Answer(order=new, event=event)]
         return [cancelled, _answer(new, _some(result.placed), result.place_error)]
 
-    def _judge(self, intent: OrderIntent, state: SymbolState) -> None:
+    def _judge(self, intent: OrderIntent, state: TradingState) -> None:
         context = self._context
         newest = context.price(intent.symbol)
         reference = next(

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from botlib.core.errors import InvalidInput, StoreError
-from botlib.core.model import Fill, Order, OrderIntent, OrderRole, OrderStatus, OrderType, Side
+from botlib.core.model import Fill, Order, OrderRole, OrderStatus
 from botlib.store.database import Database
+from botlib.store.order_rows import (
+    FILL_COLUMNS,
+    ORDER_COLUMNS,
+    compared,
+    fill_from_row,
+    intent_from_values,
+    intent_values,
+    order_from_row,
+    order_row,
+    rebuilt,
+)
 from botlib.trading.books import BookKey, Protection, Want
-from botlib.trading.orders import OrderEvent, TrackedOrder, fold
+from botlib.trading.orders import OrderEvent, TrackedOrder
 
-_ORDER: Final = (
-    "client_order_id, venue_order_id, strategy, symbols.symbol, side, type, amount, price, status, "
-    "filled, cost, created, updated, message, stop_price, market_time, signal_timestamp, reason, "
-    "role, entry, sequence, list_id, facts"
-)
-_FILL: Final = (
-    "symbols.symbol, trade_id, venue_order_id, client_order_id, side, price, amount, fee, "
-    "fee_asset, timestamp, maker"
-)
 _INSERT: Final = (
     "INSERT INTO orders (client_order_id, venue_order_id, strategy, symbol, side, type, amount, "
     "price, status, filled, cost, created, updated, message, signal_timestamp, reason, stop_price, "
@@ -52,11 +54,6 @@ _UNENDED: Final = f"status NOT IN ({', '.join('?' * len(_FINAL))})"
 
 INTENT: Final = "intent"
 """The first event of an order; it carries the intent."""
-
-_FACTS: Final = (
-    "sent", "final", "final_filled", "refused", "retry", "lost", "absent", "cancels_sent",
-    "cancels_refused", "conflict",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +101,12 @@ class OrderJournal:
                         f"The order {order.id} was sent already. It is not sent again; "
                         "look at it with bot.order_history()."
                     )
-                event = {"kind": INTENT, **_intent_values(order.intent)}
+                event = {"kind": INTENT, **intent_values(order.intent)}
                 connection.execute(
                     _EVENT,
                     (order.id, order.created, order.market_time, source, json.dumps(event)),
                 )
-                connection.execute(_INSERT, _row(order, ids[order.id]))
+                connection.execute(_INSERT, order_row(order, ids[order.id]))
 
     def record(
         self,
@@ -134,7 +131,7 @@ class OrderJournal:
             connection.execute(
                 _EVENT, (order.id, now, market_time, source, json.dumps(event.to_dict()))
             )
-            connection.execute(_UPSERT, _row(order, id_))
+            connection.execute(_UPSERT, order_row(order, id_))
 
     def order_history(self, client_order_id: str) -> list[dict[str, Any]]:
         """Return every event of an order, the oldest first, as plain values."""
@@ -172,8 +169,8 @@ class OrderJournal:
             history = events.pop(order.id, None)
             if history is None or history[0].get("kind") != INTENT:
                 continue  # An order of an earlier version, which wrote down no events.
-            built = _built(order, history)
-            if _compared(built) != _compared(order):
+            built = rebuilt(order, history)
+            if compared(built) != compared(order):
                 found.append(
                     f"{order.id} is {order.status} with {order.filled} filled, "
                     f"its events say {built.status} with {built.filled}"
@@ -196,14 +193,16 @@ class OrderJournal:
             created, market_time, first = history[0]
             if first.get("kind") != INTENT:
                 continue
-            start = TrackedOrder(intent=_intent_of(first), created=created, market_time=market_time)
-            built = _built(start, [event for _, _, event in history])
-            if name in known and _compared(known[name]) == _compared(built):
+            start = TrackedOrder(
+                intent=intent_from_values(first), created=created, market_time=market_time
+            )
+            built = rebuilt(start, [event for _, _, event in history])
+            if name in known and compared(known[name]) == compared(built):
                 continue
             id_ = self._database.register(built.intent.symbol)
             with self._database.writing(durable=True) as connection:
                 connection.execute("DELETE FROM orders WHERE client_order_id = ?", (name,))
-                connection.execute(_INSERT, _row(built, id_))
+                connection.execute(_INSERT, order_row(built, id_))
             mended += 1
         return mended
 
@@ -404,174 +403,17 @@ class OrderJournal:
     def _fills(self, condition: str, binding: str | None) -> list[Fill]:
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
-                f"SELECT {_FILL} FROM fills JOIN symbols ON symbols.id = fills.symbol "
+                f"SELECT {FILL_COLUMNS} FROM fills JOIN symbols ON symbols.id = fills.symbol "
                 f"WHERE ({condition}) ORDER BY timestamp, trade_id",
                 (binding,),
             ).fetchall()
-        return [_fill(row) for row in rows]
+        return [fill_from_row(row) for row in rows]
 
     def _tracked(self, clause: str, bindings: tuple[str, ...]) -> list[TrackedOrder]:
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
-                f"SELECT {_ORDER} FROM orders JOIN symbols ON symbols.id = orders.symbol {clause}",
+                f"SELECT {ORDER_COLUMNS} FROM orders "
+                f"JOIN symbols ON symbols.id = orders.symbol {clause}",
                 bindings,
             ).fetchall()
-        return [_order(row) for row in rows]
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _number(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-def _row(order: TrackedOrder, symbol_id: str) -> tuple[Any, ...]:
-    intent = order.intent
-    return (
-        order.id,
-        order.venue_order_id,
-        intent.strategy,
-        symbol_id,
-        intent.side.value,
-        intent.type.value,
-        str(intent.amount),
-        _text(intent.price),
-        order.status.value,
-        str(order.filled),
-        str(order.cost),
-        order.created,
-        order.updated or order.created,
-        order.message,
-        intent.signal_timestamp,
-        intent.reason,
-        _text(intent.stop_price),
-        order.market_time,
-        intent.role.value,
-        intent.entry,
-        intent.sequence,
-        intent.list_id,
-        json.dumps({name: _plain(getattr(order, name)) for name in _FACTS}),
-    )
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Decimal) else value
-
-
-def _order(row: tuple[Any, ...]) -> TrackedOrder:
-    intent = OrderIntent(
-        client_order_id=row[0],
-        strategy=row[2],
-        symbol=row[3],
-        side=Side(row[4]),
-        type=OrderType(row[5]),
-        amount=Decimal(row[6]),
-        price=_number(row[7]),
-        stop_price=_number(row[14]),
-        signal_timestamp=row[16],
-        reason=row[17],
-        role=OrderRole(row[18]),
-        protects=OrderRole(row[18]).protects,
-        entry=row[19],
-        sequence=row[20],
-        list_id=row[21],
-    )
-    status, facts = OrderStatus(row[8]), json.loads(row[22])
-    order = TrackedOrder(
-        intent=intent,
-        created=row[11],
-        updated=row[12],
-        market_time=row[15],
-        venue_order_id=row[1],
-        filled=Decimal(row[9]),
-        cost=Decimal(row[10]),
-        message=row[13],
-    )
-    if not facts:
-        return _of_earlier(order, status)
-    final = facts["final"]
-    return replace(
-        order,
-        **{name: facts[name] for name in _FACTS if name not in ("final", "final_filled")},
-        final=None if final is None else OrderStatus(final),
-        final_filled=Decimal(facts["final_filled"]),
-    )
-
-
-def _of_earlier(order: TrackedOrder, status: OrderStatus) -> TrackedOrder:
-    """Return an order that an earlier version wrote down by its status alone."""
-    if status is OrderStatus.REJECTED and order.venue_order_id is None:
-        return replace(order, refused=True)
-    if status.final:
-        return replace(order, sent=True, final=status, final_filled=order.filled)
-    return replace(order, sent=status is not OrderStatus.INTENT, lost=status is OrderStatus.UNKNOWN)
-
-
-def _intent_values(intent: OrderIntent) -> dict[str, Any]:
-    return {
-        "client_order_id": intent.client_order_id,
-        "strategy": intent.strategy,
-        "symbol": intent.symbol,
-        "side": intent.side.value,
-        "type": intent.type.value,
-        "amount": str(intent.amount),
-        "price": _text(intent.price),
-        "stop_price": _text(intent.stop_price),
-        "signal_timestamp": intent.signal_timestamp,
-        "reason": intent.reason,
-        "role": intent.role.value,
-        "entry": intent.entry,
-        "sequence": intent.sequence,
-        "list_id": intent.list_id,
-    }
-
-
-def _intent_of(values: dict[str, Any]) -> OrderIntent:
-    role = OrderRole(values["role"])
-    return OrderIntent(
-        client_order_id=values["client_order_id"],
-        strategy=values["strategy"],
-        symbol=values["symbol"],
-        side=Side(values["side"]),
-        type=OrderType(values["type"]),
-        amount=Decimal(values["amount"]),
-        price=_number(values["price"]),
-        stop_price=_number(values["stop_price"]),
-        signal_timestamp=values["signal_timestamp"],
-        reason=values["reason"],
-        protects=role.protects,
-        role=role,
-        entry=values["entry"],
-        sequence=values["sequence"],
-        list_id=values["list_id"],
-    )
-
-
-def _built(order: TrackedOrder, history: Sequence[dict[str, Any]]) -> TrackedOrder:
-    """Return what the events of an order add up to."""
-    start = TrackedOrder(
-        intent=_intent_of(history[0]), created=order.created, market_time=order.market_time
-    )
-    return fold(start, (OrderEvent.from_dict(one) for one in history[1:]))
-
-
-def _compared(order: TrackedOrder) -> tuple[object, ...]:
-    return (order.intent, order.venue_order_id, order.status, order.filled, order.cost)
-
-
-def _fill(row: tuple[Any, ...]) -> Fill:
-    return Fill(
-        symbol=row[0],
-        trade_id=row[1],
-        venue_order_id=row[2],
-        client_order_id=row[3],
-        side=Side(row[4]),
-        price=Decimal(row[5]),
-        amount=Decimal(row[6]),
-        fee=Decimal(row[7]),
-        fee_asset=row[8],
-        timestamp=row[9],
-        maker=bool(row[10]),
-    )
+        return [order_from_row(row) for row in rows]

@@ -22,13 +22,13 @@ from botlib.trading.sales import (
     worth,
 )
 from botlib.trading.sizing import sellable, tradable
-from botlib.trading.state import Cancel, Halt, Place, Replace, Step, SymbolState, Wait
+from botlib.trading.state import Cancel, Halt, Place, Replace, Step, TradingState, Wait
 
 STOP_LIMIT_ROOM: Final = Decimal("0.02")
 """How far below its trigger a stop with a limit may sell, a fraction."""
 
 
-def protect(state: SymbolState, book: Book) -> Iterator[Step]:
+def protect(state: TradingState, book: Book) -> Iterator[Step]:
     """Yield the step that brings a book's stop and target to the venue, or to their place."""
     resting = open_sales(state, book)
     if unsure(state, book) or _leaving(state, book):
@@ -58,13 +58,13 @@ def protect(state: SymbolState, book: Book) -> Iterator[Step]:
         yield Cancel(order=resting[0], why="it is moved")
 
 
-def _leaving(state: SymbolState, book: Book) -> bool:
+def _leaving(state: TradingState, book: Book) -> bool:
     want = book.want
     return want is not None and want.target < book.amount and want.target <= 0
 
 
 def _place_protection(
-    state: SymbolState, book: Book, amount: Decimal, wanted: tuple[OrderIntent, ...]
+    state: TradingState, book: Book, amount: Decimal, wanted: tuple[OrderIntent, ...]
 ) -> Iterator[Step]:
     entry = book.protection.entry
     refused = [
@@ -102,7 +102,7 @@ def _place_protection(
         )
 
 
-def _halt(state: SymbolState, reason: str) -> Iterator[Step]:
+def _halt(state: TradingState, reason: str) -> Iterator[Step]:
     if reason in state.halts:
         yield Wait(why=reason, wall=state.wall + 10_000)
     else:
@@ -151,7 +151,7 @@ def stop_type(market: Market) -> OrderType | None:
 
 
 def _protecting(
-    state: SymbolState, book: Book, amount: Decimal, protection: Protection
+    state: TradingState, book: Book, amount: Decimal, protection: Protection
 ) -> tuple[OrderIntent, ...]:
     """Return the orders that are to rest for a position: a target, a stop, or both as a list."""
     market, found = state.market, []

@@ -10,18 +10,18 @@ from typing import Final
 from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Side
 from botlib.trading.books import ZERO, Book, BookKey
 from botlib.trading.orders import TrackedOrder
-from botlib.trading.state import EXIT_ROLES, Cancel, Step, SymbolState, Wait
+from botlib.trading.state import EXIT_ROLES, Cancel, Step, TradingState, Wait
 
 ID_PREFIX: Final = "bl"
 """Begins the client order ids of all bots; the id of the bot follows."""
 
 
-def open_sales(state: SymbolState, book: Book) -> list[TrackedOrder]:
+def open_sales(state: TradingState, book: Book) -> list[TrackedOrder]:
     """Return the orders of a book that sell and have not ended."""
     return [one for one in state.of(book.key) if one.sells and not one.ended]
 
 
-def unsure(state: SymbolState, book: Book) -> bool:
+def unsure(state: TradingState, book: Book) -> bool:
     """Return whether more of a book may be sold than is known."""
     return any(
         one.sells and (one.unclear or state.owes(one) or (one.role in EXIT_ROLES and not one.ended))
@@ -34,20 +34,20 @@ def running(order: TrackedOrder) -> bool:
     return order.role is OrderRole.STOP and order.status is OrderStatus.PARTIALLY_FILLED
 
 
-def worth(state: SymbolState, book: Book) -> Decimal:
+def worth(state: TradingState, book: Book) -> Decimal:
     """Return what a unit is about worth: the newest price that is known of."""
     want = book.want.price if book.want is not None else ZERO
     return state.price or book.protection.entry_price or want
 
 
 def market_sale(
-    state: SymbolState, book: Book, amount: Decimal, role: OrderRole, reason: str
+    state: TradingState, book: Book, amount: Decimal, role: OrderRole, reason: str
 ) -> OrderIntent:
     return sell_order(state, book, role, OrderType.MARKET, amount, reason, None)
 
 
 def sell_order(
-    state: SymbolState,
+    state: TradingState,
     book: Book,
     role: OrderRole,
     kind: OrderType,
@@ -76,7 +76,7 @@ def sell_order(
     )
 
 
-def cancel_if_allowed(state: SymbolState, order: TrackedOrder, why: str) -> Iterator[Step]:
+def cancel_if_allowed(state: TradingState, order: TrackedOrder, why: str) -> Iterator[Step]:
     if state.send_at > state.wall:
         yield Wait(why="the venue asks to wait", wall=state.send_at)
     else:

@@ -20,7 +20,7 @@ EXIT_ROLES: Final = (OrderRole.EXIT, OrderRole.EMERGENCY, OrderRole.MANUAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolState:
+class TradingState:
     """Everything that decides about the next step of one symbol.
 
     Attributes:

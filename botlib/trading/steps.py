@@ -41,12 +41,12 @@ from botlib.trading.state import (
     Replace,
     Step,
     Sweep,
-    SymbolState,
+    TradingState,
     Wait,
 )
 
 
-def next_step(state: SymbolState) -> Step:
+def next_step(state: TradingState) -> Step:
     """Return the single next step of a symbol."""
     waits: list[Wait] = []
     for step in _proposals(state):
@@ -63,7 +63,7 @@ def next_step(state: SymbolState) -> Step:
     )
 
 
-def _proposals(state: SymbolState) -> Iterator[Step]:
+def _proposals(state: TradingState) -> Iterator[Step]:
     """Yield what is due, the most urgent first."""
     yield from _questions(state)
     for book in state.books:
@@ -74,7 +74,7 @@ def _proposals(state: SymbolState) -> Iterator[Step]:
         yield from _enter(state, book)
 
 
-def _questions(state: SymbolState) -> Iterator[Step]:
+def _questions(state: TradingState) -> Iterator[Step]:
     for order in state.orders:
         if not order.unclear and order.id not in state.check:
             continue
@@ -90,7 +90,7 @@ def _questions(state: SymbolState) -> Iterator[Step]:
             yield Wait(why="fills are not booked yet", wall=state.sweep_at)
 
 
-def _leave(state: SymbolState, book: Book) -> Iterator[Step]:
+def _leave(state: TradingState, book: Book) -> Iterator[Step]:
     """Yield the step of a book that wants to hold less than it does."""
     want = book.want
     if want is None or want.target > 0:
@@ -123,7 +123,7 @@ def _leave(state: SymbolState, book: Book) -> Iterator[Step]:
         yield Cancel(order=resting[0], why=want.reason)
 
 
-def _enter(state: SymbolState, book: Book) -> Iterator[Step]:
+def _enter(state: TradingState, book: Book) -> Iterator[Step]:
     """Yield the step of a book that wants to hold more than it does."""
     want = book.want
     if want is None or want.target <= 0:
@@ -152,7 +152,7 @@ def _enter(state: SymbolState, book: Book) -> Iterator[Step]:
         yield from _entry(state, book, want)
 
 
-def _entries(state: SymbolState, book: Book, want: Want) -> list[TrackedOrder]:
+def _entries(state: TradingState, book: Book, want: Want) -> list[TrackedOrder]:
     """Return the orders that were sent for a want to enter, the oldest first."""
     return [
         one
@@ -161,7 +161,7 @@ def _entries(state: SymbolState, book: Book, want: Want) -> list[TrackedOrder]:
     ]
 
 
-def _entered(state: SymbolState, book: Book, want: Want, order: TrackedOrder) -> Iterator[Step]:
+def _entered(state: TradingState, book: Book, want: Want, order: TrackedOrder) -> Iterator[Step]:
     if order.ended and not state.owes(order):
         done = order.filled > 0
         yield Drop(book=book, why=order.message or str(order.status), refused=not done)
@@ -172,7 +172,7 @@ def _entered(state: SymbolState, book: Book, want: Want, order: TrackedOrder) ->
             yield Wait(why="a limit entry rests", market=want.valid_until)
 
 
-def _entry(state: SymbolState, book: Book, want: Want) -> Iterator[Step]:
+def _entry(state: TradingState, book: Book, want: Want) -> Iterator[Step]:
     market = state.market
     amount = sellable(want.target, market)
     reference = want.limit or want.price
