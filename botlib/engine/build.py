@@ -9,14 +9,14 @@ from botlib.config.secrets import ApiKeys
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
 from botlib.core.model import TaskFailed
-from botlib.engine.account import AccountMonitor
+from botlib.engine.account.monitor import AccountMonitor
 from botlib.engine.execution_watch import ExecutionWatch
 from botlib.engine.health import late_loop
 from botlib.engine.kill_switch import STOP_FILE, KillSwitch
-from botlib.engine.lockstep import Lockstep
 from botlib.engine.log_tail import LogTail
 from botlib.engine.manual_orders import ManualOrders
 from botlib.engine.order_books import OrderBooks
+from botlib.engine.paper.lockstep import Lockstep
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
 from botlib.execution import HaltLatch, OrderPath

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botlib.engine.kill_switch import STOP_FILE_INTERVAL
-from botlib.engine.paper_service import PaperService
+from botlib.engine.paper.service import PaperService
 
 if TYPE_CHECKING:
     import aiohttp

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.clock import utc
 from botlib.core.errors import ConfigError, SimulationError
-from botlib.engine.paper_service import PaperService
+from botlib.engine.paper.service import PaperService
 from botlib.paper import (
     MarketPace,
     PaperControl,

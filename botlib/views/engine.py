@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botlib.core.bus import EventBus
     from botlib.core.clock import Clock, MarketClock
     from botlib.core.lag import LagMeter
-    from botlib.engine.account import AccountMonitor
+    from botlib.engine.account.monitor import AccountMonitor
     from botlib.engine.health import EngineHealth
     from botlib.engine.kill_switch import KillSwitch
     from botlib.engine.log_tail import LogTail

@@ -152,7 +152,7 @@ async def test_one_failed_request_during_the_start_only_delays_it(make_engine: M
 async def test_lockstep_raises_when_a_closed_candle_never_arrives(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botlib.engine.lockstep.LEAST_WAIT", 0.5)
+    monkeypatch.setattr("botlib.engine.paper.lockstep.LEAST_WAIT", 0.5)
     engine = await make_engine(exchange={"data_deadline": "1s"})
     assert engine.paper is not None
     await engine.paper.control.fault("drop", match="kline", count=1_000_000)

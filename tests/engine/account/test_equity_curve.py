@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from botlib.engine.equity_curve import EquityCurve
+from botlib.engine.account.equity_curve import EquityCurve
 
 
 def test_a_curve_covers_the_whole_run_in_a_bounded_number_of_points() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botlib.core.errors import BotlibError
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
-from botlib.engine.equity_curve import EquityCurve
+from botlib.engine.account.equity_curve import EquityCurve
 
 if TYPE_CHECKING:
     from botlib.core.clock import Clock

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from botlib.config import Settings
-from botlib.engine.paper_service import PaperService
+from botlib.engine.paper.service import PaperService
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}

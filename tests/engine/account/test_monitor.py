@@ -8,7 +8,7 @@ from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock
 from botlib.core.model import Fill, Halted, Side
 from botlib.core.timeframe import DAY
-from botlib.engine.account import AccountMonitor
+from botlib.engine.account.monitor import AccountMonitor
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.base import Balance

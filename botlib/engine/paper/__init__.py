@@ -1,0 +1,1 @@
+"""What an engine needs of a paper exchange: its process, and the market that waits in lockstep."""
