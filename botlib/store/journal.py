@@ -50,6 +50,12 @@ _INSERT_FILL: Final = (
     "ON CONFLICT (symbol, trade_id) DO NOTHING"
 )
 _FINAL: Final = tuple(status.value for status in OrderStatus if status.final)
+_OLDEST: Final = (
+    "coalesce((SELECT min(id) FROM order_events "
+    "WHERE order_events.client_order_id = orders.client_order_id), 0), created, client_order_id"
+)
+"""Orders in the order they were written down, whatever a clock said; those of earlier versions,
+which have no events, first."""
 _UNENDED: Final = f"status NOT IN ({', '.join('?' * len(_FINAL))})"
 
 INTENT: Final = "intent"
@@ -149,7 +155,7 @@ class OrderJournal:
     def tracked(self, *, ended: bool = True) -> list[TrackedOrder]:
         """Return what is known of all orders, or of those that have not ended, oldest first."""
         where, bindings = ("", ()) if ended else (f"WHERE {_UNENDED}", _FINAL)
-        return self._tracked(f"{where} ORDER BY created, client_order_id", bindings)
+        return self._tracked(f"{where} ORDER BY {_OLDEST}", bindings)
 
     def tracked_order(self, client_order_id: str) -> TrackedOrder | None:
         """Return what is known of an order, None if it is not one of the journal's."""
