@@ -138,7 +138,11 @@ class OrderLedger:
 
     def owes(self, order: TrackedOrder) -> bool:
         """Return whether an order is filled by more than is booked."""
-        return self.booked(order.id)[0] < order.filled
+        return self.owed(order) > 0
+
+    def owed(self, order: TrackedOrder) -> Decimal:
+        """Return how many base units of an order are filled and not booked."""
+        return max(ZERO, order.filled - self.booked(order.id)[0])
 
     # Changes
 

@@ -48,8 +48,8 @@ MANUAL: Final = "by-hand"
 OLD: Final = 60_000
 """Milliseconds after which an unknown outcome holds entries back and is told of."""
 
-CHECK_EVERY: Final = 300_000
-"""Longest milliseconds between two checks of a symbol, even if nothing can be missing."""
+CHECK_EVERY: Final = 300.0
+"""Longest seconds between two checks of a symbol, even if nothing can be missing."""
 
 
 def bot_id(journal: OrderJournal, rng: random.Random) -> str:
@@ -112,7 +112,7 @@ class OrderPath:
             on_progress=on_progress,
         )
         self._desks: dict[str, Desk] = {}
-        self._checked: dict[str, int] = {}
+        self._checked: dict[str, float] = {}
         self.on_desk: Callable[[Desk], None] = lambda desk: None
         """Is called for every new desk, so that its task can be started."""
         self.reconciliation: Reconciliation | None = None
@@ -173,7 +173,8 @@ class OrderPath:
     def exposure(self) -> Decimal:
         """Return what is held plus what entries under way may still buy, quote units."""
         held = {one.symbol: one.amount for one in self._context.positions.all()}
-        return exposure_of(held, self.ledger.open, self._context.price, "").total
+        ledger = self.ledger
+        return exposure_of(held, ledger.open, ledger.owed, self._context.price).total
 
     def book_rows(self) -> list[dict[str, object]]:
         """Return every book as plain values, for people."""
@@ -203,10 +204,10 @@ class OrderPath:
         troubles = (desk.enquiries.troubled for desk in self._desks.values())
         found = [trouble for trouble in troubles if trouble is not None]
         found += [
-            f"the outcome of {one.id} of {one.intent.symbol} has been unknown for "
-            f"{(now - one.created) / 1_000:.0f} s"
+            f"the {'outcome' if one.unclear else 'fill'} of {one.id} of {one.intent.symbol} has "
+            f"been unknown for {(now - one.created) / 1_000:.0f} s"
             for one in self.ledger.open
-            if one.unclear and now - one.created > OLD
+            if (one.unclear or self.ledger.owes(one)) and now - one.created > OLD
         ]
         return found
 
@@ -220,8 +221,10 @@ class OrderPath:
             return reason
         now = self._context.system_clock.now()
         for order in self.ledger.open:
-            if order.unclear and now - order.created > OLD:
-                return f"the outcome of {order.id} of {order.intent.symbol} is not known"
+            lacking = order.unclear or self.ledger.owes(order)
+            if lacking and now - order.created > OLD:
+                what = "outcome" if order.unclear else "fill"
+                return f"the {what} of {order.id} of {order.intent.symbol} is not known"
         return self._outer_caution()
 
     def caution(self, name: str, reason: str | None) -> None:
@@ -359,12 +362,12 @@ class OrderPath:
             thorough: of all symbols; otherwise of those with an open order, and of each of them
                 every `CHECK_EVERY`.
         """
-        now = self._context.system_clock.now()
+        now = asyncio.get_running_loop().time()
         self._context.journal.flush()
         self._context.halts.settle()
         busy = {order.intent.symbol for order in self.ledger.open}
         for symbol, desk in self._desks.items():
-            due = now - self._checked.get(symbol, 0) >= CHECK_EVERY
+            due = now - self._checked.get(symbol, -CHECK_EVERY) >= CHECK_EVERY
             if thorough or due or symbol in busy:
                 self._checked[symbol] = now
                 desk.check_resting()

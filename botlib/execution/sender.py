@@ -131,7 +131,8 @@ class OrderSender:
         )
         price = intent.price or reference or newest or Decimal(0)
         held = {one.symbol: one.amount for one in context.positions.all()}
-        at_risk = exposure_of(held, context.ledger.open, context.price, intent.symbol)
+        ledger = context.ledger
+        at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
         context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())
 
 

@@ -66,14 +66,17 @@ class Exposure:
 def exposure_of(
     held: Mapping[str, Decimal],
     orders: Iterable[TrackedOrder],
+    owed: Callable[[TrackedOrder], Decimal],
     price_of: Callable[[str], Decimal | None],
-    symbol: str,
+    symbol: str | None = None,
 ) -> Exposure:
     """Return what is at risk.
 
     Args:
         held: base units held, by symbol.
-        orders: orders that have not ended; an unknown outcome counts as filled.
+        orders: orders that have not ended or are not booked whole; an unknown outcome counts as
+            filled.
+        owed: returns the base units of an order that are filled and not in ``held`` yet.
         price_of: returns the newest price of a symbol.
         symbol: the one that is to be entered.
     """
@@ -82,17 +85,17 @@ def exposure_of(
         by_symbol[name] = amount * (price_of(name) or ZERO)
     count = 0
     for order in orders:
-        if order.sells or order.ended:
+        if order.sells or not (more := order.remaining + owed(order)):
             continue
         count += 1
         name, intent = order.intent.symbol, order.intent
         price = intent.price or price_of(name) or ZERO
-        by_symbol[name] = by_symbol.get(name, ZERO) + order.remaining * price
+        by_symbol[name] = by_symbol.get(name, ZERO) + more * price
     return Exposure(
         total=sum(by_symbol.values(), ZERO),
         by_symbol=by_symbol,
         open_orders=count,
-        price=price_of(symbol),
+        price=None if symbol is None else price_of(symbol),
     )
 
 
