@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,40 @@ def in_virtual_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loop.close()
 
 
+def rigged(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test in virtual time, with a `Rig` that has been started as its ``rig``."""
+    wanted = inspect.signature(test)
+    path = inspect.Parameter("tmp_path", inspect.Parameter.KEYWORD_ONLY)
+    others = [one for name, one in wanted.parameters.items() if name not in ("rig", "tmp_path")]
+
+    @functools.wraps(test)
+    def run(*, tmp_path: Path, **values: Any) -> None:
+        async def main() -> None:
+            rig = Rig(tmp_path / "orders.db", OrderVenue())
+            await rig.start()
+            more = {"tmp_path": tmp_path} if "tmp_path" in wanted.parameters else {}
+            try:
+                await test(rig=rig, **more, **values)
+            finally:
+                await rig.stop()
+
+        in_virtual_time(main)
+
+    run.__signature__ = wanted.replace(  # type: ignore[attr-defined]
+        parameters=[*(one.replace(kind=path.kind) for one in others), path]
+    )
+    return run
+
+
+class SetClock(SystemClock):
+    """A wall clock that can be set, ms ahead of the loop's calendar."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead
+
+
 class FragileJournal(OrderJournal):
     """A journal that calls back before and after every write."""
 
@@ -94,6 +130,8 @@ class Rig:
         self.crashed = asyncio.Event()
         self.hook: Callable[[str], None] = lambda moment: None
         self.limits = LIMITS
+        self.clock = SetClock()
+        self.price_of: Callable[[str], float | None] = lambda name: float(venue.prices.get(name, 0))
 
     async def start(self, *, register: bool = True) -> None:
         """Start the order path as an engine does; a crash on the way is noted."""
@@ -102,7 +140,7 @@ class Rig:
         journal = FragileJournal(self.database)
         journal.hook = lambda moment: self.hook(moment)  # type: ignore[method-assign]
         bus = EventBus()
-        clock = SystemClock()
+        clock = self.clock
         self.positions = PositionManager()
         self.halts = HaltLatch(bus, clock)
         self.bus = bus
@@ -117,7 +155,7 @@ class Rig:
                 bus=bus,
                 system_clock=clock,
                 market_clock=self.market_clock,
-                price_of=lambda symbol: float(self.venue.prices[symbol]),
+                price_of=lambda symbol: self.price_of(symbol),
                 absence_fence=FENCE,
                 rng=self.rng,
             )
@@ -164,6 +202,12 @@ class Rig:
         self.tasks.clear()
         self.database.close()
         self.crashed.set()
+
+    async def restart(self, *, register: bool = True) -> None:
+        """Kill the process and start it again; what it held is protected by then."""
+        self.crash()
+        await self.start(register=register)
+        await self.quiet()
 
     async def stop(self) -> None:
         """End the order path in order."""

@@ -44,12 +44,16 @@ class Faults:
     """What goes wrong with the next requests: each entry is used up by one of them.
 
     ``place``, ``cancel``, ``read`` hold names of faults: ``lost before``, ``lost after``,
-    ``refused``, ``busy``, ``crash before``, ``crash after``.
+    ``refused``, ``busy``, ``crash before``, ``crash after``; or errors, which are raised.
     """
 
-    place: list[str] = field(default_factory=list)
-    cancel: list[str] = field(default_factory=list)
-    read: list[str] = field(default_factory=list)
+    place: list[str | Exception] = field(default_factory=list)
+    cancel: list[str | Exception] = field(default_factory=list)
+    read: list[str | Exception] = field(default_factory=list)
+    slow: float = 0.0
+    """Seconds until an order that arrived is answered."""
+    blind: bool = False
+    """Whether trades cannot be asked for."""
     lag: float = 0.0
     """Seconds by which queries lag behind: younger orders are not there yet."""
     deaf: bool = False
@@ -102,6 +106,30 @@ class OrderVenue:
                 if self.prices[symbol] >= order.price:
                     self._fill(name, order.price)
 
+    def fill_part(self, name: str, amount: Decimal, price: Decimal | int) -> None:
+        """Have a part of an open order trade."""
+        order = self.orders[name]
+        fill = self._trade(order, amount, D(price))
+        report = replace(
+            order,
+            filled=order.filled + amount,
+            cost=order.cost + fill.cost,
+            updated=self.now(),
+            fills=(fill,),
+        )
+        self.orders[name] = replace(report, fills=())
+        self._tell(report)
+
+    def end(self, name: str, status: OrderStatus = OrderStatus.EXPIRED) -> None:
+        """Have the venue end an open order."""
+        self._end(name, status)
+
+    def bought(self, symbol: str = "BTC/USDT") -> list[OrderReport]:
+        """Return the purchases of a symbol that arrived."""
+        return [
+            one for one in self.orders.values() if one.side is Side.BUY and one.symbol == symbol
+        ]
+
     def resting(self, symbol: str = "BTC/USDT") -> list[OrderReport]:
         """Return the open orders of a symbol."""
         return [one for one in self.orders.values() if one.status is OPEN and one.symbol == symbol]
@@ -129,6 +157,8 @@ class OrderVenue:
     async def place_order(self, intent: OrderIntent) -> OrderReport:
         fault = self._meet("place", intent.client_order_id)
         report = self._accept(intent)
+        if self.faults.slow:
+            await asyncio.sleep(self.faults.slow)
         self._lose("place", fault)
         return report
 
@@ -202,6 +232,8 @@ class OrderVenue:
         self.on_request(f"before {kind}")
         queue = getattr(self.faults, kind)
         fault = queue.pop(0) if queue else ""
+        if isinstance(fault, Exception):
+            raise fault
         if fault == "crash before":
             raise Crash
         if fault == "lost before":
@@ -225,6 +257,10 @@ class OrderVenue:
         self.requests.append(("read", what))
         self.on_request(f"before {what}")
         fault = self.faults.read.pop(0) if self.faults.read else ""
+        if isinstance(fault, Exception):
+            raise fault
+        if self.faults.blind and what == "trades":
+            raise ExchangeUnavailable("no answer")
         if self.faults.deaf or fault == "lost before":
             raise ExchangeUnavailable("no answer")
         if fault.startswith("crash"):
