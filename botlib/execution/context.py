@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,11 @@ class Context:
 
     def __post_init__(self) -> None:
         self.sender = OrderSender(self)
+
+    @staticmethod
+    def timer() -> int:
+        """Return the time of the loop in ms, which pauses are counted by: no one can set it."""
+        return round(asyncio.get_running_loop().time() * 1_000)
 
     def market(self, symbol: str) -> Market:
         """Return how a symbol is traded."""

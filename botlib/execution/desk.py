@@ -177,7 +177,7 @@ class Desk:
             bot=context.bot,
             market=context.market(self.symbol),
             now=context.market_clock.now(),
-            wall=self._context.system_clock.now(),
+            wall=self._context.timer(),
             price=context.price(self.symbol),
             books=tuple(map(self._seen, self.books)),
             orders=orders,
@@ -224,7 +224,7 @@ class Desk:
     async def _rest(self, step: Nothing | Wait) -> None:
         seconds: float | None = None
         if isinstance(step, Wait):
-            seconds = max(0.0, (step.wall - self._context.system_clock.now()) / 1_000)
+            seconds = max(0.0, (step.wall - self._context.timer()) / 1_000)
             if step.market < 1 << 60:
                 seconds = min(seconds, POLL)
         if any(book.bare_since is not None for book in self.books):
@@ -295,7 +295,7 @@ class Desk:
                 self.books.happened(order, answer.event, "answer")
             if answer.wait:
                 wait = round(answer.wait * 1_000)
-                self._send_at = max(self._send_at, self._context.system_clock.now() + wait)
+                self._send_at = max(self._send_at, self._context.timer() + wait)
             if answer.ask:
                 self.enquiries.soon(order.id)
             else:
@@ -325,7 +325,7 @@ class Desk:
             return  # The sale in its place follows at once.
         book.refusals += 1
         pause = min(RETRY_FIRST * 2 ** (book.refusals - 1), RETRY_LONGEST)
-        self._retry_at[book.key] = self._context.system_clock.now() + pause
+        self._retry_at[book.key] = self._context.timer() + pause
         if book.refusals >= REFUSALS:
             self._context.halts.add(
                 f"{book.key} cannot be sold: {refused[0].message}",

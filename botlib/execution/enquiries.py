@@ -33,7 +33,7 @@ class Enquiries:
         self._context = context
         self._books = books
         self.ask_at: dict[str, int] = {}
-        """Wall time (ms) from which an order may be asked about, by client order id."""
+        """Time of the loop (ms) from which an order may be asked about, by client order id."""
         self.check: set[str] = set()
         """Orders that rest, and are to be asked about all the same."""
         self.sweep_at = 0
@@ -152,4 +152,4 @@ class Enquiries:
         self.troubled = words
 
     def _now(self) -> int:
-        return self._context.system_clock.now()
+        return self._context.timer()

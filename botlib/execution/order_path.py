@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from botlib.core.clock import Clock
     from botlib.execution.halts import HaltLatch
     from botlib.store.journal import OrderJournal
+    from botlib.trading.orders import TrackedOrder
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
     from botlib.venues.base import Exchange, OrderReport
@@ -204,10 +205,10 @@ class OrderPath:
         troubles = (desk.enquiries.troubled for desk in self._desks.values())
         found = [trouble for trouble in troubles if trouble is not None]
         found += [
-            f"the {'outcome' if one.unclear else 'fill'} of {one.id} of {one.intent.symbol} has "
-            f"been unknown for {(now - one.created) / 1_000:.0f} s"
-            for one in self.ledger.open
-            if (one.unclear or self.ledger.owes(one)) and now - one.created > OLD
+            f"the {what} of {one.id} of {one.intent.symbol} has been unknown for "
+            f"{(now - since) / 1_000:.0f} s"
+            for one, what, since in self._unknown()
+            if now - since > OLD
         ]
         return found
 
@@ -220,12 +221,18 @@ class OrderPath:
         for reason in self._cautions.values():
             return reason
         now = self._context.system_clock.now()
-        for order in self.ledger.open:
-            lacking = order.unclear or self.ledger.owes(order)
-            if lacking and now - order.created > OLD:
-                what = "outcome" if order.unclear else "fill"
+        for order, what, since in self._unknown():
+            if now - since > OLD:
                 return f"the {what} of {order.id} of {order.intent.symbol} is not known"
         return self._outer_caution()
+
+    def _unknown(self) -> Iterable[tuple[TrackedOrder, str, int]]:
+        """Yield what is not known of which orders, and since when (wall time, ms)."""
+        for order in self.ledger.open:
+            if order.unclear:
+                yield order, "outcome", order.created
+            elif self.ledger.owes(order):
+                yield order, "fill", order.updated
 
     def caution(self, name: str, reason: str | None) -> None:
         """Set or, with None, remove a reason that holds entries back."""

@@ -25,17 +25,17 @@ class TradingState:
 
     Attributes:
         now: market time, ms.
-        wall: wall time, ms.
+        wall: real time, ms, by a timer that no one can set.
         price: the newest price, quote units; None if it is not known.
         orders: the orders that have not ended or have fills that are not booked, and the newest
             ones of every present decision, the oldest first.
         booked: base units of the booked fills of ``orders``, by client order id.
-        ask_at: wall time (ms) from which an order may be asked about again, by client order id.
-        sweep_at: wall time (ms) from which the trades may be asked for again.
+        ask_at: real time (ms) from which an order may be asked about again, by client order id.
+        sweep_at: real time (ms) from which the trades may be asked for again.
         sweep_wanted: fills may be missing, although no order says so.
-        send_at: wall time (ms) from which orders may be sent; the venue said when.
+        send_at: real time (ms) from which orders may be sent; the venue said when.
         check: client order ids of orders that rest, and are to be asked about all the same.
-        retry_at: wall time (ms) from which a book may send again after a refusal.
+        retry_at: real time (ms) from which a book may send again after a refusal.
         held_back: why nothing may be entered for the moment, which passes by itself.
         halts: why nothing may be entered until a person says so.
         bot: id of the bot, part of every client order id.
@@ -67,7 +67,7 @@ class TradingState:
         ]
 
     def sends_from(self, book: Book) -> int:
-        """Return the wall time (ms) from which a book may send."""
+        """Return the real time (ms) from which a book may send."""
         return max(self.send_at, self.retry_at.get(book.key, 0))
 
     def owes(self, order: TrackedOrder) -> bool:
@@ -82,7 +82,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Nothing can be done before a moment: wall time or market time in ms, `NEVER` if neither."""
+    """Nothing can be done before a moment: real time or market time in ms, `NEVER` if neither."""
 
     why: str
     wall: int = NEVER
