@@ -117,6 +117,10 @@ class StoreError(BotlibError):
     """Base of the errors of the candle and order storage."""
 
 
+class OrderTaken(StoreError):
+    """The client id of a new order is in the journal already; the order is never sent."""
+
+
 class WrongVenue(StoreError):
     """A database belongs to another venue or paper market."""
 

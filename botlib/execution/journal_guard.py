@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botlib.core.errors import StoreError
+from botlib.core.errors import OrderTaken, StoreError
 
 if TYPE_CHECKING:
     from botlib.store.journal import OrderJournal
@@ -56,6 +56,9 @@ class JournalGuard:
         while self._kept:
             try:
                 self._try(self._kept[0])
+            except OrderTaken as error:
+                # It could never be written, and must not keep what comes after it.
+                logger.error("not journaled: %s", error)
             except StoreError:
                 return
             self._kept.popleft()
@@ -63,6 +66,8 @@ class JournalGuard:
     def _try(self, write: Write) -> None:
         try:
             write(self.journal)
+        except OrderTaken:
+            raise
         except StoreError as error:
             if self.failing is None:
                 logger.error("the journal cannot be written, entries are held back: %s", error)

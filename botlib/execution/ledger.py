@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.model import Fill, Order, OrderRole
+from botlib.core.model import Fill, Order, OrderIntent, OrderRole
 from botlib.trading.books import ZERO, BookKey
 from botlib.trading.orders import TrackedOrder
 
@@ -149,15 +149,18 @@ class OrderLedger:
     def remember(self, order: TrackedOrder) -> None:
         """Store an order in memory as it stands now."""
         if order.id not in self._orders:
-            sent = self._sent.setdefault((_key(order), order.intent.entry), {})
-            number = max(sent.get(order.role, 0), order.intent.sequence + 1)
-            if self._incomplete and self._journal.tracked_order(order.id) is not None:
-                number = sent.get(order.role, 0)
+            if self._incomplete:
                 self._booked[order.id] = self.booked(order.id)
-            sent[order.role] = number
+            self.number(order.intent)
         self._put(order)
         self._note_open(order)
         self._trim()
+
+    def number(self, intent: OrderIntent) -> None:
+        """Count an order of its book and role, so that the next one gets another id."""
+        key = BookKey(intent.strategy, intent.symbol)
+        sent = self._sent.setdefault((key, intent.entry), {})
+        sent[intent.role] = max(sent.get(intent.role, 0), intent.sequence + 1)
 
     def note(self, fill: Fill) -> None:
         """Count a fill that was booked."""

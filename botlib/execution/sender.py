@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from botlib.core.errors import ExchangeError, OrderRejected
+from botlib.core.errors import ExchangeError, OrderRejected, OrderTaken
 from botlib.core.model import OrderIntent, OrderRole
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.risk import exposure_of
@@ -65,12 +65,15 @@ class OrderSender:
 
         Raises:
             RiskRejected: a cap forbids an entry.
-            StoreError: an entry could not be written down, or an id is taken.
+            OrderTaken: an id is taken.
+            StoreError: an entry could not be written down.
         """
         context = self._context
         now = context.system_clock.now()
         market_time = context.market_clock.now() or None
         for intent in intents:
+            if context.ledger.get(intent.client_order_id) is not None:
+                raise OrderTaken(f"The id {intent.client_order_id} of an order is taken.")
             self._judge(intent, state)
         orders = tuple(
             TrackedOrder(intent=intent, created=now, market_time=market_time, sent=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from botlib.core.errors import InvalidInput, StoreError
+from botlib.core.errors import InvalidInput, OrderTaken
 from botlib.core.model import Fill, Order, OrderRole, OrderStatus
 from botlib.store.database import Database
 from botlib.store.order_rows import (
@@ -94,7 +94,8 @@ class OrderJournal:
         """Write down orders before they are sent, all of them or none.
 
         Raises:
-            StoreError: they could not be written down, or an id is taken; nothing may be sent.
+            OrderTaken: an id is taken; nothing may be sent.
+            StoreError: they could not be written down; nothing may be sent.
         """
         ids = {order.id: self._database.register(order.intent.symbol) for order in orders}
         with self._database.writing(durable=True) as connection:
@@ -103,7 +104,7 @@ class OrderJournal:
                     "SELECT 1 FROM orders WHERE client_order_id = ?", (order.id,)
                 ).fetchone()
                 if taken is not None:
-                    raise StoreError(
+                    raise OrderTaken(
                         f"The order {order.id} was sent already. It is not sent again; "
                         "look at it with bot.order_history()."
                     )
