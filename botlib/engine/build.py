@@ -10,8 +10,8 @@ from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
 from botlib.core.model import TaskFailed
 from botlib.engine.account.monitor import AccountMonitor
+from botlib.engine.cautions import Cautions
 from botlib.engine.execution_watch import ExecutionWatch
-from botlib.engine.health import late_loop
 from botlib.engine.kill_switch import STOP_FILE, KillSwitch
 from botlib.engine.log_tail import LogTail
 from botlib.engine.manual_orders import ManualOrders
@@ -137,7 +137,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         system_clock=base.system_clock,
         market_clock=base.market_clock,
         price_of=base.frames.last_close,
-        held_back=lambda: late_loop(base),
+        held_back=Cautions(base),
         absence_fence=capabilities().absence_fence,
         rng=rng,
         on_progress=beat,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from botlib.engine.cautions import DESK
 from botlib.tasks import TaskConfig, TaskPriority
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) ->
     def open_desk(desk: Desk) -> None:
         tasks.add_task(
             TaskConfig(
-                name=f"desk {desk.symbol}",
+                name=f"{DESK}{desk.symbol}",
                 func=desk.run,
                 forever=True,
                 priority=TaskPriority.HIGH,
