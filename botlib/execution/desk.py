@@ -120,7 +120,8 @@ class Desk:
         found += [
             f"{one.id} of {self.symbol} is {one.status}"
             for one in self._context.ledger.open
-            if one.intent.symbol == self.symbol and one.unclear
+            if one.intent.symbol == self.symbol
+            and (one.unclear or (one.role is OrderRole.ENTRY and not one.ended))
         ]
         found += [f"{book.key} has no stop" for book in self.books if not self.books.covered(book)]
         return found

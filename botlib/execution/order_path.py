@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import StoreError
-from botlib.core.model import Order, Position, Signal, SignalAction
+from botlib.core.model import Order, OrderRole, Position, Signal, SignalAction
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution.context import Context
@@ -114,6 +114,7 @@ class OrderPath:
         )
         self._desks: dict[str, Desk] = {}
         self._checked: dict[str, float] = {}
+        self._stopping = False
         self.on_desk: Callable[[Desk], None] = lambda desk: None
         """Is called for every new desk, so that its task can be started."""
         self.reconciliation: Reconciliation | None = None
@@ -283,13 +284,31 @@ class OrderPath:
         why = self._pointless(key, want, closed)
         if why is not None:
             self._context.refuse(key, want, why)
-        elif entering or self._context.positions.of(*key).amount:
+        elif entering or key in self._concerned(key.symbol):
             self.wish(key, want)
+
+    def _concerned(self, symbol: str) -> list[BookKey]:
+        """Return the books of a symbol that hold some of it, or may come to by an entry."""
+        held = self._context.positions.books(symbol)
+        keys = [BookKey(strategy, symbol) for strategy, one in held.items() if one.amount > 0]
+        keys += [
+            BookKey(one.intent.strategy, symbol)
+            for one in self.ledger.open
+            if one.intent.symbol == symbol and one.role is OrderRole.ENTRY
+        ]
+        keys += [
+            book.key
+            for book in self.desk(symbol).books
+            if book.want is not None and book.want.target > 0
+        ]
+        return list(dict.fromkeys(keys))
 
     def _pointless(self, key: BookKey, want: Want, closed: int) -> str | None:
         """Return why a want to enter is not even written down, None if it is."""
         if want.target <= 0 and want.reason != SignalAction.ENTRY.value:
             return None
+        if self._stopping:
+            return "the bot is being stopped"
         halts = self._context.halts.reasons(key.symbol)
         if halts:
             return f"entries are halted: {halts[0]}"
@@ -311,12 +330,11 @@ class OrderPath:
             self._context.refuse(key, want, f"it could not be journaled: {error}")
 
     def leave(self, symbol: str, reason: str = MANUAL) -> list[BookKey]:
-        """Store the want that every book of a symbol is flat; return the books that hold any."""
-        keys = [
-            BookKey(strategy, symbol)
-            for strategy, held in self._context.positions.books(symbol).items()
-            if held.amount > 0
-        ]
+        """Store the want that every book of a symbol is flat; return those that are not yet.
+
+        A book whose entry is under way is among them: what it buys is sold again.
+        """
+        keys = self._concerned(symbol)
         for key in keys:
             self.wish(
                 key,
@@ -328,6 +346,14 @@ class OrderPath:
                 ),
             )
         return keys
+
+    def leave_everything(self, reason: str = MANUAL) -> dict[str, list[BookKey]]:
+        """Store the want that every book is flat; return those that are not yet, by symbol.
+
+        The wants are stored before any of them is carried out, and hold after a restart.
+        """
+        left = {symbol: self.leave(symbol, reason) for symbol in self._desks}
+        return {symbol: keys for symbol, keys in left.items() if keys}
 
     def candle(self, strategy: str, symbol: str, high: float | None) -> None:
         """Set the highest high since the entry of a book, after a candle has closed."""
@@ -426,6 +452,7 @@ class OrderPath:
         Returns:
             What could not be done within ``deadline`` seconds, in sentences.
         """
+        self._stopping = True
         for desk in self._desks.values():
             desk.books.forget_entries("the bot is being stopped")
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from botlib.core.model import OrderIntent, OrderRole, OrderType, Side
-from botlib.trading.books import Book, Want
+from botlib.trading.books import Book, BookKey, Want
 from botlib.trading.orders import TrackedOrder
 from botlib.trading.protecting import protect, unprotectable
 from botlib.trading.sales import (
@@ -66,6 +66,7 @@ def next_step(state: TradingState) -> Step:
 def _proposals(state: TradingState) -> Iterator[Step]:
     """Yield what is due, the most urgent first."""
     yield from _questions(state)
+    yield from _withdraw(state)
     for book in state.books:
         yield from _leave(state, book)
     for book in state.books:
@@ -90,6 +91,22 @@ def _questions(state: TradingState) -> Iterator[Step]:
             yield Wait(why="fills are not booked yet", wall=state.sweep_at)
 
 
+def _withdraw(state: TradingState) -> Iterator[Step]:
+    """Yield the cancellation of entries that rest, and that no book wants or a halt forbids."""
+    wants = {book.key: book.want for book in state.books}
+    for order in state.orders:
+        if order.role is not OrderRole.ENTRY or not order.rests:
+            continue
+        want = wants.get(BookKey(order.intent.strategy, order.intent.symbol))
+        wanted = (
+            want is not None and want.target > 0 and want.decided == order.intent.signal_timestamp
+        )
+        if state.halts:
+            yield from cancel_if_allowed(state, order, f"entries are halted: {state.halts[0]}")
+        elif not wanted:
+            yield from cancel_if_allowed(state, order, "it is not wanted any more")
+
+
 def _leave(state: TradingState, book: Book) -> Iterator[Step]:
     """Yield the step of a book that wants to hold less than it does."""
     want = book.want
@@ -104,6 +121,8 @@ def _leave(state: TradingState, book: Book) -> Iterator[Step]:
             yield from cancel_if_allowed(
                 state, resting[0], "what it protects is too little to be sold"
             )
+        elif any(_may_buy(state, one) for one in state.of(book.key)):
+            yield Wait(why=f"an entry of {book.key} may still be filled")
         else:
             yield Drop(book=book, why="nothing that can be sold is held", refused=False)
         return
@@ -150,6 +169,11 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         )
     else:
         yield from _entry(state, book, want)
+
+
+def _may_buy(state: TradingState, order: TrackedOrder) -> bool:
+    """Return whether an order may still add to its book."""
+    return order.role is OrderRole.ENTRY and (not order.ended or state.owes(order))
 
 
 def _entries(state: TradingState, book: Book, want: Want) -> list[TrackedOrder]:
