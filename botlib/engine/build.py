@@ -174,7 +174,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
             symbols=settings.symbols,
             price_of=base.frames.last_close,
         ),
-        manual_orders=ManualOrders(exchange=exchange, orders=orders, positions=base.positions),
+        manual_orders=ManualOrders(exchange=exchange, orders=orders),
         executions=ExecutionWatch(exchange=exchange, orders=orders),
         lockstep=_build_lockstep(base, store, exchange, signals),
     )

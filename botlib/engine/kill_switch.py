@@ -1,7 +1,8 @@
 """`KillSwitch`: stops entries until a person re-arms, through hangs and restarts.
 
 It is thrown by a method, over HTTP or by a file, also while a cell or a strategy hangs. It is
-stored in the database, so a restart finds it thrown. Exits and protective stops stay allowed.
+stored in the database, so a restart finds it thrown. Exits and protective stops stay allowed, and
+whoever throws it may ask that every position is sold as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 STOP_FILE: Final = "STOP"
 """Name of the file in the data directory that throws the switch; its first line is the reason."""
+
+CLOSE_LINE: Final = "close_positions"
+"""A line of the file that asks to sell every position as well."""
+
+_LONGEST_FILE: Final = 4_096
 
 STOP_FILE_INTERVAL: Final = 0.5
 """Usual seconds between two checks for the file."""
@@ -48,6 +55,14 @@ class Kill:
 
     def __str__(self) -> str:
         return f"kill switch, {self.by}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequest:
+    """What the stop file asks for."""
+
+    reason: str
+    close_positions: bool = False
 
 
 class KillSwitch:
@@ -76,6 +91,9 @@ class KillSwitch:
         self._clock = clock
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
+        self._closing_asked = False
+        self.close_positions: Callable[[], object] | None = None
+        """Stores the wish to sell every position; None while nothing can be sold."""
 
     @property
     def thrown(self) -> Kill | None:
@@ -150,25 +168,40 @@ class KillSwitch:
         self._open = False
 
     def _check(self) -> None:
-        reason = None if self.thrown is not None else self._requested()
-        if reason is not None:
-            self.throw(reason, by="stop file")
+        request = self._requested()
+        if request is not None and self.thrown is None:
+            self.throw(request.reason, by="stop file")
         self.settle()
+        self._close_if_asked(request)
         # A timer and not a task, so that no one can stop it with the tasks.
         self._timer = asyncio.get_running_loop().call_later(
             self._interval, self._check, context=contextvars.Context()
         )
 
-    def _requested(self) -> str | None:
-        """Return the first line of the stop file, None if there is no file."""
+    def _close_if_asked(self, request: StopRequest | None) -> None:
+        """Sell every position once for a file that asks for it, as soon as that is possible."""
+        if request is None or not request.close_positions:
+            self._closing_asked = False
+        elif not self._closing_asked and self.close_positions is not None:
+            self._closing_asked = True
+            logger.warning("the stop file asks to sell every position")
+            self.close_positions()
+
+    def _requested(self) -> StopRequest | None:
+        """Return what the stop file asks for, None if there is no file."""
         try:
             # A stat is far cheaper than an open that fails, and this runs all the time.
             os.stat(self.stop_file)  # noqa: PTH116
             with self.stop_file.open("rb") as file:
-                line = file.readline(REASON_LENGTH)
+                text = file.read(_LONGEST_FILE).decode("utf-8", "replace")
         except FileNotFoundError:
             return None
         except OSError as error:
             # A file that cannot be read stops entries too, to be on the safe side.
-            return f"{STOP_FILE} is there, but cannot be read ({type(error).__name__})"
-        return line.decode("utf-8", "replace").strip() or f"the file {STOP_FILE} is there"
+            why = f"{STOP_FILE} is there, but cannot be read ({type(error).__name__})"
+            return StopRequest(reason=why)
+        lines = [line.strip() for line in text.splitlines()]
+        reason = lines[0] if lines and lines[0] != CLOSE_LINE else ""
+        return StopRequest(
+            reason=reason or f"the file {STOP_FILE} is there", close_positions=CLOSE_LINE in lines
+        )

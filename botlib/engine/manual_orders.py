@@ -9,7 +9,6 @@ from botlib.core.model import Order, OrderRole
 
 if TYPE_CHECKING:
     from botlib.execution import OrderPath
-    from botlib.trading.positions import PositionManager
     from botlib.venues.base import Exchange
 
 PATIENCE: Final = 15.0
@@ -19,12 +18,9 @@ PATIENCE: Final = 15.0
 class ManualOrders:
     """Sells positions at the market price on request."""
 
-    def __init__(
-        self, *, exchange: Exchange, orders: OrderPath, positions: PositionManager
-    ) -> None:
+    def __init__(self, *, exchange: Exchange, orders: OrderPath) -> None:
         self._exchange = exchange
         self._orders = orders
-        self._positions = positions
 
     async def sell(self, symbol: str) -> Order | None:
         """Sell the position in a symbol at the market; its stop gives way at the same time.
@@ -54,21 +50,26 @@ class ManualOrders:
         ]
 
     async def sell_everything(self) -> list[str]:
-        """Sell every position at the market; return one sentence for each."""
-        sentences = []
-        for position in self._positions.all():
-            if position.flat:
-                continue
-            order = await self.sell(position.symbol)
-            if order is not None:
-                sentences.append(f"{order.side} {order.amount} {order.symbol}: {order.status}.")
-            elif self._wanted(position.symbol):
-                sentences.append(f"{position.symbol} is not sold yet: it is tried until it is.")
-            else:
-                sentences.append(
-                    f"{position.symbol} was not sold: nothing that can be sold is held."
-                )
-        return sentences
+        """Sell every position at the market; return one sentence for each symbol.
 
-    def _wanted(self, symbol: str) -> bool:
-        return any(book.want is not None for book in self._orders.desk(symbol).books)
+        All wishes are stored before the first is carried out, and an entry that is under way is
+        sold again as soon as it is filled.
+        """
+        before = {symbol: self._sales(symbol) for symbol in self._orders.desks}
+        symbols = list(self._orders.leave_everything())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for symbol in symbols:
+                    await self._orders.settled(symbol)
+        except TimeoutError:
+            pass
+        return [self._outcome(symbol, before[symbol]) for symbol in symbols]
+
+    def _outcome(self, symbol: str, before: list[str]) -> str:
+        sold = [name for name in self._sales(symbol) if name not in before]
+        order = self._orders.ledger.order(sold[-1]) if sold else None
+        if any(book.want is not None for book in self._orders.desk(symbol).books):
+            return f"{symbol} is not sold yet: it is tried until it is, also after a restart."
+        if order is None:
+            return f"{symbol} was not sold: nothing that can be sold is held."
+        return f"{order.side} {order.amount} {order.symbol}: {order.status}."

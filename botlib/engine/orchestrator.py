@@ -42,10 +42,16 @@ READY_TIMEOUT: Final = 60.0
 """Seconds the start waits for the history of every subscription."""
 
 STOP_DEADLINE: Final = 10.0
-"""Seconds the tasks have to end."""
+"""Seconds the tasks have to end, if the last orders leave them as many."""
 
-SETTLE_TIMEOUT: Final = 8.0
-"""Seconds the stop waits for the venue's answer about the last orders."""
+STOP_WITHIN: Final = 17.0
+"""Seconds in which orders are settled and tasks are ended; the connections close after that."""
+
+SETTLE_TIMEOUT: Final = 14.0
+"""Seconds the stop waits until the last orders are settled and every position is protected.
+
+It is longer than a request may take, so that an entry whose answer never comes can be asked about.
+"""
 
 _ENDLESS: Final = 1e9
 """Seconds of market time, longer than any recording."""
@@ -154,11 +160,16 @@ class Orchestrator(PartsAccess):
         self.started = True
 
     async def stop(self) -> None:
-        """Stop the tasks, settle the last orders, call the stop hooks and stop the services."""
+        """Settle orders, protect positions, stop the tasks, call the hooks, stop the services.
+
+        What could not be done in time is in the log and in `left_over`.
+        """
         if self.started:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + STOP_WITHIN
             health = self.health()
             await self._wind_down()
-            await self.tasks.stop_all(STOP_DEADLINE)
+            await self.tasks.stop_all(min(STOP_DEADLINE, until - loop.time()))
             for hook in self._stop_hooks:
                 try:
                     await hook(health)
@@ -171,12 +182,11 @@ class Orchestrator(PartsAccess):
         self._stopped.set()
 
     async def _wind_down(self) -> None:
-        """Silence the strategies, let orders settle and protect every position."""
-        await self.tasks.stop_task("signal_generation")
+        """Refuse entries, let orders settle and have every position protected."""
         left = await self.orders.wind_down(SETTLE_TIMEOUT)
         for words in left:
-            logger.error("at the stop: %s", words)
-        self.left_over = tuple(left)
+            logger.error("left over at the stop: %s", words)
+        self.left_over = tuple(map(self.log.masked, left))
 
     def _release(self) -> None:
         _package_logger.removeHandler(self.log)
@@ -301,6 +311,7 @@ class Orchestrator(PartsAccess):
         self.kill_switch.open(self.journal)
 
     async def _close_kill_switch(self) -> None:
+        self.kill_switch.close_positions = None
         self.kill_switch.close()
 
     async def _connect(self) -> None:
@@ -333,6 +344,7 @@ class Orchestrator(PartsAccess):
         for symbol in settings.symbols:
             await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
         await parts.orders.start(settings.symbols)
+        self.kill_switch.close_positions = parts.orders.leave_everything
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self.tasks, self.parts, self.settings)

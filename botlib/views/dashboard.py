@@ -146,7 +146,7 @@ class DashboardFeed:
             reason = "thrown on the dashboard"
             return " ".join(await self._engine.kill(reason, by="dashboard", close_positions=sell))
         if action == "rearm":
-            self._engine.kill_switch.rearm()
+            self._engine.kill_switch.rearm("re-armed on the dashboard")
             return "Entries are allowed again"
         raise InvalidInput(f"The dashboard has no action {action!r}.")
 
