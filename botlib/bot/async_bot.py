@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +19,7 @@ from botlib.engine import EngineHealth, Orchestrator
 from botlib.execution import Reconciliation
 from botlib.frames import Frames
 from botlib.market_data.history import Moment, Progress
-from botlib.runtime import Runtime
+from botlib.runtime import LEFT_OVER, Runtime
 from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.store.coverage import DataReport, data_report
 from botlib.tasks import BackgroundTaskManager
@@ -121,8 +123,13 @@ class AsyncBot:
         await self.engine.start()
 
     async def stop(self) -> None:
-        """Stop the engine; positions and their stops stay as they are."""
+        """Stop the engine, within 20 s; positions stay, and each has its stop at the venue.
+
+        Orders whose answer is on its way are settled first. What could not be done in time is in
+        the log and in the summary, and a headless run then fails.
+        """
         await self.engine.stop()
+        _report_left_over(self.engine.left_over)
         self.views.finish_dashboard()
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
@@ -460,3 +467,11 @@ class AsyncBot:
 
     def _repr_html_(self) -> str:
         return bot_card(self.engine)
+
+
+def _report_left_over(sentences: Sequence[str]) -> None:
+    """Write what a stop could not do to the file of a headless run, if this is one."""
+    name = os.environ.get(LEFT_OVER)
+    if name and sentences:
+        with contextlib.suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
+            file.writelines(f"{words}\n" for words in sentences)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ from botlib.runtime.kernelspec import CurrentInterpreter
 ENGINE: Final = "botlib"
 KERNEL_NAME: Final = "python3"
 
+SHUTDOWN_WAIT: Final = 50.0
+"""Seconds from the request to shut down to the kill of a kernel; SIGTERM is sent after the half."""
+
 # A carriage return discards the line so far, unless it is part of a line end or comes last.
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 
@@ -36,23 +39,35 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
     Args:
         stop: asked before the first cell whether the run was stopped.
         on_text: called with the text of each output stream.
+        environment: variables of the kernel besides those of this process.
     """
 
     def __init__(
-        self, nb_man: Any, *, stop: StopControl, on_text: Callable[[str], None], **options: Any
+        self,
+        nb_man: Any,
+        *,
+        stop: StopControl,
+        on_text: Callable[[str], None],
+        environment: Mapping[str, str],
+        **options: Any,
     ) -> None:
         super().__init__(nb_man, **options)
+        self._environment = environment
         self._stop = stop
         self._on_text = on_text
         stop.kernel = self._kernel_process
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         """Create the manager of a kernel of the current interpreter."""
+        kernels = CurrentInterpreter()
+        kernels.environment = self._environment
         self.km = AsyncKernelManager(
             kernel_name=KERNEL_NAME,
-            kernel_spec_manager=CurrentInterpreter(),
+            kernel_spec_manager=kernels,
             # All users of the computer share the loopback interface.
             transport_encryption="auto" if zmq.has("curve") else "disabled",
+            # A bot that the notebook left running settles its orders and protects its positions.
+            shutdown_wait_time=SHUTDOWN_WAIT,
         )
         return self.km
 
@@ -132,6 +147,7 @@ def execute(
     *,
     stop: StopControl,
     on_text: Callable[[str], None],
+    environment: Mapping[str, str],
 ) -> None:
     """Execute the notebook at ``notebook`` into the file ``output``, saving on the way.
 
@@ -148,6 +164,7 @@ def execute(
             nb_man,
             stop=stop,
             on_text=on_text,
+            environment=environment,
             kernel_name=KERNEL_NAME,
             startup_timeout=60,
             # Cells often wait for days, and late output must not end them.

@@ -16,6 +16,7 @@ from botlib.core.errors import RunError
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl
+from botlib.runtime import LEFT_OVER
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
@@ -41,6 +42,8 @@ class RunReport:
     """Name of the signal that stopped the run, such as ``SIGTERM``."""
     summary: dict[str, Any] | None
     """The last output with the mime type ``application/vnd.botlib.summary+json``."""
+    left_over: tuple[str, ...] = ()
+    """What the stop of its bot could not do in time, such as a position without its stop."""
 
 
 def run_notebook(
@@ -83,8 +86,9 @@ def run_notebook(
     stop = StopControl(grace=grace, timeout=timeout, log=log)
     started, start = datetime.now(UTC), time.monotonic()
     log(f"Running {notebook} into {output}.")
+    left = output.with_suffix(".left-over")
     with stop.watching():
-        error = _execute(notebook, output, given, stop, log)
+        error = _execute(notebook, output, given, stop, log, {LEFT_OVER: str(left.resolve())})
         executed = _read(output)
         html = output.with_suffix(".html")
         try:
@@ -104,7 +108,10 @@ def run_notebook(
         error=error,
         stop_signal=stop.stop_signal,
         summary=find_summary(executed),
+        left_over=_taken_lines(left),
     )
+    for words in report.left_over:
+        log(f"Left over at the stop: {words}.")
     log(f"The run {'ended well' if report.ok else 'failed'} after {report.seconds:.1f} s: {html}.")
     return report
 
@@ -179,12 +186,23 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def _taken_lines(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file and delete it; none if it was never written."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.unlink()
+    except OSError:
+        return ()
+    return tuple(dict.fromkeys(filter(None, lines)))
+
+
 def _execute(
     notebook: Path,
     output: Path,
     parameters: dict[str, object],
     stop: StopControl,
     log: Callable[[str], None],
+    environment: Mapping[str, str],
 ) -> str | None:
     """Execute the notebook, and return its error as text, or None."""
     from papermill.exceptions import PapermillExecutionError
@@ -197,7 +215,9 @@ def _execute(
                 log(line)
 
     try:
-        execute(str(notebook), str(output), parameters, stop=stop, on_text=show)
+        execute(
+            str(notebook), str(output), parameters, stop=stop, on_text=show, environment=environment
+        )
         error = None
     except PapermillExecutionError as failure:
         error = describe_cell_error(failure)

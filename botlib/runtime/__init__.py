@@ -6,8 +6,16 @@ at shutdown, SIGTERM and exit, and a watch names the function that keeps the loo
 """
 
 from botlib.core.blocking import Blocking
-from botlib.runtime.current import HEADLESS, get_runtime
+from botlib.runtime.current import HEADLESS, LEFT_OVER, get_runtime
 from botlib.runtime.stalls import Stall
 from botlib.runtime.thread import Runtime, RuntimeStopReport
 
-__all__ = ["HEADLESS", "Blocking", "Runtime", "RuntimeStopReport", "Stall", "get_runtime"]
+__all__ = [
+    "HEADLESS",
+    "LEFT_OVER",
+    "Blocking",
+    "Runtime",
+    "RuntimeStopReport",
+    "Stall",
+    "get_runtime",
+]

@@ -12,6 +12,7 @@ from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 
 HEADLESS: Final = "BOTLIB_HEADLESS"
+LEFT_OVER: Final = "BOTLIB_LEFT_OVER"
 """Environment variable set by a headless run, whose kernel has to end with its parent."""
 
 _SLOT: Final = "_botlib_runtime"

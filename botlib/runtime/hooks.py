@@ -25,7 +25,7 @@ from botlib.runtime.thread import Runtime
 
 log = logging.getLogger(__name__)
 
-EXIT_TIMEOUT: Final = 10.0
+EXIT_TIMEOUT: Final = 20.0
 PARENT_POLL: Final = 0.5
 
 Current = Callable[[], Runtime | None]

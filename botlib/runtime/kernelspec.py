@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
@@ -13,8 +16,13 @@ class CurrentInterpreter(KernelSpecManager):
 
     An installed kernelspec called ``python3`` may belong to another environment, in which the
     notebook would import another botlib or none.
+
+    Attributes:
+        environment: variables that its kernels get besides.
     """
+
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the specification of an ipykernel under ``sys.executable``."""
-        return KernelSpec(**get_kernel_dict(), env={HEADLESS: "1"})
+        return KernelSpec(**get_kernel_dict(), env={HEADLESS: "1", **self.environment})

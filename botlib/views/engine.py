@@ -46,6 +46,7 @@ class EngineReading(Protocol):
     """What charts, dashboard and summary read of an engine."""
 
     started: bool
+    left_over: tuple[str, ...]
 
     @property
     def settings(self) -> Settings: ...

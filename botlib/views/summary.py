@@ -65,6 +65,8 @@ class RunSummary:
     """The function that blocked the loop longest, empty if none blocked it for long."""
     healthy: bool
     reasons: tuple[str, ...] = field(default=())
+    left_over: tuple[str, ...] = field(default=())
+    """What the stop could not do in time, in sentences."""
 
     @property
     def market_hours(self) -> float:
@@ -102,7 +104,7 @@ class RunSummary:
             shown,
             html_table(*summary_table(self.to_dict())),
             badge=self.mode.upper(),
-            tone=Tone.GOOD if self.healthy else Tone.BAD,
+            tone=Tone.GOOD if self.healthy and not self.left_over else Tone.BAD,
             notes=f"{self.venue} · {'healthy' if self.healthy else 'unhealthy'}",
         )
 
@@ -155,6 +157,9 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
         ["database", figures["database"]],
     ]
+    # Summaries of earlier versions have no such figure.
+    if left_over := figures.get("left_over"):
+        rows.insert(-1, ["left over", "; ".join(left_over)])
     return ["what", "value"], rows
 
 
@@ -229,6 +234,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         stalled_by=_worst_stall(engine, start.time),
         healthy=health.healthy,
         reasons=tuple(health.reasons),
+        left_over=engine.left_over,
     )
 
 
