@@ -399,7 +399,7 @@ class OrderJournal:
             text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"Cannot keep the state {key!r}: {error}. Accepted: what JSON can express."
+                f"Cannot store the state {key!r}: {error}. Accepted: values that JSON can express."
             ) from error
         with self._database.writing(durable=True) as connection:
             connection.execute(

@@ -166,9 +166,12 @@ def intent_from_values(values: dict[str, Any]) -> OrderIntent:
 
 
 def rebuilt(order: TrackedOrder, history: Sequence[dict[str, Any]]) -> TrackedOrder:
-    """Return the order that a series of events adds up to."""
+    """Return the order that a series of events adds up to; a journaled one may have been sent."""
     start = TrackedOrder(
-        intent=intent_from_values(history[0]), created=order.created, market_time=order.market_time
+        intent=intent_from_values(history[0]),
+        created=order.created,
+        market_time=order.market_time,
+        sent=True,
     )
     return fold(start, (OrderEvent.from_dict(one) for one in history[1:]))
 

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
-from botlib.store import CandleStorage, Database, OrderJournal, database_path
+from botlib.store import CandleStorage, Database, OrderJournal, database_path, schema
+from botlib.store.schema import SCHEMA_VERSION
+from tests.support.earlier_databases import VERSIONS, add_fill, add_order, as_version
 from tests.support.store_processes import line, process
 
 VENUE = "paper:synthetic:seed=42"
@@ -27,14 +29,16 @@ import sys
 from decimal import Decimal
 from botlib.core.model import Candle, CandleSource, OrderIntent, OrderType, Side
 from botlib.store import CandleStorage, Database, OrderJournal
+from botlib.trading.orders import TrackedOrder
 
 def candle(index):
     return Candle(symbol="BTC/USDT", timeframe="1m", timestamp=index * 60_000, open=1.0, high=2.0,
                   low=0.5, close=1.5, volume=float(index), closed=True, source=CandleSource.STREAM)
 
-def intent(index):
-    return OrderIntent(client_order_id=f"intent-{index}", strategy="a", symbol="BTC/USDT",
-                       side=Side.BUY, type=OrderType.MARKET, amount=Decimal("0.1"))
+def record_intent(index):
+    intent = OrderIntent(client_order_id=f"intent-{index}", strategy="a", symbol="BTC/USDT",
+                         side=Side.BUY, type=OrderType.MARKET, amount=Decimal("0.1"))
+    journal.record_intents([TrackedOrder(intent=intent, created=1, sent=True)])
 
 database = Database.open(sys.argv[1], "paper:synthetic:seed=42")
 storage, journal = CandleStorage(database), OrderJournal(database)
@@ -44,7 +48,7 @@ KEEP_WRITING = """
 index = start = int(sys.argv[2])
 while True:
     storage.write([candle(index)], now=1)
-    journal.record_intent(intent(index), now=1)
+    record_intent(index)
     print(index, flush=True)
     index += 1
 """
@@ -100,7 +104,7 @@ def test_new_file_is_private_and_stamped(path: Path) -> None:
         assert other.execute("PRAGMA application_id").fetchone() == (0x424F544C,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         meta = dict(other.execute("SELECT key, value FROM meta").fetchall())
-    assert meta == {"schema": "3", "venue": VENUE}
+    assert meta == {"schema": str(SCHEMA_VERSION), "venue": VENUE}
 
 
 def test_existing_directories_keep_their_mode(tmp_path: Path) -> None:
@@ -204,42 +208,100 @@ def test_log_without_its_database_is_not_applied_to_a_new_one(made: Path) -> Non
 
 def test_newer_schema_asks_for_an_update(made: Path) -> None:
     with closing(sqlite3.connect(made)) as other:
-        other.execute("UPDATE meta SET value = '4' WHERE key = 'schema'")
+        newer = (str(SCHEMA_VERSION + 1),)
+        other.execute("UPDATE meta SET value = ? WHERE key = 'schema'", newer)
         other.commit()
     with pytest.raises(StoreError, match=r"newer botlib .*Update botlib"):
         Database.open(made, VENUE)
 
 
-def test_earlier_schema_is_brought_up_to_date_by_a_writer(made: Path) -> None:
-    with closing(sqlite3.connect(made)) as other:
-        other.execute("ALTER TABLE orders DROP COLUMN stop_price")
-        other.execute("ALTER TABLE orders DROP COLUMN market_time")
-        other.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
-        other.commit()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_earlier_schema_is_brought_up_to_date_by_a_writer(made: Path, version: int) -> None:
+    as_version(made, version)
     with pytest.raises(StoreError, match=r"earlier botlib .*Open it once for writing"):
         Database.open(made, VENUE, readonly=True)
     for _ in range(2):
         with Database.open(made, VENUE) as database, database.reading() as connection:
-            connection.execute("SELECT stop_price, market_time FROM orders").fetchall()
+            connection.execute("SELECT stop_price, market_time, role, facts FROM orders").fetchall()
+            for table in ("order_events", "books", "halts", "days"):
+                assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+            assert OrderJournal(database).get_state("kept") == [1, 2]
     Database.open(made, VENUE, readonly=True).close()
 
 
-def test_orders_of_an_earlier_schema_get_the_market_time_of_their_first_fill(made: Path) -> None:
-    order = (
-        "INSERT INTO orders VALUES (?, NULL, 's', 'BTCUSDT', 'buy', 'market', '1', NULL, 'filled', "
-        "'1', '1', 7, 7, '', NULL, '', NULL)"
-    )
-    fill = "INSERT INTO fills VALUES ('BTCUSDT', ?, '1', 'a', 'buy', '1', '1', '0', 'BTC', ?, 0)"
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_upgraded_database_has_the_tables_of_a_new_one(made: Path, version: int) -> None:
+    def tables(path: Path) -> dict[str, set[tuple[object, ...]]]:
+        with closing(sqlite3.connect(path)) as other:
+            names = other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            return {
+                name: {row[1:] for row in other.execute(f"PRAGMA table_info({name})").fetchall()}
+                for (name,) in names
+            }
+
+    new = tables(made)
+    as_version(made, version)
+    assert tables(made) != new
+    Database.open(made, VENUE).close()
+    assert tables(made) == new
+
+
+def test_an_upgrade_that_is_interrupted_leaves_the_earlier_schema(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_version(made, 2)
+    monkeypatch.setattr(schema, "_ORDER_PATH", "SELECT nothing FROM nowhere")
+    with pytest.raises(StoreError, match="Nothing of this step was stored"):
+        Database.open(made, VENUE)
+    monkeypatch.undo()
     with closing(sqlite3.connect(made)) as other:
-        other.execute("ALTER TABLE orders DROP COLUMN market_time")
-        other.execute("INSERT OR IGNORE INTO symbols VALUES ('BTCUSDT', 'BTC/USDT')")
-        other.executemany(order, [("a",), ("b",)])
-        other.executemany(fill, [(1, 900), (2, 800)])
-        other.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
-        other.commit()
+        assert other.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("2",)
+        columns = {row[1] for row in other.execute("PRAGMA table_info(orders)")}
+    assert not {"market_time", "role"} & columns
+    Database.open(made, VENUE).close()
+
+
+def test_orders_of_an_earlier_schema_get_the_market_time_of_their_first_fill(made: Path) -> None:
+    as_version(made, 2)
+    add_order(made, "a")
+    add_order(made, "b")
+    add_fill(made, 1, "a", timestamp=900)
+    add_fill(made, 2, "a", timestamp=800)
     with Database.open(made, VENUE) as database:
         times = {one.client_order_id: one.market_time for one in OrderJournal(database).orders()}
     assert times == {"a": 800, "b": None}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_orders_of_an_earlier_schema_keep_their_status_and_get_a_role(
+    made: Path, version: int
+) -> None:
+    as_version(made, version)
+    add_order(made, "in", venue_order_id="1", reason="entry")
+    add_order(made, "out", venue_order_id="2", side="sell", reason="exit", status="canceled")
+    add_order(made, "rule", side="sell", reason="stop_loss", status="rejected", filled="0")
+    add_order(made, "hand", side="sell", strategy="by-hand", status="unknown", filled="0")
+    add_order(made, "next", reason="entry", status="intent", filled="0")
+    stop = {"side": "sell", "type": "stop_loss", "reason": "stop", "stop_price": "95"}
+    if version > 1:
+        add_order(made, "stop", venue_order_id="3", status="open", filled="0", **stop)
+    with Database.open(made, VENUE) as database:
+        journal = OrderJournal(database)
+        found = {one.id: (one.role.value, one.status.value) for one in journal.tracked()}
+        assert journal.differences() == []  # they have no events to differ from
+        assert {one.client_order_id for one in journal.orders(unsettled=True)} == {
+            "hand",
+            "next",
+            *(["stop"] if version > 1 else []),
+        }
+    expected = {
+        "in": ("entry", "filled"),
+        "out": ("exit", "canceled"),
+        "rule": ("emergency", "rejected"),
+        "hand": ("manual", "unknown"),
+        "next": ("entry", "intent"),
+    }
+    assert found == expected | ({"stop": ("stop", "open")} if version > 1 else {})
 
 
 def test_one_writer_per_file_in_one_process(made: Path) -> None:
@@ -340,7 +402,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 index = 0
 try:
     while True:
-        journal.record_intent(intent(index), now=1)
+        record_intent(index)
         index += 1
 except StoreError as error:
     print(index, error, flush=True)
