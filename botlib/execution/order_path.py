@@ -174,8 +174,7 @@ class OrderPath:
 
     def exposure(self) -> Decimal:
         """Return what is held plus what entries under way may still buy, quote units."""
-        held = {one.symbol: one.amount for one in self._context.positions.all()}
-        ledger = self.ledger
+        held, ledger = self._context.positions.all(), self.ledger
         return exposure_of(held, ledger.open, ledger.owed, self._context.price).total
 
     def book_rows(self) -> list[dict[str, object]]:

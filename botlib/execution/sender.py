@@ -133,7 +133,7 @@ class OrderSender:
             (book.want.price for book in state.books if _of(book.key, intent) and book.want), None
         )
         price = intent.price or reference or newest or Decimal(0)
-        held = {one.symbol: one.amount for one in context.positions.all()}
+        held = context.positions.all()
         ledger = context.ledger
         at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
         context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from botlib.core.errors import RiskRejected
-from botlib.core.model import OrderIntent, Side
+from botlib.core.model import OrderIntent, Position, Side
 from botlib.trading.orders import TrackedOrder
 
 _MINUTE: Final = 60_000
@@ -64,7 +64,7 @@ class Exposure:
 
 
 def exposure_of(
-    held: Mapping[str, Decimal],
+    held: Iterable[Position],
     orders: Iterable[TrackedOrder],
     owed: Callable[[TrackedOrder], Decimal],
     price_of: Callable[[str], Decimal | None],
@@ -73,7 +73,7 @@ def exposure_of(
     """Return what is at risk.
 
     Args:
-        held: base units held, by symbol.
+        held: positions; one whose price is not known is valued at its entry price.
         orders: orders that have not ended or are not booked whole; an unknown outcome counts as
             filled.
         owed: returns the base units of an order that are filled and not in ``held`` yet.
@@ -81,8 +81,9 @@ def exposure_of(
         symbol: the one that is to be entered.
     """
     by_symbol: dict[str, Decimal] = {}
-    for name, amount in held.items():
-        by_symbol[name] = amount * (price_of(name) or ZERO)
+    for position in held:
+        price = price_of(position.symbol) or position.entry_price
+        by_symbol[position.symbol] = position.amount * price
     count = 0
     for order in orders:
         if order.sells or not (more := order.remaining + owed(order)):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botlib.core.errors import RiskRejected
-from botlib.core.model import OrderIntent, OrderRole, OrderType, Side
+from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Position, Side
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder, transition
 from botlib.trading.risk import Exposure, RiskLimits, RiskValidator, exposure_of
 
@@ -173,16 +173,41 @@ def test_exits_take_nothing_from_the_orders_of_a_minute() -> None:
     check(risk, intent())
 
 
+def held(symbol: str, amount: int, entry_price: int) -> Position:
+    return Position(
+        symbol=symbol, amount=D(amount), entry_price=D(entry_price), opened=1, realised=D(0)
+    )
+
+
+def nothing(order: TrackedOrder) -> Decimal:
+    return D(0)
+
+
 def test_an_unknown_entry_counts_as_filled() -> None:
     entry = TrackedOrder(intent=intent(amount="2"), created=0, sent=True)
     unknown = transition(entry, OrderEvent(kind=EventKind.LOST))
     prices = {"BTC/USDT": D(500), "ETH/USDT": D(20)}
-    held = {"BTC/USDT": D(1), "ETH/USDT": D(10)}
-    facts = exposure_of(held, [unknown], prices.get, "BTC/USDT")
+    positions = [held("BTC/USDT", 1, 100), held("ETH/USDT", 10, 100)]
+    facts = exposure_of(positions, [unknown], nothing, prices.get, "BTC/USDT")
     assert facts.total == 1 * 500 + 10 * 20 + 2 * 500
     assert facts.by_symbol == {"BTC/USDT": 1_500, "ETH/USDT": 200}
     assert facts.open_orders == 1
     assert facts.price == 500
+
+
+def test_a_position_without_a_price_is_valued_at_what_was_paid() -> None:
+    facts = exposure_of([held("BTC/USDT", 2, 400)], [], nothing, lambda symbol: None, "ETH/USDT")
+    assert (facts.total, facts.price) == (800, None)
+
+
+def test_what_is_filled_and_not_booked_yet_is_at_risk() -> None:
+    entry = TrackedOrder(intent=intent(amount="2"), created=0, sent=True)
+    report = OrderEvent(
+        kind=EventKind.REPORTED, status=OrderStatus.FILLED, filled=D(2), venue_order_id="v1"
+    )
+    filled = transition(entry, report)
+    facts = exposure_of([], [filled], lambda order: D(2), lambda symbol: D(500), "BTC/USDT")
+    assert facts.total == 1_000
 
 
 def test_sales_and_ended_orders_put_nothing_at_risk() -> None:
@@ -190,7 +215,7 @@ def test_sales_and_ended_orders_put_nothing_at_risk() -> None:
     refused = transition(
         TrackedOrder(intent=intent(), created=0, sent=True), OrderEvent(kind=EventKind.REFUSED)
     )
-    facts = exposure_of({}, [sale, refused], lambda symbol: D(500), "BTC/USDT")
+    facts = exposure_of([], [sale, refused], nothing, lambda symbol: D(500), "BTC/USDT")
     assert (facts.total, facts.open_orders) == (0, 0)
 
 
