@@ -12,14 +12,14 @@ from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType
 from botlib.trading.books import Book, Protection
 from botlib.trading.orders import TrackedOrder
 from botlib.trading.sales import (
-    cancel_if_allowed,
+    can_sell,
     client_order_id,
+    excess,
     market_sale,
     open_sales,
     running,
     sell_order,
     unsure,
-    worth,
 )
 from botlib.trading.sizing import sellable, tradable
 from botlib.trading.state import Cancel, Halt, Place, Replace, Step, TradingState, Wait
@@ -35,11 +35,8 @@ def protect(state: TradingState, book: Book) -> Iterator[Step]:
         return
     amount = sellable(book.amount, state.market)
     protection = book.protection
-    if not tradable(amount, worth(state, book), state.market):
-        if resting and not any(map(running, resting)):
-            yield from cancel_if_allowed(
-                state, resting[0], "what it protects is too little to be sold"
-            )
+    if not can_sell(state, book, amount):
+        yield from excess(state, book, amount)
         return
     if not protection.any:
         return

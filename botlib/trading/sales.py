@@ -10,6 +10,7 @@ from typing import Final
 from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Side
 from botlib.trading.books import ZERO, Book, BookKey
 from botlib.trading.orders import TrackedOrder
+from botlib.trading.sizing import tradable
 from botlib.trading.state import EXIT_ROLES, Cancel, Step, TradingState, Wait
 
 ID_PREFIX: Final = "bl"
@@ -34,10 +35,25 @@ def running(order: TrackedOrder) -> bool:
     return order.role is OrderRole.STOP and order.status is OrderStatus.PARTIALLY_FILLED
 
 
-def worth(state: TradingState, book: Book) -> Decimal:
-    """Return what a unit is about worth: the newest price that is known of."""
+def can_sell(state: TradingState, book: Book, amount: Decimal) -> bool:
+    """Return whether the venue takes a sale of an amount of a book, as far as a price is known."""
     want = book.want.price if book.want is not None else ZERO
-    return state.price or book.protection.entry_price or want
+    price = state.price or book.protection.entry_price or want
+    if not price:
+        # Without a price only the amount can be judged; the venue judges the rest.
+        return amount > 0 and amount >= state.market.min_amount
+    return tradable(amount, price, state.market)
+
+
+def excess(state: TradingState, book: Book, amount: Decimal) -> Iterator[Step]:
+    """Yield the cancellation of what rests for a book and would sell more than an amount of it.
+
+    What covers no more than is held stays, even while the price is too low for a new order.
+    """
+    for order in open_sales(state, book):
+        if order.remaining > amount and not running(order):
+            yield from cancel_if_allowed(state, order, "it would sell more than is held")
+            return
 
 
 def market_sale(

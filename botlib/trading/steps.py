@@ -22,13 +22,14 @@ from botlib.trading.books import Book, BookKey, Want
 from botlib.trading.orders import TrackedOrder
 from botlib.trading.protecting import protect, unprotectable
 from botlib.trading.sales import (
+    can_sell,
     cancel_if_allowed,
     client_order_id,
+    excess,
     market_sale,
     open_sales,
     running,
     unsure,
-    worth,
 )
 from botlib.trading.sizing import sellable, tradable
 from botlib.trading.state import (
@@ -116,12 +117,9 @@ def _leave(state: TradingState, book: Book) -> Iterator[Step]:
         return  # A question is under way already.
     amount = sellable(book.amount - want.target, state.market)
     resting = open_sales(state, book)
-    if not tradable(amount, worth(state, book), state.market):
-        if resting:
-            yield from cancel_if_allowed(
-                state, resting[0], "what it protects is too little to be sold"
-            )
-        elif any(_may_buy(state, one) for one in state.of(book.key)):
+    if not can_sell(state, book, amount):
+        yield from excess(state, book, amount)
+        if any(_may_buy(state, one) for one in state.of(book.key)):
             yield Wait(why=f"an entry of {book.key} may still be filled")
         else:
             yield Drop(book=book, why="nothing that can be sold is held", refused=False)

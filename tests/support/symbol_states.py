@@ -23,7 +23,7 @@ from botlib.trading.state import (
     Replace,
     Step,
     Sweep,
-    SymbolState,
+    TradingState,
 )
 from botlib.trading.steps import next_step
 from botlib.trading.stops import StopRules
@@ -143,7 +143,7 @@ def _events(amount: Decimal) -> st.SearchStrategy[OrderEvent]:
 
 
 @st.composite
-def states(draw: st.DrawFn) -> SymbolState:
+def states(draw: st.DrawFn) -> TradingState:
     """Return a state of a symbol with one or two books, likely or not.
 
     Every other one is calm: no outcome, fill or pause is awaited.
@@ -167,7 +167,7 @@ def states(draw: st.DrawFn) -> SymbolState:
         )
         for name in names
     ]
-    state = SymbolState(
+    state = TradingState(
         bot="0000aa",
         market=draw(MARKETS),
         now=NOW,
@@ -201,9 +201,9 @@ class Model:
     An order of unknown outcome exists at the venue with ``arrived``: a query tells.
     """
 
-    state: SymbolState
+    state: TradingState
     arrived: bool = True
-    look: Callable[[SymbolState, Step], None] = lambda state, step: None
+    look: Callable[[TradingState, Step], None] = lambda state, step: None
     """Is called with every state and the step that follows."""
     steps: list[Step] = field(default_factory=list)
 

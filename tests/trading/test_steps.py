@@ -23,7 +23,7 @@ from botlib.trading.state import (
     Replace,
     Step,
     Sweep,
-    SymbolState,
+    TradingState,
     Wait,
 )
 from botlib.trading.steps import next_step
@@ -49,15 +49,18 @@ def leaving(book: Book) -> bool:
     return book.want is not None and book.want.target <= 0
 
 
-def open_orders(state: SymbolState, book: Book) -> list[TrackedOrder]:
+def open_orders(state: TradingState, book: Book) -> list[TrackedOrder]:
     """Return the orders of a book that sell and may still trade."""
     return [one for one in state.of(book.key) if one.sells and not one.ended]
 
 
-def held(state: SymbolState, book: Book) -> bool:
+def held(state: TradingState, book: Book) -> bool:
     """Return whether a book holds what can be sold at the newest price."""
-    price = state.price or book.protection.entry_price or Decimal(0)
-    return tradable(sellable(book.amount, state.market), price, state.market)
+    want = book.want.price if book.want is not None else Decimal(0)
+    price, amount = state.price or book.protection.entry_price or want, book.amount
+    if not price:
+        return sellable(amount, state.market) >= state.market.min_amount
+    return tradable(sellable(amount, state.market), price, state.market)
 
 
 def running(order: TrackedOrder) -> bool:
@@ -65,12 +68,12 @@ def running(order: TrackedOrder) -> bool:
     return order.role is OrderRole.STOP and order.status is OrderStatus.PARTIALLY_FILLED
 
 
-def book_of(state: SymbolState, order: TrackedOrder) -> Book:
+def book_of(state: TradingState, order: TrackedOrder) -> Book:
     """Return the book of an order."""
     return next(one for one in state.books if one.key.strategy == order.intent.strategy)
 
 
-def nothing_is_bought_while_an_outcome_is_not_known(state: SymbolState, step: Step) -> None:
+def nothing_is_bought_while_an_outcome_is_not_known(state: TradingState, step: Step) -> None:
     if not (isinstance(step, Place) and buys(step)):
         return
     assert not any(one.unclear or state.owes(one) for one in state.orders)
@@ -82,7 +85,7 @@ def nothing_is_bought_while_an_outcome_is_not_known(state: SymbolState, step: St
     assert all(one.ended for one in state.of(step.book.key) if one.role is OrderRole.ENTRY)
 
 
-def no_more_is_sold_than_a_book_holds(state: SymbolState, step: Step) -> None:
+def no_more_is_sold_than_a_book_holds(state: TradingState, step: Step) -> None:
     if not (isinstance(step, Place | Replace) and sells(step)):
         return
     for intent in (step.intent,) if isinstance(step, Replace) else step.intents:
@@ -92,7 +95,7 @@ def no_more_is_sold_than_a_book_holds(state: SymbolState, step: Step) -> None:
     assert [one for one in open_orders(state, step.book) if one.id != replaced] == []
 
 
-def every_position_is_protected_once_nothing_is_left_to_do(state: SymbolState, step: Step) -> None:
+def every_position_is_protected_once_nothing_is_left_to_do(state: TradingState, step: Step) -> None:
     if not isinstance(step, Nothing):
         return
     for book in state.books:
@@ -111,39 +114,42 @@ def every_position_is_protected_once_nothing_is_left_to_do(state: SymbolState, s
             assert level in (order.intent.stop_price, order.intent.price)
 
 
-def a_stop_that_is_selling_is_left_to_run(state: SymbolState, step: Step) -> None:
+def a_stop_that_is_selling_is_left_to_run(state: TradingState, step: Step) -> None:
     if isinstance(step, Cancel | Replace):
         assert not running(step.order) or not held(state, book_of(state, step.order))
 
 
 def protection_goes_only_if_its_successor_can_follow_at_once(
-    state: SymbolState, step: Step
+    state: TradingState, step: Step
 ) -> None:
     if not isinstance(step, Cancel | Replace) or not step.order.role.protects:
         return
     book = book_of(state, step.order)
     assert state.send_at <= state.wall
-    if step.order.remaining <= book.amount and (leaving(book) or book.protection.any):
+    if step.order.remaining <= sellable(book.amount, state.market):
+        assert leaving(book) or book.protection.any
         assert state.sends_from(book) <= state.wall
         assert not any(one.sells and one.unclear for one in state.of(book.key))
-        assert state.price is None or held(state, book)
+        assert held(state, book)
 
 
-def nothing_that_lowers_risk_waits_for_a_halt_or_caution(state: SymbolState, step: Step) -> None:
+def nothing_that_lowers_risk_waits_for_a_halt_or_caution(state: TradingState, step: Step) -> None:
     free = replace(state, halts=(), held_back=None)
     first = next_step(free)
+    if any(one.rests for one in state.orders if not one.sells):
+        return  # A halt withdraws entries that rest, and does so first.
     if sells(first) or isinstance(first, Cancel | Query | Sweep):
         assert next_step(replace(free, halts=("stopped",))) == first
         assert next_step(replace(free, held_back="late")) == first
 
 
-def a_wait_ends_in_the_future(state: SymbolState, step: Step) -> None:
+def a_wait_ends_in_the_future(state: TradingState, step: Step) -> None:
     if isinstance(step, Wait):
         assert step.wall > state.wall and step.market > state.now and step.why
 
 
 def a_want_is_dropped_with_a_reason_and_an_exit_only_if_nothing_can_be_sold(
-    state: SymbolState, step: Step
+    state: TradingState, step: Step
 ) -> None:
     if isinstance(step, Drop):
         assert step.why and step.book.want is not None
@@ -165,19 +171,19 @@ CHECKS = (
 @pytest.mark.parametrize("check", CHECKS)
 @given(STATES, st.booleans())
 def test_of_every_step_from_every_state(
-    check: Callable[[SymbolState, Step], None], state: SymbolState, arrived: bool
+    check: Callable[[TradingState, Step], None], state: TradingState, arrived: bool
 ) -> None:
     Model(state, arrived=arrived, look=check).run()
 
 
 @given(STATES)
-def test_every_state_has_a_next_step_and_always_the_same(state: SymbolState) -> None:
+def test_every_state_has_a_next_step_and_always_the_same(state: TradingState) -> None:
     assert next_step(state) == next_step(state)
 
 
 @given(STATES, st.booleans())
 def test_steps_end_with_want_and_venue_agreeing_or_in_a_halt(
-    state: SymbolState, arrived: bool
+    state: TradingState, arrived: bool
 ) -> None:
     assume(all(not one.conflict for one in state.orders))
     model = Model(state, arrived=arrived)
