@@ -393,9 +393,15 @@ class AsyncBot:
             "Fills", await self._journal(OrderJournal.fills), columns + more, ("timestamp",)
         )
 
-    async def journaled_fills(self) -> list[Fill]:
-        """Return every fill of the journal with its exact amounts, oldest first."""
-        return await self._journal(OrderJournal.fills)
+    async def journaled_fills(self, strategy: str | None = None) -> list[Fill]:
+        """Return the fills of the journal with their exact amounts, oldest first.
+
+        Args:
+            strategy: whose fills, by the name it trades under; None is all.
+        """
+        if strategy is None:
+            return await self._journal(OrderJournal.fills)
+        return await self._journal(lambda journal: journal.fills_of_strategy(strategy))
 
     async def equity(self) -> Decimal:
         """Fetch the balances from the venue and return the equity in quote units."""

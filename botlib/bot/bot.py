@@ -259,11 +259,16 @@ class Bot(Blocking):
         name = symbol or self.aio.settings.symbols[0]
         return check(strategy, self._history_of(strategy, name, since, until, 0), **options)
 
-    def compare(self, result: BacktestResult) -> ParityReport:
-        """Compare a backtest with the fills of this bot in the same span."""
+    def compare(self, result: BacktestResult, name: str | None = None) -> ParityReport:
+        """Compare a backtest with the fills of this bot in the same span.
+
+        Args:
+            name: the name a strategy trades under, where several trade the same symbol; None
+                compares all fills of the symbol.
+        """
         from botlib.backtesting import compare
 
-        return compare(result, self._call(self.aio.journaled_fills()))
+        return compare(result, self._call(self.aio.journaled_fills(name)))
 
     def _terms(self, symbol: str, fee: float | None) -> dict[str, Any]:
         market = self.aio.engine.exchange.market(symbol)

@@ -379,6 +379,12 @@ class OrderJournal:
         id_ = None if symbol is None else self._database.id_of(symbol)
         return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
 
+    def fills_of_strategy(self, strategy: str) -> list[Fill]:
+        """Return the fills of the orders of a strategy, in the order they happened."""
+        return self._fills(
+            "client_order_id IN (SELECT client_order_id FROM orders WHERE strategy = ?)", strategy
+        )
+
     def fills_of(self, client_order_id: str) -> list[Fill]:
         """Return the fills of an order, in the order they happened."""
         return self._fills("client_order_id = ?", client_order_id)

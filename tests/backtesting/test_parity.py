@@ -20,6 +20,7 @@ from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
 from botlib.engine import Orchestrator
 from botlib.frames import Frames, candle_frame
+from botlib.invariants import InvariantChecker
 from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 
@@ -27,25 +28,47 @@ HOUR = 3_600
 HOURS = float(os.environ.get("BOTLIB_PARITY_HOURS", "4"))
 """Market hours of the recording that are replayed; ``make parity`` replays all of it."""
 MINUTE = 60_000
+START = 1_767_225_600_000
+"""2026-01-01, in ms."""
 COST = Decimal(1_000)
 TREND = TrendCross(timeframes=("1m",), fast=4, slow=9)
 REVERSION = BandReversion(timeframes=("1m",), length=10, rsi=5, oversold=40.0)
 PULLBACK = TrendPullback(timeframes=("1m", "15m"), length=5, trend=3)
 STOPPED = TrendCross(timeframes=("1m",), fast=4, slow=9, stop_loss=0.001, trailing_stop=0.0015)
+TARGET = TrendCross(timeframes=("1m",), fast=4, slow=9, take_profit=0.001)
+BOTH = TrendCross(timeframes=("1m",), fast=4, slow=9, stop_loss=0.001, take_profit=0.0012)
+TRAILING = TrendCross(timeframes=("1m",), fast=4, slow=9, trailing_stop=0.0006, take_profit=0.0015)
+
+Trades = dict[str, tuple[str, Strategy]]
+"""Symbol and strategy, by the name it trades under."""
 
 Replay = Callable[..., Awaitable[Orchestrator]]
 
 
+class Held(Strategy):
+    """Buys on one candle, and holds."""
+
+    timeframes = ("1m",)
+    stop_loss = 0.01
+    take_profit = 0.01
+
+    def signals(self, data: Frames) -> Signals:
+        chosen = data.frame.index == pd.Timestamp(START + 310 * MINUTE, unit="ms")
+        entry = pd.Series(chosen, index=data.frame.index)
+        return Signals(entry=entry, exit=entry & False)
+
+
 @pytest.fixture
 async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
-    """Return a function that runs strategies, each on its symbol, for hours of market time."""
+    """Return a function that runs strategies for hours of market time."""
     engines: list[Orchestrator] = []
 
-    async def run(strategies: dict[str, Strategy], hours: float, **paper: Any) -> Orchestrator:
+    async def run(strategies: Trades, hours: float, **paper: Any) -> Orchestrator:
+        symbols = dict.fromkeys(symbol for symbol, _ in strategies.values())
         settings = Settings().override(
             {
                 "data_directory": tmp_path / "data",
-                "symbols": list(strategies),
+                "symbols": list(symbols),
                 "timeframes": ["1m", "15m"],
                 "strategies": [],
                 "history": 300,
@@ -61,8 +84,8 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
         engine = Orchestrator(settings)
         engines.append(engine)
         await engine.start()
-        for symbol, strategy in strategies.items():
-            await engine.trade(strategy, symbol, name=symbol[:3].lower(), order_cost=COST)
+        for name, (symbol, strategy) in strategies.items():
+            await engine.trade(strategy, symbol, name=name, order_cost=COST)
         await engine.wait(hours * HOUR)
         return engine
 
@@ -71,9 +94,10 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
         await engine.stop()
 
 
-def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityReport:
+def parity(engine: Orchestrator, name: str) -> ParityReport:
     """Compare a backtest over the engine's candles, from the first it traded, with its fills."""
-    frames = {}
+    active = engine.signals.strategies[name]
+    strategy, symbol, frames = active.strategy, active.symbol, {}
     for timeframe in strategy.timeframes:
         found = list(engine.storage.candles(symbol, timeframe))
         frames[timeframe] = candle_frame(
@@ -92,34 +116,124 @@ def parity(engine: Orchestrator, strategy: Strategy, symbol: str) -> ParityRepor
         cash=100_000,
         start=first,
     )
-    return compare(result, engine.journal.fills())
+    return compare(result, engine.journal.fills_of_strategy(name))
 
 
 async def test_every_example_trades_the_same_on_a_synthetic_market(replay: Replay) -> None:
-    strategies = {"BTC/USDT": TREND, "ETH/USDT": REVERSION, "SOL/USDT": PULLBACK}
+    strategies: Trades = {
+        "trend": ("BTC/USDT", TREND),
+        "reversion": ("ETH/USDT", REVERSION),
+        "pullback": ("SOL/USDT", PULLBACK),
+    }
     engine = await replay(strategies, 4, seed=5, start="2026-01-05")
-    for symbol, strategy in strategies.items():
-        report = await asyncio.to_thread(parity, engine, strategy, symbol)
+    for name in strategies:
+        report = await asyncio.to_thread(parity, engine, name)
         report.raise_for_differences()
         assert len(report.frame) >= 2, report
 
 
+async def test_targets_are_filled_at_the_same_prices_on_a_synthetic_market(replay: Replay) -> None:
+    strategies: Trades = {
+        "target": ("BTC/USDT", TARGET),
+        "both": ("ETH/USDT", BOTH),
+        "trailing": ("SOL/USDT", TRAILING),
+    }
+    engine = await replay(strategies, 4, seed=5, start="2026-01-05")
+    for name in strategies:
+        report = await asyncio.to_thread(parity, engine, name)
+        report.raise_for_differences()
+        assert "take_profit" in set(report.frame["reason"]), report
+
+
+async def test_two_strategies_on_one_symbol_trade_as_each_does_alone(replay: Replay) -> None:
+    strategies: Trades = {
+        "trend": ("BTC/USDT", BOTH),
+        "reversion": ("BTC/USDT", REVERSION),
+    }
+    engine = await replay(strategies, 6, seed=5, start="2026-01-05")
+    for name in strategies:
+        report = await asyncio.to_thread(parity, engine, name)
+        report.raise_for_differences()
+        assert len(report.frame) >= 2, report
+
+
+async def test_in_a_market_with_a_depth_fills_differ_and_the_invariants_hold(
+    replay: Replay,
+) -> None:
+    strategies: Trades = {"both": ("BTC/USDT", BOTH), "trailing": ("ETH/USDT", TRAILING)}
+    depth = {"spread": 0.0005, "levels": 20, "size": 150}
+    engine = await replay(strategies, 3, seed=5, start="2026-01-05", depth=depth)
+    parts: dict[str | None, int] = {}
+    for fill in engine.journal.fills():
+        parts[fill.client_order_id] = parts.get(fill.client_order_id, 0) + 1
+    assert max(parts.values()) > 1, "no order was filled in parts"
+    for name in strategies:
+        report = await asyncio.to_thread(parity, engine, name)
+        assert len(report.frame) >= 2 and not report.equal
+    assert engine.halts.all == () and engine.orders.cautions == ()
+    checker = InvariantChecker.of(engine)
+    checked = await checker.converge(10)
+    checker.close()
+    assert checked.ok, checked
+    assert {"I1", "I2", "I3", "I6", "I7"} <= set(checked.checked)
+
+
+@pytest.mark.parametrize("first", ["stop", "target"])
+async def test_a_candle_that_reaches_stop_and_target_differs_only_if_the_target_came_first(
+    replay: Replay, tmp_path: Path, first: str
+) -> None:
+    # The market goes to the nearer end of a candle first.
+    low, high = (98.5, 102.0) if first == "stop" else (98.0, 101.5)
+    rows = [(100.0, 100.1, 99.9, 100.0)] * 400
+    rows[320] = (100.0, high, low, 100.0)
+    path = tmp_path / "BTCUSDT-1m-2026.csv"
+    path.write_text(
+        "".join(
+            f"{START + number * MINUTE},{opened},{top},{bottom},{closed},10.0\n"
+            for number, (opened, top, bottom, closed) in enumerate(rows)
+        )
+    )
+    engine = await replay(
+        {"one": ("BTC/USDT", Held())}, 1, market="recording", recording=[str(path)]
+    )
+    report = await asyncio.to_thread(parity, engine, "one")
+    trip = report.frame.iloc[0]
+    assert (trip["reason"], trip["exit_price"]) == ("stop_loss", 99.0)
+    if first == "stop":
+        assert report.equal, report
+    else:
+        assert trip["exit_price_live"] == 101.0
+        assert trip["difference"].endswith("the stop came first, live the target did")
+
+
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
-    "strategy",
-    [TREND, REVERSION, PULLBACK, STOPPED],
-    ids=["trend", "reversion", "two-timeframes", "stops"],
+    ("strategy", "reasons"),
+    [
+        (TREND, set()),
+        (REVERSION, set()),
+        (PULLBACK, set()),
+        (STOPPED, {"stop_loss"}),
+        (TARGET, {"take_profit"}),
+        (BOTH, {"stop_loss", "take_profit"}),
+        (TRAILING, {"trailing_stop", "take_profit"}),
+    ],
+    ids=[
+        *("trend", "reversion", "two-timeframes", "stops"),
+        *("target", "stop-and-target", "trailing-stop-and-target"),
+    ],
 )
 async def test_every_example_trades_the_same_on_recorded_candles(
-    replay: Replay, recorded: Callable[[str], Path], strategy: Strategy
+    replay: Replay, recorded: Callable[[str], Path], strategy: Strategy, reasons: set[str]
 ) -> None:
     path = recorded("candles/BTCUSDT-1m-20241130-20241229.csv.gz")
-    engine = await replay({"BTC/USDT": strategy}, HOURS, market="recording", recording=[str(path)])
-    report = await asyncio.to_thread(parity, engine, strategy, "BTC/USDT")
+    engine = await replay(
+        {"one": ("BTC/USDT", strategy)}, HOURS, market="recording", recording=[str(path)]
+    )
+    report = await asyncio.to_thread(parity, engine, "one")
     report.raise_for_differences()
     assert len(report.frame) >= 6, report
-    if strategy is STOPPED:
-        assert {"stop_loss", "trailing_stop"} & set(report.frame["reason"])
+    assert reasons <= set(report.frame["reason"]), report
 
 
 # -- the comparison itself
@@ -207,20 +321,26 @@ def test_every_difference_is_found_and_named(
         report.raise_for_differences()
 
 
-def test_a_target_that_is_met_differently_live_is_explained() -> None:
+def test_a_candle_that_reaches_stop_and_target_is_explained() -> None:
     frame = candle_frame(
         [n * MINUTE for n in range(5)],
-        [[o, o + 15, o - 1, o, 1.0] for o in (100.0, 100.0, 104.0, 108.0, 112.0)],
+        [[o, o + 15, o - 15, o, 1.0] for o in (100.0, 100.0, 104.0, 108.0, 112.0)],
     )
 
-    class Target(Twice):
+    class Limited(Twice):
+        stop_loss = 0.1
         take_profit = 0.1
 
-    result = backtest(Target(), frame, symbol="BTC/USDT", order_cost=100, fee=0)
-    fills = [fill(1, Side.BUY, "100", "1", 1, fee=Decimal(0)), fill(2, Side.SELL, "104", "1", 2)]
-    words = compare(result, fills).differences.iloc[0]["difference"]
-    assert words.startswith("left on another candle (take_profit)")
-    assert words.endswith("profit is taken at the open after the candle that reached the target")
+    result = backtest(Limited(), frame, symbol="BTC/USDT", order_cost=100, fee=0)
+    assert list(result.roundtrips["reason"]) == ["stop_loss"]
+    bought = fill(1, Side.BUY, "100", "1", 1, fee=Decimal(0))
+    target = compare(result, [bought, fill(2, Side.SELL, "110", "1", 1.5, fee=Decimal(0))])
+    assert target.differences.iloc[0]["difference"] == (
+        "sold at another price (stop_loss): 90.0 in the backtest, 110.0 live; the candle reached "
+        "both stop and target: a backtest assumes that the stop came first, live the target did"
+    )
+    other = compare(result, [bought, fill(2, Side.SELL, "104", "1", 1.5, fee=Decimal(0))])
+    assert other.differences.iloc[0]["difference"].endswith("90.0 in the backtest, 104.0 live")
 
 
 def test_a_trip_of_one_side_stands_alone(result: BacktestResult) -> None:
