@@ -1,7 +1,7 @@
-"""The journal of orders: what was decided, what was sent, what became of it, and every fill.
+"""`OrderJournal`: the intents of orders, the events that followed, fills, books, halts and days.
 
-Each call is one durable transaction: when it returns, the entry is on disk. The events of orders
-are only ever added to; the table of orders is what they add up to, and can be built again.
+Each call is one durable transaction: when it returns, the entry is on disk. Events of orders are
+only ever appended; the table of orders is their sum, and can be rebuilt from them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ INTENT: Final = "intent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBook:
-    """What the journal knows of a book beside its orders and fills."""
+    """The stored state of a book, without its orders and fills."""
 
     key: BookKey
     want: Want | None
@@ -91,11 +91,15 @@ class OrderJournal:
     # Orders
 
     def record_intents(self, orders: Sequence[TrackedOrder], *, source: str = "desk") -> None:
-        """Write down orders before they are sent, all of them or none.
+        """Store orders before they are sent, all of them or none.
+
+        Args:
+            orders: as decided.
+            source: the origin of the decision.
 
         Raises:
-            OrderTaken: an id is taken; nothing may be sent.
-            StoreError: they could not be written down; nothing may be sent.
+            OrderTaken: an id is taken; none of them may be sent.
+            StoreError: they could not be stored; none of them may be sent.
         """
         ids = {order.id: self._database.register(order.intent.symbol) for order in orders}
         with self._database.writing(durable=True) as connection:
@@ -124,14 +128,17 @@ class OrderJournal:
         market_time: int | None,
         source: str,
     ) -> None:
-        """Write down an event of an order, and the order as it stands after it.
+        """Store an event of an order, and the order after that event.
 
         Args:
+            order: after the event.
+            event: to be stored.
             now: wall time, ms.
-            source: who told: ``answer``, ``stream``, ``query``, ``desk``.
+            market_time: ms; None if it is not known.
+            source: the origin of the event: ``answer``, ``stream``, ``query``, ``desk``.
 
         Raises:
-            StoreError: it could not be written down.
+            StoreError: it could not be stored.
         """
         id_ = self._database.register(order.intent.symbol)
         with self._database.writing(durable=True) as connection:
@@ -141,7 +148,7 @@ class OrderJournal:
             connection.execute(_UPSERT, order_row(order, id_))
 
     def order_history(self, client_order_id: str) -> list[dict[str, Any]]:
-        """Return every event of an order, the oldest first, as plain values."""
+        """Return every event of an order, oldest first, as plain values."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT recorded, market_time, source, event FROM order_events "
@@ -154,16 +161,16 @@ class OrderJournal:
         ]
 
     def tracked(self, *, ended: bool = True) -> list[TrackedOrder]:
-        """Return what is known of all orders, or of those that have not ended, oldest first."""
+        """Return all orders, or only those that have not ended, oldest first."""
         where, bindings = ("", ()) if ended else (f"WHERE {_UNENDED}", _FINAL)
         return self._tracked(f"{where} ORDER BY {_OLDEST}", bindings)
 
     def tracked_order(self, client_order_id: str) -> TrackedOrder | None:
-        """Return what is known of an order, None if it is not one of the journal's."""
+        """Return one order, or None if it is not in the journal."""
         return next(iter(self._tracked("WHERE client_order_id = ?", (client_order_id,))), None)
 
     def differences(self) -> list[str]:
-        """Return which orders are not what their events add up to, in sentences."""
+        """Return a sentence for each order that differs from the sum of its events."""
         events: dict[str, list[dict[str, Any]]] = {}
         with self._database.reading() as connection:
             rows: Any = connection.execute(
@@ -175,7 +182,7 @@ class OrderJournal:
         for order in self.tracked():
             history = events.pop(order.id, None)
             if history is None or history[0].get("kind") != INTENT:
-                continue  # An order of an earlier version, which wrote down no events.
+                continue  # An order of an earlier version, which stored no events.
             built = rebuilt(order, history)
             if compared(built) != compared(order):
                 found.append(
@@ -186,7 +193,7 @@ class OrderJournal:
         return found
 
     def rebuild(self) -> int:
-        """Build the table of orders again from the events; return how many orders were mended."""
+        """Rebuild the table of orders from the events; return the number of orders corrected."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT client_order_id, recorded, market_time, event FROM order_events ORDER BY id"
@@ -195,7 +202,7 @@ class OrderJournal:
         for name, recorded, market_time, text in rows:
             events.setdefault(name, []).append((recorded, market_time, json.loads(text)))
         known = {order.id: order for order in self.tracked()}
-        mended = 0
+        corrected = 0
         for name, history in events.items():
             created, market_time, first = history[0]
             if first.get("kind") != INTENT:
@@ -210,11 +217,11 @@ class OrderJournal:
             with self._database.writing(durable=True) as connection:
                 connection.execute("DELETE FROM orders WHERE client_order_id = ?", (name,))
                 connection.execute(_INSERT, order_row(built, id_))
-            mended += 1
-        return mended
+            corrected += 1
+        return corrected
 
     def counts(self) -> dict[tuple[BookKey, str | None, OrderRole], int]:
-        """Return how many orders of each book, entry and role were ever sent."""
+        """Return the number of orders of each book, entry and role that were ever sent."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT strategy, symbols.symbol, entry, role, count(*), max(sequence) FROM orders "
@@ -229,10 +236,14 @@ class OrderJournal:
     # Books
 
     def save_book(self, book: StoredBook, *, now: int) -> None:
-        """Write down what a book wants and what protects it.
+        """Store the target of a book, and its protection.
+
+        Args:
+            book: its state.
+            now: wall time, ms.
 
         Raises:
-            StoreError: it could not be written down; nothing may be done about it.
+            StoreError: it could not be stored; no order may be sent for it.
         """
         id_ = self._database.register(book.key.symbol)
         with self._database.writing(durable=True) as connection:
@@ -251,7 +262,7 @@ class OrderJournal:
             )
 
     def books(self) -> list[StoredBook]:
-        """Return every book that was ever written down."""
+        """Return every book that was ever stored."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT strategy, symbols.symbol, want, protection, released FROM books "
@@ -270,7 +281,7 @@ class OrderJournal:
     # Halts and days
 
     def begin_halt(self, halt: StoredHalt) -> None:
-        """Write down that entries are stopped."""
+        """Store that entries are stopped."""
         with self._database.writing(durable=True) as connection:
             connection.execute(
                 "INSERT INTO halts (reason, source, began, symbol) VALUES (?, ?, ?, ?)",
@@ -278,7 +289,7 @@ class OrderJournal:
             )
 
     def end_halts(self, because: str, *, now: int) -> None:
-        """Write down that a person allowed entries again, and why."""
+        """Store that a person allowed entries again, and why."""
         with self._database.writing(durable=True) as connection:
             connection.execute(
                 "UPDATE halts SET ended = ?, ended_because = ? WHERE ended IS NULL",
@@ -286,7 +297,7 @@ class OrderJournal:
             )
 
     def halts(self) -> list[StoredHalt]:
-        """Return the halts that hold, the oldest first."""
+        """Return the halts that have not ended, oldest first."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT reason, source, began, symbol FROM halts WHERE ended IS NULL ORDER BY id"
@@ -296,7 +307,7 @@ class OrderJournal:
         ]
 
     def day_start(self, day: int) -> tuple[Decimal, Decimal] | None:
-        """Return equity and booked profit at the first moment of a day (ms), if written down."""
+        """Return equity and booked profit at the first moment of a day (ms), if stored."""
         with self._database.reading() as connection:
             row: Any = connection.execute(
                 "SELECT equity, profit FROM days WHERE day = ?", (day,)
@@ -304,7 +315,7 @@ class OrderJournal:
         return None if row is None else (Decimal(row[0]), Decimal(row[1]))
 
     def begin_day(self, day: int, equity: Decimal, profit: Decimal) -> None:
-        """Write down what the account was worth when a day began; the first one stays."""
+        """Store equity and booked profit at the start of a day (ms); the first values are kept."""
         with self._database.writing(durable=True) as connection:
             connection.execute(
                 "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT (day) DO NOTHING",
@@ -314,11 +325,11 @@ class OrderJournal:
     # Fills
 
     def save_fill(self, fill: Fill) -> bool:
-        """Write down a fill; return False if its trade id is known for the symbol."""
+        """Store a fill; return False if its trade id is known for the symbol."""
         return bool(self.save_fills([fill]))
 
     def save_fills(self, fills: Sequence[Fill]) -> list[Fill]:
-        """Write down fills in one transaction; return those that were not known."""
+        """Store fills in one transaction; return those that were not known."""
         new = []
         ids = {fill.symbol: self._database.register(fill.symbol) for fill in fills}
         with self._database.writing(durable=True) as connection:
@@ -343,7 +354,7 @@ class OrderJournal:
                     new.append(fill)
         return new
 
-    # What is shown
+    # Reads for display
 
     def orders(self, unsettled: bool = False) -> list[Order]:
         """Return all orders, or only those whose status can still change, oldest first."""
@@ -355,7 +366,7 @@ class OrderJournal:
         return None if found is None else found.order
 
     def ours(self, symbol: str, venue_order_ids: Iterable[str]) -> dict[str, str]:
-        """Return the client order ids of those orders of a symbol that are known, by venue id."""
+        """Return the client order ids of the known orders of a symbol, by venue order id."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT venue_order_id, client_order_id FROM orders "
@@ -365,7 +376,7 @@ class OrderJournal:
         return dict(rows)
 
     def decisions(self) -> list[tuple[str, str, int, str]]:
-        """Return what orders were decided by: strategy, symbol, open time of the candle, reason."""
+        """Return the decision of each order: strategy, symbol, candle open time (ms), reason."""
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 "SELECT strategy, symbols.symbol, signal_timestamp, reason FROM orders "
@@ -375,7 +386,7 @@ class OrderJournal:
         return rows
 
     def fills(self, symbol: str | None = None) -> list[Fill]:
-        """Return the fills of a symbol, or of all where None, in the order they happened."""
+        """Return the fills of a symbol, or of all symbols for None, oldest first."""
         id_ = None if symbol is None else self._database.id_of(symbol)
         return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
 
@@ -386,17 +397,17 @@ class OrderJournal:
         )
 
     def fills_of(self, client_order_id: str) -> list[Fill]:
-        """Return the fills of an order, in the order they happened."""
+        """Return the fills of an order, oldest first."""
         return self._fills("client_order_id = ?", client_order_id)
 
     def get_state(self, key: str) -> Any:
-        """Return the value kept under ``key``, or None."""
+        """Return the value stored under ``key``, or None."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set_state(self, key: str, value: Any) -> None:
-        """Keep a value that JSON can express under ``key``.
+        """Store a value that JSON can express under ``key``.
 
         Raises:
             InvalidInput: JSON cannot express it.

@@ -115,7 +115,7 @@ def order_from_row(row: tuple[Any, ...]) -> TrackedOrder:
 
 
 def _of_earlier(order: TrackedOrder, status: OrderStatus) -> TrackedOrder:
-    """Return an order that an earlier version stored by its status alone."""
+    """Return an order that an earlier version stored with its status alone."""
     if status is OrderStatus.REJECTED and order.venue_order_id is None:
         return replace(order, refused=True)
     if status.final:

@@ -121,8 +121,8 @@ CREATE TABLE state (
 """
 
 _ORDER_PATH: Final = """
--- Everything that happened to an order, in the order it became known; nothing is ever changed. The
--- table orders is what these events add up to. recorded: wall time, ms; market_time: ms.
+-- The events of orders, in the order they became known; rows are never changed. The table orders is
+-- the sum of these events. recorded: wall time, ms; market_time: ms.
 CREATE TABLE order_events (
     id INTEGER PRIMARY KEY,
     client_order_id TEXT NOT NULL,
@@ -133,7 +133,7 @@ CREATE TABLE order_events (
 ) STRICT;
 CREATE INDEX order_events_by_order ON order_events (client_order_id, id);
 
--- What each strategy wants to hold of a symbol, and what protects what it holds, as JSON.
+-- The target of each strategy in a symbol, and the protection of its position, as JSON.
 CREATE TABLE books (
     strategy TEXT NOT NULL,
     symbol TEXT NOT NULL REFERENCES symbols (id),
@@ -144,7 +144,7 @@ CREATE TABLE books (
     PRIMARY KEY (strategy, symbol)
 ) WITHOUT ROWID, STRICT;
 
--- Why entries are, or were, stopped until a person said otherwise. began, ended: wall time, ms.
+-- Halts of entries, which last until a person ends them. began, ended: wall time, ms.
 CREATE TABLE halts (
     id INTEGER PRIMARY KEY,
     reason TEXT NOT NULL,
@@ -155,7 +155,7 @@ CREATE TABLE halts (
     ended_because TEXT
 ) STRICT;
 
--- What the account was worth at the first moment of a UTC day, in quote units.
+-- Equity and booked profit at the first moment of a UTC day (ms), in quote units.
 CREATE TABLE days (
     day INTEGER PRIMARY KEY,
     equity TEXT NOT NULL,
@@ -163,7 +163,7 @@ CREATE TABLE days (
 ) STRICT;
 """
 
-# Roles of orders of earlier versions, told by what they wrote down of them.
+# Roles of orders of earlier versions, derived from their other columns.
 _ROLES: Final = """
 UPDATE orders SET role = CASE
     WHEN stop_price IS NOT NULL THEN 'stop'
