@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
@@ -135,7 +136,7 @@ class DrillSession:
         self._ready = await self._kernel.run(trade, _READY)
 
     def _settings(self, url: str) -> dict[str, Any]:
-        caps = {name: getattr(_LIMITS, name) for name in RiskLimits.__dataclass_fields__}
+        limits = {name: value for name, value in asdict(_LIMITS).items() if value is not None}
         return {
             "symbols": [self.symbol],
             "timeframes": [TIMEFRAME],
@@ -150,7 +151,7 @@ class DrillSession:
             },
             "risk": {
                 name: int(value) if isinstance(value, int) else str(value)
-                for name, value in caps.items()
+                for name, value in limits.items()
             },
             "strategies": [],
         }

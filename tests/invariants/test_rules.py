@@ -17,6 +17,7 @@ from botlib.core.model import (
     Fill,
     FillReceived,
     Order,
+    OrderIntent,
     OrderStatus,
     OrderType,
     Side,
@@ -29,6 +30,7 @@ from botlib.invariants.bot_record import Decision
 from botlib.invariants.venue_record import VenueOrder, VenueTrade
 from botlib.store import CandleStorage, Database
 from botlib.store.holes import Hole
+from botlib.trading.orders import TrackedOrder
 from botlib.trading.risk import RiskLimits
 from tests.support import samples
 
@@ -59,6 +61,19 @@ def order(name: str = "bl-1", **changes: Any) -> Order:
         cost=Decimal(900),
         created=T0,
         updated=T0,
+    )
+    return replace(base, **changes)
+
+
+def intent(name: str = "bl-1", **changes: Any) -> OrderIntent:
+    base = OrderIntent(
+        client_order_id=name,
+        strategy="s",
+        symbol="BTC/USDT",
+        side=Side.BUY,
+        type=OrderType.MARKET,
+        amount=Decimal("0.01"),
+        reason="entry",
     )
     return replace(base, **changes)
 
@@ -303,8 +318,8 @@ async def test_i6_and_i9_a_position_without_its_stop_and_bounds(
 
     database = Database.open(tmp_path / "bot.db", "paper:test")
     journal = OrderJournal(database)
-    for one in (order(), order("bl-stop-1", side=Side.SELL, stop_price=Decimal(1))):
-        journal.save_order(one)
+    intents = (intent(), intent("bl-stop-1", side=Side.SELL, stop_price=Decimal(1)))
+    journal.record_intents([TrackedOrder(intent=one, created=T0) for one in intents])
     journal.save_fill(fill())
     assert CandleStorage(database).counts() == {}
     control, halted, tasks = FakeControl(), None, 3
