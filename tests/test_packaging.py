@@ -65,6 +65,26 @@ def test_the_hooks_of_pre_commit_run_the_commands_of_make_lint() -> None:
     assert [re.sub(r" --fix$", "", hook["entry"]) for hook in hooks] == shorter
 
 
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    names = set(re.findall(r"`([\w./]+\.(?:py|ts|mjs|yaml|toml|md))`", text))
+    assert len(names) > 20
+    for name in names:
+        found = [*ROOT.glob(name), *(ROOT / "botlib").glob(f"**/{name}")]
+        assert found, f"CONTRIBUTING.md names {name}, which does not exist"
+
+
+def test_contributing_shows_the_packages_and_layers_of_the_contracts() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = linter["contracts"][0]["layers"]
+    shown = re.search(r"^```\n(cli\n.*?)\n```", text, re.M | re.S)
+    assert shown is not None
+    assert shown[1].replace("│", "|").splitlines() == layers
+    packages = {name for layer in layers for name in layer.split(" | ")}
+    assert packages <= set(re.findall(r"^  (\w+)(?:/|\.py) ", text, re.M))
+
+
 def test_the_version_is_that_of_the_changelog() -> None:
     import botlib
 
