@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ class KillSwitch:
         self.stop_file = stop_file
         self._halts = halts
         self._clock = clock
+        self._lock = threading.Lock()
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
         self._closing_asked = False
@@ -120,8 +122,10 @@ class KillSwitch:
                 f"the kill switch thrown, make a file {STOP_FILE!r} in its data directory."
             )
         text = " ".join(str(reason).split())[:REASON_LENGTH] or "no reason given"
-        kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
-        self._halts.add(str(kill), source=kill.by)
+        # A use during a re-arming comes after it, whatever was in force before.
+        with self._lock:
+            kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
+            self._halts.add(str(kill), source=kill.by)
         return kill
 
     def rearm(self, because: str = "no reason given") -> None:
@@ -141,7 +145,8 @@ class KillSwitch:
                 f"The file {self.stop_file.name!r} in the data directory still says stop. "
                 "Remove it, then re-arm."
             )
-        self._halts.rearm(because)
+        with self._lock:
+            self._halts.rearm(because)
 
     def settle(self) -> None:
         """Store and publish the use of the switch, on the loop; a failure is retried."""

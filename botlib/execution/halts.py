@@ -42,7 +42,10 @@ class HaltLatch:
         with self._lock:
             self._journal = journal
             left = tuple(journal.halts())
-            self._halts = (*left, *self._halts)
+            stored = {halt.reason for halt in left}
+            self._unwritten = tuple(one for one in self._unwritten if one.reason not in stored)
+            # The journal has the rest of what this latch held, unless a person re-armed it since.
+            self._halts = (*left, *self._unwritten)
         for halt in left:
             logger.error("entries are still stopped: %s. Re-arm with bot.rearm().", halt.reason)
         self.settle()

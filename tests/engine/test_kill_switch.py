@@ -18,8 +18,8 @@ from botlib.core.errors import EngineError, StoreError
 from botlib.core.model import Halted
 from botlib.engine import Orchestrator
 from botlib.engine.kill_switch import KillSwitch
+from botlib.execution import HaltLatch
 from botlib.store import Database, OrderJournal
-from botlib.trading.risk import RiskLimits, RiskValidator
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 
@@ -31,29 +31,24 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Setup:
-    """A kill switch on a real journal, risk validator and bus."""
+    """A kill switch on a real journal, latch of halts and bus."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database.open(folder / "market.db", "paper:synthetic:seed=1")
         self.journal = OrderJournal(self.database)
         self.folder = folder
         self.bus = EventBus()
-        self.halts = self.bus.subscribe(Halted, name="test")
-        self.risk, self.switch = self.new()
+        self.published = self.bus.subscribe(Halted, name="test")
+        self.halts, self.switch = self.new()
 
-    def new(self) -> tuple[RiskValidator, KillSwitch]:
-        limits = RiskLimits(
-            max_order_cost=Decimal(100),
-            max_exposure=Decimal(100),
-            max_open_orders=1,
-            max_orders_per_minute=9,
-            max_daily_loss=Decimal(9),
-        )
-        risk = RiskValidator(limits)
-        switch = KillSwitch(
-            risk=risk, bus=self.bus, clock=SystemClock(), stop_file=self.folder / "STOP"
-        )
-        return risk, switch
+    def new(self) -> tuple[HaltLatch, KillSwitch]:
+        clock = SystemClock()
+        halts = HaltLatch(self.bus, clock)
+        return halts, KillSwitch(halts=halts, clock=clock, stop_file=self.folder / "STOP")
+
+    def stored(self) -> list[str]:
+        """Return the reasons in the table of halts that hold."""
+        return [halt.reason for halt in self.journal.halts()]
 
 
 @pytest.fixture
@@ -66,22 +61,43 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 async def test_it_outlasts_a_restart_until_a_person_rearms(setup: Setup) -> None:
     setup.switch.open(setup.journal)
     setup.switch.throw("enough", by="method")
-    assert "enough" in str(setup.risk.halted)
+    assert "enough" in str(setup.halts.first)
     setup.switch.close()
-    assert isinstance(setup.halts.get_nowait(), Halted)
+    assert isinstance(setup.published.get_nowait(), Halted)
 
-    risk, switch = setup.new()
+    halts, switch = setup.new()
     switch.open(setup.journal)
     assert switch.thrown is not None and switch.thrown.reason == "enough"
-    assert "enough" in str(risk.halted)
-    assert setup.halts.get_nowait() is None  # published before the restart
+    assert switch.thrown.by == "method"
+    assert "enough" in str(halts.first)
+    assert setup.published.get_nowait() is None  # published before the restart
     switch.rearm()
-    assert risk.halted is None
+    assert halts.first is None
     switch.close()
 
-    risk, switch = setup.new()
+    halts, switch = setup.new()
     switch.open(setup.journal)
-    assert switch.thrown is None and risk.halted is None
+    assert switch.thrown is None and halts.first is None
+    switch.close()
+
+
+async def test_a_use_stored_by_an_earlier_version_holds(setup: Setup) -> None:
+    earlier = {"reason": "enough", "by": "http", "at": 5}
+    setup.journal.set_state("kill_switch", earlier)
+    for _ in range(2):
+        halts, switch = setup.new()
+        switch.open(setup.journal)
+        assert switch.thrown is not None
+        assert (switch.thrown.reason, switch.thrown.by) == ("enough", "http")
+        assert halts.reasons() == ("kill switch, http: enough",)
+        switch.close()
+    assert setup.stored() == ["kill switch, http: enough"]
+    switch.open(setup.journal)
+    switch.rearm("looked at")
+    switch.close()
+    halts, switch = setup.new()
+    switch.open(setup.journal)
+    assert halts.first is None
     switch.close()
 
 
@@ -91,14 +107,14 @@ async def test_it_takes_effect_from_a_thread_while_the_loop_hangs(setup: Setup) 
 
     def person() -> None:
         setup.switch.throw("hangs", by="method")
-        seen.append(setup.risk.halted)
+        seen.append(setup.halts.first)
 
     thread = threading.Thread(target=person)
     thread.start()
     thread.join()  # blocks the loop
     assert "hangs" in str(seen[0])
-    assert setup.journal.get_state("kill_switch") is None
-    await until(lambda: setup.journal.get_state("kill_switch") is not None)
+    assert setup.stored() == []
+    await until(lambda: setup.stored() == ["kill switch, method: hangs"])
     setup.switch.close()
 
 
@@ -106,39 +122,40 @@ async def test_the_stop_file_throws_it_and_must_be_removed_before_rearming(setup
     setup.switch.open(setup.journal)
     setup.switch.stop_file.write_text("a  wild market\nmore\n")
     await until(lambda: setup.switch.thrown is not None)
-    assert setup.risk.halted == "kill switch, stop file: a wild market"
+    assert setup.halts.first == "kill switch, stop file: a wild market"
     with pytest.raises(EngineError, match="Remove it, then re-arm"):
         setup.switch.rearm()
-    assert setup.risk.halted is not None
+    assert setup.halts.first is not None
     setup.switch.stop_file.unlink()
     setup.switch.rearm()
-    assert setup.risk.halted is None
+    assert setup.halts.first is None
     setup.switch.close()
 
 
 async def test_an_unreadable_stop_file_throws_it_too(setup: Setup) -> None:
     setup.switch.stop_file.mkdir()
     setup.switch.open(setup.journal)
-    assert "cannot be read" in str(setup.risk.halted)
+    assert "cannot be read" in str(setup.halts.first)
     setup.switch.close()
 
 
 async def test_it_takes_effect_on_a_full_disk_and_is_stored_later(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
     setup.switch.open(setup.journal)
     with monkeypatch.context() as patch:
-        patch.setattr(setup.journal, "set_state", full)
+        patch.setattr(setup.journal, "begin_halt", full)
+        patch.setattr(setup.journal, "end_halts", full)
         setup.switch.throw("enough", by="method")
         setup.switch.settle()
-        assert setup.risk.halted is not None
+        assert setup.halts.first is not None
         with pytest.raises(StoreError):
             setup.switch.rearm()
-        assert setup.risk.halted is not None
-    await until(lambda: setup.journal.get_state("kill_switch") is not None)
+        assert setup.halts.first is not None
+    await until(lambda: setup.stored() == ["kill switch, method: enough"])
     setup.switch.close()
 
 
@@ -148,34 +165,49 @@ async def test_a_throw_during_rearming_takes_effect_after_it(
     setup.switch.open(setup.journal)
     setup.switch.throw("first", by="method")
     setup.switch.settle()
-    write = setup.journal.set_state
+    write = setup.journal.end_halts
     person = threading.Thread(target=setup.switch.throw, args=("second",), kwargs={"by": "method"})
 
-    def slowly(key: str, value: object) -> None:
+    def slowly(because: str, *, now: int) -> None:
         person.start()
-        write(key, value)
+        write(because, now=now)
 
     with monkeypatch.context() as patch:
-        patch.setattr(setup.journal, "set_state", slowly)
+        patch.setattr(setup.journal, "end_halts", slowly)
         setup.switch.rearm()
     person.join(60)
-    assert setup.risk.halted == "kill switch, method: second"
-    await until(lambda: "second" in str(setup.journal.get_state("kill_switch")))
+    assert setup.halts.first == "kill switch, method: second"
+    await until(lambda: setup.stored() == ["kill switch, method: second"])
     setup.switch.close()
 
 
 async def test_the_first_reason_stays_and_overrides_another_halt(setup: Setup) -> None:
     setup.switch.open(setup.journal)
-    setup.risk.halt("the day's result is beyond its limit")
+    loss = "the day's result is beyond its limit"
+    assert setup.halts.add(loss, source="risk")
     setup.switch.throw("  first\n" + "x" * 500, by="http")
     setup.switch.throw("second", by="method")
-    assert setup.risk.halted is not None and "first" in setup.risk.halted
-    assert len(setup.risk.halted) < 300 and "\n" not in setup.risk.halted
+    assert setup.halts.first is not None and "first" in setup.halts.first
+    assert len(setup.halts.first) < 300 and "\n" not in setup.halts.first
+    assert setup.halts.reasons() == (loss, setup.halts.first)
     setup.switch.rearm()
-    assert setup.risk.halted is None
+    assert setup.halts.first is None
     setup.switch.close()
     with pytest.raises(EngineError, match="does not run"):
         setup.switch.throw("late", by="method")
+    with pytest.raises(EngineError, match="does not run"):
+        setup.switch.rearm()
+
+
+async def test_rearming_stores_why_a_person_did_it(setup: Setup) -> None:
+    setup.switch.open(setup.journal)
+    setup.switch.throw("enough", by="method")
+    setup.switch.settle()
+    setup.switch.rearm("the news are over")
+    with setup.database.reading() as connection:
+        row = connection.execute("SELECT reason, source, ended_because FROM halts").fetchone()
+    assert row == ("kill switch, method: enough", "method", "the news are over")
+    setup.switch.close()
 
 
 async def test_a_killed_engine_refuses_entries_sells_on_request_and_stays_killed(
