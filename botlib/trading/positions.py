@@ -10,6 +10,7 @@ from typing import Final
 from botlib.core.market import Market
 from botlib.core.model import Fill, Position, Side
 from botlib.core.symbol import split_symbol
+from botlib.core.timeframe import open_time
 from botlib.trading.sizing import sellable, tradable
 
 ZERO: Final = Decimal(0)
@@ -106,7 +107,8 @@ class PositionManager:
         self._books: dict[str, dict[str, Position]] = {}
         """By symbol, then by strategy."""
         self._seen: dict[tuple[str, int], None] = {}
-        self._other_fees: dict[str, Decimal] = {}
+        self._other_fees: dict[int, dict[str, Decimal]] = {}
+        """By the first moment of a UTC day (ms), then by asset."""
 
     def load(
         self, fills: Iterable[Fill], strategy_of: Callable[[Fill], str] = lambda fill: ""
@@ -134,15 +136,19 @@ class PositionManager:
         if len(self._seen) > REMEMBERED_TRADES:
             del self._seen[next(iter(self._seen))]
         if fee_value(fill) is None:
-            paid = self._other_fees.get(fill.fee_asset, ZERO)
-            self._other_fees[fill.fee_asset] = paid + fill.fee
+            paid = self._other_fees.setdefault(open_time(fill.timestamp, "1d"), {})
+            paid[fill.fee_asset] = paid.get(fill.fee_asset, ZERO) + fill.fee
         position = apply_fill(self.of(strategy, fill.symbol), fill)
         self._books.setdefault(fill.symbol, {})[strategy] = position
         return position
 
-    def other_fees(self) -> dict[str, Decimal]:
-        """Return the fees that were paid in neither asset of their symbol, by asset."""
-        return dict(self._other_fees)
+    def other_fees(self, day: int) -> dict[str, Decimal]:
+        """Return the fees of a UTC day paid in neither asset of their symbol, by asset.
+
+        Args:
+            day: its first moment, ms.
+        """
+        return dict(self._other_fees.get(day, {}))
 
     def of(self, strategy: str, symbol: str) -> Position:
         """Return the position of a book, a flat one if it never traded."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import BotlibError
 from botlib.core.symbol import split_symbol
@@ -27,6 +28,11 @@ DUST = Decimal("0.00000001")
 """Smallest unit of any asset at the venue; a smaller difference is rounding."""
 TOLERANCE = Decimal("0.01")
 """Fraction of a position that may be missing: fees paid in the asset itself."""
+
+DAILY_LOSS: Final = "max_daily_loss"
+DRAWDOWN: Final = "max_drawdown"
+BALANCES: Final = "balances"
+"""Sources of the halts of the account; that of the drawdown also names its state in the journal."""
 
 
 class AccountMonitor:
@@ -59,8 +65,8 @@ class AccountMonitor:
         self._price_of = price_of
         self._day: int | None = None
         self._day_start = ZERO
-        self._highest = ZERO
-        self._asset_prices: dict[str, float] = {}
+        self._asset_prices: dict[str, Decimal] = {}
+        """What a unit of a third asset, in which fees are paid, is worth today, quote units."""
         self.quote = split_symbol(symbols[0])[1]
         self.equity: Decimal | None = None
         """Latest value of the account in quote units, None before the first."""
@@ -99,10 +105,20 @@ class AccountMonitor:
         return equity
 
     def day_profit(self, prices: Mapping[str, float]) -> Decimal | None:
-        """Return the result of the UTC day at prices by symbol; None before the first check."""
+        """Return the result of the UTC day at prices by symbol; None before the first check.
+
+        Fees in a third asset count at what it was worth at the last check.
+        """
         if self._day is None:
             return None
-        return self._positions.realised() + self._positions.unrealised(prices) - self._day_start
+        fees = sum(
+            (
+                amount * self._asset_prices.get(asset, ZERO)
+                for asset, amount in self._positions.other_fees(self._day).items()
+            ),
+            ZERO,
+        )
+        return self._profit(prices) - fees - self._day_start
 
     def _mark(self, balances: Mapping[str, Balance]) -> Decimal:
         self._held = {asset: balance.total for asset, balance in balances.items()}
@@ -128,7 +144,10 @@ class AccountMonitor:
             for asset, missing in drift.items():
                 logger.warning("the venue holds %s %s less than the book says", missing, asset)
         elif any(self._missing(asset) for asset in drift):
-            self._halt(f"the venue does not hold what the book says: {_amounts(drift)} are missing")
+            self._halt(
+                BALANCES,
+                f"the venue does not hold what the book says: {_amounts(drift)} are missing",
+            )
         self.drift = drift
 
     def _missing(self, asset: str) -> bool:
@@ -138,56 +157,90 @@ class AccountMonitor:
         )
         return self.drift[asset] > held * TOLERANCE
 
-    def _halt(self, reason: str) -> None:
-        self._halts.add(reason, source="risk")
-        self._halts.settle()
+    def _halt(self, rule: str, reason: str) -> None:
+        """Halt entries by a rule, once: its words change with every price."""
+        if all(halt.source != rule for halt in self._halts.all):
+            self._halts.add(reason, source=rule)
+            self._halts.settle()
 
     async def check_risk(self) -> None:
         """Halt entries if the loss of the UTC day, or the fall from the highest, is too large.
 
-        The day's result counts from its first moment, which is stored: a restart does not begin
-        the day anew.
+        Both survive a restart: the day's result counts from its first moment, and the highest
+        equity is stored. After a person has re-armed, a fall counts from the equity of then.
         """
-        profit = await self._profit()
-        day = open_time(self._clock.now(), "1d")
-        if day != self._day:
-            known = self._journal.day_start(day)
-            if known is None:
-                self._journal.begin_day(day, self.equity or ZERO, profit)
-            self._day, self._day_start = day, profit if known is None else known[1]
+        self._begin_day()
+        await self._value_fees()
+        loss = self._risk.check_loss(self.day_profit(self.prices()) or ZERO)
+        if loss is not None:
+            self._halt(DAILY_LOSS, loss)
         if self.equity is not None:
-            self._highest = max(self._highest, self.equity)
-        for reason in (
-            self._risk.check_loss(profit - self._day_start),
-            self._risk.check_drawdown(self.equity or self._highest, self._highest),
-        ):
-            if reason is not None:
-                self._halt(reason)
+            self._check_drawdown(self.equity)
 
-    async def _profit(self) -> Decimal:
-        """Return the profit since ever, fees in a third asset included, quote units."""
-        profit = self._positions.realised() + self._positions.unrealised(self.prices())
-        for asset, amount in self._positions.other_fees().items():
-            profit -= amount * await self._price_of_asset(asset)
-        return profit
+    def _begin_day(self) -> None:
+        day = open_time(self._clock.now(), "1d")
+        if day == self._day:
+            return
+        known = self._journal.day_start(day)
+        profit = self._profit(self.prices())
+        if known is None:
+            self._journal.begin_day(day, self.equity or ZERO, profit)
+        self._day, self._day_start = day, profit if known is None else known[1]
+        self._asset_prices.clear()
 
-    async def _price_of_asset(self, asset: str) -> Decimal:
-        """Return what a unit of an asset is worth, quote units; 0 if the venue has no price."""
+    def _check_drawdown(self, equity: Decimal) -> None:
+        if self._risk.limits.max_drawdown is None:
+            return
+        known = self._journal.get_state(DRAWDOWN)
+        peak = _Peak(**known) if known is not None else _Peak()
+        rearmed = peak.halted and all(halt.source != DRAWDOWN for halt in self._halts.all)
+        highest = equity if rearmed else max(Decimal(peak.highest), equity)
+        reason = self._risk.check_drawdown(equity, highest)
+        if reason is not None:
+            self._halt(DRAWDOWN, reason)
+        now = _Peak(
+            highest=str(highest), halted=reason is not None or (peak.halted and not rearmed)
+        )
+        if now != peak:
+            self._journal.set_state(DRAWDOWN, asdict(now))
+
+    def _profit(self, prices: Mapping[str, float]) -> Decimal:
+        """Return the profit since ever without fees in a third asset, quote units."""
+        return self._positions.realised() + self._positions.unrealised(prices)
+
+    async def _value_fees(self) -> None:
+        """Ask what the assets are worth in which fees of the day were paid."""
+        assert self._day is not None
+        for asset in self._positions.other_fees(self._day):
+            price = await self._price_of_asset(asset)
+            if price is not None:
+                self._asset_prices[asset] = price
+
+    async def _price_of_asset(self, asset: str) -> Decimal | None:
+        """Return what a unit of an asset is worth, quote units; None if no one can say."""
         if asset == self.quote:
             return Decimal(1)
         symbol = f"{asset}/{self.quote}"
-        price = self._price_of(symbol) or self._asset_prices.get(asset)
-        if not price:
-            try:
-                now = await self._exchange.market_time()
-                candles = await self._exchange.fetch_candles(
-                    symbol, "1m", now - 600_000, now, now=now, forming=True
-                )
-            except BotlibError as error:
-                logger.warning("the fees in %s cannot be valued: %s", asset, error)
-                return ZERO
-            price = self._asset_prices[asset] = candles[-1].close if candles else 0.0
-        return Decimal(str(price))
+        price = self._price_of(symbol)
+        if price is not None:
+            return Decimal(str(price))
+        try:
+            now = await self._exchange.market_time()
+            candles = await self._exchange.fetch_candles(
+                symbol, "1m", now - 600_000, now, now=now, forming=True
+            )
+        except BotlibError as error:
+            logger.warning("the fees in %s cannot be valued: %s", asset, error)
+            return None
+        return Decimal(str(candles[-1].close)) if candles else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Peak:
+    """The highest equity (quote units), and whether a fall from it halted entries."""
+
+    highest: str = "0"
+    halted: bool = False
 
 
 def _amounts(drift: Mapping[str, Decimal]) -> str:
