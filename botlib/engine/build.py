@@ -28,7 +28,7 @@ from botlib.store import CandleStorage, Database, OrderJournal, database_path
 from botlib.tasks import BackgroundTaskManager, beat
 from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
-from botlib.venues.registry import build_exchange, capabilities
+from botlib.venues.registry import DEFAULT_VENUE, build_exchange, capabilities, registered
 
 if TYPE_CHECKING:
     from botlib.config import Settings
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from botlib.engine.environment import EngineEnvironment
     from botlib.runtime import Stall
     from botlib.venues.base import Exchange
+
+
+# The library of a venue takes seconds to import, for which a running loop would stand still.
+registered(DEFAULT_VENUE).load()
 
 
 def build_base(

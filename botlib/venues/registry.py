@@ -23,18 +23,21 @@ PAPER_PREFIX: Final = "paper:"
 class RegisteredVenue:
     """One venue: its record, and the class that reaches it.
 
-    The class is named by ``module:class`` and imported when the first exchange is built, because
-    the library behind it takes long to import.
+    The class is named by ``module:class``, because the library behind it takes seconds to import.
     """
 
     capabilities: VenueCapabilities
     exchange: str
 
+    def load(self) -> Callable[..., Exchange]:
+        """Import the class of its exchange, and return it."""
+        module, _, name = self.exchange.partition(":")
+        loaded: Callable[..., Exchange] = getattr(import_module(module), name)
+        return loaded
+
     def build(self, venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:
         """Return a new exchange, not connected yet, whose data are stamped with ``venue``."""
-        module, _, name = self.exchange.partition(":")
-        make: Callable[..., Exchange] = getattr(import_module(module), name)
-        return make(venue=venue, capabilities=self.capabilities, **options)
+        return self.load()(venue=venue, capabilities=self.capabilities, **options)
 
 
 VENUES: Final[dict[str, RegisteredVenue]] = {

@@ -96,7 +96,7 @@ def test_sigterm_stops_a_headless_run_in_order(tmp_path: Path) -> None:
     notebook = next((tmp_path / "data" / "runs").rglob("*.ipynb"))
     executed = nbformat.read(notebook, as_version=4)
     assert executed.metadata.papermill.stop_signal == "SIGTERM"
-    assert "Registered 7 tasks" in log.read_text()
+    assert "Registered 9 tasks" in log.read_text()
 
 
 def test_an_impossible_run_is_refused_before_it_starts(tmp_path: Path) -> None:
