@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import FrozenInstanceError
 
@@ -31,3 +33,9 @@ async def test_parts_are_frozen_and_outlast_the_stop(make_engine: MakeEngine) ->
     await engine.stop()
     assert engine.orders is orders
     assert engine.run_start is not None and engine.run_start.equity == 10_000
+
+
+def test_the_library_of_the_venue_is_imported_with_the_engine_and_not_on_its_loop() -> None:
+    code = "import sys, botlib.engine.build; print('ccxt' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
