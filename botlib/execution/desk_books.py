@@ -64,10 +64,17 @@ class DeskBooks:
         return self._books.get(key)
 
     def restore(self, book: StoredBook) -> None:
-        """Restore a book from the journal; it is orphaned until its strategy is registered."""
-        self._books[book.key] = DeskBook(
+        """Restore a book from the journal; it is orphaned until its strategy is registered.
+
+        A fill that was written down just before the process ended may not have reached the
+        protection: it is anchored again.
+        """
+        found = self._books[book.key] = DeskBook(
             key=book.key, want=book.want, protection=book.protection, released=book.released
         )
+        entry = self._context.ledger.entry(book.key)
+        if entry is not None and self._context.positions.of(*book.key).amount > 0:
+            self._anchor(found, entry)
         self.wake()
 
     def adopt(self, key: BookKey) -> None:

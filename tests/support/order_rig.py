@@ -13,6 +13,7 @@ from typing import Any
 
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
+from botlib.core.errors import StoreError
 from botlib.core.model import OrderRole, Signal, SignalAction
 from botlib.execution import HaltLatch, OrderPath
 from botlib.execution.desk import Desk
@@ -22,6 +23,8 @@ from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.trading.sizing import sellable
 from botlib.trading.stops import StopRules
+from botlib.venues.base import OrderReport
+from tests.support.order_monitor import Monitor
 from tests.support.order_venue import Crash, OrderVenue
 
 D = Decimal
@@ -130,6 +133,7 @@ class Rig:
         self.crashed = asyncio.Event()
         self.hook: Callable[[str], None] = lambda moment: None
         self.limits = LIMITS
+        self.monitor = Monitor(self)
         self.clock = SetClock()
         self.price_of: Callable[[str], float | None] = lambda name: float(venue.prices.get(name, 0))
 
@@ -159,18 +163,26 @@ class Rig:
                 absence_fence=FENCE,
                 rng=self.rng,
             )
-            self.venue.reported = self.orders.on_execution
+            self.venue.reported = self._hear
             await self.orders.start(self.symbols)
             if register:
                 for (name, symbol), rules in self.strategies.items():
                     self.orders.register(name, symbol, rules)
-        except Crash:
+        except (Crash, StoreError):
             self.crash()
             return
+        self.monitor.begin()
         for desk in self.orders.desks.values():
             self.run(desk)
         self.orders.on_desk = self.run
         self.tasks.append(asyncio.create_task(self._check()))
+        self.tasks.append(asyncio.create_task(self.monitor.watch()))
+
+    def _hear(self, report: OrderReport) -> None:
+        try:
+            self.orders.on_execution(report)
+        except Crash:
+            self.crash()
 
     def run(self, desk: Desk) -> None:
         """Start the task of a desk."""
@@ -181,6 +193,9 @@ class Rig:
             await desk.run()
         except Crash:
             self.crash()
+        except Exception as error:
+            self.monitor.note(f"I9 the desk of {desk.symbol} ended: {error!r}")
+            raise
 
     async def _check(self) -> None:
         while True:
@@ -241,6 +256,7 @@ class Rig:
                 ),
                 D(cost),
             )
+            self.monitor.wished((name, symbol), action)
         except Crash:
             self.crash()
 
@@ -251,6 +267,11 @@ class Rig:
     def exit(self, name: str = "trend", symbol: str = SYMBOL) -> None:
         """Raise an exit."""
         self.signal(SignalAction.EXIT, name, symbol)
+
+    def candle(self, name: str, symbol: str, high: float) -> None:
+        """Tell the highest high since the entry of a book."""
+        self.orders.candle(name, symbol, high)
+        self.monitor.rose((name, symbol), high)
 
     async def minute(self, count: int = 1) -> None:
         """Let minutes pass, of the market and of the wall."""
@@ -297,7 +318,7 @@ class Rig:
                 key = (order.intent.strategy, order.intent.symbol, order.intent.signal_timestamp)
                 entries[key] = entries.get(key, 0) + 1
         found += [f"I1 {key} was bought {n} times" for key, n in entries.items() if n > 1]
-        return found
+        return [*found, *self.monitor.breaches, *self.monitor.settled()]
 
     def _unprotected(self) -> list[str]:
         found = []

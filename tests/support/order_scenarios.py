@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.order_rig import Rig, in_virtual_time
+from botlib.core.errors import StoreError
+from botlib.core.model import SignalAction
+from tests.support.order_rig import WRITES, Rig, in_virtual_time
 from tests.support.order_venue import Crash, OrderVenue
 
 Step = Callable[[Rig], Awaitable[None] | None]
@@ -86,7 +88,7 @@ def _rise(rig: Rig, price: int) -> None:
     rig.venue.set_price(price)
     for name, symbol in rig.strategies:
         if symbol == "BTC/USDT":
-            rig.orders.candle(name, symbol, float(price))
+            rig.candle(name, symbol, float(price))
 
 
 @dataclass(slots=True)
@@ -108,6 +110,7 @@ def play(
     crash_at: int | None = None,
     seed: int | None = None,
     partial: int = 1,
+    full_disk: tuple[int, int] | None = None,
     sabotage: Callable[[Rig], None] = lambda rig: None,
 ) -> Play:
     """Run a scenario.
@@ -117,77 +120,147 @@ def play(
         crash_at: number of the moment at which the process crashes, from 0; None never.
         seed: draws faults of the venue and crashes; None has none.
         partial: market orders fill in this many parts.
+        full_disk: number of the first write that fails, from 0, and how many fail; None has none.
         sabotage: breaks the rig, to see whether that is noticed.
     """
-    result = Play()
+    return Player(
+        place,
+        steps,
+        crash_at=crash_at,
+        rng=None if seed is None else random.Random(seed),
+        partial=partial,
+        full_disk=full_disk,
+        sabotage=sabotage,
+    ).play()
 
-    async def main() -> None:
-        rig = Rig(place / "orders.db", OrderVenue(partial=partial))
+
+@dataclass
+class Player:
+    """Runs a scenario once; see `play`."""
+
+    place: Path
+    steps: Sequence[Step]
+    crash_at: int | None
+    rng: random.Random | None
+    partial: int
+    full_disk: tuple[int, int] | None
+    sabotage: Callable[[Rig], None]
+    armed: bool = True
+    writes: int = 0
+    result: Play = field(default_factory=Play)
+
+    def play(self) -> Play:
+        """Run the scenario on a loop of its own."""
+        in_virtual_time(self._main)
+        return self.result
+
+    async def _main(self) -> None:
+        self.rig = rig = Rig(self.place / "orders.db", OrderVenue(partial=self.partial))
         rig.symbols = ("BTC/USDT", "ETH/USDT")
-        rng = random.Random(seed) if seed is not None else None
-        armed = True
-
-        def hook(moment: str) -> None:
-            result.moments.append(moment)
-            if armed and crash_at == len(result.moments) - 1:
-                result.crashed_at = moment
-                raise Crash
-            if armed and rng is not None and rng.random() < 0.02:
-                result.crashed_at = moment
-                raise Crash
-
-        def arm() -> None:
-            rig.hook = rig.venue.on_request = hook if armed else lambda moment: None
-
-        arm()
+        self._arm()
         await rig.start()
-        sabotage(rig)
-        for step in steps:
-            if rng is not None:
-                _draw(rig, rng)
-            if rig.crashed.is_set():
-                await _again(rig, arm, sabotage)
-            try:
-                waiting = step(rig)
-                if waiting is not None:
-                    await waiting
-            except Crash:
-                rig.crash()
-            await rig.quiet()
-        armed = False
-        rig.venue.faults.place.clear()
-        rig.venue.faults.cancel.clear()
-        rig.venue.faults.read.clear()
-        rig.venue.faults.deaf = rig.venue.faults.mute = False
-        rig.venue.faults.lag = 0.0
+        self.sabotage(rig)
+        for step in self.steps:
+            await self._step(step)
+        self._heal()
         if rig.crashed.is_set():
-            await _again(rig, arm, sabotage)
-        arm()
+            await self._again()
         await rig.minute(3)
         rig.orders.check()
         await rig.quiet(120)
-        result.violations = rig.violations()
-        if not rig.halts.first and not all(desk.quiet for desk in rig.orders.desks.values()):
-            result.violations += [
-                f"I9 not quiet: {desk.doing}" for desk in rig.orders.desks.values()
-            ]
-        result.halts = rig.halts.reasons()
-        result.requests = len(rig.venue.requests)
+        self._conclude("")
+        await self._resume()
+        self.result.halts = rig.halts.reasons()
+        self.result.requests = len(rig.venue.requests)
         await rig.stop()
 
-    in_virtual_time(main)
-    return result
-
-
-async def _again(rig: Rig, arm: Callable[[], None], sabotage: Callable[[Rig], None]) -> None:
-    await asyncio.sleep(1)
-    while rig.crashed.is_set():
-        arm()
-        rig.venue.faults.deaf = False  # A start that is not answered fails; a person repeats it.
-        rig.venue.faults.read.clear()
-        await rig.start()
-        sabotage(rig)
+    async def _step(self, step: Step) -> None:
+        rig = self.rig
+        if self.rng is not None:
+            _draw(rig, self.rng)
+        if rig.crashed.is_set():
+            await self._again()
+        try:
+            waiting = step(rig)
+            if waiting is not None:
+                await waiting
+        except Crash:
+            rig.crash()
         await rig.quiet()
+
+    def _conclude(self, when: str) -> None:
+        rig = self.rig
+        found = rig.violations()
+        if not rig.halts.first and not all(desk.quiet for desk in rig.orders.desks.values()):
+            found += [f"I9 not quiet: {desk.doing}" for desk in rig.orders.desks.values()]
+        self.result.violations += [f"{when}{one}" for one in found]
+
+    async def _resume(self) -> None:
+        """Check that trading goes on by itself: every book is bought and sold once more."""
+        rig = self.rig
+        if rig.halts.first or self.result.violations:
+            return
+        for action in (SignalAction.EXIT, SignalAction.ENTRY, SignalAction.EXIT):
+            for name, symbol in rig.strategies:
+                rig.signal(action, name, symbol, 50)
+            await rig.quiet(60)
+            self._conclude("afterwards: ")
+            held = [key for key in rig.strategies if rig.monitor.sellable(key)]
+            wanted = list(rig.strategies) if action is SignalAction.ENTRY else []
+            if held != wanted and not rig.halts.first:
+                self.result.violations.append(
+                    f"I9 after {action} of {wanted}, {held} are held: {rig.orders.refused}"
+                )
+            await rig.minute(2)
+
+    # What goes wrong
+
+    def _arm(self) -> None:
+        rig = self.rig
+        rig.hook = rig.venue.on_request = self._hook if self.armed else lambda moment: None
+
+    def _hook(self, moment: str) -> None:
+        self.result.moments.append(moment)
+        number = len(self.result.moments) - 1
+        drawn = self.rng is not None and self.rng.random() < 0.02
+        if self.crash_at == number or drawn:
+            self.result.crashed_at = moment
+            raise Crash
+        self._fill_the_disk(moment)
+
+    def _fill_the_disk(self, moment: str) -> None:
+        if self.full_disk is None or moment.removeprefix("before ") not in WRITES:
+            return
+        first, count = self.full_disk
+        self.writes += 1
+        fails = first < self.writes <= first + count
+        self.rig.monitor.disk_fails = fails
+        if fails:
+            raise StoreError("The disk is full.")
+
+    def _heal(self) -> None:
+        faults = self.rig.venue.faults
+        faults.place.clear()
+        faults.cancel.clear()
+        faults.read.clear()
+        faults.deaf = faults.mute = False
+        faults.lag = faults.late = 0.0
+        faults.echo = 0
+        self.armed = False
+        self.rig.monitor.disk_fails = False
+        if not self.rig.crashed.is_set():
+            self._arm()
+
+    async def _again(self) -> None:
+        rig = self.rig
+        await asyncio.sleep(1)
+        while rig.crashed.is_set():
+            self._arm()
+            rig.venue.faults.deaf = False  # A start that is not answered fails; a person repeats.
+            rig.venue.faults.read.clear()
+            await rig.start()
+            self.sabotage(rig)
+            await rig.quiet()
 
 
 def _draw(rig: Rig, rng: random.Random) -> None:
@@ -200,3 +273,5 @@ def _draw(rig: Rig, rng: random.Random) -> None:
     faults.lag = rng.choice((0.0, 0.0, 0.3, 1.5))
     faults.deaf = rng.random() < 0.05
     faults.mute = rng.random() < 0.2
+    faults.echo = rng.choice((0, 0, 0, 1, 2))
+    faults.late = rng.choice((0.0, 0.0, 0.0, 0.2, 3.0))

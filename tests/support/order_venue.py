@@ -60,6 +60,10 @@ class Faults:
     """Whether reads fail."""
     mute: bool = False
     """Whether nothing is reported on the stream."""
+    echo: int = 0
+    """How often a report is repeated."""
+    late: float = 0.0
+    """Seconds by which reports lag behind."""
 
 
 class Crash(BaseException):
@@ -89,6 +93,8 @@ class OrderVenue:
         self.requests: list[tuple[str, str]] = []
         self.reported: Callable[[OrderReport], None] = lambda report: None
         self.on_request: Callable[[str], None] = lambda what: None
+        self.on_order: Callable[[OrderIntent], None] = lambda intent: None
+        """Is called with every order that arrives, before it is judged."""
         self.venue = "paper:memory"
         self.max_streams = 1
 
@@ -165,6 +171,7 @@ class OrderVenue:
     async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
         fault = self._meet("place", str(intents[0].list_id))
         for intent in intents:
+            self.on_order(intent)
             self._check(intent)
         for intent in intents:
             self.lists[intent.client_order_id] = str(intent.list_id)
@@ -291,6 +298,7 @@ class OrderVenue:
             raise OrderRejected("Filter failure: NOTIONAL")
 
     def _accept(self, intent: OrderIntent) -> OrderReport:
+        self.on_order(intent)
         self._check(intent)
         report = self._rest(intent)
         if intent.type is OrderType.MARKET:
@@ -378,4 +386,7 @@ class OrderVenue:
 
     def _tell(self, report: OrderReport) -> None:
         if not self.faults.mute:
-            asyncio.get_running_loop().call_soon(self.reported, report)
+            loop = asyncio.get_running_loop()
+            for again in range(1 + self.faults.echo):
+                # Whoever listens when it arrives hears it: after a crash that is nobody.
+                loop.call_later(self.faults.late * (1 + again), lambda: self.reported(report))

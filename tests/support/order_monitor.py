@@ -1,0 +1,256 @@
+"""A monitor at the venue's side of an order path: the invariants, from what really arrived.
+
+It knows every order that came in, and believes nothing the bot remembers except its journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.model import OrderIntent, OrderRole, OrderStatus, Side, SignalAction
+from botlib.store import OrderJournal
+from botlib.trading.sizing import sellable, tradable
+
+if TYPE_CHECKING:
+    from botlib.trading.stops import StopRules
+    from tests.support.order_rig import Rig
+
+D = Decimal
+GRACE: Final = 10.0
+"""Seconds for which a position may be without its stop while entries are allowed."""
+SPARE: Final = 3.0
+FLOOD: Final = 250
+"""Most requests within ten seconds."""
+SLACK: Final = D("1.02")
+FEES: Final = D("0.002")
+"""Fraction by which the price a stop starts from may lie below that of the trades."""
+
+Key = tuple[str, str]
+
+
+class Monitor:
+    """Checks every order that arrives, and every second the protection of what is held.
+
+    Args:
+        rig: is watched from its next start on.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.breaches: list[str] = []
+        self.intents: dict[str, OrderIntent] = {}
+        self.wishes: dict[Key, SignalAction] = {}
+        """The last signal of each book that was raised while the process lived."""
+        self.highs: dict[Key, float] = {}
+        """Highest high of each book since its entry, as it was told to the living process."""
+        self.disk_fails = False
+        """Whether the journal cannot be written now."""
+        self._bare: dict[Key, float] = {}
+        self._levels: dict[tuple[str, str, str], Decimal] = {}
+        self._requests: deque[float] = deque()
+        self._entries: deque[int] = deque()
+        rig.venue.on_order = self.order
+
+    def note(self, words: str) -> None:
+        """Note a breach, each once."""
+        if words not in self.breaches and len(self.breaches) < 20:
+            self.breaches.append(words)
+
+    def begin(self) -> None:
+        """Note that a process starts: it has the whole grace."""
+        self._bare.clear()
+        self._requests.clear()
+
+    def wished(self, key: Key, action: SignalAction) -> None:
+        """Note a signal that was raised while the process lived."""
+        self.wishes[key] = action
+        if action is SignalAction.ENTRY:
+            self.highs.pop(key, None)
+
+    def rose(self, key: Key, high: float) -> None:
+        """Note a high that was told to a process that knows of the position."""
+        if self.rig.positions.of(*key).amount > 0:
+            self.highs[key] = max(high, self.highs.get(key, 0.0))
+
+    # Orders that arrive
+
+    def order(self, intent: OrderIntent) -> None:
+        """Check an order that arrives at the venue."""
+        name = intent.client_order_id
+        if name in self.intents:
+            self.note(f"I1 {name} was sent twice")
+        self.intents[name] = intent
+        self._journaled(intent)
+        if intent.side is Side.BUY:
+            self._entry(intent)
+        else:
+            self._sale(intent)
+
+    def _journaled(self, intent: OrderIntent) -> None:
+        if self.disk_fails and intent.side is Side.SELL:
+            return
+        journal = OrderJournal(self.rig.database)
+        if journal.tracked_order(intent.client_order_id) is None:
+            self.note(f"I1 {intent.role} {intent.client_order_id} was sent, and is not journaled")
+
+    def _entry(self, intent: OrderIntent) -> None:
+        rig, limits = self.rig, self.rig.limits
+        if self.disk_fails:
+            self.note(f"I1 {intent.client_order_id} was entered with a journal that fails")
+        halts = rig.halts.reasons(intent.symbol)
+        if halts:
+            self.note(f"I6 an entry was sent while entries are halted: {halts[0]}")
+        for other in OrderJournal(rig.database).tracked(ended=False):
+            if other.id != intent.client_order_id and other.intent.symbol == intent.symbol:
+                if other.status in (
+                    OrderStatus.SENT,
+                    OrderStatus.UNKNOWN,
+                    OrderStatus.PENDING_CANCEL,
+                ):
+                    self.note(f"I7 an entry was sent while {other.role} is {other.status}")
+        again = [
+            name
+            for name, one in self.intents.items()
+            if name in rig.venue.orders
+            and one.side is Side.BUY
+            and (one.strategy, one.symbol, one.signal_timestamp)
+            == (intent.strategy, intent.symbol, intent.signal_timestamp)
+        ]
+        if again:
+            self.note(f"I1 {intent.strategy} bought {intent.symbol} twice on one candle")
+        price = intent.price or rig.venue.prices[intent.symbol]
+        if intent.amount * price > limits.max_order_cost * SLACK:
+            self.note(f"I7 an entry of {intent.amount * price:.0f} is above max_order_cost")
+        exposure = sum(
+            (rig.venue.amount(one.split("/")[0]) * at for one, at in rig.venue.prices.items()),
+            D(0),
+        )
+        if exposure + intent.amount * price > limits.max_exposure * SLACK:
+            self.note(f"I7 {exposure + intent.amount * price:.0f} is above max_exposure")
+        now = rig.market_clock.now()
+        self._entries.append(now)
+        while self._entries[0] <= now - 60_000:
+            self._entries.popleft()
+        if len(self._entries) > limits.max_orders_per_minute:
+            self.note(f"I7 {len(self._entries)} entries within a minute")
+
+    def _sale(self, intent: OrderIntent) -> None:
+        held = self.held((intent.strategy, intent.symbol))
+        if intent.amount > held:
+            self.note(f"I3 {intent.strategy} sells {intent.amount} {intent.symbol} and has {held}")
+        if intent.role is OrderRole.STOP and intent.stop_price is not None:
+            key = (intent.strategy, intent.symbol, intent.entry or "")
+            if intent.stop_price < self._levels.get(key, D(0)):
+                self.note(f"I6 the stop of {intent.strategy} fell to {intent.stop_price}")
+            self._levels[key] = max(self._levels.get(key, D(0)), intent.stop_price)
+
+    # What is held
+
+    def held(self, key: Key) -> Decimal:
+        """Return what a book really holds: the venue's trades of its orders, net of fees."""
+        base, total = key[1].split("/")[0], D(0)
+        for trade in self.rig.venue.trades:
+            intent = self.intents.get(trade.client_order_id or "")
+            if intent is None or (intent.strategy, intent.symbol) != key:
+                continue
+            total += trade.amount if trade.side is Side.BUY else -trade.amount
+            total -= trade.fee if trade.fee_asset == base else D(0)
+        return total
+
+    def resting(self, key: Key, role: OrderRole) -> list[Decimal]:
+        """Return what each open order of a book and role would still sell."""
+        return [
+            one.amount - one.filled
+            for one in self.rig.venue.resting(key[1])
+            if (intent := self.intents.get(one.client_order_id)) is not None
+            and (intent.strategy, intent.symbol) == key
+            and intent.role is role
+        ]
+
+    def sellable(self, key: Key) -> Decimal:
+        """Return what of a book the venue would take an order for."""
+        market = self.rig.venue.market(key[1])
+        amount = sellable(self.held(key), market)
+        return amount if tradable(amount, self.rig.venue.prices[key[1]], market) else D(0)
+
+    # As time passes
+
+    async def watch(self) -> None:
+        """Check protection and requests every second, until cancelled."""
+        seen = len(self.rig.venue.requests)
+        while True:
+            await asyncio.sleep(1)
+            now = asyncio.get_running_loop().time()
+            made = len(self.rig.venue.requests)
+            self._requests.append(made - seen)
+            seen = made
+            if len(self._requests) > 10:
+                self._requests.popleft()
+            if sum(self._requests) > FLOOD:
+                self.note(f"I9 {sum(self._requests)} requests within ten seconds")
+            self._watch_stops(now)
+
+    def _watch_stops(self, now: float) -> None:
+        rig = self.rig
+        for key, rules in rig.strategies.items():
+            bare = (
+                rules.stops
+                and not rig.crashed.is_set()
+                and not rig.halts.reasons(key[1])
+                and self.sellable(key) > sum(self.resting(key, OrderRole.STOP), D(0))
+            )
+            if not bare:
+                self._bare.pop(key, None)
+            elif now - self._bare.setdefault(key, now) > GRACE + SPARE:
+                self.note(f"I6 {key} had no stop for over {GRACE:g} s, and no halt")
+
+    # When all is quiet
+
+    def settled(self) -> list[str]:
+        """Return what does not hold when all is quiet: protection, its prices, forgotten exits."""
+        found = []
+        for key, rules in self.rig.strategies.items():
+            amount = self.sellable(key)
+            if not amount or self.rig.halts.reasons(key[1]):
+                continue
+            if self.wishes.get(key) is SignalAction.EXIT:
+                found.append(f"I9 {key} wants to be sold, and {amount} is held")
+            if rules.stops:
+                found += self._stop(key, rules, amount)
+            if rules.take_profit is not None and sum(self.resting(key, OrderRole.TARGET)) != amount:
+                found.append(f"I6 {key} holds {amount} without its target")
+        return found
+
+    def _stop(self, key: Key, rules: StopRules, amount: Decimal) -> list[str]:
+        stops = self.resting(key, OrderRole.STOP)
+        if stops != [amount]:
+            return [f"I6 {key} holds {amount}, its stops sell {list(map(str, stops))}"]
+        (order,) = (
+            one
+            for one in self.rig.venue.resting(key[1])
+            if (intent := self.intents.get(one.client_order_id)) is not None
+            and (intent.strategy, intent.symbol) == key
+            and intent.role is OrderRole.STOP
+        )
+        bought = self._last_entry(key)
+        if bought is None or order.stop_price is None:
+            return []
+        least = rules.stop_price(float(bought * (1 - FEES)), self.highs.get(key), D("0.01"))
+        if order.stop_price < least:
+            return [f"I6 the stop of {key} lies at {order.stop_price}, below {least}"]
+        return []
+
+    def _last_entry(self, key: Key) -> Decimal | None:
+        """Return the average price of the entry that was filled last."""
+        name, amount, cost = "", D(0), D(0)
+        for trade in self.rig.venue.trades:
+            intent = self.intents.get(trade.client_order_id or "")
+            if intent is None or (intent.strategy, intent.symbol) != key or trade.side is Side.SELL:
+                continue
+            if trade.client_order_id != name:
+                name, amount, cost = trade.client_order_id or "", D(0), D(0)
+            amount, cost = amount + trade.amount, cost + trade.cost
+        return cost / amount if amount else None
