@@ -49,8 +49,8 @@ async def test_the_five_default_tasks_are_registered_and_started(
         task.name: task.priority for task in engine.tasks.status().tasks if task.group == "trading"
     }
     assert trading == DEFAULT_TASKS
-    assert "Registered 9 tasks" in caplog.text
-    assert "Started 5 tasks" in caplog.text and "Started 4 tasks" in caplog.text
+    assert "Registered 8 tasks" in caplog.text
+    assert "Started 5 tasks" in caplog.text and "Started 3 tasks" in caplog.text
     names = [service.name for service in engine.services.all()]
     assert names == [
         "paper_exchange",
