@@ -195,9 +195,11 @@ class Monitor:
 
     def _watch_stops(self, now: float) -> None:
         rig = self.rig
+        silent = rig.venue.faults.deaf or rig.venue.faults.blind
         for key, rules in rig.strategies.items():
             bare = (
                 rules.stops
+                and not silent  # Whether anything is held cannot be known.
                 and not rig.crashed.is_set()
                 and not rig.halts.reasons(key[1])
                 and self.sellable(key) > sum(self.resting(key, OrderRole.STOP), D(0))
