@@ -78,7 +78,7 @@ class OrderReport:
 
 @dataclass(slots=True, kw_only=True)
 class ReplaceReport:
-    """What came of a request to cancel an order and send another.
+    """The result of a request to cancel an order and send another.
 
     Attributes:
         cancelled: the old order after it was cancelled, None if it was not.

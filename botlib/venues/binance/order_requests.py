@@ -1,4 +1,4 @@
-"""Orders as Binance wants to be asked for them, and its answers to two orders in one request."""
+"""Parameters of Binance's order requests, and its answers to two orders in one request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NOT_ATTEMPTED: Final = "NOT_ATTEMPTED"
 SUCCESS: Final = "SUCCESS"
 
 REPLACE_FAILED: Final = frozenset({-2021, -2022})
-"""Codes of a cancel-replace of which a part or all failed; the answer has a part for each."""
+"""Codes of a cancel-replace that failed in part or completely; the answer has one part for each."""
 
 
 def plain(number: Decimal) -> str:
-    """Return a number without an exponent, as the venue wants it."""
+    """Return a number without exponent, as the venue requires."""
     return f"{number:f}"
 
 
@@ -76,7 +76,7 @@ def list_reports(symbol: str, raw: Mapping[str, Any]) -> list[OrderReport]:
 
 
 def replace_report(symbol: str, raw: Mapping[str, Any]) -> ReplaceReport:
-    """Return what came of a cancel-replace, part by part.
+    """Return the result of a cancel-replace, part by part.
 
     Args:
         raw: the answer, or the ``data`` of its error.
