@@ -23,6 +23,7 @@ from ccxt.pro.binance import binance as ccxt_binance
 
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.venues.binance.gate import RequestGate
 
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
@@ -98,6 +99,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
 
     def __init__(self, config: dict[str, Any], *, rest_url: str | None, ws_url: str | None) -> None:
         self.used_weight = 0
+        self.gate = RequestGate()
         self._weight_minute = 0
         self._clock = SystemClock()
         super().__init__(config)
@@ -167,11 +169,21 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         """Call one of ccxt's raw endpoints, such as ``publicGetKlines``, once.
 
         Raises:
-            VenueError: the venue answered with an error.
+            VenueError: the venue answered with an error, or has asked for silence until later.
             Unreachable: no usable answer came. The message holds no address: a signed address
                 contains the signature.
         """
-        return await self._answered(endpoint, getattr(self, endpoint)(dict(params or {})))
+        signed = endpoint.startswith("private")
+        closing = self.gate.closing(signed=signed)
+        if closing is not None:
+            pause = self.gate.pause(signed=signed)
+            raise VenueError(closing.status, closing.code, closing.message, pause)
+        request = getattr(self, endpoint)(dict(params or {}))
+        try:
+            return await self._answered(endpoint, request)
+        except VenueError as error:
+            self.gate.refused(error.status, error.code, error.message, error.retry_after)
+            raise
 
     async def load(self) -> None:
         """Load the venue's markets.

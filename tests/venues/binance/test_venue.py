@@ -387,13 +387,62 @@ async def test_reads_wait_as_long_as_the_venue_asks_up_to_a_limit(paper: PaperPr
         began = loop.time()
         assert await exchange.balances()
         assert loop.time() - began >= 1.0
-        await control.fault("http_status", match="account", status=418, retry_after=600, count=1)
-        with pytest.raises(ExchangeUnavailable, match="asks to wait 600 s"):
-            await exchange.balances()
         await control.fault("http_status", match="account", status=503, count=1)
         with pytest.raises(ExchangeUnavailable, match="HTTP 503") as caught:
             await exchange.balances()
         assert "signature" not in str(caught.value)
+        barred: list[str] = []
+        exchange.on_barred = barred.append
+        await control.fault("http_status", match="account", status=418, retry_after=600, count=1)
+        with pytest.raises(ExchangeUnavailable, match="asks to wait 600 s"):
+            await exchange.balances()
+        assert barred == ["the venue has barred this address (HTTP 418)"]
+        # Nothing is asked or sent until then, since that would prolong the ban.
+        with pytest.raises(ExchangeUnavailable, match="asks to wait"):
+            await exchange.balances()
+        with pytest.raises(OrderRejected) as refused:
+            await exchange.place_order(intent())
+        assert 590 < (refused.value.retry_after or 0) <= 600
+
+
+async def test_a_refused_key_is_tried_once_a_minute(paper: PaperProcess) -> None:
+    async with venue(paper, keys=("K" * 64, "S" * 64)) as (exchange, control):
+        barred: list[str] = []
+        exchange.on_barred = barred.append
+        for _ in range(3):
+            with pytest.raises(OrderRejected) as refused:
+                await exchange.place_order(intent())
+            assert 50 < (refused.value.retry_after or 0) <= 60
+        assert barred == ["the venue refuses the API key (code -2015)"]
+        # What needs no key goes on.
+        assert await exchange.market_time() > 0
+
+
+async def test_the_rules_of_a_market_are_read_again_after_a_filter_failed(
+    paper: PaperProcess,
+) -> None:
+    async with venue(paper) as (exchange, control):
+        before = exchange.market("BTC/USDT")
+        step = before.step * 100
+        await control.fault("rules", symbol="BTCUSDT", changes={"step": str(step)})
+        try:
+            with pytest.raises(OrderRejected) as refused:
+                await exchange.place_order(intent(amount=step * 3 + before.step))
+            assert refused.value.rules
+            after = await exchange.reload_market("BTC/USDT")
+            assert after.step == step and exchange.market("BTC/USDT") == after
+        finally:
+            changes = {"step": str(before.step)}
+            await control.fault("rules", symbol="BTCUSDT", changes=changes)
+        await control.fault("halt", symbol="BTCUSDT", status="BREAK")
+        try:
+            with pytest.raises(OrderRejected, match="Market is closed") as refused:
+                await exchange.place_order(intent())
+            assert refused.value.rules
+            assert not (await exchange.reload_market("BTC/USDT")).active
+        finally:
+            await control.fault("halt", symbol="BTCUSDT", status="TRADING")
+        assert (await exchange.reload_market("BTC/USDT")).active
 
 
 async def test_reads_stay_below_the_venues_request_weight(paper: PaperProcess) -> None:
