@@ -293,7 +293,7 @@ class SignalGenerator:
         """Pass the highest high since the entry to the order path, if the stop trails."""
         if active.rules.trailing_stop is None:
             return
-        opened = self._orders.position(BookKey(active.name, active.symbol)).opened
+        opened = self._orders.opened(BookKey(active.name, active.symbol))
         timeframes, timestamp = active.strategy.timeframes, active.evaluated
         if opened is None or timestamp is None:
             return

@@ -214,7 +214,7 @@ class DeskBooks:
         context.ledger.note(fill)
         book = self.open(key)
         if order.role is OrderRole.ENTRY:
-            self._anchor(book, order)
+            self._anchor(book, order, fill.timestamp)
         elif order.role.protects:
             book.released = fill.timestamp
             self._save(book.stored)
@@ -222,12 +222,12 @@ class DeskBooks:
         context.bus.publish(PositionChanged(position=context.positions.get(self.symbol)))
         self.wake()
 
-    def _anchor(self, book: DeskBook, order: TrackedOrder) -> None:
+    def _anchor(self, book: DeskBook, order: TrackedOrder, filled_at: int) -> None:
         """Start the protection of a book from an entry that was filled."""
         amount, cost = self._context.ledger.booked(order.id)
         protection = book.protection
         if protection.entry != order.id:
-            protection = Protection(rules=protection.rules, entry=order.id)
+            protection = Protection(rules=protection.rules, entry=order.id, opened=filled_at)
         self._protect(book, replace(protection, entry_price=cost / amount))
 
     def _protect(self, book: DeskBook, protection: Protection) -> None:

@@ -82,6 +82,7 @@ class Protection:
         high: highest high of the candles that closed since the entry, None before the first.
         stop: where the stop lies; it never falls while the position is held.
         target: where the profit is taken.
+        opened: market time (ms) of the first fill of the entry, None if it is not known.
     """
 
     rules: StopRules = StopRules()  # noqa: RUF009  # frozen
@@ -90,6 +91,7 @@ class Protection:
     high: float | None = None
     stop: Decimal | None = None
     target: Decimal | None = None
+    opened: int | None = None
 
     @property
     def any(self) -> bool:
@@ -119,6 +121,7 @@ class Protection:
             "high": self.high,
             "stop": None if self.stop is None else str(self.stop),
             "target": None if self.target is None else str(self.target),
+            "opened": self.opened,
         }
 
     @classmethod
@@ -132,6 +135,7 @@ class Protection:
             high=values["high"],
             stop=None if stop is None else Decimal(stop),
             target=None if target is None else Decimal(target),
+            opened=values.get("opened"),
         )
 
 
