@@ -151,11 +151,16 @@ class OrderRejected(ExchangeError):
     Attributes:
         retry_after: seconds after which the venue may be asked again, if it did not look at the
             order at all; None if it refused the order itself.
+        rules: whether the market's rules or its status forbid it, which may have changed since
+            they were read.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, rules: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.rules = rules
 
 
 class OrderUnknown(ExchangeError):

@@ -122,6 +122,7 @@ def make_exchange(base: BaseParts) -> Exchange:
 def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingParts:
     """Return the parts that collect candles and trade on a connected exchange."""
     settings, rng = base.settings, base.environment.rng
+    exchange.on_barred = lambda reason: _barred(base.halts, reason)
     stream = CandleStream(
         exchange,
         store.storage,
@@ -182,6 +183,11 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         executions=ExecutionWatch(exchange=exchange, orders=orders),
         lockstep=_build_lockstep(base, store, exchange, signals),
     )
+
+
+def _barred(halts: HaltLatch, reason: str) -> None:
+    halts.add(reason, source="venue")
+    halts.settle()
 
 
 def _build_lockstep(

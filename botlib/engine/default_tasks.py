@@ -48,6 +48,7 @@ def register_default_tasks(
     async def order_sync() -> None:
         """Have the desks ask about what rests, and for fills that were not reported."""
         parts.orders.check(thorough=False)
+        await parts.orders.read_markets()
 
     async def risk_checks() -> None:
         """Halt entries when the loss of the day exceeds its limit."""

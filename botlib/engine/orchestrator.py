@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.config.secrets import keys_at_hand
 from botlib.control import ControlServer
 from botlib.core.asynctools import first_of
-from botlib.core.errors import ConfigError, EngineError, InvalidInput
+from botlib.core.errors import ConfigError, EngineError, InvalidInput, UnknownSymbol
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.engine.build import build, build_base, make_exchange, open_store
@@ -325,13 +325,16 @@ class Orchestrator(PartsAccess):
     async def _prepare(self) -> None:
         settings, exchange = self.settings, self._exchange
         assert exchange is not None
-        for symbol in settings.symbols:
-            exchange.market(symbol)  # raises at the start if the venue does not list it
+        symbols = [one for one in settings.symbols if self._listed(exchange, one)]
         self._trading = parts = build(self._base, self.stored, exchange)
+        # Positions are known and protected before a strategy is there.
+        await parts.orders.start(settings.symbols)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
         rows = settings.history
         for entry in settings.strategies:
+            if entry.symbol not in symbols:
+                continue
             active = ActiveStrategy(
                 name=entry.name,
                 strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
@@ -341,10 +344,24 @@ class Orchestrator(PartsAccess):
             parts.signals.add(active)
             rows = max(rows, active.rows)
         parts.signals.listen()
-        for symbol in settings.symbols:
+        for symbol in symbols:
             await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
-        await parts.orders.start(settings.symbols)
         self.kill_switch.close_positions = parts.orders.leave_everything
+
+    def _listed(self, exchange: Exchange, symbol: str) -> bool:
+        """Return whether the venue lists a symbol.
+
+        Raises:
+            UnknownSymbol: it does not, and the symbol was never traded here: a mistake.
+        """
+        try:
+            exchange.market(symbol)
+        except UnknownSymbol:
+            if not self.journal.fills(symbol):
+                raise
+            logger.exception("%s was delisted, and is not traded any more", symbol)
+            return False
+        return True
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self.tasks, self.parts, self.settings)

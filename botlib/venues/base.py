@@ -168,6 +168,9 @@ class Exchange(Protocol):
     capabilities: VenueCapabilities
     """What the venue offers, and its limits."""
 
+    on_barred: Callable[[str], None]
+    """Is called with the reason if the venue bars this computer or refuses the key."""
+
     async def connect(self) -> None:
         """Load and check the venue's markets; a second call does nothing.
 
@@ -180,6 +183,13 @@ class Exchange(Protocol):
 
         Raises:
             UnknownSymbol: the venue does not list it; the message suggests one it lists.
+        """
+
+    async def reload_market(self, symbol: str) -> Market:
+        """Read again how a symbol is traded; one that is not listed any more is not active.
+
+        Raises:
+            ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
         """
 
     def candle_stream(self, symbol: str, timeframe: str) -> str:

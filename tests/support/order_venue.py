@@ -80,6 +80,8 @@ class OrderVenue:
 
     def __init__(self, now: Callable[[], int] = lambda: 0, *, partial: int = 1) -> None:
         self.markets = {"BTC/USDT": market(), "ETH/USDT": market("ETH/USDT")}
+        self.rules: dict[str, Market] = {}
+        """Rules that have changed, which the kit has not read yet."""
         self.prices = dict.fromkeys(self.markets, D(100))
         self.now = now
         self.partial = partial
@@ -158,6 +160,11 @@ class OrderVenue:
     # What the kit asks
 
     def market(self, symbol: str) -> Market:
+        return self.markets[symbol]
+
+    async def reload_market(self, symbol: str) -> Market:
+        self._read("market")
+        self.markets[symbol] = self.rules.get(symbol, self.markets[symbol])
         return self.markets[symbol]
 
     async def place_order(self, intent: OrderIntent) -> OrderReport:
@@ -287,6 +294,11 @@ class OrderVenue:
         return total
 
     def _check(self, intent: OrderIntent) -> None:
+        rules = self.rules.get(intent.symbol, self.markets[intent.symbol])
+        if not rules.active:
+            raise OrderRejected("Market is closed.", rules=True)
+        if intent.amount % rules.step or (intent.stop_price or D(0)) % rules.tick:
+            raise OrderRejected("Filter failure: LOT_SIZE", rules=True)
         known = self.orders.get(intent.client_order_id)
         assert known is None, f"{intent.client_order_id} was sent twice"
         if intent.side is Side.SELL and intent.amount > self._free(intent.symbol):

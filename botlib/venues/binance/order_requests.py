@@ -19,6 +19,15 @@ REPLACE_FAILED: Final = frozenset({-2021, -2022})
 """Codes of a cancel-replace that failed in part or completely; the answer has one part for each."""
 
 
+RULES: Final = frozenset({-1013, -1111, -1121})
+"""Codes of a filter that failed, of too many decimals, and of a symbol that is not listed."""
+
+
+def by_rules(code: int | None, message: str) -> bool:
+    """Return whether the rules of a market, or its status, forbid an order."""
+    return code in RULES or "market is closed" in message.lower()
+
+
 def plain(number: Decimal) -> str:
     """Return a number without exponent, as the venue requires."""
     return f"{number:f}"
@@ -101,7 +110,7 @@ def _refusal(raw: Mapping[str, Any] | None) -> OrderRejected | OrderUnknown:
         return OrderUnknown(words)
     if "duplicate" in message.lower():
         return OrderUnknown(words)
-    return OrderRejected(words)
+    return OrderRejected(words, rules=by_rules(code, message))
 
 
 def in_order(intents: Sequence[OrderIntent]) -> tuple[OrderIntent, OrderIntent]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -45,6 +46,7 @@ from botlib.venues.binance.api import (
     require_loopback,
 )
 from botlib.venues.binance.capabilities import BINANCE
+from botlib.venues.binance.gate import KEY_REFUSED
 from botlib.venues.binance.socket import (
     DepthSocket,
     KlineSocket,
@@ -59,6 +61,7 @@ logger = logging.getLogger(__name__)
 TIMESTAMP_REJECTED: Final = -1021
 NO_SUCH_ORDER: Final = -2013
 NEW_ORDER_REJECTED: Final = -2010
+INVALID_SYMBOL: Final = -1121
 
 UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007})
 """Error codes after which the outcome of a request is unknown."""
@@ -124,6 +127,8 @@ class BinanceExchange:
         self._connecting = asyncio.Lock()
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
+        self.on_barred: Callable[[str], None] = lambda reason: None
+        """Is called with the reason if the venue bars this computer or refuses the key."""
 
     async def connect(self) -> None:
         """Load the venue's markets; a second call does nothing.
@@ -136,13 +141,14 @@ class BinanceExchange:
             if self._api_made is None:
                 rest_url, ws_url = self._urls
                 key, secret = _texts(self._keys)
-                self._api_made = make_api(
+                self._api_made = api = make_api(
                     rest_url=rest_url,
                     ws_url=ws_url,
                     key=key,
                     secret=secret,
                     connector=self._connector,
                 )
+                api.gate.on_barred = lambda reason: self.on_barred(reason)
             # If nothing listens at the address, a moment later nothing will.
             await retry(self._load_markets, rng=self._rng, hopeless=_never_sent)
             markets = self._api.markets
@@ -160,6 +166,18 @@ class BinanceExchange:
                 )
             self._markets[name] = parse.market(name, api.markets[name]["info"])
         return self._markets[name]
+
+    async def reload_market(self, symbol: str) -> Market:
+        """Read again how a symbol is traded; one that is not listed any more is not active."""
+        before = self.market(symbol)
+        try:
+            answer = await self._read("publicGetExchangeInfo", {"symbol": before.id})
+            self._markets[before.symbol] = parse.market(before.symbol, answer["symbols"][0])
+        except VenueError as error:
+            if error.code != INVALID_SYMBOL:
+                raise
+            self._markets[before.symbol] = replace(before, active=False)
+        return self._markets[before.symbol]
 
     def candle_stream(self, symbol: str, timeframe: str) -> str:
         """Return the name of a candle stream, such as ``btcusdt@kline_1m``."""
@@ -313,6 +331,8 @@ class BinanceExchange:
                 reason = await first_of(socket.ended(), socket.retiring())
                 logger.info("The account's event stream ended: %s", reason)
             except ExchangeError as error:
+                if isinstance(error, VenueError):
+                    self._api.gate.refused(error.status, error.code, error.message, None)
                 reason = str(error)
                 logger.warning("The account's event stream is down: %s", error)
             finally:
@@ -320,6 +340,7 @@ class BinanceExchange:
             if on_loss is not None:
                 on_loss(reason)
             await backoff.wait()
+            await asyncio.sleep(self._api.gate.pause(signed=True))
 
     async def open_klines(self, on_bad: BadFrameSink) -> KlineSocket:
         """Open a connection for candle streams."""
@@ -403,8 +424,8 @@ class BinanceExchange:
         except VenueError as error:
             if parts and error.code in order_requests.REPLACE_FAILED and error.data is not None:
                 raise
-            if error.status in (418, 429):
-                wait = error.retry_after if error.retry_after is not None else 1.0
+            if error.status in (403, 418, 429) or error.code in KEY_REFUSED:
+                wait = max(error.retry_after or 0.0, self._api.gate.pause(signed=True))
                 raise OrderRejected(f"Not taken: {what}. {error}", retry_after=wait) from None
             if error.status >= 500 or error.code in UNDECIDED_CODES or error.code is None:
                 raise OrderUnknown(
@@ -414,7 +435,10 @@ class BinanceExchange:
                 raise OrderUnknown(
                     f"{what} exists already: {error} Ask for the order; do not send it again."
                 ) from None
-            raise OrderRejected(f"Refused: {what}. {error}") from None
+            raise OrderRejected(
+                f"Refused: {what}. {error}",
+                rules=order_requests.by_rules(error.code, error.message),
+            ) from None
         except Unreachable as error:
             if error.sent:
                 raise OrderUnknown(
