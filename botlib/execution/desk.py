@@ -188,6 +188,7 @@ class Desk:
             booked={one.id: ledger.booked(one.id)[0] for one in orders},
             ask_at=self.enquiries.ask_at,
             check=frozenset(self.enquiries.check),
+            doubted=frozenset(self.enquiries.doubted),
             sweep_at=self.enquiries.sweep_at,
             sweep_wanted=self.enquiries.sweep_wanted,
             send_at=self._send_at,

@@ -34,6 +34,8 @@ class Enquiries:
         self._books = books
         self.ask_at: dict[str, int] = {}
         """Time of the loop (ms) from which an order may be asked about, by client order id."""
+        self.doubted: set[str] = set()
+        """Orders of which the venue said something that does not fit, to be asked about first."""
         self.check: set[str] = set()
         """Orders that rest, and are to be asked about all the same."""
         self.sweep_at = 0
@@ -47,7 +49,7 @@ class Enquiries:
     def soon(self, client_order_id: str) -> None:
         """Ask about an order at the next turn."""
         self.ask_at[client_order_id] = self._now()
-        self.check.add(client_order_id)
+        self.doubted.add(client_order_id)
 
     def later(self, client_order_id: str) -> None:
         """Ask about an order after a moment, if no answer has come by then."""
@@ -55,12 +57,14 @@ class Enquiries:
 
     def forget(self, client_order_id: str) -> None:
         """Delete what is kept about an order that has ended."""
+        self.doubted.discard(client_order_id)
         self._asked.pop(client_order_id, None)
         self.ask_at.pop(client_order_id, None)
         self._missing_since.pop(client_order_id, None)
 
     async def ask(self, order: TrackedOrder) -> None:
         self.check.discard(order.id)
+        self.doubted.discard(order.id)
         asked = self._asked[order.id] = self._asked.get(order.id, 0) + 1
         pause = min(ASK_FIRST * 2 ** (asked - 1), ASK_LONGEST)
         self.ask_at[order.id] = self._now() + pause

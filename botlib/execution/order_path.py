@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import StoreError
+from botlib.core.errors import StoreError, UnknownSymbol
 from botlib.core.model import Order, OrderRole, Position, Signal, SignalAction
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import timeframe_ms
@@ -115,6 +115,7 @@ class OrderPath:
         self._desks: dict[str, Desk] = {}
         self._checked: dict[str, float] = {}
         self._stopping = False
+        self._read_at: dict[str, float] = {}
         self.on_desk: Callable[[Desk], None] = lambda desk: None
         """Is called for every new desk, so that its task can be started."""
         self.reconciliation: Reconciliation | None = None
@@ -172,6 +173,17 @@ class OrderPath:
         """Return the position of a book."""
         return self._context.positions.of(*key)
 
+    def opened(self, key: BookKey) -> int | None:
+        """Return when the entry of a book was first filled (market time, ms); None if flat.
+
+        A remainder of an earlier position does not date the present one.
+        """
+        position = self._context.positions.of(*key)
+        book = self.desk(key.symbol).books.get(key)
+        if position.opened is None or book is None or book.protection.opened is None:
+            return position.opened
+        return book.protection.opened
+
     def exposure(self) -> Decimal:
         """Return what is held plus what entries under way may still buy, quote units."""
         held, ledger = self._context.positions.all(), self.ledger
@@ -202,8 +214,10 @@ class OrderPath:
     def troubles(self) -> list[str]:
         """Return what the desks cannot do at present, and how old unknown outcomes are."""
         now = self._context.system_clock.now()
+        closed = [one for one in self._desks if not self._context.market(one).active]
         troubles = (desk.enquiries.troubled for desk in self._desks.values())
         found = [trouble for trouble in troubles if trouble is not None]
+        found += [f"the venue does not trade {symbol} now" for symbol in closed]
         found += [
             f"the {what} of {one.id} of {one.intent.symbol} has been unknown for "
             f"{(now - since) / 1_000:.0f} s"
@@ -229,6 +243,8 @@ class OrderPath:
     def _unknown(self) -> Iterable[tuple[TrackedOrder, str, int]]:
         """Yield what is not known of which orders, and since when (wall time, ms)."""
         for order in self.ledger.open:
+            if order.intent.symbol not in self._desks:
+                continue
             if order.unclear:
                 yield order, "outcome", order.created
             elif self.ledger.owes(order):
@@ -404,6 +420,24 @@ class OrderPath:
                 self._checked[symbol] = now
                 desk.check_resting()
 
+    async def read_markets(self) -> None:
+        """Read again how symbols are traded: those that are not, and each every `CHECK_EVERY`.
+
+        Raises:
+            ExchangeError: the venue did not answer.
+        """
+        now = asyncio.get_running_loop().time()
+        for symbol in self._desks:
+            before = self._context.market(symbol)
+            if before.active and now - self._read_at.setdefault(symbol, now) < CHECK_EVERY:
+                continue
+            self._read_at[symbol] = now
+            after = await self._context.exchange.reload_market(symbol)
+            if after.active != before.active:
+                words = "is traded again" if after.active else "is not traded now"
+                logger.warning("%s %s", symbol, words)
+                self._desks[symbol].wake()
+
     async def start(self, symbols: Iterable[str]) -> Reconciliation:
         """Reconcile journal and venue before anything is traded.
 
@@ -438,12 +472,28 @@ class OrderPath:
         }
         busy = {order.intent.symbol for order in self.ledger.open}
         for symbol in dict.fromkeys([*symbols, *sorted({key.symbol for key in held} | busy)]):
-            self.desk(symbol)
+            if self._listed(symbol):
+                self.desk(symbol)
         for key, book in stored.items():
             if key.symbol in self._desks:
                 self._desks[key.symbol].books.restore(book)
         for key in sorted(held - stored.keys()):
-            self._desks[key.symbol].books.adopt(key)
+            if key.symbol in self._desks:
+                self._desks[key.symbol].books.adopt(key)
+
+    def _listed(self, symbol: str) -> bool:
+        """Return whether the venue lists a symbol; one that it does not is left alone."""
+        try:
+            self._context.market(symbol)
+        except UnknownSymbol:
+            amount = self._context.positions.get(symbol).amount
+            self._context.halts.add(
+                f"{symbol} is not listed by the venue any more; {amount} of it are in the journal",
+                source="start",
+                symbol=symbol,
+            )
+            return False
+        return True
 
     async def wind_down(self, deadline: float) -> list[str]:
         """Drop wants to enter, and wait until every desk has settled and protected its books.

@@ -111,6 +111,10 @@ async def reconcile(
     }
     _compare_open(context, found, open_orders)
     for order in context.ledger.open:
+        if order.intent.symbol not in desks:
+            done = "left alone: it is not listed any more"
+            found.add(order.intent.symbol, f"order {order.id}", done=done)
+            continue
         await _settle(context, desks, found, order.id, open_orders)
     for symbol, desk in desks.items():
         try:

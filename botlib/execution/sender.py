@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+READ_EVERY: Final = 60.0
+"""Least seconds between two readings of a market's rules after refusals."""
+
 SEND_DEADLINE: Final = 10.0
 """Seconds a request may take; afterwards its outcome is not known."""
 
@@ -55,6 +58,7 @@ class OrderSender:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._read_at: dict[str, float] = {}
         self.sent = 0
         """Orders sent since the start."""
 
@@ -95,7 +99,8 @@ class OrderSender:
         else:
             intents = [order.intent for order in orders]
             reports, error = await _outcome(lambda: exchange.place_list(intents))
-        return [_answer(order, reports, error) for order in orders]
+        again = await self._read_again(orders[0].intent.symbol, error)
+        return [_answer(order, reports, error, again=again) for order in orders]
 
     async def cancel(self, order: TrackedOrder) -> list[Answer]:
         """Cancel an order; one leg of a list takes the other with it."""
@@ -124,7 +129,32 @@ class OrderSender:
                 kind=EventKind.REFUSED, message="not sent: the other was not cancelled", retry=True
             )
             return [cancelled, Answer(order=new, event=event)]
-        return [cancelled, _answer(new, _some(result.placed), result.place_error)]
+        again = await self._read_again(new.intent.symbol, result.place_error)
+        return [cancelled, _answer(new, _some(result.placed), result.place_error, again=again)]
+
+    async def _read_again(self, symbol: str, error: BaseException | None) -> bool:
+        """Read a market's rules again if they may be why an order was refused.
+
+        Returns:
+            Whether they have changed or the market is not traded now, so that the refusal says
+            nothing about another order. At most once a minute, so that nothing is sent in circles.
+        """
+        exchange, now = self._context.exchange, asyncio.get_running_loop().time()
+        if not (isinstance(error, OrderRejected) and error.rules):
+            return False
+        if now - self._read_at.get(symbol, -READ_EVERY) < READ_EVERY:
+            return not exchange.market(symbol).active
+        self._read_at[symbol] = now
+        before = exchange.market(symbol)
+        try:
+            async with asyncio.timeout(SEND_DEADLINE):
+                after = await exchange.reload_market(symbol)
+        except (ExchangeError, TimeoutError) as trouble:
+            logger.warning("the rules of %s cannot be read again: %s", symbol, trouble)
+            return False
+        if after != before:
+            logger.warning("the rules of %s have changed: %s", symbol, after)
+        return after != before or not after.active
 
     def _judge(self, intent: OrderIntent, state: TradingState) -> None:
         context = self._context
@@ -161,13 +191,17 @@ async def _outcome(request: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseE
 
 
 def _answer(
-    order: TrackedOrder, reports: list[OrderReport] | None, error: BaseException | None
+    order: TrackedOrder,
+    reports: list[OrderReport] | None,
+    error: BaseException | None,
+    *,
+    again: bool = False,
 ) -> Answer:
     for report in reports or ():
         if report.client_order_id == order.id:
             return Answer(order=order, report=report)
     if isinstance(error, OrderRejected):
-        retry = error.retry_after is not None
+        retry = again or error.retry_after is not None
         return Answer(
             order=order, event=_refused(error, retry=retry), wait=error.retry_after or 0.0
         )

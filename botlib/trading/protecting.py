@@ -23,6 +23,7 @@ from botlib.trading.sales import (
 )
 from botlib.trading.sizing import sellable, tradable
 from botlib.trading.state import Cancel, Halt, Place, Replace, Step, TradingState, Wait
+from botlib.trading.stops import ceil_to_tick, floor_to_tick
 
 STOP_LIMIT_ROOM: Final = Decimal("0.02")
 """How far below its trigger a stop with a limit may sell, a fraction."""
@@ -40,19 +41,35 @@ def protect(state: TradingState, book: Book) -> Iterator[Step]:
         return
     if not protection.any:
         return
-    if any(map(running, resting)):
+    gapped = next((one for one in resting if _gapped(state, one)), None)
+    if gapped is None and any(map(running, resting)):
         return
     wanted = _protecting(state, book, amount, protection)
-    if resting and _alike(resting, wanted):
+    if gapped is None and resting and _alike(resting, wanted):
         return
-    if state.sends_from(book) > state.wall:
+    if not state.market.active:
+        yield Wait(why=f"{state.market.symbol} is not traded now", wall=state.wall + 1_000)
+    elif state.sends_from(book) > state.wall:
         yield Wait(why="the venue asks to wait", wall=state.sends_from(book))
+    elif gapped is not None:
+        yield Cancel(order=gapped, why="the price has fallen through its limit")
     elif not resting:
         yield from _place_protection(state, book, amount, wanted)
     elif len(resting) == len(wanted) == 1 and state.market.replaces:
         yield Replace(book=book, order=resting[0], intent=wanted[0])
     else:
         yield Cancel(order=resting[0], why="it is moved")
+
+
+def _gapped(state: TradingState, order: TrackedOrder) -> bool:
+    """Return whether the price has fallen through the limit of a stop, which cannot fill then."""
+    return order.rests and _below_limit(state, order.intent)
+
+
+def _below_limit(state: TradingState, intent: OrderIntent) -> bool:
+    price, limit = state.price, intent.price
+    stops = intent.role is OrderRole.STOP
+    return stops and limit is not None and price is not None and price < limit
 
 
 def _leaving(state: TradingState, book: Book) -> bool:
@@ -83,9 +100,10 @@ def _place_protection(
     ]
     stop = book.protection.stop
     small = stop is not None and not tradable(amount, stop, state.market)
+    fallen = any(_below_limit(state, one) for one in wanted)
     if not wanted:
         yield from _halt(state, f"{book.key}: the venue lists no order type that protects it")
-    elif not refused and not small:
+    elif not refused and not small and not fallen:
         yield Place(book=book, intents=wanted)
     elif not tried:
         sale = market_sale(state, book, amount, OrderRole.EMERGENCY, "stop_loss")
@@ -164,16 +182,17 @@ def _protecting(
                 state, book, OrderRole.TARGET, OrderType.LIMIT, amount, "take_profit", list_id
             )
         )
-        found[-1] = replace(found[-1], price=protection.target)
+        found[-1] = replace(found[-1], price=ceil_to_tick(protection.target, market.tick))
     if protection.stop is not None:
         if kind is None:
             return ()
         stop = sell_order(state, book, OrderRole.STOP, kind, amount, "stop", list_id)
         limit = None
         if kind is OrderType.STOP_LOSS_LIMIT:
-            limit = protection.stop * (1 - STOP_LIMIT_ROOM)
-            limit = limit // market.tick * market.tick if market.tick else limit
-        found.append(replace(stop, stop_price=protection.stop, price=limit))
+            limit = floor_to_tick(protection.stop * (1 - STOP_LIMIT_ROOM), market.tick)
+        # The tick may have changed since the position was opened.
+        trigger = floor_to_tick(protection.stop, market.tick)
+        found.append(replace(stop, stop_price=trigger, price=limit))
     return tuple(found)
 
 

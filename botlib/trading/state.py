@@ -34,6 +34,7 @@ class TradingState:
         sweep_at: real time (ms) from which the trades may be asked for again.
         sweep_wanted: fills may be missing, although no order says so.
         send_at: real time (ms) from which orders may be sent; the venue said when.
+        doubted: client order ids of orders of which the venue said something that does not fit.
         check: client order ids of orders that rest, and are to be asked about all the same.
         retry_at: real time (ms) from which a book may send again after a refusal.
         held_back: why nothing may be entered for the moment, which passes by itself.
@@ -54,6 +55,7 @@ class TradingState:
     sweep_wanted: bool = False
     send_at: int = 0
     check: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
     retry_at: Mapping[BookKey, int] = field(default_factory=dict)
     held_back: str | None = None
     halts: tuple[str, ...] = ()

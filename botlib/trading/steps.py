@@ -15,7 +15,7 @@ What holds for every state:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from botlib.core.model import OrderIntent, OrderRole, OrderType, Side
 from botlib.trading.books import Book, BookKey, Want
@@ -66,30 +66,39 @@ def next_step(state: TradingState) -> Step:
 
 def _proposals(state: TradingState) -> Iterator[Step]:
     """Yield what is due, the most urgent first."""
-    yield from _questions(state)
+    owing = any(map(state.owes, state.orders))
+    urgent = [one for one in state.orders if one.unclear or one.id in state.doubted]
+    yield from _queries(state, urgent)
+    if owing:
+        yield from _sweep(state)
     yield from _withdraw(state)
     for book in state.books:
         yield from _leave(state, book)
     for book in state.books:
         yield from protect(state, book)
+    # Routine questions do not stand before exits and stops.
+    routine = [one for one in state.orders if one.id in state.check and one not in urgent]
+    yield from _queries(state, routine)
+    if state.sweep_wanted and not owing:
+        yield from _sweep(state)
     for book in state.books:
         yield from _enter(state, book)
 
 
-def _questions(state: TradingState) -> Iterator[Step]:
-    for order in state.orders:
-        if not order.unclear and order.id not in state.check:
-            continue
+def _queries(state: TradingState, orders: Iterable[TrackedOrder]) -> Iterator[Step]:
+    for order in orders:
         due = state.ask_at.get(order.id, 0)
         if due <= state.wall:
             yield Query(order=order)
         else:
             yield Wait(why=f"what became of {order.id} is not known", wall=due)
-    if state.sweep_wanted or any(map(state.owes, state.orders)):
-        if state.sweep_at <= state.wall:
-            yield Sweep()
-        else:
-            yield Wait(why="fills are not booked yet", wall=state.sweep_at)
+
+
+def _sweep(state: TradingState) -> Iterator[Step]:
+    if state.sweep_at <= state.wall:
+        yield Sweep()
+    else:
+        yield Wait(why="fills are not booked yet", wall=state.sweep_at)
 
 
 def _withdraw(state: TradingState) -> Iterator[Step]:
@@ -131,6 +140,9 @@ def _leave(state: TradingState, book: Book) -> Iterator[Step]:
         # The protection stays until the sale can follow.
         yield Wait(why="the venue asks to wait", wall=state.sends_from(book))
         return
+    if not state.market.active:
+        yield Wait(why=f"{state.market.symbol} is not traded now", wall=state.wall + 1_000)
+        return
     intent = market_sale(state, book, amount, OrderRole.EXIT, want.reason)
     if not resting:
         yield Place(book=book, intents=(intent,))
@@ -155,6 +167,8 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         yield Drop(book=book, why=state.held_back or "the candle is old: the next one has closed")
     elif state.halts:
         yield Drop(book=book, why=f"entries are halted: {state.halts[0]}")
+    elif not state.market.active:
+        yield Drop(book=book, why=f"the venue does not trade {state.market.symbol} now")
     elif any(one.unclear or state.owes(one) for one in state.orders) or state.sweep_wanted:
         yield Wait(why="an outcome of the symbol is not known", market=want.valid_until or NEVER)
     elif any(one.role is OrderRole.ENTRY and not one.ended for one in state.of(book.key)):

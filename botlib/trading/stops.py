@@ -38,7 +38,7 @@ def level_above(price: float, fraction: float) -> float:
     return price * (1 + fraction)
 
 
-def floor_to_tick(price: float, tick: Decimal) -> Decimal:
+def floor_to_tick(price: float | Decimal, tick: Decimal) -> Decimal:
     """Return the largest multiple of ``tick`` that is not above ``price``; a tick of 0 is none."""
     exact = Decimal(str(price))
     if not tick:
@@ -46,7 +46,7 @@ def floor_to_tick(price: float, tick: Decimal) -> Decimal:
     return (exact / tick).to_integral_value(ROUND_FLOOR) * tick
 
 
-def ceil_to_tick(price: float, tick: Decimal) -> Decimal:
+def ceil_to_tick(price: float | Decimal, tick: Decimal) -> Decimal:
     """Return the smallest multiple of ``tick`` that is not below ``price``; a tick of 0 is none."""
     return -floor_to_tick(-price, tick)
 

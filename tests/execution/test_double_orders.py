@@ -140,15 +140,20 @@ async def test_an_exit_that_meets_an_unknown_order_is_kept_and_done(rig: Rig) ->
     rig.enter()
     await rig.minute()
     assert entries(rig)[0].status is OrderStatus.UNKNOWN
-    rig.orders.leave(SYMBOL)
     rig.exit()
     rig.venue.faults.mute = rig.venue.faults.deaf = False
     await rig.minute()
     await rig.quiet()
-    assert rig.venue.amount() > 0, "nothing was held when the exit was decided"
-    # Now the stop is what is not known while the exit comes.
+    assert len(rig.venue.bought()) == 1 and rig.venue.amount() == 0
+    assert rig.violations() == []
+
+
+@rigged
+async def test_an_exit_whose_request_is_lost_is_kept_and_done(rig: Rig) -> None:
+    rig.trade(stop_loss=0.05)
+    rig.enter()
+    await rig.quiet()
     rig.venue.faults.deaf = True
-    rig.venue.faults.cancel.append("lost before")
     rig.venue.faults.place.append("lost before")
     rig.exit()
     await rig.minute()

@@ -406,7 +406,7 @@ async def test_reads_wait_as_long_as_the_venue_asks_up_to_a_limit(paper: PaperPr
 
 
 async def test_a_refused_key_is_tried_once_a_minute(paper: PaperProcess) -> None:
-    async with venue(paper, keys=("K" * 64, "S" * 64)) as (exchange, control):
+    async with venue(paper, keys=("K" * 64, "S" * 64)) as (exchange, _):
         barred: list[str] = []
         exchange.on_barred = barred.append
         for _ in range(3):
