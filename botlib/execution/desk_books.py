@@ -74,7 +74,8 @@ class DeskBooks:
         )
         entry = self._context.ledger.entry(book.key)
         if entry is not None and self._context.positions.of(*book.key).amount > 0:
-            self._anchor(found, entry)
+            fills = self._context.journal.journal.fills_of(entry.id)
+            self._anchor(found, entry, fills[0].timestamp)
         self.wake()
 
     def adopt(self, key: BookKey) -> None:
