@@ -109,6 +109,17 @@ class PaperControl:
         """Run a paused market again."""
         await self._call("POST", "resume", {}, None)
 
+    async def permit(self, permissions: Sequence[str], account: str | None = None) -> None:
+        """Set what the API keys of an account may do: ``USER_DATA``, ``TRADE``, ``WITHDRAW``.
+
+        Args:
+            account: its name; None is the default one.
+        """
+        body: dict[str, object] = {"permissions": list(permissions)}
+        if account is not None:
+            body["account"] = account
+        await self._call("POST", "permissions", body, None)
+
     async def close(self) -> None:
         """Close the connection; the exchange continues."""
         if self._session is not None:

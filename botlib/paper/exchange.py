@@ -108,6 +108,7 @@ class PaperExchange:
         engine.first_fill = self.limits.credit_fill
         data = MarketDataHandlers(self.venue)
         trading = OrderHandlers(self.venue, data, self.limits)
+        trading.accounts.withdraws = self.keys.withdraws
         self._operations = operations(data, trading)
         dispatcher = Dispatcher(
             self._operations, self.limits, self.faults, lambda: self.venue.market_time

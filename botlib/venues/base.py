@@ -93,6 +93,21 @@ class ReplaceReport:
     place_error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPermissions:
+    """What an API key may do.
+
+    Attributes:
+        trade: whether it may place orders on the spot market.
+        withdraw: whether it may move money away.
+        source: which answers of the venue say so.
+    """
+
+    trade: bool
+    withdraw: bool
+    source: str
+
+
 class BookLevel(NamedTuple):
     """A price of an order book, and the amount at that price in base units."""
 
@@ -276,6 +291,16 @@ class Exchange(Protocol):
 
     async def balances(self) -> dict[str, Balance]:
         """Return the balances of the account by asset, without those that are zero."""
+
+    async def permissions(self) -> KeyPermissions:
+        """Return what the API key may do.
+
+        Raises:
+            ExchangeError: the venue does not say so.
+        """
+
+    def arm(self) -> None:
+        """Allow orders. At the real venue none can be sent before; a paper exchange needs none."""
 
     async def watch_executions(
         self,

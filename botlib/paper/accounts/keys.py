@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +33,10 @@ PAPER_ED25519_API_KEY: Final = "PaperExchangeEd25519KeyWorthlessElsewhere".ljust
 
 TRADE: Final = "TRADE"
 USER_DATA: Final = "USER_DATA"
-PERMISSIONS: Final = frozenset({TRADE, USER_DATA})
+WITHDRAW: Final = "WITHDRAW"
+USUAL: Final = frozenset({TRADE, USER_DATA})
+"""Permissions that a key has unless others are given."""
+PERMISSIONS: Final = USUAL | {WITHDRAW}
 
 _KEY_FORMAT: Final = re.compile(r"[A-Za-z0-9]{64}")
 _SEED: Final = b"botlib: the Ed25519 key of every paper exchange, worthless elsewhere"
@@ -99,7 +102,7 @@ class KeyRegister:
         *,
         secret: str | None = None,
         public_key: str | None = None,
-        permissions: Iterable[str] = PERMISSIONS,
+        permissions: Iterable[str] = USUAL,
     ) -> ApiKey:
         """Add a key of an account, or replace the one with the same text.
 
@@ -119,16 +122,34 @@ class KeyRegister:
             raise PaperExchangeError(
                 "An API key signs in one way. Accepted: either a secret, or an Ed25519 public key."
             )
-        allowed = frozenset(permissions)
-        if not allowed <= PERMISSIONS:
-            raise PaperExchangeError(
-                f"Unknown permissions {', '.join(sorted(allowed - PERMISSIONS))} of an API key. "
-                f"Accepted: {', '.join(sorted(PERMISSIONS))}."
-            )
+        allowed = _checked_permissions(permissions)
         loaded = None if public_key is None else _load_public_key(public_key)
         added = ApiKey(key, account, allowed, secret, loaded)
         self._keys[key] = added
         return added
+
+    def permit(self, account: str, permissions: Iterable[str]) -> None:
+        """Set what the keys of an account may do, until the exchange ends.
+
+        Args:
+            account: name of the account.
+            permissions: of `PERMISSIONS`.
+
+        Raises:
+            PaperExchangeError: a permission is unknown, or the account has no key.
+        """
+        allowed = _checked_permissions(permissions)
+        found = [key for key in self._keys.values() if key.account == account]
+        if not found:
+            raise PaperExchangeError(f"The account {account!r} has no API key. Open it first.")
+        for key in found:
+            self._keys[key.key] = replace(key, permissions=allowed)
+
+    def withdraws(self, account: str) -> bool:
+        """Return whether a key of an account may withdraw."""
+        return any(
+            WITHDRAW in key.permissions for key in self._keys.values() if key.account == account
+        )
 
     def find(self, key: str | None, permission: str = USER_DATA) -> ApiKey:
         """Return a key by its text.
@@ -142,12 +163,22 @@ class KeyRegister:
             # Created on first use: loading the cryptography library takes long, and most clients
             # never need it.
             public = _paper_ed25519_key().public_key()
-            self._keys[key] = ApiKey(key, DEFAULT_ACCOUNT, PERMISSIONS, public_key=public)
+            self._keys[key] = ApiKey(key, DEFAULT_ACCOUNT, USUAL, public_key=public)
         found = self._keys.get(key)
         if found is None:
             raise refusal(-2015)
         found.check_permission(permission)
         return found
+
+
+def _checked_permissions(permissions: Iterable[str]) -> frozenset[str]:
+    allowed = frozenset(permissions)
+    if not allowed <= PERMISSIONS:
+        raise PaperExchangeError(
+            f"Unknown permissions {', '.join(sorted(allowed - PERMISSIONS))} of an API key. "
+            f"Accepted: {', '.join(sorted(PERMISSIONS))}."
+        )
+    return allowed
 
 
 def paper_private_key() -> str:

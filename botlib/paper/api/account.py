@@ -29,6 +29,8 @@ class AccountHandlers:
         self._venue = venue
         self._data = data
         self._limits = limits
+        self.withdraws: Callable[[str], bool] = lambda account: False
+        """Returns whether a key of an account may withdraw."""
 
     def account_of(self, params: Params) -> PaperAccount:
         """Return the account of a request, at the time that the request reads."""
@@ -48,7 +50,7 @@ class AccountHandlers:
             "sellerCommission": 0,
             "commissionRates": self.rates(),
             "canTrade": True,
-            "canWithdraw": False,
+            "canWithdraw": self.withdraws(found.name),
             "canDeposit": False,
             "brokered": False,
             "requireSelfTradePrevention": False,

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from botlib.paper.accounts.keys import TRADE, USER_DATA, KeyRegister
-from botlib.paper.accounts.signatures import check_rest_signature
+from botlib.paper.accounts.keys import TRADE, USER_DATA, WITHDRAW, KeyRegister
+from botlib.paper.accounts.signatures import check_rest_signature, check_timing, wall_time
 from botlib.paper.api.dispatch import AnswerWithheld, Dispatcher
 from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.protocol.operation import Key, Operation
@@ -27,6 +27,16 @@ BODY_TIMEOUT: Final = 10.0
 _EMPTY_SAPI: Final = frozenset(
     {"capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"}
 )
+
+_NOT_OFFERED: Final = (
+    "enableInternalTransfer",
+    "permitsUniversalTransfer",
+    "enableVanillaOptions",
+    "enablePortfolioMarginTrading",
+    "enableMargin",
+    "enableFutures",
+)
+"""What a key of Binance may do besides; nothing of it exists here."""
 
 
 class RestApi:
@@ -117,13 +127,32 @@ class RestApi:
             return web.json_response([])
         if path == "system/status":
             return web.json_response({"status": 0, "msg": "normal"})
+        answer: object
         try:
-            if path != "asset/tradeFee":
+            if path == "account/apiRestrictions":
+                answer = self._restrictions(request)
+            elif path == "asset/tradeFee":
+                answer = await self._orders.accounts.trade_fees(Params(dict(request.query)))
+            else:
                 raise unsupported(404)
-            answer = await self._orders.accounts.trade_fees(Params(dict(request.query)))
         except Refusal as refused:
             return web.json_response(refused.body(), status=refused.status)
         return web.json_response(answer)
+
+    def _restrictions(self, request: web.Request) -> dict[str, object]:
+        """Return what the API key of a request may do."""
+        key = self._keys.find(request.headers.get("X-MBX-APIKEY"))
+        query = request.raw_path.partition("?")[2]
+        check_rest_signature(key, query, "")
+        check_timing(Params(_parse_values(query, ""), key.account), wall_time())
+        return {
+            "ipRestrict": False,
+            "createTime": 0,
+            "enableReading": True,
+            "enableSpotAndMarginTrading": TRADE in key.permissions,
+            "enableWithdrawals": WITHDRAW in key.permissions,
+            **dict.fromkeys(_NOT_OFFERED, False),
+        }
 
 
 async def _read_body(request: web.Request) -> str:

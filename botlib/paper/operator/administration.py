@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -117,6 +117,18 @@ class Administration:
         """Set whether an account pays its commissions in BNB, with a discount of 25 %."""
         self._venue.engine.burn_bnb(account, burns, self._venue.market_time)
         await self._venue.engine.durable()
+
+    def permit(self, account: str, permissions: Iterable[str]) -> None:
+        """Set what the API keys of an account may do, until the exchange ends.
+
+        Args:
+            account: name of the account.
+            permissions: ``USER_DATA``, ``TRADE`` and ``WITHDRAW``, as many as apply.
+
+        Raises:
+            PaperExchangeError: a permission is unknown, or the account has no key.
+        """
+        self._keys.permit(account, permissions)
 
     async def join(self, account: str, group: int) -> None:
         """Put an account into a trade group, whose members do not trade with each other.

@@ -28,6 +28,7 @@ class OperatorApi:
             "withdraw": self._withdraw,
             "fees": self._fees,
             "group": self._group,
+            "permissions": self._permissions,
             "status": self._status,
             "delist": self._delist,
             "rules": self._rules,
@@ -67,6 +68,15 @@ class OperatorApi:
                 f"group is {group!r}. Accepted: a whole number from 0 up, or -1 for no group."
             )
         await self._administration.join(_parse_text(body, "account", DEFAULT_ACCOUNT), group)
+        return {}
+
+    async def _permissions(self, body: Mapping[str, object]) -> Answer:
+        names = body.get("permissions")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise PaperExchangeError(
+                f'permissions is {names!r}. Accepted: a list such as ["USER_DATA", "TRADE"].'
+            )
+        self._administration.permit(_parse_text(body, "account", DEFAULT_ACCOUNT), names)
         return {}
 
     async def _status(self, body: Mapping[str, object]) -> Answer:

@@ -14,6 +14,7 @@ from botlib.venues.base import (
     BookLevel,
     DepthSnapshot,
     DepthUpdate,
+    KeyPermissions,
     Market,
     OrderReport,
     RawKline,
@@ -280,6 +281,33 @@ def balances(raw: Raw) -> dict[str, Balance]:
         for entry in raw["balances"]
     }
     return {asset: balance for asset, balance in held.items() if balance.total}
+
+
+def permissions(account: Raw, key: Raw | None) -> KeyPermissions:
+    """Return what an API key may do, by the ``account`` answer and the key's restrictions.
+
+    Args:
+        key: the restrictions; None if the venue has none, and the account alone counts.
+
+    Raises:
+        ExchangeError: an answer does not say so.
+    """
+    try:
+        if key is None:
+            trade, withdraw = account["canTrade"], account["canWithdraw"]
+        else:
+            trade = account["canTrade"] and key["enableSpotAndMarginTrading"]
+            withdraw = key["enableWithdrawals"]
+    except KeyError as error:
+        raise ExchangeError(f"The venue does not say what the key may do: {error}.") from None
+    if not isinstance(trade, bool) or not isinstance(withdraw, bool):
+        raise ExchangeError(f"Cannot read {trade!r} and {withdraw!r} as what the key may do.")
+    source = "the account, since the venue has no restrictions of keys"
+    return KeyPermissions(
+        trade=trade,
+        withdraw=withdraw,
+        source=source if key is None else "the restrictions of the key",
+    )
 
 
 def _sound(candle: Candle) -> Candle:

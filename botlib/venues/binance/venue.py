@@ -28,6 +28,7 @@ from botlib.venues.base import (
     BadFrameSink,
     Balance,
     DepthSnapshot,
+    KeyPermissions,
     Market,
     MarketTime,
     OrderReport,
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 TIMESTAMP_REJECTED: Final = -1021
 NO_SUCH_ORDER: Final = -2013
+NOT_FOUND: Final = 404
 NEW_ORDER_REJECTED: Final = -2010
 INVALID_SYMBOL: Final = -1121
 
@@ -124,6 +126,7 @@ class BinanceExchange:
         self._connector = connector
         self._rng = rng or random.Random()
         self._api_made: SpotBinance | None = None
+        self._armed = rest_url is not None
         self._connecting = asyncio.Lock()
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
@@ -311,6 +314,26 @@ class BinanceExchange:
         """Return the balances of the account by asset."""
         return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
 
+    async def permissions(self) -> KeyPermissions:
+        """Return what the API key may do.
+
+        ``canTrade`` and ``canWithdraw`` of an account say what the account may do. What the key may
+        do is in its restrictions; a venue that lacks them, such as a test network, is believed by
+        its account.
+        """
+        account = await self._read("privateGetAccount", {"omitZeroBalances": "true"})
+        try:
+            key = await self._read("sapiGetAccountApiRestrictions")
+        except VenueError as error:
+            if error.status != NOT_FOUND:
+                raise
+            key = None
+        return parse.permissions(account, key)
+
+    def arm(self) -> None:
+        """Allow orders at the real venue."""
+        self._armed = True
+
     async def watch_executions(
         self,
         sink: ReportSink,
@@ -418,6 +441,11 @@ class BinanceExchange:
         Args:
             parts: raise the venue's own error if it has a part for each of two orders.
         """
+        if not self._armed:
+            raise OrderRejected(
+                f"Not sent: {what}. Live trading is not armed. Write 'mode: live' into the "
+                "configuration and pass live=True to connect()."
+            )
         try:
             # A rejected timestamp is a definite refusal, so signing again is no second order.
             return await self._synced(lambda: self._api.call(endpoint, params))
