@@ -16,6 +16,7 @@ from botlib.bot.tables import attribute_table
 from botlib.config import Settings
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import EngineHealth, Orchestrator
+from botlib.engine.arming import Arming
 from botlib.execution import Reconciliation
 from botlib.frames import Frames
 from botlib.market_data.history import Moment, Progress
@@ -155,6 +156,11 @@ class AsyncBot:
             EngineError: the stop file is still there.
         """
         self.engine.kill_switch.rearm(reason)
+
+    @property
+    def arming(self) -> Arming | None:
+        """What was checked before live trading was allowed; None on paper."""
+        return self.engine.arming
 
     @property
     def reconciliation(self) -> Reconciliation:

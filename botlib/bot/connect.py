@@ -16,6 +16,7 @@ from botlib.config.secrets import RedactingFilter, keys_at_hand
 from botlib.core.errors import ConfigError
 from botlib.core.timeframe import timeframe_ms
 from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.widgets.display import show_text
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +44,15 @@ def connect(
 
     Args:
         config: a YAML file; ``botlib config --example`` prints one.
-        live: arms live trading, together with ``mode: live`` in the file.
+        live: True arms live trading, together with ``mode: live`` in the file. The key must be one
+            that may trade and may not withdraw, and no strategy may look ahead on its stored
+            candles; account, caps and strategies are shown.
         recorded: a candle file to replay on the paper exchange in place of the synthetic market;
             the symbols and strategies become those of the file.
         changes: settings that override the file, such as ``symbols=["BTC/USDT"]``.
 
     Raises:
-        ConfigError: a setting is not accepted.
+        ConfigError: a setting, the key of a real account or a strategy on it is not accepted.
         BotlibError: something did not start; everything was stopped again.
     """
     project = project_directory(Path.cwd())
@@ -75,6 +78,8 @@ def connect(
     runtime.call(core.start(), timeout=START_TIMEOUT)
     runtime.residents[RESIDENT] = bot
     runtime.add_closer(RESIDENT, core.stop)
+    if core.arming is not None:
+        show_text(core.arming)
     return bot
 
 

@@ -13,6 +13,8 @@ from botlib.core.asynctools import first_of
 from botlib.core.errors import ConfigError, EngineError, InvalidInput, UnknownSymbol
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
+from botlib.core.symbol import split_symbol
+from botlib.engine.arming import Arming, arm, check_active
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
 from botlib.engine.environment import EngineEnvironment
@@ -80,6 +82,10 @@ class Orchestrator(PartsAccess):
         stalls: Callable[[], Sequence[Stall]] = tuple,
         environment: EngineEnvironment | None = None,
     ) -> None:
+        if not isinstance(live, bool):
+            raise ConfigError(
+                f"Cannot arm live trading with live={live!r}. Accepted: live=True, or nothing."
+            )
         if settings.mode == "live" and not live:
             raise ConfigError(
                 "The configuration says 'mode: live', but live trading was not armed in code. "
@@ -94,6 +100,8 @@ class Orchestrator(PartsAccess):
         self._stop_hooks: list[StopHook] = []
         self._stopped = asyncio.Event()
         self.started = False
+        self.arming: Arming | None = None
+        """What was checked before live trading was allowed; None on paper."""
         self.left_over: tuple[str, ...] = ()
         """What the last stop could not do in time, in sentences."""
         self.control = ControlServer(
@@ -204,6 +212,7 @@ class Orchestrator(PartsAccess):
         Raises:
             InvalidInput: a timeframe of the strategy is not streamed, or the cost is no number
                 above 0.
+            ConfigError: in live trading, the strategy looks ahead on its stored candles.
         """
         active = ActiveStrategy(
             name=name,
@@ -222,6 +231,9 @@ class Orchestrator(PartsAccess):
         known = self.signals.strategies.get(name)
         if known is not None and known.same_as(active):
             return known
+        if self.settings.mode == "live":
+            outcome = await check_active(active, Path(self.database), self.venue)
+            logger.warning("live trading: strategy %s: %s", name, outcome)
         await self.stream.subscribe_candles(
             active.symbol, strategy.timeframes, history=max(self.settings.history, active.rows)
         )
@@ -331,18 +343,28 @@ class Orchestrator(PartsAccess):
         await parts.orders.start(settings.symbols)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
-        rows = settings.history
-        for entry in settings.strategies:
-            if entry.symbol not in symbols:
-                continue
-            active = ActiveStrategy(
+        strategies = [
+            ActiveStrategy(
                 name=entry.name,
                 strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
                 symbol=entry.symbol,
                 order_cost=entry.order_cost,
             )
+            for entry in settings.strategies
+            if entry.symbol in symbols
+        ]
+        if settings.mode == "live":
+            self.arming = await arm(
+                exchange,
+                strategies,
+                limits=self.risk.limits,
+                database=Path(self.database),
+                assets=[asset for symbol in settings.symbols for asset in split_symbol(symbol)],
+                rng=self.environment.rng,
+            )
+        for active in strategies:
             parts.signals.add(active)
-            rows = max(rows, active.rows)
+        rows = max([settings.history, *(active.rows for active in strategies)])
         parts.signals.listen()
         for symbol in symbols:
             await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)

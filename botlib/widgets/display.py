@@ -48,6 +48,17 @@ def mode() -> Mode:
     return "live" if front_end else "static"
 
 
+def show_text(value: object) -> None:
+    """Show a value in the cell that runs, or write its text to the output of a program."""
+    module = sys.modules.get("IPython")
+    if module is not None and module.get_ipython() is not None:
+        from IPython import display
+
+        display.display(value)  # type: ignore[no-untyped-call]
+    else:
+        sys.stdout.write(f"{value}\n")
+
+
 class Output:
     """One output of a notebook, which can be updated from any thread."""
 

@@ -102,7 +102,7 @@ async def test_a_key_is_added_with_limited_permissions(served: Any) -> None:
         (NEW, {}, "one way"),
         (NEW, {"secret": "s", "public_key": "p"}, "one way"),
         (NEW, {"public_key": "no PEM"}, "cannot be read"),
-        (NEW, {"secret": "s", "permissions": ["WITHDRAW"]}, "WITHDRAW"),
+        (NEW, {"secret": "s", "permissions": ["LEND"]}, "LEND"),
     ],
 )
 def test_invalid_keys_are_refused(key: str, details: dict[str, Any], words: str) -> None:

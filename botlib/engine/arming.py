@@ -1,0 +1,199 @@
+"""The arming of live trading: what is checked before the first order can be sent.
+
+The key has to be one that trades and cannot withdraw, and every strategy must not look ahead on the
+candles that are stored. What was checked is an `Arming`, which is logged and shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from botlib.core.cards import Tone, card, figures
+from botlib.core.errors import BotlibError, ConfigError
+from botlib.core.retry import retry
+from botlib.core.tables import html_table, text_table
+from botlib.frames import Frames
+from botlib.store import CandleStorage, Database
+
+if TYPE_CHECKING:
+    import random
+
+    from botlib.engine.signals import ActiveStrategy
+    from botlib.strategy import Strategy
+    from botlib.trading.risk import RiskLimits
+    from botlib.venues.base import Balance, Exchange, KeyPermissions
+
+logger = logging.getLogger(__name__)
+
+CHECKED_CANDLES: Final = 2_000
+"""Most stored candles a strategy is checked on, the newest."""
+
+LEAST_CANDLES: Final = 200
+"""Least candles beyond its warm-up on which a check says anything."""
+
+CUTS: Final = 20
+"""How often the history is cut for a check."""
+
+HEADERS: Final = ("what", "value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """What was checked before a bot was allowed to trade a real account.
+
+    Attributes:
+        account: rows of what the key may do and what the account holds.
+        caps: rows of the limits of every entry.
+        strategies: rows of the strategies and what came of their checks.
+    """
+
+    venue: str
+    account: tuple[tuple[str, str], ...]
+    caps: tuple[tuple[str, str], ...]
+    strategies: tuple[tuple[str, str], ...]
+
+    @property
+    def rows(self) -> list[list[object]]:
+        """All rows: account, caps, strategies."""
+        return [[name, value] for name, value in (*self.account, *self.caps, *self.strategies)]
+
+    def __str__(self) -> str:
+        return f"LIVE TRADING on {self.venue} is armed\n{text_table(list(HEADERS), self.rows)}"
+
+    def __repr__(self) -> str:
+        return f"<Arming: {self.venue}, {len(self.strategies)} strategies>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Live trading on {self.venue} is armed",
+            figures([("strategies", len(self.strategies))]),
+            html_table(list(HEADERS), self.rows),
+            badge="LIVE",
+            tone=Tone.BAD,
+        )
+
+
+async def arm(
+    exchange: Exchange,
+    strategies: Iterable[ActiveStrategy],
+    *,
+    limits: RiskLimits,
+    database: Path,
+    assets: Iterable[str],
+    rng: random.Random,
+) -> Arming:
+    """Check key and strategies of a real account, and allow orders.
+
+    Args:
+        database: file of the stored candles, on which the strategies are checked.
+        assets: those of the symbols, whose balances are shown.
+
+    Raises:
+        ConfigError: the key may not trade or may withdraw, or a strategy looks ahead.
+        ExchangeError: the venue does not answer, or does not say what the key may do.
+    """
+    permissions = await retry(exchange.permissions, rng=rng)
+    check_permissions(permissions)
+    balances = await retry(exchange.balances, rng=rng)
+    rows = [
+        (f"strategy {one.name}", await check_active(one, database, exchange.venue))
+        for one in strategies
+    ]
+    armed = Arming(
+        venue=exchange.venue,
+        account=_account_rows(permissions, balances, assets),
+        caps=_cap_rows(limits),
+        strategies=tuple(rows) or (("strategies", "none"),),
+    )
+    for name, value in armed.rows:
+        logger.warning("live trading: %s: %s", name, value)
+    exchange.arm()
+    return armed
+
+
+def check_permissions(permissions: KeyPermissions) -> None:
+    """Check that a key may trade and may not withdraw.
+
+    Raises:
+        ConfigError: it is not so, with how to make a key that fits.
+    """
+    problem = ""
+    if permissions.withdraw:
+        problem = "may withdraw, so whoever gets hold of it can empty the account"
+    elif not permissions.trade:
+        problem = "may not trade on the spot market"
+    if problem:
+        raise ConfigError(
+            f"Live trading is refused: the API key {problem} (by {permissions.source}). Make a key "
+            "in the venue's API management with reading and spot trading enabled and withdrawals "
+            "disabled, restrict it to the address of this computer, and set BINANCE_API_KEY and "
+            "BINANCE_API_SECRET to it."
+        )
+
+
+async def check_active(active: ActiveStrategy, database: Path, venue: str) -> str:
+    """Check a strategy on its stored candles; return what came of it, in words.
+
+    Raises:
+        ConfigError: it does not produce the same signals live as over history.
+    """
+    outcome = await asyncio.to_thread(
+        _checked, active.strategy, active.symbol, database, venue, active.name
+    )
+    return f"{active.strategy!r} on {active.symbol}, {active.order_cost} per entry; {outcome}"
+
+
+def _checked(strategy: Strategy, symbol: str, database: Path, venue: str, name: str) -> str:
+    from botlib.backtesting import check
+
+    with Database.open(database, venue, readonly=True) as opened:
+        storage = CandleStorage(opened)
+        found = {
+            timeframe: storage.frame(symbol, timeframe, None, None, CHECKED_CANDLES)
+            for timeframe in strategy.timeframes
+        }
+    needed, stored = strategy.warmup + LEAST_CANDLES, len(found[strategy.timeframes[0]])
+    if stored < needed:
+        return f"not checked: {stored:,} candles are stored, {needed:,} are needed"
+    try:
+        report = check(strategy, Frames(symbol, found), cuts=CUTS)
+    except BotlibError as error:
+        return f"not checked: {error}"
+    if not report.ok:
+        raise ConfigError(
+            f"Live trading is refused: the strategy {name!r} does not produce the same signals "
+            f"live as over its {stored:,} stored candles: "
+            f"{'; '.join(map(str, report.findings))}. bot.check(strategy) on paper shows where."
+        )
+    return f"checked on {stored:,} candles"
+
+
+def _account_rows(
+    permissions: KeyPermissions, balances: Mapping[str, Balance], assets: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    held = [
+        (f"balance {asset}", f"{balances[asset].total:f}" if asset in balances else "0")
+        for asset in dict.fromkeys(assets)
+    ]
+    return (
+        ("key may trade", "yes"),
+        ("key may withdraw", f"no (by {permissions.source})"),
+        *held,
+    )
+
+
+def _cap_rows(limits: RiskLimits) -> tuple[tuple[str, str], ...]:
+    def shown(value: object) -> str:
+        if value is None:
+            return "no limit"
+        if isinstance(value, tuple):
+            return ", ".join(map(str, value))
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+    return tuple((name, shown(getattr(limits, name))) for name in type(limits).__slots__)
