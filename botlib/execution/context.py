@@ -53,6 +53,8 @@ class Context:
     held_back: Callable[[], str | None]
     absence_fence: int
     on_progress: Callable[[], None] = lambda: None
+    send_at: int = 0
+    """Time of the loop (ms) from which any desk may send; the venue counts by account."""
     fills: int = 0
     """Fills booked since the start."""
     refused: dict[str, str] = field(default_factory=dict)

@@ -72,7 +72,6 @@ class Desk:
         self.books = DeskBooks(symbol, context, self.wake)
         """What is wanted and known."""
         self.enquiries = Enquiries(symbol, context, self.books)
-        self._send_at = 0
         self._retry_at: dict[BookKey, int] = {}
         self._steps: deque[tuple[float, int]] = deque(maxlen=STEPS)
         self._wake = asyncio.Event()
@@ -191,7 +190,7 @@ class Desk:
             doubted=frozenset(self.enquiries.doubted),
             sweep_at=self.enquiries.sweep_at,
             sweep_wanted=self.enquiries.sweep_wanted,
-            send_at=self._send_at,
+            send_at=self._context.send_at,
             retry_at=self._retry_at,
             held_back=context.held_back(),
             halts=context.halts.reasons(self.symbol),
@@ -313,7 +312,8 @@ class Desk:
                 self.books.happened(order, answer.event, "answer")
             if answer.wait:
                 wait = round(answer.wait * 1_000)
-                self._send_at = max(self._send_at, self._context.timer() + wait)
+                context = self._context
+                context.send_at = max(context.send_at, context.timer() + wait)
             if answer.ask:
                 self.enquiries.soon(order.id)
             else:

@@ -16,15 +16,21 @@ from botlib.trading.sizing import sellable, tradable
 
 if TYPE_CHECKING:
     from botlib.trading.stops import StopRules
+    from botlib.venues.base import OrderReport
     from tests.support.order_rig import Rig
 
 D = Decimal
 GRACE: Final = 10.0
 """Seconds for which a position may be without its stop while entries are allowed."""
 SPARE: Final = 3.0
-FLOOD: Final = 250
+MINUTE: Final = 60_000
+FLOOD: Final = 120
 """Most requests within ten seconds."""
 SLACK: Final = D("1.02")
+EXCUSES: Final = ("neither be protected nor be sold", "cannot be sold")
+"""Halts that say why a position stays as it is."""
+UNFOUNDED: Final = ("contradicts itself", "does not know it", "are missing", "another bot")
+"""Halts for which a venue that keeps its word gives no cause."""
 FEES: Final = D("0.002")
 """Fraction by which the price a stop starts from may lie below that of the trades."""
 
@@ -46,6 +52,10 @@ class Monitor:
         """The last signal of each book that was raised while the process lived."""
         self.highs: dict[Key, float] = {}
         """Highest high of each book since its entry, as it was told to the living process."""
+        self.costs: dict[Key, int] = {}
+        """What the last signal of each book allowed to be spent."""
+        self.stopped = ""
+        """Why nothing may be entered any more, as a person said."""
         self.disk_fails = False
         """Whether the journal cannot be written now."""
         self._bare: dict[Key, float] = {}
@@ -53,6 +63,8 @@ class Monitor:
         self._requests: deque[float] = deque()
         self._entries: deque[int] = deque()
         rig.venue.on_order = self.order
+        rig.venue.on_cancel = self._cancelled
+        rig.venue.on_haste = lambda what: self.note(f"I9 {what} although the venue asked to wait")
 
     def note(self, words: str) -> None:
         """Note a breach, each once."""
@@ -63,10 +75,12 @@ class Monitor:
         """Note that a process starts: it has the whole grace."""
         self._bare.clear()
         self._requests.clear()
+        self.rig.venue.busy_until = 0.0  # What was answered died with the process.
 
-    def wished(self, key: Key, action: SignalAction) -> None:
-        """Note a signal that was raised while the process lived."""
+    def wished(self, key: Key, action: SignalAction, cost: int) -> None:
+        """Note a signal that was raised while the process lived, and what it may cost."""
         self.wishes[key] = action
+        self.costs[key] = cost
         if action is SignalAction.ENTRY:
             self.highs.pop(key, None)
 
@@ -80,6 +94,8 @@ class Monitor:
     def order(self, intent: OrderIntent) -> None:
         """Check an order that arrives at the venue."""
         name = intent.client_order_id
+        if not name.startswith("bl"):
+            return  # Somebody else's.
         if name in self.intents:
             self.note(f"I1 {name} was sent twice")
         self.intents[name] = intent
@@ -88,6 +104,10 @@ class Monitor:
             self._entry(intent)
         else:
             self._sale(intent)
+
+    def _cancelled(self, order: OrderReport) -> None:
+        if order.stop_price is not None and order.filled:
+            self.note(f"I6 the stop {order.client_order_id} was cancelled while it sold")
 
     def _journaled(self, intent: OrderIntent) -> None:
         if self.disk_fails and intent.side is Side.SELL:
@@ -100,9 +120,11 @@ class Monitor:
         rig, limits = self.rig, self.rig.limits
         if self.disk_fails:
             self.note(f"I1 {intent.client_order_id} was entered with a journal that fails")
-        halts = rig.halts.reasons(intent.symbol)
-        if halts:
-            self.note(f"I6 an entry was sent while entries are halted: {halts[0]}")
+        halts = [one.reason for one in rig.halts.all if one.symbol in (None, intent.symbol)]
+        if halts or self.stopped:
+            self.note(f"I6 an entry was sent while entries are halted: {[*halts, self.stopped]}")
+        if rig.market_clock.now() >= (intent.signal_timestamp or 0) + 2 * MINUTE:
+            self.note(f"I5 an entry was sent although its candle is old: {intent.reason}")
         for other in OrderJournal(rig.database).tracked(ended=False):
             if other.id != intent.client_order_id and other.intent.symbol == intent.symbol:
                 if other.status in (
@@ -122,6 +144,8 @@ class Monitor:
         if again:
             self.note(f"I1 {intent.strategy} bought {intent.symbol} twice on one candle")
         price = intent.price or rig.venue.prices[intent.symbol]
+        if intent.amount * price > self.costs.get((intent.strategy, intent.symbol), 10**9) * SLACK:
+            self.note(f"I7 an entry of {intent.amount * price:.0f} is more than was wanted")
         if intent.amount * price > limits.max_order_cost * SLACK:
             self.note(f"I7 an entry of {intent.amount * price:.0f} is above max_order_cost")
         exposure = sum(
@@ -132,7 +156,7 @@ class Monitor:
             self.note(f"I7 {exposure + intent.amount * price:.0f} is above max_exposure")
         now = rig.market_clock.now()
         self._entries.append(now)
-        while self._entries[0] <= now - 60_000:
+        while self._entries[0] <= now - MINUTE:
             self._entries.popleft()
         if len(self._entries) > limits.max_orders_per_minute:
             self.note(f"I7 {len(self._entries)} entries within a minute")
@@ -201,6 +225,7 @@ class Monitor:
                 rules.stops
                 and not silent  # Whether anything is held cannot be known.
                 and not rig.crashed.is_set()
+                and rig.positions.of(*key).amount >= self.held(key)  # It is known of.
                 and not rig.halts.reasons(key[1])
                 and self.sellable(key) > sum(self.resting(key, OrderRole.STOP), D(0))
             )
@@ -216,7 +241,8 @@ class Monitor:
         found = []
         for key, rules in self.rig.strategies.items():
             amount = self.sellable(key)
-            if not amount or self.rig.halts.reasons(key[1]):
+            halts = " ".join(one.reason for one in self.rig.halts.all)
+            if not amount or any(words in halts for words in EXCUSES):
                 continue
             if self.wishes.get(key) is SignalAction.EXIT:
                 found.append(f"I9 {key} wants to be sold, and {amount} is held")
@@ -225,6 +251,29 @@ class Monitor:
             if rules.take_profit is not None and sum(self.resting(key, OrderRole.TARGET)) != amount:
                 found.append(f"I6 {key} holds {amount} without its target")
         return found
+
+    def told(self) -> list[str]:
+        """Return where the journal does not say of an order what the venue says."""
+        known = {one.id: one for one in OrderJournal(self.rig.database).tracked()}
+        found = []
+        for name in self.intents:
+            there, here = self.rig.venue.orders.get(name), known.get(name)
+            if there is None:
+                if here is not None and here.filled:
+                    found.append(f"I2 {name} never arrived, and is {here.status}")
+            elif here is None:
+                found.append(f"I1 {name} is not in the journal")
+            elif (here.filled, here.ended) != (there.filled, there.status.final):
+                found.append(
+                    f"I2 {here.role} {name} is {here.status} with {here.filled}, "
+                    f"the venue says {there.status} with {there.filled}"
+                )
+        return found
+
+    def unfounded(self) -> list[str]:
+        """Return the halts for which there is no cause."""
+        reasons = [one.reason for one in self.rig.halts.all]
+        return [f"I9 halted: {one}" for one in reasons if any(word in one for word in UNFOUNDED)]
 
     def _stop(self, key: Key, rules: StopRules, amount: Decimal) -> list[str]:
         stops = self.resting(key, OrderRole.STOP)

@@ -245,6 +245,7 @@ class Rig:
         """Raise a signal on the candle that has just closed."""
         now = self.market_clock.now()
         try:
+            self.monitor.costs[name, symbol] = cost
             self.orders.signal(
                 Signal(
                     strategy=name,
@@ -256,7 +257,7 @@ class Rig:
                 ),
                 D(cost),
             )
-            self.monitor.wished((name, symbol), action)
+            self.monitor.wished((name, symbol), action, cost)
         except Crash:
             self.crash()
 
@@ -301,12 +302,17 @@ class Rig:
         found = []
         journal = OrderJournal(self.database)
         ours = {(one.symbol, one.trade_id) for one in journal.fills()}
-        theirs = {(one.symbol, one.trade_id) for one in self.venue.trades}
+        theirs = {
+            (one.symbol, one.trade_id)
+            for one in self.venue.trades
+            if (one.client_order_id or "").startswith("bl")
+        }
         if ours != theirs:
             found.append(f"I2 fills: journal {sorted(ours)}, venue {sorted(theirs)}")
         for symbol in self.venue.markets:
             base = symbol.split("/")[0]
-            booked, held = self.positions.get(symbol).amount, self.venue.amount(base)
+            booked = self.positions.get(symbol).amount
+            held = self.venue.amount(base) - self.venue.foreign.get(base, D(0))
             if booked != held:
                 found.append(f"I3 position of {symbol}: book {booked}, venue {held}")
         if journal.differences():
@@ -318,7 +324,9 @@ class Rig:
                 key = (order.intent.strategy, order.intent.symbol, order.intent.signal_timestamp)
                 entries[key] = entries.get(key, 0) + 1
         found += [f"I1 {key} was bought {n} times" for key, n in entries.items() if n > 1]
-        return [*found, *self.monitor.breaches, *self.monitor.settled()]
+        monitor = self.monitor
+        found += [*monitor.breaches, *monitor.settled(), *monitor.told(), *monitor.unfounded()]
+        return found
 
     def _unprotected(self) -> list[str]:
         found = []

@@ -91,12 +91,20 @@ class OrderVenue:
         """The list each order is a leg of."""
         self.trades: list[Fill] = []
         self.held: dict[str, Decimal] = {"USDT": D(10_000)}
+        self.foreign: dict[str, Decimal] = {}
+        """What of each asset somebody else bought."""
+        self.busy_until = 0.0
+        """Time of the loop until which nothing may be sent, as was answered."""
         self.faults = Faults()
         self.requests: list[tuple[str, str]] = []
         self.reported: Callable[[OrderReport], None] = lambda report: None
         self.on_request: Callable[[str], None] = lambda what: None
         self.on_order: Callable[[OrderIntent], None] = lambda intent: None
         """Is called with every order that arrives, before it is judged."""
+        self.on_haste: Callable[[str], None] = lambda what: None
+        """Is called with every request that comes although the venue asked to wait."""
+        self.on_cancel: Callable[[OrderReport], None] = lambda order: None
+        """Is called with every order that is cancelled by a request."""
         self.venue = "paper:memory"
         self.max_streams = 1
 
@@ -127,6 +135,22 @@ class OrderVenue:
         )
         self.orders[name] = replace(report, fills=())
         self._tell(report)
+
+    def buy(self, amount: Decimal, symbol: str = "BTC/USDT") -> None:
+        """Buy for somebody else on the same account."""
+        order = self._rest(
+            OrderIntent(
+                client_order_id=f"web-{len(self.orders)}",
+                strategy="",
+                symbol=symbol,
+                side=Side.BUY,
+                type=OrderType.MARKET,
+                amount=amount,
+            )
+        )
+        self._fill(order.client_order_id, self.prices[symbol])
+        base = symbol.split("/")[0]
+        self.foreign[base] = self.foreign.get(base, D(0)) + amount * (1 - FEE)
 
     def end(self, name: str, status: OrderStatus = OrderStatus.EXPIRED) -> None:
         """Have the venue end an open order."""
@@ -193,6 +217,7 @@ class OrderVenue:
         if order is None or order.status is not OPEN:
             result.cancel_error = OrderRejected("Unknown order sent.")
         else:
+            self.on_cancel(order)
             result.cancelled = self._end(client_order_id, OrderStatus.CANCELED)
             try:
                 result.placed = self._accept(intent)
@@ -206,6 +231,7 @@ class OrderVenue:
         order = self.orders.get(client_order_id)
         if order is None or order.status is not OPEN:
             raise OrderRejected("Unknown order sent.")
+        self.on_cancel(order)
         report = self._end(client_order_id, OrderStatus.CANCELED)
         self._end_list(client_order_id, OrderStatus.CANCELED)
         self._lose("cancel", fault)
@@ -244,6 +270,8 @@ class OrderVenue:
     def _meet(self, kind: str, what: str) -> str:
         self.requests.append((kind, what))
         self.on_request(f"before {kind}")
+        if asyncio.get_running_loop().time() < self.busy_until - 0.01:
+            self.on_haste(f"{kind} {what}")
         queue = getattr(self.faults, kind)
         fault = queue.pop(0) if queue else ""
         if isinstance(fault, Exception):
@@ -255,6 +283,7 @@ class OrderVenue:
         if fault == "refused":
             raise OrderRejected("the venue refuses it")
         if fault == "busy":
+            self.busy_until = asyncio.get_running_loop().time() + 1.0
             raise OrderRejected("Too many requests.", retry_after=1.0)
         if fault == "hang":
             raise TimeoutError
