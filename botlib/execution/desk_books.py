@@ -195,12 +195,21 @@ class DeskBooks:
         return changed
 
     def book_fills(self, fills: list[Fill], order: TrackedOrder | None = None) -> None:
-        new = [fill for fill in fills if not self._context.positions.knows(fill)]
+        new = self._not_booked(fills)
         if not new:
             return
         self._context.journal.later(lambda journal: journal.save_fills(new))
         for fill in new:
             self._book_fill(fill, order)
+
+    def _not_booked(self, fills: list[Fill]) -> list[Fill]:
+        """Return the fills that are not booked; the journal knows those that left memory."""
+        positions, journal = self._context.positions, self._context.journal.journal
+        new = [fill for fill in fills if not positions.knows(fill)]
+        old = {fill.trade_id for fill in new if positions.may_have_forgotten(fill)}
+        if old:
+            old = journal.known_trades(self.symbol, old)
+        return [fill for fill in new if fill.trade_id not in old]
 
     def _book_fill(self, fill: Fill, order: TrackedOrder | None) -> None:
         context = self._context
@@ -214,7 +223,7 @@ class DeskBooks:
         context.count_fill()
         context.ledger.note(fill)
         book = self.open(key)
-        if order.role is OrderRole.ENTRY:
+        if order.role is OrderRole.ENTRY and context.ledger.entries.get(key) == order.id:
             self._anchor(book, order, fill.timestamp)
         elif order.role.protects:
             book.released = fill.timestamp

@@ -145,7 +145,8 @@ class Enquiries:
             [replace(fill, client_order_id=ours[fill.venue_order_id]) for fill in known]
         )
         # While an order's outcome is not known its fills may not be recognised yet.
-        if fills and not any(one.unclear for one in ledger.open):
+        unclear = any(one.unclear for one in ledger.open if one.intent.symbol == self.symbol)
+        if fills and not unclear:
             last = fills[-1].trade_id + 1
             self._context.journal.later(lambda journal: journal.set_state(key, last))
 

@@ -187,7 +187,10 @@ class OrderLedger:
             self._note_entry(self._orders[name])
 
     def _note_entry(self, order: TrackedOrder) -> None:
-        if order.role is OrderRole.ENTRY:
+        if order.role is not OrderRole.ENTRY:
+            return
+        before = self.entry(_key(order))
+        if before is None or before.created <= order.created:
             self.entries[_key(order)] = order.id
 
     def _put(self, order: TrackedOrder) -> None:

@@ -25,7 +25,7 @@ from botlib.execution.reconciliation import (
 )
 from botlib.trading.books import ZERO, BookKey, Protection, Want
 from botlib.trading.risk import exposure_of
-from botlib.trading.sizing import amount_for
+from botlib.trading.sizing import amount_for, sellable, tradable
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -333,6 +333,11 @@ class OrderPath:
         if book is not None and book.released >= closed:
             # The stop sold at the open that followed the candle of the signal.
             return "the position was held when the candle closed"
+        held = self._context.positions.of(*key).amount
+        market = self._context.market(key.symbol)
+        if tradable(sellable(held, market), want.price, market):
+            # Dropped now: its stop may sell at the open, and then it is too late to enter.
+            return f"{held} {market.base} are held already"
         if self._context.market_clock.now() >= (want.valid_until or 0):
             return "the candle is old: the next one has closed too"
         return None

@@ -390,6 +390,16 @@ class OrderJournal:
         id_ = None if symbol is None else self._database.id_of(symbol)
         return self._fills("?1 IS NULL OR fills.symbol = ?1", id_)
 
+    def known_trades(self, symbol: str, trade_ids: Iterable[int]) -> set[int]:
+        """Return those trade ids of a symbol whose fills are stored."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT trade_id FROM fills "
+                "WHERE symbol = ? AND trade_id IN (SELECT value FROM json_each(?))",
+                (self._database.id_of(symbol), json.dumps(list(trade_ids))),
+            ).fetchall()
+        return {row[0] for row in rows}
+
     def fills_of_strategy(self, strategy: str) -> list[Fill]:
         """Return the fills of the orders of a strategy, in the order they happened."""
         return self._fills(

@@ -16,7 +16,7 @@ from botlib.trading.sizing import sellable, tradable
 ZERO: Final = Decimal(0)
 
 REMEMBERED_TRADES = 500
-"""Trade ids kept to recognise a fill that is reported twice; the journal refuses older ones."""
+"""Trade ids kept to recognise a fill that is reported twice; the journal knows older ones."""
 
 DUST_SHARE: Final = Decimal("0.01")
 """Share of a purchase below which what was held before it is dust: it does not date a position."""
@@ -107,6 +107,9 @@ class PositionManager:
         self._books: dict[str, dict[str, Position]] = {}
         """By symbol, then by strategy."""
         self._seen: dict[tuple[str, int], None] = {}
+        self._newest: dict[str, int] = {}
+        """The highest trade id of every symbol."""
+        self._forgetting = False
         self._other_fees: dict[int, dict[str, Decimal]] = {}
         """By the first moment of a UTC day (ms), then by asset."""
 
@@ -120,6 +123,8 @@ class PositionManager:
         """
         self._books.clear()
         self._seen.clear()
+        self._newest.clear()
+        self._forgetting = False
         self._other_fees.clear()
         for fill in fills:
             self.apply(fill, strategy_of(fill))
@@ -128,13 +133,19 @@ class PositionManager:
         """Return whether a fill has been added."""
         return (fill.symbol, fill.trade_id) in self._seen
 
+    def may_have_forgotten(self, fill: Fill) -> bool:
+        """Return whether a fill may have been added so long ago that only the journal knows."""
+        return self._forgetting and fill.trade_id <= self._newest.get(fill.symbol, -1)
+
     def apply(self, fill: Fill, strategy: str = "") -> Position | None:
         """Add a fill to a book; return its new position, or None if the fill is known already."""
         if self.knows(fill):
             return None
         self._seen[fill.symbol, fill.trade_id] = None
+        self._newest[fill.symbol] = max(fill.trade_id, self._newest.get(fill.symbol, -1))
         if len(self._seen) > REMEMBERED_TRADES:
             del self._seen[next(iter(self._seen))]
+            self._forgetting = True
         if fee_value(fill) is None:
             paid = self._other_fees.setdefault(open_time(fill.timestamp, "1d"), {})
             paid[fill.fee_asset] = paid.get(fill.fee_asset, ZERO) + fill.fee

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from botlib.core.model import OrderRole
 from botlib.execution.ledger import KEPT, SLACK
+from botlib.store import OrderJournal
 from tests.support.order_rig import Rig, in_virtual_time
 from tests.support.order_venue import D, OrderVenue
 
@@ -56,6 +59,32 @@ def test_an_order_whose_id_is_taken_gets_another_one_and_keeps_nothing_from_the_
         (again,) = rig.venue.resting()
         assert again.client_order_id != stop.client_order_id
         assert rig.orders.cautions == () and rig.violations() == []
+        await rig.stop()
+
+    in_virtual_time(main)
+
+
+def test_fills_that_left_memory_are_not_booked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botlib.trading.positions.REMEMBERED_TRADES", 4)
+
+    async def main() -> None:
+        rig = Rig(tmp_path / "orders.db", OrderVenue())
+        await rig.start()
+        rig.trade(trailing_stop=0.1)
+        for _ in range(5):
+            rig.enter()
+            await rig.quiet()
+            rig.exit()
+            await rig.minute()
+        rig.enter()
+        await rig.quiet()
+        OrderJournal(rig.database).set_state("sweep:BTC/USDT", 0)
+        rig.orders.check()
+        await rig.quiet()
+        assert rig.orders.fills == 11 and rig.violations() == []
+        assert rig.positions.get("BTC/USDT").amount == rig.venue.amount()
         await rig.stop()
 
     in_virtual_time(main)
