@@ -18,7 +18,7 @@ from botlib.core.errors import OrderTaken, RiskRejected, StoreError
 from botlib.core.model import OrderRole, OrderStatus
 from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
-from botlib.execution.sender import Answer
+from botlib.execution.sender import SYNC_WAIT, Answer
 from botlib.trading.books import Book, BookKey
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.state import (
@@ -152,11 +152,21 @@ class Desk:
             self._watch()
             self._context.on_progress()
             if isinstance(step, Nothing | Wait):
-                self._idle.set()
-                await self._rest(step)
+                await self._write_down()
+                if not self._wake.is_set():
+                    self._idle.set()
+                    await self._rest(step)
             else:
                 await self._perform(step)
                 await self._pace()
+
+    async def _write_down(self) -> None:
+        """Wait until the journal is on disk; a failure shows in it and is tried again."""
+        try:
+            async with asyncio.timeout(SYNC_WAIT):
+                await self._context.journal.durable()
+        except (StoreError, TimeoutError):
+            pass
 
     async def _pace(self) -> None:
         """Sleep after many steps within a second, so that no fault floods the venue."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import OrderTaken, StoreError
@@ -22,6 +24,9 @@ class JournalGuard:
 
     While something is kept, entries are held back (`failing`). Exits and stops go on: a full disk
     must not keep a position from being closed.
+
+    Writes survive the death of the process when their call returns, and a power cut when `durable`
+    does. Desks that wait for it at the same time share one sync of the disk.
     """
 
     def __init__(self, journal: OrderJournal) -> None:
@@ -29,6 +34,12 @@ class JournalGuard:
         self.failing: str | None = None
         """Why the journal could not be written last, None if it can be."""
         self._kept: deque[Write] = deque()
+        self._written = 0
+        self._synced = 0
+        """How many writes were made, and how many of them are on disk."""
+        self._syncing: asyncio.Future[None] | None = None
+        # A thread of its own: strategies that hang may fill the loop's.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
     @property
     def kept(self) -> int:
@@ -51,6 +62,33 @@ class JournalGuard:
         self._kept.append(write)
         self.flush()
 
+    async def durable(self) -> None:
+        """Wait until every write so far is on disk.
+
+        Raises:
+            StoreError: it cannot be told whether it is, or something could not be written.
+        """
+        self.flush()
+        if self._kept:
+            raise StoreError(f"The journal cannot be written: {self.failing}")
+        written, loop = self._written, asyncio.get_running_loop()
+        while self._synced < written:
+            if self._syncing is not None:
+                # It may have begun before the last of our writes: afterwards it is seen.
+                await asyncio.shield(self._syncing)
+                continue
+            done, covered = loop.create_future(), self._written
+            self._syncing = done
+            try:
+                await loop.run_in_executor(self._thread, self.journal.sync)
+                self._synced = covered
+            except StoreError as error:
+                self._failed(error)
+                raise
+            finally:
+                self._syncing = None
+                done.set_result(None)
+
     def flush(self) -> None:
         """Write what is kept, as far as that is possible."""
         while self._kept:
@@ -69,10 +107,14 @@ class JournalGuard:
         except OrderTaken:
             raise
         except StoreError as error:
-            if self.failing is None:
-                logger.error("the journal cannot be written, entries are held back: %s", error)
-            self.failing = str(error)
+            self._failed(error)
             raise
+        self._written += 1
         if self.failing is not None:
             logger.warning("the journal can be written again")
         self.failing = None
+
+    def _failed(self, error: StoreError) -> None:
+        if self.failing is None:
+            logger.error("the journal cannot be written, entries are held back: %s", error)
+        self.failing = str(error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from botlib.core.errors import ExchangeError, OrderRejected, OrderTaken
+from botlib.core.errors import ExchangeError, OrderRejected, OrderTaken, StoreError
 from botlib.core.model import OrderIntent, OrderRole
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.risk import exposure_of
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 READ_EVERY: Final = 60.0
 """Least seconds between two readings of a market's rules after refusals."""
+
+SYNC_WAIT: Final = 1.0
+"""Longest seconds a request waits for the disk; then an entry is refused, and the rest is sent."""
 
 SEND_DEADLINE: Final = 10.0
 """Seconds a request may take; afterwards its outcome is not known."""
@@ -83,7 +86,7 @@ class OrderSender:
             TrackedOrder(intent=intent, created=now, market_time=market_time, sent=True)
             for intent in intents
         )
-        if any(order.role is OrderRole.ENTRY for order in orders):
+        if _entering(orders):
             context.journal.must(lambda journal: journal.record_intents(orders))
         else:
             context.journal.later(lambda journal: journal.record_intents(orders))
@@ -92,6 +95,14 @@ class OrderSender:
     async def place(self, orders: Sequence[TrackedOrder]) -> list[Answer]:
         """Send one order, or two of a list; return what came of each."""
         exchange = self._context.exchange
+        flaw = await self._unwritten()
+        if _entering(orders):
+            # A halt may have come meanwhile.
+            halts = self._context.halts.reasons(orders[0].intent.symbol)
+            flaw = flaw or (f"entries are halted: {halts[0]}" if halts else None)
+            if flaw is not None:
+                event = OrderEvent(kind=EventKind.REFUSED, message=flaw)
+                return [Answer(order=order, event=event) for order in orders]
         self.sent += len(orders)
         if len(orders) == 1:
             intent = orders[0].intent
@@ -104,6 +115,7 @@ class OrderSender:
 
     async def cancel(self, order: TrackedOrder) -> list[Answer]:
         """Cancel an order; one leg of a list takes the other with it."""
+        await self._unwritten()
         reports, error = await _outcome(
             lambda: _listed(self._context.exchange.cancel_order(order.intent.symbol, order.id))
         )
@@ -111,6 +123,7 @@ class OrderSender:
 
     async def replace(self, order: TrackedOrder, new: TrackedOrder) -> list[Answer]:
         """Cancel an order and send another in one request."""
+        await self._unwritten()
         self.sent += 1
         result, error = await _outcome(
             lambda: self._context.exchange.replace_order(order.id, new.intent)
@@ -156,6 +169,18 @@ class OrderSender:
             logger.warning("the rules of %s have changed: %s", symbol, after)
         return after != before or not after.active
 
+    async def _unwritten(self) -> str | None:
+        """Wait until what is journaled is on disk; return why it is not, None if it is."""
+        try:
+            async with asyncio.timeout(SYNC_WAIT):
+                await self._context.journal.durable()
+        except StoreError as error:
+            return f"it could not be journaled: {error}"
+        except TimeoutError:
+            logger.error("the disk has not written the journal within %s s", SYNC_WAIT)
+            return "it could not be journaled: the disk is too slow"
+        return None
+
     def _judge(self, intent: OrderIntent, state: TradingState) -> None:
         context = self._context
         newest = context.price(intent.symbol)
@@ -167,6 +192,10 @@ class OrderSender:
         ledger = context.ledger
         at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
         context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())
+
+
+def _entering(orders: Sequence[TrackedOrder]) -> bool:
+    return any(order.role is OrderRole.ENTRY for order in orders)
 
 
 def _of(key: tuple[str, str], intent: OrderIntent) -> bool:

@@ -5,7 +5,11 @@ Writes use two connections, because a connection is either durable or fast:
 
 - *relaxed* (``synchronous=NORMAL``), for candles: a commit costs microseconds and survives the
   death of the process; after a power cut the newest candles may be gone, and are fetched again.
-- *durable* (``synchronous=FULL``), for orders and fills: a commit is on disk when it returns.
+- *durable* (``synchronous=FULL``): a commit is on disk when it returns, and with it every commit
+  before it, since the log is one file that is only appended to.
+
+Orders and fills are committed relaxed too, and `Database.sync` puts them on disk before anything is
+sent: one sync for many commits, in a thread, while others go on.
 
 If the files are removed while they are open, the next read or write is refused: it would use a file
 that has no name any more.
@@ -179,6 +183,24 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    def sync(self) -> None:
+        """Return when every commit so far is on disk, relaxed ones included; no write waits for it.
+
+        Raises:
+            StoreError: the log cannot be synced, or is gone.
+        """
+        if self._closed:
+            raise StoreError(f"{str(self.path)!r} cannot be synced: it is closed.")
+        self._refuse_removed()
+        try:
+            descriptor = os.open(self._log, os.O_RDONLY)
+            try:
+                _sync_data(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StoreError(f"Cannot sync {str(self._log)!r}: {error.strerror}.") from error
+
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """Open a read transaction, which sees the commits up to its first query."""
@@ -308,6 +330,9 @@ class Database:
                 f"{self.venue!r}. Candles of different markets are never mixed: "
                 "choose another data_directory, or move the file away."
             )
+
+
+_sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 def _inode(path: Path) -> int:

@@ -1,7 +1,9 @@
 """`OrderJournal`: the intents of orders, the events that followed, fills, books, halts and days.
 
-Each call is one durable transaction: when it returns, the entry is on disk. Events of orders are
-only ever appended; the table of orders is their sum, and can be rebuilt from them.
+Each call is one transaction that survives the death of the process. A power cut it survives after
+`OrderJournal.sync`, which has to return before anything is sent; halts, days and states are on disk
+when their call returns. Events of orders are only ever appended; the table of orders is their sum,
+and can be rebuilt from them.
 """
 
 from __future__ import annotations
@@ -88,6 +90,14 @@ class OrderJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def sync(self) -> None:
+        """Return when every entry so far is on disk; other calls go on meanwhile.
+
+        Raises:
+            StoreError: it cannot be told whether they are.
+        """
+        self._database.sync()
+
     # Orders
 
     def record_intents(self, orders: Sequence[TrackedOrder], *, source: str = "desk") -> None:
@@ -102,7 +112,7 @@ class OrderJournal:
             StoreError: they could not be stored; none of them may be sent.
         """
         ids = {order.id: self._database.register(order.intent.symbol) for order in orders}
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing() as connection:
             for order in orders:
                 taken = connection.execute(
                     "SELECT 1 FROM orders WHERE client_order_id = ?", (order.id,)
@@ -141,7 +151,7 @@ class OrderJournal:
             StoreError: it could not be stored.
         """
         id_ = self._database.register(order.intent.symbol)
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 _EVENT, (order.id, now, market_time, source, json.dumps(event.to_dict()))
             )
@@ -246,7 +256,7 @@ class OrderJournal:
             StoreError: it could not be stored; no order may be sent for it.
         """
         id_ = self._database.register(book.key.symbol)
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO books VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
                 "ON CONFLICT (strategy, symbol) DO UPDATE SET "
@@ -332,7 +342,7 @@ class OrderJournal:
         """Store fills in one transaction; return those that were not known."""
         new = []
         ids = {fill.symbol: self._database.register(fill.symbol) for fill in fills}
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing() as connection:
             for fill in fills:
                 connection.execute(
                     _INSERT_FILL,
