@@ -82,6 +82,7 @@ class JournalGuard:
             try:
                 await loop.run_in_executor(self._thread, self.journal.sync)
                 self._synced = covered
+                self._worked()
             except StoreError as error:
                 self._failed(error)
                 raise
@@ -110,6 +111,9 @@ class JournalGuard:
             self._failed(error)
             raise
         self._written += 1
+        self._worked()
+
+    def _worked(self) -> None:
         if self.failing is not None:
             logger.warning("the journal can be written again")
         self.failing = None
