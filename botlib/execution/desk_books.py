@@ -258,6 +258,22 @@ class DeskBooks:
         now = self._now()
         self._context.journal.later(lambda journal: journal.save_book(book, now=now))
 
+    def protection_state(self, book: DeskBook) -> str:
+        """Return ``resting``, ``unknown`` or ``missing``; ``none`` if nothing has to be there."""
+        held = sellable(
+            self._context.positions.of(*book.key).amount, self._context.market(self.symbol)
+        )
+        if held <= 0 or not book.protection.any:
+            return "none"
+        orders = [
+            one
+            for one in self._context.ledger.open
+            if (one.intent.strategy, one.intent.symbol) == tuple(book.key) and one.role.protects
+        ]
+        if any(one.unclear for one in orders):
+            return "unknown"
+        return "resting" if orders and self.covered(book) else "missing"
+
     def covered(self, book: DeskBook) -> bool:
         market = self._context.market(self.symbol)
         amount = sellable(self._context.positions.of(*book.key).amount, market)

@@ -192,7 +192,7 @@ class OrderPath:
     def book_rows(self) -> list[dict[str, object]]:
         """Return every book as plain values, for people."""
         rows = []
-        for desk in self._desks.values():
+        for desk in list(self._desks.values()):
             for book in desk.books:
                 held = self.position(book.key)
                 protection, want = book.protection, book.want
@@ -205,6 +205,7 @@ class OrderPath:
                         "reason": "" if want is None else want.reason,
                         "stop": protection.stop if held.amount else None,
                         "target": protection.target if held.amount else None,
+                        "protection": desk.books.protection_state(book),
                         "orphaned": book.orphaned and held.amount > 0,
                         "doing": desk.describe(),
                     }

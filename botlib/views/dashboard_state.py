@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from botlib.core.errors import UnknownSymbol
 from botlib.core.model import OrderStatus
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from botlib.widgets.dashboard.schema import (
         AccountSection,
         Action,
+        BookRow,
         DashboardState,
         DashboardTable,
         FeedRow,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         FillRow,
         HeadSection,
         Health,
+        HoldKind,
+        HoldRow,
         LoopSection,
         OrderRow,
         PositionRow,
@@ -59,8 +62,11 @@ class StateBuilder:
             prices: the newest ones by symbol; open positions are valued at them.
         """
         masked = self._engine.log.masked
-        newest = self._engine.orders.ledger.newest(ROWS)
-        orders = {order.client_order_id: _order(order, masked) for order in newest}
+        ledger = self._engine.orders.ledger
+        unknown = {order.client_order_id for order in ledger.unsettled}
+        # An order whose outcome is not known is shown however old it is.
+        shown = [*ledger.unsettled, *ledger.newest(ROWS)]
+        orders = {order.client_order_id: _order(order, masked, unknown) for order in shown}
         fills = list(self._engine.orders.ledger.last_fills)[-ROWS:]
         return {
             "head": self._head(),
@@ -74,6 +80,8 @@ class StateBuilder:
                 for position in self._engine.positions.all()
                 if self._is_held(position, prices)
             ),
+            "books": self._books(),
+            "holds": self._holds(),
             "orders": _table(orders.items()),
             "fills": _table(
                 (f"{fill.symbol} {fill.trade_id}", _fill(fill)) for fill in reversed(fills)
@@ -195,6 +203,50 @@ class StateBuilder:
             "opened": position.opened,
         }
 
+    def _books(self) -> DashboardTable[BookRow]:
+        rows: list[tuple[str, BookRow]] = []
+        for book in self._engine.orders.book_rows():
+            if not book["held"] and book["wants"] is None:
+                continue
+            row: BookRow = {
+                "strategy": str(book["strategy"]),
+                "symbol": str(book["symbol"]),
+                "held": _number(cast("Decimal", book["held"])),
+                "wants": _number(cast("Decimal | None", book["wants"])),
+                "reason": str(book["reason"]),
+                "stop": _number(cast("Decimal | None", book["stop"])),
+                "target": _number(cast("Decimal | None", book["target"])),
+                "protection": cast("Protection", book["protection"]),
+                "orphaned": bool(book["orphaned"]),
+                "doing": self._engine.log.masked(str(book["doing"]))[:200],
+            }
+            rows.append((f"{row['strategy']} {row['symbol']}", row))
+        return _table(rows)
+
+    def _holds(self) -> DashboardTable[HoldRow]:
+        """Return why nothing is entered, what a person has to end first."""
+        engine, masked = self._engine, self._engine.log.masked
+        rows: list[HoldRow] = [
+            {
+                "kind": "halt",
+                "text": masked(halt.reason),
+                "source": halt.source,
+                "symbol": halt.symbol or "",
+                "since": halt.began,
+            }
+            for halt in engine.halts.all
+        ]
+        passing: tuple[tuple[HoldKind, Iterable[str]], ...] = (
+            ("caution", engine.orders.cautions),
+            ("trouble", engine.orders.troubles()),
+        )
+        for kind, texts in passing if engine.started else ():
+            rows += [
+                {"kind": kind, "text": masked(text), "source": "", "symbol": "", "since": None}
+                for text in texts
+            ]
+        return _table((f"{row['kind']} {row['text']}", row) for row in rows)
+
     def _holder(self, symbol: str) -> str:
         """Return the names of the strategies that hold a symbol."""
         books = self._engine.positions.books(symbol)
@@ -290,7 +342,7 @@ def _health(task: TaskStatus, reasons: str) -> Health:
     return "off" if task.state in _OFF_STATES else "ok"
 
 
-def _order(order: Order, masked: Callable[[str], str]) -> OrderRow:
+def _order(order: Order, masked: Callable[[str], str], unknown: Collection[str]) -> OrderRow:
     price = order.average or order.stop_price or order.price
     return {
         "time": order.market_time,
@@ -303,6 +355,8 @@ def _order(order: Order, masked: Callable[[str], str]) -> OrderRow:
         "status": str(order.status),
         "strategy": order.strategy,
         "message": masked(order.message)[:300],
+        "role": str(order.role),
+        "unknown_since": order.created if order.client_order_id in unknown else None,
     }
 
 

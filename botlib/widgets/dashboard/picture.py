@@ -9,10 +9,12 @@ from botlib.core.cards import Tone, Toned, card, figures, lines, section, spark
 from botlib.core.clock import iso
 from botlib.core.tables import html_table
 from botlib.widgets.dashboard.schema import (
+    BookRow,
     DashboardState,
     DashboardTable,
     FeedRow,
     FillRow,
+    HoldRow,
     LogRow,
     OrderRow,
     PositionRow,
@@ -68,6 +70,8 @@ def picture(state: DashboardState) -> str:
         lines(head["reasons"], Tone.BAD) if head["running"] else "",
         _account(state),
         _rows("POSITIONS", state["positions"], _POSITION),
+        _rows("BOOKS", state["books"], _BOOK),
+        _rows("HALTS AND CAUTIONS", state["holds"], _HOLD),
         _rows("TASKS", state["tasks"], _TASK),
         _rows("ORDERS", state["orders"], _ORDER, ROWS),
         _rows("FILLS", state["fills"], _FILL, ROWS),
@@ -106,6 +110,12 @@ def _account(state: DashboardState) -> str:
     ) + spark(curve, level=start)
 
 
+def _status(row: OrderRow) -> object:
+    if row["unknown_since"] is None:
+        return row["status"]
+    return Toned(f"{row['status']} since {_clock(row['unknown_since'])}", Tone.WARN)
+
+
 Columns = tuple[tuple[str, Callable[[RowT], object]], ...]
 
 _POSITION: Final[Columns[PositionRow]] = (
@@ -117,6 +127,23 @@ _POSITION: Final[Columns[PositionRow]] = (
     ("", lambda row: Toned(f"{row['share']:+.2%}", Tone.of(row["share"]))),
     ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
     ("strategy", lambda row: row["strategy"]),
+)
+_BOOK: Final[Columns[BookRow]] = (
+    ("strategy", lambda row: row["strategy"]),
+    ("symbol", lambda row: row["symbol"]),
+    ("held", lambda row: row["held"]),
+    ("wants", lambda row: f"{row['wants']} ({row['reason']})" if row["wants"] else None),
+    ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
+    ("target", lambda row: row["target"]),
+    ("", lambda row: Toned("orphaned", Tone.WARN) if row["orphaned"] else None),
+    ("doing", lambda row: row["doing"][:80]),
+)
+_HOLD: Final[Columns[HoldRow]] = (
+    ("kind", lambda row: Toned(row["kind"], Tone.BAD if row["kind"] == "halt" else Tone.WARN)),
+    ("why", lambda row: row["text"][:200]),
+    ("by", lambda row: row["source"]),
+    ("symbol", lambda row: row["symbol"]),
+    ("since", lambda row: _clock(row["since"])),
 )
 _TASK: Final[Columns[TaskRow]] = (
     ("task", lambda row: row["name"]),
@@ -133,10 +160,11 @@ _ORDER: Final[Columns[OrderRow]] = (
     ("time", lambda row: _clock(row["time"])),
     ("symbol", lambda row: row["symbol"]),
     ("side", lambda row: Toned(row["side"], _side(row))),
+    ("role", lambda row: row["role"]),
     ("type", lambda row: row["type"].replace("_", " ")),
     ("amount", lambda row: row["amount"]),
     ("price", lambda row: row["price"]),
-    ("status", lambda row: row["status"]),
+    ("status", _status),
     ("strategy", lambda row: row["strategy"]),
 )
 _FILL: Final[Columns[FillRow]] = (

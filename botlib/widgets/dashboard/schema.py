@@ -21,6 +21,9 @@ Protection = Literal["resting", "unknown", "missing", "none"]
 """Whether a protective stop rests at the venue; ``unknown`` while an order is being settled."""
 Action = Literal["start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"]
 """What a page can request: for a task its start, stop, a run now or its last error."""
+HoldKind = Literal["halt", "caution", "trouble"]
+"""What keeps entries back: a halt until a person re-arms, a caution while it lasts; or what a desk
+cannot do at present."""
 RequestId = int | str
 
 
@@ -145,6 +148,37 @@ class PositionRow(TypedDict):
     opened: int | None
 
 
+class BookRow(TypedDict):
+    """What one strategy holds of one symbol, what it wants, and what protects it."""
+
+    strategy: str
+    symbol: str
+    held: str
+    wants: str
+    """The amount it is to hold; empty when nothing is to change."""
+    reason: str
+    """Why it wants that."""
+    stop: str
+    target: str
+    protection: Protection
+    orphaned: bool
+    """Whether its strategy has not been registered since the start."""
+    doing: str
+    """What its desk does or waits for."""
+
+
+class HoldRow(TypedDict):
+    """One reason why nothing is entered, or trouble of a desk."""
+
+    kind: HoldKind
+    text: str
+    source: str
+    symbol: str
+    """Empty when it concerns all."""
+    since: int | None
+    """Wall time."""
+
+
 class OrderRow(TypedDict):
     """One order."""
 
@@ -160,6 +194,10 @@ class OrderRow(TypedDict):
     status: str
     strategy: str
     message: str
+    role: str
+    """What it is for: entry, exit, stop, target, emergency or manual."""
+    unknown_since: int | None
+    """Wall time since which its outcome is not known, null when it is known."""
 
 
 class FillRow(TypedDict):
@@ -213,6 +251,8 @@ class DashboardState(TypedDict):
     loop: LoopSection
     tasks: DashboardTable[TaskRow]
     positions: DashboardTable[PositionRow]
+    books: DashboardTable[BookRow]
+    holds: DashboardTable[HoldRow]
     orders: DashboardTable[OrderRow]
     fills: DashboardTable[FillRow]
     feeds: DashboardTable[FeedRow]

@@ -15,10 +15,13 @@ import {
   stamp,
 } from "./format";
 import type {
+  BookRow,
   FeedRow,
   FeedState,
   FillRow,
   Health,
+  HoldKind,
+  HoldRow,
   LogRow,
   OrderRow,
   PositionRow,
@@ -84,9 +87,18 @@ const STATUS: Record<string, string> = {
   open: "bl-accent",
   unknown: "bl-warn",
   intent: "bl-warn",
+  sent: "bl-warn",
+  pending_cancel: "bl-warn",
+  partially_filled: "bl-accent",
+  absent: "bl-muted",
   rejected: "bl-bad",
   expired: "bl-bad",
   canceled: "bl-muted",
+};
+const HOLD: Record<HoldKind, string> = {
+  halt: "bl-bad",
+  caution: "bl-warn",
+  trouble: "bl-warn",
 };
 const LEVEL: Record<string, string> = {
   WARNING: "bl-warn",
@@ -116,7 +128,7 @@ function late(row: TaskRow): Shown {
   };
 }
 
-function protection(row: PositionRow): Shown {
+function protection(row: { protection: Protection; stop: string }): Shown {
   const kind = row.protection;
   const said: Record<Protection, string> = {
     resting: `${row.stop} at venue`,
@@ -179,21 +191,71 @@ export const POSITIONS: readonly Column<PositionRow>[] = [
   plain("strategy", "strategy"),
 ];
 
+export const BOOKS: readonly Column<BookRow>[] = [
+  {
+    title: "strategy",
+    show: (row) => ({
+      text: row.orphaned ? `${row.strategy} (orphaned)` : row.strategy,
+      tone: row.orphaned ? "bl-name bl-warn" : "bl-name",
+      title: row.orphaned ? "Its strategy was not registered; what it holds stays protected." : "",
+    }),
+  },
+  plain("symbol", "symbol"),
+  measured("held", "held"),
+  {
+    title: "wants",
+    kind: "num",
+    show: (row) => ({
+      text: row.wants,
+      tone: row.wants === "" ? "" : "bl-accent",
+      title: row.reason,
+    }),
+  },
+  { title: "stop", show: protection },
+  measured("target", "target"),
+  {
+    title: "doing",
+    show: (row) => ({
+      text: row.wants === "" ? row.doing : `${row.reason} ${row.doing}`,
+      tone: "bl-muted",
+      title: row.doing,
+    }),
+  },
+];
+
+export const HOLDS: readonly Column<HoldRow>[] = [
+  { title: "kind", show: (row) => dotted(row.kind, HOLD[row.kind]) },
+  { title: "why", show: (row) => ({ text: row.text, title: row.text }) },
+  { title: "by", show: (row) => ({ text: row.source, tone: "bl-muted" }) },
+  plain("symbol", "symbol"),
+  {
+    title: "since",
+    kind: "num",
+    timed: true,
+    show: (row, now) => ({ text: ago(row.since, now), title: stamp(row.since) }),
+  },
+];
+
+function status(row: OrderRow, now: number): Shown {
+  const since = row.unknown_since;
+  if (since === null) {
+    return { text: row.status, tone: STATUS[row.status] ?? "", title: row.message };
+  }
+  const title = `Its outcome has not been known since ${stamp(since)} UTC.\n${row.message}`;
+  return { text: `${row.status} ${ago(since, now)}`, tone: "bl-warn", title };
+}
+
 export const ORDERS: readonly Column<OrderRow>[] = [
   marketTime,
   plain("symbol", "symbol"),
   side,
-  { title: "type", show: (row) => row.type.replaceAll("_", " ") },
+  {
+    title: "role",
+    show: (row) => ({ text: row.role, title: row.type.replaceAll("_", " ") }),
+  },
   number("amount", "amount"),
   number("price", "price"),
-  {
-    title: "status",
-    show: (row) => ({
-      text: row.status,
-      tone: STATUS[row.status] ?? "",
-      title: row.message,
-    }),
-  },
+  { title: "status", timed: true, show: status },
 ];
 
 export const FILLS: readonly Column<FillRow>[] = [
@@ -249,6 +311,8 @@ export const LOG: readonly Column<LogRow>[] = [
 export const WIDTHS = {
   tasks: [0, 74, 74, 46, 54, 62, 54, 192],
   positions: [88, 82, 82, 82, 68, 66, 0, 100],
+  books: [0, 80, 76, 70, 118, 76, 120],
+  holds: [74, 0, 84, 76, 60],
   orders: [66, 78, 38, 76, 78, 0, 74],
   fills: [66, 76, 34, 68, 76, 66, 0],
   feeds: [0, 84, 62, 68, 46],

@@ -10,6 +10,9 @@ export type Protection = "resting" | "unknown" | "missing" | "none";
 /** What a page can request: for a task its start, stop, a run now or its last error. */
 export type Action = "start" | "stop" | "run" | "error" | "kill" | "kill_and_sell" | "rearm";
 
+/** What keeps entries back: a halt until a person re-arms, a caution while it lasts; or what a desk cannot do at present. */
+export type HoldKind = "halt" | "caution" | "trouble";
+
 export type RequestId = number | string;
 
 /** Rows by key, and their keys in the order of display. */
@@ -124,6 +127,35 @@ export interface PositionRow {
   opened: number | null;
 }
 
+/** What one strategy holds of one symbol, what it wants, and what protects it. */
+export interface BookRow {
+  strategy: string;
+  symbol: string;
+  held: string;
+  /** The amount it is to hold; empty when nothing is to change. */
+  wants: string;
+  /** Why it wants that. */
+  reason: string;
+  stop: string;
+  target: string;
+  protection: Protection;
+  /** Whether its strategy has not been registered since the start. */
+  orphaned: boolean;
+  /** What its desk does or waits for. */
+  doing: string;
+}
+
+/** One reason why nothing is entered, or trouble of a desk. */
+export interface HoldRow {
+  kind: HoldKind;
+  text: string;
+  source: string;
+  /** Empty when it concerns all. */
+  symbol: string;
+  /** Wall time. */
+  since: number | null;
+}
+
 /** One order. */
 export interface OrderRow {
   /** Market time. */
@@ -138,6 +170,10 @@ export interface OrderRow {
   status: string;
   strategy: string;
   message: string;
+  /** What it is for: entry, exit, stop, target, emergency or manual. */
+  role: string;
+  /** Wall time since which its outcome is not known, null when it is known. */
+  unknown_since: number | null;
 }
 
 /** One execution of an order. */
@@ -187,6 +223,8 @@ export interface DashboardState {
   loop: LoopSection;
   tasks: DashboardTable<TaskRow>;
   positions: DashboardTable<PositionRow>;
+  books: DashboardTable<BookRow>;
+  holds: DashboardTable<HoldRow>;
   orders: DashboardTable<OrderRow>;
   fills: DashboardTable<FillRow>;
   feeds: DashboardTable<FeedRow>;

@@ -36,6 +36,8 @@ export class Mirror {
       loop: merged(state.loop, changes.loop),
       tasks: changed(state.tasks, changes.tasks),
       positions: changed(state.positions, changes.positions),
+      books: changed(state.books, changes.books),
+      holds: changed(state.holds, changes.holds),
       orders: changed(state.orders, changes.orders),
       fills: changed(state.fills, changes.fills),
       feeds: changed(state.feeds, changes.feeds),

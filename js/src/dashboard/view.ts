@@ -4,7 +4,7 @@ import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
 import { Actions, type Outcome } from "./actions";
 import { WAITING } from "./button";
-import { FEEDS, FILLS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
+import { BOOKS, FEEDS, FILLS, HOLDS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
 import { Cell, make, toggle } from "./patch";
@@ -83,6 +83,16 @@ export class DashboardView {
         empty: "no task is registered",
         extra: (name) => taskButtons(name, this.#actions, (task) => this.#showError(task)),
       }),
+      books: new TableView("Books", BOOKS, {
+        attribute: "data-book",
+        widths: WIDTHS.books,
+        empty: "no strategy holds or wants anything",
+      }),
+      holds: new TableView("Halts and cautions", HOLDS, {
+        attribute: "data-hold",
+        widths: WIDTHS.holds,
+        empty: "entries are allowed",
+      }),
       orders: new TableView("Orders", ORDERS, {
         attribute: "data-order",
         widths: WIDTHS.orders,
@@ -128,11 +138,11 @@ export class DashboardView {
   }
 
   #build(): void {
-    const { tasks, positions, orders, fills, feeds, log } = this.#tables;
+    const { tasks, positions, books, holds, orders, fills, feeds, log } = this.#tables;
     const left = make("div", "bl-column");
-    left.append(positions.element, tasks.element, this.#trace, log.element);
+    left.append(positions.element, books.element, tasks.element, this.#trace, log.element);
     const right = make("div", "bl-column");
-    right.append(feeds.element, orders.element, fills.element);
+    right.append(holds.element, feeds.element, orders.element, fills.element);
     const body = make("div", "bl-body");
     body.append(left, right);
     toggle(this.#trace, false);
@@ -196,6 +206,8 @@ export class DashboardView {
     this.#account.update(state);
     this.#kill.update(state.risk, state.head);
     this.#tables.positions.update(state.positions, now);
+    this.#tables.books.update(state.books, now);
+    this.#tables.holds.update(state.holds, now);
     this.#tables.tasks.update(state.tasks, now);
     this.#tables.orders.update(state.orders, now);
     this.#tables.fills.update(state.fills, now);

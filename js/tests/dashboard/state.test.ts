@@ -62,6 +62,8 @@ function state(now = 1): DashboardState {
     loop: { lag: 0, p50: 0, p99: 0, worst: 0, limit: 1, stall: "" },
     tasks: { order: ["a", "b"], rows: { a: task("a", 1), b: task("b", 5) } },
     positions: table(),
+    books: table(),
+    holds: table(),
     orders: table(),
     fills: table(),
     feeds: table(),

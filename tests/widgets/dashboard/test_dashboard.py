@@ -46,7 +46,7 @@ def state(**changes: Any) -> DashboardState:
         },
         "loop": {"lag": 0.001, "p50": 0.0, "p99": 0.0, "worst": 0.0, "limit": 1.0, "stall": ""},
         "tasks": {"order": ["watch"], "rows": {"watch": task}},
-        **{name: empty for name in ("positions", "orders", "fills", "feeds", "log")},
+        **dict.fromkeys("positions books holds orders fills feeds log".split(), empty),
     }  # fmt: skip
     for name, value in changes.items():
         section, column = name.split("__")
