@@ -12,8 +12,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botlib.bot.card import bot_card, bot_line
+from botlib.bot.order_rows import order_remarks, order_row
 from botlib.bot.tables import attribute_table
 from botlib.config import Settings
+from botlib.core.cards import Tone
 from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.engine import EngineHealth, Orchestrator
 from botlib.engine.arming import Arming
@@ -180,16 +182,21 @@ class AsyncBot:
     def books(self) -> pd.DataFrame:
         """What each strategy holds of each symbol, what it wants, and what protects it."""
         columns = (
-            "strategy", "symbol", "held", "wants", "reason", "stop", "target", "orphaned", "doing",
+            "strategy", "symbol", "held", "wants", "reason", "stop", "target", "protection",
+            "orphaned", "doing",
         )  # fmt: skip
         rows = [SimpleNamespace(**row) for row in self.engine.orders.book_rows()]
         return attribute_table("Books", rows, columns, times=())
 
     @property
     def halts(self) -> pd.DataFrame:
-        """Why entries are stopped, one row a reason; empty if they are allowed."""
+        """Why entries are stopped until `rearm`, one row a reason; empty if they are allowed.
+
+        Its card also says what holds entries back only while it lasts.
+        """
         columns = ("reason", "source", "symbol", "began")
-        return attribute_table("Halts", self.engine.halts.all, columns, times=("began",))
+        remarks = [(f"caution: {words}", Tone.WARN) for words in self.engine.orders.cautions]
+        return attribute_table("Halts", self.engine.halts.all, columns, ("began",), remarks)
 
     async def trade(
         self,
@@ -382,14 +389,16 @@ class AsyncBot:
     async def orders(self) -> pd.DataFrame:
         """Return every order of the journal, one row each, oldest first.
 
-        ``created`` is wall time; ``market_time`` is the market's, as in `fills`.
+        ``created`` is wall time; ``market_time`` is the market's, as in `fills`. ``unknown_for``
+        are the seconds for which the outcome of an order has not been known. Its card says above
+        the orders what the books want and how they are protected, and what holds entries back.
         """
         times = ("created", "market_time")
         columns = (*times, "symbol", "side", "type", "amount", "status", "filled", "average")
-        more = ("strategy", "client_order_id", "venue_order_id", "message")
-        return attribute_table(
-            "Orders", await self._journal(OrderJournal.orders), columns + more, times
-        )
+        more = ("strategy", "client_order_id", "venue_order_id", "message", "role", "unknown_for")
+        orders = await self._journal(OrderJournal.orders)
+        rows = [order_row(order, self.engine) for order in orders]
+        return attribute_table("Orders", rows, columns + more, times, order_remarks(self.engine))
 
     async def fills(self) -> pd.DataFrame:
         """Return every fill of the journal, one row each, oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import pandas as pd
@@ -25,8 +25,10 @@ class Listing(pd.DataFrame):
     Its ``repr`` is one line, its ``str`` the table.
     """
 
-    _metadata: Final = ["title"]
+    _metadata: Final = ["title", "remarks"]
     title: str
+    remarks: tuple[tuple[str, Tone], ...]
+    """Lines above the table of the card, such as why entries are stopped."""
 
     @property
     def _constructor(self) -> Callable[..., pd.DataFrame]:
@@ -48,16 +50,18 @@ class Listing(pd.DataFrame):
         more = len(self) - len(newest)
         return card(
             self.title,
+            *(lines([text], tone) for text, tone in self.remarks),
             html_table(names, rows) if rows else "",
             lines([f"… and {more:,} before"] if more else []),
             notes=f"{len(self):,}" if len(self) else "none",
         )
 
 
-def listing(frame: pd.DataFrame, title: str) -> Listing:
-    """Return a frame as a listing under a title."""
+def listing(frame: pd.DataFrame, title: str, remarks: Iterable[tuple[str, Tone]] = ()) -> Listing:
+    """Return a frame as a listing under a title, with remarks above its table."""
     made = Listing(frame)
     made.title = title
+    made.remarks = tuple(remarks)
     return made
 
 

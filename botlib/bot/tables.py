@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.core.cards import Tone
+
 
 def attribute_table(
-    title: str, rows: Sequence[object], columns: Sequence[str], times: Sequence[str]
+    title: str,
+    rows: Sequence[object],
+    columns: Sequence[str],
+    times: Sequence[str],
+    remarks: Iterable[tuple[str, Tone]] = (),
 ) -> pd.DataFrame:
     """Return attributes of objects as a frame; decimals become float64.
 
@@ -19,6 +25,7 @@ def attribute_table(
         title: shown above the frame.
         columns: names of the attributes.
         times: those of them that are times in ms.
+        remarks: lines that its card shows above the table.
     """
     import pandas as pd
 
@@ -32,4 +39,4 @@ def attribute_table(
     )
     for name in times:
         frame[name] = pd.to_datetime(frame[name], unit="ms")
-    return listing(frame, title)
+    return listing(frame, title, remarks)
