@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from botlib.core.model import OrderIntent, OrderRole, OrderType, Side
+from botlib.core.timeframe import timeframe_ms
 from botlib.trading.books import Book, BookKey, Want
 from botlib.trading.orders import TrackedOrder
 from botlib.trading.protecting import protect, unprotectable
@@ -165,6 +166,9 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         yield Drop(book=book, why=f"{book.amount} {state.market.base} are held already")
     elif want.valid_until is not None and state.now >= want.valid_until:
         yield Drop(book=book, why=state.held_back or "the candle is old: the next one has closed")
+    elif want.timeframe and book.released >= want.decided + timeframe_ms(want.timeframe):
+        # Its stop was sold after the candle had closed, and before this was looked at.
+        yield Drop(book=book, why="the position was held when the candle closed")
     elif state.halts:
         yield Drop(book=book, why=f"entries are halted: {state.halts[0]}")
     elif not state.market.active:
