@@ -277,6 +277,8 @@ class DeskBooks:
     def covered(self, book: DeskBook) -> bool:
         market = self._context.market(self.symbol)
         amount = sellable(self._context.positions.of(*book.key).amount, market)
+        if book.protection.rules.stops and self._owed(book.key):
+            return False
         if book.protection.stop is None:
             return True
         if not tradable(amount, book.protection.stop, market):
@@ -293,6 +295,15 @@ class DeskBooks:
             ZERO,
         )
         return covered >= amount
+
+    def _owed(self, key: BookKey) -> bool:
+        """Return whether an entry of a book was filled by more than is booked."""
+        return any(
+            one.role is OrderRole.ENTRY
+            and (one.intent.strategy, one.intent.symbol) == tuple(key)
+            and self._context.ledger.owes(one)
+            for one in self._context.ledger.open
+        )
 
     def open(self, key: BookKey) -> DeskBook:
         return self._books.setdefault(key, DeskBook(key=key))

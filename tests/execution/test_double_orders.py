@@ -38,6 +38,7 @@ async def test_an_entry_whose_fill_is_not_booked_yet_is_not_bought_again(rig: Ri
     assert len(rig.venue.bought()) == 1
     assert rig.orders.exposure() == 500, "what is filled and not booked is at risk"
     assert "not known" in (rig.orders.held_back() or ""), "other symbols are held back too"
+    assert "has had no stop for over 10 s" in (rig.halts.first or "")
     faults.blind = False
     await rig.minute()
     await rig.quiet()
