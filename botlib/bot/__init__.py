@@ -6,6 +6,7 @@ the work: this package only starts it on the runtime thread, and waits for its a
 
 from botlib.bot.async_bot import AsyncBot
 from botlib.bot.bot import Bot
-from botlib.bot.connect import connect, project_directory
+from botlib.bot.connect import connect
+from botlib.core.project import project_directory
 
 __all__ = ["AsyncBot", "Bot", "connect", "project_directory"]

@@ -14,6 +14,7 @@ from botlib.bot.bot import Bot
 from botlib.config import Settings
 from botlib.config.secrets import RedactingFilter, keys_at_hand
 from botlib.core.errors import ConfigError
+from botlib.core.project import project_directory
 from botlib.core.timeframe import timeframe_ms
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.widgets.display import show_text
@@ -22,9 +23,6 @@ logger = logging.getLogger(__name__)
 
 RESIDENT: Final = "bot"
 """Name of the bot among the runtime's residents."""
-
-HOME: Final = "BOTLIB_HOME"
-"""Environment variable that names the folder of ``data/``."""
 
 START_TIMEOUT: Final = 180.0
 """Longest seconds of a start."""
@@ -81,22 +79,6 @@ def connect(
     if core.arming is not None:
         show_text(core.arming)
     return bot
-
-
-def project_directory(start: Path) -> Path:
-    """Return the folder of ``data/``: ``BOTLIB_HOME``, or the nearest parent with a project file.
-
-    A notebook in ``notebooks/`` and a run from the project therefore share one.
-
-    Args:
-        start: the folder to search from; returned if no parent has a project file.
-    """
-    if HOME in os.environ:
-        return Path(os.environ[HOME]).resolve()
-    for folder in (start, *start.parents):
-        if any((folder / name).is_file() for name in ("pyproject.toml", "environment.yml")):
-            return folder
-    return start
 
 
 async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:

@@ -11,14 +11,15 @@ import click
 
 from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
+from botlib.core.project import data_directory
 from botlib.venues.registry import DEFAULT_VENUE, build_exchange, capabilities
 
 DIRECTORY = click.option(
     "--data",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
+    default=data_directory,
+    show_default="data/ of the project, found upward or named by BOTLIB_HOME",
     help="The data directory.",
 )
 VENUE_TITLE = capabilities().title

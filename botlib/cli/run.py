@@ -9,6 +9,7 @@ import click
 
 from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
+from botlib.core.project import runs_directory
 from botlib.core.tables import text_table
 
 
@@ -41,8 +42,8 @@ def _value(text: str) -> object:
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/runs"),
-    show_default=True,
+    default=runs_directory,
+    show_default="data/runs of the project, found upward or named by BOTLIB_HOME",
     help="Directory of the executed notebook and its report.",
 )
 @click.option("--grace", default=30.0, show_default=True, help="Seconds to finish after a signal.")

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from botlib.core.errors import RunError
+from botlib.core.project import runs_directory
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl
@@ -51,7 +52,7 @@ def run_notebook(
     *,
     name: str | None = None,
     parameters: Mapping[str, object] = _NO_PARAMETERS,
-    directory: Path = Path("data/runs"),
+    directory: Path | None = None,
     grace: float = 30.0,
     timeout: float | None = None,
     log: Callable[[str], None] | None = None,
@@ -65,7 +66,8 @@ def run_notebook(
         notebook: the notebook; it is not changed.
         name: name of the run and of its directory, by default that of the notebook.
         parameters: values for names that the cell tagged ``parameters`` assigns.
-        directory: where ``<name>/<utc>.ipynb`` and ``.html`` are written.
+        directory: where ``<name>/<utc>.ipynb`` and ``.html`` are written; None is ``data/runs``
+            of the project.
         grace: seconds that a stopped notebook has for its last cells before it is interrupted.
         timeout: seconds after which the run is stopped and counts as failed, or None.
         log: called with each line to show, the notebook's own output included, also from other
@@ -81,7 +83,9 @@ def run_notebook(
             raise RunError(f"Cannot use {value!r} as {what}. Accepted: seconds from 0 up.")
     given = dict(parameters)
     check_notebook(notebook, given)
-    output = _create_output(Path(directory) / name, notebook)
+    output = _create_output(
+        (runs_directory() if directory is None else Path(directory)) / name, notebook
+    )
     log = log or (lambda line: None)
     stop = StopControl(grace=grace, timeout=timeout, log=log)
     started, start = datetime.now(UTC), time.monotonic()

@@ -174,6 +174,47 @@ def test_an_unreadable_file_is_refused_and_the_others_are_imported(tmp_path: Pat
     assert "5" in botlib("report", "BTCUSDT", cwd=tmp_path).stdout
 
 
+HOURS = "symbol,timeframe,timestamp,open,high,low,close,volume\n" + "".join(
+    f"BTCUSDT,1h,{1735689600000 + n * 3600000},1,2,1,2,3\n" for n in range(5)
+)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["found upward", "named by BOTLIB_HOME"])
+def test_candles_and_runs_are_those_of_the_project_from_any_folder(
+    tmp_path: Path, named: bool
+) -> None:
+    inner, home = tmp_path / "notebooks" / "deep", tmp_path / "elsewhere"
+    inner.mkdir(parents=True)
+    home.mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (inner / "BTCUSDT-1h.csv").write_text(HOURS)
+    environment = {name: value for name, value in os.environ.items() if name != "BOTLIB_HOME"}
+    environment |= {"BOTLIB_HOME": str(home)} if named else {}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "botlib", *arguments],
+            cwd=inner,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    assert call("import", "BTCUSDT-1h.csv").returncode == 0
+    data = (home if named else tmp_path) / "data"
+    assert (data / "tradingbot.db").is_file()
+    assert not (inner / "data").exists()
+    assert "BTC/USDT" in call("report").stdout
+    assert "1 partitions written" in call("export", "out").stdout
+    assert (inner / "out").is_dir()
+    run = call("run", str(PAPER_TRADING), "-p", "RUN_FOR", "10m")
+    assert run.returncode == 0, run.stderr
+    assert list((data / "runs").rglob("*.html"))
+    assert not (inner / "data").exists()
+
+
 def test_a_misspelt_span_is_reported(tmp_path: Path) -> None:
     out = botlib("export", "out", cwd=tmp_path)
     assert out.returncode == 2 and "tradingbot.db" in out.stderr

@@ -87,6 +87,7 @@ class TestGoodRun:
         cls.log, cls.folder = [], folder
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("JUPYTER_PATH", str(folder / "share"))
+            patch.delenv("BOTLIB_HOME", raising=False)
             patch.chdir(folder)
             cls.report = run_notebook(
                 notebook, parameters={"NAME": "{y}", "LIMIT": 7}, log=cls.log.append
@@ -104,7 +105,7 @@ class TestGoodRun:
         assert self.report.summary == {"orders": 7}
 
     def test_files_are_in_the_runs_directory_and_private(self) -> None:
-        assert self.report.notebook.parent == Path("data/runs/my-run")
+        assert self.report.notebook.parent == self.folder / "data/runs/my-run"
         assert re.fullmatch(r"\d{8}T\d{6}Z\.ipynb", self.report.notebook.name)
         assert self.report.html == self.report.notebook.with_suffix(".html")
         for path in (self.report.notebook, self.report.html):
