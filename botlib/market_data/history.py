@@ -14,17 +14,19 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.clock import iso
+from botlib.core.clock import SystemClock, iso
 from botlib.core.errors import ExchangeUnavailable, InvalidInput
 from botlib.core.model import Candle
 from botlib.core.retry import backoff_delay, retry
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.market_data.gaps import ABSENT, ATTEMPTS, Judgement, fetch_answer, judge_answer
 from botlib.store import CandleStorage, Database, Run, database_path
+from botlib.store.market_lists import save_market_list
 from botlib.venues.base import Exchange
 
 if TYPE_CHECKING:
@@ -200,11 +202,33 @@ async def download(
         await exchange.connect()
         exchange.market(symbol)
         path = database_path(directory, exchange.venue)
+        await store_markets(exchange, path)
         with Database.open(path, exchange.venue) as database:
             history = History(exchange, CandleStorage(database))
             return await history.fetch(symbol, timeframe, since, until, progress=progress)
     finally:
         await exchange.close()
+
+
+async def store_markets(exchange: Exchange, database: Path, fee: Decimal | None = None) -> None:
+    """Store what a connected venue lists beside its database, with the date.
+
+    Args:
+        exchange: connected.
+        database: path of its database.
+        fee: fraction of the value of a fill; None is the venue's standard fee.
+    """
+
+    def work() -> None:
+        save_market_list(
+            database,
+            exchange.venue,
+            exchange.markets(),
+            now=SystemClock().now(),
+            fee=exchange.capabilities.standard_fee if fee is None else fee,
+        )
+
+    await asyncio.to_thread(work)
 
 
 def _span(timeframe: str, since: Moment, until: Moment | None, now: int) -> tuple[int, int]:

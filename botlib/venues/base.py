@@ -200,6 +200,9 @@ class Exchange(Protocol):
             UnknownSymbol: the venue does not list it; the message suggests one it lists.
         """
 
+    def markets(self) -> list[Market]:
+        """Return everything that the venue lists, as it was read when it connected."""
+
     async def reload_market(self, symbol: str) -> Market:
         """Read again how a symbol is traded; one that is not listed any more is not active.
 

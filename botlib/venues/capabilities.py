@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from botlib.core.errors import UnknownSymbol
@@ -41,6 +42,7 @@ class VenueCapabilities:
         trades_per_page: most of the account's executions in one answer.
         book_levels: levels a side of an order-book snapshot.
         largest_recv_window: longest time in ms for which a signed request may stay valid.
+        standard_fee: fraction of the value of a fill, of an account without discounts.
     """
 
     name: str
@@ -60,6 +62,7 @@ class VenueCapabilities:
     trades_per_page: int
     book_levels: int
     largest_recv_window: int
+    standard_fee: Decimal
 
     @property
     def absence_fence(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from botlib.core.errors import InvalidInput, did_you_mean
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from botlib.venues.base import Exchange, ExchangeOptions
     from botlib.venues.capabilities import VenueCapabilities
+    from botlib.venues.market_list import MarketList
 
 PAPER_PREFIX: Final = "paper:"
 """What the stamp of every paper market begins with, such as ``paper:synthetic:seed=42``."""
@@ -28,6 +30,8 @@ class RegisteredVenue:
 
     capabilities: VenueCapabilities
     exchange: str
+    markets: str
+    """File of the shipped list of its largest markets, relative to this package."""
 
     def load(self) -> Callable[..., Exchange]:
         """Import the class of its exchange, and return it."""
@@ -42,7 +46,9 @@ class RegisteredVenue:
 
 VENUES: Final[dict[str, RegisteredVenue]] = {
     BINANCE.name: RegisteredVenue(
-        capabilities=BINANCE, exchange="botlib.venues.binance.venue:BinanceExchange"
+        capabilities=BINANCE,
+        exchange="botlib.venues.binance.venue:BinanceExchange",
+        markets="binance/markets.json",
     ),
 }
 """Every venue by its name."""
@@ -74,6 +80,15 @@ def capabilities(venue: str = DEFAULT_VENUE) -> VenueCapabilities:
         InvalidInput: the venue is not registered.
     """
     return registered(venue).capabilities
+
+
+def shipped_markets(venue: str) -> MarketList | None:
+    """Return the list of a venue's largest markets that botlib ships; None for a paper market."""
+    if venue not in VENUES:
+        return None
+    from botlib.venues.market_list import MarketList
+
+    return MarketList.read(Path(__file__).parent / VENUES[venue].markets)
 
 
 def build_exchange(venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -38,4 +39,6 @@ BINANCE: Final = VenueCapabilities(
     trades_per_page=1_000,
     book_levels=1_000,
     largest_recv_window=60_000,
+    # Maker and taker of the lowest tier, without paying in BNB.
+    standard_fee=Decimal("0.001"),
 )

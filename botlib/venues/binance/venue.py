@@ -170,6 +170,10 @@ class BinanceExchange:
             self._markets[name] = parse.market(name, api.markets[name]["info"])
         return self._markets[name]
 
+    def markets(self) -> list[Market]:
+        """Return everything that the venue lists, as it was read when it connected."""
+        return [parse.market(name, raw["info"]) for name, raw in self._api.markets.items()]
+
     async def reload_market(self, symbol: str) -> Market:
         """Read again how a symbol is traded; one that is not listed any more is not active."""
         before = self.market(symbol)
