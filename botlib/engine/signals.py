@@ -21,13 +21,13 @@ from botlib.trading.stops import StopRules
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription, EventBus
     from botlib.execution import OrderPath
-    from botlib.frames import MultiTimeframeEngine
+    from botlib.frames import Frames, MultiTimeframeEngine
     from botlib.store import CandleStorage
 
 logger = logging.getLogger(__name__)
 
 EVALUATION_DEADLINE = 5.0
-"""Seconds a strategy may compute before the other candles and strategies go on without it."""
+"""Seconds a strategy may compute before it is reported as late."""
 
 SPARE_ROWS = 50
 """Candles kept beyond a strategy's warm-up, so that no signal is the first row of a frame."""
@@ -80,6 +80,8 @@ class ActiveStrategy:
     working: asyncio.Future[None] | None = None
     """The evaluation that is under way, or the last one."""
     working_since: float = 0.0
+    again: bool = False
+    """Whether a candle came while it was being evaluated."""
     evaluations: int = 0
     skipped: int = 0
     """Candles on which it was not evaluated because a higher timeframe never arrived."""
@@ -196,6 +198,7 @@ class SignalGenerator:
                 self._on_progress()
         finally:
             subscription.close()
+            self._silence()
             for active in self.strategies.values():
                 if active.working is not None:
                     active.working.cancel()
@@ -220,26 +223,36 @@ class SignalGenerator:
                     active.skipped += 1
                 active.pending = candle.timestamp
             due.append(active)
-        await self._evaluate_all(due)
+        for active in due:
+            if self._in_lockstep:
+                # The market waits, so that each may take as long as it likes.
+                await self._evaluate(active)
+            else:
+                self._begin(active)
         self._newest[key] = candle.timestamp
         self._moved.set()
 
-    async def _evaluate_all(self, due: list[ActiveStrategy]) -> None:
-        """Evaluate strategies beside each other; one that is late is not waited for.
+    def _begin(self, active: ActiveStrategy) -> None:
+        """Evaluate a strategy beside the others; nothing waits for it but itself."""
+        if active.working is not None and not active.working.done():
+            active.again = True
+            return
+        active.working_since = asyncio.get_running_loop().time()
+        active.working = asyncio.ensure_future(self._work(active))
 
-        In lockstep the market waits, so that each may take as long as it likes.
-        """
-        work = []
-        for active in due:
-            if active.working is not None and not active.working.done():
-                continue  # It computes on an older candle still, which health tells.
-            active.working = asyncio.ensure_future(self._evaluate(active))
+    async def _work(self, active: ActiveStrategy) -> None:
+        """Evaluate a strategy until it has seen the newest candle."""
+        active.again = True
+        while active.again:
+            active.again = False
             active.working_since = asyncio.get_running_loop().time()
-            work.append(active.working)
-            if self._in_lockstep:
-                await active.working
-        if work and not self._in_lockstep:
-            await asyncio.wait(work, timeout=EVALUATION_DEADLINE)
+            await self._evaluate(active)
+
+    def _silence(self) -> None:
+        """Discard what the strategies still compute: it leads to no order any more."""
+        for active in self.strategies.values():
+            if active.working is not None:
+                active.working.cancel()
 
     def late(self) -> dict[str, float]:
         """Return the strategies that compute past their deadline, with the seconds so far."""
@@ -265,7 +278,9 @@ class SignalGenerator:
             return
         active.evaluated = timestamp
         try:
-            signal = await asyncio.to_thread(self._signal_of, active, timestamp)
+            # Only the loop changes frames, and the strategy gets a copy.
+            data = self._frames.frames(active.symbol, timeframes, timestamp)
+            signal = await asyncio.to_thread(_signal_of, active, data, timestamp)
         except Exception:
             # The other strategies are evaluated all the same.
             active.errors += 1
@@ -303,28 +318,6 @@ class SignalGenerator:
         if len(highs):
             self._orders.candle(active.name, active.symbol, float(highs.max()))
 
-    def _signal_of(self, active: ActiveStrategy, timestamp: int) -> Signal | None:
-        timeframes = active.strategy.timeframes
-        data = self._frames.frames(active.symbol, timeframes, timestamp)
-        if len(data.index) < active.strategy.warmup:
-            return None
-        signals = active.strategy.signals(data)
-        signals.check(data.index)
-        if signals.exit.to_numpy()[-1]:
-            action = SignalAction.EXIT
-        elif signals.entry.to_numpy()[-1]:
-            action = SignalAction.ENTRY
-        else:
-            return None
-        return Signal(
-            strategy=active.name,
-            symbol=active.symbol,
-            timeframe=timeframes[0],
-            timestamp=timestamp,
-            action=action,
-            price=float(data.frame["close"].iloc[-1]),
-        )
-
     def warm(self) -> None:
         """Load every frame from the store, so that prices are known before the first candle."""
         for key in self._rows:
@@ -342,3 +335,28 @@ class SignalGenerator:
         # Candles are stored before they are published, so the store has those of unread events.
         depth = self._frames.depth(symbol, timeframe)
         self._frames.load(self._storage.candles(symbol, timeframe, limit=depth))
+
+
+def _signal_of(active: ActiveStrategy, data: Frames, timestamp: int) -> Signal | None:
+    """Return what a strategy says about the candle that opened at ``timestamp``, None if nothing.
+
+    This is the part that runs in a thread.
+    """
+    if len(data.index) < active.strategy.warmup:
+        return None
+    signals = active.strategy.signals(data)
+    signals.check(data.index)
+    if signals.exit.to_numpy()[-1]:
+        action = SignalAction.EXIT
+    elif signals.entry.to_numpy()[-1]:
+        action = SignalAction.ENTRY
+    else:
+        return None
+    return Signal(
+        strategy=active.name,
+        symbol=active.symbol,
+        timeframe=active.strategy.timeframes[0],
+        timestamp=timestamp,
+        action=action,
+        price=float(data.frame["close"].iloc[-1]),
+    )

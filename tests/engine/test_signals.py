@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,17 @@ import pandas as pd
 import pytest
 
 from botlib.core.bus import EventBus
-from botlib.core.errors import ConfigError, InvalidInput
-from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
+from botlib.core.errors import ConfigError, InvalidInput, StoreError
+from botlib.core.model import Candle, CandleClosed, Position, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE, timeframe_ms
+from botlib.engine import signals
 from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
 from botlib.frames import Frames, MultiTimeframeEngine
 from botlib.store import CandleStorage, Database
 from botlib.strategies import TrendCross
 from botlib.strategy import Signals, Strategy
+from botlib.trading.books import BookKey
+from botlib.trading.stops import StopRules
 from tests.support.samples import flat
 
 START = 1_735_689_600_000  # 2025-01-01 00:00 UTC, a multiple of every timeframe
@@ -51,19 +57,47 @@ class Watcher(Strategy):
 
 
 class RecordedOrders:
-    """Records signals in place of executing them."""
+    """Records what an order path is told, in place of doing it."""
 
     def __init__(self) -> None:
         self.signals: list[Signal] = []
+        self.rules: dict[tuple[str, str], StopRules | None] = {}
+        self.highs: list[float | None] = []
+        self.opened: int | None = None
+        self.broken = False
+        self.settlings = 0
 
-    async def execute(self, signal: Signal, order_cost: Decimal) -> None:
+    def register(self, strategy: str, symbol: str, rules: StopRules) -> None:
+        self.rules[strategy, symbol] = rules
+
+    def unregister(self, strategy: str, symbol: str) -> None:
+        self.rules[strategy, symbol] = None
+
+    def signal(self, signal: Signal, order_cost: Decimal) -> None:
+        if self.broken:
+            raise StoreError("the disk is full")
         self.signals.append(signal)
+
+    def position(self, key: BookKey) -> Position:
+        return Position(
+            symbol=key.symbol,
+            amount=Decimal(0 if self.opened is None else 1),
+            entry_price=Decimal(100),
+            opened=self.opened,
+            realised=Decimal(0),
+        )
+
+    def candle(self, strategy: str, symbol: str, high: float | None) -> None:
+        self.highs.append(high)
+
+    async def settled(self, symbol: str) -> None:
+        self.settlings += 1
 
 
 class Setup:
     """A signal generator whose candles a test publishes."""
 
-    def __init__(self, storage: CandleStorage) -> None:
+    def __init__(self, storage: CandleStorage, *, in_lockstep: bool = False) -> None:
         self.storage = storage
         self.bus = EventBus()
         self.raised = self.bus.subscribe(SignalRaised, name="test")
@@ -75,6 +109,7 @@ class Setup:
             frames=MultiTimeframeEngine(),
             orders=self.orders,  # type: ignore[arg-type]
             on_progress=self._count,
+            in_lockstep=in_lockstep,
         )
 
     def _count(self) -> None:
@@ -87,20 +122,40 @@ class Setup:
         self.generator.add(active)
         return active
 
-    async def feed(self, *candles: Candle, backfilled: bool = False) -> None:
-        """Store and then publish closed candles, as the stream does."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the generator."""
         self.generator.listen()
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.generator.run())
-            for item in candles:
-                self.storage.write([item], now=item.timestamp)
-                self.bus.publish(
-                    CandleClosed(candle=item, event_time=item.timestamp, backfilled=backfilled)
-                )
-            goal = self.progress + len(candles)
-            while self.progress < goal:  # noqa: ASYNC110 - the generator only counts
-                await asyncio.sleep(0.001)
+        task = asyncio.create_task(self.generator.run())
+        try:
+            yield
+        finally:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def close(self, item: Candle, *, backfilled: bool = False, late: str = "") -> None:
+        """Store and publish a closed candle, and wait for all strategies but a late one."""
+        self.storage.write([item], now=item.timestamp)
+        seen = self.progress
+        self.bus.publish(
+            CandleClosed(candle=item, event_time=item.timestamp, backfilled=backfilled)
+        )
+        while self.progress == seen or self.working(late):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    async def feed(self, *candles: Candle, backfilled: bool = False) -> None:
+        """Store and then publish closed candles, as the stream does, one after another."""
+        async with self.running():
+            for item in candles:
+                await self.close(item, backfilled=backfilled)
+
+    def working(self, late: str) -> bool:
+        """Return whether a strategy is being evaluated, one aside."""
+        return any(
+            active.working is not None and not active.working.done()
+            for active in self.generator.strategies.values()
+            if active.name != late
+        )
 
 
 @pytest.fixture
@@ -162,6 +217,118 @@ async def test_a_broken_strategy_does_not_affect_the_others(setup: Setup) -> Non
     await setup.feed(candle(START))
     assert one.errors == 1
     assert [signal.strategy for signal in setup.orders.signals] == ["sound"]
+
+
+async def test_a_signal_that_cannot_be_executed_counts_as_an_error(setup: Setup) -> None:
+    setup.orders.broken = True
+    active = setup.trade(Watcher(entry=True))
+    await setup.feed(candle(START), candle(START + MINUTE))
+    assert (active.errors, active.signals, active.evaluations) == (2, 2, 2)
+
+
+class Slow(Watcher):
+    """Computes on its first candle until it is released."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.released = threading.Event()
+
+    def signals(self, data: Frames) -> Signals:
+        assert self.released.wait(60)
+        return super().signals(data)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "EVALUATION_DEADLINE", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_late_strategy_holds_up_nobody_and_is_told(setup: Setup) -> None:
+    slow, quick = Slow(entry=True), Watcher(entry=True)
+    late = setup.trade(slow, "slow")
+    setup.trade(quick, "quick")
+    async with setup.running():
+        try:
+            for n in range(4):
+                await setup.close(candle(START + n * MINUTE), late="slow")
+            assert [signal.strategy for signal in setup.orders.signals] == ["quick"] * 4
+            await asyncio.sleep(0.2)
+            (told,) = setup.generator.late().items()
+            assert told[0] == "slow" and told[1] > 0.1
+        finally:
+            slow.released.set()
+        while setup.working(""):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert setup.generator.late() == {}
+    # It goes on with the newest candle; those between are skipped and counted.
+    assert [index for index, _ in slow.seen] == [
+        pd.Timestamp(START, unit="ms"),
+        pd.Timestamp(START + 3 * MINUTE, unit="ms"),
+    ]
+    assert (late.evaluations, late.skipped) == (2, 2)
+
+
+async def test_what_is_computed_when_signals_are_stopped_leads_to_no_order(setup: Setup) -> None:
+    slow = Slow(entry=True)
+    active = setup.trade(slow, "slow")
+    async with setup.running():
+        await setup.close(candle(START), late="slow")
+    slow.released.set()
+    while setup.working(""):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    assert active.working is not None and active.working.cancelled()
+    assert setup.orders.signals == [] and active.signals == 0
+
+
+async def test_strategies_are_evaluated_beside_each_other(setup: Setup) -> None:
+    both = threading.Barrier(2)
+
+    class Meeting(Watcher):
+        """Returns only when another strategy is evaluated at the same time."""
+
+        def signals(self, data: Frames) -> Signals:
+            both.wait(60)
+            return super().signals(data)
+
+    one, two = setup.trade(Meeting(), "one"), setup.trade(Meeting(), "two")
+    await setup.feed(candle(START))
+    assert one.evaluations == two.evaluations == 1
+    assert one.errors == two.errors == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_in_lockstep_the_market_waits_for_a_strategy_and_its_orders(tmp_path: Path) -> None:
+    with Database.open(tmp_path / "l.db", "paper:synthetic:seed=1") as database:
+        setup = Setup(CandleStorage(database), in_lockstep=True)
+        slow = Slow(entry=True)
+        setup.trade(slow, "slow")
+        asyncio.get_running_loop().call_later(0.5, slow.released.set)
+        await setup.feed(candle(START), candle(START + MINUTE))
+        assert len(setup.orders.signals) == 2
+        assert setup.orders.settlings == 2
+        assert setup.generator.late() == {}
+
+
+async def test_the_order_path_learns_rules_and_replacements(setup: Setup) -> None:
+    setup.trade(Watcher(stop_loss=0.1))
+    assert setup.orders.rules == {("w", "BTC/USDT"): StopRules(stop_loss=0.1)}
+    moved = ActiveStrategy(name="w", strategy=Watcher(), symbol="ETH/USDT", order_cost=Decimal(100))
+    setup.generator.add(moved)
+    assert setup.orders.rules == {("w", "BTC/USDT"): None, ("w", "ETH/USDT"): StopRules()}
+    setup.generator.remove("w")
+    assert setup.orders.rules["w", "ETH/USDT"] is None
+
+
+async def test_a_trailing_stop_follows_the_highest_high_since_the_entry(setup: Setup) -> None:
+    highs = [200.0, 101.0, 130.0, 120.0]
+    setup.trade(Watcher(trailing_stop=0.1))
+    candles = [replace(candle(START + n * MINUTE), high=high) for n, high in enumerate(highs)]
+    await setup.feed(candles[0])
+    assert setup.orders.highs == []  # nothing is held
+    setup.orders.opened = START + MINUTE + 5
+    await setup.feed(*candles[1:])
+    assert setup.orders.highs == [101.0, 130.0, 130.0]
 
 
 async def test_the_warm_up_is_loaded_from_the_store(setup: Setup) -> None:
