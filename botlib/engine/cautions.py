@@ -29,12 +29,14 @@ class Cautions:
 
     def __init__(self, base: BaseParts) -> None:
         self._base = base
+        # Health asks too, and that from any thread.
+        self._time = asyncio.get_running_loop().time
         self._checked = -CHECK_INTERVAL
         self._failing: str | None = None
 
     def __call__(self) -> str | None:
         """Return the first reason."""
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         if now - self._checked >= CHECK_INTERVAL:
             self._checked = now
             self._failing = failing_safety_task(self._base.tasks.status())

@@ -246,7 +246,11 @@ class SignalGenerator:
         while active.again:
             active.again = False
             active.working_since = asyncio.get_running_loop().time()
-            await self._evaluate(active)
+            try:
+                await self._evaluate(active)
+            except Exception:
+                active.errors += 1
+                logger.exception("strategy %s could not be evaluated", active.name)
 
     def _silence(self) -> None:
         """Discard what the strategies still compute: it leads to no order any more."""
@@ -255,14 +259,17 @@ class SignalGenerator:
                 active.working.cancel()
 
     def late(self) -> dict[str, float]:
-        """Return the strategies that compute past their deadline, with the seconds so far."""
-        now = asyncio.get_running_loop().time()
+        """Return the strategies that compute past their deadline, with the seconds so far.
+
+        May be called from any thread.
+        """
         return {
-            active.name: now - active.working_since
-            for active in self.strategies.values()
+            active.name: seconds
+            for active in list(self.strategies.values())
             if active.working is not None
             and not active.working.done()
-            and now - active.working_since > EVALUATION_DEADLINE
+            and (seconds := active.working.get_loop().time() - active.working_since)
+            > EVALUATION_DEADLINE
         }
 
     async def _evaluate(self, active: ActiveStrategy) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from botlib.core.bus import EventBus
 from botlib.core.errors import ConfigError, InvalidInput, StoreError
-from botlib.core.model import Candle, CandleClosed, Position, Signal, SignalAction, SignalRaised
+from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE, timeframe_ms
 from botlib.engine import signals
 from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
@@ -63,7 +63,7 @@ class RecordedOrders:
         self.signals: list[Signal] = []
         self.rules: dict[tuple[str, str], StopRules | None] = {}
         self.highs: list[float | None] = []
-        self.opened: int | None = None
+        self.since: int | None = None
         self.broken = False
         self.settlings = 0
 
@@ -78,14 +78,8 @@ class RecordedOrders:
             raise StoreError("the disk is full")
         self.signals.append(signal)
 
-    def position(self, key: BookKey) -> Position:
-        return Position(
-            symbol=key.symbol,
-            amount=Decimal(0 if self.opened is None else 1),
-            entry_price=Decimal(100),
-            opened=self.opened,
-            realised=Decimal(0),
-        )
+    def opened(self, key: BookKey) -> int | None:
+        return self.since
 
     def candle(self, strategy: str, symbol: str, high: float | None) -> None:
         self.highs.append(high)
@@ -326,7 +320,7 @@ async def test_a_trailing_stop_follows_the_highest_high_since_the_entry(setup: S
     candles = [replace(candle(START + n * MINUTE), high=high) for n, high in enumerate(highs)]
     await setup.feed(candles[0])
     assert setup.orders.highs == []  # nothing is held
-    setup.orders.opened = START + MINUTE + 5
+    setup.orders.since = START + MINUTE + 5
     await setup.feed(*candles[1:])
     assert setup.orders.highs == [101.0, 130.0, 130.0]
 
