@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, Self
 
 from botlib.core.model import OrderRole
+from botlib.core.timeframe import timeframe_ms
 from botlib.trading.stops import StopRules
 
 ZERO: Final = Decimal(0)
@@ -44,6 +45,11 @@ class Want:
     price: Decimal = ZERO
     valid_until: int | None = None
     limit: Decimal | None = None
+
+    @property
+    def closed(self) -> int | None:
+        """Market time (ms) at which its candle closed, None if it was not decided on a candle."""
+        return self.decided + timeframe_ms(self.timeframe) if self.timeframe else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the want as JSON values."""

@@ -164,6 +164,9 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         return
     if tradable(sellable(book.amount, state.market), want.price, state.market):
         yield Drop(book=book, why=f"{book.amount} {state.market.base} are held already")
+    elif want.closed is not None and book.released >= want.closed:
+        # The stop sold at the open that followed the candle, as one sees only now.
+        yield Drop(book=book, why="the position was held when the candle closed")
     elif want.valid_until is not None and state.now >= want.valid_until:
         yield Drop(book=book, why=state.held_back or "the candle is old: the next one has closed")
     elif want.timeframe and book.released >= want.decided + timeframe_ms(want.timeframe):
