@@ -272,7 +272,14 @@ class Desk:
         try:
             orders = self._context.sender.prepare(step.intents, self.state())
         except RiskRejected as error:
-            self._refused_by_rule(book, step, error)
+            self.books.drop(
+                book,
+                str(error),
+                refused=True,
+                rule=error.rule,
+                value=error.value,
+                limit=error.limit,
+            )
             return
         except OrderTaken as error:
             self._number_again(step.intents, error)
@@ -360,9 +367,6 @@ class Desk:
                 source="desk",
                 symbol=self.symbol,
             )
-
-    def _refused_by_rule(self, book: DeskBook, step: Place, error: RiskRejected) -> None:
-        self.books.drop(book, str(error), refused=True)
 
     def _watch(self) -> None:
         """Record since when a position is without its stop; halt entries after `GRACE`."""

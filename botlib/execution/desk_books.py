@@ -247,12 +247,18 @@ class DeskBooks:
             book.protection = protection
             self._save(book.stored)
 
-    def drop(self, book: DeskBook, why: str, *, refused: bool) -> None:
+    def drop(self, book: DeskBook, why: str, *, refused: bool, **details: str) -> None:
+        """Forget what a book wants.
+
+        Args:
+            refused: whether it was not done, which is told.
+            details: ``rule``, ``value`` and ``limit`` of a refusal by a cap.
+        """
         want = book.want
         book.want = None
         self._save(book.stored)
         if refused and want is not None:
-            self._context.refuse(book.key, want, why)
+            self._context.refuse(book.key, want, why, **details)
 
     def _save(self, book: StoredBook) -> None:
         now = self._now()

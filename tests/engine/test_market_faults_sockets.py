@@ -403,11 +403,9 @@ async def test_a_blocked_loop_decides_only_on_the_newest_candle(
     # Entries are held back for this long after the loop was late.
     monkeypatch.setattr(health, "LAG_MEMORY", 1.0)
 
-    refused = Refusals()
-
     async def blocked_loop(stage: Sockets, record: FaultRecord) -> None:
         engine = stage.engine
-        monkeypatch.setattr(engine.orders, "refused", refused)
+        refused = Refusals(engine.bus)
         time.sleep(4)  # noqa: ASYNC251 - four minutes of market time
         record.facts["reason"] = health.late_loop(engine)
         record.facts["lag"] = engine.lag.current

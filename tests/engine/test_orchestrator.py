@@ -9,10 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+import threading
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import ClassVar
 
 import aiohttp
+import pandas as pd
 import pytest
 
 from botlib.core.errors import (
@@ -25,8 +28,11 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.engine import EngineHealth, Orchestrator, ServiceState
+from botlib.engine import signals as engine_signals
+from botlib.frames import Frames
 from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross
+from botlib.strategy import Signals, Strategy
 from botlib.tasks import TaskConfig, TaskPriority
 from botlib.views.summary import Summaries
 
@@ -275,18 +281,77 @@ async def test_fills_of_a_disconnection_are_fetched_when_the_user_stream_is_back
     make_engine: MakeEngine,
 ) -> None:
     engine = await make_engine()
-    calls: list[int] = []
-    sync = engine.orders.sync
+    calls: list[bool] = []
+    check = engine.orders.check
 
-    async def recorded_sync(symbols: Iterable[str]) -> None:
-        calls.append(1)
-        await sync(symbols)
+    def recorded_check(*, thorough: bool = True) -> None:
+        calls.append(thorough)
+        check(thorough=thorough)
 
-    engine.orders.sync = recorded_sync  # type: ignore[method-assign]
+    engine.orders.check = recorded_check  # type: ignore[method-assign]
     assert engine.paper is not None
     await engine.paper.control.fault("reset", target="user")
     async with asyncio.timeout(60):
-        while not calls:  # noqa: ASYNC110 - a sync publishes no event
+        while True not in calls:
+            await asyncio.sleep(0.05)
+
+
+async def test_entries_are_held_back_while_the_user_stream_is_lost(make_engine: MakeEngine) -> None:
+    engine = await make_engine()
+    watch = engine.parts.executions
+    await asyncio.wait_for(watch.connected.wait(), 60)
+    assert engine.orders.cautions == ()
+    assert engine.paper is not None
+    lost: list[str | None] = []
+    lose = watch._lose
+
+    def recorded(why: str) -> None:
+        lose(why)
+        lost.append(engine.orders.held_back())
+        assert f"entries are held back: {lost[-1]}" in engine.health().reasons
+
+    watch._lose = recorded  # type: ignore[method-assign]
+    await engine.tasks.restart_task("execution_reports")
+    await asyncio.wait_for(watch.connected.wait(), 60)
+    assert lost and "reports about orders are lost" in str(lost[0])
+    assert engine.orders.cautions == ()
+
+
+class Stuck(Strategy):
+    """Computes until it is released."""
+
+    timeframes = ("1m",)
+    released: ClassVar = threading.Event()
+
+    def signals(self, data: Frames) -> Signals:
+        self.released.wait(60)
+        never = pd.Series(False, index=data.frame.index)
+        return Signals(entry=never, exit=never)
+
+
+async def test_a_strategy_that_computes_too_long_makes_the_bot_unhealthy(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_signals, "EVALUATION_DEADLINE", 0.2)
+    engine = await make_engine(paper={"lockstep": False, "speed": 60})
+    try:
+        await engine.trade(Stuck(), "BTC/USDT", name="stuck")
+        async with asyncio.timeout(60):
+            while not any(
+                "the strategy stuck has computed for" in why for why in engine.health().reasons
+            ):
+                await asyncio.sleep(0.05)
+        assert not engine.health().healthy
+        # The others go on.
+        other = engine.signals.strategies["trend-btc"]
+        seen = other.evaluations
+        async with asyncio.timeout(60):
+            while other.evaluations < seen + 2:
+                await asyncio.sleep(0.05)
+    finally:
+        Stuck.released.set()
+    async with asyncio.timeout(60):
+        while any("the strategy stuck" in why for why in engine.health().reasons):
             await asyncio.sleep(0.05)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +18,11 @@ from typing import Any
 
 import pytest
 
-from botlib.core.errors import RiskRejected
 from botlib.core.lag import LagMeter
-from botlib.core.model import CandleSource, OrderIntent, OrderType, Side
+from botlib.core.model import CandleSource
 from botlib.engine.health import late_loop
 from botlib.frames import Frames
 from botlib.strategy import Signals, Strategy
-from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.venues.registry import DEFAULT_VENUE, VENUES
 from tests.support.market_faults import (
     MINUTE,
@@ -234,8 +233,8 @@ async def fault_blocked_loop(stage: Stage, record: FaultRecord) -> None:
 
 async def fault_old_candles(stage: Stage, record: FaultRecord) -> None:
     """Process candles five minutes late."""
-    clock, orders = stage.engine.market_clock, stage.engine.orders
-    orders.refused = refused = Refusals()
+    clock = stage.engine.market_clock
+    refused = Refusals(stage.engine.bus)
     clock.advance(clock.now() + 300_000)
     before = len(stage.engine.journal.decisions())
     await asyncio.sleep(130)
@@ -468,14 +467,6 @@ def test_days_of_23_and_25_hours_have_all_candles() -> None:
 async def test_no_entry_while_the_loop_lags() -> None:
     meter = LagMeter(0.01)
     meter.start()
-    limits = RiskLimits(
-        max_order_cost=10**6,
-        max_exposure=10**6,
-        max_open_orders=9,
-        max_orders_per_minute=9,
-        max_daily_loss=10**6,
-    )
-    risk = RiskValidator(limits)
 
     class Health:
         max_lag = 0.3
@@ -488,28 +479,16 @@ async def test_no_entry_while_the_loop_lags() -> None:
         in_lockstep = False
         settings = Settings()
 
-    risk.caution = lambda: late_loop(Engine())  # type: ignore[arg-type]
-
-    def ask(side: Side) -> None:
-        intent = OrderIntent(
-            client_order_id="bl-1",
-            strategy="s",
-            symbol="BTC/USDT",
-            side=side,
-            type=OrderType.MARKET,
-            amount=1,
-        )
-        risk.check(intent, price=1, exposure=0, unsettled=0, now=0)  # type: ignore[arg-type]
+    def caution() -> str | None:
+        return late_loop(Engine())  # type: ignore[arg-type]
 
     await asyncio.sleep(0.05)
-    risk.caution()  # a busy machine may lag without the fault
+    caution()  # a busy machine may lag without the fault
     time.sleep(0.5)  # noqa: ASYNC251
-    with pytest.raises(RiskRejected, match=r"the loop ran \d+\.\d s late"):
-        ask(Side.BUY)
-    ask(Side.SELL)
+    late = caution()
+    assert late is not None and re.fullmatch(r"the loop ran \d+\.\d s late within .*", late)
     await asyncio.sleep(0.05)
     # Also after the late beat, while the delayed work is still processed.
-    with pytest.raises(RiskRejected, match="held back"):
-        ask(Side.BUY)
+    assert caution() is not None
     assert meter.worst >= 0.3
     meter.stop()

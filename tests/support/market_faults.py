@@ -14,8 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botlib.config import Settings
-from botlib.core.bus import BusSubscription
-from botlib.core.model import CandleClosed, Event, FillReceived, GapFilled, SignalRaised
+from botlib.core.bus import BusSubscription, EventBus
+from botlib.core.model import (
+    CandleClosed,
+    EntryRefused,
+    Event,
+    FillReceived,
+    GapFilled,
+    SignalRaised,
+)
 from botlib.engine import Orchestrator
 from botlib.frames import Frames
 from botlib.invariants import InvariantChecker, InvariantReport
@@ -38,16 +45,19 @@ class Restless(Strategy):
         return Signals(entry=even, exit=~even)
 
 
-class Refusals(dict[str, str]):
-    """Reasons why orders were not sent: all of them, and not only the latest per strategy."""
+class Refusals:
+    """Reasons why entries were not sent: all of them, and not only the latest per strategy."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[str] = []
+    def __init__(self, bus: EventBus) -> None:
+        self._events = bus.subscribe(EntryRefused, name="refusals")
+        self._seen: list[str] = []
 
-    def __setitem__(self, name: str, why: str) -> None:
-        super().__setitem__(name, why)
-        self.all.append(why)
+    @property
+    def all(self) -> list[str]:
+        """The reasons so far."""
+        while (event := self._events.get_nowait()) is not None:
+            self._seen.append(event.reason)
+        return self._seen
 
 
 @dataclass
