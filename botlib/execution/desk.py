@@ -313,6 +313,10 @@ class Desk:
     async def _cancel(self, order: TrackedOrder, why: str) -> None:
         order = self._cancelling(order, why)
         self._answered(None, await self._context.sender.cancel(order))
+        for other in self._context.ledger.of_symbol(self.symbol):
+            listed = other.intent.list_id is not None
+            if listed and other.intent.list_id == order.intent.list_id and not other.ended:
+                self.enquiries.soon(other.id)  # The venue ended it as well.
 
     def _cancelling(self, order: TrackedOrder, why: str) -> TrackedOrder:
         number = order.cancels_sent + 1
@@ -356,8 +360,9 @@ class Desk:
             return
         if refused[0].role is OrderRole.ENTRY or refused[0].retry:
             return
-        if refused[0].role in (OrderRole.STOP, OrderRole.TARGET):
-            return  # The sale in its place follows at once.
+        protects = refused[0].role in (OrderRole.STOP, OrderRole.TARGET)
+        if protects and book.protection.stop is not None and not book.refusals:
+            return  # The sale in its place follows at once, unless that was refused before.
         book.refusals += 1
         pause = min(RETRY_FIRST * 2 ** (book.refusals - 1), RETRY_LONGEST)
         self._retry_at[book.key] = self._context.timer() + pause

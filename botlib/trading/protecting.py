@@ -44,6 +44,9 @@ def protect(state: TradingState, book: Book) -> Iterator[Step]:
     gapped = next((one for one in resting if _gapped(state, one)), None)
     if gapped is None and any(map(running, resting)):
         return
+    if _list_refused(state, book, amount):
+        # A target that the venue does not take must not cost the position its stop.
+        protection = replace(protection, target=None)
     wanted = _protecting(state, book, amount, protection)
     if gapped is None and resting and _alike(resting, wanted):
         return
@@ -77,18 +80,33 @@ def _leaving(state: TradingState, book: Book) -> bool:
     return want is not None and want.target < book.amount and want.target <= 0
 
 
-def _place_protection(
-    state: TradingState, book: Book, amount: Decimal, wanted: tuple[OrderIntent, ...]
-) -> Iterator[Step]:
-    entry = book.protection.entry
-    refused = [
+def _refused(state: TradingState, book: Book, amount: Decimal) -> list[TrackedOrder]:
+    """Return the stops and targets of a position that the venue refused for good."""
+    return [
         one
         for one in state.of(book.key)
-        if one.intent.entry == entry
+        if one.intent.entry == book.protection.entry
         and one.role in (OrderRole.STOP, OrderRole.TARGET)
         and one.status is OrderStatus.REJECTED
         and not one.retry
         and one.intent.amount == amount
+    ]
+
+
+def _list_refused(state: TradingState, book: Book, amount: Decimal) -> bool:
+    protection = book.protection
+    if protection.stop is None or protection.target is None:
+        return False
+    return any(one.intent.list_id is not None for one in _refused(state, book, amount))
+
+
+def _place_protection(
+    state: TradingState, book: Book, amount: Decimal, wanted: tuple[OrderIntent, ...]
+) -> Iterator[Step]:
+    entry = book.protection.entry
+    lists = len(wanted) > 1
+    refused = [
+        one for one in _refused(state, book, amount) if (one.intent.list_id is not None) is lists
     ]
     tried = [
         one
@@ -100,21 +118,33 @@ def _place_protection(
     ]
     stop = book.protection.stop
     small = stop is not None and not tradable(amount, stop, state.market)
-    fallen = any(_below_limit(state, one) for one in wanted)
+    possible = not small and not any(_below_limit(state, one) for one in wanted)
     if not wanted:
         yield from _halt(state, f"{book.key}: the venue lists no order type that protects it")
-    elif not refused and not small and not fallen:
+    elif possible and not refused:
         yield Place(book=book, intents=wanted)
+    elif stop is None:
+        # No limit of the loss is missing: the position is kept.
+        why = next((one.message for one in refused), "")
+        yield from _again(state, book, wanted, f"the target of {book.key} is refused: {why}")
     elif not tried:
         sale = market_sale(state, book, amount, OrderRole.EMERGENCY, "stop_loss")
         yield Place(book=book, intents=(sale,))
     else:
         why = tried[-1].message or next((one.message for one in refused), "")
-        yield from _halt(
-            state,
-            f"{amount} {state.market.base} of {book.key} can neither be protected nor be sold"
-            + (f": {why}" if why else ""),
-        )
+        reason = f"{amount} {state.market.base} of {book.key} can neither be protected nor be sold"
+        reason += f": {why}" if why else ""
+        yield from _again(state, book, wanted if possible else (), reason)
+
+
+def _again(
+    state: TradingState, book: Book, wanted: tuple[OrderIntent, ...], reason: str
+) -> Iterator[Step]:
+    """Halt entries for a reason, then try again what was refused; the desk pauses in between."""
+    if wanted and reason in state.halts:
+        yield Place(book=book, intents=wanted)
+    else:
+        yield from _halt(state, reason)
 
 
 def _halt(state: TradingState, reason: str) -> Iterator[Step]:

@@ -37,6 +37,14 @@ from botlib.tasks import TaskConfig, TaskPriority
 from botlib.views.summary import Summaries
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - not everything publishes an event
+            await asyncio.sleep(0.05)
+
+
 DEFAULT_TASKS = {
     "market_data_collection": "CRITICAL",
     "position_monitoring": "HIGH",
@@ -291,9 +299,7 @@ async def test_fills_of_a_disconnection_are_fetched_when_the_user_stream_is_back
     engine.orders.check = recorded_check  # type: ignore[method-assign]
     assert engine.paper is not None
     await engine.paper.control.fault("reset", target="user")
-    async with asyncio.timeout(60):
-        while True not in calls:
-            await asyncio.sleep(0.05)
+    await until(lambda: True in calls)
 
 
 async def test_entries_are_held_back_while_the_user_stream_is_lost(make_engine: MakeEngine) -> None:
@@ -336,23 +342,15 @@ async def test_a_strategy_that_computes_too_long_makes_the_bot_unhealthy(
     engine = await make_engine(paper={"lockstep": False, "speed": 60})
     try:
         await engine.trade(Stuck(), "BTC/USDT", name="stuck")
-        async with asyncio.timeout(60):
-            while not any(
-                "the strategy stuck has computed for" in why for why in engine.health().reasons
-            ):
-                await asyncio.sleep(0.05)
+        await until(lambda: "the strategy stuck has computed for" in str(engine.health().reasons))
         assert not engine.health().healthy
         # The others go on.
         other = engine.signals.strategies["trend-btc"]
         seen = other.evaluations
-        async with asyncio.timeout(60):
-            while other.evaluations < seen + 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: other.evaluations >= seen + 2)
     finally:
         Stuck.released.set()
-    async with asyncio.timeout(60):
-        while any("the strategy stuck" in why for why in engine.health().reasons):
-            await asyncio.sleep(0.05)
+    await until(lambda: "the strategy stuck" not in str(engine.health().reasons))
 
 
 async def test_a_position_can_be_closed_manually(make_engine: MakeEngine) -> None:
