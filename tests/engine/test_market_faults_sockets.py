@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from botlib.config import Settings
-from botlib.core.model import CandleSource
+from botlib.core.model import CandleSource, OrderRole
 from botlib.engine import Orchestrator, health
 from botlib.market_data import book_stream, repair
 from botlib.paper import PaperProcess
@@ -406,12 +406,23 @@ async def test_a_blocked_loop_decides_only_on_the_newest_candle(
     async def blocked_loop(stage: Sockets, record: FaultRecord) -> None:
         engine = stage.engine
         refused = Refusals(engine.bus)
+        (active,) = engine.signals.strategies.values()
+        skipped, blocked = active.skipped, engine.market_clock.now()
         time.sleep(4)  # noqa: ASYNC251 - four minutes of market time
         record.facts["reason"] = health.late_loop(engine)
         record.facts["lag"] = engine.lag.current
-        await stage.until(lambda: any("the candle is old" in why for why in refused.all), 60)
+
+        def passed_over() -> bool:
+            old = any("the candle is old" in why for why in refused.all)
+            return old or active.skipped > skipped
+
+        await stage.until(passed_over, 60)
         await stage.until(lambda: health.late_loop(engine) is None, 60)
         await stage.fills()
+        for order in engine.orders.ledger.of_symbol("BTC/USDT"):
+            sent, decided = order.market_time or 0, order.intent.signal_timestamp
+            if order.role is OrderRole.ENTRY and sent > blocked:
+                assert decided is not None and sent < decided + 2 * MINUTE
 
     record = await stage.played(blocked_loop)
     assert record.facts["lag"] >= 3 and "late" in record.facts["reason"]
