@@ -274,7 +274,7 @@ class DeskBooks:
         orders = [
             one
             for one in self._context.ledger.open
-            if (one.intent.strategy, one.intent.symbol) == tuple(book.key) and one.role.protects
+            if (one.intent.strategy, one.intent.symbol) == tuple(book.key) and one.sells
         ]
         if any(one.unclear for one in orders):
             return "unknown"

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 ROWS: Final = 20
 """Most orders and fills that are shown."""
 
+_WORST_FIRST: Final[tuple[Protection, ...]] = ("missing", "unknown", "resting")
+
 _BAD_STATES: Final = frozenset({TaskState.FAILED, TaskState.STUCK})
 _OFF_STATES: Final = frozenset(
     {TaskState.STOPPED, TaskState.DISABLED, TaskState.PENDING, TaskState.DONE}
@@ -67,7 +69,13 @@ class StateBuilder:
         # An order whose outcome is not known is shown however old it is.
         shown = [*ledger.unsettled, *ledger.newest(ROWS)]
         orders = {order.client_order_id: _order(order, masked, unknown) for order in shown}
-        fills = list(self._engine.orders.ledger.last_fills)[-ROWS:]
+        fills = list(ledger.last_fills)[-ROWS:]
+        positions = _table(
+            (position.symbol, self._position(position, prices))
+            for position in self._engine.positions.all()
+            if self._is_held(position, prices)
+        )
+        held = positions["order"]
         return {
             "head": self._head(),
             "account": self._account(prices),
@@ -75,12 +83,8 @@ class StateBuilder:
             "risk": self._risk(prices),
             "loop": self._loop(),
             "tasks": self._tasks(),
-            "positions": _table(
-                (position.symbol, self._position(position, prices))
-                for position in self._engine.positions.all()
-                if self._is_held(position, prices)
-            ),
-            "books": self._books(),
+            "positions": positions,
+            "books": self._books(held),
             "holds": self._holds(),
             "orders": _table(orders.items()),
             "fills": _table(
@@ -182,13 +186,12 @@ class StateBuilder:
         resting = [stop for stop in stops if stop.status is OrderStatus.OPEN]
         guard = engine.orders.protection(symbol)
         entry = engine.orders.ledger.order(guard.entry) if guard is not None else None
-        protection: Protection
-        if resting:
-            protection = "resting"
-        elif stops:
-            protection = "unknown"
-        else:
-            protection = "missing" if guard is not None and guard.stop is not None else "none"
+        states = [
+            str(book["protection"])
+            for book in engine.orders.book_rows()
+            if book["symbol"] == symbol
+        ]
+        protection: Protection = next((one for one in _WORST_FIRST if one in states), "none")
         return {
             "symbol": symbol,
             "amount": _number(position.amount),
@@ -203,19 +206,21 @@ class StateBuilder:
             "opened": position.opened,
         }
 
-    def _books(self) -> DashboardTable[BookRow]:
+    def _books(self, held: Collection[str]) -> DashboardTable[BookRow]:
         rows: list[tuple[str, BookRow]] = []
+        # What is too little to be sold is no position.
         for book in self._engine.orders.book_rows():
-            if not book["held"] and book["wants"] is None:
+            if book["wants"] is None and str(book["symbol"]) not in held:
                 continue
+            guarded = book["protection"] != "none"
             row: BookRow = {
                 "strategy": str(book["strategy"]),
                 "symbol": str(book["symbol"]),
                 "held": _number(cast("Decimal", book["held"])),
                 "wants": _number(cast("Decimal | None", book["wants"])),
                 "reason": str(book["reason"]),
-                "stop": _number(cast("Decimal | None", book["stop"])),
-                "target": _number(cast("Decimal | None", book["target"])),
+                "stop": _number(cast("Decimal | None", book["stop"])) if guarded else "",
+                "target": _number(cast("Decimal | None", book["target"])) if guarded else "",
                 "protection": cast("Protection", book["protection"]),
                 "orphaned": bool(book["orphaned"]),
                 "doing": self._engine.log.masked(str(book["doing"]))[:200],

@@ -149,7 +149,7 @@ async def test_the_answer_of_a_button_has_its_secrets_masked(
     assert MASK in (await setup.feed.answer("error", "watch <b>"))[1]
     assert MASK in (await setup.feed.answer("stop", "canary-0123456789"))[1]
     refused = made_order(message="canary-0123456789 may not trade")
-    monkeypatch.setattr(setup.engine.orders, "newest", lambda _limit: [refused])
+    monkeypatch.setattr(setup.engine.orders.ledger, "newest", lambda _limit: [refused])
     state = json.dumps(setup.feed.state(), ensure_ascii=False)
     assert f"{MASK} may not trade" in state and "canary-0123456789" not in state
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from botlib.core.errors import InvalidInput
-from botlib.core.model import GapFilled, OrderIntent, OrderType, Side
+from botlib.core.model import GapFilled
+from botlib.core.timeframe import MINUTE
 from botlib.engine import Orchestrator
 from botlib.indicators import compute
 from botlib.store import OrderJournal
+from botlib.trading.books import BookKey, Want
 from botlib.views.live_chart import MOST_CHARTS, LiveCharts
 from botlib.widgets.chart import Chart, Click
 
@@ -100,21 +102,22 @@ async def test_an_open_order_is_a_line_until_it_is_cancelled(make_engine: Any) -
     charts = LiveCharts(engine)
     chart = await charts.open("BTC/USDT", "1m", window=100)
     price = Decimal(str(engine.storage.frame("BTC/USDT", "1m")["close"].iloc[-1]))
-    order = await engine.orders.send(
-        OrderIntent(
-            client_order_id="bl-waits",
-            strategy="by hand",
-            symbol="BTC/USDT",
-            side=Side.BUY,
-            type=OrderType.LIMIT,
-            amount=Decimal("0.01"),
-            price=(price * Decimal("0.9")).quantize(Decimal("0.01")),
-        )
+    limit = (price * Decimal("0.9")).quantize(Decimal("0.01"))
+    now = engine.market_clock.now()
+    want = Want(
+        target=Decimal("0.01"),
+        reason="entry",
+        decided=now - MINUTE,
+        timeframe="1m",
+        price=price,
+        valid_until=now + 10 * MINUTE,
+        limit=limit,
     )
+    engine.orders.wish(BookKey("s", "BTC/USDT"), want)
     await until(lambda: len(chart.marks.lines) == 1)
     (line,) = chart.marks.lines
-    assert (line.kind, line.title, line.price) == ("order", "buy 0.01", float(order.price))
-    assert await engine.orders.cancel(order)
+    assert (line.kind, line.title, line.price) == ("order", "buy 0.01", float(limit))
+    engine.orders.leave("BTC/USDT")
     await until(lambda: chart.marks.lines == ())
 
 

@@ -88,7 +88,7 @@ export class DashboardView {
         widths: WIDTHS.books,
         empty: "no strategy holds or wants anything",
       }),
-      holds: new TableView("Halts and cautions", HOLDS, {
+      holds: new TableView("Halts", HOLDS, {
         attribute: "data-hold",
         widths: WIDTHS.holds,
         empty: "entries are allowed",
