@@ -202,6 +202,10 @@ def paper(record: str | None, **given: Any) -> None:
 
     Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
     of recorded candle files.
+
+    A client that signs with Ed25519 needs an API key of its own: send its public key to the running
+    exchange, POST /paper/v1/keys {"public_key": PEM, "account": NAME}, and use the key in the
+    answer. "account" may be left out; POST /paper/v1/accounts {"account": NAME} opens another one.
     """
     from botlib.paper import PaperOptions, serve
 

@@ -120,6 +120,18 @@ class PaperControl:
             body["account"] = account
         await self._call("POST", "permissions", body, None)
 
+    async def register_key(self, public_key: str, account: str | None = None) -> str:
+        """Register an Ed25519 public key, and return the API key that signs with it.
+
+        Args:
+            public_key: as PEM.
+            account: name of its account; None is the default one.
+        """
+        body: dict[str, object] = {"public_key": public_key}
+        if account is not None:
+            body["account"] = account
+        return str((await self._call("POST", "keys", body, None))["key"])
+
     async def close(self) -> None:
         """Close the connection; the exchange continues."""
         if self._session is not None:

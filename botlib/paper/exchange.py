@@ -34,7 +34,7 @@ from botlib.paper.operator.fault_actions import FaultActions
 from botlib.paper.operator.scenario import ScenarioPlayer
 from botlib.paper.options import PaperOptions
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
-from botlib.paper.protocol.refusals import Refusal
+from botlib.paper.protocol.refusals import Refusal, unsupported
 from botlib.paper.streams.connection import PING_INTERVAL, refused_response
 from botlib.paper.streams.idle_connections import IdleConnections
 from botlib.paper.venue import Venue
@@ -121,6 +121,7 @@ class PaperExchange:
         self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
         self._idle_connections = IdleConnections()
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
         self._saved = -1
 
     async def start(self) -> ExchangeReady:
@@ -138,6 +139,7 @@ class PaperExchange:
         app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_routes(self._control.routes())
+        app.router.add_route("*", "/{path:.*}", _unknown_path)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -149,6 +151,7 @@ class PaperExchange:
         site = web.TCPSite(self._runner, HOST, self.options.port)
         try:
             await site.start()
+            self._site = site
         except OSError as error:
             raise PaperExchangeError(
                 f"Cannot listen on {HOST}:{self.options.port}: {error.strerror or error}. "
@@ -168,11 +171,18 @@ class PaperExchange:
             group.create_task(self.player.run())
 
     async def close(self) -> None:
-        """Close the sockets with a close frame, and then the ledger."""
-        sockets = [*self.venue.streams.connections, *self._wsapi.connections]
-        async with asyncio.TaskGroup() as group:
-            for connection in sockets:
-                group.create_task(connection.close(WSCloseCode.GOING_AWAY, "Server shutdown"))
+        """Stop listening, close the sockets with a close frame, and then the ledger."""
+        # A client that reconnects at once must not reach an exchange that never answers it.
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+        while sockets := [*self.venue.streams.connections, *self._wsapi.connections]:
+            async with asyncio.TaskGroup() as group:
+                for connection in sockets:
+                    group.create_task(connection.close(WSCloseCode.GOING_AWAY, "Server shutdown"))
+            # A handshake that was under way has become a connection meanwhile.
+            if set(sockets) >= {*self.venue.streams.connections, *self._wsapi.connections}:
+                break
         if self._runner is not None:
             await self._runner.cleanup()
         self._save_time()
@@ -212,6 +222,12 @@ class PaperExchange:
         if self.venue.market_time != self._saved:
             self._ledger.save_time(self.venue.market_time)
             self._saved = self.venue.market_time
+
+
+async def _unknown_path(request: web.Request) -> web.StreamResponse:
+    if request.path.startswith("/paper/"):
+        return web.json_response({"error": f"There is no {request.path}."}, status=404)
+    return refused_response(unsupported(404))
 
 
 def _start(market: PaperMarket, options: PaperOptions, stored: int) -> int:

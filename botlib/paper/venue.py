@@ -97,6 +97,10 @@ class Venue:
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
 
+    def event_time(self) -> int:
+        """Return the time (ms) of an event that happens now."""
+        return self.market_time
+
     # -- symbols
 
     def feed(self, symbol: str) -> Feed:

@@ -128,6 +128,22 @@ class KeyRegister:
         self._keys[key] = added
         return added
 
+    def register(self, account: str, public_key: str) -> ApiKey:
+        """Add a key that signs with Ed25519, whose text follows from the public key.
+
+        Args:
+            account: name of the account.
+            public_key: Ed25519 public key, as PEM.
+
+        Raises:
+            PaperExchangeError: the public key cannot be read.
+        """
+        loaded = _load_public_key(public_key)
+        text = hashlib.sha256(f"{account} {loaded.public_bytes_raw().hex()}".encode()).hexdigest()
+        added = ApiKey(text, account, USUAL, public_key=loaded)
+        self._keys[text] = added
+        return added
+
     def permit(self, account: str, permissions: Iterable[str]) -> None:
         """Set what the keys of an account may do, until the exchange ends.
 

@@ -40,6 +40,8 @@ _SYMBOL: Final = "symbol:"
 """Prefix of the keys of symbol states in the table ``meta``."""
 _GROUP: Final = "group:"
 """Prefix of the keys of trade groups there, followed by the account."""
+_PUBLIC_KEY: Final = "public_key:"
+"""Prefix of the keys of Ed25519 public keys there, followed by a number and the account."""
 
 
 class Ledger:
@@ -190,7 +192,9 @@ class Ledger:
         for (body,) in run("SELECT body FROM orders ORDER BY id"):
             order = PaperOrder.load(body)
             state.put_order(order)
-            state.account(order.account).orders.evict()
+            owner = state.account(order.account)
+            owner.orders.evict()
+            owner.updated = max(owner.updated, order.updated)
         for (body,) in run("SELECT body FROM trades ORDER BY id, order_id"):
             state.put_trade(PaperTrade.load(body))
         for (body,) in run("SELECT body FROM lists ORDER BY id"):
@@ -352,6 +356,27 @@ class Ledger:
         except sqlite3.Error as error:
             raise PaperExchangeError(self._write_error(error)) from error
         self.flush()
+
+    def save_public_key(self, account: str, public_key: str) -> None:
+        """Write the Ed25519 public key (PEM) of an account.
+
+        Raises:
+            PaperExchangeError: it cannot be written.
+        """
+        try:
+            known = self.public_keys()
+            if (account, public_key) not in known:
+                self._set(f"{_PUBLIC_KEY}{len(known)}:{account}", public_key)
+        except sqlite3.Error as error:
+            raise PaperExchangeError(self._write_error(error)) from error
+        self.flush()
+
+    def public_keys(self) -> list[tuple[str, str]]:
+        """Return the accounts and their Ed25519 public keys (PEM)."""
+        rows = self._connection.execute(
+            "SELECT key, value FROM meta WHERE key GLOB ? ORDER BY key", (f"{_PUBLIC_KEY}*",)
+        )
+        return [(key.split(":", 2)[2], str(value)) for key, value in rows]
 
     def _write_error(self, error: sqlite3.Error) -> str:
         return (

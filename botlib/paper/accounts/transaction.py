@@ -250,7 +250,9 @@ class Transaction:
         """Apply the change to the state."""
         state = self._state
         for (name, asset), balance in self.balances.items():
-            state.account(name).balances[asset] = balance
+            account = state.account(name)
+            account.balances[asset] = balance
+            account.updated = self.time
         for name, burns in self.burns.items():
             state.account(name).burns_bnb = burns
         for order in self.orders.values():

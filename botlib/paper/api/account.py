@@ -43,6 +43,12 @@ class AccountHandlers:
         found = self.account_of(params)
         omit = params.flag("omitZeroBalances", False)
         rates = self._venue.engine.commission
+        assets = set(found.balances)
+        if not omit:
+            # An account has a balance of every asset that is listed, although it never held any.
+            listings = self._venue.listings()
+            assets.update(asset for one in listings for asset in (one.base, one.quote))
+        balances = [(asset, found.balance(asset)) for asset in sorted(assets)]
         return {
             "makerCommission": int(rates.maker * 10_000),
             "takerCommission": int(rates.taker * 10_000),
@@ -63,7 +69,7 @@ class AccountHandlers:
                     "free": eight_decimals(balance.free),
                     "locked": eight_decimals(balance.locked),
                 }
-                for asset, balance in sorted(found.balances.items())
+                for asset, balance in balances
                 if not omit or balance.free or balance.locked
             ],
             "permissions": ["SPOT"],

@@ -89,7 +89,7 @@ class MarketDataHandlers:
             if status not in (None, info["status"]) or not _permitted(info, wanted):
                 continue
             if not sets:
-                info.pop("permissionSets")
+                info["permissionSets"] = []
             symbols.append(info)
         return {
             "timezone": "UTC",

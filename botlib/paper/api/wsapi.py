@@ -42,6 +42,7 @@ class WsSession(Connection):
         authorized: wall time (ms) of the logon.
         shows_limits: whether answers carry the rate limits, unless a request says otherwise.
         connected: wall time (ms) at which the socket was opened.
+        subscribed: number of the subscription that was made with the logon, None for none.
     """
 
     def __init__(self, request: web.Request, *, shows_limits: bool) -> None:
@@ -50,6 +51,7 @@ class WsSession(Connection):
         self.authorized: int | None = None
         self.shows_limits = shows_limits
         self.connected = wall_time()
+        self.subscribed: int | None = None
 
 
 @dataclass(slots=True)
@@ -194,6 +196,12 @@ class WsApi:
 
     async def _logout(self, session: WsSession, request: WsRequest) -> object:
         session.key = session.authorized = None
+        active = self._venue.users.connections.get(session, {})
+        if session.subscribed in active:
+            await self._venue.users.unsubscribe(
+                session, session.subscribed, self._venue.event_time()
+            )
+        session.subscribed = None
         return self._session_fields(session)
 
     def _session_fields(self, session: WsSession) -> Json:
@@ -212,7 +220,8 @@ class WsApi:
         if session.key is None:
             raise refusal(-1002)
         key = self._keys.find(session.key.key)
-        return {"subscriptionId": self._venue.users.subscribe(session, key.account)}
+        session.subscribed = self._venue.users.subscribe(session, key.account)
+        return {"subscriptionId": session.subscribed}
 
     async def _subscribe_signed(self, session: WsSession, request: WsRequest) -> object:
         key = self._keys.find(request.params.get("apiKey"))
@@ -222,7 +231,7 @@ class WsApi:
 
     async def _unsubscribe(self, session: WsSession, request: WsRequest) -> object:
         wanted = Params(request.params).integer("subscriptionId")
-        await self._venue.users.unsubscribe(session, wanted, self._venue.market_time)
+        await self._venue.users.unsubscribe(session, wanted, self._venue.event_time())
         return {}
 
     async def _subscriptions(self, session: WsSession, request: WsRequest) -> object:

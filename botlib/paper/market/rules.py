@@ -46,7 +46,7 @@ class Rules:
     max_algo_orders: int = 5
     max_order_lists: int = 20
     max_amends: int = 10
-    iceberg_parts: int = 10
+    iceberg_parts: int = 100
     min_trailing: int = 10
     max_trailing: int = 2_000
     max_position: Decimal = Decimal(0)

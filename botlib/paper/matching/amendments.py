@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from botlib.paper.accounts.client_ids import generated_client_id
 from botlib.paper.accounts.orders import PaperOrder
 from botlib.paper.accounts.state import VenueState
 from botlib.paper.accounts.transaction import Transaction
@@ -51,7 +52,7 @@ def amend(
         raise not_amended("Duplicate order sent.")
     pair = [] if found is None else found.siblings(order.order_id)
     others = [transaction.find_order(order.account, number) for number in pair]
-    new_id = client_id or f"amend{order.order_id}-{order.amends + 1}"
+    new_id = client_id or generated_client_id("amend", order.order_id, order.amends + 1)
     changed = [_reduce(transaction, order, amount, new_id)]
     changed += [
         _reduce(transaction, one, amount, one.client_order_id) for one in others if one.open

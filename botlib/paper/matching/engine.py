@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.accounts.account import PaperAccount
+from botlib.paper.accounts.client_ids import generated_client_id
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.orders import OrderList, PaperOrder, PaperTrade, PreventedMatch
@@ -239,7 +240,7 @@ class MatchingEngine:
                 ]
             for member in members:
                 if transaction.order(member).open:
-                    number = cancel_id or f"cancel{member.order_id}"
+                    number = cancel_id or generated_client_id("cancel", member.order_id)
                     done.append((self._execution.cancel(transaction, member, number), number))
         self._lists.update(transaction, feed)
         self._commit(transaction, feed)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 from typing import Final
 
+from botlib.paper.accounts.client_ids import generated_client_id
 from botlib.paper.accounts.commission import EIGHT
 from botlib.paper.accounts.orders import PENDING, PaperOrder
 from botlib.paper.accounts.transaction import Transaction
@@ -97,7 +98,7 @@ class OrderEntry:
         number = transaction.next_order_id()
         return PaperOrder(
             order_id=number,
-            client_order_id=request.client_order_id or f"paper{number}",
+            client_order_id=request.client_order_id or generated_client_id("order", number),
             symbol=feed.id,
             side=request.side,
             type=request.type,

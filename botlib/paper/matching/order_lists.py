@@ -13,6 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from botlib.paper.accounts.client_ids import generated_client_id
 from botlib.paper.accounts.orders import OrderList, PaperOrder
 from botlib.paper.accounts.transaction import Transaction
 from botlib.paper.market.feed import Feed
@@ -92,7 +93,7 @@ class OrderListExecution:
             transaction.put_order(order)
         found = OrderList(
             list_id=number,
-            client_id=request.client_id or f"list{number}",
+            client_id=request.client_id or generated_client_id("list", number),
             account=account,
             symbol=feed.id,
             # Binance uses this name for an OTOCO too.

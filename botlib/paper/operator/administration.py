@@ -53,6 +53,8 @@ class Administration:
         self._keys = keys
         for name in venue.engine.state.accounts:
             self._add_key(name)
+        for name, public_key in venue.engine.ledger.public_keys():
+            keys.register(name, public_key)
 
     def _add_key(self, account: str) -> ApiCredentials:
         found = api_credentials(account)
@@ -129,6 +131,24 @@ class Administration:
             PaperExchangeError: a permission is unknown, or the account has no key.
         """
         self._keys.permit(account, permissions)
+
+    def register_key(self, account: str, public_key: str) -> str:
+        """Register the Ed25519 public key of an account, and return its API key.
+
+        The ledger keeps it, so it is known after a restart of the venue.
+
+        Args:
+            account: name of the account.
+            public_key: Ed25519 public key, as PEM.
+
+        Raises:
+            PaperExchangeError: the account does not exist, or the key cannot be read.
+        """
+        if account not in self._venue.engine.state.accounts:
+            raise PaperExchangeError(f"There is no account {account!r}. Open it first.")
+        added = self._keys.register(account, public_key)
+        self._venue.engine.ledger.save_public_key(account, public_key)
+        return added.key
 
     async def join(self, account: str, group: int) -> None:
         """Put an account into a trade group, whose members do not trade with each other.

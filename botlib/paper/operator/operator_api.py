@@ -29,6 +29,7 @@ class OperatorApi:
             "fees": self._fees,
             "group": self._group,
             "permissions": self._permissions,
+            "keys": self._keys,
             "status": self._status,
             "delist": self._delist,
             "rules": self._rules,
@@ -78,6 +79,12 @@ class OperatorApi:
             )
         self._administration.permit(_parse_text(body, "account", DEFAULT_ACCOUNT), names)
         return {}
+
+    async def _keys(self, body: Mapping[str, object]) -> Answer:
+        public_key = _parse_text(body, "public_key")
+        account = _parse_text(body, "account", DEFAULT_ACCOUNT)
+        key = self._administration.register_key(account, public_key)
+        return {"account": account, "key": key}
 
     async def _status(self, body: Mapping[str, object]) -> Answer:
         self._administration.set_status(_parse_text(body, "symbol"), _parse_text(body, "status"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,67 @@ async def test_symbols_are_described_with_their_filters(served: Any) -> None:
     assert one["orderTypes"][:3] == ["LIMIT", "LIMIT_MAKER", "MARKET"]
     names = await served.get("exchangeInfo", symbols='["BTCUSDT","ETHUSDT"]')
     assert [one["symbol"] for one in names["symbols"]] == ["BTCUSDT", "ETHUSDT"]
+
+
+async def test_an_account_lists_assets_it_never_held(served: Any) -> None:
+    _, account = await served.signed("GET", "account")
+    owned = {one["asset"]: one["free"] for one in account["balances"]}
+    assert owned["BTC"] == "0.00000000"
+    assert owned["USDT"] == "10000.00000000"
+    listed = (await served.get("exchangeInfo"))["symbols"]
+    assert {one[side] for one in listed for side in ("baseAsset", "quoteAsset")} <= owned.keys()
+    _, short = await served.signed("GET", "account", omitZeroBalances="true")
+    assert [one["asset"] for one in short["balances"]] == ["USDT"]
+
+
+async def test_a_deposit_moves_the_update_time_of_an_account(served: Any) -> None:
+    await served.control.fault("deposit", asset="USDT", amount=1)
+    _, account = await served.signed("GET", "account")
+    assert account["updateTime"] == served.venue.market_time
+
+
+async def test_permission_sets_that_are_not_wanted_are_empty(served: Any) -> None:
+    [one] = (await served.get("exchangeInfo", symbol="BTCUSDT", showPermissionSets="false"))[
+        "symbols"
+    ]
+    assert one["permissionSets"] == []
+
+
+async def test_an_iceberg_order_may_have_a_hundred_parts(served: Any) -> None:
+    [one] = (await served.get("exchangeInfo", symbol="BTCUSDT"))["symbols"]
+    assert {"filterType": "ICEBERG_PARTS", "limit": 100} in one["filters"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v2/ping", "/fapi/v1/ping", "/sapi/v2/x", "/paper/v1/x"]
+)
+async def test_an_unknown_path_answers_json(served: Any, path: str) -> None:
+    async with served.session.get(served.url + path) as response:
+        assert response.status == 404
+        answer = await response.json()
+    if path.startswith("/paper/"):
+        assert "/paper/v1/x" in answer["error"]
+    else:
+        assert answer["code"] == -1020
+
+
+async def test_generated_client_ids_look_like_those_of_binance(served: Any) -> None:
+    price = f"{float((await served.get('avgPrice', symbol='BTCUSDT'))['price']) * 0.5:.2f}"
+    resting = {"timeInForce": "GTC", "quantity": "0.01", "price": price}
+    orders = [await served.order("BUY", "LIMIT", **resting) for _ in range(3)]
+    found = [one["clientOrderId"] for one in orders]
+    _, gone = await served.signed("DELETE", "order", symbol="BTCUSDT", orderId=orders[0]["orderId"])
+    found.append(gone["clientOrderId"])
+    _, changed = await served.signed(
+        "PUT",
+        "order/amend/keepPriority",
+        symbol="BTCUSDT",
+        orderId=orders[1]["orderId"],
+        newQty="0.005",
+    )
+    found.append(changed["amendedOrder"]["clientOrderId"])
+    assert len(set(found)) == 5
+    assert all(re.fullmatch("[A-Za-z0-9]{22}", one) for one in found)
 
 
 async def test_every_readable_symbol_trades_on_the_synthetic_market(served: Any) -> None:

@@ -100,6 +100,25 @@ async def test_a_logon_needs_a_known_ed25519_key(served: Any, client: Client) ->
     assert (await client.ask("account.status", timestamp=now()))["error"]["code"] == -2015
 
 
+async def test_a_logout_ends_the_subscription_of_the_logon(served: Any, client: Client) -> None:
+    await client.log_on()
+    first = (await client.ask("userDataStream.subscribe"))["result"]["subscriptionId"]
+    await client.ask("session.logout")
+    assert (await client.ask("session.subscriptions"))["result"] == []
+    [event] = client.events
+    assert (event["subscriptionId"], event["event"]["e"]) == (first, "eventStreamTerminated")
+    await served.order("BUY", "MARKET", quantity="0.01")
+    await client.ask("session.status")
+    assert client.events == [event]
+
+
+async def test_a_logout_leaves_a_subscription_by_signature(client: Client) -> None:
+    await client.log_on()
+    signed = (await client.sign("userDataStream.subscribe.signature"))["result"]
+    await client.ask("session.logout")
+    assert (await client.ask("session.subscriptions"))["result"] == [signed]
+
+
 # -- user data
 
 
@@ -158,7 +177,7 @@ async def test_symbols_are_sent_as_a_json_list(client: Client) -> None:
     answer = await client.ask("ticker.price", symbols=["BTCUSDT", "ETHUSDT"])
     assert [one["symbol"] for one in answer["result"]] == ["BTCUSDT", "ETHUSDT"]
     info = await client.ask("exchangeInfo", symbols=["ETHUSDT"], showPermissionSets=False)
-    assert "permissionSets" not in info["result"]["symbols"][0]
+    assert info["result"]["symbols"][0]["permissionSets"] == []
 
 
 async def test_all_websocket_methods_exist(served: Any, client: Client) -> None:

@@ -90,7 +90,7 @@ async def test_an_iceberg_shows_one_part(served: Any) -> None:
     assert ["105.00000000", "1.00000000"] in book["asks"]
     for wrong, message in (
         ("4", "IcebergQty exceeds QTY."),
-        ("0.2", "Filter failure: ICEBERG_PARTS"),
+        ("0.02", "Filter failure: ICEBERG_PARTS"),
         ("0.000001", "Filter failure: LOT_SIZE"),
     ):
         _, answer = await served.signed(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from botlib.core.errors import PaperExchangeError
+from botlib.paper import PaperExchange, PaperOptions
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.operator.administration import api_credentials
@@ -64,7 +69,7 @@ async def test_accounts_see_only_their_own_orders_and_balances(served: Any) -> N
     assert await served.refused("GET", "order", **number) == -2013
     assert await served.refused("DELETE", "order", **number) == -2011
     _, account = await as_account(served, "GET", "account", "anna")
-    assert account["balances"] == [
+    assert [one for one in account["balances"] if float(one["free"])] == [
         {"asset": "USDT", "free": "910.00000000", "locked": "90.00000000"}
     ]
     assert (await as_account(served, "GET", "account", "berta"))[0] == 401
@@ -77,7 +82,7 @@ async def test_accounts_survive_a_restart(serve: Any, market: ReplayMarket, tmp_
     await served.exchange.administration.burn_bnb("anna", True)
     await served.exchange.close()
     again = await serve(market, pace=LOCKSTEP, ledger=path)
-    status, account = await as_account(again, "GET", "account", "anna")
+    status, account = await as_account(again, "GET", "account", "anna", omitZeroBalances="true")
     assert (status, account["balances"][0]["free"]) == (200, "5.00000000")
     assert again.venue.engine.state.account("anna").burns_bnb
 
@@ -195,3 +200,52 @@ async def test_accounts_join_and_leave_a_trade_group(served: Any) -> None:
     for wrong in ("7", True, -2, None):
         status, answer = await operator_request(served, "group", group=wrong)
         assert status == 400 and "a whole number from 0 up" in answer["error"]
+
+
+# -- API keys
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+async def test_an_operator_registers_the_public_key_of_an_account(served: Any) -> None:
+    await operator_request(served, "accounts", account="anna", balances={"USDT": "7"})
+    private = Ed25519PrivateKey.generate()
+    added = await served.control.register_key(public_pem(private), account="anna")
+    query = f"timestamp={time.time_ns() // 1_000_000}"
+    signature = quote(base64.b64encode(private.sign(query.encode())).decode(), safe="")
+    status, account = await served.call(
+        "GET", "account", f"{query}&signature={signature}&omitZeroBalances=true", key=added
+    )
+    assert status == 400, account
+    query += "&omitZeroBalances=true"
+    signature = quote(base64.b64encode(private.sign(query.encode())).decode(), safe="")
+    status, account = await served.call(
+        "GET", "account", f"{query}&signature={signature}", key=added
+    )
+    assert (status, account["balances"][0]["free"]) == (200, "7.00000000")
+
+
+@pytest.mark.parametrize("body", [{}, {"public_key": "no key"}, {"public_key": 7}])
+async def test_a_public_key_that_cannot_be_read_is_refused(served: Any, body: Any) -> None:
+    status, answer = await operator_request(served, "keys", **body)
+    assert status == 400 and "public" in answer["error"]
+
+
+async def test_a_public_key_of_no_account_is_refused(served: Any) -> None:
+    pem = public_pem(Ed25519PrivateKey.generate())
+    status, answer = await operator_request(served, "keys", account="bob", public_key=pem)
+    assert status == 400 and "'bob'" in answer["error"]
+
+
+async def test_a_registered_public_key_survives_a_restart(market: Any, tmp_path: Path) -> None:
+    options = PaperOptions(ledger=tmp_path / "ledger.db", pace=LOCKSTEP)
+    pem = public_pem(Ed25519PrivateKey.generate())
+    keys = []
+    for _ in range(2):
+        exchange = PaperExchange(market, options)
+        if not keys:
+            keys.append(exchange.administration.register_key("main", pem))
+        assert exchange.keys.find(keys[0]).account == "main"
+        await exchange.close()

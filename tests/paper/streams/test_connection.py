@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 import pytest
 
-from botlib.paper import exchange
+from botlib.paper import PaperOptions, exchange
 from botlib.paper.accounts.keys import PAPER_API_KEY
 from botlib.paper.api import rest
 from botlib.paper.market.market_clock import MarketPace
@@ -370,3 +370,19 @@ async def test_an_unsolicited_pong_does_not_count(served: Any) -> None:
         pass
     await ws.pong(message.data)
     await until(lambda: connection.last_pong > before)
+
+
+async def test_a_client_that_reconnects_during_the_close_is_refused(start_time: int) -> None:
+    options = PaperOptions(pace=MarketPace(None, lockstep=True), start=start_time)
+    closed = exchange.PaperExchange(SyntheticMarket(1), options)
+    url = (await closed.start()).url + "/ws"
+    async with aiohttp.ClientSession() as session:
+        # One client does not answer the close frame, so closing takes a while.
+        await session.ws_connect(url)
+        quick = await session.ws_connect(url)
+        closing = asyncio.create_task(closed.close())
+        message = await quick.receive(timeout=PATIENT)
+        assert message.type is aiohttp.WSMsgType.CLOSE and message.data == 1001
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.ws_connect(url)
+        await closing
