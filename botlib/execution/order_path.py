@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import StoreError, UnknownSymbol
-from botlib.core.model import Order, OrderRole, Position, Signal, SignalAction
+from botlib.core.errors import NotAStore, StoreError, UnknownSymbol
+from botlib.core.model import Fill, Order, OrderRole, Position, Signal, SignalAction
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution.context import Context
@@ -23,6 +23,7 @@ from botlib.execution.reconciliation import (
     reconcile,
     unknown_of_ours,
 )
+from botlib.store.database import FROM_THE_VENUE
 from botlib.trading.books import ZERO, BookKey, Protection, Want
 from botlib.trading.risk import exposure_of
 from botlib.trading.sizing import amount_for, sellable, tradable
@@ -451,13 +452,13 @@ class OrderPath:
             symbols: those that are traded; others that still have a book or an order are looked
                 after as well.
         """
-        journal = self._context.journal.journal
-        problems = journal.differences()
-        if problems:
-            journal.rebuild()
-        orders = journal.tracked()
+        try:
+            problems, orders, fills = self._journaled()
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise NotAStore(
+                f"The journal of orders cannot be read ({error!r}). {FROM_THE_VENUE}"
+            ) from error
         strategies = {order.id: order.intent.strategy for order in orders}
-        fills = journal.fills()
         self._context.positions.load(
             fills, lambda fill: strategies.get(fill.client_order_id or "", "")
         )
@@ -465,6 +466,15 @@ class OrderPath:
         self._restore(symbols)
         self.reconciliation = await reconcile(self._context, self._desks, problems, self._rng)
         return self.reconciliation
+
+    def _journaled(self) -> tuple[list[str], list[TrackedOrder], list[Fill]]:
+        """Return what was wrong with the table of orders, all orders, and all fills."""
+        journal = self._context.journal.journal
+        problems = journal.differences()
+        if problems:
+            journal.rebuild()
+        journal.books()
+        return problems, journal.tracked(), journal.fills()
 
     def _restore(self, symbols: Iterable[str]) -> None:
         """Open the desks, with the books of the journal."""

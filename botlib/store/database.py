@@ -332,6 +332,14 @@ class Database:
             )
 
 
+FROM_THE_VENUE: Final = (
+    "Restore a copy, or move it away with its '-wal' file and start again: candles are then "
+    "fetched again, and a new journal of orders begins. What the venue has is shown by "
+    "bot.reconciliation, open orders of the old journal as those of another bot: entries stay "
+    "halted until you have cancelled or sold what you do not want, and call bot.rearm()."
+)
+"""How to go on without a database, by what the venue knows."""
+
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
 
@@ -401,10 +409,7 @@ def _foreign(path: Path, reason: str) -> NotAStore:
 
 
 def _damaged(path: Path, detail: object) -> NotAStore:
-    return NotAStore(
-        f"{str(path)!r} is damaged ({detail}). It was left as it is. Restore a copy, or move it "
-        "away with its '-wal' file: candles are then fetched again."
-    )
+    return NotAStore(f"{str(path)!r} is damaged ({detail}). It was left as it is. {FROM_THE_VENUE}")
 
 
 @contextmanager
