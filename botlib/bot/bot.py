@@ -77,7 +77,7 @@ class Bot(Blocking):
     def fire_drill(self, *, faults: Sequence[str] | None = None) -> DrillReport:
         """Inject faults into a separate bot, and grade how it recovers from them.
 
-        Dropped connections, a missed fill, doubled frames, a restart of the exchange, a killed
+        Dropped connections, lost answers and fills, doubled frames, a restart of the exchange, a killed
         kernel and a sleeping computer are injected into a separate bot, in a separate Jupyter
         kernel and on a separate paper exchange: this bot and its account are not affected. The
         drill takes about a minute.

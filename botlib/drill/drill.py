@@ -55,6 +55,20 @@ async def _missed_fill(session: DrillSession) -> str:
     return f"1 answer and {lost} events of an order lost"
 
 
+async def _unanswered_entry(session: DrillSession) -> str:
+    await session.until(lambda: session.held() < session.step, WITHIN)
+    await session.control.fault("drop", match="user@executionReport", count=99)
+    await session.control.fault("after_accept", match="POST order", reply="hang")
+    before = await session.struck("after_accept")
+    await _struck(session, "after_accept", before)
+    await session.control.fault("clear")
+    seconds = await session.protected(WITHIN)
+    if seconds is None:
+        session.flaws.append("I6 what the entry bought has no stop at the venue")
+        return "an entry was filled and never answered"
+    return f"an entry was filled and never answered; its stop rested {seconds:.1f} s later"
+
+
 async def _duplicate(session: DrillSession) -> str:
     before = await session.struck("duplicate")
     await session.control.fault("duplicate", count=1_000_000)
@@ -72,11 +86,17 @@ async def _restart(session: DrillSession) -> str:
 
 
 async def _kernel_kill(session: DrillSession) -> str:
-    await session.until(lambda: session.held() > 0, WITHIN)
+    await session.until_held(WITHIN)
     await session.kill_kernel()
     position = session.held()
-    await session.restart_kernel()
-    return f"the kernel was killed with {position:f} held, a new one ran the same cells"
+    if not await session.covered():
+        session.flaws.append("I6 the position had no stop at the venue while no kernel ran")
+    books = await session.restart_kernel()
+    adopted = [book for book in books if book["held"] >= session.step]
+    if any(book["protection"] != "resting" for book in adopted):
+        session.flaws.append(f"I6 the position was not protected after the restart: {adopted}")
+    found = "adopted it with its stop" if adopted else "found it sold by its stop"
+    return f"the kernel was killed with {position:f} held; a new one {found}, then ran the cells"
 
 
 async def _sleep(session: DrillSession) -> str:
@@ -88,6 +108,11 @@ STEPS: Final = (
     DrillStep("connections dropped", "reconnects, fetches what it missed, loses no candle", _drop),
     DrillStep(
         "fill missed", "queries the venue for order and trades, books each once", _missed_fill
+    ),
+    DrillStep(
+        "entry unanswered",
+        "asks what became of it, never sends it again, protects what it bought",
+        _unanswered_entry,
     ),
     DrillStep("frames doubled", "processes each candle and each fill once", _duplicate),
     DrillStep("exchange restarted", "waits for it, resumes streams and orders", _restart),
@@ -154,6 +179,7 @@ def _chosen(faults: Sequence[str] | None) -> list[DrillStep]:
 async def _played(session: DrillSession, step: DrillStep) -> DrillRow:
     loop = asyncio.get_running_loop()
     before = session.record()
+    session.flaws.clear()
     try:
         did = await step.play(session)
     except TimeoutError:
@@ -164,7 +190,7 @@ async def _played(session: DrillSession, step: DrillStep) -> DrillRow:
     stream = (session.symbol, "1m")
     candles = len(now.candles[stream]) - len(before.candles[stream])
     fills = len(now.fills) - len(before.fills)
-    broken = tuple(map(str, report.violations))
+    broken = (*session.flaws, *map(str, report.violations))
     return DrillRow(
         fault=step.fault,
         expected=step.expected,

@@ -14,9 +14,11 @@ from typing import Any, Final, Self
 import aiohttp
 
 from botlib.core.errors import BotlibError
+from botlib.core.symbol import split_symbol
 from botlib.drill.kernel import NotebookKernel
 from botlib.invariants import BotRecord, InvariantChecker, InvariantReport
 from botlib.invariants.rules import held
+from botlib.invariants.venue_record import VenueRecord
 from botlib.paper import PaperControl, PaperProcess
 from botlib.trading.risk import RiskLimits
 
@@ -44,6 +46,10 @@ bot.trade(Pulse(timeframes=({timeframe!r},), stop_loss={stop_loss}), {symbol!r},
 
 _READY: Final = "dict(health=bot.url, database=bot.database)"
 
+_BOOKS: Final = (
+    "[dict(held=float(one.held), protection=str(one.protection)) for one in bot.books.itertuples()]"
+)
+
 _NAP: Final = 'kill -STOP "$0" && sleep "$1"; kill -CONT "$0"'
 """A shell program that stops a process and resumes it, even if the drill has ended by then."""
 
@@ -68,6 +74,10 @@ class DrillSession:
         self._kernel: NotebookKernel | None = None
         self._nap: asyncio.subprocess.Process | None = None
         self._ready: dict[str, Any] = {}
+        self.step = Decimal("0.001")
+        """Base units; less is dust, which cannot be sold."""
+        self.flaws: list[str] = []
+        """What a step has seen go wrong, besides what the invariants say."""
         self.control: PaperControl
         self.checker: InvariantChecker
 
@@ -100,7 +110,7 @@ class DrillSession:
             limits=_LIMITS,
             stops=lambda symbol: True,
             # Less than a step cannot be sold.
-            steps={self.symbol: Decimal("0.001")},
+            steps={self.symbol: self.step},
         )
         await self.checker.begin()
 
@@ -114,8 +124,11 @@ class DrillSession:
             await self.control.close()
             await self._exchange.stop()
 
-    async def restart_kernel(self) -> None:
+    async def restart_kernel(self) -> list[dict[str, Any]]:
         """Start a kernel in place of the killed one and run the same cells.
+
+        Returns:
+            The books after the first cell, before any strategy was registered.
 
         Raises:
             EngineError: the bot did not start; the message says why.
@@ -123,17 +136,19 @@ class DrillSession:
         assert self._kernel is not None
         await self._kernel.close()
         await self._start_kernel()
-        await self._run_cells()
+        return await self._run_cells()
 
     async def _start_kernel(self) -> None:
         self._kernel = NotebookKernel(self._directory, "drill")
         await self._kernel.start()
 
-    async def _run_cells(self) -> None:
+    async def _run_cells(self) -> list[dict[str, Any]]:
         assert self._kernel is not None and self._exchange is not None
-        await self._kernel.run(_CONNECT.format(settings=self._settings(self._exchange.url)))
+        connect = _CONNECT.format(settings=self._settings(self._exchange.url))
+        books: list[dict[str, Any]] = await self._kernel.run(connect, _BOOKS)
         trade = _TRADE.format(timeframe=TIMEFRAME, stop_loss=STOP_LOSS, symbol=self.symbol)
         self._ready = await self._kernel.run(trade, _READY)
+        return books
 
     def _settings(self, url: str) -> dict[str, Any]:
         limits = {name: value for name, value in asdict(_LIMITS).items() if value is not None}
@@ -177,6 +192,34 @@ class DrillSession:
     def held(self) -> Decimal:
         """Return the amount that the bot holds by its own fills, base units."""
         return held(self.record(), self.symbol)
+
+    async def covered(self) -> bool:
+        """Return whether stops at the venue cover what can be sold of the position."""
+        record = VenueRecord.read(await self.control.ledger())
+        stops = [one for one in record.orders if one.open and one.type.startswith("STOP")]
+        covered = sum((one.amount - one.executed for one in stops), Decimal(0))
+        base, _ = split_symbol(self.symbol)
+        return record.balance(base) - covered < self.step
+
+    async def until_held(self, within: float) -> None:
+        """Wait until a position is held and a stop covers it.
+
+        Raises:
+            TimeoutError: it did not come to that in so many seconds.
+        """
+        async with asyncio.timeout(within):
+            while self.held() < self.step or not await self.covered():  # noqa: ASYNC110
+                await asyncio.sleep(POLL)
+
+    async def protected(self, within: float) -> float | None:
+        """Wait until stops cover the position; return the seconds, None if they never did."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while not await self.covered():
+            if loop.time() - began > within:
+                return None
+            await asyncio.sleep(POLL)
+        return loop.time() - began
 
     async def healthy(self) -> bool:
         """Return whether the bot's health page answers 200."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ bot = bl.connect(
 """
 DRILL = """
 before = len(bot.orders())
-report = bot.fire_drill(faults=["fill missed", "kernel killed", "computer asleep"])
+report = bot.fire_drill(faults=["entry unanswered", "kernel killed", "computer asleep"])
 result = dict(
     rows=[[row.fault, row.passed, row.happened] for row in report.rows],
     untouched=len(bot.orders()) == before,
@@ -152,11 +153,15 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
 def test_a_drill_runs_beside_the_bot_of_a_notebook(notebook: Notebook) -> None:
     before = notebook.below()
     result = notebook.run(DRILL, "result")
-    missed, killed, asleep = result["rows"]
-    assert [missed[0], killed[0], asleep[0]] == ["fill missed", "kernel killed", "computer asleep"]
-    assert missed[1] and killed[1] and asleep[1], result["table"]
-    assert "events of an order lost" in missed[2]
-    assert "the kernel was killed with 0." in killed[2] and "ran the same cells" in killed[2]
+    entered, killed, asleep = result["rows"]
+    names = ["entry unanswered", "kernel killed", "computer asleep"]
+    assert [entered[0], killed[0], asleep[0]] == names
+    assert entered[1] and killed[1] and asleep[1], result["table"]
+    assert "never answered; its stop rested" in entered[2]
+    # A real position, no dust.
+    amount = re.search(r"killed with (0\.\d+) held", killed[2])
+    assert amount is not None and float(amount[1]) > 0.001
+    assert "adopted it with its stop" in killed[2] or "sold by its stop" in killed[2]
     # Candles that closed meanwhile arrived, and led to no entry.
     assert "suspended for 4 s" in asleep[2]
     assert result["untouched"]
