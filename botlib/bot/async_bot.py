@@ -448,10 +448,10 @@ class AsyncBot:
     ) -> DrillReport:
         """Inject faults into a separate bot, and grade how it recovers from them.
 
-        Dropped connections, lost answers and fills, doubled frames, a restart of the exchange, a killed
-        kernel and a sleeping computer are injected into a separate bot, in a separate Jupyter
-        kernel and on a separate paper exchange: this bot and its account are not affected. The
-        drill takes about a minute.
+        Dropped connections, lost answers and fills, doubled frames, a restart of the exchange, a
+        kernel that is killed with a position and a sleeping computer are injected into a separate
+        bot, in a separate Jupyter kernel and on a separate paper exchange: this bot and its account
+        are not affected. The drill takes about a minute.
 
         Args:
             faults: names of faults, such as ``["kernel killed"]``; None injects all.
