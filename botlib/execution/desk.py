@@ -303,6 +303,10 @@ class Desk:
         order = self._cancelling(step.order, "it is replaced")
         answers = await self._context.sender.replace(order, new)
         self._answered(book, answers)
+        new = self.books.current(new)
+        if new.status is OrderStatus.REJECTED and not any(answer.wait for answer in answers):
+            # What it was to replace may rest still, and would be replaced again at once.
+            self._pause(book, new)
 
     def _number_again(self, intents: Iterable[OrderIntent], error: OrderTaken) -> None:
         """Have the next orders get other ids than those that are taken."""
@@ -363,12 +367,16 @@ class Desk:
         protects = refused[0].role in (OrderRole.STOP, OrderRole.TARGET)
         if protects and book.protection.stop is not None and not book.refusals:
             return  # The sale in its place follows at once, unless that was refused before.
+        self._pause(book, refused[0])
+
+    def _pause(self, book: DeskBook, refused: TrackedOrder) -> None:
+        """Have a book send nothing for a while, longer each time; halt after several times."""
         book.refusals += 1
         pause = min(RETRY_FIRST * 2 ** (book.refusals - 1), RETRY_LONGEST)
         self._retry_at[book.key] = self._context.timer() + pause
         if book.refusals >= REFUSALS:
             self._context.halts.add(
-                f"{book.key} cannot be sold: {refused[0].message}",
+                f"{book.key} cannot be sold: {refused.message}",
                 source="desk",
                 symbol=self.symbol,
             )

@@ -130,6 +130,7 @@ class OrderSender:
         )
         if result is None:
             if isinstance(error, OrderRejected):
+                await self._read_again(new.intent.symbol, error)
                 refused = _refused(error, retry=True)
                 return [
                     _cancelled(order, None, error),
