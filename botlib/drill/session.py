@@ -82,15 +82,19 @@ class DrillSession:
         self.checker: InvariantChecker
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Start both processes and run the cells; on an error both are ended."""
         try:
             await self._start()
         except BaseException:
             await self.close()
             raise
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.close()
 
     async def _start(self) -> None:
         arguments = ["--seed", str(self._seed), "--symbols", self.symbol]
@@ -220,6 +224,11 @@ class DrillSession:
                 return None
             await asyncio.sleep(POLL)
         return loop.time() - began
+
+    async def ask(self, expression: str) -> Any:
+        """Return the value of an expression in the bot's kernel, which consists of literals."""
+        assert self._kernel is not None
+        return await self._kernel.run("None", expression)
 
     async def healthy(self) -> bool:
         """Return whether the bot's health page answers 200."""
