@@ -19,6 +19,7 @@
     ├── BusOverflow
     ├── RecordingError
     ├── StoreError
+    │   ├── OrderTaken
     │   ├── WrongVenue
     │   ├── NotAStore
     │   └── StoreLocked

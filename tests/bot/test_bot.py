@@ -52,7 +52,7 @@ def test_connecting_again_returns_the_same_bot_and_other_settings_replace_it(
     other = connect(history=70)
     assert other is not bot
     assert "stopped" in repr(bot)
-    assert repr(other).startswith("PAPER · paper:synthetic:seed=42 · connected · 7 tasks running")
+    assert repr(other).startswith("PAPER · paper:synthetic:seed=42 · connected · 8 tasks running")
 
 
 def test_there_is_one_dashboard_and_the_kill_switch_needs_no_free_loop(

@@ -49,7 +49,7 @@ def test_the_tree_contains_every_error() -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 def test_every_error_is_documented_readable_and_picklable(error: type[BotlibError]) -> None:
-    assert error.__doc__ and error.__doc__.endswith(".")
+    assert error.__doc__ and error.__doc__.split("\n\n")[0].endswith(".")
     raised = error("What happened. What next.")
     assert str(raised) == "What happened. What next."
     # Runs and backtests send errors between processes.

@@ -84,6 +84,7 @@ def test_only_settled_orders_are_final() -> None:
         OrderStatus.CANCELED,
         OrderStatus.REJECTED,
         OrderStatus.EXPIRED,
+        OrderStatus.ABSENT,
     }
 
 
