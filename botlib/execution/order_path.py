@@ -459,8 +459,11 @@ class OrderPath:
                 f"The journal of orders cannot be read ({error!r}). {FROM_THE_VENUE}"
             ) from error
         strategies = {order.id: order.intent.strategy for order in orders}
+        earlier = self._context.journal.journal.orders_without_events()
         self._context.positions.load(
-            fills, lambda fill: strategies.get(fill.client_order_id or "", "")
+            fills,
+            lambda fill: strategies.get(fill.client_order_id or "", ""),
+            lambda fill: fill.client_order_id in earlier,
         )
         self.ledger.load(orders, fills)
         self._restore(symbols)

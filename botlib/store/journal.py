@@ -202,6 +202,16 @@ class OrderJournal:
         found += [f"{name} has events, and is no order" for name in events]
         return found
 
+    def orders_without_events(self) -> set[str]:
+        """Return the client order ids of the orders that an earlier version stored."""
+        with self._database.reading() as connection:
+            rows: list[Any] = connection.execute(
+                "SELECT client_order_id FROM orders WHERE client_order_id NOT IN (SELECT "
+                "client_order_id FROM order_events WHERE json_extract(event, '$.kind') = ?)",
+                (INTENT,),
+            ).fetchall()
+        return {name for (name,) in rows}
+
     def rebuild(self) -> int:
         """Rebuild the table of orders from the events; return the number of orders corrected."""
         with self._database.reading() as connection:

@@ -114,12 +114,17 @@ class PositionManager:
         """By the first moment of a UTC day (ms), then by asset."""
 
     def load(
-        self, fills: Iterable[Fill], strategy_of: Callable[[Fill], str] = lambda fill: ""
+        self,
+        fills: Iterable[Fill],
+        strategy_of: Callable[[Fill], str] = lambda fill: "",
+        of_any: Callable[[Fill], bool] = lambda fill: False,
     ) -> None:
         """Replace everything by earlier fills, each of them once, oldest first.
 
         Args:
             strategy_of: returns the name of the strategy a fill belongs to.
+            of_any: returns whether a sale sold what any strategy had bought, as those of earlier
+                versions did, which knew one position per symbol.
         """
         self._books.clear()
         self._seen.clear()
@@ -127,7 +132,28 @@ class PositionManager:
         self._forgetting = False
         self._other_fees.clear()
         for fill in fills:
-            self.apply(fill, strategy_of(fill))
+            strategy = strategy_of(fill)
+            if fill.side is Side.SELL and of_any(fill):
+                self._apply_to_any(fill, strategy)
+            else:
+                self.apply(fill, strategy)
+
+    def _apply_to_any(self, fill: Fill, strategy: str) -> None:
+        """Add a sale to the book of its strategy as far as that holds, then to the others."""
+        if not self._count(fill):
+            return
+        books = self.books(fill.symbol)
+        left, parts = fill.amount, {strategy: ZERO}
+        for name in (strategy, *(name for name in books if name != strategy)):
+            held = books[name].amount if name in books else ZERO
+            if left and held > 0:
+                parts[name] = min(left, held)
+                left -= parts[name]
+        sellers = [name for name, amount in parts.items() if amount] or [strategy]
+        parts[sellers[0]] += left
+        for name in sellers:
+            fee = fill.fee * parts[name] / fill.amount
+            self._add(replace(fill, amount=parts[name], fee=fee), name)
 
     def knows(self, fill: Fill) -> bool:
         """Return whether a fill has been added."""
@@ -139,8 +165,12 @@ class PositionManager:
 
     def apply(self, fill: Fill, strategy: str = "") -> Position | None:
         """Add a fill to a book; return its new position, or None if the fill is known already."""
+        return self._add(fill, strategy) if self._count(fill) else None
+
+    def _count(self, fill: Fill) -> bool:
+        """Remember a fill; return whether it is new."""
         if self.knows(fill):
-            return None
+            return False
         self._seen[fill.symbol, fill.trade_id] = None
         self._newest[fill.symbol] = max(fill.trade_id, self._newest.get(fill.symbol, -1))
         if len(self._seen) > REMEMBERED_TRADES:
@@ -149,6 +179,9 @@ class PositionManager:
         if fee_value(fill) is None:
             paid = self._other_fees.setdefault(open_time(fill.timestamp, "1d"), {})
             paid[fill.fee_asset] = paid.get(fill.fee_asset, ZERO) + fill.fee
+        return True
+
+    def _add(self, fill: Fill, strategy: str) -> Position:
         position = apply_fill(self.of(strategy, fill.symbol), fill)
         self._books.setdefault(fill.symbol, {})[strategy] = position
         return position

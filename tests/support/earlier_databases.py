@@ -81,13 +81,6 @@ def add_fill(path: Path, trade_id: int, client_order_id: str, **changes: Any) ->
         _insert(connection, "fills", values | changes)
 
 
-def set_state(path: Path, key: str, value: str) -> None:
-    """Store a state as an earlier version did; the value is JSON."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
-        connection.commit()
-
-
 def _insert(connection: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
     connection.execute("INSERT OR IGNORE INTO symbols VALUES ('BTCUSDT', 'BTC/USDT')")
     names, places = ", ".join(values), ", ".join("?" * len(values))

@@ -125,3 +125,55 @@ def test_money_is_conserved(steps: list[tuple[bool, int, int, int]]) -> None:
     total = manager.realised() + manager.unrealised(value)
     assert abs(total - (cash + coins * 77)) < D("1e-15")
     assert manager.get("BTC/USDT").amount == coins
+
+
+def books(manager: PositionManager) -> dict[str, Decimal]:
+    return {name: one.amount for name, one in manager.books("BTC/USDT").items()}
+
+
+def test_each_strategy_has_a_book_of_its_own_and_a_symbol_is_their_sum() -> None:
+    manager = PositionManager()
+    manager.apply(fill(1, Side.BUY, "100", "2"), "trend")
+    manager.apply(fill(2, Side.BUY, "130", "1"), "swing")
+    assert books(manager) == {"trend": 2, "swing": 1}
+    assert manager.of("trend", "BTC/USDT").entry_price == 100
+    whole = manager.get("BTC/USDT")
+    assert (whole.amount, whole.entry_price, whole.opened) == (3, 110, 1)
+    manager.apply(fill(3, Side.SELL, "120", "2"), "trend")
+    assert manager.of("trend", "BTC/USDT").flat
+    assert manager.of("swing", "BTC/USDT").amount == 1
+    assert (manager.get("BTC/USDT").opened, manager.realised()) == (2, 40)
+    assert manager.of("never heard of", "BTC/USDT").flat
+
+
+def test_a_fill_counts_for_one_book_only() -> None:
+    manager = PositionManager()
+    assert manager.apply(fill(1, Side.BUY, "100", "2"), "trend") is not None
+    assert manager.apply(fill(1, Side.BUY, "100", "2"), "swing") is None
+    assert books(manager) == {"trend": 2}
+
+
+def test_a_sale_of_an_earlier_version_sold_what_any_strategy_had_bought() -> None:
+    manager = PositionManager()
+    history = [
+        (fill(1, Side.BUY, "100", "2"), "trend"),
+        (fill(2, Side.BUY, "130", "1"), "swing"),
+        (fill(3, Side.SELL, "120", "2.5", fee="1"), "by-hand"),
+        (fill(4, Side.SELL, "140", "0.5"), "trend"),
+        (fill(5, Side.BUY, "150", "1"), "trend"),
+    ]
+    strategies = {one.trade_id: name for one, name in history}
+    for _ in range(2):
+        manager.load(
+            [one for one, _ in history], lambda one: strategies[one.trade_id], lambda one: True
+        )
+        assert books(manager) == {"trend": 1, "swing": 0}
+        assert manager.realised() == 2 * 20 - D("0.5") * 10 - 1 + D("0.5") * 10
+        assert manager.apply(history[2][0], "by-hand") is None
+        assert manager.get("BTC/USDT").amount == 1
+
+
+def test_a_sale_of_nothing_that_is_held_counts_for_its_own_book() -> None:
+    manager = PositionManager()
+    manager.load([fill(1, Side.SELL, "100", "2")], lambda one: "trend", lambda one: True)
+    assert books(manager) == {"trend": -2}
