@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from botlib.frames import Frames, MultiTimeframeEngine
     from botlib.indicators import ta
+    from botlib.lab import research
     from botlib.runs import run_notebook
     from botlib.runtime import get_runtime
     from botlib.simulation import simulate
@@ -52,6 +53,7 @@ _HOMES: Final = {
     "core.errors": ("BotlibError", "ConfigError", "NoTasksRegistered"),
     "frames": ("Frames", "MultiTimeframeEngine"),
     "indicators": ("ta",),
+    "lab": ("research",),
     "core.model": (
         "Candle",
         "CandleClosed",
@@ -118,6 +120,7 @@ __all__ = [
     "check",
     "connect",
     "get_runtime",
+    "research",
     "run_notebook",
     "simulate",
     "sweep",

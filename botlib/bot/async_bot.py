@@ -5,37 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botlib.bot.card import bot_card, bot_line
+from botlib.bot.delegation import of_async_lab
+from botlib.bot.market import BotMarket
 from botlib.bot.order_rows import order_remarks, order_row
 from botlib.bot.tables import attribute_table
 from botlib.config import Settings
 from botlib.core.cards import Tone
-from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
+from botlib.core.timeframe import parse_duration
 from botlib.engine import EngineHealth, Orchestrator
 from botlib.engine.arming import Arming
 from botlib.execution import Reconciliation
-from botlib.frames import Frames
-from botlib.market_data.history import Moment, Progress
+from botlib.lab import AsyncLab, ListedMarket
+from botlib.market_data.history import store_markets
 from botlib.runtime import LEFT_OVER, Runtime
-from botlib.store import CandleStorage, Database, OrderJournal
-from botlib.store.coverage import DataReport, data_report
+from botlib.store import Database, OrderJournal
 from botlib.tasks import BackgroundTaskManager
-from botlib.venues.symbols import unified_symbol
 from botlib.views.host import EngineViews
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.core.model import Candle, Fill
+    from botlib.core.model import Fill
     from botlib.drill import DrillReport
     from botlib.market_data import OrderBook
-    from botlib.store.files.export import ExportReport
     from botlib.strategy import Strategy
     from botlib.views.summary import RunSummary
     from botlib.widgets.chart import Chart
@@ -59,6 +58,8 @@ class AsyncBot:
             settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
         )
         self.views = EngineViews(self.engine, runtime)
+        self.lab = AsyncLab(BotMarket(self.engine))
+        """Research on the candles of this market."""
 
     @property
     def tasks(self) -> BackgroundTaskManager:
@@ -124,6 +125,9 @@ class AsyncBot:
     async def start(self) -> None:
         """Start the engine; on an error it is stopped again."""
         await self.engine.start()
+        await store_markets(
+            self.engine.exchange, Path(self.engine.database), self.settings.paper.fee
+        )
 
     async def stop(self) -> None:
         """Stop the engine, within 20 s; positions stay, and each has its stop at the venue.
@@ -224,42 +228,6 @@ class AsyncBot:
             return f"nothing of {symbol} is held that could be sold"
         return f"{order.side} {order.filled} of {order.amount} {order.symbol}: {order.status}"
 
-    async def candles(
-        self,
-        symbol: str,
-        timeframe: str,
-        *,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        limit: int | None = None,
-        progress: Progress | None = None,
-    ) -> pd.DataFrame:
-        """Return closed candles: columns open to volume, index open time (UTC).
-
-        Missing candles of the span are fetched and stored first. With neither ``since`` nor
-        ``limit``, and after the stop, only stored candles are returned.
-
-        Args:
-            since: ``"180d"``, ``"2024-01-01"``, a datetime or ms.
-            until: the last open time.
-            limit: the newest n only.
-            progress: called with the fetched and the missing number of candles.
-        """
-        if self.engine.started:
-            return await self.engine.history.frame(
-                symbol, timeframe, since=since, until=until, limit=limit, progress=progress
-            )
-        now = self.market_time()
-        first, last = (
-            None if moment is None else parse_since(moment, now) for moment in (since, until)
-        )
-
-        def stored() -> pd.DataFrame:
-            with self._reader() as database:
-                return CandleStorage(database).frame(symbol, timeframe, first, last, limit)
-
-        return await asyncio.to_thread(stored)
-
     async def order_book(
         self, symbol: str, levels: int = 20, *, timeout: float = 10.0
     ) -> OrderBook:
@@ -277,36 +245,6 @@ class AsyncBot:
             EngineError: the bot does not run.
         """
         return await self.engine.books.get(symbol, levels, timeout)
-
-    async def frames(
-        self,
-        symbol: str,
-        timeframes: Sequence[str],
-        *,
-        since: Moment,
-        until: Moment | None = None,
-        warmup: int = 0,
-        progress: Progress | None = None,
-    ) -> Frames:
-        """Return frames as strategies see them; missing candles are fetched first.
-
-        Args:
-            timeframes: the trading one first.
-            since: as in `candles`.
-            warmup: candles of each timeframe before ``since``.
-        """
-        start = parse_since(since, self.market_time())
-        found = {
-            timeframe: await self.candles(
-                symbol,
-                timeframe,
-                since=max(0, start - warmup * timeframe_ms(timeframe)),
-                until=until,
-                progress=progress,
-            )
-            for timeframe in timeframes
-        }
-        return Frames(unified_symbol(symbol), found)
 
     async def chart(
         self,
@@ -343,48 +281,17 @@ class AsyncBot:
             title=title,
         )
 
-    async def stored_candles(
-        self, symbol: str, timeframe: str, *, limit: int | None = None
-    ) -> list[Candle]:
-        """Return the newest ``limit`` stored closed candles with their provenance, or all."""
+    candles = of_async_lab(AsyncLab.candles)
+    frames = of_async_lab(AsyncLab.frames)
+    stored_candles = of_async_lab(AsyncLab.stored_candles)
+    data_report = of_async_lab(AsyncLab.data_report)
+    export = of_async_lab(AsyncLab.export)
+    download = of_async_lab(AsyncLab.download)
+    import_files = of_async_lab(AsyncLab.import_files)
 
-        def work() -> list[Candle]:
-            with self._reader() as database:
-                return CandleStorage(database).candles(symbol, timeframe, limit=limit)
-
-        return await asyncio.to_thread(work)
-
-    async def data_report(
-        self, symbol: str | None = None, timeframe: str | None = None
-    ) -> DataReport:
-        """Return how complete the stored candles are, with the causes of their holes."""
-
-        def work() -> DataReport:
-            with self._reader() as database:
-                return data_report(CandleStorage(database), symbol, timeframe)
-
-        return await asyncio.to_thread(work)
-
-    async def export(
-        self,
-        target: str | Path,
-        *,
-        symbols: Iterable[str] | None = None,
-        timeframes: Iterable[str] | None = None,
-    ) -> ExportReport:
-        """Update a Parquet dataset with the stored candles.
-
-        Args:
-            target: a directory, or any URL fsspec knows.
-        """
-        from botlib.store.files.export import export_parquet
-
-        def work() -> ExportReport:
-            with self._reader() as database:
-                storage = CandleStorage(database)
-                return export_parquet(storage, target, symbols=symbols, timeframes=timeframes)
-
-        return await asyncio.to_thread(work)
+    def market(self, symbol: str) -> ListedMarket:
+        """Return lots, tick, least order and fee of a symbol, as the venue lists them."""
+        return self.lab.market(symbol)
 
     async def orders(self) -> pd.DataFrame:
         """Return every order of the journal, one row each, oldest first.

@@ -26,6 +26,7 @@ from botlib.core.retry import backoff_delay, retry
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.market_data.gaps import ABSENT, ATTEMPTS, Judgement, fetch_answer, judge_answer
 from botlib.store import CandleStorage, Database, Run, database_path
+from botlib.store.database import check_unlocked
 from botlib.store.market_lists import save_market_list
 from botlib.venues.base import Exchange
 
@@ -198,10 +199,11 @@ async def download(
         StoreLocked: a running bot writes to the database; use its own history instead.
         BotlibError: as in `History.fetch`.
     """
+    path = database_path(directory, exchange.venue)
     try:
+        check_unlocked(path)
         await exchange.connect()
         exchange.market(symbol)
-        path = database_path(directory, exchange.venue)
         await store_markets(exchange, path)
         with Database.open(path, exchange.venue) as database:
             history = History(exchange, CandleStorage(database))

@@ -71,6 +71,45 @@ def database_path(data_directory: Path, venue: str) -> Path:
     )
 
 
+def stamped_venue(path: Path) -> str:
+    """Return the venue whose candles and orders a database holds.
+
+    Raises:
+        NotAStore: the file is no database of botlib.
+        StoreError: there is no such file, or it cannot be read.
+    """
+    try:
+        exists = _is_store(path)
+    except OSError as error:
+        raise StoreError(f"Cannot open {str(path)!r}: {error.strerror}.") from error
+    if not exists:
+        raise StoreError(f"There is no database {str(path)!r} to read.")
+    key = library_guard.enter(path)
+    try:
+        with _explained(path):
+            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                connection.set_busy_timeout(BUSY_TIMEOUT)
+                row: Any = connection.execute("SELECT value FROM meta WHERE key = 'venue'")
+                return str(row.fetchone()[0])
+            finally:
+                connection.close()
+    finally:
+        library_guard.leave(key)
+
+
+def check_unlocked(path: Path) -> None:
+    """Check that no process writes to a database, before work that would be in vain.
+
+    Raises:
+        StoreLocked: one does; the message says which.
+    """
+    if path.exists():
+        file = _locked(path)
+        fcntl.flock(file, fcntl.LOCK_UN)
+        file.close()
+
+
 class Database:
     """The open database of one venue, made by `Database.open`; a context manager that closes it.
 
@@ -390,15 +429,30 @@ def _locked(path: Path) -> IO[str]:
     except BlockingIOError:
         holder = file.read(20).strip()
         file.close()
-        who = "this very process" if holder == str(os.getpid()) else f"process {holder or '?'}"
         raise StoreLocked(
-            f"{str(path)!r} is being written by {who}, and only one may. Stop that one first, "
-            "or open the database with readonly=True."
+            f"{str(path)!r} is being written by {_named(holder)}, and only one may. Stop that one "
+            "first, or open the database with readonly=True."
         ) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def _named(holder: str) -> str:
+    """Return a process in words: its number, and its command if it can be read."""
+    if holder == str(os.getpid()):
+        return "this very process"
+    import psutil
+
+    try:
+        words = psutil.Process(int(holder)).cmdline()
+    except (ValueError, psutil.Error):
+        return f"process {holder or '?'}"
+    # Of the arguments only the names of files and modules: a secret may be among the others.
+    shown = [word for word in words[1:4] if word and not word.startswith("-")]
+    names = [Path(word).name for word in (*words[:1], *shown[:1])]
+    return f"process {holder} ({' '.join(names)})" if names else f"process {holder}"
 
 
 def _foreign(path: Path, reason: str) -> NotAStore:

@@ -1,0 +1,34 @@
+"""Methods of a bot that are those of its lab, with their signatures and docstrings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from botlib.lab import AsyncLab, Lab
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def of_lab(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Return a method that calls one of ``self.lab``."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self.lab, *args, **kwargs)
+
+    return call
+
+
+def of_async_lab(
+    method: Callable[Concatenate[AsyncLab, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Return an async method that calls one of ``self.lab``."""
+
+    @functools.wraps(method)
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await method(self.lab, *args, **kwargs)
+
+    return cast("Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]", call)

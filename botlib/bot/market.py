@@ -1,0 +1,130 @@
+"""`BotMarket`: the market of a bot, as its lab reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botlib.core.errors import EngineError, InvalidInput
+from botlib.lab import ListedMarket
+from botlib.market_data.history import FetchReport, Moment, Progress
+from botlib.store import CandleStorage, Database
+from botlib.venues.symbols import unified_symbol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.engine import Orchestrator
+    from botlib.store.files.importing import ImportReport
+
+
+class BotMarket:
+    """The candles of a bot: missing ones are fetched while it runs, and only read afterwards.
+
+    Args:
+        engine: of the bot.
+    """
+
+    def __init__(self, engine: Orchestrator) -> None:
+        self._engine = engine
+
+    @property
+    def venue(self) -> str:
+        """Stamp of the market."""
+        return self._engine.venue
+
+    @property
+    def directory(self) -> Path:
+        """The data directory."""
+        return self._engine.settings.data_directory
+
+    @property
+    def database(self) -> Path:
+        """File of its database."""
+        return Path(self._engine.database)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether missing candles are fetched."""
+        return self._engine.started
+
+    def default_symbol(self) -> str:
+        """Return the first configured symbol."""
+        return self._engine.settings.symbols[0]
+
+    def listed(self, symbol: str) -> ListedMarket:
+        """Return how the venue trades a symbol."""
+        return ListedMarket(
+            market=self._engine.exchange.market(symbol),
+            fee=float(self._engine.settings.paper.fee),
+            source=f"read from {self.venue} by this bot",
+        )
+
+    async def now(self, symbol: str, timeframes: Sequence[str]) -> int:
+        """Return the market time, ms."""
+        return self._engine.market_clock.now()
+
+    async def frame(
+        self,
+        symbol: str,
+        timeframe: str,
+        *,
+        since: int | None,
+        until: int | None,
+        limit: int | None,
+        progress: Progress | None,
+    ) -> tuple[pd.DataFrame, str]:
+        """Return closed candles, after fetching those that are missing if the bot runs."""
+        if self._engine.started:
+            fetched = await self._engine.history.frame(
+                symbol, timeframe, since=since, until=until, limit=limit, progress=progress
+            )
+            return fetched, ""
+
+        def stored() -> pd.DataFrame:
+            with Database.open(self.database, self.venue, readonly=True) as database:
+                return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
+
+        return await asyncio.to_thread(stored), ""
+
+    async def download(
+        self,
+        symbol: str,
+        timeframe: str,
+        since: Moment,
+        until: Moment | None,
+        *,
+        url: str | None,
+        progress: Progress | None,
+    ) -> FetchReport:
+        """Fetch and store missing candles over the connection of the bot."""
+        if url is not None:
+            raise InvalidInput("A bot downloads from its own market. Leave out url=.")
+        self._require_started("download candles")
+        return await self._engine.history.fetch(
+            unified_symbol(symbol), timeframe, since, until, progress=progress
+        )
+
+    async def import_files(
+        self, paths: Iterable[str | Path], *, overwrite: bool, progress: Progress | None
+    ) -> ImportReport:
+        """Store the candles of files beside the candles that the bot collects."""
+        from botlib.store.files.importing import import_files
+
+        self._require_started("import files")
+        return await asyncio.to_thread(
+            import_files,
+            list(paths),
+            self._engine.storage,
+            now=self._engine.market_clock.now(),
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    def _require_started(self, what: str) -> None:
+        if not self._engine.started:
+            raise EngineError(
+                f"A stopped bot does not {what}. bl.research({self.venue!r}) does, without a bot."
+            )

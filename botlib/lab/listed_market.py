@@ -1,0 +1,71 @@
+"""`ListedMarket`: lots, ticks and fee of a symbol, and where they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from botlib.core.cards import card, figures
+from botlib.core.market import Market
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedMarket:
+    """How a symbol is traded, as research assumes it.
+
+    Attributes:
+        market: steps and least order, as backtests use them.
+        fee: fraction of the value of each fill.
+        source: where both come from, with the date.
+    """
+
+    market: Market
+    fee: float
+    source: str
+
+    @property
+    def symbol(self) -> str:
+        """The unified symbol."""
+        return self.market.symbol
+
+    @property
+    def tick(self) -> Decimal:
+        """Smallest price step."""
+        return self.market.tick
+
+    @property
+    def step(self) -> Decimal:
+        """Smallest amount step, in base units."""
+        return self.market.step
+
+    @property
+    def min_amount(self) -> Decimal:
+        """Least amount of an order, in base units."""
+        return self.market.min_amount
+
+    @property
+    def min_cost(self) -> Decimal:
+        """Least value of an order, in quote units."""
+        return self.market.min_cost
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.symbol} · tick {self.tick:f} · step {self.step:f} · "
+            f"least {self.min_amount:f} {self.market.base} and {self.min_cost:f} "
+            f"{self.market.quote} · fee {self.fee:.3%} · {self.source}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return card(
+            self.symbol,
+            figures(
+                [
+                    ("tick", f"{self.tick:f}"),
+                    ("step", f"{self.step:f} {self.market.base}"),
+                    ("least amount", f"{self.min_amount:f} {self.market.base}"),
+                    ("least cost", f"{self.min_cost:f} {self.market.quote}"),
+                    ("fee", f"{self.fee:.3%}"),
+                ]
+            ),
+            notes=self.source,
+        )
