@@ -121,7 +121,13 @@ class AsyncLab:
         Raises:
             UnknownSymbol: neither a stored list of the venue's markets nor the shipped one has it.
         """
-        return self._market.listed(symbol)
+        listed = self._market.listed(symbol)
+        if listed.shipped:
+            self._note(
+                f"Lots and fee of {listed.symbol}: {listed.source}. A connection or a download "
+                "stores those of the venue."
+            )
+        return listed
 
     def default_symbol(self) -> str:
         """Return the symbol that is used if none is named."""

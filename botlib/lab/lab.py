@@ -315,6 +315,7 @@ class Lab(Blocking):
                 show_text(f"{error} Order sizes are not rounded to lots.")
         else:
             terms |= {"market": listed.market, "fee": listed.fee}
+        self._show_notes()
         if fee is not None:
             terms["fee"] = fee
         return {**terms, **options}
@@ -333,9 +334,12 @@ class Lab(Blocking):
             state = ProgressStep(done, total if total >= SHOWN_FROM else 0, "")
 
         found = watch_progress(self._runtime, work(note), lambda: state, what=what, unit=unit)
+        self._show_notes()
+        return found
+
+    def _show_notes(self) -> None:
         for text in self.aio.taken_notes():
             show_text(text)
-        return found
 
 
 def _timeframes(

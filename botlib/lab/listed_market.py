@@ -17,11 +17,13 @@ class ListedMarket:
         market: steps and least order, as backtests use them.
         fee: fraction of the value of each fill.
         source: where both come from, with the date.
+        shipped: whether they were written by hand, and not read from the venue.
     """
 
     market: Market
     fee: float
     source: str
+    shipped: bool = False
 
     @property
     def symbol(self) -> str:

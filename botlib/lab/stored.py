@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, StoreLocked, UnknownSymbol, did_you_mean
 from botlib.core.timeframe import TIMEFRAMES, open_time, timeframe_ms
 from botlib.lab.databases import StoredSpan, spans
@@ -76,7 +75,10 @@ class StoredMarket:
                 f"{known}{did_you_mean(name, listed.markets)}"
             )
         return ListedMarket(
-            market=listed.markets[name], fee=float(listed.fee), source=listed.source
+            market=listed.markets[name],
+            fee=float(listed.fee),
+            source=listed.source,
+            shipped=not listed.complete,
         )
 
     async def now(self, symbol: str, timeframes: Sequence[str]) -> int:
@@ -277,10 +279,10 @@ def _built(
         frame = frame.iloc[int((open_times(frame.index) < since).sum()) :]
     if limit is not None:
         frame = frame.iloc[-limit:] if limit > 0 else frame.iloc[:0]
-    note = f"{unified_symbol(symbol)} {timeframe} is built from the stored {base} candles"
-    if len(frame):
-        note += f", {iso(int(open_times(frame.index)[0]))[:16]} on"
-    return frame, f"{note}."
+    note = (
+        f"{unified_symbol(symbol)} {timeframe} is not stored; it is built from the {base} candles."
+    )
+    return frame, note
 
 
 def _locked(error: StoreLocked) -> StoreLocked:

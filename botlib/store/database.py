@@ -449,9 +449,12 @@ def _named(holder: str) -> str:
         words = psutil.Process(int(holder)).cmdline()
     except (ValueError, psutil.Error):
         return f"process {holder or '?'}"
-    # Of the arguments only the names of files and modules: a secret may be among the others.
-    shown = [word for word in words[1:4] if word and not word.startswith("-")]
-    names = [Path(word).name for word in (*words[:1], *shown[:1])]
+    # Of the arguments only the program or module: a secret may be among the others.
+    names = [Path(word).name for word in words[:1]]
+    if words[1:2] == ["-m"]:
+        names += words[2:3]
+    elif words[1:] and not words[1].startswith("-"):
+        names.append(Path(words[1]).name)
     return f"process {holder} ({' '.join(names)})" if names else f"process {holder}"
 
 
