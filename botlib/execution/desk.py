@@ -202,9 +202,12 @@ class Desk:
             sweep_wanted=self.enquiries.sweep_wanted,
             send_at=self._context.send_at,
             retry_at=self._retry_at,
-            held_back=context.held_back(),
+            held_back=context.held_back() if self._enters() else None,
             halts=context.halts.reasons(self.symbol),
         )
+
+    def _enters(self) -> bool:
+        return any(book.want is not None and book.want.target > 0 for book in self.books)
 
     def _deciding(self) -> Iterable[TrackedOrder]:
         """Return the orders that decide: open ones, and those of present entries and wants."""
@@ -216,8 +219,7 @@ class Desk:
         for order in ledger.of_symbol(self.symbol):
             intent = order.intent
             if (
-                not order.ended
-                or ledger.owes(order)
+                ledger.is_open(order)
                 or (intent.entry is not None and intent.entry in entries)
                 or (intent.strategy, intent.signal_timestamp) in wanted
             ):
@@ -270,7 +272,7 @@ class Desk:
     async def _place(self, step: Place) -> None:
         book = self.books.open(step.book.key)
         try:
-            orders = self._context.sender.prepare(step.intents, self.state())
+            orders = self._context.sender.prepare(step.intents, step.book)
         except RiskRejected as error:
             self.books.drop(
                 book,
@@ -295,7 +297,7 @@ class Desk:
     async def _replace(self, step: Replace) -> None:
         book = self.books.open(step.book.key)
         try:
-            (new,) = self._context.sender.prepare((step.intent,), self.state())
+            (new,) = self._context.sender.prepare((step.intent,), step.book)
         except OrderTaken as error:
             self._number_again((step.intent,), error)
             return

@@ -75,6 +75,10 @@ class OrderLedger:
         """The orders that have not ended or are not booked whole, the oldest first."""
         return list(self._open.values())
 
+    def is_open(self, order: TrackedOrder) -> bool:
+        """Return whether an order has not ended, or is not booked whole."""
+        return order.id in self._open
+
     def get(self, client_order_id: str) -> TrackedOrder | None:
         """Return what is known of one of our orders, of this run or an earlier one."""
         known = self._orders.get(client_order_id)

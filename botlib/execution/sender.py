@@ -11,17 +11,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from botlib.core.errors import ExchangeError, OrderRejected, OrderTaken, StoreError
-from botlib.core.model import OrderIntent, OrderRole
+from botlib.core.model import OrderIntent, OrderRole, Side
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
-from botlib.trading.risk import exposure_of
+from botlib.trading.risk import ZERO, Exposure, exposure_of
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
-    from botlib.trading.state import TradingState
+    from botlib.trading.books import Book
     from botlib.venues.base import OrderReport
 
 logger = logging.getLogger(__name__)
@@ -65,10 +64,11 @@ class OrderSender:
         self.sent = 0
         """Orders sent since the start."""
 
-    def prepare(
-        self, intents: Sequence[OrderIntent], state: TradingState
-    ) -> tuple[TrackedOrder, ...]:
+    def prepare(self, intents: Sequence[OrderIntent], book: Book) -> tuple[TrackedOrder, ...]:
         """Judge orders by the caps and write them down; they are to be sent next.
+
+        Args:
+            book: the one they are for.
 
         Raises:
             RiskRejected: a cap forbids an entry.
@@ -81,7 +81,7 @@ class OrderSender:
         for intent in intents:
             if context.ledger.get(intent.client_order_id) is not None:
                 raise OrderTaken(f"The id {intent.client_order_id} of an order is taken.")
-            self._judge(intent, state)
+            self._judge(intent, book)
         orders = tuple(
             TrackedOrder(intent=intent, created=now, market_time=market_time, sent=True)
             for intent in intents
@@ -182,25 +182,19 @@ class OrderSender:
             return "it could not be journaled: the disk is too slow"
         return None
 
-    def _judge(self, intent: OrderIntent, state: TradingState) -> None:
-        context = self._context
-        newest = context.price(intent.symbol)
-        reference = next(
-            (book.want.price for book in state.books if _of(book.key, intent) and book.want), None
-        )
-        price = intent.price or reference or newest or Decimal(0)
-        held = context.positions.all()
-        ledger = context.ledger
-        at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
+    def _judge(self, intent: OrderIntent, book: Book) -> None:
+        context, ledger = self._context, self._context.ledger
+        at_risk, price = Exposure(), intent.price or ZERO
+        if intent.side is Side.BUY:
+            wanted = None if book.want is None else book.want.price
+            price = price or wanted or context.price(intent.symbol) or ZERO
+            held = context.positions.all()
+            at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
         context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())
 
 
 def _entering(orders: Sequence[TrackedOrder]) -> bool:
     return any(order.role is OrderRole.ENTRY for order in orders)
-
-
-def _of(key: tuple[str, str], intent: OrderIntent) -> bool:
-    return tuple(key) == (intent.strategy, intent.symbol)
 
 
 def _some(report: OrderReport | None) -> list[OrderReport] | None:
