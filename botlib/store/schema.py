@@ -163,6 +163,12 @@ CREATE TABLE days (
 ) STRICT;
 """
 
+# Of fills and orders that are not in memory; a database without them is only slower.
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS fills_by_order ON fills (client_order_id);
+CREATE INDEX IF NOT EXISTS orders_by_venue_order ON orders (symbol, venue_order_id);
+"""
+
 # Roles of orders of earlier versions, derived from their other columns.
 _ROLES: Final = """
 UPDATE orders SET role = CASE
@@ -203,6 +209,7 @@ def upgrade(connection: apsw.Connection) -> None:
             connection.execute(f"ALTER TABLE orders ADD COLUMN {column}")
         connection.execute(_ROLES)
         connection.execute(_ORDER_PATH)
+    connection.execute(_INDEXES)
     if version < SCHEMA_VERSION:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA_VERSION),))
 
@@ -222,6 +229,7 @@ def create(path: Path, venue: str) -> None:
         connection.execute("BEGIN")
         connection.execute(_TABLES)
         connection.execute(_ORDER_PATH)
+        connection.execute(_INDEXES)
         connection.execute(changes.TABLES)
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
