@@ -24,7 +24,7 @@ from botlib.execution.reconciliation import (
     unknown_of_ours,
 )
 from botlib.store.database import FROM_THE_VENUE
-from botlib.trading.books import ZERO, BookKey, Protection, Want
+from botlib.trading.books import ZERO, BookKey, Protection, Want, flaw_of
 from botlib.trading.risk import exposure_of
 from botlib.trading.sizing import amount_for, sellable, tradable
 from botlib.trading.stops import StopRules
@@ -345,7 +345,11 @@ class OrderPath:
         return None
 
     def wish(self, key: BookKey, want: Want) -> None:
-        """Store what a book is to hold."""
+        """Store what a book is to hold; an amount or price that is none is refused."""
+        flaw = flaw_of(want)
+        if flaw is not None:
+            self._context.refuse(key, want, flaw)
+            return
         try:
             self.desk(key.symbol).books.want(key, want)
         except StoreError as error:

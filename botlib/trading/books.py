@@ -78,6 +78,16 @@ class Want:
         )
 
 
+def flaw_of(want: Want) -> str | None:
+    """Return why a want cannot be carried out on any market, None if it can."""
+    if not want.target.is_finite() or want.target < 0:
+        return f"{want.target} is no amount to hold; accepted are numbers from 0 up"
+    for name, price in (("price", want.price), ("limit", want.limit)):
+        if price is not None and (not price.is_finite() or price < 0):
+            return f"{price} is no {name}; accepted are numbers from 0 up"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protection:
     """What limits the position of a book: rules, and the prices they have come to.
