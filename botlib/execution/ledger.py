@@ -177,6 +177,7 @@ class OrderLedger:
                 self._booked[name] = total
                 self.last_fills.append(fill)
                 self._note_entry(known)
+                self._note_open(known)
                 return
         self._count(fill)
         if name in self._orders:
