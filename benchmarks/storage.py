@@ -162,6 +162,16 @@ def _botlib_without_cache(directory: Path) -> Read:
     return uncached
 
 
+def _botlib_research(directory: Path) -> Read:
+    import botlib as bl
+
+    data = directory / "research"
+    data.mkdir(exist_ok=True)
+    if not (data / "tradingbot.db").exists():
+        shutil.copy(directory / "botlib.db", data / "tradingbot.db")
+    return lambda: bl.research(data_directory=data).candles("BTC/USDT", "1m", since="365d")
+
+
 def _read_sql(directory: Path) -> Read:
     import sqlite3
 
@@ -213,6 +223,7 @@ STORES: Final[dict[str, Callable[[Path], Read]]] = {
     "botlib, cache absent": _botlib_without_cache,
     "botlib": _botlib,
     "botlib, database opened for each read": _botlib_reopened,
+    "botlib, bl.research() for each read": _botlib_research,
     ARCTIC: _arctic,
     "Feather, uncompressed": _feather("plain.feather"),
     "Feather, lz4": _feather("lz4.feather"),

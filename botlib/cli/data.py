@@ -12,7 +12,7 @@ import click
 from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
 from botlib.core.project import data_directory
-from botlib.venues.registry import DEFAULT_VENUE, build_exchange, capabilities
+from botlib.venues.registry import DEFAULT_VENUE, capabilities
 
 DIRECTORY = click.option(
     "--data",
@@ -24,12 +24,18 @@ DIRECTORY = click.option(
 )
 VENUE_TITLE = capabilities().title
 
-LONGEST_WAIT = 600.0
-"""Longest wait in seconds that the venue may impose on a download."""
-
 VENUE = click.option(
-    "--venue", default=DEFAULT_VENUE, show_default=True, help="The market whose database is used."
+    "--venue",
+    default=DEFAULT_VENUE,
+    show_default=True,
+    help="The market whose database is used: a venue, or a paper market such as synthetic-42.",
 )
+
+
+def _market(directory: Path, name: str) -> str:
+    from botlib.lab.databases import find_venue
+
+    return find_venue(directory, name)
 
 
 @contextmanager
@@ -72,29 +78,24 @@ def download(
     symbol: str, timeframe: str, since: str, until: str | None, paper: str | None, directory: Path
 ) -> None:
     """Download the missing candles of a symbol."""
-    from botlib.market_data.history import FetchReport
-    from botlib.market_data.history import download as fetch
-    from botlib.paper import PaperControl
+    from botlib.lab.stored import StoredMarket
 
-    async def work(progress: Callable[[int, int], None]) -> FetchReport:
-        if paper is None:
-            exchange = build_exchange(DEFAULT_VENUE, max_wait=LONGEST_WAIT)
-            return await fetch(
-                exchange, directory, symbol, timeframe, since, until, progress=progress
-            )
-        async with PaperControl(paper) as control:
-
-            async def market_time() -> int:
-                return int((await control.state())["market_time"])
-
-            venue = str((await control.state())["venue"])
-            exchange = build_exchange(venue, rest_url=paper, market_time=market_time)
-            return await fetch(
-                exchange, directory, symbol, timeframe, since, until, progress=progress
-            )
+    async def work(progress: Callable[[int, int], None]) -> object:
+        venue = DEFAULT_VENUE if paper is None else await _venue_at(paper)
+        return await StoredMarket(directory, venue).download(
+            symbol, timeframe, since, until, url=paper, progress=progress
+        )
 
     with _shown(f"{symbol} {timeframe}") as progress:
         click.echo(asyncio.run(work(progress)))
+
+
+async def _venue_at(url: str) -> str:
+    """Return the stamp of the market of a paper exchange that runs at an address."""
+    from botlib.paper import PaperControl
+
+    async with PaperControl(url) as control:
+        return str((await control.state())["venue"])
 
 
 @click.command("import")
@@ -111,6 +112,7 @@ def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Pat
     from botlib.store.files.importing import import_into
 
     with _shown("import") as progress:
+        venue = _market(directory, venue)
         report = import_into(directory, files, venue=venue, overwrite=overwrite, progress=progress)
     click.echo(report)
     if report.failed:
@@ -128,6 +130,7 @@ def report(symbol: str | None, timeframe: str | None, venue: str, directory: Pat
     from botlib.store.coverage import data_report
 
     with _shown("report"):
+        venue = _market(directory, venue)
         path = database_path(directory, venue)
         with Database.open(path, venue, readonly=True) as database:
             click.echo(data_report(CandleStorage(database), symbol, timeframe))
@@ -151,6 +154,7 @@ def export(
     from botlib.store.files.export import export_parquet
 
     with _shown("export") as progress:
+        venue = _market(directory, venue)
         path = database_path(directory, venue)
         with Database.open(path, venue, readonly=True) as database:
             done = export_parquet(

@@ -30,7 +30,9 @@ class StoredSpan(NamedTuple):
 
 def paper_databases(directory: Path) -> dict[str, Path]:
     """Return the databases of paper markets in a data directory by name: ``synthetic-42``."""
-    return {path.stem: path for path in sorted((directory / "paper").glob("*.db"))}
+    found = sorted((directory / "paper").glob("*.db"))
+    # A ledger of the paper exchange has another file beside the database of the bot.
+    return {path.stem: path for path in found if not path.stem.endswith(".ledger")}
 
 
 def find_venue(directory: Path, name: str) -> str:
