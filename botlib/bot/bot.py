@@ -38,6 +38,9 @@ class Bot(Blocking):
         core: AsyncBot = self._obj
         return core
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(type(self))})
+
     @property
     def lab(self) -> Lab:
         """Research on the candles of this market; the research methods of the bot are its own."""

@@ -7,13 +7,15 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from botlib.core.cards import card, lines
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, StoreError, UnknownSymbol
+from botlib.core.tables import html_table
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.frames import Frames, open_times
-from botlib.lab.databases import stored_elsewhere
+from botlib.lab.databases import spans, stored_elsewhere
 from botlib.lab.listed_market import ListedMarket
 from botlib.market_data.history import FetchReport, Moment, Progress
 from botlib.store import CandleStorage, Database
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from botlib.store.files.importing import ImportReport
 
 logger = logging.getLogger(__name__)
+
+SHOWN: Final = 30
+"""Most rows of stored candles on the card of a lab."""
 
 
 class LabMarket(Protocol):
@@ -388,6 +393,17 @@ class AsyncLab:
 
     def __repr__(self) -> str:
         return f"<research on {self.venue} · {self.database}>"
+
+    def _repr_html_(self) -> str:
+        if not self.database.is_file():
+            return card(self.venue, lines(["no candles are stored yet"]), badge="RESEARCH")
+        with self._reader() as database:
+            storage = CandleStorage(database)
+            names = sorted(database.symbols().values())
+            rows = [[name, *span.cells()] for name in names for span in spans(storage, name)]
+        more = lines([f"… and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else [])
+        table = html_table(("symbol", "timeframe", "from", "to"), rows[:SHOWN])
+        return card(self.venue, table, more, notes=str(self.database), badge="RESEARCH")
 
 
 def _is_absolute(value: Moment) -> bool:

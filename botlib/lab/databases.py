@@ -24,6 +24,10 @@ class StoredSpan(NamedTuple):
     first: int
     last: int
 
+    def cells(self) -> list[str]:
+        """Return timeframe, first and last time as cells of a table."""
+        return [self.timeframe, iso(self.first)[:16], iso(self.last)[:16]]
+
     def __str__(self) -> str:
         return f"{self.timeframe} from {iso(self.first)[:16]} to {iso(self.last)[:16]}"
 

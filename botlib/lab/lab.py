@@ -50,6 +50,9 @@ class Lab(Blocking):
         core: AsyncLab = self._obj
         return core
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(type(self))})
+
     def candles(
         self,
         symbol: str,

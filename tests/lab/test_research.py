@@ -105,6 +105,9 @@ def test_stored_candles_are_those_of_the_database(lab: Lab) -> None:
     assert len(lab.candles("BTC/USDT", "1h", limit=7)) == 7
     assert len(lab.stored_candles("BTC/USDT", "1h", limit=3)) == 3
     assert "tradingbot.db" in repr(lab) and lab.venue == "binance"
+    shown = lab._repr_html_()
+    assert "2024-12-30 03:00" in shown and "ETH/USDT" in shown and "RESEARCH" in shown
+    assert {"backtest", "candles", "market", "data_report", "aio"} <= set(dir(lab))
 
 
 def test_a_span_counts_back_from_the_newest_stored_candle(lab: Lab) -> None:

@@ -172,7 +172,14 @@ class BinanceExchange:
 
     def markets(self) -> list[Market]:
         """Return everything that the venue lists, as it was read when it connected."""
-        return [parse.market(name, raw["info"]) for name, raw in self._api.markets.items()]
+        found = []
+        for name, raw in self._api.markets.items():
+            try:
+                found.append(parse.market(name, raw["info"]))
+            except (ExchangeError, KeyError, TypeError, ValueError) as error:
+                # One odd entry among thousands must not hide the others.
+                logger.debug("%s is left out of the markets: %r", name, error)
+        return found
 
     async def reload_market(self, symbol: str) -> Market:
         """Read again how a symbol is traded; one that is not listed any more is not active."""
