@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -45,7 +46,7 @@ class MarketDataHandlers:
         except UnknownSymbol:
             raise invalid_symbol() from None
 
-    def _requested_feeds(self, params: Params) -> Feed | list[Feed]:
+    async def _requested_feeds(self, params: Params) -> Feed | list[Feed]:
         """Return the feed of ``symbol``, those of ``symbols``, or all of them."""
         if "symbol" in params:
             if "symbols" in params:
@@ -54,15 +55,26 @@ class MarketDataHandlers:
         names = params.names("symbols")
         if names is None:
             names = [listing.id for listing in self._venue.listings()]
-        return [self._feed(name) for name in names]
+        # Other tasks run meanwhile, as reading the candles of many symbols takes long.
+        feeds: list[Feed] = []
+        for name in names:
+            feeds.append(self._feed(name))
+            await asyncio.sleep(0)
+        return feeds
 
-    def _for_each(self, params: Params, answer: _Answer) -> object:
-        chosen = self._requested_feeds(params)
+    async def _for_each(self, params: Params, answer: _Answer) -> object:
+        chosen = await self._requested_feeds(params)
         status = params.choice("symbolStatus", STATUSES, -1122)
         if isinstance(chosen, Feed):
             _check_status(params, chosen)
             return answer(chosen)
-        return [answer(feed) for feed in chosen if status in (None, _status(feed))]
+        found: list[Json] = []
+        for feed in chosen:
+            feed.seek(self._venue.market_time)
+            if status in (None, _status(feed)):
+                found.append(answer(feed))
+            await asyncio.sleep(0)
+        return found
 
     # -- the exchange
 
@@ -81,7 +93,7 @@ class MarketDataHandlers:
         wanted = _permissions(params)
         if single and (status is not None or wanted is not None):
             raise refusal(-1128)
-        chosen = self._requested_feeds(params)
+        chosen = await self._requested_feeds(params)
         sets = params.flag("showPermissionSets", True)
         symbols = []
         for feed in chosen if isinstance(chosen, list) else [chosen]:
@@ -91,6 +103,7 @@ class MarketDataHandlers:
             if not sets:
                 info["permissionSets"] = []
             symbols.append(info)
+            await asyncio.sleep(0)
         return {
             "timezone": "UTC",
             "serverTime": self._venue.faults.server_time(),
@@ -104,7 +117,7 @@ class MarketDataHandlers:
         status = params.choice("symbolStatus", STATUSES, -1122)
         if status is not None and ("symbol" in params or "symbols" in params):
             raise refusal(-1128)
-        chosen = self._requested_feeds(params)
+        chosen = await self._requested_feeds(params)
         feeds = [
             feed
             for feed in (chosen if isinstance(chosen, list) else [chosen])
@@ -128,10 +141,7 @@ class MarketDataHandlers:
         feed, kind = self.feed(params), self._interval(params)
         start, end = params.moment("startTime"), params.moment("endTime")
         limit = params.limit(500, 1_000)
-        await klines.prepare(feed, kind, start, end, limit)
-        # The market may have moved during the wait.
-        feed = self.feed(params)
-        bars = klines.klines(feed, kind, start, end, limit)
+        bars = await klines.klines(feed, kind, start, end, limit)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
     def _interval(self, params: Params) -> KlineInterval:
@@ -151,8 +161,10 @@ class MarketDataHandlers:
     async def ticker_24h(self, params: Params) -> object:
         """``/ticker/24hr``."""
         if _ticker_type(params) == tickers.MINI:
-            return self._for_each(params, lambda feed: tickers.mini(feed, tickers.last_day(feed)))
-        return self._for_each(params, tickers.day_full)
+            return await self._for_each(
+                params, lambda feed: tickers.mini(feed, tickers.last_day(feed))
+            )
+        return await self._for_each(params, tickers.day_full)
 
     async def ticker_window(self, params: Params) -> object:
         """``/ticker``: a rolling window."""
@@ -162,7 +174,7 @@ class MarketDataHandlers:
             raise refusal(-1130, "windowSize")
         form = tickers.mini if _ticker_type(params) == tickers.MINI else tickers.full
         self._need_symbols(params)
-        return self._for_each(params, lambda feed: form(feed, tickers.window(feed, length)))
+        return await self._for_each(params, lambda feed: form(feed, tickers.window(feed, length)))
 
     async def ticker_day(self, params: Params) -> object:
         """``/ticker/tradingDay``: since midnight in a time zone."""
@@ -175,7 +187,7 @@ class MarketDataHandlers:
             start = feed.time - (feed.time + offset) % DAY
             return form(feed, tickers.since(feed, start), start + DAY - 1)
 
-        return self._for_each(params, answer)
+        return await self._for_each(params, answer)
 
     @staticmethod
     def _need_symbols(params: Params) -> None:
@@ -187,13 +199,13 @@ class MarketDataHandlers:
 
     async def ticker_price(self, params: Params) -> object:
         """``/ticker/price``."""
-        return self._for_each(
+        return await self._for_each(
             params, lambda feed: {"symbol": feed.id, "price": eight_decimals(feed.price)}
         )
 
     async def ticker_book(self, params: Params) -> object:
         """``/ticker/bookTicker``."""
-        return self._for_each(params, quotes.book_ticker)
+        return await self._for_each(params, quotes.book_ticker)
 
     async def average_price(self, params: Params) -> object:
         """``/avgPrice``."""
@@ -211,7 +223,7 @@ class MarketDataHandlers:
     async def trades(self, params: Params) -> object:
         """``/trades``."""
         feed = self.feed(params)
-        found = feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
+        found = await feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
         return [quotes.trade_row(trade) for trade in found]
 
     async def block_trades(self, params: Params) -> object:
@@ -231,7 +243,7 @@ class MarketDataHandlers:
         # Earlier trades may share the step of the first one.
         within = feed.tape.ids(start, start)
         span = within[1] - within[0]
-        found = feed.tape.trades(start, feed.time, limit + span, newest=False)
+        found = await feed.tape.trades(start, feed.time, limit + span, newest=False)
         later = [trade for trade in found if trade.id >= first]
         return [quotes.trade_row(trade) for trade in later[:limit]]
 
@@ -246,12 +258,12 @@ class MarketDataHandlers:
             start = feed.tape.time_of_aggregate(first)
             # Earlier trades may share the step of the first one.
             within = feed.tape.ids(start, start)
-            found = feed.tape.aggregates(
+            found = await feed.tape.aggregates(
                 start, feed.time, limit + within[1] - within[0], newest=False
             )
             later = [trade for trade in found if trade.id >= first]
             return [quotes.aggregate_row(trade) for trade in later[:limit]]
-        found = feed.tape.aggregates(
+        found = await feed.tape.aggregates(
             start or 0,
             feed.time if end is None else end,
             limit,

@@ -14,8 +14,10 @@ from botlib.paper.market.feed import Bar, Feed, rows
 from botlib.paper.market.intervals import TICK, KlineInterval
 from botlib.paper.market.tape import path
 
-_STRETCH = 8 * DAY
+_STRETCH = 4 * DAY
 """Market time whose candles are made in one go, before other tasks may run."""
+_ROWS = 1_000
+"""Candles, or prices inside candles, that are read in one go."""
 
 
 def offered(feed: Feed, interval: KlineInterval) -> bool:
@@ -51,39 +53,73 @@ def whole(feed: Feed, interval: KlineInterval, opened: int) -> Bar | None:
     return _joined(list(rows(feed.market.bars(feed.listing.symbol, finer, opened, last))), opened)
 
 
-def klines(
+async def klines(
     feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> list[Bar]:
-    """Return ``limit`` klines at most, from ``start`` on, or the newest ones up to ``end`` (ms)."""
+    """Return ``limit`` klines at most, from ``start`` on, or the newest ones up to ``end`` (ms).
+
+    They are made in stretches, between which other tasks run: a synthetic market takes seconds to
+    make years of candles, and caches them for a while.
+    """
+    await _prepare(feed, interval, start, end, limit)
     if interval.plain:
         return feed.candles(interval.code, start, end, limit)
-    now = feed.base_bar()
-    if now is None:
+    if feed.bar is None:
         return []
     last = feed.time if end is None else min(feed.time, end)
-    begin = feed.market.span(feed.listing.symbol)[0]
+    begin = interval.open(feed.market.span(feed.listing.symbol)[0])
     if start is not None:
-        first = max(interval.open(start), interval.open(begin))
-        first = first if first >= start else interval.next(first)
-        return _collected(feed, interval, first, last, limit)[:limit]
-    first = interval.open(last)
-    # A gap leaves fewer klines than intervals: look further back until there are enough.
-    reach = limit * interval.length
-    while True:
-        first = max(interval.open(last - reach), interval.open(begin))
-        found = _collected(feed, interval, first, last, None)
-        if len(found) >= limit or first <= begin:
-            return found[-limit:]
-        reach *= 4
+        first = max(interval.open(start), begin)
+        return await _oldest(
+            feed, interval, first if first >= start else interval.next(first), last, limit
+        )
+    return await _newest(feed, interval, begin, last, limit)
 
 
-async def prepare(
+async def _oldest(
+    feed: Feed, interval: KlineInterval, first: int, last: int, limit: int
+) -> list[Bar]:
+    found: list[Bar] = []
+    while first <= last and len(found) < limit:
+        following = max(interval.next(first), interval.open(first + _width(feed, interval)))
+        part = _collected(feed, interval, first, min(last, following - 1))
+        found += part
+        first = following
+        if not part:
+            # A gap has no klines: continue at its end.
+            opens = feed.market.next_open(feed.listing.symbol, following)
+            first = last + 1 if opens is None else max(following, interval.open(opens))
+        await asyncio.sleep(0)
+    return found[:limit]
+
+
+async def _newest(
+    feed: Feed, interval: KlineInterval, begin: int, last: int, limit: int
+) -> list[Bar]:
+    found: list[Bar] = []
+    reach = _width(feed, interval)
+    while last >= begin and len(found) < limit:
+        first = max(begin, interval.open(last - reach))
+        part = _collected(feed, interval, first, last)
+        found = part + found
+        last = first - 1
+        # A gap has no klines: look further back until there are enough.
+        reach = _width(feed, interval) if part else reach * 4
+        await asyncio.sleep(0)
+    return found[-limit:]
+
+
+def _width(feed: Feed, interval: KlineInterval) -> int:
+    """Return the market time (ms) whose klines are made in one go."""
+    if interval.code == TICK:
+        return max(SECOND, _ROWS // feed.steps * feed.length)
+    return max(interval.length, _ROWS * TIMEFRAMES[_finer(feed, interval)])
+
+
+async def _prepare(
     feed: Feed, interval: KlineInterval, start: int | None, end: int | None, limit: int
 ) -> None:
-    """Make the candles that `klines` will read, with pauses in which other tasks run.
-
-    A synthetic market takes seconds to make years of candles, and caches them for a while.
-    """
+    """Make the candles that klines are made of, with pauses in which other tasks run."""
     last = feed.time if end is None else min(feed.time, end)
     reach = (limit + 1) * interval.length
     first = last - reach if start is None else start
@@ -96,36 +132,29 @@ async def prepare(
         await asyncio.sleep(0)
 
 
-def _collected(
-    feed: Feed, interval: KlineInterval, first: int, last: int, limit: int | None
-) -> list[Bar]:
-    found: list[Bar] = []
+def _collected(feed: Feed, interval: KlineInterval, first: int, last: int) -> list[Bar]:
+    """Return the klines that open between two times (ms)."""
     if interval.code == TICK:
-        for bar in seconds(feed, first, last):
-            found.append(bar)
-            if limit is not None and len(found) >= limit:
-                break
-        return found
+        return list(seconds(feed, first, last))
     finer = _finer(feed, interval)
     now = feed.forming(finer)
     if now is None:
         return []
+    found: list[Bar] = []
     parts: list[Bar] = []
-    for bar in _closed_then(feed, finer, first, last, now):
-        if interval.open(bar.timestamp) > last:
-            break
+    until = interval.next(interval.open(last)) - 1
+    for bar in _closed_then(feed, finer, first, until, now):
         if parts and interval.open(bar.timestamp) != interval.open(parts[0].timestamp):
             found += _aggregated(parts, interval)
             parts = []
-            if limit is not None and len(found) >= limit:
-                return found
         parts.append(bar)
     return found + _aggregated(parts, interval)
 
 
 def _closed_then(feed: Feed, finer: str, first: int, last: int, now: Bar) -> Iterator[Bar]:
     # A kline that opened before `last` is returned as it is now: complete if it has closed.
-    yield from rows(feed.market.bars(feed.listing.symbol, finer, first, now.timestamp - 1))
+    until = min(last, now.timestamp - 1)
+    yield from rows(feed.market.bars(feed.listing.symbol, finer, first, until))
     if now.timestamp <= last:
         yield now
 

@@ -10,6 +10,7 @@ are not part of its volume.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ _LARGEST_EXACT: Final = 9e7
 """Largest volume of which a double holds eight decimals."""
 
 _GRAINS: Final = (10_000, 1_000, 100, 10, 1)
-_CHUNK: Final = 720
+_PRICES: Final = 1_000
+"""Prices whose trades are made in one go, before other tasks may run."""
 
 
 class PublicTrade(NamedTuple):
@@ -175,7 +177,7 @@ class Tape:
             return []
         return list(self._prints(feed.present_step, feed.step_time, feed.falling))
 
-    def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
+    async def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
         """Return trades between two times (ms, both included), the oldest first.
 
         Args:
@@ -190,11 +192,18 @@ class Tape:
             start = max(start, end - (limit // PRINTS + 2 * feed.steps) * self.interval)
         cursor = max(start, feed.market.span(feed.listing.symbol)[0]) - feed.length
         found: list[PublicTrade] = []
+        stretch = max(1, _PRICES // feed.steps) * feed.length
         while cursor <= end and (newest or len(found) < limit):
-            stop = min(end, cursor + _CHUNK * feed.length)
-            for bar in feed.bars_between(cursor, stop):
+            stop = min(end, cursor + stretch - 1)
+            bars = list(feed.bars_between(cursor, stop))
+            for bar in bars:
                 found += (one for one in self._of(bar) if start <= one.timestamp <= end)
             cursor = stop + 1
+            if not bars:
+                opens = feed.market.next_open(feed.listing.symbol, cursor)
+                cursor = end + 1 if opens is None else max(cursor, opens)
+            # Other tasks run between two stretches.
+            await asyncio.sleep(0)
         if self._account_trades:
             account_trades = self._account_trades[
                 self._account_trades_before(start // self.interval) :
@@ -203,9 +212,11 @@ class Tape:
             found.sort()
         return found[-limit:] if newest else found[:limit]
 
-    def aggregates(self, start: int, end: int, limit: int, *, newest: bool) -> list[AggregateTrade]:
+    async def aggregates(
+        self, start: int, end: int, limit: int, *, newest: bool
+    ) -> list[AggregateTrade]:
         """Return aggregate trades between two times (ms, both included), the oldest first."""
-        found = aggregated(self.trades(start, end, limit * PRINTS, newest=newest))
+        found = aggregated(await self.trades(start, end, limit * PRINTS, newest=newest))
         return found[-limit:] if newest else found[:limit]
 
     def _of(self, bar: Bar) -> Iterator[PublicTrade]:

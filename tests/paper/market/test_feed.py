@@ -99,7 +99,7 @@ def test_a_jump_gives_the_same_state_as_single_steps(offsets: list[int], steps: 
     assert (jumping.price, jumping.traded) == (fresh.price, fresh.traded)
 
 
-def test_a_feed_never_shows_the_future() -> None:
+async def test_a_feed_never_shows_the_future() -> None:
     market = SyntheticMarket(3)
     listing, time = market.listing("BTC/USDT"), T0 + 37 * MINUTE + 15_000
     honest, cut = Feed(market, listing, 4), Feed(Cut(market, time), listing, 4)
@@ -114,7 +114,7 @@ def test_a_feed_never_shows_the_future() -> None:
         )
     assert cut.day() == honest.day()
     assert cut.average() == honest.average()
-    last = honest.tape.trades(0, 2**60, 20, newest=True)[-1]
+    last = (await honest.tape.trades(0, 2**60, 20, newest=True))[-1]
     assert last.timestamp <= time
 
 

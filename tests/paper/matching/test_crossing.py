@@ -385,9 +385,9 @@ def test_level_changes_lead_from_one_book_to_the_next(book_market: BookMarket) -
         assert {p: a for p, a in asks.items() if a} == dict(book.asks(5_000))
 
 
-def test_the_tape_adds_up_to_the_candles(book_market: BookMarket) -> None:
+async def test_the_tape_adds_up_to_the_candles(book_market: BookMarket) -> None:
     book_market.feed.seek(book_market.time + 3 * MINUTE - 1)
-    trades = book_market.feed.tape.trades(0, 2**60, 1_000, newest=True)
+    trades = await book_market.feed.tape.trades(0, 2**60, 1_000, newest=True)
     ids = [trade.id for trade in trades]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     for bar in book_market.feed.bars_between(book_market.time, 2**60):
@@ -395,7 +395,7 @@ def test_the_tape_adds_up_to_the_candles(book_market: BookMarket) -> None:
         assert sum(D(repr(one.amount)) for one in own) == D(repr(bar.volume))
         assert (own[0].price, own[-1].price) == (bar.open, bar.close)
         assert {bar.high, bar.low} <= {one.price for one in own}
-    joined = book_market.feed.tape.aggregates(0, 2**60, 1_000, newest=True)
+    joined = await book_market.feed.tape.aggregates(0, 2**60, 1_000, newest=True)
     assert [one.last + 1 for one in joined[:-1]] == [one.first for one in joined[1:]]
     assert sum(one.amount for one in joined) == pytest.approx(sum(one.amount for one in trades))
 

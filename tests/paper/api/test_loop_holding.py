@@ -1,0 +1,81 @@
+"""Requests that take long: the loop of the exchange serves others meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Any
+
+import pytest
+
+from botlib.core.timeframe import DAY
+from botlib.paper import PaperExchange, PaperOptions
+from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.market.market_clock import MarketPace
+from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
+from botlib.paper.protocol.params import Params
+
+START = ORIGIN + 900 * DAY
+LONGEST = 0.05
+"""Most seconds of computation between two turns of other tasks."""
+
+
+async def longest_hold(request: Any) -> float:
+    """Return the most seconds of this thread's computation between two turns of the loop."""
+    asked = asyncio.ensure_future(request)
+    # A collection of the garbage of all tests so far is no work of the exchange.
+    gc.disable()
+    try:
+        longest, before = 0.0, time.thread_time()
+        while not asked.done():
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, before = max(longest, now - before), now
+    finally:
+        gc.enable()
+    assert isinstance(asked.result(), list)
+    return longest
+
+
+@pytest.mark.parametrize(
+    ("handler", "query"),
+    [
+        ("klines", {"interval": "1s", "startTime": START - 2 * DAY, "limit": 1000}),
+        ("klines", {"interval": "1s", "startTime": ORIGIN, "limit": 1}),
+        ("klines", {"interval": "1s", "limit": 1000}),
+        ("klines", {"interval": "1M", "startTime": ORIGIN, "limit": 1000}),
+        ("klines", {"interval": "1d", "timeZone": "5:45", "startTime": ORIGIN, "limit": 1000}),
+        ("klines", {"interval": "1d", "limit": 1000}),
+        ("klines", {"interval": "1m", "startTime": START - 30 * DAY, "limit": 1000}),
+        ("aggregated_trades", {"startTime": START - 9 * DAY, "limit": 1000}),
+        ("aggregated_trades", {"startTime": START - DAY, "endTime": START, "limit": 1000}),
+        ("aggregated_trades", {"limit": 1000}),
+        ("historical_trades", {"fromId": 2 * (START - 20 * DAY) // 2_000, "limit": 1000}),
+        ("trades", {"limit": 1000}),
+    ],
+)
+async def test_no_request_for_history_holds_the_loop(handler: str, query: dict[str, Any]) -> None:
+    options = PaperOptions(start=START, pace=MarketPace(1.0))
+    exchange = PaperExchange(SyntheticMarket(3), options)
+    try:
+        data = MarketDataHandlers(exchange.venue)
+        texts = {name: str(value) for name, value in query.items()}
+        request = getattr(data, handler)(Params({"symbol": "BTCUSDT", **texts}))
+        assert await longest_hold(request) < LONGEST
+    finally:
+        await exchange.close()
+
+
+async def test_no_request_for_many_symbols_holds_the_loop() -> None:
+    symbols = tuple(f"A{number}/USDT" for number in range(40))
+    options = PaperOptions(start=START, pace=MarketPace(1.0), symbols=symbols)
+    exchange = PaperExchange(SyntheticMarket(3), options)
+    try:
+        data = MarketDataHandlers(exchange.venue)
+        assert await longest_hold(data.ticker_24h(Params({}))) < LONGEST
+        names = "[" + ",".join(f'"A{number}USDT"' for number in range(40)) + "]"
+        week = Params({"symbols": names, "windowSize": "7d"})
+        assert await longest_hold(data.ticker_window(week)) < LONGEST
+    finally:
+        await exchange.close()
