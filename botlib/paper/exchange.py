@@ -110,9 +110,7 @@ class PaperExchange:
         trading = OrderHandlers(self.venue, data, self.limits)
         trading.accounts.withdraws = self.keys.withdraws
         self._operations = operations(data, trading)
-        dispatcher = Dispatcher(
-            self._operations, self.limits, self.faults, lambda: self.venue.market_time
-        )
+        dispatcher = Dispatcher(self._operations, self.limits, self.faults, self.venue.event_time)
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = RestApi(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)

@@ -66,16 +66,18 @@ async def serve(options: PaperOptions, ready: Callable[[ExchangeReady], None]) -
                 running.cancel()
                 if stop.is_set():
                     break
-                here = exchange.venue.market_time
+                here, now = exchange.venue.market_time, exchange.venue.is_wall_time
                 await stack.aclose()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), restart.away)
                 restart.ordered.clear()
                 if stop.is_set():
                     break
-                # A market that follows a clock has gone on meanwhile.
-                passed = round(restart.away * (options.pace.speed or 0.0) * 1_000)
-                options = replace(options, start=here + passed)
+                # A market that follows a clock has gone on meanwhile; one at the wall time starts
+                # at the wall time again.
+                if not now:
+                    passed = round(restart.away * (options.pace.speed or 0.0) * 1_000)
+                    options = replace(options, start=here + passed)
                 exchange = PaperExchange(market, options, player)
                 stack.push_async_callback(exchange.close)
                 await exchange.start()

@@ -21,6 +21,7 @@ from typing import Final
 
 from botlib.core.errors import PaperExchangeError, UnknownSymbol
 from botlib.core.timeframe import open_time, timeframe_ms
+from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.accounts.transaction import UserEvent
 from botlib.paper.faults import Faults
 from botlib.paper.market.depth import Depth
@@ -41,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 MAX_SYMBOLS: Final = 1_000
 """Most symbols of a venue, since a synthetic market would list any number of them."""
+
+_PATIENCE: Final = 0.2
+"""Seconds for which a request waits for a step of the market that is late."""
 
 
 class Venue:
@@ -92,14 +96,46 @@ class Venue:
         self.streams.batches = pace.speed is None and not pace.lockstep
         self._released = asyncio.Event()
         self.lockstep = MarketLockstep(self._released.set, kept=pace.lockstep)
-        self._timer = MarketTimer(pace, self.length)
+        self._keeps_wall_time = (
+            pace.speed == 1
+            and not pace.lockstep
+            and abs(wall_time() - self.market_time) <= self.length
+        )
+        self._timer = MarketTimer(pace, self.length, wall_time if self._keeps_wall_time else None)
+        self._last_event = 0
+        self._stepped = asyncio.Event()
         self._feeds: dict[str, Feed] = {}
         self._active: dict[str, Feed] = {}
         self._watched: dict[str, set[str]] = {}
 
     def event_time(self) -> int:
-        """Return the time (ms) of an event that happens now."""
-        return self.market_time
+        """Return the time (ms) of an event that happens now, never before that of an earlier one.
+
+        It is the wall time if market time is the wall time: then no event of a request is older
+        than the request. Otherwise it is the market time.
+        """
+        time = wall_time() if self.is_wall_time else self.market_time
+        self._last_event = max(self._last_event, self.market_time, time)
+        return self._last_event
+
+    @property
+    def is_wall_time(self) -> bool:
+        """Whether market time is the wall time: at speed 1, unless it was paused or starts late."""
+        late = wall_time() - self.market_time
+        return self._keeps_wall_time and not self.paused and 0 <= late <= self.length
+
+    async def catch_up(self) -> None:
+        """Wait for a step of the market that is due already, `_PATIENCE` seconds at most."""
+        step = self.length // self.steps
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self.is_wall_time and not self.ended:
+                    if wall_time() < self.market_time + step:
+                        return
+                    self._stepped.clear()
+                    await self._stepped.wait()
+        except TimeoutError:
+            return
 
     # -- symbols
 
@@ -150,7 +186,7 @@ class Venue:
 
     def change(self, feed: Feed, state: SymbolState) -> None:
         """Apply a change that the operator made to a symbol, now and after a restart."""
-        self.engine.change_symbol(state, self.market_time)
+        self.engine.change_symbol(state, self.event_time())
         feed.rules = replace(amended(rules_of(feed.listing), state.rules), status=state.status)
         feed.reload()
 
@@ -268,6 +304,7 @@ class Venue:
         await self.broadcast.publish(trading, lambda: [one.id for one in self.listings()])
         for feed in trading:
             await self.broadcast.account_trades(feed)
+        self._stepped.set()
         if boundary:
             await self.broadcast.late(closed)
             candles = [candle for _, candle in closed]
@@ -275,7 +312,8 @@ class Venue:
 
     async def _settle(self, feed: Feed) -> None:
         try:
-            user_events = self.engine.match(feed, self.market_time)
+            self._last_event = max(self._last_event, self.market_time)
+            user_events = self.engine.match(feed, self._last_event)
             await self.engine.durable()
         except PaperExchangeError as error:
             # Nothing was filled: the orders stay in the book until the next price.

@@ -30,7 +30,7 @@ class Dispatcher:
         operations: by HTTP method and path.
         limits: rate limits that requests are charged to.
         faults: faults on request.
-        market_time: returns the market time, ms.
+        time: returns the time of an event that happens now, ms.
 
     Attributes:
         requests: number of requests so far.
@@ -41,13 +41,13 @@ class Dispatcher:
         operations: Mapping[Key, Operation],
         limits: RateLimits,
         faults: Faults,
-        market_time: Callable[[], int],
+        time: Callable[[], int],
     ) -> None:
         self.operations = operations
         self.limits = limits
         self.faults = faults
         self.requests = 0
-        self._market_time = market_time
+        self._time = time
 
     async def run(self, key: Key, params: Params, address: str) -> object:
         """Run an operation, whose caller has been authorized before.
@@ -80,7 +80,7 @@ class Dispatcher:
         if not operation.orders:
             lag = self.faults.take("read_lag", key[1], symbol)
             if lag is not None:
-                params.then = self._market_time() - round(lag.seconds * 1_000)
+                params.then = self._time() - round(lag.seconds * 1_000)
             answer = await operation.handler(params)
             return answer if params.then is None else lagging(key, answer, params.then)
         return await self._run_order(key, operation, params, address, weight)

@@ -25,6 +25,9 @@ STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
 MAX_SYMBOLS: Final = 100
 """Maximum number of symbols in one request for rolling statistics."""
 
+_LATEST: Final = 2**62
+"""An end of trades that lies after all of them."""
+
 _Answer = Callable[[Feed], Json]
 
 
@@ -223,7 +226,7 @@ class MarketDataHandlers:
     async def trades(self, params: Params) -> object:
         """``/trades``."""
         feed = self.feed(params)
-        found = await feed.tape.trades(0, feed.time, params.limit(500, 1_000), newest=True)
+        found = await feed.tape.trades(0, _LATEST, params.limit(500, 1_000), newest=True)
         return [quotes.trade_row(trade) for trade in found]
 
     async def block_trades(self, params: Params) -> object:
@@ -243,7 +246,7 @@ class MarketDataHandlers:
         # Earlier trades may share the step of the first one.
         within = feed.tape.ids(start, start)
         span = within[1] - within[0]
-        found = await feed.tape.trades(start, feed.time, limit + span, newest=False)
+        found = await feed.tape.trades(start, _LATEST, limit + span, newest=False)
         later = [trade for trade in found if trade.id >= first]
         return [quotes.trade_row(trade) for trade in later[:limit]]
 
@@ -259,13 +262,13 @@ class MarketDataHandlers:
             # Earlier trades may share the step of the first one.
             within = feed.tape.ids(start, start)
             found = await feed.tape.aggregates(
-                start, feed.time, limit + within[1] - within[0], newest=False
+                start, _LATEST, limit + within[1] - within[0], newest=False
             )
             later = [trade for trade in found if trade.id >= first]
             return [quotes.aggregate_row(trade) for trade in later[:limit]]
         found = await feed.tape.aggregates(
             start or 0,
-            feed.time if end is None else end,
+            _LATEST if end is None else end,
             limit,
             newest=start is None,
         )

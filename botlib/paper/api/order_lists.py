@@ -125,7 +125,7 @@ class OrderListHandlers:
         await handlers.simulate_latency(feed)
         with handlers.limits.counting(count, params.account):
             found, orders, transaction = handlers.engine.place_list(
-                feed, request, handlers.venue.market_time, params.account
+                feed, request, handlers.venue.event_time(), params.account
             )
         await handlers.publish(feed, transaction.user_events())
         reports = []
@@ -145,7 +145,7 @@ class OrderListHandlers:
         if found.done:
             raise refusal(-2011)
         order = next(one for one in self._orders(found) if one.open)
-        done = handlers.engine.cancel(feed, order, cancel_id, handlers.venue.market_time)
+        done = handlers.engine.cancel(feed, order, cancel_id, handlers.venue.event_time())
         await handlers.publish(feed, done.user_events)
         return handlers.cancel_answers(done)[0]
 

@@ -59,14 +59,14 @@ class OrderHandlers:
     async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
         await self.simulate_latency(feed)
         with self.limits.counting(1, params.account):
-            done = self.engine.place(feed, request, self.venue.market_time, params.account)
+            done = self.engine.place(feed, request, self.venue.event_time(), params.account)
         await self.publish(feed, done.user_events)
         return new_order_answer(done.order, done.trades, done.prevented, detail)
 
     async def test(self, params: Params) -> object:
         """``POST /order/test``."""
         feed, request, _ = self._read(params)
-        self.engine.check(feed, request, self.venue.market_time, params.account)
+        self.engine.check(feed, request, self.venue.event_time(), params.account)
         if not params.flag("computeCommissionRates", False):
             return {}
         answer = self.accounts.commissions(params)
@@ -85,10 +85,11 @@ class OrderHandlers:
         raise unsupported()
 
     async def simulate_latency(self, feed: Feed) -> None:
-        """Wait for the latency of the book, and update the feed after it."""
+        """Wait for a late market and the latency of the book, and update the feed after it."""
+        await self.venue.catch_up()
         if feed.book.depth is not None and feed.book.depth.latency:
             await asyncio.sleep(feed.book.depth.latency / 1_000)
-            feed.seek(self.venue.market_time)
+        feed.seek(self.venue.market_time)
 
     async def publish(self, feed: Feed, user_events: list[UserEvent]) -> None:
         """Wait until a change is on disk, then publish its user events and public trades."""
@@ -153,7 +154,7 @@ class OrderHandlers:
         restriction, cancel_id = _restriction(params), read_client_id(params, "newClientOrderId")
         await self.simulate_latency(feed)
         order = self._find(params, _UNKNOWN)
-        time = self.venue.market_time
+        time = self.venue.event_time()
         done = self.engine.cancel(feed, order, cancel_id, time, restriction)
         await self.publish(feed, done.user_events)
         return self.cancel_answers(done)[0]
@@ -164,7 +165,7 @@ class OrderHandlers:
         await self.simulate_latency(feed)
         if not self.accounts.account_of(params).open_orders(feed.id):
             raise refusal(_UNKNOWN)
-        done = self.engine.cancel_all(feed, self.venue.market_time, params.account)
+        done = self.engine.cancel_all(feed, self.venue.event_time(), params.account)
         await self.publish(feed, done.user_events)
         return self.cancel_answers(done)
 
@@ -203,7 +204,7 @@ class OrderHandlers:
         result = "SUCCESS"
         try:
             order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
-            time = self.venue.market_time
+            time = self.venue.event_time()
             done = self.engine.cancel(feed, order, cancel_id, time, restriction)
             await self.publish(feed, done.user_events)
             cancelled = self.cancel_answers(done)[0]
@@ -260,7 +261,7 @@ class OrderHandlers:
         await self.simulate_latency(feed)
         order = self._find(params, _UNAMENDED)
         changed, transaction = self.engine.amend(
-            feed, order, amount, client_id, self.venue.market_time
+            feed, order, amount, client_id, self.venue.event_time()
         )
         await self.publish(feed, transaction.user_events())
         found = transaction.list_of(changed)

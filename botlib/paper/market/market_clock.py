@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,9 +52,13 @@ class MarketTimer:
     Args:
         pace: the speed.
         longest: longest step in ms; a longer one is a jump, and takes no time.
+        wall: returns the wall time (ms), if market time is the wall time.
     """
 
-    def __init__(self, pace: MarketPace, longest: int) -> None:
+    def __init__(
+        self, pace: MarketPace, longest: int, wall: Callable[[], int] | None = None
+    ) -> None:
+        self._wall = wall
         self._speed = pace.speed
         self._longest = longest
         self._anchor: tuple[float, int] | None = None
@@ -70,7 +75,10 @@ class MarketTimer:
         if target - now > self._longest:
             self._anchor = (time, target)
         elif self._anchor is None:
-            self._anchor = (time, now)
+            # Market time that is the wall time is not late by the part of a step that has passed.
+            wall_time = now if self._wall is None else self._wall()
+            late = not now <= wall_time <= now + self._longest
+            self._anchor = (time, now if late else wall_time)
         wall, market = self._anchor or (time, now)
         due = wall + (target - market) / 1_000 / self._speed
         if due > time:

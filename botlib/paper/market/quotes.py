@@ -116,7 +116,7 @@ def trade_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
     return [
         {
             "e": "trade",
-            "E": feed.time,
+            "E": max(feed.time, trade.timestamp),
             "s": feed.id,
             "t": trade.id,
             "p": eight_decimals(trade.price),
@@ -132,7 +132,12 @@ def trade_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
 def aggregate_frames(feed: Feed, trades: Iterable[PublicTrade]) -> list[Json]:
     """Return the payloads of ``@aggTrade``."""
     return [
-        {"e": "aggTrade", "E": feed.time, "s": feed.id, **aggregate_row(trade)}
+        {
+            "e": "aggTrade",
+            "E": max(feed.time, trade.timestamp),
+            "s": feed.id,
+            **aggregate_row(trade),
+        }
         for trade in aggregated(list(trades))
     ]
 

@@ -186,7 +186,7 @@ class Tape:
             limit: largest number of trades.
             newest: whether to return the newest of them, not the oldest.
         """
-        feed = self._feed
+        feed, latest = self._feed, end
         end = min(end, feed.time)
         if newest:
             start = max(start, end - (limit // PRINTS + 2 * feed.steps) * self.interval)
@@ -208,7 +208,8 @@ class Tape:
             account_trades = self._account_trades[
                 self._account_trades_before(start // self.interval) :
             ]
-            found += (one for one in account_trades if start <= one.timestamp <= end)
+            # Their times lie between the steps of the market.
+            found += (one for one in account_trades if start <= one.timestamp <= latest)
             found.sort()
         return found[-limit:] if newest else found[:limit]
 
