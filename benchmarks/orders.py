@@ -75,7 +75,7 @@ class OrdersSize(NamedTuple):
     cases: tuple[Case, ...]
 
 
-USUAL: Final = OrdersSize(30, 3, 10_000, 50_000, CASES)
+USUAL: Final = OrdersSize(15, 3, 10_000, 50_000, CASES)
 SMOKE: Final = OrdersSize(4, 1, 100, 500, (CASES[0], Case(3, "busy", 120, 50, 20)))
 
 Note = list[object]

@@ -50,7 +50,7 @@ _CAUSES: Final = (
 
 _STOPS: Final = ("stop_loss", "trailing_stop")
 
-_BOTH_REACHED: Final = (
+BOTH_REACHED: Final = (
     "the candle reached both stop and target: a backtest assumes that the stop came first, live "
     "the target did"
 )
@@ -224,7 +224,7 @@ def _row(
     else:
         row["difference"] = _difference(one, other)
         if row["difference"] and _both_reached(one, other, levels):
-            row["difference"] += f"; {_BOTH_REACHED}"
+            row["difference"] += f"; {BOTH_REACHED}"
     row["equal"] = not row["difference"]
     return row
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import BacktestResult, backtest
-from botlib.backtesting.parity import ParityReport, compare
+from botlib.backtesting.parity import BOTH_REACHED, ParityReport, compare
 from botlib.config import Settings
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
@@ -203,7 +203,7 @@ async def test_a_candle_that_reaches_stop_and_target_differs_only_if_the_target_
         assert report.equal, report
     else:
         assert trip["exit_price_live"] == 101.0
-        assert trip["difference"].endswith("the stop came first, live the target did")
+        assert trip["difference"].endswith(BOTH_REACHED)
 
 
 @pytest.mark.timeout(3_600)
@@ -231,7 +231,10 @@ async def test_every_example_trades_the_same_on_recorded_candles(
         {"one": ("BTC/USDT", strategy)}, HOURS, market="recording", recording=[str(path)]
     )
     report = await asyncio.to_thread(parity, engine, "one")
-    report.raise_for_differences()
+    # In the whole month a few candles reach both stop and target; in the first hours none does.
+    explained = report.differences["difference"].str.endswith(BOTH_REACHED)
+    assert explained.all(), report.differences["difference"][~explained].tolist()
+    assert len(explained) <= len(report.frame) / 200, report
     assert len(report.frame) >= 6, report
     assert reasons <= set(report.frame["reason"]), report
 
