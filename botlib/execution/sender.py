@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READ_EVERY: Final = 60.0
+READ_EVERY: Final = 5.0
 """Least seconds between two readings of a market's rules after refusals."""
 
 SYNC_WAIT: Final = 1.0
@@ -151,7 +151,8 @@ class OrderSender:
 
         Returns:
             Whether they have changed or the market is not traded now, so that the refusal says
-            nothing about another order. At most once a minute, so that nothing is sent in circles.
+            nothing about another order. Not read again within `READ_EVERY`, so that nothing is sent
+            in circles.
         """
         exchange, now = self._context.exchange, asyncio.get_running_loop().time()
         if not (isinstance(error, OrderRejected) and error.rules):
