@@ -14,7 +14,8 @@ from botlib.core.model import OrderType
 CLOCK_MARGIN: Final = 15_000
 """Margin in ms for the difference between the computer's clock and the venue's."""
 
-_ASSET: Final = r"[A-Z0-9]{1,20}"
+_ASSET: Final = r"(?:(?![a-z_])\w){1,20}"
+"""Letters of any alphabet and digits: Binance lists assets with Chinese names."""
 _UNIFIED: Final = re.compile(rf"({_ASSET})/({_ASSET})")
 _ID: Final = re.compile(_ASSET)
 

@@ -63,6 +63,7 @@ class PaperOrder(Stored):
         peg: how the price is taken from the book, None for orders that are not pegged. The price of
             a pegged order is 0 until it enters the book.
         amends: number of amendments.
+        expiry: why the order expired, "" if it did not.
         amended: the amendments, each with execution id, client ids and amounts before and after,
             and time (ms).
     """
@@ -101,6 +102,7 @@ class PaperOrder(Stored):
     amends: int = 0
     amended: list[dict[str, Any]] = field(default_factory=list)
     peg: Peg | None = None
+    expiry: str = ""
 
     @classmethod
     def revive(cls, values: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from botlib.paper.protocol.refusals import Refusal, missing, refusal
 
 _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
 _WINDOW_FORMAT: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,3})?")
+_ENCODED: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
+"""The characters of a query that is percent-encoded (RFC 3986, 3.4)."""
 _AHEAD: Final = 1_000
 _WINDOW: Final = 5_000.0
 _MAX_WINDOW: Final = 60_000
@@ -42,6 +44,9 @@ def check_rest_signature(key: ApiKey, query: str, body: str) -> None:
     if found is None or not found[1]:
         raise missing("signature")
     payload = _unsigned(query) + _unsigned(body)
+    if not _ENCODED.fullmatch(payload):
+        # Binance signs the percent-encoded text, so no other signature is valid.
+        raise refusal(-1022)
     key.verify(payload, unquote(found[1]))
 
 

@@ -133,6 +133,8 @@ def _optional_fields(order: PaperOrder, prevented: PreventedMatch | None) -> Jso
         fields["J"] = order.strategy_type
     if order.prevented:
         fields["A"] = eight_decimals(order.prevented)
+    if order.expiry:
+        fields["eR"] = order.expiry
     if order.peg is not None:
         fields.update(peg_fields(order, order.peg, _PEG_NAMES))
     if prevented is not None:

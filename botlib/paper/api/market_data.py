@@ -20,7 +20,7 @@ from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import invalid_symbol, refusal
 from botlib.paper.venue import Venue
 
-STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
+STATUSES: Final = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 """The statuses of a symbol."""
 MAX_SYMBOLS: Final = 100
 """Maximum number of symbols in one request for rolling statistics."""

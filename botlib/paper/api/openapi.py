@@ -14,7 +14,7 @@ from botlib.paper.protocol.timeunit import HEADER, UNITS
 
 PREFIX: Final = "/api/v3/"
 
-_SYMBOL: Final[Json] = {"type": "string", "pattern": "^[A-Z0-9_.-]{1,20}$", "example": "BTCUSDT"}
+_SYMBOL: Final[Json] = {"type": "string", "pattern": "^[^a-z\\s/]{1,50}$", "example": "BTCUSDT"}
 _TEXT: Final[Json] = {"type": "string", "minLength": 1}
 _INTEGER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _DECIMAL: Final[Json] = {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,20})?$"}

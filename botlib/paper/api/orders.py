@@ -100,6 +100,7 @@ class OrderHandlers:
             self.venue.orders_changed(feed)
         self.venue.answer(user_events)
         await self.venue.broadcast.account_trades(feed)
+        await self.venue.broadcast.orders_changed(feed)
 
     # -- queries
 

@@ -17,7 +17,7 @@ from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal
 
 MAX_WEIGHT: Final = 6_000
-MAX_RAW: Final = 61_000
+MAX_RAW: Final = 300_000
 MAX_CONNECTIONS: Final = 300
 MAX_ORDERS_10S: Final = 100
 MAX_ORDERS_1D: Final = 200_000

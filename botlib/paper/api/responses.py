@@ -43,6 +43,8 @@ def _order_fields(order: PaperOrder) -> Json:
     if order.prevented:
         answer["preventedMatchId"] = order.prevented_match
         answer["preventedQuantity"] = eight_decimals(order.prevented)
+    if order.expiry:
+        answer["expiryReason"] = order.expiry
     if order.peg is not None:
         answer.update(peg_fields(order, order.peg, _PEG_NAMES))
     return answer

@@ -352,7 +352,7 @@ class MatchingEngine:
         transaction.symbols[feed.id] = replace(self.state.symbol(feed.id), delisted=True)
         for order in self.state.open_orders(feed.id):
             if transaction.order(order).open:
-                self._execution.expire(transaction, transaction.order(order))
+                self._execution.expire(transaction, transaction.order(order), "EXCHANGE_CANCELED")
         self._lists.update(transaction, feed)
         self._commit(transaction, feed)
         return transaction.user_events()

@@ -94,7 +94,7 @@ class OrderExecution:
     ) -> PaperOrder:
         """Execute the planned trades of an order; the rest of it stays in the book or expires."""
         if order.time_in_force == "FOK" and plan.amount < order.remaining:
-            return self.expire(transaction, order)
+            return self.expire(transaction, order, "UNFILLED_FOK_ORDER_EXPIRED")
         for step in plan.steps:
             if isinstance(step, PlannedPrevention):
                 order = self._prevent(transaction, feed, order, step)
@@ -102,8 +102,10 @@ class OrderExecution:
                 order = self._trade(transaction, feed, order, step)
         if not order.open:
             return order
-        if order.type not in LIMITED or order.time_in_force != "GTC":
-            return self.expire(transaction, order)
+        if order.type not in LIMITED:
+            return self.expire(transaction, order, "INSUFFICIENT_LIQUIDITY")
+        if order.time_in_force != "GTC":
+            return self.expire(transaction, order, "UNFILLED_IOC_QUANTITY_EXPIRED")
         return self.queue_last(transaction, feed, order)
 
     def _trade(
@@ -223,7 +225,7 @@ class OrderExecution:
             # A price gap may cost more than the order reserved.
             paid = change_reserve(transaction, order, plan.cost.quantize(EIGHT, ROUND_UP))
             if paid is None:
-                return self.expire(transaction, order)
+                return self.expire(transaction, order, "REJECTED")
             order = paid
         return self.execute(transaction, feed, order, plan)
 
@@ -243,13 +245,25 @@ class OrderExecution:
             other = transaction.find_order(order.account, number)
             if other.open:
                 order = replace(order, locked=order.locked + other.locked)
-                ended = replace(other, locked=_NOTHING, status="EXPIRED", updated=transaction.time)
+                ended = replace(
+                    other,
+                    locked=_NOTHING,
+                    status="EXPIRED",
+                    updated=transaction.time,
+                    expiry="OCO_TRIGGER",
+                )
                 transaction.report_order(ended, "EXPIRED")
         return transaction.put_order(release_surplus(transaction, order))
 
-    def expire(self, transaction: Transaction, order: PaperOrder) -> PaperOrder:
-        """Expire the rest of an order."""
-        return self._end(transaction, order, "EXPIRED")
+    def expire(self, transaction: Transaction, order: PaperOrder, reason: str) -> PaperOrder:
+        """Expire the rest of an order.
+
+        Args:
+            transaction: change that the end of the order belongs to.
+            order: order that ends.
+            reason: Binance's word for why it expires.
+        """
+        return self._end(transaction, replace(order, expiry=reason), "EXPIRED")
 
     def reject(self, transaction: Transaction, order: PaperOrder, reason: str) -> PaperOrder:
         """Reject an order that could not enter the book when it was triggered or released."""

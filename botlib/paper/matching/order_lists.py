@@ -152,7 +152,7 @@ class OrderListExecution:
                 if order.pending:
                     self._execution.reject(transaction, order, _reason(refusal))
                 elif order.open:
-                    self._execution.expire(transaction, order)
+                    self._execution.expire(transaction, order, "REJECTED")
 
     def _release(self, transaction: Transaction, feed: Feed, pending: Sequence[PaperOrder]) -> None:
         released = [
@@ -177,7 +177,8 @@ class OrderListExecution:
         if any(not order.open for order in orders):
             for order in orders:
                 if order.open and _is_pointless(found, order, orders):
-                    self._execution.expire(transaction, order)
+                    reason = "OTO_PHASE_ONE_EXPIRED" if order.pending else "OCO_TRIGGER"
+                    self._execution.expire(transaction, order, reason)
         if all(not transaction.order(order).open for order in orders):
             transaction.report_list(replace(found, done=True, updated=transaction.time))
 

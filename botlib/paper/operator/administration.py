@@ -161,7 +161,7 @@ class Administration:
         await self._venue.engine.durable()
 
     def set_status(self, symbol: str, status: str) -> None:
-        """Halt a symbol (``BREAK``, ``HALT``), or resume its trading (``TRADING``).
+        """Halt a symbol (``BREAK``, ``HALT``, ``CANCEL_ONLY``), or resume it (``TRADING``).
 
         During a halt open orders stay and can be cancelled; nothing trades, and no candle opens.
         Trading resumes inside the candle of the halt, or else with the next candle. The halt is

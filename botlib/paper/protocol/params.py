@@ -16,8 +16,9 @@ _DECIMAL: Final = re.compile(_DECIMAL_RANGE)
 _INTEGER_RANGE: Final = r"^[0-9]{1,20}$"
 _INTEGER: Final = re.compile(_INTEGER_RANGE)
 
-_SYMBOL_RANGE: Final = "^[A-Z0-9-_.]{1,20}$"
-_SYMBOL: Final = re.compile(r"[A-Z0-9_.-]{1,20}")
+_SYMBOL_RANGE: Final = r"^[\w\-._&&[^a-z]]{1,50}$"
+_SYMBOL: Final = re.compile(r"(?:(?![a-z])[\w.-]){1,50}")
+"""Letters of any alphabet, as some assets have Chinese names."""
 _LARGEST: Final = 2**63 - 1
 _MICROSECONDS: Final = 10**14
 
@@ -138,7 +139,7 @@ class Params:
         if not isinstance(names, list) or not all(
             isinstance(one, str) and _SYMBOL.fullmatch(one) for one in names
         ):
-            raise illegal(name, r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+            raise illegal(name, r'^\["[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}\]$')
         if not names:
             raise refusal(-1105, name)
         if len(set(names)) < len(names):

@@ -112,6 +112,16 @@ class Broadcast:
                     self.streams.publish(stream, payload)
         await self.streams.flush(now=False)
 
+    async def orders_changed(self, feed: Feed) -> None:
+        """Send the book of a feed after orders of the accounts have changed it."""
+        if not feed.trading:
+            return
+        for kind, stream in tuple(feed.outputs.items()):
+            if kind == "bookTicker" or _DEPTH.fullmatch(kind):
+                for payload in self._payloads(feed, kind, stream):
+                    self.streams.publish(stream, payload)
+        await self.streams.flush(now=False)
+
     def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:
         kind = interval(name)
         if kind is None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from botlib.core.errors import PaperExchangeError
 from botlib.core.timeframe import HOUR, MINUTE
 from botlib.paper.accounts.keys import PAPER_API_KEY
+from botlib.paper.market.depth import Depth
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 
@@ -457,3 +459,22 @@ async def test_an_unknown_fault_is_refused(served: Any) -> None:
         await served.control.fault("reset", target="nobody")
     with pytest.raises(PaperExchangeError, match="count"):
         await served.control.fault("late", count="many")
+
+
+async def test_own_orders_reach_the_book_streams_at_once(serve: Any, candles: Any) -> None:
+    flat = {minute: (100, 100.05, 100, 100, 1) for minute in range(5)}
+    depth = Depth(spread=Decimal("0.01"), levels=5, size=Decimal(100))
+    served = await serve(candles(BTCUSDT=flat), pace=LOCKSTEP, depth=depth)
+    ticker = await served.listen("btcusdt@bookTicker")
+    changes = await served.listen("btcusdt@depth")
+    price = "99.90000000"
+    order = await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="99.90")
+    # The market is held, so no step of it sends the book.
+    best = await ticker.next(10)
+    assert (best["b"], best["B"]) == (price, "1.00000000")
+    first = await changes.next(10)
+    assert [price, "1.00000000"] in first["b"]
+    await served.signed("DELETE", "order", orderId=order["orderId"], symbol="BTCUSDT")
+    assert (await ticker.next(10))["b"] != price
+    after = await changes.next(10)
+    assert [price, "0.00000000"] in after["b"] and after["U"] == first["u"] + 1
