@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RECORDED ?=
+SIZES ?=
 HOURS ?= 12
 WORKERS ?= 2
 MODULES := js/node_modules/.with-dev
@@ -14,7 +15,7 @@ OTHERS := .venv-conformance
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup js live lab test conformance parity lint bench lock clean
+.PHONY: help setup js live lab test soak conformance parity lint bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ test: js lint ## Run the linters and every test, and every benchmark in its smok
 	$(BIN)/python -m pytest -m alone
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
 		--nbval-lax --nbval-cell-timeout=240 notebooks
+
+soak: $(STAMP) ## Prove the order path and print the certificate (SIZES="--kills 50 --days 3")
+	$(BIN)/python -m tests.soak $(SIZES)
 
 conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) $(STAMP) ## Trade on the paper exchange with third-party clients
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance/clients.py

@@ -56,8 +56,6 @@ class Monitor:
         """What the last signal of each book allowed to be spent."""
         self.stopped = ""
         """Why nothing may be entered any more, as a person said."""
-        self.disk_fails = False
-        """Whether the journal cannot be written now."""
         self._bare: dict[Key, float] = {}
         self._levels: dict[tuple[str, str, str], Decimal] = {}
         self._requests: deque[float] = deque()
@@ -110,7 +108,7 @@ class Monitor:
             self.note(f"I6 the stop {order.client_order_id} was cancelled while it sold")
 
     def _journaled(self, intent: OrderIntent) -> None:
-        if self.disk_fails and intent.side is Side.SELL:
+        if self.rig.disk_full and intent.side is Side.SELL:
             return
         journal = OrderJournal(self.rig.database)
         if journal.tracked_order(intent.client_order_id) is None:
@@ -118,7 +116,7 @@ class Monitor:
 
     def _entry(self, intent: OrderIntent) -> None:
         rig, limits = self.rig, self.rig.limits
-        if self.disk_fails:
+        if self.rig.disk_full:
             self.note(f"I1 {intent.client_order_id} was entered with a journal that fails")
         halts = [one.reason for one in rig.halts.all if one.symbol in (None, intent.symbol)]
         if halts or self.stopped:

@@ -97,11 +97,15 @@ class FragileJournal(OrderJournal):
     """A journal that calls back before and after every write."""
 
     hook: Callable[[str], None] = staticmethod(lambda moment: None)
+    full: Callable[[], bool] = staticmethod(lambda: False)
+    """Returns whether nothing can be written."""
 
 
 def _hooked(name: str) -> Callable[..., Any]:
     def write(self: FragileJournal, *args: Any, **values: Any) -> Any:
         self.hook(f"before {name}")
+        if self.full():
+            raise StoreError("The disk is full.")
         result = getattr(OrderJournal, name)(self, *args, **values)
         self.hook(f"after {name}")
         return result
@@ -133,6 +137,7 @@ class Rig:
         self.crashed = asyncio.Event()
         self.hook: Callable[[str], None] = lambda moment: None
         self.limits = LIMITS
+        self.disk_full = False
         self.monitor = Monitor(self)
         self.clock = SetClock()
         self.price_of: Callable[[str], float | None] = lambda name: float(venue.prices.get(name, 0))
@@ -143,6 +148,7 @@ class Rig:
         self.database = Database.open(self.path, self.venue.venue)
         journal = FragileJournal(self.database)
         journal.hook = lambda moment: self.hook(moment)  # type: ignore[method-assign]
+        journal.full = lambda: self.disk_full  # type: ignore[method-assign]
         bus = EventBus()
         clock = self.clock
         self.positions = PositionManager()
