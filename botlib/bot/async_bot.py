@@ -25,7 +25,7 @@ from botlib.execution import Reconciliation
 from botlib.lab import AsyncLab, ListedMarket
 from botlib.market_data.history import store_markets
 from botlib.runtime import LEFT_OVER, Runtime
-from botlib.store import Database, OrderJournal
+from botlib.store import OrderJournal
 from botlib.tasks import BackgroundTaskManager
 from botlib.views.host import EngineViews
 
@@ -58,7 +58,8 @@ class AsyncBot:
             settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
         )
         self.views = EngineViews(self.engine, runtime)
-        self.lab = AsyncLab(BotMarket(self.engine))
+        self._market = BotMarket(self.engine)
+        self.lab = AsyncLab(self._market)
         """Research on the candles of this market."""
 
     @property
@@ -380,14 +381,10 @@ class AsyncBot:
 
     async def _journal(self, read: Callable[[OrderJournal], list[Any]]) -> list[Any]:
         def work() -> list[Any]:
-            with self._reader() as database:
+            with self._market.reader() as database:
                 return read(OrderJournal(database))
 
         return await asyncio.to_thread(work)
-
-    def _reader(self) -> Database:
-        # A separate connection also reads after the stop, and does not delay the writer.
-        return Database.open(Path(self.engine.database), self.engine.venue, readonly=True)
 
     def __repr__(self) -> str:
         return bot_line(self.engine)

@@ -50,6 +50,10 @@ class BotMarket:
         """Whether missing candles are fetched."""
         return self._engine.started
 
+    def reader(self) -> Database:
+        """Open its database for reads; it also reads after the stop, and does not delay the bot."""
+        return Database.open(self.database, self.venue, readonly=True)
+
     def default_symbol(self) -> str:
         """Return the first configured symbol."""
         return self._engine.settings.symbols[0]
@@ -84,7 +88,7 @@ class BotMarket:
             return fetched, ""
 
         def stored() -> pd.DataFrame:
-            with Database.open(self.database, self.venue, readonly=True) as database:
+            with self.reader() as database:
                 return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
 
         return await asyncio.to_thread(stored), ""

@@ -126,13 +126,14 @@ def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Pat
 @DIRECTORY
 def report(symbol: str | None, timeframe: str | None, venue: str, directory: Path) -> None:
     """Report how complete the stored candles are."""
-    from botlib.store import CandleStorage, Database, database_path
+    from botlib.lab.databases import open_reader
+    from botlib.store import CandleStorage, database_path
     from botlib.store.coverage import data_report
 
     with _shown("report"):
         venue = _market(directory, venue)
         path = database_path(directory, venue)
-        with Database.open(path, venue, readonly=True) as database:
+        with open_reader(path, venue) as database:
             click.echo(data_report(CandleStorage(database), symbol, timeframe))
 
 
@@ -150,13 +151,14 @@ def export(
     directory: Path,
 ) -> None:
     """Write the stored candles to TARGET as a Parquet dataset: a directory, or an fsspec URL."""
-    from botlib.store import CandleStorage, Database, database_path
+    from botlib.lab.databases import open_reader
+    from botlib.store import CandleStorage, database_path
     from botlib.store.files.export import export_parquet
 
     with _shown("export") as progress:
         venue = _market(directory, venue)
         path = database_path(directory, venue)
-        with Database.open(path, venue, readonly=True) as database:
+        with open_reader(path, venue) as database:
             done = export_parquet(
                 CandleStorage(database),
                 target,

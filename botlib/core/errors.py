@@ -22,6 +22,7 @@
     │   ├── OrderTaken
     │   ├── WrongVenue
     │   ├── NotAStore
+    │   ├── OutdatedStore
     │   └── StoreLocked
     ├── ExchangeError
     │   ├── ExchangeUnavailable
@@ -128,6 +129,10 @@ class WrongVenue(StoreError):
 
 class NotAStore(StoreError):
     """A file is no database of botlib, or is damaged."""
+
+
+class OutdatedStore(StoreError):
+    """A database of an earlier version is opened for reads only, before it was upgraded."""
 
 
 class StoreLocked(StoreError):

@@ -55,6 +55,13 @@ class LabMarket(Protocol):
     def fetches(self) -> bool:
         """Whether `frame` fetches candles that are missing."""
 
+    def reader(self) -> Database:
+        """Open its database for reads, on a connection of its own.
+
+        Raises:
+            InvalidInput: nothing is stored yet.
+        """
+
     def default_symbol(self) -> str:
         """Return the symbol of a check that names none."""
 
@@ -223,7 +230,7 @@ class AsyncLab:
         """Return the newest ``limit`` stored closed candles with their provenance, or all."""
 
         def work() -> list[Candle]:
-            with self._reader() as database:
+            with self._market.reader() as database:
                 return CandleStorage(database).candles(symbol, timeframe, limit=limit)
 
         return await asyncio.to_thread(work)
@@ -234,7 +241,7 @@ class AsyncLab:
         """Return how complete the stored candles are, with the causes of their holes."""
 
         def work() -> DataReport:
-            with self._reader() as database:
+            with self._market.reader() as database:
                 return data_report(CandleStorage(database), symbol, timeframe)
 
         return await asyncio.to_thread(work)
@@ -256,7 +263,7 @@ class AsyncLab:
         from botlib.store.files.export import export_parquet
 
         def work() -> ExportReport:
-            with self._reader() as database:
+            with self._market.reader() as database:
                 storage = CandleStorage(database)
                 return export_parquet(storage, target, symbols=symbols, timeframes=timeframes)
 
@@ -387,17 +394,13 @@ class AsyncLab:
             self._notes.append(text)
             logger.info("%s", text)
 
-    def _reader(self) -> Database:
-        # A separate connection also reads beside a writer, and does not delay it.
-        return Database.open(self._market.database, self.venue, readonly=True)
-
     def __repr__(self) -> str:
         return f"<research on {self.venue} · {self.database}>"
 
     def _repr_html_(self) -> str:
         if not self.database.is_file():
             return card(self.venue, lines(["no candles are stored yet"]), badge="RESEARCH")
-        with self._reader() as database:
+        with self._market.reader() as database:
             storage = CandleStorage(database)
             names = sorted(database.symbols().values())
             rows = [[name, *span.cells()] for name in names for span in spans(storage, name)]

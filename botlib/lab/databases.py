@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from botlib.core.clock import iso
-from botlib.core.errors import BotlibError, InvalidInput, UnknownSymbol, did_you_mean
+from botlib.core.errors import (
+    BotlibError,
+    InvalidInput,
+    OutdatedStore,
+    UnknownSymbol,
+    did_you_mean,
+)
 from botlib.core.timeframe import TIMEFRAMES
 from botlib.store import CandleStorage, Database, database_path
 from botlib.store.database import stamped_venue
@@ -30,6 +36,19 @@ class StoredSpan(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.timeframe} from {iso(self.first)[:16]} to {iso(self.last)[:16]}"
+
+
+def open_reader(path: Path, venue: str) -> Database:
+    """Open a database for reads, beside any writer; one of an earlier version is upgraded first.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    try:
+        return Database.open(path, venue, readonly=True)
+    except OutdatedStore:
+        Database.open(path, venue).close()
+        return Database.open(path, venue, readonly=True)
 
 
 def paper_databases(directory: Path) -> dict[str, Path]:

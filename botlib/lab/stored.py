@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import InvalidInput, StoreLocked, UnknownSymbol, did_you_mean
 from botlib.core.timeframe import TIMEFRAMES, open_time, timeframe_ms
-from botlib.lab.databases import StoredSpan, spans
+from botlib.lab.databases import StoredSpan, open_reader, spans, stored_elsewhere
 from botlib.lab.listed_market import ListedMarket
 from botlib.market_data.history import FetchReport, Moment, Progress
 from botlib.market_data.history import download as fetch
@@ -44,13 +44,33 @@ class StoredMarket:
         self.database: Final = database_path(directory, venue)
         self._markets: tuple[int, MarketList | None] | None = None
 
+    def reader(self) -> Database:
+        """Open its database for reads, beside any writer.
+
+        Raises:
+            InvalidInput: it does not exist.
+        """
+        if not self.database.exists():
+            if self.venue.startswith(PAPER_PREFIX):
+                advice = "A bot that connects to this market makes it."
+            else:
+                advice = (
+                    "lab.download(symbol, timeframe, since='365d') fetches candles without a key, "
+                    "and lab.import_files(...) reads files."
+                )
+            raise InvalidInput(
+                f"There are no stored candles of {self.venue}: {str(self.database)!r} does not "
+                f"exist. {advice}"
+            )
+        return open_reader(self.database, self.venue)
+
     def default_symbol(self) -> str:
         """Return the only symbol with candles.
 
         Raises:
             InvalidInput: there are none, or several.
         """
-        with self._reader() as database:
+        with self.reader() as database:
             names = sorted(database.symbols().values())
         if len(names) != 1:
             raise InvalidInput(f"Name a symbol. Stored: {', '.join(names) or 'none'}.")
@@ -89,7 +109,7 @@ class StoredMarket:
         """
 
         def work() -> int:
-            with self._reader() as database:
+            with self.reader() as database:
                 stored = spans(CandleStorage(database), symbol)
             if not stored:
                 raise self._absent(symbol, timeframes[0], stored)
@@ -114,7 +134,7 @@ class StoredMarket:
     def _frame(
         self, symbol: str, timeframe: str, since: int | None, until: int | None, limit: int | None
     ) -> tuple[pd.DataFrame, str]:
-        with self._reader() as database:
+        with self.reader() as database:
             storage = CandleStorage(database)
             if storage.last_closed(symbol, timeframe) is not None:
                 return storage.frame(symbol, timeframe, since, until, limit), ""
@@ -215,27 +235,12 @@ class StoredMarket:
             self._markets = stamp, load_market_list(self.database, self.venue)
         return self._markets[1]
 
-    def _reader(self) -> Database:
-        if not self.database.exists():
-            if self.venue.startswith(PAPER_PREFIX):
-                advice = "A bot that connects to this market makes it."
-            else:
-                advice = (
-                    "lab.download(symbol, timeframe, since='365d') fetches candles without a key, "
-                    "and lab.import_files(...) reads files."
-                )
-            raise InvalidInput(
-                f"There are no stored candles of {self.venue}: {str(self.database)!r} does not "
-                f"exist. {advice}"
-            )
-        return Database.open(self.database, self.venue, readonly=True)
-
     def _absent(self, symbol: str, timeframe: str, stored: Sequence[StoredSpan]) -> InvalidInput:
         name = unified_symbol(symbol)
         if stored:
             there = f"Stored of it: {'; '.join(map(str, stored))}."
         else:
-            with self._reader() as database:
+            with self.reader() as database:
                 names = sorted(database.symbols().values())
             there = f"Stored symbols: {', '.join(names) or 'none'}.{did_you_mean(name, names)}"
         if self.venue.startswith(PAPER_PREFIX):
@@ -245,8 +250,11 @@ class StoredMarket:
                 f"lab.download({name!r}, {timeframe!r}, since='365d') fetches them without a key, "
                 "lab.import_files(...) reads files."
             )
+        others = "".join(
+            f" {place}" for place in stored_elsewhere(self.directory, self.venue, name)
+        )
         return InvalidInput(
-            f"{str(self.database)!r} has no candles of {name} {timeframe}. {there} {advice}"
+            f"{str(self.database)!r} has no candles of {name} {timeframe}. {there} {advice}{others}"
         )
 
 

@@ -31,7 +31,14 @@ from typing import IO, Any, Final, Self
 
 import apsw
 
-from botlib.core.errors import InvalidInput, NotAStore, StoreError, StoreLocked, WrongVenue
+from botlib.core.errors import (
+    InvalidInput,
+    NotAStore,
+    OutdatedStore,
+    StoreError,
+    StoreLocked,
+    WrongVenue,
+)
 from botlib.core.symbol import symbol_id
 from botlib.store import changes, library_guard
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
@@ -358,7 +365,7 @@ class Database:
                 f"{SCHEMA_VERSION}). Update botlib to open it."
             )
         if self.readonly and int(version) < SCHEMA_VERSION:
-            raise StoreError(
+            raise OutdatedStore(
                 f"{str(self.path)!r} was made by an earlier botlib (schema {version}, this one "
                 f"reads {SCHEMA_VERSION}). Open it once for writing, as any run does: that "
                 "brings it up to date."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import botlib as bl
@@ -112,6 +113,21 @@ def test_a_symbol_that_a_paper_market_does_not_list_is_refused_with_where_it_is(
         bot.candles("BURGER/USDT", "1h", since="2025-01-01")
     with pytest.raises(UnknownSymbol, match=r"use bl\.research\(\)"):
         bot.backtest(bl.TrendCross(timeframes=("1h",)), "BURGER/USDT", since="2025-01-01")
+
+
+def test_a_span_that_a_recording_does_not_have_is_an_error_that_names_where_it_is(
+    connect: Callable[..., Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real(data, "BTC/USDT")
+    rows = "".join(f"{T0 + n * 60_000},1,2,1,2,3\n" for n in range(3_000))
+    path = tmp_path / "BTCUSDT-1m.csv"
+    path.write_text(f"timestamp,open,high,low,close,volume\n{rows}")
+    bot = connect(timeframes=["1m"], recorded=path, paper={"lockstep": True})
+    with pytest.raises(InvalidInput, match=r"paper:recording:.* has no candles.*bl\.research\(\)"):
+        bot.candles("BTC/USDT", "1m", since="2024-11-01", until="2024-12-01")
+    found = bot.candles("BTC/USDT", "1m", since="2024-12-30")
+    assert found.index[0] == pd.Timestamp(T0, unit="ms") and found["close"].max() == 2.0
+    assert "begins 2025-01-01 00:00:00; asked for 2024-12-30" in capsys.readouterr().out
 
 
 def test_files_are_not_imported_into_a_paper_market(connect: Callable[..., Any]) -> None:

@@ -26,6 +26,7 @@ from botlib.lab import Lab
 from botlib.paper import PaperProcess
 from botlib.store import CandleStorage, Database, database_path
 from botlib.store.market_lists import market_list_path
+from tests.support.earlier_databases import VERSIONS, as_version
 from tests.support.store_processes import line, process
 
 T0 = 1_733_011_200_000  # 2024-12-01
@@ -158,6 +159,26 @@ def test_what_is_not_stored_is_an_error_with_what_is(
 ) -> None:
     with pytest.raises(InvalidInput, match=words):
         lab.candles(symbol, timeframe)
+
+
+def test_what_one_market_lacks_and_another_has_is_said(home: Path) -> None:
+    fill(home, walk("BTC/USDT", "1h", 5), venue=PAPER)
+    fill(home, walk("SOL/USDT", "1h", 5))
+    with pytest.raises(InvalidInput, match=r"real candles of SOL/USDT.*use bl\.research\(\)\."):
+        bl.research(PAPER).candles("SOL/USDT", "1h")
+    with pytest.raises(InvalidInput, match=r"paper market of BTC.*bl\.research\('synthetic-42'\)"):
+        bl.research().candles("BTC/USDT", "1h")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_database_of_an_earlier_version_is_upgraded_when_it_is_read(
+    home: Path, version: int
+) -> None:
+    fill(home, walk("BTC/USDT", "1h", 20))
+    as_version(database_path(home, "binance"), version)
+    lab = bl.research()
+    assert len(lab.candles("BTC/USDT", "1h")) == 20
+    assert "20" in str(lab.data_report())
 
 
 def test_without_any_candles_the_error_says_how_to_get_some(home: Path) -> None:
