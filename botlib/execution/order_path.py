@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 BOT_ID: Final = "bot_id"
 """Name of the state in which the journal keeps the id of its bot."""
 
+COMPARED: Final = "compared_orders"
+"""Name of the state with the newest event that the last start compared with the orders."""
+
 MANUAL: Final = "by-hand"
 """Reason of wants that a person has."""
 
@@ -477,9 +480,12 @@ class OrderPath:
     def _journaled(self) -> tuple[list[str], list[TrackedOrder], list[Fill]]:
         """Return what was wrong with the table of orders, all orders, and all fills."""
         journal = self._context.journal.journal
-        problems = journal.differences()
+        newest, compared = journal.newest_event(), int(journal.get_state(COMPARED) or 0)
+        problems = journal.differences(compared)
         if problems:
             journal.rebuild()
+        if newest != compared:
+            self._context.journal.later(lambda journal: journal.set_state(COMPARED, newest))
         journal.books()
         return problems, journal.tracked(), journal.fills()
 

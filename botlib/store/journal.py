@@ -179,17 +179,40 @@ class OrderJournal:
         """Return one order, or None if it is not in the journal."""
         return next(iter(self._tracked("WHERE client_order_id = ?", (client_order_id,))), None)
 
-    def differences(self) -> list[str]:
-        """Return a sentence for each order that differs from the sum of its events."""
+    def newest_event(self) -> int:
+        """Return the id of the newest event, 0 before the first."""
+        with self._database.reading() as connection:
+            row: Any = connection.execute("SELECT max(id) FROM order_events").fetchone()
+        return row[0] or 0
+
+    def differences(self, compared_to: int = 0) -> list[str]:
+        """Return a sentence for each order that differs from the sum of its events.
+
+        Args:
+            compared_to: id of the newest event at an earlier comparison; orders that had ended
+                by then are left out.
+        """
         events: dict[str, list[dict[str, Any]]] = {}
+        chosen = (
+            "SELECT client_order_id FROM order_events WHERE id > ? "
+            f"UNION SELECT client_order_id FROM orders WHERE {_UNENDED} "
+            "UNION SELECT client_order_id FROM order_events "
+            "WHERE client_order_id NOT IN (SELECT client_order_id FROM orders)"
+        )
         with self._database.reading() as connection:
             rows: Any = connection.execute(
-                "SELECT client_order_id, event FROM order_events ORDER BY id"
+                "SELECT client_order_id, event FROM order_events "
+                f"WHERE client_order_id IN ({chosen}) ORDER BY id",
+                (compared_to, *_FINAL),
             )
             for name, text in rows:
                 events.setdefault(name, []).append(json.loads(text))
         found = []
-        for order in self.tracked():
+        orders = self._tracked(
+            f"WHERE client_order_id IN ({chosen}) ORDER BY created, client_order_id",
+            (compared_to, *_FINAL),
+        )
+        for order in orders:
             history = events.pop(order.id, None)
             if history is None or history[0].get("kind") != INTENT:
                 continue  # An order of an earlier version, which stored no events.
@@ -463,7 +486,7 @@ class OrderJournal:
             ).fetchall()
         return [fill_from_row(row) for row in rows]
 
-    def _tracked(self, clause: str, bindings: tuple[str, ...]) -> list[TrackedOrder]:
+    def _tracked(self, clause: str, bindings: tuple[str | int, ...]) -> list[TrackedOrder]:
         with self._database.reading() as connection:
             rows: list[Any] = connection.execute(
                 f"SELECT {ORDER_COLUMNS} FROM orders "

@@ -235,6 +235,10 @@ def test_a_table_of_orders_that_lies_is_found_and_built_again(
     found = journal.differences()
     assert len(found) == 2
     assert "a is filled with 0.0001 filled, its events say filled with 0.001" in found
+    # Compared with earlier events, what ended is left out; an order that is gone is not.
+    assert journal.differences(journal.newest_event()) == ["b has events, and is no order"]
+    assert journal.differences(journal.newest_event() - 1) == ["b has events, and is no order"]
+    assert len(journal.differences(1)) == 2
     assert journal.rebuild() == 2
     assert journal.differences() == []
     assert [one.order for one in journal.tracked()] == [
