@@ -171,6 +171,7 @@ def test_a_wheel_from_the_sdist_needs_no_node(
         names = archive.namelist()
         for page in building.PAGES:
             assert f"botlib/widgets/static/{page}" in names
+        assert "botlib/venues/binance/markets.json" in names
         chart = archive.read("botlib/widgets/static/chart.js").decode()
         assert "TradingView Lightweight Charts" in chart  # the licence requires the banner
         notice = archive.read("botlib/widgets/static/NOTICE").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,7 +14,6 @@ from botlib.market_data.history import FetchReport, Moment
 from botlib.runtime import Blocking, Runtime
 from botlib.venues.symbols import unified_symbol
 from botlib.views.progress import ProgressStep, watch_progress
-from botlib.widgets.display import show_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -315,7 +315,7 @@ class Lab(Blocking):
             listed = self.aio.market(symbol)
         except UnknownSymbol as error:
             if "market" not in options:
-                show_text(f"{error} Order sizes are not rounded to lots.")
+                _write(f"{error} Order sizes are not rounded to lots.")
         else:
             terms |= {"market": listed.market, "fee": listed.fee}
         self._show_notes()
@@ -342,7 +342,12 @@ class Lab(Blocking):
 
     def _show_notes(self) -> None:
         for text in self.aio.taken_notes():
-            show_text(text)
+            _write(text)
+
+
+def _write(text: str) -> None:
+    """Write a line below the cell that runs, or to the output of a program."""
+    sys.stdout.write(f"{text}\n")
 
 
 def _timeframes(
