@@ -6,9 +6,7 @@ One bot meets one fault after another. The exchange's ledger says what really ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,21 +14,16 @@ import pytest_asyncio
 
 from botlib.config import Settings
 from botlib.core.errors import OrderUnknown
-from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Side, Signal
-from botlib.core.model import SignalAction as Action
+from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Side
 from botlib.engine import Orchestrator
 from botlib.execution import sender
-from botlib.paper import PaperControl, PaperProcess
-from botlib.trading.books import BookKey
-from botlib.trading.orders import TrackedOrder
+from botlib.paper import PaperProcess
 from botlib.trading.stops import StopRules
 from botlib.venues.binance import gate
+from tests.support.order_stage import SYMBOL, Action, D, Trader
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-D = Decimal
-SYMBOL = "BTC/USDT"
-MINUTE = 60_000
 FENCE = 3_000
 """Milliseconds; the venue's own is over a minute, since a request may be valid for so long."""
 SETTINGS: dict[str, Any] = {
@@ -44,104 +37,8 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@dataclass
-class Desk:
-    """The bot, its exchange, and what a test does with them."""
-
-    engine: Orchestrator
-    control: PaperControl
-    names: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> BookKey:
-        """The book of the present test: a strategy of its own."""
-        return BookKey(self.names[-1], SYMBOL)
-
-    @property
-    def amount(self) -> Decimal:
-        """What the book holds."""
-        return self.engine.orders.position(self.key).amount
-
-    def orders(self, role: OrderRole | None = None) -> list[TrackedOrder]:
-        """Return the orders of the book, the oldest first."""
-        return [
-            one
-            for one in self.engine.orders.ledger.of_symbol(SYMBOL)
-            if one.intent.strategy == self.key.strategy and role in (None, one.role)
-        ]
-
-    def signal(self, action: Action = Action.ENTRY, cost: int = 500) -> None:
-        """Raise a signal on the newest closed candle."""
-        now = self.engine.market_clock.now()
-        price = self.engine.frames.last_close(SYMBOL)
-        assert price is not None
-        signal = Signal(
-            strategy=self.key.strategy,
-            symbol=SYMBOL,
-            timeframe="1m",
-            timestamp=now // MINUTE * MINUTE - MINUTE,
-            action=action,
-            price=price,
-        )
-        self.engine.orders.signal(signal, D(cost))
-
-    async def until(self, condition: Callable[[], object], seconds: float = 15) -> None:
-        """Wait until a condition is true."""
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-
-    async def protected(self) -> None:
-        """Wait until the book holds something and its stop rests."""
-        await self.until(lambda: self.amount and self.stop())
-        await self.settled()
-
-    def stop(self) -> TrackedOrder | None:
-        """Return the stop that rests for the book."""
-        return next((one for one in self.orders(OrderRole.STOP) if one.rests), None)
-
-    async def settled(self) -> None:
-        """Wait until every outcome is known."""
-        ledger = self.engine.orders.ledger
-        await self.until(
-            lambda: (
-                not any(one.unclear or ledger.owes(one) for one in self.orders())
-                and self.engine.orders.desk(SYMBOL).settled
-            )
-        )
-
-    async def flat(self) -> None:
-        """Sell what the book holds, and wait until that is done."""
-        self.engine.orders.leave(SYMBOL)
-        books = self.engine.positions.books
-        await self.until(lambda: all(one.amount < D("0.0001") for one in books(SYMBOL).values()))
-        await self.settled()
-
-    async def venue(self) -> dict[str, dict[str, Any]]:
-        """Return the venue's orders of the book by client order id."""
-        ledger = await self.control.ledger()
-        ours = {one.id for one in self.orders()}
-        found = [one for one in ledger["orders"] if one["client_order_id"] in ours]
-        assert len({one["client_order_id"] for one in found}) == len(found), "an id was used twice"
-        return {one["client_order_id"]: one for one in found}
-
-    async def agree(self) -> None:
-        """Check that bot and venue agree: orders, fills and what is held."""
-        await self.settled()
-        venue = await self.venue()
-        for order in self.orders():
-            if order.status in (OrderStatus.REJECTED, OrderStatus.ABSENT):
-                assert order.id not in venue
-            else:
-                assert D(venue[order.id]["executed"]) == order.filled
-        trades = {one["trade_id"] for one in (await self.control.ledger())["trades"]}
-        assert {one.trade_id for one in self.engine.journal.fills(SYMBOL)} <= trades
-        bought = [one for one in venue.values() if one["side"] == "BUY"]
-        assert len(bought) <= 1, "an entry was doubled"
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trader]:
     """Start an exchange and a bot without strategies."""
     directory = tmp_path_factory.mktemp("orders")
     arguments = ["--seed", "5", "--symbols", SYMBOL, "--start", "2026-01-05"]
@@ -152,7 +49,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Des
     try:
         await engine.start()
         engine.orders._context.absence_fence = FENCE
-        yield Desk(engine, control)
+        yield Trader(engine, control)
     finally:
         await engine.stop()
         await control.close()
@@ -160,7 +57,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Des
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def desk(running: Desk) -> AsyncIterator[Desk]:
+async def desk(running: Trader) -> AsyncIterator[Trader]:
     """Return the bot with a book of its own for the test; afterwards nothing is held."""
     running.names.append(f"s{len(running.names)}")
     running.engine.orders.register(*running.key, StopRules(stop_loss=0.05))
@@ -176,7 +73,7 @@ async def desk(running: Desk) -> AsyncIterator[Desk]:
 
 @pytest.mark.parametrize("reply", ["drop", "hang", "timeout"])
 async def test_an_entry_that_is_accepted_and_not_answered_is_never_sent_again(
-    desk: Desk, reply: str, monkeypatch: pytest.MonkeyPatch
+    desk: Trader, reply: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "SEND_DEADLINE", 1.0)
     await desk.control.fault("after_accept", match="order", reply=reply)
@@ -187,7 +84,7 @@ async def test_an_entry_that_is_accepted_and_not_answered_is_never_sent_again(
     assert entry.status is OrderStatus.FILLED
 
 
-async def test_an_entry_that_never_arrived_is_absent_only_after_the_fence(desk: Desk) -> None:
+async def test_an_entry_that_never_arrived_is_absent_only_after_the_fence(desk: Trader) -> None:
     await desk.control.fault("before_accept", match="order", reply="drop")
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -201,7 +98,7 @@ async def test_an_entry_that_never_arrived_is_absent_only_after_the_fence(desk: 
 
 @pytest.mark.parametrize("status", [500, 503, 504])
 async def test_an_error_of_the_server_leaves_the_outcome_open_until_a_query(
-    desk: Desk, status: int
+    desk: Trader, status: int
 ) -> None:
     await desk.control.fault("http_status", match="order", status=status)
     desk.signal()
@@ -211,7 +108,7 @@ async def test_an_error_of_the_server_leaves_the_outcome_open_until_a_query(
     await desk.agree()
 
 
-async def test_a_fill_on_the_stream_before_the_answer_counts_once(desk: Desk) -> None:
+async def test_a_fill_on_the_stream_before_the_answer_counts_once(desk: Trader) -> None:
     await desk.control.fault("slow", match="order", seconds=2)
     desk.signal()
     await desk.protected()
@@ -221,7 +118,7 @@ async def test_a_fill_on_the_stream_before_the_answer_counts_once(desk: Desk) ->
     assert sum(one.amount for one in desk.engine.journal.fills_of(entry.id)) == entry.filled
 
 
-async def test_a_copy_of_the_venue_that_lags_does_not_end_an_order(desk: Desk) -> None:
+async def test_a_copy_of_the_venue_that_lags_does_not_end_an_order(desk: Trader) -> None:
     await desk.control.fault("after_accept", match="order", reply="drop")
     await desk.control.fault("drop", match="executionReport", count=10)
     await desk.control.fault("read_lag", seconds=20, **{"for": 3}, count=1_000)
@@ -234,7 +131,7 @@ async def test_a_copy_of_the_venue_that_lags_does_not_end_an_order(desk: Desk) -
     await desk.agree()
 
 
-async def test_a_lost_report_of_a_fill_is_found_by_its_trade(desk: Desk) -> None:
+async def test_a_lost_report_of_a_fill_is_found_by_its_trade(desk: Trader) -> None:
     await desk.control.fault("after_accept", match="order", reply="drop")
     await desk.control.fault("drop", match="executionReport", count=2)
     desk.signal()
@@ -242,7 +139,9 @@ async def test_a_lost_report_of_a_fill_is_found_by_its_trade(desk: Desk) -> None
     await desk.agree()
 
 
-async def test_too_many_requests_are_waited_for_and_the_order_is_sent_once(desk: Desk) -> None:
+async def test_too_many_requests_are_waited_for_and_the_order_is_sent_once(
+    desk: Trader,
+) -> None:
     await desk.control.fault("http_status", match="order", status=429, retry_after=2)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -255,7 +154,9 @@ async def test_too_many_requests_are_waited_for_and_the_order_is_sent_once(desk:
     await desk.agree()
 
 
-async def test_an_exit_that_was_refused_for_now_keeps_its_stop_and_is_sold(desk: Desk) -> None:
+async def test_an_exit_that_was_refused_for_now_keeps_its_stop_and_is_sold(
+    desk: Trader,
+) -> None:
     desk.signal()
     await desk.protected()
     await desk.control.fault("http_status", match="order", status=429, retry_after=1)
@@ -266,7 +167,7 @@ async def test_an_exit_that_was_refused_for_now_keeps_its_stop_and_is_sold(desk:
     await desk.agree()
 
 
-async def test_a_ban_stops_requests_and_entries_while_streams_go_on(desk: Desk) -> None:
+async def test_a_ban_stops_requests_and_entries_while_streams_go_on(desk: Trader) -> None:
     await desk.control.fault("http_status", match="", status=418, retry_after=3)
     await desk.until(lambda: desk.engine.halts.first)
     assert "barred this address (HTTP 418)" in (desk.engine.halts.first or "")
@@ -282,7 +183,7 @@ async def test_a_ban_stops_requests_and_entries_while_streams_go_on(desk: Desk) 
 
 
 async def test_a_revoked_key_halts_and_is_tried_seldom(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Trader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "ONCE_A_MINUTE", 3.0)
     await desk.control.fault("http_status", match="", status=403, count=1_000)
@@ -298,7 +199,7 @@ async def test_a_revoked_key_halts_and_is_tried_seldom(
     await desk.control.fault("clear")
 
 
-async def test_an_entry_that_cannot_be_paid_is_refused_once(desk: Desk) -> None:
+async def test_an_entry_that_cannot_be_paid_is_refused_once(desk: Trader) -> None:
     free = (await desk.engine.exchange.balances())["USDT"].free
     await desk.control.fault("withdraw", asset="USDT", amount=float(free - 100))
     try:
@@ -311,7 +212,7 @@ async def test_an_entry_that_cannot_be_paid_is_refused_once(desk: Desk) -> None:
         await desk.control.fault("deposit", asset="USDT", amount=float(free - 100))
 
 
-async def test_an_id_that_the_venue_has_already_is_asked_about(desk: Desk) -> None:
+async def test_an_id_that_the_venue_has_already_is_asked_about(desk: Trader) -> None:
     desk.signal()
     await desk.protected()
     stop = desk.stop()
@@ -331,7 +232,9 @@ async def test_an_id_that_the_venue_has_already_is_asked_about(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("when", ["before_accept", "after_accept"])
-async def test_a_replacement_without_an_answer_is_settled_leg_by_leg(desk: Desk, when: str) -> None:
+async def test_a_replacement_without_an_answer_is_settled_leg_by_leg(
+    desk: Trader, when: str
+) -> None:
     desk.signal()
     await desk.protected()
     await desk.control.fault(when, match="cancelReplace", reply="drop")
@@ -340,7 +243,9 @@ async def test_a_replacement_without_an_answer_is_settled_leg_by_leg(desk: Desk,
     await desk.agree()
 
 
-async def test_a_replacement_whose_second_leg_is_refused_gives_the_stop_back(desk: Desk) -> None:
+async def test_a_replacement_whose_second_leg_is_refused_gives_the_stop_back(
+    desk: Trader,
+) -> None:
     desk.signal()
     await desk.protected()
     stop = desk.stop()
@@ -361,7 +266,7 @@ async def test_a_replacement_whose_second_leg_is_refused_gives_the_stop_back(des
     await desk.agree()
 
 
-async def test_a_stop_that_somebody_cancelled_is_placed_again(desk: Desk) -> None:
+async def test_a_stop_that_somebody_cancelled_is_placed_again(desk: Trader) -> None:
     desk.signal()
     await desk.protected()
     stop = desk.stop()
@@ -372,7 +277,7 @@ async def test_a_stop_that_somebody_cancelled_is_placed_again(desk: Desk) -> Non
     await desk.agree()
 
 
-async def test_a_filter_that_has_changed_costs_one_order_more(desk: Desk) -> None:
+async def test_a_filter_that_has_changed_costs_one_order_more(desk: Trader) -> None:
     step = desk.engine.exchange.market(SYMBOL).step
     await desk.control.fault("rules", symbol="BTCUSDT", changes={"step": str(step * 100)})
     try:
@@ -389,7 +294,7 @@ async def test_a_filter_that_has_changed_costs_one_order_more(desk: Desk) -> Non
 
 @pytest.mark.parametrize("status", ["BREAK", "HALT"])
 async def test_a_halted_symbol_is_not_entered_and_makes_the_bot_unhealthy(
-    desk: Desk, status: str, monkeypatch: pytest.MonkeyPatch
+    desk: Trader, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "READ_EVERY", 0.0)
     await desk.control.fault("halt", symbol="BTCUSDT", status=status)
@@ -407,7 +312,7 @@ async def test_a_halted_symbol_is_not_entered_and_makes_the_bot_unhealthy(
 
 
 async def test_a_lost_stream_of_the_account_holds_entries_back_until_it_is_there(
-    desk: Desk,
+    desk: Trader,
 ) -> None:
     orders = desk.engine.orders
     await desk.control.fault("reset", target="user")
@@ -419,7 +324,7 @@ async def test_a_lost_stream_of_the_account_holds_entries_back_until_it_is_there
     await desk.agree()
 
 
-async def test_the_order_of_a_person_is_not_touched(desk: Desk) -> None:
+async def test_the_order_of_a_person_is_not_touched(desk: Trader) -> None:
     price = D(str(desk.engine.frames.last_close(SYMBOL)))
     tick = desk.engine.exchange.market(SYMBOL).tick
     theirs = OrderIntent(
@@ -442,7 +347,7 @@ async def test_the_order_of_a_person_is_not_touched(desk: Desk) -> None:
     await desk.engine.exchange.cancel_order(SYMBOL, "web_by_hand")
 
 
-async def test_an_order_of_another_bot_halts(desk: Desk) -> None:
+async def test_an_order_of_another_bot_halts(desk: Trader) -> None:
     other = "0abcde" if desk.engine.orders.bot != "0abcde" else "1abcde"
     price = D(str(desk.engine.frames.last_close(SYMBOL)))
     tick = desk.engine.exchange.market(SYMBOL).tick
@@ -466,7 +371,7 @@ async def test_an_order_of_another_bot_halts(desk: Desk) -> None:
     await desk.engine.exchange.cancel_order(SYMBOL, name)
 
 
-async def test_coins_that_are_missing_halt(desk: Desk) -> None:
+async def test_coins_that_are_missing_halt(desk: Trader) -> None:
     desk.signal()
     await desk.protected()
     stop = desk.stop()
@@ -486,7 +391,7 @@ async def test_coins_that_are_missing_halt(desk: Desk) -> None:
     await desk.until(lambda: desk.stop() is not None)
 
 
-async def test_a_stop_of_the_bot_protects_an_entry_that_is_under_way(desk: Desk) -> None:
+async def test_a_stop_of_the_bot_protects_an_entry_that_is_under_way(desk: Trader) -> None:
     await desk.control.fault("slow", match="order", seconds=2)
     await desk.control.fault("drop", match="executionReport", count=1)
     desk.signal()
