@@ -35,7 +35,7 @@ def test_a_cell_sees_books_orders_halts_and_the_start(bot: Any) -> None:
     bot.trade(Pulse(timeframes=("1m",), stop_loss=0.05), "BTC/USDT", name="pulse")
     for _ in range(10):
         bot.wait("1m", progress=False)
-        if len(bot.books) and bot.books["held"].iloc[0] > 0.001:
+        if len(bot.books) and bot.books["protection"].iloc[0] == "resting":
             break
     (book,) = bot.books.to_dict("records")
     assert (book["strategy"], book["protection"], book["orphaned"]) == ("pulse", "resting", False)
