@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.errors import OrderTaken, RiskRejected, StoreError
 from botlib.core.model import OrderRole, OrderStatus
@@ -55,6 +55,9 @@ GRACE: Final = 10.0
 STEPS: Final = 40
 """Most steps of a desk within a second, on the wall and in the market."""
 
+ANSWER_GRACE: Final = 0.1
+"""Seconds an answer may come after the stream has told the same."""
+
 POLL: Final = 0.5
 """Longest seconds a desk sleeps while it waits for a moment of market time."""
 
@@ -74,6 +77,8 @@ class Desk:
         self.enquiries = Enquiries(symbol, context, self.books)
         self._retry_at: dict[BookKey, int] = {}
         self._steps: deque[tuple[float, int]] = deque(maxlen=STEPS)
+        self._late: set[asyncio.Future[list[Answer]]] = set()
+        """Requests whose answers have not come, although what became of them is known."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self.doing: Step = Nothing()
@@ -291,8 +296,47 @@ class Desk:
             return
         for order in orders:
             self.books.remember(order)
-        answers = await self._context.sender.place(orders)
-        self._answered(book, answers)
+        request = asyncio.ensure_future(self._context.sender.place(orders))
+        if await self._answered_first(request, orders):
+            self._answered(book, request.result())
+            return
+        # The stream has told what became of them; what they bought must not wait for the answer.
+        self._late.add(request)
+        request.add_done_callback(lambda done: self._take_late(book, done))
+
+    async def _answered_first(
+        self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
+    ) -> bool:
+        """Wait for the answer to a request; return False if the stream has told all of it before.
+
+        Both usually come at about the same time, so that the answer is given a moment.
+        """
+        try:
+            while not request.done():
+                known = not any(
+                    (now := self.books.current(one)).unclear or self._context.ledger.owes(now)
+                    for one in orders
+                )
+                if known:
+                    await asyncio.wait({request}, timeout=ANSWER_GRACE)
+                    return request.done()
+                self._wake.clear()
+                waking = asyncio.create_task(self._wake.wait())
+                both: set[asyncio.Future[Any]] = {request, waking}
+                try:
+                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waking.cancel()
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
+        return True
+
+    def _take_late(self, book: DeskBook, request: asyncio.Future[list[Answer]]) -> None:
+        self._late.discard(request)
+        if not request.cancelled() and request.exception() is None:
+            self._answered(book, request.result())
+            self.wake()
 
     async def _replace(self, step: Replace) -> None:
         book = self.books.open(step.book.key)

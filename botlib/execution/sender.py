@@ -94,7 +94,8 @@ class OrderSender:
 
     async def place(self, orders: Sequence[TrackedOrder]) -> list[Answer]:
         """Send one order, or two of a list; return what came of each."""
-        exchange = self._context.exchange
+        context = self._context
+        exchange = context.exchange
         flaw = await self._unwritten()
         if _entering(orders):
             # A halt may have come meanwhile.
@@ -103,6 +104,13 @@ class OrderSender:
             if flaw is not None:
                 event = OrderEvent(kind=EventKind.REFUSED, message=flaw)
                 return [Answer(order=order, event=event) for order in orders]
+        wait = (context.send_at - context.timer()) / 1_000
+        if wait > 0:
+            # Another desk was asked to wait since this one decided.
+            event = OrderEvent(
+                kind=EventKind.REFUSED, message="not sent: the venue asks to wait", retry=True
+            )
+            return [Answer(order=order, event=event, wait=wait) for order in orders]
         self.sent += len(orders)
         if len(orders) == 1:
             intent = orders[0].intent
@@ -110,8 +118,16 @@ class OrderSender:
         else:
             intents = [order.intent for order in orders]
             reports, error = await _outcome(lambda: exchange.place_list(intents))
+        self._heed(error)
         again = await self._read_again(orders[0].intent.symbol, error)
         return [_answer(order, reports, error, again=again) for order in orders]
+
+    def _heed(self, error: BaseException | None) -> None:
+        """Have every desk wait if the venue asks for it, before another one sends."""
+        if isinstance(error, OrderRejected) and error.retry_after:
+            context = self._context
+            until = context.timer() + round(error.retry_after * 1_000)
+            context.send_at = max(context.send_at, until)
 
     async def cancel(self, order: TrackedOrder) -> list[Answer]:
         """Cancel an order; one leg of a list takes the other with it."""
