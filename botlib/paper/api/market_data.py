@@ -145,6 +145,8 @@ class MarketDataHandlers:
         start, end = params.moment("startTime"), params.moment("endTime")
         limit = params.limit(500, 1_000)
         bars = await klines.klines(feed, kind, start, end, limit)
+        if bars:
+            await feed.tape.prepare_bought(bars[0].timestamp, kind.next(bars[-1].timestamp) - 1)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
     def _interval(self, params: Params) -> KlineInterval:
@@ -203,7 +205,8 @@ class MarketDataHandlers:
     async def ticker_price(self, params: Params) -> object:
         """``/ticker/price``."""
         return await self._for_each(
-            params, lambda feed: {"symbol": feed.id, "price": eight_decimals(feed.price)}
+            params,
+            lambda feed: {"symbol": feed.id, "price": eight_decimals(quotes.last_price(feed))},
         )
 
     async def ticker_book(self, params: Params) -> object:

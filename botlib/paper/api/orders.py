@@ -99,8 +99,8 @@ class OrderHandlers:
         finally:
             self.venue.orders_changed(feed)
         self.venue.answer(user_events)
-        await self.venue.broadcast.account_trades(feed)
-        await self.venue.broadcast.orders_changed(feed)
+        traded = await self.venue.broadcast.account_trades(feed)
+        await self.venue.broadcast.orders_changed(feed, traded=traded)
 
     # -- queries
 

@@ -97,6 +97,8 @@ class Feed:
         self.price = 0.0
         self.traded = 0.0
         """Amount traded at the current price."""
+        self.bought = 0.0
+        """Amount that takers have bought in the forming base candle."""
         self._step = -1
         self._high = self._low = self._volume = 0.0
         self._path: list[TapeStep] = []
@@ -215,7 +217,7 @@ class Feed:
         self._path = path(bar, self.steps)
         self._step = -1
         self._high = self._low = bar.open
-        self._volume = 0.0
+        self._volume = self.bought = 0.0
 
     def _follows(self, before: Bar, after: Bar) -> bool:
         index = bisect_right(self._opens, before.timestamp)
@@ -229,6 +231,10 @@ class Feed:
             self._high = max(self._high, self.price)
             self._low = min(self._low, self.price)
             self._volume += self.traded
+            if not self.falling:
+                self.bought += self.traded
+            if self._step == self.steps - 1 and self.bar is not None:
+                self.tape.remember_bought(self.bar.timestamp, self.bought)
 
     # -- candles
 

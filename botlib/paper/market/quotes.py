@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from botlib.paper.market.feed import Bar, Feed
 from botlib.paper.market.intervals import KlineInterval
@@ -17,6 +17,54 @@ Level = tuple[str, str]
 def eight_decimals(value: float | Decimal) -> str:
     """Return a number with eight decimals, as Binance writes it."""
     return f"{value:.8f}"
+
+
+class TradedBar(NamedTuple):
+    """A candle with the accounts' trades, its quote volume, and what takers have bought of it."""
+
+    bar: Bar
+    cost: float
+    bought: float
+    bought_cost: float
+
+
+def traded_bar(feed: Feed, bar: Bar, end: int) -> TradedBar:
+    """Return a candle of the market together with the accounts' trades.
+
+    Args:
+        feed: feed of the symbol.
+        bar: candle of the market.
+        end: last time of the candle, ms.
+    """
+    cost, bought = quote_volume(bar), feed.tape.bought(bar, end)
+    bought_cost = cost * bought / bar.volume if bar.volume else 0.0
+    own = feed.tape.account_trades(bar.timestamp, end)
+    if not own:
+        return TradedBar(bar, cost, bought, bought_cost)
+    prices = [one.price for one in own]
+    # The accounts' trades come after those of the market at the same step.
+    last_step = feed.step_time if feed.time <= end else end + 1 - feed.tape.interval
+    whole = Bar(
+        bar.timestamp,
+        bar.open,
+        max(bar.high, *prices),
+        min(bar.low, *prices),
+        prices[-1] if own[-1].timestamp >= last_step else bar.close,
+        round(bar.volume + sum(one.amount for one in own), 8),
+    )
+    taken = [one for one in own if not one.seller_taker]
+    return TradedBar(
+        whole,
+        cost + sum(one.price * one.amount for one in own),
+        round(bought + sum(one.amount for one in taken), 8),
+        bought_cost + sum(one.price * one.amount for one in taken),
+    )
+
+
+def last_price(feed: Feed) -> float:
+    """Return the price of the last trade, of the market or of an account."""
+    own = feed.tape.account_trades(feed.step_time, 2**62)
+    return own[-1].price if own else feed.price
 
 
 def quote_volume(bar: Bar) -> float:
@@ -33,14 +81,14 @@ _KLINE: Final = (
 
 def kline_frame(feed: Feed, interval: KlineInterval, bar: Bar, *, closed: bool) -> bytes:
     """Return the payload of a kline stream as JSON; the hot path, as most frames are klines."""
+    end = interval.next(bar.timestamp) - 1
+    bar, cost, bought, bought_cost = traded_bar(feed, bar, end)
     start, opened, high, low, close, volume = bar
-    end = interval.next(start) - 1
     first, last, count = _trade_ids(feed, bar, end if closed else min(end, feed.time))
-    cost = quote_volume(bar)
     values = (
         *(feed.time, feed.id, start, end, feed.id, interval.code, first, last),
         *(opened, close, high, low, volume, count, "true" if closed else "false"),
-        *(cost, volume / 2, cost / 2),
+        *(cost, bought, bought_cost),
     )
     return (_KLINE % values).encode()
 
@@ -48,7 +96,7 @@ def kline_frame(feed: Feed, interval: KlineInterval, bar: Bar, *, closed: bool) 
 def kline_row(feed: Feed, interval: KlineInterval, bar: Bar) -> list[object]:
     """Return a row of the answer of ``/klines``."""
     end = interval.next(bar.timestamp) - 1
-    cost = quote_volume(bar)
+    bar, cost, bought, bought_cost = traded_bar(feed, bar, end)
     return [
         bar.timestamp,
         eight_decimals(bar.open),
@@ -59,8 +107,8 @@ def kline_row(feed: Feed, interval: KlineInterval, bar: Bar) -> list[object]:
         end,
         eight_decimals(cost),
         _trade_ids(feed, bar, min(end, feed.time))[2],
-        eight_decimals(bar.volume / 2),
-        eight_decimals(cost / 2),
+        eight_decimals(bought),
+        eight_decimals(bought_cost),
         "0",
     ]
 

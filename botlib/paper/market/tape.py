@@ -4,8 +4,8 @@ Every price on a candle's path has a fixed number of trades, called prints. So t
 follows from the time of its step, and no trade has to be counted.
 
 In a market with a depth the trades of the accounts are inserted after the prints of their step, and
-the ids of all later trades increase. A candle consists of its prints alone: the trades of accounts
-are not part of its volume.
+the ids of all later trades increase. The candles that the exchange shows contain both; those of the
+market consist of the prints alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _LARGEST_EXACT: Final = 9e7
 _GRAINS: Final = (10_000, 1_000, 100, 10, 1)
 _PRICES: Final = 1_000
 """Prices whose trades are made in one go, before other tasks may run."""
+
+_CANDLES: Final = 4_096
+"""Base candles whose takers are remembered."""
 
 
 class PublicTrade(NamedTuple):
@@ -119,6 +122,8 @@ class Tape:
         self._account_trades: list[PublicTrade] = []
         self._steps: list[int] = []
         self._published = 0
+        self._bought: dict[int, float] = {}
+        self._path: tuple[int, list[TapeStep]] = (-1, [])
 
     def time_of(self, trade: int) -> int:
         """Return the time (ms) of the step of a trade, by its id."""
@@ -167,6 +172,79 @@ class Tape:
         """Return the accounts' trades that were added since the last call."""
         published, self._published = self._published, len(self._account_trades)
         return self._account_trades[published:]
+
+    def account_trades(self, start: int, end: int) -> list[PublicTrade]:
+        """Return the accounts' trades between two times (ms, both included)."""
+        if not self._account_trades:
+            return []
+        first = bisect_left(self._account_trades, start, key=lambda one: one.timestamp)
+        last = bisect_left(self._account_trades, end + 1, key=lambda one: one.timestamp)
+        return self._account_trades[first:last]
+
+    # -- the takers of the candles
+
+    def remember_bought(self, timestamp: int, amount: float) -> None:
+        """Store the amount that takers bought in a base candle, by its open time (ms)."""
+        if len(self._bought) >= _CANDLES:
+            self._bought.pop(next(iter(self._bought)))
+        self._bought[timestamp] = amount
+
+    def bought(self, bar: Bar, end: int) -> float:
+        """Return the amount of a candle that takers have bought.
+
+        It is that of the trades, except for long candles of which not all base candles are known:
+        there it follows from the prices.
+
+        Args:
+            bar: the candle, without the accounts' trades.
+            end: last time of the candle, ms.
+        """
+        feed, length = self._feed, self._feed.length
+        if end - bar.timestamp + 1 < length:
+            return 0.0 if self._falls(bar.timestamp) else bar.volume
+        last = min(end, feed.time)
+        found = 0.0
+        for opened in range(bar.timestamp, last + 1, length):
+            if feed.bar is not None and opened == feed.bar.timestamp:
+                found += feed.bought
+            elif opened in self._bought:
+                found += self._bought[opened]
+            elif end - bar.timestamp + 1 == length:
+                found += self._made_bought(bar)
+            else:
+                return _estimated(bar)
+        return min(bar.volume, round(found, 8))
+
+    async def prepare_bought(self, start: int, end: int) -> None:
+        """Make what takers bought in the base candles between two times (ms), if they are few."""
+        feed = self._feed
+        if (end - start) // feed.length > _CANDLES // 2:
+            return
+        for number, bar in enumerate(feed.bars_between(start, end)):
+            if bar.timestamp not in self._bought and bar != feed.bar:
+                self._made_bought(bar)
+                if number % 20 == 0:
+                    # Other tasks run meanwhile.
+                    await asyncio.sleep(0)
+
+    def _made_bought(self, bar: Bar) -> float:
+        found, before = 0.0, bar.open
+        for step in path(bar, self._feed.steps):
+            found += 0.0 if step.price < before else step.amount
+            before = step.price
+        self.remember_bought(bar.timestamp, found)
+        return found
+
+    def _falls(self, time: int) -> bool:
+        """Return whether the trades at a time (ms) were sales of takers."""
+        feed = self._feed
+        opened = time - time % feed.length
+        if self._path[0] != opened:
+            bar = next(feed.bars_between(opened, opened), None)
+            self._path = (opened, [] if bar is None else path(bar, feed.steps))
+        number = min((time - opened) // self.interval, feed.steps - 1)
+        steps = self._path[1]
+        return bool(number and steps) and steps[number].price < steps[number - 1].price
 
     # -- all trades
 
@@ -233,6 +311,12 @@ class Tape:
         for number, amount in enumerate(step.prints, place * PRINTS + before):
             if amount > 0:
                 yield PublicTrade(number, time, step.price, amount, falling, place + before)
+
+
+def _estimated(bar: Bar) -> float:
+    spread = bar.high - bar.low
+    share = 0.5 + 0.2 * (bar.close - bar.open) / spread if spread else 0.5
+    return round(share * bar.volume, 8)
 
 
 def aggregated(trades: list[PublicTrade]) -> list[AggregateTrade]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from botlib.core.timeframe import DAY, HOUR, MINUTE
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.quotes import Json, book_ticker, eight_decimals
+from botlib.paper.market.quotes import Json, book_ticker, eight_decimals, last_price
 
 WINDOWS: Final = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY}
 """The windows of the ticker streams, ms."""
@@ -45,8 +45,28 @@ def window_length(text: str) -> int | None:
 def last_day(feed: Feed) -> TickerStatistics:
     """Return the statistics of the last 24 hours."""
     day = feed.day()
+    return _with_account_trades(
+        feed,
+        TickerStatistics(
+            day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume
+        ),
+    )
+
+
+def _with_account_trades(feed: Feed, market: TickerStatistics) -> TickerStatistics:
+    """Return statistics of the market together with the accounts' trades."""
+    own = feed.tape.account_trades(market.start, 2**62)
+    if not own:
+        return market
+    prices = [one.price for one in own]
     return TickerStatistics(
-        day.start, day.open, day.high, day.low, feed.price, day.volume, day.quote_volume
+        market.start,
+        market.open,
+        max(market.high, *prices),
+        min(market.low, *prices),
+        last_price(feed),
+        market.volume + sum(one.amount for one in own),
+        market.quote_volume + sum(one.price * one.amount for one in own),
     )
 
 
@@ -58,6 +78,10 @@ def window(feed: Feed, length: int) -> TickerStatistics:
 
 def since(feed: Feed, start: int) -> TickerStatistics:
     """Return the statistics from a time (ms) to the present."""
+    return _with_account_trades(feed, _since(feed, start))
+
+
+def _since(feed: Feed, start: int) -> TickerStatistics:
     now = feed.base_bar()
     if now is None:
         return TickerStatistics(start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -143,12 +167,12 @@ def _change(statistics: TickerStatistics) -> tuple[str, str, str]:
 
 def mini_frame(feed: Feed) -> Json:
     """Return the payload of ``@miniTicker``."""
-    day = feed.day()
+    day = last_day(feed)
     return {
         "e": "24hrMiniTicker",
         "E": feed.time,
         "s": feed.id,
-        "c": eight_decimals(feed.price),
+        "c": eight_decimals(day.close),
         "o": eight_decimals(day.open),
         "h": eight_decimals(day.high),
         "l": eight_decimals(day.low),

@@ -40,7 +40,7 @@ from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.order_lists import OrderListExecution
 from botlib.paper.matching.pegging import peg_request
 from botlib.paper.matching.requests import OrderListRequest, OrderRequest
-from botlib.paper.matching.stops import is_reached, update_trailing_stop
+from botlib.paper.matching.stops import is_best, is_reached, update_trailing_stop
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, refusal
 
@@ -284,7 +284,11 @@ class MatchingEngine:
         for order in waiting:
             if order.trailing_delta and order.dormant and not order.pending:
                 update_trailing_stop(transaction, feed, order)
-        hit = [order for order in waiting if is_reached(feed, transaction.order(order))]
+        hit = [
+            order
+            for order in waiting
+            if is_reached(feed, transaction.order(order)) or is_best(feed, transaction.order(order))
+        ]
         volume = Decimal(repr(feed.traded))
         for order in hit if feed.book.depth is None else sorted(hit, key=queue_position):
             order = transaction.order(order)

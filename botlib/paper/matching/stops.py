@@ -47,6 +47,19 @@ def update_trailing_stop(transaction: Transaction, feed: Feed, order: PaperOrder
     return transaction.put_order(replace(order, trailed=price)) if better else order
 
 
+def is_best(feed: Feed, order: PaperOrder) -> bool:
+    """Return whether the takers of the market meet an order before all orders of others.
+
+    In a book with a depth a taker who sells meets the best bid, and one who buys the best ask.
+    """
+    if feed.book.depth is None or not order.working or order.buys != feed.falling:
+        return False
+    best = next(feed.book.levels(up=not order.buys), None)
+    if best is None:
+        return True
+    return order.price > best[0] if order.buys else order.price < best[0]
+
+
 def is_reached(feed: Feed, order: PaperOrder) -> bool:
     """Return whether the present price triggers an order or trades with it."""
     price = feed.last_price

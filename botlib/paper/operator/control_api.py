@@ -16,7 +16,8 @@ from botlib.core.errors import BotlibError, PaperExchangeError
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.api.dispatch import Dispatcher
-from botlib.paper.market.quotes import eight_decimals
+from botlib.paper.market.feed import rows
+from botlib.paper.market.quotes import eight_decimals, traded_bar
 from botlib.paper.operator.administration import Administration
 from botlib.paper.operator.fault_actions import FaultActions
 from botlib.paper.operator.operator_api import OperatorApi
@@ -179,9 +180,13 @@ class ControlApi:
         length = timeframe_ms(timeframe)
         last = min(end, self._venue.market_time - length)
         bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
-        columns = (bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        return {"candles": [row for row in rows if row[0] <= last]}
+        feed = self._venue.feed(symbol)
+        found = [
+            traded_bar(feed, bar, bar.timestamp + length - 1).bar
+            for bar in rows(bars)
+            if bar.timestamp <= last
+        ]
+        return {"candles": found}
 
 
 async def _body(request: web.Request) -> Mapping[str, object]:

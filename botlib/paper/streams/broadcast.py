@@ -101,23 +101,34 @@ class Broadcast:
         self._publish_all_tickers(all_symbols)
         await self.streams.flush(now=False)
 
-    async def account_trades(self, feed: Feed) -> None:
-        """Send the accounts' trades that were not sent yet."""
+    async def account_trades(self, feed: Feed) -> bool:
+        """Send the accounts' trades that were not sent yet, and return whether there are any."""
         account_trades = feed.tape.unpublished()
         if not account_trades:
-            return
+            return False
         for kind, frames in _TRADES.items():
             if (stream := feed.outputs.get(kind)) is not None:
                 for payload in frames(feed, account_trades):
                     self.streams.publish(stream, payload)
         await self.streams.flush(now=False)
+        return True
 
-    async def orders_changed(self, feed: Feed) -> None:
-        """Send the book of a feed after orders of the accounts have changed it."""
+    async def orders_changed(self, feed: Feed, *, traded: bool) -> None:
+        """Send the book of a feed after orders of the accounts have changed it.
+
+        Args:
+            feed: the feed.
+            traded: whether there are new trades of the accounts, which candles and tickers show.
+        """
         if not feed.trading:
             return
         for kind, stream in tuple(feed.outputs.items()):
-            if kind == "bookTicker" or _DEPTH.fullmatch(kind):
+            if traded and kind.startswith(_KLINE):
+                self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
+            elif traded and (kind.startswith(_WINDOW) or kind in ("ticker", "miniTicker")):
+                for payload in self._payloads(feed, kind, stream):
+                    self.streams.publish(stream, payload)
+            elif kind == "bookTicker" or _DEPTH.fullmatch(kind):
                 for payload in self._payloads(feed, kind, stream):
                     self.streams.publish(stream, payload)
         await self.streams.flush(now=False)

@@ -52,9 +52,8 @@ async def test_account_trades_are_among_the_public_trades(serve: Any, market: Re
         same = received.pop(one["id"])
         assert (same["price"], same["qty"], same["time"]) == (one["price"], one["qty"], one["time"])
         assert same["isBuyerMaker"] == (one["isBuyer"] == one["isMaker"])
-    # The other trades are those of the candles.
     rows = await served.get("klines", symbol="BTCUSDT", interval="1m")
-    assert sum(D(one["qty"]) for one in received.values()) == sum(D(row[5]) for row in rows)
+    assert sum(D(one["qty"]) for one in tape) == sum(D(row[5]) for row in rows)
     assert sum(row[8] for row in rows) == len(ids)
 
 
@@ -112,3 +111,85 @@ async def test_a_deep_market_has_no_account_trades_on_its_tape(
     assert all(one["qty"] != "1.50000000" for one in tape)
     _, mine = await served.signed("GET", "myTrades", symbol="BTCUSDT")
     assert [one["id"] for one in mine] == [1]
+
+
+def candle_of(trades: list[Any]) -> list[Any]:
+    """Return open, high, low, close, volume and taker-bought volume of public trades."""
+    prices = [D(one["price"]) for one in trades]
+    amounts = [D(one["qty"]) for one in trades]
+    bought = [D(one["qty"]) for one in trades if not one["isBuyerMaker"]]
+    return [prices[0], max(prices), min(prices), prices[-1], sum(amounts), sum(bought)]
+
+
+async def test_candles_and_tickers_agree_with_the_trades_of_accounts(
+    serve: Any, market: ReplayMarket, start_time: int
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    await played(served)
+    tape = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    rows = await served.get("klines", symbol="BTCUSDT", interval="1m")
+    assert len(rows) == 3
+    for row in rows:
+        there = [one for one in tape if row[0] <= one["time"] <= row[6]]
+        assert [D(text) for text in (*row[1:6], row[9])] == candle_of(there)
+    [whole] = await served.get("klines", symbol="BTCUSDT", interval="15m")
+    assert [D(text) for text in (*whole[1:6], whole[9])] == candle_of(tape)
+    assert D(whole[7]) > D(whole[10]) > 0
+    day = await served.get("ticker/24hr", symbol="BTCUSDT")
+    names = ("openPrice", "highPrice", "lowPrice", "lastPrice", "volume")
+    assert [D(day[name]) for name in names] == candle_of(tape)[:5]
+    price = await served.get("ticker/price", symbol="BTCUSDT")
+    assert D(price["price"]) == D(tape[-1]["price"])
+
+
+async def test_candle_streams_show_a_trade_of_an_account_at_once(
+    serve: Any, market: ReplayMarket
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    stream = await served.listen(STREAM)
+    ticker = await served.listen("btcusdt@miniTicker")
+    before = (await stream.next())["k"]
+    order = await served.order("BUY", "MARKET", quantity="0.5")
+    # The market is held, so no step of it sends a candle.
+    after = (await stream.next(10))["k"]
+    assert D(after["v"]) - D(before["v"]) == D(after["V"]) - D(before["V"]) == D("0.5")
+    assert after["c"] == order["fills"][-1]["price"] == (await ticker.next(10))["c"]
+
+
+@pytest.mark.parametrize("depth", [None, DEPTH])
+async def test_the_volume_of_takers_is_that_of_the_trades(
+    serve: Any, market: ReplayMarket, depth: Depth | None
+) -> None:
+    served = await serve(market, pace=LOCKSTEP, depth=depth)
+    stream = await served.listen(STREAM)
+    for _ in range(3):
+        await served.advance(STREAM)
+    tape = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    rows = await served.get("klines", symbol="BTCUSDT", interval="1m")
+    shares = set()
+    for row in rows:
+        there = [one for one in tape if row[0] <= one["time"] <= row[6]]
+        assert D(row[9]) == candle_of(there)[5]
+        shares.add(D(row[9]) / D(row[5]))
+    assert shares != {D("0.5")}
+    while not (frame := (await stream.next())["k"])["x"]:
+        pass
+    assert (frame["V"], frame["Q"]) == (rows[0][9], rows[0][10])
+
+
+async def test_takers_of_the_market_trade_with_a_better_order_of_an_account_first(
+    serve: Any, candles: Any
+) -> None:
+    # 100 falls to 99.9 and returns, so the market never trades at the order's price.
+    market = candles(BTCUSDT={number: (100, 100.05, 99.95, 100, 8) for number in range(5)})
+    served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
+    limit = {"timeInForce": "GTC", "quantity": "0.5"}
+    bid = await served.order("BUY", "LIMIT", price="99.8", **limit)
+    behind = await served.order("BUY", "LIMIT", price="99.2", **limit)
+    book = await served.get("depth", symbol="BTCUSDT")
+    assert book["bids"][0][0] == "99.80000000"
+    await served.advance(STREAM)
+    _, found = await served.signed("GET", "order", symbol="BTCUSDT", orderId=bid["orderId"])
+    assert found["status"] == "FILLED"
+    _, other = await served.signed("GET", "order", symbol="BTCUSDT", orderId=behind["orderId"])
+    assert other["status"] == "NEW"
