@@ -182,7 +182,7 @@ class ControlApi:
         bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
         feed = self._venue.feed(symbol)
         found = [
-            traded_bar(feed, bar, bar.timestamp + length - 1).bar
+            tuple(traded_bar(feed, bar, bar.timestamp + length - 1).bar)
             for bar in rows(bars)
             if bar.timestamp <= last
         ]
