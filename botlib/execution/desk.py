@@ -349,8 +349,9 @@ class Desk:
         order = self._cancelling(step.order, "it is replaced")
         answers = await self._context.sender.replace(order, new)
         self._answered(book, answers)
-        new = self.books.current(new)
-        if new.status is OrderStatus.REJECTED and not any(answer.wait for answer in answers):
+        new, old = self.books.current(new), self.books.current(order)
+        refused = new.status is OrderStatus.REJECTED and not any(one.wait for one in answers)
+        if refused and not old.ended:
             # What it was to replace may rest still, and would be replaced again at once.
             self._pause(book, new)
 
