@@ -354,6 +354,17 @@ async def test_a_refused_stop_is_one_sale_at_the_market(rig: Rig) -> None:
 
 
 @rigged
+async def test_a_moved_stop_that_is_refused_is_a_sale_at_once(rig: Rig) -> None:
+    await held(rig, trailing_stop=0.1)
+    rig.venue.set_price(105)
+    rig.candle("trend", SYMBOL, 120.0)  # its stop would lie at 108
+    await asyncio.sleep(0.3)
+    assert rig.venue.amount() == 0
+    assert roles(rig)[-2:] == [OrderRole.STOP, OrderRole.EMERGENCY]
+    assert rig.halts.first is None and rig.violations() == []
+
+
+@rigged
 async def test_a_stop_and_a_sale_refused_halt_entries_until_a_person_rearms(rig: Rig) -> None:
     rig.trade(stop_loss=0.05)
     rig.venue.faults.place += ["", REFUSED, REFUSED]
