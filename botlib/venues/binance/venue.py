@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -439,7 +440,8 @@ class BinanceExchange:
                 waited += max(wait, 0.1)
                 if waited > self._max_wait:
                     raise ExchangeBusy(
-                        f"The venue asks to wait {wait:g} s (HTTP {error.status}): {error.message} "
+                        f"The venue asks to wait {math.ceil(wait)} s (HTTP {error.status}): "
+                        f"{error.message} "
                         f"Waits of up to {self._max_wait:g} s are taken; try again later."
                     ) from None
                 await asyncio.sleep(max(wait, 0.1))
