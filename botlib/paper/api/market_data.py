@@ -146,7 +146,7 @@ class MarketDataHandlers:
         limit = params.limit(500, 1_000)
         bars = await klines.klines(feed, kind, start, end, limit)
         if bars:
-            await feed.tape.prepare_bought(bars[0].timestamp, kind.next(bars[-1].timestamp) - 1)
+            await feed.tape.prepare_bought(kind, bars[0].timestamp, bars[-1].timestamp)
         return [quotes.kline_row(feed, kind, bar) for bar in bars]
 
     def _interval(self, params: Params) -> KlineInterval:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from botlib.paper.market.intervals import KlineInterval
 from botlib.paper.market.market import walk
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ _GRAINS: Final = (10_000, 1_000, 100, 10, 1)
 _PRICES: Final = 1_000
 """Prices whose trades are made in one go, before other tasks may run."""
 
-_CANDLES: Final = 4_096
+_CANDLES: Final = 16_384
 """Base candles whose takers are remembered."""
+_EXACT: Final = 15
+"""Base candles of the longest candle whose takers are added up from the trades."""
 
 
 class PublicTrade(NamedTuple):
@@ -192,8 +195,8 @@ class Tape:
     def bought(self, bar: Bar, end: int) -> float:
         """Return the amount of a candle that takers have bought.
 
-        It is that of the trades, except for long candles of which not all base candles are known:
-        there it follows from the prices.
+        It is that of the trades, except for candles that are longer than `_EXACT` base candles,
+        whose trades take too long to add up: there it follows from the prices.
 
         Args:
             bar: the candle, without the accounts' trades.
@@ -202,23 +205,22 @@ class Tape:
         feed, length = self._feed, self._feed.length
         if end - bar.timestamp + 1 < length:
             return 0.0 if self._falls(bar.timestamp) else bar.volume
-        last = min(end, feed.time)
+        if end - bar.timestamp + 1 > _EXACT * length:
+            return _estimated(bar)
         found = 0.0
-        for opened in range(bar.timestamp, last + 1, length):
-            if feed.bar is not None and opened == feed.bar.timestamp:
+        for base in self._feed.bars_between(bar.timestamp, min(end, feed.time)):
+            if feed.bar is not None and base.timestamp == feed.bar.timestamp:
                 found += feed.bought
-            elif opened in self._bought:
-                found += self._bought[opened]
-            elif end - bar.timestamp + 1 == length:
-                found += self._made_bought(bar)
+            elif (known := self._bought.get(base.timestamp)) is not None:
+                found += known
             else:
-                return _estimated(bar)
+                found += self._made_bought(base)
         return min(bar.volume, round(found, 8))
 
-    async def prepare_bought(self, start: int, end: int) -> None:
-        """Make what takers bought in the base candles between two times (ms), if they are few."""
-        feed = self._feed
-        if (end - start) // feed.length > _CANDLES // 2:
+    async def prepare_bought(self, kind: KlineInterval, first: int, last: int) -> None:
+        """Make what `bought` needs for candles that open between two times (ms)."""
+        feed, start, end = self._feed, first, kind.next(last) - 1
+        if not feed.length <= kind.length <= _EXACT * feed.length:
             return
         for number, bar in enumerate(feed.bars_between(start, end)):
             if bar.timestamp not in self._bought and bar != feed.bar:
