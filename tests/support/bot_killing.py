@@ -122,6 +122,7 @@ async def trade(configured: Settings, pipe: int) -> int:
     os.write(pipe, str(engine.database).encode())
     await stop.wait()
     await engine.stop()
+    sys.stderr.write("".join(f"left over: {words}\n" for words in engine.left_over))
     return 3 if engine.left_over else 0
 
 
@@ -269,7 +270,11 @@ class Killer:
         async with _control(self.process.url) as control:
             venue = VenueRecord.read(await control.ledger())
         bot = BotRecord.read(self.database, self.process.venue, (), {})
-        found = [] if code == 0 else [f"SIGTERM: exit code {code} after {took:.1f} s"]
+        found = (
+            []
+            if code == 0
+            else [f"SIGTERM: exit code {code} after {took:.1f} s: {_tail(self.log)[-300:]}"]
+        )
         found += [f"after SIGTERM: {one}" for one in fills_are_trades(bot, venue)]
         for symbol in SYMBOLS:
             amount = round_down(held(bot, symbol), STEPS[symbol])

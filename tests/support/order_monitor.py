@@ -246,9 +246,23 @@ class Monitor:
                 found.append(f"I9 {key} wants to be sold, and {amount} is held")
             if rules.stops:
                 found += self._stop(key, rules, amount)
-            if rules.take_profit is not None and sum(self.resting(key, OrderRole.TARGET)) != amount:
+            target = sum(self.resting(key, OrderRole.TARGET), D(0))
+            if rules.take_profit is not None and target != amount and not self._refused_target(key):
                 found.append(f"I6 {key} holds {amount} without its target")
         return found
+
+    def _refused_target(self, key: Key) -> bool:
+        """Return whether the venue refused the target of what is held: its stop has to do."""
+        journal = OrderJournal(self.rig.database)
+        entries = [one for one in journal.tracked() if one.role is OrderRole.ENTRY and one.filled]
+        mine = [one for one in entries if (one.intent.strategy, one.intent.symbol) == key]
+        return any(
+            one.role is OrderRole.TARGET
+            and one.status is OrderStatus.REJECTED
+            and bool(mine)
+            and one.intent.entry == mine[-1].id
+            for one in journal.tracked()
+        )
 
     def told(self) -> list[str]:
         """Return where the journal does not say of an order what the venue says."""

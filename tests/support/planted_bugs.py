@@ -233,10 +233,6 @@ def _forgets_what_was_refused(old: Callable[..., Any]) -> Callable[..., Any]:
     return note
 
 
-def _never_pauses(old: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, book, answers: None
-
-
 # Bugs of books and protection
 
 
@@ -360,6 +356,10 @@ async def _unwound(self: OrderPath, deadline: float) -> list[str]:
     return []
 
 
+async def _durable_at_once(self: JournalGuard) -> None:
+    return
+
+
 async def _unswept(self: Enquiries) -> None:
     self.sweep_wanted = False
     self.sweep_at = self._now() + 500
@@ -443,8 +443,8 @@ BUGS: Final = (
     Bug(
         "a refused sale repeated without a pause",
         Desk,
-        "_note_refusals",
-        _never_pauses,
+        "_pause",
+        nothing,
         "refusing venue",
     ),
     Bug("books that a restart forgets", DeskBooks, "restore", _restores_nothing),
@@ -473,7 +473,13 @@ BUGS: Final = (
     Bug("orders that are sent before they are written", OrderJournal, "record_intents", nothing),
     Bug("events that are not written down", OrderJournal, "record", nothing),
     Bug("failed writes that are forgotten", JournalGuard, "later", _forgets_failed_writes),
-    Bug("an entry without its journal", JournalGuard, "must", _needs_no_journal, "full disk"),
+    Bug(
+        "an entry without its journal",
+        JournalGuard,
+        "must",
+        _needs_no_journal,
+        more=((JournalGuard, "durable", lambda old: _durable_at_once),),
+    ),
     Bug("an exit that waits for its journal", JournalGuard, "later", _exits_need_the_journal),
     Bug(
         "client order ids without a number",
