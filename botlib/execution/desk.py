@@ -114,6 +114,26 @@ class Desk:
             return f"waits: {step.why}"
         return type(step).__name__.lower()
 
+    def rows(self) -> list[dict[str, object]]:
+        """Return every book as plain values, for people."""
+        return [self._row(book) for book in self.books]
+
+    def _row(self, book: DeskBook) -> dict[str, object]:
+        held = self._context.positions.of(*book.key)
+        protection, want = book.protection, book.want
+        return {
+            "strategy": book.key.strategy,
+            "symbol": book.key.symbol,
+            "held": held.amount,
+            "wants": None if want is None else want.target,
+            "reason": "" if want is None else want.reason,
+            "stop": protection.stop if held.amount else None,
+            "target": protection.target if held.amount else None,
+            "protection": self.books.protection_state(book),
+            "orphaned": book.orphaned and held.amount > 0,
+            "doing": self.describe(),
+        }
+
     def left_over(self) -> list[str]:
         """Return what is not as it should be, in sentences."""
         found = [

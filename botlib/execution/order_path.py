@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import NotAStore, StoreError, UnknownSymbol
-from botlib.core.model import Fill, Order, OrderRole, Position, Signal, SignalAction
-from botlib.core.symbol import split_symbol
+from botlib.core.errors import StoreError
+from botlib.core.model import OrderRole, Position, Signal, SignalAction
 from botlib.core.timeframe import timeframe_ms
 from botlib.execution.context import Context
 from botlib.execution.desk import Desk
@@ -23,7 +22,7 @@ from botlib.execution.reconciliation import (
     reconcile,
     unknown_of_ours,
 )
-from botlib.store.database import FROM_THE_VENUE
+from botlib.execution.restoring import is_listed, read_journal, stored_books
 from botlib.trading.books import ZERO, BookKey, Protection, Want, flaw_of
 from botlib.trading.risk import exposure_of
 from botlib.trading.sizing import amount_for, sellable, tradable
@@ -44,8 +43,6 @@ logger = logging.getLogger(__name__)
 BOT_ID: Final = "bot_id"
 """Name of the state in which the journal keeps the id of its bot."""
 
-COMPARED: Final = "compared_orders"
-"""Name of the state with the newest event that the last start compared with the orders."""
 
 MANUAL: Final = "by-hand"
 """Reason of wants that a person has."""
@@ -195,26 +192,7 @@ class OrderPath:
 
     def book_rows(self) -> list[dict[str, object]]:
         """Return every book as plain values, for people."""
-        rows = []
-        for desk in list(self._desks.values()):
-            for book in desk.books:
-                held = self.position(book.key)
-                protection, want = book.protection, book.want
-                rows.append(
-                    {
-                        "strategy": book.key.strategy,
-                        "symbol": book.key.symbol,
-                        "held": held.amount,
-                        "wants": None if want is None else want.target,
-                        "reason": "" if want is None else want.reason,
-                        "stop": protection.stop if held.amount else None,
-                        "target": protection.target if held.amount else None,
-                        "protection": desk.books.protection_state(book),
-                        "orphaned": book.orphaned and held.amount > 0,
-                        "doing": desk.describe(),
-                    }
-                )
-        return rows
+        return [row for desk in list(self._desks.values()) for row in desk.rows()]
 
     def troubles(self) -> list[str]:
         """Return what the desks cannot do at present, and how old unknown outcomes are."""
@@ -459,12 +437,7 @@ class OrderPath:
             symbols: those that are traded; others that still have a book or an order are looked
                 after as well.
         """
-        try:
-            problems, orders, fills = self._journaled()
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            raise NotAStore(
-                f"The journal of orders cannot be read ({error!r}). {FROM_THE_VENUE}"
-            ) from error
+        problems, orders, fills = read_journal(self._context.journal)
         strategies = {order.id: order.intent.strategy for order in orders}
         earlier = self._context.journal.journal.orders_without_events()
         self._context.positions.load(
@@ -477,31 +450,12 @@ class OrderPath:
         self.reconciliation = await reconcile(self._context, self._desks, problems, self._rng)
         return self.reconciliation
 
-    def _journaled(self) -> tuple[list[str], list[TrackedOrder], list[Fill]]:
-        """Return what was wrong with the table of orders, all orders, and all fills."""
-        journal = self._context.journal.journal
-        newest, compared = journal.newest_event(), int(journal.get_state(COMPARED) or 0)
-        problems = journal.differences(compared)
-        if problems:
-            journal.rebuild()
-        if newest != compared:
-            self._context.journal.later(lambda journal: journal.set_state(COMPARED, newest))
-        journal.books()
-        return problems, journal.tracked(), journal.fills()
-
     def _restore(self, symbols: Iterable[str]) -> None:
         """Open the desks, with the books of the journal."""
-        context, journal = self._context, self._context.journal.journal
-        stored = {book.key: book for book in journal.books()}
-        held = {
-            BookKey(strategy, position.symbol)
-            for position in context.positions.all()
-            for strategy, book in context.positions.books(position.symbol).items()
-            if book.amount > 0
-        }
+        stored, held = stored_books(self._context)
         busy = {order.intent.symbol for order in self.ledger.open}
         for symbol in dict.fromkeys([*symbols, *sorted({key.symbol for key in held} | busy)]):
-            if self._listed(symbol):
+            if is_listed(self._context, symbol):
                 self.desk(symbol)
         for key, book in stored.items():
             if key.symbol in self._desks:
@@ -509,20 +463,6 @@ class OrderPath:
         for key in sorted(held - stored.keys()):
             if key.symbol in self._desks:
                 self._desks[key.symbol].books.adopt(key)
-
-    def _listed(self, symbol: str) -> bool:
-        """Return whether the venue lists a symbol; one that it does not is left alone."""
-        try:
-            self._context.market(symbol)
-        except UnknownSymbol:
-            amount = self._context.positions.get(symbol).amount
-            self._context.halts.add(
-                f"{symbol} is not listed by the venue any more; {amount} of it are in the journal",
-                source="start",
-                symbol=symbol,
-            )
-            return False
-        return True
 
     async def wind_down(self, deadline: float) -> list[str]:
         """Drop wants to enter, and wait until every desk has settled and protected its books.
@@ -541,15 +481,3 @@ class OrderPath:
             pass
         self._context.journal.flush()
         return [words for desk in self._desks.values() for words in desk.left_over()]
-
-    def orders_of(self, key: BookKey) -> list[Order]:
-        """Return the orders of a book that are in memory, the oldest first."""
-        return [
-            one.order
-            for one in self.ledger.of_symbol(key.symbol)
-            if one.intent.strategy == key.strategy
-        ]
-
-    def quote(self) -> str:
-        """Return the quote asset of the account."""
-        return split_symbol(next(iter(self._desks)))[1]
