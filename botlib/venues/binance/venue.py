@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from botlib.core.asynctools import first_of
 from botlib.core.errors import (
-    ExchangeBusy,
     ExchangeError,
     ExchangeUnavailable,
     InvalidInput,
-    OrderRejected,
-    OrderUnknown,
     UnknownSymbol,
     did_you_mean,
 )
@@ -41,14 +37,13 @@ from botlib.venues.base import (
 from botlib.venues.binance import order_requests, parse
 from botlib.venues.binance.api import (
     Connector,
-    SpotBinance,
     Unreachable,
     VenueError,
     make_api,
     require_loopback,
 )
 from botlib.venues.binance.capabilities import BINANCE
-from botlib.venues.binance.gate import KEY_REFUSED
+from botlib.venues.binance.requests import VenueRequests, certain
 from botlib.venues.binance.socket import (
     DepthSocket,
     KlineSocket,
@@ -60,14 +55,10 @@ from botlib.venues.capabilities import VenueCapabilities
 
 logger = logging.getLogger(__name__)
 
-TIMESTAMP_REJECTED: Final = -1021
 NO_SUCH_ORDER: Final = -2013
 NOT_FOUND: Final = 404
-NEW_ORDER_REJECTED: Final = -2010
 INVALID_SYMBOL: Final = -1121
 
-UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007})
-"""Error codes after which the outcome of a request is unknown."""
 
 RETRY_FIRST: Final = 0.5
 RETRY_LONGEST: Final = 30.0
@@ -76,7 +67,7 @@ T = TypeVar("T")
 Opened = TypeVar("Opened", bound=Socket)
 
 
-class BinanceExchange:
+class BinanceExchange(VenueRequests):
     """Binance spot, or a paper exchange that speaks its protocol on this computer.
 
     Args:
@@ -118,16 +109,13 @@ class BinanceExchange:
             ws_url = ws_url or urlunsplit(("ws", *urlsplit(rest_url)[1:]))
             require_loopback(rest_url)
             require_loopback(ws_url)
-        self.venue = venue
+        super().__init__(venue, max_wait=max_wait, armed=rest_url is not None)
         self.capabilities = capabilities
         self._urls = (rest_url, ws_url)
         self._keys = keys
         self._market_time = market_time
-        self._max_wait = max_wait
         self._connector = connector
         self._rng = rng or random.Random()
-        self._api_made: SpotBinance | None = None
-        self._armed = rest_url is not None
         self._connecting = asyncio.Lock()
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
@@ -254,7 +242,7 @@ class BinanceExchange:
         params = order_requests.order_params(market, intent)
         what = f"{intent.side.value} {intent.amount} {intent.symbol} ({intent.client_order_id})"
         raw = await self._send("privatePostOrder", params, what)
-        return _certain(what, lambda: parse.order(market.symbol, raw))
+        return certain(what, lambda: parse.order(market.symbol, raw))
 
     async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
         """Send a target and a stop that cancel each other, once."""
@@ -263,7 +251,7 @@ class BinanceExchange:
         params = order_requests.list_params(market, target, stop)
         what = f"OCO {target.amount} {target.symbol} ({target.list_id})"
         raw = await self._send("privatePostOrderListOco", params, what)
-        return _certain(what, lambda: order_requests.list_reports(market.symbol, raw))
+        return certain(what, lambda: order_requests.list_reports(market.symbol, raw))
 
     async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
         """Cancel an order and send another in one request; nothing is sent if the first fails."""
@@ -278,7 +266,7 @@ class BinanceExchange:
             raw = await self._send("privatePostOrderCancelReplace", params, what, parts=True)
         except VenueError as error:
             raw = error.data
-        return _certain(what, lambda: order_requests.replace_report(market.symbol, raw))
+        return certain(what, lambda: order_requests.replace_report(market.symbol, raw))
 
     async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
         """Return an order, or None if the venue does not know it (yet)."""
@@ -298,7 +286,7 @@ class BinanceExchange:
         params = {"symbol": market.id, "origClientOrderId": client_order_id}
         what = f"cancel {market.symbol} ({client_order_id})"
         raw = await self._send("privateDeleteOrder", params, what)
-        return _certain(what, lambda: parse.cancelled(market.symbol, client_order_id, raw))
+        return certain(what, lambda: parse.cancelled(market.symbol, client_order_id, raw))
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         """Return the open orders of one symbol, or of all."""
@@ -400,12 +388,6 @@ class BinanceExchange:
         if session is not None:
             await session.close()
 
-    @property
-    def _api(self) -> SpotBinance:
-        if self._api_made is None:
-            raise ExchangeError(f"{self.venue} is not connected; await connect() first.")
-        return self._api_made
-
     def _report(self, event: Mapping[str, Any], sink: ReportSink) -> None:
         if event.get("e") != "executionReport":
             return
@@ -419,92 +401,6 @@ class BinanceExchange:
         await self._read("publicGetPing")
         await self._patient(self._api.load)
 
-    async def _read(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
-        """Call one of ccxt's raw endpoints, and return the answer."""
-        return await self._patient(lambda: self._api.call(endpoint, params))
-
-    async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a read; if the venue says "slow down", wait as long as it says, within a limit."""
-        waited = 0.0
-        while True:
-            await self._api.wait_for_weight()
-            try:
-                return await self._synced(call)
-            except VenueError as error:
-                if error.status not in (418, 429):
-                    if error.status >= 500:
-                        raise ExchangeUnavailable(str(error)) from None
-                    raise
-                wait = error.retry_after if error.retry_after is not None else 1.0
-                # "Retry-After: 0" must not become a busy loop.
-                waited += max(wait, 0.1)
-                if waited > self._max_wait:
-                    raise ExchangeBusy(
-                        f"The venue asks to wait {math.ceil(wait)} s (HTTP {error.status}): "
-                        f"{error.message} "
-                        f"Waits of up to {self._max_wait:g} s are taken; try again later."
-                    ) from None
-                await asyncio.sleep(max(wait, 0.1))
-
-    async def _send(
-        self, endpoint: str, params: Mapping[str, object], what: str, *, parts: bool = False
-    ) -> Any:
-        """Send an order or a cancellation, once.
-
-        Args:
-            parts: raise the venue's own error if it has a part for each of two orders.
-        """
-        if not self._armed:
-            raise OrderRejected(
-                f"Not sent: {what}. Live trading is not armed. Write 'mode: live' into the "
-                "configuration and pass live=True to connect()."
-            )
-        try:
-            # A rejected timestamp is a definite refusal, so signing again is no second order.
-            return await self._synced(lambda: self._api.call(endpoint, params))
-        except VenueError as error:
-            if parts and error.code in order_requests.REPLACE_FAILED and error.data is not None:
-                raise
-            if error.status in (403, 418, 429) or error.code in KEY_REFUSED:
-                wait = max(error.retry_after or 0.0, self._api.gate.pause(signed=True))
-                raise OrderRejected(f"Not taken: {what}. {error}", retry_after=wait) from None
-            if error.status >= 500 or error.code in UNDECIDED_CODES or error.code is None:
-                raise OrderUnknown(
-                    f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
-                ) from None
-            if error.code == NEW_ORDER_REJECTED and "duplicate" in error.message.lower():
-                raise OrderUnknown(
-                    f"{what} exists already: {error} Ask for the order; do not send it again."
-                ) from None
-            raise OrderRejected(
-                f"Refused: {what}. {error}",
-                rules=order_requests.by_rules(error.code, error.message),
-            ) from None
-        except Unreachable as error:
-            if error.sent:
-                raise OrderUnknown(
-                    f"Unknown outcome: {what}. {error} Ask for the order; do not send it again."
-                ) from None
-            raise OrderRejected(f"Not sent: {what}. {error}", retry_after=1.0) from None
-
-    async def _synced(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a call; if the venue rejects our timestamp, set the clock and try once more.
-
-        The venue refuses a request with a wrong timestamp before it processes it.
-        """
-        try:
-            return await call()
-        except VenueError as error:
-            if error.code != TIMESTAMP_REJECTED:
-                raise
-            logger.warning("The venue rejected our timestamp; setting the clock by the venue's.")
-        api = self._api
-        before = api.milliseconds()
-        server = int((await api.call("publicGetTime"))["serverTime"])
-        after = api.milliseconds()
-        api.options["timeDifference"] = (before + after) // 2 - server
-        return await call()
-
 
 async def _opened(socket: Opened) -> Opened:
     try:
@@ -513,20 +409,6 @@ async def _opened(socket: Opened) -> Opened:
         await socket.close()
         raise
     return socket
-
-
-def _certain(what: str, read: Callable[[], T]) -> T:
-    """Parse the answer to an order or cancellation.
-
-    Raises:
-        OrderUnknown: the answer cannot be read, which leaves the outcome unknown.
-    """
-    try:
-        return read()
-    except (ExchangeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise OrderUnknown(
-            f"Unknown outcome: {what}; the answer cannot be read ({error}). Ask for the order."
-        ) from None
 
 
 def _never_sent(error: ExchangeUnavailable) -> bool:
