@@ -43,7 +43,13 @@ def ended_bots(kills: int, stops: int, seed: int = 1) -> Part:
     )
     part.notes = [
         f"slowest from the start of a bot until all invariants held: "
-        f"{found['recovered_slowest']:.1f} s; slowest stop: {found['stopped_slowest']:.1f} s"
+        f"{found['recovered_slowest']:.1f} s; until every position had its stop: "
+        f"{found['protected_slowest']:.1f} s; slowest stop: {found['stopped_slowest']:.1f} s"
     ]
+    if found["left_over"]:
+        part.notes.append(
+            f"{found['left_over']} stops could not settle an order that a kill had cut off, and "
+            "said so; every position had its stop"
+        )
     part.notes += [f"{count} times halted: {why}" for why, count in found["halts"].items()]
     return part

@@ -45,6 +45,12 @@ LIVES: Final = 60
 READY_WITHIN: Final = 60.0
 CONVERGES_WITHIN: Final = 30.0
 STOPS_WITHIN: Final = 30.0
+LEFT_OVER: Final = 3
+"""Exit code of a bot that could not do everything before it ended, and said so."""
+GRACE: Final = 10.0
+SPARE: Final = 3.0
+AT_LAST: Final = 40.0
+"""Seconds after which a position has its stop, even if entries were halted before."""
 EARLY: Final = 0.2
 """Fraction of the kills that come while the bot starts."""
 
@@ -80,7 +86,11 @@ class Outcome:
     stop_orders: int = 0
     recovered_slowest: float = 0.0
     """Seconds from the start of a bot until every invariant held."""
+    protected_slowest: float = 0.0
+    """Seconds from then until every position had its stop."""
     stopped_slowest: float = 0.0
+    left_over: int = 0
+    """Stops that could not settle an order a kill before had cut off, and said so."""
     halts: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
@@ -123,7 +133,7 @@ async def trade(configured: Settings, pipe: int) -> int:
     await stop.wait()
     await engine.stop()
     sys.stderr.write("".join(f"left over: {words}\n" for words in engine.left_over))
-    return 3 if engine.left_over else 0
+    return LEFT_OVER if engine.left_over else 0
 
 
 @contextmanager
@@ -177,6 +187,7 @@ class Killer:
             took = time.monotonic() - began
             self.outcome.recovered_slowest = max(self.outcome.recovered_slowest, took)
             self.outcome.violations += [str(one) for one in report.violations]
+            self.outcome.violations += self._protected()
             self._note_halts()
             time.sleep(self.rng.random() * 1.5)
         if kind == "k":
@@ -190,6 +201,45 @@ class Killer:
             self.outcome.stops += 1
             self.outcome.violations += asyncio.run(self._left(code, took))
         os.close(reading)
+
+    def _protected(self) -> list[str]:
+        """Wait until every position has its stop; return what is wrong if none comes.
+
+        An order whose request was cut off by a kill may still arrive for a while: until that is
+        over nothing takes its place, and entries are halted after the grace.
+        """
+        began = time.monotonic()
+        while bare := asyncio.run(self._bare()):
+            took = time.monotonic() - began
+            if (took > GRACE + SPARE and not self._halts()) or took > AT_LAST:
+                return [f"after a start, for {took:.0f} s: {one}" for one in bare]
+            time.sleep(0.1)
+        took = time.monotonic() - began
+        self.outcome.protected_slowest = max(self.outcome.protected_slowest, took)
+        return []
+
+    async def _bare(self) -> list[str]:
+        """Return which positions have no stop at the venue."""
+        assert self.database is not None
+        async with _control(self.process.url) as control:
+            venue = VenueRecord.read(await control.ledger())
+        bot = BotRecord.read(self.database, self.process.venue, (), {})
+        found = []
+        for symbol in SYMBOLS:
+            amount = round_down(held(bot, symbol), STEPS[symbol])
+            traded = [one for one in venue.trades if one.symbol == symbol.replace("/", "")]
+            covered = sum(
+                (
+                    one.amount - one.executed
+                    for one in venue.orders
+                    if one.open and one.stop_price and one.symbol == symbol.replace("/", "")
+                ),
+                Decimal(0),
+            )
+            # Less than the least order cannot be protected.
+            if covered < amount and traded and amount * traded[-1].price > 10:
+                found.append(f"I6 {amount} {symbol}, stops for {covered}")
+        return found
 
     def _fork(self) -> tuple[int, int]:
         reading, writing = os.pipe()
@@ -276,18 +326,8 @@ class Killer:
             else [f"SIGTERM: exit code {code} after {took:.1f} s: {_tail(self.log)[-300:]}"]
         )
         found += [f"after SIGTERM: {one}" for one in fills_are_trades(bot, venue)]
-        for symbol in SYMBOLS:
-            amount = round_down(held(bot, symbol), STEPS[symbol])
-            stops = [
-                one
-                for one in venue.orders
-                if one.open and one.stop_price and one.symbol == symbol.replace("/", "")
-            ]
-            covered = sum((one.amount - one.executed for one in stops), Decimal(0))
-            # Less than the least order cannot be protected.
-            price = next((t.price for t in reversed(venue.trades)), Decimal(0))
-            if covered < amount and amount * price > 10 and not self._halts():
-                found.append(f"I6 after SIGTERM: {amount} {symbol}, stops for {covered}")
+        if not self._halts():
+            found += [f"after SIGTERM: {one}" for one in await self._bare()]
         return found
 
     def _halts(self) -> list[str]:
