@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from botlib.core.model import Fill, FillReceived, OrderRole, OrderUpdated, PositionChanged
+from botlib.core.model import (
+    Fill,
+    FillReceived,
+    OrderRole,
+    OrderStatus,
+    OrderUpdated,
+    PositionChanged,
+)
 from botlib.store.journal import StoredBook
 from botlib.trading.books import ZERO, BookKey, Protection, Want
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder, transition
@@ -281,6 +288,7 @@ class DeskBooks:
         return "resting" if orders and self.covered(book) else "missing"
 
     def covered(self, book: DeskBook) -> bool:
+        """Return whether stops that certainly rest cover the position of a book."""
         market = self._context.market(self.symbol)
         amount = sellable(self._context.positions.of(*book.key).amount, market)
         if book.protection.rules.stops and self._owed(book.key):
@@ -289,11 +297,18 @@ class DeskBooks:
             return True
         if not tradable(amount, book.protection.stop, market):
             return True
+        # One cancelled leg takes the other with it: until it is known, neither is counted on.
+        cancelling = {
+            one.intent.list_id
+            for one in self._context.ledger.open
+            if one.status is OrderStatus.PENDING_CANCEL and one.intent.list_id is not None
+        }
         covered = sum(
             (
                 one.remaining
                 for one in self._context.ledger.open
-                if one.intent.strategy == book.key.strategy
+                if one.intent.list_id not in cancelling
+                and one.intent.strategy == book.key.strategy
                 and one.intent.symbol == book.key.symbol
                 and one.role is OrderRole.STOP
                 and one.rests

@@ -282,3 +282,18 @@ async def test_a_stop_is_never_lowered(rig: Rig, tmp_path: Path) -> None:
     rig.orders.candle("trend", SYMBOL, 111.0)
     await rig.quiet()
     assert [one.stop_price for one in rig.venue.resting()] == [108]
+
+
+@rigged
+async def test_a_stop_whose_list_is_being_cancelled_is_not_counted_on(rig: Rig) -> None:
+    rig.trade(trailing_stop=0.1, take_profit=0.3)
+    rig.enter()
+    await rig.quiet()
+    # The venue cancels both legs, and nothing is heard of it.
+    rig.venue.faults.cancel.append("lost after")
+    rig.venue.faults.deaf = rig.venue.faults.mute = True
+    rig.venue.set_price(120)
+    rig.orders.candle("trend", "BTC/USDT", 120.0)
+    await asyncio.sleep(15)
+    assert rig.venue.resting() == []
+    assert "has had no stop for over 10 s" in str(rig.halts.first)
