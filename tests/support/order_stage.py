@@ -61,7 +61,7 @@ class Trader:
         )
         self.engine.orders.signal(signal, D(cost))
 
-    async def until(self, condition: Callable[[], object], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait until a condition is true."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110
