@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
 from botlib.paper.protocol.params import Params
 
 START = ORIGIN + 900 * DAY
+NAMES = ",".join(f'"A{number}USDT"' for number in range(40))
 LONGEST = 0.05
 """Most seconds of computation between two turns of other tasks."""
 
@@ -38,6 +40,23 @@ async def longest_hold(request: Any) -> float:
     return longest
 
 
+async def least_hold(options: PaperOptions, ask: Callable[[MarketDataHandlers], Any]) -> float:
+    """Return the longest hold of a request, the least of up to three tries on new exchanges.
+
+    What else the machine does can only add to a try.
+    """
+    least = float("inf")
+    for _ in range(3):
+        exchange = PaperExchange(SyntheticMarket(3), options)
+        try:
+            least = min(least, await longest_hold(ask(MarketDataHandlers(exchange.venue))))
+        finally:
+            await exchange.close()
+        if least < LONGEST:
+            break
+    return least
+
+
 @pytest.mark.parametrize(
     ("handler", "query"),
     [
@@ -57,25 +76,21 @@ async def longest_hold(request: Any) -> float:
 )
 async def test_no_request_for_history_holds_the_loop(handler: str, query: dict[str, Any]) -> None:
     options = PaperOptions(start=START, pace=MarketPace(1.0))
-    exchange = PaperExchange(SyntheticMarket(3), options)
-    try:
-        data = MarketDataHandlers(exchange.venue)
-        texts = {name: str(value) for name, value in query.items()}
-        request = getattr(data, handler)(Params({"symbol": "BTCUSDT", **texts}))
-        assert await longest_hold(request) < LONGEST
-    finally:
-        await exchange.close()
+    texts = {name: str(value) for name, value in query.items()}
+    params = {"symbol": "BTCUSDT", **texts}
+    assert await least_hold(options, lambda data: getattr(data, handler)(Params(params))) < LONGEST
 
 
-async def test_no_request_for_many_symbols_holds_the_loop() -> None:
+@pytest.mark.parametrize(
+    ("handler", "query"),
+    [
+        ("ticker_24h", {}),
+        ("ticker_window", {"symbols": f"[{NAMES}]", "windowSize": "7d"}),
+    ],
+)
+async def test_no_request_for_many_symbols_holds_the_loop(
+    handler: str, query: dict[str, str]
+) -> None:
     symbols = tuple(f"A{number}/USDT" for number in range(40))
     options = PaperOptions(start=START, pace=MarketPace(1.0), symbols=symbols)
-    exchange = PaperExchange(SyntheticMarket(3), options)
-    try:
-        data = MarketDataHandlers(exchange.venue)
-        assert await longest_hold(data.ticker_24h(Params({}))) < LONGEST
-        names = "[" + ",".join(f'"A{number}USDT"' for number in range(40)) + "]"
-        week = Params({"symbols": names, "windowSize": "7d"})
-        assert await longest_hold(data.ticker_window(week)) < LONGEST
-    finally:
-        await exchange.close()
+    assert await least_hold(options, lambda data: getattr(data, handler)(Params(query))) < LONGEST
