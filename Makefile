@@ -10,12 +10,13 @@ HOURS ?= 12
 WORKERS ?= 2
 MODULES := js/node_modules/.with-dev
 CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
+FRAMEWORKS := freqtrade nautilus-trader
 OTHERS := .venv-conformance
 # Without npm, the node that setup installs into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup js live lab test soak conformance parity lint bench lock clean
+.PHONY: help setup js live lab test soak conformance frameworks parity lint bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +56,12 @@ test: js lint ## Run the linters and every test, and every benchmark in its smok
 soak: $(STAMP) ## Prove the order path and print the certificate (SIZES="--kills 50 --days 3")
 	$(BIN)/python -m tests.soak $(SIZES)
 
-conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) $(STAMP) ## Trade on the paper exchange with third-party clients
-	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance/clients.py
+conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) frameworks $(STAMP) ## Trade on the paper exchange with third-party clients
+	$(BIN)/python -m pytest -n $(WORKERS) -rs tests/conformance/clients.py tests/conformance/frameworks.py
+
+# A framework that this machine cannot install is skipped, and .skipped holds the reason.
+frameworks: $(STAMP)
+	sh tests/conformance/install.sh $(BIN) $(OTHERS) $(FRAMEWORKS)
 
 $(OTHERS)/%/.installed: tests/conformance/requirements-%.lock | $(STAMP)
 	$(BIN)/python -m venv --clear --without-pip $(@D)
@@ -83,6 +88,12 @@ lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of th
 		echo "$$client" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade - \
 			-o tests/conformance/requirements-$$client.lock || exit 1; \
+	done
+	for framework in $(FRAMEWORKS); do \
+		version=3.11; test $$framework = nautilus-trader && version=3.12; \
+		echo "$$framework" | $(BIN)/uv pip compile --quiet --universal --python-version $$version \
+			--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade - \
+			-o tests/conformance/requirements-$$framework.lock || exit 1; \
 	done
 
 clean: ## Remove environments and caches; data/ stays

@@ -6,13 +6,17 @@ the exchange from standard input, prints one line per check, and exits with 1 if
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import sys
+import time
 import traceback
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 SYMBOL = "BTCUSDT"
 DEEP = 30_000
@@ -204,6 +208,24 @@ class Session:
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def ask(self, method: str, path: str, **params: object) -> Any:
+        """Send a request to the API as another program of the account's owner would."""
+        query = urlencode(params)
+        if path != "ticker/price":
+            query = urlencode({**params, "timestamp": time.time_ns() // 1_000_000})
+            digest = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+            query = f"{query}&signature={digest}"
+        request = urllib.request.Request(
+            f"{self.url}/api/v3/{path}?{query}", method=method, headers={"X-MBX-APIKEY": self.key}
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def look(self, name: str) -> Any:
+        """Read from the operator API of the exchange, such as its ``ledger``."""
+        with urllib.request.urlopen(f"{self.url}/paper/v1/{name}", timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def end(self) -> NoReturn:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+BALANCES = ("USDT=1000000", "BTC=10")
 
 
 @contextmanager
-def paper_exchange() -> Iterator[str]:
-    """Run an exchange with a deep book at speed 30, and yield its URL."""
-    arguments = ["--speed", "30", "--depth", "spread=0.0002", "--watch-parent"]
-    arguments += ["--balance", "USDT=1000000", "--balance", "BTC=10"]
+def paper_exchange(*market: str, balances: Sequence[str] = BALANCES) -> Iterator[str]:
+    """Run an exchange with a deep book, and yield its URL.
+
+    Args:
+        market: words of ``botlib paper``; by default speed 30.
+        balances: what the account owns.
+    """
+    arguments = [*(market or ("--speed", "30")), "--depth", "spread=0.0002", "--watch-parent"]
+    for balance in balances:
+        arguments += ["--balance", balance]
     process = subprocess.Popen(
         [sys.executable, "-m", "botlib", "paper", *arguments],
         stdin=subprocess.PIPE,
