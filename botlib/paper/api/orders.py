@@ -26,6 +26,8 @@ from botlib.paper.protocol.refusals import Refusal, missing, refusal, unsupporte
 from botlib.paper.venue import Venue
 
 _RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
+_ROWS = 1_000
+"""Most rows of an answer that are made between two turns of other tasks."""
 _UNKNOWN, _ABSENT, _UNAMENDED = -2011, -2013, -2038
 
 
@@ -111,8 +113,13 @@ class OrderHandlers:
     async def open_orders(self, params: Params) -> object:
         """``GET /openOrders``."""
         symbol = self.data.feed(params).id if "symbol" in params else None
-        account = self.accounts.account_of(params)
-        return [order_answer(order) for order in account.open_orders(symbol)]
+        orders = self.accounts.account_of(params).open_orders(symbol)
+        rows: list[Json] = []
+        # Accounts may have 200 open orders in each symbol; others are served meanwhile.
+        for first in range(0, len(orders), _ROWS):
+            rows += [order_answer(order) for order in orders[first : first + _ROWS]]
+            await asyncio.sleep(0)
+        return rows
 
     async def all_orders(self, params: Params) -> object:
         """``GET /allOrders``."""
