@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,28 +13,10 @@ from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import ORIGIN, SyntheticMarket
 from botlib.paper.protocol.params import Params
+from tests.support.loop_holding import LONGEST, longest_hold
 
 START = ORIGIN + 900 * DAY
 NAMES = ",".join(f'"A{number}USDT"' for number in range(40))
-LONGEST = 0.05
-"""Most seconds of computation between two turns of other tasks."""
-
-
-async def longest_hold(request: Any) -> float:
-    """Return the most seconds of this thread's computation between two turns of the loop."""
-    asked = asyncio.ensure_future(request)
-    # A collection of the garbage of all tests so far is no work of the exchange.
-    gc.disable()
-    try:
-        longest, before = 0.0, time.thread_time()
-        while not asked.done():
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            longest, before = max(longest, now - before), now
-    finally:
-        gc.enable()
-    assert isinstance(asked.result(), list)
-    return longest
 
 
 async def least_hold(options: PaperOptions, ask: Callable[[MarketDataHandlers], Any]) -> float:
