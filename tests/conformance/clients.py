@@ -61,7 +61,8 @@ def run_session(
             assert mark == "ok", name
     report = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, report
-    assert lines[-1] == f"=       {len(marks)} passed, 0 failed", report
+    # A framework may still write to its log after the session has ended.
+    assert f"=       {len(marks)} passed, 0 failed" in lines, report
 
 
 @pytest.mark.parametrize("client", CLIENTS)

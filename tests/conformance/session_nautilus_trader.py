@@ -90,7 +90,7 @@ def make_node(session: Session, loop: asyncio.AbstractEventLoop) -> TradingNode:
     }
     config = TradingNodeConfig(
         trader_id="PAPER-001",
-        logging=LoggingConfig(log_level="INFO", use_pyo3=False),
+        logging=LoggingConfig(log_level="WARNING", log_colors=False),
         exec_engine=LiveExecEngineConfig(
             reconciliation=True, reconciliation_startup_delay_secs=0.5
         ),
