@@ -26,6 +26,7 @@ from botlib.runtime.thread import Runtime
 log = logging.getLogger(__name__)
 
 EXIT_TIMEOUT: Final = 20.0
+FINISH_TIMEOUT: Final = 2.0
 PARENT_POLL: Final = 0.5
 
 Current = Callable[[], Runtime | None]
@@ -48,7 +49,7 @@ class Hooks:
             # Plain atexit runs after the thread pools were shut down, which closers still need,
             # for DNS among others.
             register = getattr(threading, "_register_atexit", atexit.register)
-            register(close_at_exit, self._current)
+            register(self._close_at_exit)
         kernel = running_kernel()
         if kernel is not None and kernel is not self._kernel:
             self._kernel = kernel
@@ -56,6 +57,12 @@ class Hooks:
         if self._term is None and threading.current_thread() is threading.main_thread():
             self._term = TermSignal(self._current)
             self._term.install()
+
+    def _close_at_exit(self) -> None:
+        """Close the runtime at the end of the program, then end as a pending SIGTERM demands."""
+        close_at_exit(self._current)
+        if self._term is not None:
+            self._term.finish(FINISH_TIMEOUT)
 
 
 class TermSignal:
@@ -66,6 +73,7 @@ class TermSignal:
         self._previous: Any = signal.SIG_DFL
         self._stage = "waiting"
         self._pid = os.getpid()
+        self._follower: threading.Thread | None = None
 
     def install(self) -> None:
         """Install the handler, which only the main thread can do."""
@@ -82,9 +90,19 @@ class TermSignal:
             # The handler must not wait, as it may have interrupted the main thread anywhere.
             self._stage = "stopping"
             runtime.request_stop("SIGTERM")
-            threading.Thread(
+            self._follower = threading.Thread(
                 target=self._follow, args=(runtime,), name="botlib-sigterm", daemon=True
-            ).start()
+            )
+            self._follower.start()
+
+    def finish(self, timeout: float) -> None:
+        """Wait until a signal that is being handled was passed on.
+
+        A program whose last statement waited for the bot ends as soon as the bot has stopped, which
+        may be sooner than the second stage: its exit code would depend on which came first.
+        """
+        if self._follower is not None:
+            self._follower.join(timeout)
 
     def _follow(self, runtime: Runtime) -> None:
         wait_stopped(runtime)

@@ -128,6 +128,28 @@ rt.call(wait())
     assert process.returncode == -signal.SIGTERM
 
 
+def test_sigterm_is_the_exit_code_of_a_program_that_ends_while_it_is_passed_on(
+    program: ProgramFactory,
+) -> None:
+    process = program(
+        CLOSER
+        + """
+from botlib.runtime import hooks
+
+def wait_stopped(runtime, wait=hooks.wait_stopped):
+    wait(runtime)
+    time.sleep(0.5)     # the main thread ends meanwhile
+
+hooks.wait_stopped = wait_stopped
+os.kill(os.getpid(), signal.SIGTERM)
+rt.request_stop("again").result(60)
+"""
+    )
+    out, _ = process.communicate(timeout=LIMIT)
+    assert out == "closed: SIGTERM\n"
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_sigterm_ends_a_program_whose_loop_is_stalled(program: ProgramFactory) -> None:
     process = program(
         CLOSER
