@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -82,7 +84,8 @@ class Notebook:
 
     def begin(self, cell: str) -> str:
         """Start a cell and return the id of the request."""
-        name: str = self.client.execute(cell)
+        # After an error the kernel would abort cells that arrive while it recovers.
+        name: str = self.client.execute(cell, stop_on_error=False)
         return name
 
     def finish(self, request: str) -> dict[str, Any]:
@@ -93,6 +96,11 @@ class Notebook:
                 content: dict[str, Any] = reply["content"]
                 return content
 
+    def still_runs(self) -> None:
+        """Check that the cell that was begun has not ended."""
+        with contextlib.suppress(queue.Empty):
+            raise AssertionError(self.client.get_shell_msg(timeout=0)["content"])
+
     def below(self) -> set[psutil.Process]:
         """Return the descendants of this kernel."""
         return set(psutil.Process(self.pid).children(recursive=True))
@@ -102,6 +110,7 @@ class Notebook:
         found: set[psutil.Process] = set()
 
         def complete() -> bool:
+            self.still_runs()
             found.clear()
             found.update(self.below() - known)
             lines = [" ".join(line_of(one)) for one in found]
