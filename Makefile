@@ -12,6 +12,10 @@ MODULES := js/node_modules/.with-dev
 CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
 FRAMEWORKS := freqtrade nautilus-trader
 OTHERS := .venv-conformance
+# Tests with real processes may fail because of the tests beside them: these are run again by
+# themselves, in sight, and must pass then.
+ONCE_MORE = { test $$? -eq 1 && echo "Failed: run once more, one at a time." && \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 3 -m $(1); }
 # Without npm, the node that setup installs into .venv is used.
 export PATH := $(PATH):$(abspath $(BIN))
 
@@ -48,8 +52,8 @@ lab: js ## Open JupyterLab on the notebooks
 
 test: js lint ## Run the linters and every test, and every benchmark in its smoke size
 	cd js && npm run --silent test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone" || $(call ONCE_MORE,"not alone")
+	$(BIN)/python -m pytest -m alone || $(call ONCE_MORE,alone)
 	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
 		--nbval-lax --nbval-cell-timeout=240 notebooks
 
