@@ -11,8 +11,9 @@ from typing import Final
 from botlib.core.errors import UnknownSymbol
 from botlib.core.model import OrderType
 
-CLOCK_MARGIN: Final = 15_000
-"""Margin in ms for the difference between the computer's clock and the venue's."""
+CLOCK_MARGIN: Final = 3_000
+"""Margin in ms for a clock that is ahead, which a venue takes for up to a second, and for copies of
+the venue that lag behind."""
 
 _ASSET: Final = r"(?:(?![a-z_])\w){1,20}"
 """Letters of any alphabet and digits: Binance lists assets with Chinese names."""
@@ -42,7 +43,7 @@ class VenueCapabilities:
         candles_per_page: most candles in one answer.
         trades_per_page: most of the account's executions in one answer.
         book_levels: levels a side of an order-book snapshot.
-        largest_recv_window: longest time in ms for which a signed request may stay valid.
+        order_recv_window: ms for which a request of ours stays valid; every one says so.
         standard_fee: fraction of the value of a fill, of an account without discounts.
     """
 
@@ -62,13 +63,13 @@ class VenueCapabilities:
     candles_per_page: int
     trades_per_page: int
     book_levels: int
-    largest_recv_window: int
+    order_recv_window: int
     standard_fee: Decimal
 
     @property
     def absence_fence(self) -> int:
         """Age in ms from which an order that the venue does not know can no longer arrive."""
-        return self.largest_recv_window + CLOCK_MARGIN
+        return self.order_recv_window + CLOCK_MARGIN
 
     def unified_symbol(self, text: str) -> str:
         """Return the unified form of a symbol: ``BTCUSDT`` and ``btc/usdt`` become ``BTC/USDT``.

@@ -20,12 +20,11 @@ from botlib.execution import sender
 from botlib.paper import PaperProcess
 from botlib.trading.stops import StopRules
 from botlib.venues.binance import gate
+from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_stage import SYMBOL, Action, D, Trader
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FENCE = 3_000
-"""Milliseconds; the venue's own is over a minute, since a request may be valid for so long."""
 SETTINGS: dict[str, Any] = {
     "symbols": [SYMBOL],
     "timeframes": ["1m"],
@@ -48,7 +47,6 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tra
     control = exchange.control()
     try:
         await engine.start()
-        engine.orders._context.absence_fence = FENCE
         yield Trader(engine, control)
     finally:
         await engine.stop()
@@ -91,9 +89,20 @@ async def test_an_entry_that_never_arrived_is_absent_only_after_the_fence(desk: 
     desk.signal()
     await desk.until(lambda: desk.orders() and desk.orders()[0].lost)
     await desk.until(lambda: desk.orders()[0].status is OrderStatus.ABSENT)
-    assert loop.time() - began >= FENCE / 1_000
+    assert loop.time() - began >= BINANCE.absence_fence / 1_000
     await desk.agree()
     assert await desk.venue() == {} and desk.amount == 0
+
+
+async def test_an_order_that_arrives_after_its_window_is_refused_and_sent_once(
+    desk: Trader, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = BINANCE.order_recv_window / 1_000 + 0.5
+    await desk.control.fault("slow", match="order", seconds=late)
+    desk.signal()
+    await desk.protected()
+    assert "rejected our timestamp" in caplog.text
+    await desk.agree()
 
 
 @pytest.mark.parametrize("status", [500, 503, 504])

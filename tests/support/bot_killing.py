@@ -49,9 +49,9 @@ LEFT_OVER: Final = 3
 """Exit code of a bot that could not do everything before it ended, and said so."""
 GRACE: Final = 10.0
 SPARE: Final = 3.0
-AT_LAST: Final = 100.0
+AT_LAST: Final = 40.0
 """Seconds after which a position has its stop, even if entries were halted before: an order that
-was cut off may arrive for a minute, and nothing takes its place before."""
+was cut off may arrive for some seconds, and nothing takes its place before."""
 EARLY: Final = 0.2
 """Fraction of the kills that come while the bot starts."""
 

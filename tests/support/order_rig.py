@@ -24,6 +24,7 @@ from botlib.trading.risk import RiskLimits, RiskValidator
 from botlib.trading.sizing import sellable
 from botlib.trading.stops import StopRules
 from botlib.venues.base import OrderReport
+from botlib.venues.binance.capabilities import BINANCE
 from tests.support.order_monitor import Monitor
 from tests.support.order_venue import Crash, OrderVenue
 
@@ -38,7 +39,7 @@ LIMITS = RiskLimits(
     max_orders_per_minute=100,
     max_daily_loss=D(500),
 )
-FENCE = 8_000
+FENCE = BINANCE.absence_fence
 
 WRITES = (
     "record_intents",

@@ -23,6 +23,7 @@ from ccxt.pro.binance import binance as ccxt_binance
 
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.gate import RequestGate
 
 _requests = logging.getLogger(f"{__name__}.requests")
@@ -272,6 +273,7 @@ def make_api(
     key: str | None,
     secret: str | None,
     connector: Connector | None = None,
+    recv_window: int = BINANCE.order_recv_window,
 ) -> SpotBinance:
     """Build the ccxt instance; call it on the loop that will use it.
 
@@ -281,9 +283,10 @@ def make_api(
         key: API key.
         secret: API secret.
         connector: makes the connector of a paper exchange.
+        recv_window: ms for which the venue takes a signed request.
     """
     config: dict[str, Any] = {
-        "options": orjson.loads(orjson.dumps(OPTIONS)),
+        "options": {**orjson.loads(orjson.dumps(OPTIONS)), "recvWindow": recv_window},
         "timeout": READ_TIMEOUT,
         # ccxt spaces all requests evenly; the venue's weight limit allows bursts.
         "enableRateLimit": False,

@@ -38,7 +38,9 @@ BINANCE: Final = VenueCapabilities(
     candles_per_page=1_000,
     trades_per_page=1_000,
     book_levels=1_000,
-    largest_recv_window=60_000,
+    # Up to 60 s are allowed, but an order that a crash cut off is waited for all that time, and a
+    # position may be without its stop meanwhile.
+    order_recv_window=5_000,
     # Maker and taker of the lowest tier, without paying in BNB.
     standard_fee=Decimal("0.001"),
 )

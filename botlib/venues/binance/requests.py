@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 TIMESTAMP_REJECTED: Final = -1021
 
+CLOCKS_AGREE: Final = 500
+"""Difference of the clocks in ms that needs no correction: a request may be a second early."""
+
 NEW_ORDER_REJECTED: Final = -2010
 
 UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007})
@@ -131,12 +134,25 @@ class VenueRequests:
             if error.code != TIMESTAMP_REJECTED:
                 raise
             logger.warning("The venue rejected our timestamp; setting the clock by the venue's.")
+        self._api.options["timeDifference"] = await self._clock_difference()
+        return await call()
+
+    async def _compare_clocks(self) -> None:
+        """Set the clock of requests by the venue's, if they differ by more than `CLOCKS_AGREE`."""
+        difference = await self._clock_difference()
+        if abs(difference) > CLOCKS_AGREE:
+            logger.warning(
+                "The computer's clock is off by %d ms, as the venue sees it.", difference
+            )
+            self._api.options["timeDifference"] = difference
+
+    async def _clock_difference(self) -> int:
+        """Return by how many ms the computer's clock is ahead of the venue's."""
         api = self._api
         before = api.milliseconds()
         server = int((await api.call("publicGetTime"))["serverTime"])
         after = api.milliseconds()
-        api.options["timeDifference"] = (before + after) // 2 - server
-        return await call()
+        return (before + after) // 2 - server
 
 
 def certain(what: str, read: Callable[[], T]) -> T:

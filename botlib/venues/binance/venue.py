@@ -139,6 +139,7 @@ class BinanceExchange(VenueRequests):
                     key=key,
                     secret=secret,
                     connector=self._connector,
+                    recv_window=self.capabilities.order_recv_window,
                 )
                 api.gate.on_barred = lambda reason: self.on_barred(reason)
             # If nothing listens at the address, a moment later nothing will.
@@ -399,6 +400,7 @@ class BinanceExchange(VenueRequests):
 
     async def _load_markets(self) -> None:
         await self._read("publicGetPing")
+        await self._patient(self._compare_clocks)
         await self._patient(self._api.load)
 
 
