@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +12,11 @@ from typing import Any, Final
 from botlib.backtesting.vectorbt_setup import release_gil_when_loaded
 from botlib.bot.async_bot import AsyncBot
 from botlib.bot.bot import Bot
+from botlib.bot.replaying import recorded_changes, replay_changes
 from botlib.config import Settings
 from botlib.config.secrets import RedactingFilter, keys_at_hand
 from botlib.core.errors import ConfigError
 from botlib.core.project import project_directory
-from botlib.core.timeframe import timeframe_ms
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.widgets.display import show_text
 
@@ -33,6 +34,7 @@ def connect(
     *,
     live: bool = False,
     recorded: str | Path | None = None,
+    replay: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Bot:
     """Connect to a market and start a bot; the same call again returns the same bot.
@@ -47,6 +49,11 @@ def connect(
             candles; account, caps and strategies are shown.
         recorded: a candle file to replay on the paper exchange in place of the synthetic market;
             the symbols and strategies become those of the file.
+        replay: stored candles to replay in its place, any number of symbols in step:
+            ``{"symbols": ["BTC/USDT", "ETH/USDT"], "since": "2024-08-01", "until": "2024-08-10"}``.
+            ``since`` and ``until`` are the first and the last open time, by default those of the
+            candles that all symbols have; ``timeframe`` is by default the shortest. Stored candles
+            before ``since`` are the history.
         changes: settings that override the file, such as ``symbols=["BTC/USDT"]``.
 
     Raises:
@@ -57,10 +64,14 @@ def connect(
     settings = Settings.load(_find(config, project) if config is not None else None)
     if changes:
         settings = settings.override(changes)
+    if recorded is not None and replay is not None:
+        raise ConfigError("recorded= is a file and replay= a stretch of stored candles. Pass one.")
     if recorded is not None:
-        settings = settings.override(_recorded_changes(_find(recorded, project), settings))
+        settings = settings.override(recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
+    if replay is not None:
+        settings = settings.override(replay_changes(replay, settings))
     # Compiled research code in a cell must not block the tasks on the runtime.
     release_gil_when_loaded()
     runtime = get_runtime(watch_parent=HEADLESS in os.environ)
@@ -95,41 +106,6 @@ def _release(bot: Bot, runtime: Runtime) -> None:
 def _find(path: str | Path, project: Path) -> Path:
     found = Path(path).expanduser()
     return found if found.is_absolute() or found.exists() else project / found
-
-
-def _recorded_changes(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return the settings that replay one candle file.
-
-    Raises:
-        ConfigError: no configured timeframe can be made from the candles.
-    """
-    from botlib.store.files import read_recording
-
-    recording = read_recording(path)
-    fitting = [tf for tf in settings.timeframes if _fits(tf, recording.timeframe)]
-    if not fitting:
-        raise ConfigError(
-            f"{path.name} has candles of {recording.timeframe}, from which none of the timeframes "
-            f"{', '.join(settings.timeframes)} can be made. "
-            f"Pass timeframes=['{recording.timeframe}']."
-        )
-    strategies = [
-        entry.model_dump()
-        for entry in settings.strategies
-        if entry.symbol == recording.symbol and entry.timeframe in fitting
-    ]
-    changes: dict[str, Any] = {
-        "symbols": [recording.symbol],
-        "timeframes": fitting,
-        "paper": {"market": "recording", "recording": [path], "start": None},
-    }
-    if "strategies" in settings.model_fields_set:
-        changes["strategies"] = strategies
-    return changes
-
-
-def _fits(timeframe: str, base: str) -> bool:
-    return timeframe_ms(timeframe) % timeframe_ms(base) == 0
 
 
 def _log_to(path: Path) -> None:

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from botlib.core.clock import iso
 from botlib.core.errors import EngineError, InvalidInput
+from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.lab import ListedMarket
 from botlib.market_data.history import FetchReport, Moment, Progress
 from botlib.store import CandleStorage, Database
@@ -80,7 +84,14 @@ class BotMarket:
         limit: int | None,
         progress: Progress | None,
     ) -> tuple[pd.DataFrame, str]:
-        """Return closed candles, after fetching those that are missing if the bot runs."""
+        """Return closed candles, after fetching those that are missing if the bot runs.
+
+        With an ``until`` later than the market's present, recorded candles that have not been
+        replayed yet follow.
+        """
+        ahead = self._ahead(symbol, timeframe, since, until)
+        if ahead is not None:
+            return await asyncio.to_thread(self._recorded, ahead, symbol, timeframe, since, limit)
         if self._engine.started:
             fetched = await self._engine.history.frame(
                 symbol, timeframe, since=since, until=until, limit=limit, progress=progress
@@ -92,6 +103,43 @@ class BotMarket:
                 return CandleStorage(database).frame(symbol, timeframe, since, until, limit)
 
         return await asyncio.to_thread(stored), ""
+
+    def _ahead(
+        self, symbol: str, timeframe: str, since: int | None, until: int | None
+    ) -> int | None:
+        """Return the last recorded open time (ms) of a span that ends after the present."""
+        paper = self._engine.paper
+        if until is None or paper is None or paper.recorded is None:
+            return None
+        market, length = paper.recorded, timeframe_ms(timeframe)
+        if timeframe not in market.timeframes():
+            return None
+        _, end = market.span(symbol)
+        last = open_time(until, timeframe)
+        if end is not None:
+            # The last candle is one that the recording covers to its end.
+            over = end + timeframe_ms(market.base)
+            last = min(last, open_time(over - length, timeframe))
+        return last if last + length > self._engine.market_clock.now() else None
+
+    def _recorded(
+        self, last: int, symbol: str, timeframe: str, since: int | None, limit: int | None
+    ) -> tuple[pd.DataFrame, str]:
+        from botlib.frames import candle_frame
+
+        paper = self._engine.paper
+        assert paper is not None and paper.recorded is not None
+        bars = paper.recorded.bars(symbol, timeframe, since or 0, last)
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        frame = candle_frame(bars.timestamp, np.column_stack(columns))
+        if limit is not None:
+            frame = frame.iloc[-limit:] if limit > 0 else frame.iloc[:0]
+        now = open_time(self._engine.market_clock.now(), timeframe)
+        note = (
+            f"{unified_symbol(symbol)} {timeframe}: the candles from {iso(now)} on are recorded "
+            "but not replayed yet."
+        )
+        return frame, note
 
     async def download(
         self,

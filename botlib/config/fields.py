@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from botlib.core.timeframe import parse_duration, timeframe_ms
+from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.venues.symbols import unified_symbol
 
 
@@ -72,6 +72,14 @@ def _start(value: Any) -> str | int | None:
     return round(aware.timestamp() * 1_000)
 
 
+def _stretch_end(value: Any) -> int | str | None:
+    """Return a point in time in ms, or a span such as ``"30d"`` as it is."""
+    if value is None:
+        return None
+    early, late = (parse_since(value, now) for now in (10**13, 2 * 10**13))
+    return early if early == late else str(value).strip()
+
+
 def _paths(value: Any) -> Any:
     return [value] if isinstance(value, (str, Path)) else value
 
@@ -114,6 +122,7 @@ Symbols = Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_uni
 Timeframes = Annotated[tuple[Timeframe, ...], Field(min_length=1), AfterValidator(_unique)]
 
 Start = Annotated[Literal["now"] | int | None, PlainValidator(_start)]
+Moment = Annotated[int | str | None, PlainValidator(_stretch_end)]
 Speed = Annotated[float | Literal["max"], PlainValidator(_speed)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 Balances = Annotated[dict[str, Money], AfterValidator(_assets)]

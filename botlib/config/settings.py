@@ -15,6 +15,7 @@ from botlib.config.fields import (
     Duration,
     Fraction,
     LoopbackUrl,
+    Moment,
     Paths,
     PositiveFraction,
     PositiveMoney,
@@ -28,6 +29,7 @@ from botlib.config.fields import (
 )
 from botlib.config.reading import read_yaml, validated
 from botlib.core.symbol import split_symbol
+from botlib.venues.registry import DEFAULT_VENUE, VENUES
 
 
 class _Section(BaseModel):
@@ -48,14 +50,35 @@ class DepthSettings(_Section):
     """Seed of the amounts; None is the seed of the market."""
 
 
+class ReplaySettings(_Section):
+    """A stretch of stored candles to replay."""
+
+    symbols: Symbols
+    since: Moment = None
+    """First open time; a span counts back from the newest candle. None is the first candle."""
+    until: Moment = None
+    """Last open time; None is that of the newest candle."""
+    timeframe: Timeframe | None = None
+    """Of the candles; None is the shortest that all symbols have."""
+    venue: str = DEFAULT_VENUE
+
+    @field_validator("venue")
+    @classmethod
+    def _real_venue(cls, venue: str) -> str:
+        if venue not in VENUES:
+            raise ValueError(f"unknown venue {venue!r}; accepted: {', '.join(VENUES)}")
+        return venue
+
+
 class PaperSettings(_Section):
     """The market, the speed and the balances of the paper exchange."""
 
-    market: Literal["synthetic", "recording"] = "synthetic"
+    market: Literal["synthetic", "recording", "replay"] = "synthetic"
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 42
     recording: Paths = ()
+    replay: ReplaySettings | None = None
     start: Start = Field(default="now", validate_default=True)
-    """``"now"``, a time in ms, or None: where the recording starts, plus the history."""
+    """``"now"``, a time in ms, or None: where recorded candles start, plus the history."""
     speed: Speed = 1.0
     lockstep: Switch = False
     balances: Balances = {"USDT": Decimal(10_000)}
@@ -75,7 +98,7 @@ class PaperSettings(_Section):
     def _start_of_market(cls, start: Start, info: ValidationInfo) -> Start:
         # A recording has no "now", and a synthetic market no start.
         market = info.data.get("market")
-        if market == "recording" and start == "now":
+        if market in ("recording", "replay") and start == "now":
             return None
         if market == "synthetic" and start is None:
             return "now"
@@ -89,6 +112,11 @@ class PaperSettings(_Section):
             raise ValueError(
                 "candle files are given, but the market is 'synthetic'; write 'market: recording' "
                 "to replay them, or 'recording: []'"
+            )
+        if (self.market == "replay") != (self.replay is not None):
+            raise ValueError(
+                "'market: replay' and 'replay: {symbols: [BTC/USDT], since: 2024-08-01}' belong "
+                "together; give both or neither"
             )
         return self
 

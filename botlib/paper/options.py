@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from botlib.core.clock import iso
+from botlib.core.errors import PaperExchangeError
+from botlib.core.project import data_directory
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.market_clock import MarketPace
+from botlib.store.stretch import StoredStretch
 
 if TYPE_CHECKING:
     from botlib.config import PaperSettings
@@ -31,7 +35,8 @@ class PaperOptions:
 
     Attributes:
         seed: seed of the synthetic market.
-        recordings: candle files to replay; without any the market is synthetic.
+        recordings: candle files to replay.
+        stretch: stored candles to replay; without them and files the market is synthetic.
         symbols: symbols that the market must list, besides its own.
         start: first market time in ms; None for now, or for a moment in the recording.
         history: candles that each of ``symbols`` must have before the first moment of a recording;
@@ -55,6 +60,7 @@ class PaperOptions:
 
     seed: int = 42
     recordings: tuple[Path, ...] = ()
+    stretch: StoredStretch | None = None
     symbols: tuple[str, ...] = ()
     start: int | None = None
     history: int | None = None
@@ -75,7 +81,13 @@ class PaperOptions:
 
     @classmethod
     def configured(
-        cls, settings: PaperSettings, symbols: Iterable[str] = (), history: int | None = None
+        cls,
+        settings: PaperSettings,
+        symbols: Iterable[str] = (),
+        history: int | None = None,
+        *,
+        directory: Path | None = None,
+        lead: int = 0,
     ) -> PaperOptions:
         """Return the options for the paper section of a configuration.
 
@@ -83,7 +95,14 @@ class PaperOptions:
             settings: the paper section.
             symbols: symbols that are traded.
             history: candles that each of them must have before the first moment.
+            directory: the data directory, whose stored candles a replay plays.
+            lead: how far before a replayed stretch stored candles are its history, ms.
         """
+        stretch = None
+        if settings.replay is not None:
+            stretch = StoredStretch(
+                directory=directory or data_directory(), lead=lead, **settings.replay.model_dump()
+            )
         pace = MarketPace(None if settings.speed == "max" else settings.speed)
         depth = None
         if settings.depth is not None:
@@ -92,6 +111,7 @@ class PaperOptions:
         return cls(
             seed=settings.seed,
             recordings=settings.recording,
+            stretch=stretch,
             symbols=tuple(symbols),
             start=settings.start if isinstance(settings.start, int) else None,
             history=history,
@@ -110,11 +130,16 @@ class PaperOptions:
         """Return the market, with `symbols` listed; reading a recording takes a while.
 
         Raises:
+            InvalidInput: stored candles of a stretch are missing.
             RecordingError: a recording cannot be read.
             UnknownSymbol: the market cannot trade one of the symbols.
         """
         market: PaperMarket
-        if self.recordings:
+        if self.stretch is not None:
+            from botlib.paper.market.replay import ReplayMarket
+
+            market = ReplayMarket.of_stretch(self.stretch)
+        elif self.recordings:
             from botlib.paper.market.replay import ReplayMarket
 
             market = ReplayMarket(self.recordings)
@@ -135,6 +160,7 @@ class PaperOptions:
 
         Raises:
             UnknownSymbol: the market does not trade one of the symbols.
+            PaperExchangeError: the history leaves nothing to replay.
         """
         if self.start is not None:
             return self.start
@@ -144,7 +170,19 @@ class PaperOptions:
         if self.history is None:
             return min(begin for begin, _ in spans)
         begin = max(market.span(symbol)[0] for symbol in self.symbols)
-        return begin + self.history * timeframe_ms(market.base)
+        first = begin + self.history * timeframe_ms(market.base)
+        from botlib.paper.market.replay import ReplayMarket
+
+        if isinstance(market, ReplayMarket) and market.opening is not None:
+            first = max(first, market.opening)
+        last = min(end for _, end in spans if end is not None)
+        if first > last:
+            raise PaperExchangeError(
+                f"Nothing is left to replay: the candles of {market.base} last from {iso(begin)} "
+                f"to {iso(last)}, and the first {self.history} are history. Pass a smaller "
+                "history= or more candles."
+            )
+        return first
 
     def to_json(self) -> str:
         """Return the options as JSON, for `from_json`."""
@@ -165,6 +203,11 @@ class PaperOptions:
         values["balances"] = {
             asset: Decimal(amount) for asset, amount in values["balances"].items()
         }
+        if values["stretch"] is not None:
+            stretch = values["stretch"]
+            stretch["directory"] = Path(stretch["directory"])
+            stretch["symbols"] = tuple(stretch["symbols"])
+            values["stretch"] = StoredStretch(**stretch)
         values["recordings"] = tuple(map(Path, values["recordings"]))
         values["symbols"] = tuple(values["symbols"])
         values["pace"] = MarketPace(**values["pace"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.clock import utc
 from botlib.core.errors import ConfigError, SimulationError
-from botlib.engine.paper.service import PaperService
+from botlib.engine.paper.service import PaperService, configured_paper
 from botlib.paper import (
     MarketPace,
     PaperControl,
@@ -45,7 +45,7 @@ def paper_options(settings: Settings, *, step: int, ledger: Path) -> PaperOption
             "Only a paper exchange of its own can be simulated. Set 'mode: paper' and leave "
             "paper.url out."
         )
-    options = PaperOptions.configured(settings.paper, settings.symbols, settings.history)
+    options = configured_paper(settings)
     return replace(
         options, pace=MarketPace(1.0, step=step), ledger=ledger, save_interval=SAVE_INTERVAL
     )

@@ -6,11 +6,25 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from botlib.core.timeframe import timeframe_ms
 from botlib.store import database_path
 
 if TYPE_CHECKING:
     from botlib.config import Settings
-    from botlib.paper import PaperControl, PaperOptions, PaperProcess
+    from botlib.paper import PaperControl, PaperMarket, PaperOptions, PaperProcess
+
+
+def configured_paper(settings: Settings) -> PaperOptions:
+    """Return the options of the paper exchange of an engine."""
+    from botlib.paper import PaperOptions
+
+    return PaperOptions.configured(
+        settings.paper,
+        settings.symbols,
+        settings.history,
+        directory=settings.data_directory,
+        lead=settings.history * max(map(timeframe_ms, settings.timeframes)),
+    )
 
 
 class PaperService:
@@ -22,6 +36,8 @@ class PaperService:
         self._control: PaperControl | None = None
         self.url = ""
         self.venue = ""
+        self.recorded: PaperMarket | None = None
+        """The market of recorded candles, past and future, if the exchange was started here."""
 
     @property
     def control(self) -> PaperControl:
@@ -70,11 +86,14 @@ class PaperService:
 
     def _process_options(self) -> PaperOptions:
         """Return the options of the process; its ledger is named after the market."""
-        from botlib.paper import PaperOptions
-
-        settings = self._settings
-        options = PaperOptions.configured(settings.paper, settings.symbols, settings.history)
-        venue = options.open_market().venue
-        ledger = database_path(settings.data_directory, venue).with_suffix(".ledger.db")
+        options = configured_paper(self._settings)
+        market = options.open_market()
+        # A refusal here is one sentence; that of the process comes with its log.
+        options.first_moment(market, now=0)
+        if options.recordings or options.stretch is not None:
+            self.recorded = market
+        ledger = database_path(self._settings.data_directory, market.venue).with_suffix(
+            ".ledger.db"
+        )
         ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return replace(options, ledger=ledger)

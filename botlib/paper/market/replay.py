@@ -1,17 +1,21 @@
-"""A market replayed from recorded candle files."""
+"""A market replayed from recorded candles: those of files, or a stretch of stored ones."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from botlib.core.clock import iso
 from botlib.core.errors import RecordingError, UnknownSymbol, UnknownTimeframe, did_you_mean
+from botlib.core.symbol import symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.market.market import (
     Bars,
@@ -22,17 +26,28 @@ from botlib.paper.market.market import (
     multiples,
 )
 from botlib.store.files import Recording, read_recording
+from botlib.store.stretch import StoredStretch, StretchCandles, read_stretch
 from botlib.venues.symbols import unified_symbol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.core.market import Market
 
 MAX_DECIMALS: Final = 8
 """Most decimals of a price or an amount on Binance."""
 
 
 class ReplayMarket:
-    """A market of one or several recordings, all of the same timeframe.
+    """A market of recorded candles, all of the same timeframe. Gaps stay gaps.
 
-    Several files of one symbol, such as monthly dumps, are joined. Gaps stay gaps.
+    Several files of one symbol, such as monthly dumps, are joined.
     """
+
+    recordings: tuple[Recording, ...] = ()
+    """The files; none for stored candles."""
+    opening: int | None = None
+    """The first open time (ms) of a stored stretch; earlier candles are history."""
 
     def __init__(self, files: Sequence[str | Path | Recording]) -> None:
         """Read the files.
@@ -53,16 +68,37 @@ class ReplayMarket:
             )
         # The identity of the market does not depend on the order of the files.
         recordings.sort(key=lambda item: (item.symbol, int(item.timestamp[0]), item.sha256))
-        self.recordings: Final = tuple(recordings)
-        self._base = recordings[0].timeframe
-        self._venue = _venue(recordings)
-        self._bars: dict[tuple[str, str], Bars] = {}
-        for symbol in sorted({recording.symbol for recording in recordings}):
-            parts = [_bars(item) for item in recordings if item.symbol == symbol]
-            self._bars[symbol, self._base] = _join(parts)
-        self._listings = {
-            symbol: _infer_listing(symbol, bars) for (symbol, _), bars in self._bars.items()
+        self.recordings = tuple(recordings)
+        bars = {
+            symbol: _join([_bars(item) for item in recordings if item.symbol == symbol])
+            for symbol in sorted({recording.symbol for recording in recordings})
         }
+        listings = {symbol: _infer_listing(symbol, of) for symbol, of in bars.items()}
+        self._hold(_venue(recordings), recordings[0].timeframe, bars, listings)
+
+    @classmethod
+    def of_stretch(cls, stretch: StoredStretch) -> Self:
+        """Return the market of a stretch of stored candles, with the lots of its venue.
+
+        Raises:
+            InvalidInput: a symbol is not stored, or candles are missing.
+        """
+        found = read_stretch(stretch)
+        bars = {symbol: _frame_bars(found.frames[symbol]) for symbol in sorted(found.frames)}
+        listings = {
+            symbol: _stored_listing(symbol, of, found.markets.get(symbol))
+            for symbol, of in bars.items()
+        }
+        market = cls.__new__(cls)
+        market.opening = found.since
+        market._hold(_stretch_venue(stretch, found, bars), found.timeframe, bars, listings)
+        return market
+
+    def _hold(
+        self, venue: str, base: str, bars: dict[str, Bars], listings: dict[str, SymbolListing]
+    ) -> None:
+        self._venue, self._base, self._listings = venue, base, listings
+        self._bars = {(symbol, base): of for symbol, of in bars.items()}
 
     @property
     def venue(self) -> str:
@@ -142,6 +178,26 @@ def _venue(recordings: list[Recording]) -> str:
     return f"paper:recording:{stem}:{digest[:8]}"
 
 
+def _stretch_venue(stretch: StoredStretch, found: StretchCandles, bars: Mapping[str, Bars]) -> str:
+    digest = hashlib.sha256(f"{found.timeframe} {found.since}".encode())
+    for symbol, of in bars.items():
+        digest.update(symbol.encode())
+        for name in Bars.__slots__:
+            digest.update(np.ascontiguousarray(getattr(of, name)).tobytes())
+    name = symbol_id(next(iter(bars)))
+    more = f"+{len(bars) - 1}" if len(bars) > 1 else ""
+    span = f"{iso(found.since)[:10]}-{iso(found.until)[:10]}"
+    stem = f"{stretch.venue}-{name}{more}-{found.timeframe}-{span}"
+    return f"paper:recording:{stem}:{digest.hexdigest()[:8]}"
+
+
+def _frame_bars(frame: pd.DataFrame) -> Bars:
+    return Bars(
+        frame.index.to_numpy().astype("datetime64[ms]").astype(np.int64),
+        *(frame[name].to_numpy(np.float64) for name in Bars.__slots__[1:]),
+    )
+
+
 def _bars(recording: Recording) -> Bars:
     return Bars(
         recording.timestamp,
@@ -175,6 +231,21 @@ def _infer_listing(symbol: str, bars: Bars) -> SymbolListing:
     # Binance made ticks coarser over the years, and recorded prices must lie on the ticks.
     known = known_decimals(symbol) or (price, amount)
     return make_listing(symbol, max(price, known[0]), max(amount, known[1]))
+
+
+def _stored_listing(symbol: str, bars: Bars, market: Market | None) -> SymbolListing:
+    """Return the listing of the venue, with a finer tick or step if the candles have one."""
+    seen = _infer_listing(symbol, bars)
+    if market is None:
+        return seen
+    price = max(_decimals(values) for values in (bars.open, bars.high, bars.low, bars.close))
+    return replace(
+        seen,
+        tick=min(market.tick, Decimal(1).scaleb(-price)),
+        step=market.step,
+        min_amount=market.min_amount,
+        min_cost=market.min_cost,
+    )
 
 
 def _decimals(values: NDArray[np.float64]) -> int:
