@@ -58,6 +58,9 @@ STEPS: Final = 40
 ANSWER_GRACE: Final = 0.1
 """Seconds an answer may come after the stream has told the same."""
 
+LOOK_EVERY: Final = 1.0
+"""Seconds a request may be without an answer before the venue is asked about its orders."""
+
 POLL: Final = 0.5
 """Longest seconds a desk sleeps while it waits for a moment of market time."""
 
@@ -327,10 +330,13 @@ class Desk:
     async def _answered_first(
         self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
     ) -> bool:
-        """Wait for the answer to a request; return False if the stream has told all of it before.
+        """Wait for the answer to a request; return False if all of it was learnt before.
 
-        Both usually come at about the same time, so that the answer is given a moment.
+        The stream usually tells it at about the same time, so that the answer is given a moment.
+        If neither comes, the venue is asked beside the request.
         """
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY
         try:
             while not request.done():
                 known = not any(
@@ -344,9 +350,16 @@ class Desk:
                 waking = asyncio.create_task(self._wake.wait())
                 both: set[asyncio.Future[Any]] = {request, waking}
                 try:
-                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        both,
+                        timeout=max(0.0, look_at - loop.time()),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
                 finally:
                     waking.cancel()
+                if loop.time() >= look_at and not request.done():
+                    await self.enquiries.look(orders)
+                    look_at = loop.time() + LOOK_EVERY
         except asyncio.CancelledError:
             request.cancel()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 READ_DEADLINE: Final = 5.0
 """Seconds a query may take before the desk goes on without its answer."""
+
+LOOK_DEADLINE: Final = 1.0
+"""Seconds that questions beside a request may take, since its answer waits for them."""
 
 ASK_FIRST: Final = 500
 """Milliseconds until an order whose outcome is not known is asked about again, at first."""
@@ -96,6 +100,25 @@ class Enquiries:
         if not self._books.current(order).unclear:
             self._asked.pop(order.id, None)
             self.ask_at.pop(order.id, None)
+
+    async def look(self, orders: Iterable[TrackedOrder]) -> None:
+        """Ask about orders whose request is under way, and for what they traded.
+
+        That the venue does not know one of them says nothing yet: the request may still arrive.
+        """
+        try:
+            async with asyncio.timeout(LOOK_DEADLINE):
+                for order in orders:
+                    if self._books.current(order).unclear:
+                        report = await self._context.exchange.fetch_order(self.symbol, order.id)
+                        if report is not None:
+                            self._books.take(self._books.current(order), report, "query")
+                    if self._context.ledger.owes(self._books.current(order)):
+                        await self.sweep_now()
+        except (ExchangeError, TimeoutError) as error:
+            self._trouble("orders without an answer could not be asked about", error)
+            return
+        self.troubled = None
 
     def not_found(self, client_order_id: str) -> None:
         """Record that the venue does not know an order; twice, a fence apart, is proof."""
