@@ -148,6 +148,20 @@ async def test_a_lost_report_of_a_fill_is_found_by_its_trade(desk: Trader) -> No
     await desk.agree()
 
 
+async def test_a_position_has_its_stop_before_the_deadline_of_an_answer_that_hangs(
+    desk: Trader,
+) -> None:
+    await desk.control.fault("after_accept", match="order", reply="hang")
+    await desk.control.fault("drop", match="executionReport", count=2)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    desk.signal()
+    await desk.until(lambda: desk.amount and desk.stop())
+    assert loop.time() - began < sender.SEND_DEADLINE - 2
+    await desk.protected()
+    await desk.agree()
+
+
 async def test_too_many_requests_are_waited_for_and_the_order_is_sent_once(
     desk: Trader,
 ) -> None:
