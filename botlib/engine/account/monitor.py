@@ -32,7 +32,7 @@ TOLERANCE = Decimal("0.01")
 DAILY_LOSS: Final = "max_daily_loss"
 DRAWDOWN: Final = "max_drawdown"
 BALANCES: Final = "balances"
-"""Sources of the halts of the account; that of the drawdown also names its state in the journal."""
+"""Sources of the halts of the account; the first two also name a state in the journal."""
 
 
 class AccountMonitor:
@@ -167,13 +167,11 @@ class AccountMonitor:
         """Halt entries if the loss of the UTC day, or the fall from the highest, is too large.
 
         Both survive a restart: the day's result counts from its first moment, and the highest
-        equity is stored. After a person has re-armed, a fall counts from the equity of then.
+        equity is stored. A person who re-arms accepts what was lost: both count from then.
         """
         self._begin_day()
         await self._value_fees()
-        loss = self._risk.check_loss(self.day_profit(self.prices()) or ZERO)
-        if loss is not None:
-            self._halt(DAILY_LOSS, loss)
+        self._check_loss(self.day_profit(self.prices()) or ZERO)
         if self.equity is not None:
             self._check_drawdown(self.equity)
 
@@ -187,6 +185,25 @@ class AccountMonitor:
             self._journal.begin_day(day, self.equity or ZERO, profit)
         self._day, self._day_start = day, profit if known is None else known[1]
         self._asset_prices.clear()
+
+    def _check_loss(self, profit: Decimal) -> None:
+        assert self._day is not None
+        known = self._journal.get_state(DAILY_LOSS)
+        before = _Loss(**known) if known is not None else _Loss(day=self._day)
+        if before.day != self._day:
+            before = _Loss(day=self._day)
+        rearmed = before.halted and all(halt.source != DAILY_LOSS for halt in self._halts.all)
+        accepted = profit if rearmed else Decimal(before.accepted)
+        reason = self._risk.check_loss(profit - accepted)
+        if reason is not None:
+            self._halt(DAILY_LOSS, reason)
+        now = _Loss(
+            day=self._day,
+            accepted=str(accepted),
+            halted=reason is not None or (before.halted and not rearmed),
+        )
+        if now != before:
+            self._journal.set_state(DAILY_LOSS, asdict(now))
 
     def _check_drawdown(self, equity: Decimal) -> None:
         if self._risk.limits.max_drawdown is None:
@@ -233,6 +250,15 @@ class AccountMonitor:
             logger.warning("the fees in %s cannot be valued: %s", asset, error)
             return None
         return Decimal(str(candles[-1].close)) if candles else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loss:
+    """The result of a day (quote units) that a person accepted, and whether its loss halted."""
+
+    day: int
+    accepted: str = "0"
+    halted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,6 +195,25 @@ async def test_a_day_and_its_halt_outlast_a_restart(make: Make) -> None:
     assert len(setup.halts.all) == 1
 
 
+async def test_a_loss_counts_from_the_result_at_which_a_person_rearmed(make: Make) -> None:
+    setup = make(USDT="500", BTC="3")
+    setup.buy("3", "100")
+    await setup.account.check_risk()
+    setup.prices["BTC/USDT"] = 66.0
+    await setup.account.check_risk()
+    assert "max_daily_loss" in str(setup.halts.first)
+    setup.halts.rearm("the loss is accepted")
+    setup.start()
+    for price in (66.0, 50.0, 34.0):
+        setup.prices["BTC/USDT"] = price
+        await setup.account.check_risk()
+        assert setup.halts.first is None
+    assert setup.account.day_profit(setup.prices) == -198, "what is shown is the whole day"
+    setup.prices["BTC/USDT"] = 32.0
+    await setup.account.check_risk()
+    assert "max_daily_loss" in str(setup.halts.first)
+
+
 async def test_a_day_remembers_the_equity_it_began_with(make: Make) -> None:
     setup = make()
     await setup.worth("1000")
