@@ -195,7 +195,7 @@ class OrderLedger:
         if order.role is not OrderRole.ENTRY:
             return
         before = self.entry(_key(order))
-        if before is None or before.created <= order.created:
+        if before is None or not _decided_before(order, before):
             self.entries[_key(order)] = order.id
 
     def _put(self, order: TrackedOrder) -> None:
@@ -229,6 +229,13 @@ class OrderLedger:
 
 def _key(order: TrackedOrder) -> BookKey:
     return BookKey(order.intent.strategy, order.intent.symbol)
+
+
+def _decided_before(order: TrackedOrder, other: TrackedOrder) -> bool:
+    """Return whether an entry was decided before another, by the market: the wall clock is set."""
+    if order.market_time is not None and other.market_time is not None:
+        return order.market_time < other.market_time
+    return (order.intent.signal_timestamp or 0) < (other.intent.signal_timestamp or 0)
 
 
 def _total(fills: Iterable[Fill]) -> tuple[Decimal, Decimal]:

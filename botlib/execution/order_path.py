@@ -383,7 +383,10 @@ class OrderPath:
         self.desk(report.symbol).report(report, "stream")
 
     def _foreign(self, report: OrderReport) -> None:
-        """Record an order that is not in the journal; one of another bot halts entries."""
+        """Record an order that is not in the journal; one of another bot halts entries.
+
+        That it has ended does not: a person who has re-armed since knows of it.
+        """
         name, bot = report.client_order_id, self._context.bot
         other = foreign_bot(name, bot)
         if other is not None:
@@ -393,7 +396,10 @@ class OrderPath:
         else:
             logger.info("EXTERNAL order, not touched: %s of %s", name, report.symbol)
             return
-        self._context.halts.add(reason, source="desk")
+        if report.status.final and not report.fills:
+            logger.info("ended without a trade: %s", reason)
+        else:
+            self._context.halts.add(reason, source="desk")
 
     def check(self, *, thorough: bool = True) -> None:
         """Make the desks ask about everything that rests, and for unreported trades.

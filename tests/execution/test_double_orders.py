@@ -195,6 +195,41 @@ async def test_a_clock_set_back_neither_reorders_orders_nor_repeats_an_id(rig: R
 
 
 @rigged
+async def test_a_clock_set_back_leaves_no_position_with_the_stop_of_an_earlier_one(
+    rig: Rig,
+) -> None:
+    rig.trade(stop_loss=0.05)
+    rig.enter()
+    await rig.minute()
+    rig.exit()
+    await rig.minute()
+    rig.clock.ahead = -3_600_000
+    rig.venue.set_price(200)
+    rig.enter()
+    await rig.minute()
+    assert [one.stop_price for one in rig.venue.resting()] == [190]
+    await rig.restart()
+    assert [one.stop_price for one in rig.venue.resting()] == [190]
+    assert rig.violations() == []
+
+
+@rigged
+async def test_the_end_of_an_order_of_another_bot_does_not_halt_again(rig: Rig) -> None:
+    rig.trade(stop_loss=0.05)
+    rig.enter()
+    await rig.quiet()
+    (stop,) = rig.venue.resting()
+    theirs = replace(stop, client_order_id=f"blabcdef-{'0' * 24}", fills=())
+    rig.orders.on_execution(theirs)
+    assert "another bot (abcdef)" in (rig.halts.first or "")
+    rig.halts.rearm("it is stopped now")
+    rig.orders.on_execution(replace(theirs, status=OrderStatus.CANCELED))
+    assert rig.halts.first is None
+    rig.orders.on_execution(replace(theirs, fills=tuple(rig.venue.trades[:1])))
+    assert "another bot (abcdef)" in (rig.halts.first or "")
+
+
+@rigged
 async def test_the_same_signal_twice_is_one_order(rig: Rig) -> None:
     rig.trade(stop_loss=0.05)
     rig.enter()

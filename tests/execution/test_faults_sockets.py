@@ -392,8 +392,6 @@ async def test_an_order_of_another_bot_halts(desk: Trader) -> None:
     await asyncio.sleep(0.2)
     assert desk.orders() == []
     await desk.engine.exchange.cancel_order(SYMBOL, name)
-    # The report of its end halts too, so it has to come before the next test re-arms.
-    await asyncio.sleep(1)
 
 
 async def test_coins_that_are_missing_halt(desk: Trader) -> None:
