@@ -25,6 +25,13 @@ from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
 from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.gate import RequestGate
+from botlib.venues.obstacles import (
+    connection_advice,
+    foreign_answer,
+    is_page,
+    page_title,
+    state_advice,
+)
 
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
@@ -78,7 +85,9 @@ class VenueError(ExchangeError):
         self.retry_after = retry_after
         self.data = data
         named = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
-        super().__init__(f"The venue answered {message!r} ({named}).")
+        # Firewalls of the venue answer with code 0.
+        advice = "" if code else state_advice(status)
+        super().__init__(f"The venue answered {message!r} ({named}).{advice and f' {advice}'}")
 
 
 class Unreachable(ExchangeUnavailable):
@@ -145,8 +154,11 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         answer = response if isinstance(response, dict) else {}
         number = answer.get("code")
         if code < 400 and not (isinstance(number, int) and number < 0):
+            if not isinstance(response, (dict, list)):
+                raise Unreachable(foreign_answer(body), sent=True)
             return
-        text = answer.get("msg") or (body or reason or "")[:200]
+        page = page_title(body or "") if is_page(body) else body
+        text = answer.get("msg") or (page or reason or "")[:200]
         wait = lowered.get("retry-after")
         raise VenueError(
             code,
@@ -207,13 +219,11 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         try:
             return await request
         except ccxt_async.BaseError as error:
-            cause = error.__cause__
-            unsent = isinstance(cause, aiohttp.ClientConnectorError)
-            reason = str(cause) if unsent else type(cause or error).__name__
+            cause = error.__cause__ or error
             raise Unreachable(
-                f"No answer from the venue to {endpoint}: {reason}. "
-                "Check the network, or that the paper exchange runs.",
-                sent=not unsent,
+                f"No answer from the venue to {endpoint}. "
+                f"{connection_advice(cause, READ_TIMEOUT / 1_000)}",
+                sent=not isinstance(cause, aiohttp.ClientConnectorError),
             ) from None
 
     async def wait_for_weight(self) -> None:

@@ -18,6 +18,7 @@ from botlib.core.errors import (
 from botlib.venues.binance import order_requests
 from botlib.venues.binance.api import SpotBinance, Unreachable, VenueError
 from botlib.venues.binance.gate import KEY_REFUSED
+from botlib.venues.obstacles import wrong_clock
 
 logger = logging.getLogger(__name__)
 
@@ -141,9 +142,7 @@ class VenueRequests:
         """Set the clock of requests by the venue's, if they differ by more than `CLOCKS_AGREE`."""
         difference = await self._clock_difference()
         if abs(difference) > CLOCKS_AGREE:
-            logger.warning(
-                "The computer's clock is off by %d ms, as the venue sees it.", difference
-            )
+            logger.warning("%s", wrong_clock(difference))
             self._api.options["timeDifference"] = difference
 
     async def _clock_difference(self) -> int:

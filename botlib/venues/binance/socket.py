@@ -20,6 +20,7 @@ from botlib.core.errors import ExchangeError, ExchangeUnavailable
 from botlib.venues.base import BadFrameSink, DepthSink, KlineSink
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import SpotBinance, VenueError
+from botlib.venues.obstacles import connection_advice
 
 REPLY_TIMEOUT: Final = 10.0
 """Longest wait for the reply to a request on a socket, in seconds."""
@@ -88,8 +89,8 @@ class Socket:
             await self._client.connect(self._api.session)
         except Exception as error:
             raise ExchangeUnavailable(
-                f"Cannot open a stream to the venue: {error}. "
-                "Check the network, or that the paper exchange runs."
+                "Cannot open a stream to the venue. "
+                f"{connection_advice(error.__cause__ or error, REPLY_TIMEOUT)}"
             ) from None
 
     async def request(self, method: str, params: object) -> Mapping[str, Any]:
@@ -277,9 +278,12 @@ class Socket:
         if future.cancelled():
             self._finish("closed by us")
         else:
-            self._finish(str(future.exception() or "ended"))
+            error = future.exception()
+            # ccxt wraps the error of a dial.
+            cause = error.args[0] if error is not None and error.args else error
+            self._finish(str(error or "ended"), cause if isinstance(cause, Exception) else error)
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, cause: BaseException | None = None) -> None:
         if self._ended.is_set():
             return
         self._end = reason
@@ -287,7 +291,9 @@ class Socket:
         # ccxt reports a failed dial through every future except the one that waits for the dial.
         for waiting in (*self._replies.values(), self._client.connected):
             if not waiting.done():
-                waiting.set_exception(ConnectionError(reason))
+                failure = ConnectionError(reason)
+                failure.__cause__ = cause
+                waiting.set_exception(failure)
 
 
 class MarketSocket(Socket):

@@ -154,8 +154,14 @@ class BinanceExchange(VenueRequests):
         if name not in self._markets:
             api = self._api
             if name not in api.markets:
+                gone = ""
+                if self.venue == self.capabilities.name:
+                    gone = (
+                        " One that was delisted can still be researched: bl.research() reads what "
+                        "is stored of it, and import_files the venue's public files."
+                    )
                 raise UnknownSymbol(
-                    f"{self.venue} does not list {symbol!r}.{did_you_mean(name, api.markets)}"
+                    f"{self.venue} does not list {symbol!r}.{did_you_mean(name, api.markets)}{gone}"
                 )
             self._markets[name] = parse.market(name, api.markets[name]["info"])
         return self._markets[name]
