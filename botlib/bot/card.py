@@ -16,7 +16,7 @@ def bot_line(engine: EngineReading) -> str:
     running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
     equity = engine.account.equity if engine.started else None
     parts = [
-        engine.settings.mode.upper(),
+        engine.settings.kind.upper(),
         engine.venue or "not connected",
         "connected" if engine.started else "stopped",
         f"{running} tasks running",
@@ -47,5 +47,5 @@ def bot_card(engine: EngineReading) -> str:
         lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
         notes=" · ".join([*more, "healthy" if health.healthy else "unhealthy"]),
         tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
-        badge=engine.settings.mode.upper(),
+        badge=engine.settings.kind.upper(),
     )

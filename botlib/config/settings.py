@@ -126,6 +126,10 @@ class ExchangeSettings(_Section):
 
     data_deadline: Duration = 35.0
     """Seconds of silence on a stream after which it is dialled again."""
+    environment: Literal["live", "testnet", "demo"] = "live"
+    """The venue's system that mode live trades on; testnet and demo trade play money."""
+    url: LoopbackUrl = None
+    """A paper exchange that stands in for the venue."""
 
 
 class StrategySettings(_Section):
@@ -290,6 +294,11 @@ class Settings(_Section):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def kind(self) -> str:
+        """What the money is, as badges show it: ``paper``, ``testnet``, ``demo`` or ``live``."""
+        return self.mode if self.mode == "paper" else self.exchange.environment
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Settings:

@@ -73,9 +73,11 @@ def section(title: str, *blocks: str) -> str:
 
 
 def html_badge(text: str) -> str:
-    """Return a short word in a frame; LIVE is filled with the colour of `Tone.BAD`."""
+    """Return a short word in a frame, coloured by the kind of money; LIVE is filled."""
     if text.upper().startswith("LIVE"):
         paint = f"background:{Tone.BAD.value};color:#fff"
+    elif text.upper().startswith(("TESTNET", "DEMO")):
+        paint = f"border:1px solid {Tone.WARN.value};color:{Tone.WARN.value}"
     else:
         paint = f"border:1px solid {Tone.INFO.value};color:{Tone.INFO.value}"
     return (

@@ -108,7 +108,11 @@ def open_store(base: BaseParts) -> StoreParts:
 def make_exchange(base: BaseParts) -> Exchange:
     """Return the exchange of the settings, not connected yet."""
     if base.paper is None:
-        return build_exchange(base.venue, keys=ApiKeys.from_environment())
+        return build_exchange(
+            base.venue,
+            rest_url=base.settings.exchange.url,
+            keys=ApiKeys.from_environment(venue=base.venue),
+        )
     return build_exchange(
         base.venue,
         rest_url=base.paper.url,
@@ -143,7 +147,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         market_clock=base.market_clock,
         price_of=base.frames.last_close,
         held_back=Cautions(base),
-        absence_fence=capabilities().absence_fence,
+        absence_fence=capabilities(base.venue).absence_fence,
         rng=rng,
         on_progress=beat,
     )

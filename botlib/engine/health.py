@@ -107,7 +107,7 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         healthy=not reasons,
         # Reasons quote the errors of tasks, and are stored in notebooks and summaries.
         reasons=tuple(map(base.log.masked, reasons)),
-        mode=base.settings.mode,
+        mode=base.settings.kind,
         venue=base.venue,
         market_time=iso(now) if now else "",
         candles_closed=closed,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import EngineError
-from botlib.venues.registry import DEFAULT_VENUE
+from botlib.venues.registry import venue_in
 
 if TYPE_CHECKING:
     from botlib.config import Settings
@@ -67,7 +67,9 @@ class BaseParts:
     @property
     def venue(self) -> str:
         """The market that is traded; that of a paper exchange is known after its start."""
-        return self.paper.venue if self.paper else DEFAULT_VENUE
+        if self.paper is not None:
+            return self.paper.venue
+        return venue_in(self.settings.exchange.environment)
 
     @property
     def in_lockstep(self) -> bool:

@@ -115,7 +115,11 @@ def stored_elsewhere(
         symbol: in either form.
         real_only: look at the databases of venues only, not at those of paper markets.
     """
-    places = {name: database_path(directory, name) for name in VENUES}
+    places = {
+        name: database_path(directory, name)
+        for name, venue in VENUES.items()
+        if not (real_only and venue.capabilities.play_money)
+    }
     if not real_only:
         places |= paper_databases(directory)
     for name, path in places.items():
@@ -133,8 +137,15 @@ def stored_elsewhere(
             logger.debug("%s was not searched for candles: %s", path, error)
             continue
         if found:
-            kind = "candles of a paper market" if stamp.startswith(PAPER_PREFIX) else "real candles"
+            kind = _kind(stamp)
             call = "bl.research()" if name == DEFAULT_VENUE else f"bl.research({name!r})"
             yield (
                 f"{str(path)!r} has {kind} of {symbol} ({'; '.join(map(str, found))}): use {call}."
             )
+
+
+def _kind(stamp: str) -> str:
+    if stamp.startswith(PAPER_PREFIX):
+        return "candles of a paper market"
+    record = VENUES[stamp].capabilities
+    return f"candles of {record.title}" if record.play_money else "real candles"

@@ -45,6 +45,8 @@ class VenueCapabilities:
         book_levels: levels a side of an order-book snapshot.
         order_recv_window: ms for which a request of ours stays valid; every one says so.
         standard_fee: fraction of the value of a fill, of an account without discounts.
+        environment: which of the venue's systems it is: ``live``, ``testnet`` or ``demo``.
+        play_money: whether its balances are worthless and cannot be withdrawn.
     """
 
     name: str
@@ -65,6 +67,8 @@ class VenueCapabilities:
     book_levels: int
     order_recv_window: int
     standard_fee: Decimal
+    environment: str = "live"
+    play_money: bool = False
 
     @property
     def absence_fence(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from botlib.core.errors import InvalidInput, did_you_mean
-from botlib.venues.binance.capabilities import BINANCE
+from botlib.venues.binance.capabilities import BINANCE, BINANCE_DEMO, BINANCE_TESTNET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,8 @@ class RegisteredVenue:
 
     capabilities: VenueCapabilities
     exchange: str
-    markets: str
-    """File of the shipped list of its largest markets, relative to this package."""
+    markets: str | None = None
+    """File of the shipped list of its largest markets, relative to this package, if any."""
 
     def load(self) -> Callable[..., Exchange]:
         """Import the class of its exchange, and return it."""
@@ -44,12 +44,14 @@ class RegisteredVenue:
         return self.load()(venue=venue, capabilities=self.capabilities, **options)
 
 
+_BINANCE: Final = "botlib.venues.binance.venue:BinanceExchange"
+
 VENUES: Final[dict[str, RegisteredVenue]] = {
     BINANCE.name: RegisteredVenue(
-        capabilities=BINANCE,
-        exchange="botlib.venues.binance.venue:BinanceExchange",
-        markets="binance/markets.json",
+        capabilities=BINANCE, exchange=_BINANCE, markets="binance/markets.json"
     ),
+    BINANCE_TESTNET.name: RegisteredVenue(capabilities=BINANCE_TESTNET, exchange=_BINANCE),
+    BINANCE_DEMO.name: RegisteredVenue(capabilities=BINANCE_DEMO, exchange=_BINANCE),
 }
 """Every venue by its name."""
 
@@ -82,13 +84,21 @@ def capabilities(venue: str = DEFAULT_VENUE) -> VenueCapabilities:
     return registered(venue).capabilities
 
 
+def venue_in(environment: str) -> str:
+    """Return the name of the venue of live trading in one of its environments."""
+    return next(
+        name for name, venue in VENUES.items() if venue.capabilities.environment == environment
+    )
+
+
 def shipped_markets(venue: str) -> MarketList | None:
-    """Return the list of a venue's largest markets that botlib ships; None for a paper market."""
-    if venue not in VENUES:
+    """Return the list of a venue's largest markets that botlib ships, if there is one."""
+    markets = VENUES[venue].markets if venue in VENUES else None
+    if markets is None:
         return None
     from botlib.venues.market_list import MarketList
 
-    return MarketList.read(Path(__file__).parent / VENUES[venue].markets)
+    return MarketList.read(Path(__file__).parent / markets)
 
 
 def build_exchange(venue: str, **options: Unpack[ExchangeOptions]) -> Exchange:

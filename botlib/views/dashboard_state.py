@@ -104,7 +104,7 @@ class StateBuilder:
         engine = self._engine
         health = engine.health()
         return {
-            "mode": engine.settings.mode,
+            "mode": engine.settings.kind,
             "venue": engine.venue,
             "synthetic": ":synthetic:" in engine.venue,
             "running": engine.started,

@@ -202,7 +202,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         equity = engine.account.equity or Decimal(0)
         logger.warning("the account is shown as it was last valued: %s", error)
     return RunSummary(
-        mode=engine.settings.mode,
+        mode=engine.settings.kind,
         venue=engine.venue,
         database=project_path(engine.settings, Path(engine.database)),
         market_start=start.market_time,

@@ -190,7 +190,9 @@ def test_without_any_candles_the_error_says_how_to_get_some(home: Path) -> None:
 
 def test_an_unknown_market_is_an_error_that_lists_those_there_are(home: Path) -> None:
     fill(home, walk("BTC/USDT", "1h", 5), venue=PAPER)
-    with pytest.raises(InvalidInput, match=r"'binance', 'synthetic-42'.*Did you mean 'binance'"):
+    with pytest.raises(
+        InvalidInput, match=r"'binance-demo', 'synthetic-42'.*Did you mean 'binance'"
+    ):
         bl.research("binanze")
 
 

@@ -105,9 +105,17 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         config: of ccxt.
         rest_url: address of a paper exchange, the only one then reached; None is the real venue.
         ws_url: its stream address.
+        environment: which of the real venue's systems is reached.
     """
 
-    def __init__(self, config: dict[str, Any], *, rest_url: str | None, ws_url: str | None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        rest_url: str | None,
+        ws_url: str | None,
+        environment: str = "live",
+    ) -> None:
         self.used_weight = 0
         self.gate = RequestGate()
         self._weight_minute = 0
@@ -117,7 +125,10 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         self.logger = _requests
         if rest_url is not None and ws_url is not None:
             self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
-        self._origins = _origins(self.urls["api"]) if rest_url is not None else None
+        elif environment != "live":
+            self.urls["api"] = _environment(self.urls, environment)
+        real = rest_url is None and environment == "live"
+        self._origins = None if real else _origins(self.urls["api"])
         self._known = tuple(f"{scheme}://{place}/" for scheme, place in self._origins or ())
 
     @staticmethod
@@ -245,8 +256,8 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             return
         if urlsplit(url)[:2] not in self._origins:
             raise ExchangeError(
-                f"Refused to reach {urlsplit(url).netloc!r}: this exchange is a paper exchange on "
-                "this computer, and nothing else may be reached from it."
+                f"Refused to reach {urlsplit(url).netloc!r}: orders of play money are sent to "
+                f"{', '.join(sorted(place for _, place in self._origins))} only."
             )
 
 
@@ -284,6 +295,7 @@ def make_api(
     secret: str | None,
     connector: Connector | None = None,
     recv_window: int = BINANCE.order_recv_window,
+    environment: str = "live",
 ) -> SpotBinance:
     """Build the ccxt instance; call it on the loop that will use it.
 
@@ -294,6 +306,7 @@ def make_api(
         secret: API secret.
         connector: makes the connector of a paper exchange.
         recv_window: ms for which the venue takes a signed request.
+        environment: which of the real venue's systems is reached: live, testnet or demo.
     """
     config: dict[str, Any] = {
         "options": {**orjson.loads(orjson.dumps(OPTIONS)), "recvWindow": recv_window},
@@ -310,11 +323,24 @@ def make_api(
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-    api = SpotBinance(config, rest_url=rest_url, ws_url=ws_url)
+    api = SpotBinance(config, rest_url=rest_url, ws_url=ws_url, environment=environment)
     if rest_url is not None:
         api.ssl_context = False
         api.timeout_on_exit = 0
     return api
+
+
+ENVIRONMENTS: Final = {"testnet": "test", "demo": "demo"}
+"""The keys of ccxt's tables of addresses."""
+
+
+def _environment(urls: dict[str, Any], environment: str) -> dict[str, Any]:
+    """Return the addresses of a test system; none of them leads to the real venue."""
+    table = urls[ENVIRONMENTS[environment]]
+    found = _pinned(urls["api"], table["public"].removesuffix("/api/v3"), "")
+    found["ws"]["spot"] = table["ws"]["spot"]
+    found["ws"]["ws-api"] = {"spot": table["ws"]["ws-api"]["spot"]}
+    return found
 
 
 def _pinned(urls: dict[str, Any], rest_url: str, ws_url: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The record of Binance's spot market: what it offers, and its documented limits."""
+"""The records of Binance's spot markets: what each offers, and its documented limits."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -44,3 +45,27 @@ BINANCE: Final = VenueCapabilities(
     # Maker and taker of the lowest tier, without paying in BNB.
     standard_fee=Decimal("0.001"),
 )
+
+BINANCE_TESTNET: Final = replace(
+    BINANCE,
+    name="binance-testnet",
+    title="the Binance testnet",
+    database="binance-testnet.db",
+    key_variable="BINANCE_TESTNET_API_KEY",
+    secret_variable="BINANCE_TESTNET_API_SECRET",
+    environment="testnet",
+    play_money=True,
+)
+"""Play money on a market of its own, whose prices are those of its few users."""
+
+BINANCE_DEMO: Final = replace(
+    BINANCE,
+    name="binance-demo",
+    title="Binance demo trading",
+    database="binance-demo.db",
+    key_variable="BINANCE_DEMO_API_KEY",
+    secret_variable="BINANCE_DEMO_API_SECRET",
+    environment="demo",
+    play_money=True,
+)
+"""Play money at the prices of the real market."""

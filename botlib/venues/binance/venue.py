@@ -109,7 +109,9 @@ class BinanceExchange(VenueRequests):
             ws_url = ws_url or urlunsplit(("ws", *urlsplit(rest_url)[1:]))
             require_loopback(rest_url)
             require_loopback(ws_url)
-        super().__init__(venue, max_wait=max_wait, armed=rest_url is not None)
+        # An address in place of the real venue's is armed as the real venue is.
+        paper = rest_url is not None and venue != capabilities.name
+        super().__init__(venue, max_wait=max_wait, armed=paper)
         self.capabilities = capabilities
         self._urls = (rest_url, ws_url)
         self._keys = keys
@@ -140,6 +142,7 @@ class BinanceExchange(VenueRequests):
                     secret=secret,
                     connector=self._connector,
                     recv_window=self.capabilities.order_recv_window,
+                    environment=self.capabilities.environment,
                 )
                 api.gate.on_barred = lambda reason: self.on_barred(reason)
             # If nothing listens at the address, a moment later nothing will.
@@ -335,7 +338,10 @@ class BinanceExchange(VenueRequests):
             if error.status != NOT_FOUND:
                 raise
             key = None
-        return parse.permissions(account, key)
+        found = parse.permissions(account, key)
+        if self.capabilities.play_money:
+            return replace(found, withdraw=False, source="its venue, since it is play money")
+        return found
 
     def arm(self) -> None:
         """Allow orders at the real venue."""

@@ -38,7 +38,7 @@ export class Head {
 
   update(head: HeadSection, loop: LoopSection): void {
     const live = head.mode === "live";
-    this.#mode.write(head.mode.toUpperCase(), live ? "bl-live" : "bl-paper");
+    this.#mode.write(head.mode.toUpperCase(), live ? "bl-live" : `bl-${head.mode}`);
     this.#synthetic.write(head.synthetic ? "synthetic" : "", "", "These are no real prices.");
     toggle(this.#synthetic.element, head.synthetic);
     this.#venue.write(head.venue);

@@ -1,0 +1,107 @@
+"""Trading on the testnet and the demo of a venue, for which a paper exchange stands in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botlib.bot.card import bot_card
+from botlib.config import Settings
+from botlib.core.errors import BotlibError, ConfigError
+from botlib.core.model import OrderIntent, OrderType, Side
+from botlib.engine import Orchestrator
+from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
+from botlib.store import Database
+
+BUY = OrderIntent(
+    client_order_id="environment-1",
+    strategy="test",
+    symbol="BTC/USDT",
+    side=Side.BUY,
+    type=OrderType.MARKET,
+    amount=Decimal("0.001"),
+)
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[PaperProcess]:
+    options = ["--seed", "7", "--symbols", "BTC/USDT", "--start", "now"]
+    async with await PaperProcess.start(options, log=tmp_path / "paper.log") as found:
+        yield found
+
+
+def settings(folder: Path, exchange: dict[str, Any]) -> Settings:
+    return Settings.from_dict(
+        {
+            "mode": "live",
+            "symbols": ["BTC/USDT"],
+            "timeframes": ["1m"],
+            "history": 30,
+            "strategies": [],
+            "data_directory": str(folder / "data"),
+            "health": {"port": 0},
+            "exchange": exchange,
+        }
+    )
+
+
+@pytest.mark.parametrize("environment", ["testnet", "demo"])
+async def test_play_money_has_keys_a_database_and_a_badge_of_its_own(
+    process: PaperProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    word, name = environment.upper(), f"binance-{environment}"
+    chosen = settings(tmp_path, {"environment": environment, "url": process.url})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BINANCE_API_KEY", PAPER_API_KEY)
+    monkeypatch.setenv("BINANCE_API_SECRET", PAPER_API_SECRET)
+    with pytest.raises(ConfigError, match=f"BINANCE_{word}_API_KEY is not set"):
+        await Orchestrator(chosen, live=True).start()
+    monkeypatch.delenv("BINANCE_API_KEY")
+    monkeypatch.setenv(f"BINANCE_{word}_API_KEY", PAPER_API_KEY)
+    monkeypatch.setenv(f"BINANCE_{word}_API_SECRET", PAPER_API_SECRET)
+    # Play money cannot be withdrawn, whatever its account says.
+    async with process.control() as control:
+        await control.permit(["USER_DATA", "TRADE", "WITHDRAW"])
+    engine = Orchestrator(chosen, live=True)
+    await engine.start()
+    try:
+        path = Path(engine.database)
+        assert (engine.venue, path.name) == (name, f"{name}.db")
+        assert engine.arming is not None
+        assert dict(engine.arming.rows)["key may withdraw"].endswith("since it is play money)")
+        card = bot_card(engine)
+        assert f">{word}</span>" in card and "LIVE" not in card
+        assert engine.health().mode == environment
+        await engine.parts.exchange.place_order(BUY)
+        async with process.control() as control:
+            assert len((await control.ledger())["orders"]) == 1
+    finally:
+        await engine.stop()
+    assert not (tmp_path / "data" / "tradingbot.db").exists()
+    with pytest.raises(BotlibError, match=name):
+        Database.open(path, "binance")
+
+
+async def test_the_real_venue_can_be_replaced_by_an_exchange_of_this_computer_only(
+    process: PaperProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BINANCE_API_KEY", PAPER_API_KEY)
+    monkeypatch.setenv("BINANCE_API_SECRET", PAPER_API_SECRET)
+    engine = Orchestrator(settings(tmp_path, {"url": process.url}), live=True)
+    await engine.start()
+    try:
+        assert engine.venue == "binance" and engine.arming is not None
+        assert ">LIVE</span>" in bot_card(engine)
+    finally:
+        await engine.stop()
+    with pytest.raises(ConfigError, match="on this computer only"):
+        settings(tmp_path, {"url": "http://api.example.com"})
+
+
+def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'live', 'testnet' or 'demo'"):
+        settings(tmp_path, {"environment": "test"})
