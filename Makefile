@@ -20,10 +20,10 @@ ONCE_MORE = { test $$? -eq 1 && echo "Failed: run once more, one at a time." && 
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup js live lab test soak conformance frameworks parity lint bench lock clean
+.PHONY: help setup js live lab test soak first-contact conformance frameworks parity lint bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked requirements
 
@@ -59,6 +59,9 @@ test: js lint ## Run the linters and every test, and every benchmark in its smok
 
 soak: $(STAMP) ## Prove the order path and print the certificate (SIZES="--kills 50 --days 3")
 	$(BIN)/python -m tests.soak $(SIZES)
+
+first-contact: $(STAMP) ## Compare the real venue with what the kit expects, without a key
+	$(BIN)/botlib first-contact
 
 conformance: $(CLIENTS:%=$(OTHERS)/%/.installed) frameworks $(STAMP) ## Trade on the paper exchange with third-party clients
 	$(BIN)/python -m pytest -n $(WORKERS) -rs tests/conformance/clients.py tests/conformance/frameworks.py

@@ -10,6 +10,7 @@ import click
 
 from botlib.cli.config import config
 from botlib.cli.data import download, export, import_, report
+from botlib.cli.first_contact import first_contact
 from botlib.cli.paper import paper
 from botlib.cli.run import run
 from botlib.cli.simulate import simulate
@@ -21,7 +22,7 @@ def main() -> None:
     """A Jupyter-first kit for crypto research and live trading."""
 
 
-for command in (run, paper, simulate, config, download, import_, report, export):
+for command in (run, paper, simulate, config, download, import_, report, export, first_contact):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -81,7 +81,7 @@ def download(
     from botlib.lab.stored import StoredMarket
 
     async def work(progress: Callable[[int, int], None]) -> object:
-        venue = DEFAULT_VENUE if paper is None else await _venue_at(paper)
+        venue = DEFAULT_VENUE if paper is None else await market_at(paper)
         return await StoredMarket(directory, venue).download(
             symbol, timeframe, since, until, url=paper, progress=progress
         )
@@ -90,7 +90,7 @@ def download(
         click.echo(asyncio.run(work(progress)))
 
 
-async def _venue_at(url: str) -> str:
+async def market_at(url: str) -> str:
     """Return the stamp of the market of a paper exchange that runs at an address."""
     from botlib.paper import PaperControl
 

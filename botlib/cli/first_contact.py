@@ -1,0 +1,84 @@
+"""``botlib first-contact``: what differs at the real venue from what the kit expects."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from botlib.cli.data import VENUE_TITLE, market_at
+from botlib.cli.errors import CommandError
+from botlib.core.errors import BotlibError
+from botlib.venues.registry import DEFAULT_VENUE
+
+if TYPE_CHECKING:
+    from botlib.venues.binance.first_contact import Comparison
+
+DIFFERENT: Final = 1
+"""Exit code of a venue that differs."""
+
+_COLUMNS: Final = ("where", "what", "name", "seen", "example")
+
+
+@click.command("first-contact", help=f"Compare {VENUE_TITLE} with what the kit expects of it.")
+@click.option(
+    "--url", help="A paper exchange on this computer that stands in, as http://127.0.0.1:9000."
+)
+def first_contact(url: str | None) -> None:
+    """Read public answers and frames without a key, and print what differs."""
+    try:
+        found = asyncio.run(_compare(url))
+    except BotlibError as error:
+        raise CommandError(str(error)) from None
+    click.echo(f"Compared: {', '.join(found.compared)}.")
+    if not found.differences:
+        click.echo("No differences.")
+        return
+    _print(found)
+    click.echo("Send this table to the authors of the kit: it contains nothing of yours.")
+    raise SystemExit(DIFFERENT)
+
+
+async def _compare(url: str | None) -> Comparison:
+    from botlib.venues.binance.api import require_loopback
+    from botlib.venues.binance.first_contact import compare
+
+    if url is not None:
+        require_loopback(url)
+        url = url.rstrip("/")
+    found = await compare(url)
+    await _download(url, found)
+    return found
+
+
+async def _download(url: str | None, found: Comparison) -> None:
+    """Download a few candles as research does, into a folder that is deleted again."""
+    from botlib.lab.stored import StoredMarket
+
+    where = "download"
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            venue = DEFAULT_VENUE if url is None else await market_at(url)
+            market = StoredMarket(Path(directory), venue)
+            report = await market.download("BTC/USDT", "1m", "1h", None, url=url)
+        except BotlibError as error:
+            found.differs(where, "refused", "", str(error))
+        else:
+            if not report.stored:
+                found.differs(where, "no candles", "", str(report))
+    found.compared.append(where)
+
+
+def _print(found: Comparison) -> None:
+    """Print the differences as a table that can be pasted into a message."""
+    rows = [_COLUMNS] + [
+        (row.where, row.what, row.name, str(row.count), row.example.replace("\n", " "))
+        for row in found.differences
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())

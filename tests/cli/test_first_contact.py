@@ -1,0 +1,137 @@
+"""The comparison of a venue with what the kit expects, against a paper exchange in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from tests.support.paper_process import paper_exchange
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with paper_exchange("--speed", "1") as url:
+        yield url
+
+
+async def first_contact(url: str, tmp_path: Path) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "botlib", "first-contact", "--url", url),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    return process.returncode, out.decode(), err.decode()
+
+
+def planted(path: str, answer: Any) -> Any:
+    """Return an answer with a plant: a field, a filter, an order type, a status, an error code."""
+    if path.endswith("/exchangeInfo"):
+        first = answer["symbols"][0]
+        first["filters"].append({"filterType": "MAX_PLANTED", "planted": 1})
+        first["orderTypes"].append("PLANTED_LIMIT")
+        first["status"] = "PLANTED_STATUS"
+        del first["quotePrecision"]
+    elif path.endswith("/depth"):
+        answer["plantedField"] = 7
+    elif isinstance(answer, dict) and answer.get("code") == -1121:
+        answer["code"] = -1999
+    elif isinstance(answer, dict) and answer.get("e") == "depthUpdate":
+        answer["plantedUpdate"] = 1
+    elif isinstance(answer, dict) and answer.get("id") == 2:
+        answer["result"].append("btcusdt@planted")
+    return answer
+
+
+@asynccontextmanager
+async def proxy(upstream: str) -> AsyncIterator[str]:
+    """Run a proxy on loopback that plants something in the answers of an exchange."""
+
+    async def rest(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await streams(request)
+        body = await request.read()
+        async with session.request(request.method, upstream + request.path_qs, data=body) as answer:
+            raw = orjson.loads(await answer.read())
+            return web.json_response(planted(request.path, raw), status=answer.status)
+
+    async def streams(request: web.Request) -> web.StreamResponse:
+        served = web.WebSocketResponse()
+        await served.prepare(request)
+        async with session.ws_connect(upstream + request.path_qs) as behind:
+
+            async def forward() -> None:
+                async for message in served:
+                    await behind.send_str(message.data)
+                await behind.close()
+
+            forwarding = asyncio.create_task(forward())
+            async for message in behind:
+                frame = planted(request.path, orjson.loads(message.data))
+                await served.send_str(orjson.dumps(frame).decode())
+            await forwarding
+        return served
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", rest)
+    runner = web.AppRunner(app)
+    async with aiohttp.ClientSession() as session:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await runner.cleanup()
+
+
+async def test_a_paper_exchange_does_not_differ(url: str, tmp_path: Path) -> None:
+    code, out, err = await first_contact(url, tmp_path)
+    assert (code, err) == (0, ""), out + err
+    assert "No differences." in out
+    for step in ("time", "exchangeInfo", "klines", "trades", "depth", "streams", "download"):
+        assert step in out
+    # The candles were downloaded elsewhere, and deleted.
+    assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+
+
+async def test_what_is_unknown_is_named_in_the_table(url: str, tmp_path: Path) -> None:
+    async with proxy(url) as between:
+        code, out, _ = await first_contact(between, tmp_path)
+    rows = [" ".join(row.split()) for row in out.splitlines()]
+    for expected in (
+        "exchangeInfo unknown filter MAX_PLANTED 1",
+        "exchangeInfo unknown order type PLANTED_LIMIT 1",
+        "exchangeInfo unknown status PLANTED_STATUS 1",
+        "exchangeInfo symbols missing field quotePrecision 1",
+        "depth unknown field plantedField 1 7",
+        "error of a bad symbol other code HTTP 400, -1999 1 Invalid symbol.",
+        "frame depth@100ms unknown field plantedUpdate",
+        "streams unknown name btcusdt@planted 1",
+    ):
+        assert any(row.startswith(expected) for row in rows), (expected, out)
+    assert code == 1
+
+
+async def test_without_a_venue_one_sentence_says_so(tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        port = reserved.getsockname()[1]
+        code, out, err = await first_contact(f"http://127.0.0.1:{port}", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: No answer from the venue") and len(err.splitlines()) == 1
+
+
+async def test_only_this_computer_stands_in_for_the_venue(tmp_path: Path) -> None:
+    code, _, err = await first_contact("http://192.0.2.1:9000", tmp_path)
+    assert code == 2 and "not an address of this computer" in err
