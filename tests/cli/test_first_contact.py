@@ -44,6 +44,7 @@ def planted(path: str, answer: Any) -> Any:
         first["orderTypes"].append("PLANTED_LIMIT")
         first["status"] = "PLANTED_STATUS"
         del first["quotePrecision"]
+        answer["symbols"][-1]["filters"] = ["no filter"]
     elif path.endswith("/depth"):
         answer["plantedField"] = 7
     elif isinstance(answer, dict) and answer.get("code") == -1121:
@@ -114,6 +115,7 @@ async def test_what_is_unknown_is_named_in_the_table(url: str, tmp_path: Path) -
         "exchangeInfo unknown order type PLANTED_LIMIT 1",
         "exchangeInfo unknown status PLANTED_STATUS 1",
         "exchangeInfo symbols missing field quotePrecision 1",
+        "exchangeInfo unreadable AttributeError 1",
         "depth unknown field plantedField 1 7",
         "error of a bad symbol other code HTTP 400, -1999 1 Invalid symbol.",
         "frame depth@100ms unknown field plantedUpdate",

@@ -27,7 +27,15 @@ ABSENT: Final = "NOSUCHSYMBOL"
 PATIENCE: Final = 30.0
 """Seconds for which a frame of each stream is awaited."""
 
-_UNREADABLE: Final = (ArithmeticError, KeyError, IndexError, TypeError, ValueError, BotlibError)
+_UNREADABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    BotlibError,
+)
 
 
 @dataclass(slots=True)
@@ -131,6 +139,8 @@ async def compare(url: str | None = None, *, connector: Connector | None = None)
             except (BotlibError, aiohttp.ClientError, OSError) as error:
                 advice = str(error) if isinstance(error, BotlibError) else None
                 found.differs(name, "no answer", "", advice or connection_advice(error, PATIENCE))
+            except _UNREADABLE as error:
+                found.differs(name, "unreadable", type(error).__name__, str(error))
             found.compared.append(name)
     finally:
         await api.close()
