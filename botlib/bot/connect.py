@@ -15,9 +15,10 @@ from botlib.bot.bot import Bot
 from botlib.bot.replaying import recorded_changes, replay_changes
 from botlib.config import Settings
 from botlib.config.secrets import RedactingFilter, keys_at_hand
-from botlib.core.errors import ConfigError
+from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.project import project_directory
 from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.venues.registry import VENUES, capabilities
 from botlib.widgets.display import show_text
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ START_TIMEOUT: Final = 180.0
 def connect(
     config: str | Path | None = None,
     *,
+    market: str | None = None,
     live: bool = False,
     recorded: str | Path | None = None,
     replay: Mapping[str, Any] | None = None,
@@ -44,6 +46,8 @@ def connect(
 
     Args:
         config: a YAML file; ``botlib config --example`` prints one.
+        market: a venue to watch, such as ``"binance"``: its real prices, without keys; strategies
+            are asked and their signals shown, but nothing can be ordered.
         live: True arms live trading, together with ``mode: live`` in the file. The key must be one
             that may trade and may not withdraw, and no strategy may look ahead on its stored
             candles; account, caps and strategies are shown.
@@ -64,6 +68,8 @@ def connect(
     settings = Settings.load(_find(config, project) if config is not None else None)
     if changes:
         settings = settings.override(changes)
+    if market is not None:
+        settings = settings.override(_watching(market))
     if recorded is not None and replay is not None:
         raise ConfigError("recorded= is a file and replay= a stretch of stored candles. Pass one.")
     if recorded is not None:
@@ -90,6 +96,20 @@ def connect(
     if core.arming is not None:
         show_text(core.arming)
     return bot
+
+
+def _watching(market: str) -> dict[str, Any]:
+    """Return the settings that watch a venue.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    venue = capabilities(market)
+    if venue.name != market:
+        raise InvalidInput(
+            f"Cannot watch {market!r}. Accepted: {', '.join(VENUES)}; bl.connect() trades on paper."
+        )
+    return {"mode": "watch", "exchange": {"environment": venue.environment}}
 
 
 async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:

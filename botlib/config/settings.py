@@ -234,7 +234,7 @@ def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
 class Settings(_Section):
     """The settings of a bot. The defaults are paper trading on a synthetic market."""
 
-    mode: Literal["paper", "live"] = "paper"
+    mode: Literal["paper", "watch", "live"] = "paper"
     symbols: Symbols = (
         "BTC/USDT",
         "ETH/USDT",
@@ -297,8 +297,8 @@ class Settings(_Section):
 
     @property
     def kind(self) -> str:
-        """What the money is, as badges show it: ``paper``, ``testnet``, ``demo`` or ``live``."""
-        return self.mode if self.mode == "paper" else self.exchange.environment
+        """What badges show: ``paper``, ``watch``, ``testnet``, ``demo`` or ``live``."""
+        return self.exchange.environment if self.mode == "live" else self.mode
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Settings:

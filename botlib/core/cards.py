@@ -23,6 +23,9 @@ _FRAME: Final = (
     f"{FONT};font-variant-numeric:tabular-nums;max-width:100%;overflow-x:auto;"
     "border:1px solid rgba(138,143,152,.35);border-radius:6px;padding:.5em .8em"
 )
+WATCH_COLOUR: Final = "#0d7f86"
+"""Of the badge of a bot that only watches; readable with white text in light and dark."""
+
 _SPARK: Final = (260, 44)
 
 
@@ -76,6 +79,8 @@ def html_badge(text: str) -> str:
     """Return a short word in a frame, coloured by the kind of money; LIVE is filled."""
     if text.upper().startswith("LIVE"):
         paint = f"background:{Tone.BAD.value};color:#fff"
+    elif text.upper().startswith("WATCH"):
+        paint = f"background:{WATCH_COLOUR};color:#fff"
     elif text.upper().startswith(("TESTNET", "DEMO")):
         paint = f"border:1px solid {Tone.WARN.value};color:{Tone.WARN.value}"
     else:

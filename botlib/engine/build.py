@@ -19,6 +19,7 @@ from botlib.engine.order_books import OrderBooks
 from botlib.engine.paper.lockstep import Lockstep
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
+from botlib.engine.watching import NoOrders
 from botlib.execution import HaltLatch, OrderPath
 from botlib.frames import MultiTimeframeEngine
 from botlib.market_data import CandleStream
@@ -108,10 +109,12 @@ def open_store(base: BaseParts) -> StoreParts:
 def make_exchange(base: BaseParts) -> Exchange:
     """Return the exchange of the settings, not connected yet."""
     if base.paper is None:
+        # Without keys no request can be signed, whatever else goes wrong.
+        watches = base.settings.mode == "watch"
         return build_exchange(
             base.venue,
             rest_url=base.settings.exchange.url,
-            keys=ApiKeys.from_environment(venue=base.venue),
+            keys=None if watches else ApiKeys.from_environment(venue=base.venue),
         )
     return build_exchange(
         base.venue,
@@ -155,7 +158,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         bus=base.bus,
         storage=store.storage,
         frames=base.frames,
-        orders=orders,
+        orders=NoOrders() if settings.mode == "watch" else orders,
         on_progress=beat,
         in_lockstep=base.in_lockstep,
     )
@@ -182,6 +185,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
             clock=base.market_clock,
             symbols=settings.symbols,
             price_of=base.frames.last_close,
+            has_account=settings.mode != "watch",
         ),
         manual_orders=ManualOrders(exchange=exchange, orders=orders),
         executions=ExecutionWatch(exchange=exchange, orders=orders),

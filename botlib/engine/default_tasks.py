@@ -20,6 +20,9 @@ SUPPORT: Final = "plumbing"
 """Group of the tasks that the default ones need beside them."""
 
 
+WATCHING: Final = ("market_data_collection", "signal_generation")
+"""The default tasks of a bot that only watches: it has no account and no orders to look after."""
+
 DESKS: Final = "desks"
 """Group of the desks, which look after orders and positions."""
 
@@ -30,7 +33,7 @@ FOR_EVER: Final = 1 << 30
 def register_default_tasks(
     tasks: BackgroundTaskManager, parts: TradingParts, settings: Settings
 ) -> None:
-    """Register the five default tasks with the intervals of the settings."""
+    """Register the five default tasks with the intervals of the settings; two if it watches."""
     chosen = settings.tasks
 
     async def market_data_collection() -> None:
@@ -97,7 +100,8 @@ def register_default_tasks(
             max_restarts=FOR_EVER,
         ),
     ):
-        tasks.add_task(config, group=TRADING)
+        if settings.mode != "watch" or config.name in WATCHING:
+            tasks.add_task(config, group=TRADING)
 
 
 def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) -> None:

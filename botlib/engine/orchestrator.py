@@ -23,6 +23,7 @@ from botlib.engine.parts import PartsAccess, RunStart
 from botlib.engine.services import Services
 from botlib.engine.signals import ActiveStrategy, load_strategy
 from botlib.engine.status import engine_status
+from botlib.engine.watching import ORDERS_NOTHING
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -210,10 +211,12 @@ class Orchestrator(PartsAccess):
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
 
         Raises:
-            InvalidInput: a timeframe of the strategy is not streamed, or the cost is no number
-                above 0.
+            InvalidInput: a timeframe of the strategy is not streamed, the cost is no number
+                above 0, or the bot only watches.
             ConfigError: in live trading, the strategy looks ahead on its stored candles.
         """
+        if self.settings.mode == "watch":
+            raise InvalidInput(ORDERS_NOTHING)
         active = ActiveStrategy(
             name=name,
             strategy=strategy,
@@ -339,8 +342,9 @@ class Orchestrator(PartsAccess):
         assert exchange is not None
         symbols = [one for one in settings.symbols if self._listed(exchange, one)]
         self._trading = parts = build(self._base, self.stored, exchange)
-        # Positions are known and protected before a strategy is there.
-        await parts.orders.start(settings.symbols)
+        if settings.mode != "watch":
+            # Positions are known and protected before a strategy is there.
+            await parts.orders.start(settings.symbols)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
         strategies = [
@@ -368,7 +372,8 @@ class Orchestrator(PartsAccess):
         parts.signals.listen()
         for symbol in symbols:
             await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
-        self.kill_switch.close_positions = parts.orders.leave_everything
+        if settings.mode != "watch":
+            self.kill_switch.close_positions = parts.orders.leave_everything
 
     def _listed(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether the venue lists a symbol.
@@ -387,7 +392,8 @@ class Orchestrator(PartsAccess):
 
     async def _start_tasks(self) -> None:
         register_default_tasks(self.tasks, self.parts, self.settings)
-        register_support_tasks(self.tasks, self.parts)
+        if self.settings.mode != "watch":
+            register_support_tasks(self.tasks, self.parts)
         logger.info("Registered %d tasks", len(self.tasks.status().tasks))
         # An engine with no default task raises here, instead of running and doing nothing.
         await self.tasks.start_all(TRADING)

@@ -20,7 +20,7 @@ from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription, EventBus
-    from botlib.execution import OrderPath
+    from botlib.engine.watching import SignalReceiver
     from botlib.frames import Frames, MultiTimeframeEngine
     from botlib.store import CandleStorage
 
@@ -139,7 +139,7 @@ class SignalGenerator:
         bus: EventBus,
         storage: CandleStorage,
         frames: MultiTimeframeEngine,
-        orders: OrderPath,
+        orders: SignalReceiver,
         on_progress: Callable[[], None],
         in_lockstep: bool = False,
     ) -> None:

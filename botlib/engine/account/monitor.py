@@ -41,6 +41,7 @@ class AccountMonitor:
     Args:
         symbols: whose base assets count, together with the quote asset of the first.
         price_of: returns the newest price of a symbol, None if there is none.
+        has_account: False for a bot that only watches, which asks for no balances.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class AccountMonitor:
         clock: Clock,
         symbols: Sequence[str],
         price_of: Callable[[str], float | None],
+        has_account: bool = True,
     ) -> None:
+        self._has_account = has_account
         self._exchange = exchange
         self._positions = positions
         self._risk = risk
@@ -84,8 +87,11 @@ class AccountMonitor:
     async def value(self) -> Decimal:
         """Fetch the balances from the venue and return the equity in quote units.
 
-        The quote asset and the base assets of the configured symbols are counted.
+        The quote asset and the base assets of the configured symbols are counted. A bot that only
+        watches has no account, and nothing in it.
         """
+        if not self._has_account:
+            return ZERO
         return self._mark(await self._exchange.balances())
 
     def worth(self, prices: Mapping[str, float]) -> Decimal | None:

@@ -1,0 +1,109 @@
+"""Watching a venue without keys; a paper exchange on this computer stands in for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import botlib as bl
+from botlib.core.errors import ConfigError, InvalidInput
+from botlib.paper import PaperProcess
+from botlib.strategies import TrendCross
+
+LIMIT = 90.0
+# At 60 minutes a minute; the market begins at the time of the computer, as a venue does.
+KEYS = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
+
+
+@pytest.fixture
+def venue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperProcess]:
+    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+    options = ["--seed", "7", "--symbols", "BTC/USDT", "--speed", "60", "--start", "now"]
+    process = asyncio.run(PaperProcess.start(options, log=tmp_path / "paper.log"))
+    yield process
+    asyncio.run(process.stop())
+
+
+def watch(venue: PaperProcess, **changes: Any) -> Any:
+    return bl.connect(
+        market="binance",
+        symbols=["BTC/USDT"],
+        timeframes=["1m"],
+        history=60,
+        health={"port": 0},
+        exchange={"url": venue.url},
+        **changes,
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def ledger(venue: PaperProcess) -> dict[str, Any]:
+    async def read() -> dict[str, Any]:
+        async with venue.control() as control:
+            found: dict[str, Any] = await control.ledger()
+            return found
+
+    return asyncio.run(read())
+
+
+def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
+    venue: PaperProcess, tmp_path: Path
+) -> None:
+    bot = watch(venue)
+    try:
+        engine = bot.aio.engine
+        until(lambda: engine.health().candles_closed >= 3)
+        assert repr(bot).startswith("WATCH") and ">WATCH</span>" in bot._repr_html_()
+        assert engine.health().healthy, engine.health().reasons
+        assert engine.venue == "binance" and engine.health().mode == "watch"
+        assert Path(engine.database) == tmp_path / "data" / "tradingbot.db"
+        names = {task.name for task in engine.tasks.status().tasks}
+        assert names == {"market_data_collection", "signal_generation"}
+        assert len(bot.candles("BTC/USDT", "1m")) >= 60
+        with pytest.raises(InvalidInput, match=r"only watches.*bl\.connect\(\).*testnet"):
+            bot.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="trend")
+        assert "nothing" in bot.close_position("BTC/USDT")
+    finally:
+        bot.stop()
+    assert ledger(venue)["orders"] == []
+
+
+def test_signals_of_a_watched_market_are_shown_and_lead_to_no_order(venue: PaperProcess) -> None:
+    entry = {
+        "name": "quick",
+        "strategy": "TrendCross",
+        "symbol": "BTC/USDT",
+        "timeframe": "1m",
+        "parameters": {"fast": 2, "slow": 3},
+    }
+    bot = watch(venue, strategies=[entry])
+    try:
+        engine = bot.aio.engine
+        until(lambda: engine.signals.signals >= 1)
+        assert engine.health().healthy, engine.health().reasons
+        assert engine.orders.sent == 0 and engine.orders.desks == {}
+    finally:
+        bot.stop()
+    assert ledger(venue)["orders"] == []
+
+
+def test_what_cannot_be_watched_is_refused(venue: PaperProcess) -> None:
+    for market in ("binanse", "paper:synthetic:seed=1"):
+        with pytest.raises(InvalidInput, match="Accepted: binance"):
+            bl.connect(market=market)
+    with pytest.raises(ConfigError, match="on this computer only"):
+        bl.connect(market="binance", exchange={"url": "http://api.example.com:80"})
