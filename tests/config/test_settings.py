@@ -131,7 +131,7 @@ def test_unknown_keys_are_named_with_their_path() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"mode": "demo"}, "mode: accepted is 'paper' or 'live'; received 'demo'"),
+        ({"mode": "demo"}, "mode: accepted is 'paper', 'watch' or 'live'; received 'demo'"),
         ({"symbols": []}, "symbols"),
         ({"symbols": "BTC/USDT"}, "symbols: accepted is a list"),
         ({"symbols": ["BTC"]}, "symbols[0]: Cannot read 'BTC' as a symbol"),
