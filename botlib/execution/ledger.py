@@ -235,7 +235,8 @@ def _decided_before(order: TrackedOrder, other: TrackedOrder) -> bool:
     """Return whether an entry was decided before another, by the market: the wall clock is set."""
     if order.market_time is not None and other.market_time is not None:
         return order.market_time < other.market_time
-    return (order.intent.signal_timestamp or 0) < (other.intent.signal_timestamp or 0)
+    first, second = order.intent.signal_timestamp or 0, other.intent.signal_timestamp or 0
+    return (first, order.created) < (second, other.created)
 
 
 def _total(fills: Iterable[Fill]) -> tuple[Decimal, Decimal]:

@@ -43,13 +43,14 @@ async def test_an_order_is_journaled_before_it_is_sent(rig: Rig) -> None:
 async def test_a_request_without_an_end_has_a_deadline(rig: Rig) -> None:
     rig.trade(stop_loss=0.05)
     rig.venue.faults.slow = 600.0
-    rig.venue.faults.mute = True
+    rig.venue.faults.mute = rig.venue.faults.deaf = True
     rig.enter()
     await asyncio.sleep(SEND_DEADLINE - 0.5)
     (entry,) = rig.orders.ledger.of_symbol(SYMBOL)
     assert entry.status is OrderStatus.SENT
     await asyncio.sleep(1.0)
     rig.venue.faults.slow = 0.0
+    rig.venue.faults.deaf = False
     await asyncio.sleep(30)
     entry, *_ = rig.orders.ledger.of_symbol(SYMBOL)
     assert entry.status is OrderStatus.FILLED
