@@ -445,9 +445,20 @@ class Desk:
         if refused[0].role is OrderRole.ENTRY or refused[0].retry:
             return
         protects = refused[0].role in (OrderRole.STOP, OrderRole.TARGET)
-        if protects and book.protection.stop is not None and not book.refusals:
-            return  # The sale in its place follows at once, unless that was refused before.
+        follows = book.protection.stop is not None and not self._sold_in_vain(refused[0])
+        if protects and follows and not book.refusals:
+            return  # The sale in its place comes at once.
         self._pause(book, refused[0])
+
+    def _sold_in_vain(self, order: TrackedOrder) -> bool:
+        """Return whether an emergency sale was sent for the position that an order protects."""
+        return any(
+            one.role is OrderRole.EMERGENCY
+            and one.intent.entry == order.intent.entry
+            and one.status is not OrderStatus.ABSENT
+            and not one.retry
+            for one in self._context.ledger.of_symbol(self.symbol)
+        )
 
     def _pause(self, book: DeskBook, refused: TrackedOrder) -> None:
         """Have a book send nothing for a while, longer each time; halt after several times."""

@@ -67,6 +67,30 @@ async def test_what_a_stop_of_the_bot_could_not_do_is_returned(rig: Rig) -> None
 
 
 @rigged
+async def test_a_position_that_cannot_be_sold_is_not_tried_in_circles_after_a_restart(
+    rig: Rig,
+) -> None:
+    rig.trade(stop_loss=0.05)
+    rig.enter()
+    await rig.quiet()
+    rig.crash()
+    rig.venue.set_price(96)
+    rig.venue.end(rig.venue.resting()[0].client_order_id)
+    rig.venue.set_price(90)  # Below its stop: a new one would trigger at once.
+    rig.venue.faults.place += ["refused", "refused"]
+    await rig.start()
+    await asyncio.sleep(1)
+    await rig.restart()
+    before = len(rig.venue.requests)
+    await asyncio.sleep(10)
+    assert len(rig.venue.requests) - before < 20
+    assert "can neither be protected nor be sold" in (rig.halts.first or "")
+    rig.venue.set_price(97)
+    await rig.minute(2)
+    assert rig.venue.covered() == D("4.995")
+
+
+@rigged
 async def test_a_stop_that_is_selling_is_left_to_run(rig: Rig) -> None:
     rig.trade(trailing_stop=0.1)
     rig.enter()
