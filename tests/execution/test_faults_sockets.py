@@ -16,6 +16,7 @@ from botlib.config import Settings
 from botlib.core.errors import OrderUnknown
 from botlib.core.model import OrderIntent, OrderRole, OrderStatus, OrderType, Side
 from botlib.engine import Orchestrator
+from botlib.engine.cautions import failing_safety_task
 from botlib.execution import sender
 from botlib.paper import PaperProcess
 from botlib.trading.stops import StopRules
@@ -62,6 +63,9 @@ async def desk(running: Trader) -> AsyncIterator[Trader]:
     gate_of_bot = running.engine.exchange._api.gate  # type: ignore[attr-defined]
     await running.until(lambda: not gate_of_bot.pause(signed=True))
     await running.until(lambda: running.engine.parts.executions.connected.is_set())
+    # Entries are held back until each safety task has succeeded again.
+    tasks = running.engine.tasks
+    await running.until(lambda: failing_safety_task(tasks.status()) is None)
     yield running
     await running.control.fault("clear")
     await running.flat()
