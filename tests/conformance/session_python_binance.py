@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -214,7 +215,7 @@ async def orders(session: Session, client: AsyncClient, events: Events, price: f
             order = await client.get_order(symbol=SYMBOL, orderId=number)
             assert order["status"] == status, order
             fills = answer.get("fills", [])
-            assert sum(float(one["qty"]) for one in fills) == float(order["executedQty"])
+            assert sum(Decimal(one["qty"]) for one in fills) == Decimal(order["executedQty"])
             await events.wait("executionReport", i=number, x="NEW")
             if status != "NEW":
                 await events.wait("executionReport", i=number, X=status)
