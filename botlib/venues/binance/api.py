@@ -125,11 +125,10 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         self.logger = _requests
         if rest_url is not None and ws_url is not None:
             self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
-        elif environment != "live":
+        else:
             self.urls["api"] = _environment(self.urls, environment)
-        real = rest_url is None and environment == "live"
-        self._origins = None if real else _origins(self.urls["api"])
-        self._known = tuple(f"{scheme}://{place}/" for scheme, place in self._origins or ())
+        self._origins = _origins(self.urls["api"])
+        self._known = tuple(f"{scheme}://{place}/" for scheme, place in self._origins)
 
     @staticmethod
     def hmac(
@@ -252,12 +251,11 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             self._weight_minute = self.milliseconds() // 60_000
 
     def _check_origin(self, url: str) -> None:
-        if self._origins is None or url.startswith(self._known):
-            return
-        if urlsplit(url)[:2] not in self._origins:
+        if not url.startswith(self._known) and urlsplit(url)[:2] not in self._origins:
             raise ExchangeError(
-                f"Refused to reach {urlsplit(url).netloc!r}: orders of play money are sent to "
-                f"{', '.join(sorted(place for _, place in self._origins))} only."
+                f"Refused to reach {urlsplit(url).netloc!r}. This venue is reached at "
+                f"{', '.join(sorted(place for _, place in self._origins))} only; look at 'mode' "
+                "and 'exchange' of the configuration if you meant another one."
             )
 
 
@@ -330,12 +328,12 @@ def make_api(
     return api
 
 
-ENVIRONMENTS: Final = {"testnet": "test", "demo": "demo"}
+ENVIRONMENTS: Final = {"live": "api", "testnet": "test", "demo": "demo"}
 """The keys of ccxt's tables of addresses."""
 
 
 def _environment(urls: dict[str, Any], environment: str) -> dict[str, Any]:
-    """Return the addresses of a test system; none of them leads to the real venue."""
+    """Return the spot addresses of one of the venue's systems; none leads to another."""
     table = urls[ENVIRONMENTS[environment]]
     found = _pinned(urls["api"], table["public"].removesuffix("/api/v3"), "")
     found["ws"]["spot"] = table["ws"]["spot"]
