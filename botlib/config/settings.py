@@ -129,7 +129,7 @@ class ExchangeSettings(_Section):
     environment: Literal["live", "testnet", "demo"] = "live"
     """The venue's system that mode live trades on; testnet and demo trade play money."""
     url: LoopbackUrl = None
-    """A paper exchange that stands in for the venue."""
+    """A paper exchange that stands in for the venue, with paper keys and files of its own."""
 
 
 class StrategySettings(_Section):

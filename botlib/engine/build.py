@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botlib.config.secrets import ApiKeys
 from botlib.core.bus import EventBus
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from botlib.runtime import Stall
     from botlib.venues.base import Exchange
 
+
+STAND_IN: Final = "stand-in"
+"""Folder of the databases of an exchange that stands in for a venue: its prices are not real."""
 
 # The library of a venue takes seconds to import, for which a running loop would stand still.
 registered(DEFAULT_VENUE).load()
@@ -95,7 +98,10 @@ def build_base(
 
 def open_store(base: BaseParts) -> StoreParts:
     """Open the database of the market, and return it with its candles and orders."""
-    path = database_path(base.settings.data_directory, base.venue)
+    directory = base.settings.data_directory
+    if base.stands_in:
+        directory /= STAND_IN
+    path = database_path(directory, base.venue)
     database = Database.open(path, base.venue)
     storage = CandleStorage(database)
     return StoreParts(
@@ -109,13 +115,7 @@ def open_store(base: BaseParts) -> StoreParts:
 def make_exchange(base: BaseParts) -> Exchange:
     """Return the exchange of the settings, not connected yet."""
     if base.paper is None:
-        # Without keys no request can be signed, whatever else goes wrong.
-        watches = base.settings.mode == "watch"
-        return build_exchange(
-            base.venue,
-            rest_url=base.settings.exchange.url,
-            keys=None if watches else ApiKeys.from_environment(venue=base.venue),
-        )
+        return build_exchange(base.venue, rest_url=base.settings.exchange.url, keys=_keys(base))
     return build_exchange(
         base.venue,
         rest_url=base.paper.url,
@@ -124,6 +124,16 @@ def make_exchange(base: BaseParts) -> Exchange:
         connector=base.environment.connector,
         rng=base.environment.rng,
     )
+
+
+def _keys(base: BaseParts) -> ApiKeys | tuple[str, str] | None:
+    if base.settings.mode == "watch":
+        # Without keys no request can be signed, whatever else goes wrong.
+        return None
+    if base.stands_in:
+        # Whoever listens at the address must not get a request signed for the real venue.
+        return PAPER_API_KEY, PAPER_API_SECRET
+    return ApiKeys.from_environment(venue=base.venue)
 
 
 def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingParts:

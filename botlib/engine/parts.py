@@ -72,6 +72,11 @@ class BaseParts:
         return venue_in(self.settings.exchange.environment)
 
     @property
+    def stands_in(self) -> bool:
+        """Whether a paper exchange stands in for the venue that is watched or traded."""
+        return self.paper is None and self.settings.exchange.url is not None
+
+    @property
     def in_lockstep(self) -> bool:
         """Whether the market waits until each closed candle was processed."""
         return self.paper is not None and self.settings.paper.lockstep

@@ -70,7 +70,7 @@ def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
         assert repr(bot).startswith("WATCH") and ">WATCH</span>" in bot._repr_html_()
         assert engine.health().healthy, engine.health().reasons
         assert engine.venue == "binance" and engine.health().mode == "watch"
-        assert Path(engine.database) == tmp_path / "data" / "tradingbot.db"
+        assert Path(engine.database) == tmp_path / "data" / "stand-in" / "tradingbot.db"
         names = {task.name for task in engine.tasks.status().tasks}
         assert names == {"market_data_collection", "signal_generation"}
         assert len(bot.candles("BTC/USDT", "1m")) >= 60

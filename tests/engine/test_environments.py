@@ -14,7 +14,7 @@ from botlib.config import Settings
 from botlib.core.errors import BotlibError, ConfigError
 from botlib.core.model import OrderIntent, OrderType, Side
 from botlib.engine import Orchestrator
-from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
+from botlib.paper import PaperProcess
 from botlib.store import Database
 
 BUY = OrderIntent(
@@ -56,13 +56,11 @@ async def test_play_money_has_keys_a_database_and_a_badge_of_its_own(
     word, name = environment.upper(), f"binance-{environment}"
     chosen = settings(tmp_path, {"environment": environment, "url": process.url})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BINANCE_API_KEY", PAPER_API_KEY)
-    monkeypatch.setenv("BINANCE_API_SECRET", PAPER_API_SECRET)
+    monkeypatch.setenv("BINANCE_API_KEY", "of-the-real-account")
+    monkeypatch.setenv("BINANCE_API_SECRET", "of-the-real-account")
+    # Keys are read before anything is reached.
     with pytest.raises(ConfigError, match=f"BINANCE_{word}_API_KEY is not set"):
-        await Orchestrator(chosen, live=True).start()
-    monkeypatch.delenv("BINANCE_API_KEY")
-    monkeypatch.setenv(f"BINANCE_{word}_API_KEY", PAPER_API_KEY)
-    monkeypatch.setenv(f"BINANCE_{word}_API_SECRET", PAPER_API_SECRET)
+        await Orchestrator(settings(tmp_path, {"environment": environment}), live=True).start()
     # Play money cannot be withdrawn, whatever its account says.
     async with process.control() as control:
         await control.permit(["USER_DATA", "TRADE", "WITHDRAW"])
@@ -81,23 +79,29 @@ async def test_play_money_has_keys_a_database_and_a_badge_of_its_own(
             assert len((await control.ledger())["orders"]) == 1
     finally:
         await engine.stop()
-    assert not (tmp_path / "data" / "tradingbot.db").exists()
+    assert not list((tmp_path / "data").glob("tradingbot.db*"))
     with pytest.raises(BotlibError, match=name):
         Database.open(path, "binance")
 
 
-async def test_the_real_venue_can_be_replaced_by_an_exchange_of_this_computer_only(
+async def test_a_stand_in_has_files_of_its_own_and_gets_no_key(
     process: PaperProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BINANCE_API_KEY", PAPER_API_KEY)
-    monkeypatch.setenv("BINANCE_API_SECRET", PAPER_API_SECRET)
+    # The stand-in refuses a request signed with any other key than the paper exchange's.
+    monkeypatch.setenv("BINANCE_API_KEY", "of-the-real-account")
+    monkeypatch.setenv("BINANCE_API_SECRET", "of-the-real-account")
     engine = Orchestrator(settings(tmp_path, {"url": process.url}), live=True)
     await engine.start()
     try:
         assert engine.venue == "binance" and engine.arming is not None
         assert ">LIVE</span>" in bot_card(engine)
+        assert Path(engine.database) == tmp_path / "data" / "stand-in" / "tradingbot.db"
     finally:
         await engine.stop()
+    assert not list((tmp_path / "data").glob("tradingbot.db*"))
+
+
+def test_a_stand_in_is_reached_on_this_computer_only(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="on this computer only"):
         settings(tmp_path, {"url": "http://api.example.com"})
 
