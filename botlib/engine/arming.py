@@ -20,6 +20,7 @@ from botlib.core.retry import retry
 from botlib.core.tables import html_table, text_table
 from botlib.frames import Frames
 from botlib.store import CandleStorage, Database
+from botlib.venues.registry import capabilities
 
 if TYPE_CHECKING:
     import random
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
     from botlib.trading.risk import RiskLimits
     from botlib.venues.base import Balance, Exchange, KeyPermissions
+    from botlib.venues.capabilities import VenueCapabilities
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +50,14 @@ class Arming:
     """What was checked before a bot was allowed to trade a real account.
 
     Attributes:
+        environment: which of the venue's systems it is: live, testnet or demo.
         account: rows of what the key may do and what the account holds.
         caps: rows of the limits of every entry.
         strategies: rows of the strategies and what came of their checks.
     """
 
     venue: str
+    environment: str
     account: tuple[tuple[str, str], ...]
     caps: tuple[tuple[str, str], ...]
     strategies: tuple[tuple[str, str], ...]
@@ -64,18 +68,19 @@ class Arming:
         return [[name, value] for name, value in (*self.account, *self.caps, *self.strategies)]
 
     def __str__(self) -> str:
-        return f"LIVE TRADING on {self.venue} is armed\n{text_table(list(HEADERS), self.rows)}"
+        word = self.environment.upper()
+        return f"{word} TRADING on {self.venue} is armed\n{text_table(list(HEADERS), self.rows)}"
 
     def __repr__(self) -> str:
         return f"<Arming: {self.venue}, {len(self.strategies)} strategies>"
 
     def _repr_html_(self) -> str:
         return card(
-            f"Live trading on {self.venue} is armed",
+            f"Trading on {self.venue} is armed",
             figures([("strategies", len(self.strategies))]),
             html_table(list(HEADERS), self.rows),
-            badge="LIVE",
-            tone=Tone.BAD,
+            badge=self.environment.upper(),
+            tone=Tone.BAD if self.environment == "live" else Tone.WARN,
         )
 
 
@@ -99,7 +104,8 @@ async def arm(
         ExchangeError: the venue does not answer, or does not say what the key may do.
     """
     permissions = await retry(exchange.permissions, rng=rng)
-    check_permissions(permissions)
+    record = capabilities(exchange.venue)
+    check_permissions(permissions, record)
     balances = await retry(exchange.balances, rng=rng)
     rows = [
         (f"strategy {one.name}", await check_active(one, database, exchange.venue))
@@ -107,18 +113,22 @@ async def arm(
     ]
     armed = Arming(
         venue=exchange.venue,
+        environment=record.environment,
         account=_account_rows(permissions, balances, assets),
         caps=_cap_rows(limits),
         strategies=tuple(rows) or (("strategies", "none"),),
     )
     for name, value in armed.rows:
-        logger.warning("live trading: %s: %s", name, value)
+        logger.warning("%s trading: %s: %s", record.environment, name, value)
     exchange.arm()
     return armed
 
 
-def check_permissions(permissions: KeyPermissions) -> None:
+def check_permissions(permissions: KeyPermissions, record: VenueCapabilities) -> None:
     """Check that a key may trade and may not withdraw.
+
+    Args:
+        record: of the venue.
 
     Raises:
         ConfigError: it is not so, with how to make a key that fits.
@@ -132,8 +142,8 @@ def check_permissions(permissions: KeyPermissions) -> None:
         raise ConfigError(
             f"Live trading is refused: the API key {problem} (by {permissions.source}). Make a key "
             "in the venue's API management with reading and spot trading enabled and withdrawals "
-            "disabled, restrict it to the address of this computer, and set BINANCE_API_KEY and "
-            "BINANCE_API_SECRET to it."
+            "disabled, restrict it to the address of this computer, and set "
+            f"{record.key_variable} and {record.secret_variable} to it."
         )
 
 

@@ -23,6 +23,7 @@ from botlib.strategy import Signals, Strategy
 from botlib.venues.base import KeyPermissions
 from botlib.venues.binance import parse
 from botlib.venues.binance.venue import BinanceExchange
+from botlib.venues.registry import capabilities
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 ALL = ("USER_DATA", "TRADE", "WITHDRAW")
@@ -155,7 +156,7 @@ async def test_a_key_that_withdraws_or_cannot_trade_is_refused(
 def test_a_venue_without_restrictions_of_keys_is_believed_by_its_account() -> None:
     account = {"canTrade": True, "canWithdraw": True}
     with pytest.raises(ConfigError, match="by the account"):
-        check_permissions(parse.permissions(account, None))
+        check_permissions(parse.permissions(account, None), capabilities())
     # The account of a real venue may withdraw; what counts is the key.
     key = {"enableSpotAndMarginTrading": True, "enableWithdrawals": False}
     assert parse.permissions(account, key) == KeyPermissions(

@@ -70,6 +70,9 @@ async def test_play_money_has_keys_a_database_and_a_badge_of_its_own(
         path = Path(engine.database)
         assert (engine.venue, path.name) == (name, f"{name}.db")
         assert engine.arming is not None
+        assert f"{word} TRADING on {name} is armed" in str(engine.arming)
+        shown = engine.arming._repr_html_()
+        assert f">{word}</span>" in shown and ">LIVE<" not in shown
         assert dict(engine.arming.rows)["key may withdraw"].endswith("since it is play money)")
         card = bot_card(engine)
         assert f">{word}</span>" in card and "LIVE" not in card
