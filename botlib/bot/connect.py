@@ -68,10 +68,14 @@ def connect(
     settings = Settings.load(_find(config, project) if config is not None else None)
     if changes:
         settings = settings.override(changes)
+    _check_one_market(market=market, recorded=recorded, replay=replay)
     if market is not None:
+        if live is True:
+            raise ConfigError(
+                f"market={market!r} only watches, and live=True arms orders. Leave live= out, or "
+                "market= and write 'mode: live' into a file."
+            )
         settings = settings.override(_watching(market))
-    if recorded is not None and replay is not None:
-        raise ConfigError("recorded= is a file and replay= a stretch of stored candles. Pass one.")
     if recorded is not None:
         settings = settings.override(recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
@@ -96,6 +100,20 @@ def connect(
     if core.arming is not None:
         show_text(core.arming)
     return bot
+
+
+def _check_one_market(**chosen: object) -> None:
+    """Check that at most one market is chosen.
+
+    Raises:
+        ConfigError: several are.
+    """
+    given = [f"{name}={value!r}" for name, value in chosen.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(
+            f"{' and '.join(given)} are {len(given)} markets; a bot has one. Pass one: market= to "
+            "watch a venue, recorded= for a file, replay= for a stretch of stored candles."
+        )
 
 
 def _watching(market: str) -> dict[str, Any]:

@@ -101,6 +101,15 @@ def test_signals_of_a_watched_market_are_shown_and_lead_to_no_order(venue: Paper
     assert ledger(venue)["orders"] == []
 
 
+def test_one_market_is_chosen_at_a_time() -> None:
+    with pytest.raises(ConfigError, match=r"market='binance' and recorded='a\.csv' are 2 markets"):
+        bl.connect(market="binance", recorded="a.csv")
+    with pytest.raises(ConfigError, match="are 2 markets; a bot has one"):
+        bl.connect(recorded="a.csv", replay={"symbols": ["BTC/USDT"]})
+    with pytest.raises(ConfigError, match="only watches, and live=True arms orders"):
+        bl.connect(market="binance", live=True)
+
+
 def test_what_cannot_be_watched_is_refused(venue: PaperProcess) -> None:
     for market in ("binanse", "paper:synthetic:seed=1"):
         with pytest.raises(InvalidInput, match="Accepted: binance"):
