@@ -31,15 +31,18 @@ def bot_card(engine: EngineReading) -> str:
     health = engine.health()
     halted = engine.halts.first if engine.started else None
     shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
-    if engine.started:
+    if engine.started and engine.settings.mode == "watch":
+        shown += [("signals", engine.signals.signals), ("orders", "none: it only watches")]
+    elif engine.started:
         profit = float(engine.positions.realised())
         shown += [
             ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
             ("orders", engine.orders.sent),
             ("fills", engine.orders.fills),
             ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
-            ("loop lag", f"{engine.lag.current * 1e3:.1f} ms"),
         ]
+    if engine.started:
+        shown.append(("loop lag", f"{engine.lag.current * 1e3:.1f} ms"))
     _, venue, *more = bot_line(engine).split(" · ")
     return card(
         venue,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WATCH: Final = "watch"
+"""Mode of a bot that orders nothing and has no account to show."""
+
 SUMMARY_MIME: Final = "application/vnd.botlib.summary+json"
 """Mime type of the summary in a notebook, a JSON object."""
 
@@ -81,27 +84,31 @@ class RunSummary:
         return text_table(*summary_table(self.to_dict()))
 
     def __repr__(self) -> str:
+        done = f"{self.fills} fills · equity {self.equity} {self.quote}"
+        if self.mode == WATCH:
+            done = f"{self.signals} signals"
         return (
-            f"<RunSummary {self.mode.upper()} {self.venue} · {self.market_hours:.1f} h · "
-            f"{self.fills} fills · equity {self.equity} {self.quote} · "
+            f"<RunSummary {self.mode.upper()} {self.venue} · {self.market_hours:.1f} h · {done} · "
             f"{'healthy' if self.healthy else 'unhealthy'}>"
         )
 
     def _repr_html_(self) -> str:
         gain = float(self.equity) - float(self.equity_start)
-        shown = figures(
-            [
-                (f"equity {self.quote}", f"{float(self.equity):,.2f}"),
-                ("this run", Toned(f"{gain:+,.2f}", Tone.of(gain))),
-                ("booked", Toned(self.realised, Tone.of(float(self.realised)))),
-                ("fills", self.fills),
-                ("tasks failed", self.tasks_failed),
-                ("worst loop lag", f"{self.worst_lag * 1e3:.1f} ms"),
-            ]
-        )
+        shown: list[tuple[str, object]] = [
+            (f"equity {self.quote}", f"{float(self.equity):,.2f}"),
+            ("this run", Toned(f"{gain:+,.2f}", Tone.of(gain))),
+            ("booked", Toned(self.realised, Tone.of(float(self.realised)))),
+            ("fills", self.fills),
+        ]
+        if self.mode == WATCH:
+            shown = [("signals", self.signals)]
+        shown += [
+            ("tasks failed", self.tasks_failed),
+            ("worst loop lag", f"{self.worst_lag * 1e3:.1f} ms"),
+        ]
         return card(
             "Run summary",
-            shown,
+            figures(shown),
             html_table(*summary_table(self.to_dict())),
             badge=self.mode.upper(),
             tone=Tone.GOOD if self.healthy and not self.left_over else Tone.BAD,
@@ -148,11 +155,16 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         ["gaps", f"{figures['gaps_filled']} filled, {figures['holes']} candles the venue lacks"],
         ["reconnects", figures["reconnects"]],
         ["signals", figures["signals"]],
-        ["orders", figures["orders"]],
-        ["fills", figures["fills"]],
-        ["equity at the start", f"{figures['equity_start']} {quote}"],
-        ["final equity", f"{figures['equity']} {quote}"],
-        ["profit booked", f"{figures['realised']} {quote}"],
+    ]
+    if figures["mode"] != WATCH:
+        rows += [
+            ["orders", figures["orders"]],
+            ["fills", figures["fills"]],
+            ["equity at the start", f"{figures['equity_start']} {quote}"],
+            ["final equity", f"{figures['equity']} {quote}"],
+            ["profit booked", f"{figures['realised']} {quote}"],
+        ]
+    rows += [
         ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms{stalled}"],
         ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
         ["database", figures["database"]],

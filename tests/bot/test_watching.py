@@ -74,6 +74,10 @@ def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
         names = {task.name for task in engine.tasks.status().tasks}
         assert names == {"market_data_collection", "signal_generation"}
         assert len(bot.candles("BTC/USDT", "1m")) >= 60
+        assert "it only watches" in bot._repr_html_() and "booked" not in bot._repr_html_()
+        summary = bot.summary()
+        assert "equity" not in str(summary) + summary._repr_html_() + repr(summary)
+        assert "signals" in str(summary)
         with pytest.raises(InvalidInput, match=r"only watches.*bl\.connect\(\).*testnet"):
             bot.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="trend")
         assert "nothing" in bot.close_position("BTC/USDT")
