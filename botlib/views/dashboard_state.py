@@ -245,6 +245,8 @@ class StateBuilder:
             ("caution", engine.orders.cautions),
             ("trouble", engine.orders.troubles()),
         )
+        if engine.settings.mode == "watch":
+            passing = (("caution", ("this bot only watches the market: nothing is ordered",)),)
         for kind, texts in passing if engine.started else ():
             rows += [
                 {"kind": kind, "text": masked(text), "source": "", "symbol": "", "since": None}

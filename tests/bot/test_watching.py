@@ -14,6 +14,7 @@ import botlib as bl
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross
+from botlib.views.dashboard_state import StateBuilder
 
 LIMIT = 90.0
 # At 60 minutes a minute; the market begins at the time of the computer, as a venue does.
@@ -75,6 +76,10 @@ def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
         assert names == {"market_data_collection", "signal_generation"}
         assert len(bot.candles("BTC/USDT", "1m")) >= 60
         assert "it only watches" in bot._repr_html_() and "booked" not in bot._repr_html_()
+        holds = StateBuilder(engine).build({})["holds"]
+        assert [row["text"] for row in holds["rows"].values()] == [
+            "this bot only watches the market: nothing is ordered"
+        ]
         summary = bot.summary()
         assert "equity" not in str(summary) + summary._repr_html_() + repr(summary)
         assert "signals" in str(summary)
