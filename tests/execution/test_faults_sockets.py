@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,19 +21,9 @@ from botlib.paper import PaperProcess
 from botlib.trading.stops import StopRules
 from botlib.venues.binance import gate
 from botlib.venues.binance.capabilities import BINANCE
-from tests.support.order_stage import SYMBOL, Action, D, Trader
+from tests.support.order_stage import SETTINGS, SYMBOL, Action, D, Trader
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-SETTINGS: dict[str, Any] = {
-    "symbols": [SYMBOL],
-    "timeframes": ["1m"],
-    "history": 30,
-    "strategies": [],
-    "health": {"port": 0},
-    "tasks": {"order_sync": {"interval": "1s"}, "position_monitoring": {"interval": "1s"}},
-    "risk": {"max_order_cost": 1_000, "max_daily_loss": 5_000, "max_orders_per_minute": 1_000},
-}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -30,6 +30,16 @@ def slow(rig: Rig, seconds: float, *, lost: bool = False) -> None:
     rig.venue.place_order = place_order  # type: ignore[method-assign]
 
 
+async def check_bought_once(rig: Rig) -> None:
+    """Check that one entry was filled, once, and that no invariant is broken; stop the bot."""
+    await rig.quiet()
+    (entry, _) = rig.orders.ledger.of_symbol("BTC/USDT")
+    assert entry.status is OrderStatus.FILLED and not entry.conflict
+    assert len(rig.venue.trades) == 1
+    assert rig.violations() == []
+    await rig.stop()
+
+
 @pytest.mark.parametrize("lost", [False, True], ids=["late", "lost"])
 def test_a_position_is_protected_by_the_report_while_the_answer_is_on_its_way(
     tmp_path: Path, lost: bool
@@ -43,12 +53,7 @@ def test_a_position_is_protected_by_the_report_while_the_answer_is_on_its_way(
         await asyncio.sleep(1.0)
         assert [one.stop_price for one in rig.venue.resting()] == [D(95)]
         await asyncio.sleep(10.0)
-        await rig.quiet()
-        (entry, _) = rig.orders.ledger.of_symbol("BTC/USDT")
-        assert entry.status is OrderStatus.FILLED and not entry.conflict
-        assert len(rig.venue.trades) == 1
-        assert rig.violations() == []
-        await rig.stop()
+        await check_bought_once(rig)
 
     in_virtual_time(main)
 
@@ -68,12 +73,7 @@ def test_a_position_is_protected_by_a_query_if_neither_answer_nor_report_comes(
         await asyncio.sleep(lag + 2.0)
         assert [one.stop_price for one in rig.venue.resting()] == [D(95)]
         await asyncio.sleep(12.0)
-        await rig.quiet()
-        (entry, _) = rig.orders.ledger.of_symbol("BTC/USDT")
-        assert entry.status is OrderStatus.FILLED and not entry.conflict
-        assert len(rig.venue.trades) == 1
-        assert rig.violations() == []
-        await rig.stop()
+        await check_bought_once(rig)
 
     in_virtual_time(main)
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Never
+from typing import Never
 from unittest.mock import patch
 
 from botlib.config import Settings
@@ -21,17 +21,7 @@ from botlib.paper import PaperControl
 from botlib.trading.stops import StopRules
 from botlib.venues.base import OrderReport
 from botlib.venues.binance.venue import BinanceExchange
-from tests.support.order_stage import SYMBOL, Trader
-
-SETTINGS: dict[str, Any] = {
-    "symbols": [SYMBOL],
-    "timeframes": ["1m"],
-    "history": 30,
-    "strategies": [],
-    "health": {"port": 0},
-    "tasks": {"order_sync": {"interval": "1s"}, "position_monitoring": {"interval": "1s"}},
-    "risk": {"max_order_cost": 1_000, "max_daily_loss": 5_000, "max_orders_per_minute": 1_000},
-}
+from tests.support.order_stage import SETTINGS, Trader
 
 
 def settings(url: str, directory: Path) -> Settings:

@@ -18,6 +18,16 @@ from botlib.trading.orders import TrackedOrder
 D = Decimal
 SYMBOL = "BTC/USDT"
 MINUTE = 60_000
+SETTINGS: dict[str, Any] = {
+    "symbols": [SYMBOL],
+    "timeframes": ["1m"],
+    "history": 30,
+    "strategies": [],
+    "health": {"port": 0},
+    "tasks": {"order_sync": {"interval": "1s"}, "position_monitoring": {"interval": "1s"}},
+    "risk": {"max_order_cost": 1_000, "max_daily_loss": 5_000, "max_orders_per_minute": 1_000},
+}
+"""A bot without strategies that looks at its orders and positions each second."""
 
 
 @dataclass
