@@ -73,10 +73,16 @@ async def test_a_replay_keeps_market_time(serve: Any, candles: Any, start_time: 
 
 async def test_a_limit_order_trades_with_the_market_after_it_was_sent(serve: Any) -> None:
     served = await serve(SyntheticMarket(1), pace=MarketPace(1.0), events="first")
+    await served.order("BUY", "MARKET", quantity="0.002")
     user = await served.user_stream()
-    price = (await served.get("ticker/price", symbol="BTCUSDT"))["price"]
-    near = f"{float(price) - 0.01:.2f}"
-    order = await served.order("BUY", "LIMIT", timeInForce="GTC", price=near, quantity="0.001")
-    while (event := (await user.next(50))["event"]).get("x") != "TRADE":
+    price = float((await served.get("ticker/price", symbol="BTCUSDT"))["price"])
+    sent = {}
+    # Whichever way the price goes, it reaches one of them.
+    for side, near in (("BUY", price - 0.01), ("SELL", price + 0.01)):
+        order = await served.order(
+            side, "LIMIT", timeInForce="GTC", price=f"{near:.2f}", quantity="0.001"
+        )
+        sent[order["orderId"]] = order["transactTime"]
+    while (event := (await user.next(50))["event"]).get("x") != "TRADE" or event["i"] not in sent:
         pass
-    assert event["T"] >= order["transactTime"]
+    assert event["T"] >= sent[event["i"]]
