@@ -16,6 +16,19 @@ from botlib.paper.protocol.closings import Advance, ClosedCandle
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+def require_local(url: str) -> None:
+    """Check that the address of a paper exchange is on this computer.
+
+    Raises:
+        PaperExchangeError: it is not.
+    """
+    if urlsplit(url).hostname not in _LOOPBACK:
+        raise PaperExchangeError(
+            f"{url!r} is not a paper exchange: it listens on this computer only. "
+            "Accepted: http://127.0.0.1:PORT."
+        )
+
+
 class PaperControl:
     """The client of a running paper exchange's control API.
 
@@ -30,11 +43,7 @@ class PaperControl:
     def __init__(
         self, url: str, connector: Callable[[], aiohttp.BaseConnector] | None = None
     ) -> None:
-        if urlsplit(url).hostname not in _LOOPBACK:
-            raise PaperExchangeError(
-                f"{url!r} is not a paper exchange: it listens on this computer only. "
-                "Accepted: http://127.0.0.1:PORT."
-            )
+        require_local(url)
         self.url = url.rstrip("/")
         self._connector = connector
         self._session: aiohttp.ClientSession | None = None

@@ -90,7 +90,7 @@ class Venue:
         # A market that waits for its clients waits for nothing else.
         timed = pace.speed is not None and not pace.lockstep
         self.users = UserStreams(faults, order=events, seed=seed, wait=timed)
-        self.broadcast = Broadcast(self.feed, self._listeners_changed, faults)
+        self.broadcast = self._new_broadcast()
         self.streams = self.broadcast.streams
         self.streams.waits_for_clients = pace.speed is None
         self.streams.batches = pace.speed is None and not pace.lockstep
@@ -124,8 +124,16 @@ class Venue:
         late = wall_time() - self.market_time
         return self._keeps_wall_time and not self.paused and 0 <= late <= self.length
 
-    async def catch_up(self) -> None:
-        """Wait for a step of the market that is due already, `_PATIENCE` seconds at most."""
+    def details(self) -> dict[str, object]:
+        """Return what the state of the control API adds about this kind of market."""
+        return {}
+
+    async def catch_up(self, feed: Feed) -> None:
+        """Wait for a step of the market that is due already, `_PATIENCE` seconds at most.
+
+        Args:
+            feed: the symbol that needs it.
+        """
         step = self.length // self.steps
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -154,7 +162,7 @@ class Venue:
                 raise UnknownSymbol(f"{symbol} is no longer traded: it was delisted.")
             feed = self._feeds.get(listing.id)
         if feed is None:
-            feed = Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
+            feed = self._new_feed(listing)
             feed.rules = replace(amended(feed.rules, state.rules), status=state.status)
             feed.book.displayed_orders = partial(self.engine.displayed_orders, feed.id)
             feed.resting = self.engine.open_count(listing.id)
@@ -166,6 +174,12 @@ class Venue:
             self._refresh(feed)
         feed.seek(self.market_time)
         return feed
+
+    def _new_broadcast(self) -> Broadcast:
+        return Broadcast(self.feed, self._listeners_changed, self.faults)
+
+    def _new_feed(self, listing: SymbolListing) -> Feed:
+        return Feed(self.market, listing, self.steps, depth=self.depth, slippage=self.slippage)
 
     def _check_room(self, symbol: str) -> None:
         listed = self.market.listings()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json, eight_decimals
-from botlib.paper.market.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES, Rules
+from botlib.paper.market.rules import DEFAULT_SELF_TRADE, SELF_TRADE_MODES, Rules, rules_of
 from botlib.paper.matching.filters import ORDER_TYPES
 
 
@@ -69,6 +71,10 @@ def filter_rows(rules: Rules) -> list[Json]:
 def symbol_info(feed: Feed) -> Json:
     """Return the entry of a symbol."""
     listing = feed.listing
+    if feed.entry:
+        changed = feed.rules != replace(rules_of(listing), status=feed.rules.status)
+        filters = filter_rows(feed.rules) if changed else feed.entry["filters"]
+        return {**feed.entry, "status": feed.status, "filters": filters}
     return {
         "symbol": listing.id,
         "status": feed.status,

@@ -68,6 +68,7 @@ class OrderHandlers:
     async def test(self, params: Params) -> object:
         """``POST /order/test``."""
         feed, request, _ = self._read(params)
+        await self.venue.catch_up(feed)
         self.engine.check(feed, request, self.venue.event_time(), params.account)
         if not params.flag("computeCommissionRates", False):
             return {}
@@ -88,9 +89,9 @@ class OrderHandlers:
 
     async def simulate_latency(self, feed: Feed) -> None:
         """Wait for a late market and the latency of the book, and update the feed after it."""
-        await self.venue.catch_up()
-        if feed.book.depth is not None and feed.book.depth.latency:
-            await asyncio.sleep(feed.book.depth.latency / 1_000)
+        await self.venue.catch_up(feed)
+        if feed.book.latency:
+            await asyncio.sleep(feed.book.latency / 1_000)
         feed.seek(self.venue.market_time)
 
     async def publish(self, feed: Feed, user_events: list[UserEvent]) -> None:
@@ -205,6 +206,7 @@ class OrderHandlers:
         cancel_id = read_client_id(params, "cancelNewClientOrderId")
         if "cancelOrderId" not in params and "cancelOrigClientOrderId" not in params:
             self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+        await self.venue.catch_up(feed)
         self.engine.check_filters(feed, request)
         exceeded = self._limit_exceeded(params)
         await self.simulate_latency(feed)

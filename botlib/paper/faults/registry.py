@@ -26,6 +26,7 @@ class Faults:
     Attributes:
         struck: how often each kind has struck.
         skew: ms by which the server's clock is ahead.
+        offset: ms by which the clock of a mirrored venue is ahead of the computer's.
         frames: whether a fault waits for a frame.
         crash: kills the process; None if the exchange has no process of its own.
         restart: closes the exchange and opens it after the given seconds; None if it cannot be
@@ -37,6 +38,7 @@ class Faults:
     def __init__(self, seed: int = 0) -> None:
         self.struck: dict[str, int] = {}
         self.skew = 0
+        self.offset = 0
         self.frames = False
         self.crash: Callable[[], object] | None = None
         self.restart: Callable[[float], object] | None = None
@@ -49,8 +51,8 @@ class Faults:
         self._rng = random.Random(seed)
 
     def server_time(self) -> int:
-        """Return the server's time in ms: the computer's plus the ordered skew."""
-        return wall_time() + self.skew
+        """Return the server's time in ms: the computer's plus the ordered skew and the offset."""
+        return wall_time() + self.skew + self.offset
 
     def order(self, kind: str, details: Mapping[str, Any]) -> float:
         """Order a fault for its next occasions; a count of 0 cancels the kind.

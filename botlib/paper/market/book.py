@@ -67,6 +67,16 @@ class PaperBook:
         self._time, self._order_changes = -1, 0
         self._stored: deque[tuple[int, Sides]] = deque(maxlen=_STORED_UPDATES)
 
+    @property
+    def deep(self) -> bool:
+        """Whether any amount fills at one price."""
+        return self.depth is None
+
+    @property
+    def latency(self) -> int:
+        """Time between an order's arrival and its matching, ms."""
+        return 0 if self.depth is None else self.depth.latency
+
     # -- displayed levels
 
     @property

@@ -8,9 +8,9 @@ there.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,15 @@ class Feed:
         slippage: fraction by which takers fill worse than the price, without a depth.
     """
 
+    mirrored = False
+    """Whether the prices are those of a real market, in which the accounts do not trade."""
+    book: PaperBook
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """The symbol's entry in the exchangeInfo of a mirrored venue, empty without one."""
+        return {}
+
     def __init__(
         self,
         market: PaperMarket,
@@ -110,6 +119,11 @@ class Feed:
         self._average: tuple[int, Decimal] | None = None
         self.book = PaperBook(self, depth, slippage)
         self.tape = Tape(self)
+
+    @property
+    def tapes_accounts(self) -> bool:
+        """Whether the trades of the accounts are on the public tape."""
+        return not self.book.deep and not self.mirrored
 
     # -- time
 

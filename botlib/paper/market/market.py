@@ -7,7 +7,8 @@ decides how far market time has advanced.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final, Protocol
@@ -106,7 +107,8 @@ def multiples(base: str) -> list[str]:
 class SymbolListing:
     """A symbol as it is listed: its price moves in steps of ``tick``, amounts in ``step``.
 
-    ``min_amount`` is in base units, ``min_cost`` (price times amount) in quote units.
+    ``min_amount`` is in base units, ``min_cost`` (price times amount) in quote units. ``rules`` are
+    the rules that differ from the usual ones, by name.
     """
 
     symbol: str
@@ -117,6 +119,7 @@ class SymbolListing:
     step: Decimal
     min_amount: Decimal
     min_cost: Decimal
+    rules: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 # Tick and step on Binance spot, as numbers of decimals.

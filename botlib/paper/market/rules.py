@@ -90,7 +90,7 @@ def _value(name: str, kind: str, value: object) -> object:
 def rules_of(listing: SymbolListing) -> Rules:
     """Return the rules with which a symbol is listed."""
     largest = listing.step * _MAX_AMOUNT_STEPS
-    return Rules(
+    usual = Rules(
         tick=listing.tick,
         min_price=listing.tick,
         step=listing.step,
@@ -99,3 +99,4 @@ def rules_of(listing: SymbolListing) -> Rules:
         market_max_amount=largest,
         min_cost=listing.min_cost,
     )
+    return amended(usual, listing.rules) if listing.rules else usual

@@ -40,7 +40,7 @@ from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.order_lists import OrderListExecution
 from botlib.paper.matching.pegging import peg_request
 from botlib.paper.matching.requests import OrderListRequest, OrderRequest
-from botlib.paper.matching.stops import is_best, is_reached, update_trailing_stop
+from botlib.paper.matching.stops import is_best, is_passed, is_reached, update_trailing_stop
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, refusal
 
@@ -290,13 +290,13 @@ class MatchingEngine:
             if is_reached(feed, transaction.order(order)) or is_best(feed, transaction.order(order))
         ]
         volume = Decimal(repr(feed.traded))
-        for order in hit if feed.book.depth is None else sorted(hit, key=queue_position):
+        for order in hit if feed.book.deep else sorted(hit, key=queue_position):
             order = transaction.order(order)
             if not order.open:
                 continue
             if order.dormant:
                 self._execution.trigger(transaction, feed, order)
-            elif feed.book.depth is None:
+            elif feed.book.deep or (feed.mirrored and is_passed(feed, order)):
                 self._execution.fill_resting(transaction, feed, order, order.remaining)
             else:
                 volume = self._execution.fill_from_volume(transaction, feed, order, volume)

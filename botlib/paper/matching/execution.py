@@ -65,7 +65,7 @@ class OrderExecution:
         by_cost = order.quote_amount > 0 and not order.conditional
         limit = order.price or None
         book = feed.book
-        if book.depth is None:
+        if book.deep:
             taking = book.taker_price(order.side, price)
             if limit is not None and (limit < taking if order.buys else limit > taking):
                 return CrossingPlan()

@@ -104,7 +104,7 @@ class TradeSettlement:
             maker=terms.maker,
             account=order.account,
             list_id=order.list_id,
-            taped=feed.book.depth is not None,
+            taped=feed.tapes_accounts,
         )
         order = transaction.report_order(release_surplus(transaction, order), "TRADE", trade)
         if order.list_id >= 0:
@@ -116,7 +116,7 @@ def next_trade_id(
     transaction: Transaction, feed: Feed, price: Decimal, amount: Decimal, *, seller_taker: bool
 ) -> int:
     """Return the id of a new trade, which is on the public tape if the book has a depth."""
-    if feed.book.depth is None:
+    if not feed.tapes_accounts:
         return transaction.next_trade_id()
     return transaction.add_to_tape(feed.tape, price, amount, seller_taker=seller_taker)
 

@@ -50,14 +50,21 @@ def update_trailing_stop(transaction: Transaction, feed: Feed, order: PaperOrder
 def is_best(feed: Feed, order: PaperOrder) -> bool:
     """Return whether the takers of the market meet an order before all orders of others.
 
-    In a book with a depth a taker who sells meets the best bid, and one who buys the best ask.
+    In a book with a depth a taker who sells meets the best bid, and one who buys the best ask. The
+    takers of a mirrored market have traded already, and meet no order of an account.
     """
-    if feed.book.depth is None or not order.working or order.buys != feed.falling:
+    if feed.book.deep or feed.mirrored or not order.working or order.buys != feed.falling:
         return False
     best = next(feed.book.levels(up=not order.buys), None)
     if best is None:
         return True
     return order.price > best[0] if order.buys else order.price < best[0]
+
+
+def is_passed(feed: Feed, order: PaperOrder) -> bool:
+    """Return whether the market trades at a price that is worse than that of a resting order."""
+    price = feed.last_price
+    return price < order.price if order.buys else price > order.price
 
 
 def is_reached(feed: Feed, order: PaperOrder) -> bool:

@@ -89,6 +89,7 @@ class ControlApi:
             "lockstep": venue.pace.lockstep,
             "paused": venue.paused,
             "ended": venue.ended,
+            **venue.details(),
             "symbols": [listing.symbol for listing in venue.listings()],
             "balances": {
                 asset: {

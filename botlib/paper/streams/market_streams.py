@@ -154,6 +154,12 @@ class MarketStreams:
         for connection in waiting:
             await connection.flush(patient=self.waits_for_clients)
 
+    def push(self) -> None:
+        """Send the frames that were published since the last flush; a slow client is cut."""
+        waiting, self._waiting = self._waiting, {}
+        for connection in waiting:
+            connection.push()
+
     def publish_kline(self, stream: str, payload: object, *, closing: bool) -> None:
         """Send a kline, subject to the faults of klines."""
         if stream not in self._listeners:
