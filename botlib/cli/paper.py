@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -120,6 +120,30 @@ def _depth(
     help="Replay a recorded candle file; repeat for more symbols.",
 )
 @click.option(
+    "--mirror",
+    metavar="VENUE",
+    help="Follow the public streams of a real venue, binance: real prices, play money.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help="A paper exchange on this computer that stands in for the mirrored venue.",
+)
+@click.option(
+    "--stale-after",
+    metavar="SECONDS",
+    help="Silence of the mirrored venue after which nothing is filled. Default: 10.",
+)
+@click.option(
+    "--no-book", is_flag=True, help="Fill at the mirrored venue's last price, and walk no book."
+)
+@click.option(
+    "--candles",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the closed candles of the mirrored venue in a file.",
+)
+@click.option(
     "--start",
     callback=_time,
     metavar="now|TIME",
@@ -200,8 +224,10 @@ def _depth(
 def paper(record: str | None, **given: Any) -> None:
     """Serve a paper exchange on this computer: Binance's protocol, no real money.
 
-    Prints one JSON line when it is ready, with its address. The market is synthetic, or a replay
-    of recorded candle files.
+    Prints one JSON line when it is ready, with its address. The market is synthetic, a replay of
+    recorded candle files, or a mirror: the prices of a real venue, on which accounts of this
+    exchange trade with play money. A mirror needs a network and no key, and fills nothing while it
+    does not hear the venue.
 
     A client that signs with Ed25519 needs an API key of its own: send its public key to the running
     exchange, POST /paper/v1/keys {"public_key": PEM, "account": NAME}, and use the key in the
@@ -216,6 +242,25 @@ def paper(record: str | None, **given: Any) -> None:
         raise CommandError(str(error)) from None
 
 
+def _mirror(venue: str, upstream: str | None, stale_after: str | None, no_book: bool) -> Any:
+    """Return the settings of a mirror.
+
+    Raises:
+        click.UsageError: one of the options is not accepted.
+    """
+    values: dict[str, Any] = {"venue": venue, "upstream": upstream, "book": not no_book}
+    if stale_after is not None:
+        values["stale_after"] = float(stale_after) if stale_after.isdecimal() else stale_after
+    try:
+        return _read("mirror", values)
+    except ValueError:
+        raise click.UsageError(
+            f"Cannot mirror {venue!r} (upstream {upstream}, stale after {stale_after}). Accepted: "
+            "--mirror binance, --upstream http://127.0.0.1:8123 on this computer only, and "
+            "--stale-after 10 or 10s."
+        ) from None
+
+
 def _options(
     *,
     seed: int | None,
@@ -224,6 +269,11 @@ def _options(
     speed: float | str | None,
     lockstep: bool,
     depth: dict[str, Any],
+    mirror: str | None,
+    upstream: str | None,
+    stale_after: str | None,
+    no_book: bool,
+    candles: Path | None,
     symbols: tuple[str, ...],
     port: int,
     ledger: Path | None,
@@ -238,19 +288,35 @@ def _options(
 
     if recording and seed is not None:
         raise click.UsageError("Give --seed or --recording, not both.")
+    market: Literal["synthetic", "recording", "mirror"]
+    market = "recording" if recording else "synthetic"
+    if mirror is not None:
+        market, settings["mirror"] = "mirror", _mirror(mirror, upstream, stale_after, no_book)
+        if recording or seed is not None or speed is not None or lockstep or start is not None:
+            raise click.UsageError(
+                "A mirror has the prices and the time of its venue: leave out --seed, --recording, "
+                "--start, --speed and --lockstep."
+            )
+    elif upstream or stale_after or no_book or candles:
+        raise click.UsageError(
+            "--upstream, --stale-after, --no-book and --candles belong to --mirror binance."
+        )
     if seed is not None:
         settings["seed"] = seed
     if depth:
         settings["depth"] = {"seed": seed or 0, **depth}
-    section = PaperSettings(
-        market="recording" if recording else "synthetic", recording=recording, **settings
-    )
+    section = PaperSettings(market=market, recording=recording, **settings)
     if speed is None:
         speed = "max" if lockstep else 1.0
+    options = PaperOptions.configured(
+        section, [name for value in symbols for name in value.split(",") if name]
+    )
+    if options.mirror is not None:
+        options = dataclasses.replace(
+            options, mirror=dataclasses.replace(options.mirror, cache=candles)
+        )
     return dataclasses.replace(
-        PaperOptions.configured(
-            section, [name for value in symbols for name in value.split(",") if name]
-        ),
+        options,
         start=start,
         pace=MarketPace(None if isinstance(speed, str) else speed, lockstep),
         slippage=slippage,

@@ -70,13 +70,26 @@ class ReplaySettings(_Section):
         return venue
 
 
+class MirrorSettings(_Section):
+    """The real venue that a mirrored market follows."""
+
+    venue: Literal["binance"] = "binance"
+    upstream: LoopbackUrl = None
+    """A paper exchange that stands in for the venue."""
+    stale_after: Duration = 10.0
+    """Seconds without a frame of the venue after which nothing is filled any more."""
+    book: Switch = True
+    """Whether orders walk the mirrored book; otherwise they fill at the last price."""
+
+
 class PaperSettings(_Section):
     """The market, the speed and the balances of the paper exchange."""
 
-    market: Literal["synthetic", "recording", "replay"] = "synthetic"
+    market: Literal["synthetic", "recording", "replay", "mirror"] = "synthetic"
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 42
     recording: Paths = ()
     replay: ReplaySettings | None = None
+    mirror: MirrorSettings = MirrorSettings()
     start: Start = Field(default="now", validate_default=True)
     """``"now"``, a time in ms, or None: where recorded candles start, plus the history."""
     speed: Speed = 1.0
@@ -103,6 +116,27 @@ class PaperSettings(_Section):
         if market == "synthetic" and start is None:
             return "now"
         return start
+
+    @model_validator(mode="after")
+    def _time_of_a_mirror(self) -> Self:
+        if self.market != "mirror":
+            return self
+        given = [
+            f"{name} is {value!r}; left out"
+            for name, value, usual in (
+                ("speed", self.speed, 1.0),
+                ("lockstep", self.lockstep, False),
+                ("depth", self.depth, None),
+                ("recording", self.recording, ()),
+            )
+            if value != usual
+        ]
+        if given:
+            raise ValueError(
+                "a mirror has the time, the prices and the book of its venue: "
+                f"{', and '.join(given)} it is accepted"
+            )
+        return self
 
     @model_validator(mode="after")
     def _files_of_market(self) -> Self:

@@ -20,6 +20,7 @@ from botlib.paper.accounts.ledger import Ledger
 from botlib.paper.accounts.signatures import wall_time
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.api.mirror_data import MirrorDataHandlers
 from botlib.paper.api.openapi import openapi_document
 from botlib.paper.api.operations import operations
 from botlib.paper.api.orders import OrderHandlers
@@ -28,6 +29,8 @@ from botlib.paper.api.rest import RestApi
 from botlib.paper.api.wsapi import WsApi
 from botlib.paper.market.market import PaperMarket
 from botlib.paper.matching.engine import MatchingEngine
+from botlib.paper.mirror.market import MirrorMarket
+from botlib.paper.mirror_venue import MirrorVenue
 from botlib.paper.operator.administration import Administration
 from botlib.paper.operator.control_api import ControlApi
 from botlib.paper.operator.fault_actions import FaultActions
@@ -83,22 +86,12 @@ class PaperExchange:
             engine = MatchingEngine(self._ledger, Commission(fee, fee, self._bnb_price))
             self.player = player or ScenarioPlayer()
             self.faults = self.player.faults
-            self.venue = Venue(
-                market,
-                engine,
-                start=_start(market, options, self._ledger.market_time),
-                pace=options.pace,
-                faults=self.faults,
-                slippage=options.slippage,
-                depth=options.depth,
-                events=options.events,
-                seed=options.event_seed,
-            )
+            self.venue = self._new_venue(market, engine)
             if options.burn_bnb and not engine.account.burns_bnb:
                 engine.burn_bnb(DEFAULT_ACCOUNT, True, self.venue.market_time)
                 self._ledger.flush()
             for symbol, waiting in engine.state.open_by_symbol.items():
-                if waiting:
+                if waiting and not isinstance(self.venue, MirrorVenue):
                     self.venue.feed(symbol)
         except BaseException:
             self._ledger.close()
@@ -107,6 +100,8 @@ class PaperExchange:
         self.limits = RateLimits(wall_time, lambda: self.venue.market_time)
         engine.first_fill = self.limits.credit_fill
         data = MarketDataHandlers(self.venue)
+        if isinstance(self.venue, MirrorVenue):
+            data = MirrorDataHandlers(self.venue)
         trading = OrderHandlers(self.venue, data, self.limits)
         trading.accounts.withdraws = self.keys.withdraws
         self._operations = operations(data, trading)
@@ -121,6 +116,30 @@ class PaperExchange:
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._saved = -1
+
+    def _new_venue(self, market: PaperMarket, engine: MatchingEngine) -> Venue:
+        options = self.options
+        if isinstance(market, MirrorMarket):
+            return MirrorVenue(
+                market,
+                engine,
+                faults=self.faults,
+                slippage=options.slippage,
+                events=options.events,
+                seed=options.event_seed,
+                symbols=options.symbols,
+            )
+        return Venue(
+            market,
+            engine,
+            start=_start(market, options, self._ledger.market_time),
+            pace=options.pace,
+            faults=self.faults,
+            slippage=options.slippage,
+            depth=options.depth,
+            events=options.events,
+            seed=options.event_seed,
+        )
 
     async def start(self) -> ExchangeReady:
         """Listen on the loopback address.

@@ -17,6 +17,7 @@ from botlib.core.timeframe import timeframe_ms
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market import PaperMarket
 from botlib.paper.market.market_clock import MarketPace
+from botlib.paper.mirror.source import MirrorSource
 from botlib.store.stretch import StoredStretch
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PaperOptions:
     Attributes:
         seed: seed of the synthetic market.
         recordings: candle files to replay.
+        mirror: the real venue to follow, in place of a market of the computer's own.
         stretch: stored candles to replay; without them and files the market is synthetic.
         symbols: symbols that the market must list, besides its own.
         start: first market time in ms; None for now, or for a moment in the recording.
@@ -61,6 +63,7 @@ class PaperOptions:
     seed: int = 42
     recordings: tuple[Path, ...] = ()
     stretch: StoredStretch | None = None
+    mirror: MirrorSource | None = None
     symbols: tuple[str, ...] = ()
     start: int | None = None
     history: int | None = None
@@ -103,6 +106,9 @@ class PaperOptions:
             stretch = StoredStretch(
                 directory=directory or data_directory(), lead=lead, **settings.replay.model_dump()
             )
+        mirror = None
+        if settings.market == "mirror":
+            mirror = MirrorSource(**settings.mirror.model_dump())
         pace = MarketPace(None if settings.speed == "max" else settings.speed)
         depth = None
         if settings.depth is not None:
@@ -112,6 +118,7 @@ class PaperOptions:
             seed=settings.seed,
             recordings=settings.recording,
             stretch=stretch,
+            mirror=mirror,
             symbols=tuple(symbols),
             start=settings.start if isinstance(settings.start, int) else None,
             history=history,
@@ -129,12 +136,19 @@ class PaperOptions:
     def open_market(self) -> PaperMarket:
         """Return the market, with `symbols` listed; reading a recording takes a while.
 
+        A mirror lists nothing until it is opened.
+
         Raises:
             InvalidInput: stored candles of a stretch are missing.
             RecordingError: a recording cannot be read.
             UnknownSymbol: the market cannot trade one of the symbols.
         """
         market: PaperMarket
+        if self.mirror is not None:
+            from botlib.paper.mirror.market import MirrorMarket
+
+            # It lists nothing before it is opened, which takes a network.
+            return MirrorMarket(self.mirror)
         if self.stretch is not None:
             from botlib.paper.market.replay import ReplayMarket
 
@@ -162,6 +176,8 @@ class PaperOptions:
             UnknownSymbol: the market does not trade one of the symbols.
             PaperExchangeError: the history leaves nothing to replay.
         """
+        if self.mirror is not None:
+            return now
         if self.start is not None:
             return self.start
         spans = [market.span(listing.symbol) for listing in market.listings()]
@@ -208,6 +224,10 @@ class PaperOptions:
             stretch["directory"] = Path(stretch["directory"])
             stretch["symbols"] = tuple(stretch["symbols"])
             values["stretch"] = StoredStretch(**stretch)
+        if values["mirror"] is not None:
+            cache = values["mirror"]["cache"]
+            values["mirror"]["cache"] = None if cache is None else Path(cache)
+            values["mirror"] = MirrorSource(**values["mirror"])
         values["recordings"] = tuple(map(Path, values["recordings"]))
         values["symbols"] = tuple(values["symbols"])
         values["pace"] = MarketPace(**values["pace"])

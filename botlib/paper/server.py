@@ -13,6 +13,8 @@ from dataclasses import replace
 
 from botlib.core.asynctools import first_of
 from botlib.paper.exchange import ExchangeReady, PaperExchange
+from botlib.paper.market.market import PaperMarket
+from botlib.paper.mirror.market import MirrorMarket
 from botlib.paper.operator.scenario import Scenario, ScenarioPlayer
 from botlib.paper.options import PaperOptions
 
@@ -44,6 +46,19 @@ async def serve(options: PaperOptions, ready: Callable[[ExchangeReady], None]) -
     """
     scenario = None if options.scenario is None else Scenario.load(options.scenario)
     market = options.open_market()
+    async with AsyncExitStack() as stack:
+        if isinstance(market, MirrorMarket):
+            stack.push_async_callback(market.close)
+            await market.open(options.symbols)
+        await _serve(market, options, ready, scenario)
+
+
+async def _serve(
+    market: PaperMarket,
+    options: PaperOptions,
+    ready: Callable[[ExchangeReady], None],
+    scenario: Scenario | None,
+) -> None:
     stop, restart, player = asyncio.Event(), _Restart(), ScenarioPlayer()
     player.faults.restart = restart.order
     player.faults.crash = _die

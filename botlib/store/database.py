@@ -58,8 +58,8 @@ def database_path(data_directory: Path, venue: str) -> Path:
 
     Args:
         data_directory: the data directory, as configured.
-        venue: a registered name, or the stamp of a paper market: ``paper:synthetic:seed=42`` or
-            ``paper:recording:<name>:<digest>``.
+        venue: a registered name, or the stamp of a paper market: ``paper:synthetic:seed=42``,
+            ``paper:mirror:binance`` or ``paper:recording:<name>:<digest>``.
 
     Raises:
         InvalidInput: the venue has none of these forms.
@@ -71,10 +71,14 @@ def database_path(data_directory: Path, venue: str) -> Path:
     if recording := re.fullmatch(r"paper:recording:(.+):([0-9a-f]{8,64})", venue):
         name = re.sub(r"[^A-Za-z0-9._+-]+", "_", recording[1])
         return data_directory / "paper" / f"recording-{name}-{recording[2][:8]}.db"
+    if mirror := re.fullmatch(r"paper:mirror:([\w-]+)(?:@(\d+))?", venue):
+        stand_in = f"-{mirror[2]}" if mirror[2] else ""
+        return data_directory / "paper" / f"mirror-{mirror[1]}{stand_in}.db"
     raise InvalidInput(
         f"There is no database for the venue {venue!r}. Accepted: "
         f"{', '.join(repr(name) for name in VENUES)}, "
-        "'paper:synthetic:seed=<number>', 'paper:recording:<name>:<hexadecimal digest>'."
+        "'paper:synthetic:seed=<number>', 'paper:mirror:<venue>', "
+        "'paper:recording:<name>:<hexadecimal digest>'."
     )
 
 

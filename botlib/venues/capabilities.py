@@ -47,6 +47,8 @@ class VenueCapabilities:
         standard_fee: fraction of the value of a fill, of an account without discounts.
         environment: which of the venue's systems it is: ``live``, ``testnet`` or ``demo``.
         play_money: whether its balances are worthless and cannot be withdrawn.
+        public_rest: address of a service of public data alone, for mirrors; empty without one.
+        public_streams: address of its streams.
     """
 
     name: str
@@ -69,6 +71,8 @@ class VenueCapabilities:
     standard_fee: Decimal
     environment: str = "live"
     play_money: bool = False
+    public_rest: str = ""
+    public_streams: str = ""
 
     @property
     def absence_fence(self) -> int:

@@ -96,4 +96,8 @@ class PaperService:
             ".ledger.db"
         )
         ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if options.mirror is not None:
+            # Real candles are kept apart from the play money of the account.
+            candles = ledger.with_name(ledger.name.replace(".ledger.db", ".candles.sqlite"))
+            options = replace(options, mirror=replace(options.mirror, cache=candles))
         return replace(options, ledger=ledger)

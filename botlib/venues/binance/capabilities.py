@@ -44,6 +44,8 @@ BINANCE: Final = VenueCapabilities(
     order_recv_window=5_000,
     # Maker and taker of the lowest tier, without paying in BNB.
     standard_fee=Decimal("0.001"),
+    public_rest="https://data-api.binance.vision",
+    public_streams="wss://data-stream.binance.vision",
 )
 
 BINANCE_TESTNET: Final = replace(
@@ -55,6 +57,8 @@ BINANCE_TESTNET: Final = replace(
     secret_variable="BINANCE_TESTNET_API_SECRET",
     environment="testnet",
     play_money=True,
+    public_rest="",
+    public_streams="",
 )
 """Play money on a market of its own, whose prices are those of its few users."""
 
@@ -67,5 +71,7 @@ BINANCE_DEMO: Final = replace(
     secret_variable="BINANCE_DEMO_API_SECRET",
     environment="demo",
     play_money=True,
+    public_rest="",
+    public_streams="",
 )
 """Play money at the prices of the real market."""

@@ -1,0 +1,156 @@
+"""The feed of one mirrored symbol: its last trade, its book, and its status at the venue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from botlib.paper.market.feed import Feed
+from botlib.paper.market.market import PaperMarket, SymbolListing
+from botlib.paper.mirror.book import MirrorBook
+from botlib.paper.mirror.market import Entry
+
+QUEUED: Final = 20_000
+"""Most trades that wait to be matched."""
+_ZERO: Final = Decimal(0)
+
+
+class MirrorFeed(Feed):
+    """A mirrored symbol at the present.
+
+    Args:
+        market: the mirrored market.
+        listing: the symbol.
+        entry: returns its present entry in exchangeInfo.
+        awake: returns whether the mirror follows the venue at present.
+        walked: whether orders walk the book.
+        slippage: fraction by which takers fill worse than the price, if they do not.
+
+    Attributes:
+        trades: trades that wait to be matched with the accounts' orders.
+        trade_id: id of the last aggregate trade that was shown, 0 before the first.
+    """
+
+    mirrored = True
+
+    def __init__(
+        self,
+        market: PaperMarket,
+        listing: SymbolListing,
+        *,
+        entry: Callable[[], Entry],
+        awake: Callable[[], bool],
+        walked: bool,
+        slippage: Decimal,
+    ) -> None:
+        super().__init__(market, listing, 1, slippage=slippage)
+        self.mirror_book = MirrorBook(self, walked=walked, slippage=slippage)
+        self.book = self.mirror_book
+        self.trades: deque[bytes] = deque()
+        self.trade_id = 0
+        self._entry, self._awake = entry, awake
+        self._newest: bytes | None = None
+        self._price_text = "0"
+        self._seller_taker = False
+        self._average_frame: bytes | None = None
+        self._average_price = _ZERO
+
+    @property
+    def entry(self) -> Entry:
+        """The symbol's entry in the venue's exchangeInfo."""
+        return self._entry()
+
+    # -- the present
+
+    def seek(self, time: int) -> None:
+        """Note the market time (ms); what is shown is always the present."""
+        self.time = max(self.time, time)
+
+    def reload(self) -> None:
+        """Do nothing: there are no candles here."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the price and the book are known."""
+        return (self._newest is not None or self.price > 0) and (
+            self.book.deep or self.mirror_book.known
+        )
+
+    @property
+    def trading(self) -> bool:
+        """Whether the symbol trades at the venue, and the mirror knows what happens there."""
+        return self.known and self.status == "TRADING"
+
+    @property
+    def status(self) -> str:
+        """The symbol's status in exchangeInfo; ``BREAK`` while the mirror is stale."""
+        if self.rules.status != "TRADING":
+            return self.rules.status
+        status = str(self.entry.get("status", "BREAK"))
+        return status if status != "TRADING" or self._awake() else "BREAK"
+
+    @property
+    def over(self) -> bool:
+        """False: there is no last candle."""
+        return False
+
+    @property
+    def opening(self) -> bool:
+        """True: a stop that a trade triggers fills no better than at the price of the trade."""
+        return True
+
+    @property
+    def falling(self) -> bool:
+        """Whether the taker of the last trade was a seller."""
+        self._read()
+        return self._seller_taker
+
+    @property
+    def last_price(self) -> Decimal:
+        """The price of the last trade."""
+        self._read()
+        return Decimal(self._price_text)
+
+    def average(self) -> Decimal:
+        """Return the venue's average price of the last five minutes."""
+        if self._average_frame is not None:
+            found: dict[str, Any] = orjson.loads(self._average_frame)
+            self._average_frame = None
+            self._average_price = Decimal(found["w"] if "w" in found else found["price"])
+        return self._average_price or self.last_price
+
+    # -- what the venue sends
+
+    def show_trade(self, payload: bytes) -> None:
+        """Show an aggregate trade, which is read when somebody looks at it."""
+        self._newest = payload
+
+    def show_average(self, payload: bytes) -> None:
+        """Show an average price, of a stream or of an answer."""
+        self._average_frame = payload
+
+    def apply(self, trade: dict[str, Any]) -> bool:
+        """Show an aggregate trade that is read already, and return whether it is a new one."""
+        self._read()
+        if int(trade["a"]) <= self.trade_id:
+            return False
+        self._show(trade)
+        return True
+
+    def _read(self) -> None:
+        if self._newest is None:
+            return
+        trade: dict[str, Any] = orjson.loads(self._newest)
+        self._newest = None
+        if int(trade["a"]) > self.trade_id:
+            self._show(trade)
+
+    def _show(self, trade: dict[str, Any]) -> None:
+        self.trade_id = int(trade["a"])
+        self._price_text = trade["p"]
+        self.price, self.traded = float(trade["p"]), float(trade["q"])
+        self._seller_taker = bool(trade["m"])

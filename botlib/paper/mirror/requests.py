@@ -1,0 +1,167 @@
+"""Requests to the public data of the mirrored venue, within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from botlib.core.clock import SystemClock
+from botlib.core.errors import PaperExchangeError
+from botlib.paper.mirror.source import MirrorSource
+from botlib.paper.protocol.refusals import Refusal
+from botlib.venues.obstacles import connection_advice, foreign_answer, state_advice
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT: Final = 15.0
+"""Seconds within which an answer must come."""
+AT_ONCE: Final = 6
+"""Most requests at the same time."""
+LEFT_TO_OTHERS: Final = 4_500
+"""Weight a minute from which on requests wait: other programs of this address need some too."""
+_MINUTE: Final = 60.0
+
+
+class UpstreamLost(PaperExchangeError):
+    """The mirrored venue gave no answer."""
+
+
+class PublicRequests:
+    """Requests for public data, none of them signed; equal ones under way are sent once.
+
+    Args:
+        source: the mirrored venue.
+
+    Attributes:
+        sent: requests so far.
+        used: request weight of the present minute, as the venue counts it.
+        offset: ms by which the venue's clock is ahead of the computer's.
+    """
+
+    def __init__(self, source: MirrorSource) -> None:
+        self.source = source
+        self.sent = 0
+        self.used = 0
+        self.offset = 0
+        self._clock = SystemClock()
+        self._held_until = 0.0
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._under_way: dict[str, asyncio.Task[bytes]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session, which the stream uses too."""
+        if self._session is None:
+            # Proxies of the environment are for the network, not for this computer.
+            self._session = aiohttp.ClientSession(trust_env=self.source.upstream is None)
+        return self._session
+
+    async def close(self) -> None:
+        """Cancel what is under way, and close the connections."""
+        for task in tuple(self._under_way.values()):
+            task.cancel()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def read_clock(self) -> None:
+        """Measure the offset of the venue's clock.
+
+        Raises:
+            UpstreamLost: there was no answer.
+        """
+        sent = self._clock.now()
+        server = int((await self.json("time"))["serverTime"])
+        self.offset = server - (sent + self._clock.now()) // 2
+
+    async def json(self, path: str, **params: object) -> Any:
+        """Return the answer to a request as Python values.
+
+        Raises:
+            Refusal: the venue refuses it.
+            UpstreamLost: there was no answer.
+        """
+        return orjson.loads(await self.get(path, {name: str(one) for name, one in params.items()}))
+
+    async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Return the answer to a request as JSON.
+
+        Args:
+            path: below ``/api/v3/``.
+            params: its parameters.
+
+        Raises:
+            Refusal: the venue refuses it, or its limit is used up.
+            UpstreamLost: there was no answer.
+        """
+        key = f"{path}?{orjson.dumps(dict(params), option=orjson.OPT_SORT_KEYS).decode()}"
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._send(path, params))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._done(key, done))
+        return await asyncio.shield(task)
+
+    def _done(self, key: str, task: asyncio.Task[bytes]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _send(self, path: str, params: Mapping[str, str]) -> bytes:
+        async with self._room:
+            self._check_limit()
+            self.sent += 1
+            try:
+                async with (
+                    asyncio.timeout(TIMEOUT),
+                    self.session.get(f"{self.source.rest}/api/v3/{path}", params=params) as answer,
+                ):
+                    body = await answer.read()
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise UpstreamLost(
+                    f"{self.source.venue} did not answer {path}: "
+                    f"{connection_advice(error, TIMEOUT)}"
+                ) from None
+        self._note_limit(answer)
+        if answer.status != 200:
+            raise self._refused(path, answer.status, body)
+        if not body.startswith((b"{", b"[")):
+            raise UpstreamLost(foreign_answer(body.decode(errors="replace")))
+        return body
+
+    def _check_limit(self) -> None:
+        wait = self._held_until - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise Refusal(
+                -1003,
+                "Too many requests; the mirrored venue has to be left alone.",
+                429,
+                {"Retry-After": str(int(wait) + 1)},
+            )
+
+    def _note_limit(self, answer: aiohttp.ClientResponse) -> None:
+        used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        self.used = int(used) if used.isdecimal() else self.used
+        wait = 0.0
+        if answer.status in (418, 429):
+            text = answer.headers.get("Retry-After", "")
+            wait = float(text) if text.isdecimal() else _MINUTE
+            logger.warning("%s asks to wait for %.0f s.", self.source.venue, wait)
+        elif self.used > LEFT_TO_OTHERS and self.source.upstream is None:
+            wait = _MINUTE - (self._clock.now() + self.offset) / 1_000 % _MINUTE
+        if wait:
+            self._held_until = max(self._held_until, asyncio.get_running_loop().time() + wait)
+
+    def _refused(self, path: str, status: int, body: bytes) -> Exception:
+        try:
+            error = orjson.loads(body)
+            return Refusal(int(error["code"]), str(error["msg"]), status)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            advice = state_advice(status) or foreign_answer(body.decode(errors="replace"))
+            return UpstreamLost(f"{self.source.venue} answered {path} with HTTP {status}. {advice}")
