@@ -331,7 +331,9 @@ class Settings(_Section):
 
     @property
     def kind(self) -> str:
-        """What badges show: ``paper``, ``watch``, ``testnet``, ``demo`` or ``live``."""
+        """What badges show: ``paper``, ``mirror``, ``watch``, ``testnet``, ``demo`` or ``live``."""
+        if self.mode == "paper" and self.paper.market == "mirror":
+            return "mirror"
         return self.exchange.environment if self.mode == "live" else self.mode
 
     @classmethod

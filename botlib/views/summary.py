@@ -131,6 +131,8 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         figures: a summary as `RunSummary.to_dict` returns it and notebooks store it.
     """
     synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
+    if ":mirror:" in figures["venue"]:
+        synthetic = " (real prices, play money)"
     quote = figures["quote"]
     stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
     rows: list[list[object]] = [

@@ -80,6 +80,8 @@ def picture(state: DashboardState) -> str:
     ]
     at = f"{iso(head['market_time'])} UTC, market time" if head["market_time"] else "not started"
     synthetic = " · synthetic: not real prices" if head["synthetic"] else ""
+    if ":mirror:" in head["venue"]:
+        synthetic = " · real prices, play money"
     return card(
         head["venue"],
         *blocks,
