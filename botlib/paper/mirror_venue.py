@@ -97,6 +97,9 @@ class MirrorVenue(Venue):
         )
         self._synced = False
         self._heard = 0.0
+        # After a silence a new connection proves nothing before something is heard on it.
+        self._muted = False
+        self._following = asyncio.Event()
         self._followed: dict[str, MirrorFeed] = {}
         self._sinks: dict[bytes, tuple[str, Callable[[bytes], None] | None]] = {}
         self._waiting: dict[MirrorFeed, None] = {}
@@ -153,7 +156,7 @@ class MirrorVenue(Venue):
         """Whether the mirror does not know what happens at the venue."""
         if self.paused or not self._synced:
             return True
-        return self._heard < self.stream.dialled or self._silent() > self.source.stale_after
+        return self._muted or self._silent() > self.source.stale_after
 
     def _silent(self) -> float:
         """Return for how many seconds the venue's time has not moved, on this connection."""
@@ -184,11 +187,19 @@ class MirrorVenue(Venue):
             },
         }
 
+    async def prepared(self) -> None:
+        """Wait until the venue is followed, `_PATIENCE` seconds at most."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._following.wait()
+        except TimeoutError:
+            logger.warning("%s is not followed yet: %s", self.source.venue, self.reason)
+
     def _reason(self) -> str:
         """Return why the mirror is stale, empty if it is not."""
         if not self.stale:
             return ""
-        if self._synced and not self.paused:
+        if self._synced and not self.paused and not self._muted:
             return f"Nothing was heard for {self._silent():.1f} s."
         return self.reason
 
@@ -240,6 +251,7 @@ class MirrorVenue(Venue):
             if time.isdigit() and (now := int(time)) > self.market_time:
                 self.market_time = self.mirror.now = now
                 self._heard = asyncio.get_running_loop().time()
+                self._muted = False
         if sink is not None:
             sink(payload)
         if stream in self.streams:
@@ -316,6 +328,7 @@ class MirrorVenue(Venue):
                 await backoff.wait()
         self.counters["resyncs"] += 1
         self._synced = True
+        self._following.set()
         self._waiting.update(dict.fromkeys(self._followed.values()))
         logger.info("The mirror follows %s.", self.source.venue)
         self._wake.set()
@@ -428,6 +441,7 @@ class MirrorVenue(Venue):
             self.users.send_late()
             silent = self._silent()
             if self.stream.connected and silent > self.source.stale_after and not self.paused:
+                self._muted = True
                 self._lost(f"Nothing was heard for {silent:.1f} s.")
                 await self.stream.cut()
 

@@ -72,11 +72,15 @@ async def _serve(
         options = replace(options, port=int(started.url.rpartition(":")[2]))
         if scenario is not None:
             player.load(scenario)
-        ready(started)
         async with asyncio.TaskGroup() as group:
+            told = False
             parent = group.create_task(_watch_parent(stop)) if options.watch_parent else None
             while True:
                 running = group.create_task(exchange.run())
+                if not told:
+                    await exchange.venue.prepared()
+                    ready(started)
+                    told = True
                 await first_of(stop.wait(), restart.ordered.wait())
                 running.cancel()
                 if stop.is_set():

@@ -124,6 +124,9 @@ class Venue:
         late = wall_time() - self.market_time
         return self._keeps_wall_time and not self.paused and 0 <= late <= self.length
 
+    async def prepared(self) -> None:
+        """Wait until orders can be placed, which they can be at once."""
+
     def details(self) -> dict[str, object]:
         """Return what the state of the control API adds about this kind of market."""
         return {}
