@@ -22,7 +22,7 @@ from botlib.core.tables import text_table
 HERE = Path(__file__).parent
 NAMES = (
     *("backtest", "chart", "idle", "imports", "indicators", "ingest"),
-    *("lateness", "orders", "simulation", "storage", "sweep", "tasks", "venue"),
+    *("lateness", "mirror", "orders", "simulation", "storage", "sweep", "tasks", "venue"),
 )
 
 
