@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -175,6 +175,18 @@ class CandleStream:
         if self._group is not None:
             await self._assign(fresh)
 
+    async def unsubscribe_candles(self, symbol: str, timeframe: str) -> None:
+        """End a subscription, by its unified symbol; stored candles stay.
+
+        One that there is not is ignored.
+        """
+        entry = self._subscriptions.pop((symbol, timeframe), None)
+        if entry is None:
+            return
+        entry.end()
+        for connection in self._connections:
+            await connection.remove([entry.key])
+
     async def run(self) -> None:
         """Stream until cancelled: connect, subscribe, fetch missing candles, reconnect for ever.
 
@@ -206,15 +218,21 @@ class CandleStream:
             for entry in self._subscriptions.values():
                 entry.stop()
 
-    async def ready(self) -> None:
-        """Wait until every subscription is complete up to now, stored and published."""
+    async def ready(self, keys: Collection[tuple[str, str]] | None = None) -> None:
+        """Wait until subscriptions are complete up to now, stored and published.
+
+        Args:
+            keys: their symbols and timeframes; None is all, of which there has to be one.
+        """
         # Readiness changes with the connections; polling is simplest.
-        while not self._is_ready():  # noqa: ASYNC110
+        while not self._is_ready(keys):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
-    def _is_ready(self) -> bool:
-        complete = all(entry.ready for entry in self._subscriptions.values())
-        return bool(self._subscriptions) and complete and not self._outbox
+    def _is_ready(self, keys: Collection[tuple[str, str]] | None) -> bool:
+        known = self._subscriptions
+        wanted = list(known) if keys is None else [key for key in keys if key in known]
+        complete = all(known[key].ready for key in wanted)
+        return bool(wanted or keys is not None) and complete and not self._outbox
 
     def status(self) -> StreamStatus:
         """Return the present state."""

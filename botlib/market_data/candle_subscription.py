@@ -89,7 +89,7 @@ class CandleSubscription:
         self.sequence = Sequencer(timeframe)
         self._history = history
         self._loaded = 0
-        self._connected = self._complete = self._repairing = False
+        self._connected = self._complete = self._repairing = self._ended = False
         self._recheck = False
         self._check_until: int | None = None
         self._frames = self._closed = self._duplicates = self._late = self._bad_frames = 0
@@ -193,6 +193,16 @@ class CandleSubscription:
     def stop(self) -> None:
         """Record that the stream was stopped, with its connections and repairs."""
         self._connected = self._complete = self._repairing = False
+
+    def end(self) -> None:
+        """Record that nobody wants it any more, so that no repair goes on."""
+        self.stop()
+        self._ended = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._ended
 
     def want_history(self, history: int) -> bool:
         """Return whether more history is wanted than before, and remember how much."""

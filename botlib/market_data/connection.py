@@ -146,6 +146,19 @@ class ReconnectingConnection(Generic[S]):
         else:
             self._up(subscriptions)
 
+    async def remove(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Remove subscriptions; those that it does not carry are ignored."""
+        mine = [key for key in keys if self._subscriptions.pop(key, None) is not None]
+        connection = self._connection
+        if connection is None or not mine:
+            return
+        try:
+            await connection.unsubscribe(mine)
+        except ExchangeError as error:
+            # The redial subscribes to what is left.
+            logger.warning("Unsubscribing failed (%s); dialling again", error)
+            await connection.close()
+
     def pause(self, paused: bool) -> None:
         """Pause or resume reading; while it is paused, silence is no reason to dial again."""
         self._paused = paused

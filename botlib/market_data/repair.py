@@ -100,7 +100,7 @@ class Repairer:
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST, rng=self._rng)
         span = _RepairedSpan()
         attempts = ATTEMPTS
-        while self._running():
+        while self._running() and not subscription.ended:
             try:
                 if subscription.sequence.last is None:
                     await self._load_history(subscription)

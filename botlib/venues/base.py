@@ -157,6 +157,14 @@ class StreamConnection(Protocol[Sink]):
             ExchangeError: the venue refused a subscription.
         """
 
+    async def unsubscribe(self, keys: Sequence[tuple[str, str]]) -> None:
+        """End subscriptions; returns when no frame of them follows.
+
+        Raises:
+            ExchangeUnavailable: the socket died or the acknowledgement did not come in time.
+            ExchangeError: the venue refused.
+        """
+
     async def ended(self) -> str:
         """Wait until the socket is dead, and return why."""
 

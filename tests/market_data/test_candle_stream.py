@@ -410,3 +410,39 @@ async def test_a_revision_during_a_cut_is_noticed_afterwards(rig: MakeRig) -> No
         assert [e.candle.volume for e in r.closed() if e.candle.timestamp == stored.timestamp] == [
             999.5
         ]
+
+
+async def test_an_ended_subscription_brings_no_candle_and_stays_away_after_a_cut(
+    rig: MakeRig,
+) -> None:
+    async with rig(("BTC/USDT", "ETH/USDT")) as r:
+        await r.step()
+        await r.stream.unsubscribe_candles("ETH/USDT", "1m")
+        assert [one.symbol for one in r.stream.status().subscriptions] == ["BTC/USDT"]
+        before = len(r.closed("ETH/USDT"))
+        for _ in range(3):
+            await r.step()
+        await r.control.fault("reset", target="streams")
+        await lost(r)
+        await r.until(lambda: r.stream.status().ready)
+        for _ in range(3):
+            await r.step()
+        assert len(r.closed("ETH/USDT")) == before
+        assert r.stream.status().bad_frames == 0
+        await r.check_order()
+
+
+async def test_a_subscription_that_was_ended_can_be_made_again_without_a_gap(rig: MakeRig) -> None:
+    async with rig(("BTC/USDT", "ETH/USDT")) as r:
+        await r.step()
+        await r.stream.unsubscribe_candles("ETH/USDT", "1m")
+        await r.stream.unsubscribe_candles("ETH/USDT", "1m")
+        await r.step()
+        await r.stream.subscribe_candles("ETH/USDT", "1m", 10)
+        async with asyncio.timeout(60):
+            await r.stream.ready([("ETH/USDT", "1m")])
+        timestamp = (await r.step()).candle.timestamp
+        await r.until(lambda: r.closed("ETH/USDT")[-1].candle.timestamp == timestamp)
+        end = timestamp + MINUTE
+        stored = r.storage.candles("ETH/USDT", "1m", end - 8 * MINUTE, end)
+        assert [one.timestamp for one in stored] == list(range(end - 8 * MINUTE, end, MINUTE))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -17,7 +17,7 @@ from aiohttp import WSMsgType
 from ccxt.async_support.base.ws.client import MSG_SIZE_OVERHEAD
 
 from botlib.core.errors import ExchangeError, ExchangeUnavailable
-from botlib.venues.base import BadFrameSink, DepthSink, KlineSink
+from botlib.venues.base import BadFrameSink, DepthSink, DepthUpdate, KlineSink, RawKline
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import SpotBinance, VenueError
 from botlib.venues.obstacles import connection_advice
@@ -309,10 +309,10 @@ class MarketSocket(Socket):
         super().__init__(api, f"{api.urls['api']['ws']['spot']}/{next(_numbers) % 1_000}")
         self._on_bad = on_bad
 
-    async def _subscribe(self, streams: Iterable[str]) -> None:
+    async def _subscribe(self, streams: Iterable[str], method: str = "SUBSCRIBE") -> None:
         names = list(streams)
         for start in range(0, len(names), STREAMS_PER_REQUEST):
-            await self.request("SUBSCRIBE", names[start : start + STREAMS_PER_REQUEST])
+            await self.request(method, names[start : start + STREAMS_PER_REQUEST])
 
     def _bad_frame(self, text: str, reason: str) -> None:
         self._on_bad(str(text)[:500], reason)
@@ -334,6 +334,16 @@ class KlineSocket(MarketSocket):
             self._routes[identifier, timeframe] = sink
             names.append(kline_stream(identifier, timeframe))
         await self._subscribe(names)
+
+    async def unsubscribe(self, keys: Sequence[tuple[str, str]]) -> None:
+        """End the subscriptions to (symbol, timeframe) pairs."""
+        routes = [(self._api.market(symbol)["id"], timeframe) for symbol, timeframe in keys]
+        for route in routes:
+            # Frames still come until the venue has acknowledged it.
+            self._routes[route] = _discard_kline
+        await self._subscribe((kline_stream(*route) for route in routes), "UNSUBSCRIBE")
+        for route in routes:
+            del self._routes[route]
 
     def _receive(self, text: str) -> None:
         # The hot path: a few hundred frames a second at full load.
@@ -372,6 +382,16 @@ class DepthSocket(MarketSocket):
         ids = [self._api.market(symbol)["id"].lower() for symbol, _ in sinks]
         await self._subscribe(f"{identifier}@depth@100ms" for identifier in ids)
 
+    async def unsubscribe(self, keys: Sequence[tuple[str, str]]) -> None:
+        """End the subscriptions to symbols."""
+        ids = [self._api.market(symbol)["id"] for symbol, _ in keys]
+        for identifier in ids:
+            self._routes[identifier] = _discard_depth
+        names = (f"{identifier.lower()}@depth@100ms" for identifier in ids)
+        await self._subscribe(names, "UNSUBSCRIBE")
+        for identifier in ids:
+            del self._routes[identifier]
+
     def _event(self, event: Mapping[str, Any]) -> None:
         if event.get("e") != "depthUpdate":
             raise ValueError(f"event {event.get('e')!r} is no change of an order book")
@@ -406,6 +426,14 @@ class UserSocket(Socket):
 
     def _bad_frame(self, text: str, reason: str) -> None:
         self._on_bad(str(text)[:500], reason)
+
+
+def _discard_kline(timestamp: int, event_time: int, closed: bool, raw: RawKline) -> None:
+    """Take a frame that nobody wants any more."""
+
+
+def _discard_depth(update: DepthUpdate) -> None:
+    """Take a frame that nobody wants any more."""
 
 
 def kline_stream(identifier: str, timeframe: str) -> str:
