@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from botlib.bot.card import bot_card, bot_line
 from botlib.bot.delegation import of_async_lab
 from botlib.bot.market import BotMarket
 from botlib.bot.order_rows import order_remarks, order_row
+from botlib.bot.strategy_rows import COLUMNS, TIMES, stopped_line, strategy_row
 from botlib.bot.tables import attribute_table
 from botlib.config import Settings
 from botlib.core.cards import Tone
@@ -27,6 +28,7 @@ from botlib.market_data.history import store_markets
 from botlib.runtime import LEFT_OVER, Runtime
 from botlib.store import OrderJournal
 from botlib.tasks import BackgroundTaskManager
+from botlib.venues.symbols import unified_symbol
 from botlib.views.host import EngineViews
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class AsyncBot:
         )
         self.views = EngineViews(self.engine, runtime)
         self._market = BotMarket(self.engine)
+        self._notes: list[str] = []
         self.lab = AsyncLab(self._market)
         """Research on the candles of this market."""
 
@@ -212,14 +215,72 @@ class AsyncBot:
     ) -> str:
         """Start a strategy on a symbol; one of the same name is replaced.
 
+        Candles of it that are not streamed yet are from then on, with their history.
+
         Args:
             strategy: it trades its first timeframe.
             name: its identity.
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
         """
         cost = None if order_cost is None else Decimal(str(order_cost))
+        before = self.engine.subscriptions()
         active = await self.engine.trade(strategy, symbol, name=name, order_cost=cost)
+        self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return f"{active.name}: {active.strategy} on {active.symbol}"
+
+    async def stop_strategy(self, name: str) -> str:
+        """Stop asking a strategy; what it holds stays, and stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        return stopped_line(self.engine.stop_strategy(name), self.engine)
+
+    @property
+    def strategies(self) -> pd.DataFrame:
+        """What trades: each strategy with its symbol, parameters, position and last signal."""
+        rows = [strategy_row(one, self.engine) for one in self.engine.signals.strategies.values()]
+        return attribute_table("Strategies", rows, COLUMNS, TIMES)
+
+    async def watch(self, symbol: str, timeframe: str | Sequence[str]) -> str:
+        """Stream and store candles that are not configured, with their history; say so in a line.
+
+        They survive reconnections and count in the health, until `unwatch` or the end of the bot.
+
+        Args:
+            timeframe: one or several, such as ``"1h"``.
+
+        Raises:
+            UnknownSymbol, UnknownTimeframe: the venue does not have it; the message suggests one.
+            InvalidInput: the venue does not trade the symbol now.
+        """
+        names = [timeframe] if isinstance(timeframe, str) else list(timeframe)
+        fresh = await self.engine.watch(symbol, names)
+        if not fresh:
+            return f"{unified_symbol(symbol)} {', '.join(names)} is streamed already."
+        return self._new_line(fresh)
+
+    async def unwatch(self, symbol: str, timeframe: str | None = None) -> str:
+        """End the stream of a symbol, or of one timeframe; stored candles stay.
+
+        Raises:
+            InvalidInput: it is not streamed, or a strategy, a chart or a position needs it.
+        """
+        ended = await self.engine.unwatch(symbol, timeframe)
+        return f"{_named(ended)} is not streamed any more; its stored candles stay."
+
+    def taken_notes(self) -> list[str]:
+        """Return the notes on the calls so far, each once, and forget them."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _note_new(self, pairs: Iterable[tuple[str, str]]) -> None:
+        if fresh := list(pairs):
+            self._notes.append(self._new_line(fresh))
+
+    def _new_line(self, fresh: Sequence[tuple[str, str]]) -> str:
+        least = self.settings.history
+        return f"{_named(fresh)} is streamed from now on, after {least} candles or more of history."
 
     async def close_position(self, symbol: str) -> str:
         """Sell the position in a symbol at the market; the strategy goes on and may enter again."""
@@ -259,6 +320,8 @@ class AsyncBot:
     ) -> Chart:
         """Return a chart that follows the market, with this bot's orders on it.
 
+        Candles that are not streamed yet are from then on, with their history.
+
         The last expression of a cell is shown. In a headless run the chart is a picture that is
         kept up to date.
 
@@ -269,8 +332,10 @@ class AsyncBot:
             window: candles shown at first; older ones are loaded when a reader scrolls back.
 
         Raises:
-            InvalidInput: the candles are not streamed, or there is no such indicator.
+            InvalidInput: the venue does not trade the symbol now, or there is no such indicator.
         """
+        if self.engine.started:
+            self._note_new(await self.engine.watch(symbol, [timeframe]))
         return await self.views.charts.open(
             symbol,
             timeframe,
@@ -391,6 +456,10 @@ class AsyncBot:
 
     def _repr_html_(self) -> str:
         return bot_card(self.engine)
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> str:
+    return f"{pairs[0][0]} {', '.join(timeframe for _, timeframe in pairs)}"
 
 
 def _report_left_over(sentences: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from botlib.bot.async_bot import AsyncBot
-from botlib.bot.delegation import of_lab
+from botlib.bot.delegation import of_core, of_lab
 from botlib.core.clock import iso
 from botlib.core.timeframe import parse_duration
 from botlib.lab import Lab
@@ -111,6 +111,8 @@ class Bot(Blocking):
         done: list[str] = self._call(self.aio.kill(reason, close_positions=close_positions))
         return done
 
+    trade = of_core(AsyncBot.trade)
+    chart = of_core(AsyncBot.chart)
     candles = of_lab(Lab.candles)
     frames = of_lab(Lab.frames)
     backtest = of_lab(Lab.backtest)

@@ -1,12 +1,16 @@
-"""Methods of a bot that are those of its lab, with their signatures and docstrings."""
+"""Methods of a bot that are those of its lab or its core, with signatures and docstrings."""
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from botlib.lab import AsyncLab, Lab
+
+if TYPE_CHECKING:
+    from botlib.bot.async_bot import AsyncBot
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,6 +22,21 @@ def of_lab(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[Any
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return method(self.lab, *args, **kwargs)
+
+    return call
+
+
+def of_core(
+    method: Callable[Concatenate[AsyncBot, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Any, P], T]:
+    """Return a method that calls one of ``self.aio``, and writes its notes below the cell."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self._call(method(self.aio, *args, **kwargs))
+        for line in self.aio.taken_notes():
+            sys.stdout.write(f"{line}\n")
+        return result
 
     return call
 

@@ -20,6 +20,7 @@ from botlib.engine.paper.lockstep import Lockstep
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
 from botlib.engine.watching import NoOrders
+from botlib.engine.watchlist import Watchlist
 from botlib.execution import HaltLatch, OrderPath
 from botlib.frames import MultiTimeframeEngine
 from botlib.market_data import CandleStream
@@ -90,6 +91,7 @@ def build_base(
             stop_file=settings.data_directory / STOP_FILE,
             interval=environment.stop_file_interval,
         ),
+        watchlist=Watchlist(settings),
         log=LogTail(),
         paper=paper,
     )

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.config.secrets import keys_at_hand
 from botlib.control import ControlServer
 from botlib.core.asynctools import first_of
-from botlib.core.errors import ConfigError, EngineError, InvalidInput, UnknownSymbol
+from botlib.core.errors import (
+    ConfigError,
+    EngineError,
+    InvalidInput,
+    UnknownSymbol,
+    did_you_mean,
+)
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
@@ -24,6 +31,8 @@ from botlib.engine.services import Services
 from botlib.engine.signals import ActiveStrategy, load_strategy
 from botlib.engine.status import engine_status
 from botlib.engine.watching import ORDERS_NOTHING
+from botlib.engine.watchlist import register_needs, unwatch, watch
+from botlib.trading.positions import is_held
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
     from botlib.config import Settings
     from botlib.core.model import Order
+    from botlib.engine.parts import TradingParts
     from botlib.runtime import Stall
     from botlib.strategy import Strategy
     from botlib.venues.base import Exchange
@@ -211,8 +221,8 @@ class Orchestrator(PartsAccess):
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
 
         Raises:
-            InvalidInput: a timeframe of the strategy is not streamed, the cost is no number
-                above 0, or the bot only watches.
+            InvalidInput: the bot only watches, the venue does not trade the symbol now, it is quoted
+                in another asset, or the cost is no number above 0.
             ConfigError: in live trading, the strategy looks ahead on its stored candles.
         """
         if self.settings.mode == "watch":
@@ -224,25 +234,64 @@ class Orchestrator(PartsAccess):
             order_cost=(self.risk.limits.max_order_cost / 2 if order_cost is None else order_cost),
         )
         self.exchange.market(active.symbol)
-        for timeframe in strategy.timeframes:
-            if (active.symbol, timeframe) not in self.subscriptions():
-                raise InvalidInput(
-                    f"{active.symbol} {timeframe} is not streamed. Add the symbol to 'symbols' and "
-                    f"the timeframe to 'timeframes' of the configuration; streamed are "
-                    f"{', '.join(self.settings.symbols)} at {', '.join(self.settings.timeframes)}."
-                )
         known = self.signals.strategies.get(name)
         if known is not None and known.same_as(active):
             return known
+        self._count(active.symbol)
+        await self.watch(active.symbol, strategy.timeframes, rows=active.rows)
         if self.settings.mode == "live":
             outcome = await check_active(active, Path(self.database), self.venue)
             logger.warning("live trading: strategy %s: %s", name, outcome)
-        await self.stream.subscribe_candles(
-            active.symbol, strategy.timeframes, history=max(self.settings.history, active.rows)
-        )
-        await self._or_failure(self.stream.ready())
         self.signals.add(active)
         return active
+
+    async def watch(
+        self, symbol: str, timeframes: Sequence[str], *, rows: int = 0
+    ) -> list[tuple[str, str]]:
+        """Stream candles of a symbol; return the pairs that were not streamed before.
+
+        Args:
+            rows: least number of candles of history, if that is more than the settings say.
+
+        Raises:
+            As `botlib.engine.watchlist.watch`.
+        """
+        return await watch(
+            self.parts,
+            self.watchlist,
+            symbol,
+            timeframes,
+            history=max(self.settings.history, rows),
+            ready=self._wait_for_history,
+        )
+
+    async def unwatch(self, symbol: str, timeframe: str | None = None) -> list[tuple[str, str]]:
+        """End the stream of a symbol, or of one timeframe of it; return what was ended.
+
+        Raises:
+            InvalidInput: it is not streamed, or a strategy, a chart or a position needs it.
+        """
+        return await unwatch(self.parts, self.watchlist, symbol, timeframe)
+
+    def stop_strategy(self, name: str) -> ActiveStrategy:
+        """Stop a strategy and return it; what it holds stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        known = list(self.signals.strategies)
+        if name not in known:
+            raise InvalidInput(
+                f"There is no strategy {name!r} to stop. Running are: {', '.join(known) or 'none'}."
+                f"{did_you_mean(str(name), known)}"
+            )
+        return self.signals.remove(name)
+
+    def _count(self, symbol: str) -> None:
+        """Have the account count a symbol; what it holds of it already is no profit of this run."""
+        added = self.account.include(symbol)
+        if self._run_start is not None:
+            self._run_start = replace(self._run_start, equity=self._run_start.equity + added)
 
     async def close_position(self, symbol: str) -> Order | None:
         """Sell the position in a symbol at the market, after cancelling its stop.
@@ -345,6 +394,7 @@ class Orchestrator(PartsAccess):
         if settings.mode != "watch":
             # Positions are known and protected before a strategy is there.
             await parts.orders.start(settings.symbols)
+            self._keep_held(parts)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
         strategies = [
@@ -370,10 +420,26 @@ class Orchestrator(PartsAccess):
             parts.signals.add(active)
         rows = max([settings.history, *(active.rows for active in strategies)])
         parts.signals.listen()
-        for symbol in symbols:
-            await parts.stream.subscribe_candles(symbol, settings.timeframes, history=rows)
+        for symbol, timeframe in self.subscriptions():
+            if symbol in symbols or symbol not in settings.symbols:
+                await parts.stream.subscribe_candles(symbol, timeframe, history=rows)
+        register_needs(self.watchlist, parts, self.positions)
         if settings.mode != "watch":
             self.kill_switch.close_positions = parts.orders.leave_everything
+
+    def _keep_held(self, parts: TradingParts) -> None:
+        """Stream and count symbols that are held, although they are not configured any more."""
+        for position in self.positions.all():
+            symbol = position.symbol
+            if symbol in self.settings.symbols or symbol not in parts.orders.desks:
+                continue
+            market = parts.exchange.market(symbol)
+            if not is_held(position.amount, position.entry_price, market):
+                continue
+            if split_symbol(symbol)[1] == parts.account.quote:
+                parts.account.include(symbol)
+                self.watchlist.add([(symbol, self.settings.timeframes[0])])
+                logger.info("%s is held, and streamed for that", symbol)
 
     def _listed(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether the venue lists a symbol.
@@ -402,15 +468,15 @@ class Orchestrator(PartsAccess):
     async def _stop_tasks(self) -> None:
         await self.tasks.stop_all(STOP_DEADLINE)
 
-    async def _wait_for_history(self) -> None:
+    async def _wait_for_history(self, keys: Sequence[tuple[str, str]] | None = None) -> None:
         try:
             async with asyncio.timeout(READY_TIMEOUT):
-                await self._or_failure(self.stream.ready())
+                await self._or_failure(self.stream.ready(keys))
         except TimeoutError:
             waiting = [
                 f"{stream.symbol} {stream.timeframe}"
                 for stream in self.stream.status().subscriptions
-                if not stream.ready
+                if not stream.ready and (keys is None or (stream.symbol, stream.timeframe) in keys)
             ]
             raise EngineError(
                 f"No history of {', '.join(waiting)} after {READY_TIMEOUT:.0f} s. "

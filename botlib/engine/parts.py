@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from botlib.engine.paper.lockstep import Lockstep
     from botlib.engine.paper.service import PaperService
     from botlib.engine.signals import SignalGenerator
+    from botlib.engine.watchlist import Watchlist
     from botlib.execution import HaltLatch, OrderPath
     from botlib.frames import MultiTimeframeEngine
     from botlib.market_data import CandleStream
@@ -59,6 +60,7 @@ class BaseParts:
     tasks: BackgroundTaskManager
     halts: HaltLatch
     kill_switch: KillSwitch
+    watchlist: Watchlist
     log: LogTail
     """The newest lines of the log."""
     paper: PaperService | None
@@ -83,7 +85,7 @@ class BaseParts:
 
     def subscriptions(self) -> list[tuple[str, str]]:
         """Return the (symbol, timeframe) pairs that are streamed."""
-        return [(s, t) for s in self.settings.symbols for t in self.settings.timeframes]
+        return self.watchlist.all()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,10 @@ class PartsAccess:
     @property
     def paper(self) -> PaperService | None:
         return self._base.paper
+
+    @property
+    def watchlist(self) -> Watchlist:
+        return self._base.watchlist
 
     @property
     def storage(self) -> CandleStorage:

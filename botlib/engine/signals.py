@@ -87,6 +87,7 @@ class ActiveStrategy:
     """Candles on which it was not evaluated because a higher timeframe never arrived."""
     signals: int = 0
     errors: int = 0
+    last_signal: Signal | None = None
 
     def __post_init__(self) -> None:
         if not self.strategy.timeframes:
@@ -177,10 +178,19 @@ class SignalGenerator:
         self.strategies[active.name] = active
         self._orders.register(active.name, active.symbol, active.rules)
 
-    def remove(self, name: str) -> None:
-        """Stop a strategy; what it holds stays protected."""
+    def remove(self, name: str) -> ActiveStrategy:
+        """Stop a strategy and return it; what it holds stays protected."""
         active = self.strategies.pop(name)
+        if active.working is not None:
+            active.working.cancel()
         self._orders.unregister(name, active.symbol)
+        return active
+
+    def forget(self, symbol: str, timeframe: str) -> None:
+        """Drop the frame of a symbol and timeframe."""
+        for known in (self._rows, self._loaded, self._newest):
+            known.pop((symbol, timeframe), None)
+        self._frames.forget(symbol, timeframe)
 
     def listen(self) -> None:
         """Subscribe to closed candles, so that none is missed before `run` reads them."""
@@ -295,6 +305,8 @@ class SignalGenerator:
             signal = None
         else:
             active.evaluations += 1
+        if self.strategies.get(active.name) is not active:
+            return  # it was stopped or replaced while it computed
         if signal is not None:
             self._raise(active, signal)
         self._trail(active)
@@ -303,6 +315,7 @@ class SignalGenerator:
 
     def _raise(self, active: ActiveStrategy, signal: Signal) -> None:
         active.signals += 1
+        active.last_signal = signal
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
         self._bus.publish(SignalRaised(signal=signal))
         try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.parts import RunStart, StoreParts
     from botlib.engine.signals import SignalGenerator
+    from botlib.engine.watchlist import Watchlist
     from botlib.execution import HaltLatch, OrderPath
     from botlib.market_data import CandleStream
     from botlib.market_data.history import History
@@ -116,6 +117,9 @@ class EngineReading(Protocol):
 
     @property
     def account(self) -> AccountMonitor: ...
+
+    @property
+    def watchlist(self) -> Watchlist: ...
 
     def subscriptions(self) -> list[tuple[str, str]]: ...
 

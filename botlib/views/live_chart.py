@@ -99,6 +99,7 @@ class LiveCharts:
         self._requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         engine.before_stop(self._finish)
+        engine.watchlist.needed_by(self._needs)
 
     async def open(
         self,
@@ -245,9 +246,17 @@ class LiveCharts:
             known = ", ".join(f"{one} {length}" for one, length in streamed)
             raise InvalidInput(
                 f"{symbol} {timeframe} is not streamed, so there is nothing to draw live. Streamed "
-                f"are {known}. Add it to 'symbols' and 'timeframes' of the configuration, or draw "
+                f"are {known}. bot.watch('{symbol}', '{timeframe}') streams it; or draw "
                 f"stored candles: bl.chart(bot.candles('{symbol}', '{timeframe}', since='7d'))."
             )
+
+    def _needs(self, pair: tuple[str, str]) -> str | None:
+        """Return that a chart shows a symbol and timeframe, if one does."""
+        for entry in self._entries:
+            shown = entry.chart is None or not entry.chart.closed
+            if shown and (entry.symbol, entry.timeframe) == pair:
+                return "a chart shows it; its close() ends that"
+        return None
 
     def _run(self, work: Any) -> object:
         assert self._loop is not None

@@ -21,7 +21,6 @@ import pytest
 from botlib.core.errors import (
     ConfigError,
     EngineError,
-    InvalidInput,
     NoTasksRegistered,
     PaperExchangeError,
     StoreLocked,
@@ -235,14 +234,6 @@ async def test_a_symbol_that_the_venue_does_not_list_is_refused_at_the_start(
             symbols=["DOGE/USDT"],
             paper={"market": "recording", "recording": [str(path)], "start": None},
         )
-
-
-async def test_trading_a_timeframe_that_is_not_streamed_names_the_streamed_ones(
-    make_engine: MakeEngine,
-) -> None:
-    engine = await make_engine()
-    with pytest.raises(InvalidInput, match=r"not streamed.*BTC/USDT at 1m, 5m, 15m"):
-        await engine.trade(TrendCross(timeframes=("4h",)), "BTC/USDT", name="x")
 
 
 async def test_the_same_strategy_again_changes_nothing(make_engine: MakeEngine) -> None:

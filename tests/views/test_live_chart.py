@@ -155,7 +155,7 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
     engine = await make_engine(strategies=[])
     charts = LiveCharts(engine)
     for arguments, message in (
-        ({"symbol": "ETH/USDT"}, r"ETH/USDT 1m is not streamed.*BTC/USDT 1m"),
+        ({"symbol": "ETH/USDT"}, r"ETH/USDT 1m is not streamed.*BTC/USDT 1m.*bot.watch"),
         ({"timeframe": "7m"}, "Unknown timeframe"),
         ({"panes": ["rsii(14)"]}, "Did you mean 'rsi'"),
         ({"panes": ["pvt"]}, "never settles"),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import BotlibError
+from botlib.core.errors import BotlibError, InvalidInput
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
 from botlib.engine.account.equity_curve import EquityCurve
@@ -78,6 +78,24 @@ class AccountMonitor:
         self._held: dict[str, Decimal] | None = None
         self.drift: dict[str, Decimal] = {}
         """Amount by which the venue holds less than the positions add up to, by asset."""
+
+    def include(self, symbol: str) -> Decimal:
+        """Count the base asset of a further symbol, and return by how much that raises the equity.
+
+        Raises:
+            InvalidInput: it is quoted in another asset.
+        """
+        base, quote = split_symbol(symbol)
+        if quote != self.quote:
+            raise InvalidInput(
+                f"{symbol} is quoted in {quote}, this bot counts in {self.quote}: its caps add "
+                "amounts up in one quote asset. Give each quote asset a bot of its own."
+            )
+        if symbol in self._symbols:
+            return ZERO
+        self._symbols += (symbol,)
+        held, price = (self._held or {}).get(base, ZERO), self._price_of(symbol)
+        return held * Decimal(str(price)) if price is not None else ZERO
 
     def prices(self) -> dict[str, float]:
         """Return the newest price of every symbol that has one."""

@@ -63,7 +63,8 @@ class Lockstep:
     ) -> None:
         self._control = control
         self._exchange = exchange
-        self._streams = [exchange.candle_stream(*stream) for stream in streams]
+        self._streams: list[str] = []
+        self.follow(streams)
         self._signals = signals
         self._storage = storage
         self._tasks = tasks
@@ -74,6 +75,10 @@ class Lockstep:
         self._reached = asyncio.Event()
         self.market_time = 0
         self.ended = False
+
+    def follow(self, streams: Sequence[tuple[str, str]]) -> None:
+        """Wait for the candles of these (symbol, timeframe) pairs from the next boundary on."""
+        self._streams = [self._exchange.candle_stream(*stream) for stream in streams]
 
     async def run(self) -> None:
         """Advance the market while `run_until` waits: the body of the task ``paper_lockstep``."""
@@ -102,6 +107,8 @@ class Lockstep:
         )
         for closed in step.closed:
             symbol = self._exchange.market(closed.symbol).symbol
+            if self._exchange.candle_stream(symbol, closed.timeframe) not in self._streams:
+                continue  # its stream was ended meanwhile
             await self._processed(symbol, closed.timeframe, closed.timestamp)
         self.market_time = step.market_time
         self._on_progress()
