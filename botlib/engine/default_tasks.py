@@ -107,7 +107,7 @@ def register_default_tasks(
 def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) -> None:
     """Register the tasks of the desks, of the order reports and, in lockstep, of the time."""
 
-    def open_desk(desk: Desk) -> None:
+    def open_desk(desk: Desk, *, running: bool = True) -> None:
         tasks.add_task(
             TaskConfig(
                 name=f"{DESK}{desk.symbol}",
@@ -117,10 +117,12 @@ def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) ->
                 max_restarts=FOR_EVER,
             ),
             group=DESKS,
+            # A desk that opens while the bot runs has orders to send at once.
+            start_immediately=running,
         )
 
     for desk in parts.orders.desks.values():
-        open_desk(desk)
+        open_desk(desk, running=False)
     parts.orders.on_desk = open_desk
     tasks.add_task(
         TaskConfig(

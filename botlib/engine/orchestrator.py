@@ -237,8 +237,9 @@ class Orchestrator(PartsAccess):
         known = self.signals.strategies.get(name)
         if known is not None and known.same_as(active):
             return known
-        self._count(active.symbol)
+        self.account.check_quote(active.symbol)
         await self.watch(active.symbol, strategy.timeframes, rows=active.rows)
+        self._count(active.symbol)
         if self.settings.mode == "live":
             outcome = await check_active(active, Path(self.database), self.venue)
             logger.warning("live trading: strategy %s: %s", name, outcome)

@@ -88,7 +88,7 @@ async def test_what_the_venue_does_not_have_is_refused_and_nothing_stays(
 async def test_a_symbol_that_is_not_traded_is_refused(make_engine: MakeEngine) -> None:
     engine = await make_engine(strategies=[])
     assert engine.paper is not None
-    await engine.paper.control.halt("SOL/USDT")
+    await engine.paper.control.fault("halt", symbol="SOL/USDT")
     await engine.exchange.reload_market("SOL/USDT")
     with pytest.raises(InvalidInput, match="does not trade it now"):
         await engine.watch("SOL/USDT", ["1m"])
@@ -144,7 +144,7 @@ async def test_a_stopped_strategy_is_not_asked_and_its_position_stays_protected(
     assert active.evaluations == asked
     assert engine.positions.get("BTC/USDT").amount == held
     assert [row["protection"] for row in engine.orders.book_rows()] == ["resting"]
-    with pytest.raises(InvalidInput, match="no strategy 'hold'.*Running are: none"):
+    with pytest.raises(InvalidInput, match=r"no strategy 'hold'.*Running are: none"):
         engine.stop_strategy("hold")
 
 

@@ -79,21 +79,30 @@ class AccountMonitor:
         self.drift: dict[str, Decimal] = {}
         """Amount by which the venue holds less than the positions add up to, by asset."""
 
+    def check_quote(self, symbol: str) -> None:
+        """Check that a symbol can be counted.
+
+        Raises:
+            InvalidInput: it is quoted in another asset.
+        """
+        quote = split_symbol(symbol)[1]
+        if quote != self.quote:
+            raise InvalidInput(
+                f"{symbol} is quoted in {quote}, this bot counts in {self.quote}: its caps add "
+                "amounts up in one quote asset. Give each quote asset a bot of its own."
+            )
+
     def include(self, symbol: str) -> Decimal:
         """Count the base asset of a further symbol, and return by how much that raises the equity.
 
         Raises:
             InvalidInput: it is quoted in another asset.
         """
-        base, quote = split_symbol(symbol)
-        if quote != self.quote:
-            raise InvalidInput(
-                f"{symbol} is quoted in {quote}, this bot counts in {self.quote}: its caps add "
-                "amounts up in one quote asset. Give each quote asset a bot of its own."
-            )
+        self.check_quote(symbol)
         if symbol in self._symbols:
             return ZERO
         self._symbols += (symbol,)
+        base, _ = split_symbol(symbol)
         held, price = (self._held or {}).get(base, ZERO), self._price_of(symbol)
         return held * Decimal(str(price)) if price is not None else ZERO
 
