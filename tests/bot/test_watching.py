@@ -119,6 +119,33 @@ def test_one_market_is_chosen_at_a_time() -> None:
         bl.connect(market="binance", live=True)
 
 
+def test_symbols_come_and_go_in_a_watched_market_and_signals_are_listed(
+    venue: PaperProcess,
+) -> None:
+    entry = {
+        "name": "quick",
+        "strategy": "TrendCross",
+        "symbol": "BTC/USDT",
+        "timeframe": "1m",
+        "parameters": {"fast": 2, "slow": 3},
+    }
+    bot = watch(venue, strategies=[entry])
+    try:
+        assert bot.watch("SOL/USDT", "1m").startswith("SOL/USDT 1m is streamed from now on")
+        storage = bot.aio.engine.storage
+        first = storage.last_closed("SOL/USDT", "1m")
+        until(lambda: storage.last_closed("SOL/USDT", "1m") >= first + 120_000)
+        until(lambda: bot.strategies.loc[0, "last_signal"] != "")
+        assert bot.strategies.loc[0, "held"] == 0
+        assert bot.health().healthy, bot.health().reasons
+        bot.unwatch("SOL/USDT")
+        assert bot.stop_strategy("quick").startswith("quick is stopped")
+        assert len(bot.strategies) == 0
+    finally:
+        bot.stop()
+    assert ledger(venue)["orders"] == []
+
+
 def test_what_cannot_be_watched_is_refused(venue: PaperProcess) -> None:
     for market in ("binanse", "paper:synthetic:seed=1"):
         with pytest.raises(InvalidInput, match="Accepted: binance"):
