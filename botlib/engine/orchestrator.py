@@ -221,7 +221,7 @@ class Orchestrator(PartsAccess):
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
 
         Raises:
-            InvalidInput: the bot only watches, the venue does not trade the symbol now, the symbol is
+            InvalidInput: the bot only watches, the venue does not trade the symbol now, it is
                 quoted in another asset, or the cost is no number above 0.
             ConfigError: in live trading, the strategy looks ahead on its stored candles.
         """
