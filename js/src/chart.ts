@@ -3,9 +3,14 @@
 import "./base.css";
 import "./chart/chart.css";
 import { ChartView } from "./chart/view";
-import type { RenderProps } from "./model";
+import { KernelLink } from "./kernel";
+import type { InitializeProps, RenderProps } from "./model";
 
 export default {
+  initialize({ model }: InitializeProps): () => void {
+    const kernel = KernelLink.of(model);
+    return () => kernel.close();
+  },
   render({ model, el }: RenderProps): () => void {
     const view = new ChartView(model, el);
     return () => view.remove();

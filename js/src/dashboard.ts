@@ -4,7 +4,8 @@ import "./base.css";
 import "./dashboard/dashboard.css";
 import { writes } from "./dashboard/patch";
 import { DashboardView } from "./dashboard/view";
-import type { RenderProps } from "./model";
+import { KernelLink } from "./kernel";
+import type { InitializeProps, RenderProps } from "./model";
 
 /** The property by which tests and measurements find the views. */
 interface Found {
@@ -12,6 +13,10 @@ interface Found {
 }
 
 export default {
+  initialize({ model }: InitializeProps): () => void {
+    const kernel = KernelLink.of(model);
+    return () => kernel.close();
+  },
   render({ model, el }: RenderProps): () => void {
     const root = document.createElement("div");
     el.append(root);

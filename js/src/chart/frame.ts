@@ -1,6 +1,7 @@
 /** The element of a view: the canvas of the chart, and the texts over it. */
 
 import type { IChartApi } from "lightweight-charts";
+import { GoneLine } from "../gone";
 
 export class Frame {
   readonly root = part("div", "botlib botlib-chart");
@@ -11,6 +12,7 @@ export class Frame {
   readonly #empty = part("div", "bl-hint bl-empty", "no candles yet");
   readonly #notice = part("div", "bl-hint bl-notice");
   readonly #back = part("button", "bl-back", "latest »");
+  readonly gone = new GoneLine();
 
   constructor(el: HTMLElement, back: () => void) {
     this.loading = "";
@@ -18,7 +20,7 @@ export class Frame {
     this.#back.addEventListener("click", back);
     this.notice = "";
     const over = [this.#utc, this.#loading, this.#empty, this.#notice, this.#back];
-    this.root.append(this.canvas, ...over);
+    this.root.append(this.canvas, ...over, this.gone.element);
     el.append(this.root);
   }
 
@@ -59,6 +61,7 @@ export class Frame {
     this.#utc.style.width = `${width}px`;
     this.#utc.style.height = `${height}px`;
     this.#notice.style.bottom = `${height + 8}px`;
+    this.gone.element.style.bottom = `${height}px`;
     this.#back.style.right = `${width + 8}px`;
     this.#back.style.bottom = `${height + 8}px`;
   }

@@ -1,6 +1,8 @@
 /** One view of a chart: it draws the messages of the kernel and reports clicks and requests. */
 
 import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
+import { clock } from "../dashboard/format";
+import { KernelLink } from "../kernel";
 import type { Model } from "../model";
 import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
 import { colours, createCanvas, MARGINS, RIGHT_OFFSET } from "./canvas";
@@ -44,6 +46,7 @@ export class ChartView {
   readonly #shown: Shown;
   readonly #theme: ReturnType<typeof followTheme>;
   readonly #resize: ResizeObserver;
+  readonly #kernel: KernelLink;
   readonly #listeners: [string, (...parts: never[]) => void][];
   #plot: Plot;
   #palette: Palette;
@@ -58,6 +61,7 @@ export class ChartView {
     el: HTMLElement,
   ) {
     const began = performance.now();
+    this.#kernel = KernelLink.of(model);
     this.#frame = new Frame(el, () => {
       this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
     });
@@ -96,6 +100,8 @@ export class ChartView {
       ["change:height", () => this.#height()],
     ];
     for (const [event, listener] of this.#listeners) this.model.on(event, listener);
+    this.#kernel.listen(this.#lives);
+    this.#lives();
     this.#resized(scale.width());
     afterPaint(() => this.#painted(began));
   }
@@ -110,6 +116,7 @@ export class ChartView {
     }
     this.#dead = true;
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
+    this.#kernel.unlisten(this.#lives);
     this.#timers.stop();
     this.#theme.stop();
     this.#resize.disconnect();
@@ -213,10 +220,18 @@ export class ChartView {
     this.#timers.once("leave", 0, look);
   }
 
+  /** Show that the kernel is lost or back; nothing is requested from one that is gone. */
+  #lives = (): void => {
+    this.#frame.tell({ kernel: this.#kernel.life });
+    this.#frame.gone.update(this.#kernel, `its last state, of ${clock(this.#kernel.heard)} UTC`);
+    if (this.#kernel.life === "gone") this.#answered();
+  };
+
   // To the kernel
 
   #send(content: Record<string, unknown>, buffers?: ArrayBuffer[]): void {
-    if (!this.#dead) this.model.send({ ...content, view: this.#id }, undefined, buffers);
+    if (this.#dead || this.#kernel.life === "gone") return;
+    this.model.send({ ...content, view: this.#id }, undefined, buffers);
   }
 
   #painted(began: number): void {
@@ -309,7 +324,8 @@ export class ChartView {
     const { rows } = this.#plot;
     const now = performance.now();
     this.#frame.away = this.#chart.timeScale().scrollPosition() < EDGE;
-    if (from < NEAR_LEFT && this.#more && rows.length > 0) {
+    const older = this.#more && this.#kernel.life !== "gone";
+    if (from < NEAR_LEFT && older && rows.length > 0) {
       if (now - this.#asked < OLDER_PATIENCE) return;
       this.#asked = now;
       const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));

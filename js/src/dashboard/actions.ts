@@ -33,10 +33,15 @@ export const DEADLINE = 8000;
 /** Milliseconds that its reply to this question may take. */
 export const GRACE = 3000;
 
+/** The outcome of a request whose kernel was lost. */
+export const LOST =
+  "The kernel was lost before it answered: whether this was carried out is not known.";
+
 export class Actions {
   #requests = new Map<RequestId, ActionRequest>();
   #timers = new Map<RequestId, unknown>();
   #next = 1;
+  #open = true;
 
   constructor(
     private readonly send: (message: ActMessage | AskMessage) => void,
@@ -53,6 +58,7 @@ export class Actions {
    * kernel carries it out once, and repeats its outcome for every message.
    */
   ask(action: Action, target: string): boolean {
+    if (!this.#open) return false;
     const known = this.#find(action, target);
     if (known?.stage === "sent" || known?.stage === "working") return false;
     const request: ActionRequest = known ?? {
@@ -94,6 +100,19 @@ export class Actions {
   /** Return whether any request is in a stage. */
   any(stage: Stage): boolean {
     return [...this.#requests.values()].some((request) => request.stage === stage);
+  }
+
+  /** Whether requests can be sent, which they cannot while the kernel is lost. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Accept requests again, or settle those in progress as lost and refuse further ones. */
+  set open(now: boolean) {
+    if (now === this.#open) return;
+    this.#open = now;
+    if (!now) for (const { id } of [...this.#requests.values()]) this.done(id, false, LOST);
+    this.changed();
   }
 
   /** Drop all requests, as the view is removed. */

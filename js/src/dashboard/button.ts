@@ -31,7 +31,7 @@ export class ActionButton {
   update(possible: boolean): void {
     const stage = this.actions.stage(this.action, this.target);
     toggle(this.element, possible || stage !== undefined);
-    this.element.disabled = stage === "sent" || stage === "working";
+    this.element.disabled = !this.actions.open || stage === "sent" || stage === "working";
     if (stage === undefined) delete this.element.dataset.stage;
     else this.element.dataset.stage = stage;
     if (stage === "waiting") this.#label.write(WAITING, "", WAITING);

@@ -36,13 +36,15 @@ export class Head {
     );
   }
 
-  update(head: HeadSection, loop: LoopSection): void {
+  /** Show the engine; `lost` says what hides its health, such as a kernel that is gone. */
+  update(head: HeadSection, loop: LoopSection, lost: string): void {
     const live = head.mode === "live";
     this.#mode.write(head.mode.toUpperCase(), live ? "bl-live" : `bl-${head.mode}`);
     this.#synthetic.write(head.synthetic ? "synthetic" : "", "", "These are no real prices.");
     toggle(this.#synthetic.element, head.synthetic);
     this.#venue.write(head.venue);
-    this.#writeHealth(head);
+    if (lost === "") this.#writeHealth(head);
+    else this.#health.write(lost, "bl-warn");
     const market = stamp(head.market_time);
     this.#time.write(market === "" ? "no market time yet" : `${market} UTC`, "", "market time");
     this.#writeLag(loop);

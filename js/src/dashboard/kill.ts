@@ -38,7 +38,6 @@ export class KillSwitch {
     const halted = risk.halted ?? "";
     toggle(this.#alarm, halted !== "");
     toggle(this.button, risk.killed === null);
-    this.button.disabled = !head.running;
     this.#why.write(halted === "" ? "" : reason(halted, risk));
     if (risk.killed) this.#open(false);
     this.#writeOtherWays(risk, head.url);
@@ -47,6 +46,8 @@ export class KillSwitch {
 
   /** Update the buttons. */
   refresh(): void {
+    this.button.disabled = !this.#running || !this.actions.open;
+    if (!this.actions.open) this.#open(false);
     for (const button of this.#buttons) button.update(true);
     this.#rearm.update(this.#running);
   }

@@ -1,10 +1,13 @@
 /** One view of the dashboard: it draws the messages of the kernel and sends requests. */
 
+import { GoneLine } from "../gone";
+import { KernelLink } from "../kernel";
 import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
 import { Actions, type Outcome } from "./actions";
 import { WAITING } from "./button";
 import { BOOKS, FEEDS, FILLS, HOLDS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
+import { ago, clock, stamp } from "./format";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
 import { Cell, make, toggle } from "./patch";
@@ -26,6 +29,10 @@ const HIDDEN = 250;
 const BUSY = 0.1;
 /** How long an outcome is shown, in milliseconds; a failure stays until the next outcome. */
 const SAID = 8000;
+/** Milliseconds without news of a running engine after which its health is not known. */
+const QUIET = 4000;
+/** Milliseconds between two checks for it. */
+const LOOK = 1000;
 const NO_ANSWER = "No answer came. Press again to hear what came of it: nothing is done twice.";
 
 export interface Stats {
@@ -56,6 +63,9 @@ export class DashboardView {
   #drawn = 0;
   #cost = 0;
   #fade: ReturnType<typeof setTimeout> | undefined;
+  #gone = new GoneLine();
+  #kernel: KernelLink;
+  #looks: ReturnType<typeof setInterval>;
   #theme: { apply: () => void; stop: () => void };
   #closed = false;
 
@@ -63,6 +73,7 @@ export class DashboardView {
     private readonly model: Model,
     private readonly root: HTMLElement,
   ) {
+    this.#kernel = KernelLink.of(model);
     this.#mirror = new Mirror(model.get("snapshot") as Snapshot);
     this.#actions = new Actions(
       (message) => this.#send(message),
@@ -122,6 +133,9 @@ export class DashboardView {
     model.on("change:height", this.#resize as (...parts: never[]) => void);
     model.on("change:theme", this.#theme.apply as (...parts: never[]) => void);
     this.#draw();
+    this.#kernel.listen(this.#lives);
+    this.#lives();
+    this.#looks = setInterval(this.#look, LOOK);
     root.dataset.ready = "1";
     this.#send({ type: "ready", seq: this.#mirror.seq });
   }
@@ -131,6 +145,8 @@ export class DashboardView {
     this.model.off("msg:custom", this.#take as (...parts: never[]) => void);
     this.model.off("change:height", this.#resize as (...parts: never[]) => void);
     this.model.off("change:theme", this.#theme.apply as (...parts: never[]) => void);
+    this.#kernel.unlisten(this.#lives);
+    clearInterval(this.#looks);
     clearTimeout(this.#pending);
     clearTimeout(this.#fade);
     this.#actions.close();
@@ -150,6 +166,7 @@ export class DashboardView {
     this.#said.element.setAttribute("role", "status");
     this.#trace.addEventListener("click", () => toggle(this.#trace, false));
     this.root.append(
+      this.#gone.element,
       this.#head.element,
       this.#kill.element,
       this.#said.element,
@@ -202,7 +219,7 @@ export class DashboardView {
     this.root.dataset.seq = String(seq);
     this.root.dataset.mode = state.head.mode;
     this.root.dataset.running = String(state.head.running);
-    this.#head.update(state.head, state.loop);
+    this.#head.update(state.head, state.loop, this.#lost());
     this.#account.update(state);
     this.#kill.update(state.risk, state.head);
     this.#tables.positions.update(state.positions, now);
@@ -218,6 +235,37 @@ export class DashboardView {
     this.stats.frames += 1;
     this.stats.busy_ms += this.#drawn - begun;
   }
+
+  /** Show that the kernel is lost or back; buttons of one that is lost do nothing. */
+  #lives = (): void => {
+    const { life } = this.#kernel;
+    const { now, market_time: market } = this.#mirror.state.head;
+    this.root.dataset.kernel = life;
+    const at = market > 0 ? ` (market time ${stamp(market)})` : "";
+    this.#gone.update(this.#kernel, `the last state, of ${clock(now)} UTC${at}`);
+    this.#actions.open = life === "live";
+    this.#draw();
+  };
+
+  /** Return why the health is not known; empty if it is. */
+  #lost(): string {
+    if (this.#kernel.life !== "live")
+      return `kernel ${this.#kernel.life === "gone" ? "gone" : "not connected"}`;
+    const quiet = Date.now() - this.#kernel.heard;
+    return this.#mirror.state.head.running && quiet > QUIET
+      ? `no news for ${ago(Date.now() - quiet, Date.now())}: the kernel is busy or hangs`
+      : "";
+  }
+
+  /** Look whether news of a running engine still comes. */
+  #look = (): void => {
+    const quiet = this.#lost();
+    if (quiet === "" && this.root.dataset.quiet === undefined) return;
+    if (quiet === "") delete this.root.dataset.quiet;
+    else this.root.dataset.quiet = "1";
+    const { head, loop } = this.#mirror.state;
+    this.#head.update(head, loop, quiet);
+  };
 
   #refresh(): void {
     this.#kill.refresh();

@@ -5,6 +5,7 @@ import {
   type Clock,
   DEADLINE,
   GRACE,
+  LOST,
   type Outcome,
   PATIENCE,
 } from "../../src/dashboard/actions";
@@ -158,4 +159,19 @@ test("nothing is reported after the view was closed", () => {
   clock.move(10 * PATIENCE);
   actions.done("v-1", true, "");
   assert.deepEqual([clock.left, outcomes.length, actions.any("waiting")], [0, 0, false]);
+});
+
+test("requests of a lost kernel are settled as not known, and none is sent", () => {
+  const { clock, sent, outcomes, actions } = bench();
+  actions.ask("kill", "");
+  actions.open = false;
+  assert.deepEqual(
+    outcomes.map(({ ok, text }) => [ok, text]),
+    [[false, LOST]],
+  );
+  assert.equal(actions.ask("run", "a"), false);
+  assert.equal(sent.length, 1);
+  assert.equal(clock.left, 0);
+  actions.open = true;
+  assert.equal(actions.ask("run", "a"), true);
 });
