@@ -98,7 +98,10 @@ async def market_at(url: str) -> str:
         return str((await control.state())["venue"])
 
 
-@click.command("import")
+@click.command(
+    "import",
+    help=f"Import candle FILES: dumps of {VENUE_TITLE}, CSV, Parquet, freqtrade feather or JSON.",
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--overwrite",
@@ -108,7 +111,7 @@ async def market_at(url: str) -> str:
 @VENUE
 @DIRECTORY
 def import_(files: tuple[Path, ...], overwrite: bool, venue: str, directory: Path) -> None:
-    """Import candle FILES: Binance dumps, CSV, Parquet, freqtrade feather or JSON."""
+    """Store the candles of files, and print what became of each."""
     from botlib.store.files.importing import import_into
 
     with _shown("import") as progress:

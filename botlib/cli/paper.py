@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from botlib.cli.data import VENUE_TITLE
 from botlib.cli.errors import CommandError
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from botlib.paper import PaperOptions
 
 _Callback = Callable[[click.Context, click.Parameter, Any], Any]
+
+_HELP: Final = f"""Serve a paper exchange on this computer: {VENUE_TITLE}'s protocol, no real money.
+
+Prints one JSON line when it is ready, with its address. The market is synthetic, a replay of
+recorded candle files, or a mirror: the prices of a real venue, on which accounts of this exchange
+trade with play money. A mirror needs a network and no key, and fills nothing while it does not
+hear the venue.
+
+A client that signs with Ed25519 needs an API key of its own: send its public key to the running
+exchange, POST /paper/v1/keys {{"public_key": PEM, "account": NAME}}, and use the key in the answer.
+"account" may be left out; POST /paper/v1/accounts {{"account": NAME}} opens another one.
+"""
 
 _DEPTH: Final = ("spread", "levels", "size", "latency", "seed")
 
@@ -104,7 +117,7 @@ def _depth(
     return depth
 
 
-@click.command()
+@click.command(help=_HELP)
 @click.option("--options", "record", hidden=True, help="All options as JSON, for a parent process.")
 @click.option(
     "--seed",
@@ -222,17 +235,7 @@ def _depth(
 )
 @click.option("--watch-parent", is_flag=True, help="End when the parent process ends.")
 def paper(record: str | None, **given: Any) -> None:
-    """Serve a paper exchange on this computer: Binance's protocol, no real money.
-
-    Prints one JSON line when it is ready, with its address. The market is synthetic, a replay of
-    recorded candle files, or a mirror: the prices of a real venue, on which accounts of this
-    exchange trade with play money. A mirror needs a network and no key, and fills nothing while it
-    does not hear the venue.
-
-    A client that signs with Ed25519 needs an API key of its own: send its public key to the running
-    exchange, POST /paper/v1/keys {"public_key": PEM, "account": NAME}, and use the key in the
-    answer. "account" may be left out; POST /paper/v1/accounts {"account": NAME} opens another one.
-    """
+    """Serve a paper exchange until it is interrupted."""
     from botlib.paper import PaperOptions, serve
 
     options = _options(**given) if record is None else PaperOptions.from_json(record)

@@ -1,6 +1,6 @@
 """Timeframes and durations: their names, lengths and positions in UTC.
 
-A timeframe is one of Binance's fixed-length candle intervals, written as ccxt writes it
+A timeframe is a candle interval of a fixed length, written as ccxt writes it
 (``"1m"``, ``"4h"``, ``"1d"``). A candle is stamped with the time it opens, in ms since the epoch,
 UTC; weekly candles open on Mondays. Months are not supported, as their length varies.
 """
@@ -38,7 +38,7 @@ TIMEFRAMES: Final[dict[str, int]] = {
 }
 """Length of each accepted timeframe in ms."""
 
-# The epoch was a Thursday; Binance's weekly candles open on Monday 00:00 UTC.
+# The epoch was a Thursday; weekly candles open on Monday 00:00 UTC.
 _WEEK_ORIGIN: Final = 4 * DAY
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")

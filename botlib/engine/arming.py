@@ -50,6 +50,7 @@ class Arming:
     """What was checked before a bot was allowed to trade a real account.
 
     Attributes:
+        venue: the name of the venue.
         environment: which of the venue's systems it is: live, testnet or demo.
         account: rows of what the key may do and what the account holds.
         caps: rows of the limits of every entry.
@@ -63,20 +64,25 @@ class Arming:
     strategies: tuple[tuple[str, str], ...]
 
     @property
+    def title(self) -> str:
+        """The name that people know the venue by."""
+        return capabilities(self.venue).title
+
+    @property
     def rows(self) -> list[list[object]]:
         """All rows: account, caps, strategies."""
         return [[name, value] for name, value in (*self.account, *self.caps, *self.strategies)]
 
     def __str__(self) -> str:
         word = self.environment.upper()
-        return f"{word} TRADING on {self.venue} is armed\n{text_table(list(HEADERS), self.rows)}"
+        return f"{word} TRADING on {self.title} is armed\n{text_table(list(HEADERS), self.rows)}"
 
     def __repr__(self) -> str:
-        return f"<Arming: {self.venue}, {len(self.strategies)} strategies>"
+        return f"<Arming: {self.title}, {len(self.strategies)} strategies>"
 
     def _repr_html_(self) -> str:
         return card(
-            f"Trading on {self.venue} is armed",
+            f"Trading on {self.title} is armed",
             figures([("strategies", len(self.strategies))]),
             html_table(list(HEADERS), self.rows),
             badge=self.environment.upper(),
@@ -141,8 +147,8 @@ def check_permissions(permissions: KeyPermissions, record: VenueCapabilities) ->
     if problem:
         raise ConfigError(
             f"Live trading is refused: the API key {problem} (by {permissions.source}). Make a key "
-            "in the venue's API management with reading and spot trading enabled and withdrawals "
-            "disabled, restrict it to the address of this computer, and set "
+            f"in the API management of {record.title} with reading and spot trading enabled and "
+            "withdrawals disabled, restrict it to the address of this computer, and set "
             f"{record.key_variable} and {record.secret_variable} to it."
         )
 

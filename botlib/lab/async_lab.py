@@ -302,7 +302,7 @@ class AsyncLab:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> ImportReport:
-        """Store the candles of files: Binance dumps, CSV, Parquet, freqtrade feather or JSON.
+        """Store the candles of files: dumps of a venue, CSV, Parquet, freqtrade feather or JSON.
 
         Args:
             paths: one file or several.

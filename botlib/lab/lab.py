@@ -292,7 +292,7 @@ class Lab(Blocking):
     def import_files(
         self, paths: str | Path | Iterable[str | Path], *, overwrite: bool = False
     ) -> ImportReport:
-        """Store the candles of files: Binance dumps, CSV, Parquet, freqtrade feather or JSON.
+        """Store the candles of files: dumps of a venue, CSV, Parquet, freqtrade feather or JSON.
 
         Args:
             paths: one file or several.

@@ -54,7 +54,7 @@ def simulate(
         strategies: traded on every symbol, in place of those of the settings.
         script: an async function that receives the `Simulation` and runs beside the bot, to order
             faults or read a state; it is cancelled at the end.
-        step: market time between two prices of a symbol; Binance sends one every ``"2s"``.
+        step: market time between two prices of a symbol; real venues send one every ``"2s"``.
         log: file of the event log; None writes none.
         changes: settings to override, such as ``symbols=["BTC/USDT"]``.
 

@@ -102,7 +102,7 @@ def cancel_if_allowed(state: TradingState, order: TrackedOrder, why: str) -> Ite
 def client_order_id(bot: str, key: BookKey, *parts: object) -> str:
     """Return the client order id of a decision: the same decision always gets the same id.
 
-    It names the bot and does not depend on clocks. Binance allows 36 characters.
+    It names the bot and does not depend on clocks. Venues allow 36 characters.
     """
     text = "|".join(map(str, (bot, *key, *parts)))
     return f"{ID_PREFIX}{bot}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

@@ -49,7 +49,7 @@ def test_connecting_shows_account_caps_and_strategies(
     bot: Any = bl.connect(tmp_path / "bot.yaml", live=True)
     try:
         out = capsys.readouterr().out
-        assert "LIVE TRADING on binance is armed" in out
+        assert "LIVE TRADING on Binance is armed" in out
         assert "key may withdraw" in out and "balance USDT" in out
         assert "max_position" in out and "700" in out and "strategies" in out
         assert bot.arming is not None and repr(bot).startswith("LIVE")

@@ -16,6 +16,7 @@ from botlib.core.model import OrderIntent, OrderType, Side
 from botlib.engine import Orchestrator
 from botlib.paper import PaperProcess
 from botlib.store import Database
+from botlib.venues.registry import capabilities
 
 BUY = OrderIntent(
     client_order_id="environment-1",
@@ -70,7 +71,7 @@ async def test_play_money_has_keys_a_database_and_a_badge_of_its_own(
         path = Path(engine.database)
         assert (engine.venue, path.name) == (name, f"{name}.db")
         assert engine.arming is not None
-        assert f"{word} TRADING on {name} is armed" in str(engine.arming)
+        assert f"{word} TRADING on {capabilities(name).title} is armed" in str(engine.arming)
         shown = engine.arming._repr_html_()
         assert f">{word}</span>" in shown and ">LIVE<" not in shown
         assert dict(engine.arming.rows)["key may withdraw"].endswith("since it is play money)")

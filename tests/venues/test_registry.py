@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import botlib
 from botlib.core.errors import InvalidInput
 from botlib.venues.binance.venue import BinanceExchange
 from botlib.venues.registry import DEFAULT_VENUE, VENUES, build_exchange, capabilities
+
+PACKAGE = Path(botlib.__file__).parent
 
 
 def test_an_exchange_is_built_by_the_name_of_its_venue() -> None:
@@ -43,6 +47,18 @@ def test_a_record_is_frozen_and_sane(name: str) -> None:
     assert len(set(record.quote_assets)) == len(record.quote_assets)
     # A venue takes a timestamp that is ahead by a second.
     assert record.absence_fence > record.order_recv_window + 1_000
+
+
+def test_no_text_above_the_venues_names_one() -> None:
+    # What a person reads takes the name from the record of the venue.
+    named = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in ("venues", "paper")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "Binance" in line
+    ]
+    assert named == []
 
 
 def test_records_are_read_without_the_library_behind_the_exchange() -> None:

@@ -20,7 +20,7 @@ from botlib.store.files.rows import read_rows
 def read_recording(path: str | Path, *, now: int | None = None) -> Recording:
     """Read a candle file, repair what can be repaired without guessing, and report it.
 
-    A ``.CHECKSUM`` file beside it, as Binance publishes one with every dump, is verified.
+    A ``.CHECKSUM`` file beside it, as a venue publishes one with every dump, is verified.
 
     Args:
         path: the file.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
+from botlib.venues.registry import capabilities
 
 MAX_BAD_SHARE: Final = 0.05
 """A file with a larger share of unusable rows is refused."""
@@ -17,8 +18,9 @@ MAX_BAD_SHARE: Final = 0.05
 VALUES: Final = ("open", "high", "low", "close", "volume")
 
 ACCEPTED: Final = (
-    "Accepted: CSV, Parquet, Feather, JSON (gzipped or not) or a Binance dump zip, with the "
-    "columns symbol, timeframe, timestamp (open time, ms), open, high, low, close, volume."
+    f"Accepted: CSV, Parquet, Feather, JSON (gzipped or not) or a zip of the dumps of "
+    f"{capabilities().title}, with the columns symbol, timeframe, timestamp (open time, ms), open, "
+    "high, low, close, volume."
 )
 
 
