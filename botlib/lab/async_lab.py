@@ -20,7 +20,7 @@ from botlib.lab.listed_market import ListedMarket
 from botlib.market_data.history import FetchReport, Moment, Progress
 from botlib.store import CandleStorage, Database
 from botlib.store.coverage import DataReport, data_report
-from botlib.venues.registry import PAPER_PREFIX
+from botlib.venues.registry import PAPER_PREFIX, SYNTHETIC_PREFIX
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class AsyncLab:
         self._market = market
         self._noted: set[str] = set()
         self._notes: list[str] = []
+        self._told_real = False
 
     @property
     def venue(self) -> str:
@@ -344,7 +345,7 @@ class AsyncLab:
             raise InvalidInput(
                 f"{self.venue} has no candles of {symbol} {timeframe}{span}. {' '.join(others)}"
             )
-        if self.venue.startswith(PAPER_PREFIX) and (first is not None or last is not None):
+        if self.venue.startswith(SYNTHETIC_PREFIX) and (first is not None or last is not None):
             self._note_real(symbol)
         if not len(frame) or limit is not None:
             return
@@ -366,13 +367,12 @@ class AsyncLab:
             )
 
     def _note_real(self, symbol: str) -> None:
-        key = f"real {symbol}"
-        if key not in self._noted:
-            self._noted.add(key)
-            for place in stored_elsewhere(
-                self._market.directory, self.venue, symbol, real_only=True
-            ):
-                self._note(f"These are candles of {self.venue}. {place}")
+        """Note, once for all symbols, that the candles are invented while real ones are stored."""
+        if self._told_real:
+            return
+        for place in stored_elsewhere(self._market.directory, self.venue, symbol, real_only=True):
+            self._told_real = True
+            self._note(f"These are candles of {self.venue}. {place}")
 
     def _others(self, symbol: str) -> list[str]:
         return list(stored_elsewhere(self._market.directory, self.venue, symbol))

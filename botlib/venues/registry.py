@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PAPER_PREFIX: Final = "paper:"
 """What the stamp of every paper market begins with, such as ``paper:synthetic:seed=42``."""
 
+SYNTHETIC_PREFIX: Final = f"{PAPER_PREFIX}synthetic:"
+"""What the stamp of a paper market begins with whose candles are invented."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredVenue:

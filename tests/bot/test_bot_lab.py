@@ -89,14 +89,16 @@ def test_a_paper_bot_returns_its_own_candles_and_says_where_real_ones_are(
     connect: Callable[..., Any], data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real(data, "BTC/USDT")
-    bot = connect()
+    real(data, "ETH/USDT")
+    bot = connect(symbols=["BTC/USDT", "ETH/USDT"])
     frame = bot.candles("BTC/USDT", "1h", since="2025-01-01", until="2025-01-02")
     assert len(frame) == 25 and (frame["close"] > 1_000).all()  # synthetic, not the real 7.0
     told = capsys.readouterr().out
     assert "These are candles of paper:synthetic:seed=42." in told
     assert "tradingbot.db' has real candles of BTC/USDT (1h from 2025-01-01" in told
     assert "use bl.research()." in told
-    bot.candles("BTC/USDT", "1h", since="2025-01-01", until="2025-01-02")
+    for symbol in ("BTC/USDT", "ETH/USDT"):
+        bot.candles(symbol, "1h", since="2025-01-01", until="2025-01-02")
     assert capsys.readouterr().out == ""  # told once
     assert (bl.research().candles("BTC/USDT", "1h")["close"] == 7.0).all()
 
