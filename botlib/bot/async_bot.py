@@ -129,8 +129,8 @@ class AsyncBot:
     async def start(self) -> None:
         """Start the engine; on an error it is stopped again."""
         await self.engine.start()
-        fee = self.settings.paper.fee if self.settings.mode == "paper" else None
-        await store_markets(self.engine.exchange, Path(self.engine.database), fee)
+        engine = self.engine
+        await store_markets(engine.exchange, Path(engine.database), engine.fee)
 
     async def stop(self) -> None:
         """Stop the engine, within 20 s; positions stay, and each has its stop at the venue.

@@ -66,7 +66,7 @@ class BotMarket:
         """Return how the venue trades a symbol."""
         return ListedMarket(
             market=self._engine.exchange.market(symbol),
-            fee=float(self._engine.settings.paper.fee),
+            fee=float(self._engine.fee),
             source=f"read from {self.venue} by this bot",
         )
 

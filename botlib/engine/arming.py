@@ -55,6 +55,7 @@ class Arming:
         account: rows of what the key may do and what the account holds.
         caps: rows of the limits of every entry.
         strategies: rows of the strategies and what came of their checks.
+        fee: fraction of the value of a fill that the account pays, None if the venue did not say.
     """
 
     venue: str
@@ -62,6 +63,7 @@ class Arming:
     account: tuple[tuple[str, str], ...]
     caps: tuple[tuple[str, str], ...]
     strategies: tuple[tuple[str, str], ...]
+    fee: Decimal | None = None
 
     @property
     def title(self) -> str:
@@ -123,6 +125,7 @@ async def arm(
         account=_account_rows(permissions, balances, assets),
         caps=_cap_rows(limits),
         strategies=tuple(rows) or (("strategies", "none"),),
+        fee=permissions.fee,
     )
     for name, value in armed.rows:
         logger.warning("%s trading: %s: %s", record.environment, name, value)
@@ -200,6 +203,7 @@ def _account_rows(
     return (
         ("key may trade", "yes"),
         ("key may withdraw", f"no (by {permissions.source})"),
+        ("fee of a fill", "not said" if permissions.fee is None else f"{permissions.fee:.3%}"),
         *held,
     )
 

@@ -144,6 +144,15 @@ class Orchestrator(PartsAccess):
         """The start of the present run, or of the last one; None before the first."""
         return self._run_start
 
+    @property
+    def fee(self) -> Decimal:
+        """Fraction of the value of a fill that is paid: that of the account, if the venue says."""
+        if self.settings.mode == "paper":
+            return self.settings.paper.fee
+        if self.arming is not None and self.arming.fee is not None:
+            return self.arming.fee
+        return self.exchange.capabilities.standard_fee
+
     def before_stop(self, hook: StopHook) -> None:
         """Call ``hook`` at each stop, while the exchange and the database are still open.
 

@@ -95,17 +95,20 @@ class ReplaceReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPermissions:
-    """What an API key may do.
+    """What an API key may do, and what its account pays.
 
     Attributes:
         trade: whether it may place orders on the spot market.
         withdraw: whether it may move money away.
         source: which answers of the venue say so.
+        fee: fraction of the value of a fill that the account pays as the taker, without discounts;
+            None if the venue does not say.
     """
 
     trade: bool
     withdraw: bool
     source: str
+    fee: Decimal | None = None
 
 
 class BookLevel(NamedTuple):
@@ -304,10 +307,10 @@ class Exchange(Protocol):
         """Return the balances of the account by asset, without those that are zero."""
 
     async def permissions(self) -> KeyPermissions:
-        """Return what the API key may do.
+        """Return what the API key may do, and what its account pays.
 
         Raises:
-            ExchangeError: the venue does not say so.
+            ExchangeError: the venue does not say what the key may do.
         """
 
     def arm(self) -> None:

@@ -28,7 +28,7 @@ risk: {max_position: 700}
 @pytest.fixture
 def venue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperProcess]:
     monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
-    options = ["--seed", "7", "--symbols", "BTC/USDT", "--start", "now"]
+    options = ["--seed", "7", "--symbols", "BTC/USDT", "--start", "now", "--fee", "0.00075"]
     process = asyncio.run(PaperProcess.start(options, log=tmp_path / "paper.log"))
 
     def make(_: object) -> BinanceExchange:
@@ -53,6 +53,10 @@ def test_connecting_shows_account_caps_and_strategies(
         assert "key may withdraw" in out and "balance USDT" in out
         assert "max_position" in out and "700" in out and "strategies" in out
         assert bot.arming is not None and repr(bot).startswith("LIVE")
+        # The account pays, not what a paper market would take.
+        assert "0.075%" in out and bot.lab.market("BTC/USDT").fee == 0.00075
+        stored = bl.research("binance", data_directory=tmp_path / "data").market("BTC/USDT")
+        assert stored.fee == 0.00075
     finally:
         bot.stop()
 

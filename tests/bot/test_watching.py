@@ -64,10 +64,12 @@ def ledger(venue: PaperProcess) -> dict[str, Any]:
 def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
     venue: PaperProcess, tmp_path: Path
 ) -> None:
-    bot = watch(venue)
+    bot = watch(venue, paper={"fee": 0.005})
     try:
         engine = bot.aio.engine
         until(lambda: engine.health().candles_closed >= 3)
+        # The fee of a paper account is not that of the venue.
+        assert bot.lab.market("BTC/USDT").fee == 0.001
         assert repr(bot).startswith("WATCH") and ">WATCH</span>" in bot._repr_html_()
         assert engine.health().healthy, engine.health().reasons
         assert engine.venue == "binance" and engine.health().mode == "watch"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio.base_events import BaseEventLoop
 from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ async def test_a_key_that_withdraws_or_cannot_trade_is_refused(
 
 
 def test_a_venue_without_restrictions_of_keys_is_believed_by_its_account() -> None:
-    account = {"canTrade": True, "canWithdraw": True}
+    account: dict[str, Any] = {"canTrade": True, "canWithdraw": True}
     with pytest.raises(ConfigError, match="by the account"):
         check_permissions(parse.permissions(account, None), capabilities())
     # The account of a real venue may withdraw; what counts is the key.
@@ -162,6 +163,8 @@ def test_a_venue_without_restrictions_of_keys_is_believed_by_its_account() -> No
     assert parse.permissions(account, key) == KeyPermissions(
         trade=True, withdraw=False, source="the restrictions of the key"
     )
+    paid = parse.permissions({**account, "commissionRates": {"taker": "0.00075000"}}, key)
+    assert paid.fee == Decimal("0.00075")
     for broken in ({}, {**key, "enableWithdrawals": "false"}):
         with pytest.raises(ExchangeError):
             parse.permissions(account, broken)

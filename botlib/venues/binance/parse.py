@@ -307,7 +307,15 @@ def permissions(account: Raw, key: Raw | None) -> KeyPermissions:
         trade=trade,
         withdraw=withdraw,
         source=source if key is None else "the restrictions of the key",
+        fee=_taker_fee(account),
     )
+
+
+def _taker_fee(account: Raw) -> Decimal | None:
+    try:
+        return _decimal(account["commissionRates"]["taker"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _sound(candle: Candle) -> Candle:

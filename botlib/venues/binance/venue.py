@@ -325,7 +325,7 @@ class BinanceExchange(VenueRequests):
         return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
 
     async def permissions(self) -> KeyPermissions:
-        """Return what the API key may do.
+        """Return what the API key may do, and what its account pays.
 
         ``canTrade`` and ``canWithdraw`` of an account say what the account may do. What the key may
         do is in its restrictions; a venue that lacks them, such as a test network, is believed by
