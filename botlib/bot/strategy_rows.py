@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from botlib.engine.signals import ActiveStrategy
+    from botlib.engine.active_strategy import ActiveStrategy
     from botlib.views.engine import EngineReading
 
 COLUMNS: Final = (

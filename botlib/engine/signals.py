@@ -3,119 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botlib.core.clock import utc
-from botlib.core.errors import BotlibError, ConfigError, InvalidInput, did_you_mean
-from botlib.core.model import CandleClosed, Signal, SignalAction, SignalRaised
+from botlib.core.errors import BotlibError
+from botlib.core.model import CandleClosed, Signal, SignalRaised
 from botlib.core.timeframe import open_time
-from botlib.strategy import Strategy
+from botlib.engine.active_strategy import signal_of
 from botlib.trading.books import BookKey
-from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription, EventBus
+    from botlib.engine.active_strategy import ActiveStrategy
     from botlib.engine.watching import SignalReceiver
-    from botlib.frames import Frames, MultiTimeframeEngine
+    from botlib.frames import MultiTimeframeEngine
     from botlib.store import CandleStorage
 
 logger = logging.getLogger(__name__)
 
 EVALUATION_DEADLINE = 5.0
 """Seconds a strategy may compute before it is reported as late."""
-
-SPARE_ROWS = 50
-"""Candles kept beyond a strategy's warm-up, so that no signal is the first row of a frame."""
-
-
-def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Strategy:
-    """Return a strategy by its name in `botlib.strategies`, or by ``package.module:Class``.
-
-    Args:
-        timeframe: used if the class names no timeframes.
-        parameters: those of the strategy.
-
-    Raises:
-        ConfigError: there is no such strategy, or it does not accept a parameter.
-    """
-    module_name, _, class_name = name.rpartition(":")
-    try:
-        module = importlib.import_module(module_name or "botlib.strategies")
-    except ImportError as error:
-        raise ConfigError(
-            f"Cannot import {module_name!r} for strategy {name!r}: {error}."
-        ) from None
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Strategy)):
-        known = sorted(
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
-        )
-        raise ConfigError(
-            f"There is no strategy {class_name!r} in {module.__name__}. "
-            f"Accepted: {', '.join(known) or 'none there'}.{did_you_mean(class_name, known)}"
-        )
-    strategy: Strategy = found(timeframes=found.timeframes or (timeframe,), **parameters)
-    return strategy
-
-
-@dataclass(slots=True, kw_only=True)
-class ActiveStrategy:
-    """A strategy that trades a symbol. ``order_cost`` is in quote units per entry."""
-
-    name: str
-    strategy: Strategy
-    symbol: str
-    order_cost: Decimal
-    evaluated: int | None = None
-    """Open time (ms) of the newest candle on which it was evaluated."""
-    pending: int | None = None
-    """Open time (ms) of a candle that waits for the candle of a higher timeframe."""
-    working: asyncio.Future[None] | None = None
-    """The evaluation that is under way, or the last one."""
-    working_since: float = 0.0
-    again: bool = False
-    """Whether a candle came while it was being evaluated."""
-    evaluations: int = 0
-    skipped: int = 0
-    """Candles on which it was not evaluated because a higher timeframe never arrived."""
-    signals: int = 0
-    errors: int = 0
-    last_signal: Signal | None = None
-
-    def __post_init__(self) -> None:
-        if not self.strategy.timeframes:
-            raise ConfigError(
-                f"Strategy {self.name!r} has no timeframe. "
-                f"Give it one: {type(self.strategy).__name__}(timeframes=('1h',))."
-            )
-        if not self.order_cost.is_finite() or self.order_cost <= 0:
-            raise InvalidInput(
-                f"Strategy {self.name!r} cannot spend {self.order_cost} per entry. "
-                "Accepted: a number of quote units above 0."
-            )
-
-    def same_as(self, other: ActiveStrategy) -> bool:
-        """Return whether both trade alike, so that neither has to replace the other."""
-        mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
-        others = (type(other.strategy), other.strategy.parameters, other.strategy.timeframes)
-        return (mine, self.symbol, self.order_cost) == (others, other.symbol, other.order_cost)
-
-    @property
-    def rules(self) -> StopRules:
-        """The rules for the stops of its positions."""
-        return StopRules.of(self.strategy)
-
-    @property
-    def rows(self) -> int:
-        """Candles to keep per timeframe."""
-        return self.strategy.warmup + SPARE_ROWS
 
 
 class SignalGenerator:
@@ -297,7 +206,7 @@ class SignalGenerator:
         try:
             # Only the loop changes frames, and the strategy gets a copy.
             data = self._frames.frames(active.symbol, timeframes, timestamp)
-            signal = await asyncio.to_thread(_signal_of, active, data, timestamp)
+            signal = await asyncio.to_thread(signal_of, active, data, timestamp)
         except Exception:
             # The other strategies are evaluated all the same.
             active.errors += 1
@@ -355,28 +264,3 @@ class SignalGenerator:
         # Candles are stored before they are published, so the store has those of unread events.
         depth = self._frames.depth(symbol, timeframe)
         self._frames.load(self._storage.candles(symbol, timeframe, limit=depth))
-
-
-def _signal_of(active: ActiveStrategy, data: Frames, timestamp: int) -> Signal | None:
-    """Return what a strategy says about the candle that opened at ``timestamp``, None if nothing.
-
-    This is the part that runs in a thread.
-    """
-    if len(data.index) < active.strategy.warmup:
-        return None
-    signals = active.strategy.signals(data)
-    signals.check(data.index)
-    if signals.exit.to_numpy()[-1]:
-        action = SignalAction.EXIT
-    elif signals.entry.to_numpy()[-1]:
-        action = SignalAction.ENTRY
-    else:
-        return None
-    return Signal(
-        strategy=active.name,
-        symbol=active.symbol,
-        timeframe=active.strategy.timeframes[0],
-        timestamp=timestamp,
-        action=action,
-        price=float(data.frame["close"].iloc[-1]),
-    )

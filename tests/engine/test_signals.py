@@ -19,7 +19,8 @@ from botlib.core.errors import ConfigError, InvalidInput, StoreError
 from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE, timeframe_ms
 from botlib.engine import signals
-from botlib.engine.signals import ActiveStrategy, SignalGenerator, load_strategy
+from botlib.engine.active_strategy import ActiveStrategy, load_strategy
+from botlib.engine.signals import SignalGenerator
 from botlib.frames import Frames, MultiTimeframeEngine
 from botlib.store import CandleStorage, Database
 from botlib.strategies import TrendCross
