@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +13,7 @@ from botlib.bot.card import bot_card, bot_line
 from botlib.bot.delegation import of_async_lab
 from botlib.bot.market import BotMarket
 from botlib.bot.order_rows import order_remarks, order_row
-from botlib.bot.strategy_rows import COLUMNS, TIMES, stopped_line, strategy_row
+from botlib.bot.strategy_rows import followed_line, signal_table, stopped_line, strategy_table
 from botlib.bot.tables import attribute_table
 from botlib.config import Settings
 from botlib.core.cards import Tone
@@ -25,7 +23,7 @@ from botlib.engine.arming import Arming
 from botlib.execution import Reconciliation
 from botlib.lab import AsyncLab, ListedMarket
 from botlib.market_data.history import store_markets
-from botlib.runtime import LEFT_OVER, Runtime
+from botlib.runtime import Runtime, report_left_over
 from botlib.store import OrderJournal
 from botlib.tasks import BackgroundTaskManager
 from botlib.venues.symbols import unified_symbol
@@ -139,7 +137,7 @@ class AsyncBot:
         the log and in the summary, and a headless run then fails.
         """
         await self.engine.stop()
-        _report_left_over(self.engine.left_over)
+        report_left_over(self.engine.left_over)
         self.views.finish_dashboard()
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
@@ -228,6 +226,35 @@ class AsyncBot:
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return f"{active.name}: {active.strategy} on {active.symbol}"
 
+    async def follow(self, strategy: Strategy, symbol: str, *, name: str | None = None) -> str:
+        """Ask a strategy on every closed candle and show its signals; nothing is ordered.
+
+        They are in `signals`, on the charts of the symbol, in the log and on the dashboard, those
+        of the candles so far at once. It works on every market, also while others trade.
+
+        Args:
+            strategy: it is asked on its first timeframe, which is streamed from now on.
+            name: its identity; by default its class and the symbol. One of the same name that is
+                followed is replaced.
+
+        Raises:
+            InvalidInput: the venue does not trade the symbol now, or one of that name trades.
+        """
+        identity = name or f"{type(strategy).__name__} {unified_symbol(symbol)}"
+        before = self.engine.subscriptions()
+        active = await self.engine.follow(strategy, symbol, name=identity)
+        self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
+        return followed_line(active)
+
+    @property
+    def signals(self) -> pd.DataFrame:
+        """The newest signals, oldest first; ``candle`` is the open time of the closed candle.
+
+        Those that are not ``live`` are on candles from before the strategy was followed; those that
+        are not ``ordered`` are of a strategy that is only followed.
+        """
+        return signal_table(self.engine.signals.history.all())
+
     async def stop_strategy(self, name: str) -> str:
         """Stop asking a strategy; what it holds stays, and stays protected.
 
@@ -238,9 +265,8 @@ class AsyncBot:
 
     @property
     def strategies(self) -> pd.DataFrame:
-        """What trades: each strategy with its symbol, parameters, position and last signal."""
-        rows = [strategy_row(one, self.engine) for one in self.engine.signals.strategies.values()]
-        return attribute_table("Strategies", rows, COLUMNS, TIMES)
+        """What trades or is followed: each strategy with its position and last signal."""
+        return strategy_table(self.engine)
 
     async def watch(self, symbol: str, timeframe: str | Sequence[str]) -> str:
         """Stream and store candles that are not configured, with their history; say so in a line.
@@ -460,11 +486,3 @@ class AsyncBot:
 
 def _named(pairs: Sequence[tuple[str, str]]) -> str:
     return f"{pairs[0][0]} {', '.join(timeframe for _, timeframe in pairs)}"
-
-
-def _report_left_over(sentences: Sequence[str]) -> None:
-    """Write what a stop could not do to the file of a headless run, if this is one."""
-    name = os.environ.get(LEFT_OVER)
-    if name and sentences:
-        with contextlib.suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
-            file.writelines(f"{words}\n" for words in sentences)

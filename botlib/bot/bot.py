@@ -112,6 +112,7 @@ class Bot(Blocking):
         return done
 
     trade = of_core(AsyncBot.trade)
+    follow = of_core(AsyncBot.follow)
     chart = of_core(AsyncBot.chart)
     candles = of_lab(Lab.candles)
     frames = of_lab(Lab.frames)

@@ -1,22 +1,67 @@
-"""The rows of a bot's strategies, and what becomes of a position when its strategy is stopped."""
+"""A bot's strategies and signals as tables, and what a strategy that was stopped leaves behind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.bot.tables import attribute_table
+from botlib.core.clock import iso
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.watching import RecordedSignal
     from botlib.views.engine import EngineReading
 
-COLUMNS: Final = (
-    "name", "strategy", "symbol", "timeframe", "parameters", "order_cost", "held", "protection",
-    "last_asked", "asked", "signals", "last_signal", "signalled", "errors",
+_STRATEGY: Final = (
+    "name", "strategy", "symbol", "timeframe", "parameters", "trades", "order_cost", "held",
+    "protection", "last_asked", "asked", "signals", "last_signal", "signalled", "errors",
 )  # fmt: skip
-TIMES: Final = ("last_asked", "signalled")
+_SIGNAL: Final = (
+    "candle", "strategy", "symbol", "timeframe", "action", "price", "live", "ordered",
+)  # fmt: skip
 
 
-def strategy_row(active: ActiveStrategy, engine: EngineReading) -> SimpleNamespace:
+def strategy_table(engine: EngineReading) -> pd.DataFrame:
+    """Return what every strategy trades, holds and said last, one row each."""
+    rows = [_strategy_row(one, engine) for one in engine.signals.strategies.values()]
+    return attribute_table("Strategies", rows, _STRATEGY, ("last_asked", "signalled"))
+
+
+def signal_table(recorded: Sequence[RecordedSignal]) -> pd.DataFrame:
+    """Return signals, one row each."""
+    rows = [
+        SimpleNamespace(
+            candle=one.signal.timestamp,
+            strategy=one.signal.strategy,
+            symbol=one.signal.symbol,
+            timeframe=one.signal.timeframe,
+            action=one.signal.action.value,
+            price=one.signal.price,
+            live=one.live,
+            ordered=one.ordered,
+        )
+        for one in recorded
+    ]
+    return attribute_table("Signals", rows, _SIGNAL, ("candle",))
+
+
+def followed_line(active: ActiveStrategy) -> str:
+    """Return what is followed, and what it said last."""
+    last = active.last_signal
+    said = "no signal yet"
+    if last is not None:
+        said = f"last signal: {last.action} at {last.price:.8g}, candle of {iso(last.timestamp)}"
+    return (
+        f"{active.name} is followed: {active.strategy} on {active.symbol}; {said}. "
+        "Nothing of it is ordered."
+    )
+
+
+def _strategy_row(active: ActiveStrategy, engine: EngineReading) -> SimpleNamespace:
     """Return what a strategy trades, holds and said last; times are open times of candles."""
     book = _book(active, engine)
     signal = active.last_signal
@@ -26,6 +71,7 @@ def strategy_row(active: ActiveStrategy, engine: EngineReading) -> SimpleNamespa
         symbol=active.symbol,
         timeframe=", ".join(active.strategy.timeframes),
         parameters=", ".join(f"{key}={value}" for key, value in _parameters(active)),
+        trades=active.trades,
         order_cost=active.order_cost,
         held=book.get("held", 0),
         protection=book.get("protection", "none"),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import Signal, SignalAction
+from botlib.frames.frame import open_times
 from botlib.strategy import Strategy
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
+    from botlib.config import Settings
     from botlib.frames import Frames
 
 SPARE_ROWS = 50
@@ -54,12 +57,15 @@ def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Stra
 
 @dataclass(slots=True, kw_only=True)
 class ActiveStrategy:
-    """A strategy that trades a symbol. ``order_cost`` is in quote units per entry."""
+    """A strategy that trades a symbol, or is only followed there.
+
+    ``order_cost`` is in quote units per entry; None is a strategy whose signals are not ordered.
+    """
 
     name: str
     strategy: Strategy
     symbol: str
-    order_cost: Decimal
+    order_cost: Decimal | None = None
     evaluated: int | None = None
     """Open time (ms) of the newest candle on which it was evaluated."""
     pending: int | None = None
@@ -82,7 +88,8 @@ class ActiveStrategy:
                 f"Strategy {self.name!r} has no timeframe. "
                 f"Give it one: {type(self.strategy).__name__}(timeframes=('1h',))."
             )
-        if not self.order_cost.is_finite() or self.order_cost <= 0:
+        cost = self.order_cost
+        if cost is not None and not (cost.is_finite() and cost > 0):
             raise InvalidInput(
                 f"Strategy {self.name!r} cannot spend {self.order_cost} per entry. "
                 "Accepted: a number of quote units above 0."
@@ -95,6 +102,11 @@ class ActiveStrategy:
         return (mine, self.symbol, self.order_cost) == (others, other.symbol, other.order_cost)
 
     @property
+    def trades(self) -> bool:
+        """Whether its signals are ordered."""
+        return self.order_cost is not None
+
+    @property
     def rules(self) -> StopRules:
         """The rules for the stops of its positions."""
         return StopRules.of(self.strategy)
@@ -105,26 +117,57 @@ class ActiveStrategy:
         return self.strategy.warmup + SPARE_ROWS
 
 
-def signal_of(active: ActiveStrategy, data: Frames, timestamp: int) -> Signal | None:
-    """Return what a strategy says about the candle that opened at ``timestamp``, None if nothing.
+def configured_strategies(settings: Settings, symbols: Collection[str]) -> list[ActiveStrategy]:
+    """Return the strategies of the settings on these symbols; a bot that watches follows them."""
+    return [
+        ActiveStrategy(
+            name=entry.name,
+            strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
+            symbol=entry.symbol,
+            order_cost=None if settings.mode == "watch" else entry.order_cost,
+        )
+        for entry in settings.strategies
+        if entry.symbol in symbols
+    ]
+
+
+def newest_signal(active: ActiveStrategy, data: Frames) -> Signal | None:
+    """Return what a strategy says about the newest candle, None if nothing.
 
     This is the part that runs in a thread.
     """
+    found = _signals(active, data, len(data.index) - 1)
+    return found[0] if found else None
+
+
+def past_signals(active: ActiveStrategy, data: Frames) -> list[Signal]:
+    """Return what a strategy says about every candle after its warm-up, ascending.
+
+    This is the part that runs in a thread.
+    """
+    return _signals(active, data, 0)
+
+
+def _signals(active: ActiveStrategy, data: Frames, first: int) -> list[Signal]:
+    """Return the signals on the candles from the row ``first`` on."""
     if len(data.index) < active.strategy.warmup:
-        return None
+        return []
     signals = active.strategy.signals(data)
     signals.check(data.index)
-    if signals.exit.to_numpy()[-1]:
-        action = SignalAction.EXIT
-    elif signals.entry.to_numpy()[-1]:
-        action = SignalAction.ENTRY
-    else:
-        return None
-    return Signal(
-        strategy=active.name,
-        symbol=active.symbol,
-        timeframe=active.strategy.timeframes[0],
-        timestamp=timestamp,
-        action=action,
-        price=float(data.frame["close"].iloc[-1]),
-    )
+    first = max(first, active.strategy.warmup - 1, 0)
+    entries, exits = signals.entry.to_numpy()[first:], signals.exit.to_numpy()[first:]
+    rows = (entries | exits).nonzero()[0]
+    if not len(rows):
+        return []
+    times, closes = open_times(data.index), data.frame["close"].to_numpy()
+    return [
+        Signal(
+            strategy=active.name,
+            symbol=active.symbol,
+            timeframe=active.strategy.timeframes[0],
+            timestamp=int(times[first + row]),
+            action=SignalAction.EXIT if exits[row] else SignalAction.ENTRY,
+            price=float(closes[first + row]),
+        )
+        for row in rows
+    ]

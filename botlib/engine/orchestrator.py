@@ -16,12 +16,11 @@ from botlib.core.errors import (
     EngineError,
     InvalidInput,
     UnknownSymbol,
-    did_you_mean,
 )
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.engine.active_strategy import ActiveStrategy, load_strategy
+from botlib.engine.active_strategy import ActiveStrategy, configured_strategies
 from botlib.engine.arming import Arming, arm, check_active
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
@@ -176,6 +175,7 @@ class Orchestrator(PartsAccess):
             await self.services.start()
             await self._wait_for_history()
             self.signals.warm()
+            await self.signals.recall_followed()
             self._run_start = RunStart(
                 time=wall_time,
                 market_time=self.market_clock.now(),
@@ -255,6 +255,21 @@ class Orchestrator(PartsAccess):
         self.signals.add(active)
         return active
 
+    async def follow(self, strategy: Strategy, symbol: str, *, name: str) -> ActiveStrategy:
+        """Ask a strategy on every closed candle and record its signals; none is ordered.
+
+        Raises:
+            InvalidInput: the venue does not trade the symbol now, or one of that name trades.
+            Exception: that of the strategy on the candles so far.
+        """
+        active = ActiveStrategy(name=name, strategy=strategy, symbol=unified_symbol(symbol))
+        known = self.signals.strategies.get(name)
+        if known is not None and known.same_as(active):
+            return known
+        await self.watch(active.symbol, strategy.timeframes, rows=active.rows)
+        await self.signals.follow(active)
+        return active
+
     async def watch(
         self, symbol: str, timeframes: Sequence[str], *, rows: int = 0
     ) -> list[tuple[str, str]]:
@@ -289,12 +304,6 @@ class Orchestrator(PartsAccess):
         Raises:
             InvalidInput: there is no strategy of that name.
         """
-        known = list(self.signals.strategies)
-        if name not in known:
-            raise InvalidInput(
-                f"There is no strategy {name!r} to stop. Running are: {', '.join(known) or 'none'}."
-                f"{did_you_mean(str(name), known)}"
-            )
         return self.signals.remove(name)
 
     def _count(self, symbol: str) -> None:
@@ -407,16 +416,7 @@ class Orchestrator(PartsAccess):
             self._keep_held(parts)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
-        strategies = [
-            ActiveStrategy(
-                name=entry.name,
-                strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
-                symbol=entry.symbol,
-                order_cost=entry.order_cost,
-            )
-            for entry in settings.strategies
-            if entry.symbol in symbols
-        ]
+        strategies = configured_strategies(settings, symbols)
         if settings.mode == "live":
             self.arming = await arm(
                 exchange,

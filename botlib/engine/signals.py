@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botlib.core.clock import utc
-from botlib.core.errors import BotlibError
+from botlib.core.errors import BotlibError, InvalidInput, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalRaised
-from botlib.core.timeframe import open_time
-from botlib.engine.active_strategy import signal_of
+from botlib.core.timeframe import open_time, timeframe_ms
+from botlib.engine.active_strategy import newest_signal, past_signals
+from botlib.engine.watching import NoOrders, SignalHistory
 from botlib.trading.books import BookKey
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class SignalGenerator:
 
     A signal is handed to the order path, which does it; nothing here waits for the venue, save in
     lockstep. After each candle the order path learns how high a position has been, since a
-    trailing stop follows that.
+    trailing stop follows that. Signals of a strategy that is only followed are recorded and go no
+    further.
 
     Args:
         on_progress: called once per candle.
@@ -64,7 +66,9 @@ class SignalGenerator:
         self._newest: dict[tuple[str, str], int] = {}
         self._moved = asyncio.Event()
         self._subscription: BusSubscription[CandleClosed] | None = None
+        self._nobody = NoOrders()
         self.strategies: dict[str, ActiveStrategy] = {}
+        self.history = SignalHistory()
 
     @property
     def signals(self) -> int:
@@ -83,17 +87,83 @@ class SignalGenerator:
             self.keep(active.symbol, timeframe, active.rows)
         earlier = self.strategies.get(active.name)
         if earlier is not None and earlier.symbol != active.symbol:
-            self._orders.unregister(earlier.name, earlier.symbol)
+            self._receiver(earlier).unregister(earlier.name, earlier.symbol)
         self.strategies[active.name] = active
-        self._orders.register(active.name, active.symbol, active.rules)
+        self._receiver(active).register(active.name, active.symbol, active.rules)
+
+    async def follow(self, active: ActiveStrategy) -> None:
+        """Start a strategy of which no signal is ordered, and record its signals of the past.
+
+        Raises:
+            InvalidInput: one of that name trades.
+            Exception: that of the strategy; it is not followed.
+        """
+        earlier = self.strategies.get(active.name)
+        if earlier is not None and earlier.trades:
+            raise InvalidInput(
+                f"The strategy {active.name!r} trades. Follow one under another name, or stop it "
+                f"first: bot.stop_strategy({active.name!r})."
+            )
+        self.add(active)
+        try:
+            await self.recall(active)
+        except Exception:
+            if self.strategies.get(active.name) is active:
+                self.remove(active.name)
+            raise
+
+    async def recall(self, active: ActiveStrategy) -> None:
+        """Record what a strategy says about the candles that are loaded.
+
+        Raises:
+            Exception: that of the strategy.
+        """
+        symbol, timeframes = active.symbol, active.strategy.timeframes
+        for timeframe in timeframes:
+            self._load(symbol, timeframe)
+        newest = self._frames.last_open(symbol, timeframes[0])
+        if newest is None:
+            return
+        if not self._frames.complete(symbol, timeframes, newest):
+            newest -= timeframe_ms(timeframes[0])
+        data = self._frames.frames(symbol, timeframes, newest)
+        active.evaluated = newest
+        self.history.forget(active.name)
+        found = await asyncio.to_thread(past_signals, active, data)
+        self.history.add(found, ordered=active.trades, live=False)
+        if found and active.last_signal is None:
+            active.last_signal = found[-1]
+
+    async def recall_followed(self) -> None:
+        """Record the signals of the past of every strategy that is only followed."""
+        for active in [one for one in self.strategies.values() if not one.trades]:
+            try:
+                await self.recall(active)
+            except Exception:
+                active.errors += 1
+                logger.exception("strategy %s failed on the candles so far", active.name)
 
     def remove(self, name: str) -> ActiveStrategy:
-        """Stop a strategy and return it; what it holds stays protected."""
-        active = self.strategies.pop(name)
+        """Stop a strategy and return it; what it holds stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        active = self.strategies.pop(name, None)
+        if active is None:
+            known = list(self.strategies)
+            raise InvalidInput(
+                f"There is no strategy {name!r} to stop. Running are: {', '.join(known) or 'none'}."
+                f"{did_you_mean(str(name), known)}"
+            )
         if active.working is not None:
             active.working.cancel()
-        self._orders.unregister(name, active.symbol)
+        self._receiver(active).unregister(name, active.symbol)
         return active
+
+    def _receiver(self, active: ActiveStrategy) -> SignalReceiver:
+        """Return what acts on the signals of a strategy."""
+        return self._orders if active.trades else self._nobody
 
     def forget(self, symbol: str, timeframe: str) -> None:
         """Drop the frame of a symbol and timeframe."""
@@ -206,7 +276,7 @@ class SignalGenerator:
         try:
             # Only the loop changes frames, and the strategy gets a copy.
             data = self._frames.frames(active.symbol, timeframes, timestamp)
-            signal = await asyncio.to_thread(signal_of, active, data, timestamp)
+            signal = await asyncio.to_thread(newest_signal, active, data)
         except Exception:
             # The other strategies are evaluated all the same.
             active.errors += 1
@@ -226,7 +296,10 @@ class SignalGenerator:
         active.signals += 1
         active.last_signal = signal
         logger.info("%s: %s %s at %s", active.name, signal.action, signal.symbol, signal.price)
+        self.history.add([signal], ordered=active.trades, live=True)
         self._bus.publish(SignalRaised(signal=signal))
+        if active.order_cost is None:
+            return
         try:
             self._orders.signal(signal, active.order_cost)
         except BotlibError:
@@ -235,7 +308,7 @@ class SignalGenerator:
 
     def _trail(self, active: ActiveStrategy) -> None:
         """Pass the highest high since the entry to the order path, if the stop trails."""
-        if active.rules.trailing_stop is None:
+        if active.rules.trailing_stop is None or not active.trades:
             return
         opened = self._orders.opened(BookKey(active.name, active.symbol))
         timeframes, timestamp = active.strategy.timeframes, active.evaluated

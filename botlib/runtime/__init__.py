@@ -6,7 +6,7 @@ at shutdown, SIGTERM and exit, and a watch names the function that keeps the loo
 """
 
 from botlib.core.blocking import Blocking
-from botlib.runtime.current import HEADLESS, LEFT_OVER, get_runtime
+from botlib.runtime.current import HEADLESS, LEFT_OVER, get_runtime, report_left_over
 from botlib.runtime.stalls import Stall
 from botlib.runtime.thread import Runtime, RuntimeStopReport
 
@@ -18,4 +18,5 @@ __all__ = [
     "RuntimeStopReport",
     "Stall",
     "get_runtime",
+    "report_left_over",
 ]

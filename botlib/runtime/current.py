@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -12,8 +15,10 @@ from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 
 HEADLESS: Final = "BOTLIB_HEADLESS"
-LEFT_OVER: Final = "BOTLIB_LEFT_OVER"
 """Environment variable set by a headless run, whose kernel has to end with its parent."""
+
+LEFT_OVER: Final = "BOTLIB_LEFT_OVER"
+"""Environment variable with the file of a headless run for what a stop could not do."""
 
 _SLOT: Final = "_botlib_runtime"
 
@@ -38,6 +43,14 @@ def get_runtime(*, watch_parent: bool = False) -> Runtime:
             slot.watching = True
             runtime.submit(stop_with_parent(runtime, os.getppid()))
         return runtime
+
+
+def report_left_over(sentences: Sequence[str]) -> None:
+    """Write what a stop could not do to the file of a headless run, if this is one."""
+    name = os.environ.get(LEFT_OVER)
+    if name and sentences:
+        with contextlib.suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
+            file.writelines(f"{words}\n" for words in sentences)
 
 
 def _slot() -> Any:

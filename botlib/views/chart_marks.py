@@ -1,12 +1,13 @@
-"""An engine's orders on a chart: markers of entries and exits, and lines at their prices."""
+"""An engine's orders and signals on a chart: markers, and lines at the prices of orders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.model import Fill, OrderRole, Side
+from botlib.core.model import Fill, OrderRole, Side, Signal
+from botlib.core.timeframe import timeframe_ms
 from botlib.trading.positions import is_held
 from botlib.widgets.chart.marks import Line, Marker
 
@@ -49,6 +50,24 @@ class OrderMarks:
             )
             for first, side, stop in self._orders.values()
         ]
+
+
+def signal_markers(signals: Sequence[Signal]) -> list[Marker]:
+    """Return one marker per signal that was not ordered, at the close on which it was decided.
+
+    Args:
+        signals: those of one symbol; their strategies are named if there are several.
+    """
+    named = len({signal.strategy for signal in signals}) > 1
+    return [
+        Marker(
+            # On a chart of a shorter timeframe, the decision is no earlier than it was.
+            timestamp=signal.timestamp + timeframe_ms(signal.timeframe) - 1,
+            kind=f"{signal.action} signal",
+            text=f"{signal.strategy}: {signal.action}" if named else str(signal.action),
+        )
+        for signal in signals
+    ]
 
 
 def price_lines(engine: EngineReading, symbol: str) -> list[Line]:

@@ -29,7 +29,7 @@ from botlib.core.timeframe import timeframe_ms
 from botlib.tasks import TaskConfig, TaskPriority, beat
 from botlib.venues.symbols import unified_symbol
 from botlib.views.chart_data import ChartData
-from botlib.views.chart_marks import OrderMarks, price_lines
+from botlib.views.chart_marks import OrderMarks, price_lines, signal_markers
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription
@@ -70,6 +70,8 @@ class _ChartEntry:
     orders: OrderMarks = field(default_factory=OrderMarks)
     waiting: list[Candle] = field(default_factory=list)
     marks_changed: bool = True
+    signals: int = 0
+    """The revision of the signals that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +347,7 @@ class LiveCharts:
             self._remove(entry)
             return
         try:
-            if entry.marks_changed:
+            if entry.marks_changed or entry.signals != self._engine.signals.history.revision:
                 self._mark(entry)
             chart.flush()
         except Exception:
@@ -356,9 +358,11 @@ class LiveCharts:
     def _mark(self, entry: _ChartEntry) -> None:
         entry.marks_changed = False
         if entry.chart is not None:
-            live = self._engine.started
+            live, history = self._engine.started, self._engine.signals.history
             lines = price_lines(self._engine, entry.symbol) if live else []
-            entry.chart.mark(markers=entry.orders.markers(), lines=lines)
+            signals = signal_markers(history.followed(entry.symbol))
+            entry.signals = history.revision
+            entry.chart.mark(markers=[*entry.orders.markers(), *signals], lines=lines)
 
     def _is_stop(self, client_order_id: str | None) -> bool:
         order = self._engine.orders.ledger.order(client_order_id) if client_order_id else None

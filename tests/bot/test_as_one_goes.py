@@ -67,3 +67,23 @@ def test_strategies_shows_what_trades_and_stopping_one_says_what_stays(
     assert ("bot.close_position('SOL/USDT')" in line) == (row["held"] > 0)
     assert "next start begins it again" in bot.stop_strategy("trend-btc")
     assert len(bot.strategies) == 0
+
+
+def test_a_strategy_is_followed_beside_one_that_trades(bot: Any) -> None:
+    strategy = bl.TrendCross(fast=5, slow=20, timeframes=("5m",))
+    bot.trade(strategy, "BTC/USDT", name="trades")
+    bot.follow(strategy, "BTC/USDT", name="followed")
+    with pytest.raises(InvalidInput, match="'trades' trades"):
+        bot.follow(strategy, "BTC/USDT", name="trades")
+    bot.wait("12h", progress=False)
+    signals = bot.signals[bot.signals["live"]]
+    both = [signals[signals["strategy"] == name] for name in ("trades", "followed")]
+    assert list(both[0]["candle"]) == list(both[1]["candle"]) and len(both[0]) > 0
+    assert both[0]["ordered"].all() and not both[1]["ordered"].any()
+    assert "trades" in set(bot.orders()["strategy"])
+    assert "followed" not in set(bot.orders()["strategy"]) | set(bot.books["strategy"])
+    assert bot.stop_strategy("followed") == "followed is stopped: it is not asked any more."
+    # What was followed may trade: one of its name replaces it.
+    bot.follow(strategy, "BTC/USDT", name="later")
+    bot.trade(strategy, "BTC/USDT", name="later")
+    assert bot.strategies.set_index("name").loc["later", "trades"]

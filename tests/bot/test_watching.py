@@ -85,7 +85,7 @@ def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
         summary = bot.summary()
         assert "equity" not in str(summary) + summary._repr_html_() + repr(summary)
         assert "signals" in str(summary)
-        with pytest.raises(InvalidInput, match=r"only watches.*bl\.connect\(\).*testnet"):
+        with pytest.raises(InvalidInput, match=r"(?s)only watches.*testnet.*bot\.follow\("):
             bot.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="trend")
         assert "nothing" in bot.close_position("BTC/USDT")
     finally:
@@ -107,6 +107,40 @@ def test_signals_of_a_watched_market_are_shown_and_lead_to_no_order(venue: Paper
         until(lambda: engine.signals.signals >= 1)
         assert engine.health().healthy, engine.health().reasons
         assert engine.orders.sent == 0 and engine.orders.desks == {}
+    finally:
+        bot.stop()
+    assert ledger(venue)["orders"] == []
+
+
+def test_a_strategy_is_followed_in_one_call(
+    venue: PaperProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTLIB_WIDGETS", "static")
+    bot = watch(venue)
+    try:
+        chart = bot.chart("SOL/USDT", "1m")
+        strategy = TrendCross(fast=2, slow=3, timeframes=("1m",))
+        line = bot.follow(strategy, "SOL/USDT")
+        assert line.startswith("TrendCross SOL/USDT is followed: TrendCross(fast=2, slow=3")
+        assert "last signal: " in line and line.endswith("Nothing of it is ordered.")
+        past = bot.signals
+        assert len(past) > 3 and not past["live"].any() and not past["ordered"].any()
+        until(lambda: bool(bot.signals["live"].sum() >= 2))
+        live = bot.signals[bot.signals["live"]]
+        assert live["candle"].min() > past["candle"].max()
+        (row,) = bot.strategies.itertuples()
+        assert not row.trades and row.signals >= 2 and row.last_signal in ("entry", "exit")
+        until(lambda: len(chart.marks.markers) >= len(past) + 2)
+        assert {one.kind for one in chart.marks.markers} == {"entry signal", "exit signal"}
+        assert "streamed already" in bot.watch("SOL/USDT", "1m")
+        assert bot.follow(strategy, "SOL/USDT").startswith("TrendCross SOL/USDT is followed")
+        assert bot.signals["live"].sum() >= 2, "the same call again changes nothing"
+        assert bot.health().healthy, bot.health().reasons
+        capsys.readouterr()
+        bot.follow(strategy, "ETH/USDT", name="eth")
+        assert capsys.readouterr().out.startswith("ETH/USDT 1m is streamed from now on")
+        with pytest.raises(InvalidInput, match="the strategy 'eth' needs it"):
+            bot.unwatch("ETH/USDT")
     finally:
         bot.stop()
     assert ledger(venue)["orders"] == []

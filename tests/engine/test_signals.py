@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,12 +16,13 @@ import pandas as pd
 import pytest
 
 from botlib.core.bus import EventBus
-from botlib.core.errors import ConfigError, InvalidInput, StoreError
+from botlib.core.errors import InvalidInput, StoreError
 from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
-from botlib.core.timeframe import MINUTE, timeframe_ms
+from botlib.core.timeframe import MINUTE
 from botlib.engine import signals
-from botlib.engine.active_strategy import ActiveStrategy, load_strategy
+from botlib.engine.active_strategy import ActiveStrategy
 from botlib.engine.signals import SignalGenerator
+from botlib.engine.watching import KEPT_SIGNALS, SignalHistory
 from botlib.frames import Frames, MultiTimeframeEngine
 from botlib.store import CandleStorage, Database
 from botlib.strategies import TrendCross
@@ -344,27 +346,81 @@ async def test_waiting_for_a_candle_ends_when_it_was_processed(setup: Setup) -> 
     await asyncio.wait_for(waiting, 60)
 
 
-def test_strategies_are_found_by_name() -> None:
-    strategy = load_strategy("TrendCross", "5m", {"fast": 3})
-    assert strategy.timeframes == ("5m",) and strategy.parameters["fast"] == 3
-    assert isinstance(
-        load_strategy("botlib.strategies.trend_cross:TrendCross", "1m", {}), TrendCross
+def wave(n: int) -> Candle:
+    """Return a candle of a price that goes up and down."""
+    return candle(START + n * MINUTE, close=round(100 + 5 * math.sin(n / 5), 4))
+
+
+CROSS = TrendCross(fast=2, slow=8, timeframes=("1m",))
+
+
+def following(strategy: Strategy = CROSS, name: str = "f") -> ActiveStrategy:
+    return ActiveStrategy(name=name, strategy=strategy, symbol="BTC/USDT")
+
+
+async def test_signals_of_a_strategy_that_is_followed_are_recorded_and_not_ordered(
+    setup: Setup,
+) -> None:
+    setup.storage.write([wave(n) for n in range(60)], now=START)
+    active = following()
+    await setup.generator.follow(active)
+    past = setup.generator.history.all()
+    assert past and not any(one.live or one.ordered for one in past)
+    assert active.last_signal == past[-1].signal and active.signals == 0
+    setup.trade(CROSS, "trades")
+    await setup.feed(*(wave(n) for n in range(60, 100)))
+    ordered = [signal.timestamp for signal in setup.orders.signals]
+    assert {signal.strategy for signal in setup.orders.signals} == {"trades"}
+    assert ("f", "BTC/USDT") not in setup.orders.rules
+    live = [one for one in setup.generator.history.all() if one.live and not one.ordered]
+    assert [one.signal.timestamp for one in live] == ordered
+    assert len(live) == active.signals > 1
+    setup.generator.remove("f")
+    assert ("f", "BTC/USDT") not in setup.orders.rules
+
+
+async def test_signals_of_the_past_are_those_that_were_raised_live(setup: Setup) -> None:
+    await setup.generator.follow(following())
+    await setup.feed(*(wave(n) for n in range(100)))
+    live = [one.signal for one in setup.generator.history.all()]
+    # Followed again, under its name: what it said before is computed from the store.
+    setup.generator.remove("f")
+    setup.generator.keep("BTC/USDT", "1m", 100)
+    await setup.generator.follow(following())
+    assert [one.signal for one in setup.generator.history.all()] == live
+    assert len(live) > 4 and not any(one.live for one in setup.generator.history.all())
+
+
+async def test_a_strategy_that_trades_is_not_replaced_by_one_that_is_followed(
+    setup: Setup,
+) -> None:
+    active = setup.trade(Watcher(stop_loss=0.1), "w")
+    with pytest.raises(InvalidInput, match=r"'w' trades.*bot\.stop_strategy\('w'\)"):
+        await setup.generator.follow(following(name="w"))
+    assert setup.generator.strategies == {"w": active}
+    assert setup.orders.rules["w", "BTC/USDT"] == StopRules(stop_loss=0.1)
+
+
+async def test_a_strategy_that_fails_on_the_candles_so_far_is_not_followed(setup: Setup) -> None:
+    setup.storage.write([wave(n) for n in range(60)], now=START)
+    broken = Watcher(timeframes=("1m",))
+    broken.broken = True
+    with pytest.raises(RuntimeError, match="broken"):
+        await setup.generator.follow(following(broken))
+    assert setup.generator.strategies == {}
+
+
+async def test_the_newest_signals_are_kept() -> None:
+    history = SignalHistory()
+    one = Signal(
+        strategy="w",
+        symbol="BTC/USDT",
+        timeframe="1m",
+        timestamp=START,
+        action=SignalAction.ENTRY,
+        price=1.0,
     )
-    with pytest.raises(ConfigError, match="Did you mean 'TrendCross'"):
-        load_strategy("TrendCros", "1m", {})
-    with pytest.raises(ConfigError, match="Cannot import 'no_such_module'"):
-        load_strategy("no_such_module:X", "1m", {})
-    with pytest.raises(ConfigError, match="no parameter 'fats'"):
-        load_strategy("TrendCross", "1m", {"fats": 3})
-
-
-def test_a_strategy_needs_a_timeframe() -> None:
-    with pytest.raises(ConfigError, match="has no timeframe"):
-        ActiveStrategy(name="x", strategy=TrendCross(), symbol="BTC/USDT", order_cost=Decimal(1))
-    assert timeframe_ms("5m") == 5 * MINUTE
-
-
-@pytest.mark.parametrize("cost", ["NaN", "Infinity", "-Infinity", "-5", "0"])
-def test_an_order_cost_that_is_no_number_above_0_is_refused(cost: str) -> None:
-    with pytest.raises(InvalidInput, match="above 0"):
-        ActiveStrategy(name="w", strategy=Watcher(), symbol="BTC/USDT", order_cost=Decimal(cost))
+    many = [replace(one, timestamp=START + n * MINUTE) for n in range(KEPT_SIGNALS + 5)]
+    history.add(many, ordered=False, live=True)
+    assert [kept.signal for kept in history.all()] == many[5:]
+    assert history.followed("BTC/USDT") == many[5:] and history.followed("ETH/USDT") == []

@@ -19,6 +19,8 @@ _LOOKS: Final[dict[str, dict[str, str]]] = {
     "exit": {"position": "aboveBar", "shape": "arrowDown", "color": EXIT_COLOUR},
     "stop": {"position": "aboveBar", "shape": "arrowDown", "color": STOP_COLOUR},
     "target": {"position": "aboveBar", "shape": "arrowDown", "color": TARGET_COLOUR},
+    "entry signal": {"position": "belowBar", "shape": "circle", "color": ENTRY_COLOUR},
+    "exit signal": {"position": "aboveBar", "shape": "circle", "color": EXIT_COLOUR},
     "note": {"position": "aboveBar", "shape": "circle", "color": ORDER_COLOUR},
 }
 _LINES: Final[dict[str, tuple[str, str]]] = {
@@ -35,7 +37,8 @@ class Marker:
 
     Attributes:
         timestamp: ms, UTC; it is drawn at the candle that contains it.
-        kind: ``entry``, ``exit``, ``stop`` or ``target`` (exits by these), ``note``.
+        kind: ``entry``, ``exit``, ``stop`` or ``target`` (exits by these); ``entry signal`` or
+            ``exit signal`` (nothing was ordered); ``note``.
         text: a few characters next to it.
     """
 

@@ -1,0 +1,41 @@
+"""Strategies found by their names, and what an active one needs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from botlib.core.errors import ConfigError, InvalidInput
+from botlib.engine.active_strategy import ActiveStrategy, load_strategy
+from botlib.strategies import TrendCross
+
+
+def test_strategies_are_found_by_name() -> None:
+    strategy = load_strategy("TrendCross", "5m", {"fast": 3})
+    assert strategy.timeframes == ("5m",) and strategy.parameters["fast"] == 3
+    assert isinstance(
+        load_strategy("botlib.strategies.trend_cross:TrendCross", "1m", {}), TrendCross
+    )
+    with pytest.raises(ConfigError, match="Did you mean 'TrendCross'"):
+        load_strategy("TrendCros", "1m", {})
+    with pytest.raises(ConfigError, match="Cannot import 'no_such_module'"):
+        load_strategy("no_such_module:X", "1m", {})
+    with pytest.raises(ConfigError, match="no parameter 'fats'"):
+        load_strategy("TrendCross", "1m", {"fats": 3})
+
+
+def test_a_strategy_needs_a_timeframe() -> None:
+    with pytest.raises(ConfigError, match="has no timeframe"):
+        ActiveStrategy(name="x", strategy=TrendCross(), symbol="BTC/USDT", order_cost=Decimal(1))
+
+
+@pytest.mark.parametrize("cost", ["NaN", "Infinity", "-Infinity", "-5", "0"])
+def test_an_order_cost_that_is_no_number_above_0_is_refused(cost: str) -> None:
+    with pytest.raises(InvalidInput, match="above 0"):
+        ActiveStrategy(
+            name="w",
+            strategy=TrendCross(timeframes=("1m",)),
+            symbol="BTC/USDT",
+            order_cost=Decimal(cost),
+        )
