@@ -45,10 +45,13 @@ class ScriptedVenue:
     def __init__(self) -> None:
         self.url = ""
         self.entry = symbol_entry()
+        self.odd_entries: list[dict[str, object]] = []
         self.trades: list[dict[str, object]] = []
         self.sides: tuple[list[Level], list[Level]] = ([("99.90", "1")], [("100.10", "1")])
         self.sockets: list[web.WebSocketResponse] = []
         self.requests: list[str] = []
+        self.keys: set[str] = set()
+        """API keys that were sent."""
         self.answers: dict[str, Callable[[web.Request], web.Response]] = {}
         self.streams: set[str] = set()
         self._time = time.time_ns() // 1_000_000
@@ -96,6 +99,7 @@ class ScriptedVenue:
     async def _api(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
         self.requests.append(f"{path}?{request.query_string}")
+        self.keys.update(request.headers.getall("X-MBX-APIKEY", []))
         if path in self.answers:
             return self.answers[path](request)
         return web.json_response(self._answer(path, request), headers={"X-MBX-USED-WEIGHT-1M": "9"})
@@ -105,7 +109,10 @@ class ScriptedVenue:
             case "time":
                 return {"serverTime": time.time_ns() // 1_000_000}
             case "exchangeInfo":
-                return {"symbols": [self.entry]}
+                asked = orjson.loads(request.query.get("symbols", "[]"))
+                if any(name != self.entry["symbol"] for name in asked):
+                    raise web.HTTPBadRequest(text='{"code": -1121, "msg": "Invalid symbol."}')
+                return {"symbols": [self.entry, *self.odd_entries]}
             case "aggTrades":
                 limit = int(request.query.get("limit", "500"))
                 first = request.query.get("fromId")
@@ -119,6 +126,7 @@ class ScriptedVenue:
         return []
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        self.keys.update(request.headers.getall("X-MBX-APIKEY", []))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)

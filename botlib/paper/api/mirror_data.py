@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 
 from botlib.paper.api.market_data import MarketDataHandlers
+from botlib.paper.api.parameters import SIGNED_PARAMETERS
 from botlib.paper.market.intervals import KlineInterval, interval
 from botlib.paper.mirror.requests import UpstreamLost
 from botlib.paper.mirror_venue import MirrorVenue
@@ -30,13 +31,17 @@ class MirrorDataHandlers(MarketDataHandlers):
         self._mirror = venue.mirror
 
     async def _passed_on(self, path: str, params: Params) -> object:
-        """Return the venue's answer to the same request.
+        """Return the venue's answer to the same request, which is sent without a signature.
 
         Raises:
             Refusal: the venue refuses it, or does not answer.
         """
         self._check_symbol(params)
-        sent = {name: params.text(name) or "" for name in params.names_sent}
+        sent = {
+            name: params.text(name) or ""
+            for name in params.names_sent
+            if name not in SIGNED_PARAMETERS
+        }
         return orjson.Fragment(await self._ask(path, sent))
 
     def _check_symbol(self, params: Params) -> None:
