@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -239,10 +240,18 @@ def paper(record: str | None, **given: Any) -> None:
     from botlib.paper import PaperOptions, serve
 
     options = _options(**given) if record is None else PaperOptions.from_json(record)
+    if options.mirror is not None:
+        _log_with_times()
     try:
         asyncio.run(serve(options, lambda ready: click.echo(json.dumps(dataclasses.asdict(ready)))))
     except BotlibError as error:
         raise CommandError(str(error)) from None
+
+
+def _log_with_times() -> None:
+    """Write the log of the package to stderr, each line with its time."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botlib").setLevel(logging.INFO)
 
 
 def _mirror(venue: str, upstream: str | None, stale_after: str | None, no_book: bool) -> Any:

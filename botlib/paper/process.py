@@ -22,6 +22,8 @@ from botlib.paper.options import PaperOptions
 START_TIMEOUT: Final = 60.0
 STOP_TIMEOUT: Final = 10.0
 _LOG_LINES: Final = 15
+_REFUSED: Final = "Error: "
+"""What the command prints before the sentence with which it refuses."""
 
 
 class PaperProcess:
@@ -66,6 +68,7 @@ class PaperProcess:
             words = ["--options", replace(options, watch_parent=True).to_json()]
         else:
             words = ["--watch-parent", *options]
+        before = log.stat().st_size if log.exists() else 0
         process = await asyncio.to_thread(_spawn, words, log)
         try:
             line = await asyncio.wait_for(asyncio.to_thread(_first_line, process), timeout)
@@ -79,13 +82,12 @@ class PaperProcess:
         if ready is None:
             code = await asyncio.to_thread(_end, process, 1.0)
             _close_pipes(process)
-            log_end = _tail(log)
+            why = (
+                _reason(log, before) or f"it was started with {' '.join(words)}, and said nothing."
+            )
             if owned:
                 log.unlink(missing_ok=True)
-            raise PaperExchangeError(
-                f"The paper exchange did not start (exit code {code}) with "
-                f"{' '.join(words)}: {log_end or 'its log is empty.'}"
-            )
+            raise PaperExchangeError(f"The paper exchange did not start (exit code {code}): {why}")
         return cls(process, ready, log, owned)
 
     @property
@@ -165,9 +167,17 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _tail(log: Path) -> str:
+def _reason(log: Path, before: int) -> str:
+    """Return why a process ended: the sentence with which it refused, or else the end of its log.
+
+    Args:
+        before: bytes in the log that an earlier process wrote.
+    """
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_bytes()[before:].decode(errors="replace").splitlines()
     except OSError:
         return ""
+    refused = [number for number, line in enumerate(lines) if line.startswith(_REFUSED)]
+    if refused:
+        return " ".join(lines[refused[-1] :]).removeprefix(_REFUSED).strip()
     return "\n".join(line for line in lines[-_LOG_LINES:] if line.strip())
