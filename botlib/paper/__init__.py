@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from botlib.paper.market.market_clock import MarketPace
     from botlib.paper.options import PaperOptions
     from botlib.paper.process import PaperProcess
+    from botlib.paper.protocol.mirror_state import MirrorState
     from botlib.paper.server import serve
 
 _HOME: Final = {
     "PAPER_API_KEY": "accounts.keys",
     "PAPER_API_SECRET": "accounts.keys",
     "MarketPace": "market.market_clock",
+    "MirrorState": "protocol.mirror_state",
     "PaperControl": "control",
     "PaperExchange": "exchange",
     "PaperMarket": "market.market",
@@ -37,6 +39,7 @@ __all__ = [
     "PAPER_API_KEY",
     "PAPER_API_SECRET",
     "MarketPace",
+    "MirrorState",
     "PaperControl",
     "PaperExchange",
     "PaperMarket",

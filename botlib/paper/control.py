@@ -12,6 +12,7 @@ import orjson
 
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.protocol.closings import Advance, ClosedCandle
+from botlib.paper.protocol.mirror_state import MirrorState
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -51,6 +52,15 @@ class PaperControl:
     async def state(self) -> dict[str, Any]:
         """Return the venue, market time, speed, balances and counters."""
         return await self._call("GET", "state", {}, None)
+
+    async def mirror(self) -> MirrorState | None:
+        """Return how well a mirror follows its venue, None if the market is no mirror."""
+        found = (await self._call("GET", "mirror", {}, None))["mirror"]
+        return (
+            None
+            if found is None
+            else MirrorState(**{**found, "followed": tuple(found["followed"])})
+        )
 
     async def advance(
         self, streams: Sequence[str], acknowledged: int, timeout: float = 10.0

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
@@ -25,20 +26,21 @@ from botlib.core.errors import UnknownSymbol
 from botlib.core.retry import Backoff
 from botlib.paper.faults import Faults
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.intervals import interval
 from botlib.paper.market.market import SymbolListing
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.mirror.book import LEVELS
+from botlib.paper.mirror.candles import KLINE, CandleKeeper
 from botlib.paper.mirror.feed import QUEUED, MirrorFeed
-from botlib.paper.mirror.history import kline_row
+from botlib.paper.mirror.hearing import Hearing
 from botlib.paper.mirror.market import MirrorMarket
-from botlib.paper.mirror.requests import UpstreamLost
+from botlib.paper.mirror.requests import UNREADABLE, UpstreamLost
 from botlib.paper.mirror.stream import VenueStream
 from botlib.paper.options import EventOrder
+from botlib.paper.protocol.mirror_state import MirrorState
 from botlib.paper.protocol.refusals import Refusal
 from botlib.paper.streams.broadcast import Broadcast
-from botlib.paper.streams.mirror_broadcast import CLOSED, KLINE, MirrorBroadcast
+from botlib.paper.streams.mirror_broadcast import MirrorBroadcast
 from botlib.paper.venue import Venue
 
 logger = logging.getLogger(__name__)
@@ -51,8 +53,13 @@ _PATIENCE: Final = 5.0
 """Seconds for which an order waits until its symbol is followed."""
 _PRESENT: Final = 60_000
 """Distance (ms) of market time from the venue's clock up to which both are one time."""
-_LISTINGS_INTERVAL: Final = 600.0
-"""Seconds between two requests for what the venue lists, and for its clock."""
+_ENTRIES_INTERVAL: Final = 60.0
+"""Seconds between two requests for the status of the followed symbols, and for the clock."""
+_LISTINGS_INTERVAL: Final = 3_600.0
+"""Seconds between two requests for everything that the venue lists."""
+_ENTRIES: Final = 100
+"""Most symbols of one such request."""
+_INVALID_SYMBOL: Final = -1121
 _PAGE: Final = 1_000
 _EVENT: Final = b'"E":'
 
@@ -91,20 +98,13 @@ class MirrorVenue(Venue):
             opened=self._opened,
             lost=self._lost,
         )
-        self.reason = "It is not connected yet."
-        self.counters = dict.fromkeys(
-            ("staleness", "gaps", "missed_trades", "missed_candles", "resyncs"), 0
-        )
-        self._synced = False
-        self._heard = 0.0
-        # After a silence a new connection proves nothing before something is heard on it.
-        self._muted = False
+        self.hearing = Hearing(self.source, self.stream)
+        self._candles = CandleKeeper(market, self.hearing)
         self._following = asyncio.Event()
         self._followed: dict[str, MirrorFeed] = {}
         self._sinks: dict[bytes, tuple[str, Callable[[bytes], None] | None]] = {}
         self._waiting: dict[MirrorFeed, None] = {}
         self._wake, self._seen = asyncio.Event(), asyncio.Event()
-        self._closed_at: dict[str, int] = {}
         self._resync: asyncio.Task[None] | None = None
         self._symbols = symbols
         super().__init__(
@@ -127,14 +127,16 @@ class MirrorVenue(Venue):
         return self._mirrored
 
     def _new_feed(self, listing: SymbolListing) -> Feed:
-        entry = self.mirror.entries[listing.id]
+        last = self.mirror.entries[listing.id]
         return MirrorFeed(
             self.market,
             listing,
-            entry=lambda: self.mirror.entries.get(listing.id, entry),
+            # One that the venue does not list any more cannot trade.
+            entry=lambda: self.mirror.entries.get(listing.id) or {**last, "status": "BREAK"},
             awake=lambda: not self.stale,
             walked=self.source.book,
             slippage=self.slippage,
+            unreadable=self.stream.unreadable,
         )
 
     def _check_room(self, symbol: str) -> None:
@@ -153,39 +155,39 @@ class MirrorVenue(Venue):
 
     @property
     def stale(self) -> bool:
-        """Whether the mirror does not know what happens at the venue."""
-        if self.paused or not self._synced:
-            return True
-        return self._muted or self._silent() > self.source.stale_after
+        """Whether the mirror does not know what happens at the venue, or was paused."""
+        return self.paused or self.hearing.stale
 
-    def _silent(self) -> float:
-        """Return for how many seconds the venue's time has not moved, on this connection."""
-        now = asyncio.get_running_loop().time()
-        return now - max(self._heard, self.stream.dialled)
+    def mirror_state(self) -> MirrorState:
+        """Return how well the venue is followed."""
+        hearing, stream, requests = self.hearing, self.stream, self.mirror.requests
+        losses = hearing.losses
+        return MirrorState(
+            venue=self.source.venue,
+            upstream=self.source.rest,
+            stale=self.stale,
+            reason="It was paused." if self.paused else hearing.reason,
+            connected=stream.connected,
+            silent=round(hearing.silent(), 3),
+            connections=stream.dials,
+            frames=stream.frames,
+            malformed=stream.malformed,
+            streams=stream.wanted,
+            refused_streams=stream.refused,
+            followed=tuple(sorted(self._followed)),
+            requests=requests.sent,
+            weight=requests.used,
+            clock_offset=requests.offset,
+            staleness=losses.staleness,
+            gaps=losses.gaps,
+            missed_trades=losses.missed_trades,
+            missed_candles=losses.missed_candles,
+            resyncs=hearing.resyncs,
+        )
 
     def details(self) -> dict[str, object]:
         """Return the state of the mirror, for the control API."""
-        return {
-            "title": TITLE,
-            "mirror": {
-                "venue": self.source.venue,
-                "upstream": self.source.upstream or self.source.rest,
-                "stale": self.stale,
-                "reason": self._reason(),
-                "connected": self.stream.connected,
-                "silent": round(self._silent(), 3),
-                "connections": self.stream.dials,
-                "frames": self.stream.frames,
-                "malformed": self.stream.malformed,
-                "streams": self.stream.wanted,
-                "refused_streams": self.stream.refused,
-                "followed": sorted(self._followed),
-                "requests": self.mirror.requests.sent,
-                "weight": self.mirror.requests.used,
-                "clock_offset": self.mirror.requests.offset,
-                **self.counters,
-            },
-        }
+        return {"title": TITLE, "mirror": asdict(self.mirror_state())}
 
     async def prepared(self) -> None:
         """Wait until the venue is followed, `_PATIENCE` seconds at most."""
@@ -193,25 +195,17 @@ class MirrorVenue(Venue):
             async with asyncio.timeout(_PATIENCE):
                 await self._following.wait()
         except TimeoutError:
-            logger.warning("%s is not followed yet: %s", self.source.venue, self.reason)
-
-    def _reason(self) -> str:
-        """Return why the mirror is stale, empty if it is not."""
-        if not self.stale:
-            return ""
-        if self._synced and not self.paused and not self._muted:
-            return f"Nothing was heard for {self._silent():.1f} s."
-        return self.reason
+            logger.warning("%s is not followed yet: %s", self.source.venue, self.hearing.reason)
 
     async def catch_up(self, feed: Feed) -> None:
         """Follow a symbol, and wait until its price and its book are known."""
         assert isinstance(feed, MirrorFeed)
         if feed.id not in self._followed:
             self._follow(feed)
-            if self._synced:
+            if self.hearing.synced:
                 try:
                     await self._fetch(feed)
-                except (UpstreamLost, Refusal) as error:
+                except (UpstreamLost, Refusal, *UNREADABLE) as error:
                     logger.warning("%s cannot be followed yet: %s", feed.id, error)
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -238,7 +232,7 @@ class MirrorVenue(Venue):
         known = self._sinks.get(name)
         if known is None:
             text = name.decode(errors="replace")
-            known = (text, self._candle_sink(text) if KLINE in text else None)
+            known = (text, self._candles.sink(text) if KLINE in text else None)
             if len(self._sinks) > 10_000:
                 self._sinks = {
                     one: sink for one, sink in self._sinks.items() if sink[1] is not None
@@ -250,8 +244,7 @@ class MirrorVenue(Venue):
             time = payload[at + 4 : at + 17]
             if time.isdigit() and (now := int(time)) > self.market_time:
                 self.market_time = self.mirror.now = now
-                self._heard = asyncio.get_running_loop().time()
-                self._muted = False
+                self.hearing.hear()
         if sink is not None:
             sink(payload)
         if stream in self.streams:
@@ -263,37 +256,19 @@ class MirrorVenue(Venue):
         self._stepped.set()
 
     def _trade(self, feed: MirrorFeed, payload: bytes) -> None:
-        if not feed.resting and not feed.trades and self._synced:
+        if not feed.resting and not feed.trades and self.hearing.synced:
             feed.show_trade(payload)
             return
         if len(feed.trades) >= QUEUED:
-            self.counters["gaps"] += 1
+            if not feed.overflowing:
+                self.hearing.losses.gaps += 1
+                logger.warning("%s trades faster than it is matched: trades are lost.", feed.id)
+            feed.overflowing = True
             return
+        feed.overflowing = False
         feed.trades.append(payload)
         self._waiting[feed] = None
         self._wake.set()
-
-    def _candle_sink(self, stream: str) -> Callable[[bytes], None] | None:
-        symbol, _, name = stream.partition(KLINE)
-        kind = interval(name)
-        if kind is None or "@" in name:
-            return None
-        known = kind
-
-        def note(payload: bytes) -> None:
-            if CLOSED not in payload:
-                return
-            row = kline_row(payload)
-            opened = int(str(row[0]))
-            before = self._closed_at.get(stream)
-            whole = before is not None and known.next(before) == opened
-            if before is not None and not whole and opened > before:
-                self.counters["gaps"] += 1
-                logger.warning("%s: candles between %d and %d were missed.", stream, before, opened)
-            self._closed_at[stream] = max(opened, before or 0)
-            self.mirror.history.put(symbol.upper(), known, [row], opened, opened)
-
-        return note
 
     # -- the state of the connection
 
@@ -304,11 +279,7 @@ class MirrorVenue(Venue):
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
-        if self._synced or self.reason != reason:
-            logger.warning("The mirror of %s is stale: %s", self.source.venue, reason)
-        if self._synced:
-            self.counters["staleness"] += 1
-        self._synced, self.reason = False, reason
+        self.hearing.lose(reason)
         for feed in self._followed.values():
             feed.mirror_book.forget()
 
@@ -320,17 +291,14 @@ class MirrorVenue(Venue):
                 for feed in tuple(self._followed.values()):
                     await self._fetch(feed)
                 for stream in self._mirrored.klines():
-                    await self._fetch_candles(stream)
+                    await self._candles.fetch_missed(stream)
                 break
-            except (UpstreamLost, Refusal) as error:
-                self.reason = str(error)
-                logger.warning("The mirror cannot fetch what it missed: %s", self.reason)
+            except (UpstreamLost, Refusal, *UNREADABLE) as error:
+                self.hearing.lose(f"What was missed cannot be fetched: {error}")
                 await backoff.wait()
-        self.counters["resyncs"] += 1
-        self._synced = True
+        self.hearing.follow()
         self._following.set()
         self._waiting.update(dict.fromkeys(self._followed.values()))
-        logger.info("The mirror follows %s.", self.source.venue)
         self._wake.set()
 
     async def _fetch(self, feed: MirrorFeed) -> None:
@@ -346,7 +314,7 @@ class MirrorVenue(Venue):
                 if len(page) < _PAGE:
                     break
                 number = int(page[-1]["a"])
-            self.counters["missed_trades"] += len(missed)
+            self.hearing.losses.missed_trades += len(missed)
         else:
             missed = await requests.json("aggTrades", symbol=feed.id, limit=1)
         # The book may have been sent meanwhile.
@@ -359,38 +327,15 @@ class MirrorVenue(Venue):
             feed.trades.extendleft(orjson.dumps(one) for one in reversed(missed))
         else:
             for one in missed:
-                feed.apply(one)
+                feed.apply(orjson.dumps(one))
         self._seen.set()
-
-    async def _fetch_candles(self, stream: str) -> None:
-        """Fetch the candles of a stream that closed while nothing was heard."""
-        symbol, _, name = stream.partition(KLINE)
-        kind, since = interval(name), self._closed_at.get(stream)
-        if kind is None or since is None or "@" in name:
-            return
-        feed_id = symbol.upper()
-        while True:
-            start = kind.next(since)
-            rows = await self.mirror.requests.json(
-                "klines", symbol=feed_id, interval=kind.code, startTime=start, limit=_PAGE
-            )
-            now = self.market_time
-            self.mirror.history.learn(feed_id, kind, rows, start=start, now=now)
-            closed = [int(row[0]) for row in rows if int(row[6]) < now]
-            if closed:
-                self.counters["missed_candles"] += len(closed)
-                self._closed_at[stream] = since = max(closed[-1], self._closed_at[stream])
-            if len(closed) < _PAGE:
-                return
 
     # -- matching
 
     async def _match(self, feed: MirrorFeed) -> None:
         """Match the waiting trades of a symbol with the accounts' orders, in their order."""
         while feed.trades:
-            payload = feed.trades.popleft()
-            trade: dict[str, Any] = orjson.loads(payload)
-            if not feed.apply(trade):
+            if not feed.apply(feed.trades.popleft()):
                 continue
             if feed.resting and feed.rules.status == "TRADING" and not self.paused:
                 self.event_time()
@@ -428,7 +373,7 @@ class MirrorVenue(Venue):
             await self._wake.wait()
             self._wake.clear()
             self.users.send_late()
-            while self._waiting and self._synced:
+            while self._waiting and self.hearing.synced:
                 feed = next(iter(self._waiting))
                 del self._waiting[feed]
                 await self._match(feed)
@@ -439,24 +384,47 @@ class MirrorVenue(Venue):
         while True:
             await asyncio.sleep(min(1.0, self.source.stale_after / 4))
             self.users.send_late()
-            silent = self._silent()
-            if self.stream.connected and silent > self.source.stale_after and not self.paused:
-                self._muted = True
-                self._lost(f"Nothing was heard for {silent:.1f} s.")
-                await self.stream.cut()
+            silence = None if self.paused else self.hearing.mute()
+            if silence is not None:
+                self._lost(silence)
+                await self.stream.cut(silence)
 
     async def _renew(self) -> None:
         """Read from time to time what the venue lists, and its clock."""
+        all_read = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(_LISTINGS_INTERVAL)
+            await asyncio.sleep(_ENTRIES_INTERVAL)
+            now = asyncio.get_running_loop().time()
+            whole = now - all_read >= _LISTINGS_INTERVAL
             try:
                 await self.mirror.requests.read_clock()
-                await self.mirror.read_listings()
+                whole = not await self._read_followed() or whole
+                if whole:
+                    await self.mirror.read_listings()
+                    all_read = now
             except (UpstreamLost, Refusal) as error:
                 logger.warning("What %s lists cannot be read: %s", self.source.venue, error)
+                continue
             self.faults.offset = self.mirror.requests.offset
+            for feed in self._followed.values():
+                self._adopt_rules(feed)
 
-    def pause(self) -> None:
-        """Fill nothing, as in a halt, until `resume`."""
-        super().pause()
-        self.reason = "It was paused."
+    async def _read_followed(self) -> bool:
+        """Read the entries of the followed symbols again; return whether all are still listed."""
+        names = sorted(self._followed)
+        for first in range(0, len(names), _ENTRIES):
+            try:
+                await self.mirror.read_listings(names[first : first + _ENTRIES])
+            except Refusal as refused:
+                if refused.code == _INVALID_SYMBOL:
+                    return False
+                raise
+        return True
+
+    def _adopt_rules(self, feed: MirrorFeed) -> None:
+        listing = self.mirror.find(feed.id)
+        if listing is None or listing == feed.listing:
+            return
+        logger.warning("The rules of %s have changed at %s.", feed.id, self.source.venue)
+        feed.listing = listing
+        self.change(feed, self.engine.state.symbol(feed.id))

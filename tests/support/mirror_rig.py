@@ -13,7 +13,13 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperControl, PaperProcess
+from botlib.paper import (
+    PAPER_API_KEY,
+    PAPER_API_SECRET,
+    MirrorState,
+    PaperControl,
+    PaperProcess,
+)
 from tests.support.scripted_venue import until
 
 
@@ -75,14 +81,15 @@ class Mirror(Client):
         self.process = process
         self.control: PaperControl = process.control()
 
-    async def state(self) -> dict[str, Any]:
+    async def state(self) -> MirrorState:
         """Return the state of the mirror."""
-        found: dict[str, Any] = (await self.control.state())["mirror"]
+        found = await self.control.mirror()
+        assert found is not None
         return found
 
     async def stale(self) -> bool:
         """Return whether it is stale."""
-        return bool((await self.state())["stale"])
+        return (await self.state()).stale
 
     async def awake(self) -> bool:
         """Return whether it is not stale."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from botlib.paper.market.book import Level, PaperBook
+from botlib.paper.mirror.requests import UNREADABLE
 
 if TYPE_CHECKING:
     from botlib.paper.market.feed import Feed
@@ -28,11 +29,21 @@ class MirrorBook(PaperBook):
         feed: the symbol.
         walked: whether orders trade with its levels; otherwise any amount fills at one price.
         slippage: fraction by which takers fill worse than the price, if the book is not walked.
+        unreadable: is called with a name and an error for a book in another form.
     """
 
-    def __init__(self, feed: Feed, *, walked: bool, slippage: Decimal) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        walked: bool,
+        slippage: Decimal,
+        unreadable: Callable[[str, Exception], None],
+    ) -> None:
         super().__init__(feed, None, slippage)
         self._walked = walked
+        self._unreadable = unreadable
+        self._name = f"the book of {feed.id}"
         self._raw: bytes | None = None
         self._sides: tuple[list[Level], list[Level]] = ([], [])
         self._number = self._changes = 0
@@ -93,9 +104,14 @@ class MirrorBook(PaperBook):
         if self._raw is None:
             return
         raw, self._raw = self._raw, None
-        seen: dict[str, Any] = orjson.loads(raw)
-        self._number = int(seen["lastUpdateId"])
-        self._sides = (_levels(seen["bids"]), _levels(seen["asks"]))
+        try:
+            seen: dict[str, Any] = orjson.loads(raw)
+            number = int(seen["lastUpdateId"])
+            sides = (_levels(seen["bids"]), _levels(seen["asks"]))
+        except UNREADABLE as error:
+            self._unreadable(self._name, error)
+            return
+        self._number, self._sides = number, sides
         self._taken.clear()
 
 

@@ -13,6 +13,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.market import PaperMarket, SymbolListing
 from botlib.paper.mirror.book import MirrorBook
 from botlib.paper.mirror.market import Entry
+from botlib.paper.mirror.requests import UNREADABLE
 
 QUEUED: Final = 20_000
 """Most trades that wait to be matched."""
@@ -29,10 +30,12 @@ class MirrorFeed(Feed):
         awake: returns whether the mirror follows the venue at present.
         walked: whether orders walk the book.
         slippage: fraction by which takers fill worse than the price, if they do not.
+        unreadable: is called with a name and an error for what the venue sent in another form.
 
     Attributes:
         trades: trades that wait to be matched with the accounts' orders.
         trade_id: id of the last aggregate trade that was shown, 0 before the first.
+        overflowing: whether trades are lost at present, since too many wait.
     """
 
     mirrored = True
@@ -46,18 +49,21 @@ class MirrorFeed(Feed):
         awake: Callable[[], bool],
         walked: bool,
         slippage: Decimal,
+        unreadable: Callable[[str, Exception], None],
     ) -> None:
         super().__init__(market, listing, 1, slippage=slippage)
-        self.mirror_book = MirrorBook(self, walked=walked, slippage=slippage)
+        self.mirror_book = MirrorBook(self, walked=walked, slippage=slippage, unreadable=unreadable)
         self.book = self.mirror_book
         self.trades: deque[bytes] = deque()
         self.trade_id = 0
+        self.overflowing = False
         self._entry, self._awake = entry, awake
         self._newest: bytes | None = None
-        self._price_text = "0"
+        self._last = _ZERO
         self._seller_taker = False
         self._average_frame: bytes | None = None
         self._average_price = _ZERO
+        self._unreadable = unreadable
 
     @property
     def entry(self) -> Entry:
@@ -113,14 +119,17 @@ class MirrorFeed(Feed):
     def last_price(self) -> Decimal:
         """The price of the last trade."""
         self._read()
-        return Decimal(self._price_text)
+        return self._last
 
     def average(self) -> Decimal:
         """Return the venue's average price of the last five minutes."""
-        if self._average_frame is not None:
-            found: dict[str, Any] = orjson.loads(self._average_frame)
-            self._average_frame = None
-            self._average_price = Decimal(found["w"] if "w" in found else found["price"])
+        frame, self._average_frame = self._average_frame, None
+        if frame is not None:
+            try:
+                found: dict[str, Any] = orjson.loads(frame)
+                self._average_price = Decimal(found["w"] if "w" in found else found["price"])
+            except UNREADABLE as error:
+                self._unreadable(f"the average price of {self.id}", error)
         return self._average_price or self.last_price
 
     # -- what the venue sends
@@ -133,24 +142,29 @@ class MirrorFeed(Feed):
         """Show an average price, of a stream or of an answer."""
         self._average_frame = payload
 
-    def apply(self, trade: dict[str, Any]) -> bool:
-        """Show an aggregate trade that is read already, and return whether it is a new one."""
+    def apply(self, payload: bytes) -> bool:
+        """Read and show an aggregate trade at once, and return whether it is a new one."""
         self._read()
-        if int(trade["a"]) <= self.trade_id:
-            return False
-        self._show(trade)
-        return True
+        return self._show(payload)
 
     def _read(self) -> None:
-        if self._newest is None:
-            return
-        trade: dict[str, Any] = orjson.loads(self._newest)
-        self._newest = None
-        if int(trade["a"]) > self.trade_id:
-            self._show(trade)
+        payload, self._newest = self._newest, None
+        if payload is not None:
+            self._show(payload)
 
-    def _show(self, trade: dict[str, Any]) -> None:
-        self.trade_id = int(trade["a"])
-        self._price_text = trade["p"]
-        self.price, self.traded = float(trade["p"]), float(trade["q"])
-        self._seller_taker = bool(trade["m"])
+    def _show(self, payload: bytes) -> bool:
+        try:
+            trade: dict[str, Any] = orjson.loads(payload)
+            number, price, amount = int(trade["a"]), Decimal(trade["p"]), float(trade["q"])
+            seller_taker = bool(trade["m"])
+            if price <= 0:
+                raise ValueError(f"the price {price}")
+        except UNREADABLE as error:
+            self._unreadable(f"the trades of {self.id}", error)
+            return False
+        if number <= self.trade_id:
+            return False
+        self.trade_id, self._last = number, price
+        self.price, self.traded = float(price), amount
+        self._seller_taker = seller_taker
+        return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,9 +14,12 @@ from botlib.core.errors import PaperExchangeError, UnknownSymbol, did_you_mean
 from botlib.core.timeframe import MINUTE
 from botlib.paper.market.market import Bars, SymbolListing, multiples
 from botlib.paper.mirror.history import KlineHistory
-from botlib.paper.mirror.requests import PublicRequests
+from botlib.paper.mirror.requests import UNREADABLE, PublicRequests, UpstreamLost
 from botlib.paper.mirror.source import MirrorSource
 from botlib.paper.protocol.refusals import Refusal
+from botlib.venues.obstacles import foreign_answer
+
+logger = logging.getLogger(__name__)
 
 _NONE: Final = Decimal(0)
 _MANY: Final = 10**9
@@ -45,7 +50,7 @@ class MirrorMarket:
         self._listings: dict[str, SymbolListing] = {}
         self._ids: dict[str, str] = {}
 
-    async def open(self, symbols: Iterable[str] = ()) -> None:
+    async def open(self, symbols: Sequence[str] = ()) -> None:
         """Read what the venue lists, and its clock.
 
         Args:
@@ -55,7 +60,6 @@ class MirrorMarket:
             PaperExchangeError: the venue does not answer, or the cache cannot be used.
             UnknownSymbol: one of the symbols is not listed.
         """
-        self._history = KlineHistory(self.source.cache)
         try:
             await self.requests.read_clock()
             await self.read_listings()
@@ -63,11 +67,16 @@ class MirrorMarket:
                 self.listing(symbol)
             first = self.listing(next(iter(symbols), next(iter(self._listings), "")))
             trades = await self.requests.json("aggTrades", symbol=first.id, limit=1)
-            self.now = max((int(one["T"]) for one in trades), default=0)
         except Refusal as refused:
             raise PaperExchangeError(
                 f"{self.source.venue} cannot be mirrored: it refuses public data with {refused}"
             ) from None
+        try:
+            self.now = max((int(one["T"]) for one in trades), default=0)
+        except UNREADABLE:
+            raise UpstreamLost(foreign_answer(str(trades))) from None
+        # Nothing is stored before the venue has answered.
+        self._history = KlineHistory(self.source.cache)
 
     async def close(self) -> None:
         """Close the connections and the cache."""
@@ -76,17 +85,31 @@ class MirrorMarket:
             self._history.close()
             self._history = None
 
-    async def read_listings(self) -> None:
+    async def read_listings(self, symbols: Sequence[str] = ()) -> None:
         """Read what the venue lists, and by what rules.
+
+        Args:
+            symbols: ids of the listed symbols to read again; without any, all are read.
 
         Raises:
             Refusal: the venue refuses it.
             UpstreamLost: there was no answer.
         """
-        answer = orjson.loads(await self.requests.get("exchangeInfo", {}))
-        entries = {str(one["symbol"]): one for one in answer["symbols"]}
-        self._listings = {number: _listing(one) for number, one in entries.items()}
-        self._ids = {listing.symbol: number for number, listing in self._listings.items()}
+        asked: dict[str, str] = {}
+        if self.entries:
+            # Nine tenths of the answer, and they do not change.
+            asked["showPermissionSets"] = "false"
+        if symbols:
+            asked["symbols"] = orjson.dumps(list(symbols)).decode()
+        answer = await self.requests.json("exchangeInfo", **asked)
+        rows = answer.get("symbols") if isinstance(answer, dict) else None
+        if not isinstance(rows, list):
+            raise UpstreamLost(foreign_answer(str(answer)))
+        entries, listings = await asyncio.to_thread(_read, rows, self.entries)
+        if symbols:
+            entries, listings = {**self.entries, **entries}, {**self._listings, **listings}
+        self._listings = listings
+        self._ids = {listing.symbol: number for number, listing in listings.items()}
         self.entries = entries
 
     @property
@@ -130,6 +153,10 @@ class MirrorMarket:
             )
         return found
 
+    def find(self, symbol_id: str) -> SymbolListing | None:
+        """Return one listing by its id, None if the venue does not list it."""
+        return self._listings.get(symbol_id)
+
     def timeframes(self) -> list[str]:
         """Return all timeframes, the finest first."""
         return multiples(self.base)
@@ -147,6 +174,26 @@ class MirrorMarket:
         """Return the first minute at or after ``after``."""
         self.listing(symbol)
         return -(-int(after) // MINUTE) * MINUTE
+
+
+def _read(
+    rows: Iterable[Entry], before: Mapping[str, Entry]
+) -> tuple[dict[str, Entry], dict[str, SymbolListing]]:
+    """Return entries and listings by id; permission sets are those of an entry before."""
+    entries: dict[str, Entry] = {}
+    listings: dict[str, SymbolListing] = {}
+    for entry in rows:
+        try:
+            listing = _listing(entry)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # One odd entry among thousands must not hide the others.
+            logger.warning("An entry of exchangeInfo is left out: %r in %.80r", error, entry)
+            continue
+        if not entry.get("permissionSets"):
+            known = before.get(listing.id, {})
+            entry = {**entry, "permissionSets": known.get("permissionSets", [["SPOT"]])}
+        entries[listing.id], listings[listing.id] = entry, listing
+    return entries, listings
 
 
 def _listing(entry: Entry) -> SymbolListing:

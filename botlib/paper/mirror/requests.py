@@ -14,7 +14,13 @@ from botlib.core.clock import SystemClock
 from botlib.core.errors import PaperExchangeError
 from botlib.paper.mirror.source import MirrorSource
 from botlib.paper.protocol.refusals import Refusal
-from botlib.venues.obstacles import connection_advice, foreign_answer, state_advice
+from botlib.venues.obstacles import (
+    CLOCK_WRONG,
+    connection_advice,
+    foreign_answer,
+    state_advice,
+    wrong_clock,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +30,8 @@ AT_ONCE: Final = 6
 """Most requests at the same time."""
 LEFT_TO_OTHERS: Final = 4_500
 """Weight a minute from which on requests wait: other programs of this address need some too."""
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
+"""Errors of reading what is not as the venue documents it."""
 _MINUTE: Final = 60.0
 
 
@@ -77,8 +85,15 @@ class PublicRequests:
             UpstreamLost: there was no answer.
         """
         sent = self._clock.now()
-        server = int((await self.json("time"))["serverTime"])
-        self.offset = server - (sent + self._clock.now()) // 2
+        answer = await self.json("time")
+        try:
+            server = int(answer["serverTime"])
+        except UNREADABLE:
+            raise UpstreamLost(foreign_answer(str(answer))) from None
+        offset = server - (sent + self._clock.now()) // 2
+        if abs(offset - self.offset) >= CLOCK_WRONG:
+            logger.warning("%s", wrong_clock(-offset))
+        self.offset = offset
 
     async def json(self, path: str, **params: object) -> Any:
         """Return the answer to a request as Python values.
@@ -87,7 +102,13 @@ class PublicRequests:
             Refusal: the venue refuses it.
             UpstreamLost: there was no answer.
         """
-        return orjson.loads(await self.get(path, {name: str(one) for name, one in params.items()}))
+        answer = await self.get(path, {name: str(one) for name, one in params.items()})
+        try:
+            return orjson.loads(answer)
+        except orjson.JSONDecodeError:
+            raise UpstreamLost(
+                f"{self.source.venue} answered {path} with broken JSON: {answer[:80]!r}…"
+            ) from None
 
     async def get(self, path: str, params: Mapping[str, str]) -> bytes:
         """Return the answer to a request as JSON.
@@ -120,7 +141,12 @@ class PublicRequests:
             try:
                 async with (
                     asyncio.timeout(TIMEOUT),
-                    self.session.get(f"{self.source.rest}/api/v3/{path}", params=params) as answer,
+                    self.session.get(
+                        f"{self.source.rest}/api/v3/{path}",
+                        params=params,
+                        # No answer may lead from a stand-in on this computer to another one.
+                        allow_redirects=False,
+                    ) as answer,
                 ):
                     body = await answer.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:

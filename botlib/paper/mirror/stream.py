@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from botlib.core.retry import Backoff
-from botlib.paper.mirror.requests import PublicRequests
+from botlib.paper.mirror.requests import UNREADABLE, PublicRequests
 from botlib.venues.obstacles import connection_advice
 from botlib.venues.registry import capabilities
 
@@ -42,6 +42,7 @@ class VenueStream:
 
     Attributes:
         frames: frames so far.
+        malformed: frames so far that could not be read.
         dials: connections that stood so far.
         refused: streams that were too many for the connection.
         connected: whether the connection stands.
@@ -69,6 +70,7 @@ class VenueStream:
         self._active: set[str] = set()
         self._changed = asyncio.Event()
         self._socket: _Socket | None = None
+        self._cut_for = ""
         self._numbers = 0
         self._scheduled = False
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, rng=random.Random())
@@ -112,9 +114,10 @@ class VenueStream:
             self._lost(reason)
             await self._backoff.wait()
 
-    async def cut(self) -> None:
+    async def cut(self, reason: str) -> None:
         """Close the connection, which is then dialled again."""
         if self._socket is not None:
+            self._cut_for = reason
             await self._socket.close()
 
     async def _connect(self) -> str:
@@ -128,13 +131,14 @@ class VenueStream:
                 compress=0,
                 decode_text=False,
             )
-        self._socket, self._active = socket, set()
+        self._socket, self._active, self._cut_for = socket, set(), ""
         self.dialled = asyncio.get_running_loop().time()
         self.connected = True
         self.dials += 1
         commands = asyncio.create_task(self._command(socket))
         try:
-            return await self._read(socket)
+            ended = await self._read(socket)
+            return self._cut_for or ended
         finally:
             self.connected, self._socket = False, None
             commands.cancel()
@@ -163,7 +167,7 @@ class VenueStream:
         if data.startswith(_PREFIX):
             end = data.find(b'"', len(_PREFIX))
             if data[end : end + 9] == b'","data":' and data.endswith(b"}"):
-                self._sink(data[len(_PREFIX) : end], data[end + 9 : -1])
+                self._pass_on(data[len(_PREFIX) : end], data[end + 9 : -1])
                 return
         self._receive_other(data)
 
@@ -171,15 +175,27 @@ class VenueStream:
         """Receive what is no frame of a stream in the usual form."""
         try:
             message = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self.malformed += 1
+        except orjson.JSONDecodeError as error:
+            self.unreadable(self._source.venue, error)
             return
         if not isinstance(message, dict):
-            self.malformed += 1
+            self.unreadable(self._source.venue, ValueError(data[:80]))
         elif "stream" in message and "data" in message:
-            self._sink(str(message["stream"]).encode(), orjson.dumps(message["data"]))
+            self._pass_on(str(message["stream"]).encode(), orjson.dumps(message["data"]))
         elif message.get("error") is not None:
             logger.warning("A command to %s was refused: %r", self._source.venue, message["error"])
+
+    def _pass_on(self, name: bytes, payload: bytes) -> None:
+        try:
+            self._sink(name, payload)
+        except UNREADABLE as error:
+            self.unreadable(name.decode(errors="replace"), error)
+
+    def unreadable(self, name: str, error: Exception) -> None:
+        """Count a frame that cannot be read; the first of each hundred is logged."""
+        if self.malformed % 100 == 0:
+            logger.warning("A frame of %s cannot be read, and is left out: %r", name, error)
+        self.malformed += 1
 
     async def _command(self, socket: _Socket) -> None:
         """Subscribe and unsubscribe, in batches with pauses."""

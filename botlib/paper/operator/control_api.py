@@ -54,6 +54,7 @@ class ControlApi:
         """Return the routes to add to an application."""
         return [
             web.get("/paper/v1/state", self._guarded(self._state)),
+            web.get("/paper/v1/mirror", self._guarded(self._mirror)),
             web.post("/paper/v1/advance", self._guarded(self._advance)),
             web.post("/paper/v1/fault", self._guarded(self._fault)),
             web.post("/paper/v1/scenario", self._guarded(self._scenario)),
@@ -117,6 +118,10 @@ class ControlApi:
                 "errors": self._player.errors,
             },
         }
+
+    async def _mirror(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Return the state of a mirror alone, as clients ask for it every second."""
+        return {"mirror": None, **self._venue.details()}
 
     async def _advance(self, body: Mapping[str, object]) -> dict[str, object]:
         streams, acknowledged = body.get("streams"), body.get("acknowledged")

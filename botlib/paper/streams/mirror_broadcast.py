@@ -9,11 +9,9 @@ from typing import Final
 from botlib.core.errors import UnknownSymbol
 from botlib.paper.faults import Faults
 from botlib.paper.market.feed import Feed
+from botlib.paper.mirror.candles import CLOSED, KLINE
 from botlib.paper.streams.broadcast import Broadcast
 
-KLINE: Final = "@kline_"
-CLOSED: Final = b'"x":true'
-"""What the last frame of a kline contains, and no other one."""
 _STREAM: Final = re.compile(r"[^\s\"\\,@]{1,60}@[\w@:+-]{1,40}|![\w@]{1,40}")
 
 

@@ -65,24 +65,24 @@ async def test_candles_are_equal_bar_for_bar_through_five_cuts_and_a_restart(
 
                 async def again(dials: int = number + 2) -> bool:
                     state = await made.state()
-                    return state["connections"] >= dials and not state["stale"]
+                    return state.connections >= dials and not state.stale
 
                 await until(again)
                 streamed += await closings(socket, 2)
             state = await made.state()
-            assert (state["staleness"], state["connections"]) == (5, 6)
+            assert (state.staleness, state.connections) == (5, 6)
             last = last_closed(streamed)
             assert await compare(venue, made, first, last) > 140
             # What has been answered once is not asked again.
-            sent = (await made.state())["requests"]
+            sent = (await made.state()).requests
             await compare(venue, made, first, last)
-            assert (await made.state())["requests"] == sent
+            assert (await made.state()).requests == sent
             port = made.url.rpartition(":")[2]
         async with mirror(upstream.url, *words, "--port", port, symbols=names) as made:
             await until(made.awake)
-            sent = (await made.state())["requests"]
+            sent = (await made.state()).requests
             await compare(venue, made, first, last)
-            assert (await made.state())["requests"] == sent
+            assert (await made.state()).requests == sent
             socket = await session.ws_connect(made.url + path)
             streamed += await closings(socket, 2)
             last = last_closed(streamed)
@@ -112,9 +112,9 @@ async def test_history_before_the_mirror_is_that_of_the_venue() -> None:
         ):
             rows = await made.get("klines", symbol="BTCUSDT", **asked)
             assert rows == await venue.get("klines", symbol="BTCUSDT", **asked)
-            sent = (await made.state())["requests"]
+            sent = (await made.state()).requests
             assert rows == await made.get("klines", symbol="BTCUSDT", **asked)
-            assert (await made.state())["requests"] == sent
+            assert (await made.state()).requests == sent
         for path in ("ticker/bookTicker", "depth", "aggTrades", "avgPrice", "ticker/24hr"):
             assert await made.get(path, symbol="BTCUSDT")
 

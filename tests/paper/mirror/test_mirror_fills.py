@@ -129,7 +129,7 @@ async def test_a_stale_mirror_fills_nothing_and_answers_as_in_a_halt() -> None:
         assert other["status"] == "CANCELED"
         await until(lambda: _counted(made))
         state = await made.state()
-        assert "Nothing was heard" in state["reason"] or not state["connected"]
+        assert "Nothing was heard" in state.reason or not state.connected
 
         # It resumes by itself with the next trade on a connection that stands.
         async def heard() -> bool:
@@ -141,7 +141,7 @@ async def test_a_stale_mirror_fills_nothing_and_answers_as_in_a_halt() -> None:
 
 
 async def _counted(made: Mirror) -> bool:
-    return bool((await made.state())["staleness"])
+    return bool((await made.state()).staleness)
 
 
 async def test_trades_that_a_cut_lost_fill_what_rested() -> None:
@@ -161,8 +161,8 @@ async def test_trades_that_a_cut_lost_fill_what_rested() -> None:
             await until(heard)
         await until(lambda: _executed(made, order, "1.00000000"))
         state = await made.state()
-        assert (state["staleness"], state["resyncs"], state["connections"]) == (5, 6, 6)
-        assert state["missed_trades"] >= 6
+        assert (state.staleness, state.resyncs, state.connections) == (5, 6, 6)
+        assert state.missed_trades >= 6
 
 
 async def test_a_symbol_that_the_venue_halts_is_halted_here() -> None:
