@@ -10,7 +10,7 @@ from typing import Final
 from botlib.paper.accounts.orders import CONDITIONAL, LIMITED, PaperOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.rules import Rules
-from botlib.paper.protocol.refusals import filter_failure, rejected
+from botlib.paper.protocol.refusals import account_filter_failure, filter_failure, rejected
 
 ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", *sorted(CONDITIONAL))
 
@@ -135,18 +135,18 @@ def check_open_orders(
     Args:
         rules: filters of the symbol.
         waiting: open orders of the account and symbol.
-        new: number of new orders.
+        new: number of new orders that stay open; others, such as a market order, do not count.
         conditional: number of new orders with a stop price.
 
     Raises:
         Refusal: there are too many.
     """
-    if len(waiting) + new > rules.max_orders:
-        raise filter_failure("MAX_NUM_ORDERS")
+    if new and len(waiting) + new > rules.max_orders:
+        raise account_filter_failure("MAX_NUM_ORDERS")
     if conditional:
         conditional += sum(order.conditional for order in waiting)
         if conditional > rules.max_algo_orders:
-            raise filter_failure("MAX_NUM_ALGO_ORDERS")
+            raise account_filter_failure("MAX_NUM_ALGO_ORDERS")
 
 
 def check_position(
@@ -167,4 +167,4 @@ def check_position(
         return
     coming = sum((one.remaining for one in waiting if one.side == "BUY"), _NOTHING)
     if owned + coming + amount > rules.max_position:
-        raise filter_failure("MAX_POSITION")
+        raise account_filter_failure("MAX_POSITION")

@@ -53,7 +53,9 @@ class OrderEntry:
         owner = self._state.account(account)
         waiting = owner.open_orders(feed.id)
         conditional = sum(one.conditional for one in requests)
-        filters.check_open_orders(feed.rules, waiting, len(requests), conditional)
+        # An order of a list waits for another one, whatever its type.
+        opened = sum(one.stays_open or len(requests) > 1 for one in requests)
+        filters.check_open_orders(feed.rules, waiting, opened, conditional)
         bought = max((_amount(feed, one) for one in requests if one.side == "BUY"), default=None)
         if bought is not None:
             have = owner.balance(feed.listing.base)

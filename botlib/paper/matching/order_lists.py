@@ -24,7 +24,7 @@ from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.pegging import peg_now, peg_request
 from botlib.paper.matching.requests import OrderListRequest
 from botlib.paper.matching.stops import stop_reached
-from botlib.paper.protocol.refusals import Refusal, filter_failure, rejected
+from botlib.paper.protocol.refusals import Refusal, account_filter_failure, rejected
 
 _NOTHING: Final = Decimal(0)
 
@@ -69,7 +69,7 @@ class OrderListExecution:
         self._order_entry.check(feed, account, request.orders)
         active = self._state.open_lists(account)
         if sum(one.symbol == feed.id for one in active) >= feed.rules.max_order_lists:
-            raise filter_failure("MAX_NUM_ORDER_LISTS")
+            raise account_filter_failure("MAX_NUM_ORDER_LISTS")
         client_id = request.client_id
         if client_id is not None and any(one.client_id == client_id for one in active):
             raise rejected("Duplicate order sent.")

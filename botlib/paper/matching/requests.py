@@ -54,6 +54,11 @@ class OrderRequest:
         """Whether the order waits for a stop price."""
         return self.type in CONDITIONAL
 
+    @property
+    def stays_open(self) -> bool:
+        """Whether the order can be open after its request: it waits, or rests in the book."""
+        return self.conditional or (self.type in LIMITED and self.time_in_force == "GTC")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderListRequest:

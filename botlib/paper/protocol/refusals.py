@@ -137,6 +137,14 @@ def filter_failure(name: str) -> Refusal:
     return Refusal(-1013, f"Filter failure: {name}")
 
 
+def account_filter_failure(name: str) -> Refusal:
+    """Return the refusal of an order that breaks a filter about the account's own orders.
+
+    The matching engine looks at those, and answers with the code of a rejected order.
+    """
+    return rejected(f"Filter failure: {name}")
+
+
 def rejected(message: str) -> Refusal:
     """Return the refusal of a new order by the matching engine."""
     return Refusal(-2010, message)

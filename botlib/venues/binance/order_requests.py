@@ -22,10 +22,15 @@ REPLACE_FAILED: Final = frozenset({-2021, -2022})
 RULES: Final = frozenset({-1013, -1111, -1121})
 """Codes of a filter that failed, of too many decimals, and of a symbol that is not listed."""
 
+_FORBIDDEN: Final = ("market is closed", "in this trading phase", "filter failure")
+"""Words of refusals by the matching engine, which have the code of any rejected order: a symbol that
+is not trading, and a filter about the account's own orders, such as their number."""
+
 
 def by_rules(code: int | None, message: str) -> bool:
     """Return whether the rules of a market, or its status, forbid an order."""
-    return code in RULES or "market is closed" in message.lower()
+    words = message.lower()
+    return code in RULES or any(reason in words for reason in _FORBIDDEN)
 
 
 def plain(number: Decimal) -> str:

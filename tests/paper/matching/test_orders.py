@@ -236,7 +236,31 @@ async def test_the_number_of_open_orders_is_limited(served: Any) -> None:
     for _ in range(2):
         await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
     params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT}
-    assert await served.refused("POST", "order", **params) == -1013
+    status, answer = await served.signed("POST", "order", **params)
+    assert (status, answer["code"]) == (400, -2010)
+    assert answer["msg"] == "Filter failure: MAX_NUM_ORDERS"
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"type": "MARKET", "quantity": "1"},
+        {"type": "LIMIT", "timeInForce": "IOC", "quantity": "1", "price": "90"},
+        {"type": "LIMIT", "timeInForce": "FOK", "quantity": "1", "price": "90"},
+    ],
+)
+async def test_an_order_that_does_not_stay_open_is_not_counted_as_one(
+    served: Any, order: dict[str, str]
+) -> None:
+    served.exchange.administration.change_rules("BTCUSDT", {"max_orders": 1})
+    await served.order("BUY", "LIMIT", timeInForce="GTC", quantity="1", price="90")
+    params = {"symbol": "BTCUSDT", "side": "BUY", **order}
+    status, answer = await served.signed("POST", "order", **params)
+    assert (status, answer["status"]) == (200, "FILLED" if order["type"] == "MARKET" else "EXPIRED")
+    # One that waits for its stop price does count, although it sells at the market then.
+    stop = {"type": "STOP_LOSS", "stopPrice": "95", "quantity": "0.5"}
+    status, answer = await served.signed("POST", "order", symbol="BTCUSDT", side="SELL", **stop)
+    assert answer["msg"] == "Filter failure: MAX_NUM_ORDERS"
 
 
 async def test_a_test_order_is_checked_and_not_placed(served: Any) -> None:
