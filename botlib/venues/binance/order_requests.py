@@ -23,8 +23,8 @@ RULES: Final = frozenset({-1013, -1111, -1121})
 """Codes of a filter that failed, of too many decimals, and of a symbol that is not listed."""
 
 _FORBIDDEN: Final = ("market is closed", "in this trading phase", "filter failure")
-"""Words of refusals by the matching engine, which have the code of any rejected order: a symbol that
-is not trading, and a filter about the account's own orders, such as their number."""
+"""Words of refusals by the matching engine, which have one code: of a symbol that is not trading,
+and of a filter about the account's own orders, such as their number."""
 
 
 def by_rules(code: int | None, message: str) -> bool:

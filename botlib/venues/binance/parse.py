@@ -182,6 +182,7 @@ def order(symbol: str, raw: Raw) -> OrderReport:
             cost=_decimal(raw.get("cummulativeQuoteQty", "0")),
             created=created,
             updated=int(raw.get("updateTime") or raw.get("transactTime") or created),
+            message=str(raw.get("expiryReason") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ExchangeError(f"The venue described an order in an unknown way: {error!r}") from error
@@ -216,7 +217,8 @@ def cancelled(symbol: str, client_order_id: str, raw: Raw) -> OrderReport:
 def execution(symbol: str, raw: Raw) -> OrderReport:
     """Return an order from an ``executionReport`` of the user-data stream."""
     try:
-        reason = str(raw.get("r") or "NONE")
+        # Either it was rejected, or it expired.
+        reasons = [str(raw.get(name) or "NONE") for name in ("r", "eR")]
         report = OrderReport(
             symbol=symbol,
             # On a cancellation C is the id of the order, and c the id of the cancel request.
@@ -232,7 +234,7 @@ def execution(symbol: str, raw: Raw) -> OrderReport:
             cost=_decimal(raw.get("Z", "0")),
             created=int(raw.get("O") or raw["T"]),
             updated=int(raw["T"]),
-            message="" if reason == "NONE" else reason,
+            message=next((reason for reason in reasons if reason != "NONE"), ""),
         )
         if raw["x"] != "TRADE":
             return report

@@ -233,3 +233,19 @@ async def test_order_lists_survive_a_restart(
     await again.advance(STREAM)
     await again.advance(STREAM)
     assert await statuses(again, answer) == ["EXPIRED", "FILLED"]
+
+
+async def test_the_number_of_order_lists_of_a_symbol_is_limited(served: Any) -> None:
+    info = (await served.get("exchangeInfo", symbol="BTCUSDT"))["symbols"][0]
+    limits = {one["filterType"]: one for one in info["filters"]}
+    assert limits["MAX_NUM_ORDER_LISTS"]["maxNumOrderLists"] == 20
+    served.exchange.administration.change_rules("BTCUSDT", {"max_order_lists": 1})
+    await placed(served, "orderList/oto", **WORKING, **_pending("0.5"))
+    params = {"symbol": "BTCUSDT", **WORKING, **_pending("0.5")}
+    status, answer = await served.signed("POST", "orderList/oto", **params)
+    assert (status, answer["code"]) == (400, -2010)
+    assert answer["msg"] == "Filter failure: MAX_NUM_ORDER_LISTS"
+
+
+def _pending(amount: str) -> dict[str, str]:
+    return {"pendingType": "MARKET", "pendingSide": "SELL", "pendingQuantity": amount}
