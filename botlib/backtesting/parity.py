@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting.result import BacktestResult
-    from botlib.trading.stops import StopLevels
 
 FIELDS: Final = (
     "entry_time",
@@ -46,15 +45,6 @@ _CAUSES: Final = (
     ("exit_fee", "another fee on exit"),
 )
 """What a difference of a field means; a difference also explains those listed after it."""
-
-
-_STOPS: Final = ("stop_loss", "trailing_stop")
-
-BOTH_REACHED: Final = (
-    "the candle reached both stop and target: a backtest assumes that the stop came first, live "
-    "the target did"
-)
-"""The one expected difference of stops and targets: a candle does not say which came first."""
 
 
 class ParityReport:
@@ -126,8 +116,8 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
     candles: live, a fill lies somewhere inside its candle.
 
     Market orders, stops, trailing stops and targets fill at the same prices on both sides. If one
-    candle reaches both the stop and the target, a backtest assumes that the stop came first; if the
-    target did, the round trip differs, and its difference says so.
+    candle reaches both the stop and the target, a backtest and a paper exchange decide alike which
+    came first (`botlib.trading.candle_path`); a real market may decide otherwise.
 
     Args:
         fills: those of one strategy, oldest first, such as the journal's.
@@ -143,7 +133,7 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
     ]
     ours = [{str(key): value for key, value in row.items()} for row in _records(result.roundtrips)]
     theirs = live_roundtrips(chosen, timeframe)
-    rows = [_row(one, other, result.levels) for one, other in _pairs(ours, theirs)]
+    rows = [_row(one, other) for one, other in _pairs(ours, theirs)]
     columns = [
         *(part for name in FIELDS for part in (name, f"{name}_live")),
         "reason",
@@ -209,9 +199,7 @@ def _ends_before(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one["exit_time"] <= other["entry_time"]) and not same
 
 
-def _row(
-    one: dict[str, Any] | None, other: dict[str, Any] | None, levels: StopLevels | None
-) -> dict[str, Any]:
+def _row(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name in FIELDS:
         row[name] = one[name] if one else None
@@ -223,8 +211,6 @@ def _row(
         row["difference"] = f"only in the backtest: bought at {row['entry_time']}"
     else:
         row["difference"] = _difference(one, other)
-        if row["difference"] and _both_reached(one, other, levels):
-            row["difference"] += f"; {BOTH_REACHED}"
     row["equal"] = not row["difference"]
     return row
 
@@ -236,13 +222,6 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
             text = f"{words} ({reason})" if reason else words
             return f"{text}: {one[name]} in the backtest, {other[name]} live"
     return ""
-
-
-def _both_reached(one: dict[str, Any], other: dict[str, Any], levels: StopLevels | None) -> bool:
-    """Return whether the target was filled live, in the candle of the stop in the backtest."""
-    if levels is None or one["reason"] not in _STOPS or one["exit_time"] != other["exit_time"]:
-        return False
-    return _same(levels.target(one["entry_price"]), other["exit_price"])
 
 
 def _same(one: Any, other: Any) -> bool:

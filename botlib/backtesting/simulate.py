@@ -6,7 +6,9 @@ Rules, the same as those of the paper exchange:
 * A stop or target that lies inside a candle is filled at its own price. A candle that opens beyond
   the stop fills at the open. A target is a resting order: it is filled at its own price, never
   better.
-* If one candle reaches both the stop and the target, the stop comes first.
+* If one candle reaches both the stop and the target, the one that comes first on its path sells:
+  from the open to the nearer extreme, to the other, to the close (`botlib.trading.candle_path`). A
+  paper exchange whose own candles are shorter moves along the path of those.
 * A stop or target applies from the fill of the entry, the rest of that candle included.
 * A trailing stop follows the highest high of the candles that closed since the entry, so it moves
   when a candle closes, never inside one.
@@ -22,6 +24,8 @@ import numpy.typing as npt
 
 from botlib.backtesting.account import SimulatedAccount, SimulatedFill
 from botlib.backtesting.metrics import Floats
+from botlib.frames.frame import open_times
+from botlib.trading.candle_path import stop_first
 from botlib.trading.stops import StopLevels, StopRules
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ class FillSimulator:
 
     Args:
         values: n rows of open, high, low, close.
+        times: open times of the candles, ms.
         entries: candles at whose open an entry is due.
         exits: candles at whose open an exit is due; none is also an entry.
         before: close of the candle before the first, at which a first entry was decided.
@@ -112,6 +117,7 @@ class FillSimulator:
     def __init__(
         self,
         values: Floats,
+        times: Rows,
         entries: Flags,
         exits: Flags,
         *,
@@ -120,6 +126,7 @@ class FillSimulator:
         before: float,
     ) -> None:
         self._open, self._high, self._low = values[:, 0], values[:, 1], values[:, 2]
+        self._times = times
         self._decided = np.concatenate(([before], values[:-1, 3]))
         self._entry_rows = np.flatnonzero(entries)
         self._exit_rows = np.flatnonzero(exits)
@@ -188,7 +195,7 @@ class FillSimulator:
     ) -> tuple[int, float, int, bool] | None:
         """Return the first stop or target that is hit until the exit at row ``leave``.
 
-        On the candle of the exit itself only a gap at its open comes first.
+        On the candle of the exit itself only what its open reaches comes first.
 
         Returns:
             Row, price, place in `REASONS`, and whether the order rested; None if none is hit.
@@ -204,7 +211,7 @@ class FillSimulator:
             stop = min(start + length, last)
             low, high = self._low[start:stop].copy(), self._high[start:stop].copy()
             if stop == leave + 1:
-                low[-1], high[-1] = self._open[leave], -np.inf
+                low[-1] = high[-1] = self._open[leave]
             level = np.full(stop - start, fixed)
             if trailing:
                 peaks = np.maximum.accumulate(np.concatenate(([peak], self._high[start:stop])))
@@ -214,12 +221,11 @@ class FillSimulator:
             if len(hits):
                 place = int(hits[0])
                 at = start + place
-                if low[place] > level[place]:
+                opened, sold = float(self._open[at]), float(level[place])
+                candle = opened, float(high[place]), float(low[place]), int(self._times[at])
+                if not stop_first(*candle, stop=sold, target=target):
                     return at, target, 4, True
-                # The position begins at the open of the entry's candle: there is no gap before it.
-                opened = float(self._open[at]) if at > entry else np.inf
-                reason = 2 if level[place] <= fixed else 3
-                return at, min(float(level[place]), opened), reason, False
+                return at, min(sold, opened), 2 if sold <= fixed else 3, False
             start, length = stop, length * 4
         return None
 
@@ -247,8 +253,10 @@ def simulate(
         decided = np.concatenate(([before], frame["close"].to_numpy()[:-1]))
         return _vectorised(frame, entries, exits, terms.sizes(decided), terms, freq_ms)
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
-    account = terms.account()
-    fills = FillSimulator(values, entries, exits, account=account, stops=stops, before=before).run()
+    account, times = terms.account(), open_times(frame.index)
+    fills = FillSimulator(
+        values, times, entries, exits, account=account, stops=stops, before=before
+    ).run()
     return BacktestRun(
         portfolio=_portfolio(frame, fills, terms.cash, freq_ms),
         fills=fills,

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import BacktestResult, backtest
-from botlib.backtesting.parity import BOTH_REACHED, ParityReport, compare
+from botlib.backtesting.parity import ParityReport, compare
 from botlib.config import Settings
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
@@ -31,6 +31,8 @@ MINUTE = 60_000
 START = 1_767_225_600_000
 """2026-01-01, in ms."""
 COST = Decimal(1_000)
+SIGNAL = 100.3
+"""Close of a candle on which `Held` leaves."""
 TREND = TrendCross(timeframes=("1m",), fast=4, slow=9)
 REVERSION = BandReversion(timeframes=("1m",), length=10, rsi=5, oversold=40.0)
 PULLBACK = TrendPullback(timeframes=("1m", "15m"), length=5, trend=3)
@@ -46,7 +48,7 @@ Replay = Callable[..., Awaitable[Orchestrator]]
 
 
 class Held(Strategy):
-    """Buys on one candle, and holds."""
+    """Buys on one candle, and holds; a candle that closes at `SIGNAL` is an exit."""
 
     timeframes = ("1m",)
     stop_loss = 0.01
@@ -55,7 +57,7 @@ class Held(Strategy):
     def signals(self, data: Frames) -> Signals:
         chosen = data.frame.index == pd.Timestamp(START + 310 * MINUTE, unit="ms")
         entry = pd.Series(chosen, index=data.frame.index)
-        return Signals(entry=entry, exit=entry & False)
+        return Signals(entry=entry, exit=data.frame["close"] == SIGNAL)
 
 
 @pytest.fixture
@@ -178,14 +180,62 @@ async def test_in_a_market_with_a_depth_fills_differ_and_the_invariants_hold(
     assert {"I1", "I2", "I3", "I6", "I7"} <= set(checked.checked)
 
 
-@pytest.mark.parametrize("first", ["stop", "target"])
-async def test_a_candle_that_reaches_stop_and_target_differs_only_if_the_target_came_first(
-    replay: Replay, tmp_path: Path, first: str
+FLAT = (100.0, 100.1, 99.9, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("candles", "stops", "reason", "price"),
+    [
+        # The price goes to the nearer end of a candle first.
+        ([(100.0, 102.0, 98.5, 100.0)], {}, "stop_loss", 99.0),
+        ([(100.0, 101.5, 98.0, 100.0)], {}, "take_profit", 101.0),
+        # Both ends are equally far: the open time of the candle decides.
+        ([(100.0, 102.0, 98.0, 100.0)], {}, "stop_loss", 99.0),
+        ([FLAT, FLAT, (100.0, 102.0, 98.0, 100.0)], {}, "take_profit", 101.0),
+        # It opens beyond one of them, with the other one nearer.
+        ([(101.2, 103.0, 98.9, 100.0)], {}, "take_profit", 101.0),
+        ([(98.8, 101.1, 98.0, 100.0)], {}, "stop_loss", 98.8),
+        # It opens beyond one of them, at which an exit is due.
+        ([(100.0, 100.4, 99.9, SIGNAL), (101.2, 103.0, 98.0, 100.0)], {}, "take_profit", 101.0),
+        ([(100.0, 100.4, 99.9, SIGNAL), (98.8, 102.0, 98.0, 100.0)], {}, "stop_loss", 98.8),
+        ([(100.0, 100.4, 99.9, SIGNAL), (100.2, 102.0, 98.0, 100.0)], {}, "exit", 100.2),
+        # A trailing stop does not rise inside a candle, and rises when it closes.
+        (
+            [(100.0, 100.9, 99.6, 100.5), (100.5, 101.4, 100.2, 100.4)],
+            {"trailing_stop": 0.006},
+            "trailing_stop",
+            100.29,
+        ),
+        (
+            [(100.0, 100.9, 99.6, 100.5), (100.5, 101.4, 99.0, 100.4)],
+            {"trailing_stop": 0.006},
+            "take_profit",
+            101.0,
+        ),
+        # The stop that the closed candle raised lies above the price already.
+        (
+            [(100.0, 100.9, 99.6, 99.9), (99.9, 103.0, 99.8, 100.4)],
+            {"trailing_stop": 0.006},
+            "trailing_stop",
+            99.9,
+        ),
+    ],
+    ids=[
+        *("nearer-stop", "nearer-target", "tie-stop", "tie-target"),
+        *("opens-above", "opens-below", "exit-above", "exit-below", "exit-between"),
+        *("trailing-stop", "trailing-target", "trailing-past-the-price"),
+    ],
+)
+async def test_a_candle_that_reaches_stop_and_target_sells_alike(
+    replay: Replay,
+    tmp_path: Path,
+    candles: list[tuple[float, float, float, float]],
+    stops: dict[str, float],
+    reason: str,
+    price: float,
 ) -> None:
-    # The market goes to the nearer end of a candle first.
-    low, high = (98.5, 102.0) if first == "stop" else (98.0, 101.5)
-    rows = [(100.0, 100.1, 99.9, 100.0)] * 400
-    rows[320] = (100.0, high, low, 100.0)
+    rows = [FLAT] * 400
+    rows[320 : 320 + len(candles)] = candles
     path = tmp_path / "BTCUSDT-1m-2026.csv"
     path.write_text(
         "".join(
@@ -194,16 +244,12 @@ async def test_a_candle_that_reaches_stop_and_target_differs_only_if_the_target_
         )
     )
     engine = await replay(
-        {"one": ("BTC/USDT", Held())}, 1, market="recording", recording=[str(path)]
+        {"one": ("BTC/USDT", Held(**stops))}, 1, market="recording", recording=[str(path)]
     )
     report = await asyncio.to_thread(parity, engine, "one")
+    report.raise_for_differences()
     trip = report.frame.iloc[0]
-    assert (trip["reason"], trip["exit_price"]) == ("stop_loss", 99.0)
-    if first == "stop":
-        assert report.equal, report
-    else:
-        assert trip["exit_price_live"] == 101.0
-        assert trip["difference"].endswith(BOTH_REACHED)
+    assert (trip["reason"], trip["exit_price"]) == (reason, price)
 
 
 @pytest.mark.timeout(3_600)
@@ -231,10 +277,7 @@ async def test_every_example_trades_the_same_on_recorded_candles(
         {"one": ("BTC/USDT", strategy)}, HOURS, market="recording", recording=[str(path)]
     )
     report = await asyncio.to_thread(parity, engine, "one")
-    # In the whole month a few candles reach both stop and target; in the first hours none does.
-    explained = report.differences["difference"].str.endswith(BOTH_REACHED)
-    assert explained.all(), report.differences["difference"][~explained].tolist()
-    assert len(explained) <= len(report.frame) / 200, report
+    report.raise_for_differences()
     assert len(report.frame) >= 6, report
     assert reasons <= set(report.frame["reason"]), report
 
@@ -322,28 +365,6 @@ def test_every_difference_is_found_and_named(
     assert words.split(":")[0] in report._repr_html_()
     with pytest.raises(BotlibError, match="1 of 2 round trips differ"):
         report.raise_for_differences()
-
-
-def test_a_candle_that_reaches_stop_and_target_is_explained() -> None:
-    frame = candle_frame(
-        [n * MINUTE for n in range(5)],
-        [[o, o + 15, o - 15, o, 1.0] for o in (100.0, 100.0, 104.0, 108.0, 112.0)],
-    )
-
-    class Limited(Twice):
-        stop_loss = 0.1
-        take_profit = 0.1
-
-    result = backtest(Limited(), frame, symbol="BTC/USDT", order_cost=100, fee=0)
-    assert list(result.roundtrips["reason"]) == ["stop_loss"]
-    bought = fill(1, Side.BUY, "100", "1", 1, fee=Decimal(0))
-    target = compare(result, [bought, fill(2, Side.SELL, "110", "1", 1.5, fee=Decimal(0))])
-    assert target.differences.iloc[0]["difference"] == (
-        "sold at another price (stop_loss): 90.0 in the backtest, 110.0 live; the candle reached "
-        "both stop and target: a backtest assumes that the stop came first, live the target did"
-    )
-    other = compare(result, [bought, fill(2, Side.SELL, "104", "1", 1.5, fee=Decimal(0))])
-    assert other.differences.iloc[0]["difference"].endswith("90.0 in the backtest, 104.0 live")
 
 
 def test_a_trip_of_one_side_stands_alone(result: BacktestResult) -> None:

@@ -15,9 +15,10 @@ from botlib.backtesting.simulate import Fills, FillSimulator
 from botlib.backtesting.sweeps.kernel import load_kernel
 from botlib.backtesting.terms import Terms
 from botlib.core.market import Market
+from botlib.paper.market.market import walk
 from botlib.strategies import TrendCross
 from botlib.trading.stops import StopRules
-from tests.support.backtests import BTC, Scripted, candles, trip, wandering
+from tests.support.backtests import BTC, MINUTE, Scripted, candles, trip, wandering
 
 prices = st.floats(0.5, 500).map(lambda price: round(price, 2))
 decided_candles = st.tuples(prices, prices, st.sampled_from(["entry", "exit", ""]))
@@ -72,6 +73,7 @@ def _plain_fills(
     high, low = np.maximum(opens, closes), np.minimum(opens, closes)
     return FillSimulator(
         np.column_stack([opens, high, low, closes]),
+        np.arange(len(opens)) * MINUTE,
         entries,
         exits,
         account=terms.account(),
@@ -96,7 +98,8 @@ HELD = (100.0, 101.0, 99.0, 100.0)
             105.0,
             "take_profit",
         ),  # it rests
-        ({"stop_loss": 0.05, "take_profit": 0.05}, (100, 106, 94, 100), 95.0, "stop_loss"),
+        ({"stop_loss": 0.05, "take_profit": 0.05}, (100, 107, 94, 100), 95.0, "stop_loss"),
+        ({"stop_loss": 0.05, "take_profit": 0.05}, (100, 106, 93, 100), 105.0, "take_profit"),
         ({"trailing_stop": 0.05}, (100, 100, 95.9, 99), 101 * 0.95, "trailing_stop"),
         # The peak of a candle that has not closed does not count.
         ({"trailing_stop": 0.05}, (100, 110, 96, 100), None, "open"),
@@ -136,11 +139,17 @@ def test_an_exit_comes_before_a_stop_inside_its_candle() -> None:
 
 def test_a_stop_is_sold_at_the_market_with_slippage_and_a_target_is_not() -> None:
     frame = candles(HELD, HELD, (100.0, 100.0, 50.0, 60.0))
-    only = trip(backtest(Scripted(entries=(0,), stop_loss=0.05), frame, slippage=0.1))
-    assert only["exit_price"] == pytest.approx(110 * 0.95 * 0.9)
+    only = trip(backtest(Scripted(entries=(0,), stop_loss=0.05), frame, slippage=0.01))
+    assert only["exit_price"] == pytest.approx(101 * 0.95 * 0.99)
     frame = candles(HELD, HELD, (100.0, 150.0, 99.0, 120.0))
     only = trip(backtest(Scripted(entries=(0,), take_profit=0.05), frame, slippage=0.1))
     assert only["exit_price"] == pytest.approx(110 * 1.05)
+
+
+def test_a_stop_above_the_market_sells_at_once_at_the_price_of_the_market() -> None:
+    only = trip(backtest(Scripted(entries=(0,), stop_loss=0.05), candles(HELD, HELD), slippage=0.1))
+    assert (only["entry_price"], only["candles"]) == (pytest.approx(110), 0)
+    assert only["exit_price"] == pytest.approx(100 * 0.9)
 
 
 def test_it_enters_again_after_a_stop() -> None:
@@ -153,10 +162,10 @@ def test_it_enters_again_after_a_stop() -> None:
 def reference(
     frame: pd.DataFrame, entries: set[int], exits: set[int], **stops: float
 ) -> list[tuple[int, float, int, float, str]]:
-    """The same rules as a plain loop over candles."""
+    """The same rules as a plain loop over candles and the prices of the paper exchange in them."""
     trips, held = [], None
     rows = frame[["open", "high", "low", "close"]].to_numpy()
-    for row, (opened, high, low, _) in enumerate(rows):
+    for row, (opened, high, low, close) in enumerate(rows.tolist()):
         entry, leave = row - 1 in entries and row - 1 not in exits, row - 1 in exits
         if held is None and entry:
             held = (row, opened)
@@ -169,19 +178,50 @@ def reference(
         if "trailing_stop" in stops:
             level = max(level, peak * (1 - stops["trailing_stop"]))
         out: tuple[float, str] | None = None
-        if row > held[0] and opened <= level:
+        if opened <= level:
             out = opened, "stop"
+        elif opened >= target:
+            out = target, "take_profit"
         elif leave:
             out = opened, "exit"
-        elif low <= level:
-            out = level, "stop"
-        elif high >= target:
-            out = target, "take_profit"
+        elif low <= level or high >= target:
+            prices = walk(opened, high, low, close, 5, row * MINUTE)
+            sold = next(one for one in prices if one <= level or one >= target)
+            out = (level, "stop") if sold <= level else (target, "take_profit")
         if out is not None:
             trips.append((*held, row, *out))
             held = None
         peak = max(peak, high)
     return trips
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.integers(90, 110).map(float), min_size=8, max_size=60),
+    st.floats(0.01, 0.06),
+    st.floats(0.01, 0.06),
+    st.none() | st.floats(0.01, 0.06),
+    st.sampled_from([None, 3, 7]),
+)
+def test_candles_that_reach_stop_and_target_agree_with_a_plain_loop(
+    prices: list[float], stop: float, target: float, trailing: float | None, leave: int | None
+) -> None:
+    # Whole prices make many candles whose ends are equally far from the open.
+    rows = [prices[at : at + 4] for at in range(0, len(prices) - 3, 4)]
+    frame = candles(*((row[0], max(row), min(row), row[3]) for row in rows))
+    stops = {"stop_loss": stop, "take_profit": target}
+    if trailing is not None:
+        stops["trailing_stop"] = trailing
+    exits = {leave} if leave is not None else set()
+    entries = set(range(len(frame) - 1))
+    strategy = Scripted(entries=tuple(entries), exits=tuple(exits), **stops)
+    got = backtest(strategy, frame, fee=0).roundtrips.query("reason != 'open'")
+    wanted = reference(frame, entries, exits, **stops)
+    assert [
+        (frame.index.get_loc(one["entry_time"]), frame.index.get_loc(one["exit_time"]))
+        for one in got.to_dict("records")
+    ] == [(entry, left) for entry, _, left, _, _ in wanted]
+    assert got["exit_price"].tolist() == pytest.approx([price for *_, price, _ in wanted])
 
 
 @pytest.mark.parametrize("width", [1.0, 8.0])  # the wide ones hold for hundreds of candles

@@ -20,6 +20,7 @@ from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
+from botlib.frames.frame import open_times
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Evaluator:
         frame, start = self._frames.frame, job.settings.start
         self._open: Floats = np.ascontiguousarray(frame["open"].to_numpy()[start:])
         self._close: Floats = np.ascontiguousarray(frame["close"].to_numpy()[start:])
+        self._times = open_times(frame.index)[start:]
         self._before = float(frame["close"].iloc[max(start - 1, 0)])
         self._year = YEAR_MS / timeframe_ms(self._frames.timeframes[0])
 
@@ -164,7 +166,7 @@ class Evaluator:
         values = frame[["open", "high", "low", "close"]].to_numpy()[settings.start :]
         account = settings.terms.account()
         fills = FillSimulator(
-            values, entries, exits, account=account, stops=stops, before=self._before
+            values, self._times, entries, exits, account=account, stops=stops, before=self._before
         ).run()
         touched = np.zeros(len(values), dtype=bool)
         touched[fills.row] = True

@@ -6,7 +6,6 @@ decides how far market time has advanced.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.core.timeframe import DAY, TIMEFRAMES, WEEK, open_time, timeframe_ms
+from botlib.trading.candle_path import high_first, path_draws
 
 MIN_STEPS: Final = 4
 """Fewest prices on the path of a candle: open, one extreme, the other, close."""
@@ -221,7 +221,7 @@ def walk(
     """Return the prices inside a candle, in order.
 
     The path starts at the open, reaches both extremes exactly, ends at the close and never leaves
-    the candle. The extreme nearer to the open comes first; a tie is decided by ``rng_key``. The
+    the candle. `high_first` says which extreme comes first; ``rng_key`` decides a tie. The
     same arguments always give the same path. Prices have no more decimals than the candle's own.
 
     Args:
@@ -232,11 +232,10 @@ def walk(
         steps: number of prices, `MIN_STEPS` at least.
         rng_key: seed of the noise between the turns, for example the candle's open time.
     """
-    rng = random.Random(rng_key)
+    rng = path_draws(rng_key)
     steps = max(steps, MIN_STEPS)
-    up, down = high - bar_open, bar_open - low
-    high_first = up < down if up != down else rng.random() < 0.5
-    turns = [bar_open, high, low, close] if high_first else [bar_open, low, high, close]
+    extremes = [high, low] if high_first(bar_open, high, low, rng) else [low, high]
+    turns = [bar_open, *extremes, close]
     digits = max(map(_decimals, turns))
     counts = _split(steps - 1, [abs(b - a) for a, b in pairwise(turns)])
     prices = [bar_open]
