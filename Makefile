@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 RECORDED ?=
 SIZES ?=
 HOURS ?= 12
+FOR ?= 1m
 WORKERS ?= 2
 MODULES := js/node_modules/.with-dev
 CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
@@ -20,7 +21,7 @@ ONCE_MORE = { test $$? -eq 1 && echo "Failed: run once more, one at a time." && 
 export PATH := $(PATH):$(abspath $(BIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup js live lab test soak first-contact conformance frameworks parity lint bench lock clean
+.PHONY: help setup js live watch lab test soak first-contact conformance frameworks parity lint bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ $(MODULES): js/package.json js/package-lock.json | $(STAMP)
 live: js ## Trade on the paper exchange in a headless notebook (RECORDED=FILE replays candles)
 	$(BIN)/botlib run notebooks/04_paper_trading.ipynb --name paper_trading \
 		-p RUN_FOR $(HOURS)h $(if $(RECORDED),-p RECORDED "$(abspath $(RECORDED))")
+
+watch: $(STAMP) ## Watch the real market without a key, for a minute (FOR=1h)
+	$(BIN)/botlib watch --for $(FOR)
 
 lab: js ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks

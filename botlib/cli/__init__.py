@@ -14,6 +14,7 @@ from botlib.cli.first_contact import first_contact
 from botlib.cli.paper import paper
 from botlib.cli.run import run
 from botlib.cli.simulate import simulate
+from botlib.cli.watch import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +23,11 @@ def main() -> None:
     """A Jupyter-first kit for crypto research and live trading."""
 
 
-for command in (run, paper, simulate, config, download, import_, report, export, first_contact):
+COMMANDS = (
+    run, paper, watch, simulate, config, download, import_, report, export, first_contact,
+)  # fmt: skip
+
+for command in COMMANDS:
     main.add_command(command)
 
 __all__ = ["main"]

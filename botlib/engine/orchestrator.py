@@ -130,10 +130,16 @@ class Orchestrator(PartsAccess):
         if self.paper is not None:
             add("paper_exchange", self.paper.start, self.paper.stop)
             first.append("paper_exchange")
+        exchange = (self._connect, self._disconnect)
+        if self.settings.mode == "watch":
+            # A venue that cannot be reached leaves no empty database behind.
+            add("exchange", *exchange)
+            first.append("exchange")
         add("store", self._open_store, self._close_store, depends_on=tuple(first))
         add("kill_switch", self._open_kill_switch, self._close_kill_switch, depends_on=("store",))
-        add("exchange", self._connect, self._disconnect, depends_on=("kill_switch",))
-        add("trading", self._prepare, None, depends_on=("exchange",))
+        if self.settings.mode != "watch":
+            add("exchange", *exchange, depends_on=("kill_switch",))
+        add("trading", self._prepare, None, depends_on=("exchange", "kill_switch"))
         add("tasks", self._start_tasks, self._stop_tasks, depends_on=("trading",))
         add("control", self.control.start, self.control.stop, depends_on=("tasks",))
         return services
