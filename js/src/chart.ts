@@ -5,6 +5,7 @@ import "./chart/chart.css";
 import { ChartView } from "./chart/view";
 import { KernelLink } from "./kernel";
 import type { InitializeProps, RenderProps } from "./model";
+import { hideStills } from "./still";
 
 export default {
   initialize({ model }: InitializeProps): () => void {
@@ -12,7 +13,11 @@ export default {
     return () => kernel.close();
   },
   render({ model, el }: RenderProps): () => void {
+    const show = hideStills(model, el.ownerDocument);
     const view = new ChartView(model, el);
-    return () => view.remove();
+    return () => {
+      view.remove();
+      show();
+    };
   },
 };

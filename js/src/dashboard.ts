@@ -6,6 +6,7 @@ import { writes } from "./dashboard/patch";
 import { DashboardView } from "./dashboard/view";
 import { KernelLink } from "./kernel";
 import type { InitializeProps, RenderProps } from "./model";
+import { hideStills } from "./still";
 
 /** The property by which tests and measurements find the views. */
 interface Found {
@@ -18,6 +19,7 @@ export default {
     return () => kernel.close();
   },
   render({ model, el }: RenderProps): () => void {
+    const show = hideStills(model, el.ownerDocument);
     const root = document.createElement("div");
     el.append(root);
     const view = new DashboardView(model, root);
@@ -29,6 +31,7 @@ export default {
       page.__botlibDashboards = page.__botlibDashboards?.filter((one) => one !== found) ?? [];
       view.remove();
       root.remove();
+      show();
     };
   },
 };

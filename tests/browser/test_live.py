@@ -356,7 +356,7 @@ async def test_a_stopped_bot_leaves_its_last_state(desk: Desk) -> None:
     await desk.until(new, f"(root) => Math.abs(({_SEEN})(root) - {seen}) <= 120")
     assert await old.evaluate("(root) => root.__botlib.chart.timeScale().scrollPosition() > -2")
     await desk.notebook.save()
-    (output,) = nbformat.read(desk.notebook.path, as_version=4).cells[cell.place].outputs
-    assert "this is its last state" in output.data["text/plain"]
-    assert "model_id" in output.data["application/vnd.jupyter.widget-view+json"]
-    assert len(output.data["text/html"]) < LARGEST
+    view, picture = nbformat.read(desk.notebook.path, as_version=4).cells[cell.place].outputs
+    assert "model_id" in view.data["application/vnd.jupyter.widget-view+json"]
+    assert "this is its last state" in picture.data["text/plain"]
+    assert len(picture.data["text/html"]) < LARGEST

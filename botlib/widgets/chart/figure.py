@@ -19,13 +19,11 @@ from botlib.widgets.chart.screenshots import Screenshots
 from botlib.widgets.chart.source import CandleHistory, HistorySource
 from botlib.widgets.chart.throttle import Throttle
 from botlib.widgets.display import Output, mode
+from botlib.widgets.pictures import NO_TEXT, Pictures
 
 if TYPE_CHECKING:
     from botlib.core.model import Candle
     from botlib.indicators import Indicator
-
-PICTURE_EVERY: Final = 5.0
-"""Seconds between two pictures of a chart in a headless notebook."""
 
 PICTURE_CANDLES: Final = 200
 
@@ -66,11 +64,10 @@ class Chart:
         self.height = height
         self._scene = Scene(facts, rows, window)
         self._lock = threading.RLock()
-        self._link = Link(self._scene, self._lock, self)
+        self._pictures = Pictures(self._picture)
+        self._link = Link(self._scene, self._lock, self, still=self._pictures.still)
         self._source = source
         self._views: list[Output] = []
-        self._pictures: list[Output] = []
-        self._pictured = 0.0
         self._outdated = False
         self._clicks = Clicks(run, self.say)
         self._screenshots = Screenshots(self.say)
@@ -114,7 +111,7 @@ class Chart:
     @property
     def watched(self) -> bool:
         """Whether a page may show it, or a notebook has a picture that is kept up to date."""
-        return self._link.watched or bool(self._pictures)
+        return self._link.watched or self._pictures.alone
 
     @property
     def depth(self) -> int:
@@ -240,7 +237,7 @@ class Chart:
         with self._lock:
             if self._link.watched:
                 self._flush_page()
-            if self._pictures and self._outdated and self._picture_due():
+            if self._outdated and self._pictures.due:
                 self._redraw()
 
     def reload(self, history: CandleHistory) -> None:
@@ -321,34 +318,33 @@ class Chart:
                 self._flush_page()
             self._redraw()
             if self._views:
-                # The notebook saves the last bundle of an output, so it must hold the picture.
-                bundle = {**self._link.replace_views(self.height), **self._bundle()}
+                bundle = {**self._link.replace_views(self.height), **NO_TEXT}
                 for output in self._views:
                     output.update(bundle)
 
     def close(self) -> None:
-        """End the views; a picture of the last state takes their place."""
+        """End the views; the pictures beside them show the last state."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             self._link.close()
-            self._pictures += self._views
             self._views.clear()
             self._redraw()
 
     def _ipython_display_(self) -> None:
         live = mode() == "live" and not self._closed
-        output = Output()
         with self._lock:
-            bundle = self._bundle()
-            if live:
-                bundle = {**self._link.show(self.height), **bundle}
-            (self._views if live else self._pictures).append(output)
-            self._pictured = time.monotonic()
+            picture = self._pictures.show(beside=live)
             self._outdated = False
-        # On the thread of the cell, so that it appears in its output.
-        output.show(bundle)
+            if live:
+                output = Output()
+                self._views.append(output)
+                bundle = {**self._link.show(self.height), **NO_TEXT}
+        # On the thread of the cell, so that they appear in its output.
+        if live:
+            output.show(bundle)
+        picture()
 
     # Updates, with the lock held
 
@@ -362,17 +358,10 @@ class Chart:
             self._marks_changed = False
             self._link.marks()
 
-    def _picture_due(self) -> bool:
-        return time.monotonic() - self._pictured >= PICTURE_EVERY
-
     def _redraw(self) -> None:
         """Redraw the pictures."""
-        self._pictured = time.monotonic()
         self._outdated = False
-        if self._pictures:
-            bundle = self._bundle()
-            for output in self._pictures:
-                output.update(bundle)
+        self._pictures.update()
 
     def _redrawn(self) -> None:
         """Show the changed series."""
@@ -380,9 +369,9 @@ class Chart:
         self._link.series()
         self._redraw()
 
-    def _bundle(self) -> dict[str, Any]:
+    def _picture(self) -> tuple[str, str]:
         text = repr(self)
-        return {"text/plain": text, "text/html": html_picture(self.svg(), text)}
+        return html_picture(self.svg(), text), text
 
     def _check_open(self) -> None:
         if self._closed:

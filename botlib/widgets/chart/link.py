@@ -40,12 +40,19 @@ class Listener(Protocol):
 
 
 class Link:
-    """The connection of one chart with its views."""
+    """The connection of one chart with its views.
 
-    def __init__(self, scene: Scene, lock: threading.RLock, listener: Listener) -> None:
+    Args:
+        still: CSS class of the pictures that the page hides while it has a view.
+    """
+
+    def __init__(
+        self, scene: Scene, lock: threading.RLock, listener: Listener, *, still: str
+    ) -> None:
         self._scene = scene
         self._lock = lock
         self._listener = listener
+        self._still = still
         self.model: Any = None
         self.seq = 0
         self.sent = 0
@@ -73,6 +80,7 @@ class Link:
                     spec=self._scene.spec(),
                     marks=self._scene.wire_marks(),
                     notice=self._notice,
+                    still=self._still,
                 )
                 self.model.on_msg(self._receive)
             self._seen = bool(self._views)

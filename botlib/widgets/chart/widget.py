@@ -27,6 +27,8 @@ class ChartWidget(anywidget.AnyWidget):
     window_info = traitlets.Dict().tag(sync=True)
     marks = traitlets.Dict().tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
+    still = traitlets.Unicode("").tag(sync=True)
+    """CSS class of the pictures beside its views."""
 
     def __init__(self, newest: Newest, **traits: Any) -> None:
         # Set before the comm opens, which sends the first window.

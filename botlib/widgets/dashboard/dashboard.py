@@ -19,6 +19,7 @@ from botlib.widgets.dashboard.schema import (
     Snapshot,
 )
 from botlib.widgets.display import Output, mode
+from botlib.widgets.pictures import NO_TEXT, Pictures
 
 if TYPE_CHECKING:
     from botlib.widgets.dashboard.widget import DashboardWidget
@@ -30,9 +31,6 @@ INTERVAL: Final = 0.2
 
 WHOLE_EVERY: Final = 10.0
 """Seconds between two whole states, for a page that missed a message while a cell blocked."""
-
-PICTURE_EVERY: Final = 5.0
-"""Seconds between two pictures in a headless notebook."""
 
 WIDGET_VIEW: Final = "application/vnd.jupyter.widget-view+json"
 ACTIONS: Final = frozenset(get_args(Action))
@@ -76,9 +74,9 @@ class Dashboard:
         self._height = _checked(height)
         self._live = mode() == "live"
         self._widget: DashboardWidget | None = None
-        self._outputs: list[Output] = []
+        self._pictures = Pictures(lambda: (picture(self._state), repr(self)))
         self._requests: dict[RequestId, tuple[bool, str] | None] = {}
-        self._whole_at = self._drawn_at = time.monotonic()
+        self._whole_at = time.monotonic()
 
     @property
     def height(self) -> int:
@@ -108,11 +106,8 @@ class Dashboard:
             elif changes:
                 self._seq += 1
                 self._send({"type": "delta", "seq": self._seq, "changes": changes})
-            due = not self._live and now - self._drawn_at >= PICTURE_EVERY and bool(changes)
-            if last or due:
-                self._drawn_at = now
-                for output in self._outputs:
-                    output.update(self._bundle())
+            if last or (changes and self._pictures.due):
+                self._pictures.update()
             self.closed = last
 
     def close(self) -> None:
@@ -130,29 +125,24 @@ class Dashboard:
         with self._lock:
             if self._live and self._widget is None:
                 self._widget = self._make_widget()
-            output = Output()
-            self._outputs.append(output)
-            output.show(self._bundle())
+            if self._widget is not None:
+                Output().show(self._view())
+            self._pictures.show(beside=self._widget is not None)()
 
     @property
     def widget(self) -> DashboardWidget | None:
         """The widget model; None before it is first shown live."""
         return self._widget
 
-    def _bundle(self) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": picture(self._state)}
-        if self._widget is not None:
-            bundle[WIDGET_VIEW] = {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self._widget.model_id,
-            }
-        return bundle
+    def _view(self) -> dict[str, Any]:
+        assert self._widget is not None
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
+        return {**NO_TEXT, WIDGET_VIEW: view}
 
     def _make_widget(self) -> DashboardWidget:
         from botlib.widgets.dashboard.widget import DashboardWidget
 
-        widget = DashboardWidget(self._snapshot, height=self._height)
+        widget = DashboardWidget(self._snapshot, height=self._height, still=self._pictures.still)
         widget.on_msg(self._receive)
         return widget
 

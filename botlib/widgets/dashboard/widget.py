@@ -26,6 +26,8 @@ class DashboardWidget(anywidget.AnyWidget):
     """Pixels."""
     theme = traitlets.Unicode("auto").tag(sync=True)
     """``auto``, ``light`` or ``dark``."""
+    still = traitlets.Unicode("").tag(sync=True)
+    """CSS class of the pictures beside its views."""
     snapshot = traitlets.Dict().tag(sync=True)
     """A `Snapshot`; changes come as messages."""
 

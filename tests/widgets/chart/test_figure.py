@@ -283,7 +283,7 @@ def test_headless_pictures_are_updated_rarely_and_end_with_the_last_state(
     headless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("botlib.widgets.chart.figure.time.monotonic", lambda: now)
+    monkeypatch.setattr("botlib.widgets.pictures.time.monotonic", lambda: now)
     chart = bl.chart(FRAME[:300])
     chart._ipython_display_()
     for place in range(300, 400):
@@ -310,15 +310,44 @@ def test_headless_pictures_are_updated_rarely_and_end_with_the_last_state(
 def test_a_closed_chart_leaves_a_picture(live: Any) -> None:
     chart = bl.chart(FRAME)
     chart._ipython_display_()
-    assert "application/vnd.jupyter.widget-view+json" in live[-1][2]
+    assert "application/vnd.jupyter.widget-view+json" in live[0][2]
     chart.close()
     chart.close()
-    assert live[-1][0] == "update" and set(live[-1][2]) == {"text/plain", "text/html"}
+    kind, place, bundle = live[-1]
+    assert (kind, place) == ("update", live[1][1])  # the picture beside the view
+    assert set(bundle) == {"text/plain", "text/html"} and "closed" in bundle["text/plain"]
     assert chart.closed and "closed" in repr(chart)
     with pytest.raises(WidgetError, match="was closed"):
         chart.add("ema(20)")
     chart._ipython_display_()
     assert set(live[-1][2]) == {"text/plain", "text/html"}
+
+
+def test_the_picture_beside_a_live_view_is_updated_once_a_minute(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("botlib.widgets.pictures.time.monotonic", lambda: now)
+    chart = bl.chart(FRAME[:300])
+    chart._ipython_display_()
+    (_, _, view), (_, place, still) = live
+    assert set(view) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert chart.model.still in still["text/html"] and "The last picture, of" in still["text/html"]
+    times = FRAME.index[300:].astype("int64").tolist()
+    for moment, values in zip(times, FRAME.to_numpy()[300:].tolist(), strict=True):
+        chart.take(
+            bl.Candle(
+                symbol="BTC/USDT",
+                timeframe="1m",
+                timestamp=moment,
+                closed=True,
+                source="stream",  # type: ignore[arg-type]
+                **dict(zip(("open", "high", "low", "close", "volume"), values, strict=True)),
+            )
+        )
+        chart.flush()
+        now += 0.7
+    assert [one[:2] for one in live[2:]] == [("update", place)]  # of the 70 s that passed
 
 
 def test_clicks_call_the_callbacks_and_errors_appear_on_the_chart(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botlib.core.errors import InvalidInput
+from botlib.widgets import pictures
 from botlib.widgets.dashboard import Dashboard, DashboardState, Reply, delta
 from botlib.widgets.dashboard import dashboard as module
 from botlib.widgets.dashboard.dashboard import WIDGET_VIEW
@@ -132,8 +133,11 @@ def test_the_widget_holds_the_state(bench: Bench, live: Shown) -> None:
     assert kind == "comm_open"
     assert opened["state"]["snapshot"] == {"seq": 1, "state": state(head__now=5_000)}
     assert messages(wire) == []
-    assert live[-1][2][WIDGET_VIEW]["model_id"] == wire.comm_id
-    assert "text/html" in live[-1][2]  # saved in the notebook
+    (_, _, view), (_, _, picture) = live
+    assert view[WIDGET_VIEW]["model_id"] == wire.comm_id
+    # Saved in the notebook, and hidden in the page by this name.
+    assert bench.dashboard.widget is not None
+    assert bench.dashboard.widget.still in picture["text/html"]
 
 
 def test_only_changes_are_sent(bench: Bench) -> None:
@@ -283,7 +287,7 @@ def test_an_action_that_raises_is_answered(bench: Bench) -> None:
 
 def test_all_views_share_one_model(bench: Bench, live: Shown) -> None:
     wires = {id(bench.show()) for _ in range(3)}
-    assert len(wires) == 1 and len(live) == 3
+    assert len(wires) == 1 and len(live) == 6
     bench.dashboard.height = 700
     assert bench.dashboard.widget is not None and bench.dashboard.widget.height == 700
     with pytest.raises(InvalidInput, match="200 to 4000"):
@@ -307,7 +311,7 @@ def test_a_headless_notebook_gets_a_picture_that_is_updated_in_place(
     bench.dashboard._ipython_display_()
     bench.dashboard.publish(state(task__runs=2))
     assert len(headless) == 1  # not yet
-    monkeypatch.setattr(module, "PICTURE_EVERY", 0.0)
+    monkeypatch.setattr(pictures, "ALONE_EVERY", 0.0)
     bench.dashboard.publish(state(task__runs=3))
     bench.dashboard.publish(state(task__runs=3))  # unchanged, so not drawn
     bench.dashboard.publish(state(task__runs=4), last=True)
