@@ -92,7 +92,7 @@ def test_the_version_is_that_of_the_changelog() -> None:
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-SERVERS = {"botlib.control", "botlib.paper"}
+SERVERS = {"botlib.control", "botlib.paper", "botlib.serving"}
 """The packages that serve HTTP."""
 
 
@@ -107,7 +107,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def test_only_the_control_page_and_the_paper_exchange_import_the_server_of_aiohttp() -> None:
+def test_only_the_guard_and_the_two_servers_import_the_server_of_aiohttp() -> None:
     owners = set()
     for path in (ROOT / "botlib").rglob("*.py"):
         if any(name.startswith("aiohttp.web") for name in imported(path)):
