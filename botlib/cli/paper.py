@@ -173,6 +173,7 @@ def _depth(
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, help="Port; 0 takes any free one."
 )
+@click.option("--any-user", is_flag=True, help="Answer other users of this computer as well.")
 @click.option(
     "--ledger",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -288,6 +289,7 @@ def _options(
     candles: Path | None,
     symbols: tuple[str, ...],
     port: int,
+    any_user: bool,
     ledger: Path | None,
     slippage: Decimal,
     scenario: Path | None,
@@ -335,6 +337,7 @@ def _options(
         event_seed=seed or 0,
         ledger=ledger,
         port=port,
+        any_user=any_user,
         scenario=scenario,
         watch_parent=watch_parent,
     )

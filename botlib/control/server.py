@@ -2,11 +2,11 @@
 
 ``GET /health`` answers 200, or 503 with the reasons; ``GET /api/v1/tasks/status`` returns the state
 of every task. ``POST /api/v1/kill`` stops entries, also while a cell blocks: it needs the token of
-this run in the header ``X-Botlib-Token``, from a file that only its owner can read. A GET changes
-nothing, and no request allows entries again.
+this run in the header ``X-Botlib-Token``, from a file that only its owner can read; the address of
+the server stands in a file beside it. A GET changes nothing, and no request allows entries again.
 
-The server binds 127.0.0.1, answers only requests with that name in ``Host``, and refuses pages of
-other origins. Answers quote the errors of tasks, so every text in them is masked.
+The guard of `botlib.serving` admits connections and refuses web pages. Answers quote the errors of
+tasks, so every text in them is masked.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
-from botlib.core.errors import BotlibError, EngineError
+from botlib.core.errors import EngineError
+from botlib.serving import LoopbackServer, Rules, json_answer
+from botlib.serving.door import ConnectionLimits
 from botlib.store.atomic_files import draft
 
 logger = logging.getLogger(__name__)
 
-HOST: Final = "127.0.0.1"
 PORTS_TRIED: Final = 50
 """Ports that are tried, from the configured one up."""
 
@@ -35,8 +36,10 @@ TOKEN_HEADER: Final = "X-Botlib-Token"
 MAX_BODY: Final = 4_096
 """Most bytes of a request; a reason is a sentence."""
 
+CONNECTIONS: Final = ConnectionLimits(most=64, of_others=16)
+"""Few connections are kept, so that files and the venue can always be opened."""
+
 JsonObject = Mapping[str, object]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlServer:
@@ -47,8 +50,11 @@ class ControlServer:
         tasks: returns the status of all tasks.
         kill: stops entries for a reason, also sells every position if its second argument is
             true, and returns what was done.
-        token_file: returns the file for the token, which is written at the start.
-        port: the port to listen on; if it is in use the next free one, 0 for any.
+        token_file: returns the file for the token, which is written at the start. The address is
+            written into a file of the same name that ends in ``.url``.
+        port: the port to listen on, 0 for any free one.
+        only_port: whether a start fails if the port is in use, because whoever uses it would be
+            taken for this server; otherwise the next free one is used.
         mask: returns a text with the secrets masked.
     """
 
@@ -60,6 +66,7 @@ class ControlServer:
         kill: Callable[[str, bool], Awaitable[JsonObject]],
         token_file: Callable[[], Path],
         port: int,
+        only_port: bool = False,
         mask: Callable[[str], str] = str,
     ) -> None:
         self._mask = mask
@@ -70,14 +77,25 @@ class ControlServer:
         self._token_path = Path()
         self._token = ""
         self._wanted = port
-        self._runner: web.AppRunner | None = None
-        self.port: int | None = None
+        self._only_port = only_port
+        self._server = LoopbackServer(
+            [
+                web.get("/health", self._get_health),
+                web.get("/api/v1/tasks/status", self._get_tasks),
+                web.post("/api/v1/kill", self._post_kill),
+            ],
+            Rules(connections=CONNECTIONS, max_body=MAX_BODY),
+        )
+
+    @property
+    def port(self) -> int | None:
         """The port in use, None before the start."""
+        return self._server.port
 
     @property
     def url(self) -> str | None:
         """Address of the server, None before the start."""
-        return f"http://{HOST}:{self.port}" if self.port else None
+        return self._server.url
 
     @property
     def token_file(self) -> Path | None:
@@ -85,70 +103,61 @@ class ControlServer:
         return self._token_path if self.port else None
 
     async def start(self) -> None:
-        """Start to listen.
+        """Start to listen, and write the token and the address.
 
         Raises:
-            EngineError: no port is free.
+            EngineError: the port is in use, or none of the next ones is free.
         """
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
-        app.router.add_get("/health", self._get_health)
-        app.router.add_get("/api/v1/tasks/status", self._get_tasks)
-        app.router.add_post("/api/v1/kill", self._post_kill)
-        self._write_token()
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
+        # Before the first request can arrive, which an empty token would let through.
+        self._token = secrets.token_urlsafe(32)
         for port in self._candidates():
-            site = web.TCPSite(self._runner, HOST, port)
             try:
-                await site.start()
+                await self._server.start(port)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-                await site.stop()
                 continue
-            self.port = int(self._runner.addresses[0][1])
+            try:
+                self._write_files()
+            except BaseException:
+                await self._server.stop()
+                raise
             if port and port != self._wanted:
                 logger.warning("port %d is in use, health is at %s", self._wanted, self.url)
             return
-        await self.stop()
+        if self._only_port:
+            raise EngineError(
+                f"Port {self._wanted} of the health page and the kill switch is in use, and "
+                "another program may answer there as if it were this bot. Live trading starts on "
+                "the configured port only: stop the other program, or set health.port to another "
+                "one, or to 0 for any."
+            )
         raise EngineError(
             f"No free port from {self._wanted} to {self._wanted + PORTS_TRIED - 1} for the health "
             "page. Set health.port to another one, or to 0 for any."
         )
 
     async def stop(self) -> None:
-        """Stop listening, and delete the token."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-            self.port = None
-            self._token_path.unlink(missing_ok=True)
+        """Stop listening, and delete the token and the address."""
+        if self.port is not None:
+            await self._server.stop()
+            for path in self._files():
+                path.unlink(missing_ok=True)
 
-    def _write_token(self) -> None:
-        """Write a new token of 256 bits to a file that only its owner can read."""
-        self._token = secrets.token_urlsafe(32)
+    def _files(self) -> tuple[Path, Path]:
+        return self._token_path, self._token_path.with_suffix(".url")
+
+    def _write_files(self) -> None:
+        """Write the token of 256 bits and the address to files that only their owner can read."""
         self._token_path = self._token_file()
-        with draft(self._token_path, durable=False, mode=0o600) as file:
-            file.write(f"{self._token}\n".encode())
+        for path, text in zip(self._files(), (self._token, self.url), strict=True):
+            with draft(path, durable=False) as file:
+                file.write(f"{text}\n".encode())
 
     def _candidates(self) -> range:
-        if self._wanted == 0:
-            return range(1)
+        if self._wanted == 0 or self._only_port:
+            return range(self._wanted, self._wanted + 1)
         return range(self._wanted, min(self._wanted + PORTS_TRIED, 65_536))
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        # A page in the user's browser must not read this through a host name that resolves here.
-        allowed = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
-        if request.headers.get("Host", "") not in allowed:
-            return self._answer({"error": f"Unknown Host. Ask for {self.url}."}, 403)
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.removeprefix("http://") not in allowed:
-            return self._answer({"error": f"Foreign Origin. Accepted: {self.url}, or none."}, 403)
-        response = await handler(request)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
 
     async def _get_health(self, request: web.Request) -> web.Response:
         health = self._health()
@@ -165,19 +174,16 @@ class ControlServer:
             text = f"The header {TOKEN_HEADER} must hold the token of this run, from {name!r}."
             return self._answer({"error": text}, 401)
         try:
-            reason, close = _kill_request(await request.text())
+            reason, close = _kill_request((await request.read()).decode())
         except ValueError as error:
             return self._answer({"error": str(error)}, 400)
-        try:
-            return self._answer(await self._kill(reason, close))
-        except BotlibError as error:
-            return self._answer({"error": str(error)}, 503)
+        return self._answer(await self._kill(reason, close))
 
     def _answer(self, values: JsonObject, status: int = 200) -> web.Response:
-        return web.json_response(_plain(values, self._mask), status=status)
+        return json_answer(_plain(values, self._mask), status)
 
 
-def _plain(value: object, mask: Callable[[str], str]) -> object:
+def _plain(value: object, mask: Callable[[str], str]) -> Any:
     """Return a value as JSON can express it, with its texts masked; other objects as text."""
     if isinstance(value, Mapping):
         return {mask(str(key)): _plain(one, mask) for key, one in value.items()}

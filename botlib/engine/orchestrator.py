@@ -120,6 +120,7 @@ class Orchestrator(PartsAccess):
             kill=self._kill_over_http,
             token_file=lambda: Path(self.database).with_suffix(".token"),
             port=settings.health.port,
+            only_port=settings.mode == "live",
             mask=self.log.masked,
         )
         self.services = self._services()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -39,14 +40,21 @@ from botlib.paper.options import PaperOptions
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, unsupported
 from botlib.paper.streams.connection import PING_INTERVAL, refused_response
-from botlib.paper.streams.idle_connections import IdleConnections
 from botlib.paper.venue import Venue
+from botlib.serving import HOST, LoopbackServer, Rules
+from botlib.serving.door import ConnectionLimits
 
 logger = logging.getLogger(__name__)
 
-HOST: Final = "127.0.0.1"
+MAX_BODY: Final = 2**20
+FIRST_REQUEST: Final = 20.0
+"""Seconds within which a complete request must arrive on a new connection."""
 KEPT_ALIVE: Final = 75.0
 """Seconds for which a connection stays open after a request."""
+BODY_WITHIN: Final = 10.0
+"""Seconds within which the body of a request has to arrive after its head."""
+DESCRIPTORS_LEFT: Final = 128
+"""File descriptors of the process that are not used for connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +120,7 @@ class PaperExchange:
         acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
         self.player.attach(acts, self.venue)
         self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
-        self._idle_connections = IdleConnections()
-        self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._server = LoopbackServer(self._routes(), _rules(options))
         self._saved = -1
 
     def _new_venue(self, market: PaperMarket, engine: MatchingEngine) -> Venue:
@@ -147,37 +153,28 @@ class PaperExchange:
         Raises:
             PaperExchangeError: the port is taken.
         """
-        app = web.Application(client_max_size=2**20)
-        app.on_response_prepare.append(self._idle_connections.request_received)
-        app.router.add_get("/ws-api/v3", self._wsapi.handle)
-        for path in ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}"):
-            app.router.add_get(path, self._streams)
-        app.router.add_route("*", "/api/{version:v1|v3}/{path:.*}", self._rest.api)
-        app.router.add_route("*", "/sapi/v1/{path:.*}", self._rest.sapi)
-        app.router.add_get("/openapi.json", self._openapi)
-        app.router.add_routes(self._control.routes())
-        app.router.add_route("*", "/{path:.*}", _unknown_path)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            keepalive_timeout=KEPT_ALIVE,
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.options.port)
         try:
-            await site.start()
-            self._site = site
+            await self._server.start(self.options.port)
         except OSError as error:
             raise PaperExchangeError(
                 f"Cannot listen on {HOST}:{self.options.port}: {error.strerror or error}. "
                 "Give another port, or 0 for any free one."
             ) from None
-        port = self._runner.addresses[0][1]
         return ExchangeReady(
-            f"http://{HOST}:{port}", self.venue.market.venue, os.getpid(), self.venue.market_time
+            str(self._server.url), self.venue.market.venue, os.getpid(), self.venue.market_time
         )
+
+    def _routes(self) -> list[web.AbstractRouteDef]:
+        streams = ("/ws", "/ws/{t:.*}", "/stream", "/stream/ws", "/stream/ws/{t:.*}")
+        return [
+            web.get("/ws-api/v3", self._wsapi.handle),
+            *(web.get(path, self._streams) for path in streams),
+            web.route("*", "/api/{version:v1|v3}/{path:.*}", self._rest.api),
+            web.route("*", "/sapi/v1/{path:.*}", self._rest.sapi),
+            web.get("/openapi.json", self._openapi),
+            *self._control.routes(),
+            web.route("*", "/{path:.*}", _unknown_path),
+        ]
 
     async def run(self) -> None:
         """Run the market, the pings and the writes of its time until cancelled."""
@@ -190,9 +187,7 @@ class PaperExchange:
     async def close(self) -> None:
         """Stop listening, close the sockets with a close frame, and then the ledger."""
         # A client that reconnects at once must not reach an exchange that never answers it.
-        if self._site is not None:
-            await self._site.stop()
-            self._site = None
+        await self._server.stop_listening()
         while sockets := [*self.venue.streams.connections, *self._wsapi.connections]:
             async with asyncio.TaskGroup() as group:
                 for connection in sockets:
@@ -200,8 +195,7 @@ class PaperExchange:
             # A handshake that was under way has become a connection meanwhile.
             if set(sockets) >= {*self.venue.streams.connections, *self._wsapi.connections}:
                 break
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.stop()
         self._save_time()
         self._ledger.close()
 
@@ -220,9 +214,6 @@ class PaperExchange:
             await asyncio.sleep(PING_INTERVAL)
             for connection in (*self.venue.streams.connections, *self._wsapi.connections):
                 await connection.keep_alive()
-            if self._runner is not None and self._runner.server is not None:
-                now = asyncio.get_running_loop().time()
-                self._idle_connections.close_idle(self._runner.server.connections, now)
 
     async def _save(self) -> None:
         while True:
@@ -245,6 +236,32 @@ async def _unknown_path(request: web.Request) -> web.StreamResponse:
     if request.path.startswith("/paper/"):
         return web.json_response({"error": f"There is no {request.path}."}, status=404)
     return refused_response(unsupported(404))
+
+
+def _rules(options: PaperOptions) -> Rules:
+    """Return what the server accepts: programs of its own user, unless all are asked for."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = max(descriptors - DESCRIPTORS_LEFT, DESCRIPTORS_LEFT)
+    return Rules(
+        connections=ConnectionLimits(
+            most=most,
+            of_others=most if options.any_user else 0,
+            first_request=FIRST_REQUEST,
+            next_request=KEPT_ALIVE,
+            interval=PING_INTERVAL,
+        ),
+        max_body=MAX_BODY,
+        body_within=BODY_WITHIN,
+        # Clients may come through a forwarded port.
+        any_port=True,
+        refuse=_refuse,
+    )
+
+
+def _refuse(request: web.Request, status: int, text: str) -> web.StreamResponse:
+    if request.path.startswith("/paper/"):
+        return web.json_response({"error": text}, status=status)
+    return refused_response(Refusal(-1000, text, status=status))
 
 
 def _start(market: PaperMarket, options: PaperOptions, stored: int) -> int:

@@ -55,6 +55,7 @@ class PaperOptions:
         event_seed: seed of that choice, if it is ``either``.
         ledger: file of the accounts; None for accounts that end with the process.
         port: 0 for any free one.
+        any_user: whether programs of other users of this computer are answered.
         scenario: file of faults to play; None for none.
         watch_parent: whether to end when the parent process ends.
         save_interval: seconds between two writes of the market time to the ledger.
@@ -78,6 +79,7 @@ class PaperOptions:
     event_seed: int = 0
     ledger: Path | None = None
     port: int = 0
+    any_user: bool = False
     scenario: Path | None = None
     watch_parent: bool = False
     save_interval: float = SAVE_INTERVAL

@@ -22,13 +22,14 @@ class FakeEngine:
         self.status: list[object] = [{"name": "a"}]
         self.token_file = folder / "market.token"
 
-    def server(self, port: int = 0) -> ControlServer:
+    def server(self, port: int = 0, only_port: bool = False) -> ControlServer:
         return ControlServer(
             health=self.health,
             tasks=self.tasks,
             kill=self.kill,
             token_file=lambda: self.token_file,
             port=port,
+            only_port=only_port,
             mask=lambda text: text.replace("topsecret", "•••"),
         )
 
@@ -190,3 +191,40 @@ async def test_the_token_is_deleted_with_the_server(fake: FakeEngine) -> None:
     await server.start()
     assert fake.token_file.read_text() != first
     await server.stop()
+
+
+async def test_in_live_trading_a_taken_port_is_an_error(fake: FakeEngine) -> None:
+    """Whoever listens there would be given the token, and could say that the bot was killed."""
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        server = fake.server(squatter.getsockname()[1], only_port=True)
+        with pytest.raises(EngineError, match="is in use, and another program may answer there"):
+            await server.start()
+    assert not fake.token_file.exists() and server.url is None
+
+
+async def test_the_address_is_written_beside_the_token(fake: FakeEngine) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        server = fake.server(squatter.getsockname()[1])
+        await server.start()
+        beside = fake.token_file.with_suffix(".url")
+        assert beside.read_text().strip() == server.url
+        assert beside.stat().st_mode & 0o777 == 0o600
+        await server.stop()
+        assert not beside.exists()
+
+
+async def test_a_body_in_another_charset_is_refused_and_a_charset_is_not_looked_up(
+    server: ControlServer, fake: FakeEngine
+) -> None:
+    good = {TOKEN_HEADER: fake.token_file.read_text().strip()}
+    named = {**good, "Content-Type": "application/json; charset=nonsense"}
+    assert (await post(f"{server.url}/api/v1/kill", '{"reason": "x"}', **named))[0] == 200
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server.url}/api/v1/kill", data=b"\xff\xfe", headers=named) as response,
+    ):
+        assert response.status == 400

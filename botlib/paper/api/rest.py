@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -20,9 +19,6 @@ from botlib.paper.protocol.timeunit import HEADER, answer_in_microseconds, wants
 
 REMOVED_PATHS: Final = frozenset({"userDataStream"})
 """Paths that Binance removed on 2026-02-20: those of listen keys."""
-
-BODY_TIMEOUT: Final = 10.0
-"""Seconds within which the body of a request has to arrive after its head."""
 
 _EMPTY_SAPI: Final = frozenset(
     {"capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"}
@@ -111,7 +107,7 @@ class RestApi:
 
     async def _params(self, request: web.Request, operation: Operation) -> Params:
         query = request.raw_path.partition("?")[2]
-        body = await _read_body(request) if request.can_read_body else ""
+        body = (await request.read()).decode("utf-8", "replace")
         account = DEFAULT_ACCOUNT
         if operation.signed:
             sent = request.headers.get("X-MBX-APIKEY")
@@ -153,14 +149,6 @@ class RestApi:
             "enableWithdrawals": WITHDRAW in key.permissions,
             **dict.fromkeys(_NOT_OFFERED, False),
         }
-
-
-async def _read_body(request: web.Request) -> str:
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return (await request.read()).decode("utf-8", "replace")
-    except TimeoutError:
-        raise AnswerWithheld from None
 
 
 def _parse_values(query: str, body: str) -> dict[str, str]:

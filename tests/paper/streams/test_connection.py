@@ -14,11 +14,9 @@ import pytest
 
 from botlib.paper import PaperOptions, exchange
 from botlib.paper.accounts.keys import PAPER_API_KEY
-from botlib.paper.api import rest
 from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.streams import connection as module
-from botlib.paper.streams import idle_connections
 from botlib.paper.streams.connection import framed
 
 STREAM = "btcusdt@kline_1m"
@@ -319,7 +317,7 @@ async def test_a_connection_without_a_complete_request_is_closed(
     serve: Any, start_time: int, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(exchange, "PING_INTERVAL", 0.05)
-    monkeypatch.setattr(idle_connections, "SILENCE", 0.2)
+    monkeypatch.setattr(exchange, "FIRST_REQUEST", 0.2)
     served = await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
     ws = await served.session.ws_connect(f"{served.url}/ws-api/v3")
     port = int(served.url.rpartition(":")[2])
@@ -334,9 +332,10 @@ async def test_a_connection_without_a_complete_request_is_closed(
 
 
 async def test_a_request_without_its_body_ends_the_connection(
-    served: Any, monkeypatch: pytest.MonkeyPatch
+    serve: Any, start_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr(exchange, "BODY_WITHIN", 0.1)
+    served = await serve(SyntheticMarket(1), pace=MarketPace(None, lockstep=True), start=start_time)
     port = int(served.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = (
