@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.model import EntryRefused
+from botlib.execution.refusals import Refusals
 from botlib.execution.sender import OrderSender
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Context:
     """Time of the loop (ms) from which any desk may send; the venue counts by account."""
     fills: int = 0
     """Fills booked since the start."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Why the newest want of a strategy was not done, by strategy."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """The wants that were not done."""
     sender: OrderSender = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,9 +83,16 @@ class Context:
         """Count a fill."""
         self.fills += 1
 
-    def refuse(self, key: BookKey, want: Want, why: str, **details: str) -> None:
-        """Publish that a want of a book was not done."""
-        self.refused[key.strategy] = why
+    def refuse(
+        self, key: BookKey, want: Want, why: str, *, harmless: bool = False, **details: str
+    ) -> None:
+        """Publish that a want of a book was not done.
+
+        Args:
+            harmless: whether nothing was missed by that.
+            details: ``rule``, ``value`` and ``limit`` of a refusal by a cap.
+        """
+        self.refusals.add(key.strategy, why, self.market_clock.now(), harmless=harmless)
         logger.info("%s: %s refused: %s", key, want.reason, why)
         self.bus.publish(
             EntryRefused(strategy=key.strategy, symbol=key.symbol, reason=why, **details)

@@ -293,7 +293,12 @@ class Desk:
         elif isinstance(step, Cancel):
             await self._cancel(step.order, step.why)
         elif isinstance(step, Drop):
-            self.books.drop(self.books.open(step.book.key), step.why, refused=step.refused)
+            self.books.drop(
+                self.books.open(step.book.key),
+                step.why,
+                refused=step.refused,
+                harmless=step.harmless,
+            )
         elif isinstance(step, Halt):
             self._context.halts.add(step.reason, source="desk", symbol=self.symbol)
 

@@ -143,7 +143,7 @@ class DeskBooks:
         """Drop every want to enter."""
         for book in self._books.values():
             if book.want is not None and book.want.target > 0:
-                self.drop(book, why, refused=True)
+                self.drop(book, why, refused=True, harmless=True)
         self.wake()
 
     def raise_high(self, key: BookKey, high: float) -> None:
@@ -230,6 +230,8 @@ class DeskBooks:
         context.count_fill()
         context.ledger.note(fill)
         book = self.open(key)
+        if order.role is OrderRole.ENTRY:
+            context.refusals.entered(key.strategy)
         if order.role is OrderRole.ENTRY and context.ledger.entries.get(key) == order.id:
             self._anchor(book, order, fill.timestamp)
         elif order.role.protects:
@@ -254,18 +256,21 @@ class DeskBooks:
             book.protection = protection
             self._save(book.stored)
 
-    def drop(self, book: DeskBook, why: str, *, refused: bool, **details: str) -> None:
+    def drop(
+        self, book: DeskBook, why: str, *, refused: bool, harmless: bool = False, **details: str
+    ) -> None:
         """Forget what a book wants.
 
         Args:
             refused: whether it was not done, which is told.
+            harmless: whether nothing is missed by that.
             details: ``rule``, ``value`` and ``limit`` of a refusal by a cap.
         """
         want = book.want
         book.want = None
         self._save(book.stored)
         if refused and want is not None:
-            self._context.refuse(book.key, want, why, **details)
+            self._context.refuse(book.key, want, why, harmless=harmless, **details)
 
     def _save(self, book: StoredBook) -> None:
         now = self._now()

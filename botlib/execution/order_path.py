@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.core.errors import StoreError
 from botlib.core.model import OrderRole, Position, Signal, SignalAction
 from botlib.core.timeframe import timeframe_ms
+from botlib.execution.bot_identity import bot_id
 from botlib.execution.context import Context
 from botlib.execution.desk import Desk
 from botlib.execution.journal_guard import JournalGuard
@@ -26,12 +27,14 @@ from botlib.execution.restoring import is_listed, read_journal, stored_books
 from botlib.trading.books import ZERO, BookKey, Protection, Want, flaw_of
 from botlib.trading.risk import exposure_of
 from botlib.trading.sizing import amount_for, sellable, tradable
+from botlib.trading.steps import HELD_THEN
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
     from botlib.core.clock import Clock
     from botlib.execution.halts import HaltLatch
+    from botlib.execution.refusals import Refusals
     from botlib.store.journal import OrderJournal
     from botlib.trading.orders import TrackedOrder
     from botlib.trading.positions import PositionManager
@@ -39,10 +42,6 @@ if TYPE_CHECKING:
     from botlib.venues.base import Exchange, OrderReport
 
 logger = logging.getLogger(__name__)
-
-BOT_ID: Final = "bot_id"
-"""Name of the state in which the journal keeps the id of its bot."""
-
 
 MANUAL: Final = "by-hand"
 """Reason of wants that a person has."""
@@ -52,18 +51,6 @@ OLD: Final = 60_000
 
 CHECK_EVERY: Final = 300.0
 """Longest seconds between two checks of a symbol, even if nothing can be missing."""
-
-
-def bot_id(journal: OrderJournal, rng: random.Random) -> str:
-    """Return the id of a journal's bot; the first call draws it.
-
-    It stands in every client order id, so that two bots on one account know each other's orders.
-    """
-    known = journal.get_state(BOT_ID)
-    if known is None:
-        known = f"{rng.getrandbits(24):06x}"
-        journal.set_state(BOT_ID, known)
-    return str(known)
 
 
 class OrderPath:
@@ -147,7 +134,12 @@ class OrderPath:
     @property
     def refused(self) -> dict[str, str]:
         """Why the newest want of a strategy was not done, by strategy."""
-        return self._context.refused
+        return self._context.refusals.newest
+
+    @property
+    def refusals(self) -> Refusals:
+        """How often the wants of strategies were refused."""
+        return self._context.refusals
 
     @property
     def desks(self) -> dict[str, Desk]:
@@ -279,9 +271,10 @@ class OrderPath:
             price=price,
             valid_until=closed + timeframe_ms(signal.timeframe) if entering else None,
         )
-        why = self._pointless(key, want, closed)
-        if why is not None:
-            self._context.refuse(key, want, why)
+        pointless = self._pointless(key, want, closed)
+        if pointless is not None:
+            why, harmless = pointless
+            self._context.refuse(key, want, why, harmless=harmless)
         elif entering or key in self._concerned(key.symbol):
             self.wish(key, want)
 
@@ -301,28 +294,32 @@ class OrderPath:
         ]
         return list(dict.fromkeys(keys))
 
-    def _pointless(self, key: BookKey, want: Want, closed: int) -> str | None:
-        """Return why a want to enter is not even written down, None if it is."""
+    def _pointless(self, key: BookKey, want: Want, closed: int) -> tuple[str, bool] | None:
+        """Return why a want to enter is not even written down, None if it is.
+
+        Returns:
+            The reason, and whether nothing is missed by that.
+        """
         if want.target <= 0 and want.reason != SignalAction.ENTRY.value:
             return None
         if self._stopping:
-            return "the bot is being stopped"
+            return "the bot is being stopped", True
         halts = self._context.halts.reasons(key.symbol)
         if halts:
-            return f"entries are halted: {halts[0]}"
+            return f"entries are halted: {halts[0]}", False
         book = self.desk(key.symbol).books.get(key)
         if book is not None and book.want is not None and book.want.target <= 0:
-            return "the position is being left"
+            return "the position is being left", True
         if book is not None and book.released >= closed:
             # The stop sold at the open that followed the candle of the signal.
-            return "the position was held when the candle closed"
+            return HELD_THEN, True
         held = self._context.positions.of(*key).amount
         market = self._context.market(key.symbol)
         if tradable(sellable(held, market), want.price, market):
             # Dropped now: its stop may sell at the open, and then it is too late to enter.
-            return f"{held} {market.base} are held already"
+            return f"{held} {market.base} are held already", True
         if self._context.market_clock.now() >= (want.valid_until or 0):
-            return "the candle is old: the next one has closed too"
+            return "the candle is old: the next one has closed too", False
         return None
 
     def wish(self, key: BookKey, want: Want) -> None:

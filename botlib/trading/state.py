@@ -136,6 +136,8 @@ class Drop:
     why: str
     refused: bool = True
     """Whether it was not done."""
+    harmless: bool = False
+    """Whether nothing is missed by that: it is held already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

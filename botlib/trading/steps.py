@@ -16,6 +16,7 @@ What holds for every state:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from botlib.core.model import OrderIntent, OrderRole, OrderType, Side
 from botlib.core.timeframe import timeframe_ms
@@ -46,6 +47,9 @@ from botlib.trading.state import (
     TradingState,
     Wait,
 )
+
+HELD_THEN: Final = "the position was held when the candle closed"
+"""Why an entry is dropped that another position, sold meanwhile, came before."""
 
 
 def next_step(state: TradingState) -> Step:
@@ -163,15 +167,16 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         yield from _entered(state, book, want, placed[-1])
         return
     if tradable(sellable(book.amount, state.market), want.price, state.market):
-        yield Drop(book=book, why=f"{book.amount} {state.market.base} are held already")
+        why = f"{book.amount} {state.market.base} are held already"
+        yield Drop(book=book, why=why, harmless=True)
     elif want.closed is not None and book.released >= want.closed:
         # The stop sold at the open that followed the candle, as one sees only now.
-        yield Drop(book=book, why="the position was held when the candle closed")
+        yield Drop(book=book, why=HELD_THEN, harmless=True)
     elif want.valid_until is not None and state.now >= want.valid_until:
         yield Drop(book=book, why=state.held_back or "the candle is old: the next one has closed")
     elif want.timeframe and book.released >= want.decided + timeframe_ms(want.timeframe):
         # Its stop was sold after the candle had closed, and before this was looked at.
-        yield Drop(book=book, why="the position was held when the candle closed")
+        yield Drop(book=book, why=HELD_THEN, harmless=True)
     elif state.halts:
         yield Drop(book=book, why=f"entries are halted: {state.halts[0]}")
     elif not state.market.active:
