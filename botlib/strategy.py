@@ -25,6 +25,23 @@ STOPS: Final = ("stop_loss", "take_profit", "trailing_stop")
 """The parameters of every strategy that limit a position: fractions above 0 and below 1."""
 
 
+def asked(strategy: Strategy, data: Frames) -> Signals:
+    """Return the signals of a strategy, after checking that they can be used.
+
+    Raises:
+        ConfigError: they are no `Signals`, not on the index of the frame, or not boolean.
+        Exception: what the strategy raised.
+    """
+    signals = strategy.signals(data)
+    if not isinstance(signals, Signals):
+        raise ConfigError(
+            f"{type(strategy).__name__}.signals() must return Signals(entry=..., exit=...), "
+            f"not {type(signals).__name__}."
+        )
+    signals.check(data.index)
+    return signals
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
     """Entry and exit signals: boolean columns on the index of the trading frame.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import TIMEFRAMES, timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times, resample
-from botlib.strategy import Signals
+from botlib.strategy import asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,13 +72,7 @@ def entries_and_exits(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
     Raises:
         ConfigError: the signals do not lie on the frame's index or are not boolean.
     """
-    signals = strategy.signals(data)
-    if not isinstance(signals, Signals):
-        raise ConfigError(
-            f"{type(strategy).__name__}.signals() must return Signals(entry=..., exit=...), "
-            f"not {type(signals).__name__}."
-        )
-    signals.check(data.index)
+    signals = asked(strategy, data)
     entry = signals.entry.to_numpy(dtype=bool, copy=True)
     leave = signals.exit.to_numpy(dtype=bool, copy=True)
     unknown = max(strategy.warmup - 1, 0)
