@@ -59,7 +59,8 @@ def run(
     """Run a notebook headlessly and print its result.
 
     SIGTERM and SIGINT stop it in order: the tasks end, the last cells run, the notebook is saved.
-    The exit code is 0 only when every cell ran, and the bot left nothing over when it stopped.
+    The exit code is 0 only when every cell ran, every strategy worked, and the bot left nothing
+    over when it stopped.
     """
     from botlib.runs import run_notebook
 
@@ -83,6 +84,7 @@ def run(
         headers, rows = summary_table(report.summary)
     if report.left_over and ["left over", "; ".join(report.left_over)] not in rows:
         rows.append(["left over", "; ".join(report.left_over)])
+    rows += [["never worked", words] for words in report.never_worked]
     rows += [
         ["run", f"{'ok' if report.ok else 'FAILED'} after {report.seconds:.1f} s"],
         ["executed notebook", report.notebook],
@@ -91,5 +93,7 @@ def run(
     click.echo(text_table(headers, rows))
     if not report.ok:
         raise click.ClickException(report.error or "The run failed.")
+    if report.never_worked:
+        raise click.ClickException(f"Nothing was traded: {'; '.join(report.never_worked)}.")
     if report.left_over:
         raise click.ClickException(f"Left over at the stop: {'; '.join(report.left_over)}.")

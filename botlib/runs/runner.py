@@ -17,7 +17,7 @@ from botlib.core.project import runs_directory
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl
-from botlib.runtime import LEFT_OVER
+from botlib.runtime import LEFT_OVER, NEVER_WORKED
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
@@ -45,6 +45,8 @@ class RunReport:
     """The last output with the mime type ``application/vnd.botlib.summary+json``."""
     left_over: tuple[str, ...] = ()
     """What the stop of its bot could not do in time, such as a position without its stop."""
+    never_worked: tuple[str, ...] = ()
+    """Strategies of its bot that failed or were refused, and never did anything else."""
 
 
 def run_notebook(
@@ -91,8 +93,10 @@ def run_notebook(
     started, start = datetime.now(UTC), time.monotonic()
     log(f"Running {notebook} into {output}.")
     left = output.with_suffix(".left-over")
+    idle = output.with_suffix(".never-worked")
+    files = {LEFT_OVER: str(left.resolve()), NEVER_WORKED: str(idle.resolve())}
     with stop.watching():
-        error = _execute(notebook, output, given, stop, log, {LEFT_OVER: str(left.resolve())})
+        error = _execute(notebook, output, given, stop, log, files)
         executed = _read(output)
         html = output.with_suffix(".html")
         try:
@@ -113,9 +117,12 @@ def run_notebook(
         stop_signal=stop.stop_signal,
         summary=find_summary(executed),
         left_over=_taken_lines(left),
+        never_worked=_taken_lines(idle),
     )
     for words in report.left_over:
         log(f"Left over at the stop: {words}.")
+    for words in report.never_worked:
+        log(f"Never worked: {words}.")
     log(f"The run {'ended well' if report.ok else 'failed'} after {report.seconds:.1f} s: {html}.")
     return report
 

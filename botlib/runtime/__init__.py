@@ -6,17 +6,26 @@ at shutdown, SIGTERM and exit, and a watch names the function that keeps the loo
 """
 
 from botlib.core.blocking import Blocking
-from botlib.runtime.current import HEADLESS, LEFT_OVER, get_runtime, report_left_over
+from botlib.runtime.current import (
+    HEADLESS,
+    LEFT_OVER,
+    NEVER_WORKED,
+    get_runtime,
+    report_left_over,
+    report_never_worked,
+)
 from botlib.runtime.stalls import Stall
 from botlib.runtime.thread import Runtime, RuntimeStopReport
 
 __all__ = [
     "HEADLESS",
     "LEFT_OVER",
+    "NEVER_WORKED",
     "Blocking",
     "Runtime",
     "RuntimeStopReport",
     "Stall",
     "get_runtime",
     "report_left_over",
+    "report_never_worked",
 ]

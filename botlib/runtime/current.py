@@ -20,6 +20,9 @@ HEADLESS: Final = "BOTLIB_HEADLESS"
 LEFT_OVER: Final = "BOTLIB_LEFT_OVER"
 """Environment variable with the file of a headless run for what a stop could not do."""
 
+NEVER_WORKED: Final = "BOTLIB_NEVER_WORKED"
+"""Environment variable with the file of a headless run for strategies that did nothing."""
+
 _SLOT: Final = "_botlib_runtime"
 
 
@@ -47,7 +50,16 @@ def get_runtime(*, watch_parent: bool = False) -> Runtime:
 
 def report_left_over(sentences: Sequence[str]) -> None:
     """Write what a stop could not do to the file of a headless run, if this is one."""
-    name = os.environ.get(LEFT_OVER)
+    _report(LEFT_OVER, sentences)
+
+
+def report_never_worked(sentences: Sequence[str]) -> None:
+    """Write which strategies did nothing to the file of a headless run, if this is one."""
+    _report(NEVER_WORKED, sentences)
+
+
+def _report(variable: str, sentences: Sequence[str]) -> None:
+    name = os.environ.get(variable)
     if name and sentences:
         with contextlib.suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
             file.writelines(f"{words}\n" for words in sentences)
