@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,7 @@ from botlib.engine.arming import Arming
 from botlib.execution import Reconciliation
 from botlib.lab import AsyncLab, ListedMarket
 from botlib.market_data.history import store_markets
-from botlib.runtime import Runtime, report_left_over
+from botlib.runtime import Runtime, report_left_over, report_never_worked
 from botlib.store import OrderJournal
 from botlib.tasks import BackgroundTaskManager
 from botlib.venues.symbols import unified_symbol
@@ -55,7 +56,7 @@ class AsyncBot:
     def __init__(self, settings: Settings, runtime: Runtime, *, live: bool = False) -> None:
         self.settings = settings
         self.engine = Orchestrator(
-            settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls
+            settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls, tell=_tell
         )
         self.views = EngineViews(self.engine, runtime)
         self._market = BotMarket(self.engine)
@@ -138,6 +139,7 @@ class AsyncBot:
         """
         await self.engine.stop()
         report_left_over(self.engine.left_over)
+        report_never_worked(self.engine.never_worked)
         self.views.finish_dashboard()
 
     async def kill(self, reason: str, *, close_positions: bool = False) -> list[str]:
@@ -482,6 +484,11 @@ class AsyncBot:
 
     def _repr_html_(self) -> str:
         return bot_card(self.engine)
+
+
+def _tell(text: str) -> None:
+    """Write a text below the newest cell, or to the error output of a program."""
+    sys.stderr.write(f"{text}\n")
 
 
 def _named(pairs: Sequence[tuple[str, str]]) -> str:

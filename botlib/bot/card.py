@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from botlib.views.engine import EngineReading
 
 
-def bot_line(engine: EngineReading) -> str:
-    """Return mode, venue, state, running tasks and equity of an engine in one line."""
+def _facts(engine: EngineReading) -> list[str]:
+    """Return mode, venue, state, running tasks and equity of an engine."""
     running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
     equity = engine.account.equity if engine.started else None
     parts = [
@@ -23,6 +23,17 @@ def bot_line(engine: EngineReading) -> str:
     ]
     if equity is not None:
         parts.append(f"{equity:,.2f} {engine.account.quote}".replace(",", "\u202f"))
+    return parts
+
+
+def bot_line(engine: EngineReading) -> str:
+    """Return mode, venue, state, running tasks and equity of an engine, and what is wrong."""
+    parts = _facts(engine)
+    health = engine.health()
+    found = (*health.reasons, *health.warnings)
+    if engine.started and found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        parts.append(f"{health.word}: {found[0]}{more}")
     return " · ".join(parts)
 
 
@@ -43,12 +54,18 @@ def bot_card(engine: EngineReading) -> str:
         ]
     if engine.started:
         shown.append(("loop lag", f"{engine.lag.current * 1e3:.1f} ms"))
-    _, venue, *more = bot_line(engine).split(" · ")
+    _, venue, *more = _facts(engine)
     return card(
         venue,
         figures(shown),
         lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
-        notes=" · ".join([*more, "healthy" if health.healthy else "unhealthy"]),
-        tone=Tone.GOOD if health.healthy else Tone.BAD if engine.started else Tone.PLAIN,
+        lines(health.warnings, Tone.WARN),
+        *(
+            lines([f"{one.name} on {one.symbol}: {one.state}, {one.detail}"], one.tone)
+            for one in health.strategies
+            if not one.troubled
+        ),
+        notes=" · ".join([*more, health.word]),
+        tone=health.tone if engine.started else Tone.PLAIN,
         badge=engine.settings.kind.upper(),
     )

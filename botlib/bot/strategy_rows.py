@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.strategies.condition import StrategyCondition
     from botlib.engine.watching import RecordedSignal
     from botlib.views.engine import EngineReading
 
+OFF: Final = "off"
+"""State of a strategy that is not asked: its bot is stopped."""
+
 _STRATEGY: Final = (
-    "name", "strategy", "symbol", "timeframe", "parameters", "trades", "order_cost", "held",
-    "protection", "last_asked", "asked", "signals", "last_signal", "signalled", "errors",
+    "name", "state", "detail", "strategy", "symbol", "timeframe", "parameters", "trades",
+    "order_cost", "held", "protection", "last_asked", "asked", "signals", "last_signal",
+    "signalled", "errors",
 )  # fmt: skip
 _SIGNAL: Final = (
     "candle", "strategy", "symbol", "timeframe", "action", "price", "live", "ordered",
@@ -27,7 +32,11 @@ _SIGNAL: Final = (
 
 def strategy_table(engine: EngineReading) -> pd.DataFrame:
     """Return what every strategy trades, holds and said last, one row each."""
-    rows = [_strategy_row(one, engine) for one in engine.signals.strategies.values()]
+    conditions = {one.name: one for one in engine.health().strategies}
+    rows = [
+        _strategy_row(one, conditions.get(one.name), engine)
+        for one in engine.signals.strategies.values()
+    ]
     return attribute_table("Strategies", rows, _STRATEGY, ("last_asked", "signalled"))
 
 
@@ -61,12 +70,16 @@ def followed_line(active: ActiveStrategy) -> str:
     )
 
 
-def _strategy_row(active: ActiveStrategy, engine: EngineReading) -> SimpleNamespace:
+def _strategy_row(
+    active: ActiveStrategy, condition: StrategyCondition | None, engine: EngineReading
+) -> SimpleNamespace:
     """Return what a strategy trades, holds and said last; times are open times of candles."""
     book = _book(active, engine)
     signal = active.last_signal
     return SimpleNamespace(
         name=active.name,
+        state=OFF if condition is None else str(condition.state),
+        detail="" if condition is None else condition.detail,
         strategy=type(active.strategy).__name__,
         symbol=active.symbol,
         timeframe=", ".join(active.strategy.timeframes),

@@ -176,8 +176,8 @@ class StrategySettings(_Section):
     symbol: Symbol
     timeframe: Timeframe = "1m"
     parameters: dict[str, Any] = {}
-    order_cost: PositiveMoney = Decimal(1_000)
-    """Quote units spent per entry."""
+    order_cost: PositiveMoney | None = None
+    """Quote units spent per entry; None is half of ``risk.max_order_cost``."""
 
 
 class RiskSettings(_Section):
@@ -246,6 +246,18 @@ class HealthSettings(_Section):
     """Seconds of market time by which the next closed candle of a subscription may be late."""
     max_lag: Duration = 1.0
     """Seconds by which the loop may run late."""
+
+
+def _above_caps(entry: StrategySettings, risk: RiskSettings) -> list[str]:
+    """Return why no entry of a strategy could pass the caps."""
+    return [
+        f"strategy {entry.name!r} spends {entry.order_cost:f} per entry, which is above risk.{cap} "
+        f"{limit:f}: every entry would be refused; lower order_cost, or raise the cap"
+        for cap in ("max_order_cost", "max_position", "max_exposure")
+        if entry.order_cost is not None
+        and (limit := getattr(risk, cap)) is not None
+        and entry.order_cost > limit
+    ]
 
 
 def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
@@ -317,6 +329,7 @@ class Settings(_Section):
                     f"strategy {entry.name!r} uses timeframe {entry.timeframe}, which is not among "
                     f"the timeframes ({', '.join(self.timeframes)}); add it there"
                 )
+            problems += _above_caps(entry, self.risk)
         for name in dict.fromkeys(names):
             if names.count(name) > 1:
                 problems.append(f"{names.count(name)} strategies are named {name!r}; names differ")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import Signal, SignalAction
+from botlib.engine.strategies.failure import Failure
 from botlib.frames.frame import open_times
-from botlib.strategy import Strategy
+from botlib.strategy import Strategy, asked
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class ActiveStrategy:
     signals: int = 0
     errors: int = 0
     last_signal: Signal | None = None
+    failure: Failure | None = None
+    """The failures since it was last evaluated without one, None if there are none."""
+    told: str = ""
+    """The error of which a person was told last."""
+    unseen: int = 0
+    """Candles that its warm-up lacked when it was last asked."""
+    waited: int = 0
+    """Candles in a row of which the higher timeframe never arrived."""
 
     def __post_init__(self) -> None:
         if not self.strategy.timeframes:
@@ -117,14 +126,20 @@ class ActiveStrategy:
         return self.strategy.warmup + SPARE_ROWS
 
 
-def configured_strategies(settings: Settings, symbols: Collection[str]) -> list[ActiveStrategy]:
-    """Return the strategies of the settings on these symbols; a bot that watches follows them."""
+def configured_strategies(
+    settings: Settings, symbols: Collection[str], usual_cost: Decimal
+) -> list[ActiveStrategy]:
+    """Return the strategies of the settings on these symbols; a bot that watches follows them.
+
+    Args:
+        usual_cost: quote units per entry where the settings do not say it.
+    """
     return [
         ActiveStrategy(
             name=entry.name,
             strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
             symbol=entry.symbol,
-            order_cost=None if settings.mode == "watch" else entry.order_cost,
+            order_cost=None if settings.mode == "watch" else entry.order_cost or usual_cost,
         )
         for entry in settings.strategies
         if entry.symbol in symbols
@@ -150,10 +165,10 @@ def past_signals(active: ActiveStrategy, data: Frames) -> list[Signal]:
 
 def _signals(active: ActiveStrategy, data: Frames, first: int) -> list[Signal]:
     """Return the signals on the candles from the row ``first`` on."""
+    active.unseen = max(0, active.strategy.warmup - data.least_rows)
     if len(data.index) < active.strategy.warmup:
         return []
-    signals = active.strategy.signals(data)
-    signals.check(data.index)
+    signals = asked(active.strategy, data)
     first = max(first, active.strategy.warmup - 1, 0)
     entries, exits = signals.entry.to_numpy()[first:], signals.exit.to_numpy()[first:]
     rows = (entries | exits).nonzero()[0]

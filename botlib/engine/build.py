@@ -53,6 +53,7 @@ def build_base(
     *,
     lag: LagMeter,
     stalls: Callable[[], Sequence[Stall]],
+    tell: Callable[[str], None],
 ) -> BaseParts:
     """Return the parts that need neither a database nor an exchange."""
     bus, market_clock, system_clock = EventBus(), MarketClock(), SystemClock()
@@ -68,6 +69,7 @@ def build_base(
         environment=environment,
         lag=lag,
         stalls=stalls,
+        tell=tell,
         bus=bus,
         market_clock=market_clock,
         system_clock=system_clock,
@@ -173,6 +175,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         orders=NoOrders() if settings.mode == "watch" else orders,
         on_progress=beat,
         in_lockstep=base.in_lockstep,
+        tell=lambda text: base.tell(base.log.masked(text)),
     )
     return TradingParts(
         exchange=exchange,

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.cards import Tone, card, figures, lines
 from botlib.core.clock import iso
-from botlib.core.timeframe import timeframe_ms
+from botlib.engine.strategies.condition import (
+    BAD,
+    WARNED,
+    StrategyCondition,
+    overdue,
+    strategy_conditions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +35,7 @@ class EngineHealth:
 
     healthy: bool
     reasons: tuple[str, ...]
+    """Why it does not."""
     mode: str
     venue: str
     market_time: str
@@ -38,15 +45,34 @@ class EngineHealth:
     fills: int
     lag: float
     """Seconds by which the loop is late at present."""
+    warnings: tuple[str, ...] = ()
+    """What a person should look at, although the engine does its work."""
+    strategies: tuple[StrategyCondition, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """``healthy``, ``healthy with warnings`` or ``unhealthy``."""
+        if not self.healthy:
+            return "unhealthy"
+        return "healthy with warnings" if self.warnings else "healthy"
+
+    @property
+    def tone(self) -> Tone:
+        """Green, yellow or red."""
+        if not self.healthy:
+            return Tone.BAD
+        return Tone.WARN if self.warnings else Tone.GOOD
 
     def __repr__(self) -> str:
-        words = "healthy" if self.healthy else f"unhealthy: {'; '.join(self.reasons)}"
+        found = (*self.reasons, *self.warnings)
+        words = f"{self.word}: {'; '.join(found)}" if found else self.word
         return f"<EngineHealth {self.mode.upper()} {self.venue} · {words}>"
 
     def _repr_html_(self) -> str:
         return card(
-            "healthy" if self.healthy else "unhealthy",
+            self.word,
             lines(self.reasons, Tone.BAD),
+            lines(self.warnings, Tone.WARN),
             figures(
                 [
                     ("candles closed", f"{self.candles_closed:,}"),
@@ -56,13 +82,14 @@ class EngineHealth:
                 ]
             ),
             badge=self.mode.upper(),
-            tone=Tone.GOOD if self.healthy else Tone.BAD,
+            tone=self.tone,
             notes=f"{self.venue} · {self.market_time or 'not started'} UTC",
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        strategies = [one.to_dict() for one in self.strategies]
+        return {**asdict(self), "strategies": strategies}
 
 
 def late_loop(base: BaseParts) -> str | None:
@@ -83,6 +110,8 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         parts: those that trade, None while the engine does not run.
     """
     reasons = list(base.tasks.health().reasons)
+    warnings: list[str] = []
+    strategies: list[StrategyCondition] = []
     closed = sent = fills = 0
     if parts is None:
         reasons.append("the engine is not running")
@@ -92,10 +121,9 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         sent, fills = parts.orders.sent, parts.orders.fills
         reasons += [f"entries are halted: {reason}" for reason in base.halts.reasons()]
         reasons += [f"entries are held back: {reason}" for reason in parts.orders.cautions]
-        reasons += [
-            f"the strategy {name} has computed for {seconds:.0f} s on one candle"
-            for name, seconds in parts.signals.late().items()
-        ]
+        strategies = strategy_conditions(base, parts)
+        reasons += [str(one) for one in strategies if one.state in BAD]
+        warnings += [str(one) for one in strategies if one.state in WARNED]
         reasons += parts.orders.troubles()
         for asset, missing in parts.account.drift.items():
             reasons.append(f"the venue holds {missing} {asset} less than the book says")
@@ -114,13 +142,14 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         orders_sent=sent,
         fills=fills,
         lag=lag,
+        warnings=tuple(map(base.log.masked, warnings)),
+        strategies=tuple(strategies),
     )
 
 
 def _candle_reasons(base: BaseParts, parts: TradingParts) -> list[str]:
     reasons = []
     now = base.market_clock.now()
-    late = round(base.settings.health.candle_deadline * 1_000)
     status = parts.stream.status()
     if not status.subscriptions:
         reasons.append("no candle is subscribed to")
@@ -132,8 +161,8 @@ def _candle_reasons(base: BaseParts, parts: TradingParts) -> list[str]:
         if entry.last_closed is None:
             reasons.append(f"no candle of {name} has closed")
             continue
-        due = entry.last_closed + 2 * timeframe_ms(entry.timeframe)
-        if now > due + late:
+        due = overdue(entry, base)
+        if due is not None:
             reasons.append(
                 f"the candle of {name} due at {iso(due)} has not closed by {iso(now)}, market time"
             )

@@ -14,14 +14,13 @@ from botlib.core.asynctools import first_of
 from botlib.core.errors import (
     ConfigError,
     EngineError,
-    InvalidInput,
     UnknownSymbol,
 )
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.engine.active_strategy import ActiveStrategy, configured_strategies
-from botlib.engine.arming import Arming, arm, check_active
+from botlib.engine.active_strategy import ActiveStrategy
+from botlib.engine.arming import Arming, arm
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
 from botlib.engine.environment import EngineEnvironment
@@ -29,10 +28,9 @@ from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.parts import PartsAccess, RunStart
 from botlib.engine.services import Services
 from botlib.engine.status import engine_status
-from botlib.engine.watching import ORDERS_NOTHING
+from botlib.engine.strategies.roster import StrategyRoster
 from botlib.engine.watchlist import register_needs, unwatch, watch
 from botlib.trading.positions import is_held
-from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -78,6 +76,7 @@ class Orchestrator(PartsAccess):
         lag: the lag meter of this loop, if one runs already.
         stalls: returns the functions that blocked the loop, the latest last.
         environment: what the engine uses of the world around it.
+        tell: shows a text to a person at once, such as the first failure of a strategy.
 
     Raises:
         ConfigError: the settings ask for live trading, and ``live`` is not set.
@@ -91,6 +90,7 @@ class Orchestrator(PartsAccess):
         lag: LagMeter | None = None,
         stalls: Callable[[], Sequence[Stall]] = tuple,
         environment: EngineEnvironment | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         if not isinstance(live, bool):
             raise ConfigError(
@@ -103,9 +103,14 @@ class Orchestrator(PartsAccess):
             )
         self._owns_meter = lag is None
         self._base = build_base(
-            settings, environment or EngineEnvironment(), lag=lag or LagMeter(), stalls=stalls
+            settings,
+            environment or EngineEnvironment(),
+            lag=lag or LagMeter(),
+            stalls=stalls,
+            tell=tell,
         )
         self._exchange: Exchange | None = None
+        self._roster: StrategyRoster | None = None
         self._run_start: RunStart | None = None
         self._stop_hooks: list[StopHook] = []
         self._stopped = asyncio.Event()
@@ -114,6 +119,9 @@ class Orchestrator(PartsAccess):
         """What was checked before live trading was allowed; None on paper."""
         self.left_over: tuple[str, ...] = ()
         """What the last stop could not do in time, in sentences."""
+        self.never_worked: tuple[str, ...] = ()
+        """The strategies that failed, were refused or got no candles until the last stop, and never
+        did what they are there for; in sentences."""
         self.control = ControlServer(
             health=lambda: self.health().to_dict(),
             tasks=lambda: self.tasks.status().as_dict(),
@@ -159,6 +167,13 @@ class Orchestrator(PartsAccess):
             return self.arming.fee
         return self.exchange.capabilities.standard_fee
 
+    @property
+    def roster(self) -> StrategyRoster:
+        """The strategies, as people start and stop them."""
+        if self._roster is None:
+            raise EngineError("The engine is not connected yet. Start it first.")
+        return self._roster
+
     def before_stop(self, hook: StopHook) -> None:
         """Call ``hook`` at each stop, while the exchange and the database are still open.
 
@@ -203,6 +218,9 @@ class Orchestrator(PartsAccess):
             loop = asyncio.get_running_loop()
             until = loop.time() + STOP_WITHIN
             health = self.health()
+            self.never_worked = tuple(
+                str(one) for one in health.strategies if one.troubled and not one.worked
+            )
             await self._wind_down()
             await self.tasks.stop_all(min(STOP_DEADLINE, until - loop.time()))
             for hook in self._stop_hooks:
@@ -238,44 +256,26 @@ class Orchestrator(PartsAccess):
 
         Raises:
             InvalidInput: the bot only watches, the venue does not trade the symbol now, it is
-                quoted in another asset, or the cost is no number above 0.
-            ConfigError: in live trading, the strategy looks ahead on its stored candles.
+                quoted in another asset, the cost is no number above 0, or every entry would be
+                refused by a cap or a rule of the market.
+            ConfigError: the strategy failed on the newest candle; or, in live trading, it looks
+                ahead on its stored candles.
         """
-        if self.settings.mode == "watch":
-            raise InvalidInput(ORDERS_NOTHING)
-        active = ActiveStrategy(
-            name=name,
-            strategy=strategy,
-            symbol=unified_symbol(symbol),
-            order_cost=(self.risk.limits.max_order_cost / 2 if order_cost is None else order_cost),
-        )
-        self.exchange.market(active.symbol)
-        known = self.signals.strategies.get(name)
-        if known is not None and known.same_as(active):
-            return known
-        self.account.check_quote(active.symbol)
-        await self.watch(active.symbol, strategy.timeframes, rows=active.rows)
-        self._count(active.symbol)
-        if self.settings.mode == "live":
-            outcome = await check_active(active, Path(self.database), self.venue)
-            logger.warning("live trading: strategy %s: %s", name, outcome)
-        self.signals.add(active)
-        return active
+        return await self.roster.trade(strategy, symbol, name=name, order_cost=order_cost)
+
+    async def _stream_for(self, active: ActiveStrategy) -> None:
+        await self.watch(active.symbol, active.strategy.timeframes, rows=active.rows)
+        if active.trades:
+            self._count(active.symbol)
 
     async def follow(self, strategy: Strategy, symbol: str, *, name: str) -> ActiveStrategy:
         """Ask a strategy on every closed candle and record its signals; none is ordered.
 
         Raises:
             InvalidInput: the venue does not trade the symbol now, or one of that name trades.
-            Exception: that of the strategy on the candles so far.
+            ConfigError: the strategy failed on the candles so far.
         """
-        active = ActiveStrategy(name=name, strategy=strategy, symbol=unified_symbol(symbol))
-        known = self.signals.strategies.get(name)
-        if known is not None and known.same_as(active):
-            return known
-        await self.watch(active.symbol, strategy.timeframes, rows=active.rows)
-        await self.signals.follow(active)
-        return active
+        return await self.roster.follow(strategy, symbol, name=name)
 
     async def watch(
         self, symbol: str, timeframes: Sequence[str], *, rows: int = 0
@@ -311,7 +311,7 @@ class Orchestrator(PartsAccess):
         Raises:
             InvalidInput: there is no strategy of that name.
         """
-        return self.signals.remove(name)
+        return self.roster.stop(name)
 
     def _count(self, symbol: str) -> None:
         """Have the account count a symbol; what it holds of it already is no profit of this run."""
@@ -385,7 +385,7 @@ class Orchestrator(PartsAccess):
 
     def status(self) -> dict[str, Any]:
         """Return the state of services, strategies, orders and limits as plain values."""
-        return engine_status(self.services, self.parts, self.risk, self.halts)
+        return engine_status(self.services, self._base, self.parts)
 
     # Services, in the order of their start
 
@@ -423,7 +423,8 @@ class Orchestrator(PartsAccess):
             self._keep_held(parts)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
-        strategies = configured_strategies(settings, symbols)
+        self._roster = StrategyRoster(self._base, self.stored, parts, stream=self._stream_for)
+        strategies = self._roster.configured(symbols)
         if settings.mode == "live":
             self.arming = await arm(
                 exchange,

@@ -51,6 +51,8 @@ class BaseParts:
     lag: LagMeter
     stalls: Callable[[], Sequence[Stall]]
     """Returns the functions that blocked the loop, the latest last."""
+    tell: Callable[[str], None]
+    """Shows a text to a person at once."""
     bus: EventBus
     market_clock: MarketClock
     system_clock: SystemClock

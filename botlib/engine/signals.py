@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botlib.core.clock import utc
-from botlib.core.errors import BotlibError, InvalidInput, did_you_mean
+from botlib.core.clock import iso, utc
+from botlib.core.errors import BotlibError, ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalRaised
 from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.engine.active_strategy import newest_signal, past_signals
+from botlib.engine.strategies.failure import Failure
 from botlib.engine.watching import NoOrders, SignalHistory
 from botlib.trading.books import BookKey
 
@@ -43,6 +44,7 @@ class SignalGenerator:
     Args:
         on_progress: called once per candle.
         in_lockstep: whether the market waits until each candle was processed.
+        tell: shows a person the first failure of a strategy.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SignalGenerator:
         orders: SignalReceiver,
         on_progress: Callable[[], None],
         in_lockstep: bool = False,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._bus = bus
         self._storage = storage
@@ -67,6 +70,7 @@ class SignalGenerator:
         self._moved = asyncio.Event()
         self._subscription: BusSubscription[CandleClosed] | None = None
         self._nobody = NoOrders()
+        self._tell = tell
         self.strategies: dict[str, ActiveStrategy] = {}
         self.history = SignalHistory()
 
@@ -96,7 +100,7 @@ class SignalGenerator:
 
         Raises:
             InvalidInput: one of that name trades.
-            Exception: that of the strategy; it is not followed.
+            ConfigError: the strategy failed; it is not followed.
         """
         earlier = self.strategies.get(active.name)
         if earlier is not None and earlier.trades:
@@ -107,10 +111,10 @@ class SignalGenerator:
         self.add(active)
         try:
             await self.recall(active)
-        except Exception:
+        except Exception as error:
             if self.strategies.get(active.name) is active:
                 self.remove(active.name)
-            raise
+            raise self._not_started(active, error, active.evaluated or 0) from error
 
     async def recall(self, active: ActiveStrategy) -> None:
         """Record what a strategy says about the candles that are loaded.
@@ -139,9 +143,8 @@ class SignalGenerator:
         for active in [one for one in self.strategies.values() if not one.trades]:
             try:
                 await self.recall(active)
-            except Exception:
-                active.errors += 1
-                logger.exception("strategy %s failed on the candles so far", active.name)
+            except Exception as error:
+                self._failed(active, error, active.evaluated or 0)
 
     def remove(self, name: str) -> ActiveStrategy:
         """Stop a strategy and return it; what it holds stays protected.
@@ -210,6 +213,7 @@ class SignalGenerator:
             if candle.timeframe == active.strategy.timeframes[0] and not event.backfilled:
                 if active.pending is not None:
                     active.skipped += 1
+                    active.waited += 1
                 active.pending = candle.timestamp
             due.append(active)
         for active in due:
@@ -237,9 +241,8 @@ class SignalGenerator:
             active.working_since = asyncio.get_running_loop().time()
             try:
                 await self._evaluate(active)
-            except Exception:
-                active.errors += 1
-                logger.exception("strategy %s could not be evaluated", active.name)
+            except Exception as error:
+                self._failed(active, error, active.pending or active.evaluated or 0)
 
     def _silence(self) -> None:
         """Discard what the strategies still compute: it leads to no order any more."""
@@ -277,13 +280,13 @@ class SignalGenerator:
             # Only the loop changes frames, and the strategy gets a copy.
             data = self._frames.frames(active.symbol, timeframes, timestamp)
             signal = await asyncio.to_thread(newest_signal, active, data)
-        except Exception:
+        except Exception as error:
             # The other strategies are evaluated all the same.
-            active.errors += 1
-            logger.exception("strategy %s failed on the candle %d", active.name, timestamp)
+            self._failed(active, error, timestamp)
             signal = None
         else:
             active.evaluations += 1
+            active.failure, active.waited = None, 0
         if self.strategies.get(active.name) is not active:
             return  # it was stopped or replaced while it computed
         if signal is not None:
@@ -302,9 +305,58 @@ class SignalGenerator:
             return
         try:
             self._orders.signal(signal, active.order_cost)
-        except BotlibError:
-            active.errors += 1
-            logger.exception("the signal of %s failed", active.name)
+        except BotlibError as error:
+            self._failed(active, error, signal.timestamp)
+
+    def _failed(self, active: ActiveStrategy, error: Exception, timestamp: int) -> None:
+        """Record that a strategy failed on a candle, and show the first failure of its kind."""
+        active.errors += 1
+        when = f"{active.symbol} {active.strategy.timeframes[0]} of {iso(timestamp)} UTC"
+        if active.failure is not None:
+            active.failure = active.failure.again(error, timestamp)
+            words = "strategy %s failed on %d candles in a row, the newest %s: %s"
+            logger.warning(words, active.name, active.failure.in_row, when, active.failure.error)
+            return
+        active.failure = failure = Failure.of(error, active.strategy, timestamp)
+        logger.error("strategy %s failed on the candle %s", active.name, when, exc_info=error)
+        if failure.error != active.told:
+            active.told = failure.error
+            words = failure.told(active.name, active.symbol, active.strategy.timeframes[0])
+            self._tell(words)
+
+    async def try_out(self, active: ActiveStrategy) -> None:
+        """Ask a strategy that is not started yet about the newest candle, if there is one.
+
+        One that computes for longer than `EVALUATION_DEADLINE` is not waited for.
+
+        Raises:
+            ConfigError: it failed, or what it returned are no signals.
+        """
+        symbol, timeframes = active.symbol, active.strategy.timeframes
+        for timeframe in timeframes:
+            self.keep(symbol, timeframe, active.rows)
+            self._load(symbol, timeframe)
+        newest = self._frames.last_open(symbol, timeframes[0])
+        if newest is None:
+            return
+        data = self._frames.frames(symbol, timeframes, newest)
+        work = asyncio.ensure_future(asyncio.to_thread(newest_signal, active, data))
+        await asyncio.wait({work}, timeout=EVALUATION_DEADLINE)
+        if not work.done():
+            work.cancel()
+            return
+        error = work.exception()
+        if isinstance(error, Exception):
+            raise self._not_started(active, error, newest) from error
+
+    @staticmethod
+    def _not_started(active: ActiveStrategy, error: Exception, newest: int) -> ConfigError:
+        found = Failure.of(error, active.strategy, newest)
+        return ConfigError(
+            f"The strategy {active.name!r} was not started: asked about the newest candle of "
+            f"{active.symbol} {active.strategy.timeframes[0]}, {iso(newest)} UTC, it failed.\n"
+            f"{found.trace}"
+        )
 
     def _trail(self, active: ActiveStrategy) -> None:
         """Pass the highest high since the entry to the order path, if the stop trails."""

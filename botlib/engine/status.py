@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from botlib.engine.strategies.condition import strategy_conditions
+
 if TYPE_CHECKING:
-    from botlib.engine.parts import TradingParts
+    from botlib.engine.parts import BaseParts, TradingParts
     from botlib.engine.services import Services
-    from botlib.execution import HaltLatch
-    from botlib.trading.risk import RiskValidator
 
 
-def engine_status(
-    services: Services, parts: TradingParts, risk: RiskValidator, halts: HaltLatch
-) -> dict[str, Any]:
+def engine_status(services: Services, base: BaseParts, parts: TradingParts) -> dict[str, Any]:
     """Return the state of services, strategies, orders and limits of a started engine."""
+    conditions = {one.name: one for one in strategy_conditions(base, parts)}
     return {
         "services": {
             service.name: {"state": service.state.value, "error": service.error}
@@ -31,9 +30,12 @@ def engine_status(
                 "errors": active.errors,
                 "skipped": active.skipped,
                 "refused": parts.orders.refused.get(active.name),
+                "refusals": parts.orders.refusals.total.get(active.name, 0),
+                "state": str(conditions[active.name].state),
+                "detail": conditions[active.name].detail,
             }
             for active in parts.signals.strategies.values()
         ],
         "orders": {"sent": parts.orders.sent, "fills": parts.orders.fills},
-        "risk": {**asdict(risk.limits), "halted": halts.first},
+        "risk": {**asdict(base.risk.limits), "halted": base.halts.first},
     }

@@ -45,6 +45,12 @@ class RiskLimits:
     symbols: tuple[str, ...] | None = None
     price_band: Decimal | None = None
 
+    @property
+    def usual_cost(self) -> Decimal:
+        """What an entry costs if nothing else is said: half of the most, or less by other caps."""
+        others = [cap for cap in (self.max_position, self.max_exposure) if cap is not None]
+        return min(self.max_order_cost / 2, *others)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:

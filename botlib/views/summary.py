@@ -14,6 +14,7 @@ from botlib.core.clock import iso
 from botlib.core.errors import EngineError, ExchangeError
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
+from botlib.engine.strategies.condition import StrategyCondition
 from botlib.views.paths import project_path
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class RunSummary:
     reasons: tuple[str, ...] = field(default=())
     left_over: tuple[str, ...] = field(default=())
     """What the stop could not do in time, in sentences."""
+    warnings: tuple[str, ...] = field(default=())
+    """What a person should look at, although the bot did its work."""
+    strategies: tuple[StrategyCondition, ...] = field(default=())
+    """Whether each strategy did its work."""
 
     @property
     def market_hours(self) -> float:
@@ -78,7 +83,15 @@ class RunSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON values."""
-        return {**asdict(self), "market_hours": self.market_hours}
+        strategies = [one.to_dict() for one in self.strategies]
+        return {**asdict(self), "strategies": strategies, "market_hours": self.market_hours}
+
+    @property
+    def word(self) -> str:
+        """``healthy``, ``healthy with warnings`` or ``unhealthy``."""
+        if not self.healthy:
+            return "unhealthy"
+        return "healthy with warnings" if self.warnings else "healthy"
 
     def __str__(self) -> str:
         return text_table(*summary_table(self.to_dict()))
@@ -89,7 +102,7 @@ class RunSummary:
             done = f"{self.signals} signals"
         return (
             f"<RunSummary {self.mode.upper()} {self.venue} · {self.market_hours:.1f} h · {done} · "
-            f"{'healthy' if self.healthy else 'unhealthy'}>"
+            f"{self.word}>"
         )
 
     def _repr_html_(self) -> str:
@@ -111,9 +124,14 @@ class RunSummary:
             figures(shown),
             html_table(*summary_table(self.to_dict())),
             badge=self.mode.upper(),
-            tone=Tone.GOOD if self.healthy and not self.left_over else Tone.BAD,
-            notes=f"{self.venue} · {'healthy' if self.healthy else 'unhealthy'}",
+            tone=self._tone(),
+            notes=f"{self.venue} · {self.word}",
         )
+
+    def _tone(self) -> Tone:
+        if not self.healthy or self.left_over:
+            return Tone.BAD
+        return Tone.WARN if self.warnings else Tone.GOOD
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         headers, rows = summary_table(self.to_dict())
@@ -153,6 +171,11 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         ]
         for row in figures["candles"]
     ]
+    # Summaries of earlier versions say nothing about strategies.
+    rows += [
+        [f"strategy {row['name']}", f"{row['state']}: {row['detail']}"]
+        for row in figures.get("strategies", ())
+    ]
     rows += [
         ["gaps", f"{figures['gaps_filled']} filled, {figures['holes']} candles the venue lacks"],
         ["reconnects", figures["reconnects"]],
@@ -168,13 +191,19 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         ]
     rows += [
         ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms{stalled}"],
-        ["health", "healthy" if figures["healthy"] else "; ".join(figures["reasons"])],
+        ["health", _health(figures)],
         ["database", figures["database"]],
     ]
     # Summaries of earlier versions have no such figure.
     if left_over := figures.get("left_over"):
         rows.insert(-1, ["left over", "; ".join(left_over)])
     return ["what", "value"], rows
+
+
+def _health(figures: Mapping[str, Any]) -> str:
+    if not figures["healthy"]:
+        return "; ".join([*figures["reasons"], *figures.get("warnings", ())])
+    return "; ".join(["healthy", *figures.get("warnings", ())])
 
 
 class Summaries:
@@ -249,6 +278,8 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         healthy=health.healthy,
         reasons=tuple(health.reasons),
         left_over=engine.left_over,
+        warnings=tuple(health.warnings),
+        strategies=health.strategies,
     )
 
 

@@ -19,7 +19,9 @@ async def make_engine(tmp_path: Path) -> AsyncIterator[MakeEngine]:
     """Return a function that starts an engine with changed settings; all are stopped."""
     engines: list[Orchestrator] = []
 
-    async def make(start: bool = True, **changes: Any) -> Orchestrator:
+    async def make(
+        start: bool = True, tell: Callable[[str], None] = lambda text: None, **changes: Any
+    ) -> Orchestrator:
         settings = Settings().override(
             {
                 "data_directory": tmp_path / "data",
@@ -29,7 +31,7 @@ async def make_engine(tmp_path: Path) -> AsyncIterator[MakeEngine]:
                 "paper": {"lockstep": True, "start": "2026-01-05"},
             }
         )
-        engine = Orchestrator(settings.override(changes))
+        engine = Orchestrator(settings.override(changes), tell=tell)
         engines.append(engine)
         if start:
             await engine.start()

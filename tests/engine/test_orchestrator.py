@@ -333,7 +333,12 @@ async def test_a_strategy_that_computes_too_long_makes_the_bot_unhealthy(
     engine = await make_engine(paper={"lockstep": False, "speed": 60})
     try:
         await engine.trade(Stuck(), "BTC/USDT", name="stuck")
-        await until(lambda: "the strategy stuck has computed for" in str(engine.health().reasons))
+        await until(
+            lambda: (
+                "the strategy 'stuck' is failing: it has computed for"
+                in str(engine.health().reasons)
+            )
+        )
         assert not engine.health().healthy
         # The others go on.
         other = engine.signals.strategies["trend-btc"]
@@ -341,7 +346,7 @@ async def test_a_strategy_that_computes_too_long_makes_the_bot_unhealthy(
         await until(lambda: other.evaluations >= seen + 2)
     finally:
         Stuck.released.set()
-    await until(lambda: "the strategy stuck" not in str(engine.health().reasons))
+    await until(lambda: "the strategy 'stuck'" not in str(engine.health().reasons))
 
 
 async def test_a_position_can_be_closed_manually(make_engine: MakeEngine) -> None:

@@ -1,0 +1,1 @@
+"""The strategies of an engine: how people start them, and what state they are in."""
