@@ -12,7 +12,7 @@ from botlib.core.clock import iso
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.strategies.active import ActiveStrategy
     from botlib.engine.strategies.condition import StrategyCondition
     from botlib.engine.watching import RecordedSignal
     from botlib.views.engine import EngineReading

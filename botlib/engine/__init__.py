@@ -4,10 +4,10 @@ Settings enter, and the environment that a simulation replaces. What leaves is o
 which strategies trade on and views read; nothing here draws or formats for a person.
 """
 
-from botlib.engine.active_strategy import ActiveStrategy
 from botlib.engine.health import EngineHealth
 from botlib.engine.orchestrator import Orchestrator
 from botlib.engine.services import ServiceInfo, Services, ServiceState
+from botlib.engine.strategies.active import ActiveStrategy
 
 __all__ = [
     "ActiveStrategy",

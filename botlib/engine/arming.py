@@ -25,7 +25,7 @@ from botlib.venues.registry import capabilities
 if TYPE_CHECKING:
     import random
 
-    from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.strategies.active import ActiveStrategy
     from botlib.strategy import Strategy
     from botlib.trading.risk import RiskLimits
     from botlib.venues.base import Balance, Exchange, KeyPermissions

@@ -19,7 +19,6 @@ from botlib.core.errors import (
 from botlib.core.lag import LagMeter
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.engine.active_strategy import ActiveStrategy
 from botlib.engine.arming import Arming, arm
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
@@ -28,6 +27,7 @@ from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.parts import PartsAccess, RunStart
 from botlib.engine.services import Services
 from botlib.engine.status import engine_status
+from botlib.engine.strategies.active import ActiveStrategy
 from botlib.engine.strategies.roster import StrategyRoster
 from botlib.engine.watchlist import register_needs, unwatch, watch
 from botlib.trading.positions import is_held

@@ -11,14 +11,14 @@ from botlib.core.clock import iso, utc
 from botlib.core.errors import BotlibError, ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import CandleClosed, Signal, SignalRaised
 from botlib.core.timeframe import open_time, timeframe_ms
-from botlib.engine.active_strategy import newest_signal, past_signals
+from botlib.engine.strategies.active import newest_signal, past_signals
 from botlib.engine.strategies.failure import Failure
 from botlib.engine.watching import NoOrders, SignalHistory
 from botlib.trading.books import BookKey
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription, EventBus
-    from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.strategies.active import ActiveStrategy
     from botlib.engine.watching import SignalReceiver
     from botlib.frames import MultiTimeframeEngine
     from botlib.store import CandleStorage

@@ -20,8 +20,8 @@ from botlib.core.errors import ConfigError, InvalidInput, StoreError
 from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE
 from botlib.engine import signals
-from botlib.engine.active_strategy import ActiveStrategy
 from botlib.engine.signals import SignalGenerator
+from botlib.engine.strategies.active import ActiveStrategy
 from botlib.engine.watching import KEPT_SIGNALS, SignalHistory
 from botlib.frames import Frames, MultiTimeframeEngine
 from botlib.store import CandleStorage, Database

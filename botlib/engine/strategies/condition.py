@@ -14,8 +14,8 @@ from botlib.tasks.status import ACTIVE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from botlib.engine.active_strategy import ActiveStrategy
     from botlib.engine.parts import BaseParts, TradingParts
+    from botlib.engine.strategies.active import ActiveStrategy
     from botlib.market_data.candle_subscription import SubscriptionStatus
 
 

@@ -12,7 +12,7 @@ from botlib.trading.sizing import amount_for, tradable
 
 if TYPE_CHECKING:
     from botlib.core.market import Market
-    from botlib.engine.active_strategy import ActiveStrategy
+    from botlib.engine.strategies.active import ActiveStrategy
     from botlib.trading.risk import RiskLimits
 
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput
-from botlib.engine.active_strategy import ActiveStrategy, configured_strategies
 from botlib.engine.arming import check_active
+from botlib.engine.strategies.active import ActiveStrategy, configured_strategies
 from botlib.engine.strategies.possible import check_possible
 from botlib.engine.watching import ORDERS_NOTHING
 from botlib.venues.symbols import unified_symbol

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from botlib.core.errors import ConfigError, InvalidInput
-from botlib.engine.active_strategy import ActiveStrategy, load_strategy
+from botlib.engine.strategies.active import ActiveStrategy, load_strategy
 from botlib.strategies import TrendCross
 
 
