@@ -58,7 +58,7 @@ test: js lint ## Run the linters and every test, and every benchmark in its smok
 	cd js && npm run --silent test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone" || $(call ONCE_MORE,"not alone")
 	$(BIN)/python -m pytest -m alone || $(call ONCE_MORE,alone)
-	BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
+	BOTLIB_OFFLINE=1 BOTLIB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
 		--nbval-lax --nbval-cell-timeout=240 notebooks
 
 soak: $(STAMP) ## Prove the order path and print the certificate (SIZES="--kills 50 --days 3")

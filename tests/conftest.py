@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from botlib.venues.obstacles import OFFLINE
+
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # No example has a deadline, as a machine may be busy. The examples are the same each time, so that
@@ -17,6 +19,10 @@ RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if os.environ.get("BOTLIB_SEARCH") else "same")
+
+
+# Whatever a test does, it and its processes ask nobody beyond this computer.
+os.environ[OFFLINE] = "1"
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import html
+import os
 import re
 import ssl
 from typing import Final
@@ -18,6 +19,9 @@ WITHOUT: Final = (
     "Without the venue, bl.connect() trades on a synthetic market, and bl.research() reads what is "
     "stored."
 )
+OFFLINE: Final = "BOTLIB_OFFLINE"
+"""Environment variable that keeps every request on this computer, as the tests do."""
+
 CLOCK_WRONG: Final = 60_000
 """Difference of the clocks in ms from which a person is asked to set the computer's clock."""
 
@@ -42,6 +46,13 @@ _UNROUTED: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _SHOWN: Final = 120
+
+
+def offline_advice() -> str:
+    """Return why nothing beyond this computer is asked, empty if it may be."""
+    if os.environ.get(OFFLINE, "") in ("", "0"):
+        return ""
+    return f"{OFFLINE} is set, so nothing beyond this computer is asked: unset it. {WITHOUT}"
 
 
 def is_page(body: str | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import botlib as bl
-from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.errors import ConfigError, ExchangeUnavailable, InvalidInput, PaperExchangeError
 from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross
 from botlib.views.dashboard_state import StateBuilder
@@ -188,3 +188,12 @@ def test_what_cannot_be_watched_is_refused(venue: PaperProcess) -> None:
             bl.connect(market=market)
     with pytest.raises(ConfigError, match="on this computer only"):
         bl.connect(market="binance", exchange={"url": "http://api.example.com:80"})
+
+
+def test_nothing_beyond_this_computer_is_asked_if_told_so(tmp_path: Path) -> None:
+    # The tests say so for all of themselves.
+    with pytest.raises(ExchangeUnavailable, match=r"^BOTLIB_OFFLINE is set.*bl\.connect\(\)"):
+        bl.connect(market="binance", data_directory=tmp_path)
+    with pytest.raises(PaperExchangeError, match=r"binance is not asked\. BOTLIB_OFFLINE is set"):
+        bl.connect(paper={"market": "mirror"}, data_directory=tmp_path)
+    assert not list(tmp_path.rglob("*.db"))

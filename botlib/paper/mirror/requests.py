@@ -18,6 +18,7 @@ from botlib.venues.obstacles import (
     CLOCK_WRONG,
     connection_advice,
     foreign_answer,
+    offline_advice,
     state_advice,
     wrong_clock,
 )
@@ -135,6 +136,8 @@ class PublicRequests:
             task.exception()
 
     async def _send(self, path: str, params: Mapping[str, str]) -> bytes:
+        if self.source.upstream is None and (advice := offline_advice()):
+            raise UpstreamLost(f"{self.source.venue} is not asked. {advice}")
         async with self._room:
             self._check_limit()
             self.sent += 1

@@ -29,6 +29,7 @@ from botlib.venues.obstacles import (
     connection_advice,
     foreign_answer,
     is_page,
+    offline_advice,
     page_title,
     state_advice,
 )
@@ -127,6 +128,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             self.urls["api"] = _pinned(self.urls["api"], rest_url, ws_url)
         else:
             self.urls["api"] = _environment(self.urls, environment)
+        self._outside = rest_url is None
         self._origins = _origins(self.urls["api"])
         self._known = tuple(f"{scheme}://{place}/" for scheme, place in self._origins)
 
@@ -257,6 +259,8 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
                 f"{', '.join(sorted(place for _, place in self._origins))} only; look at 'mode' "
                 "and 'exchange' of the configuration if you meant another one."
             )
+        if self._outside and (advice := offline_advice()):
+            raise Unreachable(advice, sent=False)
 
 
 class LoopbackConnector(aiohttp.TCPConnector):
