@@ -21,11 +21,11 @@ from click.testing import CliRunner
 import botlib as bl
 from botlib.cli import main
 from botlib.core import retry
-from botlib.core.errors import ExchangeError, UnknownSymbol
+from botlib.core.errors import ExchangeError, ExchangeUnavailable, UnknownSymbol
 from botlib.lab import stored
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
 from botlib.store import database_path
-from botlib.venues.binance import api
+from botlib.venues.binance import api, venue
 from botlib.venues.binance.venue import BinanceExchange
 from botlib.venues.obstacles import connection_advice, page_title, wrong_clock
 from botlib.venues.registry import build_exchange
@@ -198,6 +198,42 @@ def test_the_command_says_it_in_one_line_and_exits(
     assert result.exit_code == 2
     assert "Traceback" not in result.output and "Error: " in result.output
     assert not database_path(home, "binance").exists()
+
+
+async def test_a_venue_that_stalls_is_given_up_within_a_limit(
+    served: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five attempts of ten seconds each would take a minute."""
+    monkeypatch.setattr(api, "READ_TIMEOUT", 10_000)
+    monkeypatch.setattr(venue, "CONNECT_WITHIN", 1.0)
+    exchange = BinanceExchange(venue="binance", rest_url=await asyncio.to_thread(served, stalled))
+    began = time.monotonic()
+    try:
+        with pytest.raises(
+            ExchangeUnavailable,
+            match=r"Binance cannot be connected to.*no answer came within 1 s: the venue or the",
+        ):
+            await exchange.connect()
+    finally:
+        await exchange.close()
+    assert time.monotonic() - began < 30
+
+
+async def test_a_pause_that_the_venue_asks_for_is_no_stall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, "READ_TIMEOUT", 60_000)
+    monkeypatch.setattr(venue, "CONNECT_WITHIN", 4.0)
+    process = await PaperProcess.start(["--seed", "3", "--lockstep", "--symbols", "BTC/USDT"])
+    exchange = BinanceExchange(venue=process.venue, rest_url=process.url)
+    try:
+        async with process.control() as control:
+            await control.fault("http_status", match="time", status=429, retry_after=5, count=1)
+        await exchange.connect()
+        assert exchange.market("BTC/USDT").active
+    finally:
+        await exchange.close()
+        await process.stop()
 
 
 async def test_nothing_listens(unused: int = 9) -> None:

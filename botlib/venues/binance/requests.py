@@ -49,6 +49,8 @@ class VenueRequests:
         self._max_wait = max_wait
         self._armed = armed
         self._api_made: SpotBinance | None = None
+        self._until: asyncio.Timeout | None = None
+        """The end of an attempt to connect; waits that the venue asks for are not part of it."""
 
     @property
     def _api(self) -> SpotBinance:
@@ -81,6 +83,8 @@ class VenueRequests:
                         f"{error.message} "
                         f"Waits of up to {self._max_wait:g} s are taken; try again later."
                     ) from None
+                if self._until is not None and (end := self._until.when()) is not None:
+                    self._until.reschedule(end + max(wait, 0.1))
                 await asyncio.sleep(max(wait, 0.1))
 
     async def _send(

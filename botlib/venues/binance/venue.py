@@ -52,6 +52,7 @@ from botlib.venues.binance.socket import (
     kline_stream,
 )
 from botlib.venues.capabilities import VenueCapabilities
+from botlib.venues.obstacles import connection_advice
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ NO_SUCH_ORDER: Final = -2013
 NOT_FOUND: Final = 404
 INVALID_SYMBOL: Final = -1121
 
+
+CONNECT_WITHIN: Final = 20.0
+"""Longest time in seconds that a venue may take to be connected to, pauses it asks for left out."""
 
 RETRY_FIRST: Final = 0.5
 RETRY_LONGEST: Final = 30.0
@@ -127,7 +131,8 @@ class BinanceExchange(VenueRequests):
     async def connect(self) -> None:
         """Load the venue's markets; a second call does nothing.
 
-        A venue that is unreachable for a moment only delays it.
+        A venue that is unreachable for a moment only delays it, and one that stalls for
+        `CONNECT_WITHIN` seconds ends it.
         """
         async with self._connecting:
             if self._symbols:
@@ -145,8 +150,17 @@ class BinanceExchange(VenueRequests):
                     environment=self.capabilities.environment,
                 )
                 api.gate.on_barred = lambda reason: self.on_barred(reason)
-            # If nothing listens at the address, a moment later nothing will.
-            await retry(self._load_markets, rng=self._rng, hopeless=_never_sent)
+            try:
+                async with asyncio.timeout(CONNECT_WITHIN) as self._until:
+                    # If nothing listens at the address, a moment later nothing will.
+                    await retry(self._load_markets, rng=self._rng, hopeless=_never_sent)
+            except TimeoutError as error:
+                raise ExchangeUnavailable(
+                    f"{self.capabilities.title} cannot be connected to. "
+                    f"{connection_advice(error, CONNECT_WITHIN)}"
+                ) from None
+            finally:
+                self._until = None
             markets = self._api.markets
             self._symbols = {market["id"]: name for name, market in markets.items()}
 
