@@ -96,10 +96,20 @@ def connection_advice(error: BaseException, patience: float) -> str:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         advice = state_advice(error.status) or foreign_answer(None)
         return f"A stream was refused (HTTP {error.status}). {advice}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Its text has the address of the proxy, which may contain a password.
+        advice = state_advice(error.status) or WITHOUT
+        return f"The proxy refused the connection to the venue (HTTP {error.status}). {advice}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return (
+            f"The proxy {error.host}:{error.port} cannot be reached. HTTPS_PROXY or ALL_PROXY has "
+            f"it: correct that, or name the hosts of the venue in NO_PROXY. {WITHOUT}"
+        )
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
         return (
             f"{_certificate(error)} is not trusted. If the computer's clock is right, something "
-            f"stands in between. {_BETWEEN}"
+            f"stands in between. {_BETWEEN} If it is a proxy that you trust, name a file of its "
+            "certificate in SSL_CERT_FILE."
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return (

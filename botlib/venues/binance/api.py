@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ from botlib.venues.obstacles import (
     page_title,
     state_advice,
 )
+from botlib.venues.proxies import is_loopback, proxy_for
 
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
@@ -48,6 +49,9 @@ WEIGHT_PER_MINUTE: Final = 6_000
 
 WEIGHT_RESERVE: Final = 1_000
 """Request weight that reads leave to orders and cancellations."""
+
+_NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)
+"""Errors before a request could leave this computer for the venue."""
 
 OPTIONS: Final[dict[str, Any]] = {
     "fetchMarkets": {"types": ["spot"]},
@@ -119,6 +123,8 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
     ) -> None:
         self.used_weight = 0
         self.gate = RequestGate()
+        self._real = rest_url is None
+        self._proxies: dict[str, str | None] = {}
         self._weight_minute = 0
         self._clock = SystemClock()
         super().__init__(config)
@@ -188,7 +194,21 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
 
     def client(self, url: str) -> Any:
         self._check_origin(url)
-        return super().client(url)
+        client = super().client(url)
+        client.proxy = self._proxy(url)
+        return client
+
+    def check_proxy_settings(
+        self, url: str, method: str, headers: object = None, body: object = None
+    ) -> list[str | None]:
+        return [None, self._proxy(url), None]
+
+    def _proxy(self, url: str) -> str | None:
+        """Return the proxy for an address; a stand-in on this computer needs none."""
+        place = urlsplit(url).netloc
+        if place not in self._proxies:
+            self._proxies[place] = proxy_for(url) if self._real else None
+        return self._proxies[place]
 
     async def call(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
         """Call one of ccxt's raw endpoints, such as ``publicGetKlines``, once.
@@ -235,7 +255,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             raise Unreachable(
                 f"No answer from the venue to {endpoint}. "
                 f"{connection_advice(cause, READ_TIMEOUT / 1_000)}",
-                sent=not isinstance(cause, aiohttp.ClientConnectorError),
+                sent=not isinstance(cause, _NOT_SENT),
             ) from None
 
     async def wait_for_weight(self) -> None:
@@ -277,12 +297,7 @@ def require_loopback(url: str) -> None:
     Raises:
         InvalidInput: it does not.
     """
-    host = urlsplit(url).hostname or ""
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
+    if not is_loopback(urlsplit(url).hostname or ""):
         raise InvalidInput(
             f"{url!r} is not an address of this computer. A paper exchange is reached on loopback "
             "only, such as http://127.0.0.1:9000."
@@ -317,6 +332,9 @@ def make_api(
         "enableRateLimit": False,
         "verbose": False,
     }
+    if (certificates := os.environ.get("SSL_CERT_FILE")) is not None:
+        # Of a proxy that looks into the traffic, as companies have them.
+        config["cafile"] = certificates
     if key is not None and secret is not None:
         config |= {"apiKey": key, "secret": secret}
     if rest_url is not None:
