@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from botlib.config.secrets import ApiKeys
-from botlib.core.errors import ExchangeUnavailable, OrderRejected
+from botlib.core.errors import ExchangeError, ExchangeUnavailable, OrderRejected
 from botlib.core.model import OrderIntent, OrderType, Side
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
 from botlib.venues.binance.venue import BinanceExchange
 from botlib.venues.proxies import proxy_for
-from botlib.venues.registry import capabilities
+from botlib.venues.registry import build_exchange, capabilities
 from tests.support.little_proxy import LittleProxy, little_proxy
 
 LIMIT = 90.0
@@ -188,3 +188,33 @@ async def test_an_order_that_a_proxy_refuses_was_not_sent(
             )
     finally:
         await exchange.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "own", "others"),
+    [
+        ("live", "BINANCE_API_KEY", r"BINANCE_TESTNET_API_KEY for testnet"),
+        ("testnet", "BINANCE_TESTNET_API_KEY", r"BINANCE_API_KEY for live"),
+    ],
+)
+async def test_a_key_of_another_environment_is_said_with_its_variables(
+    proxy: LittleProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    own: str,
+    others: str,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    venue = "binance" if environment == "live" else f"binance-{environment}"
+    for key, secret, said in (
+        ("K" * 64, "S" * 64, rf"code -2015.*environment '{environment}'.*in {own}: .*{others}"),
+        (PAPER_API_KEY, "S" * 64, rf"code -1022.*not the one of the key in {own}"),
+    ):
+        exchange = build_exchange(venue, keys=keys(monkeypatch, venue, key, secret))
+        try:
+            await exchange.connect()
+            with pytest.raises(ExchangeError, match=said) as refused:
+                await exchange.balances()
+        finally:
+            await exchange.close()
+        assert key not in str(refused.value) and secret not in str(refused.value)

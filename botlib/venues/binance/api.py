@@ -25,6 +25,7 @@ from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
 from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.gate import RequestGate
+from botlib.venues.binance.keys import key_advice
 from botlib.venues.obstacles import (
     connection_advice,
     foreign_answer,
@@ -74,6 +75,10 @@ class VenueError(ExchangeError):
         code: the venue's own error code, if the answer has one.
         message: the venue's own text.
         retry_after: seconds to wait before the next request, if the answer says so.
+        data: what else the answer has to say, by part of the request.
+
+    Args:
+        advice: what to do about it.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class VenueError(ExchangeError):
         message: str,
         retry_after: float | None = None,
         data: Mapping[str, Any] | None = None,
+        *,
+        advice: str = "",
     ) -> None:
         self.status = status
         self.code = code
@@ -91,7 +98,7 @@ class VenueError(ExchangeError):
         self.data = data
         named = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
         # Firewalls of the venue answer with code 0.
-        advice = "" if code else state_advice(status)
+        advice = advice or ("" if code else state_advice(status))
         super().__init__(f"The venue answered {message!r} ({named}).{advice and f' {advice}'}")
 
 
@@ -124,6 +131,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         self.used_weight = 0
         self.gate = RequestGate()
         self._real = rest_url is None
+        self._environment = environment
         self._proxies: dict[str, str | None] = {}
         self._weight_minute = 0
         self._clock = SystemClock()
@@ -184,6 +192,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             str(text),
             float(wait) if wait and wait.replace(".", "", 1).isdigit() else None,
             answer["data"] if isinstance(answer.get("data"), dict) else None,
+            advice=self.advice(number if isinstance(number, int) else None),
         )
 
     async def fetch(
@@ -210,6 +219,10 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             self._proxies[place] = proxy_for(url) if self._real else None
         return self._proxies[place]
 
+    def advice(self, code: int | None) -> str:
+        """Return what to do about an error of the real venue, empty if nothing special."""
+        return key_advice(code, self._environment) if self._real else ""
+
     async def call(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
         """Call one of ccxt's raw endpoints, such as ``publicGetKlines``, once.
 
@@ -222,7 +235,13 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         closing = self.gate.closing(signed=signed)
         if closing is not None:
             pause = self.gate.pause(signed=signed)
-            raise VenueError(closing.status, closing.code, closing.message, pause)
+            raise VenueError(
+                closing.status,
+                closing.code,
+                closing.message,
+                pause,
+                advice=self.advice(closing.code),
+            )
         request = getattr(self, endpoint)(dict(params or {}))
         try:
             return await self._answered(endpoint, request)

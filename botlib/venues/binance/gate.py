@@ -10,8 +10,8 @@ from typing import Final
 
 logger = logging.getLogger(__name__)
 
-KEY_REFUSED: Final = frozenset({-2014, -2015, -1002})
-"""Codes of a key that is malformed, revoked, of another address, or not allowed to do this."""
+KEY_REFUSED: Final = frozenset({-2008, -2014, -2015, -1002})
+"""Codes of a key that is unknown, malformed, revoked, of another address, or may not do this."""
 
 ONCE_A_MINUTE: Final = 60.0
 """Seconds between two attempts with a key, or from an address, that is refused."""

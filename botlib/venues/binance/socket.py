@@ -123,7 +123,10 @@ class Socket:
             self._replies.pop(number, None)
         if (problem := answer.get("error")) is not None:
             raise VenueError(
-                int(answer.get("status", 400)), problem.get("code"), str(problem.get("msg"))
+                int(answer.get("status", 400)),
+                problem.get("code"),
+                str(problem.get("msg")),
+                advice=self._api.advice(problem.get("code")),
             )
         return answer
 
