@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from botlib.paper import PaperProcess
-from tests.support.attacked_bot import AttackedBot, attacked_bot, descriptors
+from tests.support.attacked_bot import AttackedBot, attacked_bot, descriptors, settled_descriptors
 from tests.support.paper_process import paper_exchange
 from tests.support.strangers import as_another_user, said_by_another_user
 
@@ -72,10 +73,10 @@ def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedBot]:
 
 def test_silent_connections_of_another_user_do_not_starve_a_bot(bot: AttackedBot) -> None:
     """Each would hold a file descriptor until none is left for the venue and the kill switch."""
-    before = bot.descriptors
+    most = descriptors(bot.pid) + 64
     with as_another_user(SILENT, port_of(bot.url), 1_093) as stranger:
         assert stranger.stdout is not None and stranger.stdout.readline() == "holding\n"
-        assert bot.descriptors - before <= 64
+        assert settled_descriptors(bot.pid, most) <= most
         assert bot.ask("/health")[0] in (200, 503)
         status, answer = bot.kill("the market is wild")
         assert (status, answer["killed"]) == (200, True)
@@ -179,6 +180,6 @@ async def test_a_paper_exchange_keeps_no_silent_connection_of_another_user() -> 
     async with await PaperProcess.start(["--seed", "7"]) as exchange:
         with as_another_user(SILENT, port_of(exchange.url), 2_000) as stranger:
             assert stranger.stdout is not None and stranger.stdout.readline() == "holding\n"
-            assert descriptors(exchange.pid) < 100
+            assert await asyncio.to_thread(settled_descriptors, exchange.pid, 99) < 100
             async with exchange.control() as control:
                 assert (await control.state())["paused"] is False

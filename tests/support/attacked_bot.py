@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def settled_descriptors(pid: int, most: int, limit: float = 60.0) -> int:
+    """Return the number of open files of a process, once there are at most as many, or at last.
+
+    A connection that is refused exists until the process has looked at it.
+    """
+    until = time.monotonic() + limit
+    while descriptors(pid) > most and time.monotonic() < until:
+        time.sleep(0.05)
+    return descriptors(pid)
+
+
 class AttackedBot:
     """A running bot: its addresses, its files and what it wrote to its error output."""
 
@@ -42,11 +54,6 @@ class AttackedBot:
         self.url = said["url"]
         self.paper = said["paper"]
         self.token_file = Path(said["token"])
-
-    @property
-    def descriptors(self) -> int:
-        """Number of open files of the process."""
-        return descriptors(self.pid)
 
     def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
         """Send a request to its health page, and return status and answer."""
