@@ -105,6 +105,9 @@ class PaperSettings(_Section):
     events: Literal["either", "first", "last"] = "either"
     """When the events of an order arrive: before the answer to it, after it, or either."""
     url: LoopbackUrl = None
+    """A paper exchange that runs already, which several bots may share."""
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "main"
+    """The account of this bot there, with balances and a database of its own."""
 
     @field_validator("start")
     @classmethod

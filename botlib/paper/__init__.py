@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from botlib.paper.options import PaperOptions
     from botlib.paper.process import PaperProcess
     from botlib.paper.protocol.mirror_state import MirrorState
+    from botlib.paper.protocol.params import DEFAULT_ACCOUNT
     from botlib.paper.server import serve
 
 _HOME: Final = {
+    "DEFAULT_ACCOUNT": "protocol.params",
     "PAPER_API_KEY": "accounts.keys",
     "PAPER_API_SECRET": "accounts.keys",
     "MarketPace": "market.market_clock",
@@ -36,6 +38,7 @@ _HOME: Final = {
 }
 
 __all__ = [
+    "DEFAULT_ACCOUNT",
     "PAPER_API_KEY",
     "PAPER_API_SECRET",
     "MarketPace",

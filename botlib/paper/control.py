@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -138,6 +139,21 @@ class PaperControl:
         if account is not None:
             body["account"] = account
         await self._call("POST", "permissions", body, None)
+
+    async def open_account(self, account: str, balances: Mapping[str, Decimal]) -> tuple[str, str]:
+        """Return the API key and secret of an account; a new one gets balances.
+
+        Args:
+            account: its name, of 1 to 32 letters, digits, ``-`` and ``_``.
+            balances: amounts by asset.
+        """
+        body: dict[str, object] = {
+            "account": account,
+            "balances": {asset: str(amount) for asset, amount in balances.items()},
+            "new_only": True,
+        }
+        answer = await self._call("POST", "accounts", body, None)
+        return str(answer["key"]), str(answer["secret"])
 
     async def register_key(self, public_key: str, account: str | None = None) -> str:
         """Register an Ed25519 public key, and return the API key that signs with it.

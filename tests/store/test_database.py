@@ -78,6 +78,10 @@ def made(path: Path) -> Path:
         ),
         ("paper:recording:a+1:" + "f" * 64, "paper/recording-a+1-ffffffff.db"),
         ("paper:recording:../../x:00000000", "paper/recording-.._.._x-00000000.db"),
+        ("paper:mirror:binance", "paper/mirror-binance.db"),
+        ("paper:mirror:binance@8123", "paper/mirror-binance-8123.db"),
+        ("paper:mirror:binance/8123", "paper/mirror-binance@8123.db"),
+        ("paper:synthetic:seed=42/second", "paper/synthetic-42@second.db"),
     ],
 )
 def test_each_venue_has_a_file_of_its_own(venue: str, name: str) -> None:
@@ -85,7 +89,11 @@ def test_each_venue_has_a_file_of_its_own(venue: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "venue", ["", "kraken", "paper:synthetic:seed=../x", "paper:recording:a:b", "binance/../x"]
+    "venue",
+    [
+        *("", "kraken", "paper:synthetic:seed=../x", "paper:recording:a:b", "binance/../x"),
+        *("paper:mirror:../x", "paper:mirror:binance/..", "paper:mirror:binance/a/b"),
+    ],
 )
 def test_unknown_venues_have_no_path(venue: str) -> None:
     with pytest.raises(InvalidInput, match="Accepted: 'binance'"):

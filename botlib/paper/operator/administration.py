@@ -62,6 +62,10 @@ class Administration:
             self._keys.add(found.key, account, secret=found.secret)
         return found
 
+    def is_open(self, account: str) -> bool:
+        """Return whether an account exists."""
+        return account in self._venue.engine.state.accounts
+
     async def open_account(self, account: str, balances: Mapping[str, Decimal]) -> ApiCredentials:
         """Open an account if it does not exist, deposit into it, and return its API key.
 

@@ -44,6 +44,8 @@ class OperatorApi:
             )
         amounts = {str(asset): _parse_amount(amount) for asset, amount in balances.items()}
         account = _parse_text(body, "account")
+        if body.get("new_only") is True and self._administration.is_open(account):
+            amounts = {}
         found = await self._administration.open_account(account, amounts)
         return {"account": account, "key": found.key, "secret": found.secret}
 
