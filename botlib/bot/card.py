@@ -8,6 +8,7 @@ from botlib.core.cards import Tone, Toned, card, figures, lines
 from botlib.tasks.status import ACTIVE
 
 if TYPE_CHECKING:
+    from botlib.paper import MirrorState
     from botlib.views.engine import EngineReading
 
 
@@ -16,7 +17,7 @@ def _facts(engine: EngineReading) -> list[str]:
     running = sum(task.state in ACTIVE for task in engine.tasks.status().tasks)
     equity = engine.account.equity if engine.started else None
     parts = [
-        engine.settings.kind.upper(),
+        engine.kind.upper(),
         engine.venue or "not connected",
         "connected" if engine.started else "stopped",
         f"{running} tasks running",
@@ -52,6 +53,8 @@ def bot_card(engine: EngineReading) -> str:
             ("fills", engine.orders.fills),
             ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
         ]
+    if engine.started and engine.mirror is not None:
+        shown += _mirror_figures(engine.mirror)
     if engine.started:
         shown.append(("loop lag", f"{engine.lag.current * 1e3:.1f} ms"))
     _, venue, *more = _facts(engine)
@@ -67,5 +70,12 @@ def bot_card(engine: EngineReading) -> str:
         ),
         notes=" · ".join([*more, health.word]),
         tone=health.tone if engine.started else Tone.PLAIN,
-        badge=engine.settings.kind.upper(),
+        badge=engine.kind.upper(),
     )
+
+
+def _mirror_figures(mirror: MirrorState) -> list[tuple[str, object]]:
+    """Return whether a mirror follows its venue, and what it lost if it did."""
+    state = Toned("stale", Tone.BAD) if mirror.stale else Toned("follows", Tone.GOOD)
+    losses = mirror.losses()
+    return [("mirror", state), *([("lost", Toned(losses, Tone.WARN))] if losses else [])]

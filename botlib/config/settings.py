@@ -29,6 +29,7 @@ from botlib.config.fields import (
 )
 from botlib.config.reading import read_yaml, validated
 from botlib.core.symbol import split_symbol
+from botlib.venues.kinds import PAPER_KINDS
 from botlib.venues.registry import DEFAULT_VENUE, VENUES
 
 
@@ -347,9 +348,12 @@ class Settings(_Section):
 
     @property
     def kind(self) -> str:
-        """What badges show: ``paper``, ``mirror``, ``watch``, ``testnet``, ``demo`` or ``live``."""
-        if self.mode == "paper" and self.paper.market == "mirror":
-            return "mirror"
+        """The kind of market, as `botlib.venues.kinds` names it.
+
+        That of a paper exchange at an address is known when its name is.
+        """
+        if self.mode == "paper":
+            return PAPER_KINDS[self.paper.market]
         return self.exchange.environment if self.mode == "live" else self.mode
 
     @classmethod

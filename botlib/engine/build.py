@@ -17,6 +17,7 @@ from botlib.engine.log_tail import LogTail
 from botlib.engine.manual_orders import ManualOrders
 from botlib.engine.order_books import OrderBooks
 from botlib.engine.paper.lockstep import Lockstep
+from botlib.engine.paper.mirror_watch import MirrorWatch
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
 from botlib.engine.signals import SignalGenerator
 from botlib.engine.watching import NoOrders
@@ -123,7 +124,7 @@ def make_exchange(base: BaseParts) -> Exchange:
     return build_exchange(
         base.venue,
         rest_url=base.paper.url,
-        keys=(PAPER_API_KEY, PAPER_API_SECRET),
+        keys=base.paper.keys,
         market_time=base.paper.market_time,
         connector=base.environment.connector,
         rng=base.environment.rng,
@@ -204,8 +205,15 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         ),
         manual_orders=ManualOrders(exchange=exchange, orders=orders),
         executions=ExecutionWatch(exchange=exchange, orders=orders),
+        mirror=_build_mirror_watch(base, orders),
         lockstep=_build_lockstep(base, store, exchange, signals),
     )
+
+
+def _build_mirror_watch(base: BaseParts, orders: OrderPath) -> MirrorWatch | None:
+    if base.paper is None or base.paper.mirror is None:
+        return None
+    return MirrorWatch(base.paper, orders)
 
 
 def _barred(halts: HaltLatch, reason: str) -> None:

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from botlib.engine.parts import BaseParts
     from botlib.tasks import ManagerStatus
 
-SAFETY_TASKS: Final = ("order_sync", "position_monitoring", "risk_checks", "execution_reports")
+MIRROR_WATCH: Final = "mirror_watch"
+"""Name of the task that looks at a mirror."""
+
+SAFETY_TASKS: Final = (
+    *("order_sync", "position_monitoring", "risk_checks", "execution_reports"),
+    MIRROR_WATCH,
+)
 """Tasks without which nobody knows what the venue holds; the desks are safety tasks as well."""
 
 DESK: Final = "desk "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from botlib.engine.cautions import DESK
+from botlib.engine.cautions import DESK, MIRROR_WATCH
+from botlib.engine.paper.mirror_watch import INTERVAL
 from botlib.tasks import TaskConfig, TaskPriority
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ def register_support_tasks(tasks: BackgroundTaskManager, parts: TradingParts) ->
         ),
         group=SUPPORT,
     )
+    if parts.mirror is not None:
+        tasks.add_task(
+            TaskConfig(
+                name=MIRROR_WATCH,
+                func=parts.mirror.look,
+                interval=INTERVAL,
+                priority=TaskPriority.HIGH,
+                max_restarts=FOR_EVER,
+            ),
+            group=SUPPORT,
+        )
     if parts.lockstep is not None:
         tasks.add_task(
             TaskConfig(

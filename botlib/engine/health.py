@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.cards import Tone, card, figures, lines
 from botlib.core.clock import iso
+from botlib.engine.paper.mirror_watch import stale_words
 from botlib.engine.strategies.condition import (
     BAD,
     WARNED,
@@ -116,11 +117,20 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
     if parts is None:
         reasons.append("the engine is not running")
     else:
+        mirror = base.paper.mirror if base.paper is not None else None
+        stale = stale_words(mirror) if mirror is not None and mirror.stale else None
+        if stale is not None:
+            # The first reason is the one that is seen.
+            reasons.insert(0, stale)
         reasons += _candle_reasons(base, parts) + _book_reasons(base, parts)
         closed = sum(entry.closed for entry in parts.stream.status().subscriptions)
         sent, fills = parts.orders.sent, parts.orders.fills
         reasons += [f"entries are halted: {reason}" for reason in base.halts.reasons()]
-        reasons += [f"entries are held back: {reason}" for reason in parts.orders.cautions]
+        reasons += [
+            f"entries are held back: {reason}"
+            for reason in parts.orders.cautions
+            if reason != stale
+        ]
         strategies = strategy_conditions(base, parts)
         reasons += [str(one) for one in strategies if one.state in BAD]
         warnings += [str(one) for one in strategies if one.state in WARNED]
@@ -135,7 +145,7 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         healthy=not reasons,
         # Reasons quote the errors of tasks, and are stored in notebooks and summaries.
         reasons=tuple(map(base.log.masked, reasons)),
-        mode=base.settings.kind,
+        mode=base.kind,
         venue=base.venue,
         market_time=iso(now) if now else "",
         candles_closed=closed,

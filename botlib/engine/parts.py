@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import EngineError
+from botlib.venues.kinds import market_kind
 from botlib.venues.registry import venue_in
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from botlib.engine.manual_orders import ManualOrders
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.paper.lockstep import Lockstep
+    from botlib.engine.paper.mirror_watch import MirrorWatch
     from botlib.engine.paper.service import PaperService
     from botlib.engine.signals import SignalGenerator
     from botlib.engine.watchlist import Watchlist
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from botlib.frames import MultiTimeframeEngine
     from botlib.market_data import CandleStream
     from botlib.market_data.history import History
+    from botlib.paper import MirrorState
     from botlib.runtime import Stall
     from botlib.store import CandleStorage, Database, OrderJournal
     from botlib.tasks import BackgroundTaskManager
@@ -76,6 +79,11 @@ class BaseParts:
         return venue_in(self.settings.exchange.environment)
 
     @property
+    def kind(self) -> str:
+        """The kind of market, as `botlib.venues.kinds` names it and badges show it."""
+        return market_kind(self.venue, self.settings.kind)
+
+    @property
     def stands_in(self) -> bool:
         """Whether a paper exchange stands in for the venue that is watched or traded."""
         return self.paper is None and self.settings.exchange.url is not None
@@ -114,6 +122,7 @@ class TradingParts:
     account: AccountMonitor
     manual_orders: ManualOrders
     executions: ExecutionWatch
+    mirror: MirrorWatch | None
     lockstep: Lockstep | None
 
 
@@ -262,6 +271,16 @@ class PartsAccess:
     def venue(self) -> str:
         """The market that is traded."""
         return self._base.venue
+
+    @property
+    def kind(self) -> str:
+        """The kind of market, as badges show it."""
+        return self._base.kind
+
+    @property
+    def mirror(self) -> MirrorState | None:
+        """The state of the mirror that is traded on as it was last read, if it is one."""
+        return self._base.paper.mirror if self._base.paper is not None else None
 
     @property
     def database(self) -> str:

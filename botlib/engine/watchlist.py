@@ -112,6 +112,9 @@ async def watch(
     pairs = [(market.symbol, timeframe) for timeframe in timeframes]
     fresh = [pair for pair in pairs if pair not in watchlist]
     if fresh and not market.active:
+        # It may have been halted when the bot connected, and nobody has asked since.
+        market = await parts.exchange.reload_market(symbol)
+    if fresh and not market.active:
         raise InvalidInput(
             f"{parts.exchange.venue} lists {market.symbol}, but does not trade it now: it was "
             "delisted or is halted, and no candle would come. Its past is in "

@@ -16,6 +16,7 @@ from botlib.views.paths import project_path
 if TYPE_CHECKING:
     from botlib.core.model import Fill, Order, Position
     from botlib.market_data import BookStatus, StreamStatus
+    from botlib.paper import MirrorState
     from botlib.tasks.status import TaskStatus
     from botlib.views.engine import OperableEngine
     from botlib.widgets.dashboard.schema import (
@@ -104,7 +105,7 @@ class StateBuilder:
         engine = self._engine
         health = engine.health()
         return {
-            "mode": engine.settings.kind,
+            "mode": engine.kind,
             "venue": engine.venue,
             "synthetic": ":synthetic:" in engine.venue,
             "running": engine.started,
@@ -282,6 +283,8 @@ class StateBuilder:
                 "bad": entry.bad_frames,
             }
             rows.append((f"{entry.symbol} {entry.timeframe}", row))
+        if engine.started and engine.mirror is not None:
+            rows.insert(0, _mirror(engine.mirror))
         return _table([*rows, *map(self._book, engine.books.status())])
 
     def _book(self, book: BookStatus) -> tuple[str, FeedRow]:
@@ -310,6 +313,21 @@ class StateBuilder:
             return 0.0  # the market itself waits for the next request
         silences = [one.silence for one in status.connections if one.silence is not None]
         return min(silences, default=0.0)
+
+
+def _mirror(mirror: MirrorState) -> tuple[str, FeedRow]:
+    row: FeedRow = {
+        "symbol": mirror.venue,
+        "timeframe": "mirror",
+        "state": "stale" if mirror.stale else "ok",
+        "age": round(mirror.silent, 1),
+        "closed": None,
+        "last": None,
+        "gaps": mirror.gaps,
+        "holes": 0,
+        "bad": mirror.malformed,
+    }
+    return f"{mirror.venue} mirror", row
 
 
 def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> TaskRow:

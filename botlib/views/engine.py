@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from botlib.execution import HaltLatch, OrderPath
     from botlib.market_data import CandleStream
     from botlib.market_data.history import History
+    from botlib.paper import MirrorState
     from botlib.runtime import Stall
     from botlib.tasks import BackgroundTaskManager
     from botlib.trading.positions import PositionManager
@@ -54,6 +55,12 @@ class EngineReading(Protocol):
 
     @property
     def venue(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def mirror(self) -> MirrorState | None: ...
 
     @property
     def database(self) -> str: ...

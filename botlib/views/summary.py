@@ -69,6 +69,8 @@ class RunSummary:
     """The function that blocked the loop longest, empty if none blocked it for long."""
     healthy: bool
     reasons: tuple[str, ...] = field(default=())
+    mirror: str = ""
+    """What the mirror that was traded on lost; empty if nothing, or without a mirror."""
     left_over: tuple[str, ...] = field(default=())
     """What the stop could not do in time, in sentences."""
     warnings: tuple[str, ...] = field(default=())
@@ -179,6 +181,8 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     rows += [
         ["gaps", f"{figures['gaps_filled']} filled, {figures['holes']} candles the venue lacks"],
         ["reconnects", figures["reconnects"]],
+        # Summaries of earlier versions have no such figure.
+        *([["mirror", figures["mirror"]]] if figures.get("mirror") else []),
         ["signals", figures["signals"]],
     ]
     if figures["mode"] != WATCH:
@@ -245,7 +249,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         equity = engine.account.equity or Decimal(0)
         logger.warning("the account is shown as it was last valued: %s", error)
     return RunSummary(
-        mode=engine.settings.kind,
+        mode=engine.kind,
         venue=engine.venue,
         database=project_path(engine.settings, Path(engine.database)),
         market_start=start.market_time,
@@ -266,6 +270,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         gaps_filled=sum(entry.gaps for entry in stream.subscriptions),
         holes=sum(entry.holes for entry in stream.subscriptions),
         reconnects=sum(entry.reconnects for entry in stream.connections),
+        mirror=engine.mirror.losses() if engine.mirror is not None else "",
         signals=engine.signals.signals,
         orders=engine.orders.sent,
         fills=engine.orders.fills,

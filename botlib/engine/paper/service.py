@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botlib.core.timeframe import timeframe_ms
+from botlib.paper import DEFAULT_ACCOUNT, PAPER_API_KEY, PAPER_API_SECRET
 from botlib.store import database_path
 
 if TYPE_CHECKING:
     from botlib.config import Settings
-    from botlib.paper import PaperControl, PaperMarket, PaperOptions, PaperProcess
+    from botlib.paper import MirrorState, PaperControl, PaperMarket, PaperOptions, PaperProcess
 
 
 def configured_paper(settings: Settings) -> PaperOptions:
@@ -36,6 +37,11 @@ class PaperService:
         self._control: PaperControl | None = None
         self.url = ""
         self.venue = ""
+        """The market, and the account in it if that is not the first one."""
+        self.keys = (PAPER_API_KEY, PAPER_API_SECRET)
+        """API key and secret of the account."""
+        self.mirror: MirrorState | None = None
+        """The state of a mirror as it was last read, None if the market is no mirror."""
         self.recorded: PaperMarket | None = None
         """The market of recorded candles, past and future, if the exchange was started here."""
 
@@ -70,6 +76,15 @@ class PaperService:
             self.url = paper.url
         self._control = PaperControl(self.url)
         self.venue = str((await self._control.state())["venue"])
+        self.mirror = await self._control.mirror()
+        if paper.account != DEFAULT_ACCOUNT:
+            self.keys = await self._control.open_account(paper.account, paper.balances)
+            self.venue += f"/{paper.account}"
+
+    async def read_mirror(self) -> MirrorState | None:
+        """Read the state of a mirror again."""
+        self.mirror = await self.control.mirror()
+        return self.mirror
 
     async def stop(self) -> None:
         """Close the connection, and end the exchange if it was started here."""

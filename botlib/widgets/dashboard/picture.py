@@ -30,6 +30,7 @@ _FEED: Final = {
     "ok": Tone.GOOD,
     "repairing": Tone.WARN,
     "late": Tone.BAD,
+    "stale": Tone.BAD,
     "stopped": Tone.PLAIN,
 }
 _STOP: Final = {

@@ -16,7 +16,8 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar
 RowT = TypeVar("RowT")
 
 Health = Literal["ok", "warn", "bad", "off"]
-FeedState = Literal["ok", "repairing", "late", "stopped"]
+FeedState = Literal["ok", "repairing", "late", "stale", "stopped"]
+"""Whether candles come; ``stale`` for a mirror that does not hear its venue."""
 Protection = Literal["resting", "unknown", "missing", "none"]
 """Whether a protective stop rests at the venue; ``unknown`` while an order is being settled."""
 Action = Literal["start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"]

@@ -74,6 +74,7 @@ const FEED: Record<FeedState, string> = {
   ok: "bl-ok",
   repairing: "bl-warn",
   late: "bl-bad",
+  stale: "bl-bad",
   stopped: "bl-muted",
 };
 const STOP: Record<Protection, string> = {

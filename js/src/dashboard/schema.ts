@@ -2,7 +2,8 @@
 
 export type Health = "ok" | "warn" | "bad" | "off";
 
-export type FeedState = "ok" | "repairing" | "late" | "stopped";
+/** Whether candles come; `stale` for a mirror that does not hear its venue. */
+export type FeedState = "ok" | "repairing" | "late" | "stale" | "stopped";
 
 /** Whether a protective stop rests at the venue; `unknown` while an order is being settled. */
 export type Protection = "resting" | "unknown" | "missing" | "none";
