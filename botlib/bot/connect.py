@@ -14,7 +14,7 @@ from botlib.bot.async_bot import AsyncBot
 from botlib.bot.bot import Bot
 from botlib.bot.replaying import recorded_changes, replay_changes
 from botlib.config import Settings
-from botlib.config.secrets import RedactingFilter, keys_at_hand
+from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.project import project_directory
 from botlib.runtime import HEADLESS, Runtime, get_runtime
@@ -149,8 +149,7 @@ def _find(path: str | Path, project: Path) -> Path:
 def _log_to(path: Path) -> None:
     """Write the log of the package to a file, with the keys masked."""
     handler = _log_file(path)
-    # Set again each time: keys may have been added since.
-    handler.filters = [RedactingFilter(keys_at_hand())]
+    keys_at_hand()
     root = logging.getLogger("botlib")
     if handler not in root.handlers:
         root.addHandler(handler)
@@ -170,5 +169,6 @@ def _log_file(path: Path) -> logging.Handler:
             handler.close()
     path.touch(mode=0o600)
     made = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
+    made.addFilter(MaskingFilter())
     made.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return made

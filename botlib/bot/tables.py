@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from botlib.core.masking import masked_values
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,7 +34,7 @@ def attribute_table(
     from botlib.bot.listing import listing
 
     def cell(value: object) -> object:
-        return float(value) if isinstance(value, Decimal) else value
+        return float(value) if isinstance(value, Decimal) else masked_values(value)
 
     frame = pd.DataFrame(
         [[cell(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)

@@ -1,28 +1,21 @@
 """Secrets: keys that come from the environment and are never shown or saved.
 
-A `Secret` is masked in every text, and cannot be pickled or copied. Only the code that signs a
-request calls `Secret.reveal`.
+A `Secret` is masked in every text from its making on (`botlib.core.masking`), and cannot be pickled
+or copied. Only the code that signs a request calls `Secret.reveal`.
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import logging
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import quote, quote_plus
 
 from botlib.core.errors import ConfigError
+from botlib.core.masking import MASK, hide, masked
 from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
-
-MASK: Final = "•••"
-
-_SHORTEST: Final = 8
-"""Shorter values are not masked in texts: they would match by chance."""
 
 _from_environment: Final = object()
 
@@ -40,6 +33,7 @@ class Secret:
             )
         self.__name = name
         self.__value = value
+        hide(value)
 
     @classmethod
     def from_environment(cls, variable: str, dotenv: Path | None = None) -> Secret:
@@ -146,7 +140,7 @@ class ApiKeys:
 
 
 def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
-    """Return the keys that are set in the environment, to mask them in texts.
+    """Return the keys that are set in the environment; they are masked in texts from now on.
 
     Args:
         dotenv: as for `ApiKeys.from_environment`.
@@ -160,22 +154,11 @@ def keys_at_hand(dotenv: Path | None = None) -> tuple[Secret, ...]:
     return tuple(found)
 
 
-def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """Return ``text`` with every secret masked, raw, base64- or URL-encoded."""
-    for form in _forms(secrets):
-        text = text.replace(form, MASK)
-    return text
-
-
-class RedactingFilter(logging.Filter):
+class MaskingFilter(logging.Filter):
     """A log filter that masks secrets in messages, arguments and tracebacks.
 
     Add it to handlers rather than loggers: a logger's filter does not see its children's records.
     """
-
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        super().__init__()
-        self._secrets = tuple(secrets)
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
@@ -183,30 +166,16 @@ class RedactingFilter(logging.Filter):
         except (TypeError, ValueError, KeyError):
             # The handler would print the error with the unmasked arguments.
             message = f"{record.msg} (with arguments that do not fit)"
-        record.msg, record.args = redact(message, self._secrets), None
+        record.msg, record.args = masked(message), None
         if record.exc_info:
             text = record.exc_text or logging.Formatter().formatException(record.exc_info)
-            record.exc_text = redact(text, self._secrets)
+            record.exc_text = masked(text)
             if record.exc_text != text:
                 # The next handler would format the error again, with the secret.
                 record.exc_info = None
         if record.stack_info:
-            record.stack_info = redact(record.stack_info, self._secrets)
+            record.stack_info = masked(record.stack_info)
         return True
-
-
-def _forms(secrets: Iterable[Secret]) -> list[str]:
-    """Return every encoding of the secrets, the longest first."""
-    forms: set[str] = set()
-    for secret in secrets:
-        value = secret.reveal()
-        if len(value) < _SHORTEST:
-            continue
-        raw = value.encode()
-        for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-            forms |= {encoded.decode(), encoded.decode().rstrip("=")}
-        forms |= {value, quote(value, safe=""), quote(value), quote_plus(value), raw.hex()}
-    return sorted(forms, key=len, reverse=True)
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:

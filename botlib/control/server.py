@@ -23,6 +23,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from botlib.core.errors import EngineError
+from botlib.core.masking import forget, hide, masked
 from botlib.serving import LoopbackServer, Rules, json_answer
 from botlib.serving.door import ConnectionLimits
 from botlib.store.atomic_files import draft
@@ -55,7 +56,6 @@ class ControlServer:
         port: the port to listen on, 0 for any free one.
         only_port: whether a start fails if the port is in use, because whoever uses it would be
             taken for this server; otherwise the next free one is used.
-        mask: returns a text with the secrets masked.
     """
 
     def __init__(
@@ -67,9 +67,7 @@ class ControlServer:
         token_file: Callable[[], Path],
         port: int,
         only_port: bool = False,
-        mask: Callable[[str], str] = str,
     ) -> None:
-        self._mask = mask
         self._health = health
         self._tasks = tasks
         self._kill = kill
@@ -110,6 +108,7 @@ class ControlServer:
         """
         # Before the first request can arrive, which an empty token would let through.
         self._token = secrets.token_urlsafe(32)
+        hide(self._token)
         for port in self._candidates():
             try:
                 await self._server.start(port)
@@ -141,6 +140,7 @@ class ControlServer:
         """Stop listening, and delete the token and the address."""
         if self.port is not None:
             await self._server.stop()
+            forget(self._token)
             for path in self._files():
                 path.unlink(missing_ok=True)
 
@@ -180,18 +180,18 @@ class ControlServer:
         return self._answer(await self._kill(reason, close))
 
     def _answer(self, values: JsonObject, status: int = 200) -> web.Response:
-        return json_answer(_plain(values, self._mask), status)
+        return json_answer(_plain(values), status)
 
 
-def _plain(value: object, mask: Callable[[str], str]) -> Any:
+def _plain(value: object) -> Any:
     """Return a value as JSON can express it, with its texts masked; other objects as text."""
     if isinstance(value, Mapping):
-        return {mask(str(key)): _plain(one, mask) for key, one in value.items()}
+        return {masked(str(key)): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one, mask) for one in value]
+        return [_plain(one) for one in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return mask(str(value))
+    return masked(str(value))
 
 
 def _kill_request(body: str) -> tuple[str, bool]:

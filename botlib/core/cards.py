@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
+from botlib.core.masking import masked
 from botlib.core.tables import Tone, Toned, html_picture
 
 __all__ = [
@@ -43,12 +44,12 @@ def card(
     """
     dot = f"{_coloured('●', tone)} " if tone is not Tone.PLAIN else ""
     mark = f"{html_badge(badge)} " if badge else ""
-    small = f' <span style="opacity:.65">{escape(notes)}</span>' if notes else ""
+    small = f' <span style="opacity:.65">{_escaped(notes)}</span>' if notes else ""
     # A bar in the colour of the state, visible at a glance.
     edge = f";border-left:3px solid {tone.value}" if tone is not Tone.PLAIN else ""
     return (
         f'<div class="botlib" style="{_FRAME}{edge}">'
-        f"<div>{mark}{dot}<b>{escape(title)}</b>{small}</div>{''.join(blocks)}</div>"
+        f"<div>{mark}{dot}<b>{_escaped(title)}</b>{small}</div>{''.join(blocks)}</div>"
     )
 
 
@@ -56,7 +57,7 @@ def figures(items: Iterable[tuple[str, object]]) -> str:
     """Return labelled figures side by side; a `Toned` value is drawn in its colour."""
     cells = "".join(
         '<div style="min-width:6.5em">'
-        f'<div style="opacity:.65">{escape(label)}</div><div>{_bold(value)}</div></div>'
+        f'<div style="opacity:.65">{_escaped(label)}</div><div>{_bold(value)}</div></div>'
         for label, value in items
     )
     return f'<div style="display:flex;flex-wrap:wrap;gap:.3em 1.4em;margin:.3em 0">{cells}</div>'
@@ -70,7 +71,7 @@ def lines(texts: Iterable[object], tone: Tone = Tone.PLAIN) -> str:
 def section(title: str, *blocks: str) -> str:
     """Return blocks of HTML under a small heading inside a card."""
     return (
-        f'<div style="margin-top:.5em;opacity:.65;letter-spacing:.04em">{escape(title)}</div>'
+        f'<div style="margin-top:.5em;opacity:.65;letter-spacing:.04em">{_escaped(title)}</div>'
         f"{''.join(blocks)}"
     )
 
@@ -87,7 +88,7 @@ def html_badge(text: str) -> str:
         paint = f"border:1px solid {Tone.INFO.value};color:{Tone.INFO.value}"
     return (
         f'<span style="{paint};border-radius:3px;padding:0 .5em;font-weight:600">'
-        f"{escape(text)}</span>"
+        f"{_escaped(text)}</span>"
     )
 
 
@@ -139,5 +140,9 @@ def _bold(value: object) -> str:
 
 
 def _coloured(text: object, tone: Tone) -> str:
-    plain = escape(str(text))
+    plain = _escaped(text)
     return plain if tone is Tone.PLAIN else f'<span style="color:{tone.value}">{plain}</span>'
+
+
+def _escaped(text: object) -> str:
+    return escape(masked(str(text)))

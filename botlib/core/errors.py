@@ -46,9 +46,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from botlib.core.masking import masked
+
 
 class BotlibError(Exception):
-    """Base of all errors raised by botlib."""
+    """Base of all errors raised by botlib. Secrets are masked in its texts."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(one) if isinstance(one, str) else one for one in args))
 
 
 class InvalidInput(BotlibError, ValueError):

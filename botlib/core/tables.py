@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
+from botlib.core.masking import masked
+
 Cell = object
 """A value with a readable ``str``; None is an empty cell, a `Toned` is shown in its colour."""
 
@@ -54,7 +56,9 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Return a table as self-contained HTML, alone or for a card."""
-    head = "".join(f'<th style="{_CELL};opacity:.65">{escape(name)}</th>' for name in headers)
+    head = "".join(
+        f'<th style="{_CELL};opacity:.65">{escape(masked(name))}</th>' for name in headers
+    )
     body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
     return (
         f'<table class="botlib" style="{_STYLE}">'
@@ -73,7 +77,7 @@ def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
 
 
 def _text(cell: Cell) -> str:
-    return "" if cell is None else str(cell)
+    return "" if cell is None else masked(str(cell))
 
 
 def html_picture(svg: str, alt: str) -> str:
@@ -83,5 +87,5 @@ def html_picture(svg: str, alt: str) -> str:
     no colour, so ``currentColor`` is replaced by a grey that is readable on light and dark themes.
     """
     drawn = svg.replace("currentColor", "#8a8f98")
-    data = b64encode(drawn.encode()).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+    data = b64encode(masked(drawn).encode()).decode()
+    return f'<img alt="{escape(masked(alt))}" src="data:image/svg+xml;base64,{data}">'

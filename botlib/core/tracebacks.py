@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from botlib.core.masking import masked
+
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _LIBRARIES: Final = tuple(
     dict.fromkeys(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
@@ -41,7 +43,7 @@ def own_traceback(error: BaseException, own: Collection[str] = ()) -> str:
     found = traceback.TracebackException.from_exception(error)
     frames = [frame for frame in found.stack if is_own(frame.filename, own)]
     lines = [_frame_text(frame) for frame in frames]
-    return "".join([*lines, *found.format_exception_only()]).rstrip()
+    return masked("".join([*lines, *found.format_exception_only()]).rstrip())
 
 
 def _frame_text(frame: traceback.FrameSummary) -> str:

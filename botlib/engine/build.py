@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.config.secrets import ApiKeys
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
+from botlib.core.masking import masked
 from botlib.core.model import TaskFailed
 from botlib.engine.account.monitor import AccountMonitor
 from botlib.engine.cautions import Cautions
@@ -176,7 +177,7 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         orders=NoOrders() if settings.mode == "watch" else orders,
         on_progress=beat,
         in_lockstep=base.in_lockstep,
-        tell=lambda text: base.tell(base.log.masked(text)),
+        tell=lambda text: base.tell(masked(text)),
     )
     return TradingParts(
         exchange=exchange,

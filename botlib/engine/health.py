@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.cards import Tone, card, figures, lines
 from botlib.core.clock import iso
+from botlib.core.masking import masked
 from botlib.engine.paper.mirror_watch import stale_words
 from botlib.engine.strategies.condition import (
     BAD,
@@ -144,7 +145,7 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
     return EngineHealth(
         healthy=not reasons,
         # Reasons quote the errors of tasks, and are stored in notebooks and summaries.
-        reasons=tuple(map(base.log.masked, reasons)),
+        reasons=tuple(map(masked, reasons)),
         mode=base.kind,
         venue=base.venue,
         market_time=iso(now) if now else "",
@@ -152,7 +153,7 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         orders_sent=sent,
         fills=fills,
         lag=lag,
-        warnings=tuple(map(base.log.masked, warnings)),
+        warnings=tuple(map(masked, warnings)),
         strategies=tuple(strategies),
     )
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from botlib.config.secrets import Secret, redact
+from botlib.core.masking import masked
 
 LINES: Final = 60
 """Lines that are kept."""
@@ -38,13 +37,8 @@ class LogTail(logging.Handler):
 
     def __init__(self, *, lines: int = LINES) -> None:
         super().__init__(logging.INFO)
-        self._secrets: tuple[Secret, ...] = ()
         self._lines: deque[LogLine] = deque(maxlen=lines)
         self._numbers = count(1)
-
-    def hide(self, secrets: Iterable[Secret]) -> None:
-        """Mask these in every line from now on."""
-        self._secrets = tuple(secrets)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -56,7 +50,7 @@ class LogTail(logging.Handler):
             if error not in text:
                 text = f"{text} ({error})"
         # Masked before it is cut, or half of a secret could remain.
-        text = " ".join(self.masked(text).split())[:LONGEST]
+        text = " ".join(masked(text).split())[:LONGEST]
         self._lines.append(
             LogLine(
                 number=next(self._numbers),
@@ -66,10 +60,6 @@ class LogTail(logging.Handler):
                 text=text,
             )
         )
-
-    def masked(self, text: str) -> str:
-        """Return a text with the secrets masked."""
-        return redact(text, self._secrets)
 
     def tail(self) -> list[LogLine]:
         """Return the kept lines, oldest first."""

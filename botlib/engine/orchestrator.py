@@ -17,6 +17,7 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.core.lag import LagMeter
+from botlib.core.masking import masked
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
 from botlib.engine.arming import Arming, arm
@@ -129,7 +130,6 @@ class Orchestrator(PartsAccess):
             token_file=lambda: Path(self.database).with_suffix(".token"),
             port=settings.health.port,
             only_port=settings.mode == "live",
-            mask=self.log.masked,
         )
         self.services = self._services()
 
@@ -190,7 +190,7 @@ class Orchestrator(PartsAccess):
         """
         self.lag.start()
         wall_time = self.system_clock.now()
-        self.log.hide(keys_at_hand())
+        keys_at_hand()
         _package_logger.addHandler(self.log)
         self.lag.worst = 0.0  # measured for each run
         try:
@@ -239,7 +239,7 @@ class Orchestrator(PartsAccess):
         left = await self.orders.wind_down(SETTLE_TIMEOUT)
         for words in left:
             logger.error("left over at the stop: %s", words)
-        self.left_over = tuple(map(self.log.masked, left))
+        self.left_over = tuple(map(masked, left))
 
     def _release(self) -> None:
         _package_logger.removeHandler(self.log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from botlib.core.masking import masked_values
 from botlib.engine.strategies.condition import strategy_conditions
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def engine_status(services: Services, base: BaseParts, parts: TradingParts) -> dict[str, Any]:
     """Return the state of services, strategies, orders and limits of a started engine."""
     conditions = {one.name: one for one in strategy_conditions(base, parts)}
-    return {
+    values: dict[str, Any] = {
         "services": {
             service.name: {"state": service.state.value, "error": service.error}
             for service in services.all()
@@ -39,3 +40,4 @@ def engine_status(services: Services, base: BaseParts, parts: TradingParts) -> d
         "orders": {"sent": parts.orders.sent, "fills": parts.orders.fills},
         "risk": {**asdict(base.risk.limits), "halted": base.halts.first},
     }
+    return {name: masked_values(value) for name, value in values.items()}

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, Final
 
 from botlib.core.errors import TaskError
+from botlib.core.masking import masked
 
 LATENESS_KEPT: Final = 128
 """Number of runs whose lateness is kept for the percentiles."""
@@ -53,9 +54,9 @@ class TaskCounters:
         """Count a failure and store its text; the error itself would keep its frames alive."""
         self.failures += 1
         self.failures_in_row += 1
-        text = str(error)
+        text = masked(str(error))
         self.error = text if isinstance(error, TaskError) else f"{type(error).__name__}: {text}"
-        self.traceback = "".join(traceback.format_exception(error))
+        self.traceback = masked("".join(traceback.format_exception(error)))
 
     def percentiles(self) -> tuple[float | None, float | None]:
         """Return the median and the 99th percentile of the lateness of recent runs, in seconds."""

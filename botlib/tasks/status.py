@@ -10,6 +10,7 @@ from typing import Final
 from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
 from botlib.core.errors import UnknownTask, did_you_mean
+from botlib.core.masking import masked_values
 from botlib.core.tables import html_table, text_table
 from botlib.tasks.health import Health
 from botlib.tasks.schedule import duration_text
@@ -126,7 +127,10 @@ class ManagerStatus:
         tasks = [
             {**asdict(replace(task, metadata={})), "metadata": task.metadata} for task in self.tasks
         ]
-        return {**asdict(replace(self, tasks=())), "tasks": tasks}
+        values: dict[str, object] = masked_values(
+            {**asdict(replace(self, tasks=())), "tasks": tasks}
+        )
+        return values
 
     def __str__(self) -> str:
         if not self.tasks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.asynctools import first_of
 from botlib.core.errors import BotlibError, EngineError, InvalidInput
+from botlib.core.masking import masked
 from botlib.core.model import CandleUpdated
 from botlib.core.timeframe import MINUTE
 from botlib.views.dashboard_state import StateBuilder
@@ -152,7 +153,6 @@ class DashboardFeed:
 
     async def answer(self, action: str, target: str) -> tuple[bool, str]:
         """Run the action of a button; return whether it succeeded, and a message. Never raises."""
-        masked = self._engine.log.masked
         try:
             return True, masked(await self.act(action, target))
         except BotlibError as error:

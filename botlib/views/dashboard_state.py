@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
 from botlib.core.errors import UnknownSymbol
+from botlib.core.masking import masked
 from botlib.core.model import OrderStatus
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
@@ -64,12 +65,11 @@ class StateBuilder:
         Args:
             prices: the newest ones by symbol; open positions are valued at them.
         """
-        masked = self._engine.log.masked
         ledger = self._engine.orders.ledger
         unknown = {order.client_order_id for order in ledger.unsettled}
         # An order whose outcome is not known is shown however old it is.
         shown = [*ledger.unsettled, *ledger.newest(ROWS)]
-        orders = {order.client_order_id: _order(order, masked, unknown) for order in shown}
+        orders = {order.client_order_id: _order(order, unknown) for order in shown}
         fills = list(ledger.last_fills)[-ROWS:]
         positions = _table(
             (position.symbol, self._position(position, prices))
@@ -110,7 +110,7 @@ class StateBuilder:
             "synthetic": ":synthetic:" in engine.venue,
             "running": engine.started,
             "healthy": health.healthy,
-            "reasons": [engine.log.masked(reason) for reason in health.reasons],
+            "reasons": [masked(reason) for reason in health.reasons],
             "market_time": engine.market_clock.now() // SECOND * SECOND,
             "now": engine.system_clock.now() // SECOND * SECOND,
             "started": 0 if engine.run_start is None else engine.run_start.time,
@@ -164,8 +164,7 @@ class StateBuilder:
     def _tasks(self) -> DashboardTable[TaskRow]:
         status = self._engine.tasks.status()
         reasons = " ".join([*status.health.reasons, *status.health.warnings])
-        masked = self._engine.log.masked
-        rows = {task.name: _task(task, reasons, masked) for task in status.tasks}
+        rows = {task.name: _task(task, reasons) for task in status.tasks}
         if not self._engine.started:
             # Stopped tasks of a stopped engine are no fault, and can not be started again.
             rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
@@ -224,14 +223,14 @@ class StateBuilder:
                 "target": _number(cast("Decimal | None", book["target"])) if guarded else "",
                 "protection": cast("Protection", book["protection"]),
                 "orphaned": bool(book["orphaned"]),
-                "doing": self._engine.log.masked(str(book["doing"]))[:200],
+                "doing": masked(str(book["doing"]))[:200],
             }
             rows.append((f"{row['strategy']} {row['symbol']}", row))
         return _table(rows)
 
     def _holds(self) -> DashboardTable[HoldRow]:
         """Return why nothing is entered, what a person has to end first."""
-        engine, masked = self._engine, self._engine.log.masked
+        engine = self._engine
         rows: list[HoldRow] = [
             {
                 "kind": "halt",
@@ -330,7 +329,7 @@ def _mirror(mirror: MirrorState) -> tuple[str, FeedRow]:
     return f"{mirror.venue} mirror", row
 
 
-def _task(task: TaskStatus, reasons: str, masked: Callable[[str], str]) -> TaskRow:
+def _task(task: TaskStatus, reasons: str) -> TaskRow:
     active = task.state in ACTIVE
     forever = task.schedule == "for ever"
     can: list[Action] = (
@@ -367,7 +366,7 @@ def _health(task: TaskStatus, reasons: str) -> Health:
     return "off" if task.state in _OFF_STATES else "ok"
 
 
-def _order(order: Order, masked: Callable[[str], str], unknown: Collection[str]) -> OrderRow:
+def _order(order: Order, unknown: Collection[str]) -> OrderRow:
     price = order.average or order.stop_price or order.price
     return {
         "time": order.market_time,

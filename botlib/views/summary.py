@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
 from botlib.core.errors import EngineError, ExchangeError
+from botlib.core.masking import masked_values
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
 from botlib.engine.strategies.condition import StrategyCondition
@@ -86,7 +87,8 @@ class RunSummary:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON values."""
         strategies = [one.to_dict() for one in self.strategies]
-        return {**asdict(self), "strategies": strategies, "market_hours": self.market_hours}
+        values = {**asdict(self), "strategies": strategies, "market_hours": self.market_hours}
+        return {name: masked_values(value) for name, value in values.items()}
 
     @property
     def word(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from botlib.core.errors import ConfigError
+from botlib.core.masking import masked
 from botlib.runtime import HEADLESS
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def show_text(value: object) -> None:
 
         display.display(value)  # type: ignore[no-untyped-call]
     else:
-        sys.stdout.write(f"{value}\n")
+        sys.stdout.write(masked(f"{value}\n"))
 
 
 class Output:

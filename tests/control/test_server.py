@@ -11,6 +11,7 @@ import pytest
 
 from botlib.control.server import TOKEN_HEADER, ControlServer
 from botlib.core.errors import EngineError
+from botlib.core.masking import forget, hide
 
 
 class FakeEngine:
@@ -30,7 +31,6 @@ class FakeEngine:
             token_file=lambda: self.token_file,
             port=port,
             only_port=only_port,
-            mask=lambda text: text.replace("topsecret", "•••"),
         )
 
     async def kill(self, reason: str, close_positions: bool) -> Mapping[str, object]:
@@ -78,8 +78,10 @@ async def test_task_status_is_served(server: ControlServer) -> None:
 
 
 async def test_answers_are_masked_and_other_objects_become_text(
-    server: ControlServer, fake: FakeEngine
+    server: ControlServer, fake: FakeEngine, request: pytest.FixtureRequest
 ) -> None:
+    hide("topsecret")
+    request.addfinalizer(lambda: forget("topsecret"))
     fake.reasons.append("task 'a' failed for good: key topsecret was refused")
     _, body = await get(f"{server.url}/health")
     assert body["reasons"] == ["task 'a' failed for good: key ••• was refused"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.cards import Tone
 from botlib.core.clock import iso
+from botlib.core.masking import masked
 from botlib.core.timeframe import timeframe_ms
 from botlib.tasks.status import ACTIVE
 
@@ -165,7 +166,7 @@ def _condition(
         name=active.name,
         symbol=active.symbol,
         state=state,
-        detail=base.log.masked(detail),
+        detail=masked(detail),
         since=since,
         count=count,
         asked=active.evaluations,
