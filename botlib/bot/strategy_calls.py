@@ -1,0 +1,136 @@
+"""`StrategyCalls`: the methods of a bot that start, show and stop strategies and their streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from botlib.bot.strategy_rows import followed_line, signal_table, stopped_line, strategy_table
+from botlib.venues.symbols import unified_symbol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from botlib.config import Settings
+    from botlib.engine import Orchestrator
+    from botlib.strategy import Strategy
+
+
+class StrategyCalls:
+    """What a bot can be asked about its strategies; its methods run on the runtime thread."""
+
+    settings: Settings
+    engine: Orchestrator
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+
+    async def trade(
+        self,
+        strategy: Strategy,
+        symbol: str,
+        *,
+        name: str,
+        order_cost: float | str | Decimal | None = None,
+    ) -> str:
+        """Start a strategy on a symbol; one of the same name is replaced.
+
+        Candles of it that are not streamed yet are from then on, with their history.
+
+        Args:
+            strategy: it trades its first timeframe.
+            name: its identity.
+            order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
+        """
+        cost = None if order_cost is None else Decimal(str(order_cost))
+        before = self.engine.subscriptions()
+        active = await self.engine.trade(strategy, symbol, name=name, order_cost=cost)
+        self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
+        return f"{active.name}: {active.strategy} on {active.symbol}"
+
+    async def follow(self, strategy: Strategy, symbol: str, *, name: str | None = None) -> str:
+        """Ask a strategy on every closed candle and show its signals; nothing is ordered.
+
+        They are in `signals`, on the charts of the symbol, in the log and on the dashboard, those
+        of the candles so far at once. It works on every market, also while others trade.
+
+        Args:
+            strategy: it is asked on its first timeframe, which is streamed from now on.
+            name: its identity; by default its class and the symbol. One of the same name that is
+                followed is replaced.
+
+        Raises:
+            InvalidInput: the venue does not trade the symbol now, or one of that name trades.
+        """
+        identity = name or f"{type(strategy).__name__} {unified_symbol(symbol)}"
+        before = self.engine.subscriptions()
+        active = await self.engine.follow(strategy, symbol, name=identity)
+        self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
+        return followed_line(active)
+
+    @property
+    def signals(self) -> pd.DataFrame:
+        """The newest signals, oldest first; ``candle`` is the open time of the closed candle.
+
+        Those that are not ``live`` are on candles from before the strategy was followed; those that
+        are not ``ordered`` are of a strategy that is only followed.
+        """
+        return signal_table(self.engine.signals.history.all())
+
+    async def stop_strategy(self, name: str) -> str:
+        """Stop asking a strategy; what it holds stays, and stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        return stopped_line(self.engine.stop_strategy(name), self.engine)
+
+    @property
+    def strategies(self) -> pd.DataFrame:
+        """What trades or is followed: each strategy with its position and last signal."""
+        return strategy_table(self.engine)
+
+    async def watch(self, symbol: str, timeframe: str | Sequence[str]) -> str:
+        """Stream and store candles that are not configured, with their history; say so in a line.
+
+        They survive reconnections and count in the health, until `unwatch` or the end of the bot.
+
+        Args:
+            timeframe: one or several, such as ``"1h"``.
+
+        Raises:
+            UnknownSymbol, UnknownTimeframe: the venue does not have it; the message suggests one.
+            InvalidInput: the venue does not trade the symbol now.
+        """
+        names = [timeframe] if isinstance(timeframe, str) else list(timeframe)
+        fresh = await self.engine.watch(symbol, names)
+        if not fresh:
+            return f"{unified_symbol(symbol)} {', '.join(names)} is streamed already."
+        return self._new_line(fresh)
+
+    async def unwatch(self, symbol: str, timeframe: str | None = None) -> str:
+        """End the stream of a symbol, or of one timeframe; stored candles stay.
+
+        Raises:
+            InvalidInput: it is not streamed, or a strategy, a chart or a position needs it.
+        """
+        ended = await self.engine.unwatch(symbol, timeframe)
+        return f"{_named(ended)} is not streamed any more; its stored candles stay."
+
+    def taken_notes(self) -> list[str]:
+        """Return the notes on the calls so far, each once, and forget them."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _note_new(self, pairs: Iterable[tuple[str, str]]) -> None:
+        if fresh := list(pairs):
+            self._notes.append(self._new_line(fresh))
+
+    def _new_line(self, fresh: Sequence[tuple[str, str]]) -> str:
+        least = self.settings.history
+        return f"{_named(fresh)} is streamed from now on, after {least} candles or more of history."
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> str:
+    return f"{pairs[0][0]} {', '.join(timeframe for _, timeframe in pairs)}"
