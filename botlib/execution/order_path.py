@@ -333,12 +333,17 @@ class OrderPath:
         except StoreError as error:
             self._context.refuse(key, want, f"it could not be journaled: {error}")
 
-    def leave(self, symbol: str, reason: str = MANUAL) -> list[BookKey]:
+    def leave(
+        self, symbol: str, reason: str = MANUAL, *, strategy: str | None = None
+    ) -> list[BookKey]:
         """Store the want that every book of a symbol is flat; return those that are not yet.
 
         A book whose entry is under way is among them: what it buys is sold again.
+
+        Args:
+            strategy: whose book; None is all of them.
         """
-        keys = self._concerned(symbol)
+        keys = [one for one in self._concerned(symbol) if strategy in (None, one.strategy)]
         for key in keys:
             self.wish(
                 key,

@@ -11,15 +11,13 @@ from botlib.core.market import Market
 from botlib.core.model import Fill, Position, Side
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
+from botlib.trading.results import DUST_SHARE, BookResult
 from botlib.trading.sizing import sellable, tradable
 
 ZERO: Final = Decimal(0)
 
 REMEMBERED_TRADES = 500
 """Trade ids kept to recognise a fill that is reported twice; the journal knows older ones."""
-
-DUST_SHARE: Final = Decimal("0.01")
-"""Share of a purchase below which what was held before it is dust: it does not date a position."""
 
 
 def is_held(amount: Decimal, price: Decimal, market: Market) -> bool:
@@ -106,6 +104,8 @@ class PositionManager:
     def __init__(self) -> None:
         self._books: dict[str, dict[str, Position]] = {}
         """By symbol, then by strategy."""
+        self._results: dict[tuple[str, str], BookResult] = {}
+        """By strategy and symbol."""
         self._seen: dict[tuple[str, int], None] = {}
         self._newest: dict[str, int] = {}
         """The highest trade id of every symbol."""
@@ -127,6 +127,7 @@ class PositionManager:
                 versions did, which knew one position per symbol.
         """
         self._books.clear()
+        self._results.clear()
         self._seen.clear()
         self._newest.clear()
         self._forgetting = False
@@ -184,6 +185,7 @@ class PositionManager:
     def _add(self, fill: Fill, strategy: str) -> Position:
         position = apply_fill(self.of(strategy, fill.symbol), fill)
         self._books.setdefault(fill.symbol, {})[strategy] = position
+        self._results.setdefault((strategy, fill.symbol), BookResult()).add(fill, position)
         return position
 
     def other_fees(self, day: int) -> dict[str, Decimal]:
@@ -197,6 +199,19 @@ class PositionManager:
     def of(self, strategy: str, symbol: str) -> Position:
         """Return the position of a book, a flat one if it never traded."""
         return self._books.get(symbol, {}).get(strategy) or _flat(symbol)
+
+    def result(self, strategy: str, symbol: str) -> BookResult:
+        """Return what a book earned so far; nothing if it never traded."""
+        return self._results.get((strategy, symbol)) or BookResult()
+
+    def days(self) -> dict[int, dict[str, Decimal]]:
+        """Return what was booked by UTC day (its first moment, ms) and strategy."""
+        found: dict[int, dict[str, Decimal]] = {}
+        for (strategy, _), result in self._results.items():
+            for day, profit in result.days.items():
+                of = found.setdefault(day, {})
+                of[strategy] = of.get(strategy, ZERO) + profit
+        return found
 
     def books(self, symbol: str) -> dict[str, Position]:
         """Return the positions of all books of a symbol, by strategy."""
