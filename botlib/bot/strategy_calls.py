@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botlib.bot.strategy_rows import followed_line, signal_table, stopped_line, strategy_table
+from botlib.bot.strategy_rows import (
+    day_table,
+    followed_line,
+    signal_table,
+    stopped_line,
+    strategy_table,
+    trip_table,
+)
+from botlib.trading.round_trips import RoundTrip, trips_of
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.config import Settings
+    from botlib.core.model import Fill
     from botlib.engine import Orchestrator
+    from botlib.store import OrderJournal
     from botlib.strategy import Strategy
 
 
@@ -22,6 +32,7 @@ class StrategyCalls:
 
     settings: Settings
     engine: Orchestrator
+    _journal: Callable[[Callable[[OrderJournal], list[Any]]], Awaitable[list[Any]]]
 
     def __init__(self) -> None:
         self._notes: list[str] = []
@@ -65,7 +76,7 @@ class StrategyCalls:
         """
         identity = name or f"{type(strategy).__name__} {unified_symbol(symbol)}"
         before = self.engine.subscriptions()
-        active = await self.engine.follow(strategy, symbol, name=identity)
+        active = await self.engine.roster.follow(strategy, symbol, name=identity)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return followed_line(active)
 
@@ -84,7 +95,51 @@ class StrategyCalls:
         Raises:
             InvalidInput: there is no strategy of that name.
         """
-        return stopped_line(self.engine.stop_strategy(name), self.engine)
+        return stopped_line(self.engine.roster.stop(name), self.engine)
+
+    async def start_strategy(self, name: str) -> str:
+        """Ask a strategy again that was stopped; a new one is started by `trade`.
+
+        Raises:
+            InvalidInput: none of that name was stopped, or it could never trade.
+            ConfigError: it fails.
+        """
+        active = await self.engine.roster.start(name)
+        return f"{active.name}: {active.strategy} on {active.symbol}"
+
+    async def remove_strategy(self, name: str) -> str:
+        """Stop a strategy and forget it; what it holds stays, and stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        return stopped_line(self.engine.roster.remove(name), self.engine)
+
+    async def flatten(self, name: str) -> str:
+        """Sell at the market what a strategy holds; it goes on and may enter again.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        order = await self.engine.roster.flatten(name)
+        if order is None:
+            return f"{name} holds nothing that could be sold"
+        return f"{order.side} {order.filled} of {order.amount} {order.symbol}: {order.status}"
+
+    async def round_trips(self, strategy: str | None = None) -> pd.DataFrame:
+        """Return the round trips of the journal, one row each, in the order they began.
+
+        ``gain`` is the profit as a fraction of the cost; ``closed`` is empty while something is
+        held.
+
+        Args:
+            strategy: its name; None is all.
+        """
+        return trip_table(await self._journal(lambda journal: journal_trips(journal, strategy)))
+
+    async def daily_profit(self) -> pd.DataFrame:
+        """Return what was booked by UTC day, one row each: of every strategy, and of all."""
+        return day_table(self.engine.positions.days())
 
     @property
     def strategies(self) -> pd.DataFrame:
@@ -130,6 +185,22 @@ class StrategyCalls:
     def _new_line(self, fresh: Sequence[tuple[str, str]]) -> str:
         least = self.settings.history
         return f"{_named(fresh)} is streamed from now on, after {least} candles or more of history."
+
+
+def journal_trips(journal: OrderJournal, strategy: str | None) -> list[tuple[str, RoundTrip]]:
+    """Return the round trips of a journal with the names of their strategies.
+
+    Args:
+        strategy: its name; None is all.
+    """
+    names = {order.client_order_id: order.strategy for order in journal.orders()}
+    books: dict[tuple[str, str], list[Fill]] = {}
+    for fill in journal.fills():
+        name = names.get(fill.client_order_id or "", "")
+        if strategy in (None, name):
+            books.setdefault((name, fill.symbol), []).append(fill)
+    trips = [(name, trip) for (name, _), fills in books.items() for trip in trips_of(fills)]
+    return sorted(trips, key=lambda one: one[1].opened)
 
 
 def _named(pairs: Sequence[tuple[str, str]]) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.bot.tables import attribute_table
 from botlib.core.clock import iso
+from botlib.views.strategies import StrategyFacts, strategy_facts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.engine.strategies.active import ActiveStrategy
-    from botlib.engine.strategies.condition import StrategyCondition
     from botlib.engine.watching import RecordedSignal
+    from botlib.trading.round_trips import RoundTrip
     from botlib.views.engine import EngineReading
-
-OFF: Final = "off"
-"""State of a strategy that is not asked: its bot is stopped."""
 
 _STRATEGY: Final = (
     "name", "state", "detail", "strategy", "symbol", "timeframe", "parameters", "trades",
-    "order_cost", "held", "protection", "last_asked", "asked", "signals", "last_signal",
-    "signalled", "errors",
+    "order_cost", "held", "protection", "profit", "today", "trips", "won", "last_asked", "asked",
+    "signals", "last_signal", "signalled", "errors",
+)  # fmt: skip
+_TRIP: Final = (
+    "strategy", "symbol", "opened", "closed", "amount", "entry_price", "exit_price", "fees",
+    "profit", "gain",
 )  # fmt: skip
 _SIGNAL: Final = (
     "candle", "strategy", "symbol", "timeframe", "action", "price", "live", "ordered",
@@ -31,12 +35,11 @@ _SIGNAL: Final = (
 
 
 def strategy_table(engine: EngineReading) -> pd.DataFrame:
-    """Return what every strategy trades, holds and said last, one row each."""
-    conditions = {one.name: one for one in engine.health().strategies}
-    rows = [
-        _strategy_row(one, conditions.get(one.name), engine)
-        for one in engine.signals.strategies.values()
-    ]
+    """Return what every strategy trades, earned and said last, one row each.
+
+    ``profit`` counts since its first fill, ``today`` is what was booked since midnight UTC.
+    """
+    rows = [_strategy_row(one) for one in strategy_facts(engine, engine.account.prices())]
     return attribute_table("Strategies", rows, _STRATEGY, ("last_asked", "signalled"))
 
 
@@ -70,24 +73,26 @@ def followed_line(active: ActiveStrategy) -> str:
     )
 
 
-def _strategy_row(
-    active: ActiveStrategy, condition: StrategyCondition | None, engine: EngineReading
-) -> SimpleNamespace:
+def _strategy_row(facts: StrategyFacts) -> SimpleNamespace:
     """Return what a strategy trades, holds and said last; times are open times of candles."""
-    book = _book(active, engine)
+    active = facts.active
     signal = active.last_signal
     return SimpleNamespace(
         name=active.name,
-        state=OFF if condition is None else str(condition.state),
-        detail="" if condition is None else condition.detail,
+        state=facts.state,
+        detail=facts.detail,
         strategy=type(active.strategy).__name__,
         symbol=active.symbol,
         timeframe=", ".join(active.strategy.timeframes),
-        parameters=", ".join(f"{key}={value}" for key, value in _parameters(active)),
+        parameters=", ".join(f"{key}={value}" for key, value in active.strategy.parameters.items()),
         trades=active.trades,
         order_cost=active.order_cost,
-        held=book.get("held", 0),
-        protection=book.get("protection", "none"),
+        held=facts.held,
+        protection=facts.protection,
+        profit=facts.profit,
+        today=facts.day,
+        trips=facts.trips,
+        won=facts.won,
         last_asked=active.evaluated,
         asked=active.evaluations,
         signals=active.signals,
@@ -95,6 +100,35 @@ def _strategy_row(
         signalled=None if signal is None else signal.timestamp,
         errors=active.errors,
     )
+
+
+def trip_table(trips: Sequence[tuple[str, RoundTrip]]) -> pd.DataFrame:
+    """Return round trips with the names of their strategies, one row each."""
+    rows = [
+        SimpleNamespace(
+            strategy=name,
+            **asdict(trip),
+            gain=float(trip.profit / (trip.amount * trip.entry_price)) if trip.amount else 0.0,
+        )
+        for name, trip in trips
+    ]
+    return attribute_table("Round trips", rows, _TRIP, ("opened", "closed"))
+
+
+def day_table(days: Mapping[int, Mapping[str, Decimal]]) -> pd.DataFrame:
+    """Return the booked profit by UTC day, one column per strategy."""
+    names = sorted({name for day in days.values() for name in day})
+    rows = [
+        SimpleNamespace(
+            **{
+                **{name: of.get(name, Decimal(0)) for name in names},
+                "day": day,
+                "all": sum(of.values(), Decimal(0)),
+            }
+        )
+        for day, of in sorted(days.items())
+    ]
+    return attribute_table("Booked by day", rows, ("day", *names, "all"), ("day",))
 
 
 def stopped_line(active: ActiveStrategy, engine: EngineReading) -> str:
@@ -119,10 +153,6 @@ def stopped_line(active: ActiveStrategy, engine: EngineReading) -> str:
     if any(entry.name == active.name for entry in engine.settings.strategies):
         parts.append("It is in the configuration, so the next start begins it again.")
     return " ".join(parts)
-
-
-def _parameters(active: ActiveStrategy) -> list[tuple[str, Any]]:
-    return list(active.strategy.parameters.items())
 
 
 def _book(active: ActiveStrategy, engine: EngineReading) -> dict[str, Any]:

@@ -22,17 +22,20 @@ class ManualOrders:
         self._exchange = exchange
         self._orders = orders
 
-    async def sell(self, symbol: str) -> Order | None:
+    async def sell(self, symbol: str, strategy: str | None = None) -> Order | None:
         """Sell the position in a symbol at the market; its stop gives way at the same time.
 
         The wish is written down: it is done after a restart as well.
+
+        Args:
+            strategy: whose part of it; None sells all.
 
         Returns:
             The newest sale, or None if nothing is held that can be sold.
         """
         name = self._exchange.market(symbol).symbol
         before = self._sales(name)
-        if not self._orders.leave(name):
+        if not self._orders.leave(name, strategy=strategy):
             return None
         try:
             async with asyncio.timeout(PATIENCE):

@@ -268,15 +268,6 @@ class Orchestrator(PartsAccess):
         if active.trades:
             self._count(active.symbol)
 
-    async def follow(self, strategy: Strategy, symbol: str, *, name: str) -> ActiveStrategy:
-        """Ask a strategy on every closed candle and record its signals; none is ordered.
-
-        Raises:
-            InvalidInput: the venue does not trade the symbol now, or one of that name trades.
-            ConfigError: the strategy failed on the candles so far.
-        """
-        return await self.roster.follow(strategy, symbol, name=name)
-
     async def watch(
         self, symbol: str, timeframes: Sequence[str], *, rows: int = 0
     ) -> list[tuple[str, str]]:
@@ -304,14 +295,6 @@ class Orchestrator(PartsAccess):
             InvalidInput: it is not streamed, or a strategy, a chart or a position needs it.
         """
         return await unwatch(self.parts, self.watchlist, symbol, timeframe)
-
-    def stop_strategy(self, name: str) -> ActiveStrategy:
-        """Stop a strategy and return it; what it holds stays protected.
-
-        Raises:
-            InvalidInput: there is no strategy of that name.
-        """
-        return self.roster.stop(name)
 
     def _count(self, symbol: str) -> None:
         """Have the account count a symbol; what it holds of it already is no profit of this run."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.parts import RunStart, StoreParts
     from botlib.engine.signals import SignalGenerator
+    from botlib.engine.strategies.roster import StrategyRoster
     from botlib.engine.watchlist import Watchlist
     from botlib.execution import HaltLatch, OrderPath
     from botlib.market_data import CandleStream
@@ -121,6 +122,9 @@ class EngineReading(Protocol):
 
     @property
     def signals(self) -> SignalGenerator: ...
+
+    @property
+    def roster(self) -> StrategyRoster: ...
 
     @property
     def account(self) -> AccountMonitor: ...

@@ -117,7 +117,7 @@ async def test_what_a_strategy_or_a_position_needs_stays(make_engine: MakeEngine
         await engine.unwatch("SOL/USDT")
     await engine.wait(180)
     assert engine.positions.get("SOL/USDT").amount > 0
-    engine.stop_strategy("hold")
+    engine.roster.stop("hold")
     with pytest.raises(InvalidInput, match=r"is held.*bot\.close_position"):
         await engine.unwatch("SOL/USDT")
     await engine.close_position("SOL/USDT")
@@ -139,13 +139,13 @@ async def test_a_stopped_strategy_is_not_asked_and_its_position_stays_protected(
     await engine.wait(180)
     asked, held = active.evaluations, engine.positions.get("BTC/USDT").amount
     assert asked and held > 0
-    assert engine.stop_strategy("hold") is active
+    assert engine.roster.stop("hold") is active
     await engine.wait(300)
     assert active.evaluations == asked
     assert engine.positions.get("BTC/USDT").amount == held
     assert [row["protection"] for row in engine.orders.book_rows()] == ["resting"]
     with pytest.raises(InvalidInput, match=r"no strategy 'hold'.*Running are: none"):
-        engine.stop_strategy("hold")
+        engine.roster.stop("hold")
 
 
 async def test_a_traded_symbol_counts_in_the_equity_and_is_no_profit(

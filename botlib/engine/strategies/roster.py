@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.errors import InvalidInput
+from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.engine.arming import check_active
 from botlib.engine.strategies.active import ActiveStrategy, configured_strategies
 from botlib.engine.strategies.possible import check_possible
@@ -15,6 +15,7 @@ from botlib.engine.watching import ORDERS_NOTHING
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
+    from botlib.core.model import Order
     from botlib.engine.parts import BaseParts, StoreParts, TradingParts
     from botlib.strategy import Strategy
 
@@ -80,6 +81,75 @@ class StrategyRoster:
         """
         self.stopped[name] = self._parts.signals.remove(name)
         return self.stopped[name]
+
+    async def start(self, name: str) -> ActiveStrategy:
+        """Start a strategy again that was stopped; one that runs goes on.
+
+        Raises:
+            InvalidInput: none of that name was stopped, or it could never trade.
+            ConfigError: it fails.
+        """
+        known = self._parts.signals.strategies.get(name)
+        if known is not None:
+            return known
+        if name not in self.stopped:
+            stopped = ", ".join(self.stopped) or "none"
+            raise InvalidInput(
+                f"There is no strategy {name!r} to start again. Stopped are: {stopped}. "
+                f"A new one is started by bot.trade(strategy, symbol, name={name!r})."
+                f"{did_you_mean(str(name), self.stopped)}"
+            )
+        earlier = self.stopped[name]
+        active = ActiveStrategy(
+            name=name,
+            strategy=earlier.strategy,
+            symbol=earlier.symbol,
+            order_cost=earlier.order_cost,
+        )
+        if active.trades:
+            await self._begin(active)
+        else:
+            await self._stream(active)
+            await self._parts.signals.follow(active)
+            self.stopped.pop(name, None)
+        return active
+
+    def remove(self, name: str) -> ActiveStrategy:
+        """Stop a strategy and forget it; what it holds stays protected.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        if name in self.stopped:
+            return self.stopped.pop(name)
+        self.stop(name)
+        return self.stopped.pop(name)
+
+    def find(self, name: str) -> ActiveStrategy:
+        """Return a strategy that runs or was stopped.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        known = {**self.stopped, **self._parts.signals.strategies}
+        if name not in known:
+            raise InvalidInput(
+                f"There is no strategy {name!r}. There are: {', '.join(known) or 'none'}."
+                f"{did_you_mean(str(name), known)}"
+            )
+        return known[name]
+
+    async def flatten(self, name: str) -> Order | None:
+        """Sell at the market what a strategy holds; it goes on and may enter again.
+
+        Returns:
+            The order, or None if it holds nothing that can be sold.
+
+        Raises:
+            InvalidInput: there is no strategy of that name.
+        """
+        active = self.find(name)
+        return await self._parts.manual_orders.sell(active.symbol, strategy=name)
 
     async def follow(self, strategy: Strategy, symbol: str, *, name: str) -> ActiveStrategy:
         """Ask a strategy on every closed candle and record its signals; none is ordered.
