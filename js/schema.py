@@ -18,6 +18,8 @@ TARGET = ROOT / "js" / "src" / "dashboard" / "schema.ts"
 HEADER = """\
 /** The JSON of a dashboard. Written by js/schema.py from botlib/widgets/dashboard/schema.py. */
 """
+WIDTH = 100
+"""Most characters of a line."""
 SCALARS = {"str": "string", "int": "number", "float": "number", "bool": "boolean"}
 DERIVED = {
     "DashboardChanges": """\
@@ -64,8 +66,13 @@ def _interface(node: ast.ClassDef) -> str:
 
 def _alias(node: ast.Assign, text: str) -> str:
     name = ast.unparse(node.targets[0])
-    declared = DERIVED.get(name) or f"export type {name} = {_type(node.value)};\n"
-    return _comment(text, "") + declared
+    if name in DERIVED:
+        return _comment(text, "") + DERIVED[name]
+    kind = _type(node.value)
+    if len(f"export type {name} = {kind};") > WIDTH:  # as biome wraps it
+        kind = "".join(f"\n  | {one}" for one in kind.split(" | "))
+        return f"{_comment(text, '')}export type {name} ={kind};\n"
+    return f"{_comment(text, '')}export type {name} = {kind};\n"
 
 
 def _is_variable(node: ast.expr) -> bool:

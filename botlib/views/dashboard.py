@@ -25,6 +25,8 @@ NOT_FINISHED: Final = "the runtime was closed before it was done"
 KILLS: Final = frozenset({"kill", "kill_and_sell"})
 """Actions that throw the kill switch."""
 
+STRATEGY_ACTIONS: Final = frozenset({"strategy_on", "strategy_off", "flatten", "strategy_error"})
+
 VALUATION_INTERVAL: Final = 0.5
 """Least seconds between two requests to the venue for the account's value."""
 
@@ -142,6 +144,8 @@ class DashboardFeed:
         if action == "error":
             task = tasks.status()[target]
             return task.last_traceback or task.last_error or "no error so far"
+        if action in STRATEGY_ACTIONS:
+            return await self._strategy(action, target)
         if action in KILLS:
             sell = action == "kill_and_sell"
             reason = "thrown on the dashboard"
@@ -150,6 +154,23 @@ class DashboardFeed:
             self._engine.kill_switch.rearm("re-armed on the dashboard")
             return "Entries are allowed again"
         raise InvalidInput(f"The dashboard has no action {action!r}.")
+
+    async def _strategy(self, action: str, name: str) -> str:
+        """Run the action of a strategy's button, and return its result in a sentence."""
+        roster = self._engine.roster
+        if action == "strategy_on":
+            await roster.start(name)
+            return f"{name} is asked again"
+        if action == "strategy_off":
+            roster.stop(name)
+            return f"{name} is not asked any more; what it holds stays protected"
+        if action == "flatten":
+            order = await roster.flatten(name)
+            if order is None:
+                return f"{name} holds nothing that could be sold"
+            return f"{order.side} {order.amount} {order.symbol}: {order.status}"
+        failure = roster.find(name).failure
+        return "no error so far" if failure is None else failure.trace
 
     async def answer(self, action: str, target: str) -> tuple[bool, str]:
         """Run the action of a button; return whether it succeeded, and a message. Never raises."""

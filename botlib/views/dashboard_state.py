@@ -13,6 +13,7 @@ from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
 from botlib.trading.positions import is_held
 from botlib.views.paths import project_path
+from botlib.views.strategies import OFF, StrategyFacts, strategy_facts
 
 if TYPE_CHECKING:
     from botlib.core.model import Fill, Order, Position
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
         Protection,
         RiskSection,
         RowT,
+        StrategyRow,
+        StrategyStateName,
         TaskRow,
     )
 
@@ -77,6 +80,7 @@ class StateBuilder:
             if self._is_held(position, prices)
         )
         held = positions["order"]
+        engine_runs = self._engine.started
         return {
             "head": self._head(),
             "account": self._account(prices),
@@ -84,6 +88,10 @@ class StateBuilder:
             "risk": self._risk(prices),
             "loop": self._loop(),
             "tasks": self._tasks(),
+            "strategies": _table(
+                (facts.active.name, _strategy(facts, engine_runs))
+                for facts in strategy_facts(self._engine, prices)
+            ),
             "positions": positions,
             "books": self._books(held),
             "holds": self._holds(),
@@ -111,6 +119,7 @@ class StateBuilder:
             "running": engine.started,
             "healthy": health.healthy,
             "reasons": [masked(reason) for reason in health.reasons],
+            "warnings": [masked(warning) for warning in health.warnings],
             "market_time": engine.market_clock.now() // SECOND * SECOND,
             "now": engine.system_clock.now() // SECOND * SECOND,
             "started": 0 if engine.run_start is None else engine.run_start.time,
@@ -364,6 +373,51 @@ def _health(task: TaskStatus, reasons: str) -> Health:
     if task.failures_in_row or task.state in (TaskState.BACKOFF, TaskState.PAUSED):
         return "warn"
     return "off" if task.state in _OFF_STATES else "ok"
+
+
+_STRATEGY_HEALTH: Final[dict[str, Health]] = {
+    "failing": "bad",
+    "starved": "bad",
+    "refused": "warn",
+    "blind": "warn",
+    OFF: "off",
+}
+
+
+def _strategy(facts: StrategyFacts, engine_runs: bool) -> StrategyRow:
+    active, signal = facts.active, facts.active.last_signal
+    can: list[Action] = []
+    if engine_runs:
+        can = ["strategy_off" if facts.running else "strategy_on"]
+        can += ["flatten"] if facts.value > 0 else []
+    if active.failure is not None:
+        can.append("strategy_error")
+    return {
+        "name": active.name,
+        "strategy": repr(active.strategy),
+        "symbol": active.symbol,
+        "timeframe": ", ".join(active.strategy.timeframes),
+        "state": cast("StrategyStateName", facts.state),
+        "health": _STRATEGY_HEALTH.get(facts.state, "ok"),
+        "detail": masked(facts.detail)[:300],
+        "since": facts.since,
+        "count": facts.count,
+        "trades": active.trades,
+        "asked": active.evaluations,
+        "last_asked": active.evaluated,
+        "signals": active.signals,
+        "last_signal": "" if signal is None else signal.action.value,
+        "signalled": None if signal is None else signal.timestamp,
+        "order_cost": _number(active.order_cost),
+        "held": _number(facts.held),
+        "value": _money(facts.value),
+        "profit": _money(facts.profit),
+        "day": _money(facts.day),
+        "trips": facts.trips,
+        "won": facts.won,
+        "errors": active.errors,
+        "can": can,
+    }
 
 
 def _order(order: Order, unknown: Collection[str]) -> OrderRow:

@@ -19,6 +19,7 @@ from botlib.widgets.dashboard.schema import (
     OrderRow,
     PositionRow,
     RowT,
+    StrategyRow,
     TaskRow,
 )
 
@@ -64,13 +65,17 @@ def picture(state: DashboardState) -> str:
     if not head["running"]:
         tone, word = Tone.PLAIN, "stopped"
     else:
-        tone = Tone.BAD if alarm else Tone.GOOD
-        word = "healthy" if head["healthy"] else "unhealthy"
+        tone = Tone.BAD if alarm else Tone.WARN if head["warnings"] else Tone.GOOD
+        word = "healthy with warnings" if head["warnings"] else "healthy"
+        if not head["healthy"]:
+            word = "unhealthy"
     blocks = [
         lines([f"Entries are stopped: {risk['halted']}"], Tone.BAD) if risk["halted"] else "",
         lines(head["reasons"], Tone.BAD) if head["running"] else "",
+        lines(head["warnings"], Tone.WARN) if head["running"] else "",
         _account(state),
         _rows("POSITIONS", state["positions"], _POSITION),
+        _rows("STRATEGIES", state["strategies"], _STRATEGY),
         _rows("BOOKS", state["books"], _BOOK),
         _rows("HALTS AND CAUTIONS", state["holds"], _HOLD),
         _rows("TASKS", state["tasks"], _TASK),
@@ -130,6 +135,19 @@ _POSITION: Final[Columns[PositionRow]] = (
     ("", lambda row: Toned(f"{row['share']:+.2%}", Tone.of(row["share"]))),
     ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
     ("strategy", lambda row: row["strategy"]),
+)
+_STRATEGY: Final[Columns[StrategyRow]] = (
+    ("strategy", lambda row: row["name"]),
+    ("state", lambda row: Toned(row["state"], _HEALTH[row["health"]])),
+    ("symbol", lambda row: row["symbol"]),
+    ("of", lambda row: row["timeframe"]),
+    ("asked", lambda row: row["asked"]),
+    ("signals", lambda row: row["signals"]),
+    ("held", lambda row: row["held"]),
+    ("profit", lambda row: _signed(row["profit"])),
+    ("today", lambda row: _signed(row["day"])),
+    ("round trips", lambda row: f"{row['trips']}, {row['won']} won" if row["trips"] else None),
+    ("", lambda row: row["detail"][:100]),
 )
 _BOOK: Final[Columns[BookRow]] = (
     ("strategy", lambda row: row["strategy"]),

@@ -20,8 +20,24 @@ FeedState = Literal["ok", "repairing", "late", "stale", "stopped"]
 """Whether candles come; ``stale`` for a mirror that does not hear its venue."""
 Protection = Literal["resting", "unknown", "missing", "none"]
 """Whether a protective stop rests at the venue; ``unknown`` while an order is being settled."""
-Action = Literal["start", "stop", "run", "error", "kill", "kill_and_sell", "rearm"]
-"""What a page can request: for a task its start, stop, a run now or its last error."""
+StrategyStateName = Literal["working", "quiet", "blind", "refused", "starved", "failing", "off"]
+"""What a strategy does: it is asked and signals, or never did; its warm-up is not reached; its
+entries are refused; no candles come; it raises errors; it is not asked."""
+Action = Literal[
+    "start",
+    "stop",
+    "run",
+    "error",
+    "kill",
+    "kill_and_sell",
+    "rearm",
+    "strategy_on",
+    "strategy_off",
+    "flatten",
+    "strategy_error",
+]
+"""What a page can request: for a task its start, stop, a run now or its last error; for a strategy
+that it is asked again or no more, the sale of what it holds, or the lines of its last failure."""
 HoldKind = Literal["halt", "caution", "trouble"]
 """What keeps entries back: a halt until a person re-arms, a caution while it lasts; or what a desk
 cannot do at present."""
@@ -44,6 +60,8 @@ class HeadSection(TypedDict):
     running: bool
     healthy: bool
     reasons: list[str]
+    warnings: list[str]
+    """What a person should look at, although it is healthy."""
     market_time: int
     """0 before the first candle."""
     now: int
@@ -128,6 +146,48 @@ class TaskRow(TypedDict):
     """Median lateness of its runs in seconds."""
     late99: float | None
     error: str
+    can: list[Action]
+    """The actions that are possible now."""
+
+
+class StrategyRow(TypedDict):
+    """One strategy, what it does and what it earned."""
+
+    name: str
+    strategy: str
+    """Its class with the parameters that are not the defaults."""
+    symbol: str
+    timeframe: str
+    state: StrategyStateName
+    health: Health
+    detail: str
+    """The reason or the figures of its state."""
+    since: int | None
+    """Market time of the first failure or refusal in a row."""
+    count: int
+    """Failures or refusals in a row."""
+    trades: bool
+    """False if its signals are only shown."""
+    asked: int
+    last_asked: int | None
+    """Open time of the newest candle it was asked about; market time."""
+    signals: int
+    last_signal: str
+    """``entry`` or ``exit``; empty before the first."""
+    signalled: int | None
+    """Open time of the candle of its last signal; market time."""
+    order_cost: str
+    held: str
+    value: float | None
+    profit: float | None
+    """Booked and not booked yet, since its first fill."""
+    day: float | None
+    """Booked since midnight UTC."""
+    trips: int
+    """Round trips that have ended."""
+    won: int
+    """Those of them that earned something."""
+    errors: int
     can: list[Action]
     """The actions that are possible now."""
 
@@ -251,6 +311,7 @@ class DashboardState(TypedDict):
     risk: RiskSection
     loop: LoopSection
     tasks: DashboardTable[TaskRow]
+    strategies: DashboardTable[StrategyRow]
     positions: DashboardTable[PositionRow]
     books: DashboardTable[BookRow]
     holds: DashboardTable[HoldRow]

@@ -26,6 +26,7 @@ import type {
   OrderRow,
   PositionRow,
   Protection,
+  StrategyRow,
   TaskRow,
 } from "./schema";
 import type { Column, Shown } from "./table";
@@ -192,6 +193,32 @@ export const POSITIONS: readonly Column<PositionRow>[] = [
   plain("strategy", "strategy"),
 ];
 
+export const STRATEGIES: readonly Column<StrategyRow>[] = [
+  { title: "strategy", show: (row) => ({ text: row.name, tone: "bl-name", title: row.strategy }) },
+  {
+    title: "state",
+    show: (row) => ({ ...dotted(row.state, HEALTH[row.health]), title: row.detail }),
+  },
+  plain("symbol", "symbol"),
+  { title: "signals", kind: "num", show: (row) => count(row.signals) },
+  measured("held", "held"),
+  {
+    title: "profit",
+    kind: "num",
+    show: (row) => ({ text: signed(row.profit), tone: gainClass(row.profit) }),
+  },
+  {
+    title: "today",
+    kind: "num",
+    show: (row) => ({ text: signed(row.day), tone: gainClass(row.day) }),
+  },
+  {
+    title: "trips",
+    kind: "num",
+    show: (row) => ({ text: count(row.trips), title: `${row.won} of them earned something` }),
+  },
+];
+
 export const BOOKS: readonly Column<BookRow>[] = [
   {
     title: "strategy",
@@ -312,6 +339,7 @@ export const LOG: readonly Column<LogRow>[] = [
 export const WIDTHS = {
   tasks: [0, 74, 74, 46, 54, 62, 54, 192],
   positions: [88, 82, 82, 82, 68, 66, 0, 100],
+  strategies: [0, 80, 82, 58, 82, 68, 62, 46],
   books: [110, 82, 82, 78, 126, 82, 0],
   holds: [86, 0, 84, 82, 60],
   orders: [66, 78, 38, 76, 78, 0, 104],

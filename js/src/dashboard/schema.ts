@@ -8,8 +8,29 @@ export type FeedState = "ok" | "repairing" | "late" | "stale" | "stopped";
 /** Whether a protective stop rests at the venue; `unknown` while an order is being settled. */
 export type Protection = "resting" | "unknown" | "missing" | "none";
 
-/** What a page can request: for a task its start, stop, a run now or its last error. */
-export type Action = "start" | "stop" | "run" | "error" | "kill" | "kill_and_sell" | "rearm";
+/** What a strategy does: it is asked and signals, or never did; its warm-up is not reached; its entries are refused; no candles come; it raises errors; it is not asked. */
+export type StrategyStateName =
+  | "working"
+  | "quiet"
+  | "blind"
+  | "refused"
+  | "starved"
+  | "failing"
+  | "off";
+
+/** What a page can request: for a task its start, stop, a run now or its last error; for a strategy that it is asked again or no more, the sale of what it holds, or the lines of its last failure. */
+export type Action =
+  | "start"
+  | "stop"
+  | "run"
+  | "error"
+  | "kill"
+  | "kill_and_sell"
+  | "rearm"
+  | "strategy_on"
+  | "strategy_off"
+  | "flatten"
+  | "strategy_error";
 
 /** What keeps entries back: a halt until a person re-arms, a caution while it lasts; or what a desk cannot do at present. */
 export type HoldKind = "halt" | "caution" | "trouble";
@@ -30,6 +51,8 @@ export interface HeadSection {
   running: boolean;
   healthy: boolean;
   reasons: string[];
+  /** What a person should look at, although it is healthy. */
+  warnings: string[];
   /** 0 before the first candle. */
   market_time: number;
   /** Wall time. */
@@ -108,6 +131,47 @@ export interface TaskRow {
   late: number | null;
   late99: number | null;
   error: string;
+  /** The actions that are possible now. */
+  can: Action[];
+}
+
+/** One strategy, what it does and what it earned. */
+export interface StrategyRow {
+  name: string;
+  /** Its class with the parameters that are not the defaults. */
+  strategy: string;
+  symbol: string;
+  timeframe: string;
+  state: StrategyStateName;
+  health: Health;
+  /** The reason or the figures of its state. */
+  detail: string;
+  /** Market time of the first failure or refusal in a row. */
+  since: number | null;
+  /** Failures or refusals in a row. */
+  count: number;
+  /** False if its signals are only shown. */
+  trades: boolean;
+  asked: number;
+  /** Open time of the newest candle it was asked about; market time. */
+  last_asked: number | null;
+  signals: number;
+  /** `entry` or `exit`; empty before the first. */
+  last_signal: string;
+  /** Open time of the candle of its last signal; market time. */
+  signalled: number | null;
+  order_cost: string;
+  held: string;
+  value: number | null;
+  /** Booked and not booked yet, since its first fill. */
+  profit: number | null;
+  /** Booked since midnight UTC. */
+  day: number | null;
+  /** Round trips that have ended. */
+  trips: number;
+  /** Those of them that earned something. */
+  won: number;
+  errors: number;
   /** The actions that are possible now. */
   can: Action[];
 }
@@ -223,6 +287,7 @@ export interface DashboardState {
   risk: RiskSection;
   loop: LoopSection;
   tasks: DashboardTable<TaskRow>;
+  strategies: DashboardTable<StrategyRow>;
   positions: DashboardTable<PositionRow>;
   books: DashboardTable<BookRow>;
   holds: DashboardTable<HoldRow>;

@@ -35,6 +35,7 @@ export class Mirror {
       risk: merged(state.risk, changes.risk),
       loop: merged(state.loop, changes.loop),
       tasks: changed(state.tasks, changes.tasks),
+      strategies: changed(state.strategies, changes.strategies),
       positions: changed(state.positions, changes.positions),
       books: changed(state.books, changes.books),
       holds: changed(state.holds, changes.holds),

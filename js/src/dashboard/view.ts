@@ -6,7 +6,18 @@ import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
 import { Actions, type Outcome } from "./actions";
 import { WAITING } from "./button";
-import { BOOKS, FEEDS, FILLS, HOLDS, LOG, ORDERS, POSITIONS, TASKS, WIDTHS } from "./columns";
+import {
+  BOOKS,
+  FEEDS,
+  FILLS,
+  HOLDS,
+  LOG,
+  ORDERS,
+  POSITIONS,
+  STRATEGIES,
+  TASKS,
+  WIDTHS,
+} from "./columns";
 import { ago, clock, stamp } from "./format";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
@@ -94,6 +105,11 @@ export class DashboardView {
         empty: "no task is registered",
         extra: (name) => taskButtons(name, this.#actions, (task) => this.#showError(task)),
       }),
+      strategies: new TableView("Strategies", STRATEGIES, {
+        attribute: "data-strategy",
+        widths: WIDTHS.strategies,
+        empty: "none trades",
+      }),
       books: new TableView("Books", BOOKS, {
         attribute: "data-book",
         widths: WIDTHS.books,
@@ -154,9 +170,16 @@ export class DashboardView {
   }
 
   #build(): void {
-    const { tasks, positions, books, holds, orders, fills, feeds, log } = this.#tables;
+    const { tasks, strategies, positions, books, holds, orders, fills, feeds, log } = this.#tables;
     const left = make("div", "bl-column");
-    left.append(positions.element, books.element, tasks.element, this.#trace, log.element);
+    left.append(
+      positions.element,
+      strategies.element,
+      books.element,
+      tasks.element,
+      this.#trace,
+      log.element,
+    );
     const right = make("div", "bl-column");
     right.append(holds.element, feeds.element, orders.element, fills.element);
     const body = make("div", "bl-body");

@@ -33,8 +33,9 @@ def state(**changes: Any) -> DashboardState:
     made: dict[str, Any] = {
         "head": {
             "mode": "paper", "venue": "paper:synthetic:seed=42", "synthetic": True,
-            "running": True, "healthy": True, "reasons": [], "market_time": 1_767_571_200_000,
-            "now": 0, "started": 0, "strategies": 0, "signals": 0, "url": "",
+            "running": True, "healthy": True, "reasons": [], "warnings": [],
+            "market_time": 1_767_571_200_000, "now": 0, "started": 0, "strategies": 0,
+            "signals": 0, "url": "",
         },
         "account": {
             "quote": "USDT", "equity": 10_000.0, "start": 10_000.0, "realised": 0.0,
@@ -47,7 +48,7 @@ def state(**changes: Any) -> DashboardState:
         },
         "loop": {"lag": 0.001, "p50": 0.0, "p99": 0.0, "worst": 0.0, "limit": 1.0, "stall": ""},
         "tasks": {"order": ["watch"], "rows": {"watch": task}},
-        **dict.fromkeys("positions books holds orders fills feeds log".split(), empty),
+        **dict.fromkeys("strategies positions books holds orders fills feeds log".split(), empty),
     }  # fmt: skip
     for name, value in changes.items():
         section, column = name.split("__")
