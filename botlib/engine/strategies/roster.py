@@ -163,6 +163,8 @@ class StrategyRoster:
             return known
         await self._stream(active)
         await self._parts.signals.follow(active)
+        self._parts.orders.refusals.forget(name)
+        self.stopped.pop(name, None)
         return active
 
     async def _begin(self, active: ActiveStrategy) -> None:
