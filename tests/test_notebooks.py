@@ -11,9 +11,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.support.paper_process import paper_exchange
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 LONGEST_CELL = 20
 SHORTER = {
+    "00_first_steps": {"RUN_FOR": "2h", "WATCH_FOR": "5s"},
     "03_strategy_backtest": {"REPLAY_FOR": "6h"},
     "04_paper_trading": {"RUN_FOR": "2h"},
 }
@@ -22,7 +25,13 @@ SHORTER = {
 LARGEST_OUTPUT = 150_000
 """Most bytes of one kept output: pictures, not the data that they show."""
 
-DRAWN = {"01_market_data": 1, "02_indicators": 2, "03_strategy_backtest": 1, "04_paper_trading": 2}
+DRAWN = {
+    "00_first_steps": 2,
+    "01_market_data": 1,
+    "02_indicators": 2,
+    "03_strategy_backtest": 1,
+    "04_paper_trading": 2,
+}
 """The numbers of charts and dashboards in the notebooks."""
 
 MACHINE_PATH = re.compile(r"/(?:home|root|tmp|Users|var)/|[A-Z]:\\\\Users")
@@ -93,6 +102,34 @@ def test_run_all_twice_succeeds(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
+    notebook = shorter(path)
+    notebook.cells += copy.deepcopy(notebook.cells)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"c{number}"
+    run(notebook, path)
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(900)
+def test_the_first_steps_go_on_at_real_prices_if_there_is_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
+    (path,) = (path for path in NOTEBOOKS if path.stem == "00_first_steps")
+    notebook = shorter(path)
+    with paper_exchange("--start", "now") as url:
+        # A market that stands in for the venue, on this computer.
+        connecting = next(cell for cell in code_cells(notebook) if '"mirror"' in cell.source)
+        mirror = {"market": "mirror", "mirror": {"upstream": url}}
+        connecting.source = connecting.source.replace('{"market": "mirror"}', json.dumps(mirror))
+        run(notebook, path)
+    assert connecting.outputs[-1].data["text/plain"] == "'Real prices of Binance, play money.'"
+    shown = [output.data.get("text/plain", "") for output in outputs(notebook) if "data" in output]
+    assert any(text.startswith("MIRROR · paper:mirror:binance") for text in shown), shown
+
+
+def shorter(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook with parameters that take less time."""
     notebook = read(path)
     parameters = code_cells(notebook)[0]
     for name, value in SHORTER.get(path.stem, {}).items():
@@ -100,11 +137,13 @@ def test_run_all_twice_succeeds(
             rf'^{name} = ".*?"', f'{name} = "{value}"', parameters.source, flags=re.MULTILINE
         )
         assert found == 1, f"{path.stem} has no parameter {name}"
-    notebook.cells += copy.deepcopy(notebook.cells)
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"c{number}"
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Run all cells in a kernel; the error of a cell is raised."""
     client = NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
-    client.execute()  # raises the error of a cell
+    client.execute()
     assert [output for output in outputs(notebook) if output.output_type == "error"] == []
