@@ -109,9 +109,17 @@ class PaperControl:
         """
         return await self._call("POST", "scenario", {"steps": list(steps), "seed": seed}, None)
 
-    async def ledger(self) -> dict[str, Any]:
-        """Return all orders, trades and balances of the account, as the venue has them."""
-        return await self._call("GET", "ledger", {}, None)
+    async def ledger(self, after: int = 0, orders: Sequence[int] = ()) -> dict[str, Any]:
+        """Return the orders, trades and balances of the account, as the venue has them.
+
+        ``repeated`` contains the client order ids that several orders were given, whichever orders
+        are returned.
+
+        Args:
+            after: orders with a greater id are returned, with their trades; 0 for all.
+            orders: ids of earlier orders to return as well.
+        """
+        return await self._call("POST", "ledger", {"after": after, "orders": list(orders)}, None)
 
     async def candles(
         self, symbol: str, timeframe: str, start: int, end: int

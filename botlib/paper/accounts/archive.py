@@ -8,8 +8,9 @@ is on disk.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -202,6 +203,21 @@ class OrderArchive(Mapping[int, PaperOrder]):
         found = list(islice(self._with_cached(rows), span.limit))
         return found if span.oldest else found[::-1]
 
+    def after(self, number: int, others: Collection[int] = ()) -> list[PaperOrder]:
+        """Return the orders with a greater id, and some others by their ids, oldest first."""
+        earlier = [self.get(one) for one in sorted(others) if one <= number]
+        later = self.select(None, RecordRange(first=number + 1))
+        return [*(one for one in earlier if one is not None), *later]
+
+    def repeated_client_ids(self) -> dict[str, int]:
+        """Return the client ids that several orders of the ledger have, with their numbers."""
+        query = (
+            f"SELECT {_CLIENT_ID} AS name, count(*) FROM orders WHERE account = ? "
+            "AND name IS NOT NULL GROUP BY name HAVING count(*) > 1"
+        )
+        rows = self._reader.rows(query, (self._account,))
+        return {str(name): int(str(count)) for name, count in rows}
+
     def _with_cached(self, rows: Iterator[_Values]) -> Iterator[PaperOrder]:
         for number, body in rows:
             assert isinstance(number, int)
@@ -273,6 +289,16 @@ class TradeArchive(Mapping[str, list[PaperTrade]]):
         rows = self._reader.rows(query, (self._account, symbol, *values, limit))
         found = [PaperTrade.load(str(body)) for (body,) in rows]
         return found if span.oldest else found[::-1]
+
+    def of_orders_after(self, number: int, others: Collection[int] = ()) -> list[PaperTrade]:
+        """Return the trades of the orders with a greater id and of some others, by trade id."""
+        query = (
+            "SELECT body FROM trades WHERE account = ? AND (order_id > ? "
+            "OR order_id IN (SELECT value FROM json_each(?))) ORDER BY id, order_id"
+        )
+        values = (self._account, number, json.dumps(list(others)))
+        found = [PaperTrade.load(str(body)) for (body,) in self._reader.rows(query, values)]
+        return [one for one in found if self._until is None or one.time <= self._until]
 
     def __getitem__(self, symbol: str) -> list[PaperTrade]:
         """Return all trades of a symbol (by id).

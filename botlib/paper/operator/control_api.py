@@ -14,7 +14,6 @@ from aiohttp import web
 
 from botlib.core.errors import BotlibError, PaperExchangeError
 from botlib.core.timeframe import timeframe_ms
-from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.market.feed import rows
 from botlib.paper.market.quotes import eight_decimals, traded_bar
@@ -57,6 +56,7 @@ class ControlApi:
             web.post("/paper/v1/fault", self._guarded(self._fault)),
             web.post("/paper/v1/scenario", self._guarded(self._scenario)),
             web.get("/paper/v1/ledger", self._guarded(self._ledger)),
+            web.post("/paper/v1/ledger", self._guarded(self._ledger)),
             web.post("/paper/v1/candles", self._guarded(self._candles)),
             web.post("/paper/v1/pause", self._guarded(self._pause)),
             web.post("/paper/v1/resume", self._guarded(self._resume)),
@@ -159,8 +159,7 @@ class ControlApi:
 
     async def _ledger(self, body: Mapping[str, object]) -> dict[str, object]:
         account = self._venue.engine.account
-        orders = account.orders.select(None, RecordRange())
-        trades = [trade for of_symbol in account.trades.values() for trade in of_symbol]
+        after, others = int(_number(body, "after", 0)), _order_ids(body)
         return {
             "market_time": self._venue.market_time,
             "server_time": self._player.faults.server_time(),
@@ -168,10 +167,13 @@ class ControlApi:
                 asset: {"free": str(balance.free), "locked": str(balance.locked)}
                 for asset, balance in sorted(account.balances.items())
             },
-            "orders": [orjson.Fragment(order.dump()) for order in orders],
+            "repeated": account.orders.repeated_client_ids(),
+            "orders": [
+                orjson.Fragment(order.dump()) for order in account.orders.after(after, others)
+            ],
             "trades": [
                 orjson.Fragment(trade.dump())
-                for trade in sorted(trades, key=lambda one: one.trade_id)
+                for trade in account.trades.of_orders_after(after, others)
             ],
         }
 
@@ -207,6 +209,13 @@ def _number(body: Mapping[str, object], name: str, default: float) -> float:
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise PaperExchangeError(f"{name} is {value!r}. Accepted: a number from 0 up.")
+    return value
+
+
+def _order_ids(body: Mapping[str, object]) -> list[int]:
+    value = body.get("orders", [])
+    if not isinstance(value, list) or not all(type(one) is int for one in value):
+        raise PaperExchangeError(f"orders is {value!r}. Accepted: a list of order ids.")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -143,6 +144,12 @@ class RecordedMachine(TradingMachine):
         for one in trades:
             of_order = [trade for trade in trades if trade.order_id == one.order_id]
             assert account.trades.select(SYMBOL, RecordRange(), one.order_id) == of_order
+        newest = max(self.all_records.orders, default=0)
+        for after, others in ((0, ()), (newest // 2, (1, 2, newest + 1)), (newest, ())):
+            chosen = [number for number in orders if number > after or number in others]
+            assert account.orders.after(after, others) == [orders[number] for number in chosen]
+            of_them = [one for one in trades if one.order_id in chosen]
+            assert account.trades.of_orders_after(after, others) == of_them
 
     def check_range(
         self, account: PaperAccount, span: RecordRange, then: int | None = None
@@ -163,6 +170,11 @@ class RecordedMachine(TradingMachine):
         for account in self.engine.state.accounts.values():
             self.compare(account)
             assert account.trades.count == len(self.all_records.trades_of(account.name))
+            names = Counter(
+                one.client_order_id for one in self.all_records.orders_of(account.name).values()
+            )
+            repeated = {name: count for name, count in names.items() if count > 1}
+            assert account.orders.repeated_client_ids() == repeated
 
     @invariant()
     def lists_equal_the_records(self) -> None:
