@@ -216,6 +216,17 @@ class CandleStorage:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def span(self, symbol: str, timeframe: str) -> tuple[int, int] | None:
+        """Return the open times of the oldest and the newest closed candle, or None."""
+        timeframe_ms(timeframe)
+        with self._database.reading() as connection:
+            row: Any = connection.execute(
+                "SELECT min(timestamp), max(timestamp) FROM candles "
+                "WHERE symbol = ? AND timeframe = ? AND closed = 1",
+                (self._database.id_of(symbol), timeframe),
+            ).fetchone()
+        return None if row[0] is None else (row[0], row[1])
+
     def missing(self, symbol: str, timeframe: str, start: int, end: int) -> list[tuple[int, int]]:
         """Return the runs of open times between two times that are neither stored nor holes.
 

@@ -80,10 +80,13 @@ def test_forming_candle_is_updated_and_becomes_final(storage: CandleStorage) -> 
     assert storage.write([replace(first, high=1.8, volume=2.0)], now=NOW).unchanged == 1
     assert storage.candles("BTC/USDT", "1m") == []
     assert storage.last_closed("BTC/USDT", "1m") is None
+    assert storage.span("BTC/USDT", "1m") is None
     report = storage.write([candle(0)], now=NOW)
     assert report.final == [candle(0)]
     assert report.inserted == 0
     assert storage.last_closed("BTC/USDT", "1m") == START
+    storage.write([candle(2), candle(3, closed=False)], now=NOW)
+    assert storage.span("BTC/USDT", "1m") == (START, START + 2 * MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_big_times_and_prices_survive_exactly(storage: CandleStorage, limit: int
 
 
 def test_unknown_names_are_refused(storage: CandleStorage) -> None:
-    for read in (storage.frame, storage.candles, storage.last_closed):
+    for read in (storage.frame, storage.candles, storage.last_closed, storage.span):
         with pytest.raises(UnknownTimeframe):
             read("BTC/USDT", "60m")
         with pytest.raises(UnknownSymbol):
