@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from botlib.invariants.report import Violation
+
+PART: Final = 1 << 20
+"""Bytes of a file that are searched at a time."""
 
 SHORTEST: Final = 8
 """Least characters of a secret; a shorter one would be found by chance."""
@@ -30,19 +32,32 @@ def find_secrets(places: Iterable[Path], secrets: Iterable[str]) -> Iterator[Vio
     """
     wanted = [_spellings(secret) for secret in secrets]
     for path in sorted({file for place in places for file in _files(place)}):
+        texts = {text for spellings in wanted for text in spellings.values()}
         try:
-            content = path.read_bytes()
+            found = _contained(path, texts)
         except OSError:
             continue
         for number, spellings in enumerate(wanted):
             for name, spelling in spellings.items():
-                if re.search(re.escape(spelling), content) is not None:
+                if spelling in found:
                     yield Violation(
                         invariant="I8",
                         what=f"secret {number + 1}, {name}",
                         bot=f"in the file {path}",
                         venue="known to the owner of the account only",
                     )
+
+
+def _contained(path: Path, texts: Collection[bytes]) -> set[bytes]:
+    """Return those texts that a file contains, of which a part is in memory at a time."""
+    found: set[bytes] = set()
+    before, kept = b"", max(map(len, texts), default=1) - 1
+    with path.open("rb") as file:
+        while part := file.read(PART):
+            content = before + part
+            found.update(text for text in texts if text in content)
+            before = content[max(0, len(content) - kept) :]
+    return found
 
 
 def _files(place: Path) -> list[Path]:
