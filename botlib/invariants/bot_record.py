@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from botlib.core.model import Candle, Fill, Order
 from botlib.core.timeframe import timeframe_ms
+from botlib.invariants.settled import NOTHING, Settled
 from botlib.store import CandleStorage, Database, OrderJournal
 from botlib.store.holes import Hole
+from botlib.store.journal_excerpt import JournalExcerpt
 
 Stream = tuple[str, str]
 """Symbol (unified) and timeframe."""
@@ -27,15 +29,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotRecord:
-    """The contents of a bot's database at one moment."""
+    """The contents of a bot's database at one moment, or what is new since an earlier one."""
 
     orders: Mapping[str, Order] = field(default_factory=dict)
     """By client order id."""
     fills: tuple[Fill, ...] = ()
+    earlier_fills: int = 0
+    """Number of the fills that are left out, of orders that are settled."""
     decisions: tuple[Decision, ...] = ()
     candles: Mapping[Stream, Sequence[Candle]] = field(default_factory=dict)
     """Closed candles from ``since`` on."""
     holes: Mapping[Stream, Sequence[Hole]] = field(default_factory=dict)
+    spans: Mapping[Stream, tuple[int, int]] = field(default_factory=dict)
+    """First and last open time (ms) that the candles have to cover; by default, that they cover."""
 
     @classmethod
     def read(
@@ -68,13 +74,45 @@ class BotRecord:
         finally:
             database.close()
 
+    @classmethod
+    def read_orders(
+        cls, path: Path, venue: str, names: Iterable[str], settled: Settled = NOTHING
+    ) -> BotRecord:
+        """Read some orders, the fills that are not settled, and decisions made more than once.
+
+        Args:
+            path: of the database, to which another process may write.
+            venue: the market it is stamped with.
+            names: client order ids of the orders.
+            settled: the fills to leave out.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        database = Database.open(path, venue, readonly=True)
+        try:
+            excerpt = JournalExcerpt(database, settled.last, settled.unfinished)
+            return cls(
+                orders={order.client_order_id: order for order in excerpt.orders(names)},
+                fills=tuple(excerpt.fills()),
+                earlier_fills=excerpt.earlier_fills(),
+                decisions=tuple(
+                    Decision(strategy=strategy, symbol=symbol, timestamp=timestamp, action=reason)
+                    for strategy, symbol, timestamp, reason in excerpt.repeated_decisions()
+                ),
+            )
+        finally:
+            database.close()
+
     def span(self, stream: Stream) -> tuple[int, int] | None:
         """Return the first and the last open time (ms) of a stream's candles, or None."""
+        if stream in self.spans:
+            return self.spans[stream]
         candles = self.candles.get(stream, ())
         return (candles[0].timestamp, candles[-1].timestamp) if candles else None
 
     def expected(self, stream: Stream) -> set[int]:
-        """Return the open times (ms) between the first and the last candle, without the holes."""
+        """Return the open times (ms) from the first to the last candle, without the holes."""
         span = self.span(stream)
         if span is None:
             return set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -13,8 +14,10 @@ from botlib.core.model import FillReceived, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
 from botlib.invariants import rules
 from botlib.invariants.bot_record import BotRecord, Stream
+from botlib.invariants.candle_check import CandleCheck, VenueCandles
 from botlib.invariants.report import InvariantReport, Violation
 from botlib.invariants.secrets import find_secrets
+from botlib.invariants.settled import NOTHING, Settled
 from botlib.invariants.venue_record import ZERO, VenueRecord
 from botlib.trading.risk import RiskLimits
 from botlib.trading.sizing import round_down
@@ -39,16 +42,21 @@ SPARE_TASKS: Final = 20
 _EVENTS: Final = 1_000_000
 
 
-class VenueControl(Protocol):
+class VenueControl(VenueCandles, Protocol):
     """The part of `PaperControl` that a check reads."""
 
     async def state(self) -> dict[str, Any]: ...
 
-    async def ledger(self) -> dict[str, Any]: ...
+    async def ledger(self, after: int = 0, orders: Sequence[int] = ()) -> dict[str, Any]: ...
 
-    async def candles(
-        self, symbol: str, timeframe: str, start: int, end: int
-    ) -> list[tuple[int, float, float, float, float, float]]: ...
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """What both sides have recorded beyond what was settled."""
+
+    settled: Settled
+    bot: BotRecord
+    venue: VenueRecord
 
 
 class InvariantChecker:
@@ -57,7 +65,8 @@ class InvariantChecker:
     Call `begin` before the bot trades, `check` while no order is under way, and `converge` after a
     fault; `watch` runs beside the bot and checks the stops continuously. `of` creates a checker
     from a running engine; one that is constructed directly reads the database of a bot in another
-    process.
+    process. What a check found in order and cannot change is summed up, so a bot can be checked for
+    any time.
 
     Args:
         control: of the paper exchange.
@@ -93,8 +102,8 @@ class InvariantChecker:
         self._control = control
         self._database = database
         self._venue = venue
-        self._streams = tuple(streams)
         self._symbols = tuple(dict.fromkeys(symbol for symbol, _ in streams))
+        self._candles = CandleCheck(control, database, venue, streams)
         self._limits = limits
         self._stops = stops
         self._steps = dict(steps or {})
@@ -110,7 +119,7 @@ class InvariantChecker:
                 SignalRaised, FillReceived, name="invariants", maxsize=_EVENTS
             )
         self._baseline: dict[str, Decimal] = {}
-        self._since: dict[Stream, int] = {}
+        self._settled = NOTHING
         self._unprotected: dict[str, float] = {}
         self._recorded: list[Violation] = []
         self._start: tuple[float, int, int] | None = None
@@ -163,49 +172,56 @@ class InvariantChecker:
         Raises:
             BotlibError: the exchange does not answer, or the database cannot be read.
         """
+        candles = await self._candles.violations()
+        bounds = await self._bounds()
         self._read_events()
-        # The venue is read first: the bot's record may only be newer, never older.
-        venue = VenueRecord.read(await self._control.ledger())
-        bot = BotRecord.read(self._database, self._venue, self._streams, self._since)
-        bars = await self._bars(bot)
+        # A signal that is read later may be on a candle that closes after the venue was read.
+        signals = tuple(self._signals)
+        records = await self._records()
+        bot, venue, settled = records.bot, records.venue, records.settled
+        # By now the fills in the records were published.
+        self._read_events()
         found = [
             *rules.one_order_per_decision(bot, venue),
-            *rules.fills_are_trades(bot, venue),
-            *rules.booked_once(self._fills),
-            *rules.positions_agree(bot, venue, self._symbols, self._baseline),
-            *rules.candles_are_the_venues(bot, bars),
-            *rules.one_signal_per_candle(bot, self._signals, venue.market_time),
+            *rules.fills_are_trades(bot, venue, settled),
+            *rules.booked_once(self._fills, settled),
+            *rules.positions_agree(bot, venue, self._symbols, self._baseline, settled),
+            *candles,
+            *rules.one_signal_per_candle(bot, signals, venue.market_time, settled),
         ]
         checked = ["I1", "I2", "I3", "I4", "I5"]
         if self._stops is not None:
             checked.append("I6")
-            self._check_stops(bot, venue)
+            self._check_stops(records)
         if self._limits is not None:
             checked.append("I7")
-            found += rules.caps_hold(bot, venue, self._limits)
+            found += rules.caps_hold(bot, venue, self._limits, settled)
         if self._secrets:
             checked.append("I8")
             found += find_secrets(self._artefacts, self._secrets)
         checked.append("I9")
-        found += await self._bounds()
-        candles = sum(map(len, bot.candles.values()))
+        found += bounds
+        if not found:
+            self._settle(records, signals)
         return InvariantReport(
             checked=tuple(checked),
             violations=(*found, *self._recorded),
-            looked_at=f"{len(venue.orders)} orders, {len(venue.trades)} trades, {candles} candles",
+            looked_at=(
+                f"{settled.orders + len(venue.orders)} orders, "
+                f"{settled.trades + len(venue.trades)} trades, {self._candles.count} candles"
+            ),
         )
 
     async def watch(self, interval: float = 1.0) -> None:
         """Check the stops of all positions until cancelled; each `check` reports the violations."""
         while True:
             try:
-                venue = VenueRecord.read(await self._control.ledger())
-                bot = BotRecord.read(self._database, self._venue, (), {})
+                records = await self._records()
             except BotlibError:
                 # While the exchange is away the stops cannot be checked.
                 self._unprotected.clear()
             else:
-                self._check_stops(bot, venue)
+                self._check_stops(records)
             await asyncio.sleep(interval)
 
     async def converge(
@@ -248,20 +264,30 @@ class InvariantChecker:
             else:
                 self._fills.append(event)
 
-    async def _bars(self, bot: BotRecord) -> rules.Bars:
-        found: dict[Stream, dict[int, tuple[float, ...]]] = {}
-        for stream in self._streams:
-            span = bot.span(stream)
-            if span is not None:
-                rows = await self._control.candles(*stream, *span)
-                found[stream] = {row[0]: row[1:] for row in rows}
-        return found
+    async def _records(self) -> _Records:
+        settled = self._settled
+        # The venue is read first: the bot's record may only be newer, never older.
+        answer = await self._control.ledger(settled.last, sorted(settled.unfinished))
+        venue = VenueRecord.read(answer)
+        names = {one.client_order_id for one in venue.orders}
+        bot = BotRecord.read_orders(self._database, self._venue, names, settled)
+        return _Records(settled, bot, venue)
 
-    def _check_stops(self, bot: BotRecord, venue: VenueRecord) -> None:
+    def _settle(self, records: _Records, signals: Sequence[SignalRaised]) -> None:
+        """Sum up what was checked and cannot change, and forget it."""
+        settled = records.settled.with_venue(records.venue, records.bot.orders)
+        self._settled = settled = settled.with_signals(signals)
+        del self._signals[: len(signals)]
+        self._fills = [
+            event for event in self._fills if not settled.covers(int(event.fill.venue_order_id))
+        ]
+
+    def _check_stops(self, records: _Records) -> None:
         """Record since when each position has been without its stop, and violations of I6."""
+        bot, venue = records.bot, records.venue
         for symbol in self._symbols:
             step = self._steps.get(symbol, ZERO)
-            amount = round_down(rules.held(bot, symbol), step)
+            amount = round_down(rules.held(bot, symbol, records.settled), step)
             wanted = self._stops is not None and amount > 0 and self._stops(symbol)
             covered = sum(
                 (

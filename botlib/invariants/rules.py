@@ -10,9 +10,10 @@ from typing import Final
 from botlib.core.clock import iso
 from botlib.core.model import Fill, FillReceived, Side, SignalRaised
 from botlib.core.symbol import split_symbol, symbol_id
-from botlib.core.timeframe import timeframe_ms
+from botlib.core.timeframe import MINUTE, timeframe_ms
 from botlib.invariants.bot_record import BotRecord, Stream
 from botlib.invariants.report import Violation
+from botlib.invariants.settled import NOTHING, Settled, source_of
 from botlib.invariants.venue_record import ZERO, VenueRecord, VenueTrade
 from botlib.trading.risk import RiskLimits
 from botlib.venues.symbols import unified_symbol
@@ -20,7 +21,6 @@ from botlib.venues.symbols import unified_symbol
 OURS: Final = "bl"
 """The prefix of the bot's client order ids."""
 
-MINUTE: Final = 60_000
 SLACK: Final = Decimal("0.02")
 """Fraction by which a fill may exceed the price at which its order was approved."""
 
@@ -31,21 +31,30 @@ Bars = Mapping[Stream, Mapping[int, tuple[float, ...]]]
 def one_order_per_decision(bot: BotRecord, venue: VenueRecord) -> Iterator[Violation]:
     """Yield violations of I1: an order of the bot is at the venue twice, or not in its journal."""
     counts = Counter(one.client_order_id for one in venue.orders)
-    for name, count in counts.items():
+    for name, count in {**counts, **venue.repeated}.items():
         if not name.startswith(OURS):
             continue
         if count > 1:
             yield Violation(
                 invariant="I1", what=f"order {name}", bot="one intent", venue=f"{count} orders"
             )
-        if name not in bot.orders:
+        if name in counts and name not in bot.orders:
             yield Violation(
                 invariant="I1", what=f"order {name}", bot="not in the journal", venue="an order"
             )
 
 
-def fills_are_trades(bot: BotRecord, venue: VenueRecord) -> Iterator[Violation]:
+def fills_are_trades(
+    bot: BotRecord, venue: VenueRecord, settled: Settled = NOTHING
+) -> Iterator[Violation]:
     """Yield violations of I2: a fill differs from the venue's trade, or one of them is missing."""
+    if bot.earlier_fills != settled.fills:
+        yield Violation(
+            invariant="I2",
+            what="trades of finished orders",
+            bot=f"{bot.earlier_fills} fills",
+            venue=f"{settled.fills} trades",
+        )
     ours = venue.ours(bot.orders)
     trades = {(one.symbol, one.trade_id): one for one in venue.trades if one.order_id in ours}
     fills = {(symbol_id(fill.symbol), fill.trade_id): fill for fill in bot.fills}
@@ -75,9 +84,13 @@ def _told(trade: VenueTrade) -> str:
     return f"{trade.side.lower()} {trade.amount} at {trade.price}"
 
 
-def booked_once(events: Iterable[FillReceived]) -> Iterator[Violation]:
+def booked_once(events: Iterable[FillReceived], settled: Settled = NOTHING) -> Iterator[Violation]:
     """Yield violations of I2 on the bus: a fill was published more than once."""
-    counts = Counter((event.fill.symbol, event.fill.trade_id) for event in events)
+    counts: Counter[tuple[str, int]] = Counter()
+    for event in events:
+        fill = event.fill
+        # Each fill of a settled order was published before.
+        counts[fill.symbol, fill.trade_id] += 2 if settled.covers(int(fill.venue_order_id)) else 1
     for (symbol, trade_id), count in counts.items():
         if count > 1:
             yield Violation(
@@ -88,10 +101,10 @@ def booked_once(events: Iterable[FillReceived]) -> Iterator[Violation]:
             )
 
 
-def held(bot: BotRecord, symbol: str) -> Decimal:
+def held(bot: BotRecord, symbol: str, settled: Settled = NOTHING) -> Decimal:
     """Return the sum of the booked fills of a symbol, net of fees, in the base asset."""
     base, _ = split_symbol(symbol)
-    total = ZERO
+    total = settled.held.get(symbol_id(symbol), ZERO)
     for fill in bot.fills:
         if fill.symbol == symbol:
             total += fill.amount if fill.side is Side.BUY else -fill.amount
@@ -100,7 +113,11 @@ def held(bot: BotRecord, symbol: str) -> Decimal:
 
 
 def positions_agree(
-    bot: BotRecord, venue: VenueRecord, symbols: Sequence[str], baseline: Mapping[str, Decimal]
+    bot: BotRecord,
+    venue: VenueRecord,
+    symbols: Sequence[str],
+    baseline: Mapping[str, Decimal],
+    settled: Settled = NOTHING,
 ) -> Iterator[Violation]:
     """Yield violations of I3: a position differs from the venue's balance.
 
@@ -111,14 +128,15 @@ def positions_agree(
         venue: the record of the venue.
         symbols: whose positions are compared.
         baseline: amount of each base asset that the account would have without any trade.
+        settled: what the records leave out.
     """
     ours = venue.ours(bot.orders)
     foreign = [trade for trade in venue.trades if trade.order_id not in ours]
     for symbol in symbols:
         base, _ = split_symbol(symbol)
-        owned = venue.balance(base) - baseline.get(base, ZERO)
+        owned = venue.balance(base) - baseline.get(base, ZERO) - settled.foreign.get(base, ZERO)
         owned -= sum((trade.change(base) for trade in foreign), ZERO)
-        position = held(bot, symbol)
+        position = held(bot, symbol, settled)
         if owned != position:
             yield Violation(
                 invariant="I3",
@@ -162,13 +180,15 @@ def candles_are_the_venues(bot: BotRecord, bars: Bars) -> Iterator[Violation]:
 
 
 def one_signal_per_candle(
-    bot: BotRecord, events: Iterable[SignalRaised], market_time: int
+    bot: BotRecord, events: Iterable[SignalRaised], market_time: int, settled: Settled = NOTHING
 ) -> Iterator[Violation]:
     """Yield violations of I5: two signals or decisions on one candle, or one before its close."""
     seen: Counter[tuple[str, str, str, int]] = Counter()
     for event in events:
         signal = event.signal
-        seen[signal.strategy, signal.symbol, signal.timeframe, signal.timestamp] += 1
+        # Candles are decided on in their order: at or before a settled signal there was one.
+        again = signal.timestamp <= settled.signals.get(source_of(event), -1)
+        seen[signal.strategy, signal.symbol, signal.timeframe, signal.timestamp] += 1 + again
         closed = signal.timestamp + timeframe_ms(signal.timeframe)
         if closed > market_time:
             yield Violation(
@@ -196,14 +216,16 @@ def one_signal_per_candle(
             )
 
 
-def caps_hold(bot: BotRecord, venue: VenueRecord, limits: RiskLimits) -> Iterator[Violation]:
+def caps_hold(
+    bot: BotRecord, venue: VenueRecord, limits: RiskLimits, settled: Settled = NOTHING
+) -> Iterator[Violation]:
     """Yield violations of I7: the cost of an entry, the orders a minute, or the exposure."""
     ours = venue.ours(bot.orders)
     for order in ours.values():
         if order.side == "BUY" and order.cost > limits.max_order_cost * (1 + SLACK):
             yield _above("max_order_cost", limits.max_order_cost, f"{order.cost:.2f}", order)
     counted = [one for one in ours.values() if one.side == "BUY"]
-    times = sorted(one.created for one in counted)
+    times = sorted((*settled.entries, *(one.created for one in counted)))
     for first, time in zip(times, times[limits.max_orders_per_minute :], strict=False):
         if time - first < MINUTE:
             yield Violation(
@@ -213,8 +235,7 @@ def caps_hold(bot: BotRecord, venue: VenueRecord, limits: RiskLimits) -> Iterato
                 venue=f"more in the minute from {iso(first)}",
             )
             break
-    amounts: dict[str, Decimal] = {}
-    prices: dict[str, Decimal] = {}
+    amounts, prices = dict(settled.held), dict(settled.prices)
     for trade in venue.trades:
         if trade.order_id not in ours:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -31,8 +31,13 @@ class VenueOrder:
 
     @property
     def open(self) -> bool:
-        """Whether the order can still trade."""
+        """Whether the order can trade now."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the order will never trade again; one that waits for another is not."""
+        return not self.open and self.status != "PENDING_NEW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +68,18 @@ class VenueTrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueRecord:
-    """The ledger of the venue at one moment of market time (ms)."""
+    """The ledger of the venue at one moment of market time (ms), or what is new in it.
+
+    It has all trades of its orders.
+    """
 
     market_time: int
     orders: tuple[VenueOrder, ...]
     trades: tuple[VenueTrade, ...]
     balances: Mapping[str, Decimal]
     """Amounts by asset, free and locked together."""
+    repeated: Mapping[str, int] = field(default_factory=dict)
+    """The client order ids of several orders, with their number, since the ledger was created."""
 
     @classmethod
     def read(cls, ledger: Mapping[str, Any]) -> VenueRecord:
@@ -106,6 +116,7 @@ class VenueRecord:
                 )
                 for one in ledger["trades"]
             ),
+            repeated=ledger.get("repeated", {}),
             balances={
                 asset: Decimal(one["free"]) + Decimal(one["locked"])
                 for asset, one in ledger["balances"].items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from botlib.core.model import (
     FillReceived,
     Side,
 )
-from botlib.invariants import BotRecord, InvariantChecker, VenueRecord, find_secrets, rules
+from botlib.invariants import BotRecord, InvariantChecker, VenueRecord, find_secrets, rules, secrets
 from botlib.invariants.bot_record import Decision
 from botlib.store import CandleStorage, Database
 from botlib.trading.orders import TrackedOrder
@@ -166,6 +167,17 @@ def test_i8_a_secret_is_found_in_every_encoding(encode: Any, tmp_path: Path) -> 
         list(find_secrets([tmp_path], ["short"]))
 
 
+@pytest.mark.parametrize("length", [64, 20])
+def test_i8_a_secret_is_found_wherever_the_parts_of_a_file_end(
+    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "PART", length)
+    path = tmp_path / "log.txt"
+    for before in range(130):
+        path.write_text(f"{'-' * before}canary/key+Zm9vYmFy=xyz{'-' * 70}")
+        assert len(list(find_secrets([tmp_path], ["canary/key+Zm9vYmFy=xyz"]))) == 1
+
+
 class FakeControl:
     """The control of an exchange with one position and, if ``stop`` is set, its stop."""
 
@@ -176,29 +188,23 @@ class FakeControl:
     async def state(self) -> dict[str, Any]:
         return {"counters": {"requests": self.requests}}
 
-    async def ledger(self) -> dict[str, Any]:
+    async def ledger(self, after: int = 0, orders: Sequence[int] = ()) -> dict[str, Any]:
         raw = {"type": "MARKET", "side": "BUY", "symbol": "BTCUSDT", "created": T0}
         raw |= {"amount": "0.01", "executed": "0.01", "cost": "900", "status": "FILLED"}
         stop = {"type": "STOP_LOSS", "side": "SELL", "status": "NEW", "executed": "0"}
         stop |= {"stop_price": "1", "client_order_id": "bl-stop-1", "order_id": 2}
         first = {**raw, "client_order_id": "bl-1", "order_id": 1}
+        trade = {"trade_id": 7, "order_id": 1, "symbol": "BTCUSDT", "side": "BUY", "time": T0}
+        trade |= {"price": "90000", "amount": "0.01"}
+        trade |= {"commission": "0.00001", "commission_asset": "BTC"}
+        placed: list[dict[str, Any]] = [first, *([{**raw, **stop}] if self.stop else [])]
         return {
             "market_time": T0,
             "balances": {"BTC": {"free": "0.00999", "locked": "0"}},
-            "orders": [first, *([{**raw, **stop}] if self.stop else [])],
-            "trades": [
-                {
-                    "trade_id": 7,
-                    "order_id": 1,
-                    "symbol": "BTCUSDT",
-                    "side": "BUY",
-                    "price": "90000",
-                    "amount": "0.01",
-                    "commission": "0.00001",
-                    "commission_asset": "BTC",
-                    "time": T0,
-                }
+            "orders": [
+                one for one in placed if one["order_id"] > after or one["order_id"] in orders
             ],
+            "trades": [trade] if after < 1 or 1 in orders else [],
         }
 
     async def candles(self, *where: object) -> list[Any]:
