@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from botlib.execution import ledger
+from botlib.paper.accounts import archive, record_cache, snapshots
+from botlib.paper.market import tape
+from botlib.trading import positions
 from tests.soak import certificate, days, real, virtual
 from tests.soak.__main__ import options
 from tests.soak.certificate import Part
@@ -57,8 +61,26 @@ def test_a_real_bot_is_killed_and_stopped_at_random_moments() -> None:
     check(real.ended_bots(8, 2))
 
 
-def test_a_faulty_half_day_leaves_candles_and_books_exact() -> None:
-    check(days.faulty_days(1, hours=12))
+def test_faulty_days_leave_candles_and_books_exact_and_nothing_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Caches that are full after the first day, so that it is seen what grows beside them.
+    for module, name in (
+        (archive, "MAX_FINISHED_ORDERS"),
+        (record_cache, "MAX_FINISHED"),
+        (snapshots, "MAX_CHANGES"),
+        (tape, "_CANDLES"),
+        (ledger, "KEPT"),
+        (ledger, "SLACK"),
+        (positions, "REMEMBERED_TRADES"),
+    ):
+        monkeypatch.setattr(module, name, 20)
+    played = days.Days(4, Part("faulty days", did="4 days of 5 hours"), hours=5)
+    played.play(seed=3)
+    check(played.part)
+    _, second, _, fourth = played.blocks
+    # One number for each candle of two days, or a record of each signal, would be more.
+    assert fourth - second < 1_000, "\n".join(played.table())
 
 
 def test_trading_resumes_by_itself_after_an_outage() -> None:
