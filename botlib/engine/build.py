@@ -179,6 +179,17 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         in_lockstep=base.in_lockstep,
         tell=lambda text: base.tell(masked(text)),
     )
+    account = AccountMonitor(
+        exchange=exchange,
+        positions=base.positions,
+        risk=base.risk,
+        halts=base.halts,
+        journal=store.journal,
+        clock=base.market_clock,
+        symbols=settings.symbols,
+        price_of=_price_of(base, stream),
+        has_account=settings.mode != "watch",
+    )
     return TradingParts(
         exchange=exchange,
         history=History(exchange, store.storage, rng),
@@ -193,21 +204,11 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
         ),
         orders=orders,
         signals=signals,
-        account=AccountMonitor(
-            exchange=exchange,
-            positions=base.positions,
-            risk=base.risk,
-            halts=base.halts,
-            journal=store.journal,
-            clock=base.market_clock,
-            symbols=settings.symbols,
-            price_of=base.frames.last_close,
-            has_account=settings.mode != "watch",
-        ),
+        account=account,
         manual_orders=ManualOrders(exchange=exchange, orders=orders),
         executions=ExecutionWatch(exchange=exchange, orders=orders),
         mirror=_build_mirror_watch(base, orders),
-        lockstep=_build_lockstep(base, store, exchange, signals),
+        lockstep=_build_lockstep(base, store, exchange, signals, account),
     )
 
 
@@ -217,13 +218,28 @@ def _build_mirror_watch(base: BaseParts, orders: OrderPath) -> MirrorWatch | Non
     return MirrorWatch(base.paper, orders)
 
 
+def _price_of(base: BaseParts, stream: CandleStream) -> Callable[[str], float | None]:
+    """Return what returns the newest price of a symbol, by which the account is valued."""
+    if base.in_lockstep:
+        return base.frames.last_close  # the market waits after each closed candle
+
+    def newest(symbol: str) -> float | None:
+        return stream.newest_price(symbol) or base.frames.last_close(symbol)
+
+    return newest
+
+
 def _barred(halts: HaltLatch, reason: str) -> None:
     halts.add(reason, source="venue")
     halts.settle()
 
 
 def _build_lockstep(
-    base: BaseParts, store: StoreParts, exchange: Exchange, signals: SignalGenerator
+    base: BaseParts,
+    store: StoreParts,
+    exchange: Exchange,
+    signals: SignalGenerator,
+    account: AccountMonitor,
 ) -> Lockstep | None:
     if base.paper is None or not base.in_lockstep:
         return None
@@ -235,5 +251,6 @@ def _build_lockstep(
         storage=store.storage,
         tasks=base.tasks,
         data_deadline=base.settings.exchange.data_deadline,
+        on_boundary=account.sample,
         on_progress=beat,
     )

@@ -198,6 +198,7 @@ class Orchestrator(PartsAccess):
             await self._wait_for_history()
             self.signals.warm()
             await self.signals.recall_followed()
+            self.account.begin()
             self._run_start = RunStart(
                 time=wall_time,
                 market_time=self.market_clock.now(),

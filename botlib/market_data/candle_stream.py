@@ -396,6 +396,15 @@ class CandleStream:
                 if self._bus.backlog() < BACKLOG_LOW:
                     self._hold(False)
 
+    def newest_price(self, symbol: str) -> float | None:
+        """Return the newest price of the forming candles of a symbol, None if none forms."""
+        found = [
+            (entry.last_event or 0, price)
+            for entry in self._subscriptions.values()
+            if entry.symbol == symbol and (price := entry.price()) is not None
+        ]
+        return max(found)[1] if found else None
+
     async def _update(self) -> None:
         """Publish forming candles at intervals while the bus has a subscriber for them."""
         while True:

@@ -180,6 +180,16 @@ class CandleSubscription:
             self._bad_frames += 1
             raise
 
+    def price(self) -> float | None:
+        """Return the newest price of the forming candle, None if none forms or it is unusable."""
+        raw = self._raw
+        if raw is None:
+            return None
+        try:
+            return self._exchange.candle(self.symbol, self.timeframe, raw, closed=False).close
+        except ValueError:
+            return None
+
     # Changes of state, by connections and repairs
 
     def connect(self) -> None:

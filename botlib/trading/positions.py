@@ -110,6 +110,8 @@ class PositionManager:
         self._newest: dict[str, int] = {}
         """The highest trade id of every symbol."""
         self._forgetting = False
+        self._flows: dict[str, Decimal] = {}
+        """What all fills changed, by asset."""
         self._other_fees: dict[int, dict[str, Decimal]] = {}
         """By the first moment of a UTC day (ms), then by asset."""
 
@@ -132,6 +134,7 @@ class PositionManager:
         self._newest.clear()
         self._forgetting = False
         self._other_fees.clear()
+        self._flows.clear()
         for fill in fills:
             strategy = strategy_of(fill)
             if fill.side is Side.SELL and of_any(fill):
@@ -177,6 +180,8 @@ class PositionManager:
         if len(self._seen) > REMEMBERED_TRADES:
             del self._seen[next(iter(self._seen))]
             self._forgetting = True
+        for asset, change in _changes(fill):
+            self._flows[asset] = self._flows.get(asset, ZERO) + change
         if fee_value(fill) is None:
             paid = self._other_fees.setdefault(open_time(fill.timestamp, "1d"), {})
             paid[fill.fee_asset] = paid.get(fill.fee_asset, ZERO) + fill.fee
@@ -187,6 +192,10 @@ class PositionManager:
         self._books.setdefault(fill.symbol, {})[strategy] = position
         self._results.setdefault((strategy, fill.symbol), BookResult()).add(fill, position)
         return position
+
+    def flows(self) -> dict[str, Decimal]:
+        """Return by how much all fills, with their fees, changed what the account has, by asset."""
+        return dict(self._flows)
 
     def other_fees(self, day: int) -> dict[str, Decimal]:
         """Return the fees of a UTC day paid in neither asset of their symbol, by asset.
@@ -260,6 +269,15 @@ class PositionManager:
             ),
             ZERO,
         )
+
+
+def _changes(fill: Fill) -> Iterable[tuple[str, Decimal]]:
+    """Yield by how much a fill changed what the account has, by asset."""
+    base, quote = split_symbol(fill.symbol)
+    bought = fill.side is Side.BUY
+    yield base, fill.amount if bought else -fill.amount
+    yield quote, -fill.cost if bought else fill.cost
+    yield fill.fee_asset, -fill.fee
 
 
 def _flat(symbol: str) -> Position:

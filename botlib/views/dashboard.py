@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final
 from botlib.core.asynctools import first_of
 from botlib.core.errors import BotlibError, EngineError, InvalidInput
 from botlib.core.masking import masked
-from botlib.core.model import CandleUpdated
 from botlib.core.timeframe import MINUTE
 from botlib.views.dashboard_state import StateBuilder
 
 if TYPE_CHECKING:
-    from botlib.core.bus import BusSubscription
     from botlib.runtime import Runtime
     from botlib.views.engine import OperableEngine
     from botlib.widgets.dashboard import Dashboard, DashboardState, Reply
@@ -76,13 +74,10 @@ class DashboardFeed:
     def __init__(self, engine: OperableEngine) -> None:
         self._engine = engine
         self._state = StateBuilder(engine)
-        self._updates: BusSubscription[CandleUpdated] | None = None
-        self._prices: dict[str, float] = {}
 
     async def run(self, dashboard: Dashboard) -> None:
         """Keep a dashboard up to date until it is closed or the engine has stopped."""
-        with self._engine.bus.subscribe(CandleUpdated, name="dashboard") as self._updates:
-            await first_of(self._publish(dashboard), self._keep_valued())
+        await first_of(self._publish(dashboard), self._keep_valued())
         self.finish(dashboard)
 
     async def _publish(self, dashboard: Dashboard) -> None:
@@ -111,12 +106,7 @@ class DashboardFeed:
 
     def state(self) -> DashboardState:
         """Return everything the dashboard shows as plain JSON values."""
-        return self._state.build(self._newest_prices())
-
-    def _newest_prices(self) -> dict[str, float]:
-        while self._updates is not None and (event := self._updates.get_nowait()) is not None:
-            self._prices[event.candle.symbol] = event.candle.close
-        return {**self._engine.account.prices(), **self._prices}
+        return self._state.build(self._engine.account.prices())
 
     # The buttons
 

@@ -130,7 +130,7 @@ class StateBuilder:
 
     def _account(self, prices: dict[str, float]) -> AccountSection:
         engine = self._engine
-        equity = engine.account.worth(prices)
+        equity = engine.account.equity
         day = engine.account.day_profit(prices)
         return {
             "quote": engine.account.quote,

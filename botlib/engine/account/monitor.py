@@ -71,13 +71,33 @@ class AccountMonitor:
         self._asset_prices: dict[str, Decimal] = {}
         """What a unit of a third asset, in which fees are paid, is worth today, quote units."""
         self.quote = split_symbol(symbols[0])[1]
-        self.equity: Decimal | None = None
-        """Latest value of the account in quote units, None before the first."""
+        self._begun = False
         self.curve = EquityCurve()
         """Equity over the run so far."""
         self._held: dict[str, Decimal] | None = None
+        self._flows: dict[str, Decimal] = {}
+        """What all fills had changed, by asset, when the balances were read."""
         self.drift: dict[str, Decimal] = {}
         """Amount by which the venue holds less than the positions add up to, by asset."""
+
+    def begin(self) -> None:
+        """Begin to show and to judge the equity: the price of what is held is known from now on."""
+        self._begun = True
+
+    @property
+    def equity(self) -> Decimal | None:
+        """The value of the account at present, quote units, None before it is known.
+
+        It is the one figure that is shown anywhere: the balances that the venue told last, with the
+        fills since, at the newest prices.
+        """
+        return self.worth(self.prices()) if self._begun else None
+
+    def sample(self) -> None:
+        """Add the present equity to the curve."""
+        equity = self.equity
+        if equity is not None:
+            self.curve.add(self._clock.now(), float(equity))
 
     def check_quote(self, symbol: str) -> None:
         """Check that a symbol can be counted.
@@ -122,14 +142,16 @@ class AccountMonitor:
         return self._mark(await self._exchange.balances())
 
     def worth(self, prices: Mapping[str, float]) -> Decimal | None:
-        """Return the value of the latest balances at prices by symbol, in quote units.
+        """Return the value of the balances at prices by symbol, in quote units.
 
         Returns:
             None before the first answer of the venue.
         """
-        held = self._held
-        if held is None:
+        if self._held is None:
             return None
+        held, then = dict(self._held), self._flows
+        for asset, amount in self._positions.flows().items():
+            held[asset] = held.get(asset, ZERO) + amount - then.get(asset, ZERO)
         equity = held.get(self.quote, ZERO)
         for symbol in self._symbols:
             base, quote = split_symbol(symbol)
@@ -155,9 +177,9 @@ class AccountMonitor:
 
     def _mark(self, balances: Mapping[str, Balance]) -> Decimal:
         self._held = {asset: balance.total for asset, balance in balances.items()}
-        self.equity = self.worth(self.prices()) or ZERO
-        self.curve.add(self._clock.now(), float(self.equity))
-        return self.equity
+        self._flows = self._positions.flows()
+        self.sample()
+        return self.worth(self.prices()) or ZERO
 
     async def monitor_positions(self) -> None:
         """Value the account and compare the positions with the venue's balances.
@@ -205,8 +227,9 @@ class AccountMonitor:
         self._begin_day()
         await self._value_fees()
         self._check_loss(self.day_profit(self.prices()) or ZERO)
-        if self.equity is not None:
-            self._check_drawdown(self.equity)
+        equity = self.equity
+        if equity is not None:
+            self._check_drawdown(equity)
 
     def _begin_day(self) -> None:
         day = open_time(self._clock.now(), "1d")

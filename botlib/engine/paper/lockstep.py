@@ -46,6 +46,7 @@ class Lockstep:
         storage: tells, after a timeout, whether the candle has arrived at all.
         tasks: tell, after a timeout, whether signals are still generated.
         data_deadline: seconds without a frame after which a stream is dialled again.
+        on_boundary: called once per boundary, when everything of it was processed.
         on_progress: called once per boundary.
     """
 
@@ -59,6 +60,7 @@ class Lockstep:
         storage: CandleStorage,
         tasks: BackgroundTaskManager,
         data_deadline: float,
+        on_boundary: Callable[[], None],
         on_progress: Callable[[], None],
     ) -> None:
         self._control = control
@@ -69,6 +71,7 @@ class Lockstep:
         self._storage = storage
         self._tasks = tasks
         self._data_deadline = data_deadline
+        self._on_boundary = on_boundary
         self._on_progress = on_progress
         self._until = 0
         self._wanted = asyncio.Event()
@@ -111,6 +114,7 @@ class Lockstep:
                 continue  # its stream was ended meanwhile
             await self._processed(symbol, closed.timeframe, closed.timestamp)
         self.market_time = step.market_time
+        self._on_boundary()
         self._on_progress()
         if step.ended and not self.ended:
             self.ended = True

@@ -79,6 +79,7 @@ class Setup:
             symbols=["BTC/USDT", "ETH/USDT"],
             price_of=self.prices.get,
         )
+        self.account.begin()
 
     def limit(self, **changes: Decimal) -> None:
         self.limits = replace(self.limits, **changes)  # type: ignore[arg-type]
