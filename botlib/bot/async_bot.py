@@ -14,6 +14,7 @@ from botlib.bot.card import bot_card, bot_line
 from botlib.bot.delegation import of_async_lab
 from botlib.bot.market import BotMarket
 from botlib.bot.order_rows import order_remarks, order_row
+from botlib.bot.position_rows import position_table
 from botlib.bot.strategy_calls import StrategyCalls
 from botlib.bot.tables import attribute_table
 from botlib.config import Settings
@@ -107,9 +108,12 @@ class AsyncBot(StrategyCalls):
 
     @property
     def positions(self) -> pd.DataFrame:
-        """Every position, closed ones included, one row each."""
-        columns = ("symbol", "amount", "entry_price", "opened", "realised")
-        return attribute_table("Positions", self.engine.positions.all(), columns, times=("opened",))
+        """Every position, closed ones included, one row each.
+
+        ``dust`` is what is left of one and is too little for the venue to take an order that sells
+        it; it is sold with a later position.
+        """
+        return position_table(self.engine)
 
     def market_time(self) -> int:
         """Return the market time in ms."""
@@ -187,7 +191,7 @@ class AsyncBot(StrategyCalls):
     def books(self) -> pd.DataFrame:
         """What each strategy holds of each symbol, what it wants, and what protects it."""
         columns = (
-            "strategy", "symbol", "held", "wants", "reason", "stop", "target", "protection",
+            "strategy", "symbol", "held", "dust", "wants", "reason", "stop", "target", "protection",
             "orphaned", "doing",
         )  # fmt: skip
         rows = [SimpleNamespace(**row) for row in self.engine.orders.book_rows()]

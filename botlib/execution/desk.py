@@ -19,8 +19,9 @@ from botlib.core.model import OrderRole, OrderStatus
 from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
 from botlib.execution.sender import SYNC_WAIT, Answer
-from botlib.trading.books import Book, BookKey
+from botlib.trading.books import ZERO, Book, BookKey
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
+from botlib.trading.positions import is_held
 from botlib.trading.state import (
     Cancel,
     Drop,
@@ -122,18 +123,23 @@ class Desk:
         return [self._row(book) for book in self.books]
 
     def _row(self, book: DeskBook) -> dict[str, object]:
-        held = self._context.positions.of(*book.key)
+        position, market = self._context.positions.of(*book.key), self._context.market(self.symbol)
+        price = self._context.price(self.symbol) or position.entry_price
+        held, dust = position.amount, ZERO
+        if not is_held(held, price, market):
+            held, dust = ZERO, held
         protection, want = book.protection, book.want
         return {
             "strategy": book.key.strategy,
             "symbol": book.key.symbol,
-            "held": held.amount,
+            "held": held,
+            "dust": dust,
             "wants": None if want is None else want.target,
             "reason": "" if want is None else want.reason,
-            "stop": protection.stop if held.amount else None,
-            "target": protection.target if held.amount else None,
+            "stop": protection.stop if held else None,
+            "target": protection.target if held else None,
             "protection": self.books.protection_state(book),
-            "orphaned": book.orphaned and held.amount > 0,
+            "orphaned": book.orphaned and held > 0,
             "doing": self.describe(),
         }
 

@@ -21,6 +21,7 @@ from botlib.core.model import (
 from botlib.store.journal import StoredBook
 from botlib.trading.books import ZERO, BookKey, Protection, Want
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder, transition
+from botlib.trading.positions import is_held
 from botlib.trading.sizing import sellable, tradable
 
 if TYPE_CHECKING:
@@ -278,10 +279,12 @@ class DeskBooks:
 
     def protection_state(self, book: DeskBook) -> str:
         """Return ``resting``, ``unknown`` or ``missing``; ``none`` if nothing has to be there."""
-        held = sellable(
-            self._context.positions.of(*book.key).amount, self._context.market(self.symbol)
+        amount, market = (
+            self._context.positions.of(*book.key).amount,
+            self._context.market(self.symbol),
         )
-        if held <= 0 or not book.protection.any:
+        level = book.protection.stop or book.protection.target or ZERO
+        if not book.protection.any or not is_held(amount, level, market):
             return "none"
         orders = [
             one

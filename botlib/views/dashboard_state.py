@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from botlib.core.errors import UnknownSymbol
 from botlib.core.masking import masked
 from botlib.core.model import OrderStatus
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
-from botlib.trading.positions import is_held
 from botlib.views.paths import project_path
+from botlib.views.positions import is_position, price_of
 from botlib.views.strategies import OFF, StrategyFacts, strategy_facts
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class StateBuilder:
         positions = _table(
             (position.symbol, self._position(position, prices))
             for position in self._engine.positions.all()
-            if self._is_held(position, prices)
+            if is_position(self._engine, position, prices)
         )
         held = positions["order"]
         engine_runs = self._engine.started
@@ -179,16 +178,9 @@ class StateBuilder:
             rows = {name: {**row, "health": "off", "can": []} for name, row in rows.items()}
         return _table(rows.items())
 
-    def _is_held(self, position: Position, prices: dict[str, float]) -> bool:
-        try:
-            market = self._engine.exchange.market(position.symbol)
-        except UnknownSymbol:
-            return not position.flat  # bought while the venue listed it
-        return is_held(position.amount, _price(prices, position), market)
-
     def _position(self, position: Position, prices: dict[str, float]) -> PositionRow:
         engine, symbol = self._engine, position.symbol
-        price = _price(prices, position)
+        price = price_of(position, prices)
         gain = (price - position.entry_price) * position.amount
         paid = position.entry_price * position.amount
         stops = engine.orders.ledger.stops(symbol)
@@ -454,11 +446,6 @@ def _table(rows: Iterable[tuple[str, RowT]]) -> DashboardTable[RowT]:
     """Return a table: rows by their keys, and the order of the keys."""
     known = dict(rows)
     return {"order": list(known), "rows": known}
-
-
-def _price(prices: dict[str, float], position: Position) -> Decimal:
-    price = prices.get(position.symbol)
-    return position.entry_price if price is None else Decimal(str(price))
 
 
 def _money(value: Decimal | None) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.views.positions import is_position, price_of
+
 if TYPE_CHECKING:
     from botlib.engine.strategies.active import ActiveStrategy
     from botlib.engine.strategies.condition import StrategyCondition
@@ -77,16 +79,17 @@ def _facts(
 ) -> StrategyFacts:
     position = engine.positions.of(active.name, active.symbol)
     result = engine.positions.result(active.name, active.symbol)
-    price = Decimal(str(prices.get(active.symbol, position.entry_price)))
+    price = price_of(position, prices)
+    held = position.amount if is_position(engine, position, prices) else Decimal(0)
     return StrategyFacts(
         active=active,
         state=OFF if condition is None else str(condition.state),
         detail=_UNASKED if condition is None else condition.detail,
         since=None if condition is None else condition.since,
         count=0 if condition is None else condition.count,
-        held=position.amount,
+        held=held,
         protection=str(book.get("protection", "none")),
-        value=position.amount * price,
+        value=held * price,
         profit=position.realised + position.amount * (price - position.entry_price),
         day=result.day(engine.market_clock.now()),
         trips=result.trips,

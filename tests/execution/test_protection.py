@@ -323,3 +323,20 @@ async def test_a_stop_whose_list_is_being_cancelled_is_not_counted_on(rig: Rig) 
     await asyncio.sleep(15)
     assert rig.venue.resting() == []
     assert "has had no stop for over 10 s" in str(rig.halts.first)
+
+
+@rigged
+async def test_what_is_too_little_to_be_sold_is_dust_and_has_no_stop_that_is_missing(
+    rig: Rig,
+) -> None:
+    rig.trade(stop_loss=0.05)
+    rig.enter()
+    await rig.quiet()
+    (row,) = rig.orders.book_rows()
+    assert (row["held"], row["dust"], row["protection"]) == (HELD, 0, "resting")
+    # As after a fall of the price: the venue takes no order of so little any more.
+    rig.venue.markets[SYMBOL] = replace(rig.venue.market(SYMBOL), min_cost=D(600))
+    rig.venue.end(rig.venue.resting()[0].client_order_id)
+    await rig.quiet()
+    (row,) = rig.orders.book_rows()
+    assert (row["held"], row["dust"], row["protection"], row["stop"]) == (0, HELD, "none", None)
