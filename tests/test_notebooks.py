@@ -11,7 +11,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from botlib.core.timeframe import HOUR
+from botlib.store import CandleStorage, Database
 from tests.support.paper_process import paper_exchange
+from tests.support.samples import NEW_YEAR, flat
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 LONGEST_CELL = 20
@@ -27,9 +30,9 @@ LARGEST_OUTPUT = 150_000
 
 DRAWN = {
     "00_first_steps": 2,
-    "01_market_data": 1,
+    "01_market_data": 2,
     "02_indicators": 2,
-    "03_strategy_backtest": 1,
+    "03_strategy_backtest": 2,
     "04_paper_trading": 2,
 }
 """The numbers of charts and dashboards in the notebooks."""
@@ -126,6 +129,24 @@ def test_the_first_steps_go_on_at_real_prices_if_there_is_a_network(
     assert connecting.outputs[-1].data["text/plain"] == "'Real prices of Binance, play money.'"
     shown = [output.data.get("text/plain", "") for output in outputs(notebook) if "data" in output]
     assert any(text.startswith("MIRROR · paper:mirror:binance") for text in shown), shown
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(900)
+def test_real_candles_are_shown_if_some_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
+    (path,) = (path for path in NOTEBOOKS if path.stem == "01_market_data")
+    with Database.open(tmp_path / "data" / "tradingbot.db", "binance") as database:
+        hours = [
+            flat(NEW_YEAR + hour * HOUR, 40_000.0 + hour, timeframe="1h") for hour in range(300)
+        ]
+        CandleStorage(database).write(hours, now=NEW_YEAR + 300 * HOUR)
+    notebook = shorter(path)
+    run(notebook, path)
+    shown = [output.data.get("text/plain", "") for output in outputs(notebook) if "data" in output]
+    assert "'binance'" in shown and any("BTC/USDT 1h · binance · 300" in text for text in shown)
 
 
 def shorter(path: Path) -> nbformat.NotebookNode:

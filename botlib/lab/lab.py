@@ -244,18 +244,19 @@ class Lab(Blocking):
             panes: indicators below, one pane each; those of a list share one.
             height: of the whole chart, in pixels.
             window: candles shown at first; older ones follow when a reader scrolls back.
-            title: above the chart; by default the market.
+            title: above the chart; by default symbol, timeframe and market.
         """
         from botlib.widgets.chart import chart
 
+        name = unified_symbol(symbol)
         return chart(
             self.candles(symbol, timeframe, since=since, until=until),
             overlays=overlays,
             panes=panes,
             height=height,
             window=window,
-            title=title or self.aio.venue,
-            symbol=unified_symbol(symbol),
+            title=title or f"{name} {timeframe} · {self.aio.venue}",
+            symbol=name,
             timeframe=timeframe,
         )
 

@@ -216,7 +216,8 @@ def test_everything_a_bot_offers_for_research_works_without_one(lab: Lab, tmp_pa
     lab.export(tmp_path / "out")
     assert list((tmp_path / "out").rglob("*.parquet"))
     assert list(lab.frames("BTC/USDT", ["1h", "4h"])) == ["1h", "4h"]
-    assert "ema(20)" in repr(lab.chart("BTC/USDT", "1h", overlays=["ema(20)"]))
+    shown = repr(lab.chart("BTCUSDT", "1h", overlays=["ema(20)"]))
+    assert shown.startswith(f"<Chart BTC/USDT 1h · {lab.venue}") and "ema(20)" in shown
 
 
 def test_a_backtest_equals_that_of_the_frame_on_the_terms_of_the_market(lab: Lab) -> None:
