@@ -87,7 +87,8 @@ class PaperControl:
         At once: ``reset``, ``close`` (``code``), ``stall``, ``blackhole``, ``malformed``
         (``text``), ``shutdown`` (``notice``) and ``expire`` strike the open sockets (``target``:
         streams, user or all); ``clock`` (``skew``, ms), ``restart`` (``away``), ``halt``,
-        ``rules``, ``delist``, ``deposit``, ``withdraw`` and ``pause`` change the venue.
+        ``rules``, ``limits`` (``weight``, ``orders_10s``, ``orders_1d``), ``delist``, ``deposit``,
+        ``withdraw`` and ``pause`` change the venue.
 
         At the next occasions: ``drop``, ``duplicate``, ``delay`` (``seconds``), ``reorder``,
         ``corrupt`` (``text``, ``values``), ``drop_closing`` and ``late`` strike frames;

@@ -107,9 +107,9 @@ class PaperExchange:
         self.keys = KeyRegister()
         self.limits = RateLimits(wall_time, lambda: self.venue.market_time)
         engine.first_fill = self.limits.credit_fill
-        data = MarketDataHandlers(self.venue)
+        data = MarketDataHandlers(self.venue, self.limits)
         if isinstance(self.venue, MirrorVenue):
-            data = MirrorDataHandlers(self.venue)
+            data = MirrorDataHandlers(self.venue, self.limits)
         trading = OrderHandlers(self.venue, data, self.limits)
         trading.accounts.withdraws = self.keys.withdraws
         self._operations = operations(data, trading)
@@ -117,7 +117,7 @@ class PaperExchange:
         self._wsapi = WsApi(dispatcher, self.venue, self.keys)
         self._rest = RestApi(dispatcher, trading, self.keys)
         self.administration = Administration(self.venue, self.keys)
-        acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration)
+        acts = FaultActions(self.venue, self._wsapi, self.faults, self.administration, self.limits)
         self.player.attach(acts, self.venue)
         self._control = ControlApi(self.venue, acts, self.player, self.administration, dispatcher)
         self._server = LoopbackServer(self._routes(), _rules(options))

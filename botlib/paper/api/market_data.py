@@ -11,7 +11,7 @@ import orjson
 from botlib.core.errors import UnknownSymbol
 from botlib.core.timeframe import DAY
 from botlib.paper.api.exchange_info import symbol_info
-from botlib.paper.api.rate_limits import RATE_LIMITS
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.market import klines, quotes, tickers
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.intervals import KlineInterval, interval, zone_offset
@@ -34,8 +34,9 @@ _Answer = Callable[[Feed], Json]
 class MarketDataHandlers:
     """Handlers of the operations on market data, at the present market time."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, limits: RateLimits) -> None:
         self._venue = venue
+        self._limits = limits
 
     # -- symbols of a request
 
@@ -110,7 +111,7 @@ class MarketDataHandlers:
         return {
             "timezone": "UTC",
             "serverTime": self._venue.faults.server_time(),
-            "rateLimits": RATE_LIMITS,
+            "rateLimits": self._limits.announcement(),
             "exchangeFilters": [],
             "symbols": symbols,
         }

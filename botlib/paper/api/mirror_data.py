@@ -12,6 +12,7 @@ import orjson
 
 from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.parameters import SIGNED_PARAMETERS
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.market.intervals import KlineInterval, interval
 from botlib.paper.mirror.requests import UpstreamLost
 from botlib.paper.mirror_venue import MirrorVenue
@@ -26,8 +27,8 @@ _FULL: Final = 1_000
 class MirrorDataHandlers(MarketDataHandlers):
     """Handlers of the operations on market data, answered by the mirrored venue."""
 
-    def __init__(self, venue: MirrorVenue) -> None:
-        super().__init__(venue)
+    def __init__(self, venue: MirrorVenue, limits: RateLimits) -> None:
+        super().__init__(venue, limits)
         self._mirror = venue.mirror
 
     async def _passed_on(self, path: str, params: Params) -> object:

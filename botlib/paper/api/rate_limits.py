@@ -30,17 +30,13 @@ LONGEST_BAN: Final = 3 * DAY
 CONNECTION_WEIGHT: Final = 2
 _MAX_ADDRESSES: Final = 4_096
 
-RATE_LIMITS: Final[list[Json]] = [
-    {
-        "rateLimitType": "REQUEST_WEIGHT",
-        "interval": "MINUTE",
-        "intervalNum": 1,
-        "limit": MAX_WEIGHT,
-    },
-    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": MAX_ORDERS_10S},
-    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": MAX_ORDERS_1D},
-    {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": MAX_RAW},
-]
+PERIODS: Final = (
+    ("REQUEST_WEIGHT", "MINUTE", 1),
+    ("ORDERS", "SECOND", 10),
+    ("ORDERS", "DAY", 1),
+    ("RAW_REQUESTS", "MINUTE", 5),
+)
+"""Kind, interval and number of intervals of every limit, as they are announced."""
 
 
 class WindowCounter:
@@ -92,12 +88,9 @@ class OrderRateLimit:
         self.in_1d = WindowCounter(DAY)
 
     @property
-    def counters(self) -> tuple[tuple[WindowCounter, int, str], ...]:
-        """Every counter with its limit and the text of its period."""
-        return (
-            (self.in_10s, MAX_ORDERS_10S, "10 SECOND"),
-            (self.in_1d, MAX_ORDERS_1D, "1 DAY"),
-        )
+    def counters(self) -> tuple[tuple[WindowCounter, str], ...]:
+        """Every counter with the text of its period."""
+        return ((self.in_10s, "10 SECOND"), (self.in_1d, "1 DAY"))
 
 
 class RateLimits:
@@ -106,13 +99,43 @@ class RateLimits:
     Args:
         wall: returns the wall time, ms.
         market: returns the market time, ms.
+
+    Attributes:
+        max_weight: request weight that an address may use in a minute.
+        max_orders: new orders that an account may send in 10 seconds, and in a day.
     """
 
     def __init__(self, wall: Callable[[], int], market: Callable[[], int]) -> None:
+        self.max_weight = MAX_WEIGHT
+        self.max_orders = (MAX_ORDERS_10S, MAX_ORDERS_1D)
         self._wall = wall
         self._market = market
         self._addresses: dict[str, AddressUsage] = {}
         self._orders: dict[str, OrderRateLimit] = {}
+
+    def change(
+        self,
+        *,
+        weight: int | None = None,
+        orders_10s: int | None = None,
+        orders_1d: int | None = None,
+    ) -> None:
+        """Set limits; None leaves one as it is."""
+        in_10s, in_1d = self.max_orders
+        self.max_weight = self.max_weight if weight is None else weight
+        self.max_orders = (
+            in_10s if orders_10s is None else orders_10s,
+            in_1d if orders_1d is None else orders_1d,
+        )
+
+    def announcement(self) -> list[Json]:
+        """Return the limits as ``exchangeInfo`` announces them."""
+        return [
+            {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
+            for (kind, interval, number), limit in zip(
+                PERIODS, (self.max_weight, *self.max_orders, MAX_RAW), strict=True
+            )
+        ]
 
     # -- requests, by address
 
@@ -135,7 +158,7 @@ class RateLimits:
         used, wall, market = self.usage(address), self._wall(), self._market()
         self._check_ban(used, wall)
         raw = used.raw.add(1, wall, market)
-        heavy = used.weight.add(weight, wall, market) > MAX_WEIGHT
+        heavy = used.weight.add(weight, wall, market) > self.max_weight
         if not heavy and raw <= MAX_RAW:
             return
         if used.refused.add(1, wall, market) > REFUSALS_BEFORE_BAN:
@@ -143,7 +166,8 @@ class RateLimits:
             used.next_ban = min(2 * used.next_ban, LONGEST_BAN)
             self._check_ban(used, wall)
         if heavy:
-            text, retry = f"{MAX_WEIGHT} request weight per 1 MINUTE", _next_window(wall, MINUTE)
+            text = f"{self.max_weight} request weight per 1 MINUTE"
+            retry = _next_window(wall, MINUTE)
             raise _too_many(
                 f"Too much request weight used; current limit is {text}. Please use WebSocket "
                 "Streams for live updates to avoid polling the API.",
@@ -204,7 +228,7 @@ class RateLimits:
 
     def weight_status(self, address: str = "") -> Json:
         """Return the used weight as answers of the WebSocket API show it."""
-        return {**RATE_LIMITS[0], "limit": MAX_WEIGHT, "count": self.weight_used(address)}
+        return {**self.announcement()[0], "count": self.weight_used(address)}
 
     # -- orders, by account
 
@@ -218,14 +242,15 @@ class RateLimits:
             Refusal: too many were sent: status 429, with ``Retry-After``.
         """
         wall, market = self._wall(), self._market()
-        for counter, limit, period in self._order_counters(account).counters:
+        counters = self._order_counters(account).counters
+        for (counter, period), limit in zip(counters, self.max_orders, strict=True):
             if counter.add(0, wall, market) + count > limit:
                 text = f"Too many new orders; current limit is {limit} orders per {period}."
                 raise _too_many(text, 429, wall, _next_window(wall, counter.length), code=-1015)
 
     def count_orders(self, count: int = 1, account: str = DEFAULT_ACCOUNT) -> None:
         """Count new orders of an account; a negative number reduces the count."""
-        for counter, _, _ in self._order_counters(account).counters:
+        for counter, _ in self._order_counters(account).counters:
             if counter.add(count, self._wall(), self._market()) < 0:
                 counter.count = 0
 
@@ -245,11 +270,10 @@ class RateLimits:
 
     def order_counts(self, account: str = DEFAULT_ACCOUNT) -> list[Json]:
         """Return the answer of ``/rateLimit/order``."""
+        counters = self._order_counters(account).counters
         return [
-            {**RATE_LIMITS[number], "count": counter.add(0, self._wall(), self._market())}
-            for number, (counter, _, _) in enumerate(
-                self._order_counters(account).counters, start=1
-            )
+            {**limit, "count": counter.add(0, self._wall(), self._market())}
+            for limit, (counter, _) in zip(self.announcement()[1:3], counters, strict=True)
         ]
 
     def order_headers(self, account: str = DEFAULT_ACCOUNT) -> dict[str, str]:

@@ -118,13 +118,15 @@ VENUE: Final[dict[str, dict[str, Check]]] = {
     "pause": _LASTING,
     "halt": {"symbol": _text, "status": _text, **_LASTING},
     "rules": {"symbol": _text, "changes": _mapping},
+    "limits": {"weight": _whole, "orders_10s": _whole, "orders_1d": _whole},
     "delist": {"symbol": _text},
     "deposit": {"account": _text, "asset": _text, "amount": _number},
     "withdraw": {"account": _text, "asset": _text, "amount": _number},
     "clear": {},
 }
 """Faults and changes of the venue: its clock, a restart, a paused market, a symbol that is halted,
-changed or delisted, deposits and withdrawals; ``clear`` cancels all faults that wait."""
+changed or delisted, its limits of requests, deposits and withdrawals; ``clear`` cancels all faults
+that wait."""
 
 KINDS: Final = {**FRAMES, **REQUESTS, **SOCKET, **VENUE}
 

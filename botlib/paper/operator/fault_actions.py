@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode
 
 from botlib.core.errors import PaperExchangeError
 from botlib.core.timeframe import parse_duration
+from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.api.wsapi import WsApi
 from botlib.paper.faults.kinds import FRAMES, REQUESTS, check_details
 from botlib.paper.faults.registry import Faults
@@ -32,9 +33,15 @@ class FaultActions:
     """The fault actions of one exchange."""
 
     def __init__(
-        self, venue: Venue, wsapi: WsApi, faults: Faults, administration: Administration
+        self,
+        venue: Venue,
+        wsapi: WsApi,
+        faults: Faults,
+        administration: Administration,
+        limits: RateLimits,
     ) -> None:
         self._venue = venue
+        self._limits = limits
         self._wsapi = wsapi
         self._faults = faults
         self._administration = administration
@@ -51,6 +58,7 @@ class FaultActions:
             "pause": self._pause,
             "halt": self._halt,
             "rules": self._rules,
+            "limits": self._change_limits,
             "delist": self._delist,
             "deposit": self._deposit,
             "withdraw": self._withdraw,
@@ -175,6 +183,10 @@ class FaultActions:
     async def _rules(self, details: _Details) -> dict[str, object]:
         self._administration.change_rules(details["symbol"], details["changes"])
         return self._struck_once("rules")
+
+    async def _change_limits(self, details: _Details) -> dict[str, object]:
+        self._limits.change(**details)
+        return self._struck_once("limits")
 
     async def _delist(self, details: _Details) -> dict[str, object]:
         await self._administration.delist(details["symbol"])

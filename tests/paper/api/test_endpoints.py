@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from botlib.paper.accounts.keys import PAPER_API_KEY
-from botlib.paper.api import rate_limits
 from botlib.paper.api.operations import WS_METHODS
 from botlib.paper.market.market_clock import MarketPace
 
@@ -183,7 +182,7 @@ async def test_cancel_only_mode_cancels_beyond_the_order_limit(
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)
     order = await served.order("BUY", "LIMIT", price="90", **GTC)
-    monkeypatch.setattr(rate_limits, "MAX_ORDERS_10S", 1)
+    served.exchange.limits.change(orders_10s=1)
     new = {**BTC, "side": "BUY", "type": "LIMIT", "price": "91", **GTC, "cancelReplaceMode": mode}
     which = {"cancelOrderId": order["orderId"] if known else 99}
     found = await served.signed("POST", "order/cancelReplace", **new, **which)

@@ -28,7 +28,9 @@ async def least_hold(options: PaperOptions, ask: Callable[[MarketDataHandlers], 
     for _ in range(3):
         exchange = PaperExchange(SyntheticMarket(3), options)
         try:
-            least = min(least, await longest_hold(ask(MarketDataHandlers(exchange.venue))))
+            least = min(
+                least, await longest_hold(ask(MarketDataHandlers(exchange.venue, exchange.limits)))
+            )
         finally:
             await exchange.close()
         if least < LONGEST:

@@ -152,7 +152,7 @@ async def served(depth: Depth | None) -> AsyncIterator[Requests]:
     # Each look at this clock is a second later, so that no limit of orders refuses one.
     clock = itertools.count(START, 1_000)
     limits = RateLimits(lambda: next(clock), lambda: exchange.venue.market_time)
-    data = MarketDataHandlers(exchange.venue)
+    data = MarketDataHandlers(exchange.venue, exchange.limits)
     try:
         yield Requests(operations(data, OrderHandlers(exchange.venue, data, limits)))
     finally:

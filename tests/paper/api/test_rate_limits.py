@@ -99,9 +99,9 @@ def test_a_connection_to_the_websocket_api_has_a_weight(clocks: Clocks) -> None:
     assert limits.weight_used(HERE) == 2
 
 
-def test_orders_are_limited_by_account(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ORDERS_10S", 2)
+def test_orders_are_limited_by_account(clocks: Clocks) -> None:
     limits = clocks.limits()
+    limits.change(orders_10s=2)
     for _ in range(2):
         limits.check_orders()
         limits.count_orders()

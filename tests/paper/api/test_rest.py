@@ -219,9 +219,7 @@ async def test_timestamps_are_checked_against_the_wall_clock(
     assert answer["code"] == code
 
 
-async def test_request_weights_are_counted_and_limited(
-    served: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_request_weights_are_counted_and_limited(served: Any) -> None:
     await served.get("klines", symbol="BTCUSDT", interval="1m")
     used = int(served.headers["X-MBX-USED-WEIGHT-1M"])
     await served.get("klines", symbol="BTCUSDT", interval="1m")
@@ -229,7 +227,7 @@ async def test_request_weights_are_counted_and_limited(
     price = float((await served.get("ticker/price", symbol="BTCUSDT"))["price"]) // 2
     await served.order("BUY", "LIMIT", quantity="0.01", price=price, timeInForce="GTC")
     assert served.headers["X-MBX-ORDER-COUNT-1D"] == "1"
-    monkeypatch.setattr("botlib.paper.api.rate_limits.MAX_WEIGHT", 0)
+    served.exchange.limits.change(weight=0)
     status, answer = await served.call("GET", "ping")
     assert (status, answer["code"]) == (429, -1003)
     assert 0 < int(served.headers["Retry-After"]) <= 60

@@ -229,7 +229,7 @@ async def test_a_ban_has_an_end_and_closes_sessions(
     served: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)  # one window for all
-    monkeypatch.setattr("botlib.paper.api.rate_limits.MAX_WEIGHT", 0)
+    served.exchange.limits.change(weight=0)
     answers = [await client.ask("ping") for _ in range(21)]
     assert [answers[0]["status"], answers[-1]["status"]] == [429, 418]
     data = answers[-1]["error"]["data"]

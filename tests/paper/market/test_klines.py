@@ -28,7 +28,7 @@ async def test_making_old_klines_lets_other_tasks_run_and_caches_them(
     options = PaperOptions(start=ORIGIN + 200 * DAY)
     exchange = PaperExchange(SyntheticMarket(3), options)
     try:
-        data = MarketDataHandlers(exchange.venue)
+        data = MarketDataHandlers(exchange.venue, exchange.limits)
         query = Params({"symbol": "BTCUSDT", "startTime": str(ORIGIN), **wanted})
         asked = asyncio.create_task(data.klines(query))
         most = 0

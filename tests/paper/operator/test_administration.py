@@ -185,6 +185,20 @@ async def test_filters_change_while_the_venue_runs(served: Any) -> None:
     assert (await operator_request(served, "rules", symbol="NO SUCH", tick="1"))[0] == 400
 
 
+async def test_limits_of_requests_change_while_the_venue_runs(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.exchange.limits, "_wall", lambda: 0)  # one window for all
+    assert await served.control.fault("limits", weight=50, orders_10s=2) == {"struck": 1}
+    announced = (await served.get("exchangeInfo"))["rateLimits"]
+    assert [one["limit"] for one in announced] == [50, 2, 200_000, 300_000]
+    params = {"symbol": "BTCUSDT", "side": "BUY", "price": "90", **REST}
+    answers = [await served.signed("POST", "order", **params) for _ in range(3)]
+    assert [status for status, _ in answers] == [200, 200, 429]
+    with pytest.raises(PaperExchangeError, match="Accepted: a whole number from 0 up"):
+        await served.control.fault("limits", weight=-1)
+
+
 async def test_invalid_account_names_are_refused(served: Any) -> None:
     with pytest.raises(PaperExchangeError, match="cannot be the name"):
         await served.exchange.administration.open_account("with blank", {})
