@@ -31,6 +31,7 @@
     │   ├── OrderUnknown
     │   └── PaperExchangeError
     ├── RiskRejected
+    ├── RequestsShort
     ├── EngineError
     ├── RunError
     ├── CheckFailed
@@ -153,7 +154,15 @@ class ExchangeUnavailable(ExchangeError):
 
 
 class ExchangeBusy(ExchangeUnavailable):
-    """The venue asks for a pause that is longer than a request may wait."""
+    """The venue asks for a pause that is longer than a request may wait.
+
+    Attributes:
+        retry_after: seconds until it may be asked again.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class OrderRejected(ExchangeError):
@@ -192,6 +201,22 @@ class RiskRejected(BotlibError):
     """
 
     def __init__(self, message: str, *, rule: str = "", value: str = "", limit: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.value = value
+        self.limit = limit
+
+
+class RequestsShort(BotlibError):
+    """The venue's limits leave no request for an entry now; the rest is kept for exits.
+
+    Attributes:
+        rule: name of the limit, such as ``orders_10s``.
+        value: how much of it is used.
+        limit: of the venue.
+    """
+
+    def __init__(self, message: str, *, rule: str, value: str, limit: str) -> None:
         super().__init__(message)
         self.rule = rule
         self.value = value

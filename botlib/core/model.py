@@ -351,6 +351,22 @@ class EntryRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsHeldBack(Event):
+    """Requests other than exits wait, since a limit of the venue is nearly used up.
+
+    Published once for each limit and kind of request in a window of the limit.
+    """
+
+    requests: str
+    """What is held back: ``entries``, ``reads`` …"""
+    reason: str
+    rule: str
+    """Name of the limit, such as ``request_weight_1m`` or ``orders_10s``."""
+    value: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Halted(Event):
     """Entries were stopped; exits stay allowed."""
 

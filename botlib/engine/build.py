@@ -9,7 +9,7 @@ from botlib.config.secrets import ApiKeys
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
 from botlib.core.masking import masked
-from botlib.core.model import TaskFailed
+from botlib.core.model import RequestsHeldBack, TaskFailed
 from botlib.engine.account.monitor import AccountMonitor
 from botlib.engine.cautions import Cautions
 from botlib.engine.execution_watch import ExecutionWatch
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from botlib.engine.environment import EngineEnvironment
     from botlib.runtime import Stall
     from botlib.venues.base import Exchange
+    from botlib.venues.budget import Shortage
 
 
 STAND_IN: Final = "stand-in"
@@ -146,6 +147,10 @@ def build(base: BaseParts, store: StoreParts, exchange: Exchange) -> TradingPart
     """Return the parts that collect candles and trade on a connected exchange."""
     settings, rng = base.settings, base.environment.rng
     exchange.on_barred = lambda reason: _barred(base.halts, reason)
+    exchange.budget.on_short = lambda short: _publish_shortage(base.bus, short)
+    if base.paper is not None:
+        # A paper market counts anew with its own minutes too, so that a replay is not slowed down.
+        exchange.budget.market = base.market_clock.now
     stream = CandleStream(
         exchange,
         store.storage,
@@ -227,6 +232,18 @@ def _price_of(base: BaseParts, stream: CandleStream) -> Callable[[str], float | 
         return stream.newest_price(symbol) or base.frames.last_close(symbol)
 
     return newest
+
+
+def _publish_shortage(bus: EventBus, short: Shortage) -> None:
+    bus.publish(
+        RequestsHeldBack(
+            requests=short.purpose.value,
+            reason=str(short),
+            rule=short.rule,
+            value=str(short.used),
+            limit=str(short.limit.most),
+        )
+    )
 
 
 def _barred(halts: HaltLatch, reason: str) -> None:

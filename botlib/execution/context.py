@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from botlib.core.model import EntryRefused
 from botlib.execution.refusals import Refusals
 from botlib.execution.sender import OrderSender
+from botlib.venues.budget import EXITS_FIRST
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
@@ -56,6 +57,8 @@ class Context:
     on_progress: Callable[[], None] = lambda: None
     send_at: int = 0
     """Time of the loop (ms) from which any desk may send; the venue counts by account."""
+    short_until: int = 0
+    """Time of the loop (ms) until which the venue's limits leave no room for entries."""
     fills: int = 0
     """Fills booked since the start."""
     refusals: Refusals = field(default_factory=Refusals)
@@ -69,6 +72,15 @@ class Context:
     def timer() -> int:
         """Return the time of the loop in ms, which pauses are counted by: no one can set it."""
         return round(asyncio.get_running_loop().time() * 1_000)
+
+    def wait(self, seconds: float) -> None:
+        """Have every desk send nothing for as long as the venue asks for, and exits first then."""
+        self.send_at = max(self.send_at, self.timer() + round(seconds * 1_000))
+
+    @property
+    def exits_until(self) -> int:
+        """Time of the loop (ms) until which only exits may be sent."""
+        return self.send_at + round(EXITS_FIRST * 1_000) if self.send_at else 0
 
     def market(self, symbol: str) -> Market:
         """Return how a symbol is traded."""

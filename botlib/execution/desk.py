@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.core.errors import OrderTaken, RiskRejected, StoreError
+from botlib.core.errors import OrderTaken, RequestsShort, RiskRejected, StoreError
 from botlib.core.model import OrderRole, OrderStatus
 from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
@@ -61,6 +61,9 @@ ANSWER_GRACE: Final = 0.1
 
 LOOK_EVERY: Final = 1.0
 """Seconds a request may be without an answer before the venue is asked about its orders."""
+
+SHORT_PAUSE: Final = 500
+"""Milliseconds until an entry is tried again for which the venue's limits left no room."""
 
 POLL: Final = 0.5
 """Longest seconds a desk sleeps while it waits for a moment of market time."""
@@ -232,9 +235,11 @@ class Desk:
             ask_at=self.enquiries.ask_at,
             check=frozenset(self.enquiries.check),
             doubted=frozenset(self.enquiries.doubted),
+            check_at=self.enquiries.check_at,
             sweep_at=self.enquiries.sweep_at,
             sweep_wanted=self.enquiries.sweep_wanted,
             send_at=self._context.send_at,
+            enter_at=max(self._context.exits_until, self._context.short_until),
             retry_at=self._retry_at,
             held_back=context.held_back() if self._enters() else None,
             halts=context.halts.reasons(self.symbol),
@@ -299,19 +304,27 @@ class Desk:
         elif isinstance(step, Cancel):
             await self._cancel(step.order, step.why)
         elif isinstance(step, Drop):
-            self.books.drop(
-                self.books.open(step.book.key),
-                step.why,
-                refused=step.refused,
-                harmless=step.harmless,
-            )
+            self._drop(step)
         elif isinstance(step, Halt):
             self._context.halts.add(step.reason, source="desk", symbol=self.symbol)
+
+    def _drop(self, step: Drop) -> None:
+        """Forget what a book wants; if limits of the venue were in its way, say which."""
+        book, why, details = self.books.open(step.book.key), step.why, {}
+        if step.refused and book.short is not None:
+            short, book.short = book.short, None
+            why = f"{why}; {short}"
+            details = {"rule": short.rule, "value": short.value, "limit": short.limit}
+        self.books.drop(book, why, refused=step.refused, harmless=step.harmless, **details)
 
     async def _place(self, step: Place) -> None:
         book = self.books.open(step.book.key)
         try:
             orders = self._context.sender.prepare(step.intents, step.book)
+        except RequestsShort as error:
+            book.short = error
+            self._context.short_until = self._context.timer() + SHORT_PAUSE
+            return
         except RiskRejected as error:
             self.books.drop(
                 book,
@@ -328,6 +341,7 @@ class Desk:
         except StoreError as error:
             self.books.drop(book, f"it could not be journaled: {error}", refused=True)
             return
+        book.short = None
         for order in orders:
             self.books.remember(order)
         request = asyncio.ensure_future(self._context.sender.place(orders))
@@ -427,9 +441,7 @@ class Desk:
             if answer.event is not None:
                 self.books.happened(order, answer.event, "answer")
             if answer.wait:
-                wait = round(answer.wait * 1_000)
-                context = self._context
-                context.send_at = max(context.send_at, context.timer() + wait)
+                self._context.wait(answer.wait)
             if answer.ask:
                 self.enquiries.soon(order.id)
             else:

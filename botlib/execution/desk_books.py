@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from botlib.core.errors import RequestsShort
 from botlib.core.model import (
     Fill,
     FillReceived,
@@ -41,6 +42,8 @@ class DeskBook:
     orphaned: bool = True
     refusals: int = 0
     bare_since: float | None = None
+    short: RequestsShort | None = None
+    """Which limit of the venue was in the way of its entry last."""
 
     @property
     def stored(self) -> StoredBook:

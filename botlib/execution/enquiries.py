@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.errors import ExchangeError
+from botlib.core.errors import ExchangeBusy, ExchangeError
 from botlib.core.model import OrderStatus
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
+from botlib.venues.budget import Purpose
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
@@ -42,6 +43,8 @@ class Enquiries:
         """Orders of which the venue said something that does not fit, to be asked about first."""
         self.check: set[str] = set()
         """Orders that rest, and are to be asked about all the same."""
+        self.check_at = 0
+        """Time of the loop (ms) from which routine questions may be asked."""
         self.sweep_at = 0
         self.sweep_wanted = False
         self._asked: dict[str, int] = {}
@@ -67,6 +70,8 @@ class Enquiries:
         self._missing_since.pop(client_order_id, None)
 
     async def ask(self, order: TrackedOrder) -> None:
+        urgent = order.unclear or order.id in self.doubted
+        purpose = Purpose.ENQUIRY if urgent else Purpose.CHECK
         self.check.discard(order.id)
         self.doubted.discard(order.id)
         asked = self._asked[order.id] = self._asked.get(order.id, 0) + 1
@@ -74,8 +79,14 @@ class Enquiries:
         self.ask_at[order.id] = self._now() + pause
         try:
             async with asyncio.timeout(READ_DEADLINE):
-                report = await self._context.exchange.fetch_order(self.symbol, order.id)
+                report = await self._context.exchange.fetch_order(
+                    self.symbol, order.id, purpose=purpose
+                )
         except (ExchangeError, TimeoutError) as error:
+            if urgent:
+                self.ask_at[order.id] = max(self.ask_at[order.id], self._again(error))
+            else:
+                self.check_at = self._again(error)
             self._trouble(f"{order.id} could not be asked about", error)
             return
         self.troubled = None
@@ -110,11 +121,13 @@ class Enquiries:
             async with asyncio.timeout(LOOK_DEADLINE):
                 for order in orders:
                     if self._books.current(order).unclear:
-                        report = await self._context.exchange.fetch_order(self.symbol, order.id)
+                        report = await self._context.exchange.fetch_order(
+                            self.symbol, order.id, purpose=Purpose.ENQUIRY
+                        )
                         if report is not None:
                             self._books.take(self._books.current(order), report, "query")
                     if self._context.ledger.owes(self._books.current(order)):
-                        await self.sweep_now()
+                        await self.sweep_now(Purpose.ENQUIRY)
         except (ExchangeError, TimeoutError) as error:
             self._trouble("orders without an answer could not be asked about", error)
             return
@@ -137,8 +150,17 @@ class Enquiries:
             )
 
     async def sweep(self) -> None:
+        ledger = self._context.ledger
+        urgent = any(map(ledger.owes, ledger.of_symbol(self.symbol)))
         try:
-            await self.sweep_now()
+            await self.sweep_now(Purpose.ENQUIRY if urgent else Purpose.CHECK)
+        except ExchangeBusy as error:
+            if urgent:
+                self.sweep_at = self._again(error)
+            else:
+                self.check_at = self._again(error)
+            self._trouble("its trades could not be asked for", error)
+            return
         except (ExchangeError, TimeoutError) as error:
             self._sweeps_failed += 1
             pause = min(ASK_FIRST * 2 ** min(self._sweeps_failed, 10), ASK_LONGEST)
@@ -149,8 +171,11 @@ class Enquiries:
         self._sweeps_failed = 0
         self.sweep_at = self._now() + ASK_FIRST
 
-    async def sweep_now(self) -> None:
+    async def sweep_now(self, purpose: Purpose = Purpose.READ) -> None:
         """Ask the venue for the trades of the symbol, and book those of ours that are new.
+
+        Args:
+            purpose: what the question is for.
 
         Raises:
             ExchangeError: the venue did not answer.
@@ -159,7 +184,7 @@ class Enquiries:
         key = f"sweep:{self.symbol}"
         start = int(self._context.journal.journal.get_state(key) or 0)
         async with asyncio.timeout(READ_DEADLINE):
-            fills = await self._context.exchange.fetch_fills(self.symbol, start)
+            fills = await self._context.exchange.fetch_fills(self.symbol, start, purpose=purpose)
         self.sweep_wanted = False
         ledger = self._context.ledger
         ours = ledger.ours(self.symbol, {fill.venue_order_id for fill in fills})
@@ -178,6 +203,11 @@ class Enquiries:
         if self.troubled is None:
             logger.warning("%s", words)
         self.troubled = words
+
+    def _again(self, error: BaseException) -> int:
+        """Return from when on (ms) the venue may be asked again after an error."""
+        wait = round(error.retry_after * 1_000) if isinstance(error, ExchangeBusy) else 0
+        return self._now() + max(wait, ASK_FIRST)
 
     def _now(self) -> int:
         return self._context.timer()

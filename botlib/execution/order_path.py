@@ -29,6 +29,7 @@ from botlib.trading.risk import exposure_of
 from botlib.trading.sizing import amount_for, sellable, tradable
 from botlib.trading.steps import HELD_THEN
 from botlib.trading.stops import StopRules
+from botlib.venues.budget import Purpose
 
 if TYPE_CHECKING:
     from botlib.core.bus import EventBus
@@ -236,7 +237,9 @@ class OrderPath:
     def cautions(self) -> tuple[str, ...]:
         """Why entries are held back now."""
         found = self.held_back()
-        return tuple(dict.fromkeys(filter(None, (*self._cautions.values(), found))))
+        short = self._context.exchange.budget.shortage(Purpose.ENTRY, weight=2, orders=2)
+        words = None if short is None else str(short)
+        return tuple(dict.fromkeys(filter(None, (*self._cautions.values(), found, words))))
 
     # Strategies
 

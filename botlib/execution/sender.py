@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from botlib.core.errors import ExchangeError, OrderRejected, OrderTaken, StoreError
+from botlib.core.errors import (
+    ExchangeError,
+    OrderRejected,
+    OrderTaken,
+    RequestsShort,
+    StoreError,
+)
 from botlib.core.model import OrderIntent, OrderRole, Side
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.risk import ZERO, Exposure, exposure_of
+from botlib.venues.budget import Purpose
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
@@ -71,6 +78,7 @@ class OrderSender:
             book: the one they are for.
 
         Raises:
+            RequestsShort: the venue's limits leave no room for an entry and its protection now.
             RiskRejected: a cap forbids an entry.
             OrderTaken: an id is taken.
             StoreError: an entry could not be written down.
@@ -78,6 +86,9 @@ class OrderSender:
         context = self._context
         now = context.system_clock.now()
         market_time = context.market_clock.now() or None
+        entering = any(intent.role is OrderRole.ENTRY for intent in intents)
+        if entering:
+            self._check_budget(len(intents) + _protecting(book))
         for intent in intents:
             if context.ledger.get(intent.client_order_id) is not None:
                 raise OrderTaken(f"The id {intent.client_order_id} of an order is taken.")
@@ -86,14 +97,37 @@ class OrderSender:
             TrackedOrder(intent=intent, created=now, market_time=market_time, sent=True)
             for intent in intents
         )
-        if _entering(orders):
+        if entering:
             context.journal.must(lambda journal: journal.record_intents(orders))
+            for order in orders:
+                context.exchange.budget.claim(order.id, 1 + _protecting(book))
         else:
             context.journal.later(lambda journal: journal.record_intents(orders))
         return orders
 
+    def _check_budget(self, orders: int) -> None:
+        """Check that an entry and the orders that protect it fit into the venue's limits.
+
+        Raises:
+            RequestsShort: they do not.
+        """
+        budget = self._context.exchange.budget
+        short = budget.shortage(Purpose.ENTRY, weight=orders, orders=orders)
+        if short is not None:
+            budget.tell(short)
+            raise RequestsShort(
+                str(short), rule=short.rule, value=str(short.used), limit=str(short.limit.most)
+            )
+
     async def place(self, orders: Sequence[TrackedOrder]) -> list[Answer]:
         """Send one order, or two of a list; return what came of each."""
+        answers = await self._place(orders)
+        for answer in answers:
+            if answer.event is not None and answer.event.kind is EventKind.REFUSED:
+                self._context.exchange.budget.claim(answer.order.id, 0)
+        return answers
+
+    async def _place(self, orders: Sequence[TrackedOrder]) -> list[Answer]:
         context = self._context
         exchange = context.exchange
         flaw = await self._unwritten()
@@ -104,14 +138,14 @@ class OrderSender:
             if flaw is not None:
                 event = OrderEvent(kind=EventKind.REFUSED, message=flaw)
                 return [Answer(order=order, event=event) for order in orders]
-        wait = (context.send_at - context.timer()) / 1_000
-        if wait > 0:
+        if (context.exits_until if _entering(orders) else context.send_at) > context.timer():
             # Another desk was asked to wait since this one decided.
             event = OrderEvent(
                 kind=EventKind.REFUSED, message="not sent: the venue asks to wait", retry=True
             )
-            return [Answer(order=order, event=event, wait=wait) for order in orders]
+            return [Answer(order=order, event=event) for order in orders]
         self.sent += len(orders)
+        self._spend(orders)
         if len(orders) == 1:
             intent = orders[0].intent
             reports, error = await _outcome(lambda: _listed(exchange.place_order(intent)))
@@ -122,12 +156,19 @@ class OrderSender:
         again = await self._read_again(orders[0].intent.symbol, error)
         return [_answer(order, reports, error, again=again) for order in orders]
 
+    def _spend(self, orders: Iterable[TrackedOrder]) -> None:
+        """Use what the budget keeps: for an entry itself, or for the protection of its position."""
+        budget = self._context.exchange.budget
+        for order in orders:
+            if order.role is OrderRole.ENTRY:
+                budget.claim(order.id, budget.claimed(order.id) - 1)
+            elif order.intent.entry is not None:
+                budget.claim(order.intent.entry, 0)
+
     def _heed(self, error: BaseException | None) -> None:
         """Have every desk wait if the venue asks for it, before another one sends."""
         if isinstance(error, OrderRejected) and error.retry_after:
-            context = self._context
-            until = context.timer() + round(error.retry_after * 1_000)
-            context.send_at = max(context.send_at, until)
+            self._context.wait(error.retry_after)
 
     async def cancel(self, order: TrackedOrder) -> list[Answer]:
         """Cancel an order; one leg of a list takes the other with it."""
@@ -141,6 +182,7 @@ class OrderSender:
         """Cancel an order and send another in one request."""
         await self._unwritten()
         self.sent += 1
+        self._spend((new,))
         result, error = await _outcome(
             lambda: self._context.exchange.replace_order(order.id, new.intent)
         )
@@ -179,7 +221,7 @@ class OrderSender:
         before = exchange.market(symbol)
         try:
             async with asyncio.timeout(SEND_DEADLINE):
-                after = await exchange.reload_market(symbol)
+                after = await exchange.reload_market(symbol, purpose=Purpose.ENQUIRY)
         except (ExchangeError, TimeoutError) as trouble:
             logger.warning("the rules of %s cannot be read again: %s", symbol, trouble)
             return False
@@ -208,6 +250,12 @@ class OrderSender:
             held = context.positions.all()
             at_risk = exposure_of(held, ledger.open, ledger.owed, context.price, intent.symbol)
         context.risk.check(intent, price=price, at_risk=at_risk, now=context.market_clock.now())
+
+
+def _protecting(book: Book) -> int:
+    """Return how many orders protect a position of a book."""
+    rules = book.protection.rules
+    return int(rules.stops) + int(rules.take_profit is not None)
 
 
 def _entering(orders: Sequence[TrackedOrder]) -> bool:

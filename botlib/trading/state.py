@@ -31,9 +31,12 @@ class TradingState:
             ones of every present decision, the oldest first.
         booked: base units of the booked fills of ``orders``, by client order id.
         ask_at: real time (ms) from which an order may be asked about again, by client order id.
+        check_at: real time (ms) from which routine questions may be asked.
         sweep_at: real time (ms) from which the trades may be asked for again.
         sweep_wanted: fills may be missing, although no order says so.
         send_at: real time (ms) from which orders may be sent; the venue said when.
+        enter_at: real time (ms) from which entries may be sent: exits go first, and the venue's
+            limits keep a part for them.
         doubted: client order ids of orders of which the venue said something that does not fit.
         check: client order ids of orders that rest, and are to be asked about all the same.
         retry_at: real time (ms) from which a book may send again after a refusal.
@@ -51,9 +54,11 @@ class TradingState:
     orders: tuple[TrackedOrder, ...] = ()
     booked: Mapping[str, Decimal] = field(default_factory=dict)
     ask_at: Mapping[str, int] = field(default_factory=dict)
+    check_at: int = 0
     sweep_at: int = 0
     sweep_wanted: bool = False
     send_at: int = 0
+    enter_at: int = 0
     check: frozenset[str] = frozenset()
     doubted: frozenset[str] = frozenset()
     retry_at: Mapping[BookKey, int] = field(default_factory=dict)
@@ -71,6 +76,10 @@ class TradingState:
     def sends_from(self, book: Book) -> int:
         """Return the real time (ms) from which a book may send."""
         return max(self.send_at, self.retry_at.get(book.key, 0))
+
+    def enters_from(self, book: Book) -> int:
+        """Return the real time (ms) from which a book may enter."""
+        return max(self.enter_at, self.sends_from(book))
 
     def owes(self, order: TrackedOrder) -> bool:
         """Return whether the venue knows of fills of an order that are not booked."""

@@ -83,9 +83,13 @@ def _proposals(state: TradingState) -> Iterator[Step]:
         yield from protect(state, book)
     # Routine questions do not stand before exits and stops.
     routine = [one for one in state.orders if one.id in state.check and one not in urgent]
-    yield from _queries(state, routine)
-    if state.sweep_wanted and not owing:
-        yield from _sweep(state)
+    sweeps = state.sweep_wanted and not owing
+    if (routine or sweeps) and state.check_at > state.wall:
+        yield Wait(why="routine questions wait for the venue's limits", wall=state.check_at)
+    else:
+        yield from _queries(state, routine)
+        if sweeps:
+            yield from _sweep(state)
     for book in state.books:
         yield from _enter(state, book)
 
@@ -185,10 +189,11 @@ def _enter(state: TradingState, book: Book) -> Iterator[Step]:
         yield Wait(why="an outcome of the symbol is not known", market=want.valid_until or NEVER)
     elif any(one.role is OrderRole.ENTRY and not one.ended for one in state.of(book.key)):
         yield Wait(why="an entry is under way", market=want.valid_until or NEVER)
-    elif state.held_back is not None or state.sends_from(book) > state.wall:
+    elif state.held_back is not None or state.enters_from(book) > state.wall:
+        wall = state.enters_from(book)
         yield Wait(
-            why=state.held_back or "the venue asks to wait",
-            wall=max(state.sends_from(book), state.wall + 500),
+            why=state.held_back or "entries wait for the venue's limits",
+            wall=wall if state.held_back is None else max(wall, state.wall + 500),
             market=want.valid_until or NEVER,
         )
     else:

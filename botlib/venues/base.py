@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from botlib.core.market import Market as Market
 from botlib.core.model import Candle, Fill, OrderIntent, OrderStatus, OrderType, Side
+from botlib.venues.budget import Purpose, RequestBudget
 from botlib.venues.capabilities import VenueCapabilities
 
 if TYPE_CHECKING:
@@ -194,6 +195,9 @@ class Exchange(Protocol):
     capabilities: VenueCapabilities
     """What the venue offers, and its limits."""
 
+    budget: RequestBudget
+    """What may be requested, shared by reads, entries and exits."""
+
     on_barred: Callable[[str], None]
     """Is called with the reason if the venue bars this computer or refuses the key."""
 
@@ -214,8 +218,11 @@ class Exchange(Protocol):
     def markets(self) -> list[Market]:
         """Return everything that the venue lists, as it was read when it connected."""
 
-    async def reload_market(self, symbol: str) -> Market:
+    async def reload_market(self, symbol: str, *, purpose: Purpose = Purpose.READ) -> Market:
         """Read again how a symbol is traded; one that is not listed any more is not active.
+
+        Args:
+            purpose: as in `fetch_order`.
 
         Raises:
             ExchangeUnavailable: the venue cannot be reached, or asks to wait for too long.
@@ -282,11 +289,18 @@ class Exchange(Protocol):
             OrderUnknown: either may have been done.
         """
 
-    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+    async def fetch_order(
+        self, symbol: str, client_order_id: str, *, purpose: Purpose = Purpose.READ
+    ) -> OrderReport | None:
         """Return an order, or None if the venue does not know it (yet).
+
+        Args:
+            purpose: what the question is for: how much of the venue's limits it leaves to exits,
+                and whether it is waited for.
 
         Raises:
             ExchangeUnavailable: the venue could not be asked.
+            ExchangeBusy: the question would have to wait.
         """
 
     async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
@@ -300,11 +314,17 @@ class Exchange(Protocol):
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         """Return the open orders of one symbol, or of all."""
 
-    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
+    async def fetch_fills(
+        self, symbol: str, from_id: int = 0, *, purpose: Purpose = Purpose.READ
+    ) -> list[Fill]:
         """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
 
-    async def balances(self) -> dict[str, Balance]:
-        """Return the balances of the account by asset, without those that are zero."""
+    async def balances(self, *, purpose: Purpose = Purpose.READ) -> dict[str, Balance]:
+        """Return the balances of the account by asset, without those that are zero.
+
+        Args:
+            purpose: as in `fetch_order`.
+        """
 
     async def permissions(self) -> KeyPermissions:
         """Return what the API key may do, and what its account pays.

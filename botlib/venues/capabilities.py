@@ -10,6 +10,7 @@ from typing import Final
 
 from botlib.core.errors import UnknownSymbol
 from botlib.core.model import OrderType
+from botlib.venues.budget import RequestLimit
 
 CLOCK_MARGIN: Final = 3_000
 """Margin in ms for a clock that is ahead, which a venue takes for up to a second, and for copies of
@@ -43,6 +44,7 @@ class VenueCapabilities:
         candles_per_page: most candles in one answer.
         trades_per_page: most of the account's executions in one answer.
         book_levels: levels a side of an order-book snapshot.
+        request_limits: the documented limits of requests, until the venue announces its own.
         order_recv_window: ms for which a request of ours stays valid; every one says so.
         standard_fee: fraction of the value of a fill, of an account without discounts.
         environment: which of the venue's systems it is: ``live``, ``testnet`` or ``demo``.
@@ -67,6 +69,7 @@ class VenueCapabilities:
     candles_per_page: int
     trades_per_page: int
     book_levels: int
+    request_limits: tuple[RequestLimit, ...]
     order_recv_window: int
     standard_fee: Decimal
     environment: str = "live"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -188,10 +189,10 @@ async def test_one_order_that_cannot_be_asked_about_does_not_keep_the_others(rig
     rig.venue.faults.deaf = False
     fetch = rig.venue.fetch_order
 
-    async def failing(symbol: str, name: str) -> OrderReport | None:
+    async def failing(symbol: str, name: str, **values: Any) -> OrderReport | None:
         if symbol == SYMBOL:
             raise ExchangeUnavailable("no answer")
-        return await fetch(symbol, name)
+        return await fetch(symbol, name, **values)
 
     rig.venue.fetch_order = failing  # type: ignore[method-assign]
     await rig.start()

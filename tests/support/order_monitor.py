@@ -26,6 +26,8 @@ SPARE: Final = 3.0
 MINUTE: Final = 60_000
 FLOOD: Final = 120
 """Most requests within ten seconds."""
+HEAD_START: Final = 0.2
+"""Seconds for which only exits may come after a venue that asked to wait."""
 SLACK: Final = D("1.02")
 EXCUSES: Final = ("neither be protected nor be sold", "cannot be sold")
 """Halts that say why a position stays as it is."""
@@ -62,6 +64,7 @@ class Monitor:
         self._entries: deque[int] = deque()
         rig.venue.on_order = self.order
         rig.venue.on_cancel = self._cancelled
+        rig.venue.on_limit = lambda what: self.note(f"I9 the venue's limits refused: {what}")
         rig.venue.on_haste = lambda what: self.note(f"I9 {what} although the venue asked to wait")
 
     def note(self, words: str) -> None:
@@ -116,6 +119,9 @@ class Monitor:
 
     def _entry(self, intent: OrderIntent) -> None:
         rig, limits = self.rig, self.rig.limits
+        busy_until = rig.venue.busy_until
+        if busy_until and asyncio.get_running_loop().time() < busy_until + HEAD_START:
+            self.note("I9 an entry was sent before the exits that waited for the venue")
         if self.rig.disk_full:
             self.note(f"I1 {intent.client_order_id} was entered with a journal that fails")
         halts = [one.reason for one in rig.halts.all if one.symbol in (None, intent.symbol)]

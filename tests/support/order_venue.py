@@ -7,14 +7,17 @@ requests and answers, lag behind with reads, refuse, and report late, twice or n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from botlib.core.errors import ExchangeUnavailable, OrderRejected, OrderUnknown
+from botlib.core.errors import ExchangeBusy, ExchangeUnavailable, OrderRejected, OrderUnknown
 from botlib.core.market import Market
 from botlib.core.model import Fill, OrderIntent, OrderStatus, OrderType, Side
 from botlib.venues.base import Balance, OrderReport, ReplaceReport
+from botlib.venues.budget import Purpose
+from tests.support.order_limits import OrderLimits
 
 D = Decimal
 FEE = D("0.001")
@@ -105,6 +108,10 @@ class OrderVenue:
         """Is called with every request that comes although the venue asked to wait."""
         self.on_cancel: Callable[[OrderReport], None] = lambda order: None
         """Is called with every order that is cancelled by a request."""
+        self.limits = OrderLimits()
+        self.budget = self.limits.budget
+        self.on_limit: Callable[[str], None] = lambda what: None
+        """Is called with every request that the limits refuse."""
         self.venue = "paper:memory"
         self.max_streams = 1
 
@@ -186,59 +193,57 @@ class OrderVenue:
     def market(self, symbol: str) -> Market:
         return self.markets[symbol]
 
-    async def reload_market(self, symbol: str) -> Market:
-        self._read("market")
+    async def reload_market(self, symbol: str, *, purpose: Purpose = Purpose.READ) -> Market:
+        await self._read("market", 20, purpose)
         self.markets[symbol] = self.rules.get(symbol, self.markets[symbol])
         return self.markets[symbol]
 
     async def place_order(self, intent: OrderIntent) -> OrderReport:
-        fault = self._meet("place", intent.client_order_id)
-        report = self._accept(intent)
-        if self.faults.slow:
-            await asyncio.sleep(self.faults.slow)
-        self._lose("place", fault)
-        return report
+        with self._request("place", intent.client_order_id, intent.role, 1):
+            report = self._accept(intent)
+            if self.faults.slow:
+                await asyncio.sleep(self.faults.slow)
+            return report
 
     async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
-        fault = self._meet("place", str(intents[0].list_id))
-        for intent in intents:
-            self.on_order(intent)
-            self._check(intent)
-        for intent in intents:
-            self.lists[intent.client_order_id] = str(intent.list_id)
-        reports = [self._rest(intent) for intent in intents]
-        self._lose("place", fault)
-        return reports
+        with self._request("place", str(intents[0].list_id), intents[0].role, 2):
+            for intent in intents:
+                self.on_order(intent)
+                self._check(intent)
+            for intent in intents:
+                self.lists[intent.client_order_id] = str(intent.list_id)
+            return [self._rest(intent) for intent in intents]
 
     async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
-        fault = self._meet("place", f"{client_order_id}>{intent.client_order_id}")
-        result = ReplaceReport()
-        order = self.orders.get(client_order_id)
-        if order is None or order.status is not OPEN:
-            result.cancel_error = OrderRejected("Unknown order sent.")
-        else:
-            self.on_cancel(order)
-            result.cancelled = self._end(client_order_id, OrderStatus.CANCELED)
-            try:
-                result.placed = self._accept(intent)
-            except OrderRejected as error:
-                result.place_error = error
-        self._lose("place", fault)
-        return result
+        what = f"{client_order_id}>{intent.client_order_id}"
+        with self._request("place", what, intent.role, 1):
+            result = ReplaceReport()
+            order = self.orders.get(client_order_id)
+            if order is None or order.status is not OPEN:
+                result.cancel_error = OrderRejected("Unknown order sent.")
+            else:
+                self.on_cancel(order)
+                result.cancelled = self._end(client_order_id, OrderStatus.CANCELED)
+                try:
+                    result.placed = self._accept(intent)
+                except OrderRejected as error:
+                    result.place_error = error
+            return result
 
     async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
-        fault = self._meet("cancel", client_order_id)
-        order = self.orders.get(client_order_id)
-        if order is None or order.status is not OPEN:
-            raise OrderRejected("Unknown order sent.")
-        self.on_cancel(order)
-        report = self._end(client_order_id, OrderStatus.CANCELED)
-        self._end_list(client_order_id, OrderStatus.CANCELED)
-        self._lose("cancel", fault)
-        return report
+        with self._request("cancel", client_order_id, "cancel", 0):
+            order = self.orders.get(client_order_id)
+            if order is None or order.status is not OPEN:
+                raise OrderRejected("Unknown order sent.")
+            self.on_cancel(order)
+            report = self._end(client_order_id, OrderStatus.CANCELED)
+            self._end_list(client_order_id, OrderStatus.CANCELED)
+            return report
 
-    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
-        self._read("query")
+    async def fetch_order(
+        self, symbol: str, client_order_id: str, *, purpose: Purpose = Purpose.READ
+    ) -> OrderReport | None:
+        await self._read("query", 4, purpose)
         arrived = self.arrived.get(client_order_id, 0.0)
         if asyncio.get_running_loop().time() - arrived < self.faults.lag:
             return None
@@ -246,26 +251,46 @@ class OrderVenue:
         return None if report is None else replace(report, fills=())
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
-        self._read("open orders")
+        await self._read("open orders", 80)
         return [
             replace(one, fills=())
             for one in self.orders.values()
             if one.status is OPEN and symbol in (None, one.symbol)
         ]
 
-    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
-        self._read("trades")
+    async def fetch_fills(
+        self, symbol: str, from_id: int = 0, *, purpose: Purpose = Purpose.READ
+    ) -> list[Fill]:
+        await self._read("trades", 20, purpose)
         return [
             replace(one, client_order_id=None)
             for one in self.trades
             if one.symbol == symbol and one.trade_id >= from_id
         ]
 
-    async def balances(self) -> dict[str, Balance]:
-        self._read("balances")
+    async def balances(self, *, purpose: Purpose = Purpose.READ) -> dict[str, Balance]:
+        await self._read("balances", 20, purpose)
         return {asset: Balance(free=total, locked=D(0)) for asset, total in self.held.items()}
 
     # How it works
+
+    @contextmanager
+    def _request(self, kind: str, what: str, role: str, orders: int) -> Iterator[None]:
+        """Receive an order or a cancellation, and lose its answer if that is a fault's turn."""
+        request = self.budget.begin(weight=1, orders=orders)
+        try:
+            fault = self._meet(kind, what)
+            wait = self.limits.spend(1, orders)
+            if wait:
+                self.on_limit(role)
+                self.busy_until = asyncio.get_running_loop().time() + wait
+                raise OrderRejected("Too much was sent.", retry_after=wait)
+            yield
+            self._lose(kind, fault)
+            self.limits.spend(-1)  # What is accepted weighs nothing.
+            self.limits.tell(request)
+        finally:
+            self.budget.end(request)
 
     def _meet(self, kind: str, what: str) -> str:
         self.requests.append((kind, what))
@@ -296,9 +321,25 @@ class OrderVenue:
         if fault == "lost after":
             raise OrderUnknown("no answer")
 
-    def _read(self, what: str) -> None:
+    async def _read(self, what: str, weight: int, purpose: Purpose = Purpose.READ) -> None:
+        if purpose is Purpose.READ:
+            await self.budget.admit(purpose, weight=weight)
+        elif (short := self.budget.shortage(purpose, weight=weight)) is not None:
+            raise ExchangeBusy(str(short), retry_after=short.wait)
+        request = self.budget.begin(weight=weight)
+        try:
+            self._answer(what, weight)
+            self.limits.tell(request)
+        finally:
+            self.budget.end(request)
+
+    def _answer(self, what: str, weight: int) -> None:
         self.requests.append(("read", what))
         self.on_request(f"before {what}")
+        if wait := self.limits.spend(weight):
+            self.on_limit(what)
+            self.busy_until = asyncio.get_running_loop().time() + wait
+            raise ExchangeBusy("Too much was asked.", retry_after=wait)
         fault = self.faults.read.pop(0) if self.faults.read else ""
         if isinstance(fault, Exception):
             raise fault

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from botlib.core.errors import StoreError
 from botlib.core.model import OrderRole, OrderStatus, Side
+from botlib.execution import context as context_module
 from botlib.execution import desk as desk_module
 from botlib.execution import desk_books as books_module
 from botlib.execution import sender as sender_module
@@ -39,6 +40,7 @@ from botlib.trading.positions import PositionManager
 from botlib.trading.risk import RiskValidator
 from botlib.trading.state import Cancel, Halt, Nothing, Place, Replace, Step, TradingState, Wait
 from botlib.trading.steps import next_step
+from botlib.venues.budget import Purpose, RequestBudget
 from tests.support import order_rig as rig_module
 from tests.support.hard_scenarios import HARD
 from tests.support.order_scenarios import SCENARIOS, Play, play
@@ -352,6 +354,13 @@ def _everything_is_ours(old: Callable[..., Any]) -> Callable[..., Any]:
     return ours
 
 
+# Bugs of the venue's limits
+
+
+def _leaves_nothing(*purposes: Purpose) -> Rewritten:
+    return lambda old: lambda self, most: 0 if self in purposes else old(self, most)
+
+
 async def _unwound(self: OrderPath, deadline: float) -> list[str]:
     return []
 
@@ -426,6 +435,34 @@ BUGS: Final = (
         "lagging reads",
     ),
     Bug("a request to wait ignored", Desk, "_answered", _patient_about_nothing, "busy venue"),
+    Bug(
+        "entries before the exits that waited",
+        context_module,
+        "EXITS_FIRST",
+        lambda old: 0.0,  # type: ignore[arg-type,return-value]
+        "waiting crowd",
+    ),
+    Bug(
+        "entries that use what is kept for exits",
+        Purpose,
+        "leaves",
+        _leaves_nothing(Purpose.ENTRY),
+        "near limits",
+    ),
+    Bug(
+        "entries that keep no room for their stops",
+        RequestBudget,
+        "claim",
+        nothing,
+        "near limits",
+    ),
+    Bug(
+        "routine questions that use what is kept for exits",
+        Purpose,
+        "leaves",
+        _leaves_nothing(Purpose.READ, Purpose.CHECK),
+        "near limits",
+    ),
     Bug(
         "a filled amount that falls",
         books_module,

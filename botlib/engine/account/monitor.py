@@ -12,6 +12,7 @@ from botlib.core.errors import BotlibError, InvalidInput
 from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import open_time
 from botlib.engine.account.equity_curve import EquityCurve
+from botlib.venues.budget import Purpose
 
 if TYPE_CHECKING:
     from botlib.core.clock import Clock
@@ -187,7 +188,7 @@ class AccountMonitor:
         If the venue holds less than the positions add up to in two checks in a row, entries are
         halted until a person re-arms. A single difference may be a fill that is under way.
         """
-        balances = await self._exchange.balances()
+        balances = await self._exchange.balances(purpose=Purpose.CHECK)
         self._mark(balances)
         drift: dict[str, Decimal] = {}
         for position in self._positions.all():

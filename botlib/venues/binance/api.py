@@ -7,12 +7,13 @@ an error becomes a `VenueError` with status and code, whatever the address.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, 
 from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.gate import RequestGate
 from botlib.venues.binance.keys import key_advice
+from botlib.venues.binance.weights import HEADERS, ORDERS, announced, weight_of
+from botlib.venues.budget import RequestBudget
 from botlib.venues.obstacles import (
     connection_advice,
     foreign_answer,
@@ -39,17 +42,14 @@ from botlib.venues.proxies import is_loopback, proxy_for
 _requests = logging.getLogger(f"{__name__}.requests")
 _requests.setLevel(logging.INFO)
 
+_request: ContextVar[int] = ContextVar("request", default=0)
+"""Number of the request that is being made, in the budget."""
+
 Connector = Callable[[], aiohttp.BaseConnector]
 """Returns a connector; called on the loop that will use it."""
 
 READ_TIMEOUT: Final = 10_000
 """Longest wait for an answer in ms."""
-
-WEIGHT_PER_MINUTE: Final = 6_000
-"""Request weight that an address may use in one minute of wall time."""
-
-WEIGHT_RESERVE: Final = 1_000
-"""Request weight that reads leave to orders and cancellations."""
 
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)
 """Errors before a request could leave this computer for the venue."""
@@ -117,6 +117,7 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         config: of ccxt.
         rest_url: address of a paper exchange, the only one then reached; None is the real venue.
         ws_url: its stream address.
+        budget: what requests are counted in.
         environment: which of the real venue's systems is reached.
     """
 
@@ -126,14 +127,14 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         *,
         rest_url: str | None,
         ws_url: str | None,
+        budget: RequestBudget,
         environment: str = "live",
     ) -> None:
-        self.used_weight = 0
+        self.budget = budget
         self.gate = RequestGate()
         self._real = rest_url is None
         self._environment = environment
         self._proxies: dict[str, str | None] = {}
-        self._weight_minute = 0
         self._clock = SystemClock()
         super().__init__(config)
         # At DEBUG, ccxt logs requests with the key and the signature in them.
@@ -176,8 +177,13 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         requestBody: object,
     ) -> None:
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
-        self._note_weight(lowered.get("x-mbx-used-weight-1m"))
+        for header, (counted, period) in HEADERS.items():
+            used = lowered.get(header)
+            if used is not None and used.isdigit():
+                self.budget.report(counted, period, int(used), _request.get())
         answer = response if isinstance(response, dict) else {}
+        if isinstance(answer.get("rateLimits"), list):
+            self.budget.announce(announced(answer["rateLimits"]))
         number = answer.get("code")
         if code < 400 and not (isinstance(number, int) and number < 0):
             if not isinstance(response, (dict, list)):
@@ -223,8 +229,15 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         """Return what to do about an error of the real venue, empty if nothing special."""
         return key_advice(code, self._environment) if self._real else ""
 
-    async def call(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
+    async def call(
+        self, endpoint: str, params: Mapping[str, object] | None = None, *, routine: bool = False
+    ) -> Any:
         """Call one of ccxt's raw endpoints, such as ``publicGetKlines``, once.
+
+        Args:
+            endpoint: its name in ccxt.
+            params: of the request.
+            routine: whether exits go first when the venue may be asked again after a pause.
 
         Raises:
             VenueError: the venue answered with an error, or has asked for silence until later.
@@ -232,9 +245,28 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
                 contains the signature.
         """
         signed = endpoint.startswith("private")
-        closing = self.gate.closing(signed=signed)
+        self._check_gate(signed=signed, routine=routine)
+        with self._counted(weight_of(endpoint, params), ORDERS.get(endpoint, 0)):
+            return await self._answered(endpoint, getattr(self, endpoint)(dict(params or {})))
+
+    @contextmanager
+    def _counted(self, weight: int, orders: int = 0) -> Iterator[None]:
+        """Count a request for as long as it is under way, and close the gate if it is told to."""
+        request = self.budget.begin(weight=weight, orders=orders)
+        token = _request.set(request)
+        try:
+            yield
+        except VenueError as error:
+            self.gate.refused(error.status, error.code, error.message, error.retry_after)
+            raise
+        finally:
+            _request.reset(token)
+            self.budget.end(request)
+
+    def _check_gate(self, *, signed: bool, routine: bool) -> None:
+        closing = self.gate.closing(signed=signed, routine=routine)
         if closing is not None:
-            pause = self.gate.pause(signed=signed)
+            pause = self.gate.pause(signed=signed, routine=routine)
             raise VenueError(
                 closing.status,
                 closing.code,
@@ -242,12 +274,6 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
                 pause,
                 advice=self.advice(closing.code),
             )
-        request = getattr(self, endpoint)(dict(params or {}))
-        try:
-            return await self._answered(endpoint, request)
-        except VenueError as error:
-            self.gate.refused(error.status, error.code, error.message, error.retry_after)
-            raise
 
     async def load(self) -> None:
         """Load the venue's markets.
@@ -256,8 +282,10 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             VenueError: the venue answered with an error.
             Unreachable: no usable answer came.
         """
+        self._check_gate(signed=False, routine=True)
         try:
-            await self._answered("exchangeInfo", self.load_markets())
+            with self._counted(weight_of("publicGetExchangeInfo")):
+                await self._answered("exchangeInfo", self.load_markets())
         except BotlibError:
             raise
         except Exception as error:  # ccxt raises anything on an unusual answer
@@ -276,20 +304,6 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
                 f"{connection_advice(cause, READ_TIMEOUT / 1_000)}",
                 sent=not isinstance(cause, _NOT_SENT),
             ) from None
-
-    async def wait_for_weight(self) -> None:
-        """Delay a read until the next minute if this minute's request weight is nearly used up."""
-        if self.used_weight < WEIGHT_PER_MINUTE - WEIGHT_RESERVE:
-            return
-        now = self.milliseconds() / 1_000
-        if int(now // 60) == self._weight_minute:
-            await asyncio.sleep(60 - now % 60)
-        self.used_weight = 0
-
-    def _note_weight(self, used: str | None) -> None:
-        if used is not None and used.isdigit():
-            self.used_weight = int(used)
-            self._weight_minute = self.milliseconds() // 60_000
 
     def _check_origin(self, url: str) -> None:
         if not url.startswith(self._known) and urlsplit(url)[:2] not in self._origins:
@@ -331,6 +345,7 @@ def make_api(
     secret: str | None,
     connector: Connector | None = None,
     recv_window: int = BINANCE.order_recv_window,
+    budget: RequestBudget | None = None,
     environment: str = "live",
 ) -> SpotBinance:
     """Build the ccxt instance; call it on the loop that will use it.
@@ -342,6 +357,7 @@ def make_api(
         secret: API secret.
         connector: makes the connector of a paper exchange.
         recv_window: ms for which the venue takes a signed request.
+        budget: what requests are counted in; by default one of its own.
         environment: which of the real venue's systems is reached: live, testnet or demo.
     """
     config: dict[str, Any] = {
@@ -362,7 +378,13 @@ def make_api(
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-    api = SpotBinance(config, rest_url=rest_url, ws_url=ws_url, environment=environment)
+    api = SpotBinance(
+        config,
+        rest_url=rest_url,
+        ws_url=ws_url,
+        budget=budget or RequestBudget(BINANCE.request_limits, SystemClock().now),
+        environment=environment,
+    )
     if rest_url is not None:
         api.ssl_context = False
         api.timeout_on_exit = 0

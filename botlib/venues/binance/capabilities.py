@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from botlib.core.model import OrderType
+from botlib.core.timeframe import DAY, MINUTE, SECOND
+from botlib.venues.budget import Counted, RequestLimit
 from botlib.venues.capabilities import VenueCapabilities
 
 QUOTE_ASSETS: Final = tuple(
@@ -39,6 +41,11 @@ BINANCE: Final = VenueCapabilities(
     candles_per_page=1_000,
     trades_per_page=1_000,
     book_levels=1_000,
+    request_limits=(
+        RequestLimit(counted=Counted.WEIGHT, most=6_000, period=MINUTE),
+        RequestLimit(counted=Counted.ORDERS, most=100, period=10 * SECOND),
+        RequestLimit(counted=Counted.ORDERS, most=200_000, period=DAY),
+    ),
     # Up to 60 s are allowed, but an order that a crash cut off is waited for all that time, and a
     # position may be without its stop meanwhile.
     order_recv_window=5_000,

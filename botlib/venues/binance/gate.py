@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from botlib.venues.budget import EXITS_FIRST
+
 logger = logging.getLogger(__name__)
 
 KEY_REFUSED: Final = frozenset({-2008, -2014, -2015, -1002})
@@ -31,7 +33,8 @@ class RequestGate:
     """Keeps requests back that the venue does not want: it bans who goes on asking.
 
     A 429 closes the gate for as long as the venue says, a 418 (a ban of the address) too, and a
-    refused key closes it for a minute to requests that need the key.
+    refused key closes it for a minute to requests that need the key. When it opens again, exits
+    go first.
     """
 
     def __init__(self) -> None:
@@ -40,22 +43,26 @@ class RequestGate:
         self.on_barred: Callable[[str], None] = lambda reason: None
         """Is called with the reason of a ban or a refused key, at each time the venue says so."""
 
-    def closing(self, *, signed: bool) -> Closing | None:
+    def closing(self, *, signed: bool, routine: bool = False) -> Closing | None:
         """Return why a request may not be made now, None if it may.
 
         Args:
             signed: whether the request needs the key.
+            routine: whether it lets exits go first when the gate opens.
         """
-        now = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time() - (EXITS_FIRST if routine else 0.0)
         for closing in (self._all, self._signed if signed else None):
             if closing is not None and now < closing.until:
                 return closing
         return None
 
-    def pause(self, *, signed: bool) -> float:
+    def pause(self, *, signed: bool, routine: bool = False) -> float:
         """Return the seconds until a request may be made, 0 if it may be made now."""
-        closing = self.closing(signed=signed)
-        return 0.0 if closing is None else closing.until - asyncio.get_running_loop().time()
+        closing = self.closing(signed=signed, routine=routine)
+        if closing is None:
+            return 0.0
+        head_start = EXITS_FIRST if routine else 0.0
+        return closing.until + head_start - asyncio.get_running_loop().time()
 
     def refused(self, status: int, code: int | None, message: str, wait: float | None) -> bool:
         """Close the gate if an answer asks for it; return whether it does.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from botlib.core.clock import SystemClock
 from botlib.core.errors import (
     ExchangeBusy,
     ExchangeError,
@@ -18,6 +19,8 @@ from botlib.core.errors import (
 from botlib.venues.binance import order_requests
 from botlib.venues.binance.api import SpotBinance, Unreachable, VenueError
 from botlib.venues.binance.gate import KEY_REFUSED
+from botlib.venues.binance.weights import weight_of
+from botlib.venues.budget import EXITS_FIRST, Purpose, RequestBudget, RequestLimit
 from botlib.venues.obstacles import wrong_clock
 
 logger = logging.getLogger(__name__)
@@ -42,10 +45,17 @@ class VenueRequests:
         venue: the stamp of the market.
         max_wait: longest wait in seconds that a "slow down" answer may impose on a read.
         armed: whether orders may be sent.
+        limits: of requests, until the venue announces its own.
     """
 
-    def __init__(self, venue: str, *, max_wait: float, armed: bool) -> None:
+    def __init__(
+        self, venue: str, *, max_wait: float, armed: bool, limits: Iterable[RequestLimit]
+    ) -> None:
         self.venue = venue
+        self._ahead = 0
+        """Milliseconds by which the computer's clock was ahead of the venue's, when compared."""
+        clock = SystemClock()
+        self.budget = RequestBudget(limits, lambda: clock.now() - self._ahead)
         self._max_wait = max_wait
         self._armed = armed
         self._api_made: SpotBinance | None = None
@@ -58,15 +68,58 @@ class VenueRequests:
             raise ExchangeError(f"{self.venue} is not connected; await connect() first.")
         return self._api_made
 
-    async def _read(self, endpoint: str, params: Mapping[str, object] | None = None) -> Any:
+    async def _read(
+        self,
+        endpoint: str,
+        params: Mapping[str, object] | None = None,
+        purpose: Purpose = Purpose.READ,
+    ) -> Any:
         """Call one of ccxt's raw endpoints, and return the answer."""
-        return await self._patient(lambda: self._api.call(endpoint, params))
+        weight = weight_of(endpoint, params)
+        if purpose is Purpose.READ:
+            return await self._patient(
+                lambda: self._api.call(endpoint, params, routine=True), weight
+            )
+        return await self._at_once(endpoint, params, purpose, weight)
 
-    async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a read; if the venue says "slow down", wait as long as it says, within a limit."""
+    async def _at_once(
+        self,
+        endpoint: str,
+        params: Mapping[str, object] | None,
+        purpose: Purpose,
+        weight: int,
+    ) -> Any:
+        """Run a read that is not waited for: a desk asks another time instead.
+
+        Raises:
+            ExchangeBusy: it would have to wait.
+            VenueError: the venue answered with an error.
+        """
+        short = self.budget.shortage(purpose, weight=weight)
+        if short is not None:
+            self.budget.tell(short)
+            raise ExchangeBusy(f"Not asked: {short}.", retry_after=short.wait)
+        routine = purpose is Purpose.CHECK
+        try:
+            return await self._synced(lambda: self._api.call(endpoint, params, routine=routine))
+        except VenueError as error:
+            if error.status in (418, 429):
+                wait = max(error.retry_after or 0.0, self._api.gate.pause(signed=True))
+                raise ExchangeBusy(str(error), retry_after=wait) from None
+            if error.status >= 500:
+                raise ExchangeUnavailable(str(error)) from None
+            raise
+
+    async def _patient(self, call: Callable[[], Awaitable[T]], weight: int) -> T:
+        """Run a read; if the venue says "slow down", wait as long as it says, within a limit.
+
+        Args:
+            call: makes the request.
+            weight: of the request; it waits while the budget has no room for it.
+        """
         waited = 0.0
         while True:
-            await self._api.wait_for_weight()
+            await self.budget.admit(Purpose.READ, weight=weight)
             try:
                 return await self._synced(call)
             except VenueError as error:
@@ -77,11 +130,12 @@ class VenueRequests:
                 wait = error.retry_after if error.retry_after is not None else 1.0
                 # "Retry-After: 0" must not become a busy loop.
                 waited += max(wait, 0.1)
-                if waited > self._max_wait:
+                if waited > self._max_wait + EXITS_FIRST:
                     raise ExchangeBusy(
                         f"The venue asks to wait {math.ceil(wait)} s (HTTP {error.status}): "
                         f"{error.message} "
-                        f"Waits of up to {self._max_wait:g} s are taken; try again later."
+                        f"Waits of up to {self._max_wait:g} s are taken; try again later.",
+                        retry_after=wait,
                     ) from None
                 if self._until is not None and (end := self._until.when()) is not None:
                     self._until.reschedule(end + max(wait, 0.1))
@@ -155,7 +209,8 @@ class VenueRequests:
         before = api.milliseconds()
         server = int((await api.call("publicGetTime"))["serverTime"])
         after = api.milliseconds()
-        return (before + after) // 2 - server
+        self._ahead = (before + after) // 2 - server
+        return self._ahead
 
 
 def certain(what: str, read: Callable[[], T]) -> T:

@@ -51,6 +51,8 @@ from botlib.venues.binance.socket import (
     UserSocket,
     kline_stream,
 )
+from botlib.venues.binance.weights import weight_of
+from botlib.venues.budget import Purpose
 from botlib.venues.capabilities import VenueCapabilities
 from botlib.venues.obstacles import connection_advice
 
@@ -115,7 +117,7 @@ class BinanceExchange(VenueRequests):
             require_loopback(ws_url)
         # An address in place of the real venue's is armed as the real venue is.
         paper = rest_url is not None and venue != capabilities.name
-        super().__init__(venue, max_wait=max_wait, armed=paper)
+        super().__init__(venue, max_wait=max_wait, armed=paper, limits=capabilities.request_limits)
         self.capabilities = capabilities
         self._urls = (rest_url, ws_url)
         self._keys = keys
@@ -147,6 +149,7 @@ class BinanceExchange(VenueRequests):
                     secret=secret,
                     connector=self._connector,
                     recv_window=self.capabilities.order_recv_window,
+                    budget=self.budget,
                     environment=self.capabilities.environment,
                 )
                 api.gate.on_barred = lambda reason: self.on_barred(reason)
@@ -194,11 +197,12 @@ class BinanceExchange(VenueRequests):
                 logger.debug("%s is left out of the markets: %r", name, error)
         return found
 
-    async def reload_market(self, symbol: str) -> Market:
+    async def reload_market(self, symbol: str, *, purpose: Purpose = Purpose.READ) -> Market:
         """Read again how a symbol is traded; one that is not listed any more is not active."""
         before = self.market(symbol)
         try:
-            answer = await self._read("publicGetExchangeInfo", {"symbol": before.id})
+            params = {"symbol": before.id}
+            answer = await self._read("publicGetExchangeInfo", params, purpose)
             self._markets[before.symbol] = parse.market(before.symbol, answer["symbols"][0])
         except VenueError as error:
             if error.code != INVALID_SYMBOL:
@@ -292,12 +296,14 @@ class BinanceExchange(VenueRequests):
             raw = error.data
         return certain(what, lambda: order_requests.replace_report(market.symbol, raw))
 
-    async def fetch_order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+    async def fetch_order(
+        self, symbol: str, client_order_id: str, *, purpose: Purpose = Purpose.READ
+    ) -> OrderReport | None:
         """Return an order, or None if the venue does not know it (yet)."""
         market = self.market(symbol)
         params = {"symbol": market.id, "origClientOrderId": client_order_id}
         try:
-            raw = await self._read("privateGetOrder", params)
+            raw = await self._read("privateGetOrder", params, purpose)
         except VenueError as error:
             if error.code == NO_SUCH_ORDER:
                 return None
@@ -318,7 +324,9 @@ class BinanceExchange(VenueRequests):
         rows = await self._read("privateGetOpenOrders", params)
         return [parse.order(self._symbols[str(row["symbol"])], row) for row in rows]
 
-    async def fetch_fills(self, symbol: str, from_id: int = 0) -> list[Fill]:
+    async def fetch_fills(
+        self, symbol: str, from_id: int = 0, *, purpose: Purpose = Purpose.READ
+    ) -> list[Fill]:
         """Return our executions of a symbol with trade ids from ``from_id`` up, oldest first."""
         market = self.market(symbol)
         fills: list[Fill] = []
@@ -327,16 +335,17 @@ class BinanceExchange(VenueRequests):
             params = {"symbol": market.id, "fromId": from_id, "limit": most}
             page = [
                 parse.trade(market.symbol, row)
-                for row in await self._read("privateGetMyTrades", params)
+                for row in await self._read("privateGetMyTrades", params, purpose)
             ]
             fills += page
             if len(page) < most:
                 return sorted(fills, key=lambda fill: fill.trade_id)
             from_id = max(fill.trade_id for fill in page) + 1
 
-    async def balances(self) -> dict[str, Balance]:
+    async def balances(self, *, purpose: Purpose = Purpose.READ) -> dict[str, Balance]:
         """Return the balances of the account by asset."""
-        return parse.balances(await self._read("privateGetAccount", {"omitZeroBalances": "true"}))
+        params = {"omitZeroBalances": "true"}
+        return parse.balances(await self._read("privateGetAccount", params, purpose))
 
     async def permissions(self) -> KeyPermissions:
         """Return what the API key may do, and what its account pays.
@@ -426,8 +435,8 @@ class BinanceExchange(VenueRequests):
 
     async def _load_markets(self) -> None:
         await self._read("publicGetPing")
-        await self._patient(self._compare_clocks)
-        await self._patient(self._api.load)
+        await self._patient(self._compare_clocks, weight_of("publicGetTime"))
+        await self._patient(self._api.load, weight_of("publicGetExchangeInfo"))
 
 
 async def _opened(socket: Opened) -> Opened:

@@ -33,7 +33,7 @@ class Venue:
         self.held = held
         self.bnb: float | None = 500.0
 
-    async def balances(self) -> dict[str, Balance]:
+    async def balances(self, **_: object) -> dict[str, Balance]:
         return {a: Balance(free=D(amount), locked=D(0)) for a, amount in self.held.items()}
 
     async def market_time(self) -> int:

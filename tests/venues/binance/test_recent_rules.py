@@ -12,10 +12,12 @@ import pytest
 
 from botlib.core.errors import OrderRejected, OrderUnknown
 from botlib.core.model import OrderIntent, OrderStatus, OrderType, Side
+from botlib.core.timeframe import MINUTE
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperControl, PaperProcess
 from botlib.venues.base import OrderReport
 from botlib.venues.binance.api import VenueError
 from botlib.venues.binance.venue import BinanceExchange
+from botlib.venues.budget import Counted
 
 D = Decimal
 NAME = "币安人生/USDT"
@@ -169,13 +171,13 @@ async def test_accepted_orders_and_cancellations_use_no_request_weight(
 ) -> None:
     async with connected(paper) as (exchange, _):
         price = await below(exchange, "BTC/USDT")
-        before = exchange._api.used_weight
+        before = exchange.budget.used(Counted.WEIGHT, MINUTE)
         for _ in range(20):
             order = buy("BTC/USDT", D("0.001"), price)
             await exchange.place_order(order)
             await exchange.cancel_order("BTC/USDT", order.client_order_id)
         # It is less if a minute began meanwhile.
-        assert 0 <= exchange._api.used_weight <= before
+        assert 0 <= exchange.budget.used(Counted.WEIGHT, MINUTE) <= before
 
 
 async def test_an_order_beyond_the_number_of_open_ones_is_refused_and_a_market_order_is_not(

@@ -445,22 +445,6 @@ async def test_the_rules_of_a_market_are_read_again_after_a_filter_failed(
         assert (await exchange.reload_market("BTC/USDT")).active
 
 
-async def test_reads_stay_below_the_venues_request_weight(paper: PaperProcess) -> None:
-    async with venue(paper) as (exchange, _):
-        await exchange.balances()
-        api = exchange._api
-        assert 0 < api.used_weight < 6_000
-        api.used_weight = 5_900
-        waiting = asyncio.ensure_future(exchange.balances())
-        done, _pending = await asyncio.wait({waiting}, timeout=0.2)
-        # At the very end of a minute the wait is short.
-        assert not done or api.used_weight < 5_000
-        waiting.cancel()
-        # Orders are never held back.
-        api.used_weight = 5_900
-        assert (await exchange.place_order(intent())).status is OrderStatus.FILLED
-
-
 async def test_a_wrong_clock_is_corrected_and_the_order_is_sent_once(
     paper: PaperProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
