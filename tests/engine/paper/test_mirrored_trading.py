@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from botlib.config import Settings
+from botlib.core.timeframe import MINUTE
 from botlib.engine import Orchestrator
 from botlib.paper import PaperControl, PaperProcess
 from tests.support.scripted_venue import until
 
 MINUTES = 90
 STREAM = "btcusdt@kline_1m"
+SPREAD = 0.001
 _FIGURES = ("price", "amount", "quote_amount", "commission")
 
 
@@ -102,8 +104,29 @@ async def test_a_bot_on_a_mirror_without_a_book_ends_as_one_on_the_exchange(
     assert not (tmp_path / "copy" / "tradingbot.db").exists()
 
 
+async def check_fills(engine: Orchestrator, upstream: PaperControl) -> None:
+    """Check that fills have prices of the mirrored market at their time, its lots and the fee."""
+    assert engine.paper is not None
+    trades = (await engine.paper.control.ledger())["trades"]
+    market = engine.exchange.market("BTC/USDT")
+    assert trades
+    for trade in trades:
+        time, price, amount = trade["time"], float(trade["price"]), Decimal(trade["amount"])
+        rows = await upstream.candles("BTC/USDT", "1m", time - 2 * MINUTE, time)
+        low = min(row[3] for row in rows) * (1 - SPREAD)
+        high = max(row[2] for row in rows) * (1 + SPREAD)
+        assert low <= price <= high, (trade, rows)
+        assert Decimal(trade["price"]) % market.tick == amount % market.step == 0
+        paid = amount if trade["side"] == "BUY" else amount * Decimal(trade["price"])
+        assert abs(Decimal(trade["commission"]) - paid * Decimal("0.001")) < Decimal("1e-7")
+
+
 async def test_a_bot_trades_on_a_mirror_that_runs(tmp_path: Path) -> None:
-    async with await PaperProcess.start(["--speed", "60", "--seed", "7"]) as upstream:
+    words = ["--speed", "60", "--seed", "7", "--depth", f"spread={SPREAD}"]
+    async with (
+        await PaperProcess.start(words) as upstream,
+        upstream.control() as venue,
+    ):
         engine = await engine_on(
             tmp_path, {"market": "mirror", "mirror": {"upstream": upstream.url}}
         )
@@ -118,5 +141,13 @@ async def test_a_bot_trades_on_a_mirror_that_runs(tmp_path: Path) -> None:
 
             await until(traded)
             assert (await control.state())["title"] == "MIRROR: real prices, play money"
+
+            async def closed() -> bool:
+                """Return whether the minutes of the last fill have closed."""
+                last = (await control.ledger())["trades"][-1]["time"]
+                return int((await venue.state())["market_time"]) > last + 2 * MINUTE
+
+            await until(closed)
+            await check_fills(engine, venue)
         finally:
             await engine.stop()
