@@ -24,8 +24,16 @@ _FRAME: Final = (
     f"{FONT};font-variant-numeric:tabular-nums;max-width:100%;overflow-x:auto;"
     "border:1px solid rgba(138,143,152,.35);border-radius:6px;padding:.5em .8em"
 )
-WATCH_COLOUR: Final = "#0d7f86"
-"""Of the badge of a bot that only watches; readable with white text in light and dark."""
+BADGE_COLOURS: Final = {
+    "REPLAY": "#56677d",
+    "MIRROR": "#6b4fb3",
+    "WATCH": "#0d7f86",
+    "TESTNET": "#9a5b00",
+    "DEMO": "#a2418a",
+    "LIVE": Tone.BAD.value,
+}
+"""Backgrounds of badges by their first word, readable with white text in light and dark; others
+have a frame. The pages of chart and dashboard have the same (``js/src/base.css``)."""
 
 _SPARK: Final = (260, 44)
 
@@ -77,13 +85,10 @@ def section(title: str, *blocks: str) -> str:
 
 
 def html_badge(text: str) -> str:
-    """Return a short word in a frame, coloured by the kind of money; LIVE is filled."""
-    if text.upper().startswith("LIVE"):
-        paint = f"background:{Tone.BAD.value};color:#fff"
-    elif text.upper().startswith("WATCH"):
-        paint = f"background:{WATCH_COLOUR};color:#fff"
-    elif text.upper().startswith(("TESTNET", "DEMO")):
-        paint = f"border:1px solid {Tone.WARN.value};color:{Tone.WARN.value}"
+    """Return a short word in a frame; the name of a kind of market has a colour of its own."""
+    colour = BADGE_COLOURS.get(text.upper().partition(" ")[0])
+    if colour is not None:
+        paint = f"background:{colour};border:1px solid {colour};color:#fff"
     else:
         paint = f"border:1px solid {Tone.INFO.value};color:{Tone.INFO.value}"
     return (

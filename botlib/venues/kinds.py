@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class MarketKind(NamedTuple):
+    """A kind of market.
+
+    ``note`` is what the badge of its own name leaves open, in a word or two; ``words`` say whose
+    prices and whose money it is.
+    """
+
+    note: str
+    words: str
+
 
 KINDS: Final = {
-    "paper": "invented prices, play money",
-    "replay": "recorded prices, play money",
-    "mirror": "real prices, play money",
-    "watch": "real prices, nothing is ordered",
-    "testnet": "prices of a test system, its play money",
-    "demo": "real prices, play money of the venue",
-    "live": "real prices, real money",
+    "paper": MarketKind("synthetic", "synthetic: not real prices"),
+    "replay": MarketKind("play money", "recorded prices, play money"),
+    "mirror": MarketKind("play money", "real prices, play money"),
+    "watch": MarketKind("no orders", "real prices, nothing is ordered"),
+    "testnet": MarketKind("play money", "prices of a test system of the venue, its play money"),
+    "demo": MarketKind("play money", "real prices, play money of the venue"),
+    "live": MarketKind("", "real prices, real money"),
 }
-"""What each kind is, from the safest to the one with real money."""
+"""Every kind by its name, from the safest to the one with real money."""
 
 PAPER_KINDS: Final = {
     "synthetic": "paper",

@@ -10,6 +10,7 @@ from botlib.core.masking import masked
 from botlib.core.model import OrderStatus
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
+from botlib.venues.kinds import KINDS
 from botlib.views.paths import project_path
 from botlib.views.positions import is_position, price_of
 from botlib.views.strategies import OFF, StrategyFacts, strategy_facts
@@ -113,8 +114,9 @@ class StateBuilder:
         health = engine.health()
         return {
             "mode": engine.kind,
+            "note": KINDS[engine.kind].note,
+            "words": KINDS[engine.kind].words,
             "venue": engine.venue,
-            "synthetic": ":synthetic:" in engine.venue,
             "running": engine.started,
             "healthy": health.healthy,
             "reasons": [masked(reason) for reason in health.reasons],

@@ -221,7 +221,7 @@ class LiveCharts:
                 timeframe=entry.timeframe,
                 title=title,
                 venue=engine.venue,
-                synthetic=":synthetic:" in engine.venue,
+                kind=engine.kind,
                 decimals=(
                     price_decimals(stored.frame["close"])
                     if tick is None

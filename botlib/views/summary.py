@@ -16,6 +16,7 @@ from botlib.core.masking import masked_values
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
 from botlib.engine.strategies.condition import StrategyCondition
+from botlib.venues.kinds import KINDS, market_kind
 from botlib.views.paths import project_path
 
 if TYPE_CHECKING:
@@ -152,13 +153,12 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     Args:
         figures: a summary as `RunSummary.to_dict` returns it and notebooks store it.
     """
-    synthetic = " (synthetic: not real prices)" if ":synthetic:" in figures["venue"] else ""
-    if ":mirror:" in figures["venue"]:
-        synthetic = " (real prices, play money)"
+    # Summaries of earlier versions call every paper market that.
+    kind = market_kind(figures["venue"], figures["mode"])
     quote = figures["quote"]
     stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
     rows: list[list[object]] = [
-        ["market", f"{figures['mode'].upper()} {figures['venue']}{synthetic}"],
+        ["market", f"{kind.upper()} {figures['venue']} ({KINDS[kind].words})"],
         [
             "market time",
             f"{iso(figures['market_start'])} to {iso(figures['market_end'])} UTC "

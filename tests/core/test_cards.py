@@ -15,7 +15,17 @@ from bs4 import BeautifulSoup
 import botlib as bl
 from botlib.backtesting import BacktestResult
 from botlib.bot.listing import listing
-from botlib.core.cards import Tone, Toned, card, figures, html_badge, lines, section, spark
+from botlib.core.cards import (
+    BADGE_COLOURS,
+    Tone,
+    Toned,
+    card,
+    figures,
+    html_badge,
+    lines,
+    section,
+    spark,
+)
 from botlib.core.tables import html_table
 from botlib.engine.health import EngineHealth
 from botlib.store.coverage import DataReport
@@ -64,9 +74,11 @@ def test_a_card_is_self_contained_and_keeps_the_text_colour_of_the_page() -> Non
     assert soup.text == "PAPER ● title finea1"
 
 
-def test_only_the_live_badge_has_a_filled_background() -> None:
+def test_the_badge_of_a_market_has_a_colour_of_its_own() -> None:
     assert f"background:{Tone.BAD.value}" in html_badge("LIVE")
-    assert "background" not in html_badge("PAPER")
+    assert html_badge("LIVE armed") == html_badge("LIVE").replace(">LIVE<", ">LIVE armed<")
+    assert "background" not in html_badge("PAPER") and "background" not in html_badge("mirrored")
+    assert len(set(BADGE_COLOURS.values())) == len(BADGE_COLOURS)
 
 
 def test_a_figure_without_a_value_is_a_dash() -> None:

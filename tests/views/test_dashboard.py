@@ -58,7 +58,7 @@ async def test_it_follows_the_engine_until_it_stops(
             break
     assert json.loads(json.dumps(state)) == state
     head, account = state["head"], state["account"]
-    assert (head["mode"], head["synthetic"], head["running"]) == ("paper", True, True)
+    assert (head["mode"], head["note"], head["running"]) == ("paper", "synthetic", True)
     assert head["market_time"] == engine.market_clock.now() // 1_000 * 1_000
     assert abs(account["equity"] - float(await engine.account.value())) < 50
     assert len(state["curve"]["values"]) > 1

@@ -52,7 +52,7 @@ async def test_a_chart_follows_the_market_and_shows_the_bots_orders(make_engine:
     engine = await make_engine()
     charts = LiveCharts(engine)
     chart = await charts.open("BTCUSDT", "1m", overlays=["ema(20)"], panes=["rsi(14)"], window=200)
-    assert len(closed(chart)) == 200 and chart._scene.facts.synthetic
+    assert len(closed(chart)) == 200 and chart._scene.facts.kind == "paper"
     await engine.wait(2 * 3_600)
     last = engine.storage.last_closed("BTC/USDT", "1m")
     await until(lambda: chart._scene.rows.last == last)

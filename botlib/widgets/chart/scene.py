@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
+from botlib.venues.kinds import KINDS
 from botlib.widgets.chart.marks import Marks, Shade
 from botlib.widgets.chart.studies import UP, VOLUME, ChartSeries, Study, is_price, unknown_study
 from botlib.widgets.chart.svg import Picture
@@ -35,6 +36,7 @@ class ChartInfo:
 
     Attributes:
         title: shown in place of symbol and timeframe.
+        kind: of the market, as `botlib.venues.kinds` names it; empty for candles of a frame.
         decimals: digits of prices after the point.
     """
 
@@ -42,7 +44,7 @@ class ChartInfo:
     timeframe: str = "1m"
     title: str = ""
     venue: str = ""
-    synthetic: bool = False
+    kind: str = ""
     decimals: int = 2
 
 
@@ -143,7 +145,8 @@ class Scene:
             "symbol": facts.symbol,
             "timeframe": facts.timeframe,
             "step": self.rows.step // 1_000,
-            "synthetic": facts.synthetic,
+            "kind": facts.kind,
+            "words": KINDS[facts.kind].words if facts.kind else "",
             "venue": facts.venue,
             "price_decimals": facts.decimals,
             "series": [one.wire() for one in series],

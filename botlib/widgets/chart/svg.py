@@ -95,8 +95,8 @@ class _Drawing:
             f'<text x="{right}" y="15" font-size="13" font-weight="600">{words[0]}</text>'
         )
         facts = [str(spec["venue"])] if spec["venue"] else []
-        if spec["synthetic"]:
-            facts = ["PAPER · synthetic: not real prices"]
+        if spec["kind"]:
+            facts = [f"{spec['kind'].upper()} · {spec['words']}"]
         if self.note:
             facts.append(self.note)
         if facts:

@@ -47,7 +47,7 @@ def headline(state: DashboardState) -> str:
     head, account = state["head"], state["account"]
     parts = [
         head["mode"].upper(),
-        f"{head['venue']}{' (synthetic prices)' if head['synthetic'] else ''}",
+        f"{head['venue']} ({head['words']})",
         "running" if head["running"] else "stopped",
         f"{_amount(account['equity'])} {account['quote']}",
         f"{len(state['tasks']['order'])} tasks",
@@ -85,13 +85,10 @@ def picture(state: DashboardState) -> str:
         _rows("LOG", state["log"], _LOG, ROWS),
     ]
     at = f"{iso(head['market_time'])} UTC, market time" if head["market_time"] else "not started"
-    synthetic = " · synthetic: not real prices" if head["synthetic"] else ""
-    if ":mirror:" in head["venue"]:
-        synthetic = " · real prices, play money"
     return card(
         head["venue"],
         *blocks,
-        notes=f"{word} · {at}{synthetic}",
+        notes=f"{word} · {at} · {head['words']}",
         tone=tone,
         badge=head["mode"].upper(),
     )

@@ -55,8 +55,12 @@ class HeadSection(TypedDict):
     """The engine as a whole."""
 
     mode: str
+    """The kind of market, such as ``mirror``."""
+    note: str
+    """What the name of the kind leaves open, such as ``play money``; may be empty."""
+    words: str
+    """Whose prices and whose money it is."""
     venue: str
-    synthetic: bool
     running: bool
     healthy: bool
     reasons: list[str]

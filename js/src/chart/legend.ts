@@ -106,13 +106,13 @@ export class Legend {
     if (spec.timeframe && !title.element.textContent?.includes(spec.timeframe)) {
       new Cell("bl-muted", head).write(spec.timeframe);
     }
-    const badge = new Cell("bl-badge bl-synthetic", head);
-    badge.write(spec.synthetic ? "PAPER · synthetic" : spec.venue);
-    badge.element.dataset.synthetic = String(spec.synthetic);
-    if (spec.synthetic) {
-      badge.element.title = "Prices made from a seed on this computer. They are not real ones.";
-    }
-    badge.element.hidden = !spec.synthetic && spec.venue === "";
+    const kind = new Cell(`bl-kind bl-${spec.kind}`, head);
+    kind.write(spec.kind.toUpperCase());
+    kind.element.title = `${spec.words} (${spec.venue})`;
+    kind.element.hidden = spec.kind === "";
+    const source = new Cell("bl-badge", head);
+    source.write(spec.kind === "" ? spec.venue : spec.words);
+    source.element.hidden = source.element.textContent === "";
     const candle = document.createElement("span");
     candle.className = "bl-ohlc";
     head.append(candle);

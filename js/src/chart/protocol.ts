@@ -21,7 +21,10 @@ export interface Spec {
   timeframe: string;
   /** Seconds from one candle to the next. */
   step: number;
-  synthetic: boolean;
+  /** The kind of market, such as "mirror"; empty for candles of a frame. */
+  kind: string;
+  /** Whose prices and whose money it is. */
+  words: string;
   venue: string;
   price_decimals: number;
   series: SeriesSpec[];
@@ -91,7 +94,8 @@ export const EMPTY_SPEC: Spec = {
   symbol: "",
   timeframe: "",
   step: 60,
-  synthetic: false,
+  kind: "",
+  words: "",
   venue: "",
   price_decimals: 2,
   series: [],

@@ -12,8 +12,8 @@ export function lagShare(seconds: number): number {
 
 export class Head {
   readonly element = make("header", "bl-head");
-  #mode = new Cell(make("span", "bl-mode"));
-  #synthetic = new Cell(make("span", "bl-badge bl-synthetic"));
+  #mode = new Cell(make("span", "bl-kind"));
+  #note = new Cell(make("span", "bl-badge bl-note"));
   #venue = new Cell(make("span", "bl-venue bl-muted"));
   #health = new Cell(make("span", "bl-health bl-dot"));
   #time = new Cell(make("span", "bl-time"));
@@ -29,7 +29,7 @@ export class Head {
     right.append(this.#time.element, lag, kill);
     this.element.append(
       this.#mode.element,
-      this.#synthetic.element,
+      this.#note.element,
       this.#venue.element,
       this.#health.element,
       right,
@@ -38,10 +38,9 @@ export class Head {
 
   /** Show the engine; `lost` says what hides its health, such as a kernel that is gone. */
   update(head: HeadSection, loop: LoopSection, lost: string): void {
-    const live = head.mode === "live";
-    this.#mode.write(head.mode.toUpperCase(), live ? "bl-live" : `bl-${head.mode}`);
-    this.#synthetic.write(head.synthetic ? "synthetic" : "", "", "These are no real prices.");
-    toggle(this.#synthetic.element, head.synthetic);
+    this.#mode.write(head.mode.toUpperCase(), `bl-${head.mode}`, head.words);
+    this.#note.write(head.note, "", head.words);
+    toggle(this.#note.element, head.note !== "");
     this.#venue.write(head.venue);
     if (lost === "") this.#writeHealth(head);
     else this.#health.write(lost, "bl-warn");

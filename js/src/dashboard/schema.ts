@@ -45,9 +45,13 @@ export interface DashboardTable<RowT> {
 
 /** The engine as a whole. */
 export interface HeadSection {
+  /** The kind of market, such as `mirror`. */
   mode: string;
+  /** What the name of the kind leaves open, such as `play money`; may be empty. */
+  note: string;
+  /** Whose prices and whose money it is. */
+  words: string;
   venue: string;
-  synthetic: boolean;
   running: boolean;
   healthy: boolean;
   reasons: string[];

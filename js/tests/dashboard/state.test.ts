@@ -29,7 +29,8 @@ function state(now = 1): DashboardState {
     head: {
       mode: "paper",
       venue: "paper:synthetic:seed=42",
-      synthetic: true,
+      note: "synthetic",
+      words: "synthetic: not real prices",
       running: true,
       healthy: true,
       reasons: [],

@@ -40,7 +40,7 @@ def made(rows: int = 600, *, start: int = 0, window: int = 200, **settings_: Any
     candles = ChartRows("1m")
     candles.load(FRAME[start : start + rows], whole=start == 0)
     facts = ChartInfo(
-        symbol="BTC/USDT", timeframe="1m", venue="paper:synthetic:seed=1", synthetic=True
+        symbol="BTC/USDT", timeframe="1m", venue="paper:synthetic:seed=1", kind="paper"
     )
     return add_indicators(Chart(facts, candles, window=window, **settings_), OVERLAYS, PANES)
 
@@ -80,7 +80,7 @@ def test_the_first_window_is_sent_when_the_comm_opens(live: Any) -> None:
     assert kinds[:3] == [("candles", "candles", 0), ("volume", "volume", 1), ("ema(20)", "line", 0)]
     assert [pane for _, _, pane in kinds] == [0, 1, 0, 0, 0, 0, 2, 3, 3, 3]
     assert len(page.spec["panes"]) == 4
-    assert page.spec["step"] == 60 and page.spec["synthetic"]
+    assert page.spec["step"] == 60 and page.spec["kind"] == "paper"
     np.testing.assert_array_equal(page.table(), expected(600, 200))
     assert page.more
     assert len(chart.model.comm.log) == 1

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botlib.core.errors import InvalidInput
+from botlib.venues.kinds import KINDS
 from botlib.widgets import pictures
 from botlib.widgets.dashboard import Dashboard, DashboardState, Reply, delta
 from botlib.widgets.dashboard import dashboard as module
@@ -32,7 +33,8 @@ def state(**changes: Any) -> DashboardState:
     }  # fmt: skip
     made: dict[str, Any] = {
         "head": {
-            "mode": "paper", "venue": "paper:synthetic:seed=42", "synthetic": True,
+            "mode": "paper", "venue": "paper:synthetic:seed=42",
+            "note": KINDS["paper"].note, "words": KINDS["paper"].words,
             "running": True, "healthy": True, "reasons": [], "warnings": [],
             "market_time": 1_767_571_200_000, "now": 0, "started": 0, "strategies": 0,
             "signals": 0, "url": "",
@@ -328,7 +330,7 @@ def test_the_picture_escapes_texts_shows_errors_and_is_small(headless: Shown) ->
     made = state(
         task__name=EVIL, task__error=EVIL, task__failures=1, task__health="bad",
         risk__halted=f"kill switch, http: {EVIL}", head__healthy=False, head__reasons=[EVIL],
-        head__mode="live", head__synthetic=False, head__venue="binance",
+        head__mode="live", head__words=KINDS["live"].words, head__venue="binance",
     )  # fmt: skip
     html = Dashboard(made, lambda *_: None)._repr_html_()
     assert "<img src=x" not in html
