@@ -21,7 +21,7 @@ KINDS: Final = {
     "replay": MarketKind("play money", "recorded prices, play money"),
     "mirror": MarketKind("play money", "real prices, play money"),
     "watch": MarketKind("no orders", "real prices, nothing is ordered"),
-    "testnet": MarketKind("play money", "prices of a test system of the venue, its play money"),
+    "testnet": MarketKind("play money", "prices of a test system, play money"),
     "demo": MarketKind("play money", "real prices, play money of the venue"),
     "live": MarketKind("", "real prices, real money"),
 }
