@@ -41,7 +41,6 @@ def bot_line(engine: EngineReading) -> str:
 def bot_card(engine: EngineReading) -> str:
     """Return the state of an engine as an HTML card."""
     health = engine.health()
-    halted = engine.halts.first if engine.started else None
     shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
     if engine.started and engine.settings.mode == "watch":
         shown += [("signals", engine.signals.signals), ("orders", "none: it only watches")]
@@ -51,7 +50,7 @@ def bot_card(engine: EngineReading) -> str:
             ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
             ("orders", engine.orders.sent),
             ("fills", engine.orders.fills),
-            ("entries", Toned("stopped", Tone.BAD) if halted else "allowed"),
+            ("entries", _entries(engine)),
         ]
     if engine.started and engine.mirror is not None:
         shown += _mirror_figures(engine.mirror)
@@ -72,6 +71,13 @@ def bot_card(engine: EngineReading) -> str:
         tone=health.tone if engine.started else Tone.PLAIN,
         badge=engine.kind.upper(),
     )
+
+
+def _entries(engine: EngineReading) -> object:
+    """Return whether entries are allowed."""
+    if engine.halts.first:
+        return Toned("stopped", Tone.BAD)
+    return Toned("held back", Tone.WARN) if engine.orders.cautions else "allowed"
 
 
 def _mirror_figures(mirror: MirrorState) -> list[tuple[str, object]]:

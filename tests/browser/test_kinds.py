@@ -164,6 +164,13 @@ async def test_what_the_name_leaves_open_stands_beside_it(page: Page) -> None:
         assert words in (await page.locator(f"#{kind} > .botlib").text_content() or "")
 
 
+async def test_only_a_bot_that_can_order_shows_an_account_and_a_kill_switch(page: Page) -> None:
+    for kind in KINDS:
+        for part in (".bl-account", ".bl-kill"):
+            found = page.locator(f"#{kind} .dashboard {part}")
+            assert await found.is_visible() == (kind != "watch"), (kind, part)
+
+
 async def test_badges_are_whole_and_beside_each_other(page: Page) -> None:
     for kind in KINDS:
         for view in (".dashboard .bl-head", ".chart .bl-legend .bl-head"):

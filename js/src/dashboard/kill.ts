@@ -37,7 +37,8 @@ export class KillSwitch {
     this.#running = head.running;
     const halted = risk.halted ?? "";
     toggle(this.#alarm, halted !== "");
-    toggle(this.button, risk.killed === null);
+    // A bot that only watches orders nothing that could be stopped.
+    toggle(this.button, risk.killed === null && head.mode !== "watch");
     this.#why.write(halted === "" ? "" : reason(halted, risk));
     if (risk.killed) this.#open(false);
     this.#writeOtherWays(risk, head.url);

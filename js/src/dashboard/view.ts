@@ -244,6 +244,8 @@ export class DashboardView {
     this.root.dataset.running = String(state.head.running);
     this.#head.update(state.head, state.loop, this.#lost());
     this.#account.update(state);
+    // A bot that only watches has no account.
+    toggle(this.#account.element, state.head.mode !== "watch");
     this.#kill.update(state.risk, state.head);
     this.#tables.positions.update(state.positions, now);
     this.#tables.books.update(state.books, now);

@@ -79,6 +79,7 @@ async def test_a_cut_upstream_is_told_and_orders_resume_by_themselves(tmp_path: 
         assert "the mirror of binance is stale" in " ".join(engine.orders.cautions)
         card = bot_card(engine)
         assert "MIRROR" in card and "the mirror of binance is stale" in card
+        assert "held back" in card
         state = StateBuilder(engine).build({})
         assert state["head"]["mode"] == "mirror"
         assert "mirror of binance is stale" in state["head"]["reasons"][0]
