@@ -64,6 +64,8 @@ def connect(
         ConfigError: a setting, the key of a real account or a strategy on it is not accepted.
         BotlibError: something did not start; everything was stopped again.
     """
+    # Before anything can fail: no text of it may show a key.
+    keys_at_hand()
     project = project_directory(Path.cwd())
     settings = Settings.load(_find(config, project) if config is not None else None)
     if changes:

@@ -46,8 +46,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 from botlib.core.masking import masked
+
+Raised = TypeVar("Raised", bound=BaseException)
 
 
 class BotlibError(Exception):
@@ -245,6 +248,15 @@ class WidgetError(BotlibError):
 
 class SimulationError(BotlibError):
     """A simulation cannot be set up or continued."""
+
+
+def without_frames(error: Raised) -> Raised:
+    """Return an error without the frames it was raised in and the errors behind it.
+
+    A traceback that shows variables would show what a signed request was made of.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

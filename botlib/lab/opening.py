@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from botlib.config.secrets import keys_at_hand
 from botlib.core.project import data_directory as project_data
 from botlib.lab.async_lab import AsyncLab
 from botlib.lab.databases import find_venue
@@ -30,6 +31,7 @@ def research(
     Raises:
         InvalidInput: there is no such market; the message lists those that are.
     """
+    keys_at_hand()
     directory = project_data() if data_directory is None else Path(data_directory).absolute()
     core = AsyncLab(StoredMarket(directory, find_venue(directory, venue)))
     return Lab(core, get_runtime(watch_parent=HEADLESS in os.environ))

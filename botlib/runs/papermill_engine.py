@@ -19,6 +19,7 @@ from papermill.execute import execute_notebook
 from papermill.log import logger
 
 from botlib.core.errors import RunError
+from botlib.core.masking import masked_values
 from botlib.runs.report import describe_death
 from botlib.runs.stop import StopControl
 from botlib.runtime.kernelspec import CurrentInterpreter
@@ -76,6 +77,14 @@ class RunClient(PapermillNotebookClient):  # type: ignore[misc]
         if self._stop.reason is not None:
             raise RunError("The run was stopped before its first cell. Nothing was executed.")
         super().papermill_execute_cells()
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        """Process a message of the kernel, with the secrets in its texts masked.
+
+        Whatever a cell prints or raises is saved with the notebook.
+        """
+        msg["content"] = masked_values(msg["content"])
+        return super().process_message(msg, cell, cell_index)
 
     def execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
         """Execute a cell; an error that ends the whole run is recorded in its cell.

@@ -1,27 +1,25 @@
 """The checks of a run's parameters before its start.
 
 Papermill injects an unknown parameter with only a warning, so a run that is believed to be dry
-could be a real one. It also writes every parameter into the notebook, so a secret passed as a
-parameter would be published with it.
+could be a real one. So could one whose parameter is the text ``"False"``, which is true. It also
+writes every parameter into the notebook, so a secret passed as one would be published with it.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from botlib.core.errors import RunError, did_you_mean
-
-TAG: Final = "parameters"
-"""Tag of the notebook cell that assigns the defaults."""
+from botlib.core.masking import masked
+from botlib.runs.declared import TAG, Kinds, accepts, declared_parameters, kind_of, words
 
 _SECRET_WORDS: Final = frozenset(
     {"secret", "secrets", "password", "passwd", "passphrase", "token", "credential", "credentials"}
@@ -49,7 +47,7 @@ A capital before a small letter does not count, because names in CamelCase have 
 
 
 def check_parameters(notebook: Any, parameters: Mapping[str, object], path: Path) -> None:
-    """Raise if the notebook does not declare a parameter, or if it looks like a secret.
+    """Raise if the notebook does not declare a parameter, its kind differs, or it looks secret.
 
     Args:
         path: of the notebook, for messages.
@@ -68,47 +66,28 @@ def check_parameters(notebook: Any, parameters: Mapping[str, object], path: Path
             f"{path} has no cell tagged {TAG!r}, so {', '.join(map(repr, parameters))} would not "
             f"take effect. Tag the cell that assigns the defaults with {TAG!r}, or pass none."
         )
-    for name in parameters:
+    for name, value in parameters.items():
         if name not in declared:
             known = ", ".join(declared) or "none"
             raise RunError(
                 f"{path} has no parameter {name!r}. Accepted: {known}."
                 f"{did_you_mean(str(name), declared)}"
             )
+        _check_kind(name, value, declared[name])
 
 
-def declared_parameters(notebook: Any, path: Path) -> list[str] | None:
-    """Return the names assigned in the cell tagged ``parameters``, or None without such a cell.
-
-    Raises:
-        RunError: the cell is not valid Python.
-    """
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and TAG in cell.metadata.get("tags", []):
-            return list(dict.fromkeys(_assigned(cell.source, path)))
-    return None
-
-
-def _assigned(source: str, path: Path) -> Iterator[str]:
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    try:
-        plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
-        body = ast.parse(plain).body
-    except SyntaxError as error:
-        raise RunError(
-            f"The {TAG!r} cell of {path} is not valid Python: {error}. Write NAME = value lines."
-        ) from None
-    for statement in body:
-        targets: list[ast.expr] = []
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
-        for target in targets:
-            for node in ast.walk(target):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    yield node.id
+def _check_kind(name: str, value: object, kinds: Kinds) -> None:
+    if accepts(kinds, value):
+        return
+    hint = ""
+    if isinstance(value, str) and kinds is not None and "bool" in kinds:
+        hint = f" On the command line write -p {name} true or -p {name} false."
+    elif kinds is not None and "str" in kinds:
+        hint = f" On the command line write -p {name} '\"{json.dumps(value)}\"'."
+    raise RunError(
+        f"Parameter {name!r} cannot be {value!r}, which is {words(frozenset({kind_of(value)}))}. "
+        f"Accepted by its default or annotation: {words(kinds)}.{hint}"
+    )
 
 
 def _check_not_secret(name: str, value: object) -> None:
@@ -128,6 +107,8 @@ def _secret(name: str, value: object, loaded: Mapping[str, str]) -> str | None:
         for variable, secret in loaded.items():
             if secret in value:
                 return f"its value contains the environment variable {variable}"
+        if masked(value) != value:
+            return "its value contains a key of the environment or of the file .env"
         return "its value looks like a key" if looks_random(value) else None
     if isinstance(value, Mapping):
         inner = [_secret(str(key), item, loaded) for key, item in value.items()]

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from botlib.config.secrets import keys_at_hand
 from botlib.core.errors import RunError
+from botlib.core.masking import masked
 from botlib.core.project import runs_directory
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
@@ -80,6 +82,7 @@ def run_notebook(
     """
     notebook = Path(notebook)
     name = _run_name(notebook, name)
+    keys_at_hand()
     for what, value in (("grace", grace), ("timeout", timeout)):
         if value is not None and not 0 <= value < float("inf"):
             raise RunError(f"Cannot use {value!r} as {what}. Accepted: seconds from 0 up.")
@@ -88,7 +91,7 @@ def run_notebook(
     output = _create_output(
         (runs_directory() if directory is None else Path(directory)) / name, notebook
     )
-    log = log or (lambda line: None)
+    log = _masking(log)
     stop = StopControl(grace=grace, timeout=timeout, log=log)
     started, start = datetime.now(UTC), time.monotonic()
     log(f"Running {notebook} into {output}.")
@@ -113,7 +116,7 @@ def run_notebook(
         finished=datetime.now(UTC),
         seconds=time.monotonic() - start,
         ok=error is None,
-        error=error,
+        error=None if error is None else masked(error),
         stop_signal=stop.stop_signal,
         summary=find_summary(executed),
         left_over=_taken_lines(left),
@@ -146,7 +149,23 @@ def check_notebook(notebook: Path, parameters: Mapping[str, object] = _NO_PARAME
     language = kernel.get("language") or node.metadata.get("language_info", {}).get("name")
     if language not in (None, "python"):
         raise RunError(f"{notebook} is written for {language!r}. Accepted: notebooks for 'python'.")
+    _check_no_secret(node, notebook)
     check_parameters(node, parameters, notebook)
+
+
+def _masking(log: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Return a log whose lines are masked."""
+    return lambda line: None if log is None else log(masked(line))
+
+
+def _check_no_secret(node: Any, path: Path) -> None:
+    """Raise if a cell contains a key, which would be copied into the executed notebook."""
+    for number, cell in enumerate(node.cells, 1):
+        if masked(cell.source) != cell.source:
+            raise RunError(
+                f"Cell {number} of {path} contains a key of the environment or of the file .env. "
+                "It would be copied into every executed notebook. Remove it from the cell."
+            )
 
 
 def _run_name(notebook: Path, name: str | None) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from botlib.runtime.outputs import mask_outputs
 from botlib.runtime.thread import Runtime
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Hooks:
         if kernel is not None and kernel is not self._kernel:
             self._kernel = kernel
             wrap_shutdown(kernel, self._current)
+            mask_outputs(kernel)
         if self._term is None and threading.current_thread() is threading.main_thread():
             self._term = TermSignal(self._current)
             self._term.install()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 import string
 import uuid
@@ -11,14 +12,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from botlib.config.secrets import keys_at_hand
 from botlib.core.errors import RunError
-from botlib.runs.parameters import (
-    check_parameters,
-    declared_parameters,
-    looks_random,
-    secret_like_name,
-)
+from botlib.runs.declared import declared_parameters
+from botlib.runs.parameters import check_parameters, looks_random, secret_like_name
 
 PATH = Path("x.ipynb")
 
@@ -38,7 +38,7 @@ def test_every_form_of_assignment_declares_a_parameter() -> None:
         "%matplotlib inline\nA = 1  # units\nB: int | None\n"
         "C, (D, *E) = 1, (2, 3)\nF = G = {}\nF['x'] = 1"
     )
-    assert declared_parameters(notebook(source), PATH) == list("ABCDEFG")
+    assert list(declared_parameters(notebook(source), PATH) or ()) == list("ABCDEFG")
     assert declared_parameters(notebook(source, tag="other"), PATH) is None
 
 
@@ -46,6 +46,94 @@ def test_declared_parameters_are_accepted() -> None:
     given = {"SYMBOL": "ETH/USDT", "RUN_FOR": "1h", "FAST": 5, "DRY_RUN": False}
     check_parameters(DEFAULTS, given, PATH)
     check_parameters(notebook("x", tag="other"), {}, PATH)
+
+
+@pytest.mark.parametrize("text", ["False", "no", "off", "FALSE", "0", "", "True"])
+def test_a_text_is_no_substitute_for_true_or_false(text: str) -> None:
+    """Each of these texts but the empty one counts as true, so it would arm live trading."""
+    for source in ("LIVE = False", "LIVE: bool = flag", "LIVE = not PAPER", "LIVE = 1 > 2"):
+        with pytest.raises(RunError, match=r"'LIVE' cannot be .*Accepted .*: true or false"):
+            check_parameters(notebook(source), {"LIVE": text}, PATH)
+
+
+SAMPLES: dict[str, st.SearchStrategy[object]] = {
+    "bool": st.booleans(),
+    "int": st.integers(-(2**60), 2**60),
+    "float": st.floats(allow_nan=False, allow_infinity=False),
+    "str": st.text("abc /'\"\\\nFalse", max_size=12),
+    "list": st.lists(st.integers(0, 9), max_size=3),
+    "dict": st.dictionaries(st.text("xyz", max_size=3), st.booleans(), max_size=3),
+    "NoneType": st.none(),
+}
+ANY = st.sampled_from(sorted(SAMPLES)).flatmap(lambda kind: SAMPLES[kind])
+
+
+@given(default=ANY, value=ANY, annotated=st.booleans())
+@example(default=False, value="False", annotated=False)
+@example(default=False, value=1, annotated=False)
+@example(default=1, value=True, annotated=True)
+def test_a_parameter_accepts_values_of_the_kind_of_its_default_alone(
+    default: object, value: object, annotated: bool
+) -> None:
+    kind, other = type(default), type(value)
+    annotation = f": {kind.__name__}" if annotated and default is not None else ""
+    cell = notebook(f"X{annotation} = {default!r}")
+    good = default is None or kind is other or (kind is float and other is int)
+    try:
+        check_parameters(cell, {"X": value}, PATH)
+        accepted = True
+    except RunError as error:
+        accepted = False
+        assert "'X' cannot be" in str(error)
+    assert accepted == good
+    # A value that is accepted is the same one in the notebook.
+    assert not accepted or json.loads(json.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("source", "good", "bad"),
+    [
+        ("A: str | None = 'x'", ["y", None], [1, True]),
+        ("A: 'int | float' = 1", [2, 2.5], ["2", True]),
+        ("A: Optional[float] = None", [1, 1.5, None], ["1"]),
+        ("A: typing.Literal['a', 'b'] = 'a'", ["b"], [1]),
+        ("A: Union[int, str]", [1, "x"], [1.5, [1]]),
+        ("A: list[str] = []", [["x"]], ["x"]),
+        ("A: Mapping[str, int] = {}", [{"x": 1}], [[1]]),
+        ("A = 60 * 60", [1], [1.5, "1h"]),
+        ("A = -1.5 / 2", [1, 2.5], ["1", True]),
+        ("A = f'{B}'", ["x"], [1]),
+        ("A = (1, 2)", [[3]], [3]),
+        ("A, B = True, 'x'", [False], ["no"]),
+        ("A = compute()", [1, "x", None, [1]], []),
+        ("A: Thing = thing", [1, "x"], []),
+        ("A: 'not an annotation' = 1", [2], ["2"]),
+        ("A = 1\nA = 'x'", ["y"], [2]),
+    ],
+)
+def test_annotations_and_expressions_say_what_is_accepted(
+    source: str, good: list[object], bad: list[object]
+) -> None:
+    for value in good:
+        check_parameters(notebook(source), {"A": value}, PATH)
+    for value in bad:
+        with pytest.raises(RunError, match="cannot be"):
+            check_parameters(notebook(source), {"A": value}, PATH)
+
+
+def test_a_key_of_the_file_is_refused_as_a_parameter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("BINANCE_API_KEY", "BINANCE_API_SECRET"):
+        monkeypatch.delenv(variable, raising=False)
+    key = "words-that-do-not-look-like-a-key"
+    (tmp_path / ".env").write_text(f"BINANCE_API_KEY={key}\n")
+    keys_at_hand()
+    for value in (key, f"see {key}", [base64.b64encode(key.encode()).decode()], {key: 1}):
+        with pytest.raises(RunError, match="key of the environment or of the file") as caught:
+            check_parameters(notebook("A = None"), {"A": value}, PATH)
+        assert key not in str(caught.value)
 
 
 def test_an_unknown_parameter_is_refused_with_a_suggestion() -> None:

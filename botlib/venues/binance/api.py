@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -23,7 +23,13 @@ import orjson
 from ccxt.pro.binance import binance as ccxt_binance
 
 from botlib.core.clock import SystemClock
-from botlib.core.errors import BotlibError, ExchangeError, ExchangeUnavailable, InvalidInput
+from botlib.core.errors import (
+    BotlibError,
+    ExchangeError,
+    ExchangeUnavailable,
+    InvalidInput,
+    without_frames,
+)
 from botlib.venues.binance.capabilities import BINANCE
 from botlib.venues.binance.gate import RequestGate
 from botlib.venues.binance.keys import key_advice
@@ -156,6 +162,22 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
             return hmac.digest(secret, request, algorithm().name).hex()
         return ccxt_binance.hmac(request, secret, algorithm, digest)
 
+    @property
+    def verbose(self) -> bool:
+        """Whether ccxt prints requests: never, as it prints the key and the signature with them."""
+        return False
+
+    @verbose.setter
+    def verbose(self, wanted: object) -> None:
+        if wanted:
+            raise InvalidInput(
+                "verbose=True is not accepted: ccxt would print the API key and the signature of "
+                "every request into the notebook. Errors of the venue say its status and code."
+            )
+
+    def log(self, *args: object) -> None:
+        """Print nothing."""
+
     def milliseconds(self) -> int:
         """Return the calendar time in ms with which requests are signed."""
         return self._clock.now()
@@ -246,8 +268,13 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         """
         signed = endpoint.startswith("private")
         self._check_gate(signed=signed, routine=routine)
-        with self._counted(weight_of(endpoint, params), ORDERS.get(endpoint, 0)):
-            return await self._answered(endpoint, getattr(self, endpoint)(dict(params or {})))
+        try:
+            with self._counted(weight_of(endpoint, params), ORDERS.get(endpoint, 0)):
+                return await getattr(self, endpoint)(dict(params or {}))
+        except Exception as error:
+            failure = self._explained(endpoint, error)
+        # Raised outside of the frames of ccxt, which hold the key, the signature and the answer.
+        raise failure
 
     @contextmanager
     def _counted(self, weight: int, orders: int = 0) -> Iterator[None]:
@@ -285,25 +312,27 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
         self._check_gate(signed=False, routine=True)
         try:
             with self._counted(weight_of("publicGetExchangeInfo")):
-                await self._answered("exchangeInfo", self.load_markets())
-        except BotlibError:
-            raise
-        except Exception as error:  # ccxt raises anything on an unusual answer
-            raise Unreachable(
-                f"The venue's markets cannot be read: {type(error).__name__}. Try again.",
+                await self.load_markets()
+            return
+        except Exception as error:
+            failure = self._explained("exchangeInfo", error)
+        if not isinstance(failure, BotlibError):  # ccxt raises anything on an unusual answer
+            failure = Unreachable(
+                f"The venue's markets cannot be read: {type(failure).__name__}. Try again.",
                 sent=True,
-            ) from None
+            )
+        raise failure
 
-    async def _answered(self, endpoint: str, request: Awaitable[Any]) -> Any:
-        try:
-            return await request
-        except ccxt_async.BaseError as error:
+    def _explained(self, endpoint: str, error: Exception) -> Exception:
+        """Return the error of a request as it is raised: without the frames it comes from."""
+        if isinstance(error, ccxt_async.BaseError) and not isinstance(error, BotlibError):
             cause = error.__cause__ or error
-            raise Unreachable(
+            error = Unreachable(
                 f"No answer from the venue to {endpoint}. "
                 f"{connection_advice(cause, READ_TIMEOUT / 1_000)}",
                 sent=not isinstance(cause, _NOT_SENT),
-            ) from None
+            )
+        return without_frames(error)
 
     def _check_origin(self, url: str) -> None:
         if not url.startswith(self._known) and urlsplit(url)[:2] not in self._origins:

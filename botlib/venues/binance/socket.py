@@ -16,7 +16,7 @@ import orjson
 from aiohttp import WSMsgType
 from ccxt.async_support.base.ws.client import MSG_SIZE_OVERHEAD
 
-from botlib.core.errors import ExchangeError, ExchangeUnavailable
+from botlib.core.errors import ExchangeError, ExchangeUnavailable, without_frames
 from botlib.venues.base import BadFrameSink, DepthSink, DepthUpdate, KlineSink, RawKline
 from botlib.venues.binance import parse
 from botlib.venues.binance.api import SpotBinance, VenueError
@@ -416,7 +416,12 @@ class UserSocket(Socket):
         Raises:
             ExchangeError: the venue refused the key, the signature or the timestamp.
         """
-        answer = await self.request("userDataStream.subscribe.signature", self._api.sign_params({}))
+        method = "userDataStream.subscribe.signature"
+        try:
+            answer = await self.request(method, self._api.sign_params({}))
+        except ExchangeError as error:
+            # The frames of the request hold the key and the signature.
+            raise without_frames(error) from None
         if answer.get("status", 200) != 200:
             raise ExchangeError(f"The venue refused the account's event stream: {answer!r}")
 

@@ -37,6 +37,7 @@ from botlib.venues.base import (
 from botlib.venues.binance import order_requests, parse
 from botlib.venues.binance.api import (
     Connector,
+    SpotBinance,
     Unreachable,
     VenueError,
     make_api,
@@ -140,18 +141,7 @@ class BinanceExchange(VenueRequests):
             if self._symbols:
                 return
             if self._api_made is None:
-                rest_url, ws_url = self._urls
-                key, secret = _texts(self._keys)
-                self._api_made = api = make_api(
-                    rest_url=rest_url,
-                    ws_url=ws_url,
-                    key=key,
-                    secret=secret,
-                    connector=self._connector,
-                    recv_window=self.capabilities.order_recv_window,
-                    budget=self.budget,
-                    environment=self.capabilities.environment,
-                )
+                self._api_made = api = self._make_api()
                 api.gate.on_barred = lambda reason: self.on_barred(reason)
             try:
                 async with asyncio.timeout(CONNECT_WITHIN) as self._until:
@@ -166,6 +156,21 @@ class BinanceExchange(VenueRequests):
                 self._until = None
             markets = self._api.markets
             self._symbols = {market["id"]: name for name, market in markets.items()}
+
+    def _make_api(self) -> SpotBinance:
+        # A method of its own, so that no frame that waits for the venue holds the keys.
+        rest_url, ws_url = self._urls
+        key, secret = _texts(self._keys)
+        return make_api(
+            rest_url=rest_url,
+            ws_url=ws_url,
+            key=key,
+            secret=secret,
+            connector=self._connector,
+            recv_window=self.capabilities.order_recv_window,
+            budget=self.budget,
+            environment=self.capabilities.environment,
+        )
 
     def market(self, symbol: str) -> Market:
         """Return how a symbol (either form) is traded."""
