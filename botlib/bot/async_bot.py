@@ -50,13 +50,26 @@ class AsyncBot(StrategyCalls):
         settings: what to run.
         runtime: the loop thread of this process.
         live: arms live trading, together with ``mode: live`` in the settings.
+        file: the configuration that says so.
     """
 
-    def __init__(self, settings: Settings, runtime: Runtime, *, live: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Runtime,
+        *,
+        live: bool = False,
+        file: Path | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.engine = Orchestrator(
-            settings, live=live, lag=runtime.lag, stalls=lambda: runtime.stalls, tell=_tell
+            settings,
+            live=live,
+            file=file,
+            lag=runtime.lag,
+            stalls=lambda: runtime.stalls,
+            tell=_tell,
         )
         self.views = EngineViews(self.engine, runtime)
         self._market = BotMarket(self.engine)

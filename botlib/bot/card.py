@@ -32,6 +32,8 @@ def bot_line(engine: EngineReading) -> str:
     parts = _facts(engine)
     health = engine.health()
     found = (*health.reasons, *health.warnings)
+    if engine.arming is not None:
+        parts.append(engine.arming.words)
     if engine.started and found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         parts.append(f"{health.word}: {found[0]}{more}")
@@ -60,6 +62,7 @@ def bot_card(engine: EngineReading) -> str:
     return card(
         venue,
         figures(shown),
+        lines([] if engine.arming is None else [engine.arming.words], Tone.WARN),
         lines(health.reasons, Tone.BAD if engine.started else Tone.PLAIN),
         lines(health.warnings, Tone.WARN),
         *(

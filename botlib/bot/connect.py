@@ -17,6 +17,7 @@ from botlib.config import Settings
 from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.project import project_directory
+from botlib.engine.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.venues.registry import VENUES, capabilities
 from botlib.widgets.display import show_text
@@ -48,9 +49,10 @@ def connect(
         config: a YAML file; ``botlib config --example`` prints one.
         market: a venue to watch, such as ``"binance"``: its real prices, without keys; strategies
             are asked and their signals shown, but nothing can be ordered.
-        live: True arms live trading, together with ``mode: live`` in the file. The key must be one
-            that may trade and may not withdraw, and no strategy may look ahead on its stored
-            candles; account, caps and strategies are shown.
+        live: True arms live trading, together with ``mode: live`` in the file; as one of
+            ``changes`` the mode would stand in the same call. The key must be one that may trade
+            and may not withdraw, and no strategy may look ahead on its stored candles; account,
+            caps and strategies are shown.
         recorded: a candle file to replay on the paper exchange in place of the synthetic market;
             the symbols and strategies become those of the file.
         replay: stored candles to replay in its place, any number of symbols in step:
@@ -67,9 +69,11 @@ def connect(
     # Before anything can fail: no text of it may show a key.
     keys_at_hand()
     project = project_directory(Path.cwd())
-    settings = Settings.load(_find(config, project) if config is not None else None)
+    file = None if config is None else _find(config, project)
+    settings = written = Settings.load(file)
     if changes:
         settings = settings.override(changes)
+    _check_armed(settings, written, live)
     _check_one_market(market=market, recorded=recorded, replay=replay)
     if market is not None:
         if live is True:
@@ -94,7 +98,7 @@ def connect(
         logger.info("the settings changed: the bot is replaced")
         _release(before, runtime)
     _log_to(settings.data_directory / "logs" / "botlib.log")
-    core = runtime.call(_make(settings, runtime, live))
+    core = runtime.call(_make(settings, runtime, live, file))
     bot = Bot(core, runtime)
     runtime.call(core.start(), timeout=START_TIMEOUT)
     runtime.residents[RESIDENT] = bot
@@ -102,6 +106,30 @@ def connect(
     if core.arming is not None:
         show_text(core.arming)
     return bot
+
+
+def _check_armed(settings: Settings, written: Settings, live: bool) -> None:
+    """Check that live trading needs two acts: a file and a call.
+
+    Args:
+        settings: with the changes of the call.
+        written: those of the file alone.
+
+    Raises:
+        ConfigError: one of the acts is missing.
+    """
+    check_live(settings, live)
+    if settings.mode != "live":
+        return
+    asked, stands = settings.exchange.environment, written.exchange.environment
+    # Nor may the call lead from a stand-in on this computer to the venue itself.
+    real = written.exchange.url is not None and settings.exchange.url is None
+    if written.mode != "live" or asked != stands or real:
+        raise ConfigError(
+            "Live trading needs two acts, and mode='live' in the same call as live=True is one. "
+            f"Write 'mode: live' and 'exchange: {{environment: {asked}}}' into a configuration "
+            "file, and pass its path: bl.connect('bot.yaml', live=True)."
+        )
 
 
 def _check_one_market(**chosen: object) -> None:
@@ -132,9 +160,9 @@ def _watching(market: str) -> dict[str, Any]:
     return {"mode": "watch", "exchange": {"environment": venue.environment}}
 
 
-async def _make(settings: Settings, runtime: Runtime, live: bool) -> AsyncBot:
+async def _make(settings: Settings, runtime: Runtime, live: bool, file: Path | None) -> AsyncBot:
     # On the loop, because asyncio objects belong to the loop that creates them.
-    return AsyncBot(settings, runtime, live=live)
+    return AsyncBot(settings, runtime, live=live, file=file)
 
 
 def _release(bot: Bot, runtime: Runtime) -> None:

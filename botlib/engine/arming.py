@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pwd
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.cards import Tone, card, figures
+from botlib.core.clock import iso
 from botlib.core.errors import BotlibError, ConfigError
 from botlib.core.retry import retry
 from botlib.core.tables import html_table, text_table
@@ -25,6 +28,7 @@ from botlib.venues.registry import capabilities
 if TYPE_CHECKING:
     import random
 
+    from botlib.config import Settings
     from botlib.engine.strategies.active import ActiveStrategy
     from botlib.strategy import Strategy
     from botlib.trading.risk import RiskLimits
@@ -55,6 +59,9 @@ class Arming:
         account: rows of what the key may do and what the account holds.
         caps: rows of the limits of every entry.
         strategies: rows of the strategies and what came of their checks.
+        by: who armed it, from where.
+        since: wall time of the arming, ms.
+        until: wall time of its end, ms; None while it lasts.
         fee: fraction of the value of a fill that the account pays, None if the venue did not say.
     """
 
@@ -63,6 +70,9 @@ class Arming:
     account: tuple[tuple[str, str], ...]
     caps: tuple[tuple[str, str], ...]
     strategies: tuple[tuple[str, str], ...]
+    by: str
+    since: int
+    until: int | None = None
     fee: Decimal | None = None
 
     @property
@@ -71,9 +81,16 @@ class Arming:
         return capabilities(self.venue).title
 
     @property
+    def words(self) -> str:
+        """By whom and until when, in one line."""
+        end = "until the bot stops" if self.until is None else f"until {iso(self.until)} UTC"
+        return f"armed by {self.by}, from {iso(self.since)} UTC {end}"
+
+    @property
     def rows(self) -> list[list[object]]:
-        """All rows: account, caps, strategies."""
-        return [[name, value] for name, value in (*self.account, *self.caps, *self.strategies)]
+        """All rows: the arming, account, caps, strategies."""
+        parts = (("armed", self.words.removeprefix("armed ")), *self.account, *self.caps)
+        return [[name, value] for name, value in (*parts, *self.strategies)]
 
     def __str__(self) -> str:
         word = self.environment.upper()
@@ -99,6 +116,8 @@ async def arm(
     limits: RiskLimits,
     database: Path,
     assets: Iterable[str],
+    by: str,
+    now: int,
     rng: random.Random,
 ) -> Arming:
     """Check key and strategies of a real account, and allow orders.
@@ -106,6 +125,8 @@ async def arm(
     Args:
         database: file of the stored candles, on which the strategies are checked.
         assets: those of the symbols, whose balances are shown.
+        by: who arms it, from where.
+        now: wall time, ms.
 
     Raises:
         ConfigError: the key may not trade or may withdraw, or a strategy looks ahead.
@@ -124,6 +145,8 @@ async def arm(
         environment=record.environment,
         account=_account_rows(permissions, balances, assets),
         caps=_cap_rows(limits),
+        by=by,
+        since=now,
         strategies=tuple(rows) or (("strategies", "none"),),
         fee=permissions.fee,
     )
@@ -193,6 +216,45 @@ def _checked(strategy: Strategy, symbol: str, database: Path, venue: str, name: 
     return f"checked on {stored:,} candles"
 
 
+def check_live(settings: Settings, live: object) -> None:
+    """Check that ``live`` is True or False, and True where the mode is live.
+
+    Raises:
+        ConfigError: it is not so.
+    """
+    if not isinstance(live, bool):
+        raise ConfigError(
+            f"Cannot arm live trading with live={live!r}. Accepted: live=True, or nothing."
+        )
+    if settings.mode == "live" and live is not True:
+        raise ConfigError(
+            "The configuration says 'mode: live', but live trading was not armed in code. "
+            "Pass live=True as well, or set 'mode: paper'."
+        )
+
+
+def armed_by(file: Path | None) -> str:
+    """Return who arms a bot, from where.
+
+    Args:
+        file: the configuration that says ``mode: live``.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"user {os.getuid()}"
+    where = "settings made in code" if file is None else str(file)
+    return f"{user} (process {os.getpid()}, {where})"
+
+
+def _restriction(addresses: bool | None) -> str:
+    if addresses is None:
+        return "the venue does not say"
+    if addresses:
+        return "yes"
+    return "NO: whoever gets hold of it can trade from anywhere; restrict it at the venue"
+
+
 def _account_rows(
     permissions: KeyPermissions, balances: Mapping[str, Balance], assets: Iterable[str]
 ) -> tuple[tuple[str, str], ...]:
@@ -203,6 +265,7 @@ def _account_rows(
     return (
         ("key may trade", "yes"),
         ("key may withdraw", f"no (by {permissions.source})"),
+        ("key is restricted to addresses", _restriction(permissions.addresses)),
         ("fee of a fill", "not said" if permissions.fee is None else f"{permissions.fee:.3%}"),
         *held,
     )

@@ -12,7 +12,6 @@ from botlib.config.secrets import keys_at_hand
 from botlib.control import ControlServer
 from botlib.core.asynctools import first_of
 from botlib.core.errors import (
-    ConfigError,
     EngineError,
     UnknownSymbol,
 )
@@ -20,7 +19,7 @@ from botlib.core.lag import LagMeter
 from botlib.core.masking import masked
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.engine.arming import Arming, arm
+from botlib.engine.arming import Arming, arm, armed_by, check_live
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
 from botlib.engine.environment import EngineEnvironment
@@ -74,6 +73,7 @@ class Orchestrator(PartsAccess):
     Args:
         settings: symbols, timeframes, strategies, limits and intervals.
         live: the second of the two acts that arm live trading; the first is ``mode: live``.
+        file: the configuration that says so.
         lag: the lag meter of this loop, if one runs already.
         stalls: returns the functions that blocked the loop, the latest last.
         environment: what the engine uses of the world around it.
@@ -88,20 +88,14 @@ class Orchestrator(PartsAccess):
         settings: Settings,
         *,
         live: bool = False,
+        file: Path | None = None,
         lag: LagMeter | None = None,
         stalls: Callable[[], Sequence[Stall]] = tuple,
         environment: EngineEnvironment | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        if not isinstance(live, bool):
-            raise ConfigError(
-                f"Cannot arm live trading with live={live!r}. Accepted: live=True, or nothing."
-            )
-        if settings.mode == "live" and not live:
-            raise ConfigError(
-                "The configuration says 'mode: live', but live trading was not armed in code. "
-                "Pass live=True as well, or set 'mode: paper'."
-            )
+        check_live(settings, live)
+        self._file = file
         self._owns_meter = lag is None
         self._base = build_base(
             settings,
@@ -231,6 +225,8 @@ class Orchestrator(PartsAccess):
                     logger.exception("a stop hook failed")
             self.books.close()
             self.started = False
+            if self.arming is not None:
+                self.arming = replace(self.arming, until=self.system_clock.now())
         await self.services.stop()
         self._release()
         self._stopped.set()
@@ -413,6 +409,8 @@ class Orchestrator(PartsAccess):
             self.arming = await arm(
                 exchange,
                 strategies,
+                by=armed_by(self._file),
+                now=self.system_clock.now(),
                 limits=self.risk.limits,
                 database=Path(self.database),
                 assets=[asset for symbol in settings.symbols for asset in split_symbol(symbol)],

@@ -102,6 +102,7 @@ class KeyPermissions:
         trade: whether it may place orders on the spot market.
         withdraw: whether it may move money away.
         source: which answers of the venue say so.
+        addresses: whether it works from certain addresses only; None if the venue does not say.
         fee: fraction of the value of a fill that the account pays as the taker, without discounts;
             None if the venue does not say.
     """
@@ -109,6 +110,7 @@ class KeyPermissions:
     trade: bool
     withdraw: bool
     source: str
+    addresses: bool | None = None
     fee: Decimal | None = None
 
 

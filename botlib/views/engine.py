@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from botlib.core.clock import Clock, MarketClock
     from botlib.core.lag import LagMeter
     from botlib.engine.account.monitor import AccountMonitor
+    from botlib.engine.arming import Arming
     from botlib.engine.health import EngineHealth
     from botlib.engine.kill_switch import KillSwitch
     from botlib.engine.log_tail import LogTail
@@ -59,6 +60,9 @@ class EngineReading(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def arming(self) -> Arming | None: ...
 
     @property
     def mirror(self) -> MirrorState | None: ...

@@ -117,6 +117,7 @@ async def test_a_live_engine_shows_account_caps_and_strategies_before_it_trades(
             assert engine.arming is not None
             rows = {str(name): str(value) for name, value in engine.arming.rows}
             assert rows["key may withdraw"] == "no (by the restrictions of the key)"
+            assert rows["key is restricted to addresses"].startswith("NO: whoever gets hold of it")
             assert float(rows["balance USDT"]) == 10_000
             assert (rows["max_position"], rows["price_band"]) == ("900", "no limit")
             assert expected in rows["strategy trend"], rows
@@ -159,9 +160,9 @@ def test_a_venue_without_restrictions_of_keys_is_believed_by_its_account() -> No
     with pytest.raises(ConfigError, match="by the account"):
         check_permissions(parse.permissions(account, None), capabilities())
     # The account of a real venue may withdraw; what counts is the key.
-    key = {"enableSpotAndMarginTrading": True, "enableWithdrawals": False}
+    key = {"enableSpotAndMarginTrading": True, "enableWithdrawals": False, "ipRestrict": True}
     assert parse.permissions(account, key) == KeyPermissions(
-        trade=True, withdraw=False, source="the restrictions of the key"
+        trade=True, withdraw=False, source="the restrictions of the key", addresses=True
     )
     paid = parse.permissions({**account, "commissionRates": {"taker": "0.00075000"}}, key)
     assert paid.fee == Decimal("0.00075")

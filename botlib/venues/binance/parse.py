@@ -309,8 +309,13 @@ def permissions(account: Raw, key: Raw | None) -> KeyPermissions:
         trade=trade,
         withdraw=withdraw,
         source=source if key is None else "the restrictions of the key",
+        addresses=None if key is None else _flag(key.get("ipRestrict")),
         fee=_taker_fee(account),
     )
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _taker_fee(account: Raw) -> Decimal | None:
