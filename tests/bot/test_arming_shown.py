@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
