@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SignalRaised,
         TaskFailed,
     )
+    from botlib.core.timeframe import TimeFrame
     from botlib.frames import Frames, MultiTimeframeEngine
     from botlib.indicators import ta
     from botlib.lab import research
@@ -70,6 +71,7 @@ _HOMES: Final = {
         "SignalRaised",
         "TaskFailed",
     ),
+    "core.timeframe": ("TimeFrame",),
     "runs": ("run_notebook",),
     "runtime": ("get_runtime",),
     "simulation": ("simulate",),
@@ -112,6 +114,7 @@ __all__ = [
     "TaskConfig",
     "TaskFailed",
     "TaskPriority",
+    "TimeFrame",
     "TrendCross",
     "TrendPullback",
     "backtest",
@@ -141,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -17,6 +17,7 @@ from botlib.bot.order_rows import order_remarks, order_row
 from botlib.bot.position_rows import position_table
 from botlib.bot.strategy_calls import StrategyCalls
 from botlib.bot.tables import attribute_table
+from botlib.bot.task_calls import TaskCalls
 from botlib.config import Settings
 from botlib.core.cards import Tone
 from botlib.core.timeframe import parse_duration
@@ -27,7 +28,6 @@ from botlib.lab import AsyncLab, ListedMarket
 from botlib.market_data.history import store_markets
 from botlib.runtime import Runtime, report_left_over, report_never_worked
 from botlib.store import OrderJournal
-from botlib.tasks import BackgroundTaskManager
 from botlib.views.host import EngineViews
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from botlib.widgets.dashboard import Dashboard
 
 
-class AsyncBot(StrategyCalls):
+class AsyncBot(StrategyCalls, TaskCalls):
     """Research and trading on one market; the async core of `Bot`.
 
     Its methods run on the runtime thread. From a cell, use the `Bot` that `connect` returns.
@@ -75,22 +75,6 @@ class AsyncBot(StrategyCalls):
         self._market = BotMarket(self.engine)
         self.lab = AsyncLab(self._market)
         """Research on the candles of this market."""
-
-    @property
-    def tasks(self) -> BackgroundTaskManager:
-        """The task manager; in a cell it is shown as a table of all tasks."""
-        return self.engine.tasks
-
-    def task(self, **settings: Any) -> Callable[..., Any]:
-        """Register the decorated function as a task and start it.
-
-        The name, by default the function's, is the task's identity: the same cell again changes
-        nothing, and a changed function replaces the task.
-
-        Args:
-            settings: those of `TaskConfig`, as in ``@bot.task(interval=30, priority="HIGH")``.
-        """
-        return self.engine.tasks.task(start_immediately=True, **settings)
 
     @property
     def database(self) -> str:
@@ -152,6 +136,7 @@ class AsyncBot(StrategyCalls):
         Orders whose answer is on its way are settled first. What could not be done in time is in
         the log and in the summary, and a headless run then fails.
         """
+        self._task_cells.close()
         await self.engine.stop()
         report_left_over(self.engine.left_over)
         report_never_worked(self.engine.never_worked)

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from botlib.drill import DrillReport
 
 
+class NotebookTasks(Blocking):
+    """The task manager of a bot in a cell: its async methods are plain calls."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.aio
+
+    def __str__(self) -> str:
+        return str(self.aio)
+
+
 class Bot(Blocking):
     """The bot in a notebook: every method of `AsyncBot`, without ``await``.
 
@@ -46,6 +58,11 @@ class Bot(Blocking):
         """Research on the candles of this market; the research methods of the bot are its own."""
         lab: Lab = self._lab
         return lab
+
+    @property
+    def tasks(self) -> NotebookTasks:
+        """The task manager, with plain calls: ``bot.tasks.stop_task("x")``."""
+        return NotebookTasks(self.aio.tasks, self._call)
 
     def wait(self, run_for: float | str | None = None, *, progress: bool = True) -> None:
         """Wait for a span of market time such as ``"12h"``, or until the bot is stopped.

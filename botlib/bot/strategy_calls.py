@@ -35,6 +35,7 @@ class StrategyCalls:
     _journal: Callable[[Callable[[OrderJournal], list[Any]]], Awaitable[list[Any]]]
 
     def __init__(self) -> None:
+        super().__init__()
         self._notes: list[str] = []
 
     async def trade(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final
 
 from botlib.core.errors import InvalidInput, UnknownTimeframe, did_you_mean
@@ -37,6 +38,26 @@ TIMEFRAMES: Final[dict[str, int]] = {
     "1w": WEEK,
 }
 """Length of each accepted timeframe in ms."""
+
+
+class TimeFrame(StrEnum):
+    """The accepted timeframes by name; a member is the text, and is accepted wherever one is."""
+
+    M1 = "1m"
+    M3 = "3m"
+    M5 = "5m"
+    M15 = "15m"
+    M30 = "30m"
+    H1 = "1h"
+    H2 = "2h"
+    H4 = "4h"
+    H6 = "6h"
+    H8 = "8h"
+    H12 = "12h"
+    D1 = "1d"
+    D3 = "3d"
+    W1 = "1w"
+
 
 # The epoch was a Thursday; weekly candles open on Monday 00:00 UTC.
 _WEEK_ORIGIN: Final = 4 * DAY

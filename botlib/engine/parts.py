@@ -184,6 +184,10 @@ class PartsAccess:
         return self._base.stalls
 
     @property
+    def tell(self) -> Callable[[str], None]:
+        return self._base.tell
+
+    @property
     def bus(self) -> EventBus:
         return self._base.bus
 

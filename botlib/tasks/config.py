@@ -246,6 +246,16 @@ class TaskConfig:
         )
 
 
+def bare_decorator(func: object) -> TaskConfigError:
+    """Return the error of a decorator that was written without its settings."""
+    name = getattr(func, "__name__", "the function")
+    return TaskConfigError(
+        f"The decorator of {name} does not say when it runs. Write it with parentheses: "
+        "@bot.task(interval='30s'), cron='0 * * * *', every_candle='1m', forever=True, or "
+        "@bot.task() to run once."
+    )
+
+
 def same_config(one: TaskConfig, other: TaskConfig) -> bool:
     """Return whether two configurations describe the same task."""
     try:

@@ -13,7 +13,7 @@ from botlib.core.clock import Clock, SystemClock
 from botlib.core.errors import TaskError
 from botlib.core.lag import LagMeter
 from botlib.core.timeframe import parse_duration
-from botlib.tasks.config import TaskConfig, same_config
+from botlib.tasks.config import TaskConfig, bare_decorator, same_config
 from botlib.tasks.environment import TaskEnvironment, current_task
 from botlib.tasks.health import Health, HealthMonitor, assess
 from botlib.tasks.host import LoopHost
@@ -110,6 +110,9 @@ class BackgroundTaskManager:
         one is cancelled and its clean-up awaited before the new one starts, and the new one starts
         by itself if the old one was active.
 
+        Returns:
+            The task; it may be awaited, which returns it too.
+
         Raises:
             TaskConfigError: tasks would depend on each other in a circle.
             TaskError: ``start_immediately`` without a loop to start on.
@@ -123,6 +126,8 @@ class BackgroundTaskManager:
 
     def task(
         self,
+        func: Callable[..., Any] | None = None,
+        /,
         *,
         name: str | None = None,
         group: str | None = None,
@@ -132,11 +137,17 @@ class BackgroundTaskManager:
         """Register the decorated function as a task.
 
         Args:
+            func: nothing; a bare ``@manager.task`` is told what it lacks.
             name: the name of the task; by default that of the function.
             group: the group of the task.
             start_immediately: whether it is started at once.
             settings: those of `TaskConfig`, such as ``interval="30s"``.
+
+        Raises:
+            TaskConfigError: it was written without parentheses, or a setting is not accepted.
         """
+        if func is not None:
+            raise bare_decorator(func)
 
         def register(func: F) -> F:
             label = name if name is not None else str(getattr(func, "__name__", ""))

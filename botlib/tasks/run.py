@@ -165,11 +165,30 @@ class TaskRun:
             task.add_done_callback(self._task_ended, context=context)
 
 
-def timeout_error(name: str, limit: float) -> TaskTimeout:
-    """Return the error of a run that took longer than ``limit`` seconds."""
+def timeout_error(name: str, limit: float, *, in_thread: bool = False) -> TaskTimeout:
+    """Return the error of a run that took longer than ``limit`` seconds.
+
+    Args:
+        in_thread: whether it runs in a thread, which cannot be ended.
+    """
+    if in_thread:
+        return TaskTimeout(
+            f"A run of task {name!r} takes longer than its timeout of {duration_text(limit)}. A "
+            "plain function cannot be ended, so it goes on, and no other run begins before it has "
+            "ended. Make it an async def that awaits, or give it more time with timeout=."
+        )
     return TaskTimeout(
         f"A run of task {name!r} took longer than its timeout of {duration_text(limit)} and was "
         "cancelled. Find out what it waits for, or give it more time with timeout=."
+    )
+
+
+def blocked_error(name: str, limit: float, took: float) -> TaskTimeout:
+    """Return the error of a run that blocked the loop beyond its limit, all in seconds."""
+    return TaskTimeout(
+        f"A run of task {name!r} took {duration_text(took)}, longer than its timeout of "
+        f"{duration_text(limit)}, and blocked the loop meanwhile, so that it could not be ended. "
+        "Await what takes long, or make it a plain def, which runs in a thread."
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections.abc import Generator
 
 from botlib.core.errors import TaskError, TaskTimeout
 from botlib.core.retry import RestartCounter
@@ -15,6 +16,7 @@ from botlib.tasks.environment import TaskEnvironment, current
 from botlib.tasks.run import (
     CancelCause,
     TaskRun,
+    blocked_error,
     cancelled_error,
     never_begun_error,
     returned_error,
@@ -74,6 +76,11 @@ class ManagedTask:
         self._clock_unset = False
         """Whether the clock had no time yet when the next date was entered."""
         self._waiters: list[asyncio.Future[BaseException | None]] = []
+
+    def __await__(self) -> Generator[None, None, ManagedTask]:
+        """Return the task: ``await manager.add_task(...)`` is the same as without ``await``."""
+        return self
+        yield  # the method of an awaitable is a generator
 
     # State
 
@@ -322,7 +329,9 @@ class ManagedTask:
 
     def _time_out(self) -> None:
         self.counters.timeouts += 1
-        self._record(timeout_error(self.name, self._time_limit or 0.0))
+        run, limit = self._run, self._time_limit or 0.0
+        in_thread = run is not None and run.in_thread
+        self._record(timeout_error(self.name, limit, in_thread=in_thread))
         self._end_run(CancelCause.TIMEOUT)
 
     def _set_stuck(self, run: TaskRun) -> None:
@@ -348,7 +357,12 @@ class ManagedTask:
         if run is None:  # reset, as its loop was gone
             return
         self._run = None
-        if error is None and run.cause is None:
+        if error is None and run.cause is None and self._overran():
+            error = blocked_error(self.name, self._time_limit or 0.0, self.counters.duration or 0.0)
+            self.counters.timeouts += 1
+            self._record(error)
+            self._recover(error)
+        elif error is None and run.cause is None:
             error = self._succeeded()
         elif run.cause is CancelCause.TIMEOUT:
             error = TaskTimeout(self.counters.error)
@@ -370,6 +384,11 @@ class ManagedTask:
             self._resolve_waiters(error)
         if not self._wanted:
             self._environment().rested(self)
+
+    def _overran(self) -> bool:
+        """Return whether the last run took longer than its limit, which came too late to end it."""
+        limit, took = self._time_limit, self.counters.duration
+        return self._is_async and limit is not None and took is not None and took > limit
 
     def _resolve_waiters(self, error: BaseException | None) -> None:
         """Resolve the futures that wait for the end of the run."""

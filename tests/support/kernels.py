@@ -44,9 +44,18 @@ class Kernel:
         self.manager = manager
         self.client = client
 
-    def start(self, code: str) -> str:
-        """Send a cell and return its id at once."""
-        return self.client.execute(textwrap.dedent(code))
+    def start(self, code: str, cell: str | None = None) -> str:
+        """Send a cell and return its id at once.
+
+        Args:
+            cell: the name by which the front end knows the cell.
+        """
+        if cell is None:
+            return self.client.execute(textwrap.dedent(code))
+        content = {"code": textwrap.dedent(code), "silent": False, "store_history": True}
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
     def value(self, code: str) -> str:
         """Run a cell, which must not fail, and return its value as HTML or text."""
@@ -54,13 +63,17 @@ class Kernel:
         assert cell.status == "ok", cell.error
         return cell.results[-1]
 
-    def run(self, code: str) -> Cell:
+    def run(self, code: str, cell: str | None = None) -> Cell:
         """Run a cell to its end."""
-        return self.finish(self.start(code))
+        return self.finish(self.start(code, cell))
 
-    def ok(self, code: str) -> str:
-        """Run a cell, which must not fail, and return its printed text."""
-        cell = self.run(code)
+    def ok(self, code: str, name: str | None = None) -> str:
+        """Run a cell, which must not fail, and return its printed text.
+
+        Args:
+            name: that by which the front end knows the cell.
+        """
+        cell = self.run(code, name)
         assert cell.status == "ok", cell.error
         return cell.text
 
