@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import botlib
+from botlib.core.timeframe import TIMEFRAMES, timeframe_ms
 
 HEAVY = ("ccxt", "vectorbt", "pandas", "pandas_ta_classic", "papermill", "plotly", "dask", "numpy")
 
@@ -18,7 +19,14 @@ def test_all_lists_every_public_name_and_each_can_be_loaded() -> None:
     assert botlib.__all__ == sorted(botlib.__all__)
     for name in botlib.__all__:
         assert getattr(botlib, name) is not None
-    assert set(botlib.__all__) <= set(dir(botlib))
+    shown = {name for name in dir(botlib) if not name.startswith("_")}
+    assert shown == set(botlib.__all__)  # no module, no name of typing
+
+
+def test_the_names_of_timeframes_are_accepted_wherever_a_timeframe_is() -> None:
+    assert {str(one) for one in botlib.TimeFrame} == set(TIMEFRAMES)
+    assert botlib.TimeFrame.M15 == "15m" and timeframe_ms(botlib.TimeFrame.H4) == TIMEFRAMES["4h"]
+    assert botlib.TrendCross(timeframes=(botlib.TimeFrame.M1,)).timeframes == ("1m",)
 
 
 def test_the_names_known_to_type_checkers_are_the_same() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from botlib.core.errors import InvalidInput
+from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.timeframe import TIMEFRAMES, timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times, resample
+from botlib.frames.resampling import divides
 from botlib.strategy import asked
 
 if TYPE_CHECKING:
@@ -122,6 +123,42 @@ def checked_frame(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
     changed = frame.astype({name: np.float64 for name in COLUMNS})
     changed.index = index
     return changed
+
+
+def in_timeframes(
+    strategy: type[Strategy],
+    data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
+    timeframes: Sequence[str] | str | None,
+) -> Frames | pd.DataFrame | Mapping[str, pd.DataFrame]:
+    """Return candles by the timeframes that a strategy which names none is to look at.
+
+    Args:
+        timeframes: the trading one first; None leaves the candles as they are.
+
+    Raises:
+        ConfigError: the strategy names other timeframes.
+        InvalidInput: the candles of the trading one are missing.
+    """
+    if timeframes is None:
+        return data
+    wanted = (timeframes,) if isinstance(timeframes, str) else tuple(timeframes)
+    if strategy.timeframes and tuple(strategy.timeframes) != wanted:
+        raise ConfigError(
+            f"{strategy.__name__} looks at {', '.join(strategy.timeframes)}, not at "
+            f"{', '.join(wanted)}. Leave out timeframes=, or let the class name none."
+        )
+    given = dict(data) if isinstance(data, Mapping) else {_timeframe_of(data): data}
+    for timeframe in wanted:
+        timeframe_ms(timeframe)
+        if timeframe not in given:
+            base = next((name for name in given if divides(name, timeframe)), None)
+            if base is None:
+                raise InvalidInput(
+                    f"There are no candles to build {timeframe} from; given are {', '.join(given)}."
+                )
+            frame = checked_frame(given[base], base)
+            given[timeframe] = resample(frame, timeframe, base=base)
+    return {name: given[name] for name in wanted}
 
 
 def _by_timeframe(

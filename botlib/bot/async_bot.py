@@ -20,6 +20,7 @@ from botlib.bot.tables import attribute_table
 from botlib.bot.task_calls import TaskCalls
 from botlib.config import Settings
 from botlib.core.cards import Tone
+from botlib.core.clock import MarketTime
 from botlib.core.timeframe import parse_duration
 from botlib.engine import EngineHealth, Orchestrator
 from botlib.engine.arming import Arming
@@ -112,9 +113,9 @@ class AsyncBot(StrategyCalls, TaskCalls):
         """
         return position_table(self.engine)
 
-    def market_time(self) -> int:
-        """Return the market time in ms."""
-        return self.engine.market_clock.now()
+    def market_time(self) -> MarketTime:
+        """Return the market time: ms since the epoch, shown as a date and time in UTC."""
+        return MarketTime(self.engine.market_clock.now())
 
     def health(self) -> EngineHealth:
         """Return whether the bot does its work, and the reasons if it does not."""

@@ -95,3 +95,15 @@ def utc(timestamp: int) -> datetime:
 def iso(timestamp: int) -> str:
     """Return ``timestamp`` (ms) as the text ``2026-01-31 12:00:00`` (UTC)."""
     return utc(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+
+
+class MarketTime(int):
+    """A moment in ms since the epoch, which is shown as a date and time."""
+
+    def __repr__(self) -> str:
+        return f"{iso(self)} UTC"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec) if spec else repr(self)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.temporary import temporary_directory
 from botlib.drill.report import DrillReport, DrillRow
 from botlib.drill.session import DrillSession
 from botlib.invariants import BotRecord
@@ -153,15 +153,18 @@ async def fire_drill(
     """
     steps = _chosen(faults)
     rows: list[DrillRow] = []
-    with tempfile.TemporaryDirectory(prefix="botlib-drill-") as directory:
+    directory = temporary_directory("drill")
+    try:
         progress(0, len(steps), "start")
-        session = DrillSession(Path(directory), symbol=symbol, speed=speed, seed=seed)
+        session = DrillSession(directory, symbol=symbol, speed=speed, seed=seed)
         async with session:
             empty = BotRecord(candles={(symbol, "1m"): ()})
             await session.recovered(empty, WITHIN)
             for done, step in enumerate(steps):
                 progress(done, len(steps), step.fault)
                 rows.append(await _played(session, step))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     progress(len(steps), len(steps), "done")
     return DrillReport(rows=tuple(rows), market=session.venue)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
+import shutil
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botlib.config import Settings
 from botlib.core.asynctools import innermost_error
 from botlib.core.errors import InvalidInput
+from botlib.core.temporary import temporary_directory
 from botlib.core.timeframe import parse_duration
 from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.result import SimulationResult
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 STEP: Final = "15s"
 """Market time between two prices: four a minute, as in a replay."""
+
+NO_DATABASE: Final = "none: the files of a simulation are removed at its end"
+"""What a summary says in place of the database."""
 
 _MEMORY: Final = Path("/dev/shm")
 
@@ -75,11 +79,10 @@ def simulate(
     seconds, millis = parse_duration(run_for), round(parse_duration(step) * 1_000)
     if not (seconds > 0 and math.isfinite(seconds)):
         raise InvalidInput(f"Cannot simulate for {run_for!r}. Accepted: a span such as '1d'.")
-    with tempfile.TemporaryDirectory(
-        prefix="botlib-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None
-    ) as directory:
+    directory = temporary_directory("simulation", _MEMORY if _MEMORY.is_dir() else None)
+    try:
         settings = settings.override({**fixed, "data_directory": directory})
-        ledger = Path(directory) / "paper.ledger.db"
+        ledger = directory / "paper.ledger.db"
         options = paper_options(settings, step=millis, ledger=ledger)
         market = options.open_market()
         start = options.first_moment(market, now=START)
@@ -90,7 +93,10 @@ def simulate(
             seed=settings.paper.seed,
             log=None if log is None else Path(log),
         )
-        return _in_thread(lambda: simulation.run(seconds, strategies=given, script=script), start)
+        found = _in_thread(lambda: simulation.run(seconds, strategies=given, script=script), start)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return replace(found, summary=replace(found.summary, database=NO_DATABASE))
 
 
 def _in_thread(main: Callable[[], Awaitable[SimulationResult]], start: int) -> SimulationResult:

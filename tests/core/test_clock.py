@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import UTC, datetime
 
 import pytest
 
 from botlib.core import clock as clock_module
-from botlib.core.clock import MarketClock, SystemClock, iso, utc
+from botlib.core.clock import MarketClock, MarketTime, SystemClock, iso, utc
 
 
 async def turns(count: int = 5) -> None:
@@ -106,3 +107,10 @@ def test_times_are_shown_in_utc() -> None:
     assert utc(1_795_295_762_123) == datetime(2026, 11, 21, 21, 16, 2, 123_000, UTC)
     assert iso(1_795_295_762_123) == "2026-11-21 21:16:02"
     assert iso(0) == "1970-01-01 00:00:00"
+
+
+def test_a_market_time_is_a_number_that_is_shown_as_a_date() -> None:
+    moment = MarketTime(1_767_571_200_000)
+    assert moment == 1_767_571_200_000 and moment + 1 == 1_767_571_200_001
+    assert repr(moment) == str(moment) == f"{moment}" == "2026-01-05 00:00:00 UTC"
+    assert f"{moment:d}" == "1767571200000" and json.dumps(moment) == "1767571200000"

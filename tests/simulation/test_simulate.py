@@ -32,6 +32,11 @@ def small(**options: Any) -> SimulationResult:
     return simulate(Settings().override(SMALL), **{"run_for": "30m", **options})
 
 
+def test_the_summary_names_no_database_that_is_gone() -> None:
+    database = small(run_for="2m").summary.database
+    assert database.startswith("none:") and "removed" in database
+
+
 async def disturb(simulation: Simulation) -> None:
     """Order faults of several kinds, and restart the exchange."""
     control = simulation.control

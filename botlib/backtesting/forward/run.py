@@ -7,14 +7,14 @@ on it or on later ones.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.forward.result import WalkForwardResult, WalkForwardWindow
-from botlib.backtesting.inputs import frames_for
+from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.run import run_backtest
 from botlib.backtesting.sweeps.plan import SearchPlan
 from botlib.backtesting.sweeps.run import run_sweep
@@ -43,6 +43,7 @@ def walk_forward(
     anchored: bool = False,
     metric: str = "sharpe",
     symbol: str = "",
+    timeframes: Sequence[str] | str | None = None,
     fee: float = 0.001,
     slippage: float = 0.0,
     cash: float = 10_000.0,
@@ -70,6 +71,7 @@ def walk_forward(
         strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
         data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well. Dust
             left unsold at the end of a window goes on as its value in cash.
+        timeframes: for a strategy that names none; the trading one first.
         train: length of a training window in candles, or a duration such as ``"90d"``. Its first
             candles warm up.
         test: length of a test window, likewise. A last window may be shorter, down to half of it.
@@ -93,7 +95,7 @@ def walk_forward(
         memory=memory,
         client=client,
     )
-    frames = frames_for(_with_defaults(strategy), data, symbol)
+    frames = frames_for(_with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
     spans, left_over = _window_rows(frames, train, test, anchored=anchored)
     windows: list[WalkForwardWindow] = []
     interrupted = False

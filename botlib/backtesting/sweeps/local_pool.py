@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from botlib.backtesting.sweeps.evaluator import SweepJob
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
 from botlib.core.errors import SweepError
+from botlib.core.temporary import temporary_directory
 
 CHUNK_SECONDS: Final = 0.5
 """Seconds a chunk should take: an interrupt loses no more, and sending costs little."""
@@ -55,7 +55,7 @@ class LocalPool:
     """
 
     def __init__(self, job: SweepJob, arrays: Arrays, *, workers: int) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="botlib-sweep-"))
+        self._directory = temporary_directory("sweep")
         self._wanted = workers
         self._workers: list[_WorkerProcess] = []
         self._lost: dict[tuple[Combination, ...], int] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.inputs import frames_for
+from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.run import row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
 from botlib.backtesting.sweeps.collector import (
@@ -50,6 +50,7 @@ def sweep(
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
     *,
     symbol: str = "",
+    timeframes: Sequence[str] | str | None = None,
     fee: float = 0.001,
     slippage: float = 0.0,
     cash: float = 10_000.0,
@@ -79,6 +80,7 @@ def sweep(
         strategy: the class; its parameters are given as keywords, each with the values to try:
             ``fast=range(5, 50), slow=range(20, 200)``.
         data: candles as for `backtest`; fee, slippage, cash, order_cost, market and start as well.
+        timeframes: for a strategy that names none; the trading one first.
         metric: the figure to rank by, one of `METRICS`; more is better.
         where: condition on the parameters by name: ``lambda p: p["fast"] < p["slow"]``.
         method: "grid" tries all, "random" draws ``samples`` of them, "optuna" searches with as many
@@ -109,7 +111,7 @@ def sweep(
     )
     return run_sweep(
         strategy,
-        data,
+        in_timeframes(strategy, data, timeframes),
         space,
         terms,
         plan,
