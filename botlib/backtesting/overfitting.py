@@ -33,6 +33,7 @@ from botlib.backtesting.sharpe import (
     sharpe_of_sums,
     sharpe_ratio,
 )
+from botlib.core import formats
 from botlib.core.cards import card
 from botlib.core.errors import InvalidInput
 from botlib.core.tables import html_table, text_table
@@ -224,18 +225,22 @@ class OverfittingReport:
 
     def _rows(self) -> list[tuple[str, str, str]]:
         chance = self.overfitting
-        needed = "never" if math.isinf(self.track_record) else f"{self.track_record:,.0f}"
+        needed = "never" if math.isinf(self.track_record) else formats.number(self.track_record, 0)
         return [
-            ("best", self.best, f"of {self.trials:,} tries"),
+            ("best", self.best, f"of {formats.count(self.trials)} tries"),
             (
                 "independent tries",
-                f"{self.independent:,.1f}",
+                formats.number(self.independent, 1),
                 "what they are worth, by their correlation",
             ),
-            ("Sharpe ratio", f"{self.sharpe:.4f}", f"per period, {self.periods:,} periods"),
+            (
+                "Sharpe ratio",
+                formats.number(self.sharpe, 4),
+                f"per period, {formats.count(self.periods)} periods",
+            ),
             (
                 "expected by luck",
-                f"{self.expected_maximum:.4f}",
+                formats.number(self.expected_maximum, 4),
                 "best of as many tries without edge",
             ),
             ("deflated Sharpe ratio", f"{self.deflated:.3f}", "probability of an edge; > 0.95"),
@@ -248,7 +253,7 @@ class OverfittingReport:
             (
                 "loss out of sample",
                 f"{chance.probability_of_loss:.3f}",
-                f"of the best in sample, {len(chance.logits):,} splits",
+                f"of the best in sample, {formats.count(len(chance.logits))} splits",
             ),
         ]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
@@ -245,8 +246,9 @@ def _fee(fill: Fill) -> float:
 
 
 def _pair(one: Any, other: Any) -> str:
-    left, right = (
-        "–" if value is None or str(value) in ("NaT", "nan") else str(value)
-        for value in (one, other)
-    )
+    left, right = (formats.NONE if value != value else _shown(value) for value in (one, other))
     return left if left == right or _same(one, other) else f"{left} | {right}"
+
+
+def _shown(value: Any) -> str:
+    return formats.exact(value) if formats.is_number(value) else str(value)

@@ -10,6 +10,7 @@ import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import BacktestRun
+from botlib.core import formats
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -158,8 +159,10 @@ class BacktestResult:
         figures, trips = self.figures, int((~self.fills.buy).sum())
         return (
             f"<BacktestResult {self.strategy} {self.symbol or '-'} {self.timeframe} · "
-            f"{len(self.frame):,} candles · {figures.total_return:+.2%} · "
-            f"sharpe {figures.sharpe:.2f} · drawdown {figures.max_drawdown:.1%} · "
+            f"{formats.count(len(self.frame))} candles · "
+            f"{formats.percent(figures.total_return, sign=True)} · "
+            f"sharpe {formats.number(figures.sharpe)} · "
+            f"drawdown {formats.percent(figures.max_drawdown, 1)} · "
             f"{trips} round trips>"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card, figures, lines
 from botlib.tasks.status import ACTIVE
 
@@ -23,7 +24,7 @@ def _facts(engine: EngineReading) -> list[str]:
         f"{running} tasks running",
     ]
     if equity is not None:
-        parts.append(f"{equity:,.2f} {engine.account.quote}".replace(",", "\u202f"))
+        parts.append(f"{formats.number(equity)} {engine.account.quote}")
     return parts
 
 
@@ -43,21 +44,21 @@ def bot_line(engine: EngineReading) -> str:
 def bot_card(engine: EngineReading) -> str:
     """Return the state of an engine as an HTML card."""
     health = engine.health()
-    shown: list[tuple[str, object]] = [("candles", f"{health.candles_closed:,}")]
+    shown: list[tuple[str, object]] = [("candles", formats.count(health.candles_closed))]
     if engine.started and engine.settings.mode == "watch":
         shown += [("signals", engine.signals.signals), ("orders", "none: it only watches")]
     elif engine.started:
         profit = float(engine.positions.realised())
         shown += [
-            ("booked", Toned(f"{profit:+,.2f}", Tone.of(profit))),
-            ("orders", engine.orders.sent),
-            ("fills", engine.orders.fills),
+            ("booked", Toned(formats.number(profit, sign=True), Tone.of(profit))),
+            ("orders", formats.count(engine.orders.sent)),
+            ("fills", formats.count(engine.orders.fills)),
             ("entries", _entries(engine)),
         ]
     if engine.started and engine.mirror is not None:
         shown += _mirror_figures(engine.mirror)
     if engine.started:
-        shown.append(("loop lag", f"{engine.lag.current * 1e3:.1f} ms"))
+        shown.append(("loop lag", formats.duration(engine.lag.current)))
     _, venue, *more = _facts(engine)
     return card(
         venue,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from botlib.core.cards import Tone, Toned, card, lines
+from botlib.core.formats import count, is_number
 from botlib.core.tables import Cell, html_table
 
 SHOWN: Final = 20
@@ -17,6 +18,14 @@ _GOOD: Final = frozenset({"buy", "filled"})
 _BAD: Final = frozenset({"sell", "rejected", "expired", "unknown"})
 _FLAGS: Final = frozenset({"ready"})
 """Columns in which True is shown as good and False as bad."""
+
+_CLOCKS: Final = {
+    **dict.fromkeys(("created", "recorded", "since"), "wall time"),
+    **dict.fromkeys(
+        ("timestamp", "opened", "candle", "last_asked", "signalled", "last_closed"), "market time"
+    ),
+}
+"""The clock of columns whose names do not say it."""
 
 
 class Listing(pd.DataFrame):
@@ -43,6 +52,7 @@ class Listing(pd.DataFrame):
     def _repr_html_(self) -> str:
         newest = pd.DataFrame(self).tail(SHOWN)
         names = [str(name) for name in newest.columns]
+        headers = [f"{name} ({_CLOCKS[name]})" if name in _CLOCKS else name for name in names]
         rows = [
             [_cell(name, value) for name, value in zip(names, row, strict=True)]
             for row in newest.itertuples(index=False)
@@ -51,9 +61,9 @@ class Listing(pd.DataFrame):
         return card(
             self.title,
             *(lines([text], tone) for text, tone in self.remarks),
-            html_table(names, rows) if rows else "",
-            lines([f"… and {more:,} before"] if more else []),
-            notes=f"{len(self):,}" if len(self) else "none",
+            html_table(headers, rows) if rows else "",
+            lines([f"… and {count(more)} before"] if more else []),
+            notes=count(len(self)) if len(self) else "none",
         )
 
 
@@ -70,11 +80,12 @@ def _cell(name: str, value: Any) -> Cell:
         return None
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, float):
-        return f"{value:,.8f}".rstrip("0").rstrip(".")
+    if is_number(value) and not name.endswith("_id"):
+        return value
     text = str(value)
-    if name in _FLAGS:
-        return Toned(text, Tone.GOOD if value else Tone.BAD)
+    if isinstance(value, bool):
+        tone = Tone.PLAIN if name not in _FLAGS else Tone.GOOD if value else Tone.BAD
+        return Toned(value, tone)
     if text in _GOOD or text in _BAD:
         return Toned(text, Tone.GOOD if text in _GOOD else Tone.BAD)
     return text[:120]

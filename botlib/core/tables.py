@@ -1,23 +1,32 @@
 """Small tables: plain text for a terminal, compact HTML for a notebook.
 
-The HTML has its own style, follows light and dark themes through ``currentColor``, and escapes
-every cell.
+Numbers are written by `botlib.core.formats`: those of one column with the same decimals, aligned on
+the right as texts that are figures are. The HTML has its own style, follows light and dark themes
+through ``currentColor``, and escapes every cell.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from enum import StrEnum
 from html import escape
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tabulate import tabulate
 
+from botlib.core.formats import MINUS, NONE, THIN, column, exact, is_number
 from botlib.core.masking import masked
 
 Cell = object
-"""A value with a readable ``str``; None is an empty cell, a `Toned` is shown in its colour."""
+"""A number, a truth value, or a value with a readable ``str``; None is an empty cell, a `Toned` is
+shown in its colour."""
+
+_FIGURE: Final = re.compile(
+    rf"[+{MINUS}<-]?\d[\d{THIN} .,]*({THIN}?%| ?(ms|s|min|h|h \d+ min|d|bp|[KMBT]))?|{NONE}"
+)
+"""A text that is a number with its unit."""
 
 
 class Tone(StrEnum):
@@ -46,38 +55,74 @@ class Toned(NamedTuple):
 
 
 _STYLE = "font:12px/1.5 ui-monospace,monospace;border-collapse:collapse;margin:.3em 0"
-_CELL = "text-align:left;padding:.1em .8em .1em 0;white-space:nowrap"
+_CELL = "padding:.1em .8em .1em 0;white-space:nowrap;text-align:"
+
+
+class _Column(NamedTuple):
+    """The texts of a column, and how they are aligned."""
+
+    texts: list[str]
+    align: str
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Return a table as aligned plain text."""
-    return tabulate(_texts(rows), headers=list(headers), tablefmt="simple", disable_numparse=True)
+    columns = _columns(headers, rows)
+    return tabulate(
+        list(zip(*(one.texts for one in columns), strict=True)),
+        headers=list(headers),
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=[one.align for one in columns] if rows else None,
+    )
 
 
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Return a table as self-contained HTML, alone or for a card."""
+    columns = _columns(headers, rows)
     head = "".join(
-        f'<th style="{_CELL};opacity:.65">{escape(masked(name))}</th>' for name in headers
+        f'<th style="{_CELL}{one.align};opacity:.65">{escape(masked(name))}</th>'
+        for name, one in zip(headers, columns, strict=True)
     )
-    body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
+    body = "".join(
+        f"<tr>{''.join(map(_td, row, columns, [place] * len(row)))}</tr>"
+        for place, row in enumerate(rows)
+    )
     return (
         f'<table class="botlib" style="{_STYLE}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _td(cell: Cell) -> str:
+def _columns(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[_Column]:
+    return [_column([row[place] for row in rows]) for place in range(len(headers))]
+
+
+def _column(cells: Sequence[Cell]) -> _Column:
+    values = [cell.value if isinstance(cell, Toned) else cell for cell in cells]
+    known = [value for value in values if value is not None]
+    numbers = [value for value in known if is_number(value)]
+    if numbers and len(numbers) == len(known):
+        texts = iter(column(numbers))
+        return _Column(["" if value is None else next(texts) for value in values], "right")
+    shown = [_text(value) for value in values]
+    figures = [text for text in shown if text]
+    right = bool(figures) and all(_FIGURE.fullmatch(text) for text in figures)
+    return _Column(shown, "right" if right else "left")
+
+
+def _td(cell: Cell, shown: _Column, place: int) -> str:
     tone = cell.tone if isinstance(cell, Toned) else Tone.PLAIN
     colour = "" if tone is Tone.PLAIN else f";color:{tone.value}"
-    return f'<td style="{_CELL}{colour}">{escape(_text(cell))}</td>'
+    return f'<td style="{_CELL}{shown.align}{colour}">{escape(shown.texts[place])}</td>'
 
 
-def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
-    return [[_text(cell) for cell in row] for row in rows]
-
-
-def _text(cell: Cell) -> str:
-    return "" if cell is None else masked(str(cell))
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return exact(value) if is_number(value) else masked(str(value))
 
 
 def html_picture(svg: str, alt: str) -> str:

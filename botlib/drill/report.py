@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card
 from botlib.core.tables import html_table, text_table
 
@@ -46,7 +47,7 @@ class DrillReport:
                 row.fault,
                 row.expected,
                 row.happened,
-                f"{row.seconds:.1f} s",
+                formats.duration(row.seconds),
                 "all hold" if row.passed else "; ".join(row.broken[:3])[:300],
                 Toned("passed", Tone.GOOD) if row.passed else Toned("FAILED", Tone.BAD),
             ]

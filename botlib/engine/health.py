@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card, figures, lines
 from botlib.core.clock import iso
 from botlib.core.masking import masked
@@ -77,15 +78,16 @@ class EngineHealth:
             lines(self.warnings, Tone.WARN),
             figures(
                 [
-                    ("candles closed", f"{self.candles_closed:,}"),
-                    ("orders", self.orders_sent),
-                    ("fills", self.fills),
-                    ("loop lag", f"{self.lag * 1e3:.1f} ms"),
+                    ("candles closed", formats.count(self.candles_closed)),
+                    ("orders", formats.count(self.orders_sent)),
+                    ("fills", formats.count(self.fills)),
+                    ("loop lag", formats.duration(self.lag)),
                 ]
             ),
             badge=self.mode.upper(),
             tone=self.tone,
-            notes=f"{self.venue} · {self.market_time or 'not started'} UTC",
+            notes=f"{self.venue} · "
+            + (f"market time {self.market_time} UTC" if self.market_time else "not started"),
         )
 
     def to_dict(self) -> dict[str, Any]:

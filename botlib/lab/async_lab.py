@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from botlib.core import formats
 from botlib.core.cards import card, lines
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, StoreError, UnknownSymbol
@@ -404,8 +405,10 @@ class AsyncLab:
             storage = CandleStorage(database)
             names = sorted(database.symbols().values())
             rows = [[name, *span.cells()] for name in names for span in spans(storage, name)]
-        more = lines([f"… and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else [])
-        table = html_table(("symbol", "timeframe", "from", "to"), rows[:SHOWN])
+        more = lines(
+            [f"… and {formats.count(len(rows) - SHOWN)} more"] if len(rows) > SHOWN else []
+        )
+        table = html_table(("symbol", "timeframe", "from (market time)", "to"), rows[:SHOWN])
         return card(self.venue, table, more, notes=str(self.database), badge="RESEARCH")
 
 

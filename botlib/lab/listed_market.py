@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from botlib.core import formats
 from botlib.core.cards import card, figures
 from botlib.core.market import Market
 
@@ -62,11 +63,11 @@ class ListedMarket:
             self.symbol,
             figures(
                 [
-                    ("tick", f"{self.tick:f}"),
-                    ("step", f"{self.step:f} {self.market.base}"),
-                    ("least amount", f"{self.min_amount:f} {self.market.base}"),
-                    ("least cost", f"{self.min_cost:f} {self.market.quote}"),
-                    ("fee", f"{self.fee:.3%}"),
+                    ("tick", formats.exact(self.tick)),
+                    ("step", f"{formats.exact(self.step)} {self.market.base}"),
+                    ("least amount", f"{formats.exact(self.min_amount)} {self.market.base}"),
+                    ("least cost", f"{formats.exact(self.min_cost)} {self.market.quote}"),
+                    ("fee", formats.percent(self.fee, 3)),
                 ]
             ),
             notes=self.source,

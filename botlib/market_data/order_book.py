@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
+from botlib.core.formats import exact, number
 from botlib.core.tables import html_table
 from botlib.venues.base import BookLevel
 
@@ -76,29 +77,25 @@ class OrderBook:
     def __repr__(self) -> str:
         parts = [self.symbol, f"{iso(self.timestamp)} UTC"]
         for name, level in (("bid", self.bid), ("ask", self.ask)):
-            shown = "none" if level is None else f"{_text(level.price)} × {_text(level.amount)}"
+            shown = "none" if level is None else f"{exact(level.price)} × {exact(level.amount)}"
             parts.append(f"{name} {shown}")
         return f"<OrderBook {' · '.join(parts)} · {len(self.bids)}+{len(self.asks)} levels>"
 
     def _repr_html_(self) -> str:
         rows = [
             (
-                bid and _text(bid.amount),
-                bid and Toned(_text(bid.price), Tone.GOOD),
-                ask and Toned(_text(ask.price), Tone.BAD),
-                ask and _text(ask.amount),
+                bid and bid.amount,
+                bid and Toned(bid.price, Tone.GOOD),
+                ask and Toned(ask.price, Tone.BAD),
+                ask and ask.amount,
             )
             for bid, ask in zip_longest(self.bids[:SHOWN], self.asks[:SHOWN])
         ]
-        spread = None if self.spread is None else f"{self.spread * 1e4:.2f} bp"
+        spread = None if self.spread is None else f"{number(self.spread * 1e4)} bp"
         return card(
             self.symbol,
-            figures([("mid", self.mid and _text(self.mid)), ("spread", spread)]),
+            figures([("mid", self.mid and exact(self.mid)), ("spread", spread)]),
             html_table(["amount", "bid", "ask", "amount"], rows) if rows else "",
-            notes=f"{iso(self.timestamp)} UTC · {len(self.bids)}+{len(self.asks)} levels",
+            notes=f"market time {iso(self.timestamp)} UTC · "
+            f"{len(self.bids)}+{len(self.asks)} levels",
         )
-
-
-def _text(number: Decimal) -> str:
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

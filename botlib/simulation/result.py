@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from botlib.core import formats
 from botlib.core.tables import text_table
 from botlib.views.summary import RunSummary
 
@@ -40,12 +41,16 @@ class SimulationResult:
 
     def table(self) -> tuple[list[str], list[list[object]]]:
         """Return the headers and rows of the table below the summary."""
-        held = [f"{amount.normalize():f} {asset}" for asset, amount in self.balances.items()]
+        held = [f"{formats.exact(amount)} {asset}" for asset, amount in self.balances.items()]
         return ["simulation", "value"], [
             ["seed", self.seed],
-            ["event log", f"{self.events} lines, sha256 {self.digest}"],
+            ["event log", f"{formats.count(self.events)} lines, sha256 {self.digest}"],
             ["balances", ", ".join(held)],
-            ["took", f"{self.seconds:.1f} s, {self.speed:,.0f} times real time"],
+            [
+                "took",
+                f"{formats.duration(self.seconds)}, "
+                f"{formats.number(self.speed, 0)} times real time",
+            ],
         ]
 
     def __str__(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from html import escape
 from itertools import groupby
 from typing import Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
 from botlib.core.tables import html_picture, html_table, text_table
@@ -19,7 +20,7 @@ from botlib.store.inventory import StoredCandles, inventory
 from botlib.venues.symbols import unified_symbol
 
 _HEADERS: Final = (
-    "symbol", "timeframe", "from", "to", "candles", "coverage", "missing", "holes", "sources",
+    "symbol", "timeframe", "from (UTC)", "to", "candles", "coverage", "missing", "holes", "sources",
     "revised",
 )  # fmt: skip
 
@@ -142,7 +143,10 @@ class DataReport:
     def __repr__(self) -> str:
         stored = sum(row.stock.candles for row in self.rows)
         missing = sum(row.missing_candles for row in self.rows)
-        return f"<DataReport {len(self.rows)} series · {stored:,} candles · {missing:,} missing>"
+        return (
+            f"<DataReport {len(self.rows)} series · {formats.count(stored)} candles · "
+            f"{formats.count(missing)} missing>"
+        )
 
     def __str__(self) -> str:
         if not self.rows:
@@ -170,7 +174,8 @@ class DataReport:
             html_table(_HEADERS, self._table()),
             lines(self._notes()),
             html_picture(self.svg, "coverage"),
-            notes=f"{sum(row.stock.candles for row in self.rows):,} candles, {missing:,} missing",
+            notes=f"{formats.count(sum(row.stock.candles for row in self.rows))} candles, "
+            f"{formats.count(missing)} missing",
             tone=Tone.WARN if missing else Tone.GOOD,
         )
 
@@ -187,12 +192,12 @@ class DataReport:
                 row.stock.timeframe,
                 iso(row.stock.first)[:16],
                 iso(row.stock.last)[:16],
-                f"{row.stock.candles:,}",
+                row.stock.candles,
                 _percent(row.share),
-                f"{row.missing_candles:,}" if row.missing else "",
-                "; ".join(f"{count:,} {cause}" for cause, count in row.causes.items()),
-                "; ".join(f"{count:,} {name}" for name, count in row.stock.sources.items()),
-                f"{row.stock.revised:,}" if row.stock.revised else "",
+                row.missing_candles if row.missing else None,
+                _counted(row.causes),
+                _counted(row.stock.sources),
+                row.stock.revised or None,
             ]
             for row in self.rows
         ]
@@ -206,10 +211,12 @@ class DataReport:
                 first, last = max(row.missing, key=lambda run: run[1] - run[0])
                 where = f"from {iso(first)} to {iso(last)}" if first < last else f"at {iso(first)}"
                 longest = ", the longest run" if len(row.missing) > 1 else ""
-                notes.append(f"{name}: {row.missing_candles:,} missing{longest} {where}")
+                missing = formats.count(row.missing_candles)
+                notes.append(f"{name}: {missing} missing{longest} {where}")
             if row.stock.last_revision is not None:
+                times = formats.count(row.stock.revisions)
                 notes.append(
-                    f"{name}: closed candles corrected {row.stock.revisions:,} times, last on "
+                    f"{name}: closed candles corrected {times} times, last on "
                     f"{iso(row.stock.last_revision)}"
                 )
         return notes
@@ -242,9 +249,13 @@ def data_report(
     return DataReport(rows=tuple(rows))
 
 
+def _counted(counts: Mapping[str, int]) -> str:
+    return "; ".join(f"{formats.count(found)} {name}" for name, found in counts.items())
+
+
 def _percent(share: float) -> str:
     # Rounded down, so that incomplete candles never show as 100 %.
-    return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
+    return formats.percent(1, 0) if share == 1 else formats.percent(int(share * 10_000) / 10_000)
 
 
 def _strip(row: Coverage, left: int, top: int, start: int, end: int) -> Iterator[str]:

@@ -10,8 +10,8 @@ from enum import Enum, auto
 from typing import Any
 
 from botlib.core.errors import TaskError, TaskTimeout
+from botlib.core.formats import duration, interval
 from botlib.tasks.counters import TaskCounters
-from botlib.tasks.schedule import duration_text
 from botlib.tasks.threads import ThreadJob, ThreadPool
 
 
@@ -173,12 +173,12 @@ def timeout_error(name: str, limit: float, *, in_thread: bool = False) -> TaskTi
     """
     if in_thread:
         return TaskTimeout(
-            f"A run of task {name!r} takes longer than its timeout of {duration_text(limit)}. A "
+            f"A run of task {name!r} takes longer than its timeout of {interval(limit)}. A "
             "plain function cannot be ended, so it goes on, and no other run begins before it has "
             "ended. Make it an async def that awaits, or give it more time with timeout=."
         )
     return TaskTimeout(
-        f"A run of task {name!r} took longer than its timeout of {duration_text(limit)} and was "
+        f"A run of task {name!r} took longer than its timeout of {interval(limit)} and was "
         "cancelled. Find out what it waits for, or give it more time with timeout=."
     )
 
@@ -186,8 +186,8 @@ def timeout_error(name: str, limit: float, *, in_thread: bool = False) -> TaskTi
 def blocked_error(name: str, limit: float, took: float) -> TaskTimeout:
     """Return the error of a run that blocked the loop beyond its limit, all in seconds."""
     return TaskTimeout(
-        f"A run of task {name!r} took {duration_text(took)}, longer than its timeout of "
-        f"{duration_text(limit)}, and blocked the loop meanwhile, so that it could not be ended. "
+        f"A run of task {name!r} took {duration(took)}, longer than its timeout of "
+        f"{interval(limit)}, and blocked the loop meanwhile, so that it could not be ended. "
         "Await what takes long, or make it a plain def, which runs in a thread."
     )
 

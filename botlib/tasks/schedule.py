@@ -15,6 +15,7 @@ from cronsim import CronSim, CronSimError
 
 from botlib.core.clock import utc
 from botlib.core.errors import TaskConfigError
+from botlib.core.formats import interval
 from botlib.core.timeframe import open_time, timeframe_ms
 
 _COUNTED: Final = 1_000
@@ -44,7 +45,7 @@ class Interval:
     seconds: float
 
     def __str__(self) -> str:
-        return f"every {duration_text(self.seconds)}"
+        return f"every {interval(self.seconds)}"
 
     def following(self, due: float, now: float, not_before: float) -> tuple[float, int]:
         """Return the next tick of the grid, and the number of ticks missed up to ``now``.
@@ -126,7 +127,7 @@ class EveryCandle:
             )
 
     def __str__(self) -> str:
-        offset = f" + {duration_text(self.offset / 1_000)}" if self.offset else ""
+        offset = f" + {interval(self.offset / 1_000)}" if self.offset else ""
         return f"every {self.timeframe} candle{offset}"
 
     def following(self, timestamp: int) -> int:
@@ -144,16 +145,6 @@ Calendar = Cron | EveryCandle
 """A schedule that names calendar times."""
 
 Schedule = Once | Forever | Interval | Calendar
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as people write it: ``30 s``, ``5 min``, ``2 h``, ``12.5 ms``."""
-    if 0 < seconds < 1:
-        return f"{seconds * 1_000:.3g} ms"
-    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * length or seconds == length:
-            return f"{seconds / length:.4g} {unit}"
-    return f"{seconds:.4g} s"
 
 
 def _ms(ticks: CronSim) -> int:

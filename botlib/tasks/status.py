@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card, lines
-from botlib.core.clock import iso
 from botlib.core.errors import UnknownTask, did_you_mean
 from botlib.core.masking import masked_values
 from botlib.core.tables import html_table, text_table
 from botlib.tasks.health import Health
-from botlib.tasks.schedule import duration_text
 
 _SHOWN: Final = 60
 """Rows of a table for people; the rest is counted."""
@@ -173,7 +172,7 @@ class ManagerStatus:
 
     def _rest(self) -> list[str]:
         more = len(self.tasks) - _SHOWN
-        return [f"… and {more:,} more"] if more > 0 else []
+        return [f"… and {formats.count(more)} more"] if more > 0 else []
 
 
 def _row(task: TaskStatus, optional: Mapping[str, bool]) -> dict[str, object]:
@@ -190,12 +189,9 @@ def _row(task: TaskStatus, optional: Mapping[str, bool]) -> dict[str, object]:
         if optional[name]
     }
     row["took"] = _seconds(task.last_duration)
-    row["late p50 / p99"] = (
-        None
-        if task.lateness_p50 is None
-        else f"{_seconds(task.lateness_p50)} / {_seconds(task.lateness_p99)}"
-    )
-    row["next (UTC)"] = None if task.next_run is None else iso(task.next_run)[11:]
+    row["late (median)"] = _seconds(task.lateness_p50)
+    row["late (99 %)"] = _seconds(task.lateness_p99)
+    row["next (wall time)"] = None if task.next_run is None else formats.clock(task.next_run)
     if optional["last_error"]:
         row[_LAST_ERROR] = _short(task.last_error or "")
     return row
@@ -206,4 +202,4 @@ def _short(error: str) -> str:
 
 
 def _seconds(value: float | None) -> str | None:
-    return None if value is None else duration_text(value)
+    return None if value is None else formats.duration(value)

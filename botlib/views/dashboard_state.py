@@ -440,7 +440,8 @@ def _fill(fill: Fill) -> FillRow:
         "amount": _number(fill.amount),
         "price": _number(fill.price),
         "cost": _money(fill.cost),
-        "fee": f"{_number(fill.fee)} {fill.fee_asset}",
+        "fee": _number(fill.fee),
+        "fee_asset": fill.fee_asset,
     }
 
 
@@ -455,10 +456,10 @@ def _money(value: Decimal | None) -> float | None:
 
 
 def _number(value: Decimal | None) -> str:
-    """Return a decimal as text, without trailing zeros and with thousands separated."""
+    """Return a decimal as text, without trailing zeros."""
     if value is None:
         return ""
-    text = f"{value:,f}"
+    text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
 from botlib.core.errors import EngineError, ExchangeError
@@ -111,18 +112,17 @@ class RunSummary:
         )
 
     def _repr_html_(self) -> str:
-        gain = float(self.equity) - float(self.equity_start)
         shown: list[tuple[str, object]] = [
-            (f"equity {self.quote}", f"{float(self.equity):,.2f}"),
-            ("this run", Toned(f"{gain:+,.2f}", Tone.of(gain))),
-            ("booked", Toned(self.realised, Tone.of(float(self.realised)))),
-            ("fills", self.fills),
+            (f"equity {self.quote}", formats.number(Decimal(self.equity))),
+            ("this run", _gain(Decimal(self.equity) - Decimal(self.equity_start))),
+            ("booked", _gain(Decimal(self.realised))),
+            ("fills", formats.count(self.fills)),
         ]
         if self.mode == WATCH:
-            shown = [("signals", self.signals)]
+            shown = [("signals", formats.count(self.signals))]
         shown += [
             ("tasks failed", self.tasks_failed),
-            ("worst loop lag", f"{self.worst_lag * 1e3:.1f} ms"),
+            ("worst loop lag", formats.duration(self.worst_lag)),
         ]
         return card(
             "Run summary",
@@ -171,7 +171,7 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     rows += [
         [
             f"candles {row['symbol']} {row['timeframe']}",
-            f"{row['stored']} stored, {row['total']} in the database",
+            f"{formats.count(row['stored'])} stored, {formats.count(row['total'])} in the database",
         ]
         for row in figures["candles"]
     ]
@@ -191,12 +191,12 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
         rows += [
             ["orders", figures["orders"]],
             ["fills", figures["fills"]],
-            ["equity at the start", f"{figures['equity_start']} {quote}"],
-            ["final equity", f"{figures['equity']} {quote}"],
-            ["profit booked", f"{figures['realised']} {quote}"],
+            ["equity at the start", f"{_money(figures['equity_start'])} {quote}"],
+            ["final equity", f"{_money(figures['equity'])} {quote}"],
+            ["profit booked", f"{_money(figures['realised'])} {quote}"],
         ]
     rows += [
-        ["worst loop lag", f"{figures['worst_lag'] * 1_000:.1f} ms{stalled}"],
+        ["worst loop lag", f"{formats.duration(figures['worst_lag'])}{stalled}"],
         ["health", _health(figures)],
         ["database", figures["database"]],
     ]
@@ -210,6 +210,14 @@ def _health(figures: Mapping[str, Any]) -> str:
     if not figures["healthy"]:
         return "; ".join([*figures["reasons"], *figures.get("warnings", ())])
     return "; ".join(["healthy", *figures.get("warnings", ())])
+
+
+def _money(text: str) -> str:
+    return formats.number(Decimal(text))
+
+
+def _gain(value: Decimal) -> Toned:
+    return Toned(formats.number(value, sign=True), Tone.of(float(value)))
 
 
 class Summaries:

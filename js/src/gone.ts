@@ -1,6 +1,6 @@
 /** The line over a view whose kernel is lost: what happened, and of when the state is. */
 
-import { clock } from "./dashboard/format";
+import { clock } from "./format";
 import type { KernelLink } from "./kernel";
 
 export class GoneLine {

@@ -10,6 +10,7 @@ import pytest
 
 from botlib.backtesting import backtest
 from botlib.backtesting.vectorbt_setup import load_vectorbt
+from botlib.core import formats
 from botlib.strategies import TrendCross
 from tests.support.backtests import Scripted, flat, wandering
 
@@ -64,11 +65,11 @@ def test_the_card_and_the_page_show_the_figures(tmp_path: Path, year: pd.DataFra
     result = backtest(TrendCross(timeframes=("1m",)), year, symbol="<BTC>")
     card = result._repr_html_()
     assert "&lt;BTC&gt;" in card and "<BTC>" not in card
-    assert f"{result.stats()['sharpe']:.2f}" in card
+    assert formats.number(result.stats()["sharpe"]) in card
     page = result.report(tmp_path / "sub" / "report.html").read_text()
     assert "Plotly.newPlot" in page and page.count("<script") >= 2
     assert "src=" not in page.split("</style>")[0] and 'src="http' not in page
-    assert repr(result).count("\n") == 0 and "20,000 candles" in repr(result)
+    assert repr(result).count("\n") == 0 and "20\u2009000 candles" in repr(result)
 
 
 def test_the_picture_has_price_trips_equity_and_drawdown(year: pd.DataFrame) -> None:

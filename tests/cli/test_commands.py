@@ -152,9 +152,9 @@ def test_candles_are_downloaded_reported_and_exported(tmp_path: Path) -> None:
         process.wait(60)
         process.stdout.close()  # type: ignore[union-attr]
     venue = ("--venue", "paper:synthetic:seed=5")
-    assert "100 %" in botlib("report", *venue, cwd=tmp_path).stdout
+    assert "100\u2009%" in botlib("report", *venue, cwd=tmp_path).stdout
     named = botlib("report", "--venue", "synthetic-5", cwd=tmp_path)
-    assert "100 %" in named.stdout, named.stderr
+    assert "100\u2009%" in named.stdout, named.stderr
     assert "1 partitions written" in botlib("export", "out", *venue, cwd=tmp_path).stdout
     exported = next((tmp_path / "out").rglob("*.parquet"))
     copy = tmp_path / "BTCUSDT-1h.parquet"

@@ -16,10 +16,10 @@ def test_a_text_table_is_aligned_and_keeps_its_texts() -> None:
         ["task", "runs"], [["a", 7], ["a longer name", Decimal("1.50")], ["c", None]]
     )
     assert [line.rstrip() for line in table.splitlines()] == [
-        "task           runs",
+        "task             runs",
         "-------------  ------",
-        "a              7",
-        "a longer name  1.50",
+        "a                 7.0",
+        "a longer name     1.5",
         "c",
     ]
 
@@ -41,7 +41,31 @@ def test_an_html_table_has_the_same_cells() -> None:
         ["1", ""],
         ["x", "2.5"],
     ]
-    assert soup("b") == []
+    assert ["right" in cell["style"] for cell in soup("td")] == [False, True, False, True]
+
+
+def test_numbers_of_a_column_have_equal_decimals_and_stand_on_the_right() -> None:
+    rows = [[Decimal("0.01511"), 66139.61, "trend"], [0, Toned(-1234.5, Tone.BAD), "12"]]
+    soup = BeautifulSoup(html_table(["amount", "price", "name"], rows), "html.parser")
+    assert [[cell.text for cell in row("td")] for row in soup.tbody("tr")] == [
+        ["0.01511", "66\u2009139.61", "trend"],
+        ["0.00000", "\u22121\u2009234.50", "12"],
+    ]
+    assert ["right" in cell["style"] for cell in soup("th")] == [True, True, False]
+    lines = text_table(["amount", "price", "name"], rows).splitlines()
+    assert lines[2].startswith(" 0.01511  66\u2009139.61  trend")
+
+
+def test_texts_that_are_figures_stand_on_the_right() -> None:
+    columns = [["1.23\u2009%", "\u221210.00\u2009%"], ["26 ms", "2 h 5 min"], ["–", "1.23K"]]
+    others = [["2026-01-05", "2026-01-06"], ["14:03:07", ""], ["8 tasks", "9"], ["", None]]
+    for cells in columns + others:
+        right = "text-align:right" in html_table(["a"], [[cell] for cell in cells])
+        assert right == (cells in columns), cells
+
+
+def test_truth_values_are_words() -> None:
+    assert text_table(["live"], [[True], [False]]).split()[-2:] == ["yes", "no"]
 
 
 def test_an_html_table_escapes_all_texts() -> None:
@@ -64,7 +88,7 @@ def test_a_toned_cell_has_its_colour_in_html_and_only_its_text_in_plain_text() -
     colours = [Tone.GOOD.value in cell["style"] for cell in soup("td")]
     assert colours == [True, False, False]
     assert Tone.BAD.value in soup("td")[1]["style"]
-    assert text_table(["a"], rows).split()[-2:] == ["7", "-7"]
+    assert text_table(["a"], rows).split()[-2:] == ["7", "\u22127"]
 
 
 def test_an_svg_is_embedded_as_an_image_with_a_colour_of_its_own() -> None:

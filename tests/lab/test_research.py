@@ -410,7 +410,7 @@ def test_recorded_real_candles_are_researched(home: Path, recorded: Callable[[st
         bl.TrendCross(timeframes=("15m",)), "BTC/USDT", since="2024-12-10", until="2024-12-20"
     )
     assert len(result.fills) and result.fills.price[0] > 90_000
-    assert "99.93 %" in str(lab.data_report("ETH/USDT"))
+    assert "99.93\u2009%" in str(lab.data_report("ETH/USDT"))
     listed = lab.candles("BURGER/USDT", "1h", since="2021-04-02").index[0]
     assert listed == pd.Timestamp("2021-04-30 12:00")
 

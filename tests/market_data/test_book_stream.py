@@ -191,11 +191,11 @@ def test_a_book_is_displayed_as_a_line_and_as_a_card() -> None:
         asks=(BookLevel(Decimal("1001"), Decimal("0.1")),),
     )
     assert repr(shown) == (
-        "<OrderBook BTC/USDT · 2026-01-05 00:00:00 UTC · bid 1,000 × 2.5 · ask 1,001 × 0.1 · "
-        "2+1 levels>"
+        "<OrderBook BTC/USDT · 2026-01-05 00:00:00 UTC · bid 1\u2009000 × 2.5 · "
+        "ask 1\u2009001 × 0.1 · 2+1 levels>"
     )
     text = BeautifulSoup(shown._repr_html_(), "html.parser").get_text(" ")
-    assert "1,000.5" in text and "10.00 bp" in text and "999" in text
+    assert "1\u2009000.5" in text and "10.00 bp" in text and "999" in text
     assert shown.spread == pytest.approx(1 / 1000.5)
     assert shown.frame().to_dict("list") == {
         "side": ["bid", "bid", "ask"],

@@ -75,7 +75,7 @@ def test_coverage_holes_sources_and_revisions(storage: CandleStorage) -> None:
     assert row.missing == ((T0 + 300 * HOUR, T0 + 309 * HOUR),)
     assert (row.missing_candles, row.share) == (10, 280 / 290)
     shown = str(data_report(storage))
-    assert "96.55 %" in shown
+    assert "96.55\u2009%" in shown
     assert "100 before listing; 10 absent at the venue" in shown
     assert ("BTC/USDT 1h: 10 missing from 2025-01-13 12:00:00 to 2025-01-13 21:00:00") in shown
     assert "closed candles corrected 4 times" in shown
@@ -106,7 +106,7 @@ def test_a_single_missing_candle_of_years_is_still_seen(storage: CandleStorage) 
     assert states.count(State.MISSING) == 1
     assert states[55] is State.MISSING
     # Never rounded up to complete.
-    assert "99.98 %" in str(data_report(storage))
+    assert "99.98\u2009%" in str(data_report(storage))
 
 
 def test_one_symbol_or_timeframe_only(storage: CandleStorage) -> None:
@@ -141,4 +141,4 @@ def test_everything_shown_as_html_is_escaped(storage: CandleStorage) -> None:
     html = data_report(storage)._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
-    assert "100 %" in html
+    assert "100\u2009%" in html

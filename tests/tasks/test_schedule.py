@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from botlib.core.clock import MarketClock, SystemClock, iso, utc
 from botlib.core.timeframe import DAY, HOUR, MINUTE, SECOND
 from botlib.tasks import BackgroundTaskManager, TaskConfig
-from botlib.tasks.schedule import Cron, EveryCandle, Interval, duration_text
+from botlib.tasks.schedule import Cron, EveryCandle, Interval
 from tests.support import simulated_time
 
 
@@ -78,12 +78,6 @@ def test_an_interval_stays_on_its_grid(step: float, ran: float, rest: float, due
     assert tick - step <= max(now, now + rest) + slack
     assert abs((tick - due) / step - round((tick - due) / step)) * step < slack
     assert missed <= ran / step + slack
-
-
-def test_durations_are_formatted_with_the_fitting_unit() -> None:
-    assert [duration_text(x) for x in (0.0125, 1, 30, 60, 90, 300, 7200, 86400)] == [
-        "12.5 ms", "1 s", "30 s", "1 min", "90 s", "5 min", "2 h", "1 d",
-    ]  # fmt: skip
 
 
 def test_an_interval_task_ticks_on_its_grid() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import CheckFailed
+from botlib.core.formats import count
 from botlib.core.tables import html_table, text_table
 
 if TYPE_CHECKING:
@@ -101,11 +102,14 @@ class CheckReport:
     @property
     def verdict(self) -> str:
         """The result in a sentence."""
-        asked = f"{self.cuts} cuts of {self.rows:,} candles with {self.signals:,} signals"
+        asked = (
+            f"{count(self.cuts)} cuts of {count(self.rows)} candles with "
+            f"{count(self.signals)} signals"
+        )
         if self.ok:
             return f"{self.strategy}: the same live as over history ({asked})."
-        count = len(self.findings)
-        return f"{self.strategy}: {count} problem{'s' * (count > 1)} ({asked})."
+        found = len(self.findings)
+        return f"{self.strategy}: {found} problem{'s' * (found > 1)} ({asked})."
 
     def __repr__(self) -> str:
         kinds = ", ".join(dict.fromkeys(finding.kind for finding in self.findings))
@@ -138,9 +142,9 @@ class CheckReport:
         return [
             (
                 one.column,
-                f"more than {one.searched:,}" if one.candles is None else f"{one.candles:,}",
+                f"more than {count(one.searched)}" if one.candles is None else count(one.candles),
                 one.timeframe,
-                f"{self.warmup:,}",
+                count(self.warmup),
             )
             for one in self.settling
         ]

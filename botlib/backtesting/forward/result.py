@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, curve_figures
+from botlib.core import formats
 from botlib.core.cards import Tone, card
 from botlib.core.tables import html_table, text_table
 from botlib.core.timeframe import timeframe_ms
@@ -162,12 +163,20 @@ class WalkForwardResult:
     def verdict(self) -> str:
         """The result in a sentence."""
         lost = self.degradation
-        kept = "" if math.isnan(lost) else f", {lost:.0%} lost" if lost > 0 else ", nothing lost"
+        kept = (
+            ""
+            if math.isnan(lost)
+            else f", {formats.percent(lost, 0)} lost"
+            if lost > 0
+            else ", nothing lost"
+        )
         figures = self.figures
         return (
             f"{self.strategy.__name__}, {len(self.windows)} windows: mean {self.metric} "
-            f"{self.in_sample:.2f} in sample, {self.out_of_sample:.2f} out of sample{kept}; "
-            f"{figures.total_return:+.2%} with a drawdown of {figures.max_drawdown:.1%} "
+            f"{formats.number(self.in_sample)} in sample, "
+            f"{formats.number(self.out_of_sample)} out of sample{kept}; "
+            f"{formats.percent(figures.total_return, sign=True)} with a drawdown of "
+            f"{formats.percent(figures.max_drawdown, 1)} "
             f"out of sample{'; interrupted' if self.interrupted else ''}."
         )
 
@@ -179,9 +188,9 @@ class WalkForwardResult:
                 window.test_from,
                 window.test_until,
                 *window.parameters.values(),
-                f"{window.in_sample:.2f}",
-                f"{window.out_of_sample:.2f}",
-                f"{window.result.figures.total_return:+.2%}",
+                formats.number(window.in_sample),
+                formats.number(window.out_of_sample),
+                formats.percent(window.result.figures.total_return, sign=True),
                 int((~window.result.fills.buy).sum()),
             ]
             for window in self.windows

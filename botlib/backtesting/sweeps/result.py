@@ -12,6 +12,7 @@ import numpy.typing as npt
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
+from botlib.core import formats
 from botlib.core.errors import InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -209,9 +210,10 @@ class SweepResult:
         return heatmap(self, *self._axes_for(x, y), self._metric(metric))
 
     def __repr__(self) -> str:
-        parts = [f"{self.strategy.__name__} · {len(self):,} of {self.wanted:,} combinations"]
+        done = f"{formats.count(len(self))} of {formats.count(self.wanted)} combinations"
+        parts = [f"{self.strategy.__name__} · {done}"]
         if self._errors:
-            parts.append(f"{len(self._errors):,} failed")
+            parts.append(f"{formats.count(len(self._errors))} failed")
         if self.interrupted:
             parts.append("interrupted")
         if self._combinations:

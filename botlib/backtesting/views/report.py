@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card, figures, spark
-from botlib.core.tables import html_table
+from botlib.core.tables import Cell, html_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult
 
 CARD_ROWS: Final = (
-    ("return", "total_return", "{:+.2%}"),
-    ("hold", "benchmark_return", "{:+.2%}"),
-    ("sharpe", "sharpe", "{:.2f}"),
-    ("sortino", "sortino", "{:.2f}"),
-    ("drawdown", "max_drawdown", "{:.2%}"),
-    ("round trips", "round_trips", "{:,}"),
-    ("win rate", "win_rate", "{:.1%}"),
-    ("profit factor", "profit_factor", "{:.2f}"),
-    ("exposure", "exposure", "{:.1%}"),
-    ("fees", "fees", "{:,.2f}"),
+    ("return", "total_return"),
+    ("hold", "benchmark_return"),
+    ("sharpe", "sharpe"),
+    ("sortino", "sortino"),
+    ("drawdown", "max_drawdown"),
+    ("round trips", "round_trips"),
+    ("win rate", "win_rate"),
+    ("profit factor", "profit_factor"),
+    ("exposure", "exposure"),
+    ("fees", "fees"),
 )
-"""The figures of the card: label, name, format."""
+"""The figures of the card: label, name."""
 
 FRACTIONS: Final = frozenset(
     {
@@ -43,6 +44,9 @@ FRACTIONS: Final = frozenset(
     }
 )
 """Figures shown as percentages."""
+
+GAINS: Final = frozenset({"total_return", "annual_return", "benchmark_return"})
+"""Those with a sign."""
 
 TRIPS_SHOWN: Final = 500
 
@@ -72,15 +76,15 @@ h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
 def result_card(result: BacktestResult) -> str:
     """Return a compact HTML card for a notebook, readable on light and dark."""
     stats = result.stats()
-    shown = [(label, _toned(name, stats[name], form)) for label, name, form in CARD_ROWS]
+    shown = [(label, _toned(name, stats[name])) for label, name in CARD_ROWS]
     title = f"{result.strategy} · {result.symbol or 'backtest'} {result.timeframe}"
     span = f"{result.frame.index[0]:%Y-%m-%d} to {result.frame.index[-1]:%Y-%m-%d}"
     return card(
         title,
         spark(result.equity.tolist(), level=result.cash),
         figures(shown),
-        notes=f"{span}, {len(result.frame):,} candles, fee {result.fee:g}, "
-        f"slippage {result.slippage:g}",
+        notes=f"{span} market time, {formats.count(len(result.frame))} candles, "
+        f"fee {result.fee:g}, slippage {result.slippage:g}",
         tone=Tone.of(result.figures.total_return),
     )
 
@@ -97,22 +101,23 @@ def page(result: BacktestResult) -> str:
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)
-    measured = [
-        (name, _shown(value, "{:,.3%}") if name in FRACTIONS else _text(value))
-        for name, value in stats.items()
+    measured = [(name, _figure(str(name), value)) for name, value in stats.items()]
+    rows = [
+        [_cell(name, value) for name, value in zip(last.columns, row, strict=True)]
+        for row in last.to_numpy(dtype=object)
     ]
-    rows = [[_text(value) for value in row] for row in last.to_numpy(dtype=object)]
     shown = (
-        f"All {len(trips)}."
+        f"All {formats.count(len(trips))}."
         if len(last) == len(trips)
-        else (f"The last {len(last)} of {len(trips):,}.")
+        else f"The last {formats.count(len(last))} of {formats.count(len(trips))}."
     )
     return _PAGE.format(
         title=escape(f"Backtest of {result.strategy} on {result.symbol} {result.timeframe}"),
         words=escape(
-            f"{len(result.frame):,} candles from {result.frame.index[0]} to "
-            f"{result.frame.index[-1]} UTC; {result.cash:,.2f} at the start, fee {result.fee:g} "
-            f"per fill, slippage {result.slippage:g}. Signals are acted on at the next open."
+            f"{formats.count(len(result.frame))} candles from {result.frame.index[0]} to "
+            f"{result.frame.index[-1]} UTC, market time; {formats.number(result.cash)} at the "
+            f"start, fee {result.fee:g} per fill, slippage {result.slippage:g}. Signals are acted "
+            "on at the next open."
         ),
         figure=figure,
         stats=html_table(("figure", "value"), measured),
@@ -121,19 +126,30 @@ def page(result: BacktestResult) -> str:
     )
 
 
-def _toned(name: str, value: Any, form: str) -> Toned:
-    gain = name in ("total_return", "benchmark_return") and value == value
-    return Toned(_shown(value, form), Tone.of(value) if gain else Tone.PLAIN)
+def _toned(name: str, value: Any) -> Toned:
+    gain = name in GAINS and value == value
+    return Toned(_figure(name, value), Tone.of(value) if gain else Tone.PLAIN)
 
 
-def _shown(value: Any, form: str) -> str:
-    return "–" if isinstance(value, float) and np.isnan(value) else form.format(value)
+def _figure(name: str, value: Any) -> str:
+    """Return one of the figures of a backtest as text."""
+    if name in FRACTIONS:
+        return formats.percent(value, sign=name in GAINS)
+    if isinstance(value, float | np.floating):
+        return formats.number(float(value))
+    if formats.is_number(value):
+        return formats.number(value, 0)
+    if hasattr(value, "total_seconds"):
+        return "–" if value != value else formats.duration(value.total_seconds())
+    return str(value)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return "–" if np.isnan(number) else f"{number:,.{4 if abs(number) >= 1 else 8}f}"
-    if str(value) == "NaT":
-        return "–"
-    return str(value).split(".", maxsplit=1)[0] if hasattr(value, "floor") else str(value)
+def _cell(name: str, value: Any) -> Cell:
+    """Return a value of a round trip for a table."""
+    if value != value or value is None:  # NaN and NaT
+        return None
+    if name == "return":
+        return Toned(formats.percent(value, sign=True), Tone.of(value))
+    if name in ("pnl", "fees", "entry_fee", "exit_fee"):
+        return formats.number(value)
+    return value if formats.is_number(value) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card
 from botlib.core.tables import html_table
 
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
     from botlib.backtesting.sweeps.result import SweepResult
 
 _CARD_ROWS: Final = 5
-_FORMATS: Final = {
-    "total_return": "{:+.2%}",
-    "annual_return": "{:+.2%}",
-    "max_drawdown": "{:.2%}",
-    "win_rate": "{:.1%}",
-    "exposure": "{:.1%}",
+_PERCENTS: Final = {
+    "total_return": 2,
+    "annual_return": 2,
+    "max_drawdown": 2,
+    "win_rate": 1,
+    "exposure": 1,
 }
+"""Metrics shown as percentages, with their decimals."""
+
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "round_trips", "win_rate")
 
 
@@ -51,7 +54,7 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
         )
     )
     figure.update_layout(
-        title=f"{result.strategy.__name__}: {metric} of {len(result):,} combinations",
+        title=f"{result.strategy.__name__}: {metric} of {formats.count(len(result))} combinations",
         xaxis_title=x,
         yaxis_title=y,
         template="plotly_white",
@@ -64,9 +67,12 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
 def sweep_card(result: SweepResult) -> str:
     """Return a compact HTML card: what was computed, and the best with their neighbours."""
     terms = result.settings.terms
-    notes = [f"{len(result):,} of {result.wanted:,} combinations", f"ranked by {result.metric}"]
+    notes = [
+        f"{formats.count(len(result))} of {formats.count(result.wanted)} combinations",
+        f"ranked by {result.metric}",
+    ]
     if len(result.failures):
-        notes.append(f"{len(result.failures):,} failed")
+        notes.append(f"{formats.count(len(result.failures))} failed")
     if result.interrupted:
         notes.append("interrupted")
     notes.append(f"fee {terms.fee:g}, slippage {terms.slippage:g}")
@@ -90,8 +96,8 @@ def sweep_card(result: SweepResult) -> str:
 
 
 def _text(name: str, value: float) -> str:
-    if value != value:  # NaN
-        return "–"
     if name == "round_trips":
-        return f"{value:,.0f}"
-    return _FORMATS.get(name, "{:.3g}").format(value)
+        return formats.number(value, 0)
+    if name in _PERCENTS:
+        return formats.percent(value, _PERCENTS[name], sign=name.endswith("_return"))
+    return formats.number(value, 2)

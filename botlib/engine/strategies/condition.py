@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone
 from botlib.core.clock import iso
 from botlib.core.masking import masked
@@ -197,4 +198,4 @@ def _starved(
 def _times(count: int, noun: str) -> str:
     if count != 1:
         noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun}"
+    return f"{formats.count(count)} {noun}"

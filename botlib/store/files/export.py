@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.core import formats
 from botlib.core.cards import Tone, card, figures
 from botlib.core.errors import BotlibError, InvalidInput, StoreError, WrongVenue
 from botlib.core.symbol import symbol_id
@@ -84,8 +85,8 @@ class ExportReport:
                     ("partitions written", len(self.written)),
                     ("unchanged", self.unchanged),
                     ("removed", len(self.removed)),
-                    ("candles", f"{self.candles:,}"),
-                    ("MB written", f"{self.size / 1e6:,.1f}"),
+                    ("candles", formats.count(self.candles)),
+                    ("MB written", formats.number(self.size / 1e6, 1)),
                 ]
             ),
             tone=Tone.GOOD,
@@ -95,7 +96,10 @@ class ExportReport:
         parts = [f"{len(self.written)} partitions written", f"{self.unchanged} unchanged"]
         if self.removed:
             parts.append(f"{len(self.removed)} removed")
-        parts += [f"{self.candles:,} candles", f"{self.size / 1e6:,.1f} MB written"]
+        parts += [
+            f"{formats.count(self.candles)} candles",
+            f"{formats.number(self.size / 1e6, 1)} MB written",
+        ]
         return f"{self.target}: " + ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.core.cards import Tone, card
 from botlib.core.clock import SystemClock, iso
 from botlib.core.errors import BotlibError, InvalidInput
+from botlib.core.formats import count
 from botlib.core.model import Candle, CandleSource
 from botlib.core.tables import html_table, text_table
 from botlib.store import CandleStorage, Database, database_path
@@ -101,8 +102,8 @@ class ImportReport:
 
     def __repr__(self) -> str:
         return (
-            f"<ImportReport {len(self.files)} files · {self.inserted:,} candles new · "
-            f"{len(self.failed)} failed · {self.conflicts:,} in conflict>"
+            f"<ImportReport {len(self.files)} files · {count(self.inserted)} candles new · "
+            f"{len(self.failed)} failed · {count(self.conflicts)} in conflict>"
         )
 
     def __str__(self) -> str:
@@ -112,7 +113,7 @@ class ImportReport:
     def _repr_html_(self) -> str:
         notes = self._notes()
         return card(
-            f"{self.inserted:,} candles imported",
+            f"{count(self.inserted)} candles imported",
             html_table(_HEADERS, self._rows()),
             html_table(("file", "remark"), notes) if notes else "",
             tone=Tone.BAD if self.failed else Tone.WARN if notes else Tone.GOOD,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
+from botlib.core.formats import count
 from botlib.venues.registry import capabilities
 
 MAX_BAD_SHARE: Final = 0.05
@@ -80,14 +81,16 @@ class RecordingReport:
     @property
     def remarks(self) -> list[str]:
         """The repairs and the missing candles, each in a few words."""
-        parts = [f"{count} {name}" for name, count in self.repairs.items()]
+        parts = [f"{count(found)} {name}" for name, found in self.repairs.items()]
         if self.holes:
             shown = ", ".join(
                 f"{iso(first)} to {iso(last)}" if first != last else iso(first)
                 for first, last in self.holes[:3]
             )
             more = f" and {len(self.holes) - 3} more" if len(self.holes) > 3 else ""
-            parts.append(f"{self.missing} missing in {len(self.holes)} holes ({shown}{more})")
+            parts.append(
+                f"{count(self.missing)} missing in {count(len(self.holes))} holes ({shown}{more})"
+            )
         if self.cut:
             parts.append("the last line has no line end and may be cut")
         return parts
@@ -99,12 +102,12 @@ class RecordingReport:
         return card(
             self.path,
             lines(self.remarks),
-            notes=f"{self.kept:,} candles from {self.read:,} rows",
+            notes=f"{count(self.kept)} candles from {count(self.read)} rows",
             tone=Tone.WARN if self.remarks else Tone.GOOD,
         )
 
     def __str__(self) -> str:
-        kept = f"{self.path}: {self.kept} candles from {self.read} rows"
+        kept = f"{self.path}: {count(self.kept)} candles from {count(self.read)} rows"
         return "; ".join([kept, *self.remarks])
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core import formats
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -89,18 +91,17 @@ def time_ticks(seconds: Floats, *, most: int) -> list[tuple[int, str, bool]]:
     return ticks
 
 
-def price_text(value: float, decimals: int) -> str:
-    """Return a price as text, thousands separated."""
-    return f"{value:,.{decimals}f}"
-
-
 def short_number(value: float) -> str:
     """Return a number in few characters: ``12.5K``, ``0.032``."""
     size = abs(value)
-    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "K")):
-        if size >= limit:
-            return f"{value / {'B': 1e9, 'M': 1e6, 'K': 1e3}[unit]:,.4g}{unit}"
-    return f"{value:,.4g}" if size >= 1e-9 else "0"
+    length, unit = next(
+        ((limit, unit) for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")) if size >= limit),
+        (1.0, ""),
+    )
+    # Values below 10 000 are shown in full.
+    if size < 1e4:
+        length, unit = 1.0, ""
+    return f"{formats.exact(float(f'{value / length:.4g}'))}{unit}" if size >= 1e-9 else "0"
 
 
 def price_decimals(prices: npt.ArrayLike) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botlib.core.errors import InvalidInput, WidgetError
+from botlib.core.formats import count
 from botlib.core.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
@@ -134,7 +135,7 @@ class Chart:
 
     def __repr__(self) -> str:
         name = self._scene.facts.title or f"{self.symbol} {self.timeframe}".strip()
-        parts = [f"{name} · {len(self):,} candles"]
+        parts = [f"{name} · {count(len(self))} candles"]
         if self.indicators:
             parts.append(", ".join(self.indicators))
         if self._note or self._closed:

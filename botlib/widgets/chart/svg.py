@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.widgets.chart.axes import Scale, nice_levels, price_text, short_number, time_ticks
+from botlib.core.formats import number
+from botlib.widgets.chart.axes import Scale, nice_levels, short_number, time_ticks
 from botlib.widgets.chart.studies import DOWN, UP
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class _Drawing:
 
     def _number(self, value: float, kinds: set[str]) -> str:
         if "candles" in kinds:
-            return price_text(value, self.spec["price_decimals"])
+            return number(value, self.spec["price_decimals"])
         return short_number(value)
 
     def _shades(self, top: float, bottom: float) -> None:
@@ -306,7 +307,7 @@ class _Drawing:
         first, high, low, last = values[known[-1]]
         colour = UP if last >= first else DOWN
         text = " ".join(
-            f"{name} {price_text(value, self.spec['price_decimals'])}"
+            f"{name} {number(value, self.spec['price_decimals'])}"
             for name, value in zip("OHLC", (first, high, low, last), strict=True)
         )
         return f'<tspan fill="{colour}">{text}</tspan>'
@@ -362,7 +363,7 @@ class _Drawing:
         if not scale.low <= price <= scale.high:
             return
         y = scale.y(price)
-        label = price_text(price, self.spec["price_decimals"])
+        label = number(price, self.spec["price_decimals"])
         self.parts.append(
             f'<path d="M0 {y:.1f}H{self.right}" stroke="{colour}" stroke-opacity=".85" '
             f'stroke-dasharray="{_DASHES[style]}"/>'

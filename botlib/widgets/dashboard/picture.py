@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
+from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card, figures, lines, section, spark
 from botlib.core.clock import iso
 from botlib.core.tables import html_table
@@ -110,7 +112,10 @@ def _account(state: DashboardState) -> str:
                 "exposure",
                 f"{_amount(account['exposure'])} of {_amount(risk['max_exposure'])}",
             ),
-            ("loop lag", f"{loop['lag'] * 1e3:.0f} ms, worst {loop['worst'] * 1e3:.0f} ms"),
+            (
+                "loop lag",
+                f"{formats.duration(loop['lag'])}, worst {formats.duration(loop['worst'])}",
+            ),
         ]
     ) + spark(curve, level=start)
 
@@ -125,12 +130,13 @@ Columns = tuple[tuple[str, Callable[[RowT], object]], ...]
 
 _POSITION: Final[Columns[PositionRow]] = (
     ("symbol", lambda row: row["symbol"]),
-    ("amount", lambda row: row["amount"]),
-    ("entry", lambda row: row["entry"]),
-    ("price", lambda row: row["price"]),
+    ("amount", lambda row: _figure(row["amount"])),
+    ("entry", lambda row: _figure(row["entry"])),
+    ("price", lambda row: _figure(row["price"])),
     ("gain", lambda row: _signed(row["gain"])),
-    ("", lambda row: Toned(f"{row['share']:+.2%}", Tone.of(row["share"]))),
-    ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
+    ("", lambda row: Toned(formats.percent(row["share"], sign=True), Tone.of(row["share"]))),
+    ("stop", lambda row: Toned(_figure(row["stop"]), _STOP[row["protection"]])),
+    ("protection", lambda row: Toned(row["protection"], _STOP[row["protection"]])),
     ("strategy", lambda row: row["strategy"]),
 )
 _STRATEGY: Final[Columns[StrategyRow]] = (
@@ -140,7 +146,7 @@ _STRATEGY: Final[Columns[StrategyRow]] = (
     ("of", lambda row: row["timeframe"]),
     ("asked", lambda row: row["asked"]),
     ("signals", lambda row: row["signals"]),
-    ("held", lambda row: row["held"]),
+    ("held", lambda row: _figure(row["held"])),
     ("profit", lambda row: _signed(row["profit"])),
     ("today", lambda row: _signed(row["day"])),
     ("round trips", lambda row: f"{row['trips']}, {row['won']} won" if row["trips"] else None),
@@ -149,10 +155,12 @@ _STRATEGY: Final[Columns[StrategyRow]] = (
 _BOOK: Final[Columns[BookRow]] = (
     ("strategy", lambda row: row["strategy"]),
     ("symbol", lambda row: row["symbol"]),
-    ("held", lambda row: row["held"]),
-    ("wants", lambda row: f"{row['wants']} ({row['reason']})" if row["wants"] else None),
-    ("stop", lambda row: Toned(row["stop"] or row["protection"], _STOP[row["protection"]])),
-    ("target", lambda row: row["target"]),
+    ("held", lambda row: _figure(row["held"])),
+    ("wants", lambda row: _figure(row["wants"])),
+    ("why", lambda row: row["reason"] if row["wants"] else None),
+    ("stop", lambda row: Toned(_figure(row["stop"]), _STOP[row["protection"]])),
+    ("protection", lambda row: Toned(row["protection"], _STOP[row["protection"]])),
+    ("target", lambda row: _figure(row["target"])),
     ("", lambda row: Toned("orphaned", Tone.WARN) if row["orphaned"] else None),
     ("doing", lambda row: row["doing"][:80]),
 )
@@ -161,7 +169,7 @@ _HOLD: Final[Columns[HoldRow]] = (
     ("why", lambda row: row["text"][:200]),
     ("by", lambda row: row["source"]),
     ("symbol", lambda row: row["symbol"]),
-    ("since", lambda row: _clock(row["since"])),
+    ("since (wall time)", lambda row: _clock(row["since"])),
 )
 _TASK: Final[Columns[TaskRow]] = (
     ("task", lambda row: row["name"]),
@@ -169,41 +177,42 @@ _TASK: Final[Columns[TaskRow]] = (
     ("schedule", lambda row: row["schedule"]),
     ("runs", lambda row: row["runs"]),
     ("failures", lambda row: Toned(row["failures"], Tone.BAD) if row["failures"] else None),
-    ("last", lambda row: _clock(row["last"])),
+    ("last (wall time)", lambda row: _clock(row["last"])),
     ("next", lambda row: _clock(row["next"])),
-    ("late", lambda row: None if row["late99"] is None else f"{row['late99'] * 1e3:.0f} ms"),
+    ("late", lambda row: _duration(row["late99"])),
     ("last error", lambda row: row["error"][:80]),
 )
 _ORDER: Final[Columns[OrderRow]] = (
-    ("time", lambda row: _clock(row["time"])),
+    ("market time", lambda row: _clock(row["time"])),
     ("symbol", lambda row: row["symbol"]),
     ("side", lambda row: Toned(row["side"], _side(row))),
     ("role", lambda row: row["role"]),
     ("type", lambda row: row["type"].replace("_", " ")),
-    ("amount", lambda row: row["amount"]),
-    ("price", lambda row: row["price"]),
+    ("amount", lambda row: _figure(row["amount"])),
+    ("price", lambda row: _figure(row["price"])),
     ("status", _status),
     ("strategy", lambda row: row["strategy"]),
 )
 _FILL: Final[Columns[FillRow]] = (
-    ("time", lambda row: _clock(row["time"])),
+    ("market time", lambda row: _clock(row["time"])),
     ("symbol", lambda row: row["symbol"]),
     ("side", lambda row: Toned(row["side"], _side(row))),
-    ("amount", lambda row: row["amount"]),
-    ("price", lambda row: row["price"]),
+    ("amount", lambda row: _figure(row["amount"])),
+    ("price", lambda row: _figure(row["price"])),
     ("cost", lambda row: _amount(row["cost"])),
-    ("fee", lambda row: row["fee"]),
+    ("fee", lambda row: _figure(row["fee"])),
+    ("", lambda row: row["fee_asset"]),
 )
 _FEEDS: Final[Columns[FeedRow]] = (
     ("feed", lambda row: f"{row['symbol']} {row['timeframe']}"),
     ("state", lambda row: Toned(row["state"], _FEED[row["state"]])),
-    ("age", lambda row: None if row["age"] is None else f"{row['age']:.1f} s"),
-    ("candles", lambda row: None if row["closed"] is None else f"{row['closed']:,}"),
+    ("age", lambda row: _duration(row["age"])),
+    ("candles", lambda row: row["closed"]),
     ("gaps", lambda row: row["gaps"] or None),
     ("bad frames", lambda row: row["bad"] or None),
 )
 _LOG: Final[Columns[LogRow]] = (
-    ("time", lambda row: _clock(row["time"])),
+    ("wall time", lambda row: _clock(row["time"])),
     ("level", lambda row: Toned(row["level"].lower(), _level(row))),
     ("from", lambda row: row["name"]),
     ("text", lambda row: row["text"][:120]),
@@ -219,7 +228,9 @@ def _rows(
     cells = [[show(table["rows"][key]) for _, show in columns] for key in keys]
     # A column without any content is left out.
     used = [
-        index for index in range(len(columns)) if any(row[index] not in (None, "") for row in cells)
+        index
+        for index in range(len(columns))
+        if any(str(row[index]) not in ("None", "") for row in cells)
     ]
     return section(
         title,
@@ -240,12 +251,20 @@ def _level(row: LogRow) -> Tone:
 
 
 def _amount(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    return formats.number(value)
 
 
 def _signed(value: float | None) -> Toned | None:
-    return None if value is None else Toned(f"{value:+,.2f}", Tone.of(value))
+    return None if value is None else Toned(formats.number(value, sign=True), Tone.of(value))
+
+
+def _figure(text: str) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else formats.duration(seconds)
 
 
 def _clock(time: int | None) -> str | None:
-    return None if time is None else iso(time)[11:19]
+    return None if time is None else formats.clock(time)

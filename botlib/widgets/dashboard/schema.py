@@ -4,9 +4,9 @@ The Python side is checked against these types by mypy. The TypeScript side is c
 against ``js/src/dashboard/schema.ts``, which ``python js/schema.py`` writes from this module: a
 type here is a TypedDict or an alias, and the string below it becomes its comment.
 
-Times are milliseconds since the epoch in UTC. Amounts and prices that are texts are decimals with
-separated thousands, without trailing zeros, and empty when they are not known. Figures of the
-account are in units of the quote currency, rounded to two digits.
+Times are milliseconds since the epoch in UTC. Amounts and prices that are texts are decimals such
+as ``0.0151``, without trailing zeros, and empty when they are not known; a view formats them.
+Figures of the account are in units of the quote currency, rounded to two digits.
 """
 
 from __future__ import annotations
@@ -276,6 +276,7 @@ class FillRow(TypedDict):
     price: str
     cost: float | None
     fee: str
+    fee_asset: str
 
 
 class FeedRow(TypedDict):

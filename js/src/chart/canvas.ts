@@ -8,8 +8,8 @@ import {
   type IChartApi,
   type Time,
 } from "lightweight-charts";
+import { moment, tick } from "../format";
 import type { Palette } from "../theme";
-import { moment, tick } from "./format";
 
 const FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 

@@ -1,7 +1,7 @@
 /** The legend over the panes: names of the series, and their values at the crosshair. */
 
+import { number, percent } from "../format";
 import type { Palette } from "../theme";
-import { number, percent } from "./format";
 import { partsOf, type Spec } from "./protocol";
 import type { ShownSeries } from "./series";
 import type { CandleWindow } from "./window";
@@ -78,7 +78,7 @@ export class Legend {
     });
     const before = row > 0 ? rows.value(4, row - 1) : Number.NaN;
     const change = close / (Number.isFinite(before) ? before : open) - 1;
-    this.#change?.write(percent(change), change < 0 ? palette.down : palette.up);
+    this.#change?.write(percent(change, 2, true), change < 0 ? palette.down : palette.up);
     this.#tag?.write(tag === undefined ? "" : TAGS[tag], palette.warn);
     for (const { series, cell } of this.#values) {
       const value = series.value(rows, row);

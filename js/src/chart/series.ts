@@ -13,8 +13,8 @@ import {
   type SeriesType,
   type UTCTimestamp,
 } from "lightweight-charts";
+import { compact, decimalsFor, number } from "../format";
 import type { Palette } from "../theme";
-import { compact, decimalsFor, number } from "./format";
 import { columnsOf, partsOf, type SeriesSpec, type Spec } from "./protocol";
 import type { CandleWindow } from "./window";
 

@@ -1,7 +1,7 @@
 /** One view of a chart: it draws the messages of the kernel and reports clicks and requests. */
 
 import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
-import { clock } from "../dashboard/format";
+import { clock } from "../format";
 import { KernelLink } from "../kernel";
 import type { Model } from "../model";
 import { followTheme, type Mode, type Palette, paletteOf } from "../theme";

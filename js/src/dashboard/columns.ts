@@ -5,15 +5,14 @@ import {
   ahead,
   clock,
   count,
-  DASH,
-  gainClass,
-  money,
-  share,
-  short,
-  signed,
-  span,
+  decimal,
+  decimalsOfTexts,
+  duration,
+  number,
+  percent,
   stamp,
-} from "./format";
+} from "../format";
+import { gainClass } from "./patch";
 import type {
   BookRow,
   FeedRow,
@@ -38,30 +37,24 @@ const plain = <Key extends string>(title: string, key: Key): Column<Texts<Key>> 
   title,
   show: (row) => row[key],
 });
-const number = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
+/** A price or an amount, with the decimals of its column, and all its digits as the title. */
+const figure = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
   title,
   kind: "num",
-  show: (row) => row[key],
-});
-/** A computed price or amount: shortened, with all its digits as the title. */
-const measured = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
-  title,
-  kind: "num",
-  show: (row) => ({ text: short(row[key]), title: row[key] }),
+  figure: (row) => row[key],
+  show: (row, _, decimals) => ({ text: decimal(row[key], decimals), title: row[key] }),
 });
 const side: Column<Texts<"side">> = {
   title: "side",
   show: (row) => ({ text: row.side, tone: row.side === "buy" ? "bl-up" : "bl-down" }),
 };
 const wallTime: Column<{ time: number }> = {
-  title: "UTC",
-  hint: "wall time",
+  title: "wall time",
   show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC, wall time` }),
 };
 /** Market time, which differs from wall time in a fast market; an order has both. */
 const marketTime: Column<Times> = {
-  title: "UTC",
-  hint: "market time",
+  title: "market time",
   show: (row) => ({ text: clock(row.time), title: marketTimes(row) }),
 };
 
@@ -110,10 +103,9 @@ const LEVEL: Record<string, string> = {
 };
 
 export function marketTimes(row: Times): string {
-  const market = stamp(row.time);
-  const said = market === "" ? "market time not known" : `${market} UTC, market time`;
-  const wall = stamp(row.wall);
-  return wall === "" ? said : `${said}\n${wall} UTC, wall time`;
+  const { time, wall } = row;
+  const said = time === null ? "market time not known" : `${stamp(time)} UTC, market time`;
+  return wall === undefined ? said : `${said}\n${stamp(wall)} UTC, wall time`;
 }
 
 function dotted(value: string, tone: string): Shown {
@@ -124,16 +116,16 @@ function late(row: TaskRow): Shown {
   const [p50, p99] = [row.late, row.late99];
   if (p50 === null || p99 === null) return { text: "" };
   return {
-    text: span(p99),
+    text: duration(p99),
     tone: p99 > 1 ? "bl-warn" : "",
-    title: `lateness: median ${span(p50)}, 99 % ${span(p99)}`,
+    title: `lateness: median ${duration(p50)}, 99 % ${duration(p99)}`,
   };
 }
 
 function protection(row: { protection: Protection; stop: string }): Shown {
   const kind = row.protection;
   const said: Record<Protection, string> = {
-    resting: `${row.stop} at venue`,
+    resting: `${decimal(row.stop, decimalsOfTexts([row.stop]))} at venue`,
     unknown: "being settled",
     missing: "MISSING",
     none: "no stop",
@@ -157,37 +149,40 @@ export const TASKS: readonly Column<TaskRow>[] = [
   },
   { title: "runs", kind: "num", show: (row) => count(row.runs) },
   {
-    title: "last",
+    title: "last run",
     kind: "num",
     timed: true,
     show: (row, now) => ({
       text: ago(row.last, now),
-      title: `${stamp(row.last)} UTC${row.took === null ? "" : `, took ${span(row.took)}`}`,
+      title: `${stamp(row.last)} UTC, wall time${row.took === null ? "" : `, took ${duration(row.took)}`}`,
     }),
   },
   {
     title: "next",
     kind: "num",
     timed: true,
-    show: (row, now) => ({ text: ahead(row.next, now), title: stamp(row.next) }),
+    show: (row, now) => ({
+      text: ahead(row.next, now),
+      title: `${stamp(row.next)} UTC, wall time`,
+    }),
   },
   { title: "late", kind: "num", show: late },
 ];
 
 export const POSITIONS: readonly Column<PositionRow>[] = [
   { title: "symbol", show: (row) => ({ text: row.symbol, tone: "bl-name" }) },
-  measured("amount", "amount"),
-  measured("entry", "entry"),
-  number("price", "price"),
+  figure("amount", "amount"),
+  figure("entry", "entry"),
+  figure("price", "price"),
   {
     title: "gain",
     kind: "num",
-    show: (row) => ({ text: signed(row.gain), tone: gainClass(row.gain) }),
+    show: (row) => ({ text: number(row.gain, 2, true), tone: gainClass(row.gain) }),
   },
   {
     title: "",
     kind: "num",
-    show: (row) => ({ text: share(row.share), tone: gainClass(row.share) }),
+    show: (row) => ({ text: percent(row.share, 2, true), tone: gainClass(row.share) }),
   },
   { title: "stop", show: protection },
   plain("strategy", "strategy"),
@@ -201,16 +196,16 @@ export const STRATEGIES: readonly Column<StrategyRow>[] = [
   },
   plain("symbol", "symbol"),
   { title: "signals", kind: "num", show: (row) => count(row.signals) },
-  measured("held", "held"),
+  figure("held", "held"),
   {
     title: "profit",
     kind: "num",
-    show: (row) => ({ text: signed(row.profit), tone: gainClass(row.profit) }),
+    show: (row) => ({ text: number(row.profit, 2, true), tone: gainClass(row.profit) }),
   },
   {
     title: "today",
     kind: "num",
-    show: (row) => ({ text: signed(row.day), tone: gainClass(row.day) }),
+    show: (row) => ({ text: number(row.day, 2, true), tone: gainClass(row.day) }),
   },
   {
     title: "trips",
@@ -229,18 +224,19 @@ export const BOOKS: readonly Column<BookRow>[] = [
     }),
   },
   plain("symbol", "symbol"),
-  measured("held", "held"),
+  figure("held", "held"),
   {
     title: "wants",
     kind: "num",
-    show: (row) => ({
-      text: row.wants,
+    figure: (row) => row.wants,
+    show: (row, _, decimals) => ({
+      text: decimal(row.wants, decimals),
       tone: row.wants === "" ? "" : "bl-accent",
       title: row.reason,
     }),
   },
   { title: "stop", show: protection },
-  measured("target", "target"),
+  figure("target", "target"),
   {
     title: "doing",
     show: (row) => ({
@@ -281,8 +277,8 @@ export const ORDERS: readonly Column<OrderRow>[] = [
     title: "role",
     show: (row) => ({ text: row.role, title: row.type.replaceAll("_", " ") }),
   },
-  number("amount", "amount"),
-  number("price", "price"),
+  figure("amount", "amount"),
+  figure("price", "price"),
   { title: "status", timed: true, show: status },
 ];
 
@@ -290,10 +286,15 @@ export const FILLS: readonly Column<FillRow>[] = [
   marketTime,
   plain("symbol", "symbol"),
   side,
-  number("amount", "amount"),
-  number("price", "price"),
-  { title: "cost", kind: "num", show: (row) => money(row.cost) },
-  number("fee", "fee"),
+  figure("amount", "amount"),
+  figure("price", "price"),
+  { title: "cost", kind: "num", show: (row) => number(row.cost) },
+  {
+    title: "fee",
+    kind: "num",
+    figure: (row) => row.fee,
+    show: (row, _, decimals) => `${decimal(row.fee, decimals)} ${row.fee_asset}`,
+  },
 ];
 
 export const FEEDS: readonly Column<FeedRow>[] = [
@@ -305,9 +306,9 @@ export const FEEDS: readonly Column<FeedRow>[] = [
   {
     title: "age",
     kind: "num",
-    show: (row) => (row.age === null ? DASH : span(row.age)),
+    show: (row) => duration(row.age),
   },
-  { title: "candles", kind: "num", show: (row) => count(row.closed) },
+  { title: "candles", kind: "num", show: (row) => (row.closed === null ? "" : count(row.closed)) },
   {
     title: "gaps",
     kind: "num",

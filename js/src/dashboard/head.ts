@@ -1,7 +1,7 @@
 /** The top of the dashboard: mode, health, market time, loop lag, and the account. */
 
-import { gainClass, money, share, signed, span, stamp } from "./format";
-import { Cell, make, toggle } from "./patch";
+import { duration, number, percent, stamp } from "../format";
+import { Cell, gainClass, make, toggle } from "./patch";
 import type { DashboardState, HeadSection, LoopSection } from "./schema";
 import { Spark } from "./spark";
 
@@ -45,7 +45,8 @@ export class Head {
     if (lost === "") this.#writeHealth(head);
     else this.#health.write(lost, "bl-warn");
     const market = stamp(head.market_time);
-    this.#time.write(market === "" ? "no market time yet" : `${market} UTC`, "", "market time");
+    const known = head.market_time > 0;
+    this.#time.write(known ? `market time ${market} UTC` : "no market time yet");
     this.#writeLag(loop);
   }
 
@@ -63,9 +64,11 @@ export class Head {
   #writeLag(loop: LoopSection): void {
     const { lag, limit } = loop;
     const tone = lag > limit ? "bl-bad" : lag > limit / 10 ? "bl-warn" : "bl-ok";
-    const parts = (["p50", "p99", "worst"] as const).map((name) => `${name} ${span(loop[name])}`);
+    const parts = (["p50", "p99", "worst"] as const).map(
+      (name) => `${name} ${duration(loop[name])}`,
+    );
     if (loop.stall !== "") parts.push(`last kept by ${loop.stall}`);
-    this.#lag.write(span(lag), "", parts.join("\n"));
+    this.#lag.write(duration(lag), "", parts.join("\n"));
     const width = `${Math.round(lagShare(lag) * 100)}%`;
     if (this.#fill.style.width !== width) this.#fill.style.width = width;
     if (this.#meter.dataset.tone !== tone) {
@@ -107,14 +110,15 @@ export class AccountView {
 
   update({ account, curve, risk }: DashboardState): void {
     const { equity, start } = account;
-    this.#equity.write(money(equity));
+    this.#equity.write(number(equity));
     this.#quote.write(account.quote);
     const gain = equity !== null && start !== null ? equity - start : null;
     const part = gain !== null && start !== null && start > 0 ? gain / start : null;
-    this.#figure("this run", `${signed(gain)}  ${part === null ? "" : share(part)}`, gain);
-    this.#figure("today", signed(account.day), account.day);
-    this.#figure("booked", signed(account.realised), account.realised);
-    this.#figure("open", signed(account.unrealised), account.unrealised);
+    const share = part === null ? "" : percent(part, 2, true);
+    this.#figure("this run", `${number(gain, 2, true)}  ${share}`, gain);
+    this.#figure("today", number(account.day, 2, true), account.day);
+    this.#figure("booked", number(account.realised, 2, true), account.realised);
+    this.#figure("open", number(account.unrealised, 2, true), account.unrealised);
     this.#exposureOf(account.exposure, risk.max_exposure);
     const values = equity === null ? curve.values : [...curve.values, equity];
     if (start !== null) this.#spark.update(values, start);
@@ -129,7 +133,7 @@ export class AccountView {
     const used = Math.min(1, value / limit);
     this.#figures
       .get("exposure")
-      ?.write(money(value), "", `${Math.round(used * 100)} % of the ${money(limit)} allowed`);
+      ?.write(number(value), "", `${percent(used, 0)} of the ${number(limit)} allowed`);
     const width = `${Math.round(used * 100)}%`;
     if (this.#exposure.style.width !== width) this.#exposure.style.width = width;
     this.#exposure.classList.toggle("bl-full", used > 0.9);

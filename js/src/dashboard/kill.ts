@@ -1,8 +1,8 @@
 /** The kill switch: a button, a confirmation that explains the effect, and re-arming. */
 
+import { clock } from "../format";
 import type { Actions } from "./actions";
 import { ActionButton } from "./button";
-import { clock } from "./format";
 import { Cell, make, toggle } from "./patch";
 import type { HeadSection, RiskSection } from "./schema";
 

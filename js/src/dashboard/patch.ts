@@ -38,6 +38,12 @@ export class Cell {
   }
 }
 
+/** Return the CSS class of a gain or a loss. */
+export function gainClass(value: number | null | undefined): string {
+  if (typeof value !== "number" || value === 0) return "";
+  return value > 0 ? "bl-up" : "bl-down";
+}
+
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   className = "",

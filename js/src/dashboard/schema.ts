@@ -255,6 +255,7 @@ export interface FillRow {
   price: string;
   cost: number | null;
   fee: string;
+  fee_asset: string;
 }
 
 /** One subscription to candles, or one order book. */

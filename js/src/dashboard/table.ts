@@ -1,5 +1,6 @@
 /** A table of rows with keys, in which only changed cells are written. */
 
+import { decimalsOfTexts } from "../format";
 import { Cell, make, reorder, toggle } from "./patch";
 import type { DashboardTable } from "./schema";
 
@@ -20,7 +21,9 @@ export interface Column<Row> {
   readonly kind?: "num";
   /** Whether it depends on the current time. */
   readonly timed?: boolean;
-  show(row: Row, now: number): Shown | string;
+  /** A decimal, if all cells of the column are to have the same decimals. */
+  figure?(row: Row): string;
+  show(row: Row, now: number, decimals: number): Shown | string;
 }
 
 /** The content of a row after its columns, such as buttons. */
@@ -44,6 +47,8 @@ export class TableView<Row> {
   #table = make("table");
   #lines = new Map<string, Line<Row>>();
   #now = 0;
+  #shown: DashboardTable<Row> | undefined;
+  readonly #decimals: number[] = [];
 
   constructor(
     title: string,
@@ -85,6 +90,8 @@ export class TableView<Row> {
   update(table: DashboardTable<Row>, now: number): void {
     const timed = now !== this.#now;
     this.#now = now;
+    const widened = table === this.#shown ? [] : this.#align(table);
+    this.#shown = table;
     for (const key of [...this.#lines.keys()]) {
       if (table.rows[key] === undefined) {
         this.#lines.get(key)?.element.remove();
@@ -96,7 +103,7 @@ export class TableView<Row> {
       const row = table.rows[key];
       if (row === undefined) continue;
       const line = this.#lines.get(key) ?? this.#add(key);
-      this.#write(line, row, now, timed);
+      this.#write(line, row, now, timed, widened);
       wanted.push(line.element);
     }
     reorder(this.#body, wanted);
@@ -131,13 +138,25 @@ export class TableView<Row> {
     return line;
   }
 
-  #write(line: Line<Row>, row: Row, now: number, timed: boolean): void {
+  /** Set the decimals of every column of figures, and return the columns in which they changed. */
+  #align(table: DashboardTable<Row>): number[] {
+    const rows = table.order.flatMap((key) => table.rows[key] ?? []);
+    return this.columns.flatMap((column, index) => {
+      if (column.figure === undefined) return [];
+      const decimals = decimalsOfTexts(rows.map((row) => column.figure?.(row) ?? ""));
+      if (decimals === this.#decimals[index]) return [];
+      this.#decimals[index] = decimals;
+      return [index];
+    });
+  }
+
+  #write(line: Line<Row>, row: Row, now: number, timed: boolean, widened: number[]): void {
     const same = line.row === row;
-    if (same && !timed) return;
+    if (same && !timed && widened.length === 0) return;
     line.row = row;
     this.columns.forEach((column, index) => {
-      if (same && column.timed !== true) return;
-      const shown = column.show(row, now);
+      if (same && column.timed !== true && !widened.includes(index)) return;
+      const shown = column.show(row, now, this.#decimals[index] ?? 0);
       const cell = line.cells[index];
       if (typeof shown === "string") cell?.write(shown);
       else cell?.write(shown.text, shown.tone ?? "", shown.title ?? "");

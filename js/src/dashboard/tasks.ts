@@ -1,8 +1,8 @@
 /** The end of a task's row: its failures, and the buttons for its actions. */
 
+import { count } from "../format";
 import type { Actions } from "./actions";
 import { ActionButton } from "./button";
-import { count } from "./format";
 import { Cell, make, toggle } from "./patch";
 import type { TaskRow } from "./schema";
 import type { Extra } from "./table";

@@ -1,5 +1,6 @@
 /** One view of the dashboard: it draws the messages of the kernel and sends requests. */
 
+import { clock, duration, stamp } from "../format";
 import { GoneLine } from "../gone";
 import { KernelLink } from "../kernel";
 import type { Model } from "../model";
@@ -18,7 +19,6 @@ import {
   TASKS,
   WIDTHS,
 } from "./columns";
-import { ago, clock, stamp } from "./format";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
 import { Cell, make, toggle } from "./patch";
@@ -278,7 +278,7 @@ export class DashboardView {
       return `kernel ${this.#kernel.life === "gone" ? "gone" : "not connected"}`;
     const quiet = Date.now() - this.#kernel.heard;
     return this.#mirror.state.head.running && quiet > QUIET
-      ? `no news for ${ago(Date.now() - quiet, Date.now())}: the kernel is busy or hangs`
+      ? `no news for ${duration(quiet / 1000)}: the kernel is busy or hangs`
       : "";
   }
 

@@ -91,7 +91,9 @@ def test_partitions_hold_the_frames_of_the_database(filled: CandleStorage, targe
     assert report.size == sum(
         fsspec.core.url_to_fs(target)[0].size(f"{target}/{name}") for name in PARTITIONS
     )
-    assert str(report).startswith(f"{target}: 4 partitions written, 0 unchanged, 1,014 candles")
+    assert str(report).startswith(
+        f"{target}: 4 partitions written, 0 unchanged, 1\u2009014 candles"
+    )
 
 
 def test_only_changed_partitions_are_written_again(filled: CandleStorage, target: str) -> None:

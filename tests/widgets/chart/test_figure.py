@@ -15,6 +15,7 @@ import pytest
 
 import botlib as bl
 from botlib.core.errors import ConfigError, InvalidInput, WidgetError
+from botlib.core.formats import number
 from botlib.frames.frame import candle_frame
 from botlib.widgets import bundle, display
 from botlib.widgets.chart import Click, Line, Marker, Shade
@@ -57,7 +58,7 @@ def test_the_picture_of_a_frame_names_every_series() -> None:
 def test_the_name_of_an_indicator_with_several_columns_appears_once() -> None:
     named = words(drawn(bl.chart(market(100), overlays=["ema(20)", "bbands(20, 2)", "ema(50)"])))
     assert named.count("bbands") == 1
-    price = r"[\d.,]+"
+    price = r"[\d.\u2009]+"
     legend = rf"bbands\(20, 2\) lower {price}middle {price}upper {price}ema\(50\) {price}"
     assert re.search(legend, named)
 
@@ -304,7 +305,7 @@ def test_headless_pictures_are_updated_rarely_and_end_with_the_last_state(
     chart.finish("the bot has stopped")
     assert len(headless) == 3
     assert "the bot has stopped" in html_of(headless)
-    assert f"C {FRAME['close'].iloc[-1]:,.2f}" in html_of(headless)
+    assert f"C {number(FRAME['close'].iloc[-1])}" in html_of(headless)
 
 
 def test_a_closed_chart_leaves_a_picture(live: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from botlib.core.formats import number
 from botlib.core.model import Candle, CandleSource
 from botlib.widgets.chart import CandleHistory, Chart, ChartInfo, ChartRows, add_indicators
 from botlib.widgets.chart.figure import PACE
@@ -290,7 +291,7 @@ def test_the_last_state_is_kept_by_the_notebook_and_shown_by_a_new_view(live: An
     assert set(last) == {shown, beside} and last[shown][mime]["model_id"] == chart.model.model_id
     encoded = last[beside]["text/html"].split("base64,")[1].split('"')[0]
     picture = base64.b64decode(encoded).decode()
-    assert f"C {table[-1, 4]:,.2f}" in picture and "the bot has stopped" in picture
+    assert f"C {number(table[-1, 4])}" in picture and "the bot has stopped" in picture
 
 
 def test_a_page_that_cannot_answer_yet_receives_the_window_periodically(
