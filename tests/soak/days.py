@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +32,8 @@ FAULTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 )
 SPARE_MEMORY: Final = 32 * 1024 * 1024
 """Bytes that a later day may need more than the first; the exchange's caches fill for eleven."""
-SPARE_OBJECTS: Final = 0.1
-"""Fraction of the objects of the first day that a later day may have more."""
+SPARE_OBJECTS: Final = 5_000
+"""Objects that a later day may have more than the first; the bot keeps a thousand signals."""
 SPARE_TASKS: Final = 10
 
 
@@ -65,6 +66,8 @@ class Days:
     """Bytes after each day."""
     objects: list[int] = field(default_factory=list)
     """Objects that the garbage collector knows."""
+    records: list[Counter[str]] = field(default_factory=list)
+    """Those of them whose class is botlib's, by the class."""
     blocks: list[int] = field(default_factory=list)
     """Pieces of memory that Python has handed out: numbers and texts are counted as well."""
     tasks: list[int] = field(default_factory=list)
@@ -93,13 +96,24 @@ class Days:
                         self.part.count(case, [str(one) for one in report.violations])
                         self.checked = report.looked_at
                     await asyncio.sleep(180)
-                gc.collect()
-                self.memory.append(resident())
-                self.objects.append(len(gc.get_objects()))
-                self.blocks.append(sys.getallocatedblocks())
-                self.tasks.append(len(asyncio.all_tasks()))
+                self.note()
         except BotlibError as error:
             self.part.count("the script", [str(error)])
+
+    def note(self) -> None:
+        """Note what is in memory now."""
+        # What a simulation has excluded from the garbage collector counts as well.
+        gc.unfreeze()
+        gc.collect()
+        self.memory.append(resident())
+        objects = gc.get_objects()
+        self.objects.append(len(objects))
+        kinds = Counter(str(type(one)) for one in objects)
+        self.records.append(
+            Counter({kind: n for kind, n in kinds.items() if kind.startswith("<class 'botlib.")})
+        )
+        self.blocks.append(sys.getallocatedblocks())
+        self.tasks.append(len(asyncio.all_tasks()))
 
     def play(self, seed: int) -> str:
         """Trade for so many days, and return the digest of what happened."""
@@ -130,8 +144,7 @@ def faulty_days(days: int, seed: int = 3, *, hours: int = 24) -> Part:
     digest = played.play(seed)
     grown, born, more = map(_growth, (played.memory, played.objects, played.tasks))
     part.count("memory", [f"{grown} bytes more"] if grown > SPARE_MEMORY else [])
-    many = born > SPARE_OBJECTS * (played.objects or [0])[0]
-    part.count("objects", [f"{born} objects more"] if many else [])
+    part.count("objects", [f"{born} objects more"] if born > SPARE_OBJECTS else [])
     part.count("tasks", [f"{more} tasks more"] if more > SPARE_TASKS else [])
     part.did = (
         f"{days} days of {hours} h, {len(SYMBOLS)} symbols, seed {seed}: {days} cuts, "

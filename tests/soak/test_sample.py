@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from botlib.engine import watching
 from botlib.execution import ledger
 from botlib.paper.accounts import archive, record_cache, snapshots
 from botlib.paper.market import tape
@@ -73,14 +74,17 @@ def test_faulty_days_leave_candles_and_books_exact_and_nothing_in_memory(
         (ledger, "KEPT"),
         (ledger, "SLACK"),
         (positions, "REMEMBERED_TRADES"),
+        (watching, "KEPT_SIGNALS"),
     ):
         monkeypatch.setattr(module, name, 20)
     played = days.Days(4, Part("faulty days", did="4 days of 5 hours"), hours=5)
     played.play(seed=3)
     check(played.part)
-    _, second, _, fourth = played.blocks
-    # One number for each candle of two days, or a record of each signal, would be more.
-    assert fourth - second < 1_000, "\n".join(played.table())
+    # Two days have 100 signals, nearly as many fills, more orders, and 3,000 candles.
+    _, before, _, after = played.records
+    assert {kind: n for kind, n in (after - before).items() if n > 25} == {}
+    _, before, _, after = played.blocks
+    assert after - before < 1_000, "\n".join(played.table())
 
 
 def test_trading_resumes_by_itself_after_an_outage() -> None:
