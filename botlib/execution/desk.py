@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import OrderTaken, RequestsShort, RiskRejected, StoreError
 from botlib.core.model import OrderRole, OrderStatus
 from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
+from botlib.execution.pauses import Pauses
 from botlib.execution.sender import SYNC_WAIT, Answer
-from botlib.trading.books import ZERO, Book, BookKey
+from botlib.execution.under_way import RequestsUnderWay
+from botlib.trading.books import ZERO, Book
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.positions import is_held
 from botlib.trading.state import (
@@ -44,23 +46,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST: Final = 1_000
-"""Milliseconds until a book sends again after a refusal, at first."""
-RETRY_LONGEST: Final = 60_000
-REFUSALS: Final = 3
-"""Refused sales of a book in a row after which a person is asked to look."""
-
 GRACE: Final = 10.0
 """Seconds a position may be without its stop before entries are halted."""
 
 STEPS: Final = 40
 """Most steps of a desk within a second, on the wall and in the market."""
-
-ANSWER_GRACE: Final = 0.1
-"""Seconds an answer may come after the stream has told the same."""
-
-LOOK_EVERY: Final = 1.0
-"""Seconds a request may be without an answer before the venue is asked about its orders."""
 
 SHORT_PAUSE: Final = 500
 """Milliseconds until an entry is tried again for which the venue's limits left no room."""
@@ -82,11 +72,12 @@ class Desk:
         self.books = DeskBooks(symbol, context, self.wake)
         """What is wanted and known."""
         self.enquiries = Enquiries(symbol, context, self.books)
-        self._retry_at: dict[BookKey, int] = {}
+        self.pauses = Pauses(symbol, context, self.books)
         self._steps: deque[tuple[float, int]] = deque(maxlen=STEPS)
-        self._late: set[asyncio.Future[list[Answer]]] = set()
-        """Requests whose answers have not come, although what became of them is known."""
         self._wake = asyncio.Event()
+        self._requests = RequestsUnderWay(
+            context, self.books, self.enquiries, self._wake, self.wake, self._answered
+        )
         self._idle = asyncio.Event()
         self.doing: Step = Nothing()
         """The last step, for people."""
@@ -240,7 +231,7 @@ class Desk:
             sweep_wanted=self.enquiries.sweep_wanted,
             send_at=self._context.send_at,
             enter_at=max(self._context.exits_until, self._context.short_until),
-            retry_at=self._retry_at,
+            retry_at=self.pauses.retry_at,
             held_back=context.held_back() if self._enters() else None,
             halts=context.halts.reasons(self.symbol),
         )
@@ -344,57 +335,7 @@ class Desk:
         book.short = None
         for order in orders:
             self.books.remember(order)
-        request = asyncio.ensure_future(self._context.sender.place(orders))
-        if await self._answered_first(request, orders):
-            self._answered(book, request.result())
-            return
-        # The stream has told what became of them; what they bought must not wait for the answer.
-        self._late.add(request)
-        request.add_done_callback(lambda done: self._take_late(book, done))
-
-    async def _answered_first(
-        self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
-    ) -> bool:
-        """Wait for the answer to a request; return False if all of it was learnt before.
-
-        The stream usually tells it at about the same time, so that the answer is given a moment.
-        If neither comes, the venue is asked beside the request.
-        """
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + LOOK_EVERY
-        try:
-            while not request.done():
-                known = not any(
-                    (now := self.books.current(one)).unclear or self._context.ledger.owes(now)
-                    for one in orders
-                )
-                if known:
-                    await asyncio.wait({request}, timeout=ANSWER_GRACE)
-                    return request.done()
-                self._wake.clear()
-                waking = asyncio.create_task(self._wake.wait())
-                both: set[asyncio.Future[Any]] = {request, waking}
-                try:
-                    await asyncio.wait(
-                        both,
-                        timeout=max(0.0, look_at - loop.time()),
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                finally:
-                    waking.cancel()
-                if loop.time() >= look_at and not request.done():
-                    await self.enquiries.look(orders)
-                    look_at = loop.time() + LOOK_EVERY
-        except asyncio.CancelledError:
-            request.cancel()
-            raise
-        return True
-
-    def _take_late(self, book: DeskBook, request: asyncio.Future[list[Answer]]) -> None:
-        self._late.discard(request)
-        if not request.cancelled() and request.exception() is None:
-            self._answered(book, request.result())
-            self.wake()
+        await self._requests.make(self._context.sender.place(orders), orders, book)
 
     async def _replace(self, step: Replace) -> None:
         book = self.books.open(step.book.key)
@@ -411,7 +352,7 @@ class Desk:
         refused = new.status is OrderStatus.REJECTED and not any(one.wait for one in answers)
         if refused and not old.ended:
             # What it was to replace may rest still, and would be replaced again at once.
-            self._pause(book, new)
+            self.pauses.pause(book, new)
 
     def _number_again(self, intents: Iterable[OrderIntent], error: OrderTaken) -> None:
         """Have the next orders get other ids than those that are taken."""
@@ -448,52 +389,11 @@ class Desk:
                 self.enquiries.later(order.id)
             self._forget_ended(order)
         if book is not None:
-            self._note_refusals(book, answers)
+            self.pauses.note(book, answers)
 
     def _forget_ended(self, order: TrackedOrder) -> None:
         if self.books.current(order).ended:
             self.enquiries.forget(order.id)
-
-    def _note_refusals(self, book: DeskBook, answers: Iterable[Answer]) -> None:
-        """Make a book pause after a refusal; after several in a row, halt its symbol."""
-        refused = [
-            current
-            for answer in answers
-            if (current := self.books.current(answer.order)).status is OrderStatus.REJECTED
-        ]
-        if not refused:
-            book.refusals = 0
-            self._retry_at.pop(book.key, None)
-            return
-        if refused[0].role is OrderRole.ENTRY or refused[0].retry:
-            return
-        protects = refused[0].role in (OrderRole.STOP, OrderRole.TARGET)
-        follows = book.protection.stop is not None and not self._sold_in_vain(refused[0])
-        if protects and follows and not book.refusals:
-            return  # The sale in its place comes at once.
-        self._pause(book, refused[0])
-
-    def _sold_in_vain(self, order: TrackedOrder) -> bool:
-        """Return whether an emergency sale was sent for the position that an order protects."""
-        return any(
-            one.role is OrderRole.EMERGENCY
-            and one.intent.entry == order.intent.entry
-            and one.status is not OrderStatus.ABSENT
-            and not one.retry
-            for one in self._context.ledger.of_symbol(self.symbol)
-        )
-
-    def _pause(self, book: DeskBook, refused: TrackedOrder) -> None:
-        """Have a book send nothing for a while, longer each time; halt after several times."""
-        book.refusals += 1
-        pause = min(RETRY_FIRST * 2 ** (book.refusals - 1), RETRY_LONGEST)
-        self._retry_at[book.key] = self._context.timer() + pause
-        if book.refusals >= REFUSALS:
-            self._context.halts.add(
-                f"{book.key} cannot be sold: {refused.message}",
-                source="desk",
-                symbol=self.symbol,
-            )
 
     def _watch(self) -> None:
         """Record since when a position is without its stop; halt entries after `GRACE`."""

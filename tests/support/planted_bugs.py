@@ -28,6 +28,7 @@ from botlib.execution.halts import HaltLatch
 from botlib.execution.journal_guard import JournalGuard
 from botlib.execution.ledger import OrderLedger
 from botlib.execution.order_path import OrderPath
+from botlib.execution.pauses import Pauses
 from botlib.execution.sender import Answer, OrderSender
 from botlib.store import OrderJournal
 from botlib.trading import positions as positions_module
@@ -227,10 +228,10 @@ def _absent_whatever_was_said(old: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _forgets_what_was_refused(old: Callable[..., Any]) -> Callable[..., Any]:
-    def note(self: Desk, book: DeskBook, answers: Any) -> None:
+    def note(self: Pauses, book: DeskBook, answers: Any) -> None:
         for answer in answers:
-            if self.books.current(answer.order).status is OrderStatus.REJECTED:
-                self.books.drop(book, "refused", refused=True)
+            if self._books.current(answer.order).status is OrderStatus.REJECTED:
+                self._books.drop(book, "refused", refused=True)
 
     return note
 
@@ -472,15 +473,15 @@ BUGS: Final = (
     ),
     Bug(
         "an exit forgotten when it is refused",
-        Desk,
-        "_note_refusals",
+        Pauses,
+        "note",
         _forgets_what_was_refused,
         "busy venue",
     ),
     Bug(
         "a refused sale repeated without a pause",
-        Desk,
-        "_pause",
+        Pauses,
+        "pause",
         nothing,
         "refusing venue",
     ),

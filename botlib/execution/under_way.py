@@ -1,0 +1,111 @@
+"""Requests under way: an answer is waited for until what it would say is known otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from botlib.trading.orders import TrackedOrder
+
+if TYPE_CHECKING:
+    from botlib.execution.context import Context
+    from botlib.execution.desk_books import DeskBook, DeskBooks
+    from botlib.execution.enquiries import Enquiries
+    from botlib.execution.sender import Answer
+
+ANSWER_GRACE: Final = 0.1
+"""Seconds an answer may come after the stream has told the same."""
+
+LOOK_EVERY: Final = 1.0
+"""Seconds a request may be without an answer before the venue is asked about its orders."""
+
+
+class RequestsUnderWay:
+    """The requests of one desk that are not answered.
+
+    Args:
+        woken: is set when the desk has to look again.
+        wake: has it look again.
+        answered: is called with what a request was for, and its answers.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        books: DeskBooks,
+        enquiries: Enquiries,
+        woken: asyncio.Event,
+        wake: Callable[[], None],
+        answered: Callable[[DeskBook, Iterable[Answer]], None],
+    ) -> None:
+        self._context = context
+        self._books = books
+        self._enquiries = enquiries
+        self._woken = woken
+        self._wake = wake
+        self._answered = answered
+        self._late: set[asyncio.Future[list[Answer]]] = set()
+        """Requests whose answers have not come, although what became of them is known."""
+
+    async def make(
+        self,
+        request: Coroutine[Any, Any, list[Answer]],
+        orders: Sequence[TrackedOrder],
+        book: DeskBook,
+    ) -> None:
+        """Make a request, and have its answers processed.
+
+        If the stream or a query tells what became of the orders first, nothing waits for the
+        answers: they are processed when they come.
+        """
+        task = asyncio.ensure_future(request)
+        if await self._answered_first(task, orders):
+            self._answered(book, task.result())
+            return
+        self._late.add(task)
+        task.add_done_callback(lambda done: self._take_late(book, done))
+
+    async def _answered_first(
+        self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
+    ) -> bool:
+        """Wait for the answer to a request; return False if all of it was learnt before.
+
+        The stream usually tells it at about the same time, so that the answer is given a moment.
+        If neither comes, the venue is asked beside the request.
+        """
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY
+        try:
+            while not request.done():
+                known = not any(
+                    (now := self._books.current(one)).unclear or self._context.ledger.owes(now)
+                    for one in orders
+                )
+                if known:
+                    await asyncio.wait({request}, timeout=ANSWER_GRACE)
+                    return request.done()
+                self._woken.clear()
+                waking = asyncio.create_task(self._woken.wait())
+                both: set[asyncio.Future[Any]] = {request, waking}
+                try:
+                    await asyncio.wait(
+                        both,
+                        timeout=max(0.0, look_at - loop.time()),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
+                    waking.cancel()
+                if loop.time() >= look_at and not request.done():
+                    await self._enquiries.look(orders)
+                    look_at = loop.time() + LOOK_EVERY
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
+        return True
+
+    def _take_late(self, book: DeskBook, request: asyncio.Future[list[Answer]]) -> None:
+        self._late.discard(request)
+        if not request.cancelled() and request.exception() is None:
+            self._answered(book, request.result())
+            self._wake()
