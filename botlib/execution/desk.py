@@ -76,7 +76,12 @@ class Desk:
         self._steps: deque[tuple[float, int]] = deque(maxlen=STEPS)
         self._wake = asyncio.Event()
         self._requests = RequestsUnderWay(
-            context, self.books, self.enquiries, self._wake, self.wake, self._answered
+            context,
+            self.books,
+            self.enquiries,
+            woken=self._wake,
+            wake=self.wake,
+            watch=self._watch,
         )
         self._idle = asyncio.Event()
         self.doing: Step = Nothing()
@@ -173,6 +178,12 @@ class Desk:
 
     async def run(self) -> None:
         """Run the desk until cancelled: the body of its task."""
+        try:
+            await self._run()
+        finally:
+            self._requests.close()
+
+    async def _run(self) -> None:
         while True:
             self._wake.clear()
             step = next_step(self.state())
@@ -335,7 +346,8 @@ class Desk:
         book.short = None
         for order in orders:
             self.books.remember(order)
-        await self._requests.make(self._context.sender.place(orders), orders, book)
+        request = self._context.sender.place(orders)
+        await self._requests.make(request, orders, lambda answers: self._answered(book, answers))
 
     async def _replace(self, step: Replace) -> None:
         book = self.books.open(step.book.key)
@@ -346,7 +358,16 @@ class Desk:
             return
         self.books.remember(new)
         order = self._cancelling(step.order, "it is replaced")
-        answers = await self._context.sender.replace(order, new)
+        await self._requests.make(
+            self._context.sender.replace(order, new),
+            (order, new),
+            lambda answers: self._replaced(book, order, new, answers),
+        )
+
+    def _replaced(
+        self, book: DeskBook, order: TrackedOrder, new: TrackedOrder, answers: Iterable[Answer]
+    ) -> None:
+        """Process the answers to a replacement of an order by a new one."""
         self._answered(book, answers)
         new, old = self.books.current(new), self.books.current(order)
         refused = new.status is OrderStatus.REJECTED and not any(one.wait for one in answers)
@@ -362,7 +383,8 @@ class Desk:
 
     async def _cancel(self, order: TrackedOrder, why: str) -> None:
         order = self._cancelling(order, why)
-        self._answered(None, await self._context.sender.cancel(order))
+        request = self._context.sender.cancel(order)
+        await self._requests.make(request, (order,), lambda answers: self._answered(None, answers))
         for other in self._context.ledger.of_symbol(self.symbol):
             listed = other.intent.list_id is not None
             if listed and other.intent.list_id == order.intent.list_id and not other.ended:

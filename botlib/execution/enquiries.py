@@ -23,7 +23,7 @@ READ_DEADLINE: Final = 5.0
 """Seconds a query may take before the desk goes on without its answer."""
 
 LOOK_DEADLINE: Final = 1.0
-"""Seconds that questions beside a request may take, since its answer waits for them."""
+"""Seconds that a question beside a request may take, since its answer waits for it."""
 
 ASK_FIRST: Final = 500
 """Milliseconds until an order whose outcome is not known is asked about again, at first."""
@@ -115,23 +115,27 @@ class Enquiries:
     async def look(self, orders: Iterable[TrackedOrder]) -> None:
         """Ask about orders whose request is under way, and for what they traded.
 
-        That the venue does not know one of them says nothing yet: the request may still arrive.
+        That the venue does not know one of them says nothing yet, and neither does it that one to
+        be cancelled is open: the request may still arrive.
         """
-        try:
-            async with asyncio.timeout(LOOK_DEADLINE):
-                for order in orders:
-                    if self._books.current(order).unclear:
-                        report = await self._context.exchange.fetch_order(
-                            self.symbol, order.id, purpose=Purpose.ENQUIRY
-                        )
-                        if report is not None:
-                            self._books.take(self._books.current(order), report, "query")
-                    if self._context.ledger.owes(self._books.current(order)):
-                        await self.sweep_now(Purpose.ENQUIRY)
-        except (ExchangeError, TimeoutError) as error:
-            self._trouble("orders without an answer could not be asked about", error)
-            return
-        self.troubled = None
+        for order in orders:
+            try:
+                async with asyncio.timeout(LOOK_DEADLINE):
+                    await self._look_at(order)
+            except (ExchangeError, TimeoutError) as error:
+                self._trouble("orders without an answer could not be asked about", error)
+            else:
+                self.troubled = None
+
+    async def _look_at(self, order: TrackedOrder) -> None:
+        if self._books.current(order).unclear:
+            report = await self._context.exchange.fetch_order(
+                self.symbol, order.id, purpose=Purpose.ENQUIRY
+            )
+            if report is not None:
+                self._books.take(self._books.current(order), report, "query")
+        if self._context.ledger.owes(self._books.current(order)):
+            await self.sweep_now(Purpose.ENQUIRY)
 
     def not_found(self, client_order_id: str) -> None:
         """Record that the venue does not know an order; twice, a fence apart, is proof."""

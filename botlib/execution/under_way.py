@@ -10,7 +10,7 @@ from botlib.trading.orders import TrackedOrder
 
 if TYPE_CHECKING:
     from botlib.execution.context import Context
-    from botlib.execution.desk_books import DeskBook, DeskBooks
+    from botlib.execution.desk_books import DeskBooks
     from botlib.execution.enquiries import Enquiries
     from botlib.execution.sender import Answer
 
@@ -27,7 +27,7 @@ class RequestsUnderWay:
     Args:
         woken: is set when the desk has to look again.
         wake: has it look again.
-        answered: is called with what a request was for, and its answers.
+        watch: looks whether every position has its stop.
     """
 
     def __init__(
@@ -35,16 +35,17 @@ class RequestsUnderWay:
         context: Context,
         books: DeskBooks,
         enquiries: Enquiries,
+        *,
         woken: asyncio.Event,
         wake: Callable[[], None],
-        answered: Callable[[DeskBook, Iterable[Answer]], None],
+        watch: Callable[[], None],
     ) -> None:
         self._context = context
         self._books = books
         self._enquiries = enquiries
         self._woken = woken
         self._wake = wake
-        self._answered = answered
+        self._watch = watch
         self._late: set[asyncio.Future[list[Answer]]] = set()
         """Requests whose answers have not come, although what became of them is known."""
 
@@ -52,19 +53,29 @@ class RequestsUnderWay:
         self,
         request: Coroutine[Any, Any, list[Answer]],
         orders: Sequence[TrackedOrder],
-        book: DeskBook,
+        answered: Callable[[Iterable[Answer]], None],
     ) -> None:
         """Make a request, and have its answers processed.
 
         If the stream or a query tells what became of the orders first, nothing waits for the
         answers: they are processed when they come.
+
+        Args:
+            request: returns the answers.
+            orders: those that it sends or cancels.
+            answered: processes the answers.
         """
         task = asyncio.ensure_future(request)
         if await self._answered_first(task, orders):
-            self._answered(book, task.result())
+            answered(task.result())
             return
         self._late.add(task)
-        task.add_done_callback(lambda done: self._take_late(book, done))
+        task.add_done_callback(lambda done: self._take_late(answered, done))
+
+    def close(self) -> None:
+        """Cancel the requests whose answers have not come; what became of them is known."""
+        for task in self._late:
+            task.cancel()
 
     async def _answered_first(
         self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
@@ -98,14 +109,17 @@ class RequestsUnderWay:
                     waking.cancel()
                 if loop.time() >= look_at and not request.done():
                     await self._enquiries.look(orders)
+                    self._watch()
                     look_at = loop.time() + LOOK_EVERY
         except asyncio.CancelledError:
             request.cancel()
             raise
         return True
 
-    def _take_late(self, book: DeskBook, request: asyncio.Future[list[Answer]]) -> None:
+    def _take_late(
+        self, answered: Callable[[Iterable[Answer]], None], request: asyncio.Future[list[Answer]]
+    ) -> None:
         self._late.discard(request)
         if not request.cancelled() and request.exception() is None:
-            self._answered(book, request.result())
+            answered(request.result())
             self._wake()

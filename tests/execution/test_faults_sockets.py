@@ -155,6 +155,33 @@ async def test_a_position_has_its_stop_before_the_deadline_of_an_answer_that_han
     await desk.agree()
 
 
+async def test_a_sale_follows_a_cancellation_whose_answer_hangs(desk: Trader) -> None:
+    desk.engine.orders.register(*desk.key, StopRules(stop_loss=0.05, take_profit=0.5))
+    desk.signal()
+    await desk.protected()
+    await desk.control.fault("after_accept", match="DELETE order", reply="hang")
+    await desk.control.fault("drop", match="executionReport", count=2)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    desk.signal(Action.EXIT)
+    await desk.until(lambda: desk.amount < D("0.0001"))
+    assert loop.time() - began < sender.SEND_DEADLINE - 2
+    await desk.agree()
+
+
+async def test_a_sale_in_place_of_a_stop_is_known_while_its_answer_hangs(desk: Trader) -> None:
+    desk.signal()
+    await desk.protected()
+    await desk.control.fault("after_accept", match="cancelReplace", reply="hang")
+    await desk.control.fault("drop", match="executionReport", count=3)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    desk.signal(Action.EXIT)
+    await desk.until(lambda: desk.amount < D("0.0001"))
+    assert loop.time() - began < sender.SEND_DEADLINE - 2
+    await desk.agree()
+
+
 async def test_too_many_requests_are_waited_for_and_the_order_is_sent_once(
     desk: Trader,
 ) -> None:

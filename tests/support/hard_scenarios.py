@@ -248,6 +248,54 @@ def lost_cancels() -> list[Step]:
     ]
 
 
+async def _leave_in_time(rig: Rig) -> None:
+    """Have every strategy leave; what the venue does without an answer must not hold that up."""
+    for name, symbol in rig.strategies:
+        rig.exit(name, symbol)
+    await asyncio.sleep(5)
+    for key in rig.strategies:
+        if amount := rig.monitor.sellable(key):
+            rig.monitor.note(f"I9 {amount} of {key} wait for an answer that never comes")
+    rig.venue.faults.mute = False
+
+
+def silent_cancel() -> list[Step]:
+    """Return: the cancellation of a list is carried out, and neither answered nor reported."""
+
+    def silence(rig: Rig) -> None:
+        rig.venue.faults.mute = True
+        rig.venue.faults.cancel.append("silent after")
+
+    return [
+        lambda rig: rig.trade(stop_loss=0.05, take_profit=0.5),
+        lambda rig: rig.enter(),
+        lambda rig: rig.minute(),
+        silence,
+        _leave_in_time,
+        lambda rig: rig.minute(2),
+    ]
+
+
+def silent_replacement() -> list[Step]:
+    """Return: a moved stop rests, and its replacement is neither answered nor reported."""
+
+    async def silence(rig: Rig) -> None:
+        rig.venue.faults.mute = True
+        rig.venue.faults.place.append("silent after")
+        rig.venue.set_price(120)
+        rig.candle("trend", "BTC/USDT", 120.0)
+        await asyncio.sleep(2)
+        await _leave_in_time(rig)
+
+    return [
+        lambda rig: rig.trade(trailing_stop=0.1),
+        lambda rig: rig.enter(),
+        lambda rig: rig.minute(),
+        silence,
+        lambda rig: rig.minute(2),
+    ]
+
+
 def selling_stop() -> list[Step]:
     """Return: a stop has sold a part when the strategy wants to leave."""
 
@@ -450,6 +498,8 @@ HARD: Final = {
     "refused sales": refused_sales,
     "refusing venue": refusing_venue,
     "lost cancels": lost_cancels,
+    "silent cancel": silent_cancel,
+    "silent replacement": silent_replacement,
     "selling stop": selling_stop,
     "ended stop": ended_stop,
     "others trade": others_trade,

@@ -7,8 +7,8 @@ requests and answers, lag behind with reads, refuse, and report late, twice or n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -47,7 +47,8 @@ class Faults:
     """What goes wrong with the next requests: each entry is used up by one of them.
 
     ``place``, ``cancel``, ``read`` hold names of faults: ``lost before``, ``lost after``,
-    ``refused``, ``busy``, ``crash before``, ``crash after``; or errors, which are raised.
+    ``silent after`` (the request is carried out, and its answer never comes), ``refused``,
+    ``busy``, ``crash before``, ``crash after``; or errors, which are raised.
     """
 
     place: list[str | Exception] = field(default_factory=list)
@@ -199,14 +200,14 @@ class OrderVenue:
         return self.markets[symbol]
 
     async def place_order(self, intent: OrderIntent) -> OrderReport:
-        with self._request("place", intent.client_order_id, intent.role, 1):
+        async with self._request("place", intent.client_order_id, intent.role, 1):
             report = self._accept(intent)
             if self.faults.slow:
                 await asyncio.sleep(self.faults.slow)
             return report
 
     async def place_list(self, intents: Sequence[OrderIntent]) -> list[OrderReport]:
-        with self._request("place", str(intents[0].list_id), intents[0].role, 2):
+        async with self._request("place", str(intents[0].list_id), intents[0].role, 2):
             for intent in intents:
                 self.on_order(intent)
                 self._check(intent)
@@ -216,7 +217,7 @@ class OrderVenue:
 
     async def replace_order(self, client_order_id: str, intent: OrderIntent) -> ReplaceReport:
         what = f"{client_order_id}>{intent.client_order_id}"
-        with self._request("place", what, intent.role, 1):
+        async with self._request("place", what, intent.role, 1):
             result = ReplaceReport()
             order = self.orders.get(client_order_id)
             if order is None or order.status is not OPEN:
@@ -231,7 +232,7 @@ class OrderVenue:
             return result
 
     async def cancel_order(self, symbol: str, client_order_id: str) -> OrderReport:
-        with self._request("cancel", client_order_id, "cancel", 0):
+        async with self._request("cancel", client_order_id, "cancel", 0):
             order = self.orders.get(client_order_id)
             if order is None or order.status is not OPEN:
                 raise OrderRejected("Unknown order sent.")
@@ -274,8 +275,8 @@ class OrderVenue:
 
     # How it works
 
-    @contextmanager
-    def _request(self, kind: str, what: str, role: str, orders: int) -> Iterator[None]:
+    @asynccontextmanager
+    async def _request(self, kind: str, what: str, role: str, orders: int) -> AsyncIterator[None]:
         """Receive an order or a cancellation, and lose its answer if that is a fault's turn."""
         request = self.budget.begin(weight=1, orders=orders)
         try:
@@ -286,7 +287,7 @@ class OrderVenue:
                 self.busy_until = asyncio.get_running_loop().time() + wait
                 raise OrderRejected("Too much was sent.", retry_after=wait)
             yield
-            self._lose(kind, fault)
+            await self._lose(kind, fault)
             self.limits.spend(-1)  # What is accepted weighs nothing.
             self.limits.tell(request)
         finally:
@@ -314,12 +315,14 @@ class OrderVenue:
             raise TimeoutError
         return str(fault)
 
-    def _lose(self, kind: str, fault: str) -> None:
+    async def _lose(self, kind: str, fault: str) -> None:
         self.on_request(f"after {kind}")
         if fault == "crash after":
             raise Crash
         if fault == "lost after":
             raise OrderUnknown("no answer")
+        if fault == "silent after":
+            await asyncio.sleep(3_600)
 
     async def _read(self, what: str, weight: int, purpose: Purpose = Purpose.READ) -> None:
         if purpose is Purpose.READ:

@@ -7,7 +7,7 @@ until an invariant is violated, or entries are halted where a sound order path h
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -30,6 +30,7 @@ from botlib.execution.ledger import OrderLedger
 from botlib.execution.order_path import OrderPath
 from botlib.execution.pauses import Pauses
 from botlib.execution.sender import Answer, OrderSender
+from botlib.execution.under_way import RequestsUnderWay
 from botlib.store import OrderJournal
 from botlib.trading import positions as positions_module
 from botlib.trading import protecting as protecting_module
@@ -355,6 +356,24 @@ def _everything_is_ours(old: Callable[..., Any]) -> Callable[..., Any]:
     return ours
 
 
+# Bugs of requests whose answers never come
+
+
+def _waits_for_the_answer(kind: str) -> Rewritten:
+    """Return what has one kind of request be waited for until its answer or its deadline comes."""
+
+    def rewrite(old: Callable[..., Any]) -> Callable[..., Any]:
+        async def make(self: RequestsUnderWay, request: Any, orders: Any, answered: Any) -> None:
+            if request.cr_code.co_name == kind:
+                answered(await request)
+            else:
+                await old(self, request, orders, answered)
+
+        return make
+
+    return rewrite
+
+
 # Bugs of the venue's limits
 
 
@@ -367,6 +386,10 @@ async def _unwound(self: OrderPath, deadline: float) -> list[str]:
 
 
 async def _durable_at_once(self: JournalGuard) -> None:
+    return
+
+
+async def _unlooked(self: Enquiries, orders: Iterable[TrackedOrder]) -> None:
     return
 
 
@@ -436,6 +459,21 @@ BUGS: Final = (
         "lagging reads",
     ),
     Bug("a request to wait ignored", Desk, "_answered", _patient_about_nothing, "busy venue"),
+    Bug(
+        "a cancellation whose answer is waited for",
+        RequestsUnderWay,
+        "make",
+        _waits_for_the_answer("cancel"),
+        "silent cancel",
+    ),
+    Bug(
+        "a replacement whose answer is waited for",
+        RequestsUnderWay,
+        "make",
+        _waits_for_the_answer("replace"),
+        "silent replacement",
+    ),
+    Bug("no question beside a request", Enquiries, "look", lambda old: _unlooked, "silent cancel"),
     Bug(
         "entries before the exits that waited",
         context_module,
