@@ -11,9 +11,10 @@ from pathlib import Path
 
 from botlib.core.errors import BotlibError
 from tests.soak.certificate import Part
+from tests.support.bug_hunt import HALTING, hunt
 from tests.support.hard_scenarios import HARD
 from tests.support.order_scenarios import SCENARIOS, Play, play
-from tests.support.planted_bugs import BUGS, HALTING, hunt
+from tests.support.planted_bugs import BUGS
 
 
 @contextmanager
