@@ -219,7 +219,7 @@ class RequestsShort(BotlibError):
         limit: of the venue.
     """
 
-    def __init__(self, message: str, *, rule: str, value: str, limit: str) -> None:
+    def __init__(self, message: str, *, rule: str = "", value: str = "", limit: str = "") -> None:
         super().__init__(message)
         self.rule = rule
         self.value = value
