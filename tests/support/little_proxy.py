@@ -1,12 +1,14 @@
 """A little HTTP proxy on this computer, behind which a paper exchange stands for the real venue.
 
 The proxy takes ``CONNECT host:port`` for any host, and leads all of them to a server of TLS here
-whose certificate names the hosts of the venue. It passes everything on to the paper exchange.
+whose certificate names the hosts of the venue. It passes everything on to the paper exchange, which
+answers to the name of this computer only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -119,7 +121,7 @@ async def _joined(
         with suppress(ConnectionError, ssl.SSLError):
             await asyncio.wait(
                 {
-                    asyncio.ensure_future(_passed(reader, onward)),
+                    asyncio.ensure_future(_passed(reader, onward, f"{host}:{port}")),
                     asyncio.ensure_future(_passed(there, writer)),
                 },
                 return_when=asyncio.FIRST_COMPLETED,
@@ -129,10 +131,16 @@ async def _joined(
             one.transport.abort()
 
 
-async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _passed(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = ""
+) -> None:
+    """Pass on bytes; with ``host``, as its requests."""
+    named = f"\r\nHost: {host}\r\n".encode()
     with suppress(ConnectionError, ssl.SSLError):
         while data := await reader.read(65_536):
-            writer.write(data)
+            writer.write(
+                re.sub(rb"(?i)\r\nhost: [^\r]+\r\n", named, data, count=1) if host else data
+            )
             await writer.drain()
 
 

@@ -15,6 +15,7 @@ from botlib.core.errors import ExchangeError, ExchangeUnavailable, OrderRejected
 from botlib.core.model import OrderIntent, OrderType, Side
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
 from botlib.venues.binance.venue import BinanceExchange
+from botlib.venues.obstacles import OFFLINE
 from botlib.venues.proxies import proxy_for
 from botlib.venues.registry import build_exchange, capabilities
 from tests.support.little_proxy import LittleProxy, little_proxy
@@ -30,6 +31,8 @@ PASSWORD = "pass-of-the-proxy"
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A proxy on this computer stands between these tests and the real hosts.
+    monkeypatch.delenv(OFFLINE)
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
