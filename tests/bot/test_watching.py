@@ -176,7 +176,7 @@ def test_symbols_come_and_go_in_a_watched_market_and_signals_are_listed(
         assert bot.health().healthy, bot.health().reasons
         bot.unwatch("SOL/USDT")
         assert bot.stop_strategy("quick").startswith("quick is stopped")
-        assert len(bot.strategies) == 0
+        assert list(bot.strategies["state"]) == ["off"]
     finally:
         bot.stop()
     assert ledger(venue)["orders"] == []
