@@ -170,6 +170,23 @@ def lost_entry() -> list[Step]:
     ]
 
 
+def old_reports() -> list[Step]:
+    """Return: a report from before an entry was filled arrives long after."""
+
+    def late(rig: Rig) -> None:
+        for entry in rig.venue.bought():
+            old = replace(entry, status=OrderStatus.OPEN, filled=D(0), cost=D(0), fills=())
+            rig.venue.reported(old)
+
+    return [
+        lambda rig: rig.trade(stop_loss=0.05),
+        lambda rig: rig.enter(),
+        lambda rig: rig.minute(),
+        late,
+        lambda rig: rig.minute(),
+    ]
+
+
 def silent_stream() -> list[Step]:
     """Return: nothing is reported while a stop sells."""
 
@@ -422,6 +439,7 @@ HARD: Final = {
     "lagging reads": lagging_reads,
     "lost answers": lost_answers,
     "lost entry": lost_entry,
+    "old reports": old_reports,
     "silent stream": silent_stream,
     "busy venue": busy_venue,
     "refused sales": refused_sales,

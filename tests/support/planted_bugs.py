@@ -203,7 +203,7 @@ BUGS: Final = (
         books_module,
         "transition",
         rewrites.filled_may_fall,
-        "lost answers",
+        "old reports",
     ),
     Bug(
         "an exit forgotten when it is refused",
