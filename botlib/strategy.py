@@ -25,6 +25,49 @@ STOPS: Final = ("stop_loss", "take_profit", "trailing_stop")
 """The parameters of every strategy that limit a position: fractions above 0 and below 1."""
 
 
+def strategy_object(given: object, what: str) -> Strategy:
+    """Return a strategy after checking that it is one, and no class.
+
+    Args:
+        what: the call that it was given to, for the message.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(given, Strategy):
+        return given
+    if isinstance(given, type) and issubclass(given, Strategy):
+        name = given.__name__
+        raise ConfigError(
+            f"{what} takes a strategy with its parameters, not the class {name}. "
+            f"Make one: {name}(timeframes={tuple(given.timeframes) or ('1h',)!r})."
+        )
+    raise ConfigError(
+        f"{what} takes a strategy such as bl.TrendCross(fast=10, slow=30), not {given!r}."
+    )
+
+
+def strategy_class(given: object, what: str) -> type[Strategy]:
+    """Return the class of a strategy after checking that it is one, and no object.
+
+    Args:
+        what: the call that it was given to, for the message.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(given, type) and issubclass(given, Strategy):
+        return given
+    if isinstance(given, Strategy):
+        name = type(given).__name__
+        values = ", ".join(f"{key}={value!r}" for key, value in given.parameters.items())
+        raise ConfigError(
+            f"{what} takes the class {name}, since it makes the strategies itself, not one of "
+            f"them. Pass {name}, and its parameters with the values to try; this one has {values}."
+        )
+    raise ConfigError(f"{what} takes the class of a strategy such as bl.TrendCross, not {given!r}.")
+
+
 def asked(strategy: Strategy, data: Frames) -> Signals:
     """Return the signals of a strategy, after checking that they can be used.
 
@@ -114,10 +157,18 @@ class Strategy:
     _known_parameters: ClassVar[Mapping[str, object]]
 
     def __init__(
-        self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
+        self,
+        *values: object,
+        timeframes: tuple[str, ...] | str | None = None,
+        **parameters: object,
     ) -> None:
         accepted = self._parameter_types()
         name_of = type(self).__name__
+        if values:
+            named = ", ".join(
+                f"{key}={value!r}" for key, value in zip(accepted, values, strict=False)
+            )
+            raise ConfigError(f"The parameters of {name_of} are given by name: {name_of}({named}).")
         for name, value in parameters.items():
             if name not in accepted:
                 raise ConfigError(self._unknown(name, accepted))

@@ -11,6 +11,7 @@ from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
+from botlib.strategy import strategy_object
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def backtest(
         InvalidInput: the candles cannot be used, or a number is out of range.
         ConfigError: the strategy's signals cannot be used.
     """
+    strategy = strategy_object(strategy, "backtest")
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
     return run_backtest(strategy, data, terms, symbol=symbol, start=start)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botlib.bot.async_bot import AsyncBot
 from botlib.bot.delegation import of_core, of_lab
+from botlib.bot.names import unknown_name
 from botlib.core.clock import iso
 from botlib.core.timeframe import parse_duration
 from botlib.lab import Lab
@@ -49,6 +50,12 @@ class Bot(Blocking):
         """The async bot, whose methods are awaited on the runtime."""
         core: AsyncBot = self._obj
         return core
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and not hasattr(type(self.aio), name):
+            if name not in vars(self.aio):
+                raise unknown_name(name, [one for one in dir(self) if not one.startswith("_")])
+        return super().__getattr__(name)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(type(self))})

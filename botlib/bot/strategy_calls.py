@@ -43,7 +43,7 @@ class StrategyCalls:
         strategy: Strategy,
         symbol: str,
         *,
-        name: str,
+        name: str | None = None,
         order_cost: float | str | Decimal | None = None,
     ) -> str:
         """Start a strategy on a symbol; one of the same name is replaced.
@@ -52,12 +52,13 @@ class StrategyCalls:
 
         Args:
             strategy: it trades its first timeframe.
-            name: its identity.
+            name: its identity; by default its class and the symbol.
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
         """
         cost = None if order_cost is None else Decimal(str(order_cost))
         before = self.engine.subscriptions()
-        active = await self.engine.trade(strategy, symbol, name=name, order_cost=cost)
+        identity = name or _identity(strategy, symbol)
+        active = await self.engine.trade(strategy, symbol, name=identity, order_cost=cost)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return f"{active.name}: {active.strategy} on {active.symbol}"
 
@@ -75,7 +76,7 @@ class StrategyCalls:
         Raises:
             InvalidInput: the venue does not trade the symbol now, or one of that name trades.
         """
-        identity = name or f"{type(strategy).__name__} {unified_symbol(symbol)}"
+        identity = name or _identity(strategy, symbol)
         before = self.engine.subscriptions()
         active = await self.engine.roster.follow(strategy, symbol, name=identity)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
@@ -202,6 +203,11 @@ def journal_trips(journal: OrderJournal, strategy: str | None) -> list[tuple[str
             books.setdefault((name, fill.symbol), []).append(fill)
     trips = [(name, trip) for (name, _), fills in books.items() for trip in trips_of(fills)]
     return sorted(trips, key=lambda one: one[1].opened)
+
+
+def _identity(strategy: Strategy, symbol: str) -> str:
+    """Return the name of a strategy that was given none."""
+    return f"{type(strategy).__name__} {unified_symbol(symbol)}"
 
 
 def _named(pairs: Sequence[tuple[str, str]]) -> str:

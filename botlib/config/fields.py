@@ -16,6 +16,11 @@ from botlib.core.timeframe import parse_duration, parse_since, timeframe_ms
 from botlib.venues.symbols import unified_symbol
 
 
+def _listed(value: Any) -> Any:
+    """Return one name as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
@@ -118,8 +123,12 @@ PositiveMoney = Annotated[Decimal, BeforeValidator(_number), Field(gt=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Switch = Annotated[bool, Field(strict=True)]
 
-Symbols = Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_unique)]
-Timeframes = Annotated[tuple[Timeframe, ...], Field(min_length=1), AfterValidator(_unique)]
+Symbols = Annotated[
+    tuple[Symbol, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_unique)
+]
+Timeframes = Annotated[
+    tuple[Timeframe, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_unique)
+]
 
 Start = Annotated[Literal["now"] | int | None, PlainValidator(_start)]
 Moment = Annotated[int | str | None, PlainValidator(_stretch_end)]

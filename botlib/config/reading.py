@@ -130,6 +130,15 @@ def validated(model: type[Model], values: Any, origin: str) -> Model:
 
 def _explain(model: type[BaseModel], loc: tuple[int | str, ...], problem: Any) -> Iterator[str]:
     kind, value = problem["type"], problem["input"]
+    if kind == "default_factory_not_called":
+        return  # its values are refused, and said to be
+    if loc[:1] == ("strategies",) and hasattr(value, "signals"):
+        yield (
+            f"{_dotted(loc)}: a strategy is listed by its name, such as {{'name': 'mine', "
+            "'strategy': 'TrendCross', 'symbol': 'BTC/USDT'}. One that was made in code is started "
+            "by bot.trade(strategy, symbol, name='mine')"
+        )
+        return
     if kind == "extra_forbidden":
         accepted = list(_section_at(model, loc[:-1]).model_fields)
         hint = did_you_mean(str(loc[-1]), accepted)

@@ -37,6 +37,7 @@
     ├── CheckFailed
     ├── SweepError
     ├── WidgetError
+    ├── UnknownName (AttributeError)
     └── SimulationError
 
 A message says what happened, the value received, what is accepted and the next step.
@@ -58,6 +59,12 @@ class BotlibError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(masked(one) if isinstance(one, str) else one for one in args))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of the error: the lines of the user, and the message."""
+        from botlib.core.tracebacks import short_traceback
+
+        return short_traceback(self)
 
 
 class InvalidInput(BotlibError, ValueError):
@@ -244,6 +251,10 @@ class SweepError(BotlibError):
 
 class WidgetError(BotlibError):
     """A chart or dashboard cannot be shown, or a request to it cannot be met."""
+
+
+class UnknownName(BotlibError, AttributeError):
+    """An object has no attribute of that name; the message says what to use in its place."""
 
 
 class SimulationError(BotlibError):

@@ -12,6 +12,7 @@ from botlib.core.errors import ConfigError, UnknownSymbol
 from botlib.lab.async_lab import AsyncLab
 from botlib.market_data.history import FetchReport, Moment
 from botlib.runtime import Blocking, Runtime
+from botlib.strategy import strategy_class, strategy_object
 from botlib.venues.symbols import unified_symbol
 from botlib.views.progress import ProgressStep, watch_progress
 
@@ -131,6 +132,7 @@ class Lab(Blocking):
         """
         from botlib.backtesting import backtest
 
+        strategy = strategy_object(strategy, "backtest")
         timeframes = _timeframes(strategy)
         start = self._call(self.aio.moment(since, symbol, timeframes))
         data = self.frames(symbol, timeframes, since=start, until=until, warmup=strategy.warmup)
@@ -165,6 +167,7 @@ class Lab(Blocking):
         """
         from botlib.backtesting import sweep
 
+        strategy = strategy_class(strategy, "sweep")
         names = _timeframes(strategy, timeframes)
         data = self.frames(symbol, names, since=since, until=until)
         return sweep(strategy, data, **self._terms(symbol, fee, options))
@@ -193,6 +196,7 @@ class Lab(Blocking):
         """
         from botlib.backtesting import walk_forward
 
+        strategy = strategy_class(strategy, "walk_forward")
         names = _timeframes(strategy, timeframes)
         data = self.frames(symbol, names, since=since, until=until)
         return walk_forward(strategy, data, **self._terms(symbol, fee, options))
@@ -217,6 +221,7 @@ class Lab(Blocking):
         """
         from botlib.backtesting import check
 
+        strategy = strategy_object(strategy, "check")
         name = symbol or self.aio.default_symbol()
         return check(
             strategy, self.frames(name, _timeframes(strategy), since=since, until=until), **options

@@ -20,6 +20,7 @@ from botlib.simulation.loop import VirtualLoop
 from botlib.simulation.result import SimulationResult
 from botlib.simulation.simulation import Script, Simulation
 from botlib.simulation.venue import START, paper_options
+from botlib.strategy import strategy_object
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy
@@ -69,6 +70,7 @@ def simulate(
     """
     settings = config if isinstance(config, Settings) else Settings.load(config)
     given = [strategies] if not isinstance(strategies, Sequence) else list(strategies)
+    given = [strategy_object(one, "simulate") for one in given]
     settings = settings.override(changes)
     paper: dict[str, Any] = {"lockstep": False, "speed": 1.0}
     if seed is not None:

@@ -20,9 +20,12 @@ class TrendCross(Strategy):
     slow: int = 30
 
     def __init__(
-        self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
+        self,
+        *values: object,
+        timeframes: tuple[str, ...] | str | None = None,
+        **parameters: object,
     ) -> None:
-        super().__init__(timeframes=timeframes, **parameters)
+        super().__init__(*values, timeframes=timeframes, **parameters)
         if not 0 < self.fast < self.slow:
             raise ConfigError(
                 f"TrendCross needs 0 < fast < slow, not fast={self.fast}, slow={self.slow}."

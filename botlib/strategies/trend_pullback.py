@@ -24,9 +24,12 @@ class TrendPullback(Strategy):
     """Candles of the higher timeframe in the average that shows the trend."""
 
     def __init__(
-        self, *, timeframes: tuple[str, ...] | str | None = None, **parameters: object
+        self,
+        *values: object,
+        timeframes: tuple[str, ...] | str | None = None,
+        **parameters: object,
     ) -> None:
-        super().__init__(timeframes=timeframes, **parameters)
+        super().__init__(*values, timeframes=timeframes, **parameters)
         if len(self.timeframes) != 2 or min(self.length, self.trend) < 1:
             raise ConfigError(
                 "TrendPullback needs two timeframes and averages of at least one candle, not "

@@ -133,7 +133,7 @@ def test_unknown_keys_are_named_with_their_path() -> None:
     [
         ({"mode": "demo"}, "mode: accepted is 'paper', 'watch' or 'live'; received 'demo'"),
         ({"symbols": []}, "symbols"),
-        ({"symbols": "BTC/USDT"}, "symbols: accepted is a list"),
+        ({"symbols": 5}, "symbols: accepted is a list"),
         ({"symbols": ["BTC"]}, "symbols[0]: Cannot read 'BTC' as a symbol"),
         ({"timeframes": ["1m", "60m"]}, "timeframes[1]: Unknown timeframe '60m'"),
         ({"timeframes": [["1m"]]}, "Unknown timeframe"),

@@ -18,6 +18,7 @@ from botlib.backtesting.checking.truncation import ObservedColumn, has_signal, o
 from botlib.backtesting.checking.warmup import WarmupCheck
 from botlib.backtesting.inputs import frames_for
 from botlib.core.errors import InvalidInput
+from botlib.strategy import strategy_object
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ def check(
         InvalidInput: the candles cannot be used, or ``cuts`` is not positive.
         ConfigError: the signals over the whole history do not fit its frame.
     """
+    strategy = strategy_object(strategy, "check")
     if cuts < 1:
         raise InvalidInput(f"cuts must be at least 1, not {cuts!r}.")
     frames = frames_for(strategy, data)

@@ -22,7 +22,7 @@ from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.timeframe import parse_duration, timeframe_ms
 from botlib.frames import Frames
-from botlib.strategy import STOPS, Signals, Strategy
+from botlib.strategy import STOPS, Signals, Strategy, strategy_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +84,7 @@ def walk_forward(
         InvalidInput: a window is too short, or there are too few candles for one of each.
         SweepError: no combination could be computed on a training window.
     """
+    strategy = strategy_class(strategy, "walk_forward")
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
     plan = SearchPlan(
         metric=metric,

@@ -28,6 +28,7 @@ from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.strategy import strategy_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,7 @@ def sweep(
         ConfigError: the strategy has no such parameter.
         SweepError: no combination could be computed, or workers kept dying.
     """
+    strategy = strategy_class(strategy, "sweep")
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
     plan = SearchPlan(
         metric=metric,

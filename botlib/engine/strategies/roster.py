@@ -12,6 +12,7 @@ from botlib.engine.arming import check_active
 from botlib.engine.strategies.active import ActiveStrategy, configured_strategies
 from botlib.engine.strategies.possible import check_possible
 from botlib.engine.watching import ORDERS_NOTHING
+from botlib.strategy import strategy_object
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class StrategyRoster:
         """
         if self._base.settings.mode == "watch":
             raise InvalidInput(ORDERS_NOTHING)
+        strategy = strategy_object(strategy, "bot.trade")
         usual = self._base.risk.limits.usual_cost
         active = ActiveStrategy(
             name=name,
@@ -157,6 +159,7 @@ class StrategyRoster:
         Raises:
             As `botlib.engine.Orchestrator.follow`.
         """
+        strategy = strategy_object(strategy, "bot.follow")
         active = ActiveStrategy(name=name, strategy=strategy, symbol=unified_symbol(symbol))
         known = self._parts.signals.strategies.get(name)
         if known is not None and known.same_as(active):
