@@ -13,7 +13,7 @@ from botlib.paper.accounts.state import ClearingBalance, VenueState
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight_decimals
-from botlib.paper.market.tape import AccountTrade, Tape
+from botlib.paper.market.trades.tape import AccountTrade, Tape
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)

@@ -18,9 +18,9 @@ from botlib.core.timeframe import DAY, open_time, timeframe_ms
 from botlib.paper.market.book import PaperBook
 from botlib.paper.market.depth import Depth
 from botlib.paper.market.market import Bars, PaperMarket, SymbolListing
-from botlib.paper.market.path import TapeStep, path
 from botlib.paper.market.rules import rules_of
-from botlib.paper.market.tape import Tape
+from botlib.paper.market.trades.path import TapeStep, path
+from botlib.paper.market.trades.tape import Tape
 
 _CHUNK: Final = 720
 """Base candles that are read from the market together."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from botlib.core.timeframe import DAY, SECOND, TIMEFRAMES
 from botlib.paper.market.feed import Bar, Feed, rows
 from botlib.paper.market.intervals import TICK, KlineInterval
-from botlib.paper.market.path import path
+from botlib.paper.market.trades.path import path
 
 _STRETCH = 4 * DAY
 """Market time whose candles are made in one go, before other tasks may run."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from botlib.paper.market.feed import Bar, Feed
 from botlib.paper.market.intervals import KlineInterval
-from botlib.paper.market.tape import AggregateTrade, PublicTrade, aggregated
+from botlib.paper.market.trades.tape import AggregateTrade, PublicTrade, aggregated
 
 Json = dict[str, object]
 Level = tuple[str, str]

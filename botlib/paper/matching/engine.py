@@ -33,7 +33,7 @@ from botlib.paper.accounts.transaction import Transaction, UserEvent
 from botlib.paper.market.book import DisplayedOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
-from botlib.paper.market.tape import AccountTrade
+from botlib.paper.market.trades.tape import AccountTrade
 from botlib.paper.matching import amendments
 from botlib.paper.matching.execution import OrderExecution, queue_position
 from botlib.paper.matching.order_entry import OrderEntry

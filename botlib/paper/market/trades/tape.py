@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botlib.paper.market.intervals import KlineInterval
-from botlib.paper.market.path import PRINTS, TapeStep, path
+from botlib.paper.market.trades.path import PRINTS, TapeStep, path
 
 if TYPE_CHECKING:
     from botlib.paper.market.feed import Bar, Feed
