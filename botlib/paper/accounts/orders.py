@@ -179,6 +179,7 @@ class PaperTrade(Stored):
         time: market time, ms.
         maker: whether the order was resting in the book.
         taped: whether the trade is on the public tape, under the same id.
+        replaced: amount of the market's own trades that the trade replaces on that tape.
     """
 
     trade_id: int
@@ -195,6 +196,7 @@ class PaperTrade(Stored):
     account: str = DEFAULT_ACCOUNT
     list_id: int = -1
     taped: bool = False
+    replaced: Decimal = _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from botlib.paper.accounts.state import ClearingBalance, VenueState
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight_decimals
-from botlib.paper.market.trades.tape import AccountTrade, Tape
+from botlib.paper.market.trades.steps import AccountTrade, StepTrades
+from botlib.paper.market.trades.tape import Tape
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
@@ -40,7 +41,7 @@ class Transaction:
         groups: new trade groups by account, -1 for none.
         symbols: new symbol states by symbol id.
         filled: orders that were filled completely and may release other orders of their list.
-        taken: price and amount of every trade with the market's own levels.
+        taken: amount that was traded with the market's own levels, by price.
         account_trades: trades for the public tape.
     """
 
@@ -57,8 +58,9 @@ class Transaction:
         self.symbols: dict[str, SymbolState] = {}
         self.counters = state.counters.copy()
         self.filled: list[PaperOrder] = []
-        self.taken: list[tuple[Decimal, Decimal]] = []
+        self.taken: dict[Decimal, Decimal] = {}
         self.account_trades: list[AccountTrade] = []
+        self._step: StepTrades | None = None
         self._state = state
         self._events: list[UserEvent] = []
 
@@ -144,14 +146,24 @@ class Transaction:
         self.counters.trade += 1
         return self.counters.trade
 
+    def take(self, price: Decimal, amount: Decimal) -> None:
+        """Note an amount that was traded with a level of the market."""
+        self.taken[price] = self.taken.get(price, _NOTHING) + amount
+
     def add_to_tape(
-        self, tape: Tape, price: Decimal, amount: Decimal, *, seller_taker: bool
+        self,
+        tape: Tape,
+        price: Decimal,
+        amount: Decimal,
+        *,
+        seller_taker: bool,
+        replaced: Decimal = _NOTHING,
     ) -> int:
         """Add a trade to the public tape and return its id there."""
-        number = tape.next_id(self.time, len(self.account_trades))
-        self.account_trades.append(
-            AccountTrade(self.time, float(price), float(amount), seller_taker)
-        )
+        self._step = self._step or tape.at(self.time)
+        trade = AccountTrade(self.time, float(price), float(amount), seller_taker, float(replaced))
+        self.account_trades.append(trade)
+        number = self._step.add(trade).id
         self.counters.trade = max(self.counters.trade, number)
         return number
 

@@ -207,7 +207,7 @@ class MarketDataHandlers:
         """``/ticker/price``."""
         return await self._for_each(
             params,
-            lambda feed: {"symbol": feed.id, "price": eight_decimals(quotes.last_price(feed))},
+            lambda feed: {"symbol": feed.id, "price": eight_decimals(feed.tape.last_price())},
         )
 
     async def ticker_book(self, params: Params) -> object:

@@ -2,7 +2,9 @@
 
 Without a `Depth` the market is deep: it fills any amount at one price, and the book shows synthetic
 levels around the price, one tick apart. With a `Depth` an order trades with the amount of each
-level, the best price first, and the amount it took is missing until the next price.
+level, the best price first, and the amount it took is missing until the next price. The last price
+of the market is then the best ask if its taker bought, and the best bid if they sold, so that no
+trade is inside the spread.
 """
 
 from __future__ import annotations
@@ -153,7 +155,7 @@ class PaperBook:
     def _best(self, depth: Depth, price: Decimal, *, up: bool) -> Decimal:
         """Return the best ask (``up``) or bid of others."""
         listing = self._feed.listing
-        bid, ask = depth.best(listing, price)
+        bid, ask = depth.best(listing, price, falling=self._feed.falling)
         # An account's order that would cross has already traded with the orders of others.
         met = [one.price for one in self.displayed_orders() if one.buys == up]
         if up:

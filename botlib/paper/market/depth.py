@@ -32,10 +32,20 @@ class Depth:
     latency: int = 0
     seed: int = 0
 
-    def best(self, listing: SymbolListing, price: Decimal) -> tuple[Decimal, Decimal]:
-        """Return the best bid and the best ask for a price."""
+    def best(
+        self, listing: SymbolListing, price: Decimal, *, falling: bool
+    ) -> tuple[Decimal, Decimal]:
+        """Return the best bid and the best ask after a trade of the market.
+
+        Args:
+            listing: the symbol.
+            price: price of the trade.
+            falling: whether its taker sold, so that it is the bid; otherwise it is the ask.
+        """
         half = max(listing.tick, _ticks(price * self.spread / 2, listing.tick, ROUND_UP))
-        return max(listing.tick, price - half), price + half
+        if falling:
+            return price, price + 2 * half
+        return max(listing.tick, price - 2 * half), price
 
     def side(
         self, listing: SymbolListing, price: Decimal, best: Decimal, up: bool

@@ -174,15 +174,19 @@ class Feed:
         return self._step == 0
 
     @property
-    def present_step(self) -> TapeStep:
-        """The step of the candle's path at the present."""
-        return self._path[self._step]
+    def path(self) -> list[TapeStep]:
+        """The path of the base candle that opened last, the future part of it included."""
+        return self._path
 
     @property
     def step_time(self) -> int:
         """Start of the present step, ms."""
         opened = self.bar.timestamp if self.bar is not None else 0
         return opened + self._step * (self.length // self.steps)
+
+    def at_step(self, time: int) -> bool:
+        """Return whether a time (ms) is that of the present step, and not of a later one."""
+        return self.step_time <= time < self.step_time + self.tape.interval
 
     @property
     def falling(self) -> bool:
@@ -194,6 +198,13 @@ class Feed:
     def last_price(self) -> Decimal:
         """The current price as an exact decimal."""
         return Decimal(repr(self.price))
+
+    @property
+    def last_trade(self) -> Decimal:
+        """The price of the last trade, of the market or of an account on its tape."""
+        if not self.tapes_accounts:
+            return self.last_price
+        return Decimal(repr(self.tape.last_price()))
 
     def _bar_at(self, time: int) -> Bar | None:
         first, last = self._covered

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from botlib.paper.market.feed import Bar, Feed
 from botlib.paper.market.intervals import KlineInterval
-from botlib.paper.market.trades.tape import AggregateTrade, PublicTrade, aggregated
+from botlib.paper.market.trades.steps import PublicTrade
+from botlib.paper.market.trades.tape import AggregateTrade, aggregated
+from botlib.paper.market.trades.volumes import volume_of
 
 Json = dict[str, object]
 Level = tuple[str, str]
@@ -36,35 +38,35 @@ def traded_bar(feed: Feed, bar: Bar, end: int) -> TradedBar:
         bar: candle of the market.
         end: last time of the candle, ms.
     """
+    trades = feed.tape.added_up(bar.timestamp, end)
+    if trades:
+        return _added_up(bar.timestamp, trades)
     cost, bought = quote_volume(bar), feed.tape.bought(bar, end)
     bought_cost = cost * bought / bar.volume if bar.volume else 0.0
-    own = feed.tape.account_trades(bar.timestamp, end)
-    if not own:
+    own = feed.tape.own(bar.timestamp, end)
+    if own is None:
         return TradedBar(bar, cost, bought, bought_cost)
-    prices = [one.price for one in own]
-    # The accounts' trades come after those of the market at the same step.
-    last_step = feed.step_time if feed.time <= end else end + 1 - feed.tape.interval
+    # The first and the last trade may be one of an account.
+    close = feed.tape.close_of(end, bar.close)
     whole = Bar(
         bar.timestamp,
-        bar.open,
-        max(bar.high, *prices),
-        min(bar.low, *prices),
-        prices[-1] if own[-1].timestamp >= last_step else bar.close,
-        round(bar.volume + sum(one.amount for one in own), 8),
+        feed.tape.open_of(bar.timestamp, bar.open),
+        max(bar.high, own.high),
+        min(bar.low, own.low),
+        close,
+        round(bar.volume + own.amount, 8),
     )
-    taken = [one for one in own if not one.seller_taker]
     return TradedBar(
-        whole,
-        cost + sum(one.price * one.amount for one in own),
-        round(bought + sum(one.amount for one in taken), 8),
-        bought_cost + sum(one.price * one.amount for one in taken),
+        whole, cost + own.cost, round(bought + own.bought, 8), bought_cost + own.bought_cost
     )
 
 
-def last_price(feed: Feed) -> float:
-    """Return the price of the last trade, of the market or of an account."""
-    own = feed.tape.account_trades(feed.step_time, 2**62)
-    return own[-1].price if own else feed.price
+def _added_up(opened: int, trades: Sequence[PublicTrade]) -> TradedBar:
+    """Return the candle of all its trades."""
+    whole, prices = volume_of(trades), [one.price for one in trades]
+    amount, bought = round(whole.amount, 8), round(whole.bought, 8)
+    bar = Bar(opened, prices[0], whole.high, whole.low, prices[-1], amount)
+    return TradedBar(bar, whole.cost, bought, whole.bought_cost)
 
 
 def quote_volume(bar: Bar) -> float:

@@ -9,13 +9,15 @@ import numpy as np
 
 from botlib.core.timeframe import DAY, HOUR, MINUTE
 from botlib.paper.market.feed import Feed
-from botlib.paper.market.quotes import Json, book_ticker, eight_decimals, last_price
+from botlib.paper.market.quotes import Json, book_ticker, eight_decimals
 
 WINDOWS: Final = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY}
 """The windows of the ticker streams, ms."""
 
 FULL: Final = "FULL"
 MINI: Final = "MINI"
+
+_EVER: Final = 2**62
 
 _SIZE: Final = re.compile(r"([1-9]\d?)([mhd])")
 _UNITS: Final = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
@@ -55,18 +57,17 @@ def last_day(feed: Feed) -> TickerStatistics:
 
 def _with_account_trades(feed: Feed, market: TickerStatistics) -> TickerStatistics:
     """Return statistics of the market together with the accounts' trades."""
-    own = feed.tape.account_trades(market.start, 2**62)
-    if not own:
+    own = feed.tape.own(market.start, _EVER)
+    if own is None:
         return market
-    prices = [one.price for one in own]
     return TickerStatistics(
         market.start,
         market.open,
-        max(market.high, *prices),
-        min(market.low, *prices),
-        last_price(feed),
-        market.volume + sum(one.amount for one in own),
-        market.quote_volume + sum(one.price * one.amount for one in own),
+        max(market.high, own.high),
+        min(market.low, own.low),
+        feed.tape.last_price(),
+        market.volume + own.amount,
+        market.quote_volume + own.cost,
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from botlib.paper.accounts.orders import PaperOrder
@@ -137,7 +138,10 @@ class _RemainingAmount:
 
 
 def plan_crossing(
-    book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder
+    book: PaperBook,
+    resting: Iterable[PaperOrder],
+    incoming: IncomingOrder,
+    taken: Mapping[Decimal, Decimal] = MappingProxyType({}),
 ) -> CrossingPlan:
     """Return the trades and preventions of an incoming order.
 
@@ -145,9 +149,10 @@ def plan_crossing(
         book: book of the symbol.
         resting: orders on the other side of the book.
         incoming: order that enters.
+        taken: amounts that orders before it take from the market's levels, by price.
     """
     plan, remaining_amount = CrossingPlan(), _RemainingAmount(incoming)
-    for price, market, orders in _levels(book, resting, incoming):
+    for price, market, orders in _levels(book, resting, incoming, taken):
         if incoming.limit is not None and _worse(price, incoming.limit, buys=incoming.buys):
             break
         if not remaining_amount.tradable(price) or not _plan_level(
@@ -162,12 +167,19 @@ def _worse(price: Decimal, limit: Decimal, *, buys: bool) -> bool:
 
 
 def _levels(
-    book: PaperBook, resting: Iterable[PaperOrder], incoming: IncomingOrder
+    book: PaperBook,
+    resting: Iterable[PaperOrder],
+    incoming: IncomingOrder,
+    taken: Mapping[Decimal, Decimal],
 ) -> Iterator[tuple[Decimal, Decimal, list[PaperOrder]]]:
     """Yield every price with the market's amount and the accounts' orders, best price first."""
     sign = 1 if incoming.buys else -1
     orders = sorted(resting, key=lambda one: (sign * one.price, one.priority, one.order_id))
-    market = ((sign * price, amount) for price, amount in book.levels(up=incoming.buys))
+    market = (
+        (sign * price, left)
+        for price, amount in book.levels(up=incoming.buys)
+        if (left := amount - taken.get(price, _NOTHING)) > 0
+    )
     own = (
         (price, list(group)) for price, group in groupby(orders, key=lambda one: sign * one.price)
     )

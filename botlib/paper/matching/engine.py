@@ -33,14 +33,15 @@ from botlib.paper.accounts.transaction import Transaction, UserEvent
 from botlib.paper.market.book import DisplayedOrder
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.halts import SymbolState
-from botlib.paper.market.trades.tape import AccountTrade
+from botlib.paper.market.trades.steps import AccountTrade
 from botlib.paper.matching import amendments
 from botlib.paper.matching.execution import OrderExecution, queue_position
 from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.order_lists import OrderListExecution
 from botlib.paper.matching.pegging import peg_request
 from botlib.paper.matching.requests import OrderListRequest, OrderRequest
-from botlib.paper.matching.stops import is_best, is_passed, is_reached, update_trailing_stop
+from botlib.paper.matching.stops import is_met, is_passed, is_triggered, update_trailing_stop
+from botlib.paper.matching.triggers import StopTriggers
 from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, refusal
 
@@ -90,6 +91,7 @@ class MatchingEngine:
         self._execution = OrderExecution(self.state, self.commission)
         self._order_entry = OrderEntry(self._execution)
         self._lists = OrderListExecution(self._execution, self._order_entry)
+        self._triggers = StopTriggers(self.state, self._execution, self._lists)
 
     @property
     def account(self) -> PaperAccount:
@@ -116,7 +118,11 @@ class MatchingEngine:
                     trades[one.trade_id] = one
         return [
             AccountTrade(
-                one.time, float(one.price), float(one.amount), (one.side == "BUY") == one.maker
+                one.time,
+                float(one.price),
+                float(one.amount),
+                (one.side == "BUY") == one.maker,
+                float(one.replaced),
             )
             for one in sorted(trades.values(), key=lambda trade: (trade.time, trade.trade_id))
         ]
@@ -172,7 +178,7 @@ class MatchingEngine:
         self._order_entry.check(feed, account, [request])
         order = self._order_entry.create(transaction, feed, account, request)
         self._order_entry.admit(transaction, feed, order)
-        self._lists.update(transaction, feed)
+        self._triggers.apply(transaction, feed)
         return order.order_id
 
     def place_list(
@@ -189,7 +195,7 @@ class MatchingEngine:
         transaction = Transaction(self.state, time)
         found = self._lists.place(transaction, feed, account, request)
         orders = [transaction.orders[number] for number in found.order_ids]
-        self._lists.update(transaction, feed)
+        self._triggers.apply(transaction, feed)
         self._commit(transaction, feed)
         return found, orders, transaction
 
@@ -280,14 +286,30 @@ class MatchingEngine:
             time: market time, ms.
         """
         transaction = Transaction(self.state, time)
-        waiting = self.state.open_orders(feed.id)
+        if feed.tapes_accounts:
+            met = [order for order in self.state.open_orders(feed.id) if is_met(feed, order)]
+            rest = self._execution.fill_from_takers(transaction, feed, met)
+            # A price at which only orders of accounts would trade is not traded.
+            traded = [feed.last_price] if rest or not feed.traded else []
+            self._triggers.apply(transaction, feed, traded)
+        else:
+            self._match_apart(transaction, feed)
+            self._lists.update(transaction, feed)
+        if not transaction.orders:
+            return []
+        self._commit(transaction, feed)
+        return transaction.user_events()
+
+    def _match_apart(self, transaction: Transaction, feed: Feed) -> None:
+        """Match orders with a market whose tape does not show the accounts' trades."""
+        price, waiting = feed.last_price, self.state.open_orders(feed.id)
         for order in waiting:
             if order.trailing_delta and order.dormant and not order.pending:
-                update_trailing_stop(transaction, feed, order)
+                update_trailing_stop(transaction, order, price)
         hit = [
             order
-            for order in waiting
-            if is_reached(feed, transaction.order(order)) or is_best(feed, transaction.order(order))
+            for order in map(transaction.order, waiting)
+            if is_met(feed, order) or is_triggered(feed, order, price)
         ]
         volume = Decimal(repr(feed.traded))
         for order in hit if feed.book.deep else sorted(hit, key=queue_position):
@@ -296,15 +318,10 @@ class MatchingEngine:
                 continue
             if order.dormant:
                 self._execution.trigger(transaction, feed, order)
-            elif feed.book.deep or (feed.mirrored and is_passed(feed, order)):
+            elif feed.book.deep or is_passed(feed, order):
                 self._execution.fill_resting(transaction, feed, order, order.remaining)
             else:
                 volume = self._execution.fill_from_volume(transaction, feed, order, volume)
-        self._lists.update(transaction, feed)
-        if not transaction.orders:
-            return []
-        self._commit(transaction, feed)
-        return transaction.user_events()
 
     # -- actions of the operator
 
@@ -373,7 +390,7 @@ class MatchingEngine:
         transaction.apply()
         if feed is None:
             return
-        for price, amount in transaction.taken:
+        for price, amount in transaction.taken.items():
             feed.book.take(price, amount)
         for trade in transaction.account_trades:
             feed.tape.add(trade)

@@ -5,6 +5,8 @@ Everything here changes a `Transaction` only, which the matching engine commits.
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 from typing import Final
@@ -31,7 +33,7 @@ from botlib.paper.matching.settlement import (
     required_reserve,
     transfer,
 )
-from botlib.paper.matching.stops import present_stop_price
+from botlib.paper.matching.stops import is_passed, present_stop_price
 from botlib.paper.protocol.refusals import Refusal
 
 _NOTHING: Final = Decimal(0)
@@ -83,7 +85,8 @@ class OrderExecution:
             limit=limit,
             step=feed.rules.step,
         )
-        return crossing.plan_crossing(book, self._opposite(transaction, order), incoming)
+        resting = self._opposite(transaction, order)
+        return crossing.plan_crossing(book, resting, incoming, transaction.taken)
 
     def _opposite(self, transaction: Transaction, order: PaperOrder) -> list[PaperOrder]:
         waiting = map(transaction.order, self.state.open_orders(order.symbol))
@@ -115,7 +118,7 @@ class OrderExecution:
         number = next_trade_id(transaction, feed, price, amount, seller_taker=not taker.buys)
         terms = TradeTerms(number, price, amount, maker=False)
         if step.maker is None:
-            transaction.taken.append((price, amount))
+            transaction.take(price, amount)
             return self._settlement.trade_with_market(transaction, feed, taker, terms)
         maker = self.expire_sibling(transaction, transaction.order(step.maker))
         taker = self._settlement.settle(transaction, feed, taker, terms)
@@ -127,36 +130,96 @@ class OrderExecution:
         return transaction.order(taker)
 
     def fill_resting(
-        self, transaction: Transaction, feed: Feed, order: PaperOrder, amount: Decimal
+        self,
+        transaction: Transaction,
+        feed: Feed,
+        order: PaperOrder,
+        amount: Decimal,
+        replaced: Decimal = _NOTHING,
     ) -> PaperOrder:
-        """Fill a resting order at its own price with the market, as maker."""
+        """Fill a resting order at its own price with the market, as maker.
+
+        Args:
+            transaction: change that the trade belongs to.
+            feed: feed of the symbol.
+            order: resting order.
+            amount: in base units.
+            replaced: amount of the market's own trades that it replaces on the tape.
+        """
+        if not (feed.tapes_accounts and feed.at_step(transaction.time)):
+            replaced = _NOTHING
         order = self.expire_sibling(transaction, order)
-        number = next_trade_id(transaction, feed, order.price, amount, seller_taker=order.buys)
-        terms = TradeTerms(number, order.price, amount, maker=True)
+        number = next_trade_id(
+            transaction, feed, order.price, amount, seller_taker=order.buys, replaced=replaced
+        )
+        terms = TradeTerms(number, order.price, amount, maker=True, replaced=replaced)
         return self._settlement.trade_with_market(transaction, feed, order, terms)
+
+    def fill_from_takers(
+        self, transaction: Transaction, feed: Feed, orders: Iterable[PaperOrder]
+    ) -> Decimal:
+        """Fill the resting orders that the takers of the market meet, the best price first.
+
+        Args:
+            transaction: change that the trades belong to.
+            feed: feed of the symbol, at its present price.
+            orders: orders at the present price, and those that it has passed.
+
+        Returns:
+            The amount that the market trades at its own price.
+        """
+        volume = Decimal(repr(feed.traded))
+        queue = [(queue_position(order), order.order_id, order) for order in orders]
+        heapq.heapify(queue)
+        while queue and volume:
+            order = transaction.order(heapq.heappop(queue)[2])
+            if not order.working:
+                continue
+            before = order.executed
+            volume = self.fill_from_volume(transaction, feed, order, volume)
+            order = transaction.order(order)
+            if order.open and order.executed > before and order.iceberg:
+                # Its next part queues behind the others at its price.
+                heapq.heappush(queue, (queue_position(order), order.order_id, order))
+        return volume
 
     def fill_from_volume(
         self, transaction: Transaction, feed: Feed, order: PaperOrder, volume: Decimal
     ) -> Decimal:
-        """Fill a resting order from the traded volume, and return the rest of the volume."""
+        """Fill a resting order from the traded volume, and return the rest of the volume.
+
+        If the price has passed the order, what was ahead of it has traded or was cancelled.
+        """
         if not volume:
             return volume
-        before = min(volume, order.ahead)
+        passed = is_passed(feed, order)
+        before = _NOTHING if passed else min(volume, order.ahead)
         if before:
-            order = transaction.put_order(replace(order, ahead=order.ahead - before))
-        # The amount ahead of this order is ahead of the orders behind it too, and trades once.
-        for other in self.state.open_orders(feed.id):
+            self._shorten_queue(transaction, order, before)
+            order = transaction.order(order)
+        volume -= before
+        step = feed.rules.step
+        amount = min(volume, order.visible) // step * step
+        if not amount:
+            return volume
+        rest = volume - amount
+        # The market does not trade less than a step behind an order that is left.
+        replaced = volume if passed and rest < step and order.remaining > amount else amount
+        order = self.fill_resting(transaction, feed, order, amount, replaced)
+        if order.open and order.iceberg and order.visible == order.iceberg:
+            self.queue_last(transaction, feed, order)
+        return volume - replaced
+
+    def _shorten_queue(self, transaction: Transaction, order: PaperOrder, amount: Decimal) -> None:
+        """Take an amount off what is ahead of an order, and of those behind it at its price."""
+        transaction.put_order(replace(order, ahead=order.ahead - amount))
+        # It is ahead of the orders behind this one too, and trades once.
+        for other in self.state.open_orders(order.symbol):
             behind = transaction.order(other)
             same = behind.working and behind.buys == order.buys and behind.price == order.price
-            if before and same and behind.order_id != order.order_id:
-                transaction.put_order(replace(behind, ahead=max(_NOTHING, behind.ahead - before)))
-        volume -= before
-        amount = min(volume, order.visible) // feed.rules.step * feed.rules.step
-        if amount:
-            order = self.fill_resting(transaction, feed, order, amount)
-            if order.open and order.iceberg and order.visible == order.iceberg:
-                self.queue_last(transaction, feed, order)
-        return volume - amount
+            if same and behind.order_id != order.order_id:
+                shorter = max(_NOTHING, behind.ahead - amount)
+                transaction.put_order(replace(behind, ahead=shorter))
 
     @staticmethod
     def queue_last(transaction: Transaction, feed: Feed, order: PaperOrder) -> PaperOrder:

@@ -17,7 +17,7 @@ from botlib.paper.matching.crossing import CrossingPlan
 from botlib.paper.matching.execution import OrderExecution
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.matching.settlement import required_reserve
-from botlib.paper.matching.stops import stop_reached, update_trailing_stop
+from botlib.paper.matching.stops import last_trade, stop_reached, update_trailing_stop
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
@@ -148,9 +148,8 @@ class OrderEntry:
         Raises:
             Refusal: the matching engine does not accept it; nothing has changed.
         """
-        if order.stop_price and stop_reached(
-            order.type, order.side, feed.last_price, order.stop_price
-        ):
+        last = last_trade(transaction, feed)
+        if order.stop_price and stop_reached(order.type, order.side, last, order.stop_price):
             raise rejected("Order would trigger immediately.")
         plan = CrossingPlan()
         if not order.dormant:
@@ -171,7 +170,7 @@ class OrderEntry:
         if not order.dormant:
             return self._execution.execute(transaction, feed, order, plan)
         if order.trailing_delta and not order.stop_price:
-            return update_trailing_stop(transaction, feed, order)
+            return update_trailing_stop(transaction, order, last)
         return order
 
 

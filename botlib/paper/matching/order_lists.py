@@ -23,7 +23,7 @@ from botlib.paper.matching.oco_rules import check_pair
 from botlib.paper.matching.order_entry import OrderEntry
 from botlib.paper.matching.pegging import peg_now, peg_request
 from botlib.paper.matching.requests import OrderListRequest
-from botlib.paper.matching.stops import stop_reached
+from botlib.paper.matching.stops import last_trade, stop_reached
 from botlib.paper.protocol.refusals import Refusal, account_filter_failure, rejected
 
 _NOTHING: Final = Decimal(0)
@@ -75,7 +75,7 @@ class OrderListExecution:
             raise rejected("Duplicate order sent.")
         if len(request.others) == 2:
             above, below = request.others
-            check_pair(above, below, None if request.working else feed.last_price)
+            check_pair(above, below, None if request.working else feed.last_trade)
 
     def _create(
         self, transaction: Transaction, feed: Feed, account: str, request: OrderListRequest
@@ -140,8 +140,9 @@ class OrderListExecution:
         pending = [order for order in pending if order.pending]
         try:
             for order in pending:
+                last = last_trade(transaction, feed)
                 if order.stop_price and stop_reached(
-                    order.type, order.side, feed.last_price, order.stop_price
+                    order.type, order.side, last, order.stop_price
                 ):
                     raise rejected("Order would trigger immediately.")
             if found.pays:

@@ -27,12 +27,14 @@ class TradeTerms(NamedTuple):
         price: in quote units.
         amount: in base units.
         maker: whether the order was resting in the book.
+        replaced: amount of the market's own trades that it replaces on the tape.
     """
 
     trade_id: int
     price: Decimal
     amount: Decimal
     maker: bool
+    replaced: Decimal = _NOTHING
 
     @property
     def cost(self) -> Decimal:
@@ -105,6 +107,7 @@ class TradeSettlement:
             account=order.account,
             list_id=order.list_id,
             taped=feed.tapes_accounts,
+            replaced=terms.replaced,
         )
         order = transaction.report_order(release_surplus(transaction, order), "TRADE", trade)
         if order.list_id >= 0:
@@ -113,12 +116,29 @@ class TradeSettlement:
 
 
 def next_trade_id(
-    transaction: Transaction, feed: Feed, price: Decimal, amount: Decimal, *, seller_taker: bool
+    transaction: Transaction,
+    feed: Feed,
+    price: Decimal,
+    amount: Decimal,
+    *,
+    seller_taker: bool,
+    replaced: Decimal = _NOTHING,
 ) -> int:
-    """Return the id of a new trade, which is on the public tape if the book has a depth."""
+    """Return the id of a new trade, which is on the public tape if the book has a depth.
+
+    Args:
+        transaction: change that the trade belongs to.
+        feed: feed of the symbol.
+        price: in quote units.
+        amount: in base units.
+        seller_taker: whether the seller was the taker.
+        replaced: amount of the market's own trades that it replaces on the tape.
+    """
     if not feed.tapes_accounts:
         return transaction.next_trade_id()
-    return transaction.add_to_tape(feed.tape, price, amount, seller_taker=seller_taker)
+    return transaction.add_to_tape(
+        feed.tape, price, amount, seller_taker=seller_taker, replaced=replaced
+    )
 
 
 def transfer(

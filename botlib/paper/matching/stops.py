@@ -36,9 +36,8 @@ def present_stop_price(feed: Feed, order: PaperOrder) -> Decimal:
     return (price / feed.rules.tick).to_integral_value(rounding) * feed.rules.tick
 
 
-def update_trailing_stop(transaction: Transaction, feed: Feed, order: PaperOrder) -> PaperOrder:
-    """Activate a trailing stop, or move it with the price, and return the order after it."""
-    price = feed.last_price
+def update_trailing_stop(transaction: Transaction, order: PaperOrder, price: Decimal) -> PaperOrder:
+    """Activate a trailing stop, or move it with a price, and return the order after it."""
     if not order.trailing_since:
         if order.stop_price and not stop_reached(order.type, order.side, price, order.stop_price):
             return order
@@ -47,18 +46,11 @@ def update_trailing_stop(transaction: Transaction, feed: Feed, order: PaperOrder
     return transaction.put_order(replace(order, trailed=price)) if better else order
 
 
-def is_best(feed: Feed, order: PaperOrder) -> bool:
-    """Return whether the takers of the market meet an order before all orders of others.
-
-    In a book with a depth a taker who sells meets the best bid, and one who buys the best ask. The
-    takers of a mirrored market have traded already, and meet no order of an account.
-    """
-    if feed.book.deep or feed.mirrored or not order.working or order.buys != feed.falling:
-        return False
-    best = next(feed.book.levels(up=not order.buys), None)
-    if best is None:
-        return True
-    return order.price > best[0] if order.buys else order.price < best[0]
+def last_trade(transaction: Transaction, feed: Feed) -> Decimal:
+    """Return the price of the last trade, which may be one of the change itself."""
+    if transaction.account_trades:
+        return Decimal(repr(transaction.account_trades[-1].price))
+    return feed.last_trade
 
 
 def is_passed(feed: Feed, order: PaperOrder) -> bool:
@@ -67,13 +59,15 @@ def is_passed(feed: Feed, order: PaperOrder) -> bool:
     return price < order.price if order.buys else price > order.price
 
 
-def is_reached(feed: Feed, order: PaperOrder) -> bool:
-    """Return whether the present price triggers an order or trades with it."""
-    price = feed.last_price
-    if order.pending:
+def is_met(feed: Feed, order: PaperOrder) -> bool:
+    """Return whether the market trades at the price of a resting order, or has passed it."""
+    return order.working and (is_passed(feed, order) or feed.last_price == order.price)
+
+
+def is_triggered(feed: Feed, order: PaperOrder, price: Decimal) -> bool:
+    """Return whether a price triggers an order that waits for its stop price."""
+    if order.pending or not order.dormant:
         return False
-    if not order.dormant:
-        return price <= order.price if order.buys else price >= order.price
     if not order.trailing_delta:
         return stop_reached(order.type, order.side, price, order.stop_price)
     if not order.trailing_since:

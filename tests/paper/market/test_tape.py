@@ -180,16 +180,27 @@ async def test_the_volume_of_takers_is_that_of_the_trades(
 async def test_takers_of_the_market_trade_with_a_better_order_of_an_account_first(
     serve: Any, candles: Any
 ) -> None:
-    # 100 falls to 99.9 and returns, so the market never trades at the order's price.
+    # The price rises from 100 to 100.05, falls to 99.95 and returns.
     market = candles(BTCUSDT={number: (100, 100.05, 99.95, 100, 8) for number in range(5)})
     served = await serve(market, pace=LOCKSTEP, depth=DEPTH)
     limit = {"timeInForce": "GTC", "quantity": "0.5"}
-    bid = await served.order("BUY", "LIMIT", price="99.8", **limit)
+    bid = await served.order("BUY", "LIMIT", price="99.97", **limit)
     behind = await served.order("BUY", "LIMIT", price="99.2", **limit)
     book = await served.get("depth", symbol="BTCUSDT")
-    assert book["bids"][0][0] == "99.80000000"
+    assert (book["bids"][0][0], book["asks"][0][0]) == ("99.97000000", "100.00000000")
+    trades = await served.listen("btcusdt@trade")
     await served.advance(STREAM)
     _, found = await served.signed("GET", "order", symbol="BTCUSDT", orderId=bid["orderId"])
     assert found["status"] == "FILLED"
     _, other = await served.signed("GET", "order", symbol="BTCUSDT", orderId=behind["orderId"])
     assert other["status"] == "NEW"
+    tape = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    [mine] = [one for one in tape if one["price"] == "99.97000000"]
+    later = tape[tape.index(mine) + 1]
+    # The sellers took its amount before they traded at their own price.
+    assert (mine["qty"], mine["isBuyerMaker"]) == ("0.50000000", True)
+    assert (later["price"], later["isBuyerMaker"]) == ("99.95000000", True)
+    first = [one for one in tape if one["time"] < tape[0]["time"] + 60_000]
+    assert sum(D(one["qty"]) for one in first) == 8  # the volume of the candle
+    sent = [await trades.next() for _ in tape[2:]]
+    assert [one["t"] for one in sent] == [one["id"] for one in tape[2:]]

@@ -93,7 +93,7 @@ def test_the_book_has_the_configured_depth_for_all_accounts(book_market: BookMar
     book = book_market.feed.book
     bids, asks = book.bids(5_000), book.asks(5_000)
     assert (len(bids), len(asks)) == (3, 3)
-    assert (bids[0][0], asks[0][0]) == (D(99), D(101))
+    assert (bids[0][0], asks[0][0]) == (D(98), D(100))
     assert [price for price, _ in asks] == sorted(price for price, _ in asks)
     assert all(D(4) < amount < D(16) for _, amount in bids + asks)
     other = Feed(book_market.feed.market, book_market.feed.listing, 4, depth=DEPTH)
@@ -202,7 +202,8 @@ def test_the_traded_volume_fills_the_amount_ahead_of_an_order_first(
 
 
 def test_self_trade_prevention_expires_the_whole_pair(book_market: BookMarket) -> None:
-    price = book_market.front("SELL", 20)
+    best, there = book_market.feed.book.asks(1)[0]
+    price = best + D("0.2")
     limit = OrderRequest(
         side="SELL",
         type="LIMIT_MAKER",
@@ -212,10 +213,10 @@ def test_self_trade_prevention_expires_the_whole_pair(book_market: BookMarket) -
         quote_amount=None,
         client_order_id=None,
     )
-    stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(98))
+    stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(97))
     request = OrderListRequest(working=None, others=[limit, stop])
     found, _, _ = book_market.engine.place_list(book_market.feed, request, book_market.time)
-    book_market.place("BUY", "LIMIT", "0.1", price)
+    book_market.place("BUY", "LIMIT", there + 1, price)
     states = [book_market.engine.account.orders[one].status for one in found.order_ids]
     assert states == ["EXPIRED_IN_MATCH", "EXPIRED"]
     assert book_market.engine.state.lists[found.list_id].done
@@ -225,7 +226,8 @@ def test_self_trade_prevention_expires_the_whole_pair(book_market: BookMarket) -
 def test_a_passing_price_fills_orders_up_to_the_traded_volume(book_market: BookMarket) -> None:
     large = book_market.place("BUY", "LIMIT", 6, "99.5")
     behind = book_market.place("BUY", "LIMIT", 50, "99.4", "other")
-    # At 98 both are passed: the better price fills first, up to the traded volume.
+    # At 98 both are passed: the better price fills first, up to the traded volume, and the market
+    # trades nothing at 98 itself.
     traded, filled, start = D(0), [], book_market.time + 2 * MINUTE
     for step in range(4):
         book_market.move(start + step * 15_000)
@@ -233,6 +235,7 @@ def test_a_passing_price_fills_orders_up_to_the_traded_volume(book_market: BookM
         filled.append((book_market.state(large)[1], book_market.state(behind)[1]))
         assert sum(filled[-1]) == traded
         assert not filled[-1][1] or filled[-1][0] == 6
+        assert all(one.price != 98 for one in book_market.feed.tape.present())
         # The market shows no level that would trade with the resting order.
         assert (
             book_market.feed.book.asks(1)[0][0]
@@ -245,18 +248,17 @@ def test_a_passing_price_fills_orders_up_to_the_traded_volume(book_market: BookM
     assert (maker.price, maker.maker) == (D("99.4"), True)
 
 
-def test_a_passing_price_fills_the_queue_ahead_of_an_order_first(book_market: BookMarket) -> None:
+def test_a_passing_price_leaves_nothing_ahead_of_an_order(book_market: BookMarket) -> None:
+    """The market reaches a worse price only after all that was better has gone."""
     order = book_market.place("BUY", "LIMIT", 50, 99)
-    ahead = order.order.ahead
-    assert 4 < ahead < 8
+    state = book_market.engine.state
+    state.put_order(replace(order.order, ahead=D(3)))
     start = book_market.time + 2 * MINUTE
     book_market.move(start)
-    assert book_market.engine.account.orders[order.order.order_id].ahead == ahead - D(
-        repr(book_market.feed.traded)
-    )
+    assert book_market.state(order)[1] == D(repr(book_market.feed.traded))
     for step in range(1, 4):
         book_market.move(start + step * 15_000)
-    assert book_market.state(order) == ("PARTIALLY_FILLED", 8 - ahead)
+    assert book_market.state(order) == ("PARTIALLY_FILLED", D(8))
 
 
 def test_accounts_trade_with_each_other_at_the_makers_price(book_market: BookMarket) -> None:
@@ -413,7 +415,7 @@ async def test_a_served_book_with_depth_and_latency(
     ]
     assert len(bought["fills"]) > 1
     ticker = await served.get("ticker/bookTicker", symbol="BTCUSDT")
-    assert ticker["bidPrice"] == "99.00000000"
+    assert ticker["bidPrice"] == "98.00000000"
 
 
 @pytest.mark.parametrize(("side", "gained"), [("BUY", 1), ("SELL", -1)])

@@ -18,6 +18,7 @@ WORKING = {
     **{"workingType": "LIMIT", "workingSide": "BUY", "workingPrice": "90"},
     **{"workingQuantity": "1", "workingTimeInForce": "GTC", "pendingSide": "SELL"},
 }
+LARGE = {**WORKING, "workingQuantity": "5"}
 ABOVE = {"pendingAboveType": "LIMIT_MAKER", "pendingAbovePrice": "120"}
 BELOW = {"pendingBelowType": "STOP_LOSS", "pendingBelowStopPrice": "70"}
 SELL = {"pendingType": "LIMIT", "pendingPrice": "120", "pendingTimeInForce": "GTC"}
@@ -107,7 +108,7 @@ async def test_the_received_amount_is_reserved_until_the_list_is_cancelled(
 ) -> None:
     depth = Depth(spread=Decimal("0.02"), levels=3, size=Decimal(50), seed=1)
     served = await serve(market, pace=MarketPace(None, lockstep=True), depth=depth)
-    made = await place(served, "opo", **{**WORKING, "workingPrice": "103"}, **SELL)
+    made = await place(served, "opo", **{**LARGE, "workingPrice": "103"}, **SELL)
     _, working = await served.signed("GET", "order", **BTC, orderId=made["orders"][0]["orderId"])
     assert working["status"] == "PARTIALLY_FILLED"
     free, kept = map(Decimal, await served.balance("BTC"))

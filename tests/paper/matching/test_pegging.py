@@ -17,7 +17,7 @@ GTC = {"timeInForce": "GTC", "quantity": "1"}
 PRIMARY, MARKET = {"pegPriceType": "PRIMARY_PEG"}, {"pegPriceType": "MARKET_PEG"}
 WEALTH = {"BTC": Decimal(10), "USDT": Decimal(1_000)}
 DEPTH = Depth(spread=Decimal("0.02"), levels=3, size=Decimal(5_000), seed=1)
-"""Bids at 99, 98 and 97 and asks at 101, 102 and 103 around a price of 100."""
+"""Bids at 98, 97 and 96 and asks at 100, 101 and 102 after takers have bought at 100."""
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ async def known(served: Any, number: int) -> Any:
 @pytest.mark.parametrize(
     ("side", "sent", "price"),
     [
-        ("BUY", PRIMARY, "99.00000000"),
-        ("SELL", PRIMARY, "101.00000000"),
-        ("BUY", {**PRIMARY, "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 2}, "97.00000000"),
-        ("SELL", {**PRIMARY, "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 1}, "102.00000000"),
+        ("BUY", PRIMARY, "98.00000000"),
+        ("SELL", PRIMARY, "100.00000000"),
+        ("BUY", {**PRIMARY, "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 2}, "96.00000000"),
+        ("SELL", {**PRIMARY, "pegOffsetType": "PRICE_LEVEL", "pegOffsetValue": 1}, "101.00000000"),
     ],
 )
 async def test_a_primary_peg_rests_at_a_level_of_its_own_side(
@@ -71,8 +71,8 @@ async def test_a_market_peg_trades_at_the_best_price_only(served: Any) -> None:
     sent = {"quantity": more, "timeInForce": "IOC", **MARKET}
     await served.control.fault("deposit", asset="USDT", amount=100_000)
     order = await served.order("BUY", "LIMIT", **sent)
-    assert (order["status"], order["peggedPrice"]) == ("EXPIRED", "101.00000000")
-    assert {fill["price"] for fill in order["fills"]} == {"101.00000000"}
+    assert (order["status"], order["peggedPrice"]) == ("EXPIRED", "100.00000000")
+    assert {fill["price"] for fill in order["fills"]} == {"100.00000000"}
     assert Decimal(order["executedQty"]) == first[1]
 
 
@@ -80,7 +80,7 @@ async def test_a_limit_price_sent_with_a_peg_is_stored_and_checked(
     served: Any,
 ) -> None:
     order = await served.order("BUY", "LIMIT", **GTC, **PRIMARY, price="95")
-    assert (order["price"], order["peggedPrice"]) == ("95.00000000", "99.00000000")
+    assert (order["price"], order["peggedPrice"]) == ("95.00000000", "98.00000000")
     wrong = {**BTC, "side": "BUY", "type": "LIMIT", **GTC, **PRIMARY}
     assert await served.refused("POST", "order", **wrong, price="9999") == -1013
     assert await served.refused("POST", "order", **wrong, price="95.001") == -1013
@@ -180,7 +180,9 @@ async def test_a_triggered_stop_whose_pegged_price_fails_a_filter_is_rejected(se
 
 
 async def test_orders_of_order_lists_can_be_pegged(served: Any) -> None:
+    # The best ask is the last price, and the upper order has to be above that.
     legs = {"aboveType": "LIMIT_MAKER", "abovePegPriceType": "PRIMARY_PEG"}
+    legs |= {"abovePegOffsetType": "PRICE_LEVEL", "abovePegOffsetValue": "1"}
     legs |= {"belowType": "STOP_LOSS_LIMIT", "belowStopPrice": "90", "belowTimeInForce": "GTC"}
     legs |= {"belowPegPriceType": "PRIMARY_PEG"}
     status, pair = await served.signed(
@@ -197,7 +199,7 @@ async def test_orders_of_order_lists_can_be_pegged(served: Any) -> None:
     assert status == 200, made
     found = await known(served, made["orders"][1]["orderId"])
     assert (found["status"], found["price"]) == ("NEW", "0.00000000")
-    assert Decimal(found["peggedPrice"]) >= 101
+    assert Decimal(found["peggedPrice"]) >= 100
     engine = served.venue.engine
     before = dict(engine.account.orders)
     engine._load()

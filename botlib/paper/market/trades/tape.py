@@ -3,20 +3,22 @@
 Every price on a candle's path has a fixed number of trades, called prints. So the id of a trade
 follows from the time of its step, and no trade has to be counted.
 
-In a market with a depth the trades of the accounts are inserted after the prints of their step, and
-the ids of all later trades increase. The candles that the exchange shows contain both; those of the
-market consist of the prints alone.
+In a market with a depth the trades of the accounts are inserted, and the ids of all later trades
+change: `StepTrades` has their order within a step. The candles that the exchange shows contain
+both; those of the market consist of the prints alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botlib.paper.market.intervals import KlineInterval
 from botlib.paper.market.trades.path import PRINTS, TapeStep, path
+from botlib.paper.market.trades.steps import AccountTrade, PublicTrade, StepTrades
+from botlib.paper.market.trades.volumes import AccountVolume, AccountVolumes
 
 if TYPE_CHECKING:
     from botlib.paper.market.feed import Bar, Feed
@@ -26,29 +28,10 @@ _PRICES: Final = 1_000
 
 _CANDLES: Final = 16_384
 """Base candles whose takers are remembered."""
-_EXACT: Final = 15
-"""Base candles of the longest candle whose takers are added up from the trades."""
+EXACT: Final = 15
+"""Base candles of the longest candle that is added up from the trades, if need be."""
 
-
-class PublicTrade(NamedTuple):
-    """A public trade of the market."""
-
-    id: int
-    timestamp: int
-    price: float
-    amount: float
-    seller_taker: bool
-    aggregate: int
-    """The id of its aggregate trade."""
-
-
-class AccountTrade(NamedTuple):
-    """A trade of an account: market time (ms), price, amount, and whether the seller was taker."""
-
-    time: int
-    price: float
-    amount: float
-    seller_taker: bool
+_NO_PRINTS: Final = (0.0,) * PRINTS
 
 
 class AggregateTrade(NamedTuple):
@@ -70,67 +53,178 @@ class Tape:
         self._feed = feed
         self.interval = feed.length // feed.steps
         """Market time between two steps, ms."""
-        self._account_trades: list[PublicTrade] = []
+        self._records: list[StepTrades] = []
         self._steps: list[int] = []
+        self._own: list[PublicTrade] = []
+        self._volumes = AccountVolumes()
         self._published = 0
+        self._unpublished: list[PublicTrade] = []
         self._bought: dict[int, float] = {}
         self._path: tuple[int, list[TapeStep]] = (-1, [])
 
+    # -- numbers
+
     def time_of(self, trade: int) -> int:
         """Return the time (ms) of the step of a trade, by its id."""
-        before = bisect_left(
-            self._account_trades, trade, key=lambda account_trade: account_trade.id
-        )
-        if before < len(self._account_trades) and self._account_trades[before].id == trade:
-            return self._steps[before] * self.interval
-        return (trade - before) // PRINTS * self.interval
+        index = bisect_right(self._records, trade, key=lambda one: one.number) - 1
+        if index < 0:
+            return trade // PRINTS * self.interval
+        record = self._records[index]
+        if trade < record.number + record.count:
+            return record.step * self.interval
+        return (trade - record.change) // PRINTS * self.interval
 
     def time_of_aggregate(self, aggregate: int) -> int:
         """Return the time (ms) of the step of an aggregate trade, by its id."""
-        before = bisect_left(
-            self._account_trades, aggregate, key=lambda account_trade: account_trade.aggregate
-        )
-        if (
-            before < len(self._account_trades)
-            and self._account_trades[before].aggregate == aggregate
-        ):
-            return self._steps[before] * self.interval
-        return (aggregate - before) * self.interval
+        index = bisect_right(self._records, aggregate, key=lambda one: one.aggregate) - 1
+        if index < 0:
+            return aggregate * self.interval
+        record = self._records[index]
+        if aggregate < record.aggregate + record.aggregates:
+            return record.step * self.interval
+        return (aggregate - record.aggregates_change) * self.interval
 
     def ids(self, start: int, end: int) -> tuple[int, int]:
         """Return the first and the last possible id of a trade between two times (ms)."""
-        first, last = start // self.interval, end // self.interval
-        before = self._account_trades_before(first), self._account_trades_before(last + 1)
-        return first * PRINTS + before[0], (last + 1) * PRINTS - 1 + before[1]
+        first, last = start // self.interval, end // self.interval + 1
+        return (
+            first * PRINTS + self._changes_before(first)[0],
+            last * PRINTS - 1 + self._changes_before(last)[0],
+        )
 
-    def _account_trades_before(self, step: int) -> int:
-        return bisect_left(self._steps, step) if self._steps else 0
+    def _changes_before(self, step: int) -> tuple[int, int]:
+        """Return by how much the accounts have changed the numbers of trades and aggregates."""
+        index = bisect_left(self._steps, step) - 1
+        if index < 0:
+            return 0, 0
+        return self._records[index].change, self._records[index].aggregates_change
 
     # -- the accounts' trades
 
-    def next_id(self, time: int, further: int = 0) -> int:
-        """Return the id of an account's next trade at a time (ms), or of one ``further`` on."""
-        return (time // self.interval + 1) * PRINTS + len(self._account_trades) + further
+    def at(self, time: int) -> StepTrades:
+        """Return the trades at the step of a time (ms), a copy to try further ones on."""
+        return self._record(time // self.interval).copy()
 
-    def add(self, account_trade: AccountTrade) -> None:
+    def _record(self, step: int) -> StepTrades:
+        """Return the trades at a step, with none of an account if there was none yet."""
+        known = self._known(step)
+        if known is not None:
+            return known
+        made, falling = self._made(step)
+        return StepTrades(step, made, falling, *self._changes_before(step))
+
+    def _known(self, step: int) -> StepTrades | None:
+        index = bisect_left(self._steps, step)
+        if index < len(self._steps) and self._steps[index] == step:
+            return self._records[index]
+        return None
+
+    def _made(self, step: int) -> tuple[TapeStep, bool]:
+        """Return the price and the prints of a step, and whether their takers were sellers."""
+        feed, time = self._feed, step * self.interval
+        opened = time - time % feed.length
+        steps, number = self._path_of(opened), (time - opened) // self.interval
+        if number >= len(steps):
+            return TapeStep(feed.price, _NO_PRINTS), False
+        return steps[number], number > 0 and steps[number].price < steps[number - 1].price
+
+    def _path_of(self, opened: int) -> list[TapeStep]:
+        """Return the path of the base candle that opened at a time (ms), empty if there is none."""
+        feed = self._feed
+        if feed.bar is not None and feed.bar.timestamp == opened:
+            return feed.path
+        if self._path[0] != opened:
+            bar = next(feed.bars_between(opened, opened), None)
+            self._path = (opened, [] if bar is None else path(bar, feed.steps))
+        return self._path[1]
+
+    def add(self, trade: AccountTrade) -> None:
         """Add a trade of an account, not earlier than those that were added before."""
-        step, count = account_trade.time // self.interval, len(self._account_trades)
-        number = (step + 1) * PRINTS + count
-        self._account_trades.append(PublicTrade(number, *account_trade, step + 1 + count))
-        self._steps.append(step)
+        record = self._record(trade.time // self.interval)
+        if not self._steps or self._steps[-1] != record.step:
+            self._records.append(record)
+            self._steps.append(record.step)
+        added = record.add(trade)
+        self._own.append(added)
+        time = record.step * self.interval
+        opened = time - time % self._feed.length
+        volume = self._volumes.of(opened)
+        volume.trade(added)
+        if record.after:
+            self._unpublished.append(added)
+            return
+        volume.add(record.made.price, -trade.replaced, bought=not record.falling)
+        if record.emptied:
+            self._volumes.empty(opened)
 
     def unpublished(self) -> list[PublicTrade]:
-        """Return the accounts' trades that were added since the last call."""
-        published, self._published = self._published, len(self._account_trades)
-        return self._account_trades[published:]
+        """Return the trades in which an account was the taker, since the last call."""
+        found, self._unpublished = self._unpublished, []
+        return found
 
-    def account_trades(self, start: int, end: int) -> list[PublicTrade]:
-        """Return the accounts' trades between two times (ms, both included)."""
-        if not self._account_trades:
+    def own(self, start: int, end: int) -> AccountVolume | None:
+        """Return what the accounts change in the base candles that open between two times (ms).
+
+        Returns:
+            None for nothing.
+        """
+        return self._volumes.between(start, end) if self._own else None
+
+    def added_up(self, start: int, end: int) -> list[PublicTrade]:
+        """Return all trades of a candle if it does not follow from the market's, else none.
+
+        It does not if accounts have replaced all prints of a step, so that a price of the market
+        was not traded, or if a candle shorter than a base candle has trades of accounts.
+
+        Args:
+            start: first time of the candle, ms.
+            end: last time of the candle, ms.
+        """
+        length = self._feed.length
+        if not self._own or end - start + 1 > EXACT * length:
             return []
-        first = bisect_left(self._account_trades, start, key=lambda one: one.timestamp)
-        last = bisect_left(self._account_trades, end + 1, key=lambda one: one.timestamp)
-        return self._account_trades[first:last]
+        own = self._own_between(start, end)
+        if not (own if end - start + 1 < length else self._volumes.emptied(start, end)):
+            return []
+        last = min(end, self._feed.time)
+        bars = self._feed.bars_between(start - start % length, last)
+        prints = (one for bar in bars for one in self._of(bar) if start <= one.timestamp <= last)
+        return sorted([*own, *prints])
+
+    def _own_between(self, start: int, end: int) -> list[PublicTrade]:
+        first = bisect_left(self._own, start, key=lambda one: one.timestamp)
+        last = bisect_left(self._own, end + 1, key=lambda one: one.timestamp)
+        return self._own[first:last]
+
+    def open_of(self, start: int, price: float) -> float:
+        """Return the price of the first trade of a candle.
+
+        Args:
+            start: its open time, ms.
+            price: open of the market's candle.
+        """
+        known = self._known(start // self.interval)
+        return known.first[0].price if known is not None and known.first else price
+
+    def close_of(self, end: int, price: float) -> float:
+        """Return the price of the last trade up to a time (ms), the end of a candle.
+
+        Args:
+            end: the time, or any later one for the present.
+            price: close of the market's candle.
+        """
+        last = min(self._feed.step_time, end) // self.interval
+        index = bisect_right(self._steps, end // self.interval) - 1
+        if index < 0 or self._steps[index] < last:
+            return price
+        return self._records[index].last_price
+
+    def last_price(self) -> float:
+        """Return the price of the last trade, of the market or of an account."""
+        feed = self._feed
+        if self._records and self._records[-1].step * self.interval >= feed.step_time:
+            return self._records[-1].last_price
+        return feed.price
 
     # -- the takers of the candles
 
@@ -143,7 +237,7 @@ class Tape:
     def bought(self, bar: Bar, end: int) -> float:
         """Return the amount of a candle that takers have bought.
 
-        It is that of the trades, except for candles that are longer than `_EXACT` base candles,
+        It is that of the trades, except for candles that are longer than `EXACT` base candles,
         whose trades take too long to add up: there it follows from the prices.
 
         Args:
@@ -152,8 +246,9 @@ class Tape:
         """
         feed, length = self._feed, self._feed.length
         if end - bar.timestamp + 1 < length:
-            return 0.0 if self._falls(bar.timestamp) else bar.volume
-        if end - bar.timestamp + 1 > _EXACT * length:
+            falling = self._made(bar.timestamp // self.interval)[1]
+            return 0.0 if falling else bar.volume
+        if end - bar.timestamp + 1 > EXACT * length:
             return _estimated(bar)
         found = 0.0
         for base in self._feed.bars_between(bar.timestamp, min(end, feed.time)):
@@ -168,7 +263,7 @@ class Tape:
     async def prepare_bought(self, kind: KlineInterval, first: int, last: int) -> None:
         """Make what `bought` needs for candles that open between two times (ms)."""
         feed, start, end = self._feed, first, kind.next(last) - 1
-        if not feed.length <= kind.length <= _EXACT * feed.length:
+        if not feed.length <= kind.length <= EXACT * feed.length:
             return
         for number, bar in enumerate(feed.bars_between(start, end)):
             if bar.timestamp not in self._bought and bar != feed.bar:
@@ -185,25 +280,15 @@ class Tape:
         self.remember_bought(bar.timestamp, found)
         return found
 
-    def _falls(self, time: int) -> bool:
-        """Return whether the trades at a time (ms) were sales of takers."""
-        feed = self._feed
-        opened = time - time % feed.length
-        if self._path[0] != opened:
-            bar = next(feed.bars_between(opened, opened), None)
-            self._path = (opened, [] if bar is None else path(bar, feed.steps))
-        number = min((time - opened) // self.interval, feed.steps - 1)
-        steps = self._path[1]
-        return bool(number and steps) and steps[number].price < steps[number - 1].price
-
     # -- all trades
 
     def present(self) -> list[PublicTrade]:
-        """Return the prints at the present price, none if nothing is traded."""
+        """Return the trades of the market's takers at the present price, none if there are none."""
         feed = self._feed
         if feed.bar is None:
             return []
-        return list(self._prints(feed.present_step, feed.step_time, feed.falling))
+        record = self._record(feed.step_time // self.interval)
+        return [*record.first, *record.prints(self.interval)]
 
     async def trades(self, start: int, end: int, limit: int, *, newest: bool) -> list[PublicTrade]:
         """Return trades between two times (ms, both included), the oldest first.
@@ -232,12 +317,9 @@ class Tape:
                 cursor = end + 1 if opens is None else max(cursor, opens)
             # Other tasks run between two stretches.
             await asyncio.sleep(0)
-        if self._account_trades:
-            account_trades = self._account_trades[
-                self._account_trades_before(start // self.interval) :
-            ]
+        if self._own:
             # Their times lie between the steps of the market.
-            found += (one for one in account_trades if start <= one.timestamp <= latest)
+            found += self._own_between(start, latest)
             found.sort()
         return found[-limit:] if newest else found[:limit]
 
@@ -249,18 +331,17 @@ class Tape:
         return found[-limit:] if newest else found[:limit]
 
     def _of(self, bar: Bar) -> Iterator[PublicTrade]:
-        before = bar.open
-        for number, step in enumerate(path(bar, self._feed.steps)):
-            time = bar.timestamp + number * self.interval
-            yield from self._prints(step, time, step.price < before)
-            before = step.price
-
-    def _prints(self, step: TapeStep, time: int, falling: bool) -> Iterator[PublicTrade]:
-        place = time // self.interval
-        before = self._account_trades_before(place)
-        for number, amount in enumerate(step.prints, place * PRINTS + before):
-            if amount > 0:
-                yield PublicTrade(number, time, step.price, amount, falling, place + before)
+        """Yield the prints of a base candle."""
+        first, before = bar.timestamp // self.interval, bar.open
+        own = bisect_left(self._steps, first) < len(self._steps)
+        changes = self._changes_before(first)
+        for step, made in enumerate(path(bar, self._feed.steps), first):
+            record = StepTrades(step, made, made.price < before, *changes)
+            if own and (known := self._known(step)) is not None:
+                record = known
+                changes = (record.change, record.aggregates_change)
+            yield from record.prints(self.interval)
+            before = made.price
 
 
 def _estimated(bar: Bar) -> float:
