@@ -141,9 +141,9 @@ class Transaction:
         self.counters.order += 1
         return self.counters.order
 
-    def next_trade_id(self) -> int:
-        """Return the next trade id."""
-        self.counters.trade += 1
+    def next_trade_id(self, least: int) -> int:
+        """Return the id of a trade that is not on the public tape, ``least`` or the next one."""
+        self.counters.trade = max(self.counters.trade + 1, least)
         return self.counters.trade
 
     def take(self, price: Decimal, amount: Decimal) -> None:

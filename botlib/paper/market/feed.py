@@ -184,6 +184,10 @@ class Feed:
         opened = self.bar.timestamp if self.bar is not None else 0
         return opened + self._step * (self.length // self.steps)
 
+    def trade_number(self, time: int) -> int:
+        """Return the id of the first public trade at a time (ms)."""
+        return self.tape.ids(time, time)[0]
+
     def at_step(self, time: int) -> bool:
         """Return whether a time (ms) is that of the present step, and not of a later one."""
         return self.step_time <= time < self.step_time + self.tape.interval

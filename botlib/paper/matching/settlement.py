@@ -126,6 +126,8 @@ def next_trade_id(
 ) -> int:
     """Return the id of a new trade, which is on the public tape if the book has a depth.
 
+    Otherwise it is of the size of those on the tape.
+
     Args:
         transaction: change that the trade belongs to.
         feed: feed of the symbol.
@@ -135,7 +137,7 @@ def next_trade_id(
         replaced: amount of the market's own trades that it replaces on the tape.
     """
     if not feed.tapes_accounts:
-        return transaction.next_trade_id()
+        return transaction.next_trade_id(feed.trade_number(transaction.time))
     return transaction.add_to_tape(
         feed.tape, price, amount, seller_taker=seller_taker, replaced=replaced
     )

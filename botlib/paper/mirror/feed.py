@@ -121,6 +121,11 @@ class MirrorFeed(Feed):
         self._read()
         return self._last
 
+    def trade_number(self, time: int) -> int:
+        """Return the id of the last aggregate trade of the venue."""
+        self._read()
+        return self.trade_id
+
     def average(self) -> Decimal:
         """Return the venue's average price of the last five minutes."""
         frame, self._average_frame = self._average_frame, None

@@ -109,8 +109,17 @@ async def test_a_deep_market_has_no_account_trades_on_its_tape(
     await served.order("BUY", "MARKET", quantity="1.5")
     tape = await served.get("trades", symbol="BTCUSDT")
     assert all(one["qty"] != "1.50000000" for one in tape)
+    # Their ids are of the size of those on the tape all the same.
+    await served.order("BUY", "MARKET", quantity="1")
     _, mine = await served.signed("GET", "myTrades", symbol="BTCUSDT")
-    assert [one["id"] for one in mine] == [1]
+    assert [one["id"] for one in mine] == [tape[-2]["id"], tape[-1]["id"]]
+    await served.order("BUY", "MARKET", quantity="1")
+    await served.advance(STREAM)
+    await served.order("BUY", "MARKET", quantity="1")
+    tape = await served.get("trades", symbol="BTCUSDT", limit=1_000)
+    _, mine = await served.signed("GET", "myTrades", symbol="BTCUSDT")
+    ids = [one["id"] for one in mine]
+    assert ids == sorted(set(ids)) and ids[-1] >= tape[-2]["id"]
 
 
 def candle_of(trades: list[Any]) -> list[Any]:

@@ -48,13 +48,15 @@ async def test_a_market_buy_receives_base_minus_the_fee(served: Any) -> None:
     assert order["status"] == "FILLED"
     assert order["clientOrderId"] == "mine-1"
     assert order["cummulativeQuoteQty"] == "200.00000000"
+    tape = await served.get("trades", symbol="BTCUSDT", limit=2)
     assert order["fills"] == [
         {
             "price": "100.00000000",
             "qty": "2.00000000",
             "commission": "0.00200000",
             "commissionAsset": "BTC",
-            "tradeId": 1,
+            # Of the size of those on the tape.
+            "tradeId": tape[0]["id"],
         }
     ]
     assert await served.balance("USDT") == ("9800.00000000", "0.00000000")
@@ -289,13 +291,14 @@ async def test_orders_and_trades_are_found_by_id_and_time(served: Any, start_tim
         _, found = await served.signed("GET", "myTrades", symbol="BTCUSDT", **params)
         return [trade["id"] for trade in found]
 
-    assert await trades() == [1, 2, 3]
-    assert await trades(fromId=2) == [2, 3]
-    assert await trades(fromId=1, limit=2) == [1, 2]
-    assert await trades(limit=2) == [2, 3]
-    assert await trades(orderId=3) == [3]
-    assert await trades(startTime=start_time + 1) == [2, 3]
-    assert await trades(startTime=start_time, endTime=start_time) == [1]
+    first, second, third = await trades()
+    assert first < second < third
+    assert await trades(fromId=second) == [second, third]
+    assert await trades(fromId=first, limit=2) == [first, second]
+    assert await trades(limit=2) == [second, third]
+    assert await trades(orderId=3) == [third]
+    assert await trades(startTime=start_time + 1) == [second, third]
+    assert await trades(startTime=start_time, endTime=start_time) == [first]
     _, orders = await served.signed("GET", "allOrders", symbol="BTCUSDT", orderId=2)
     assert [order["orderId"] for order in orders] == [2, 3]
     assert await served.refused("GET", "order", symbol="BTCUSDT", orderId=9) == -2013
