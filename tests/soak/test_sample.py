@@ -10,7 +10,7 @@ import pytest
 from botlib.engine import watching
 from botlib.execution import ledger
 from botlib.paper.accounts import archive, record_cache, snapshots
-from botlib.paper.market import tape
+from botlib.paper.market.trades import tape
 from botlib.trading import positions
 from tests.soak import certificate, days, real, virtual
 from tests.soak.__main__ import options
