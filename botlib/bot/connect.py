@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from botlib.bot.replaying import recorded_changes, replay_changes
 from botlib.config import Settings
 from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.files import PrivateLog, private_directory
 from botlib.core.project import project_directory
 from botlib.engine.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
@@ -189,16 +189,15 @@ def _log_to(path: Path) -> None:
 
 def _log_file(path: Path) -> logging.Handler:
     """Return the handler that writes to this file; a handler of another file is closed."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_directory(path.parent)
     root = logging.getLogger("botlib")
     for handler in list(root.handlers):
-        if isinstance(handler, RotatingFileHandler):
+        if isinstance(handler, PrivateLog):
             if Path(handler.baseFilename) == path.resolve():
                 return handler
             root.removeHandler(handler)
             handler.close()
-    path.touch(mode=0o600)
-    made = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
+    made = PrivateLog(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8")
     made.addFilter(MaskingFilter())
     made.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return made

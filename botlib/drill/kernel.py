@@ -14,6 +14,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 from botlib.core.errors import EngineError
+from botlib.core.files import open_private
 from botlib.runtime.kernelspec import CurrentInterpreter
 
 CELL_TIMEOUT: Final = 120.0
@@ -55,7 +56,7 @@ class NotebookKernel:
 
     async def start(self) -> None:
         """Start the process; cells wait until the kernel is ready."""
-        with self._log.open("ab") as log:
+        with open_private(self._log, "ab") as log:
             await self._manager.start_kernel(env=self._environment, stdout=log, stderr=log)
         self._client = self._manager.client(context=self._manager.context)
         self._client.start_channels(iopub=False, stdin=False, hb=False, control=False)

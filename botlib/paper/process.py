@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import orjson
 
 from botlib.core.errors import PaperExchangeError
+from botlib.core.files import open_private, private_directory
 from botlib.paper.control import PaperControl
 from botlib.paper.options import PaperOptions
 
@@ -131,8 +132,8 @@ class PaperProcess:
 
 
 def _spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    private_directory(log.parent)
+    with open_private(log, "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "botlib", "paper", *words],
             stdin=subprocess.PIPE,

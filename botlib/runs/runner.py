@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -10,16 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from botlib.config.secrets import keys_at_hand
 from botlib.core.errors import RunError
+from botlib.core.files import open_private, private_directory, read_regular
 from botlib.core.masking import masked
 from botlib.core.project import runs_directory
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl
 from botlib.runtime import LEFT_OVER, NEVER_WORKED
+
+LARGEST: Final = 200_000_000
+"""Most bytes of a notebook."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
@@ -183,7 +186,8 @@ def _read(path: Path) -> Any:
     import nbformat
 
     try:
-        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        text = read_regular(path, LARGEST).decode()
+        return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         # JSON that is not an object causes an AttributeError.
         raise RunError(f"Cannot read {path} as a notebook: {str(error)[:200]}.") from error
@@ -195,13 +199,11 @@ def _create_output(directory: Path, notebook: Path) -> Path:
     It starts as a copy of the notebook, so that it can be read however the run ends.
     """
     try:
-        # With parents=True, mkdir would create the parents with the default mode.
-        for path in (*reversed(directory.parents), directory):
-            path.mkdir(mode=0o700, exist_ok=True)
+        private_directory(directory)
         while True:
             path = directory / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"
             try:
-                _write(path, notebook.read_bytes())
+                _write(path, read_regular(notebook, LARGEST))
             except FileExistsError:
                 # Another run started in the same second.
                 time.sleep(0.1)
@@ -212,7 +214,7 @@ def _create_output(directory: Path, notebook: Path) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with open_private(path, "xb") as file:
         file.write(data)
 
 

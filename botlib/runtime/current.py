@@ -11,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+from botlib.core.files import open_private
+from botlib.core.masking import masked
 from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 
@@ -61,8 +63,8 @@ def report_never_worked(sentences: Sequence[str]) -> None:
 def _report(variable: str, sentences: Sequence[str]) -> None:
     name = os.environ.get(variable)
     if name and sentences:
-        with contextlib.suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
-            file.writelines(f"{words}\n" for words in sentences)
+        with contextlib.suppress(OSError), open_private(Path(name), "ab") as file:
+            file.writelines(f"{masked(words)}\n".encode() for words in sentences)
 
 
 def _slot() -> Any:

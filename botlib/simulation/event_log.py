@@ -11,6 +11,7 @@ from typing import IO, Final
 import orjson
 
 from botlib.core.bus import EventBus
+from botlib.core.files import open_private, private_directory
 from botlib.core.model import (
     CandleClosed,
     Event,
@@ -53,8 +54,8 @@ class EventLog:
         self._hash = hashlib.sha256()
         self._file: IO[bytes] | None = None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb")
+            private_directory(path.parent)
+            self._file = open_private(path, "wb")
 
     @property
     def digest(self) -> str:

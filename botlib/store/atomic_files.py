@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
+from botlib.core.files import open_private
+
 SUFFIX: Final = ".new"
 
 ABANDONED: Final = 60.0
@@ -19,25 +21,26 @@ ABANDONED: Final = 60.0
 
 
 @contextmanager
-def draft(path: Path, *, durable: bool, mode: int = 0o600) -> Iterator[IO[bytes]]:
+def draft(path: Path, *, durable: bool) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces ``path`` when the block ends without an error.
+
+    Only its owner can read it.
 
     Args:
         path: the file to be written.
         durable: sync it to disk first. Otherwise a power cut may leave it empty or incomplete.
-        mode: the permissions of the file, reduced by the umask.
 
     Raises:
         OSError: it could not be written. The old file at ``path`` is unchanged.
     """
     name = path.with_name(f"_{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}")
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    opened = open_private(name, "xb")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with opened as file:
             yield file
             file.flush()
             if durable:
-                os.fsync(descriptor)
+                os.fsync(file.fileno())
         name.replace(path)
     except BaseException:
         name.unlink(missing_ok=True)

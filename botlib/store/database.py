@@ -39,6 +39,7 @@ from botlib.core.errors import (
     StoreLocked,
     WrongVenue,
 )
+from botlib.core.files import make_private, private_descriptor, private_directory
 from botlib.core.symbol import symbol_id
 from botlib.store import changes, library_guard
 from botlib.store.schema import APPLICATION_ID, SCHEMA_VERSION, create, upgrade
@@ -182,6 +183,9 @@ class Database:
                 # Checked again under the lock: no other process can be creating it now.
                 if not exists and not _is_store(path):
                     create(path, venue)
+                if not readonly:
+                    # Earlier versions, and copies, left it to the umask.
+                    make_private(path)
                 database._leave = weakref.finalize(
                     database, library_guard.leave, library_guard.enter(path)
                 )
@@ -440,12 +444,10 @@ def _is_store(path: Path) -> bool:
 
 def _locked(path: Path) -> IO[str]:
     """Lock ``path`` and return the lock file; the lock lasts while it is open."""
-    missing = [directory for directory in path.parents if not directory.exists()]
-    for directory in reversed(missing):
-        directory.mkdir(mode=0o700, exist_ok=True)
+    private_directory(path.parent)
     name = path.with_name(path.name + ".lock")
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-    file = os.fdopen(os.open(name, flags, 0o600), "r+", encoding="ascii", errors="replace")
+    file = os.fdopen(private_descriptor(str(name), flags), "r+", encoding="ascii", errors="replace")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

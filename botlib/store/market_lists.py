@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput
+from botlib.core.files import private_directory
 from botlib.store.atomic_files import draft
 from botlib.venues.market_list import MarketList
 from botlib.venues.registry import shipped_markets
@@ -50,7 +51,7 @@ def save_market_list(
         markets={market.symbol: market for market in markets},
     )
     try:
-        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(database.parent)
         with draft(market_list_path(database), durable=False) as file:
             file.write(listed.to_json())
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Final
 
 import apsw
 
+from botlib.core.files import make_private
 from botlib.store import changes
 
 APPLICATION_ID: Final = 0x424F544C
@@ -223,7 +224,7 @@ def create(path: Path, venue: str) -> None:
     draft = path.with_name(path.name + ".new")
     for leftover in (draft, path.with_name(draft.name + "-journal")):
         leftover.unlink(missing_ok=True)
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    make_private(draft)
     connection = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         connection.execute("BEGIN")

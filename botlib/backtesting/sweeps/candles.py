@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.files import open_private, write_private
 from botlib.frames import Frames, open_times
 from botlib.indicators import Indicator, parse
 
@@ -50,8 +51,9 @@ def write_arrays(arrays: Arrays, directory: Path) -> None:
     names = {timeframe: list(columns) for timeframe, columns in arrays.items()}
     for place, columns in enumerate(arrays.values()):
         for number, values in enumerate(columns.values()):
-            np.save(directory / f"{place}-{number}.npy", values)
-    (directory / _INDEX).write_text(json.dumps(names))
+            with open_private(directory / f"{place}-{number}.npy", "wb") as file:
+                np.save(file, values)
+    write_private(directory / _INDEX, json.dumps(names))
 
 
 def read_arrays(directory: Path) -> Arrays:

@@ -24,6 +24,7 @@ from botlib.backtesting.sweeps.evaluator import SweepJob
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
 from botlib.core.errors import SweepError
+from botlib.core.files import write_private
 from botlib.core.temporary import temporary_directory
 
 CHUNK_SECONDS: Final = 0.5
@@ -61,9 +62,9 @@ class LocalPool:
         self._lost: dict[tuple[Combination, ...], int] = {}
         try:
             write_arrays(arrays, self._directory)
-            (self._directory / JOB_FILE).write_bytes(cloudpickle.dumps(job))
+            write_private(self._directory / JOB_FILE, cloudpickle.dumps(job))
             path = [str(Path.cwd()) if entry == "" else entry for entry in sys.path]
-            (self._directory / PATH_FILE).write_bytes(pickle.dumps(path))
+            write_private(self._directory / PATH_FILE, pickle.dumps(path))
             self._environment = _environment(path)
             for _ in range(workers):
                 self._workers.append(self._start())

@@ -8,9 +8,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluator import METRICS, CombinationResults, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
+from botlib.core.files import file_name, open_private, private_directory
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy
@@ -40,8 +40,9 @@ class SweepRecord:
     def __init__(
         self, directory: Path, name: str, identity: str, names: Sequence[str], periods: int
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{name}-{identity[:16]}.sweep"
+        private_directory(directory)
+        # The name of a class may be any text.
+        self.path = directory / f"{file_name(name)}-{identity[:16]}.sweep"
         self._names = tuple(names)
         self._row = np.dtype(
             [("key", f"V{_KEY}"), ("figures", "<f8", len(METRICS)), ("equity", "<f8", (periods,))]
@@ -85,15 +86,15 @@ class SweepRecord:
         """Close the file."""
         self._file.close()
 
-    def _open(self) -> FileIO:
+    def _open(self) -> IO[bytes]:
         try:
-            file = self.path.open("a+b", buffering=0)
+            file = open_private(self.path, "a+b", buffering=0)
             size = file.seek(0, os.SEEK_END)
             whole = size - size % self._row.itemsize
             if whole != size:
                 file.truncate(whole)
             file.seek(0)
-            rows = np.frombuffer(file.readall(), dtype=self._row)
+            rows = np.frombuffer(file.read(), dtype=self._row)
         except OSError as error:
             raise SweepError(
                 f"Cannot use {self.path} for results: {error.strerror}. "

@@ -10,6 +10,7 @@ import numpy as np
 
 from botlib.core import formats
 from botlib.core.cards import Tone, Toned, card, figures, spark
+from botlib.core.files import write_private
 from botlib.core.tables import Cell, html_table
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ def result_card(result: BacktestResult) -> str:
 
 def write_report(result: BacktestResult, path: Path) -> Path:
     """Write the report, the plotly library included, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(result), encoding="utf-8")
-    return path
+    return write_private(path, page(result))
 
 
 def page(result: BacktestResult) -> str:

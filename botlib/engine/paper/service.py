@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from botlib.core.files import private_directory
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper import DEFAULT_ACCOUNT, PAPER_API_KEY, PAPER_API_SECRET
 from botlib.store import database_path
@@ -110,7 +111,7 @@ class PaperService:
         ledger = database_path(self._settings.data_directory, market.venue).with_suffix(
             ".ledger.db"
         )
-        ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(ledger.parent)
         if options.mirror is not None:
             # Real candles are kept apart from the play money of the account.
             candles = ledger.with_name(ledger.name.replace(".ledger.db", ".candles.sqlite"))

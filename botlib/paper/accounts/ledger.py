@@ -19,6 +19,7 @@ from typing import Final
 import orjson
 
 from botlib.core.errors import PaperExchangeError, WrongVenue
+from botlib.core.files import make_private, private_directory
 from botlib.paper.accounts.account import PaperBalance
 from botlib.paper.accounts.archive import INDEXES, LedgerReader
 from botlib.paper.accounts.ledger_file import (
@@ -79,10 +80,11 @@ class Ledger:
             ledger._create_tables(venue, balances)
             return ledger
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_directory(path.parent)
             if not path.exists():
                 cls._create_file(path, venue, balances)
             check_file_type(path)
+            make_private(path)
             ledger = cls(connect(str(path)), path)
             try:
                 ledger._check_contents(venue)
@@ -109,7 +111,7 @@ class Ledger:
         # Created under another name and then renamed, so that a crash leaves no partial file.
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
+        make_private(new)
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             cls(connection, new)._create_tables(venue, balances)
         new.replace(path)

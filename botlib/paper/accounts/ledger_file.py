@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from botlib.core.errors import PaperExchangeError
+from botlib.core.files import read_start
 
 APPLICATION_ID: Final = 0x626C7061
 """SQLite's application id of a ledger."""
@@ -41,8 +42,7 @@ def check_file_type(path: Path) -> None:
         PaperExchangeError: it is not.
     """
     # Read from the header, since SQLite would write to any file that it opens.
-    with path.open("rb") as file:
-        header = file.read(100)
+    header = read_start(path, 100)
     if not header.startswith(b"SQLite format 3\0"):
         raise PaperExchangeError(damage_text(path, "it is no SQLite database"))
     if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):

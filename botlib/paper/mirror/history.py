@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from botlib.core.errors import PaperExchangeError
+from botlib.core.files import make_private, private_directory
 from botlib.paper.market.intervals import KlineInterval
 from botlib.paper.market.market import Bars
 
@@ -49,7 +50,8 @@ class KlineHistory:
         self.path = path
         try:
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                private_directory(path.parent)
+                make_private(path)
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=2.0)
             stamp = self._db.execute("PRAGMA application_id").fetchone()[0]
             empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

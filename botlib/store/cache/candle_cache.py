@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import numpy as np
 
+from botlib.core.files import private_directory
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import atomic_files, changes
 from botlib.store.cache import segments
@@ -215,8 +216,7 @@ class CandleCache:
         if not columns.shape[1]:
             return
         try:
-            for needed in (self.directory, directory):
-                needed.mkdir(mode=0o700, exist_ok=True)
+            private_directory(directory)
             if directory not in self._swept:
                 self._swept.add(directory)
                 atomic_files.sweep(directory)

@@ -33,6 +33,7 @@ import numpy as np
 from botlib.core import formats
 from botlib.core.cards import Tone, card, figures
 from botlib.core.errors import BotlibError, InvalidInput, StoreError, WrongVenue
+from botlib.core.files import private_directory
 from botlib.core.symbol import symbol_id
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS
@@ -311,10 +312,9 @@ class _Dataset:
         pyarrow.parquet.write_table(table, content, compression="zstd", row_group_size=_ROWS)
         if self._local:
             place = Path(self._root, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(place.parent)
             sweep(place.parent)
-            # With the usual permissions, because market data is public.
-            with draft(place, durable=True, mode=0o666) as file:
+            with draft(place, durable=True) as file:
                 file.write(content.getbuffer())
         else:
             # Object stores show an upload only when it is complete.

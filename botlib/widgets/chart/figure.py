@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botlib.core.errors import InvalidInput, WidgetError
+from botlib.core.files import write_private
 from botlib.core.formats import count
+from botlib.core.masking import masked
 from botlib.core.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
@@ -296,8 +298,7 @@ class Chart:
         target = Path(path).expanduser()
         kind = target.suffix.lower()
         if kind == ".svg":
-            target.write_text(self.svg(), encoding="utf-8")
-            return target
+            return write_private(target, masked(self.svg()))
         if kind != ".png":
             raise InvalidInput(
                 f"Cannot write a picture as {target.name!r}. Accepted: a name ending in .png "

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from botlib.core.files import open_private
+
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 2.0
@@ -55,7 +57,8 @@ class Screenshots:
             return
         draft = path.with_name(f".{path.name}.part")
         try:
-            draft.write_bytes(image)
+            with open_private(draft, "wb") as file:
+                file.write(image)
             draft.replace(path)
         except OSError as error:
             self._failed(path, str(error))
