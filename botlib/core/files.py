@@ -41,7 +41,8 @@ def private_directory(path: Path) -> Path:
         except FileExistsError:
             # Another process was faster.
             if not folder.is_dir():
-                raise
+                error = errno.ENOTDIR
+                raise NotADirectoryError(error, os.strerror(error), str(folder)) from None
         else:
             # The umask may have taken more than the others' permissions.
             folder.chmod(DIRECTORY)

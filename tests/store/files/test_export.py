@@ -225,14 +225,13 @@ def test_full_or_unwritable_disk_keeps_what_is_done(
         export_parquet(filled, tmp_path / "file" / "out")
 
 
-def test_local_files_have_the_usual_mode_and_temporary_files_are_removed(
+def test_local_files_are_their_owners_alone_and_temporary_files_are_removed(
     filled: CandleStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_parquet(filled, tmp_path)
     path = tmp_path / PARTITIONS[1]
-    other = tmp_path / "other"
-    other.touch()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     left = path.with_name("_candles.parquet.1-ab.new")
     left.touch()
     os.utime(left, (1, 1))
