@@ -19,9 +19,11 @@ from botlib.venues.obstacles import (
     connection_advice,
     foreign_answer,
     offline_advice,
+    page_title,
     state_advice,
     wrong_clock,
 )
+from botlib.venues.proxies import proxy_for
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +64,20 @@ class PublicRequests:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._under_way: dict[str, asyncio.Task[bytes]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, str | None] = {}
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """The session, which the stream uses too."""
         if self._session is None:
-            # Proxies of the environment are for the network, not for this computer.
-            self._session = aiohttp.ClientSession(trust_env=self.source.upstream is None)
+            self._session = aiohttp.ClientSession()
         return self._session
+
+    def proxy(self, url: str) -> str | None:
+        """Return the proxy of the environment for an address; a stand-in needs none."""
+        if url not in self._proxies:
+            self._proxies[url] = proxy_for(url) if self.source.upstream is None else None
+        return self._proxies[url]
 
     async def close(self) -> None:
         """Cancel what is under way, and close the connections."""
@@ -147,6 +155,7 @@ class PublicRequests:
                     self.session.get(
                         f"{self.source.rest}/api/v3/{path}",
                         params=params,
+                        proxy=self.proxy(self.source.rest),
                         # No answer may lead from a stand-in on this computer to another one.
                         allow_redirects=False,
                     ) as answer,
@@ -188,9 +197,17 @@ class PublicRequests:
             self._held_until = max(self._held_until, asyncio.get_running_loop().time() + wait)
 
     def _refused(self, path: str, status: int, body: bytes) -> Exception:
+        text = body.decode(errors="replace")
         try:
             error = orjson.loads(body)
-            return Refusal(int(error["code"]), str(error["msg"]), status)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            advice = state_advice(status) or foreign_answer(body.decode(errors="replace"))
-            return UpstreamLost(f"{self.source.venue} answered {path} with HTTP {status}. {advice}")
+            code, words = int(error["code"]), str(error["msg"])
+        except UNREADABLE:
+            code, words = None, page_title(text)
+        advice = state_advice(status)
+        if code is not None and not advice:
+            return Refusal(code, words, status)
+        if not advice:
+            advice = foreign_answer(text)
+        return UpstreamLost(
+            f"{self.source.venue} answered {path} with {words!r} (HTTP {status}). {advice}"
+        )

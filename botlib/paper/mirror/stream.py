@@ -126,6 +126,7 @@ class VenueStream:
         async with asyncio.timeout(DIAL_TIMEOUT):
             socket = await self._requests.session.ws_connect(
                 self._source.streams,
+                proxy=self._requests.proxy(self._source.streams),
                 timeout=limits,
                 max_msg_size=2**24,
                 compress=0,
