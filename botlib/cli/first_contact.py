@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from botlib.cli.data import VENUE_TITLE, market_at
+from botlib.cli.contact_steps import STEPS, take
+from botlib.cli.data import VENUE_TITLE
 from botlib.cli.errors import CommandError
 from botlib.core.errors import BotlibError
-from botlib.venues.registry import DEFAULT_VENUE
 
 if TYPE_CHECKING:
     from botlib.venues.binance.first_contact import Comparison
@@ -50,26 +50,10 @@ async def _compare(url: str | None) -> Comparison:
         require_loopback(url)
         url = url.rstrip("/")
     found = await compare(url)
-    await _download(url, found)
+    for name in STEPS:
+        with tempfile.TemporaryDirectory() as directory:
+            await take(name, url, found, Path(directory))
     return found
-
-
-async def _download(url: str | None, found: Comparison) -> None:
-    """Download a few candles as research does, into a folder that is deleted again."""
-    from botlib.lab.stored import StoredMarket
-
-    where = "download"
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            venue = DEFAULT_VENUE if url is None else await market_at(url)
-            market = StoredMarket(Path(directory), venue)
-            report = await market.download("BTC/USDT", "1m", "1h", None, url=url)
-        except BotlibError as error:
-            found.differs(where, "refused", "", str(error))
-        else:
-            if not report.stored:
-                found.differs(where, "no candles", "", str(report))
-    found.compared.append(where)
 
 
 def _print(found: Comparison) -> None:

@@ -16,7 +16,11 @@ import orjson
 import pytest
 from aiohttp import web
 
+from botlib.cli import contact_steps
+from botlib.engine import orchestrator
+from botlib.venues.binance.first_contact import Comparison
 from tests.support.paper_process import paper_exchange
+from tests.support.scripted_venue import scripted_venue
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ async def first_contact(url: str, tmp_path: Path) -> tuple[int | None, str, str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 90)
+    out, err = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -100,7 +104,8 @@ async def test_a_paper_exchange_does_not_differ(url: str, tmp_path: Path) -> Non
     code, out, err = await first_contact(url, tmp_path)
     assert (code, err) == (0, ""), out + err
     assert "No differences." in out
-    for step in ("time", "exchangeInfo", "klines", "trades", "depth", "streams", "download"):
+    steps = "time exchangeInfo klines trades depth streams download mirror watch"
+    for step in steps.split():
         assert step in out
     # The candles were downloaded elsewhere, and deleted.
     assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
@@ -137,3 +142,36 @@ async def test_without_a_venue_one_sentence_says_so(tmp_path: Path) -> None:
 async def test_only_this_computer_stands_in_for_the_venue(tmp_path: Path) -> None:
     code, _, err = await first_contact("http://192.0.2.1:9000", tmp_path)
     assert code == 2 and "not an address of this computer" in err
+
+
+async def test_a_venue_that_sends_nothing_differs_in_mirror_and_watch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(contact_steps, "PATIENCE", 3.0)
+    async with scripted_venue() as venue:
+        found = Comparison()
+        await contact_steps.take("mirror", venue.url, found, tmp_path / "mirror")
+        [row] = found.differences
+        assert (row.where, row.what) == ("mirror", "no frame")
+        assert "after 3 s" in row.example
+        # Its history is empty, so that a watch does not even start.
+        monkeypatch.setattr(orchestrator, "READY_TIMEOUT", 2.0)
+        await contact_steps.take("watch", venue.url, found, tmp_path / "watch")
+        assert [(one.where, one.what) for one in found.differences][1:2] == [("watch", "refused")]
+    assert found.compared == ["mirror", "watch"]
+
+
+async def test_a_frame_that_a_mirror_cannot_read_is_in_the_table(tmp_path: Path) -> None:
+    async with scripted_venue() as venue:
+        found = Comparison()
+        taking = asyncio.create_task(
+            contact_steps.take("mirror", venue.url, found, tmp_path / "mirror")
+        )
+        while not taking.done():
+            await venue.send("aggTrade", {"e": "aggTrade", "a": 10**9, "p": "none"})
+            await venue.trade("100", "5", seller=False)
+            await asyncio.sleep(0.05)
+        await taking
+    kinds = {(row.where, row.what) for row in found.differences}
+    assert ("mirror", "unreadable frames") in kinds
+    assert any("cannot be read" in row.example for row in found.differences)

@@ -153,7 +153,6 @@ class VenueStream:
                 if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
                     return f"The connection was closed ({socket.close_code})."
                 return f"The connection was cut ({message.type.name.lower()})."
-            self.frames += 1
             self._receive(message.data)
             if not self._scheduled:
                 # It runs when no further frame is at hand.
@@ -187,6 +186,7 @@ class VenueStream:
             logger.warning("A command to %s was refused: %r", self._source.venue, message["error"])
 
     def _pass_on(self, name: bytes, payload: bytes) -> None:
+        self.frames += 1
         try:
             self._sink(name, payload)
         except UNREADABLE as error:
