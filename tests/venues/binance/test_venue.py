@@ -299,7 +299,7 @@ async def test_a_refusal_by_the_venue_is_definite(paper: PaperProcess) -> None:
             await exchange.place_order(intent(amount=Decimal("0.00001")))
         with pytest.raises(OrderRejected, match="insufficient balance"):
             await exchange.place_order(intent(amount=Decimal(99)))
-        await control.fault("http_status", match="order", status=429, retry_after=60, count=1)
+        await control.fault("http_status", match="order", status=429, retry_after=1, count=1)
         with pytest.raises(OrderRejected, match="HTTP 429"):
             await exchange.place_order(intent())
         assert (await control.state())["counters"]["orders"] == before
