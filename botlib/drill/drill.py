@@ -86,11 +86,14 @@ async def _restart(session: DrillSession) -> str:
 
 
 async def _kernel_kill(session: DrillSession) -> str:
-    await session.until_held(WITHIN)
+    # The market stands still, so that no exit is under way: a position that is being sold has no
+    # stop for a moment, and it would be chance whether the kill comes just then.
+    await session.stop_market(WITHIN)
     await session.kill_kernel()
     position = session.held()
     if not await session.covered():
         session.flaws.append("I6 the position had no stop at the venue while no kernel ran")
+    await session.control.resume()
     books = await session.restart_kernel()
     adopted = [book for book in books if book["held"] >= session.step]
     if any(book["protection"] != "resting" for book in adopted):

@@ -14,8 +14,11 @@ from typing import Any, Final, Self
 import aiohttp
 
 from botlib.core.errors import BotlibError
+from botlib.core.model import Side
 from botlib.core.symbol import split_symbol
+from botlib.core.timeframe import MINUTE
 from botlib.drill.kernel import NotebookKernel
+from botlib.drill.strategy import PERIOD
 from botlib.invariants import BotRecord, InvariantChecker, InvariantReport
 from botlib.invariants.rules import held
 from botlib.invariants.venue_record import VenueRecord
@@ -205,15 +208,31 @@ class DrillSession:
         base, _ = split_symbol(self.symbol)
         return record.balance(base) - covered < self.step
 
-    async def until_held(self, within: float) -> None:
-        """Wait until a position is held and a stop covers it.
+    async def stop_market(self, within: float) -> None:
+        """Stop the market while a position is held, its stop rests and no exit is under way.
 
         Raises:
-            TimeoutError: it did not come to that in so many seconds.
+            TimeoutError: it did not come to that in so many seconds; the market goes on.
         """
         async with asyncio.timeout(within):
-            while self.held() < self.step or not await self.covered():  # noqa: ASYNC110
+            while True:
+                await self.control.pause()
+                try:
+                    if await self._at_rest():
+                        return
+                except BaseException:
+                    await self.control.resume()
+                    raise
+                await self.control.resume()
                 await asyncio.sleep(POLL)
+
+    async def _at_rest(self) -> bool:
+        """Return whether a position that a stop covers was opened after the last exit was due."""
+        fills = self.record().fills
+        if not fills or fills[-1].side is not Side.BUY or self.held() < self.step:
+            return False
+        now, period = (await self.control.state())["market_time"], PERIOD * MINUTE
+        return fills[-1].timestamp // period == now // period and await self.covered()
 
     async def protected(self, within: float) -> float | None:
         """Wait until stops cover the position; return the seconds, None if they never did."""

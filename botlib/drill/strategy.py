@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from botlib.frames import Frames
 from botlib.strategy import Signals, Strategy
+
+PERIOD: Final = 4
+"""Minutes from one exit to the next."""
 
 
 class Pulse(Strategy):
@@ -11,5 +16,5 @@ class Pulse(Strategy):
 
     def signals(self, data: Frames) -> Signals:
         """Return an exit on every fourth minute, and entries on all others."""
-        fourth = data.frame.index.to_series().dt.minute % 4 == 3
-        return Signals(entry=~fourth, exit=fourth)
+        last = data.frame.index.to_series().dt.minute % PERIOD == PERIOD - 1
+        return Signals(entry=~last, exit=last)
