@@ -14,6 +14,7 @@ from botlib.config.secrets import ApiKeys
 from botlib.core.errors import ExchangeError, ExchangeUnavailable, OrderRejected
 from botlib.core.model import OrderIntent, OrderType, Side
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
+from botlib.venues.binance.first_contact import compare
 from botlib.venues.binance.venue import BinanceExchange
 from botlib.venues.obstacles import OFFLINE
 from botlib.venues.proxies import proxy_for
@@ -107,6 +108,16 @@ async def test_requests_and_streams_of_the_real_venue_go_through_the_proxy(
     assert len(proxy.authorizations) == len(proxy.targets)
     assert resolved <= {"127.0.0.1"}
     assert PASSWORD not in caplog.text
+
+
+async def test_the_first_contact_goes_through_the_proxy(
+    proxy: LittleProxy, resolved: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    found = await compare()
+    assert found.differences == [] and "streams" in found.compared
+    assert {target.partition(":")[0] for target in proxy.targets} == set(HOSTS["live"][:2])
+    assert resolved <= {"127.0.0.1"}
 
 
 async def test_a_paper_exchange_on_this_computer_is_never_reached_through_it(

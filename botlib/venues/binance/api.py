@@ -232,15 +232,15 @@ class SpotBinance(ccxt_binance):  # type: ignore[misc]
     def client(self, url: str) -> Any:
         self._check_origin(url)
         client = super().client(url)
-        client.proxy = self._proxy(url)
+        client.proxy = self.proxy_to(url)
         return client
 
     def check_proxy_settings(
         self, url: str, method: str, headers: object = None, body: object = None
     ) -> list[str | None]:
-        return [None, self._proxy(url), None]
+        return [None, self.proxy_to(url), None]
 
-    def _proxy(self, url: str) -> str | None:
+    def proxy_to(self, url: str) -> str | None:
         """Return the proxy for an address; a stand-in on this computer needs none."""
         place = urlsplit(url).netloc
         if place not in self._proxies:

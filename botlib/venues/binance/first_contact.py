@@ -215,7 +215,8 @@ async def _streams(api: SpotBinance, found: Comparison) -> None:
     names = {f"{SYMBOL.lower()}@{kind}": kind for kind in expected.STREAMS}
     silent = set(expected.STREAMS)
     api.open()
-    async with api.session.ws_connect(f"{api.urls['api']['ws']['spot']}/0") as socket:
+    address = f"{api.urls['api']['ws']['spot']}/0"
+    async with api.session.ws_connect(address, proxy=api.proxy_to(address)) as socket:
         await socket.send_json({"method": "SUBSCRIBE", "params": list(names), "id": 1})
         await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 2})
         waiting = {1, 2}
