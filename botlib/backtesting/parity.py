@@ -87,20 +87,19 @@ class ParityReport:
     def _repr_html_(self) -> str:
         differing = self.differences
         shown = differing if len(differing) else self.frame.tail(5)
+        records = shown.head(50).to_dict("records")
+        columns = [
+            _beside([(row[name], row[f"{name}_live"]) for row in records])
+            for name in ("entry_time", "entry_price", "amount", "exit_time", "exit_price")
+        ]
         rows = [
-            [
-                *(
-                    _pair(row[name], row[f"{name}_live"])
-                    for name in ("entry_time", "entry_price", "amount", "exit_time", "exit_price")
-                ),
-                row["reason"],
-                row["difference"] or "equal",
-            ]
-            for row in shown.head(50).to_dict("records")
+            [*pairs, row["reason"], row["difference"] or "equal"]
+            for row, *pairs in zip(records, *columns, strict=True)
         ]
         table = html_table(
             ("entered", "at", "amount", "left", "at", "reason", "difference"),
             rows,
+            wrapped=("difference",),
         )
         more = "" if len(differing) else lines(["The last round trips."])
         return card(self._words(), table, more, tone=Tone.GOOD if self.equal else Tone.BAD)
@@ -245,10 +244,19 @@ def _fee(fill: Fill) -> float:
     return math.nan if value is None else float(value)
 
 
-def _pair(one: Any, other: Any) -> str:
-    left, right = (formats.NONE if value != value else _shown(value) for value in (one, other))
-    return left if left == right or _same(one, other) else f"{left} | {right}"
+def _beside(values: Sequence[tuple[Any, Any]]) -> list[str]:
+    """Return the values of a column on both sides, once where they are the same."""
+    numbers = [one for pair in values for one in pair if formats.is_number(one)]
+    decimals = formats.decimals_of(numbers)
 
+    def text(value: Any) -> str:
+        if formats.is_number(value):
+            return formats.number(value, decimals)
+        return formats.NONE if value != value or value is None else str(value)
 
-def _shown(value: Any) -> str:
-    return formats.exact(value) if formats.is_number(value) else str(value)
+    return [
+        text(one)
+        if text(one) == text(other) or _same(one, other)
+        else f"{text(one)} | {text(other)}"
+        for one, other in values
+    ]

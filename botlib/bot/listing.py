@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, Final
 
 import pandas as pd
@@ -19,6 +20,8 @@ _BAD: Final = frozenset({"sell", "rejected", "expired", "unknown"})
 _FLAGS: Final = frozenset({"ready"})
 """Columns in which True is shown as good and False as bad."""
 
+_AMOUNTS: Final = frozenset({"amount", "filled", "fee", "held", "dust", "wants"})
+_SENTENCES: Final = ("detail", "parameters", "message", "doing", "text")
 _CLOCKS: Final = {
     **dict.fromkeys(("created", "recorded", "since"), "wall time"),
     **dict.fromkeys(
@@ -61,7 +64,7 @@ class Listing(pd.DataFrame):
         return card(
             self.title,
             *(lines([text], tone) for text, tone in self.remarks),
-            html_table(headers, rows) if rows else "",
+            html_table(headers, rows, wrapped=_SENTENCES) if rows else "",
             lines([f"… and {count(more)} before"] if more else []),
             notes=count(len(self)) if len(self) else "none",
         )
@@ -81,7 +84,8 @@ def _cell(name: str, value: Any) -> Cell:
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if is_number(value) and not name.endswith("_id"):
-        return value
+        # The venue's amounts keep their digits, beside a larger one too.
+        return Decimal(str(value)) if name in _AMOUNTS else value
     text = str(value)
     if isinstance(value, bool):
         tone = Tone.PLAIN if name not in _FLAGS else Tone.GOOD if value else Tone.BAD

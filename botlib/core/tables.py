@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from html import escape
 from typing import Final, NamedTuple
@@ -55,7 +55,9 @@ class Toned(NamedTuple):
 
 
 _STYLE = "font:12px/1.5 ui-monospace,monospace;border-collapse:collapse;margin:.3em 0"
-_CELL = "padding:.1em .8em .1em 0;white-space:nowrap;text-align:"
+_CELL = "padding:.1em .8em .1em 0;vertical-align:top;text-align:"
+_WRAPS = ";white-space:normal;min-width:7em"
+_ONE_LINE = ";white-space:nowrap"
 
 
 class _Column(NamedTuple):
@@ -63,6 +65,7 @@ class _Column(NamedTuple):
 
     texts: list[str]
     align: str
+    space: str = _ONE_LINE
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -77,11 +80,20 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     )
 
 
-def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return a table as self-contained HTML, alone or for a card."""
-    columns = _columns(headers, rows)
+def html_table(
+    headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, wrapped: Collection[str] = ()
+) -> str:
+    """Return a table as self-contained HTML, alone or for a card.
+
+    Args:
+        wrapped: the headers of columns of sentences, which wrap.
+    """
+    columns = [
+        one._replace(space=_WRAPS) if name in wrapped else one
+        for name, one in zip(headers, _columns(headers, rows), strict=True)
+    ]
     head = "".join(
-        f'<th style="{_CELL}{one.align};opacity:.65">{escape(masked(name))}</th>'
+        f'<th style="{_CELL}{one.align}{one.space};opacity:.65">{escape(masked(name))}</th>'
         for name, one in zip(headers, columns, strict=True)
     )
     body = "".join(
@@ -114,7 +126,9 @@ def _column(cells: Sequence[Cell]) -> _Column:
 def _td(cell: Cell, shown: _Column, place: int) -> str:
     tone = cell.tone if isinstance(cell, Toned) else Tone.PLAIN
     colour = "" if tone is Tone.PLAIN else f";color:{tone.value}"
-    return f'<td style="{_CELL}{shown.align}{colour}">{escape(shown.texts[place])}</td>'
+    return (
+        f'<td style="{_CELL}{shown.align}{shown.space}{colour}">{escape(shown.texts[place])}</td>'
+    )
 
 
 def _text(value: object) -> str:

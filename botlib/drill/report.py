@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card
+from botlib.core.cards import Tone, Toned, card, lines
 from botlib.core.tables import html_table, text_table
+
+_SENTENCES: Final = ("fault", "expected", "what happened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +44,27 @@ class DrillReport:
 
     def table(self) -> tuple[list[str], list[list[object]]]:
         """Return the headers and rows of the table."""
-        headers = ["fault", "expected", "what happened", "recovered", "invariants", "verdict"]
+        headers = ["verdict", "fault", "expected", "what happened", "recovered"]
         return headers, [
             [
+                Toned("passed", Tone.GOOD) if row.passed else Toned("FAILED", Tone.BAD),
                 row.fault,
                 row.expected,
                 row.happened,
                 formats.duration(row.seconds),
-                "all hold" if row.passed else "; ".join(row.broken[:3])[:300],
-                Toned("passed", Tone.GOOD) if row.passed else Toned("FAILED", Tone.BAD),
             ]
             for row in self.rows
         ]
 
+    @property
+    def broken(self) -> list[str]:
+        """The invariants that did not hold at the end of a fault, in sentences."""
+        return [
+            f"{row.fault}: {'; '.join(row.broken[:3])[:300]}" for row in self.rows if row.broken
+        ]
+
     def __str__(self) -> str:
-        return text_table(*self.table())
+        return "\n".join([text_table(*self.table()), *self.broken])
 
     def __repr__(self) -> str:
         passed = sum(row.passed for row in self.rows)
@@ -65,7 +74,8 @@ class DrillReport:
         passed = sum(row.passed for row in self.rows)
         return card(
             "Fire drill",
-            html_table(*self.table()),
+            lines(self.broken, Tone.BAD),
+            html_table(*self.table(), wrapped=_SENTENCES),
             notes=f"{passed} of {len(self.rows)} passed · {self.market}",
             tone=Tone.GOOD if self.passed else Tone.BAD,
         )

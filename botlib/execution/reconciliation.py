@@ -76,10 +76,11 @@ class Reconciliation:
 
     def _repr_html_(self) -> str:
         words = "explained" if self.explained else "not explained"
+        rows = [self._row(row) for row in self.rows]
         return card(
             "reconciliation",
             figures([("compared", len(self.rows)), ("result", words)]),
-            html_table(COLUMNS, [self._row(row) for row in self.rows]),
+            html_table(COLUMNS, rows, wrapped=COLUMNS[2:]) if rows else "",
             tone=Tone.GOOD if self.explained else Tone.BAD,
         )
 

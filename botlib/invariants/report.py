@@ -72,4 +72,9 @@ class InvariantReport:
 
     def _repr_html_(self) -> str:
         tone = Tone.GOOD if self.ok else Tone.BAD
-        return card("Invariants", html_table(*self.table()), notes=self.looked_at, tone=tone)
+        return card(
+            "Invariants",
+            html_table(*self.table(), wrapped=("evidence",)),
+            notes=self.looked_at,
+            tone=tone,
+        )

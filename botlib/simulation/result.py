@@ -7,11 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from botlib.core import formats
-from botlib.core.tables import text_table
+from botlib.core.cards import Tone, card
+from botlib.core.tables import html_table, text_table
 from botlib.views.summary import RunSummary
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SimulationResult:
     """The result of a simulation: the digest of its events, the balances and the summary.
 
@@ -52,6 +53,21 @@ class SimulationResult:
                 f"{formats.number(self.speed, 0)} times real time",
             ],
         ]
+
+    def __repr__(self) -> str:
+        return (
+            f"<SimulationResult seed {self.seed} · {formats.count(self.events)} events · "
+            f"digest {self.digest[:12]} · {self.summary!r}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Simulation, seed {self.seed}",
+            html_table(*self.table(), wrapped=("value",)),
+            self.summary._repr_html_(),
+            notes=f"{formats.duration(self.simulated)} of market time",
+            tone=Tone.GOOD if self.summary.healthy else Tone.BAD,
+        )
 
     def __str__(self) -> str:
         return f"{self.summary}\n{text_table(*self.table())}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from botlib.core.cards import Tone, card, lines
 from botlib.tasks.config import TaskConfig, TaskPriority
 from botlib.tasks.counters import TaskCounters
 
@@ -37,6 +38,17 @@ class Health:
             warned = len(self.warnings)
             return f"healthy ({'; '.join(self.warnings)})" if warned else "healthy"
         return f"unhealthy: {'; '.join(self.reasons)}"
+
+    def _repr_html_(self) -> str:
+        tone = Tone.BAD if not self.ok else Tone.WARN if self.warnings else Tone.GOOD
+        words = "healthy with warnings" if self.ok and self.warnings else "healthy"
+        return card(
+            words if self.ok else "unhealthy",
+            lines(self.reasons, Tone.BAD),
+            lines(self.warnings, Tone.WARN),
+            notes="tasks",
+            tone=tone,
+        )
 
 
 class HealthSource(Protocol):

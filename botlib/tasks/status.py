@@ -92,6 +92,19 @@ class StopReport:
     """Tasks that outlived their cancellation."""
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        words = f"{_tasks(len(self.stopped))} stopped in {formats.duration(self.seconds)}"
+        return f"{words}, still running: {', '.join(self.stuck)}" if self.stuck else words
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"{_tasks(len(self.stopped))} stopped",
+            lines([f"still running: {name}" for name in self.stuck], Tone.BAD),
+            lines([", ".join(self.stopped)] if self.stopped else []),
+            notes=f"in {formats.duration(self.seconds)}",
+            tone=Tone.BAD if self.stuck else Tone.GOOD,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerStatus:
@@ -118,8 +131,7 @@ class ManagerStatus:
     def headline(self) -> str:
         """One line such as ``5 tasks, 5 running, healthy``."""
         active = sum(task.state in ACTIVE for task in self.tasks)
-        noun = "task" if len(self.tasks) == 1 else "tasks"
-        return f"{len(self.tasks)} {noun}, {active} running, {self.health}"
+        return f"{_tasks(len(self.tasks))}, {active} running, {self.health}"
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON except the metadata, which is the user's own."""
@@ -195,6 +207,10 @@ def _row(task: TaskStatus, optional: Mapping[str, bool]) -> dict[str, object]:
     if optional["last_error"]:
         row[_LAST_ERROR] = _short(task.last_error or "")
     return row
+
+
+def _tasks(count: int) -> str:
+    return f"{formats.count(count)} {'task' if count == 1 else 'tasks'}"
 
 
 def _short(error: str) -> str:

@@ -127,7 +127,7 @@ class RunSummary:
         return card(
             "Run summary",
             figures(shown),
-            html_table(*summary_table(self.to_dict())),
+            html_table(*summary_table(self.to_dict()), wrapped=("value",)),
             badge=self.mode.upper(),
             tone=self._tone(),
             notes=f"{self.venue} · {self.word}",

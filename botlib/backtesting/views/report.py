@@ -50,6 +50,11 @@ GAINS: Final = frozenset({"total_return", "annual_return", "benchmark_return"})
 """Those with a sign."""
 
 TRIPS_SHOWN: Final = 500
+TRIP_COLUMNS: Final = (
+    "entry_time", "exit_time", "entry_price", "exit_price", "amount", "fees", "pnl", "return",
+    "candles", "reason",
+)  # fmt: skip
+"""What the report shows of a round trip: as much as fits a page."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -99,7 +104,7 @@ def page(result: BacktestResult) -> str:
     """Return the report as an HTML page."""
     stats, trips = result.stats(), result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
-    last = trips.tail(TRIPS_SHOWN)
+    last = trips.tail(TRIPS_SHOWN)[list(TRIP_COLUMNS)]
     measured = [(name, _figure(str(name), value)) for name, value in stats.items()]
     rows = [
         [_cell(name, value) for name, value in zip(last.columns, row, strict=True)]

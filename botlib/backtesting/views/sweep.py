@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from botlib.backtesting.views.plots import FAINT
 from botlib.core import formats
 from botlib.core.cards import Tone, card
 from botlib.core.tables import html_table
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from botlib.backtesting.sweeps.result import SweepResult
 
 _CARD_ROWS: Final = 5
@@ -31,37 +36,66 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
     table = result.frame.pivot_table(
         index=y, columns=x, values=metric, aggfunc="median", observed=True
     )
+    values = table.to_numpy(dtype=float)
+    low, high = _colour_range(values)
+    signs = low < 0 < high
+    # As names, so that the cells are of one size however far apart the values are.
+    columns, rows = ([str(name) for name in names] for names in (table.columns, table.index))
     figure = go.Figure(
         go.Heatmap(
-            x=list(table.columns),
-            y=list(table.index),
-            z=table.to_numpy(),
-            colorscale="RdBu" if (table.to_numpy() < 0).any() else "Blues",
-            zmid=0 if (table.to_numpy() < 0).any() else None,
+            x=columns,
+            y=rows,
+            z=values,
+            colorscale="RdBu" if signs else "Viridis",
+            zmin=-max(-low, high) if signs else low,
+            zmax=max(-low, high) if signs else high,
             colorbar={"title": metric},
             hovertemplate=f"{x} %{{x}}<br>{y} %{{y}}<br>{metric} %{{z:.4g}}<extra></extra>",
         )
     )
     best = result.best_parameters
+    # A white ring in a black one is seen on every colour.
     figure.add_trace(
         go.Scatter(
-            x=[best[x]],
-            y=[best[y]],
+            x=[str(best[x])] * 2,
+            y=[str(best[y])] * 2,
             mode="markers",
-            marker={"symbol": "circle-open", "size": 14, "color": "#111", "line": {"width": 2}},
+            marker={
+                "symbol": "circle",
+                "size": [17, 13],
+                "color": "rgba(0,0,0,0)",
+                "line": {"width": 2, "color": ["#111111", "#ffffff"]},
+            },
             hovertemplate=f"best by {result.metric}<extra></extra>",
             showlegend=False,
         )
     )
     figure.update_layout(
-        title=f"{result.strategy.__name__}: {metric} of {formats.count(len(result))} combinations",
-        xaxis_title=x,
-        yaxis_title=y,
-        template="plotly_white",
-        width=760,
+        title={
+            "text": f"{result.strategy.__name__}: {metric} of "
+            f"{formats.count(len(result))} combinations",
+            "x": 0.01,
+        },
+        xaxis={"title": x, "type": "category"},
+        yaxis={"title": y, "type": "category"},
         height=520,
+        margin={"l": 60, "r": 20, "t": 64, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12, "color": FAINT},
     )
     return figure
+
+
+def _colour_range(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the range of values that the colours tell apart: without the few far outside."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return 0.0, 1.0
+    lower, upper = np.quantile(known, (0.25, 0.75))
+    reach = 1.5 * (upper - lower)
+    kept = known[(known >= lower - reach) & (known <= upper + reach)]
+    return float(kept.min()), float(kept.max())
 
 
 def sweep_card(result: SweepResult) -> str:
