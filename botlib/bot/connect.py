@@ -15,8 +15,8 @@ from botlib.bot.replaying import recorded_changes, replay_changes
 from botlib.config import Settings
 from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
-from botlib.core.files import PrivateLog, private_directory
-from botlib.core.project import project_directory
+from botlib.core.files import PrivateLog, private_directory, take_from_others
+from botlib.core.project import DATA, project_directory
 from botlib.engine.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.venues.registry import VENUES, capabilities
@@ -86,6 +86,9 @@ def connect(
         settings = settings.override(recorded_changes(_find(recorded, project), settings))
     if not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
+    if settings.data_directory == project / DATA:
+        # A checkout has it open to all, with databases and logs to come.
+        take_from_others(settings.data_directory)
     if replay is not None:
         settings = settings.override(replay_changes(replay, settings))
     # Compiled research code in a cell must not block the tasks on the runtime.

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from botlib.core.errors import ConfigError, did_you_mean
+from botlib.core.files import read_regular
 from botlib.venues.registry import capabilities
 
 MAX_FILE_SIZE: Final = 1_000_000
@@ -71,16 +72,16 @@ def read_yaml(path: Path, *, located: bool = False) -> Any:
         ConfigError: the file is missing, unreadable or no plain YAML.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_FILE_SIZE)
     except FileNotFoundError:
         raise ConfigError(
             f"There is no configuration file {str(path)!r}. "
             "Write one with 'botlib config --example', or leave the path out for the defaults."
         ) from None
     except OSError as error:
-        raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}.") from None
-    if len(data) > MAX_FILE_SIZE:
-        raise ConfigError(f"{str(path)!r} has {len(data)} bytes: too large for a configuration.")
+        raise ConfigError(
+            f"Cannot read {str(path)!r} as a configuration: {error.strerror}."
+        ) from None
     try:
         loader = (_LocatingLoader if located else _Loader)(data.decode("utf-8-sig"))
         try:

@@ -6,7 +6,9 @@ or copied. Only the code that signs a request calls `Secret.reveal`.
 
 from __future__ import annotations
 
+import functools
 import hmac
+import io
 import logging
 import os
 from contextlib import suppress
@@ -14,8 +16,13 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from botlib.core.errors import ConfigError
+from botlib.core.files import open_to_others, read_regular
 from botlib.core.masking import MASK, hide, masked
 from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_FILE: Final = 100_000
 
 _from_environment: Final = object()
 
@@ -179,12 +186,43 @@ class MaskingFilter(logging.Filter):
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:
-    if not path.is_file():
+    if not path.exists():
         return {}
     from dotenv import dotenv_values
 
     # Values of the file are not exported, so child processes do not inherit them.
     try:
-        return dotenv_values(path, interpolate=False)
+        text = read_regular(path, _LARGEST_FILE).decode()
+        found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read {str(path)!r} ({type(error).__name__}).") from None
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigError(f"Cannot read {str(path)!r} ({why}).") from None
+    if open_to_others(path) and _key_variables() & found.keys():
+        _warn_open(str(path.resolve()))
+    return found
+
+
+@functools.cache
+def _warn_open(path: str) -> None:
+    logger.warning(
+        "%s holds API keys, and other users of this computer may read it: chmod 600 %s", path, path
+    )
+
+
+def _key_variables() -> set[str]:
+    return {
+        variable
+        for venue in VENUES.values()
+        for variable in (venue.capabilities.key_variable, venue.capabilities.secret_variable)
+    }
+
+
+def environment_without_keys() -> dict[str, str]:
+    """Return the environment for a process that needs no key of a venue, such as a worker."""
+    keys_at_hand()
+    variables = _key_variables()
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in variables and masked(value) == value
+    }

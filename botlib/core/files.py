@@ -49,6 +49,16 @@ def private_directory(path: Path) -> Path:
     return path
 
 
+def take_from_others(path: Path) -> None:
+    """Take a directory of the kit's own from other users; create it if it is missing.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if open_to_others(private_directory(path)) and path.stat().st_uid == os.geteuid():
+        path.chmod(DIRECTORY)
+
+
 def open_private(path: Path, mode: str, *, buffering: int = -1) -> IO[Any]:
     """Open a file for writing that only its owner can read.
 
@@ -128,7 +138,7 @@ def read_regular(path: Path, most: int) -> bytes:
     with _opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+        raise OSError(errno.EFBIG, f"too large, more than {most:,} bytes", str(path))
     return content
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from botlib.config.secrets import environment_without_keys
 from botlib.core.errors import EngineError
 from botlib.core.files import open_private
 from botlib.runtime.kernelspec import CurrentInterpreter
@@ -42,7 +43,7 @@ class NotebookKernel:
         self._name = name
         self._log = directory / f"{name}.log"
         self._environment = {
-            **os.environ,
+            **environment_without_keys(),
             "IPYTHONDIR": str(directory / "ipython"),
             "BOTLIB_HOME": str(directory),
         }

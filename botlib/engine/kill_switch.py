@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import EngineError
+from botlib.core.files import read_start
 from botlib.execution.halts import BY_A_PERSON
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class KillSwitch:
                 "The bot does not run, so there is nothing to stop. To have the next start find "
                 f"the kill switch thrown, make a file {STOP_FILE!r} in its data directory."
             )
-        text = " ".join(str(reason).split())[:REASON_LENGTH] or "no reason given"
+        text = " ".join(_storable(str(reason)).split())[:REASON_LENGTH] or "no reason given"
         # A use during a re-arming comes after it, whatever was in force before.
         with self._lock:
             kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())
@@ -197,8 +198,7 @@ class KillSwitch:
         try:
             # A stat is far cheaper than an open that fails, and this runs all the time.
             os.stat(self.stop_file)  # noqa: PTH116
-            with self.stop_file.open("rb") as file:
-                text = file.read(_LONGEST_FILE).decode("utf-8", "replace")
+            text = read_start(self.stop_file, _LONGEST_FILE).decode("utf-8", "replace")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -210,3 +210,8 @@ class KillSwitch:
         return StopRequest(
             reason=reason or f"the file {STOP_FILE} is there", close_positions=CLOSE_LINE in lines
         )
+
+
+def _storable(text: str) -> str:
+    """Return a text without lone surrogates, which JSON can carry and no file can hold."""
+    return text.encode("utf-8", "replace").decode()

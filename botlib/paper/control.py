@@ -205,8 +205,15 @@ class PaperControl:
                 f"{self.url}/paper/v1/{name}",
                 data=orjson.dumps(body) if body else None,
                 timeout=aiohttp.ClientTimeout(total=timeout or 30.0),
+                # Whoever listens in place of the exchange could lead to another computer.
+                allow_redirects=False,
             ) as response:
                 raw = await response.read()
+                if 300 <= response.status < 400:
+                    raise PaperExchangeError(
+                        f"{self.url} is no paper exchange: it answers {name} with a redirection "
+                        f"(HTTP {response.status}). Look at what listens there."
+                    )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PaperExchangeError(
                 f"The paper exchange at {self.url} does not answer: "

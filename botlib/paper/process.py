@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from botlib.config.secrets import environment_without_keys
 from botlib.core.errors import PaperExchangeError
 from botlib.core.files import open_private, private_directory
 from botlib.paper.control import PaperControl
@@ -139,6 +140,7 @@ def _spawn(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
+            env=environment_without_keys(),
             # A keyboard interrupt of this process must not end the exchange before its clients.
             start_new_session=True,
         )

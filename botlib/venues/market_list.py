@@ -15,9 +15,13 @@ from typing import Any, Final
 
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput
+from botlib.core.files import read_regular
 from botlib.core.market import Market
 
 FORMAT: Final = 1
+
+LARGEST: Final = 50_000_000
+"""Most bytes of a file; a venue lists some thousand markets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ class MarketList:
             OSError: it cannot be read.
         """
         try:
-            raw = json.loads(path.read_bytes())
+            raw = json.loads(read_regular(path, LARGEST))
             if raw["format"] != FORMAT:
                 raise ValueError(f"format {raw['format']!r} is not known")
             shared = raw.get("shared", {})

@@ -23,6 +23,7 @@ from botlib.backtesting.sweeps.collector import EvaluatedChunk
 from botlib.backtesting.sweeps.evaluator import SweepJob
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.sweeps.worker import JOB_FILE, PATH_FILE
+from botlib.config.secrets import environment_without_keys
 from botlib.core.errors import SweepError
 from botlib.core.files import write_private
 from botlib.core.temporary import temporary_directory
@@ -180,7 +181,7 @@ class LocalPool:
 def _environment(path: Sequence[str]) -> dict[str, str]:
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     return {
-        **os.environ,
+        **environment_without_keys(),
         **dict.fromkeys(threads, "1"),
         # glibc would return large arrays to the system at once, and page faults would follow.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any, Final
 
 from botlib.core.errors import RecordingError
+from botlib.core.files import read_regular
 from botlib.store.files.cleaning import clean
 from botlib.store.files.identity import identify
 from botlib.store.files.report import ACCEPTED, VALUES, Recording
 from botlib.store.files.rows import read_rows
+
+LARGEST: Final = 512 * 2**20
+"""Most bytes of a candle file, packed or unpacked: a month of seconds has 400 MB."""
+
+_CHUNK: Final = 2**20
 
 
 def read_recording(path: str | Path, *, now: int | None = None) -> Recording:
@@ -34,7 +40,7 @@ def read_recording(path: str | Path, *, now: int | None = None) -> Recording:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
         written = path.stat().st_mtime_ns // 1_000_000
     except OSError as error:
         raise RecordingError(
@@ -58,9 +64,13 @@ def read_recording(path: str | Path, *, now: int | None = None) -> Recording:
 
 def _verify_checksum(path: Path, digest: str) -> None:
     beside = path.with_name(path.name + ".CHECKSUM")
-    if not beside.exists():
+    try:
+        named = read_regular(beside, _CHUNK)
+    except FileNotFoundError:
         return
-    expected = beside.read_text(encoding="utf-8", errors="replace").lower().split()[:1]
+    except OSError as error:
+        raise RecordingError(f"Cannot read {str(beside)!r}: {error.strerror}.") from error
+    expected = named.decode(errors="replace").lower().split()[:1]
     if expected != [digest]:
         raise RecordingError(
             f"{str(path)!r} does not match {beside.name}: its SHA-256 is {digest}, "
@@ -72,7 +82,7 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
     """Return the name and content of the file itself, of the gzip or of the zip's member."""
     try:
         if content[:2] == b"\x1f\x8b":
-            name, raw = path.name, gzip.decompress(content)
+            name, raw = path.name, _gunzipped(path, content)
         elif content[:2] == b"PK":
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 members = [info for info in archive.infolist() if not info.is_dir()]
@@ -81,10 +91,11 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
                         f"{str(path)!r} holds {len(members)} files; a candle zip holds one. "
                         "Unpack it and give the file itself."
                     )
-                name, raw = members[0].filename, archive.read(members[0])
+                with archive.open(members[0]) as member:
+                    name, raw = members[0].filename, _bounded(path, member)
         else:
             name, raw = path.name, content
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         # The zip module raises RuntimeError for an encrypted or unknown compression.
         raise RecordingError(
             f"{str(path)!r} is damaged or cut short and cannot be unpacked: {error}. "
@@ -93,3 +104,26 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
     if not raw.strip():
         raise RecordingError(f"{str(path)!r} is empty. {ACCEPTED}")
     return name, raw
+
+
+def _gunzipped(path: Path, content: bytes) -> bytes:
+    import gzip
+
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        return _bounded(path, packed)
+
+
+def _bounded(path: Path, packed: IO[bytes] | Any) -> bytes:
+    """Return what is packed in a file.
+
+    Raises:
+        RecordingError: it is too much: a few megabytes can hold any number of bytes.
+    """
+    unpacked = bytearray()
+    while chunk := packed.read(_CHUNK):
+        unpacked += chunk
+        if len(unpacked) > LARGEST:
+            raise RecordingError(
+                f"{str(path)!r} holds more than {LARGEST:,} bytes when it is unpacked. {ACCEPTED}"
+            )
+    return bytes(unpacked)
