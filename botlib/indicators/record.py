@@ -52,7 +52,7 @@ class Drawing:
     outputs: tuple[str, ...] | None = None
     levels: tuple[float, ...] = ()
     bars: frozenset[str] = frozenset({"histogram"})
-    in_first_colour: frozenset[str] = frozenset({"lower", "upper", "long", "short"})
+    in_first_colour: frozenset[str] = frozenset({"lower", "upper"})
 
 
 OVERLAY: Final = Drawing(price=True)

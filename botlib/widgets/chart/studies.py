@@ -16,11 +16,23 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-PALETTE: Final = ("#2f6fed", "#f59e0b", "#a855f7", "#0ea5a4", "#e0457b", "#7c9a0d", "#8b6cef")
-"""Readable on light and on dark backgrounds; each indicator gets the next one."""
+LINES: Final = (
+    ("#2f6fed", "#f2690d", "#d27994"),
+    ("#d97f06", "#39aca1", "#993df5"),
+    ("#a855f7", "#f2690d", "#39aca1"),
+    ("#0e9a99", "#f2690d", "#a125f4"),
+    ("#e0457b", "#b89714", "#0d7ff2"),
+    ("#7c9a0d", "#b625f4", "#da0b87"),
+    ("#8b6cef", "#f2690d", "#39aca1"),
+)
+"""The colours of the lines of an indicator; each indicator of a chart gets the next ones.
 
-SECOND: Final = ("#f2762e", "#b4690e", "#d34fc1", "#67a329", "#c99700", "#8b5cf6", "#14a39a")
-"""The colours of a second line of the same indicator, such as the signal of a macd."""
+They are readable on light and on dark backgrounds, and those of one indicator differ for readers
+who see two of the three primary colours. Further lines have the same colours in other styles.
+"""
+
+STYLES: Final = ("solid", "dashed", "dotted", "long dashes")
+"""The styles of the first lines of an indicator, of the next ones, and so on."""
 
 UP: Final = "#26a69a"
 DOWN: Final = "#ef5350"
@@ -37,6 +49,7 @@ class ChartSeries:
     title: str
     color: str
     signed: bool = False
+    style: str = STYLES[0]
     levels: tuple[float, ...] = ()
 
     def wire(self) -> dict[str, Any]:
@@ -48,6 +61,7 @@ class ChartSeries:
             "title": self.title,
             "color": self.color,
             "signed": self.signed,
+            "style": self.style,
             "levels": list(self.levels),
         }
 
@@ -83,15 +97,17 @@ class Study:
     def series(self, pane: int) -> list[ChartSeries]:
         """Return its series in a pane, one per drawn output."""
         several = len(self.names) > 1
-        drawing = self._drawing
+        drawing, colours = self._drawing, LINES[self.place % len(LINES)]
+        lines = self._lines()
         return [
             ChartSeries(
                 id=f"{self.name}.{name}" if several else self.name,
                 kind="histogram" if name in drawing.bars else "line",
                 pane=pane,
                 title=f"{self.name} {name}" if several else self.name,
-                color=self._colour(name, number),
+                color=colours[lines[name] % len(colours)] if name in lines else VOLUME,
                 signed=name in drawing.bars,
+                style=STYLES[lines.get(name, 0) // len(colours) % len(STYLES)],
                 levels=drawing.levels if number == 0 else (),
             )
             for number, name in enumerate(self.names)
@@ -110,16 +126,16 @@ class Study:
         """
         return Incremental(self.indicator, timeframe=self.timeframe)
 
-    def _colour(self, name: str, number: int) -> str:
-        turn = self.place % len(PALETTE)
-        bars = self._drawing.bars
-        if name in bars:
-            return VOLUME
-        if number == 0 or name in self._drawing.in_first_colour:
-            return PALETTE[turn]
-        if self.names[0] in bars and number == 1:
-            return PALETTE[turn]
-        return SECOND[turn] if number < 3 else PALETTE[(turn + number) % len(PALETTE)]
+    def _lines(self) -> dict[str, int]:
+        """Return the number of the colour of every output that is drawn as a line."""
+        drawn = [name for name in self.names if name not in self._drawing.bars]
+        first = [name for name in drawn if name in self._drawing.in_first_colour]
+        others = [name for name in drawn if name not in first]
+        start = 1 if first else 0
+        return {
+            **dict.fromkeys(first, 0),
+            **{name: number for number, name in enumerate(others, start=start)},
+        }
 
 
 def is_price(indicator: Indicator, values: npt.ArrayLike, closes: npt.ArrayLike) -> bool:

@@ -30,7 +30,7 @@ _GAP: Final = 6
 _TEXT: Final = "#8a8f98"
 _GRID: Final = "#8a8f98"
 _SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
-_DASHES: Final = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
+_DASHES: Final = {"solid": "", "dashed": "6 4", "dotted": "2 3", "long dashes": "12 5"}
 _MOST_LABELS: Final = 40
 """If more markers are visible, they are drawn without their texts."""
 
@@ -150,7 +150,7 @@ class _Drawing:
             elif one["kind"] in ("volume", "histogram"):
                 self._bars(scale, one, self.cells[:, column])
             else:
-                self._line(scale, self.cells[:, column], one["color"])
+                self._line(scale, self.cells[:, column], one)
         self._legend(shown, top)
         if number == 0:
             self._lines(scale)
@@ -264,7 +264,7 @@ class _Drawing:
             if bars:
                 self.parts.append(f'<path d="{bars}" fill="{colour}" fill-opacity=".55"/>')
 
-    def _line(self, scale: Scale, values: Floats, colour: str) -> None:
+    def _line(self, scale: Scale, values: Floats, one: dict[str, Any]) -> None:
         known = np.isfinite(values)
         edges = np.flatnonzero(np.diff(np.concatenate(([0], known.astype(np.int8), [0]))))
         y = scale.y(values)
@@ -274,10 +274,11 @@ class _Drawing:
                 f"{a:.1f} {b:.1f}" for a, b in zip(self.x[begin:end], y[begin:end], strict=True)
             )
             pieces.append(f"M{points}" if end - begin > 1 else f"M{points}h.1")
+        dashes = f' stroke-dasharray="{found}"' if (found := _DASHES[one["style"]]) else ""
         if pieces:
             self.parts.append(
-                f'<path d="{"".join(pieces)}" fill="none" stroke="{colour}" stroke-width="1.3" '
-                'stroke-linejoin="round"/>'
+                f'<path d="{"".join(pieces)}" fill="none" stroke="{one["color"]}" '
+                f'stroke-width="1.3"{dashes} stroke-linejoin="round"/>'
             )
 
     def _legend(self, shown: Sequence[tuple[dict[str, Any], int]], top: float) -> None:

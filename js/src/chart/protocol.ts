@@ -10,6 +10,8 @@ export interface SeriesSpec {
   color: string;
   /** Colour the bars by the sign of their value. */
   signed?: boolean;
+  /** Of a line: those of one colour differ in it. */
+  style?: "solid" | "dashed" | "dotted" | "long dashes";
   /** Values at which a faint line is drawn, and which are always in view. */
   levels?: number[];
 }

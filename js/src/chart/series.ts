@@ -20,6 +20,13 @@ import type { CandleWindow } from "./window";
 
 type Api = ISeriesApi<SeriesType>;
 
+const STYLES: Record<NonNullable<SeriesSpec["style"]>, LineStyle> = {
+  solid: LineStyle.Solid,
+  dashed: LineStyle.Dashed,
+  dotted: LineStyle.Dotted,
+  "long dashes": LineStyle.LargeDashed,
+};
+
 /** A point of the library, without data if the value is missing. */
 type Point = { time: UTCTimestamp } & Record<string, unknown>;
 
@@ -155,7 +162,12 @@ function addOne(
       ? chart.addSeries(HistogramSeries, { ...quiet, lastValueVisible: false }, series.pane)
       : chart.addSeries(
           LineSeries,
-          { ...quiet, lineWidth: alone && overlay ? 2 : 1, crosshairMarkerRadius: 3 },
+          {
+            ...quiet,
+            lineWidth: alone && overlay ? 2 : 1,
+            lineStyle: STYLES[series.style ?? "solid"],
+            crosshairMarkerRadius: 3,
+          },
           series.pane,
         );
   if (!overlay) api.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.08 } });
