@@ -62,6 +62,7 @@ _BOT = (
     + """
 import botlib as bl
 bot = bl.connect(symbols=["BTC/USDT"], timeframes=["1m", "5m", "15m"], paper={"seed": 3})
+bot.trade(bl.TrendCross(timeframes=("1m",)), "BTC/USDT", name="trend-btc")
 time.sleep(float(sys.argv[2]))
 report(float(sys.argv[1]))
 bot.stop()

@@ -24,6 +24,7 @@ RUNS: Final = {
 _RUN = """
 import json, sys, time, psutil
 from botlib.simulation import simulate
+from botlib.strategies import TrendCross
 
 memory = []
 
@@ -35,7 +36,10 @@ async def watch(simulation):
         memory.append(me.memory_info().rss / 2**20)
 
 began = time.process_time()
-outcome = simulate(run_for=sys.argv[1], step=sys.argv[2], seed=7, script=watch)
+outcome = simulate(
+    strategies=TrendCross(timeframes=("1m",)),
+    run_for=sys.argv[1], step=sys.argv[2], seed=7, script=watch,
+)
 print(json.dumps({
     "seconds": outcome.seconds,
     "CPU seconds": time.process_time() - began,

@@ -41,6 +41,15 @@ def bot_line(engine: EngineReading) -> str:
     return " · ".join(parts)
 
 
+def _nothing_trades(engine: EngineReading) -> list[str]:
+    """Return how a strategy is started, if none is there."""
+    if not engine.started or engine.signals.strategies:
+        return []
+    if engine.settings.mode == "watch":
+        return ["No strategy is followed: bot.follow(strategy, symbol) starts one."]
+    return ["No strategy trades: bot.trade(strategy, symbol, name=...) starts one."]
+
+
 def bot_card(engine: EngineReading) -> str:
     """Return the state of an engine as an HTML card."""
     health = engine.health()
@@ -71,6 +80,7 @@ def bot_card(engine: EngineReading) -> str:
             for one in health.strategies
             if not one.troubled
         ),
+        lines(_nothing_trades(engine)),
         notes=" · ".join([*more, health.word]),
         tone=health.tone if engine.started else Tone.PLAIN,
         badge=engine.kind.upper(),

@@ -131,8 +131,6 @@ def validated(model: type[Model], values: Any, origin: str) -> Model:
 
 def _explain(model: type[BaseModel], loc: tuple[int | str, ...], problem: Any) -> Iterator[str]:
     kind, value = problem["type"], problem["input"]
-    if kind == "default_factory_not_called":
-        return  # its values are refused, and said to be
     if loc[:1] == ("strategies",) and hasattr(value, "signals"):
         yield (
             f"{_dotted(loc)}: a strategy is listed by its name, such as {{'name': 'mine', "

@@ -264,25 +264,8 @@ def _above_caps(entry: StrategySettings, risk: RiskSettings) -> list[str]:
     ]
 
 
-def _default_strategies(data: dict[str, Any]) -> tuple[StrategySettings, ...]:
-    """Return one trend strategy per symbol on the first timeframe; none for a live account."""
-    symbols, timeframes = data.get("symbols", ()), data.get("timeframes", ())
-    if data.get("mode") != "paper" or not timeframes:
-        return ()
-    return tuple(
-        StrategySettings(
-            name=f"trend-{split_symbol(symbol)[0]}".lower(),
-            strategy="TrendCross",
-            symbol=symbol,
-            timeframe=timeframes[0],
-            parameters={"fast": 10, "slow": 30},
-        )
-        for symbol in symbols
-    )
-
-
 class Settings(_Section):
-    """The settings of a bot. The defaults are paper trading on a synthetic market."""
+    """The settings of a bot. The defaults are a paper account on a synthetic market."""
 
     mode: Literal["paper", "watch", "live"] = "paper"
     symbols: Symbols = (
@@ -299,7 +282,8 @@ class Settings(_Section):
     """Least number of candles per symbol and timeframe loaded at the start."""
     paper: PaperSettings = PaperSettings()
     exchange: ExchangeSettings = ExchangeSettings()
-    strategies: tuple[StrategySettings, ...] = Field(default_factory=_default_strategies)
+    strategies: tuple[StrategySettings, ...] = ()
+    """What trades from the start on; nothing does unless it is named here or started in code."""
     risk: RiskSettings = RiskSettings()
     tasks: TaskSettings = TaskSettings()
     health: HealthSettings = HealthSettings()
@@ -337,11 +321,6 @@ class Settings(_Section):
         for name in dict.fromkeys(names):
             if names.count(name) > 1:
                 problems.append(f"{names.count(name)} strategies are named {name!r}; names differ")
-        if self.mode == "live" and "strategies" not in self.model_fields_set:
-            problems.append(
-                "mode 'live' has no default strategies; name yours under 'strategies', "
-                "or write 'strategies: []' to only collect market data"
-            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -378,9 +357,6 @@ class Settings(_Section):
 
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """Return these settings with some changed: mappings are merged, lists replaced.
-
-        Defaults are computed again after the changes: ``{"symbols": ["BTC/USDT"]}`` on the default
-        settings leaves one default strategy, on that symbol.
 
         Raises:
             ConfigError: a key is unknown or a value not accepted.

@@ -10,6 +10,7 @@ import pytest
 
 import botlib as bl
 from botlib.core.errors import InvalidInput
+from tests.support.trends import TREND_BTC
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         symbols=["BTC/USDT"],
         timeframes=["1m"],
         history=60,
+        strategies=TREND_BTC,
         health={"port": 0},
         paper={"lockstep": True, "start": "2026-01-05"},
     )

@@ -23,6 +23,7 @@ from botlib.config.secrets import MASK
 from botlib.core.errors import BlockingCallOnRuntime, ConfigError
 from botlib.frames import COLUMNS
 from botlib.views.dashboard import DashboardFeed
+from tests.support.trends import TREND_BTC
 
 Connect = Callable[..., Any]
 
@@ -36,6 +37,8 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
 
     def call(config: str | None = None, **changes: Any) -> Any:
         defaults: dict[str, Any] = {"symbols": ["BTC/USDT"], "history": 60, "health": {"port": 0}}
+        if config is None:
+            defaults["strategies"] = TREND_BTC
         bots.append(bl.connect(config, **{**defaults, "paper": paper, **changes}))
         return bots[-1]
 
@@ -215,7 +218,7 @@ def test_a_kernel_restart_ends_the_exchange_and_leaves_a_sound_database(
     code = (
         "import botlib as bl\n"
         "bot = bl.connect(symbols=['BTC/USDT'], history=60, health={'port': 0},"
-        " paper={'lockstep': True, 'start': '2026-01-05'})\n"
+        f" strategies={TREND_BTC}, paper={{'lockstep': True, 'start': '2026-01-05'}})\n"
         "bot.wait('1h', progress=False)\n"
     )
 

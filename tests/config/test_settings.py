@@ -41,10 +41,7 @@ def test_defaults_are_complete_and_on_paper() -> None:
     assert settings.symbols == ("BTC/USDT", "ETH/USDT")
     assert settings.paper.market == "synthetic"
     assert settings.paper.start == "now"
-    assert [(entry.name, entry.symbol, entry.timeframe) for entry in settings.strategies] == [
-        ("trend-btc", "BTC/USDT", "1m"),
-        ("trend-eth", "ETH/USDT", "1m"),
-    ]
+    assert settings.strategies == ()
     assert settings.tasks.risk_checks.interval == 300.0
 
 
@@ -55,9 +52,14 @@ def test_example_holds_exactly_the_defaults(tmp_path: Path) -> None:
 def test_example_shows_every_key() -> None:
     shown, defaults = yaml.safe_load(example()), Settings().model_dump()
     assert keys(shown) == keys(defaults)
-    assert [keys(entry) for entry in shown["strategies"]] == [
-        keys(entry) for entry in defaults["strategies"]
-    ]
+
+
+def test_the_strategy_that_the_example_leaves_out_can_be_put_in() -> None:
+    block = example().split("strategies: []")[1].split("risk:")[0]
+    lines = [line[1:] for line in block.splitlines() if line.startswith("# ")]
+    entries = yaml.safe_load("\n".join(lines))
+    settings = Settings.from_dict({"strategies": entries})
+    assert keys(entries[0]) == keys(settings.strategies[0].model_dump())
 
 
 def test_file_of_comments_is_the_defaults(tmp_path: Path) -> None:
@@ -183,7 +185,6 @@ def test_unknown_keys_are_named_with_their_path() -> None:
         ({"strategies": [{"name": "a"}]}, "strategies[0].strategy: this key is needed"),
         ({"strategies": [{"name": "a b", "strategy": "C", "symbol": "BTCUSDT"}]}, "[0].name"),
         ({"strategies": [{"name": "a", "strategy": "C()", "symbol": "BTCUSDT"}]}, "[0].strategy"),
-        ({"mode": "live"}, "no default strategies"),
         ({1: 2}, "1"),
         ([], "The configuration is a list; accepted: a mapping"),
         ("mode", "The configuration is a str; accepted: a mapping"),
@@ -201,12 +202,9 @@ def test_strategies_must_fit_the_subscriptions() -> None:
     assert "2 strategies are named 'a'" in message
 
 
-def test_default_strategies_follow_the_symbols() -> None:
-    settings = Settings.from_dict({"symbols": ["SOLUSDT", "BTCUSDT"], "timeframes": ["5m"]})
-    assert [(entry.name, entry.symbol, entry.timeframe) for entry in settings.strategies] == [
-        ("trend-sol", "SOL/USDT", "5m"),
-        ("trend-btc", "BTC/USDT", "5m"),
-    ]
+def test_nothing_trades_unless_it_is_named() -> None:
+    assert Settings().strategies == ()
+    assert Settings.from_dict({"mode": "live"}).strategies == ()
 
 
 def test_symbols_of_two_quote_assets_are_refused() -> None:
@@ -274,7 +272,7 @@ def test_override_merges_mappings_and_replaces_lists() -> None:
     changed = base.override({"paper": {"speed": "max"}, "symbols": ["BTCUSDT"]})
     assert (changed.paper.seed, changed.paper.speed) == (7, "max")
     assert changed.risk.max_exposure == 100
-    assert [entry.name for entry in changed.strategies] == ["trend-btc"]
+    assert changed.symbols == ("BTC/USDT",)
     assert base.paper.speed == 1.0
     assert base.override({}) == base
 

@@ -10,6 +10,7 @@ import pytest
 
 from botlib.config import Settings
 from botlib.engine import Orchestrator
+from tests.support.trends import trends
 
 MakeEngine = Callable[..., Awaitable[Orchestrator]]
 
@@ -22,6 +23,8 @@ async def make_engine(tmp_path: Path) -> AsyncIterator[MakeEngine]:
     async def make(
         start: bool = True, tell: Callable[[str], None] = lambda text: None, **changes: Any
     ) -> Orchestrator:
+        symbols = changes.get("symbols", ["BTC/USDT"])
+        changes.setdefault("strategies", trends(symbols, changes.get("timeframes", ["1m"])[0]))
         settings = Settings().override(
             {
                 "data_directory": tmp_path / "data",

@@ -19,8 +19,10 @@ from botlib.config import Settings
 from botlib.core.errors import BotlibError, ConfigError, InvalidInput
 from botlib.simulation import Simulation, SimulationResult, simulate
 from botlib.strategies import TrendCross
+from tests.support.trends import TREND_BTC, trends
 
 ROOT = Path(__file__).parents[2]
+TRENDS = trends(["BTC/USDT", "ETH/USDT"])
 SMALL = {"history": 60, "timeframes": ["1m", "5m"]}
 
 
@@ -29,7 +31,9 @@ def lines(path: Path) -> list[list[Any]]:
 
 
 def small(**options: Any) -> SimulationResult:
-    return simulate(Settings().override(SMALL), **{"run_for": "30m", **options})
+    return simulate(
+        Settings().override({"strategies": TRENDS, **SMALL}), **{"run_for": "30m", **options}
+    )
 
 
 def test_the_summary_names_no_database_that_is_gone() -> None:
@@ -163,7 +167,8 @@ def test_a_socket_is_closed_only_when_the_pings_stop_too() -> None:
         seen.extend(users.connections)
 
     settings = {"symbols": ["BTC/USDT"], "timeframes": ["1m"], "strategies": []}
-    small(seed=5, run_for="25m", step="60s", script=watch, **settings)
+    quiet = Settings().override({**SMALL, **settings})
+    simulate(quiet, seed=5, run_for="25m", step="60s", script=watch)
     assert len(seen) == 2
 
 
@@ -176,7 +181,8 @@ def test_memory_does_not_grow() -> None:
             gc.collect()
             blocks.append(sys.getallocatedblocks())
 
-    settings = Settings().override({**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"]})
+    one = {"symbols": ["BTC/USDT"], "timeframes": ["1m"], "strategies": TREND_BTC}
+    settings = Settings().override({**SMALL, **one})
     outcome = simulate(settings, run_for="3h", step="60s", seed=3, script=watch)
     assert outcome.summary.orders > 3
     # Only the orders remain: some dozen objects each.
@@ -203,7 +209,9 @@ def test_a_recording_ends_the_simulation(recorded: Callable[[str], Path], tmp_pa
     rows = [f"{start + 60_000 * i},{100 + i % 7},120,90,{101 + i % 5},3" for i in range(90)]
     minutes.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]) + "\n")
     outcome = simulate(
-        Settings().override({**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"]}),
+        Settings().override(
+            {**SMALL, "symbols": ["BTC/USDT"], "timeframes": ["1m"], "strategies": TREND_BTC}
+        ),
         paper={"market": "recording", "recording": [str(minutes)]},
         run_for="10d",
     )

@@ -14,6 +14,7 @@ import botlib as bl
 from botlib.core.errors import BusOverflow
 from botlib.core.model import CandleUpdated, FillReceived
 from tests.support.market_faults import FaultRecord, Restless, Stage, run
+from tests.support.trends import TREND_BTC
 
 
 def test_a_slow_task_never_overlaps_and_missed_runs_are_not_made_up_for() -> None:
@@ -52,6 +53,7 @@ def test_a_cell_run_again_or_interrupted_keeps_the_bot(tmp_path: Path) -> None:
         "history": 30,
         "health": {"port": 0},
         "data_directory": tmp_path,
+        "strategies": TREND_BTC,
         "paper": {"lockstep": True, "start": "2026-01-05"},
     }
     bot = bl.connect(**settings)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from tests.support.trends import TREND_BTC
+
 CONNECT = (
     "import botlib as bl, os, time\n"
     "bot = bl.connect(symbols=['BTC/USDT'], history=60, health={'port': 0},"
-    " paper={'lockstep': True, 'start': '2026-01-05'})\n"
+    f" strategies={TREND_BTC}, paper={{'lockstep': True, 'start': '2026-01-05'}})\n"
 )
 CHART = "chart = bot.chart('BTC/USDT', '1m', overlays=['ema(20)'], panes=['rsi(14)'])\nchart\n"
 
