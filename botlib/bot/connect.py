@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from botlib.core.files import PrivateLog, private_directory, take_from_others
 from botlib.core.project import DATA, project_directory
 from botlib.engine.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.tasks.status import ACTIVE
 from botlib.venues.registry import VENUES, capabilities
 from botlib.widgets.display import show_text
 
@@ -42,8 +44,9 @@ def connect(
 ) -> Bot:
     """Connect to a market and start a bot; the same call again returns the same bot.
 
-    Without arguments the bot trades a paper account on a synthetic market: no key, no network, no
-    server. Changed settings replace the bot that runs.
+    Without arguments the bot has a paper account on a synthetic market: no key, no network, no
+    server. It trades nothing until a strategy is started by `Bot.trade`, or named in the settings.
+    Changed settings replace the bot that runs.
 
     Args:
         config: a YAML file; ``botlib config --example`` prints one.
@@ -54,7 +57,7 @@ def connect(
             and may not withdraw, and no strategy may look ahead on its stored candles; account,
             caps and strategies are shown.
         recorded: a candle file to replay on the paper exchange in place of the synthetic market;
-            the symbols and strategies become those of the file.
+            its symbol is the only one, and strategies of others are left out.
         replay: stored candles to replay in its place, any number of symbols in step:
             ``{"symbols": ["BTC/USDT", "ETH/USDT"], "since": "2024-08-01", "until": "2024-08-10"}``.
             ``since`` and ``until`` are the first and the last open time, by default those of the
@@ -73,14 +76,14 @@ def connect(
     settings = written = Settings.load(file)
     if changes:
         settings = settings.override(changes)
+    if market is not None and live is True:
+        raise ConfigError(
+            f"market={market!r} only watches, and live=True arms orders. Leave live= out, or "
+            "market= and write 'mode: live' into a file."
+        )
     _check_armed(settings, written, live)
     _check_one_market(market=market, recorded=recorded, replay=replay)
     if market is not None:
-        if live is True:
-            raise ConfigError(
-                f"market={market!r} only watches, and live=True arms orders. Leave live= out, or "
-                "market= and write 'mode: live' into a file."
-            )
         settings = settings.override(_watching(market))
     if recorded is not None:
         settings = settings.override(recorded_changes(_find(recorded, project), settings))
@@ -98,7 +101,8 @@ def connect(
     if before is not None:
         if before.aio.engine.started and before.aio.settings == settings:
             return before
-        logger.info("the settings changed: the bot is replaced")
+        if before.aio.engine.started:
+            sys.stdout.write(f"{_replaced(before, settings)}\n")
         _release(before, runtime)
     _log_to(settings.data_directory / "logs" / "botlib.log")
     core = runtime.call(_make(settings, runtime, live, file))
@@ -166,6 +170,22 @@ def _watching(market: str) -> dict[str, Any]:
 async def _make(settings: Settings, runtime: Runtime, live: bool, file: Path | None) -> AsyncBot:
     # On the loop, because asyncio objects belong to the loop that creates them.
     return AsyncBot(settings, runtime, live=live, file=file)
+
+
+def _replaced(before: Bot, settings: Settings) -> str:
+    """Return in a line which settings replace a bot, and what does not go on."""
+    old, new = before.aio.settings.model_dump(), settings.model_dump()
+    changed = ", ".join(name for name in new if new[name] != old[name])
+    line = f"Other settings ({changed}): the {before.aio.settings.kind.upper()} bot is replaced."
+    listed = {entry.name for entry in settings.strategies}
+    gone = [name for name in before.aio.engine.signals.strategies if name not in listed]
+    tasks = before.aio.tasks.status().tasks
+    own = [task.name for task in tasks if task.group is None and task.state in ACTIVE]
+    if gone:
+        line += f" Not asked any more until it is started again: {', '.join(gone)}."
+    if own:
+        line += f" Ended with it: the tasks {', '.join(own)}."
+    return line
 
 
 def _release(bot: Bot, runtime: Runtime) -> None:

@@ -12,6 +12,7 @@ from botlib.bot.strategy_rows import (
     signal_table,
     stopped_line,
     strategy_table,
+    takes_over,
     trip_table,
 )
 from botlib.trading.round_trips import RoundTrip, trips_of
@@ -58,7 +59,9 @@ class StrategyCalls:
         cost = None if order_cost is None else Decimal(str(order_cost))
         before = self.engine.subscriptions()
         identity = name or _identity(strategy, symbol)
+        held = takes_over(identity, self.engine)
         active = await self.engine.trade(strategy, symbol, name=identity, order_cost=cost)
+        self._notes += held(active)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return f"{active.name}: {active.strategy} on {active.symbol}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from types import SimpleNamespace
@@ -129,6 +129,41 @@ def day_table(days: Mapping[int, Mapping[str, Decimal]]) -> pd.DataFrame:
         for day, of in sorted(days.items())
     ]
     return attribute_table("Booked by day", rows, ("day", *names, "all"), ("day",))
+
+
+def takes_over(name: str, engine: EngineReading) -> Callable[[ActiveStrategy], list[str]]:
+    """Return what returns, after a strategy was started, what it took over from before.
+
+    Its name is its identity: it goes on with what that held, also at an earlier run.
+    """
+    earlier = engine.signals.strategies.get(name)
+    books = {
+        str(row["symbol"]): row for row in engine.orders.book_rows() if row["strategy"] == name
+    }
+
+    def told(active: ActiveStrategy) -> list[str]:
+        if earlier is active:
+            return []
+        book = books.get(active.symbol, {})
+        held, stop = book.get("held", Decimal(0)), book.get("stop")
+        lines = []
+        if earlier is not None:
+            lines.append(f"{name} replaces {earlier.strategy!r} on {earlier.symbol}.")
+            if earlier.symbol != active.symbol and books.get(earlier.symbol, {}).get("held"):
+                lines.append(
+                    f"What it held of {earlier.symbol} stays, and stays protected: "
+                    f"bot.close_position({earlier.symbol!r}) sells it."
+                )
+        if held:
+            lines.append(f"{name} takes over {held:f} of {active.symbol} that it held.")
+            if stop is not None and not active.rules.stops:
+                lines.append(
+                    f"Its stop at {stop:f} is taken away, as the new one has none: its own signals "
+                    "alone will sell it."
+                )
+        return lines
+
+    return told
 
 
 def stopped_line(active: ActiveStrategy, engine: EngineReading) -> str:

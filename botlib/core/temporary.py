@@ -28,11 +28,12 @@ def remove_abandoned(parent: Path) -> None:
     """Remove the directories of processes that have ended."""
     for path in parent.glob("botlib-*"):
         named = _NAME.match(path.name)
-        if named is not None and not _runs(int(named[1])) and path.stat().st_uid == os.getuid():
+        if named is not None and not runs(int(named[1])) and path.stat().st_uid == os.getuid():
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Return whether a process runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

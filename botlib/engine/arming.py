@@ -226,6 +226,11 @@ def check_live(settings: Settings, live: object) -> None:
         raise ConfigError(
             f"Cannot arm live trading with live={live!r}. Accepted: live=True, or nothing."
         )
+    if live and settings.mode != "live":
+        raise ConfigError(
+            f"live=True arms live trading, but the configuration says 'mode: {settings.mode}'. "
+            "Pass the file that says 'mode: live', or leave live= out."
+        )
     if settings.mode == "live" and live is not True:
         raise ConfigError(
             "The configuration says 'mode: live', but live trading was not armed in code. "

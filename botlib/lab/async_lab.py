@@ -356,10 +356,12 @@ class AsyncLab:
             self._note(
                 f"{name} of {self.venue} begins {iso(int(times[0]))}; asked for {iso(first)}."
             )
+        # A bot has the candles up to the one that forms.
+        ends = int(times[-1]) + (length if self._market.fetches else 0)
+        if last is not None and ends < open_time(last, timeframe):
+            self._note(f"{name} of {self.venue} ends {iso(int(times[-1]))}; asked for {iso(last)}.")
         if self._market.fetches:
             return
-        if last is not None and times[-1] < open_time(last, timeframe):
-            self._note(f"{name} of {self.venue} ends {iso(int(times[-1]))}; asked for {iso(last)}.")
         lacking = int(times[-1] - times[0]) // length + 1 - len(times)
         if lacking:
             self._note(

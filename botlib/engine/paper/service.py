@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from botlib.core.files import private_directory
 from botlib.core.timeframe import timeframe_ms
+from botlib.engine.paper.sign import ExchangeSign
 from botlib.paper import DEFAULT_ACCOUNT, PAPER_API_KEY, PAPER_API_SECRET
 from botlib.store import database_path
 
@@ -36,6 +37,7 @@ class PaperService:
         self._settings = settings
         self._process: PaperProcess | None = None
         self._control: PaperControl | None = None
+        self._sign: ExchangeSign | None = None
         self.url = ""
         self.venue = ""
         """The market, and the account in it if that is not the first one."""
@@ -71,8 +73,12 @@ class PaperService:
             # A recording takes a while to read.
             options = await asyncio.to_thread(self._process_options)
             log = self._settings.data_directory / "logs" / "paper.log"
+            assert options.ledger is not None
+            self._sign = ExchangeSign(options.ledger)
+            await self._sign.check_free()
             self._process = await PaperProcess.start(options, log=log)
             self.url = self._process.url
+            self._sign.put(self.url)
         else:
             self.url = paper.url
         self._control = PaperControl(self.url)
@@ -95,6 +101,8 @@ class PaperService:
         if self._process is not None:
             await self._process.stop()
             self._process = None
+        if self._sign is not None:
+            self._sign.remove()
 
     async def market_time(self) -> int:
         """Return the market's time in ms."""
