@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -123,6 +124,18 @@ class Venue:
         """Whether market time is the wall time: at speed 1, unless it was paused or starts late."""
         late = wall_time() - self.market_time
         return self._keeps_wall_time and not self.paused and 0 <= late <= self.length
+
+    @asynccontextmanager
+    async def turn(self, feed: Feed | None = None) -> AsyncIterator[int]:
+        """Wait until no other change is under way, and yield the time (ms) of the next one.
+
+        Args:
+            feed: the symbol that is changed, which is moved to the present.
+        """
+        async with self.engine.turn:
+            if feed is not None:
+                feed.seek(self.market_time)
+            yield self.event_time()
 
     async def prepared(self) -> None:
         """Wait until orders can be placed, which they can be at once."""
@@ -303,15 +316,16 @@ class Venue:
 
     async def _step(self, time: int) -> None:
         self.users.send_late()
-        self.market_time = time
-        if self.faults.time_changed():
-            # A fault that is due at this time strikes before any frame of it is sent.
-            await asyncio.sleep(0)
-        boundary = open_time(time, self.market.base) == time
         moved: list[tuple[Feed, Bar | None]] = []
-        for feed in tuple(self._active.values()):
-            moved.append((feed, feed.bar))
-            feed.seek(time)
+        async with self.engine.turn:
+            self.market_time = time
+            if self.faults.time_changed():
+                # A fault that is due at this time strikes before any frame of it is sent.
+                await asyncio.sleep(0)
+            for feed in tuple(self._active.values()):
+                moved.append((feed, feed.bar))
+                feed.seek(time)
+        boundary = open_time(time, self.market.base) == time
         closed = self._closings(moved) if boundary else []
         await self.broadcast.close(closed)
         trading = [feed for feed, _ in moved if feed.trading]
@@ -329,8 +343,9 @@ class Venue:
 
     async def _settle(self, feed: Feed) -> None:
         try:
-            self._last_event = max(self._last_event, self.market_time)
-            user_events = self.engine.match(feed, self._last_event)
+            async with self.engine.turn:
+                self._last_event = max(self._last_event, self.market_time)
+                user_events = await self.engine.match(feed, self._last_event)
             await self.engine.durable()
         except PaperExchangeError as error:
             # Nothing was filled: the orders stay in the book until the next price.

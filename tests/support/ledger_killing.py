@@ -22,6 +22,7 @@ from botlib.paper.market.feed import Feed
 from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
+from tests.support.finished import finished
 
 T0 = 1_767_571_200_000
 MARKET = SyntheticMarket(3)
@@ -46,11 +47,11 @@ async def client(engine: MatchingEngine, feed: Feed, pipe: int, side: str) -> No
             quote_amount=None,
             client_order_id=None,
         )
-        order = engine.place(feed, request, feed.time).order
+        order = finished(engine.place(feed, request, feed.time)).order
         await engine.durable()
         os.write(pipe, b"%d\n" % order.order_id)
         if order.open:
-            engine.cancel(feed, order, None, feed.time)
+            finished(engine.cancel(feed, order, None, feed.time))
             await engine.durable()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,7 @@ from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderListRequest, OrderRequest
 from botlib.paper.protocol.refusals import Refusal
+from tests.support.finished import finished
 
 T0 = 1_767_571_200_000
 MARKET = SyntheticMarket(11)
@@ -80,7 +82,9 @@ class TradingMachine(RuleBasedStateMachine):
 
     def attempt(self, action: Any, *args: Any, **more: Any) -> None:
         try:
-            action(*args, **more)
+            outcome = action(*args, **more)
+            if inspect.iscoroutine(outcome):
+                finished(outcome)
         except (Refusal, PaperExchangeError):
             # Refused: the invariants check that nothing has changed.
             pass
@@ -215,7 +219,7 @@ class TradingMachine(RuleBasedStateMachine):
         for _ in range(steps):
             self.time += 15_000
             self.feed.seek(self.time)
-            self.engine.match(self.feed, self.time)
+            finished(self.engine.match(self.feed, self.time))
 
     @rule(account=ACCOUNTS, asset=st.sampled_from(["USDT", "BTC"]), amount=st.integers(-3_000, 900))
     def transfer(self, account: str, asset: str, amount: int) -> None:

@@ -315,8 +315,8 @@ class Ledger:
             many(
                 "INSERT INTO trades (id, order_id, account, symbol, body) VALUES (?, ?, ?, ?, ?)",
                 [
-                    (one.trade_id, one.order_id, one.account, one.symbol, one.dump().decode())
-                    for one in transaction.trades
+                    (one.trade_id, one.order_id, one.account, one.symbol, body)
+                    for one, body in zip(transaction.trades, transaction.stored_trades, strict=True)
                 ],
             )
         for found in transaction.lists.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -13,11 +14,13 @@ from botlib.paper.accounts.state import ClearingBalance, VenueState
 from botlib.paper.accounts.user_events import execution_report, list_status
 from botlib.paper.market.halts import SymbolState
 from botlib.paper.market.quotes import Json, eight_decimals
-from botlib.paper.market.trades.steps import AccountTrade, StepTrades
+from botlib.paper.market.trades.steps import AccountTrade, PublicTrade, StepTrades
 from botlib.paper.market.trades.tape import Tape
 from botlib.paper.protocol.refusals import rejected
 
 _NOTHING: Final = Decimal(0)
+_WORK: Final = 100
+"""Trades of a change that are made in one go, before other tasks may run."""
 
 UserEvent = tuple[str, Json]
 """The name of an account and an event for its user data stream."""
@@ -31,10 +34,11 @@ class Transaction:
         time: market time, ms.
 
     Attributes:
+        state: the state before the change.
         balances: new balances by account and asset.
         orders: new states of orders by id.
         lists: new states of order lists by id.
-        trades: new trades.
+        trades: new trades, and how the ledger stores each.
         prevented: new prevented matches.
         clearing: new clearing balances by asset.
         burns: accounts that changed whether they pay commissions in BNB.
@@ -46,11 +50,13 @@ class Transaction:
     """
 
     def __init__(self, state: VenueState, time: int) -> None:
+        self.state = state
         self.time = time
         self.balances: dict[tuple[str, str], PaperBalance] = {}
         self.orders: dict[int, PaperOrder] = {}
         self.lists: dict[int, OrderList] = {}
         self.trades: list[PaperTrade] = []
+        self.stored_trades: list[str] = []
         self.prevented: list[PreventedMatch] = []
         self.clearing: dict[str, ClearingBalance] = {}
         self.burns: dict[str, bool] = {}
@@ -61,7 +67,8 @@ class Transaction:
         self.taken: dict[Decimal, Decimal] = {}
         self.account_trades: list[AccountTrade] = []
         self._step: StepTrades | None = None
-        self._state = state
+        self._taped: list[PublicTrade] = []
+        self._work = 0
         self._events: list[UserEvent] = []
 
     # -- reading
@@ -72,18 +79,18 @@ class Transaction:
 
     def find_order(self, account: str, number: int) -> PaperOrder:
         """Return the state of an account's order, by its id, after this change."""
-        return self.orders.get(number) or self._state.account(account).orders[number]
+        return self.orders.get(number) or self.state.account(account).orders[number]
 
     def list_of(self, order: PaperOrder) -> OrderList | None:
         """Return the list of an order after this change, None if it belongs to none."""
         if order.list_id < 0:
             return None
-        return self.lists.get(order.list_id) or self._state.lists[order.list_id]
+        return self.lists.get(order.list_id) or self.state.lists[order.list_id]
 
     def balance(self, account: str, asset: str) -> PaperBalance:
         """Return an account's balance of an asset after this change."""
         found = self.balances.get((account, asset))
-        return found if found is not None else self._state.account(account).balance(asset)
+        return found if found is not None else self.state.account(account).balance(asset)
 
     # -- balances
 
@@ -132,7 +139,7 @@ class Transaction:
         self._events.append((account, {**event, "T": self.time}))
 
     def _clearing(self, asset: str) -> ClearingBalance:
-        return self.clearing.get(asset) or self._state.clearing.get(asset) or ClearingBalance()
+        return self.clearing.get(asset) or self.state.clearing.get(asset) or ClearingBalance()
 
     # -- orders
 
@@ -163,9 +170,21 @@ class Transaction:
         self._step = self._step or tape.at(self.time)
         trade = AccountTrade(self.time, float(price), float(amount), seller_taker, float(replaced))
         self.account_trades.append(trade)
-        number = self._step.add(trade).id
-        self.counters.trade = max(self.counters.trade, number)
-        return number
+        added = self._step.add(trade)
+        self._taped.append(added)
+        self.counters.trade = max(self.counters.trade, added.id)
+        return added.id
+
+    def write_tape(self, tape: Tape) -> None:
+        """Put the trades of the change on the public tape."""
+        if self._step is not None:
+            tape.adopt(self._step, self._taped)
+
+    async def pause(self) -> None:
+        """Let other tasks run, if much was done since they last could."""
+        self._work += 1
+        if self._work % _WORK == 0:
+            await asyncio.sleep(0)
 
     def next_list_id(self) -> int:
         """Return the next id of an order list."""
@@ -195,6 +214,7 @@ class Transaction:
         self.orders[order.order_id] = order
         if trade is not None:
             self.trades.append(trade)
+            self.stored_trades.append(trade.dump().decode())
         self.counters.execution += 1
         event = execution_report(
             order,
@@ -247,7 +267,7 @@ class Transaction:
 
     def previous_values(self) -> AccountChange:
         """Return the values that this change is going to replace."""
-        account, lists = self._state.account, self._state.lists
+        account, lists = self.state.account, self.state.lists
         return AccountChange(
             self.time,
             {
@@ -260,7 +280,7 @@ class Transaction:
 
     def apply(self) -> None:
         """Apply the change to the state."""
-        state = self._state
+        state = self.state
         for (name, asset), balance in self.balances.items():
             account = state.account(name)
             account.balances[asset] = balance

@@ -122,11 +122,11 @@ class OrderListHandlers:
         )
         count = len(request.orders)
         handlers.limits.check_orders(count, params.account)
-        await handlers.simulate_latency(feed)
         with handlers.limits.counting(count, params.account):
-            found, orders, transaction = handlers.engine.place_list(
-                feed, request, handlers.venue.event_time(), params.account
-            )
+            async with handlers.matching(feed) as time:
+                found, orders, transaction = await handlers.engine.place_list(
+                    feed, request, time, params.account
+                )
         await handlers.publish(feed, transaction.user_events())
         reports = []
         for order in orders:
@@ -140,12 +140,12 @@ class OrderListHandlers:
         """``DELETE /orderList``."""
         handlers, feed = self._handlers, self._handlers.data.feed(params)
         cancel_id = read_client_id(params, "newClientOrderId")
-        await handlers.simulate_latency(feed)
-        found = self._find(params, "listClientOrderId", -2011, feed)
-        if found.done:
-            raise refusal(-2011)
-        order = next(one for one in self._orders(found) if one.open)
-        done = handlers.engine.cancel(feed, order, cancel_id, handlers.venue.event_time())
+        async with handlers.matching(feed) as time:
+            found = self._find(params, "listClientOrderId", -2011, feed)
+            if found.done:
+                raise refusal(-2011)
+            order = next(one for one in self._orders(found) if one.open)
+            done = await handlers.engine.cancel(feed, order, cancel_id, time)
         await handlers.publish(feed, done.user_events)
         return handlers.cancel_answers(done)[0]
 

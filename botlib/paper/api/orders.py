@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from botlib.paper.accounts.orders import PaperOrder
 from botlib.paper.accounts.transaction import UserEvent
@@ -59,9 +61,9 @@ class OrderHandlers:
         return feed, request, read_detail(params, default)
 
     async def _place(self, feed: Feed, request: OrderRequest, detail: str, params: Params) -> Json:
-        await self.simulate_latency(feed)
         with self.limits.counting(1, params.account):
-            done = self.engine.place(feed, request, self.venue.event_time(), params.account)
+            async with self.matching(feed) as time:
+                done = await self.engine.place(feed, request, time, params.account)
         await self.publish(feed, done.user_events)
         return new_order_answer(done.order, done.trades, done.prevented, detail)
 
@@ -69,7 +71,8 @@ class OrderHandlers:
         """``POST /order/test``."""
         feed, request, _ = self._read(params)
         await self.venue.catch_up(feed)
-        self.engine.check(feed, request, self.venue.event_time(), params.account)
+        async with self.venue.turn(feed) as time:
+            await self.engine.check(feed, request, time, params.account)
         if not params.flag("computeCommissionRates", False):
             return {}
         answer = self.accounts.commissions(params)
@@ -87,12 +90,17 @@ class OrderHandlers:
         self._read(params)
         raise unsupported()
 
-    async def simulate_latency(self, feed: Feed) -> None:
-        """Wait for a late market and the latency of the book, and update the feed after it."""
+    @asynccontextmanager
+    async def matching(self, feed: Feed) -> AsyncIterator[int]:
+        """Wait until an order reaches the matching, which is idle then; yield the time (ms).
+
+        It waits for a late market and for the latency of the book.
+        """
         await self.venue.catch_up(feed)
         if feed.book.latency:
             await asyncio.sleep(feed.book.latency / 1_000)
-        feed.seek(self.venue.market_time)
+        async with self.venue.turn(feed) as time:
+            yield time
 
     async def publish(self, feed: Feed, user_events: list[UserEvent]) -> None:
         """Wait until a change is on disk, then publish its user events and public trades."""
@@ -161,20 +169,19 @@ class OrderHandlers:
         """``DELETE /order``."""
         feed = self.data.feed(params)
         restriction, cancel_id = _restriction(params), read_client_id(params, "newClientOrderId")
-        await self.simulate_latency(feed)
-        order = self._find(params, _UNKNOWN)
-        time = self.venue.event_time()
-        done = self.engine.cancel(feed, order, cancel_id, time, restriction)
+        async with self.matching(feed) as time:
+            order = self._find(params, _UNKNOWN)
+            done = await self.engine.cancel(feed, order, cancel_id, time, restriction)
         await self.publish(feed, done.user_events)
         return self.cancel_answers(done)[0]
 
     async def cancel_all(self, params: Params) -> object:
         """``DELETE /openOrders``."""
         feed = self.data.feed(params)
-        await self.simulate_latency(feed)
-        if not self.accounts.account_of(params).open_orders(feed.id):
-            raise refusal(_UNKNOWN)
-        done = self.engine.cancel_all(feed, self.venue.event_time(), params.account)
+        async with self.matching(feed) as time:
+            if not self.accounts.account_of(params).open_orders(feed.id):
+                raise refusal(_UNKNOWN)
+            done = await self.engine.cancel_all(feed, time, params.account)
         await self.publish(feed, done.user_events)
         return self.cancel_answers(done)
 
@@ -209,13 +216,12 @@ class OrderHandlers:
         await self.venue.catch_up(feed)
         self.engine.check_filters(feed, request)
         exceeded = self._limit_exceeded(params)
-        await self.simulate_latency(feed)
         cancelled: object
         result = "SUCCESS"
         try:
-            order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
-            time = self.venue.event_time()
-            done = self.engine.cancel(feed, order, cancel_id, time, restriction)
+            async with self.matching(feed) as time:
+                order = self._find(params, _UNKNOWN, "cancelOrderId", "cancelOrigClientOrderId")
+                done = await self.engine.cancel(feed, order, cancel_id, time, restriction)
             await self.publish(feed, done.user_events)
             cancelled = self.cancel_answers(done)[0]
         except Refusal as refused:
@@ -268,11 +274,9 @@ class OrderHandlers:
         if amount is None:
             raise missing("newQty")
         client_id = read_client_id(params, "newClientOrderId")
-        await self.simulate_latency(feed)
-        order = self._find(params, _UNAMENDED)
-        changed, transaction = self.engine.amend(
-            feed, order, amount, client_id, self.venue.event_time()
-        )
+        async with self.matching(feed) as time:
+            order = self._find(params, _UNAMENDED)
+            changed, transaction = self.engine.amend(feed, order, amount, client_id, time)
         await self.publish(feed, transaction.user_events())
         found = transaction.list_of(changed)
         if found is None:

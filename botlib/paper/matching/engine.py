@@ -17,6 +17,7 @@ stop price; if a candle opens beyond the stop price, it is triggered at the open
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -75,11 +76,14 @@ class MatchingEngine:
         history: earlier states of the accounts.
         first_fill: called when an order trades for the first time, with its account and whether it
             was the maker.
+        turn: held by whoever makes a change. Other tasks run during a long one, and none of them
+            may change anything, or the price of a feed, until it is made.
     """
 
     def __init__(self, ledger: Ledger, commission: Commission) -> None:
         self.ledger = ledger
         self.commission = commission
+        self.turn = asyncio.Lock()
         self.first_fill: Callable[[str, bool], object] = lambda account, maker: None
         ledger.on_failed_flush = self._load
         ledger.on_flush = lambda: self.state.evict()
@@ -137,7 +141,7 @@ class MatchingEngine:
 
     # -- orders
 
-    def check(
+    async def check(
         self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> None:
         """Check an order without placing it.
@@ -145,7 +149,7 @@ class MatchingEngine:
         Raises:
             Refusal: it would not be accepted.
         """
-        self._place(Transaction(self.state, time), feed, request, account)
+        await self._place(Transaction(self.state, time), feed, request, account)
 
     def check_filters(self, feed: Feed, request: OrderRequest) -> None:
         """Check an order against the filters of its symbol, whatever the account.
@@ -155,7 +159,7 @@ class MatchingEngine:
         """
         self._order_entry.check_filters(feed, peg_request(feed, request))
 
-    def place(
+    async def place(
         self, feed: Feed, request: OrderRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> PlacedOrder:
         """Place an order.
@@ -164,24 +168,24 @@ class MatchingEngine:
             Refusal: it is not accepted; nothing has changed.
         """
         transaction = Transaction(self.state, time)
-        number = self._place(transaction, feed, request, account)
+        number = await self._place(transaction, feed, request, account)
         self._commit(transaction, feed)
         trades = [trade for trade in transaction.trades if trade.order_id == number]
         return PlacedOrder(
             transaction.orders[number], trades, transaction.prevented, transaction.user_events()
         )
 
-    def _place(
+    async def _place(
         self, transaction: Transaction, feed: Feed, request: OrderRequest, account: str
     ) -> int:
         request = peg_request(feed, request)
         self._order_entry.check(feed, account, [request])
         order = self._order_entry.create(transaction, feed, account, request)
-        self._order_entry.admit(transaction, feed, order)
-        self._triggers.apply(transaction, feed)
+        await self._order_entry.admit(transaction, feed, order)
+        await self._triggers.apply(transaction, feed)
         return order.order_id
 
-    def place_list(
+    async def place_list(
         self, feed: Feed, request: OrderListRequest, time: int, account: str = DEFAULT_ACCOUNT
     ) -> tuple[OrderList, list[PaperOrder], Transaction]:
         """Place an order list.
@@ -193,13 +197,13 @@ class MatchingEngine:
             Refusal: it is not accepted; nothing has changed.
         """
         transaction = Transaction(self.state, time)
-        found = self._lists.place(transaction, feed, account, request)
+        found = await self._lists.place(transaction, feed, account, request)
         orders = [transaction.orders[number] for number in found.order_ids]
-        self._triggers.apply(transaction, feed)
+        await self._triggers.apply(transaction, feed)
         self._commit(transaction, feed)
         return found, orders, transaction
 
-    def cancel(
+    async def cancel(
         self,
         feed: Feed,
         order: PaperOrder,
@@ -223,13 +227,17 @@ class MatchingEngine:
             raise refusal(-2011)
         if restriction is not None and order.status != restriction:
             raise Refusal(-2011, "Order was not canceled due to cancel restrictions.")
-        return self._cancel(feed, [order], cancel_id, time)
+        return await self._cancel(feed, [order], cancel_id, time)
 
-    def cancel_all(self, feed: Feed, time: int, account: str = DEFAULT_ACCOUNT) -> CancelledOrders:
+    async def cancel_all(
+        self, feed: Feed, time: int, account: str = DEFAULT_ACCOUNT
+    ) -> CancelledOrders:
         """Cancel all open orders of an account and a symbol, in one transaction."""
-        return self._cancel(feed, self.state.account(account).open_orders(feed.id), None, time)
+        return await self._cancel(
+            feed, self.state.account(account).open_orders(feed.id), None, time
+        )
 
-    def _cancel(
+    async def _cancel(
         self, feed: Feed, orders: Sequence[PaperOrder], cancel_id: str | None, time: int
     ) -> CancelledOrders:
         transaction = Transaction(self.state, time)
@@ -248,7 +256,7 @@ class MatchingEngine:
                 if transaction.order(member).open:
                     number = cancel_id or generated_client_id("cancel", member.order_id)
                     done.append((self._execution.cancel(transaction, member, number), number))
-        self._lists.update(transaction, feed)
+        await self._lists.update(transaction, feed)
         self._commit(transaction, feed)
         ended = [transaction.lists[number] for number in lists]
         return CancelledOrders(done, ended, transaction.user_events())
@@ -278,7 +286,7 @@ class MatchingEngine:
 
     # -- price steps of the market
 
-    def match(self, feed: Feed, time: int) -> list[UserEvent]:
+    async def match(self, feed: Feed, time: int) -> list[UserEvent]:
         """Trigger and fill the orders that the present price reaches, and return the user events.
 
         Args:
@@ -288,19 +296,19 @@ class MatchingEngine:
         transaction = Transaction(self.state, time)
         if feed.tapes_accounts:
             met = [order for order in self.state.open_orders(feed.id) if is_met(feed, order)]
-            rest = self._execution.fill_from_takers(transaction, feed, met)
+            rest = await self._execution.fill_from_takers(transaction, feed, met)
             # A price at which only orders of accounts would trade is not traded.
             traded = [feed.last_price] if rest or not feed.traded else []
-            self._triggers.apply(transaction, feed, traded)
+            await self._triggers.apply(transaction, feed, traded)
         else:
-            self._match_apart(transaction, feed)
-            self._lists.update(transaction, feed)
+            await self._match_apart(transaction, feed)
+            await self._lists.update(transaction, feed)
         if not transaction.orders:
             return []
         self._commit(transaction, feed)
         return transaction.user_events()
 
-    def _match_apart(self, transaction: Transaction, feed: Feed) -> None:
+    async def _match_apart(self, transaction: Transaction, feed: Feed) -> None:
         """Match orders with a market whose tape does not show the accounts' trades."""
         price, waiting = feed.last_price, self.state.open_orders(feed.id)
         for order in waiting:
@@ -317,7 +325,7 @@ class MatchingEngine:
             if not order.open:
                 continue
             if order.dormant:
-                self._execution.trigger(transaction, feed, order)
+                await self._execution.trigger(transaction, feed, order)
             elif feed.book.deep or is_passed(feed, order):
                 self._execution.fill_resting(transaction, feed, order, order.remaining)
             else:
@@ -367,20 +375,22 @@ class MatchingEngine:
         self._commit(transaction, None)
         self.ledger.flush()
 
-    def delist(self, feed: Feed, time: int) -> list[UserEvent]:
+    async def delist(self, feed: Feed, time: int) -> list[UserEvent]:
         """Delist a symbol, expire its open orders of all accounts, and return the user events."""
         transaction = Transaction(self.state, time)
         transaction.symbols[feed.id] = replace(self.state.symbol(feed.id), delisted=True)
         for order in self.state.open_orders(feed.id):
             if transaction.order(order).open:
                 self._execution.expire(transaction, transaction.order(order), "EXCHANGE_CANCELED")
-        self._lists.update(transaction, feed)
+        await self._lists.update(transaction, feed)
         self._commit(transaction, feed)
         return transaction.user_events()
 
     # -- commit
 
     def _commit(self, transaction: Transaction, feed: Feed | None) -> None:
+        if transaction.state is not self.state:
+            raise PaperExchangeError("The accounts were read again while the change was made.")
         # From here on the ledger's connection reads the new records, so the previous values are
         # collected first.
         previous = transaction.previous_values()
@@ -392,8 +402,7 @@ class MatchingEngine:
             return
         for price, amount in transaction.taken.items():
             feed.book.take(price, amount)
-        for trade in transaction.account_trades:
-            feed.tape.add(trade)
+        transaction.write_tape(feed.tape)
         feed.book.orders_changed()
 
     def _report_first_fills(self, transaction: Transaction, previous: AccountChange) -> None:

@@ -92,7 +92,7 @@ class OrderExecution:
         waiting = map(transaction.order, self.state.open_orders(order.symbol))
         return [one for one in waiting if one.working and one.buys != order.buys]
 
-    def execute(
+    async def execute(
         self, transaction: Transaction, feed: Feed, order: PaperOrder, plan: CrossingPlan
     ) -> PaperOrder:
         """Execute the planned trades of an order; the rest of it stays in the book or expires."""
@@ -103,6 +103,7 @@ class OrderExecution:
                 order = self._prevent(transaction, feed, order, step)
             else:
                 order = self._trade(transaction, feed, order, step)
+            await transaction.pause()
         if not order.open:
             return order
         if order.type not in LIMITED:
@@ -155,7 +156,7 @@ class OrderExecution:
         terms = TradeTerms(number, order.price, amount, maker=True, replaced=replaced)
         return self._settlement.trade_with_market(transaction, feed, order, terms)
 
-    def fill_from_takers(
+    async def fill_from_takers(
         self, transaction: Transaction, feed: Feed, orders: Iterable[PaperOrder]
     ) -> Decimal:
         """Fill the resting orders that the takers of the market meet, the best price first.
@@ -177,6 +178,7 @@ class OrderExecution:
                 continue
             before = order.executed
             volume = self.fill_from_volume(transaction, feed, order, volume)
+            await transaction.pause()
             order = transaction.order(order)
             if order.open and order.executed > before and order.iceberg:
                 # Its next part queues behind the others at its price.
@@ -264,7 +266,7 @@ class OrderExecution:
 
     # -- stop prices
 
-    def trigger(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> PaperOrder:
+    async def trigger(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> PaperOrder:
         """Put a dormant order into the book, at the price that triggered it."""
         price = feed.last_price if feed.opening else present_stop_price(feed, order)
         order = self.expire_sibling(
@@ -283,14 +285,14 @@ class OrderExecution:
         if order.type in LIMITED:
             if not plan.steps:
                 order = transaction.report_order(order, "NEW")
-            return self.execute(transaction, feed, order, plan)
+            return await self.execute(transaction, feed, order, plan)
         if order.buys:
             # A price gap may cost more than the order reserved.
             paid = change_reserve(transaction, order, plan.cost.quantize(EIGHT, ROUND_UP))
             if paid is None:
                 return self.expire(transaction, order, "REJECTED")
             order = paid
-        return self.execute(transaction, feed, order, plan)
+        return await self.execute(transaction, feed, order, plan)
 
     # -- ending
 

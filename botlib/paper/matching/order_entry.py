@@ -126,7 +126,7 @@ class OrderEntry:
             peg=request.peg,
         )
 
-    def admit(
+    async def admit(
         self,
         transaction: Transaction,
         feed: Feed,
@@ -168,7 +168,7 @@ class OrderEntry:
             replace(order, locked=reserve, updated=transaction.time), "NEW"
         )
         if not order.dormant:
-            return self._execution.execute(transaction, feed, order, plan)
+            return await self._execution.execute(transaction, feed, order, plan)
         if order.trailing_delta and not order.stop_price:
             return update_trailing_stop(transaction, order, last)
         return order

@@ -44,7 +44,7 @@ class OrderListExecution:
 
     # -- placing
 
-    def place(
+    async def place(
         self, transaction: Transaction, feed: Feed, account: str, request: OrderListRequest
     ) -> OrderList:
         """Place an order list, and return it.
@@ -57,12 +57,12 @@ class OrderListExecution:
         found = self._create(transaction, feed, account, request)
         if request.working is None:
             pair = [transaction.orders[one] for one in found.order_ids]
-            self._admit_pair(transaction, feed, pair)
+            await self._admit_pair(transaction, feed, pair)
         else:
             for number in found.pending_ids:
                 transaction.report_order(transaction.orders[number], "NEW")
             working = transaction.orders[found.order_ids[0]]
-            self._order_entry.admit(transaction, feed, working)
+            await self._order_entry.admit(transaction, feed, working)
         return transaction.report_list(found)
 
     def _check(self, feed: Feed, account: str, request: OrderListRequest) -> None:
@@ -107,22 +107,22 @@ class OrderListExecution:
         transaction.lists[number] = found
         return found
 
-    def _admit_pair(
+    async def _admit_pair(
         self, transaction: Transaction, feed: Feed, orders: Sequence[PaperOrder]
     ) -> None:
         # The dormant order comes first, because trades of the other one expire it at once.
         first, second = sorted(orders, key=lambda order: not order.dormant)
-        first = self._order_entry.admit(transaction, feed, first)
-        self._order_entry.admit(transaction, feed, second, reserved=first.locked)
+        first = await self._order_entry.admit(transaction, feed, first)
+        await self._order_entry.admit(transaction, feed, second, reserved=first.locked)
 
     # -- effects on the lists of changed orders
 
-    def update(self, transaction: Transaction, feed: Feed) -> None:
+    async def update(self, transaction: Transaction, feed: Feed) -> None:
         """Apply the effects of changed orders on the other orders of their lists."""
         concluded: set[int] = set()
         while True:
             if transaction.filled:
-                self._on_filled(transaction, feed, transaction.filled.pop(0))
+                await self._on_filled(transaction, feed, transaction.filled.pop(0))
                 continue
             changed = {one.list_id for one in transaction.orders.values() if one.list_id >= 0}
             if not changed - concluded:
@@ -131,7 +131,7 @@ class OrderListExecution:
                 concluded.add(number)
                 self._conclude(transaction, number)
 
-    def _on_filled(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> None:
+    async def _on_filled(self, transaction: Transaction, feed: Feed, order: PaperOrder) -> None:
         """Release the pending orders of a working order that was filled completely."""
         found = transaction.list_of(order)
         if found is None or found.working_id != order.order_id:
@@ -147,7 +147,7 @@ class OrderListExecution:
                     raise rejected("Order would trigger immediately.")
             if found.pays:
                 pending = _with_received_amount(transaction, feed, pending)
-            self._release(transaction, feed, pending)
+            await self._release(transaction, feed, pending)
         except Refusal as refusal:
             for order in map(transaction.order, pending):
                 if order.pending:
@@ -155,7 +155,9 @@ class OrderListExecution:
                 elif order.open:
                     self._execution.expire(transaction, order, "REJECTED")
 
-    def _release(self, transaction: Transaction, feed: Feed, pending: Sequence[PaperOrder]) -> None:
+    async def _release(
+        self, transaction: Transaction, feed: Feed, pending: Sequence[PaperOrder]
+    ) -> None:
         released = [
             replace(
                 peg_now(feed, order),
@@ -165,9 +167,9 @@ class OrderListExecution:
             for order in pending
         ]
         if len(released) == 2:
-            self._admit_pair(transaction, feed, released)
+            await self._admit_pair(transaction, feed, released)
         elif released:
-            self._order_entry.admit(transaction, feed, released[0])
+            await self._order_entry.admit(transaction, feed, released[0])
 
     def _conclude(self, transaction: Transaction, number: int) -> None:
         """Expire orders of a list that became pointless, and mark the list as done at its end."""

@@ -30,7 +30,9 @@ class StopTriggers:
         self._execution = execution
         self._lists = lists
 
-    def apply(self, transaction: Transaction, feed: Feed, prices: Iterable[Decimal] = ()) -> None:
+    async def apply(
+        self, transaction: Transaction, feed: Feed, prices: Iterable[Decimal] = ()
+    ) -> None:
         """Trigger the stops that trades have reached, then those that their trades reach.
 
         The effects on order lists follow each time. Without a depth the trades of accounts are
@@ -46,15 +48,15 @@ class StopTriggers:
             trades = transaction.account_trades[seen:]
             seen = len(transaction.account_trades)
             found = [Decimal(repr(trade.price)) for trade in trades]
-            self._trigger(transaction, feed, [*found, *reached])
+            await self._trigger(transaction, feed, [*found, *reached])
             reached = []
             if seen < len(transaction.account_trades):
                 continue
-            self._lists.update(transaction, feed)
+            await self._lists.update(transaction, feed)
             if seen == len(transaction.account_trades):
                 return
 
-    def _trigger(self, transaction: Transaction, feed: Feed, prices: list[Decimal]) -> None:
+    async def _trigger(self, transaction: Transaction, feed: Feed, prices: list[Decimal]) -> None:
         if not prices:
             return
         known = {order.order_id: order for order in self._state.open_orders(feed.id)}
@@ -72,7 +74,7 @@ class StopTriggers:
                 # Another one may have ended it meanwhile.
                 order = transaction.order(order)
                 if order.open and is_triggered(feed, order, price):
-                    self._execution.trigger(transaction, feed, order)
+                    await self._execution.trigger(transaction, feed, order)
 
 
 def _waits(transaction: Transaction, order: PaperOrder) -> bool:

@@ -115,13 +115,15 @@ class Administration:
                 "of the asset, with 8 decimals at most."
             )
         engine = self._venue.engine
-        user_events = engine.deposit(account, asset, sign * amount, self._venue.event_time())
+        async with self._venue.turn() as time:
+            user_events = engine.deposit(account, asset, sign * amount, time)
         await engine.durable()
         await self._venue.send_user_events(user_events)
 
     async def burn_bnb(self, account: str, burns: bool) -> None:
         """Set whether an account pays its commissions in BNB, with a discount of 25 %."""
-        self._venue.engine.burn_bnb(account, burns, self._venue.event_time())
+        async with self._venue.turn() as time:
+            self._venue.engine.burn_bnb(account, burns, time)
         await self._venue.engine.durable()
 
     def permit(self, account: str, permissions: Iterable[str]) -> None:
@@ -161,7 +163,8 @@ class Administration:
             account: name of the account.
             group: number of the group, from 0 up; -1 for none.
         """
-        self._venue.engine.join(account, group, self._venue.event_time())
+        async with self._venue.turn() as time:
+            self._venue.engine.join(account, group, time)
         await self._venue.engine.durable()
 
     def set_status(self, symbol: str, status: str) -> None:
@@ -193,7 +196,8 @@ class Administration:
             UnknownSymbol: the symbol is not listed.
         """
         feed = self._venue.feed(symbol)
-        user_events = self._venue.engine.delist(feed, self._venue.event_time())
+        async with self._venue.turn(feed) as time:
+            user_events = await self._venue.engine.delist(feed, time)
         await self._venue.engine.durable()
         self._venue.orders_changed(feed)
         self._venue.delist(feed)

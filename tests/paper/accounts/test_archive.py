@@ -27,6 +27,7 @@ from botlib.paper.accounts.record_cache import RecordCache
 from botlib.paper.market.feed import Feed
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderListRequest
+from tests.support.finished import finished
 from tests.support.full_disk import FullDisk
 from tests.support.samples import request
 from tests.support.trading_machine import ACCOUNTS, FEE, MARKET, T0, TradingMachine
@@ -284,7 +285,7 @@ def opened(path: Path, **balances: Decimal) -> tuple[Ledger, MatchingEngine, Fee
 def test_orders_leave_memory_only_after_they_are_on_disk(tmp_path: Path, few: None) -> None:
     path = tmp_path / "l.db"
     ledger, engine, feed = opened(path, USDT=Decimal(20_000))
-    orders = [engine.place(feed, request(), T0).order for _ in range(5)]
+    orders = [finished(engine.place(feed, request(), T0)).order for _ in range(5)]
     assert list(engine.account.orders._cached) == [1, 2, 3, 4, 5]
     ledger.flush()
     assert list(engine.account.orders._cached) == [4, 5]
@@ -305,10 +306,10 @@ def test_order_lists_leave_memory_when_they_are_done(tmp_path: Path, few: None) 
     limit = request(side="SELL", type="LIMIT_MAKER", price=price * 2)
     others = [limit, replace(limit, type="STOP_LOSS", price=None, stop_price=price / 2)]
     for _ in range(5):
-        engine.place_list(feed, OrderListRequest(working=None, others=others), T0)
+        finished(engine.place_list(feed, OrderListRequest(working=None, others=others), T0))
     first, *rest = engine.state.open_lists("main")
     for one in rest:
-        engine.cancel(feed, engine.account.orders[one.order_ids[0]], None, T0)
+        finished(engine.cancel(feed, engine.account.orders[one.order_ids[0]], None, T0))
     assert len(engine.state.lists._finished) == 4
     ledger.flush()
     assert [one.list_id for one in engine.state.lists._finished.values()] == [4, 5]

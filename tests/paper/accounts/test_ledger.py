@@ -271,7 +271,7 @@ async def test_simultaneous_orders_share_one_commit_and_its_failure(tmp_path: Pa
     feed.seek(1_767_571_200_000)
 
     async def order() -> int:
-        done = engine.place(feed, request(), feed.time)
+        done = await engine.place(feed, request(), feed.time)
         await engine.durable()
         return done.order.order_id
 

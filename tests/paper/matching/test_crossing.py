@@ -18,6 +18,7 @@ from botlib.paper.market.market_clock import MarketPace
 from botlib.paper.market.replay import ReplayMarket
 from botlib.paper.matching.engine import MatchingEngine, PlacedOrder
 from botlib.paper.matching.requests import OrderListRequest, OrderRequest
+from tests.support.finished import finished
 
 D = Decimal
 MINUTE = 60_000
@@ -57,12 +58,12 @@ class BookMarket:
             client_order_id=None,
             **more,
         )
-        return self.engine.place(self.feed, request, self.time, account)
+        return finished(self.engine.place(self.feed, request, self.time, account))
 
     def move(self, time: int) -> None:
         self.time = time
         self.feed.seek(time)
-        self.engine.match(self.feed, time)
+        finished(self.engine.match(self.feed, time))
         assert audit(self.engine.state) == ""
 
     def state(self, placed: PlacedOrder) -> tuple[str, Decimal]:
@@ -215,7 +216,9 @@ def test_self_trade_prevention_expires_the_whole_pair(book_market: BookMarket) -
     )
     stop = replace(limit, type="STOP_LOSS", price=None, stop_price=D(97))
     request = OrderListRequest(working=None, others=[limit, stop])
-    found, _, _ = book_market.engine.place_list(book_market.feed, request, book_market.time)
+    found, _, _ = finished(
+        book_market.engine.place_list(book_market.feed, request, book_market.time)
+    )
     book_market.place("BUY", "LIMIT", there + 1, price)
     states = [book_market.engine.account.orders[one].status for one in found.order_ids]
     assert states == ["EXPIRED_IN_MATCH", "EXPIRED"]

@@ -19,6 +19,7 @@ from botlib.paper.market.synthetic import SyntheticMarket
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
+from tests.support.finished import finished
 
 LOCKSTEP = MarketPace(None, lockstep=True)
 STREAM = "btcusdt@kline_1m"
@@ -336,7 +337,7 @@ def test_balances_are_conserved(actions: list[tuple[str, str, int, int, int]]) -
         try:
             if kind == "cancel":
                 for order in account.open_orders("BTCUSDT")[:1]:
-                    engine.cancel(feed, order, None, time)
+                    finished(engine.cancel(feed, order, None, time))
             else:
                 market_order = kind in ("MARKET", "STOP_LOSS")
                 request = OrderRequest(
@@ -349,13 +350,13 @@ def test_balances_are_conserved(actions: list[tuple[str, str, int, int, int]]) -
                     client_order_id=None,
                     stop_price=price if kind in ("STOP_LOSS", "TAKE_PROFIT_LIMIT") else None,
                 )
-                engine.place(feed, request, time)
+                finished(engine.place(feed, request, time))
         except Refusal:
             pass
         for _ in range(steps):
             time += 15_000
             feed.seek(time)
-            engine.match(feed, time)
+            finished(engine.match(feed, time))
         expected = dict(begin)
         for trade in account.trades.get("BTCUSDT", ()):
             sign = 1 if trade.side == "BUY" else -1

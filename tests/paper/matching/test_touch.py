@@ -21,6 +21,7 @@ from botlib.paper.market.trades.steps import PublicTrade
 from botlib.paper.matching.engine import MatchingEngine
 from botlib.paper.matching.requests import OrderRequest
 from botlib.paper.protocol.refusals import Refusal
+from tests.support.finished import finished
 
 D = Decimal
 MINUTE = 60_000
@@ -49,7 +50,7 @@ class Trading:
     def step(self) -> None:
         self.time += MINUTE // STEPS
         self.feed.seek(self.time)
-        self.engine.match(self.feed, self.time)
+        finished(self.engine.match(self.feed, self.time))
 
     def act(self) -> None:
         """Place an order near the price: a quote, an iceberg, a stop, or a market order."""
@@ -72,7 +73,8 @@ class Trading:
             iceberg=iceberg,
         )
         try:
-            self.engine.place(self.feed, request, self.time + 1, rng.choice(ACCOUNTS))
+            account = rng.choice(ACCOUNTS)
+            finished(self.engine.place(self.feed, request, self.time + 1, account))
         except Refusal:
             pass
 

@@ -53,6 +53,7 @@ class StepTrades:
         before: by how much the accounts have changed the number of trades before this step.
         aggregates_before: the same for aggregate trades.
         replaced: amount of the prints that trades of accounts replace.
+        counted: part of it that the volume of the candle is without already.
         first: trades that replace prints.
         after: trades in which an account was the taker.
     """
@@ -63,6 +64,7 @@ class StepTrades:
     before: int = 0
     aggregates_before: int = 0
     replaced: float = 0.0
+    counted: float = 0.0
     first: list[PublicTrade] = field(default_factory=list)
     after: list[PublicTrade] = field(default_factory=list)
 

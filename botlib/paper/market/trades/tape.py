@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botlib.paper.market.intervals import KlineInterval
@@ -140,20 +140,28 @@ class Tape:
 
     def add(self, trade: AccountTrade) -> None:
         """Add a trade of an account, not earlier than those that were added before."""
-        record = self._record(trade.time // self.interval)
-        if not self._steps or self._steps[-1] != record.step:
+        record = self.at(trade.time)
+        self.adopt(record, [record.add(trade)])
+
+    def adopt(self, record: StepTrades, added: Sequence[PublicTrade]) -> None:
+        """Adopt the trades at a step that `at` returned, with the last ones of them added."""
+        if self._steps and self._steps[-1] == record.step:
+            self._records[-1] = record
+        else:
             self._records.append(record)
             self._steps.append(record.step)
-        added = record.add(trade)
-        self._own.append(added)
-        time = record.step * self.interval
-        opened = time - time % self._feed.length
+        self._own += added
+        opened = record.step * self.interval
+        opened -= opened % self._feed.length
         volume = self._volumes.of(opened)
-        volume.trade(added)
+        for trade in added:
+            volume.trade(trade)
         if record.after:
-            self._unpublished.append(added)
-            return
-        volume.add(record.made.price, -trade.replaced, bought=not record.falling)
+            self._unpublished += (one for one in added if one.id >= record.after[0].id)
+        replaced = round(record.replaced - record.counted, 8)
+        if replaced:
+            volume.add(record.made.price, -replaced, bought=not record.falling)
+            record.counted = record.replaced
         if record.emptied:
             self._volumes.empty(opened)
 
