@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import resource
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import WSCloseCode, web
 
-from botlib.core.errors import PaperExchangeError
+from botlib.core.errors import PaperExchangeError, UnknownSymbol
 from botlib.paper.accounts.commission import Commission
 from botlib.paper.accounts.keys import KeyRegister
 from botlib.paper.accounts.ledger import Ledger
@@ -101,6 +101,11 @@ class PaperExchange:
             for symbol, waiting in engine.state.open_by_symbol.items():
                 if waiting and not isinstance(self.venue, MirrorVenue):
                     self.venue.feed(symbol)
+            if options.depth is not None:
+                # Read before anybody is served, since thousands of trades may be on their tapes.
+                for symbol in engine.traded_symbols():
+                    with suppress(UnknownSymbol):
+                        self.venue.feed(symbol)
         except BaseException:
             self._ledger.close()
             raise

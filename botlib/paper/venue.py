@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 MAX_SYMBOLS: Final = 1_000
 """Most symbols of a venue, since a synthetic market would list any number of them."""
 
+_FEEDS: Final = 50
+"""Feeds that move to a new price in one go, before other tasks may run."""
+
 _PATIENCE: Final = 0.2
 """Seconds for which a request waits for a step of the market that is late."""
 
@@ -316,15 +319,16 @@ class Venue:
 
     async def _step(self, time: int) -> None:
         self.users.send_late()
-        moved: list[tuple[Feed, Bar | None]] = []
         async with self.engine.turn:
+            moved = [(feed, feed.bar) for feed in self._active.values()]
             self.market_time = time
             if self.faults.time_changed():
                 # A fault that is due at this time strikes before any frame of it is sent.
                 await asyncio.sleep(0)
-            for feed in tuple(self._active.values()):
-                moved.append((feed, feed.bar))
+            for number, (feed, _) in enumerate(moved, 1):
                 feed.seek(time)
+                if number % _FEEDS == 0:
+                    await asyncio.sleep(0)
         boundary = open_time(time, self.market.base) == time
         closed = self._closings(moved) if boundary else []
         await self.broadcast.close(closed)

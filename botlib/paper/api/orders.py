@@ -110,6 +110,7 @@ class OrderHandlers:
         finally:
             self.venue.orders_changed(feed)
         self.venue.answer(user_events)
+        await self.venue.users.delivered()
         traded = await self.venue.broadcast.account_trades(feed)
         await self.venue.broadcast.orders_changed(feed, traded=traded)
 

@@ -106,6 +106,11 @@ class MatchingEngine:
         """Return the number of open orders of a symbol (by id), of all accounts."""
         return len(self.state.open_by_symbol.get(symbol, ()))
 
+    def traded_symbols(self) -> list[str]:
+        """Return the ids of the symbols that accounts have traded, and that are not delisted."""
+        found = set().union(*(account.trades for account in self.state.accounts.values()))
+        return sorted(one for one in found if not self.state.symbol(one).delisted)
+
     def displayed_orders(self, symbol: str) -> Iterator[DisplayedOrder]:
         """Yield the visible part of the accounts' orders in the book of a symbol (by id)."""
         for order in self.state.open_by_symbol.get(symbol, {}).values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -24,6 +25,11 @@ _KLINE: Final = "kline_"
 _WINDOW: Final = "ticker_"
 _DEPTH: Final = re.compile(r"depth(5|10|20|)(@100ms|@1000ms)?")
 
+_WORK: Final = 200
+"""Frames that are made in one go, before other tasks may run."""
+_NEW_FEED: Final = 20
+"""Work of a symbol whose candles have to be made first, in frames."""
+
 _TRADES: Final = {"trade": quotes.trade_frames, "aggTrade": quotes.aggregate_frames}
 _SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
     "trade": lambda feed: quotes.trade_frames(feed, feed.tape.present()),
@@ -33,6 +39,23 @@ _SIMPLE: Final[dict[str, Callable[[Feed], list[Json]]]] = {
     "bookTicker": lambda feed: [quotes.book_ticker_frame(feed)],
     "avgPrice": lambda feed: [tickers.average_frame(feed)],
 }
+
+
+def _reads_book(kind: str) -> bool:
+    return kind == "bookTicker" or _DEPTH.fullmatch(kind) is not None
+
+
+def _shows(kind: str, traded: bool) -> bool:
+    """Return whether a kind of stream shows a change of the accounts' orders, and trades."""
+    if _reads_book(kind):
+        return True
+    candles = kind.startswith((_KLINE, _WINDOW)) or kind in ("ticker", "miniTicker")
+    return traded and candles
+
+
+def _sends_changes(kind: str) -> bool:
+    levels = _DEPTH.fullmatch(kind)
+    return levels is not None and not levels[1]
 
 
 class Broadcast:
@@ -51,8 +74,14 @@ class Broadcast:
         self._changed = changed
         self._depths: dict[str, quotes.DepthDiff] = {}
         self._seconds_sent: dict[str, int] = {}
+        self._sending = asyncio.Lock()
+        self._work = 0
         self.streams = MarketStreams(
-            faults, opened=self._opened, left=self._left, snapshot=self._snapshot
+            faults,
+            prepare=self._prepare,
+            opened=self._opened,
+            left=self._left,
+            snapshot=self._snapshot,
         )
 
     def kline(self, stream: str) -> tuple[Feed, KlineInterval] | None:
@@ -72,14 +101,16 @@ class Broadcast:
 
     async def close(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
         """Send the closing frames of candles, in the given order."""
-        for feed, candle in closed:
-            if candle.stream not in self.streams:
-                continue
-            kind = interval(candle.timeframe)
-            bar = klines.whole(feed, kind, candle.timestamp) if kind is not None else None
-            if kind is not None and bar is not None:
-                frame = quotes.kline_frame(feed, kind, bar, closed=True)
-                self.streams.publish_kline(candle.stream, frame, closing=True)
+        async with self._sending:
+            for feed, candle in closed:
+                if candle.stream not in self.streams:
+                    continue
+                kind = interval(candle.timeframe)
+                bar = klines.whole(feed, kind, candle.timestamp) if kind is not None else None
+                if kind is not None and bar is not None:
+                    frame = quotes.kline_frame(feed, kind, bar, closed=True)
+                    self.streams.publish_kline(candle.stream, frame, closing=True)
+                await self._pause(1)
         await self.streams.flush(now=False)
 
     async def publish(
@@ -91,14 +122,10 @@ class Broadcast:
             feeds: the feeds that trade.
             all_symbols: returns the ids of all symbols, for the streams of all tickers.
         """
-        for feed in feeds:
-            for kind, stream in tuple(feed.outputs.items()):
-                if kind.startswith(_KLINE):
-                    self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
-                    continue
-                for payload in self._payloads(feed, kind, stream):
-                    self.streams.publish(stream, payload)
-        self._publish_all_tickers(all_symbols)
+        async with self._sending:
+            for feed in feeds:
+                await self._publish(feed, tuple(feed.outputs))
+            await self._publish_all_tickers(all_symbols)
         await self.streams.flush(now=False)
 
     async def account_trades(self, feed: Feed) -> bool:
@@ -106,10 +133,14 @@ class Broadcast:
         account_trades = feed.tape.unpublished()
         if not account_trades:
             return False
-        for kind, frames in _TRADES.items():
-            if (stream := feed.outputs.get(kind)) is not None:
-                for payload in frames(feed, account_trades):
-                    self.streams.publish(stream, payload)
+        async with self._sending:
+            for kind, frames in _TRADES.items():
+                for first in range(0, len(account_trades), _WORK):
+                    part = account_trades[first : first + _WORK]
+                    if (stream := feed.outputs.get(kind)) is not None:
+                        for payload in frames(feed, part):
+                            self.streams.publish(stream, payload)
+                        await self._pause(len(part))
         await self.streams.flush(now=False)
         return True
 
@@ -122,16 +153,30 @@ class Broadcast:
         """
         if not feed.trading:
             return
-        for kind, stream in tuple(feed.outputs.items()):
-            if traded and kind.startswith(_KLINE):
-                self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
-            elif traded and (kind.startswith(_WINDOW) or kind in ("ticker", "miniTicker")):
-                for payload in self._payloads(feed, kind, stream):
-                    self.streams.publish(stream, payload)
-            elif kind == "bookTicker" or _DEPTH.fullmatch(kind):
-                for payload in self._payloads(feed, kind, stream):
-                    self.streams.publish(stream, payload)
+        async with self._sending:
+            await self._publish(feed, [kind for kind in feed.outputs if _shows(kind, traded)])
         await self.streams.flush(now=False)
+
+    async def _publish(self, feed: Feed, kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            stream = feed.outputs.get(kind)
+            if stream is None:
+                # Its last subscriber has left meanwhile.
+                continue
+            if kind.startswith(_KLINE):
+                self._publish_kline(feed, kind.removeprefix(_KLINE), stream)
+            else:
+                for payload in self._payloads(feed, kind, stream):
+                    self.streams.publish(stream, payload)
+            depth = feed.book.depth if _reads_book(kind) else None
+            await self._pause(1 if depth is None else 1 + depth.levels // 10)
+
+    async def _pause(self, work: int) -> None:
+        """Let other tasks run, if many frames were made since they last could."""
+        self._work += work
+        if self._work >= _WORK:
+            self._work = 0
+            await asyncio.sleep(0)
 
     def _publish_kline(self, feed: Feed, name: str, stream: str) -> None:
         kind = interval(name)
@@ -153,17 +198,24 @@ class Broadcast:
             self.streams.publish_kline(stream, frame, closing=True)
         self._seconds_sent[stream] = now
 
-    def _publish_all_tickers(self, all_symbols: Callable[[], Iterable[str]]) -> None:
+    async def _publish_all_tickers(self, all_symbols: Callable[[], Iterable[str]]) -> None:
         wanted = [name for name in _ALL_TICKERS if name in self.streams]
         if not wanted:
             return
-        trading = [feed for feed in map(self._feed, all_symbols()) if feed.trading]
+        trading = []
+        for symbol in all_symbols():
+            feed = self._feed(symbol)
+            if feed.trading:
+                trading.append(feed)
+            await self._pause(_NEW_FEED)
         for name in wanted:
             size = ALL_WINDOWS.get(name)
-            if size is None:
-                payload = [tickers.mini_frame(feed) for feed in trading]
-            else:
-                payload = [tickers.window_frame(feed, size) for feed in trading]
+            payload = []
+            for feed in trading:
+                payload.append(
+                    tickers.mini_frame(feed) if size is None else tickers.window_frame(feed, size)
+                )
+                await self._pause(2)
             self.streams.publish(name, payload)
 
     async def late(self, closed: Sequence[tuple[Feed, ClosedCandle]]) -> None:
@@ -208,12 +260,17 @@ class Broadcast:
             return kind.removeprefix(_WINDOW) in tickers.WINDOWS
         return kind in _SIMPLE or _DEPTH.fullmatch(kind) is not None
 
+    def _prepare(self, stream: str) -> None:
+        """Make the candles of a symbol, and the book from which changes are sent."""
+        parsed = self._parse(stream)
+        if parsed is not None and _sends_changes(parsed[1]):
+            parsed[0].book.note()
+
     def _opened(self, stream: str) -> None:
         parsed = self._parse(stream)
         if parsed is not None:
             parsed[0].outputs[parsed[1]] = stream
-            levels = _DEPTH.fullmatch(parsed[1])
-            if levels is not None and not levels[1]:
+            if _sends_changes(parsed[1]):
                 self._depths[stream] = quotes.DepthDiff(parsed[0])
             self._seconds_sent[stream] = parsed[0].time - parsed[0].time % SECOND
             self._changed(parsed[0])

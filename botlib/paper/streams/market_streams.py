@@ -30,6 +30,9 @@ MAX_STREAMS: Final = 1_024
 BATCH_TIME: Final = 0.005
 """Seconds for which frames of a fast market may wait, to be sent in one batch."""
 
+_NAMES: Final = 5
+"""Streams that are prepared in one go, before other tasks may run."""
+
 MAX_MESSAGES: Final = 5
 """Most incoming messages per second, pings and pongs included."""
 
@@ -62,6 +65,7 @@ class MarketStreams:
 
     Args:
         faults: the faults that change frames.
+        prepare: called with each stream before it is subscribed, to do what takes time.
         opened: called with a stream that has its first subscriber, before `snapshot`.
         left: called with a stream that has no subscriber left.
         snapshot: returns the current payload of a stream, or None; it is sent at once to a new
@@ -72,6 +76,7 @@ class MarketStreams:
         self,
         faults: Faults,
         *,
+        prepare: Callable[[str], None],
         opened: Callable[[str], None],
         left: Callable[[str], None],
         snapshot: Callable[[str], object | None],
@@ -87,6 +92,7 @@ class MarketStreams:
         # Dictionaries, not sets, so that frames are always sent in the same order.
         self._listeners: dict[str, dict[ClientStream, None]] = {}
         self._waiting: dict[ClientStream, None] = {}
+        self._prepare = prepare
         self._opened = opened
         self._left = left
         self._snapshot = snapshot
@@ -259,6 +265,11 @@ class MarketStreams:
 
     async def _listen(self, connection: ClientStream, streams: Iterable[str]) -> None:
         new = [name for name in dict.fromkeys(streams) if name not in connection.streams]
+        for number, name in enumerate(new, 1):
+            self._prepare(name)
+            if number % _NAMES == 0:
+                await asyncio.sleep(0)
+        # All at once, since a market that waited for a subscriber starts with the first one.
         for name in new:
             connection.streams[name] = None
             if len(connection.streams) > MAX_STREAMS:
@@ -267,12 +278,13 @@ class MarketStreams:
                 self._listeners[name] = {}
                 self._opened(name)
             self._listeners[name][connection] = None
-        for name in new:
+        for number, name in enumerate(new, 1):
             payload = self._snapshot(name)
-            if payload is None:
-                continue
-            connection.put(connection.frame(name, _encoded(payload)))
-            self.sent += 1
+            if payload is not None:
+                connection.put(connection.frame(name, _encoded(payload)))
+                self.sent += 1
+            if number % _NAMES == 0:
+                await asyncio.sleep(0)
         await connection.flush(patient=False)
 
     def _unlisten(self, connection: ClientStream, streams: Iterable[str]) -> None:

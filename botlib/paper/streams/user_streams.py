@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,6 +28,11 @@ MAX_SUBSCRIPTIONS: Final = 1_000
 """Most subscriptions of a connection in its lifetime."""
 _LATE: Final = 0.003
 """Seconds from an answer to its late events."""
+_EVENTS: Final = 200
+"""Events that are sent in one go, before other tasks may run."""
+
+Notice = tuple[str, dict[str, object]]
+"""The name of an account, and an event for it."""
 
 
 class UserStreams:
@@ -47,7 +53,9 @@ class UserStreams:
         self._order = order
         self._seed = seed
         self._wait = _LATE if wait else 0.0
-        self._late: list[tuple[str, dict[str, object]]] = []
+        self._late: list[Notice] = []
+        self._backlog: deque[Notice] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self._damage: dict[Connection, FrameFaults] = {}
         self.connections: dict[Connection, dict[int, str]] = {}
         """The subscriptions of each connection: number → account."""
@@ -101,9 +109,7 @@ class UserStreams:
         self.send_late()
         self._publish((account, event) for event in events)
 
-    def send_with_answer(
-        self, notices: Iterable[tuple[str, dict[str, object]]], change: int
-    ) -> None:
+    def send_with_answer(self, notices: Iterable[Notice], change: int) -> None:
         """Send the events of a request before its answer, or schedule them for after it.
 
         Args:
@@ -128,16 +134,52 @@ class UserStreams:
             return self._order == "last"
         return bool(hashlib.sha256(f"{self._seed}:{change}".encode()).digest()[0] & 1)
 
-    def _publish(self, notices: Iterable[tuple[str, dict[str, object]]]) -> None:
-        for account, event in notices:
-            for connection, active in tuple(self.connections.items()):
-                for number, name in tuple(active.items()):
-                    if name == account:
-                        self._send(connection, number, event)
+    def _publish(self, notices: Iterable[Notice]) -> None:
+        self._backlog.extend(notices)
+        if self._sending is None:
+            self._send_some()
+            if self._backlog:
+                self._sending = asyncio.get_running_loop().create_task(self._send_rest())
+
+    async def _send_rest(self) -> None:
+        while self._backlog:
+            await asyncio.sleep(0)
+            self._send_some()
+        self._sending = None
+
+    async def delivered(self) -> None:
+        """Wait until the published events are sent, except those scheduled for later."""
+        if self._sending is not None:
+            await asyncio.shield(self._sending)
+
+    def _send_some(self) -> None:
+        """Send the oldest events that wait, `_EVENTS` of them at most."""
+        touched: dict[Connection, None] = {}
+        for _ in range(min(_EVENTS, len(self._backlog))):
+            account, event = self._backlog.popleft()
+            text: bytes | None = None
+            for connection, active in self.connections.items():
+                for number, name in active.items():
+                    if name != account:
+                        continue
+                    if connection.microseconds:
+                        raw = orjson.dumps(event_in_microseconds(event))
+                    else:
+                        raw = text = text or orjson.dumps(event)
+                    self._put(connection, number, event, raw)
+                    touched[connection] = None
+        for connection in touched:
+            connection.push()
 
     def _send(self, connection: Connection, number: int, event: dict[str, object]) -> None:
         sent = event_in_microseconds(event) if connection.microseconds else event
-        payload = orjson.dumps({"subscriptionId": number, "event": sent})
+        self._put(connection, number, event, orjson.dumps(sent))
+        connection.push()
+
+    def _put(
+        self, connection: Connection, number: int, event: dict[str, object], raw: bytes
+    ) -> None:
+        payload = b'{"subscriptionId":%d,"event":%b}' % (number, raw)
         self.sent += 1
         if self._faults.frames or connection in self._damage:
             place, symbol = f"user@{event.get('e')}", str(event.get("s") or "")
@@ -145,7 +187,6 @@ class UserStreams:
                 connection.put(framed(frame))
         else:
             connection.put(framed(payload))
-        connection.push()
 
     def _damaged(self, connection: Connection) -> FrameFaults:
         found = self._damage.get(connection)

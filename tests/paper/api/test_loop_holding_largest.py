@@ -64,8 +64,8 @@ MARKET: dict[Key, Sent] = {
     ("GET", "historicalBlockTrades"): {"symbol": "BTCUSDT", "fromId": 1, "limit": 1000},
     ("GET", "aggTrades"): {"symbol": "BTCUSDT", "startTime": START - 9 * DAY, "limit": 1000},
 }
-SWEEP: Sent = {"type": "MARKET", "side": "BUY", "quoteOrderQty": 1_000_000}
-"""An order that takes about a thousand levels of the book."""
+SWEEP: Sent = {"type": "MARKET", "side": "BUY", "quoteOrderQty": 3_000_000}
+"""An order that takes about three thousand levels of the book."""
 
 READS: dict[Key, Sent] = {
     ("GET", "account"): {},
@@ -209,7 +209,7 @@ async def test_no_answer_on_a_deep_market_holds_the_loop(subtests: pytest.Subtes
         for key, sent in MARKET.items():
             with subtests.test(" ".join(key)):
                 assert await requests.hold(key, [sent] * 3) < LONGEST
-        with subtests.test("an order that takes a thousand levels"):
+        with subtests.test("an order that takes three thousand levels"):
             sents: list[Sent] = [{**SWEEP, "symbol": symbol} for symbol in TRIES]
             assert await requests.hold(("POST", "order"), sents) < LONGEST
 
