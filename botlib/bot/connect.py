@@ -17,7 +17,7 @@ from botlib.config import Settings
 from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.files import PrivateLog, private_directory, take_from_others
-from botlib.core.project import DATA, project_directory
+from botlib.core.project import DATA, data_directory, project_directory
 from botlib.engine.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.tasks.status import ACTIVE
@@ -87,9 +87,11 @@ def connect(
         settings = settings.override(_watching(market))
     if recorded is not None:
         settings = settings.override(recorded_changes(_find(recorded, project), settings))
-    if not settings.data_directory.is_absolute():
+    if "data_directory" not in settings.model_fields_set:
+        settings = settings.override({"data_directory": data_directory()})
+    elif not settings.data_directory.is_absolute():
         settings = settings.override({"data_directory": project / settings.data_directory})
-    if settings.data_directory == project / DATA:
+    if settings.data_directory in (project / DATA, data_directory()):
         # A checkout has it open to all, with databases and logs to come.
         take_from_others(settings.data_directory)
     if replay is not None:

@@ -12,6 +12,7 @@ from botlib.cli.config import config
 from botlib.cli.data import download, export, import_, report
 from botlib.cli.first_contact import first_contact
 from botlib.cli.paper import paper
+from botlib.cli.root import data_option, where
 from botlib.cli.run import run
 from botlib.cli.simulate import simulate
 from botlib.cli.watch import watch
@@ -19,12 +20,13 @@ from botlib.cli.watch import watch
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="botlib")
+@data_option
 def main() -> None:
     """A Jupyter-first kit for crypto research and live trading."""
 
 
 COMMANDS = (
-    run, paper, watch, simulate, config, download, import_, report, export, first_contact,
+    run, paper, watch, simulate, config, download, import_, report, export, first_contact, where,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -19,7 +19,7 @@ DIRECTORY = click.option(
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=data_directory,
-    show_default="data/ of the project, found upward or named by BOTLIB_HOME",
+    show_default="data/ of the project; 'botlib where' shows it",
     help="The data directory.",
 )
 VENUE_TITLE = capabilities().title

@@ -15,6 +15,7 @@ import click
 
 from botlib.cli.data import VENUE_TITLE
 from botlib.cli.errors import CommandError
+from botlib.cli.root import data_option
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError
 
@@ -236,6 +237,7 @@ def _depth(
     help="Play faults from a file: a list of {at: +30s, fault: reset, target: streams}.",
 )
 @click.option("--watch-parent", is_flag=True, help="End when the parent process ends.")
+@data_option
 def paper(record: str | None, **given: Any) -> None:
     """Serve a paper exchange until it is interrupted."""
     from botlib.paper import PaperOptions, serve

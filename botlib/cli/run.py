@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from botlib.cli.errors import CommandError
+from botlib.cli.root import data_option
 from botlib.core.errors import BotlibError
 from botlib.core.project import runs_directory
 from botlib.core.tables import text_table
@@ -43,11 +44,12 @@ def _value(text: str) -> object:
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=runs_directory,
-    show_default="data/runs of the project, found upward or named by BOTLIB_HOME",
+    show_default="runs/ of the data directory",
     help="Directory of the executed notebook and its report.",
 )
 @click.option("--grace", default=30.0, show_default=True, help="Seconds to finish after a signal.")
 @click.option("--timeout", type=float, help="Seconds after which the run is stopped and failed.")
+@data_option
 def run(
     notebook: Path,
     name: str | None,

@@ -11,6 +11,7 @@ import click
 
 from botlib.cli.data import VENUE_TITLE
 from botlib.cli.errors import CommandError
+from botlib.cli.root import data_option
 from botlib.core.errors import BotlibError
 from botlib.venues.registry import DEFAULT_VENUE
 
@@ -33,6 +34,7 @@ _BOOK_TIMEOUT: Final = 5.0
 @click.option(
     "--url", help="A paper exchange on this computer that stands in, as http://127.0.0.1:9000."
 )
+@data_option
 def watch(symbols: tuple[str, ...], timeframe: str, run_for: str, url: str | None) -> None:
     """Print best prices and closed candles as they come, and store the candles.
 
