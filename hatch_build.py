@@ -66,7 +66,7 @@ class Pages:
             )
         digest = self.digest
         if not self._installed():
-            self._npm("ci", "--omit=dev", "--no-audit", "--no-fund")
+            self._npm("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")
         self._npm("run", "--silent", "build")
         missing = [name for name in PAGES if not (self.static / name).is_file()]
         if missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -22,11 +23,28 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_the_conda_environment_has_the_packages_of_the_project() -> None:
+def test_the_conda_environment_installs_the_locked_packages() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     pip = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
-    assert pip == PROJECT["dependencies"]
+    assert pip == ["--require-hashes", "-r requirements.lock"]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
+
+
+def test_everything_that_is_installed_has_a_hash() -> None:
+    for lock in (*ROOT.glob("*.lock"), *(ROOT / "tests" / "conformance").glob("*.lock")):
+        blocks = re.split(r"^(?=[\w.-]+(?:\[[\w,-]+\])?==)", lock.read_text(), flags=re.M)[1:]
+        assert blocks and all("--hash=sha256:" in block for block in blocks), lock
+    for name in ("Makefile", ".ci/run", "tests/conformance/install.sh"):
+        text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text())
+        for line in text.splitlines():
+            if re.search(r"pip install", line) and "--no-deps" not in line:
+                assert "--require-hashes" in line, line
+            if "npm ci" in line:
+                # Packages may run anything when they are installed.
+                assert "--ignore-scripts" in line, line
+    assert '"ci", "--ignore-scripts"' in (ROOT / "hatch_build.py").read_text()
+    packages = json.loads((ROOT / "js" / "package-lock.json").read_text())["packages"]
+    assert all("integrity" in one for name, one in packages.items() if name)
 
 
 def test_every_requirement_is_locked_with_a_hash() -> None:
