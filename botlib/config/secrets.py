@@ -11,6 +11,7 @@ import hmac
 import io
 import logging
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -23,6 +24,12 @@ from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
 logger = logging.getLogger(__name__)
 
 _LARGEST_FILE: Final = 100_000
+
+_PEM: Final = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ )?PRIVATE KEY-----(?:\\n|\s)+[A-Za-z0-9+/=\\\s]+"
+    r"-----END (?:[A-Z0-9]+ )?PRIVATE KEY-----"
+)
+"""A private key as PEM, which the venue's Ed25519 and RSA keys are signed with."""
 
 _from_environment: Final = object()
 
@@ -40,7 +47,8 @@ class Secret:
             )
         self.__name = name
         self.__value = value
-        hide(value)
+        # The first and the last line of a PEM text are in every such text.
+        hide(*(_lines(value) if _PEM.fullmatch(value) else [value]))
 
     @classmethod
     def from_environment(cls, variable: str, dotenv: Path | None = None) -> Secret:
@@ -51,11 +59,17 @@ class Secret:
             dotenv: the file to read if the variable is not set; None is ``.env`` in the working
                 directory.
 
+        The private key of an Ed25519 key is a PEM text of several lines.
+
         Raises:
             ConfigError: it is not set, is empty, or contains a space or a non-ASCII character.
         """
         value = os.environ.get(variable) or _dotenv(dotenv or Path(".env")).get(variable) or ""
         value = value.strip()
+        if _PEM.fullmatch(value):
+            # One line, as some tools need it, has the line ends as two characters.
+            value = value.replace("\\n", "\n")
+            return cls(variable, value, _from_environment)
         if not value:
             raise ConfigError(
                 f"{variable} is not set. Set it in the environment "
@@ -183,6 +197,12 @@ class MaskingFilter(logging.Filter):
         if record.stack_info:
             record.stack_info = masked(record.stack_info)
         return True
+
+
+def _lines(pem: str) -> list[str]:
+    """Return the lines of a PEM text that are secret, alone and as one."""
+    lines = pem.replace("\\n", "\n").split("\n")[1:-1]
+    return [*lines, "".join(lines)]
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:

@@ -104,6 +104,30 @@ def test_malformed_keys_are_refused_without_being_shown(
     assert value not in str(caught.value)
 
 
+def test_a_private_key_of_several_lines_is_read_and_masked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An Ed25519 key is signed with such a text, in a variable or quoted in the file."""
+    body = base64.b64encode(bytes(range(40, 88))).decode()
+    pem = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----"
+    monkeypatch.delenv("BINANCE_API_SECRET", raising=False)
+    dotenv = tmp_path / ".env"
+    one_line = pem.replace("\n", "\\n")
+    for text in (f'"{pem}"', f"'{pem}\n'", f"'{one_line}'"):
+        dotenv.write_text(f"BINANCE_API_SECRET={text}\n")
+        assert Secret.from_environment("BINANCE_API_SECRET", dotenv).reveal() == pem
+    monkeypatch.setenv("BINANCE_API_SECRET", pem)
+    found = Secret.from_environment("BINANCE_API_SECRET")
+    assert found.reveal() == pem
+    assert masked(f"it says {pem}!").replace("=", "") == (
+        "it says -----BEGIN PRIVATE KEY-----\n•••\n-----END PRIVATE KEY-----!"
+    )
+    assert masked("PRIVATE KEY") == "PRIVATE KEY" and body[8:20] not in masked(body[8:20])
+    monkeypatch.setenv("BINANCE_API_SECRET", "-----BEGIN PRIVATE KEY----- and more")
+    with pytest.raises(ConfigError, match="contains a space"):
+        Secret.from_environment("BINANCE_API_SECRET")
+
+
 def test_a_secret_is_masked_in_texts_from_its_making_on(secret: Secret) -> None:
     encoded = base64.b64encode(CANARY.encode()).decode()
     text = f"raw {CANARY} url {quote(CANARY, safe='')} b64 {encoded} hex {CANARY.encode().hex()}."
