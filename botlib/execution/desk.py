@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import OrderTaken, RequestsShort, RiskRejected, StoreError
@@ -20,11 +21,12 @@ from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
 from botlib.execution.pauses import Pauses
 from botlib.execution.sender import SYNC_WAIT, Answer
-from botlib.execution.under_way import RequestsUnderWay
+from botlib.execution.under_way import RequestsUnderWay, done_or_woken
 from botlib.trading.books import ZERO, Book
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.positions import is_held
 from botlib.trading.state import (
+    NEVER,
     Cancel,
     Drop,
     Halt,
@@ -295,10 +297,8 @@ class Desk:
             pass
 
     async def _perform(self, step: Step) -> None:
-        if isinstance(step, Query):
-            await self.enquiries.ask(step.order)
-        elif isinstance(step, Sweep):
-            await self.enquiries.sweep()
+        if isinstance(step, Query | Sweep):
+            await self._ask(step)
         elif isinstance(step, Place):
             await self._place(step)
         elif isinstance(step, Replace):
@@ -309,6 +309,36 @@ class Desk:
             self._drop(step)
         elif isinstance(step, Halt):
             self._context.halts.add(step.reason, source="desk", symbol=self.symbol)
+
+    async def _ask(self, step: Query | Sweep) -> None:
+        """Ask the venue; a question is given up for an order that does not need its answer."""
+        enquiries, beside = self.enquiries, None
+        asking = asyncio.ensure_future(
+            enquiries.ask(step.order) if isinstance(step, Query) else enquiries.sweep()
+        )
+        try:
+            while not asking.done():
+                await done_or_woken(asking, self._wake)
+                beside = None if asking.done() else self._beside(step)
+                if beside is not None:
+                    break
+        finally:
+            asking.cancel()
+        if beside is None:
+            asking.result()
+        else:
+            self.doing = beside
+            await self._perform(beside)
+
+    def _beside(self, step: Query | Sweep) -> Place | Replace | Cancel | None:
+        """Return what can be sent without the answer to a question, None if nothing can."""
+        state = self.state()
+        if isinstance(step, Query):
+            state = replace(state, ask_at={**state.ask_at, step.order.id: NEVER})
+        else:
+            state = replace(state, sweep_at=NEVER)
+        found = next_step(state)
+        return found if isinstance(found, Place | Replace | Cancel) else None
 
     def _drop(self, step: Drop) -> None:
         """Forget what a book wants; if limits of the venue were in its way, say which."""

@@ -21,6 +21,19 @@ LOOK_EVERY: Final = 1.0
 """Seconds a request may be without an answer before the venue is asked about its orders."""
 
 
+async def done_or_woken(
+    task: asyncio.Future[Any], woken: asyncio.Event, timeout: float | None = None
+) -> None:
+    """Wait until a task has ended, the desk is woken anew, or ``timeout`` seconds have passed."""
+    woken.clear()
+    waking = asyncio.create_task(woken.wait())
+    both: set[asyncio.Future[Any]] = {task, waking}
+    try:
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waking.cancel()
+
+
 class RequestsUnderWay:
     """The requests of one desk that are not answered.
 
@@ -96,17 +109,7 @@ class RequestsUnderWay:
                 if known:
                     await asyncio.wait({request}, timeout=ANSWER_GRACE)
                     return request.done()
-                self._woken.clear()
-                waking = asyncio.create_task(self._woken.wait())
-                both: set[asyncio.Future[Any]] = {request, waking}
-                try:
-                    await asyncio.wait(
-                        both,
-                        timeout=max(0.0, look_at - loop.time()),
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                finally:
-                    waking.cancel()
+                await done_or_woken(request, self._woken, max(0.0, look_at - loop.time()))
                 if loop.time() >= look_at and not request.done():
                     await self._enquiries.look(orders)
                     self._watch()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from botlib.core.errors import OrderUnknown
-from botlib.core.model import OrderIntent, OrderStatus
+from botlib.core.model import OrderIntent, OrderStatus, Side
 from tests.support.order_rig import SYMBOL, Rig, in_virtual_time, rigged
 from tests.support.order_venue import D, OrderVenue
 
@@ -245,3 +245,39 @@ async def test_half_a_replacement_without_an_answer_gives_the_stop_back(rig: Rig
     await rig.quiet()
     assert [one.stop_price for one in rig.venue.resting()] == [D(108)]
     assert rig.violations() == []
+
+
+@rigged
+async def test_an_exit_does_not_wait_for_a_routine_question_that_hangs(rig: Rig) -> None:
+    await held(rig, stop_loss=0.05)
+    rig.venue.faults.mute = False
+    rig.venue.faults.stall = 4.0
+    rig.orders.check()
+    await asyncio.sleep(0.5)
+    rig.exit()
+    await asyncio.sleep(0.5)
+    assert rig.venue.amount() == 0
+    rig.venue.faults.stall = 0.0
+    rig.orders.check()
+    await rig.quiet()
+    assert rig.violations() == []
+
+
+@rigged
+async def test_an_exit_does_not_wait_for_a_question_about_another_strategy(rig: Rig) -> None:
+    await held(rig, stop_loss=0.05)
+    rig.trade("swing", stop_loss=0.05)
+    rig.venue.faults.place.append("lost after")
+    rig.venue.faults.stall = 4.0
+    rig.enter("swing")
+    await asyncio.sleep(0.5)
+    rig.exit("trend")
+    await asyncio.sleep(0.5)
+    sold = [one for one in rig.venue.trades if one.side is Side.SELL]
+    assert len(sold) == 1
+    rig.venue.faults.stall = 0.0
+    rig.venue.faults.mute = False
+    await rig.minute()
+    rig.orders.check()
+    await rig.quiet()
+    assert rig.venue.covered() == D("4.995") and rig.violations() == []

@@ -326,6 +326,11 @@ def waits_for_the_answer(kind: str) -> Rewritten:
     return rewrite
 
 
+async def answered_first(self: Desk, step: Any) -> None:
+    """Ask the venue, and let everything wait for its answer."""
+    await (self.enquiries.ask(step.order) if hasattr(step, "order") else self.enquiries.sweep())
+
+
 # Bugs of the venue's limits
 
 

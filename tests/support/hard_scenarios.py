@@ -293,6 +293,28 @@ def silent_cancel() -> list[Step]:
     ]
 
 
+def stalled_questions() -> list[Step]:
+    """Return: a routine question is not answered for a while, and a strategy leaves."""
+
+    async def stall(rig: Rig) -> None:
+        rig.venue.faults.stall = 4.0
+        rig.orders.check()
+        await asyncio.sleep(0.5)
+        rig.exit()
+        await asyncio.sleep(2)
+        if rig.monitor.sellable(("trend", "BTC/USDT")):
+            rig.monitor.note("I9 an exit waits for the answer to a routine question")
+        rig.venue.faults.stall = 0.0
+
+    return [
+        lambda rig: rig.trade(stop_loss=0.05),
+        lambda rig: rig.enter(),
+        lambda rig: rig.minute(),
+        stall,
+        lambda rig: rig.minute(),
+    ]
+
+
 def silent_replacement() -> list[Step]:
     """Return: a moved stop rests, and its replacement is neither answered nor reported."""
 
@@ -445,6 +467,7 @@ HARD: Final = {
     "refused sales": refused_sales,
     "refusing venue": refusing_venue,
     "lost cancels": lost_cancels,
+    "stalled questions": stalled_questions,
     "silent cancel": silent_cancel,
     "silent replacement": silent_replacement,
     "selling stop": selling_stop,

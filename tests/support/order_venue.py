@@ -54,6 +54,8 @@ class Faults:
     place: list[str | Exception] = field(default_factory=list)
     cancel: list[str | Exception] = field(default_factory=list)
     read: list[str | Exception] = field(default_factory=list)
+    stall: float = 0.0
+    """Seconds until a question is answered."""
     slow: float = 0.0
     """Seconds until an order that arrived is answered."""
     blind: bool = False
@@ -331,6 +333,8 @@ class OrderVenue:
             raise ExchangeBusy(str(short), retry_after=short.wait)
         request = self.budget.begin(weight=weight)
         try:
+            if self.faults.stall:
+                await asyncio.sleep(self.faults.stall)
             self._answer(what, weight)
             self.limits.tell(request)
         finally:

@@ -150,6 +150,13 @@ BUGS: Final = (
         "a request to wait ignored", Desk, "_answered", rewrites.patient_about_nothing, "busy venue"
     ),
     Bug(
+        "an exit that waits for a routine question",
+        Desk,
+        "_ask",
+        lambda old: rewrites.answered_first,
+        "stalled questions",
+    ),
+    Bug(
         "a cancellation whose answer is waited for",
         RequestsUnderWay,
         "make",
