@@ -20,13 +20,28 @@ from botlib.paper.accounts.orders import PaperOrder, PaperTrade
 MAX_FINISHED_ORDERS: Final = 256
 """Finished orders of an account that stay in memory: the last ones that finished."""
 
-_CLIENT_ID: Final = "CASE WHEN json_valid(body) THEN json_extract(body, '$.client_order_id') END"
+
+def stored_field(name: str) -> str:
+    """Return a field of a stored record as SQL; indexes contain the same text."""
+    return f"CASE WHEN json_valid(body) THEN json_extract(body, '$.{name}') END"
+
+
+_CLIENT_ID: Final = stored_field("client_order_id")
 
 INDEXES: Final = f"""
 CREATE INDEX IF NOT EXISTS orders_by_client ON orders ({_CLIENT_ID});
+CREATE INDEX IF NOT EXISTS orders_by_time ON orders (account, symbol, {stored_field("created")});
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
+CREATE INDEX IF NOT EXISTS trades_by_time ON trades (account, symbol, {stored_field("time")});
+CREATE INDEX IF NOT EXISTS lists_by_time
+    ON lists ({stored_field("account")}, {stored_field("created")});
+CREATE INDEX IF NOT EXISTS lists_by_client ON lists ({stored_field("client_id")});
+CREATE INDEX IF NOT EXISTS prevented_by_taker
+    ON prevented ({stored_field("taker_id")}, {stored_field("time")});
+CREATE INDEX IF NOT EXISTS prevented_by_maker
+    ON prevented ({stored_field("maker_id")}, {stored_field("time")});
 """
-"""Indexes by which orders and trades are found, besides their own ids."""
+"""Indexes by which records are found, besides their own ids."""
 
 _Values = tuple[object, ...]
 
@@ -47,21 +62,6 @@ class RecordRange(NamedTuple):
     end: int | None = None
     limit: int | None = None
     oldest: bool = True
-
-    def where(self, time: str) -> tuple[str, _Values]:
-        """Return the conditions of a SQL query and their values.
-
-        Args:
-            time: name of the field that holds the time of a record.
-        """
-        moment = f"json_extract(body, '$.{time}')"
-        conditions = {
-            "id >= ?": self.first,
-            f"{moment} >= ?": self.start,
-            f"{moment} <= ?": self.end,
-        }
-        asked = {text: value for text, value in conditions.items() if value is not None}
-        return "".join(f" AND {text}" for text in asked), tuple(asked.values())
 
 
 class LedgerReader:
@@ -86,6 +86,42 @@ class LedgerReader:
             raise PaperExchangeError(
                 f"The paper ledger cannot be read: {error}. Check the disk it is on."
             ) from error
+
+    def select(
+        self, table: str, time: str, owner: Mapping[str, object], span: RecordRange
+    ) -> Iterator[_Values]:
+        """Yield ids and bodies of an owner's records in a range, in the order of their ids.
+
+        A record with a greater id is never older, so that times and ids lead to one stretch of an
+        index, and a large ledger is not searched.
+
+        Args:
+            table: name of the table.
+            time: field with the time of a record.
+            owner: what all of them have in common, by column or SQL; an index starts with it.
+            span: the range; a limit is not applied.
+
+        Raises:
+            PaperExchangeError: the ledger cannot be read.
+        """
+        moment, start = stored_field(time), span.start
+        if span.first is not None:
+            query = f"SELECT {moment} FROM {table} WHERE id >= ? ORDER BY id LIMIT 1"
+            found = next(self.rows(query, (span.first,)), None)
+            if found is None:
+                return
+            start = max(int(str(found[0])), start or 0)
+        conditions = {f"{name} = ?": value for name, value in owner.items()}
+        conditions |= {f"{moment} >= ?": start, f"{moment} <= ?": span.end, "id >= ?": span.first}
+        asked = {text: value for text, value in conditions.items() if value is not None}
+        direction = "ASC" if span.oldest else "DESC"
+        query = (
+            f"SELECT id, body FROM {table} WHERE {' AND '.join(asked)} "
+            f"ORDER BY {moment} {direction}, id {direction}"
+        )
+        if table == "trades":
+            query += f", order_id {direction}"
+        yield from self.rows(query, tuple(asked.values()))
 
 
 class OrderArchive(Mapping[int, PaperOrder]):
@@ -192,21 +228,18 @@ class OrderArchive(Mapping[int, PaperOrder]):
             return [self[number] for number in self._open.get(symbol, ())]
         return [self[number] for number in sorted(n for ns in self._open.values() for n in ns)]
 
-    def select(self, symbol: str | None, span: RecordRange) -> list[PaperOrder]:
-        """Return the orders created in a range, of one symbol (by id) or of all, oldest first."""
-        where, values = span.where("created")
-        if symbol is not None:
-            where, values = f" AND symbol = ?{where}", (symbol, *values)
-        direction = "ASC" if span.oldest else "DESC"
-        query = f"SELECT id, body FROM orders WHERE account = ?{where} ORDER BY id {direction}"
-        rows = self._reader.rows(query, (self._account, *values))
+    def select(self, symbol: str, span: RecordRange) -> list[PaperOrder]:
+        """Return the orders of a symbol (by id) that were created in a range, oldest first."""
+        owner = {"account": self._account, "symbol": symbol}
+        rows = self._reader.select("orders", "created", owner, span)
         found = list(islice(self._with_cached(rows), span.limit))
         return found if span.oldest else found[::-1]
 
     def after(self, number: int, others: Collection[int] = ()) -> list[PaperOrder]:
         """Return the orders with a greater id, and some others by their ids, oldest first."""
         earlier = [self.get(one) for one in sorted(others) if one <= number]
-        later = self.select(None, RecordRange(first=number + 1))
+        query = "SELECT id, body FROM orders WHERE account = ? AND id > ? ORDER BY id"
+        later = self._with_cached(self._reader.rows(query, (self._account, number)))
         return [*(one for one in earlier if one is not None), *later]
 
     def repeated_client_ids(self) -> dict[str, int]:
@@ -277,18 +310,21 @@ class TradeArchive(Mapping[str, list[PaperTrade]]):
         if self._until is not None:
             end = self._until if span.end is None else min(span.end, self._until)
             span = span._replace(end=end)
-        where, values = span.where("time")
         if order_id is not None:
-            where, values = f" AND order_id = ?{where}", (order_id, *values)
-        direction = "ASC" if span.oldest else "DESC"
-        query = (
-            f"SELECT body FROM trades WHERE account = ? AND symbol = ?{where} "
-            f"ORDER BY id {direction}, order_id {direction} LIMIT ?"
-        )
-        limit = -1 if span.limit is None else span.limit
-        rows = self._reader.rows(query, (self._account, symbol, *values, limit))
-        found = [PaperTrade.load(str(body)) for (body,) in rows]
+            query = "SELECT id, body FROM trades WHERE order_id = ? ORDER BY id"
+            mine = (self._load(body) for _, body in self._reader.rows(query, (order_id,)))
+            found = [one for one in mine if _is_in(one, self._account, symbol, span)]
+            if span.limit is None:
+                return found
+            return found[: span.limit] if span.oldest else found[-span.limit :]
+        owner = {"account": self._account, "symbol": symbol}
+        rows = self._reader.select("trades", "time", owner, span)
+        found = [self._load(body) for _, body in islice(rows, span.limit)]
         return found if span.oldest else found[::-1]
+
+    @staticmethod
+    def _load(body: object) -> PaperTrade:
+        return PaperTrade.load(str(body))
 
     def of_orders_after(self, number: int, others: Collection[int] = ()) -> list[PaperTrade]:
         """Return the trades of the orders with a greater id and of some others, by trade id."""
@@ -321,3 +357,12 @@ class TradeArchive(Mapping[str, list[PaperTrade]]):
     def __len__(self) -> int:
         """Return the number of symbols that were traded."""
         return sum(1 for _ in self)
+
+
+def _is_in(trade: PaperTrade, account: str, symbol: str, span: RecordRange) -> bool:
+    return (
+        (trade.account, trade.symbol) == (account, symbol)
+        and (span.first is None or trade.trade_id >= span.first)
+        and (span.start is None or trade.time >= span.start)
+        and (span.end is None or trade.time <= span.end)
+    )

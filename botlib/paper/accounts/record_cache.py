@@ -6,10 +6,11 @@ it is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from botlib.paper.accounts.archive import LedgerReader
+from botlib.paper.accounts.archive import LedgerReader, RecordRange, stored_field
 
 T = TypeVar("T")
 
@@ -75,6 +76,19 @@ class RecordCache(Generic[T]):
         if found is None:
             raise KeyError(number)
         return found
+
+    def select(self, time: str, owner: Mapping[str, object], span: RecordRange) -> list[T]:
+        """Return the records of an owner in a range, oldest first.
+
+        Args:
+            time: field with the time of a record.
+            owner: fields that all of them have in common; an index starts with them.
+            span: the range.
+        """
+        fields = {stored_field(name): value for name, value in owner.items()}
+        rows = self._reader.select(self._table, time, fields, span)
+        found = [self._load(str(body)) for _, body in islice(rows, span.limit)]
+        return found if span.oldest else found[::-1]
 
     def active(self) -> list[T]:
         """Return the records that are not finished, oldest first."""

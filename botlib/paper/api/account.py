@@ -166,13 +166,17 @@ class AccountHandlers:
         first = params.integer("fromPreventedMatchId")
         if (match is None) == (order is None) or (first is not None and order is None):
             raise refusal(-1128)
+        stored = self._venue.engine.state.prevented
+        if match is not None:
+            known = {match: stored.get(match)}
+        else:
+            sides = [{"taker_id": order}, {"maker_id": order}]
+            both = [stored.select("time", side, RecordRange(first, limit=limit)) for side in sides]
+            known = {one.match_id: one for rows in both for one in rows}
         found = [
             one
-            for one in self._venue.engine.state.prevented.values()
-            if params.account in one.accounts and one.symbol == symbol
-            if match in (None, one.match_id)
-            if order in (None, one.taker_id, one.maker_id)
-            if first is None or one.match_id >= first
+            for _, one in sorted(known.items())
+            if one is not None and params.account in one.accounts and one.symbol == symbol
             if params.then is None or one.time <= params.then
         ]
         return [prevented_match_row(one) for one in found[:limit]]

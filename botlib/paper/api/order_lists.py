@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from botlib.paper.accounts.archive import RecordRange
 from botlib.paper.accounts.orders import OrderList, PaperOrder
-from botlib.paper.api.account import window
+from botlib.paper.accounts.record_cache import RecordCache
+from botlib.paper.api.account import record_range, window
 from botlib.paper.api.orders import OrderHandlers
 from botlib.paper.api.responses import list_answer, list_reports_answer, new_order_answer
 from botlib.paper.market.feed import Feed
@@ -162,26 +164,32 @@ class OrderListHandlers:
         timed = "startTime" in params or "endTime" in params
         if first is not None and timed:
             raise refusal(-1128)
-        mine = [one for one in self._lists(params) if one.account == params.account]
+        asked = record_range(params, first, limit)
+        if params.then is None:
+            owner = {"account": params.account}
+            return self._answers(params, self._stored.select("created", owner, asked))
+        mine = [one for one in self._earlier(params, params.then) if one.account == params.account]
         if first is not None:
             mine = [one for one in mine if one.list_id >= first]
         chosen = window(mine, params, lambda one: one.created)
-        oldest_first = first is not None or "startTime" in params
-        rows = chosen[:limit] if oldest_first else chosen[-limit:]
+        rows = chosen[:limit] if asked.oldest else chosen[-limit:]
         return self._answers(params, rows)
 
     async def open(self, params: Params) -> object:
         """``GET /openOrderList``."""
         if params.then is None:
             return self._answers(params, self._handlers.engine.state.open_lists(params.account))
-        mine = [one for one in self._lists(params) if one.account == params.account]
+        mine = [one for one in self._earlier(params, params.then) if one.account == params.account]
         return self._answers(params, [one for one in mine if not one.done])
 
-    def _lists(self, params: Params) -> list[OrderList]:
-        """Return the lists of all accounts at the time that the request reads."""
-        engine, then = self._handlers.engine, params.then
-        lists = engine.state.lists.values()
-        return list(lists) if then is None else engine.history.lists(lists, then)
+    @property
+    def _stored(self) -> RecordCache[OrderList]:
+        """The lists of all accounts."""
+        return self._handlers.engine.state.lists
+
+    def _earlier(self, params: Params, then: int) -> list[OrderList]:
+        """Return the lists of all accounts as they were at a market time (ms)."""
+        return self._handlers.engine.history.lists(self._stored.values(), then)
 
     def _answers(self, params: Params, lists: Sequence[OrderList]) -> list[Json]:
         orders = self._handlers.accounts.account_of(params).orders
@@ -200,7 +208,7 @@ class OrderListHandlers:
                 -1102,
                 f"Param '{client_name}' or 'orderListId' must be sent, but both were empty/null!",
             )
-        for found in self._candidates(params, number):
+        for found in self._candidates(params, client_name, number):
             if found.account != params.account or (feed is not None and found.symbol != feed.id):
                 continue
             named = found.client_id == client_id
@@ -209,18 +217,21 @@ class OrderListHandlers:
         text = "Unknown order list sent." if unknown == -2011 else "Order list does not exist."
         raise Refusal(unknown, text)
 
-    def _candidates(self, params: Params, number: int | None) -> Iterator[OrderList]:
+    def _candidates(
+        self, params: Params, client_name: str, number: int | None
+    ) -> Iterator[OrderList]:
         """Yield the lists that a request may mean, newest first."""
-        lists = self._handlers.engine.state.lists
         if params.then is not None:
-            yield from reversed(self._lists(params))
+            yield from reversed(self._earlier(params, params.then))
         elif number is not None:
-            if (found := lists.get(number)) is not None:
+            if (found := self._stored.get(number)) is not None:
                 yield found
         else:
             # No two active lists share a client id, so an active one is the newest with its id.
-            yield from lists.active()
-            yield from reversed(list(lists.values()))
+            named = self._stored.select(
+                "created", {"client_id": params.text(client_name)}, RecordRange(oldest=False)
+            )
+            yield from sorted(named, key=lambda one: (one.done, -one.list_id))
 
 
 def _check_paying(feed: Feed, working: OrderRequest, others: Sequence[OrderRequest]) -> None:

@@ -113,8 +113,9 @@ REFUSED = {
 class Requests:
     """Requests to an exchange, whose answers are written as JSON as the server does."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, exchange: PaperExchange) -> None:
         self.table = table
+        self.exchange = exchange
 
     async def ask(self, key: Key, sent: Sent) -> Any:
         texts = {name: str(value) for name, value in sent.items()}
@@ -154,7 +155,8 @@ async def served(depth: Depth | None) -> AsyncIterator[Requests]:
     limits = RateLimits(lambda: next(clock), lambda: exchange.venue.market_time)
     data = MarketDataHandlers(exchange.venue, exchange.limits)
     try:
-        yield Requests(operations(data, OrderHandlers(exchange.venue, data, limits)))
+        handlers = OrderHandlers(exchange.venue, data, limits)
+        yield Requests(operations(data, handlers), exchange)
     finally:
         await exchange.close()
 
@@ -246,3 +248,75 @@ async def tries(requests: Requests, key: Key, params: Sent) -> list[Sent]:
             sent["orderListId"] = made["orderListId"]
         sents.append(sent)
     return sents
+
+
+MANY = 40_000
+"""Records of each kind in a ledger that has grown for months."""
+HISTORY: dict[Key, list[Sent]] = {
+    ("GET", "allOrders"): [{"orderId": MANY // 2}],
+    ("GET", "myTrades"): [{"fromId": MANY // 2}],
+    ("GET", "allOrderList"): [{"fromId": MANY // 2}],
+}
+TIMES: list[Sent] = [{}, {"startTime": START + MANY - 9}, {"endTime": START + 9}]
+
+
+def grow(exchange: PaperExchange) -> None:
+    """Write the account's first order, trade, list and prevented match again and again."""
+    run = exchange._ledger._connection.execute
+    bodies = {
+        table: orjson.loads(run(f"SELECT body FROM {table} ORDER BY id LIMIT 1").fetchone()[0])
+        for table in ("orders", "trades", "lists")
+    }
+    match = {"account": "main", "symbol": "BTCUSDT", "mode": "NONE", "price": "1"}
+    match |= {"taker_amount": "1", "maker_amount": "0"}
+    for number in range(1_000, MANY + 1_000):
+        time = START + number - 1_000
+        order = {**bodies["orders"], "order_id": number, "created": time, "updated": time}
+        name = f"many-{number}"
+        order |= {"status": "CANCELED", "locked": "0", "client_order_id": name, "list_id": -1}
+        trade = {**bodies["trades"], "trade_id": number, "order_id": number, "time": time}
+        found = {**bodies["lists"], "list_id": number, "created": time, "client_id": name}
+        found |= {"order_ids": [number], "pending_ids": [], "contingency": "OCO", "done": True}
+        prevented = {**match, "match_id": number, "taker_id": number, "maker_id": 1, "time": time}
+        owner = ("main", "BTCUSDT")
+        run(
+            "INSERT INTO orders VALUES (?, ?, ?, 'CANCELED', ?)",
+            (number, *owner, orjson.dumps(order).decode()),
+        )
+        run(
+            "INSERT INTO trades VALUES (?, ?, ?, ?, ?)",
+            (number, number, *owner, orjson.dumps(trade).decode()),
+        )
+        run("INSERT INTO lists VALUES (?, ?)", (number, orjson.dumps(found).decode()))
+        run("INSERT INTO prevented VALUES (?, ?)", (number, orjson.dumps(prevented).decode()))
+    exchange.venue.engine._load()
+
+
+async def test_no_answer_from_a_large_ledger_holds_the_loop(subtests: pytest.Subtests) -> None:
+    async with served(None) as requests:
+        price, tick, _ = await price_of(requests, "BTCUSDT")
+        await requests.ask(
+            ("POST", "order"),
+            {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"},
+        )
+        await requests.ask(
+            ("POST", "orderList/oto"), filled(LISTS["OTO"][0], "BTCUSDT", price, tick)
+        )
+        grow(requests.exchange)
+        btc: Sent = {"symbol": "BTCUSDT"}
+        asked: list[tuple[Key, Sent, int]] = [
+            (("GET", "myPreventedMatches"), {**btc, "orderId": MANY}, 1),
+            (("GET", "myPreventedMatches"), {**btc, "orderId": 1, "limit": 1000}, 1_000),
+            (("GET", "myTrades"), {**btc, "orderId": MANY}, 1),
+            (("GET", "orderList"), {"origClientOrderId": f"many-{MANY}"}, 0),
+            (("GET", "order"), {**btc, "origClientOrderId": f"many-{MANY}"}, 0),
+        ]
+        for key, sents in HISTORY.items():
+            own = {} if key[1] == "allOrderList" else btc
+            asked += [(key, {**own, **sent, "limit": 1000}, 1_000) for sent in [*sents, TIMES[0]]]
+            asked += [(key, {**own, **sent, "limit": 1000}, 9) for sent in TIMES[1:]]
+        for key, sent, least in asked:
+            with subtests.test(f"{' '.join(key)} {sent}"):
+                answer = await requests.ask(key, sent)
+                assert not least or len(answer) >= least
+                assert await requests.hold(key, [sent] * 3) < LONGEST
