@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import botlib as bl
+from botlib.core.formats import THIN
 from botlib.views.dashboard import DashboardFeed
 
 Connect = Callable[..., Any]
@@ -44,11 +45,11 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
 
 def shown(bot: Any) -> dict[str, str]:
     """Return the equity as each place shows it."""
-    line = re.search(r"([\d\u202f]+\.\d\d) USDT", repr(bot))
+    line = re.search(rf"([\d{THIN}]+\.\d\d) USDT", repr(bot))
     assert line is not None
     state = DashboardFeed(bot.aio.engine).state()
     return {
-        "line": line[1].replace("\u202f", ""),
+        "line": line[1].replace(THIN, ""),
         "dashboard": f"{state['account']['equity']:.2f}",
         "curve": f"{state['curve']['values'][-1]:.2f}",
         "summary": bot.summary().equity,
