@@ -5,9 +5,10 @@ candle frames, reports and Parquet datasets. Nothing in here knows the network.
 """
 
 from botlib.store.candles import CandleStorage, WriteReport
-from botlib.store.database import Database, database_path
+from botlib.store.database import Database
 from botlib.store.holes import Hole, Run
 from botlib.store.journal import OrderJournal
+from botlib.store.paths import database_path
 
 __all__ = [
     "CandleStorage",

@@ -11,9 +11,10 @@ from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, OutdatedStore, did_you_mean
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.store.candles import CandleStorage
-from botlib.store.database import Database, database_path
+from botlib.store.database import Database
 from botlib.store.inventory import StoredCandles, inventory
 from botlib.store.market_lists import load_market_list
+from botlib.store.paths import database_path
 
 if TYPE_CHECKING:
     import pandas as pd
