@@ -23,6 +23,30 @@ class CancelCause(Enum):
     TIMEOUT = auto()
 
 
+class EndWaiters:
+    """Futures of the end of a run; the result of each is the run's error or None."""
+
+    def __init__(self) -> None:
+        self._futures: list[asyncio.Future[BaseException | None]] = []
+
+    def add(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[BaseException | None]:
+        """Return another future of the end."""
+        future: asyncio.Future[BaseException | None] = loop.create_future()
+        self._futures.append(future)
+        return future
+
+    def resolve(self, error: BaseException | None) -> None:
+        """Resolve all of them, and forget them."""
+        waiting, self._futures = self._futures, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(error)
+
+    def clear(self) -> None:
+        """Forget all of them, after the loop is gone."""
+        self._futures.clear()
+
+
 class TaskRun:
     """One run, which reports its end once.
 

@@ -15,6 +15,7 @@ from botlib.tasks.counters import TaskCounters
 from botlib.tasks.environment import TaskEnvironment, current
 from botlib.tasks.run import (
     CancelCause,
+    EndWaiters,
     TaskRun,
     blocked_error,
     cancelled_error,
@@ -75,7 +76,7 @@ class ManagedTask:
         """Whether the next run does not belong to the schedule."""
         self._clock_unset = False
         """Whether the clock had no time yet when the next date was entered."""
-        self._waiters: list[asyncio.Future[BaseException | None]] = []
+        self._waiters = EndWaiters()
 
     def __await__(self) -> Generator[None, None, ManagedTask]:
         """Return the task: ``await manager.add_task(...)`` is the same as without ``await``."""
@@ -191,7 +192,7 @@ class ManagedTask:
         if self._run is not None:
             self._end_run(cause)
         else:
-            self._resolve_waiters(never_begun_error(self.name))
+            self._waiters.resolve(never_begun_error(self.name))
             if self._env is not None:
                 self._env.rested(self)
 
@@ -219,18 +220,14 @@ class ManagedTask:
         self._unscheduled = True
         self.limit_ticket = 0
         self.ticket = env.timetable.add_now(self)
-        future: asyncio.Future[BaseException | None] = env.loop.create_future()
-        self._waiters.append(future)
-        return future
+        return self._waiters.add(env.loop)
 
     def join(self) -> asyncio.Future[BaseException | None]:
         """Return a future of the end of the current run; its result is the error or None."""
-        future: asyncio.Future[BaseException | None]
-        future = asyncio.get_running_loop().create_future()
+        waiters = EndWaiters() if self.idle else self._waiters
+        future = waiters.add(asyncio.get_running_loop())
         if self.idle:
-            future.set_result(None)
-        else:
-            self._waiters.append(future)
+            waiters.resolve(None)
         return future
 
     def mark_stuck(self) -> None:
@@ -380,8 +377,7 @@ class ManagedTask:
                 self._record(error)
             if run.cause is CancelCause.PAUSE and self._wanted and not self._paused:
                 self._begin()  # resumed while the run was still being cancelled for the pause
-        if self._waiters:
-            self._resolve_waiters(error)
+        self._waiters.resolve(error)
         if not self._wanted:
             self._environment().rested(self)
 
@@ -389,13 +385,6 @@ class ManagedTask:
         """Return whether the last run took longer than its limit, which came too late to end it."""
         limit, took = self._time_limit, self.counters.duration
         return self._is_async and limit is not None and took is not None and took > limit
-
-    def _resolve_waiters(self, error: BaseException | None) -> None:
-        """Resolve the futures that wait for the end of the run."""
-        waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_result(error)
 
     def _succeeded(self) -> TaskError | None:
         self.counters.failures_in_row = 0
