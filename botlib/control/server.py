@@ -24,7 +24,7 @@ from aiohttp import web
 
 from botlib.core.errors import EngineError
 from botlib.core.masking import forget, hide, masked
-from botlib.serving import LoopbackServer, Rules, json_answer
+from botlib.serving import LoopbackServer, ServerRules, json_answer
 from botlib.serving.door import ConnectionLimits
 from botlib.store.atomic_files import draft
 
@@ -82,7 +82,7 @@ class ControlServer:
                 web.get("/api/v1/tasks/status", self._get_tasks),
                 web.post("/api/v1/kill", self._post_kill),
             ],
-            Rules(connections=CONNECTIONS, max_body=MAX_BODY),
+            ServerRules(connections=CONNECTIONS, max_body=MAX_BODY),
         )
 
     @property

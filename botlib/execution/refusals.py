@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class RefusedWant:
     """The newest want of a strategy that was refused."""
 
     reason: str
@@ -26,7 +26,7 @@ class Refusals:
         """Refused wants since the start, without the harmless ones."""
         self.filled: set[str] = set()
         """Strategies of which an entry was filled since the start."""
-        self._rows: dict[str, Refusal] = {}
+        self._rows: dict[str, RefusedWant] = {}
 
     def add(self, strategy: str, reason: str, now: int, *, harmless: bool) -> None:
         """Add a want that was not done.
@@ -39,7 +39,7 @@ class Refusals:
         if harmless:
             return
         self.total[strategy] = self.total.get(strategy, 0) + 1
-        known = self._rows.get(strategy, Refusal(reason=reason, in_row=0, since=now))
+        known = self._rows.get(strategy, RefusedWant(reason=reason, in_row=0, since=now))
         self._rows[strategy] = replace(known, reason=reason, in_row=known.in_row + 1)
 
     def entered(self, strategy: str) -> None:
@@ -53,6 +53,6 @@ class Refusals:
             known.pop(strategy, None)
         self.filled.discard(strategy)
 
-    def row(self, strategy: str) -> Refusal | None:
+    def row(self, strategy: str) -> RefusedWant | None:
         """Return what was refused since the last entry of a strategy, None if nothing was."""
         return self._rows.get(strategy)

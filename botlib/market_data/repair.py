@@ -23,7 +23,7 @@ from botlib.market_data.gaps import (
     judge_answer,
     on_grid,
 )
-from botlib.market_data.sequencer import Settled
+from botlib.market_data.sequencer import SettledGap
 from botlib.store.candles import CandleStorage
 from botlib.venues.base import Exchange
 
@@ -196,7 +196,7 @@ class Repairer:
                 self._again(row)
 
     def _settle(
-        self, subscription: CandleSubscription, settled: Settled, until: int, span: _RepairedSpan
+        self, subscription: CandleSubscription, settled: SettledGap, until: int, span: _RepairedSpan
     ) -> None:
         for first, last in settled.holes:
             span.holes += self._mark(subscription, first, last)

@@ -19,7 +19,7 @@ MAX_PENDING: Final = 5_000
 
 
 @dataclass(slots=True)
-class Settled:
+class SettledGap:
     """The result of settling a gap: candles in order, and holes as (first, last) open times."""
 
     candles: list[Candle] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Sequencer:
             return None
         return first, known - self.length
 
-    def settle(self, candles: Iterable[Candle], until: int) -> Settled:
+    def settle(self, candles: Iterable[Candle], until: int) -> SettledGap:
         """Settle a gap by the venue's answer, which is complete up to ``until``.
 
         Candles that are absent up to there do not exist at the venue: they are holes.
@@ -86,7 +86,7 @@ class Sequencer:
             candles: closed candles of the answer.
             until: open time in ms.
         """
-        settled = Settled()
+        settled = SettledGap()
         if self.last is None or until <= self.last:
             return settled
         # A candle that came by stream meanwhile is kept: it is final.

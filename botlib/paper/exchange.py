@@ -41,7 +41,7 @@ from botlib.paper.protocol.params import DEFAULT_ACCOUNT
 from botlib.paper.protocol.refusals import Refusal, unsupported
 from botlib.paper.streams.connection import PING_INTERVAL, refused_response
 from botlib.paper.venue import Venue
-from botlib.serving import HOST, LoopbackServer, Rules
+from botlib.serving import HOST, LoopbackServer, ServerRules
 from botlib.serving.door import ConnectionLimits
 
 logger = logging.getLogger(__name__)
@@ -243,11 +243,11 @@ async def _unknown_path(request: web.Request) -> web.StreamResponse:
     return refused_response(unsupported(404))
 
 
-def _rules(options: PaperOptions) -> Rules:
+def _rules(options: PaperOptions) -> ServerRules:
     """Return what the server accepts: programs of its own user, unless all are asked for."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     most = max(descriptors - DESCRIPTORS_LEFT, DESCRIPTORS_LEFT)
-    return Rules(
+    return ServerRules(
         connections=ConnectionLimits(
             most=most,
             of_others=most if options.any_user else 0,

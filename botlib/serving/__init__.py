@@ -6,7 +6,7 @@ and how long it may take (`guard`). Who connects is read from the kernel (`peers
 client sends is logged.
 """
 
-from botlib.serving.guard import Rules, json_answer
+from botlib.serving.guard import ServerRules, json_answer
 from botlib.serving.server import HOST, LoopbackServer
 
-__all__ = ["HOST", "LoopbackServer", "Rules", "json_answer"]
+__all__ = ["HOST", "LoopbackServer", "ServerRules", "json_answer"]

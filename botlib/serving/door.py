@@ -42,7 +42,7 @@ class ConnectionLimits:
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class AdmittedConnection:
     """One open connection.
 
     Attributes:
@@ -76,7 +76,7 @@ class Door:
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._own = {os.geteuid(), ROOT}
-        self._open: dict[web.RequestHandler, Connection] = {}
+        self._open: dict[web.RequestHandler, AdmittedConnection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.turned_away: Counter[str] = Counter()
         """Connections that were not admitted or were closed, by the reason."""
@@ -95,11 +95,11 @@ class Door:
         """
         return _Entrance(self, server)
 
-    def find(self, handler: web.RequestHandler) -> Connection | None:
+    def find(self, handler: web.RequestHandler) -> AdmittedConnection | None:
         """Return the connection that a request came on."""
         return self._open.get(handler)
 
-    def admit(self, transport: asyncio.Transport) -> Connection | None:
+    def admit(self, transport: asyncio.Transport) -> AdmittedConnection | None:
         """Return the record of a new connection, None if it is refused."""
         user = user_of(transport.get_extra_info("socket"))
         limits, other = self._limits, user is not None and user not in self._own
@@ -117,9 +117,9 @@ class Door:
         if full:
             self.turned_away["too many"] += 1
             return None
-        return Connection(transport, user, asyncio.get_running_loop().time())
+        return AdmittedConnection(transport, user, asyncio.get_running_loop().time())
 
-    def enter(self, handler: web.RequestHandler, connection: Connection) -> None:
+    def enter(self, handler: web.RequestHandler, connection: AdmittedConnection) -> None:
         """Store an admitted connection under its protocol."""
         self._open[handler] = connection
         if self._timer is None:
@@ -131,10 +131,10 @@ class Door:
             self._timer.cancel()
             self._timer = None
 
-    def _of_another(self, connection: Connection) -> bool:
+    def _of_another(self, connection: AdmittedConnection) -> bool:
         return connection.user is not None and connection.user not in self._own
 
-    def _made_room(self, wanted: Callable[[Connection], bool]) -> bool:
+    def _made_room(self, wanted: Callable[[AdmittedConnection], bool]) -> bool:
         """Close the connection that has been idle longest; return whether there was one."""
         for handler, connection in self._open.items():
             if not connection.busy and not connection.upgraded and wanted(connection):
@@ -143,7 +143,7 @@ class Door:
                 return True
         return False
 
-    def _shut(self, handler: web.RequestHandler, connection: Connection, why: str) -> None:
+    def _shut(self, handler: web.RequestHandler, connection: AdmittedConnection, why: str) -> None:
         self.turned_away[why] += 1
         handler.force_close()
         connection.transport.abort()
@@ -170,7 +170,7 @@ class Door:
         if self._open:
             self._watch()
 
-    def _does_not_read(self, connection: Connection, now: float) -> bool:
+    def _does_not_read(self, connection: AdmittedConnection, now: float) -> bool:
         waiting = connection.transport.get_write_buffer_size()
         if not waiting or waiting < connection.unread or not connection.unread:
             connection.unread, connection.unread_since = waiting, now

@@ -29,7 +29,7 @@ REPORTED: Final = 20
 """Most failures of handlers that are logged, each place once; the others are counted."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Refusal = Callable[[web.Request, int, str], web.StreamResponse]
+RefusalAnswer = Callable[[web.Request, int, str], web.StreamResponse]
 """Returns the answer to a refused request, from its status and its reason."""
 
 
@@ -43,7 +43,7 @@ def _error(request: web.Request, status: int, text: str) -> web.StreamResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class ServerRules:
     """What a server accepts.
 
     Attributes:
@@ -58,7 +58,7 @@ class Rules:
     max_body: int
     body_within: float = 10.0
     any_port: bool = False
-    refuse: Refusal = _error
+    refuse: RefusalAnswer = _error
 
 
 class Guard:
@@ -68,7 +68,7 @@ class Guard:
         port: returns the port it listens on.
     """
 
-    def __init__(self, rules: Rules, door: Door, port: Callable[[], int | None]) -> None:
+    def __init__(self, rules: ServerRules, door: Door, port: Callable[[], int | None]) -> None:
         self._rules = rules
         self._door = door
         self._port = port

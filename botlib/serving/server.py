@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from botlib.serving.door import Door
-from botlib.serving.guard import Guard, Rules
+from botlib.serving.guard import Guard, ServerRules
 
 HOST: Final = "127.0.0.1"
 
@@ -30,7 +30,7 @@ class LoopbackServer:
         rules: what it accepts.
     """
 
-    def __init__(self, routes: Iterable[web.AbstractRouteDef], rules: Rules) -> None:
+    def __init__(self, routes: Iterable[web.AbstractRouteDef], rules: ServerRules) -> None:
         self._routes = list(routes)
         self._rules = rules
         self._runner: web.AppRunner | None = None

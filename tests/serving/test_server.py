@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from botlib.core.errors import EngineError
-from botlib.serving import LoopbackServer, Rules, json_answer
+from botlib.serving import LoopbackServer, ServerRules, json_answer
 from botlib.serving.door import ConnectionLimits
 from botlib.serving.peers import user_of
 
@@ -53,7 +53,7 @@ async def server() -> AsyncIterator[LoopbackServer]:
         web.get("/refused", refused),
         web.get("/slow", slow),
     ]
-    found = LoopbackServer(routes, Rules(connections=QUICK, max_body=100, body_within=0.2))
+    found = LoopbackServer(routes, ServerRules(connections=QUICK, max_body=100, body_within=0.2))
     await found.start(0)
     yield found
     await found.stop()
@@ -207,7 +207,7 @@ async def test_the_user_at_the_other_end_is_known(server: LoopbackServer) -> Non
 
 
 async def test_a_taken_port_is_an_error_and_leaves_nothing_behind(server: LoopbackServer) -> None:
-    other = LoopbackServer([], Rules(connections=QUICK, max_body=1))
+    other = LoopbackServer([], ServerRules(connections=QUICK, max_body=1))
     with pytest.raises(OSError):
         await other.start(server.port or 0)
     assert other.port is None and other.url is None
