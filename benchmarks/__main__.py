@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measuring import BenchmarkError, Row, Size
-from botlib.core.tables import text_table
+from botlib.core.text.tables import text_table
 
 HERE = Path(__file__).parent
 NAMES = (

@@ -33,10 +33,10 @@ from botlib.backtesting.sharpe import (
     sharpe_of_sums,
     sharpe_ratio,
 )
-from botlib.core import formats
-from botlib.core.cards import card
 from botlib.core.errors import InvalidInput
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import card
+from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.sharpe import Matrix

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
-from botlib.core.tables import html_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.tables import html_table
 from botlib.core.timeframe import open_time
 from botlib.trading.positions import fee_value, round_trips
 from botlib.venues.symbols import unified_symbol

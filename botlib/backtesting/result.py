@@ -10,7 +10,7 @@ import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import BacktestRun
-from botlib.core import formats
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:

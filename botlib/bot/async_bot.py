@@ -19,11 +19,11 @@ from botlib.bot.strategy_calls import StrategyCalls
 from botlib.bot.tables import attribute_table
 from botlib.bot.task_calls import TaskCalls
 from botlib.config import Settings
-from botlib.core.cards import Tone
 from botlib.core.clock import MarketTime
+from botlib.core.text.cards import Tone
 from botlib.core.timeframe import parse_duration
 from botlib.engine import EngineHealth, Orchestrator
-from botlib.engine.arming import Arming
+from botlib.engine.safety.arming import Arming
 from botlib.execution import Reconciliation
 from botlib.lab import AsyncLab, ListedMarket
 from botlib.market_data.history import store_markets

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card, figures, lines
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, Toned, card, figures, lines
 from botlib.tasks.status import ACTIVE
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from botlib.config.secrets import MaskingFilter, keys_at_hand
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.files import PrivateLog, private_directory, take_from_others
 from botlib.core.project import DATA, data_directory, project_directory
-from botlib.engine.arming import check_live
+from botlib.engine.safety.arming import check_live
 from botlib.runtime import HEADLESS, Runtime, get_runtime
 from botlib.tasks.status import ACTIVE
 from botlib.venues.registry import VENUES, capabilities

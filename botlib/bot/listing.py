@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from botlib.core.cards import Tone, Toned, card, lines
-from botlib.core.formats import count, is_number
-from botlib.core.tables import Cell, html_table
+from botlib.core.text.cards import Tone, Toned, card, lines
+from botlib.core.text.formats import count, is_number
+from botlib.core.text.tables import Cell, html_table
 
 SHOWN: Final = 20
 """Newest rows that the card shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.cards import Tone
+from botlib.core.text.cards import Tone
 
 if TYPE_CHECKING:
     from botlib.core.model import Order

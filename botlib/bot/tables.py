@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.masking import masked_values
+from botlib.core.text.masking import masked_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.core.cards import Tone
+    from botlib.core.text.cards import Tone
 
 
 def attribute_table(

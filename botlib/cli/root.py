@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from botlib.core.project import DATA_VARIABLE, data_root, runs_directory
-from botlib.core.tables import text_table
+from botlib.core.text.tables import text_table
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from botlib.cli.errors import CommandError
 from botlib.cli.root import data_option
 from botlib.core.errors import BotlibError
 from botlib.core.project import runs_directory
-from botlib.core.tables import text_table
+from botlib.core.text.tables import text_table
 
 
 def _parameter(

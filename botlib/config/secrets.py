@@ -1,7 +1,7 @@
 """Secrets: keys that come from the environment and are never shown or saved.
 
-A `Secret` is masked in every text from its making on (`botlib.core.masking`), and cannot be pickled
-or copied. Only the code that signs a request calls `Secret.reveal`.
+A `Secret` is masked in every text from its making on (`botlib.core.text.masking`), and cannot be
+pickled or copied. Only the code that signs a request calls `Secret.reveal`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 from botlib.core.errors import ConfigError
 from botlib.core.files import open_to_others, read_regular
-from botlib.core.masking import MASK, hide, masked
+from botlib.core.text.masking import MASK, hide, masked
 from botlib.venues.registry import DEFAULT_VENUE, VENUES, capabilities
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from botlib.core.errors import EngineError
-from botlib.core.masking import forget, hide, masked
+from botlib.core.text.masking import forget, hide, masked
 from botlib.serving import LoopbackServer, ServerRules, json_answer
 from botlib.serving.door import ConnectionLimits
 from botlib.store.atomic_files import draft

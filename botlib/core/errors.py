@@ -49,7 +49,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TypeVar
 
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 
 Raised = TypeVar("Raised", bound=BaseException)
 
@@ -62,7 +62,7 @@ class BotlibError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows of the error: the lines of the user, and the message."""
-        from botlib.core.tracebacks import short_traceback
+        from botlib.core.text.tracebacks import short_traceback
 
         return short_traceback(self)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card, lines
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, Toned, card, lines
+from botlib.core.text.tables import html_table, text_table
 
 _SENTENCES: Final = ("fault", "expected", "what happened")
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final
 from botlib.config.secrets import ApiKeys
 from botlib.core.bus import EventBus
 from botlib.core.clock import MarketClock, SystemClock
-from botlib.core.masking import masked
 from botlib.core.model import RequestsHeldBack, TaskFailed
+from botlib.core.text.masking import masked
 from botlib.engine.account.monitor import AccountMonitor
 from botlib.engine.cautions import Cautions
-from botlib.engine.execution_watch import ExecutionWatch
-from botlib.engine.kill_switch import STOP_FILE, KillSwitch
 from botlib.engine.log_tail import LogTail
 from botlib.engine.manual_orders import ManualOrders
 from botlib.engine.order_books import OrderBooks
 from botlib.engine.paper.lockstep import Lockstep
 from botlib.engine.paper.mirror_watch import MirrorWatch
 from botlib.engine.parts import BaseParts, StoreParts, TradingParts
-from botlib.engine.signals import SignalGenerator
+from botlib.engine.safety.execution_watch import ExecutionWatch
+from botlib.engine.safety.kill_switch import STOP_FILE, KillSwitch
+from botlib.engine.strategies.signals import SignalGenerator
 from botlib.engine.watching import NoOrders
 from botlib.engine.watchlist import Watchlist
 from botlib.execution import HaltLatch, OrderPath

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from botlib.engine.kill_switch import STOP_FILE_INTERVAL
 from botlib.engine.paper.service import PaperService
+from botlib.engine.safety.kill_switch import STOP_FILE_INTERVAL
 
 if TYPE_CHECKING:
     import aiohttp

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card, figures, lines
 from botlib.core.clock import iso
-from botlib.core.masking import masked
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card, figures, lines
+from botlib.core.text.masking import masked
 from botlib.engine.paper.mirror_watch import stale_words
 from botlib.engine.strategies.condition import (
     BAD,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 
 LINES: Final = 60
 """Lines that are kept."""

@@ -16,15 +16,15 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.core.lag import LagMeter
-from botlib.core.masking import masked
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.engine.arming import Arming, arm, armed_by, check_live
+from botlib.core.text.masking import masked
 from botlib.engine.build import build, build_base, make_exchange, open_store
 from botlib.engine.default_tasks import TRADING, register_default_tasks, register_support_tasks
 from botlib.engine.environment import EngineEnvironment
 from botlib.engine.health import EngineHealth, engine_health
 from botlib.engine.parts import PartsAccess, RunStart
+from botlib.engine.safety.arming import Arming, arm, armed_by, check_live
 from botlib.engine.services import Services
 from botlib.engine.status import engine_status
 from botlib.engine.strategies.active import ActiveStrategy

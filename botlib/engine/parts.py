@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from botlib.core.lag import LagMeter
     from botlib.engine.account.monitor import AccountMonitor
     from botlib.engine.environment import EngineEnvironment
-    from botlib.engine.execution_watch import ExecutionWatch
-    from botlib.engine.kill_switch import KillSwitch
     from botlib.engine.log_tail import LogTail
     from botlib.engine.manual_orders import ManualOrders
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.paper.lockstep import Lockstep
     from botlib.engine.paper.mirror_watch import MirrorWatch
     from botlib.engine.paper.service import PaperService
-    from botlib.engine.signals import SignalGenerator
+    from botlib.engine.safety.execution_watch import ExecutionWatch
+    from botlib.engine.safety.kill_switch import KillSwitch
+    from botlib.engine.strategies.signals import SignalGenerator
     from botlib.engine.watchlist import Watchlist
     from botlib.execution import HaltLatch, OrderPath
     from botlib.frames import MultiTimeframeEngine

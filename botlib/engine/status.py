@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from botlib.core.masking import masked_values
+from botlib.core.text.masking import masked_values
 from botlib.engine.strategies.condition import strategy_conditions
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from botlib.core.cards import Tone, card, figures
 from botlib.core.errors import ExchangeError
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.core.tables import html_table, text_table
+from botlib.core.text.cards import Tone, card, figures
+from botlib.core.text.tables import html_table, text_table
 from botlib.trading.books import ZERO
 from botlib.trading.sales import ID_PREFIX
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from botlib.core.cards import Tone, Toned, card
-from botlib.core.tables import html_table, text_table
+from botlib.core.text.cards import Tone, Toned, card
+from botlib.core.text.tables import html_table, text_table
 
 NAMES: Final = {
     "I1": "one order per decision",

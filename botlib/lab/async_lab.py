@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from botlib.core import formats
-from botlib.core.cards import card, lines
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, StoreError, UnknownSymbol
-from botlib.core.tables import html_table
+from botlib.core.text import formats
+from botlib.core.text.cards import card, lines
+from botlib.core.text.tables import html_table
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.frames import Frames, open_times
 from botlib.lab.databases import spans, stored_elsewhere

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from botlib.core import formats
-from botlib.core.cards import card, figures
 from botlib.core.market import Market
+from botlib.core.text import formats
+from botlib.core.text.cards import card, figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

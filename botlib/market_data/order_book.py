@@ -7,10 +7,10 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
-from botlib.core.formats import exact, number
-from botlib.core.tables import html_table
+from botlib.core.text.cards import Tone, Toned, card, figures
+from botlib.core.text.formats import exact, number
+from botlib.core.text.tables import html_table
 from botlib.venues.base import BookLevel
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from papermill.execute import execute_notebook
 from papermill.log import logger
 
 from botlib.core.errors import RunError
-from botlib.core.masking import masked_values
+from botlib.core.text.masking import masked_values
 from botlib.runs.report import describe_death
 from botlib.runs.stop import StopControl
 from botlib.runtime.kernelspec import CurrentInterpreter

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from botlib.core.errors import RunError, did_you_mean
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 from botlib.runs.declared import TAG, Kinds, accepts, declared_parameters, kind_of, words
 
 _SECRET_WORDS: Final = frozenset(

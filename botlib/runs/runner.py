@@ -14,8 +14,8 @@ from typing import Any, Final
 from botlib.config.secrets import keys_at_hand
 from botlib.core.errors import RunError
 from botlib.core.files import open_private, private_directory, read_regular
-from botlib.core.masking import masked
 from botlib.core.project import runs_directory
+from botlib.core.text.masking import masked
 from botlib.runs.parameters import check_parameters
 from botlib.runs.report import describe_cell_error, find_summary, render_html
 from botlib.runs.stop import DEADLINE, StopControl

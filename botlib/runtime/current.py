@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from botlib.core.files import open_private
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 from botlib.runtime.hooks import Hooks, stop_with_parent
 from botlib.runtime.thread import Runtime
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from botlib.core.masking import masked_values
+from botlib.core.text.masking import masked_values
 
 OUTPUTS: Final = frozenset(
     {"stream", "display_data", "update_display_data", "execute_result", "error", "execute_reply"}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card
+from botlib.core.text.tables import html_table, text_table
 from botlib.views.summary import RunSummary
 
 

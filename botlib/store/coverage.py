@@ -10,10 +10,10 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
-from botlib.core.tables import html_picture, html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.tables import html_picture, html_table, text_table
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Hole
 from botlib.store.inventory import StoredCandles, inventory

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Final
 
 from botlib.core.errors import TaskError
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 
 LATENESS_KEPT: Final = 128
 """Number of runs whose lateness is kept for the percentiles."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from botlib.core.cards import Tone, card, lines
+from botlib.core.text.cards import Tone, card, lines
 from botlib.tasks.config import TaskConfig, TaskPriority
 from botlib.tasks.counters import TaskCounters
 

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from botlib.core.errors import TaskError, TaskTimeout
-from botlib.core.formats import duration, interval
+from botlib.core.text.formats import duration, interval
 from botlib.tasks.counters import TaskCounters
 from botlib.tasks.threads import ThreadJob, ThreadPool
 

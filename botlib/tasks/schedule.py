@@ -15,7 +15,7 @@ from cronsim import CronSim, CronSimError
 
 from botlib.core.clock import utc
 from botlib.core.errors import TaskConfigError
-from botlib.core.formats import interval
+from botlib.core.text.formats import interval
 from botlib.core.timeframe import open_time, timeframe_ms
 
 _COUNTED: Final = 1_000

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import UnknownTask, did_you_mean
-from botlib.core.masking import masked_values
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.masking import masked_values
+from botlib.core.text.tables import html_table, text_table
 from botlib.tasks.health import Health
 
 _SHOWN: Final = 60

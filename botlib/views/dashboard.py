@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.asynctools import first_of
 from botlib.core.errors import BotlibError, EngineError, InvalidInput
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 from botlib.core.timeframe import MINUTE
 from botlib.views.dashboard_state import StateBuilder
 

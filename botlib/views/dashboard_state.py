@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from botlib.core.masking import masked
 from botlib.core.model import OrderStatus
+from botlib.core.text.masking import masked
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
 from botlib.venues.kinds import KINDS

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from botlib.core.clock import Clock, MarketClock
     from botlib.core.lag import LagMeter
     from botlib.engine.account.monitor import AccountMonitor
-    from botlib.engine.arming import Arming
     from botlib.engine.health import EngineHealth
-    from botlib.engine.kill_switch import KillSwitch
     from botlib.engine.log_tail import LogTail
     from botlib.engine.order_books import OrderBooks
     from botlib.engine.parts import RunStart, StoreParts
-    from botlib.engine.signals import SignalGenerator
+    from botlib.engine.safety.arming import Arming
+    from botlib.engine.safety.kill_switch import KillSwitch
     from botlib.engine.strategies.roster import StrategyRoster
+    from botlib.engine.strategies.signals import SignalGenerator
     from botlib.engine.watchlist import Watchlist
     from botlib.execution import HaltLatch, OrderPath
     from botlib.market_data import CandleStream

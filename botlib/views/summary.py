@@ -9,12 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card, figures
 from botlib.core.clock import iso
 from botlib.core.errors import EngineError, ExchangeError
-from botlib.core.masking import masked_values
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, Toned, card, figures
+from botlib.core.text.masking import masked_values
+from botlib.core.text.tables import html_table, text_table
 from botlib.core.timeframe import HOUR
 from botlib.engine.strategies.condition import StrategyCondition
 from botlib.venues.kinds import KINDS, market_kind

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from botlib.core.errors import ConfigError
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 from botlib.runtime import HEADLESS
 
 logger = logging.getLogger(__name__)

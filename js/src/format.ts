@@ -1,8 +1,8 @@
 /**
  * Numbers, durations and times as every page writes them.
  *
- * `botlib/core/formats.py` has the same rules for cards, tables and pictures, and
- * `tests/core/format_cases.json` checks both. Thousands are separated by a thin space, a negative
+ * `botlib/core/text/formats.py` has the same rules for cards, tables and pictures, and
+ * `tests/core/text/format_cases.json` checks both. Thousands are separated by a thin space, a negative
  * number has a minus sign, and a value that is not known is a dash. Times are UTC; the label beside
  * one says whether it is market time or wall time.
  */

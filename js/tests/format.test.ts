@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-// The tests of botlib/core/formats.py check the same cases.
-import cases from "../../tests/core/format_cases.json";
+// The tests of botlib/core/text/formats.py check the same cases.
+import cases from "../../tests/core/text/format_cases.json";
 import {
   ago,
   ahead,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import botlib as bl
 from botlib.config import Settings
 from botlib.core.errors import ConfigError
-from botlib.engine.arming import check_live
+from botlib.engine.safety.arming import check_live
 from tests.support.notebooks import write_notebook
 
 LIVE = Settings.from_dict({"mode": "live", "strategies": []})

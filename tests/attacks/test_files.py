@@ -25,7 +25,7 @@ from botlib.config import Settings
 from botlib.config.secrets import Secret, _warn_open, environment_without_keys, keys_at_hand
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ConfigError, PaperExchangeError, RecordingError
-from botlib.engine.kill_switch import STOP_FILE, KillSwitch
+from botlib.engine.safety.kill_switch import STOP_FILE, KillSwitch
 from botlib.execution import HaltLatch
 from botlib.paper import PaperControl, PaperProcess
 from botlib.runs import run_notebook

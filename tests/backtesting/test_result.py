@@ -10,7 +10,7 @@ import pytest
 
 from botlib.backtesting import backtest
 from botlib.backtesting.vectorbt_setup import load_vectorbt
-from botlib.core import formats
+from botlib.core.text import formats
 from botlib.strategies import TrendCross
 from tests.support.backtests import Scripted, flat, wandering
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import botlib as bl
-from botlib.core.formats import THIN
+from botlib.core.text.formats import THIN
 from botlib.views.dashboard import DashboardFeed
 
 Connect = Callable[..., Any]

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route
 
-from botlib.core.cards import BADGE_COLOURS
+from botlib.core.text.cards import BADGE_COLOURS
 from botlib.venues.kinds import KINDS
 from botlib.widgets.bundle import STATIC
 from botlib.widgets.chart import Chart, ChartInfo, ChartRows

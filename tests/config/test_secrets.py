@@ -15,7 +15,7 @@ import pytest
 
 from botlib.config.secrets import ApiKeys, MaskingFilter, Secret, keys_at_hand
 from botlib.core.errors import ConfigError
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 
 CANARY = "canary/4f9+Zk2vQ81x=="
 

@@ -11,7 +11,7 @@ import pytest
 
 from botlib.control.server import TOKEN_HEADER, ControlServer
 from botlib.core.errors import EngineError
-from botlib.core.masking import forget, hide
+from botlib.core.text.masking import forget, hide
 
 
 class FakeEngine:

@@ -27,7 +27,7 @@ from botlib.core.errors import (
     UnknownSymbol,
 )
 from botlib.engine import EngineHealth, Orchestrator, ServiceState
-from botlib.engine import signals as engine_signals
+from botlib.engine.strategies import signals as engine_signals
 from botlib.frames import Frames
 from botlib.paper import PaperProcess
 from botlib.strategies import TrendCross

@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from botlib.config import Settings
-from botlib.core.cards import BADGE_COLOURS, html_badge
+from botlib.core.text.cards import BADGE_COLOURS, html_badge
 from botlib.venues.kinds import KINDS, PAPER_KINDS, market_kind
 from botlib.widgets.bundle import asset
 from botlib.widgets.chart import Chart, ChartInfo, ChartRows

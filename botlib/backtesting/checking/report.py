@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from botlib.core.cards import Tone, card, lines
 from botlib.core.errors import CheckFailed
-from botlib.core.formats import count
-from botlib.core.tables import html_table, text_table
+from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.formats import count
+from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

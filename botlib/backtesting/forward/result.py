@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, curve_figures
-from botlib.core import formats
-from botlib.core.cards import Tone, card
-from botlib.core.tables import html_table, text_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card
+from botlib.core.text.tables import html_table, text_table
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:

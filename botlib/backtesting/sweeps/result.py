@@ -12,8 +12,8 @@ import numpy.typing as npt
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
-from botlib.core import formats
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     import pandas as pd

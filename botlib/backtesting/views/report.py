@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card, figures, spark
 from botlib.core.files import write_private
-from botlib.core.tables import Cell, html_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, Toned, card, figures, spark
+from botlib.core.text.tables import Cell, html_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from botlib.backtesting.views.plots import FAINT
-from botlib.core import formats
-from botlib.core.cards import Tone, card
-from botlib.core.tables import html_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card
+from botlib.core.text.tables import html_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt

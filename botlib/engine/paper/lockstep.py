@@ -17,7 +17,7 @@ from botlib.core.errors import EngineError
 from botlib.tasks import TaskState
 
 if TYPE_CHECKING:
-    from botlib.engine.signals import SignalGenerator
+    from botlib.engine.strategies.signals import SignalGenerator
     from botlib.paper import PaperControl
     from botlib.store import CandleStorage
     from botlib.tasks import BackgroundTaskManager

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone
 from botlib.core.clock import iso
-from botlib.core.masking import masked
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone
+from botlib.core.text.masking import masked
 from botlib.core.timeframe import timeframe_ms
 from botlib.tasks.status import ACTIVE
 

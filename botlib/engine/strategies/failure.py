@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from botlib.core.clock import iso
-from botlib.core.tracebacks import own_traceback
+from botlib.core.text.tracebacks import own_traceback
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy

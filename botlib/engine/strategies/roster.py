@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput, did_you_mean
-from botlib.engine.arming import check_active
+from botlib.engine.safety.arming import check_active
 from botlib.engine.strategies.active import ActiveStrategy, configured_strategies
 from botlib.engine.strategies.possible import check_possible
 from botlib.engine.watching import ORDERS_NOTHING

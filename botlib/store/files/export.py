@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.core import formats
-from botlib.core.cards import Tone, card, figures
 from botlib.core.errors import BotlibError, InvalidInput, StoreError, WrongVenue
 from botlib.core.files import private_directory
 from botlib.core.symbol import symbol_id
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, card, figures
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS
 from botlib.store.atomic_files import draft, sweep

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.cards import Tone, card
 from botlib.core.clock import SystemClock, iso
 from botlib.core.errors import BotlibError, InvalidInput
-from botlib.core.formats import count
 from botlib.core.model import Candle, CandleSource
-from botlib.core.tables import html_table, text_table
+from botlib.core.text.cards import Tone, card
+from botlib.core.text.formats import count
+from botlib.core.text.tables import html_table, text_table
 from botlib.store import CandleStorage, Database, database_path
 from botlib.venues.registry import DEFAULT_VENUE
 

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from botlib.core.cards import Tone, card, lines
 from botlib.core.clock import iso
-from botlib.core.formats import count
+from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.formats import count
 from botlib.venues.registry import capabilities
 
 MAX_BAD_SHARE: Final = 0.05

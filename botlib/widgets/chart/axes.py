@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from botlib.core import formats
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     from typing import Self

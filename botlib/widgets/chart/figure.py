@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botlib.core.errors import InvalidInput, WidgetError
 from botlib.core.files import write_private
-from botlib.core.formats import count
-from botlib.core.masking import masked
-from botlib.core.tables import html_picture
+from botlib.core.text.formats import count
+from botlib.core.text.masking import masked
+from botlib.core.text.tables import html_picture
 from botlib.widgets.chart.clicks import Clicks, OnClick, Run
 from botlib.widgets.chart.link import Link
 from botlib.widgets.chart.marks import Line, Marker, Marks

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.core.formats import number
+from botlib.core.text.formats import number
 from botlib.widgets.chart.axes import Scale, nice_levels, short_number, time_ticks
 from botlib.widgets.chart.studies import DOWN, UP
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from botlib.core import formats
-from botlib.core.cards import Tone, Toned, card, figures, lines, section, spark
 from botlib.core.clock import iso
-from botlib.core.tables import html_table
+from botlib.core.text import formats
+from botlib.core.text.cards import Tone, Toned, card, figures, lines, section, spark
+from botlib.core.text.tables import html_table
 from botlib.widgets.dashboard.schema import (
     BookRow,
     DashboardState,

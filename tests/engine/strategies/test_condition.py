@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from botlib.core.cards import Tone
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.text.cards import Tone
 from botlib.engine import Orchestrator
 from botlib.engine.strategies.condition import StrategyCondition, StrategyState
 from botlib.frames import Frames

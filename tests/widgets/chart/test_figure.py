@@ -15,7 +15,7 @@ import pytest
 
 import botlib as bl
 from botlib.core.errors import ConfigError, InvalidInput, WidgetError
-from botlib.core.formats import number
+from botlib.core.text.formats import number
 from botlib.frames.frame import candle_frame
 from botlib.widgets import bundle, display
 from botlib.widgets.chart import Click, Line, Marker, Shade

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from botlib.core.formats import number
 from botlib.core.model import Candle, CandleSource
+from botlib.core.text.formats import number
 from botlib.widgets.chart import CandleHistory, Chart, ChartInfo, ChartRows, add_indicators
 from botlib.widgets.chart.figure import PACE
 from tests.support.chart_page import MINUTE, START, Page, market, view

@@ -19,9 +19,9 @@ from botlib.core.bus import EventBus
 from botlib.core.errors import ConfigError, InvalidInput, StoreError
 from botlib.core.model import Candle, CandleClosed, Signal, SignalAction, SignalRaised
 from botlib.core.timeframe import MINUTE
-from botlib.engine import signals
-from botlib.engine.signals import SignalGenerator
+from botlib.engine.strategies import signals
 from botlib.engine.strategies.active import ActiveStrategy
+from botlib.engine.strategies.signals import SignalGenerator
 from botlib.engine.watching import KEPT_SIGNALS, SignalHistory
 from botlib.frames import Frames, MultiTimeframeEngine
 from botlib.store import CandleStorage, Database

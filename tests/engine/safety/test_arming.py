@@ -16,7 +16,7 @@ import botlib as bl
 from botlib.config import Settings
 from botlib.core.errors import ConfigError, ExchangeError, OrderRejected
 from botlib.engine import Orchestrator
-from botlib.engine.arming import check_permissions
+from botlib.engine.safety.arming import check_permissions
 from botlib.frames import Frames
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperControl, PaperProcess
 from botlib.strategies import TrendCross

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from bs4 import BeautifulSoup
 
-from botlib.core.tables import Tone, Toned, html_picture, html_table, text_table
+from botlib.core.text.tables import Tone, Toned, html_picture, html_table, text_table
 
 
 def test_a_text_table_is_aligned_and_keeps_its_texts() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from botlib.core.masking import masked
+from botlib.core.text.masking import masked
 
-_PACKAGE: Final = str(Path(__file__).parents[1])
+_PACKAGE: Final = str(Path(__file__).parents[2])
 _LIBRARIES: Final = tuple(
     dict.fromkeys(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 )

@@ -1,8 +1,8 @@
 """Small tables: plain text for a terminal, compact HTML for a notebook.
 
-Numbers are written by `botlib.core.formats`: those of one column with the same decimals, aligned on
-the right as texts that are figures are. The HTML has its own style, follows light and dark themes
-through ``currentColor``, and escapes every cell.
+Numbers are written by `botlib.core.text.formats`: those of one column with the same decimals,
+aligned on the right as texts that are figures are. The HTML has its own style, follows light and
+dark themes through ``currentColor``, and escapes every cell.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from tabulate import tabulate
 
-from botlib.core.formats import MINUS, NONE, THIN, column, exact, is_number
-from botlib.core.masking import masked
+from botlib.core.text.formats import MINUS, NONE, THIN, column, exact, is_number
+from botlib.core.text.masking import masked
 
 Cell = object
 """A number, a truth value, or a value with a readable ``str``; None is an empty cell, a `Toned` is

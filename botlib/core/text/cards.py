@@ -3,7 +3,7 @@
 A card is a piece of HTML with its own style. It needs no stylesheet, script or network, and is
 readable on light and dark backgrounds: text takes the colour of the page, and the few signal
 colours have contrast on both. All texts are escaped, except HTML built here or in
-`botlib.core.tables`.
+`botlib.core.text.tables`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from botlib.core.masking import masked
-from botlib.core.tables import Tone, Toned, html_picture
+from botlib.core.text.masking import masked
+from botlib.core.text.tables import Tone, Toned, html_picture
 
 __all__ = [
     "FONT", "Tone", "Toned", "card", "figures", "html_badge", "lines", "section", "spark",
@@ -45,7 +45,7 @@ def card(
 
     Args:
         title: the headline.
-        blocks: HTML built by this module or `botlib.core.tables`.
+        blocks: HTML built by this module or `botlib.core.text.tables`.
         notes: text in a fainter colour beside the title.
         tone: tone of the dot before the title; PLAIN draws none.
         badge: a short word before the title, such as ``PAPER``.

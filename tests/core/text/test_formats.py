@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from botlib.core import formats
-from botlib.core.formats import column, exact, interval, is_number, number
+from botlib.core.text import formats
+from botlib.core.text.formats import column, exact, interval, is_number, number
 
 CASES: dict[str, list[list[Any]]] = json.loads(
     (Path(__file__).parent / "format_cases.json").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 import botlib as bl
 from botlib.backtesting import BacktestResult
 from botlib.bot.listing import listing
-from botlib.core.cards import (
+from botlib.core.text.cards import (
     BADGE_COLOURS,
     Tone,
     Toned,
@@ -26,7 +26,7 @@ from botlib.core.cards import (
     section,
     spark,
 )
-from botlib.core.tables import html_table
+from botlib.core.text.tables import html_table
 from botlib.engine.health import EngineHealth
 from botlib.store.coverage import DataReport
 from botlib.store.files import RecordingReport

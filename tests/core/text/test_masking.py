@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from botlib.core.masking import MASK, Masker, masked, masked_values
+from botlib.core.text.masking import MASK, Masker, masked, masked_values
 
 SECRET = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 ODD = "p/q+r&s<t>'u\"v=w~x!y%z$A"
@@ -123,7 +123,7 @@ def test_secrets_can_be_forgotten_and_short_ones_are_not_hidden() -> None:
 def test_values_are_masked_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     masker = Masker()
     masker.hide(SECRET)
-    monkeypatch.setattr("botlib.core.masking.masked", masker.masked)
+    monkeypatch.setattr("botlib.core.text.masking.masked", masker.masked)
     found = masked_values({SECRET: [1, (f"x{SECRET}", None)], "b": {"c": 2.5, "d": True}})
     assert found == {MASK: [1, (f"x{MASK}", None)], "b": {"c": 2.5, "d": True}}
     assert masked("nothing") == "nothing"

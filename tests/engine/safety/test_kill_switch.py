@@ -17,7 +17,7 @@ from botlib.core.clock import SystemClock
 from botlib.core.errors import EngineError, StoreError
 from botlib.core.model import Halted
 from botlib.engine import Orchestrator
-from botlib.engine.kill_switch import KillSwitch
+from botlib.engine.safety.kill_switch import KillSwitch
 from botlib.execution import HaltLatch
 from botlib.store import Database, OrderJournal
 

@@ -1,6 +1,6 @@
 """Numbers, durations and times as every card, table and picture writes them.
 
-`js/src/format.ts` has the same rules for pages, and `tests/core/format_cases.json` checks both.
+`js/src/format.ts` has the same rules for pages: `tests/core/text/format_cases.json` checks both.
 Thousands are separated by a thin space, a negative number has a minus sign, and a value that is not
 known is a dash. Times are UTC; the label beside one says whether it is market time or wall time.
 """

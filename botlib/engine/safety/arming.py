@@ -16,11 +16,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botlib.core.cards import Tone, card, figures
 from botlib.core.clock import iso
 from botlib.core.errors import BotlibError, ConfigError
 from botlib.core.retry import retry
-from botlib.core.tables import html_table, text_table
+from botlib.core.text.cards import Tone, card, figures
+from botlib.core.text.tables import html_table, text_table
 from botlib.frames import Frames
 from botlib.store import CandleStorage, Database
 from botlib.venues.registry import capabilities

@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from botlib.core.errors import ConfigError
-from botlib.core.tracebacks import own_traceback
+from botlib.core.text.tracebacks import own_traceback
 from botlib.strategies import TrendCross
 from botlib.strategy import Strategy
 from tests.support.kernels import ROOT, Kernel

@@ -1,0 +1,1 @@
+"""Guards of an engine that trades: arming, the kill switch, the execution watch."""
