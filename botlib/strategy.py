@@ -125,14 +125,32 @@ class Signals:
 class Strategy:
     """The base class of all strategies.
 
-    Class attributes with annotations are the parameters; ``TrendCross(fast=12)`` sets them::
+    A whole one, which enters above the highest price of the candles before::
 
-        class TrendCross(Strategy):
-            timeframes = ("1h",)
-            fast: int = 10
-            slow: int = 30
+        import botlib as bl
 
-            def signals(self, data): ...
+        class Breakout(bl.Strategy):
+            timeframes = ("15m",)  # it trades the first; higher ones may follow
+            length: int = 20  # a parameter, since it has a type
+            stop_loss = 0.03  # rests at the venue from the fill of an entry on
+
+            @property
+            def warmup(self):
+                return self.length + 1  # candles before the first signal that can be right
+
+            def signals(self, data):
+                candles = data.frame  # of the first timeframe, closed candles only
+                highest = candles["high"].rolling(self.length).max().shift()
+                lowest = candles["low"].rolling(self.length).min().shift()
+                return bl.Signals(
+                    entry=candles["close"] > highest, exit=candles["close"] < lowest
+                )
+
+    ``Breakout(length=50)`` makes one. ``data["4h"]`` is the frame of a higher timeframe and
+    ``data.align()`` joins it, ``data.indicator("rsi(14)")`` computes an indicator. A signal on the
+    last candle is acted on at the open of the next one, in a backtest and live. It keeps nothing
+    between two calls: `bl.check` finds out if it looks ahead or repaints. ``botlib new strategy``
+    writes such a file, and a test for it.
 
     Every strategy also has ``stop_loss``, ``take_profit`` and ``trailing_stop``.
     """

@@ -32,6 +32,7 @@ DRAWN = {
     "00_first_steps": 2,
     "01_market_data": 2,
     "02_indicators": 2,
+    "02b_your_own_strategy": 1,
     "03_strategy_backtest": 2,
     "04_paper_trading": 2,
 }

@@ -11,6 +11,7 @@ import click
 from botlib.cli.config import config
 from botlib.cli.data import download, export, import_, report
 from botlib.cli.first_contact import first_contact
+from botlib.cli.new import new
 from botlib.cli.paper import paper
 from botlib.cli.root import data_option, where
 from botlib.cli.run import run
@@ -27,6 +28,7 @@ def main() -> None:
 
 COMMANDS = (
     run, paper, watch, simulate, config, download, import_, report, export, first_contact, where,
+    new,
 )  # fmt: skip
 
 for command in COMMANDS:

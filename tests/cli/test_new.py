@@ -1,0 +1,78 @@
+"""``botlib new strategy``: a file that works and a test that passes, from the first minute on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import botlib as bl
+from botlib.cli import main
+from botlib.strategy import Strategy
+from tests.support.samples import market
+
+
+def new(name: str, into: Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["new", "strategy", name, "--into", str(into)])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "kind"),
+    [
+        ("Breakout", "breakout", "Breakout"),
+        ("my-first-try", "my_first_try", "MyFirstTry"),
+        ("RSIBounce", "rsi_bounce", "RSIBounce"),
+    ],
+)
+def test_the_strategy_works_and_its_test_passes(
+    tmp_path: Path, name: str, module: str, kind: str
+) -> None:
+    code, output = new(name, tmp_path)
+    assert code == 0, output
+    assert f"from {module} import {kind}" in output and f"strategy: {module}:{kind}" in output
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(bl.__file__).parents[1])])}
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert run.returncode == 0 and "2 passed" in run.stdout, run.stdout
+
+
+def test_names_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    for name, words in (("json", "Python has a module 'json'"), ("1st", "Cannot name"),
+                        ("class", "Cannot name"), ("a b", "Cannot name")):  # fmt: skip
+        code, output = new(name, tmp_path)
+        assert code == 2 and words in output, (name, output)
+    assert new("Mine", tmp_path)[0] == 0
+    code, output = new("mine", tmp_path)
+    assert code == 2 and "exist already" in output
+
+
+def docstring_example() -> str:
+    block = str(Strategy.__doc__).split("::\n", 1)[1].split("\n    ``Breakout(length=50)``")[0]
+    return textwrap.dedent(block)
+
+
+def readme_example() -> str:
+    text = (Path(bl.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    block = text.split("## A strategy of your own")[1].split("```python\n")[1].split("```")[0]
+    return block.split("\nbot = ")[0]
+
+
+@pytest.mark.parametrize("example", [docstring_example, readme_example])
+def test_the_example_is_complete_and_works(example: Callable[[], str]) -> None:
+    names: dict[str, object] = {}
+    exec(example(), names)
+    kind = names["Breakout"]
+    assert isinstance(kind, type) and issubclass(kind, Strategy)
+    hours = market(600, step=0.004)
+    strategy = kind(length=50, timeframes=("1h",))
+    assert len(bl.backtest(strategy, hours).roundtrips) > 0
+    assert bl.check(strategy, hours).ok
