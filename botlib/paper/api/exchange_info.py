@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from botlib.paper.market.feed import Feed
 from botlib.paper.market.quotes import Json, eight_decimals
@@ -12,7 +13,6 @@ from botlib.paper.matching.filters import ORDER_TYPES
 
 def filter_rows(rules: Rules) -> list[Json]:
     """Return the filters of a symbol."""
-    bounds = {"min": rules.min_trailing, "max": rules.max_trailing}
     found: list[Json] = [
         {
             "filterType": "PRICE_FILTER",
@@ -20,42 +20,14 @@ def filter_rows(rules: Rules) -> list[Json]:
             "maxPrice": eight_decimals(rules.max_price),
             "tickSize": eight_decimals(rules.tick),
         },
-        {
-            "filterType": "LOT_SIZE",
-            "minQty": eight_decimals(rules.min_amount),
-            "maxQty": eight_decimals(rules.max_amount),
-            "stepSize": eight_decimals(rules.step),
-        },
+        _lot_size("LOT_SIZE", rules.min_amount, rules.max_amount, rules.step),
         {"filterType": "ICEBERG_PARTS", "limit": rules.iceberg_parts},
-        {
-            "filterType": "MARKET_LOT_SIZE",
-            "minQty": eight_decimals(rules.market_min_amount),
-            "maxQty": eight_decimals(rules.market_max_amount),
-            "stepSize": eight_decimals(rules.market_step),
-        },
-        {
-            "filterType": "TRAILING_DELTA",
-            "minTrailingAboveDelta": bounds["min"],
-            "maxTrailingAboveDelta": bounds["max"],
-            "minTrailingBelowDelta": bounds["min"],
-            "maxTrailingBelowDelta": bounds["max"],
-        },
-        {
-            "filterType": "PERCENT_PRICE_BY_SIDE",
-            "bidMultiplierUp": str(rules.up),
-            "bidMultiplierDown": str(rules.down),
-            "askMultiplierUp": str(rules.up),
-            "askMultiplierDown": str(rules.down),
-            "avgPriceMins": rules.average_minutes,
-        },
-        {
-            "filterType": "NOTIONAL",
-            "minNotional": eight_decimals(rules.min_cost),
-            "applyMinToMarket": rules.min_cost_of_market,
-            "maxNotional": eight_decimals(rules.max_cost),
-            "applyMaxToMarket": rules.max_cost_of_market,
-            "avgPriceMins": rules.average_minutes,
-        },
+        _lot_size(
+            "MARKET_LOT_SIZE", rules.market_min_amount, rules.market_max_amount, rules.market_step
+        ),
+        _trailing_delta(rules),
+        _price_band(rules),
+        _cost_bounds(rules),
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_orders},
         {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": rules.max_order_lists},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.max_algo_orders},
@@ -66,6 +38,47 @@ def filter_rows(rules: Rules) -> list[Json]:
             {"filterType": "MAX_POSITION", "maxPosition": eight_decimals(rules.max_position)}
         )
     return found
+
+
+def _lot_size(kind: str, least: Decimal, most: Decimal, step: Decimal) -> Json:
+    return {
+        "filterType": kind,
+        "minQty": eight_decimals(least),
+        "maxQty": eight_decimals(most),
+        "stepSize": eight_decimals(step),
+    }
+
+
+def _trailing_delta(rules: Rules) -> Json:
+    return {
+        "filterType": "TRAILING_DELTA",
+        "minTrailingAboveDelta": rules.min_trailing,
+        "maxTrailingAboveDelta": rules.max_trailing,
+        "minTrailingBelowDelta": rules.min_trailing,
+        "maxTrailingBelowDelta": rules.max_trailing,
+    }
+
+
+def _price_band(rules: Rules) -> Json:
+    return {
+        "filterType": "PERCENT_PRICE_BY_SIDE",
+        "bidMultiplierUp": str(rules.up),
+        "bidMultiplierDown": str(rules.down),
+        "askMultiplierUp": str(rules.up),
+        "askMultiplierDown": str(rules.down),
+        "avgPriceMins": rules.average_minutes,
+    }
+
+
+def _cost_bounds(rules: Rules) -> Json:
+    return {
+        "filterType": "NOTIONAL",
+        "minNotional": eight_decimals(rules.min_cost),
+        "applyMinToMarket": rules.min_cost_of_market,
+        "maxNotional": eight_decimals(rules.max_cost),
+        "applyMaxToMarket": rules.max_cost_of_market,
+        "avgPriceMins": rules.average_minutes,
+    }
 
 
 def symbol_info(feed: Feed) -> Json:
