@@ -111,12 +111,7 @@ def read_order(
     force = reader.text("timeInForce") or "GTC"
     if force not in _FORCES:
         raise refusal(-1115)
-    iceberg = reader.decimal("icebergQty")
-    if iceberg is not None and (force != "GTC" or kind not in LIMITED):
-        name, other = reader.name("icebergQty"), reader.name("timeInForce")
-        if kind in LIMITED and names:
-            raise Refusal(-1160, f"Parameter '{name}' is not supported if {other} is not GTC.")
-        raise unexpected(name)
+    iceberg = _read_iceberg(reader, kind, force, listed=bool(names))
     price, peg = reader.decimal("price"), _read_peg(reader, kind, force)
     if peg is not None and price is not None:
         peg = replace(peg, price=price)
@@ -138,6 +133,21 @@ def read_order(
         strategy_id=reader.integer("strategyId") or 0,
         strategy_type=_strategy_type(reader),
     )
+
+
+def _read_iceberg(reader: _OrderParams, kind: str, force: str, *, listed: bool) -> Decimal | None:
+    """Parse the visible part of an iceberg order, None for any other order.
+
+    Args:
+        listed: whether the order is one of a list, whose parameters have names of their own.
+    """
+    iceberg = reader.decimal("icebergQty")
+    if iceberg is not None and (force != "GTC" or kind not in LIMITED):
+        name, other = reader.name("icebergQty"), reader.name("timeInForce")
+        if kind in LIMITED and listed:
+            raise Refusal(-1160, f"Parameter '{name}' is not supported if {other} is not GTC.")
+        raise unexpected(name)
+    return iceberg
 
 
 def _read_peg(reader: _OrderParams, kind: str, force: str) -> Peg | None:
