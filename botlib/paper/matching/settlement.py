@@ -83,36 +83,42 @@ class TradeSettlement:
             amount=received_amount,
             maker=terms.maker,
         )
-        left = order.remaining - amount
         order = replace(
             order,
             executed=order.executed + amount,
             cost=order.cost + cost,
             locked=order.locked - spent,
-            status="PARTIALLY_FILLED" if left else "FILLED",
+            status="PARTIALLY_FILLED" if order.remaining - amount else "FILLED",
             updated=transaction.time,
         )
-        trade = PaperTrade(
-            trade_id=terms.trade_id,
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            price=terms.price,
-            amount=amount,
-            quote_amount=cost,
-            commission=fee,
-            commission_asset=asset,
-            time=transaction.time,
-            maker=terms.maker,
-            account=order.account,
-            list_id=order.list_id,
-            taped=feed.tapes_accounts,
-            replaced=terms.replaced,
-        )
+        trade = _trade_of(order, terms, fee, asset, taped=feed.tapes_accounts)
         order = transaction.report_order(release_surplus(transaction, order), "TRADE", trade)
         if order.list_id >= 0:
             _reserve_for_pending(transaction, order, trade)
         return order
+
+
+def _trade_of(
+    order: PaperOrder, terms: TradeTerms, fee: Decimal, fee_asset: str, *, taped: bool
+) -> PaperTrade:
+    """Return the trade that has just changed an order."""
+    return PaperTrade(
+        trade_id=terms.trade_id,
+        order_id=order.order_id,
+        symbol=order.symbol,
+        side=order.side,
+        price=terms.price,
+        amount=terms.amount,
+        quote_amount=terms.cost,
+        commission=fee,
+        commission_asset=fee_asset,
+        time=order.updated,
+        maker=terms.maker,
+        account=order.account,
+        list_id=order.list_id,
+        taped=taped,
+        replaced=terms.replaced,
+    )
 
 
 def next_trade_id(
