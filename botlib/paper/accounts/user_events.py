@@ -66,17 +66,7 @@ def execution_report(
     report: Json = {
         "e": "executionReport",
         "E": time,
-        "s": order.symbol,
-        "c": cancel_id or order.client_order_id,
-        "S": order.side,
-        "o": order.type,
-        "f": order.time_in_force,
-        "q": eight_decimals(order.amount),
-        "p": eight_decimals(order.sent_price),
-        "P": eight_decimals(order.stop_price),
-        "F": eight_decimals(order.iceberg),
-        "g": order.list_id,
-        "C": order.client_order_id if cancel_id else original_id,
+        **_sent_fields(order, cancel_id=cancel_id, original_id=original_id),
         "x": execution,
         "X": order.status,
         "r": reason,
@@ -100,6 +90,23 @@ def execution_report(
     }
     report.update(_optional_fields(order, prevented))
     return report
+
+
+def _sent_fields(order: PaperOrder, *, cancel_id: str, original_id: str) -> Json:
+    """Return the fields of an ``executionReport`` that were sent with the request."""
+    return {
+        "s": order.symbol,
+        "c": cancel_id or order.client_order_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.time_in_force,
+        "q": eight_decimals(order.amount),
+        "p": eight_decimals(order.sent_price),
+        "P": eight_decimals(order.stop_price),
+        "F": eight_decimals(order.iceberg),
+        "g": order.list_id,
+        "C": order.client_order_id if cancel_id else original_id,
+    }
 
 
 def peg_fields(order: PaperOrder, peg: Peg, names: Sequence[str]) -> Json:
