@@ -14,15 +14,16 @@ import pytest_asyncio
 
 from botlib.config import Settings
 from botlib.core.bus import BusSubscription
-from botlib.core.model import OrderRole, OrderStatus, RequestsHeldBack, Signal
+from botlib.core.model import OrderRole, OrderStatus, RequestsHeldBack
 from botlib.core.model import SignalAction as Action
+from botlib.core.timeframe import MINUTE
 from botlib.engine import Orchestrator
 from botlib.paper import PaperControl, PaperProcess
 from botlib.trading.books import BookKey
 from botlib.trading.orders import TrackedOrder
 from botlib.trading.stops import StopRules
 from botlib.venues.budget import Counted, Purpose
-from tests.support.order_stage import MINUTE, SETTINGS, D
+from tests.support.order_stage import SETTINGS, D, lasting_signal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,14 +61,7 @@ class Stage:
         for symbol in symbols:
             price = self.engine.frames.last_close(symbol)
             assert price is not None
-            signal = Signal(
-                strategy=self.name,
-                symbol=symbol,
-                timeframe="1m",
-                timestamp=now // MINUTE * MINUTE - MINUTE,
-                action=action,
-                price=price,
-            )
+            signal = lasting_signal(self.name, symbol, action, price, now)
             self.engine.orders.signal(signal, D(100))
 
     def held(self, symbols: Iterable[str] = SYMBOLS) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from botlib.core.model import OrderRole, OrderStatus, Signal
 from botlib.core.model import SignalAction as Action
+from botlib.core.timeframe import HOUR
 from botlib.engine import Orchestrator
 from botlib.paper import PaperControl
 from botlib.trading.books import BookKey
@@ -17,7 +18,6 @@ from botlib.trading.orders import TrackedOrder
 
 D = Decimal
 SYMBOL = "BTC/USDT"
-MINUTE = 60_000
 SETTINGS: dict[str, Any] = {
     "symbols": [SYMBOL],
     "timeframes": ["1m"],
@@ -28,6 +28,22 @@ SETTINGS: dict[str, Any] = {
     "risk": {"max_order_cost": 1_000, "max_daily_loss": 5_000, "max_orders_per_minute": 1_000},
 }
 """A bot without strategies that looks at its orders and positions each second."""
+
+
+def lasting_signal(strategy: str, symbol: str, action: Action, price: float, now: int) -> Signal:
+    """Return a signal on the newest closed hour before a market time (ms).
+
+    An entry is given up when the next candle closes: after the rest of a minute, which may be a few
+    milliseconds, a loaded machine has not sent it yet.
+    """
+    return Signal(
+        strategy=strategy,
+        symbol=symbol,
+        timeframe="1h",
+        timestamp=now // HOUR * HOUR - HOUR,
+        action=action,
+        price=price,
+    )
 
 
 @dataclass
@@ -58,17 +74,10 @@ class Trader:
 
     def signal(self, action: Action = Action.ENTRY, cost: int = 500) -> None:
         """Raise a signal on the newest closed candle."""
-        now = self.engine.market_clock.now()
         price = self.engine.frames.last_close(SYMBOL)
         assert price is not None
-        signal = Signal(
-            strategy=self.key.strategy,
-            symbol=SYMBOL,
-            timeframe="1m",
-            timestamp=now // MINUTE * MINUTE - MINUTE,
-            action=action,
-            price=price,
-        )
+        now = self.engine.market_clock.now()
+        signal = lasting_signal(self.key.strategy, SYMBOL, action, price, now)
         self.engine.orders.signal(signal, D(cost))
 
     async def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
