@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +51,6 @@ class Breaking(bl.Strategy):
             raise ValueError("out of ideas")
         never = data.frame["close"] < 0
         return bl.Signals(entry=never, exit=never)
-
-
-@pytest.fixture
-def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
-    found = bl.connect(
-        symbols=["BTC/USDT"],
-        timeframes=["1m"],
-        history=30,
-        strategies=[],
-        health={"port": 0},
-        paper={"lockstep": True, "start": "2026-01-05"},
-    )
-    yield found
-    found.stop()
 
 
 def health_page(bot: Any) -> tuple[int, dict[str, Any]]:

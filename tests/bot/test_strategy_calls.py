@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,21 +21,6 @@ class Turns(bl.Strategy):
     def signals(self, data: bl.Frames) -> bl.Signals:
         even = pd.Series(data.index.minute % 2 == 0, index=data.index)
         return bl.Signals(entry=even, exit=~even & (not self.stays))
-
-
-@pytest.fixture
-def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
-    found = bl.connect(
-        symbols=["BTC/USDT"],
-        timeframes=["1m"],
-        history=30,
-        strategies=[],
-        health={"port": 0},
-        paper={"lockstep": True, "start": "2026-01-05"},
-    )
-    yield found
-    found.stop()
 
 
 def row(bot: Any, name: str) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-import botlib as bl
 from botlib.core.errors import TaskConfigError, UnknownTask
 from tests.support.kernels import ROOT, Kernel
 
@@ -25,21 +24,6 @@ ONE = """
 async def NAME(): ...
 """
 NAMES = "print(sorted(t.name for t in bot.tasks.status().tasks if t.group is None))"
-
-
-@pytest.fixture
-def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
-    found = bl.connect(
-        symbols=["BTC/USDT"],
-        timeframes=["1m"],
-        history=30,
-        strategies=[],
-        health={"port": 0},
-        paper={"lockstep": True, "start": "2026-01-05"},
-    )
-    yield found
-    found.stop()
 
 
 @pytest.fixture
