@@ -21,7 +21,7 @@ from botlib.execution.desk_books import DeskBook, DeskBooks
 from botlib.execution.enquiries import Enquiries
 from botlib.execution.pauses import Pauses
 from botlib.execution.sender import SYNC_WAIT, Answer
-from botlib.execution.under_way import RequestsUnderWay, done_or_woken
+from botlib.execution.under_way import RequestsUnderWay, done_or_woken, given_up
 from botlib.trading.books import ZERO, Book
 from botlib.trading.orders import EventKind, OrderEvent, TrackedOrder
 from botlib.trading.positions import is_held
@@ -183,7 +183,7 @@ class Desk:
         try:
             await self._run()
         finally:
-            self._requests.close()
+            await self._requests.close()
 
     async def _run(self) -> None:
         while True:
@@ -323,7 +323,7 @@ class Desk:
                 if beside is not None:
                     break
         finally:
-            asking.cancel()
+            await given_up(asking)
         if beside is None:
             asking.result()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from botlib.execution.desk_books import DeskBooks
     from botlib.execution.enquiries import Enquiries
     from botlib.execution.sender import Answer
+
+logger = logging.getLogger(__name__)
 
 ANSWER_GRACE: Final = 0.1
 """Seconds an answer may come after the stream has told the same."""
@@ -25,13 +28,26 @@ async def done_or_woken(
     task: asyncio.Future[Any], woken: asyncio.Event, timeout: float | None = None
 ) -> None:
     """Wait until a task has ended, the desk is woken anew, or ``timeout`` seconds have passed."""
+
+    def wake(done: asyncio.Future[Any]) -> None:
+        woken.set()
+
     woken.clear()
-    waking = asyncio.create_task(woken.wait())
-    both: set[asyncio.Future[Any]] = {task, waking}
+    task.add_done_callback(wake)
     try:
-        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(timeout):
+            await woken.wait()
+    except TimeoutError:
+        pass
     finally:
-        waking.cancel()
+        task.remove_done_callback(wake)
+
+
+async def given_up(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks whose results nobody needs, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class RequestsUnderWay:
@@ -85,10 +101,9 @@ class RequestsUnderWay:
         self._late.add(task)
         task.add_done_callback(lambda done: self._take_late(answered, done))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Cancel the requests whose answers have not come; what became of them is known."""
-        for task in self._late:
-            task.cancel()
+        await given_up(*self._late)
 
     async def _answered_first(
         self, request: asyncio.Future[list[Answer]], orders: Sequence[TrackedOrder]
@@ -114,8 +129,9 @@ class RequestsUnderWay:
                     await self._enquiries.look(orders)
                     self._watch()
                     look_at = loop.time() + LOOK_EVERY
-        except asyncio.CancelledError:
-            request.cancel()
+        except BaseException:
+            # The desk ends here; the one that follows asks what became of the orders.
+            await given_up(request)
             raise
         return True
 
@@ -123,6 +139,11 @@ class RequestsUnderWay:
         self, answered: Callable[[Iterable[Answer]], None], request: asyncio.Future[list[Answer]]
     ) -> None:
         self._late.discard(request)
-        if not request.cancelled() and request.exception() is None:
-            answered(request.result())
-            self._wake()
+        if request.cancelled():
+            return
+        error = request.exception()
+        if error is not None:
+            logger.error("a late answer cannot be read: %r", error, exc_info=error)
+            return
+        answered(request.result())
+        self._wake()

@@ -15,7 +15,7 @@ from tests.support.order_rig import SYMBOL, Rig, in_virtual_time, rigged
 from tests.support.order_venue import D, OrderVenue
 
 
-def slow(rig: Rig, seconds: float, *, lost: bool = False) -> None:
+def slow(rig: Rig, seconds: float, *, error: Exception | None = None) -> None:
     """Have the answer to the next order come late; the order itself is accepted at once."""
     place: Callable[[OrderIntent], Awaitable[Any]] = rig.venue.place_order
 
@@ -23,8 +23,8 @@ def slow(rig: Rig, seconds: float, *, lost: bool = False) -> None:
         rig.venue.place_order = place  # type: ignore[method-assign, assignment]
         report = await place(intent)
         await asyncio.sleep(seconds)
-        if lost:
-            raise OrderUnknown("no answer")
+        if error is not None:
+            raise error
         return report
 
     rig.venue.place_order = place_order  # type: ignore[method-assign]
@@ -40,6 +40,22 @@ async def check_bought_once(rig: Rig) -> None:
     await rig.stop()
 
 
+def test_a_late_answer_that_cannot_be_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        rig = Rig(tmp_path / "orders.db", OrderVenue())
+        await rig.start()
+        rig.trade(stop_loss=0.05)
+        slow(rig, 8.0, error=ValueError("no such field"))
+        rig.enter()
+        await asyncio.sleep(12.0)
+        await check_bought_once(rig)
+
+    in_virtual_time(main)
+    assert "a late answer cannot be read: ValueError('no such field')" in caplog.text
+
+
 @pytest.mark.parametrize("lost", [False, True], ids=["late", "lost"])
 def test_a_position_is_protected_by_the_report_while_the_answer_is_on_its_way(
     tmp_path: Path, lost: bool
@@ -48,7 +64,7 @@ def test_a_position_is_protected_by_the_report_while_the_answer_is_on_its_way(
         rig = Rig(tmp_path / "orders.db", OrderVenue())
         await rig.start()
         rig.trade(stop_loss=0.05)
-        slow(rig, 8.0, lost=lost)
+        slow(rig, 8.0, error=OrderUnknown("no answer") if lost else None)
         rig.enter()
         await asyncio.sleep(1.0)
         assert [one.stop_price for one in rig.venue.resting()] == [D(95)]
