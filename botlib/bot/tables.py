@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from botlib.core.text.masking import masked_values
+from botlib.core.text.masking import masked, masked_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +34,18 @@ def attribute_table(
     from botlib.bot.listing import listing
 
     def cell(value: object) -> object:
-        return float(value) if isinstance(value, Decimal) else masked_values(value)
+        return float(value) if isinstance(value, Decimal) else value
 
     frame = pd.DataFrame(
-        [[cell(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)
+        {name: _masked([cell(getattr(row, name)) for row in rows]) for name in columns},
+        columns=list(columns),
     )
     for name in times:
         frame[name] = pd.to_datetime(frame[name], unit="ms")
     return listing(frame, title, remarks)
+
+
+def _masked(column: list[object]) -> list[object]:
+    """Return the cells of a column with secrets masked; most columns hold none, and are long."""
+    texts = "\n".join(value for value in column if isinstance(value, str))
+    return column if masked(texts) == texts else [masked_values(value) for value in column]

@@ -6,6 +6,10 @@ exit codes. The packages are imported when a command runs, so that ``botlib --he
 
 from __future__ import annotations
 
+import sys
+import traceback
+from typing import Any
+
 import click
 
 from botlib.cli.config import config
@@ -17,9 +21,23 @@ from botlib.cli.root import data_option, where
 from botlib.cli.run import run
 from botlib.cli.simulate import simulate
 from botlib.cli.watch import watch
+from botlib.config.secrets import keys_at_hand
+from botlib.core.text.masking import masked
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class MaskingGroup(click.Group):
+    """A group of commands whose unexpected errors are printed with secrets masked."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        keys_at_hand()
+        try:
+            return super().main(*args, **options)
+        except Exception:
+            sys.stderr.write(masked(traceback.format_exc()))
+            sys.exit(1)
+
+
+@click.group(cls=MaskingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="botlib")
 @data_option
 def main() -> None:

@@ -4,6 +4,7 @@ Callables that return health and task status, and one that stops entries, enter;
 ``/health``, ``/api/v1/tasks/status`` and ``/api/v1/kill`` leave. No engine is imported here.
 """
 
-from botlib.control.server import TOKEN_HEADER, ControlServer
+from botlib.control.requests import TOKEN_HEADER
+from botlib.control.server import ControlServer
 
 __all__ = ["TOKEN_HEADER", "ControlServer"]

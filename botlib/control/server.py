@@ -4,6 +4,7 @@
 of every task. ``POST /api/v1/kill`` stops entries, also while a cell blocks: it needs the token of
 this run in the header ``X-Botlib-Token``, from a file that only its owner can read; the address of
 the server stands in a file beside it. A GET changes nothing, and no request allows entries again.
+``GET /openapi.json`` describes all of it.
 
 The guard of `botlib.serving` admits connections and refuses web pages. Answers quote the errors of
 tasks, so every text in them is masked.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import hmac
-import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +22,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from botlib.control.openapi import openapi_document
+from botlib.control.requests import MAX_BODY, TOKEN_HEADER, kill_request
 from botlib.core.errors import EngineError
 from botlib.core.text.masking import forget, hide, masked
 from botlib.serving import LoopbackServer, ServerRules, json_answer
@@ -32,10 +34,6 @@ logger = logging.getLogger(__name__)
 
 PORTS_TRIED: Final = 50
 """Ports that are tried, from the configured one up."""
-
-TOKEN_HEADER: Final = "X-Botlib-Token"
-MAX_BODY: Final = 4_096
-"""Most bytes of a request; a reason is a sentence."""
 
 CONNECTIONS: Final = ConnectionLimits(most=64, of_others=16)
 """Few connections are kept, so that files and the venue can always be opened."""
@@ -81,6 +79,7 @@ class ControlServer:
                 web.get("/health", self._get_health),
                 web.get("/api/v1/tasks/status", self._get_tasks),
                 web.post("/api/v1/kill", self._post_kill),
+                web.get("/openapi.json", self._get_openapi),
             ],
             ServerRules(connections=CONNECTIONS, max_body=MAX_BODY),
         )
@@ -166,6 +165,9 @@ class ControlServer:
     async def _get_tasks(self, request: web.Request) -> web.Response:
         return self._answer(self._tasks())
 
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        return json_answer(openapi_document())
+
     async def _post_kill(self, request: web.Request) -> web.Response:
         given = request.headers.get(TOKEN_HEADER, "")
         # Compared in constant time, so that the duration reveals nothing about the token.
@@ -174,7 +176,7 @@ class ControlServer:
             text = f"The header {TOKEN_HEADER} must hold the token of this run, from {name!r}."
             return self._answer({"error": text}, 401)
         try:
-            reason, close = _kill_request((await request.read()).decode())
+            reason, close = kill_request((await request.read()).decode())
         except ValueError as error:
             return self._answer({"error": str(error)}, 400)
         return self._answer(await self._kill(reason, close))
@@ -192,24 +194,3 @@ def _plain(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     return masked(str(value))
-
-
-def _kill_request(body: str) -> tuple[str, bool]:
-    """Return the reason, and whether to sell every position; an empty body stops entries only.
-
-    Raises:
-        ValueError: the body is not as expected.
-    """
-    try:
-        request = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
-        request = None
-    if not isinstance(request, dict) or not request.keys() <= {"reason", "close_positions"}:
-        raise ValueError(
-            f"Cannot read {body[:100]!r} as a kill request. "
-            'Accepted: {"reason": "text", "close_positions": false}, or no body.'
-        )
-    reason, close = request.get("reason", ""), request.get("close_positions", False)
-    if not isinstance(reason, str) or not isinstance(close, bool):
-        raise ValueError("reason is a text, close_positions is true or false.")
-    return reason, close

@@ -15,6 +15,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any, Final
 
+from botlib.core.text.masking import masked
+
 FILE: Final = 0o600
 DIRECTORY: Final = 0o700
 
@@ -177,7 +179,7 @@ def open_to_others(path: Path) -> bool:
 
 def file_name(text: str) -> str:
     """Return a text as a part of a file's name: one that leads to no other directory."""
-    return re.sub(r"[^\w.+-]+", "_", text)[:LONGEST_NAME].lstrip(".-") or "_"
+    return re.sub(r"[^\w.+-]+", "_", masked(text))[:LONGEST_NAME].lstrip(".-") or "_"
 
 
 class PrivateLog(RotatingFileHandler):

@@ -65,7 +65,7 @@ def build_base(
     paper = environment.paper(settings) if settings.mode == "paper" else None
 
     def task_failed(name: str, error: BaseException) -> None:
-        bus.publish(TaskFailed(task=name, error=f"{type(error).__name__}: {error}"))
+        bus.publish(TaskFailed(task=name, error=masked(f"{type(error).__name__}: {error}")))
 
     base = BaseParts(
         settings=settings,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
 from botlib.core.model import OrderStatus
-from botlib.core.text.masking import masked
+from botlib.core.text.masking import masked, masked_values
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
 from botlib.venues.kinds import KINDS
@@ -81,7 +81,7 @@ class StateBuilder:
         )
         held = positions["order"]
         engine_runs = self._engine.started
-        return {
+        state: DashboardState = {
             "head": self._head(),
             "account": self._account(prices),
             "curve": {"values": [round(value, 2) for value in self._engine.account.curve.values]},
@@ -108,6 +108,8 @@ class StateBuilder:
                 for line in reversed(self._engine.log.tail())
             ),
         }
+        # Names and descriptions are texts of the user as well.
+        return cast("DashboardState", masked_values(state))
 
     def _head(self) -> HeadSection:
         engine = self._engine

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Error, Page, async_playwright
 
-from botlib.control.server import TOKEN_HEADER, ControlServer
+from botlib.control.requests import TOKEN_HEADER
+from botlib.control.server import ControlServer
 from botlib.paper import PAPER_API_KEY, PAPER_API_SECRET, PaperProcess
 from tests.support.frontend import chromium
 from tests.support.strangers import hostile_site

@@ -18,6 +18,7 @@ from botlib.paper.accounts.keys import (
     PAPER_ED25519_API_KEY,
     paper_private_key,
 )
+from tests.support.attacked_bot import attacked_bot
 from tests.support.paper_process import paper_exchange
 
 HERE = Path(__file__).parent
@@ -28,13 +29,22 @@ SECONDS = 240
 
 
 def run_session(
-    client: str, url: str, folder: Path, subtests: pytest.Subtests, *, paused: bool = False
+    client: str,
+    url: str,
+    folder: Path,
+    subtests: pytest.Subtests,
+    *,
+    paused: bool = False,
+    script: str | None = None,
+    **more: str,
 ) -> None:
     """Run the session of a client in its environment, and fail with each of its checks.
 
     Args:
         folder: an empty folder, for the session's private key and files.
         paused: whether the market stands still until the session resumes it.
+        script: the script of the session, by default that of the client.
+        more: what else the session is told.
     """
     python = ENVIRONMENTS / client / "bin" / "python"
     if not (python.parents[1] / ".installed").exists():
@@ -47,8 +57,8 @@ def run_session(
     pem = folder / "key.pem"
     pem.write_text(paper_private_key())
     done = subprocess.run(
-        [python, "-W", "ignore", HERE / f"session_{client.replace('-', '_')}.py"],
-        input=json.dumps({"url": url, **KEYS, "private_key": str(pem)}),
+        [python, "-W", "ignore", HERE / (script or f"session_{client.replace('-', '_')}.py")],
+        input=json.dumps({"url": url, **KEYS, "private_key": str(pem), **more}),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -69,3 +79,14 @@ def run_session(
 def test_a_client_session(client: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     with paper_exchange() as url:
         run_session(client, url, tmp_path, subtests)
+
+
+def test_requests_generated_from_the_description_of_the_health_page(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    with attacked_bot(tmp_path) as bot:
+        run_session(
+            "schemathesis", bot.url, tmp_path, subtests,
+            script="session_schemathesis_health.py", token=bot.token_file.read_text().strip(),
+        )  # fmt: skip
+        assert bot.ask("/health")[0] in (200, 503)

@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from botlib.control.server import TOKEN_HEADER, ControlServer
+from botlib.control.requests import TOKEN_HEADER
+from botlib.control.server import ControlServer
 from botlib.core.errors import EngineError
 from botlib.core.text.masking import forget, hide
 
@@ -230,3 +231,15 @@ async def test_a_body_in_another_charset_is_refused_and_a_charset_is_not_looked_
         session.post(f"{server.url}/api/v1/kill", data=b"\xff\xfe", headers=named) as response,
     ):
         assert response.status == 400
+
+
+async def test_the_description_names_every_path(server: ControlServer) -> None:
+    status, document = await get(f"{server.url}/openapi.json")
+    assert status == 200
+    routes = {(route.method, route.path) for route in server._server._routes}
+    described = {
+        (method.upper(), path)
+        for path, methods in document["paths"].items()  # type: ignore[attr-defined]
+        for method in methods
+    }
+    assert routes - {("GET", "/openapi.json")} == described

@@ -9,11 +9,15 @@ from collections.abc import Callable
 
 from tests.soak.certificate import Part, certificate, timed
 from tests.soak.days import faulty_days, outages
+from tests.soak.fuzz import fuzzed_files, fuzzed_servers
 from tests.soak.real import ended_bots
 from tests.soak.virtual import crashes, full_disks, hard_scenarios, planted_bugs, schedules
 from tests.support.order_scenarios import SCENARIOS
 
-PARTS = ("crashes", "hard", "schedules", "disks", "bugs", "kills", "days", "outages")
+PARTS = (
+    *("crashes", "hard", "schedules", "disks", "bugs", "kills", "days", "outages"),
+    *("requests", "files"),
+)
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -26,10 +30,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stops", type=int, default=200, help="SIGTERM of a real bot")
     parser.add_argument("--bugs", type=int, default=None, help="planted bugs; all by default")
     parser.add_argument("--days", type=int, default=30, help="simulated days")
+    parser.add_argument("--fuzz", type=int, default=100_000, help="drawn requests and files")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     found = parser.parse_args(arguments)
     if found.sample:
         found.schedules, found.kills, found.stops, found.bugs, found.days = 500, 8, 2, 8, 1
+        found.fuzz = 2_000
     return found
 
 
@@ -48,6 +54,8 @@ def main(arguments: list[str]) -> int:
         "kills": lambda: ended_bots(sizes.kills, sizes.stops, sizes.seed + 1),
         "days": lambda: faulty_days(sizes.days),
         "outages": outages,
+        "requests": lambda: fuzzed_servers(sizes.fuzz * 6 // 10, sizes.seed),
+        "files": lambda: fuzzed_files(sizes.fuzz * 4 // 10, sizes.seed),
     }
     parts = []
     for name in sizes.parts.split(","):

@@ -12,7 +12,7 @@ from botlib.execution import ledger
 from botlib.paper.accounts import archive, record_cache, snapshots
 from botlib.paper.market.trades import tape
 from botlib.trading import positions
-from tests.soak import certificate, days, real, virtual
+from tests.soak import certificate, days, fuzz, real, virtual
 from tests.soak.__main__ import options
 from tests.soak.certificate import Part
 from tests.support.planted_bugs import BUGS
@@ -87,6 +87,14 @@ def test_faulty_days_leave_candles_and_books_exact_and_nothing_in_memory(
     assert after - before < 1_000, "\n".join(played.table())
 
 
+def test_drawn_requests_crash_and_fill_no_server() -> None:
+    check(fuzz.fuzzed_servers(1_200, seed=1))
+
+
+def test_drawn_files_crash_and_fill_no_reader() -> None:
+    check(fuzz.fuzzed_files(800, seed=1))
+
+
 def test_trading_resumes_by_itself_after_an_outage() -> None:
     check(days.outages())
 
@@ -107,4 +115,4 @@ def test_a_part_that_did_nothing_does_not_hold() -> None:
 def test_the_sample_is_small_and_the_whole_is_what_is_certified() -> None:
     whole, sample = options([]), options(["--sample"])
     assert (whole.schedules, whole.kills, whole.stops, whole.days) == (10_000, 500, 200, 30)
-    assert whole.bugs is None and sample.kills + sample.stops == 10
+    assert whole.fuzz == 100_000 and whole.bugs is None and sample.kills + sample.stops == 10

@@ -11,6 +11,7 @@ import numpy as np
 from botlib.core.files import write_private
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, Toned, card, figures, spark
+from botlib.core.text.masking import masked
 from botlib.core.text.tables import Cell, html_table
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def result_card(result: BacktestResult) -> str:
 
 def write_report(result: BacktestResult, path: Path) -> Path:
     """Write the report, the plotly library included, and return its path."""
-    return write_private(path, page(result))
+    return write_private(path, masked(page(result)))
 
 
 def page(result: BacktestResult) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from botlib.core.errors import EngineError
 from botlib.core.files import read_start
+from botlib.core.text.masking import masked
 from botlib.execution.halts import BY_A_PERSON
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class KillSwitch:
                 "The bot does not run, so there is nothing to stop. To have the next start find "
                 f"the kill switch thrown, make a file {STOP_FILE!r} in its data directory."
             )
-        text = " ".join(_storable(str(reason)).split())[:REASON_LENGTH] or "no reason given"
+        text = " ".join(masked(_storable(str(reason))).split())[:REASON_LENGTH] or "no reason given"
         # A use during a re-arming comes after it, whatever was in force before.
         with self._lock:
             kill = self.thrown or Kill(reason=text, by=by, at=self._clock.now())

@@ -18,6 +18,9 @@ from botlib.store.files.report import ACCEPTED, VALUES
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_ROWS: Final = 20_000_000
+"""Most rows of a table; a month of seconds has 2.7 million."""
+
 _ALIASES: Final = {
     "open_time": "timestamp",
     "opentime": "timestamp",
@@ -145,6 +148,10 @@ def _parquet(raw: bytes) -> pa.Table:
     import pyarrow as pa
     from pyarrow import parquet
 
+    rows = parquet.read_metadata(pa.BufferReader(raw)).num_rows
+    if rows > MOST_ROWS:
+        # A few kilobytes can say that one value is repeated for ever.
+        raise OSError(f"it has {rows:,} rows, and at most {MOST_ROWS:,} are read")
     return parquet.read_table(pa.BufferReader(raw))
 
 

@@ -283,7 +283,7 @@ class Chart:
         _check_number("last", last, 1, 5_000)
         with self._lock:
             picture = self._scene.picture(last, self._note)
-        return picture.draw(self.height)
+        return masked(picture.draw(self.height))
 
     def screenshot(self, path: str | Path) -> Path:
         """Write a picture of the chart and return its path.
@@ -298,7 +298,7 @@ class Chart:
         target = Path(path).expanduser()
         kind = target.suffix.lower()
         if kind == ".svg":
-            return write_private(target, masked(self.svg()))
+            return write_private(target, self.svg())
         if kind != ".png":
             raise InvalidInput(
                 f"Cannot write a picture as {target.name!r}. Accepted: a name ending in .png "

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
+from botlib.core.text.masking import masked
 from botlib.venues.kinds import KINDS
 from botlib.widgets.chart.marks import Marks, Shade
 from botlib.widgets.chart.studies import UP, VOLUME, ChartSeries, Study, is_price, unknown_study
@@ -141,7 +142,7 @@ class Scene:
         weights = [_WEIGHTS[0], *([_WEIGHTS[1]] if volume else []), *[_WEIGHTS[2]] * len(groups)]
         return {
             "version": self.version,
-            "title": facts.title,
+            "title": masked(facts.title),
             "symbol": facts.symbol,
             "timeframe": facts.timeframe,
             "step": self.rows.step // 1_000,
