@@ -187,10 +187,15 @@ def _read(path: Path) -> Any:
 
     try:
         text = read_regular(path, LARGEST).decode()
-        return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        # JSON that is not an object causes an AttributeError.
-        raise RunError(f"Cannot read {path} as a notebook: {str(error)[:200]}.") from error
+        node = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+        for cell in node.cells:
+            _ = cell.cell_type, cell.source + "", cell.metadata.get("tags")
+        _ = node.metadata.get("kernelspec", {}).get("name")
+    except Exception as error:
+        # What has not the form of a notebook causes errors of many kinds.
+        words = f"{type(error).__name__}: {error}"[:200]
+        raise RunError(f"Cannot read {path} as a notebook: {words}.") from error
+    return node
 
 
 def _create_output(directory: Path, notebook: Path) -> Path:

@@ -98,7 +98,8 @@ class Ledger:
                     "Stop that one, or give this one a ledger of its own."
                 ) from None
             raise PaperExchangeError(f"Cannot open the paper ledger {path}: {error}.") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
+            # Bytes that are no text are no error of the database's own.
             raise PaperExchangeError(damage_text(path, str(error))) from None
         except OSError as error:
             raise PaperExchangeError(

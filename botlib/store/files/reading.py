@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
@@ -95,8 +94,10 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
                     name, raw = members[0].filename, _bounded(path, member)
         else:
             name, raw = path.name, content
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        # The zip module raises RuntimeError for an encrypted or unknown compression.
+    except RecordingError:
+        raise
+    except Exception as error:
+        # The modules raise errors of many kinds for damaged, encrypted and unknown ones.
         raise RecordingError(
             f"{str(path)!r} is damaged or cut short and cannot be unpacked: {error}. "
             "Fetch it again."
