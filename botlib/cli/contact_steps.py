@@ -159,7 +159,7 @@ STEPS: Final[dict[str, Step]] = {"download": download, "mirror": mirror, "watch"
 
 
 async def take(name: str, url: str | None, found: Comparison, directory: Path) -> None:
-    """Take a step; an error and a warning about the venue are differences.
+    """Run a step; an error and a warning about the venue are differences.
 
     Args:
         name: of the step.

@@ -22,7 +22,7 @@ def _use(context: click.Context, parameter: click.Parameter, value: Path | None)
 
 
 def data_option(command: F) -> F:
-    """Give a command the option that names the data directory."""
+    """Add the option that names the data directory to a command."""
     option = click.option(
         "--data",
         type=click.Path(path_type=Path, file_okay=False),

@@ -52,7 +52,7 @@ def private_directory(path: Path) -> Path:
 
 
 def take_from_others(path: Path) -> None:
-    """Take a directory of the kit's own from other users; create it if it is missing.
+    """Remove other users' rights to a directory of the kit's own; create it if it is missing.
 
     Raises:
         OSError: it cannot be created.
@@ -88,7 +88,7 @@ def write_private(path: Path, content: bytes | str) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Create an empty file that only its owner can read, or take a file from others.
+    """Create an empty file that only its owner can read, or remove others' rights to a file.
 
     A file that exists is not opened: closing a database gives up the locks that this process holds
     on it.

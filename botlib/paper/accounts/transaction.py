@@ -181,7 +181,7 @@ class Transaction:
             tape.adopt(self._step, self._taped)
 
     async def pause(self) -> None:
-        """Let other tasks run, if much was done since they last could."""
+        """Yield to other tasks, if much was done since they last could run."""
         self._work += 1
         if self._work % _WORK == 0:
             await asyncio.sleep(0)

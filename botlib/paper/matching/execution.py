@@ -213,7 +213,7 @@ class OrderExecution:
         return volume - replaced
 
     def _shorten_queue(self, transaction: Transaction, order: PaperOrder, amount: Decimal) -> None:
-        """Take an amount off what is ahead of an order, and of those behind it at its price."""
+        """Reduce what is ahead of an order by an amount, and of those behind it at its price."""
         transaction.put_order(replace(order, ahead=order.ahead - amount))
         # It is ahead of the orders behind this one too, and trades once.
         for other in self.state.open_orders(order.symbol):

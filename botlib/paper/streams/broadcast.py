@@ -172,7 +172,7 @@ class Broadcast:
             await self._pause(1 if depth is None else 1 + depth.levels // 10)
 
     async def _pause(self, work: int) -> None:
-        """Let other tasks run, if many frames were made since they last could."""
+        """Yield to other tasks, if many frames were made since they last could run."""
         self._work += work
         if self._work >= _WORK:
             self._work = 0
