@@ -156,12 +156,13 @@ def read_start(path: Path, size: int) -> bytes:
 
 def _opened(path: Path) -> IO[bytes]:
     # Opening a named pipe would wait for a writer.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    mode = os.fstat(file.fileno()).st_mode
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
-        file.close()
+        # Before a file is made of it, which would not close the descriptor of a directory.
+        os.close(descriptor)
         raise OSError(errno.EINVAL, f"{_kind(mode)}, no regular file", str(path))
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def _kind(mode: int) -> str:

@@ -25,6 +25,7 @@ from botlib.config import Settings
 from botlib.config.secrets import Secret, _warn_open, environment_without_keys, keys_at_hand
 from botlib.core.clock import SystemClock
 from botlib.core.errors import BotlibError, ConfigError, PaperExchangeError, RecordingError
+from botlib.core.files import read_regular
 from botlib.engine.safety.kill_switch import STOP_FILE, KillSwitch
 from botlib.execution import HaltLatch
 from botlib.paper import PaperControl, PaperProcess
@@ -136,6 +137,14 @@ def test_nothing_but_a_regular_file_is_read(
             server.bind(str(path))
     error = within(lambda: READERS[name](path))
     assert isinstance(error, BotlibError | OSError), error
+
+
+def test_a_directory_is_named_as_one_and_not_kept_open(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="a directory, no regular file"):
+        read_regular(tmp_path, 10)
+    opened = Path("/proc/self/fd")
+    if opened.exists():
+        assert tmp_path not in {one.readlink() for one in opened.iterdir() if one.is_symlink()}
 
 
 def test_a_pipe_beside_a_candle_file_does_not_hang(tmp_path: Path) -> None:
