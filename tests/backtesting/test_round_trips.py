@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from botlib.backtesting.kernel import ORDER
 from botlib.backtesting.round_trips import order_profits, roundtrips
 from botlib.backtesting.simulate import Fills
-from botlib.backtesting.sweeps.kernel import ORDER
 from botlib.core.model import Fill, Side
 from botlib.trading.positions import PositionManager, round_trips
 

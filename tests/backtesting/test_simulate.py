@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botlib.backtesting import backtest
+from botlib.backtesting.kernel import load_kernel
 from botlib.backtesting.simulate import Fills, FillSimulator
-from botlib.backtesting.sweeps.kernel import load_kernel
 from botlib.backtesting.terms import Terms
 from botlib.core.market import Market
 from botlib.paper.market.market import walk

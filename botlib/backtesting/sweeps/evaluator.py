@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
+from botlib.backtesting.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
 from botlib.backtesting.round_trips import order_profits
 from botlib.backtesting.simulate import Fills, FillSimulator
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
-from botlib.backtesting.sweeps.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.inputs import frames_for, in_timeframes
+from botlib.backtesting.kernel import default_engine
 from botlib.backtesting.run import row_of
 from botlib.backtesting.sweeps.candles import Arrays, fingerprint, size_of, to_arrays
 from botlib.backtesting.sweeps.collector import (
@@ -21,7 +22,6 @@ from botlib.backtesting.sweeps.collector import (
     WorkerPool,
 )
 from botlib.backtesting.sweeps.evaluator import METRICS, Evaluator, SweepJob, SweepSettings
-from botlib.backtesting.sweeps.kernel import default_engine
 from botlib.backtesting.sweeps.plan import SearchPlan
 from botlib.backtesting.sweeps.record import SweepRecord, identity
 from botlib.backtesting.sweeps.result import SweepResult
