@@ -2,8 +2,8 @@
 
 The same moving-average cross, filled at the next open with a fee of 0.1 %, statistics included,
 each way in a process of its own: seconds of the first call and of the best later one, and peak
-memory. Aims: at most 1.3 times the best raw vectorbt call, 50 times faster than plain vectorbt on
-a tz-aware index.
+memory. Aims: at most 0.6 times the best raw vectorbt call that computes the same figures, 50 times
+faster than plain vectorbt on a tz-aware index.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ print(json.dumps([taken, peak, value]))
 
 BOTLIB: Final = """
 from botlib.backtesting import backtest
-from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.strategies import TrendCross
-load_vectorbt()
 strategy = TrendCross(fast=10, slow=50, timeframes=("1m",))
 def run():
     return backtest(strategy, frame, fee=0.001, cash=10_000.0).stats()["total_return"]

@@ -1,22 +1,20 @@
-"""The simulation kernels of a sweep: vectorbt's compiled functions, called on plain arrays.
+"""The simulation kernels of backtests and sweeps: vectorbt's compiled functions on plain arrays.
 
 vectorbt wraps every step in pandas; without that the numbers are the same to the last bit, in a
-fraction of the time and memory. The Rust kernels load in milliseconds; numba's are used if they
-are not installed. The rules they repeat are those of `botlib.backtesting.account.PlainAccount`, to
-which a property test holds them.
+fraction of the time and memory. The Rust kernels load in milliseconds and need no vectorbt; numba's
+are used if they are not installed. The rules they repeat are those of
+`botlib.backtesting.account.PlainAccount`, to which a property test holds them.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
+import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -43,11 +41,13 @@ ORDER: Final = np.dtype(
 """vectorbt's order record; side 0 buys, 1 sells."""
 
 
+_bootstrap: Final[Any] = importlib.import_module("importlib._bootstrap")
+
 _ENUMS: Final = "vectorbt.portfolio.enums"
 
 
 class SimulationKernel(Protocol):
-    """The functions of an engine that a sweep uses. Series have one dimension, a value per row."""
+    """The functions of an engine that are used. Series have one dimension, a value per row."""
 
     def orders(
         self,
@@ -82,16 +82,9 @@ class SimulationKernel(Protocol):
         """Return the deepest drawdown, a negative fraction."""
 
 
-def load_kernel(engine: str | None = None, *, alone: bool = False) -> SimulationKernel:
-    """Return the kernel of an engine: "rust", "numba", or the faster one that is installed.
-
-    Args:
-        alone: whether no other thread of this process imports vectorbt. The Rust kernel then works
-            without it, which saves seconds at the start of a worker.
-    """
-    if (engine or default_engine()) == "rust":
-        return _RustKernel(_record_types if alone else contextlib.nullcontext)
-    return _NumbaKernel()
+def load_kernel(engine: str | None = None) -> SimulationKernel:
+    """Return the kernel of an engine: "rust", "numba", or the faster one that is installed."""
+    return _RustKernel() if (engine or default_engine()) == "rust" else _NumbaKernel()
 
 
 def default_engine() -> str:
@@ -99,17 +92,31 @@ def default_engine() -> str:
     return "rust" if rust_engine() else "numba"
 
 
-@contextlib.contextmanager
-def _record_types() -> Iterator[None]:
-    """Provide the record types that the Rust kernel looks up in vectorbt, without loading it."""
+def _call(function: Any, *given: object) -> Any:
+    return function(*given, use_stops=False)
+
+
+_call_alone: Final[Any] = FunctionType(
+    _call.__code__, {"__builtins__": {"__import__": lambda *_: None}}
+)
+"""Calls a function whose imports find what is loaded already, and load nothing."""
+
+
+def _without_vectorbt(function: Any, *given: object) -> Any:
+    """Call a Rust kernel that looks up record types in vectorbt, without loading vectorbt.
+
+    Another thread that imports vectorbt meanwhile waits for the end of the call.
+    """
     if "vectorbt" in sys.modules:
-        yield
-        return
-    sys.modules["vectorbt"], sys.modules[_ENUMS] = ModuleType("vectorbt"), _record_module()
-    try:
-        yield
-    finally:
-        del sys.modules["vectorbt"], sys.modules[_ENUMS]
+        return _call(function, *given)
+    with _bootstrap._ModuleLockManager("vectorbt"):
+        if "vectorbt" in sys.modules:  # imported while this thread waited
+            return _call(function, *given)
+        sys.modules[_ENUMS] = _record_module()
+        try:
+            return _call_alone(function, *given)
+        finally:
+            del sys.modules[_ENUMS]
 
 
 def _cell(value: object, kind: type = float) -> npt.NDArray[Any]:
@@ -207,8 +214,7 @@ def _record_module() -> ModuleType:
 
 
 class _RustKernel:
-    def __init__(self, record_types: Callable[[], AbstractContextManager[None]]) -> None:
-        self._record_types = record_types
+    def __init__(self) -> None:
         from vectorbt_rust import portfolio, returns
 
         self._portfolio: Any = portfolio
@@ -227,8 +233,7 @@ class _RustKernel:
         cash: float,
     ) -> Records:
         given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
-        with self._record_types():
-            records: Records = self._portfolio.simulate_from_signals_rs(*given, use_stops=False)[0]
+        records: Records = _without_vectorbt(self._portfolio.simulate_from_signals_rs, *given)[0]
         return records
 
     def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
-from botlib.backtesting.simulate import BacktestRun
+from botlib.backtesting.simulate import BacktestRun, portfolio_of
 from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class BacktestResult:
     """The result of a backtest; everything beyond the fills is computed when it is first used.
 
-    ``portfolio`` is the vectorbt ``Portfolio``; ``frame`` holds the candles that were traded.
+    ``frame`` holds the candles that were traded.
     """
 
     def __init__(
@@ -46,11 +46,16 @@ class BacktestResult:
         self.fee = terms.fee
         self.slippage = terms.slippage
         self.fills = simulation.fills
-        self.portfolio: Any = simulation.portfolio
+        self._freq_ms = simulation.freq_ms
         self.refused = simulation.refused
         """Entries and exits that the venue would have refused."""
         self.levels = simulation.levels
         """The stops and targets of its positions; None without any."""
+
+    @cached_property
+    def portfolio(self) -> Any:
+        """The vectorbt ``Portfolio`` over the fills; the first one imports vectorbt."""
+        return portfolio_of(self.frame, self.fills, self.cash, self._freq_ms)
 
     @cached_property
     def equity(self) -> pd.Series:

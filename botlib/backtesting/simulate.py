@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import SimulatedAccount, SimulatedFill
+from botlib.backtesting.kernel import Records, SimulationKernel, load_kernel
 from botlib.backtesting.metrics import Floats
 from botlib.frames.frame import open_times
 from botlib.trading.candle_path import stop_first
@@ -72,14 +73,14 @@ class BacktestRun:
     """A finished simulation.
 
     Attributes:
-        portfolio: the vectorbt ``Portfolio`` over the fills.
         refused: entries and exits that the venue would have refused.
+        freq_ms: length of a candle.
         levels: the stops and targets of its positions; None without any.
     """
 
-    portfolio: Any
     fills: Fills
     refused: int
+    freq_ms: int
     levels: StopLevels | None = None
 
 
@@ -250,65 +251,86 @@ def simulate(
         stops: the stops and targets of every position.
     """
     if terms.market is None and not stops.limited:
-        decided = np.concatenate(([before], frame["close"].to_numpy()[:-1]))
-        return _vectorised(frame, entries, exits, terms.sizes(decided), terms, freq_ms)
+        orders, rows = market_orders(
+            load_kernel(),
+            entries,
+            exits,
+            frame["open"].to_numpy(),
+            frame["close"].to_numpy(),
+            terms=terms,
+            before=before,
+        )
+        return BacktestRun(fills=_fills(orders, rows), refused=0, freq_ms=freq_ms)
     values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
     account, times = terms.account(), open_times(frame.index)
     fills = FillSimulator(
         values, times, entries, exits, account=account, stops=stops, before=before
     ).run()
     return BacktestRun(
-        portfolio=_portfolio(frame, fills, terms.cash, freq_ms),
         fills=fills,
         refused=account.refused,
+        freq_ms=freq_ms,
         levels=StopLevels(stops, account.tick) if stops.limited else None,
     )
 
 
-def _vectorised(
-    frame: pd.DataFrame,
+def market_orders(
+    kernel: SimulationKernel,
     entries: Flags,
     exits: Flags,
-    size: Floats | float,
+    opens: Floats,
+    closes: Floats,
+    *,
     terms: Terms,
-    freq_ms: int,
-) -> BacktestRun:
-    """Simulate market entries and exits by one call of vectorbt's kernel.
+    before: float,
+) -> tuple[Records, Rows]:
+    """Return the orders of market entries and exits, and the candles that their rows refer to.
+
+    Nothing changes on a candle without a signal. The kernel therefore gets only the candles with
+    one, those after them (on which it rounds tiny remainders of cash to 0), the first and the last.
 
     Args:
-        size: base units per entry, infinity for all cash.
+        before: close of the candle before the first.
     """
-    import pandas as pd
-
-    from botlib.backtesting.vectorbt_setup import load_vectorbt
-
-    portfolio = load_vectorbt().Portfolio.from_signals(
-        frame["close"],
-        entries,
-        exits,
-        price=frame["open"].to_numpy(),
-        size=size,
-        fees=terms.fee,
+    rows = relevant_rows(entries | exits)
+    decided = np.where(rows > 0, closes[rows - 1], before)
+    orders = kernel.orders(
+        entries[rows],
+        exits[rows],
+        opens[rows],
+        closes[rows],
+        size=terms.sizes(decided),
+        fee=terms.fee,
         slippage=terms.slippage,
-        init_cash=terms.cash,
-        freq=pd.Timedelta(freq_ms, unit="ms"),
+        cash=terms.cash,
     )
-    records = portfolio.order_records
-    buy = records["side"] == 0
-    fills = Fills(
-        row=records["idx"],
+    return orders, rows
+
+
+def relevant_rows(touched: Flags) -> Rows:
+    """Return the touched rows, those after them, the first and the last."""
+    rows = touched.copy()
+    rows[1:] |= touched[:-1]
+    rows[0] = rows[-1] = True
+    return np.flatnonzero(rows)
+
+
+def _fills(orders: Records, rows: Rows) -> Fills:
+    buy = orders["side"] == 0
+    amount = np.ascontiguousarray(orders["size"])
+    return Fills(
+        row=rows[orders["idx"]],
         buy=buy,
-        price=records["price"],
-        amount=records["size"],
-        kept=np.where(buy, records["size"], 0.0),
-        fee=records["fees"],
+        price=np.ascontiguousarray(orders["price"]),
+        amount=amount,
+        kept=np.where(buy, amount, 0.0),
+        fee=np.ascontiguousarray(orders["fees"]),
         reason=np.where(buy, 0, 1),
     )
-    return BacktestRun(portfolio=portfolio, fills=fills, refused=0)
 
 
-def _portfolio(frame: pd.DataFrame, fills: Fills, cash: float, freq_ms: int) -> Any:
-    """Return a vectorbt ``Portfolio`` over fills.
+def portfolio_of(frame: pd.DataFrame, fills: Fills, cash: float, freq_ms: int) -> Any:
+    """Return a vectorbt ``Portfolio`` over fills, which imports vectorbt.
 
     vectorbt knows fees in cash only. A fee taken from the amount bought is booked as a smaller
     purchase plus the fee's value in cash, which leaves cash and position exactly as the venue does.

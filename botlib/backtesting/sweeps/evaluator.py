@@ -14,7 +14,12 @@ from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
 from botlib.backtesting.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
 from botlib.backtesting.round_trips import order_profits
-from botlib.backtesting.simulate import Fills, FillSimulator
+from botlib.backtesting.simulate import (
+    Fills,
+    FillSimulator,
+    market_orders,
+    relevant_rows,
+)
 from botlib.backtesting.sweeps.candles import Arrays, BoundedFrames
 from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
@@ -83,15 +88,11 @@ class CombinationResults:
 
 
 class Evaluator:
-    """Evaluates combinations over candles in memory.
+    """Evaluates combinations over candles in memory."""
 
-    Args:
-        alone: see `load_kernel`.
-    """
-
-    def __init__(self, job: SweepJob, arrays: Arrays, *, alone: bool = False) -> None:
+    def __init__(self, job: SweepJob, arrays: Arrays) -> None:
         self._job = job
-        self._kernel = load_kernel(job.settings.engine, alone=alone)
+        self._kernel = load_kernel(job.settings.engine)
         self._frames = BoundedFrames(job.symbol, arrays, keep=job.keep)
         frame, start = self._frames.frame, job.settings.start
         self._open: Floats = np.ascontiguousarray(frame["open"].to_numpy()[start:])
@@ -135,27 +136,18 @@ class Evaluator:
     def _trade(
         self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
-        """Return the orders, and the rows of the candles that their rows refer to.
-
-        Nothing changes on a candle without a signal. The kernel therefore gets only the candles
-        with one, those after them (on which it rounds tiny remainders of cash to 0), the first and
-        the last.
-        """
+        """Return the orders, and the candles that their rows refer to."""
         terms = self._job.settings.terms
         if terms.market is None and not stops.limited:
-            rows = _relevant_rows(entries | exits)
-            decided = np.where(rows > 0, self._close[rows - 1], self._before)
-            orders = self._kernel.orders(
-                entries[rows],
-                exits[rows],
-                self._open[rows],
-                self._close[rows],
-                size=terms.sizes(decided),
-                fee=terms.fee,
-                slippage=terms.slippage,
-                cash=terms.cash,
+            return market_orders(
+                self._kernel,
+                entries,
+                exits,
+                self._open,
+                self._close,
+                terms=terms,
+                before=self._before,
             )
-            return orders, rows
         return self._simulate(entries, exits, stops)
 
     def _simulate(
@@ -170,7 +162,7 @@ class Evaluator:
         ).run()
         touched = np.zeros(len(values), dtype=bool)
         touched[fills.row] = True
-        rows = _relevant_rows(touched)
+        rows = relevant_rows(touched)
         return _records(fills, rows), rows
 
     def _figures(self, orders: Records, rows: npt.NDArray[np.int64]) -> tuple[list[float], Floats]:
@@ -200,13 +192,6 @@ class Evaluator:
             _exposure(orders, rows, len(close)),
             float(orders["fees"].sum()),
         ], value[self._job.ends]
-
-
-def _relevant_rows(touched: Flags) -> npt.NDArray[np.int64]:
-    rows = touched.copy()
-    rows[1:] |= touched[:-1]
-    rows[0] = rows[-1] = True
-    return np.flatnonzero(rows)
 
 
 def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:

@@ -42,7 +42,7 @@ def main(directory: Path) -> None:
     sys.path[:] = pickle.loads((directory / PATH_FILE).read_bytes())
     try:
         job = pickle.loads((directory / JOB_FILE).read_bytes())
-        evaluator = Evaluator(job, read_arrays(directory), alone=True)
+        evaluator = Evaluator(job, read_arrays(directory))
     except Exception:
         answers.send(traceback.format_exc())
         raise
