@@ -164,9 +164,8 @@ class Strategy:
     take_profit: float | None = None
     """Fraction above the entry price at which the position is sold; above 1 is allowed.
 
-    A backtest sells at that price, inside the candle. A running engine checks it when the candle
-    has closed, and sells at market at the next open: the venue reserves the position for one order,
-    and that is the stop."""
+    It rests at the venue as a limit order, in one list with the stop, and is filled at its price
+    inside the candle: in a backtest, in a replay and live."""
 
     trailing_stop: float | None = None
     """Fraction below the highest high of the candles that closed since the entry (at first, below
@@ -212,6 +211,17 @@ class Strategy:
     def warmup(self) -> int:
         """Candles needed before the first valid signal, counted in each of its timeframes."""
         return 0
+
+    def warmup_of(self, timeframe: str) -> int:
+        """Return the candles of one of its timeframes that are needed before the first signal.
+
+        By default `warmup` for each. A strategy that needs fewer of a higher timeframe says so
+        here, and no more of them are loaded: 800 candles of 4h are 133 days.
+
+        Args:
+            timeframe: one of `timeframes`.
+        """
+        return self.warmup
 
     def signals(self, data: Frames) -> Signals:
         """Return the signals of every candle of ``data.frame``."""

@@ -52,11 +52,11 @@ def frames_for(
         if timeframe not in checked:
             checked[timeframe] = resample(checked[trading], timeframe, base=trading)
     checked = {timeframe: checked[timeframe] for timeframe in wanted}
-    rows, least = len(checked[wanted[0]]), max(strategy.warmup + 1, 2)
-    if rows < least:
+    rows, warmup = len(checked[trading]), strategy.warmup_of(trading)
+    if rows < (least := max(warmup + 1, 2)):
         raise InvalidInput(
-            f"{rows} candles of {wanted[0]} are too few for {strategy!r}: it needs "
-            f"{strategy.warmup} to warm up and one to trade on. Load at least {least}."
+            f"{rows} candles of {trading} are too few for {strategy!r}: it needs "
+            f"{warmup} to warm up and one to trade on. Load at least {least}."
         )
     if isinstance(data, Frames) and tuple(data) == wanted:
         if all(checked[timeframe] is data[timeframe] for timeframe in wanted):
@@ -76,7 +76,7 @@ def entries_and_exits(strategy: Strategy, data: Frames) -> tuple[Flags, Flags]:
     signals = asked(strategy, data)
     entry = signals.entry.to_numpy(dtype=bool, copy=True)
     leave = signals.exit.to_numpy(dtype=bool, copy=True)
-    unknown = max(strategy.warmup - 1, 0)
+    unknown = max(strategy.warmup_of(data.timeframes[0]) - 1, 0)
     entry[:unknown] = False
     leave[:unknown] = False
     entry &= ~leave
@@ -192,10 +192,11 @@ def _timeframe_of(frame: pd.DataFrame) -> str:
 def _check_times(index: pd.DatetimeIndex, timeframe: str) -> None:
     if index.hasnans:
         raise InvalidInput(f"The index of the {timeframe} candles holds NaT.")
-    times = open_times(index)
+    times, length = open_times(index), timeframe_ms(timeframe)
     steps = np.diff(times)
-    wrong = np.flatnonzero(steps < timeframe_ms(timeframe))
+    wrong = np.flatnonzero(steps < length)
     if not len(wrong):
+        _check_usual_step(steps, timeframe, length)
         return
     place = int(wrong[0])
     here, there = index[place], index[place + 1]
@@ -209,6 +210,21 @@ def _check_times(index: pd.DatetimeIndex, timeframe: str) -> None:
     raise InvalidInput(
         f"Candles at {here} and {there} are closer than {timeframe}. "
         "Give the timeframe they are of."
+    )
+
+
+def _check_usual_step(steps: npt.NDArray[np.int64], timeframe: str, length: int) -> None:
+    """Check that candles are usually one timeframe apart; holes are longer steps, and rare."""
+    if not len(steps) or np.count_nonzero(steps == length) * 2 >= len(steps):
+        return
+    found, counts = np.unique(steps, return_counts=True)
+    usual = int(found[np.argmax(counts)])  # The shortest of those that are equally frequent.
+    if usual == length:
+        return
+    name = next((one for one, span in TIMEFRAMES.items() if span == usual), f"{usual} ms")
+    raise InvalidInput(
+        f"The candles given as {timeframe} are usually {name} apart, so they are of another "
+        f"timeframe. Give the strategy timeframes of what they are, or load candles of {timeframe}."
     )
 
 

@@ -33,7 +33,7 @@ from botlib.engine.watchlist import register_needs, unwatch, watch
 from botlib.trading.positions import is_held
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from decimal import Decimal
 
     from botlib.config import Settings
@@ -261,28 +261,29 @@ class Orchestrator(PartsAccess):
         return await self.roster.trade(strategy, symbol, name=name, order_cost=order_cost)
 
     async def _stream_for(self, active: ActiveStrategy) -> None:
-        await self.watch(active.symbol, active.strategy.timeframes, rows=active.rows)
+        timeframes = active.strategy.timeframes
+        rows = {timeframe: active.rows(timeframe) for timeframe in timeframes}
+        await self.watch(active.symbol, timeframes, rows=rows)
         if active.trades:
             self._count(active.symbol)
 
     async def watch(
-        self, symbol: str, timeframes: Sequence[str], *, rows: int = 0
+        self, symbol: str, timeframes: Sequence[str], *, rows: Mapping[str, int] | None = None
     ) -> list[tuple[str, str]]:
         """Stream candles of a symbol; return the pairs that were not streamed before.
 
         Args:
-            rows: least number of candles of history, if that is more than the settings say.
+            rows: least number of candles of history by timeframe, if that is more than the
+                settings say.
 
         Raises:
             As `botlib.engine.watchlist.watch`.
         """
+        history = {
+            name: max(self.settings.history, (rows or {}).get(name, 0)) for name in timeframes
+        }
         return await watch(
-            self.parts,
-            self.watchlist,
-            symbol,
-            timeframes,
-            history=max(self.settings.history, rows),
-            ready=self._wait_for_history,
+            self.parts, self.watchlist, symbol, history, ready=self._wait_for_history
         )
 
     async def unwatch(self, symbol: str, timeframe: str | None = None) -> list[tuple[str, str]]:
@@ -418,11 +419,17 @@ class Orchestrator(PartsAccess):
             )
         for active in strategies:
             parts.signals.add(active)
-        rows = max([settings.history, *(active.rows for active in strategies)])
         parts.signals.listen()
         for symbol, timeframe in self.subscriptions():
             if symbol in symbols or symbol not in settings.symbols:
-                await parts.stream.subscribe_candles(symbol, timeframe, history=rows)
+                wanted = [
+                    active.rows(timeframe)
+                    for active in strategies
+                    if timeframe in active.strategy.timeframes
+                ]
+                await parts.stream.subscribe_candles(
+                    symbol, timeframe, history=max([settings.history, *wanted])
+                )
         register_needs(self.watchlist, parts, self.positions)
         if settings.mode != "watch":
             self.kill_switch.close_positions = parts.orders.leave_everything

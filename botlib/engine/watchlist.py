@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput, did_you_mean
@@ -89,16 +89,15 @@ async def watch(
     parts: TradingParts,
     watchlist: Watchlist,
     symbol: str,
-    timeframes: Sequence[str],
+    history: Mapping[str, int],
     *,
-    history: int,
     ready: Callable[[Sequence[Pair]], Awaitable[None]],
 ) -> list[Pair]:
     """Stream candles of a symbol; return the pairs that were not streamed before.
 
     Args:
-        timeframes: one or several.
-        history: closed candles wanted before the first live one, also of pairs that are there.
+        history: for each timeframe the closed candles wanted before the first live one, also of
+            pairs that are there.
         ready: waits until pairs are complete up to now.
 
     Raises:
@@ -107,9 +106,9 @@ async def watch(
         EngineError: its history did not come; it is not streamed.
     """
     market = parts.exchange.market(symbol)
-    for timeframe in timeframes:
+    for timeframe in history:
         timeframe_ms(timeframe)
-    pairs = [(market.symbol, timeframe) for timeframe in timeframes]
+    pairs = [(market.symbol, timeframe) for timeframe in history]
     fresh = [pair for pair in pairs if pair not in watchlist]
     if fresh and not market.active:
         # It may have been halted when the bot connected, and nobody has asked since.
@@ -118,12 +117,13 @@ async def watch(
         raise InvalidInput(
             f"{parts.exchange.venue} lists {market.symbol}, but does not trade it now: it was "
             "delisted or is halted, and no candle would come. Its past is in "
-            f"bot.candles({market.symbol!r}, {timeframes[0]!r}, since='30d')."
+            f"bot.candles({market.symbol!r}, {pairs[0][1]!r}, since='30d')."
         )
     for pair in fresh:
-        parts.signals.keep(*pair, history)
+        parts.signals.keep(*pair, history[pair[1]])
     try:
-        await parts.stream.subscribe_candles(market.symbol, timeframes, history)
+        for timeframe, candles in history.items():
+            await parts.stream.subscribe_candles(market.symbol, timeframe, candles)
         await ready(pairs)
     except BaseException:
         for pair in fresh:

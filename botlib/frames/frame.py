@@ -81,14 +81,10 @@ class Frames(Mapping[str, "pd.DataFrame"]):
         columns = self._columns.get(self.timeframes[0])
         return self.frame.index if columns is None else columns.index
 
-    @property
-    def least_rows(self) -> int:
-        """The number of candles of the timeframe that has fewest; it builds no frame."""
-        lengths = []
-        for timeframe in self._frames:
-            columns = self._columns.get(timeframe)
-            lengths.append(len(self[timeframe] if columns is None else columns.index))
-        return min(lengths, default=0)
+    def rows_of(self, timeframe: str) -> int:
+        """Return the number of candles of a timeframe; no frame is built for it."""
+        columns = self._columns.get(timeframe)
+        return len(self[timeframe] if columns is None else columns.index)
 
     def indicator(
         self, spec: str | Indicator, timeframe: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -201,7 +201,7 @@ class AsyncLab:
         *,
         since: Moment | None = None,
         until: Moment | None = None,
-        warmup: int = 0,
+        warmup: int | Mapping[str, int] = 0,
         progress: Progress | None = None,
     ) -> Frames:
         """Return frames as strategies see them; `candles` says what is fetched.
@@ -210,7 +210,7 @@ class AsyncLab:
             timeframes: the trading one first.
             since: as in `candles`; None is the first stored candle.
             until: as in `candles`.
-            warmup: candles of each timeframe before ``since``.
+            warmup: candles before ``since``, of each timeframe or by timeframe.
             progress: as in `candles`.
         """
         with self._pointing_elsewhere(symbol):
@@ -220,7 +220,8 @@ class AsyncLab:
         for timeframe in timeframes:
             first = start
             if first is not None:
-                first = max(0, first - warmup * timeframe_ms(timeframe))
+                before = warmup if isinstance(warmup, int) else warmup.get(timeframe, 0)
+                first = max(0, first - before * timeframe_ms(timeframe))
             found[timeframe] = await self.candles(
                 symbol, timeframe, since=first, until=end, progress=progress
             )

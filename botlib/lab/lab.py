@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -93,7 +93,7 @@ class Lab(Blocking):
         *,
         since: Moment | None = None,
         until: Moment | None = None,
-        warmup: int = 0,
+        warmup: int | Mapping[str, int] = 0,
     ) -> Frames:
         """Return frames as strategies see them; `candles` says what is fetched.
 
@@ -101,7 +101,7 @@ class Lab(Blocking):
             timeframes: the trading one first.
             since: as in `candles`; None is the first stored candle.
             until: as in `candles`.
-            warmup: candles of each timeframe before ``since``.
+            warmup: candles before ``since``, of each timeframe or by timeframe.
         """
         return self._watched(
             lambda progress: self.aio.frames(
@@ -135,7 +135,8 @@ class Lab(Blocking):
         strategy = strategy_object(strategy, "backtest")
         timeframes = _timeframes(strategy)
         start = self._call(self.aio.moment(since, symbol, timeframes))
-        data = self.frames(symbol, timeframes, since=start, until=until, warmup=strategy.warmup)
+        warmup = {name: strategy.warmup_of(name) for name in timeframes}
+        data = self.frames(symbol, timeframes, since=start, until=until, warmup=warmup)
         terms = self._terms(symbol, fee, options)
         if start is not None:
             terms = {"start": utc(start), **terms}

@@ -40,6 +40,9 @@ class TrendPullback(Strategy):
     def warmup(self) -> int:
         return max(self.length + 1, self.trend)
 
+    def warmup_of(self, timeframe: str) -> int:
+        return self.length + 1 if timeframe == self.timeframes[0] else self.trend
+
     def signals(self, data: Frames) -> Signals:
         higher = self.timeframes[1]
         average = data.indicator(f"sma({self.trend})", higher)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import backtest
+from botlib.backtesting import backtest, check, sweep
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.engine.strategies.active import ActiveStrategy
 from botlib.frames import Frames, candle_frame, resample
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals
@@ -97,6 +98,38 @@ def test_the_timeframe_is_read_from_the_candles_if_none_is_given() -> None:
     odd = candle_frame(np.arange(3) * 61_000, [[1.0] * 5] * 3)
     with pytest.raises(InvalidInput, match="61000 ms apart"):
         backtest(Free(), odd)
+
+
+def test_candles_of_another_timeframe_than_the_strategy_trades_are_refused() -> None:
+    """15m candles labelled 1m quadrupled the Sharpe ratio, and nothing was said."""
+    quarters = candle_frame(np.arange(2_000) * 900_000, wandering(2_000, 4).to_numpy())
+    for given in (quarters, {"1m": quarters}, Frames("BTC/USDT", {"1m": quarters})):
+        for ask in (backtest, check):
+            with pytest.raises(InvalidInput, match="given as 1m are usually 15m apart"):
+                ask(TrendCross(timeframes=("1m",)), given)  # type: ignore[operator]
+    hourly = candle_frame(np.arange(2_000) * 3_600_000, wandering(2_000, 4).to_numpy())
+    with pytest.raises(InvalidInput, match="given as 15m are usually 1h apart"):
+        backtest(TrendPullback(), hourly)
+    with pytest.raises(InvalidInput, match="given as 5m are usually 15m apart"):
+        sweep(TrendCross, {"5m": quarters}, timeframes="5m", fast=[2], slow=[5])
+    # Holes are longer steps, and no mistake.
+    holed = wandering(2_000, 4).drop(wandering(2_000, 4).index[100:1_500])
+    assert backtest(TrendCross(timeframes=("1m",)), holed).timeframe == "1m"
+
+
+def test_a_warm_up_is_asked_of_each_timeframe_for_itself() -> None:
+    """800 candles for an average of the trading timeframe were asked of the higher one too."""
+
+    class Slow(TrendPullback):
+        @property
+        def warmup(self) -> int:
+            return 800
+
+        def warmup_of(self, timeframe: str) -> int:
+            return 800 if timeframe == "15m" else 12
+
+    active = ActiveStrategy(name="slow", strategy=Slow(), symbol="BTC/USDT")
+    assert (active.rows("15m"), active.rows("4h")) == (850, 62)
 
 
 def test_a_higher_timeframe_that_is_missing_is_built() -> None:

@@ -120,10 +120,9 @@ class ActiveStrategy:
         """The rules for the stops of its positions."""
         return StopRules.of(self.strategy)
 
-    @property
-    def rows(self) -> int:
-        """Candles to keep per timeframe."""
-        return self.strategy.warmup + SPARE_ROWS
+    def rows(self, timeframe: str) -> int:
+        """Return how many candles of a timeframe to keep."""
+        return self.strategy.warmup_of(timeframe) + SPARE_ROWS
 
 
 def configured_strategies(
@@ -165,11 +164,14 @@ def past_signals(active: ActiveStrategy, data: Frames) -> list[Signal]:
 
 def _signals(active: ActiveStrategy, data: Frames, first: int) -> list[Signal]:
     """Return the signals on the candles from the row ``first`` on."""
-    active.unseen = max(0, active.strategy.warmup - data.least_rows)
-    if len(data.index) < active.strategy.warmup:
+    active.unseen = max(
+        0, *(active.strategy.warmup_of(name) - data.rows_of(name) for name in data.timeframes)
+    )
+    warmup = active.strategy.warmup_of(data.timeframes[0])
+    if len(data.index) < warmup:
         return []
     signals = asked(active.strategy, data)
-    first = max(first, active.strategy.warmup - 1, 0)
+    first = max(first, warmup - 1, 0)
     entries, exits = signals.entry.to_numpy()[first:], signals.exit.to_numpy()[first:]
     rows = (entries | exits).nonzero()[0]
     if not len(rows):

@@ -149,7 +149,7 @@ def _condition(
         state, since, count = StrategyState.REFUSED, refusal.since, refusal.in_row
         detail = f"{_times(count, 'entry')} in a row since {iso(since)}: {refusal.reason}"
     elif active.unseen:
-        needed = active.strategy.warmup
+        needed = max(map(active.strategy.warmup_of, active.strategy.timeframes))
         state = StrategyState.BLIND
         detail = f"it has seen {max(0, needed - active.unseen)} of {needed} candles of its warm-up"
     elif active.signals:

@@ -88,7 +88,7 @@ class SignalGenerator:
     def add(self, active: ActiveStrategy) -> None:
         """Start a strategy; one of the same name is replaced."""
         for timeframe in active.strategy.timeframes:
-            self.keep(active.symbol, timeframe, active.rows)
+            self.keep(active.symbol, timeframe, active.rows(timeframe))
         earlier = self.strategies.get(active.name)
         if earlier is not None and earlier.symbol != active.symbol:
             self._receiver(earlier).unregister(earlier.name, earlier.symbol)
@@ -334,7 +334,7 @@ class SignalGenerator:
         """
         symbol, timeframes = active.symbol, active.strategy.timeframes
         for timeframe in timeframes:
-            self.keep(symbol, timeframe, active.rows)
+            self.keep(symbol, timeframe, active.rows(timeframe))
             self._load(symbol, timeframe)
         newest = self._frames.last_open(symbol, timeframes[0])
         if newest is None:
