@@ -18,6 +18,7 @@ from botlib.engine import Orchestrator
 from botlib.engine.cautions import failing_safety_task
 from botlib.execution import sender
 from botlib.paper import PaperProcess
+from botlib.trading.state import Sweep
 from botlib.trading.stops import StopRules
 from botlib.venues.binance import gate
 from botlib.venues.binance.capabilities import BINANCE
@@ -73,6 +74,20 @@ async def test_an_entry_that_is_accepted_and_not_answered_is_never_sent_again(
     await desk.agree()
     (entry,) = desk.orders(OrderRole.ENTRY)
     assert entry.status is OrderStatus.FILLED
+
+
+async def test_an_exit_does_not_wait_for_a_routine_question_that_hangs(desk: Trader) -> None:
+    desk.signal()
+    await desk.protected()
+    await desk.control.fault("slow", match="myTrades", seconds=9)
+    desk.engine.orders.check()
+    await desk.until(lambda: isinstance(desk.engine.orders.desk(SYMBOL).doing, Sweep))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    desk.signal(Action.EXIT)
+    await desk.until(lambda: desk.amount < D("0.0001"))
+    assert loop.time() - began < 4
+    await desk.agree()
 
 
 async def test_an_entry_that_never_arrived_is_absent_only_after_the_fence(desk: Trader) -> None:
