@@ -54,7 +54,7 @@ async def test_two_bots_on_one_mirror_trade_on_accounts_of_their_own(tmp_path: P
     processes: list[Process] = []
     data = tmp_path / "data"
     async with (
-        await PaperProcess.start(["--speed", "60", "--seed", "7"]) as upstream,
+        await PaperProcess.start(["--speed", "240", "--seed", "7"]) as upstream,
         mirror(upstream.url) as made,
     ):
         await until(made.awake)
