@@ -10,7 +10,7 @@ HOURS ?= 12
 FOR ?= 1m
 WORKERS ?= 3
 MODULES := js/node_modules/.with-dev
-CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api schemathesis
+CLIENTS := python-binance binance-sdk-spot unicorn-binance-websocket-api
 FRAMEWORKS := freqtrade nautilus-trader
 OTHERS := .venv-conformance
 # Tests with real processes may fail because of the tests beside them: these are run again by

@@ -18,12 +18,11 @@ from botlib.paper.accounts.keys import (
     PAPER_ED25519_API_KEY,
     paper_private_key,
 )
-from tests.support.attacked_bot import attacked_bot
 from tests.support.paper_process import paper_exchange
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[1] / ".venv-conformance"
-CLIENTS = ("schemathesis", "python-binance", "unicorn-binance-websocket-api", "binance-sdk-spot")
+CLIENTS = ("python-binance", "unicorn-binance-websocket-api", "binance-sdk-spot")
 KEYS = {"key": PAPER_API_KEY, "secret": PAPER_API_SECRET, "signing_key": PAPER_ED25519_API_KEY}
 SECONDS = 240
 
@@ -35,16 +34,12 @@ def run_session(
     subtests: pytest.Subtests,
     *,
     paused: bool = False,
-    script: str | None = None,
-    **more: str,
 ) -> None:
     """Run the session of a client in its environment, and fail with each of its checks.
 
     Args:
         folder: an empty folder, for the session's private key and files.
         paused: whether the market stands still until the session resumes it.
-        script: the script of the session, by default that of the client.
-        more: what else the session is told.
     """
     python = ENVIRONMENTS / client / "bin" / "python"
     if not (python.parents[1] / ".installed").exists():
@@ -57,8 +52,8 @@ def run_session(
     pem = folder / "key.pem"
     pem.write_text(paper_private_key())
     done = subprocess.run(
-        [python, "-W", "ignore", HERE / (script or f"session_{client.replace('-', '_')}.py")],
-        input=json.dumps({"url": url, **KEYS, "private_key": str(pem), **more}),
+        [python, "-W", "ignore", HERE / f"session_{client.replace('-', '_')}.py"],
+        input=json.dumps({"url": url, **KEYS, "private_key": str(pem)}),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -79,14 +74,3 @@ def run_session(
 def test_a_client_session(client: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     with paper_exchange() as url:
         run_session(client, url, tmp_path, subtests)
-
-
-def test_requests_generated_from_the_description_of_the_health_page(
-    tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    with attacked_bot(tmp_path) as bot:
-        run_session(
-            "schemathesis", bot.url, tmp_path, subtests,
-            script="session_schemathesis_health.py", token=bot.token_file.read_text().strip(),
-        )  # fmt: skip
-        assert bot.ask("/health")[0] in (200, 503)
