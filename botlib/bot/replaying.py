@@ -69,6 +69,6 @@ def _changes(
         changes["strategies"] = [
             entry.model_dump()
             for entry in settings.strategies
-            if entry.symbol in symbols and entry.timeframe in fitting
+            if entry.symbol in symbols and entry.timeframe in (None, *fitting)
         ]
     return changes

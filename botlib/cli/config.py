@@ -17,6 +17,7 @@ def config(example: bool, file: Path | None) -> None:
     """Print an example configuration, or check a configuration FILE."""
     from botlib.config import Settings
     from botlib.config import example as example_text
+    from botlib.engine.strategies.active import configured_strategies
 
     if example == (file is not None):
         raise click.UsageError("Give --example, or a FILE to check.")
@@ -25,6 +26,7 @@ def config(example: bool, file: Path | None) -> None:
         return
     try:
         settings = Settings.load(file)
+        configured_strategies(settings, settings.symbols, settings.risk.max_order_cost)
     except BotlibError as error:
         raise CommandError(str(error)) from None
     click.echo(

@@ -178,7 +178,8 @@ class StrategySettings(_Section):
         str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:)?[A-Za-z_]\w*$", max_length=200)
     ]
     symbol: Symbol
-    timeframe: Timeframe = "1m"
+    timeframe: Timeframe | None = None
+    """Of the candles it trades on; None is that of its class, or 1m if the class names none."""
     parameters: dict[str, Any] = {}
     order_cost: PositiveMoney | None = None
     """Quote units spent per entry; None is half of ``risk.max_order_cost``."""
@@ -312,7 +313,7 @@ class Settings(_Section):
                     f"strategy {entry.name!r} trades {entry.symbol}, which is not among the "
                     f"symbols ({', '.join(self.symbols)}); add it there"
                 )
-            if entry.timeframe not in self.timeframes:
+            if entry.timeframe is not None and entry.timeframe not in self.timeframes:
                 problems.append(
                     f"strategy {entry.name!r} uses timeframe {entry.timeframe}, which is not among "
                     f"the timeframes ({', '.join(self.timeframes)}); add it there"

@@ -23,26 +23,40 @@ def new(name: str, into: Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "kind"),
-    [
+def test_the_strategies_work_and_their_tests_pass(tmp_path: Path) -> None:
+    for name, module, kind in [
         ("Breakout", "breakout", "Breakout"),
         ("my-first-try", "my_first_try", "MyFirstTry"),
         ("RSIBounce", "rsi_bounce", "RSIBounce"),
-    ],
-)
-def test_the_strategy_works_and_its_test_passes(
-    tmp_path: Path, name: str, module: str, kind: str
-) -> None:
-    code, output = new(name, tmp_path)
-    assert code == 0, output
-    assert f"from {module} import {kind}" in output and f"strategy: {module}:{kind}" in output
+    ]:
+        code, output = new(name, tmp_path)
+        assert code == 0, output
+        assert f"from {module} import {kind}" in output and f"strategy: {module}:{kind}" in output
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(bl.__file__).parents[1])])}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
-    assert run.returncode == 0 and "2 passed" in run.stdout, run.stdout
+    assert run.returncode == 0 and "6 passed" in run.stdout, run.stdout
+
+
+def test_a_configuration_names_the_file_and_trades_on_its_candles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert new("FromFile", tmp_path)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    Path("bot.yaml").write_text(
+        "symbols: [BTC/USDT]\ntimeframes: [15m]\n"
+        "strategies: [{name: mine, strategy: 'from_file:FromFile', symbol: BTC/USDT}]\n"
+    )
+    checked = CliRunner().invoke(main, ["config", "bot.yaml"])
+    assert checked.exit_code == 0 and "1 strategies" in checked.output, checked.output
+    Path("other.yaml").write_text(Path("bot.yaml").read_text().replace("15m", "1m"))
+    refused = CliRunner().invoke(main, ["config", "other.yaml"])
+    assert refused.exit_code == 2 and "'mine' uses timeframe 15m" in refused.output
+    outcome = bl.simulate("bot.yaml", run_for="12h", seed=7)
+    assert outcome.summary.fills > 0, outcome
 
 
 def test_names_that_cannot_be_are_refused(tmp_path: Path) -> None:

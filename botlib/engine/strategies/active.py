@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
@@ -24,23 +27,21 @@ SPARE_ROWS = 50
 """Candles kept beyond a strategy's warm-up, so that no signal is the first row of a frame."""
 
 
-def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Strategy:
+def load_strategy(name: str, timeframe: str | None, parameters: dict[str, Any]) -> Strategy:
     """Return a strategy by its name in `botlib.strategies`, or by ``package.module:Class``.
 
+    A module is also found in the working directory, as a notebook there finds it.
+
     Args:
-        timeframe: used if the class names no timeframes.
+        timeframe: takes the place of the first that the class names; None leaves it, or is 1m if
+            the class names none.
         parameters: those of the strategy.
 
     Raises:
         ConfigError: there is no such strategy, or it does not accept a parameter.
     """
     module_name, _, class_name = name.rpartition(":")
-    try:
-        module = importlib.import_module(module_name or "botlib.strategies")
-    except ImportError as error:
-        raise ConfigError(
-            f"Cannot import {module_name!r} for strategy {name!r}: {error}."
-        ) from None
+    module = _module(name, module_name or "botlib.strategies")
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         known = sorted(
@@ -52,8 +53,30 @@ def load_strategy(name: str, timeframe: str, parameters: dict[str, Any]) -> Stra
             f"There is no strategy {class_name!r} in {module.__name__}. "
             f"Accepted: {', '.join(known) or 'none there'}.{did_you_mean(class_name, known)}"
         )
-    strategy: Strategy = found(timeframes=found.timeframes or (timeframe,), **parameters)
+    traded, *higher = found.timeframes or ("1m",)
+    strategy: Strategy = found(timeframes=(timeframe or traded, *higher), **parameters)
     return strategy
+
+
+def _module(strategy: str, name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # for good: worker processes import the module by its name as well
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"Cannot import {name!r} for strategy {strategy!r}: {error}."
+            ) from None
+        raise ConfigError(
+            f"Cannot import {name!r} for strategy {strategy!r}: {error}. It is looked for among "
+            f"what is installed and in the working directory, {here}."
+        ) from None
+    except Exception as error:
+        raise ConfigError(
+            f"Cannot import {name!r} for strategy {strategy!r}: {type(error).__name__}: {error}."
+        ) from None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,8 +155,11 @@ def configured_strategies(
 
     Args:
         usual_cost: quote units per entry where the settings do not say it.
+
+    Raises:
+        ConfigError: one cannot be loaded, or trades on candles that are not streamed.
     """
-    return [
+    found = [
         ActiveStrategy(
             name=entry.name,
             strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
@@ -143,6 +169,14 @@ def configured_strategies(
         for entry in settings.strategies
         if entry.symbol in symbols
     ]
+    for active in found:
+        missing = [tf for tf in active.strategy.timeframes if tf not in settings.timeframes]
+        if missing:
+            raise ConfigError(
+                f"Strategy {active.name!r} uses timeframe {' and '.join(missing)}, which is not "
+                f"among the timeframes ({', '.join(settings.timeframes)}); add it there."
+            )
+    return found
 
 
 def newest_signal(active: ActiveStrategy, data: Frames) -> Signal | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,24 @@ def test_strategies_are_found_by_name() -> None:
         load_strategy("no_such_module:X", "1m", {})
     with pytest.raises(ConfigError, match="no parameter 'fats'"):
         load_strategy("TrendCross", "1m", {"fats": 3})
+
+
+def test_a_timeframe_of_the_configuration_takes_the_place_of_the_first_of_the_class() -> None:
+    assert load_strategy("TrendCross", None, {}).timeframes == ("1m",)
+    assert load_strategy("TrendPullback", None, {}).timeframes == ("15m", "4h")
+    assert load_strategy("TrendPullback", "1h", {}).timeframes == ("1h", "4h")
+
+
+def test_a_module_with_an_error_is_refused_with_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "half_written.py").write_text("import botlib as bl\n\nx = y\n")
+    with pytest.raises(ConfigError, match="'half_written:X': NameError: name 'y' is not defined"):
+        load_strategy("half_written:X", None, {})
+    with pytest.raises(ConfigError, match=f"in the working directory, {tmp_path}"):
+        load_strategy("never_written:X", None, {})
 
 
 def test_a_strategy_needs_a_timeframe() -> None:
