@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
-from botlib.backtesting.simulate import BacktestRun, portfolio_of
+from botlib.backtesting.simulate import REASONS, BacktestRun, portfolio_of
 from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from botlib.backtesting.tearsheet import TearSheet
     from botlib.backtesting.terms import Terms
     from botlib.widgets.chart import Chart
 
@@ -126,6 +127,14 @@ class BacktestResult:
         }
         return pd.Series(values, dtype=object, name=self.strategy)
 
+    @property
+    def slippage_paid(self) -> float:
+        """Quote units by which market orders filled worse than the market's price, in sum."""
+        fills, share = self.fills, self.slippage
+        market = fills.reason != REASONS.index("take_profit")
+        worse = share / np.where(fills.buy, 1 + share, 1 - share)
+        return float((fills.amount * fills.price * worse)[market].sum())
+
     def plot(self, *, candles: int = 2_000) -> Any:
         """Return a plotly figure: price with entries and exits, equity, drawdown.
 
@@ -154,11 +163,37 @@ class BacktestResult:
 
         return chart_result(self, overlays, panes, options)
 
-    def report(self, path: str | Path) -> Path:
-        """Write an HTML report that needs no network, and return its path."""
+    def tearsheet(self, *, benchmark: object = None, window: str | None = None) -> TearSheet:
+        """Return the tear sheet: what was earned beside a benchmark, month by month, and paid.
+
+        Args:
+            benchmark: prices or equity as a series by open time (UTC), the result of another
+                backtest, or None to buy and hold what was traded.
+            window: length of the rolling figures, such as ``"30d"``; None is 90 days, or a quarter
+                of a shorter history.
+
+        Raises:
+            InvalidInput: the benchmark or the window cannot be used.
+        """
+        from botlib.backtesting.tearsheet import TearSheet
+
+        return TearSheet(self, benchmark=benchmark, window=window)
+
+    def report(
+        self, path: str | Path, *, benchmark: object = None, window: str | None = None
+    ) -> Path:
+        """Write the tear sheet and the round trips as an HTML page, and return its path.
+
+        The page needs no network, and can be printed.
+
+        Args:
+            path: the file.
+            benchmark: as for `tearsheet`.
+            window: as for `tearsheet`.
+        """
         from botlib.backtesting.views.report import write_report
 
-        return write_report(self, Path(path))
+        return write_report(self.tearsheet(benchmark=benchmark, window=window), Path(path))
 
     def __repr__(self) -> str:
         figures, trips = self.figures, int((~self.fills.buy).sum())

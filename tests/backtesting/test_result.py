@@ -69,6 +69,7 @@ def test_the_card_and_the_page_show_the_figures(tmp_path: Path, year: pd.DataFra
     page = result.report(tmp_path / "sub" / "report.html").read_text()
     assert "Plotly.newPlot" in page and page.count("<script") >= 2
     assert "src=" not in page.split("</style>")[0] and 'src="http' not in page
+    assert page.count("<section>") == 7 and result.tearsheet()._repr_html_()[-400:-20] in page
     assert repr(result).count("\n") == 0 and "20\u2009000 candles" in repr(result)
 
 

@@ -166,6 +166,11 @@ async def test_the_report_of_a_backtest_shows_every_column(
     page = await browser.new_page(viewport=NARROW)  # type: ignore[arg-type]
     try:
         await page.goto(path.as_uri())
+        pictures = page.locator("section img")
+        drawn = await pictures.evaluate_all(
+            "(all) => all.map((one) => one.naturalWidth > 0 && one.getBoundingClientRect().right)"
+        )
+        assert drawn and all(0 < right <= NARROW["width"] for right in drawn), drawn
         last = page.locator("table").last.locator("tr").nth(1).locator("td")
         texts = await last.all_inner_texts()
         assert texts[-3].endswith("\u2009%") and texts[-1] in ("exit", "open"), texts

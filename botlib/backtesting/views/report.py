@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.backtesting.views.tear_sheet import sections
 from botlib.core.files import write_private
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, Toned, card, figures, spark
@@ -16,6 +17,7 @@ from botlib.core.text.tables import Cell, html_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult
+    from botlib.backtesting.tearsheet import TearSheet
 
 CARD_ROWS: Final = (
     ("return", "total_return"),
@@ -43,6 +45,15 @@ FRACTIONS: Final = frozenset(
         "worst",
         "average",
         "exposure",
+        "alpha",
+        "volatility_daily",
+        "best_day",
+        "worst_day",
+        "months_won",
+        "average_win",
+        "average_loss",
+        "mae",
+        "mfe",
     }
 )
 """Figures shown as percentages."""
@@ -63,14 +74,21 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; --ground: #fff; --ink: #1f2328; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ground: #16181d; --ink: #d7dae0; }} }}
+@media print {{ :root {{ color-scheme: light; --ground: #fff; --ink: #000; }} }}
 body {{ font: 14px/1.5 system-ui, sans-serif; background: var(--ground); color: var(--ink);
   max-width: 1080px; margin: 2em auto; padding: 0 1em; box-sizing: border-box; }}
 .wide {{ overflow-x: auto; }}
-h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; }}
+section img {{ width: min(100%, 960px); }}
+section {{ break-inside: avoid; margin-top: 1em;
+  font: 12px/1.5 ui-monospace, Menlo, Consolas, monospace; }}
+h1 {{ font-size: 1.3em; }} h2 {{ font-size: 1.05em; margin-top: 2em; break-after: avoid; }}
+@media print {{ .screen {{ display: none; }} }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{words}</p>
-{figure}
+{sheet}
+<div class="screen"><h2>Price and round trips</h2>
+{figure}</div>
 <h2>Figures</h2>
 {stats}
 <h2>Round trips</h2>
@@ -96,17 +114,18 @@ def result_card(result: BacktestResult) -> str:
     )
 
 
-def write_report(result: BacktestResult, path: Path) -> Path:
+def write_report(sheet: TearSheet, path: Path) -> Path:
     """Write the report, the plotly library included, and return its path."""
-    return write_private(path, masked(page(result)))
+    return write_private(path, masked(page(sheet)))
 
 
-def page(result: BacktestResult) -> str:
-    """Return the report as an HTML page."""
-    stats, trips = result.stats(), result.roundtrips
+def page(sheet: TearSheet) -> str:
+    """Return a tear sheet with the chart and the round trips as an HTML page."""
+    result = sheet.result
+    trips = result.roundtrips
     figure = result.plot().to_html(full_html=False, include_plotlyjs=True)
     last = trips.tail(TRIPS_SHOWN)[list(TRIP_COLUMNS)]
-    measured = [(name, _figure(str(name), value)) for name, value in stats.items()]
+    measured = [(name, _figure(str(name), value)) for name, value in sheet.stats().items()]
     rows = [
         [_cell(name, value) for name, value in zip(last.columns, row, strict=True)]
         for row in last.to_numpy(dtype=object)
@@ -122,8 +141,9 @@ def page(result: BacktestResult) -> str:
             f"{formats.count(len(result.frame))} candles from {result.frame.index[0]} to "
             f"{result.frame.index[-1]} UTC, market time; {formats.number(result.cash)} at the "
             f"start, fee {result.fee:g} per fill, slippage {result.slippage:g}. Signals are acted "
-            "on at the next open."
+            f"on at the next open. The benchmark is {sheet.name}."
         ),
+        sheet="".join(f"<section>{one}</section>" for one in sections(sheet)),
         figure=figure,
         stats=html_table(("figure", "value"), measured),
         shown=shown,
