@@ -19,7 +19,7 @@ from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.files import PrivateLog, private_directory, take_from_others
 from botlib.core.project import DATA, data_directory, project_directory
 from botlib.engine.safety.arming import check_live
-from botlib.runtime import HEADLESS, Runtime, get_runtime
+from botlib.runtime import HEADLESS, Runtime, garbage, get_runtime
 from botlib.tasks.status import ACTIVE
 from botlib.venues.registry import VENUES, capabilities
 from botlib.widgets.display import show_text
@@ -106,12 +106,15 @@ def connect(
         if before.aio.engine.started:
             sys.stdout.write(f"{_replaced(before, settings)}\n")
         _release(before, runtime)
+        # While no bot trades: what bots before this one left behind.
+        garbage.settle()
     _log_to(settings.data_directory / "logs" / "botlib.log")
     core = runtime.call(_make(settings, runtime, live, file))
     bot = Bot(core, runtime)
     runtime.call(core.start(), timeout=START_TIMEOUT)
     runtime.residents[RESIDENT] = bot
     runtime.add_closer(RESIDENT, core.stop)
+    garbage.freeze()
     if core.arming is not None:
         show_text(core.arming)
     return bot

@@ -25,6 +25,7 @@ from typing import Any, Final, TypeVar
 from botlib.core.blocking import discard, submit, wait_for_result
 from botlib.core.errors import BlockingCallOnRuntime, InvalidInput, RuntimeClosed
 from botlib.core.lag import LagMeter
+from botlib.runtime import garbage
 from botlib.runtime.stalls import THRESHOLD, Stall, StallWatch
 
 T = TypeVar("T")
@@ -258,6 +259,7 @@ class Runtime:
         self._loop.call_soon(self._begin, ready)
         before = sys.getswitchinterval()
         sys.setswitchinterval(min(before, SWITCH_INTERVAL))
+        garbage.hold()
         try:
             while not self._ending:
                 try:
@@ -267,6 +269,7 @@ class Runtime:
                     log.error("A task raised %r on the runtime thread; the loop goes on.", error)
         finally:
             sys.setswitchinterval(before)
+            garbage.release()
             self._end()
 
     def _begin(self, ready: threading.Event) -> None:
