@@ -207,7 +207,7 @@ class PositionManager:
 
     def of(self, strategy: str, symbol: str) -> Position:
         """Return the position of a book, a flat one if it never traded."""
-        return self._books.get(symbol, {}).get(strategy) or _flat(symbol)
+        return self._books.get(symbol, {}).get(strategy) or flat_position(symbol)
 
     def result(self, strategy: str, symbol: str) -> BookResult:
         """Return what a book earned so far; nothing if it never traded."""
@@ -280,7 +280,8 @@ def _changes(fill: Fill) -> Iterable[tuple[str, Decimal]]:
     yield fill.fee_asset, -fill.fee
 
 
-def _flat(symbol: str) -> Position:
+def flat_position(symbol: str) -> Position:
+    """Return the position of a symbol before its first fill."""
     return Position(symbol=symbol, amount=ZERO, entry_price=ZERO, opened=None, realised=ZERO)
 
 

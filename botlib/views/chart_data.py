@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from botlib.core.errors import BotlibError
 from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Database, OrderJournal
+from botlib.views.chart_marks import OrderFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,12 +52,14 @@ class ChartData:
             repaired = storage.repaired(symbol, timeframe, first, last) if len(frame) else []
         return CandleHistory(frame=frame, whole=len(frame) < count, repaired=tuple(repaired))
 
-    def fills(self, symbol: str) -> tuple[list[Fill], set[str]]:
-        """Return the fills of a symbol, and the client order ids of all stops."""
+    def fills(self, symbol: str) -> tuple[list[Fill], dict[str, OrderFacts]]:
+        """Return the fills of a symbol, and what is known of all orders by client order id."""
         with self._reader() as database:
             journal = OrderJournal(database)
             fills, orders = journal.fills(symbol), journal.orders()
-        return fills, {one.client_order_id for one in orders if one.stop_price is not None}
+        return fills, {
+            one.client_order_id: OrderFacts(role=one.role, strategy=one.strategy) for one in orders
+        }
 
     def _reader(self) -> Database:
         # A separate connection also reads after the stop, and does not delay the writer.

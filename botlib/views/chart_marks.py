@@ -3,53 +3,131 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from botlib.core.model import Fill, OrderRole, Side, Signal
+from botlib.core.model import Fill, OrderRole, Position, Side, Signal
+from botlib.core.symbol import split_symbol
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
-from botlib.trading.positions import is_held
+from botlib.trading.positions import apply_fill, flat_position, is_held
 from botlib.widgets.chart.marks import Line, Marker
 
 if TYPE_CHECKING:
     from botlib.views.engine import EngineReading
 
-IsStop = Callable[[str | None], bool]
-"""Returns whether a client order id is that of a stop."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What is known of an order besides its fills."""
+
+    role: OrderRole
+    strategy: str
+
+    @property
+    def words(self) -> str:
+        """Why the order exists."""
+        return f"{_REASONS[self.role]} ({self.strategy})" if self.strategy else _REASONS[self.role]
+
+
+OrderOf = Callable[[str | None], OrderFacts | None]
+"""Returns what is known of the order with a client order id."""
+
+_REASONS: Final = {
+    OrderRole.ENTRY: "entry signal",
+    OrderRole.EXIT: "exit signal",
+    OrderRole.STOP: "stop reached",
+    OrderRole.TARGET: "target reached",
+    OrderRole.EMERGENCY: "could not be protected",
+    OrderRole.MANUAL: "by hand",
+}
+_KINDS: Final = {
+    OrderRole.STOP: "stop",
+    OrderRole.EMERGENCY: "stop",
+    OrderRole.TARGET: "target",
+}
+
+
+class FilledOrder:
+    """The fills of one order, and what they brought."""
+
+    def __init__(self, first: Fill, facts: OrderFacts | None) -> None:
+        self.facts = facts
+        self.side = first.side
+        self.symbol = first.symbol
+        self.timestamp = first.timestamp
+        self.amount = self.cost = self.booked = self.paid = Decimal(0)
+        self.fees: dict[str, Decimal] = {}
+
+    def add(self, fill: Fill, before: Position, after: Position) -> None:
+        """Add a fill, with the position of its strategy before and after it."""
+        self.amount += fill.amount
+        self.cost += fill.cost
+        self.fees[fill.fee_asset] = self.fees.get(fill.fee_asset, Decimal(0)) + fill.fee
+        if fill.side is Side.SELL:
+            self.booked += after.realised - before.realised
+            self.paid += before.entry_price * fill.amount
+
+    def marker(self) -> Marker:
+        """Return its marker."""
+        sold = self.side is Side.SELL
+        kind = "entry"
+        if sold:
+            kind = _KINDS.get(self.facts.role, "exit") if self.facts else "exit"
+        return Marker(
+            timestamp=self.timestamp,
+            kind=kind,
+            text=self.side.value if kind in ("entry", "exit") else kind,
+            details=tuple(self._details(sold)),
+        )
+
+    def _details(self, sold: bool) -> Iterable[tuple[str, str]]:
+        base, quote = split_symbol(self.symbol)
+        yield "price", formats.exact(self.cost / self.amount)
+        yield "amount", f"{formats.exact(self.amount)} {base}"
+        yield "cost", f"{formats.number(self.cost)} {quote}"
+        fees = [f"{formats.exact(fee)} {asset}" for asset, fee in self.fees.items() if fee]
+        if fees:
+            yield "fee", ", ".join(fees)
+        if self.facts is not None:
+            yield "why", self.facts.words
+        if sold and self.paid:
+            share = formats.percent(self.booked / self.paid, sign=True)
+            yield "result", f"{formats.number(self.booked, sign=True)} {quote} ({share})"
 
 
 class OrderMarks:
     """The fills of one symbol as markers, one per order."""
 
     def __init__(self) -> None:
-        self._orders: dict[str, tuple[int, Side, bool]] = {}
+        self._orders: dict[str, FilledOrder] = {}
+        self._held: dict[str, Position] = {}
+        """By strategy."""
         self._seen: set[int] = set()
 
-    def load(self, fills: Iterable[Fill], is_stop: IsStop) -> None:
-        """Add the fills of the journal."""
+    def load(self, fills: Iterable[Fill], order_of: OrderOf) -> None:
+        """Add the fills of the journal, oldest first."""
         for fill in fills:
-            self.add(fill, is_stop)
+            self.add(fill, order_of)
 
-    def add(self, fill: Fill, is_stop: IsStop) -> None:
+    def add(self, fill: Fill, order_of: OrderOf) -> None:
         """Add a fill; one that is known changes nothing."""
         if fill.trade_id in self._seen:
             return
         self._seen.add(fill.trade_id)
         key = fill.client_order_id or fill.venue_order_id
-        if key not in self._orders:
-            stop = is_stop(fill.client_order_id)
-            self._orders[key] = (fill.timestamp, fill.side, stop)
+        order = self._orders.get(key)
+        if order is None:
+            order = self._orders[key] = FilledOrder(fill, order_of(fill.client_order_id))
+        strategy = order.facts.strategy if order.facts is not None else ""
+        before = self._held.get(strategy, flat_position(fill.symbol))
+        self._held[strategy] = apply_fill(before, fill)
+        order.add(fill, before, self._held[strategy])
 
     def markers(self) -> list[Marker]:
         """Return one marker per filled order, at the time of its first fill."""
-        return [
-            Marker(
-                timestamp=first,
-                kind="entry" if side is Side.BUY else "stop" if stop else "exit",
-                text="stop" if stop else side.value,
-            )
-            for first, side, stop in self._orders.values()
-        ]
+        return [order.marker() for order in self._orders.values()]
 
 
 def signal_markers(signals: Sequence[Signal]) -> list[Marker]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from botlib.config import Settings
@@ -144,13 +144,19 @@ class EngineReading(Protocol):
 
 
 class OperableEngine(EngineReading, Protocol):
-    """What the dashboard's buttons use besides."""
+    """What the buttons of the dashboard and of charts use besides."""
 
     @property
     def control(self) -> ControlPage: ...
 
     @property
     def kill_switch(self) -> KillSwitch: ...
+
+    async def watch(
+        self, symbol: str, timeframes: Sequence[str], *, rows: Mapping[str, int] | None = ...
+    ) -> list[tuple[str, str]]: ...
+
+    async def unwatch(self, symbol: str, timeframe: str | None = ...) -> list[tuple[str, str]]: ...
 
     async def kill(
         self, reason: str, *, by: str = ..., close_positions: bool = ...

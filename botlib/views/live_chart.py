@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.asynctools import first_of
-from botlib.core.errors import InvalidInput
+from botlib.core.errors import BotlibError, InvalidInput
 from botlib.core.model import (
     CandleClosed,
     CandleUpdated,
@@ -29,13 +31,13 @@ from botlib.core.timeframe import timeframe_ms
 from botlib.tasks import TaskConfig, TaskPriority, beat
 from botlib.venues.symbols import unified_symbol
 from botlib.views.chart_data import ChartData
-from botlib.views.chart_marks import OrderMarks, price_lines, signal_markers
+from botlib.views.chart_marks import OrderFacts, OrderMarks, price_lines, signal_markers
 
 if TYPE_CHECKING:
     from botlib.core.bus import BusSubscription
     from botlib.core.model import Candle
     from botlib.engine.health import EngineHealth
-    from botlib.views.engine import EngineReading
+    from botlib.views.engine import OperableEngine
     from botlib.widgets.chart import CandleHistory, Chart
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,10 @@ class _ChartEntry:
     chart: Chart | None = None
     orders: OrderMarks = field(default_factory=OrderMarks)
     waiting: list[Candle] = field(default_factory=list)
+    """Candles that came while the history is loaded, at first or of another timeframe."""
+    loading: bool = True
+    watched: set[str] = field(default_factory=set)
+    """Timeframes that are streamed because a reader chose them."""
     marks_changed: bool = True
     signals: int = 0
     """The revision of the signals that it shows."""
@@ -92,12 +98,12 @@ class LiveCharts:
         engine: the charts show its last state before each stop.
     """
 
-    def __init__(self, engine: EngineReading) -> None:
+    def __init__(self, engine: OperableEngine) -> None:
         self._engine = engine
         self._stored = ChartData(engine)
         self._entries: list[_ChartEntry] = []
         self._subscription: BusSubscription[Event] | None = None
-        self._requests: deque[_OlderRequest] = deque()
+        self._requests: deque[Callable[[], Awaitable[None]]] = deque()
         self._requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         engine.before_stop(self._finish)
@@ -141,7 +147,7 @@ class LiveCharts:
         for candle in entry.waiting:
             chart.take(candle)
         entry.waiting.clear()
-        entry.chart = chart
+        entry.chart, entry.loading = chart, False
         self._mark(entry)
         chart.flush()
         if not self._engine.started:
@@ -181,11 +187,26 @@ class LiveCharts:
         """Answer a chart's request for older candles; from any thread."""
         loop = self._loop
         if self._engine.started and loop is not None:
-            loop.call_soon_threadsafe(self._request, request)
+            loop.call_soon_threadsafe(self._request, partial(self._send_older, request))
         else:
             request.done(
                 self._stored.read(request.symbol, request.timeframe, request.before, request.count)
             )
+
+    def choose(self, entry: _ChartEntry, timeframe: str) -> None:
+        """Show another timeframe of a chart; from any thread."""
+        loop, chart = self._loop, entry.chart
+        if chart is None:
+            return
+        if self._engine.started and loop is not None:
+            loop.call_soon_threadsafe(self._request, partial(self._switch, entry, timeframe))
+            return
+        stored = self._stored.read(entry.symbol, timeframe, None, chart.depth)
+        if not len(stored.frame):
+            chart.say(f"no candles of {timeframe} are stored")
+            return
+        chart.say("")
+        chart.show_timeframe(timeframe, stored, _OlderCandles(self, entry.symbol, timeframe))
 
     # Construction
 
@@ -201,15 +222,17 @@ class LiveCharts:
         engine = self._engine
         rows = await asyncio.to_thread(_rows_needed, entry.timeframe, overlays, panes, window)
         stored = await self._stored.load(entry.symbol, entry.timeframe, None, rows)
-        fills, stops = await asyncio.to_thread(self._stored.fills, entry.symbol)
-        entry.orders.load(fills, stops.__contains__)
+        fills, orders = await asyncio.to_thread(self._stored.fills, entry.symbol)
+        entry.orders.load(fills, lambda name: orders.get(name or ""))
         tick = engine.exchange.market(entry.symbol).tick if engine.started else None
 
         def make() -> Chart:
             from botlib.widgets.chart import (
+                USUAL,
                 Chart,
                 ChartInfo,
                 ChartRows,
+                TimeframeChoice,
                 add_indicators,
                 price_decimals,
             )
@@ -237,6 +260,14 @@ class LiveCharts:
                 run=self._run,
             )
             chart.repaired(stored.repaired)
+            streamed = [name for symbol, name in engine.subscriptions() if symbol == entry.symbol]
+            offered = {entry.timeframe, *streamed, *USUAL}
+            chart.offer(
+                TimeframeChoice(
+                    offered=tuple(sorted(offered, key=timeframe_ms)),
+                    choose=partial(self.choose, entry),
+                )
+            )
             return add_indicators(chart, overlays, panes)
 
         return await asyncio.to_thread(make)
@@ -315,7 +346,7 @@ class LiveCharts:
             for entry in self._entries_of(candle.symbol):
                 if entry.timeframe != candle.timeframe:
                     continue
-                if entry.chart is None:
+                if entry.loading or entry.chart is None:
                     entry.waiting.append(candle)
                 else:
                     entry.chart.take(candle)
@@ -325,7 +356,7 @@ class LiveCharts:
                     entry.chart.repaired([(event.start, event.end)])
         elif isinstance(event, FillReceived):
             for entry in self._entries_of(event.fill.symbol):
-                entry.orders.add(event.fill, self._is_stop)
+                entry.orders.add(event.fill, self._order_of)
                 entry.marks_changed = True
         elif isinstance(event, OrderUpdated):
             self._mark_later(event.order.symbol)
@@ -364,14 +395,14 @@ class LiveCharts:
             entry.signals = history.revision
             entry.chart.mark(markers=[*entry.orders.markers(), *signals], lines=lines)
 
-    def _is_stop(self, client_order_id: str | None) -> bool:
+    def _order_of(self, client_order_id: str | None) -> OrderFacts | None:
         order = self._engine.orders.ledger.order(client_order_id) if client_order_id else None
-        return order is not None and order.stop_price is not None
+        return None if order is None else OrderFacts(role=order.role, strategy=order.strategy)
 
     # Stored candles
 
-    def _request(self, request: _OlderRequest) -> None:
-        self._requests.append(request)
+    def _request(self, answer: Callable[[], Awaitable[None]]) -> None:
+        self._requests.append(answer)
         self._requested.set()
 
     async def _answer(self) -> None:
@@ -379,14 +410,44 @@ class LiveCharts:
             await self._requested.wait()
             self._requested.clear()
             while self._requests:
-                one = self._requests.popleft()
+                answer = self._requests.popleft()
                 try:
-                    candles = await self._stored.load(
-                        one.symbol, one.timeframe, one.before, one.count
-                    )
-                    await asyncio.to_thread(one.done, candles)
+                    await answer()
                 except Exception:
-                    logger.exception("older candles of %s could not be sent", one.symbol)
+                    logger.exception("a request of a chart could not be answered")
+
+    async def _send_older(self, one: _OlderRequest) -> None:
+        candles = await self._stored.load(one.symbol, one.timeframe, one.before, one.count)
+        await asyncio.to_thread(one.done, candles)
+
+    async def _switch(self, entry: _ChartEntry, timeframe: str) -> None:
+        """Show another timeframe, which is streamed from now on."""
+        chart, before = entry.chart, entry.timeframe
+        if chart is None or timeframe == before:
+            return
+        try:
+            fresh = await self._engine.watch(entry.symbol, [timeframe])
+        except BotlibError as error:
+            chart.say(str(error))
+            return
+        if fresh:
+            entry.watched.add(timeframe)
+        entry.timeframe, entry.loading = timeframe, True
+        try:
+            candles = await self._stored.load(entry.symbol, timeframe, None, chart.depth)
+            older = _OlderCandles(self, entry.symbol, timeframe)
+            await asyncio.to_thread(chart.show_timeframe, timeframe, candles, older)
+        finally:
+            for candle in entry.waiting:
+                chart.take(candle)
+            entry.waiting.clear()
+            entry.loading = False
+        chart.say("")
+        chart.flush()
+        if before in entry.watched:
+            entry.watched.discard(before)
+            with suppress(BotlibError):  # something else needs it by now
+                await self._engine.unwatch(entry.symbol, before)
 
     async def _reload(self, entry: _ChartEntry) -> None:
         """Load a chart's candles again, after events were missed."""

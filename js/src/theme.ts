@@ -19,6 +19,10 @@ export const LIGHT = {
   live: "#c8102e",
   hover: "#eceff4",
   label: "#47526a",
+  entry: "#1f5fe0",
+  exit: "#b04a00",
+  stop: "#c8102e",
+  target: "#0a7d63",
   repaired: "#f2b13426",
   missing: "#e0434f20",
 };
@@ -42,6 +46,10 @@ export const DARK: Palette = {
   live: "#ff3347",
   hover: "#212836",
   label: "#3c4658",
+  entry: "#7fa8ff",
+  exit: "#f2934e",
+  stop: "#ff6b76",
+  target: "#3fc9a9",
   repaired: "#f2b1342b",
   missing: "#f0616b2e",
 };

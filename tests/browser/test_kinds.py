@@ -159,7 +159,7 @@ async def test_what_the_name_leaves_open_stands_beside_it(page: Page) -> None:
         badge = page.locator(f"#{kind} .dashboard .bl-note")
         assert await badge.is_visible() == bool(note)
         assert (await badge.text_content() or "") == note
-        legend = page.locator(f"#{kind} .chart .bl-legend .bl-badge")
+        legend = page.locator(f"#{kind} .chart .bl-bar .bl-badge")
         assert await legend.text_content() == words
         assert words in (await page.locator(f"#{kind} > .botlib").text_content() or "")
 
@@ -173,7 +173,7 @@ async def test_only_a_bot_that_can_order_shows_an_account_and_a_kill_switch(page
 
 async def test_badges_are_whole_and_beside_each_other(page: Page) -> None:
     for kind in KINDS:
-        for view in (".dashboard .bl-head", ".chart .bl-legend .bl-head"):
+        for view in (".dashboard .bl-head", ".chart .bl-bar"):
             boxes = [
                 await page.locator(f"#{kind} {view} {one}").first.bounding_box()
                 for one in (".bl-kind", ".bl-badge")

@@ -171,7 +171,7 @@ async def test_scrolling_back_loads_history_and_returning_drops_it(desk: Desk) -
     first = (await root.evaluate(_CANDLES))[0][0]
     box = await root.bounding_box()
     assert box is not None
-    await desk.page.mouse.move(box["x"] + 300, box["y"] + 120)
+    await desk.page.mouse.click(box["x"] + 300, box["y"] + 120)  # the wheel needs the focus
     for _ in range(60):
         await desk.page.mouse.wheel(-400, 0)
         if await root.evaluate(_ROWS) > before + WINDOW / 2:

@@ -182,3 +182,51 @@ async def test_refusals_too_many_charts_and_async_callbacks(make_engine: Any) ->
     await asyncio.to_thread(opened[-2].clicked, message)
     await until(lambda: "ValueError: no" in repr(opened[-2]))
     assert seen[0][1] is asyncio.get_running_loop()
+
+
+async def test_a_reader_chooses_another_timeframe_which_is_streamed_while_it_is_shown(
+    make_engine: Any,
+) -> None:
+    engine = await make_engine(timeframes=["1m"], strategies=[])
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTC/USDT", "1m", overlays=["ema(20)"], window=100)
+    assert chart._scene.facts.timeframes == ("1m", "5m", "15m", "1h", "4h", "1d")
+    await asyncio.to_thread(chart.timeframe_chosen, "5m")
+    await until(lambda: chart.timeframe == "5m")
+    assert ("BTC/USDT", "5m") in engine.subscriptions()
+    await engine.wait(3_600)
+    last = engine.storage.last_closed("BTC/USDT", "5m")
+    await until(lambda: chart._scene.rows.last == last)
+    frame = engine.storage.frame("BTC/USDT", "5m")
+    cells = closed(chart)[-50:]
+    np.testing.assert_array_equal(cells[:, 1:6], frame.to_numpy()[-50:])
+    np.testing.assert_allclose(cells[:, 6], compute("ema(20)", frame)[-50:], atol=2e-4)
+    await asyncio.to_thread(chart.timeframe_chosen, "1m")
+    await until(lambda: chart.timeframe == "1m")
+    await until(lambda: ("BTC/USDT", "5m") not in engine.subscriptions())
+    await engine.wait(600)
+    last = engine.storage.last_closed("BTC/USDT", "1m")
+    await until(lambda: chart._scene.rows.last == last)
+    await engine.stop()
+    # What is stored is shown after the stop, too, and what is not is said.
+    chart.timeframe_chosen("5m")
+    assert chart.timeframe == "5m"
+    chart.timeframe_chosen("1d")
+    assert chart.timeframe == "5m" and "no candles of 1d are stored" in repr(chart)
+
+
+async def test_a_filled_order_says_what_it_was_and_what_came_of_it(make_engine: Any) -> None:
+    engine = await make_engine()
+    charts = LiveCharts(engine)
+    chart = await charts.open("BTC/USDT", "1m", window=200)
+    await engine.wait(4 * 3_600)
+    await engine.stop()
+    entry, out = (dict(one.details) for one in chart.marks.markers[:2])
+    name = next(iter(engine.signals.strategies))
+    assert entry["why"] == f"entry signal ({name})" and "result" not in entry
+    assert out["why"] == f"exit signal ({name})" and out["amount"].endswith(" BTC")
+    booked = engine.positions.result(name, "BTC/USDT")
+    exits = [one for one in chart.marks.markers if one.kind != "entry"]
+    gains = [dict(one.details)["result"].split(" USDT")[0] for one in exits]
+    total = sum(float(one.replace("\u2212", "-").replace("\u2009", "")) for one in gains)
+    assert total == pytest.approx(float(booked.realised), abs=0.01 * len(gains))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.core.text import formats
+
 if TYPE_CHECKING:
     from botlib.backtesting.result import BacktestResult
     from botlib.widgets.chart import Chart, Line, Marker
@@ -30,7 +32,6 @@ def chart_result(
         held = float(last["entry_price"])
         title = f"open since {last['entry_time']:%m-%d %H:%M}"
         lines.append(Line(id="position", kind="position", price=held, title=title))
-    name = f"{result.symbol} {result.timeframe}".strip()
     return chart(
         result.frame,
         overlays=overlays,
@@ -39,7 +40,7 @@ def chart_result(
         timeframe=result.timeframe,
         markers=_markers(result),
         lines=[*_stop_lines(result), *lines],
-        **{"title": f"{name} · {result.strategy}", **options},
+        **{"title": f"{result.symbol} · {result.strategy}".removeprefix(" · "), **options},
     )
 
 
@@ -84,15 +85,44 @@ def _markers(result: BacktestResult) -> list[Marker]:
     from botlib.widgets.chart import Marker
 
     trips = result.roundtrips
-    entries = _milliseconds(trips["entry_time"].to_numpy())
-    exits = _milliseconds(trips["exit_time"].to_numpy())
-    left = trips["exit_time"].notna().to_numpy()
-    returns = trips["return"].to_numpy(dtype=np.float64)
-    reasons = trips["reason"].tolist()
-    markers = [Marker(timestamp=moment, kind="entry", text="buy") for moment in entries.tolist()]
-    for row in np.flatnonzero(left).tolist():
-        kind = _KINDS.get(reasons[row], "exit")
-        markers.append(Marker(timestamp=int(exits[row]), kind=kind, text=f"{returns[row]:+.1%}"))
+    entries = _milliseconds(trips["entry_time"].to_numpy()).tolist()
+    exits = _milliseconds(trips["exit_time"].to_numpy()).tolist()
+    markers = []
+    for row, trip in enumerate(trips.to_dict("records")):
+        amount = formats.exact(trip["amount"])
+        markers.append(
+            Marker(
+                timestamp=entries[row],
+                kind="entry",
+                text="buy",
+                details=(
+                    ("price", formats.exact(trip["entry_price"])),
+                    ("amount", amount),
+                    ("cost", formats.number(trip["entry_price"] * trip["amount"])),
+                    ("fee", formats.number(trip["entry_fee"])),
+                    ("why", "entry signal"),
+                ),
+            )
+        )
+        if trip["exit_time"] is None or trip["exit_time"] != trip["exit_time"]:  # still open
+            continue
+        result_text = formats.number(trip["pnl"], sign=True)
+        share = formats.percent(trip["return"], sign=True)
+        markers.append(
+            Marker(
+                timestamp=exits[row],
+                kind=_KINDS.get(trip["reason"], "exit"),
+                text=formats.percent(trip["return"], 1, sign=True),
+                details=(
+                    ("price", formats.exact(trip["exit_price"])),
+                    ("amount", formats.exact(trip["sold"])),
+                    ("fee", formats.number(trip["exit_fee"])),
+                    ("why", str(trip["reason"]).replace("_", " ")),
+                    ("held", f"{formats.count(trip['candles'])} candles"),
+                    ("result", f"{result_text} ({share})"),
+                ),
+            )
+        )
     return markers
 
 

@@ -22,6 +22,7 @@ from botlib.widgets.chart.rows import ChartRows
 from botlib.widgets.chart.scene import ChartInfo
 from botlib.widgets.chart.source import CandleHistory, HistorySource
 from botlib.widgets.chart.studies import Study
+from botlib.widgets.chart.timeframes import USUAL, FrameTimeframes, TimeframeChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "USUAL",
     "CandleHistory",
     "Chart",
     "ChartInfo",
@@ -38,6 +40,7 @@ __all__ = [
     "Line",
     "Marker",
     "Shade",
+    "TimeframeChoice",
     "add_indicators",
     "chart",
     "price_decimals",
@@ -87,6 +90,7 @@ def chart(
         decimals=price_decimals(candles["close"]),
     )
     made = Chart(facts, rows, height=height, window=window)
+    made.offer(FrameTimeframes(made, rows).choice)
     made.mark(markers=markers, lines=lines)
     return add_indicators(made, overlays, panes)
 

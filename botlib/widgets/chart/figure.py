@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ from botlib.widgets.chart.scene import MAIN, ChartInfo, Scene
 from botlib.widgets.chart.screenshots import Screenshots
 from botlib.widgets.chart.source import CandleHistory, HistorySource
 from botlib.widgets.chart.throttle import Throttle
+from botlib.widgets.chart.timeframes import TimeframeChoice
 from botlib.widgets.display import Output, mode
 from botlib.widgets.pictures import NO_TEXT, Pictures
 
@@ -66,6 +68,7 @@ class Chart:
         _check_number("window", window, 10, 1_000_000)
         self.height = height
         self._scene = Scene(facts, rows, window)
+        self._choice: TimeframeChoice | None = None
         self._lock = threading.RLock()
         self._pictures = Pictures(self._picture)
         self._link = Link(self._scene, self._lock, self, still=self._pictures.still)
@@ -213,14 +216,43 @@ class Chart:
         self._note = text
         self._link.say(text)
 
+    # Timeframes
+
+    def offer(self, choice: TimeframeChoice) -> None:
+        """Offer timeframes to the readers, before the chart is shown."""
+        with self._lock:
+            self._choice = choice
+            self._scene.facts = replace(self._scene.facts, timeframes=choice.offered)
+
+    def show_timeframe(
+        self, timeframe: str, history: CandleHistory, source: HistorySource | None = None
+    ) -> None:
+        """Replace the candles by those of another timeframe; indicators and marks stay.
+
+        Args:
+            source: of candles before those of the history; None if there are none.
+        """
+        with self._lock:
+            self._check_open()
+            rows = ChartRows(timeframe)
+            rows.load(history.frame, whole=history.whole)
+            self._scene.show_timeframe(timeframe, rows)
+            self._source = source
+            self.repaired(history.repaired)
+            self._redrawn()
+            self._link.marks()
+        self._widen()
+
     # Candles
 
     def take(self, candle: Candle) -> bool:
         """Add a candle, closed or forming; return whether it is new. `flush` shows it."""
-        values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
         with self._lock:
             if self._closed:
                 return False
+            if self._choice is not None:
+                candle = self._choice.drawn(candle)
+            values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
             rows, last = self._scene.rows, self._scene.rows.last
             take = rows.close if candle.closed else rows.form
             if not take(candle.timestamp, values):
@@ -441,6 +473,11 @@ class Chart:
                 self._answer_older(before, want)
 
         self._source.older(first, want, done)
+
+    def timeframe_chosen(self, timeframe: str) -> None:
+        """Show another timeframe, if it is one that is offered."""
+        if self._choice is not None and timeframe in self._choice.offered:
+            self._choice.choose(timeframe)
 
     def clicked(self, message: dict[str, Any]) -> None:
         """Call the callbacks with a click."""

@@ -34,6 +34,8 @@ class Listener(Protocol):
 
     def clicked(self, message: dict[str, Any]) -> None: ...
 
+    def timeframe_chosen(self, timeframe: str) -> None: ...
+
     def older_requested(self, before: int, want: int) -> None: ...
 
     def screenshot_received(self, message: dict[str, Any], image: bytes | None) -> None: ...
@@ -240,6 +242,8 @@ class Link:
         elif kind == "older":
             before = round(float(message["before"]) * 1_000)
             self._listener.older_requested(before, min(max(int(message["want"]), 1), 20_000))
+        elif kind == "timeframe":
+            self._listener.timeframe_chosen(str(message["timeframe"]))
         elif kind == "click":
             self._listener.clicked(message)
         elif kind == "shot":

@@ -40,19 +40,29 @@ class Marker:
         kind: ``entry``, ``exit``, ``stop`` or ``target`` (exits by these); ``entry signal`` or
             ``exit signal`` (nothing was ordered); ``note``.
         text: a few characters next to it.
+        details: what it was, as labels and values, shown where it is pointed at.
     """
 
     timestamp: int
     kind: str
     text: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         _check("marker", self.kind, _LOOKS)
 
     def wire(self, timeframe: str) -> dict[str, Any]:
         """Return it as JSON values, at the open time of its candle."""
-        seconds = open_time(self.timestamp, timeframe) / 1_000
-        return {"time": seconds, **_LOOKS[self.kind], "text": self.text}
+        plain: dict[str, Any] = {
+            "time": open_time(self.timestamp, timeframe) / 1_000,
+            "at": self.timestamp // 1_000,
+            "kind": self.kind,
+            **_LOOKS[self.kind],
+            "text": self.text,
+        }
+        if self.details:
+            plain["card"] = [list(one) for one in self.details]
+        return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class ChartInfo:
     """The market of a chart.
 
     Attributes:
+        timeframes: those that a reader can choose.
         title: shown in place of symbol and timeframe.
         kind: of the market, as `botlib.venues.kinds` names it; empty for candles of a frame.
         decimals: digits of prices after the point.
@@ -43,6 +44,7 @@ class ChartInfo:
 
     symbol: str = ""
     timeframe: str = "1m"
+    timeframes: tuple[str, ...] = ()
     title: str = ""
     venue: str = ""
     kind: str = ""
@@ -125,6 +127,18 @@ class Scene:
                 return
         raise unknown_study(spec, self.rows.studies)
 
+    def show_timeframe(self, timeframe: str, rows: ChartRows) -> None:
+        """Replace the candles by those of another timeframe; the studies and their panes stay."""
+        rows.keep = self.window
+        for old in self.rows.studies:
+            rows.include(
+                Study(old.indicator, group=old.group, place=old.place, timeframe=timeframe)
+            )
+        self.facts = replace(self.facts, timeframe=timeframe)
+        self.rows = rows
+        self.repaired, self.shown_from, self._volume = (), None, None
+        self.version += 1
+
     def spec(self) -> dict[str, Any]:
         """Return the series and panes as JSON values for the page."""
         facts, volume = self.facts, self._has_volume
@@ -145,6 +159,7 @@ class Scene:
             "title": masked(facts.title),
             "symbol": facts.symbol,
             "timeframe": facts.timeframe,
+            "timeframes": list(facts.timeframes),
             "step": self.rows.step // 1_000,
             "kind": facts.kind,
             "words": KINDS[facts.kind].words if facts.kind else "",

@@ -31,8 +31,8 @@ _TEXT: Final = "#8a8f98"
 _GRID: Final = "#8a8f98"
 _SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
 _DASHES: Final = {"solid": "", "dashed": "6 4", "dotted": "2 3", "long dashes": "12 5"}
-_MOST_LABELS: Final = 40
-"""If more markers are visible, they are drawn without their texts."""
+_NEAR: Final = 22
+"""Pixels within which markers on one side of the candles are drawn as one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,10 @@ class _Drawing:
 
     def _title(self) -> None:
         spec, right = self.spec, 4
-        words = [escape(str(spec["title"] or f"{spec['symbol']} {spec['timeframe']}"))]
+        title = str(spec["title"] or spec["symbol"])
+        if spec["timeframe"] not in title:
+            title = f"{title} {spec['timeframe']}".strip()
+        words = [escape(title)]
         self.parts.append(
             f'<text x="{right}" y="15" font-size="13" font-weight="600">{words[0]}</text>'
         )
@@ -379,24 +382,51 @@ class _Drawing:
     def _markers(self, scale: Scale) -> None:
         places = {round(float(second)): row for row, second in enumerate(self.seconds)}
         drawn = [(places.get(round(one["time"])), one) for one in self.marks["markers"]]
-        visible = [(row, one) for row, one in drawn if row is not None]
-        texts = len(visible) <= _MOST_LABELS
-        for row, one in visible:
-            if not np.isfinite(self.cells[row, 2:4]).all():
-                continue
-            below = one["position"] == "belowBar"
-            turn = 1 if below else -1
-            edge = scale.y(float(self.cells[row, 3 if below else 2])) + 4 * turn
-            x = self.x[row]
-            if one["shape"] == "circle":
-                shape = f'<circle cx="{x:.1f}" cy="{edge + 4 * turn:.1f}" r="3.5"'
-            else:
-                shape = f'<path d="M{x:.1f} {edge:.1f}l4.5 {8 * turn}h-9z"'
-            text = ""
-            if texts and one["text"]:
-                y = edge + (18 if below else -11)
-                text = (
-                    f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{one["color"]}">'
-                    f"{escape(one['text'])}</text>"
-                )
-            self.parts.append(f'{shape} fill="{one["color"]}"/>{text}')
+        visible = [
+            (row, one)
+            for row, one in drawn
+            if row is not None and np.isfinite(self.cells[row, 2:4]).all()
+        ]
+        for below in (True, False):
+            side = [(row, one) for row, one in visible if (one["position"] == "belowBar") == below]
+            for group in _near(side, self.pitch):
+                self._marker(scale, group, below=below)
+
+    def _marker(
+        self, scale: Scale, group: Sequence[tuple[int, dict[str, Any]]], *, below: bool
+    ) -> None:
+        """Draw markers near each other as one, with their number."""
+        rows, one = slice(group[0][0], group[-1][0] + 1), group[-1][1]
+        prices = self.cells[rows, 3 if below else 2]
+        turn = 1 if below else -1
+        edge = scale.y(float(np.nanmin(prices) if below else np.nanmax(prices))) + 4 * turn
+        x = (self.x[group[0][0]] + self.x[group[-1][0]]) / 2
+        if one["shape"] == "circle":
+            shape = f'<circle cx="{x:.1f}" cy="{edge + 4 * turn:.1f}" r="3.5"'
+        else:
+            shape = f'<path d="M{x:.1f} {edge:.1f}l4.5 {8 * turn}h-9z"'
+        label = one["text"]
+        if len(group) > 1:
+            same = label and all(other["text"] == label for _, other in group)
+            label = f"{len(group)} × {label}" if same else str(len(group))
+        text = ""
+        if label:
+            y = edge + (18 if below else -11)
+            text = (
+                f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{one["color"]}">'
+                f"{escape(label)}</text>"
+            )
+        self.parts.append(f'{shape} fill="{one["color"]}"/>{text}')
+
+
+def _near(
+    markers: Sequence[tuple[int, dict[str, Any]]], pitch: float
+) -> list[list[tuple[int, dict[str, Any]]]]:
+    """Return groups of markers within `_NEAR` pixels, by the rows they are at."""
+    groups: list[list[tuple[int, dict[str, Any]]]] = []
+    for row, one in markers:
+        if groups and (row - groups[-1][0][0]) * pitch < _NEAR:
+            groups[-1].append((row, one))
+        else:
+            groups.append([(row, one)])
+    return groups

@@ -24,6 +24,8 @@ export function createCanvas(root: HTMLElement, palette: Palette): IChartApi {
   const chart = createChart(root, {
     autoSize: true,
     crosshair: { mode: CrosshairMode.Normal },
+    // A page is scrolled by touch over a chart, too.
+    handleScroll: { vertTouchDrag: false },
     // The licence of the library requires the logo, which links to TradingView.
     layout: { attributionLogo: true, fontFamily: FONT, fontSize: 11 },
     localization: { locale: "en", timeFormatter: (time: Time) => moment(time as number) },

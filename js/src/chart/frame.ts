@@ -2,6 +2,8 @@
 
 import type { IChartApi } from "lightweight-charts";
 import { GoneLine } from "../gone";
+import { Bar, type BarActions } from "./bar";
+import { Card } from "./card";
 
 export class Frame {
   readonly root = part("div", "botlib botlib-chart");
@@ -13,19 +15,40 @@ export class Frame {
   readonly #notice = part("div", "bl-hint bl-notice");
   readonly #back = part("button", "bl-back", "latest »");
   readonly gone = new GoneLine();
+  readonly card = new Card();
+  readonly bar: Bar;
+  #px = 0;
 
-  constructor(el: HTMLElement, back: () => void) {
+  constructor(el: HTMLElement, back: () => void, actions: BarActions) {
+    this.bar = new Bar(actions);
     this.loading = "";
     this.away = false;
     this.#back.addEventListener("click", back);
     this.notice = "";
     const over = [this.#utc, this.#loading, this.#empty, this.#notice, this.#back];
-    this.root.append(this.canvas, ...over, this.gone.element);
+    this.root.append(this.bar.element, this.canvas, ...over, this.card.element, this.gone.element);
     el.append(this.root);
+    this.root.addEventListener("fullscreenchange", () => this.#fit());
   }
 
   set height(px: number) {
-    this.root.style.height = `${px}px`;
+    this.#px = px;
+    this.#fit();
+  }
+
+  /** Fill the screen, or end that. */
+  fullScreen(): void {
+    if (this.#full) void this.root.ownerDocument.exitFullscreen();
+    else void this.root.requestFullscreen();
+  }
+
+  get #full(): boolean {
+    return this.root.ownerDocument.fullscreenElement === this.root;
+  }
+
+  #fit(): void {
+    this.root.style.height = this.#full ? "100vh" : `${this.#px}px`;
+    this.bar.full = this.#full;
   }
 
   /** A text at the left end while older candles are loaded; empty to hide it. */

@@ -26,8 +26,8 @@ class Cell {
   }
 }
 
-function labelled(parent: HTMLElement, label: string): Cell {
-  const pair = document.createElement("span");
+function labelled(parent: HTMLElement, label: string, tag = "span"): Cell {
+  const pair = document.createElement(tag);
   pair.className = "bl-pair";
   const name = document.createElement("span");
   name.className = "bl-name";
@@ -44,27 +44,39 @@ export class Legend {
   #tag: Cell | undefined;
   #values: { series: ShownSeries; cell: Cell }[] = [];
 
-  /** Add the lines of the legend to `root`, one block per pane. */
+  /**
+   * Add the lines of the legend to `root`, one block per pane. The name of a series is a button that
+   * hides or shows it: `toggled` is called with its id.
+   */
   constructor(
     root: HTMLElement,
     private readonly spec: Spec,
     shown: ShownSeries[],
+    private readonly toggled: (id: string) => void,
   ) {
     for (const series of shown) {
       const pane = this.#pane(root, series.spec.pane);
-      if (series.spec.kind === "candles") this.#head(pane, spec);
+      if (series.spec.kind === "candles") this.#head(pane);
       else {
         const line = pane.querySelector<HTMLElement>(".bl-values") ?? pane;
         const [study, part] = partsOf(series.spec.title);
         const label = part !== "" && study === line.dataset.study ? part : series.spec.title;
         line.dataset.study = study;
-        this.#values.push({ series, cell: labelled(line, label) });
+        this.#values.push({ series, cell: this.#entry(line, label, series) });
       }
     }
   }
 
   remove(): void {
     for (const pane of this.panes) pane.remove();
+  }
+
+  /** Show which series are hidden. */
+  mark(hidden: ReadonlySet<string>): void {
+    for (const { series, cell } of this.#values) {
+      const pressed = String(!hidden.has(series.spec.id));
+      cell.element.parentElement?.setAttribute("aria-pressed", pressed);
+    }
   }
 
   /** Show the values of a row; `tag` marks a candle that was repaired or is missing. */
@@ -98,29 +110,25 @@ export class Legend {
     return pane;
   }
 
-  #head(pane: HTMLElement, spec: Spec): void {
-    const head = document.createElement("div");
-    head.className = "bl-head";
-    const title = new Cell("bl-title", head);
-    title.write(spec.title || spec.symbol);
-    if (spec.timeframe && !title.element.textContent?.includes(spec.timeframe)) {
-      new Cell("bl-muted", head).write(spec.timeframe);
-    }
-    const kind = new Cell(`bl-kind bl-${spec.kind}`, head);
-    kind.write(spec.kind.toUpperCase());
-    kind.element.title = `${spec.words} (${spec.venue})`;
-    kind.element.hidden = spec.kind === "";
-    const source = new Cell("bl-badge", head);
-    source.write(spec.kind === "" ? spec.venue : spec.words);
-    source.element.hidden = source.element.textContent === "";
-    const candle = document.createElement("span");
+  #entry(line: HTMLElement, label: string, series: ShownSeries): Cell {
+    const cell = labelled(line, label, "button");
+    const button = cell.element.parentElement as HTMLButtonElement;
+    button.type = "button";
+    button.title = `Hide or show ${series.spec.title}`;
+    button.setAttribute("aria-pressed", "true");
+    button.dataset.series = series.spec.id;
+    button.addEventListener("click", () => this.toggled(series.spec.id));
+    return cell;
+  }
+
+  #head(pane: HTMLElement): void {
+    const candle = document.createElement("div");
     candle.className = "bl-ohlc";
-    head.append(candle);
     this.#candle = ["O", "H", "L", "C"].map((label) => labelled(candle, label));
     this.#change = new Cell("bl-value", candle);
     this.#tag = new Cell("bl-tag", candle);
     const values = document.createElement("div");
     values.className = "bl-values";
-    pane.append(head, values);
+    pane.append(candle, values);
   }
 }

@@ -1,17 +1,8 @@
 /** Markers of entries and exits, and price lines of positions, stops and orders. */
 
-import {
-  createSeriesMarkers,
-  type IPriceLine,
-  type ISeriesApi,
-  type ISeriesMarkersPluginApi,
-  type ISeriesPrimitive,
-  LineStyle,
-  type SeriesMarker,
-  type SeriesType,
-  type Time,
-  type UTCTimestamp,
-} from "lightweight-charts";
+import { type IPriceLine, type ISeriesApi, LineStyle, type SeriesType } from "lightweight-charts";
+import type { Palette } from "../theme";
+import { Markers } from "./markers";
 import type { Line, Marker } from "./protocol";
 import { Tracks } from "./tracks";
 import type { CandleWindow } from "./window";
@@ -22,52 +13,24 @@ const STYLES: Record<string, LineStyle> = {
   dotted: LineStyle.Dotted,
 };
 
-/**
- * Return the markers within the window, in order of time, each moved to the open of its candle.
- * `step` is the length of a candle in seconds.
- */
-export function placed(markers: Marker[], rows: CandleWindow, step: number): Marker[] {
-  const end = rows.last + step;
-  return markers
-    .filter((marker) => marker.time >= rows.first && marker.time < end)
-    .map((marker) => {
-      const at = rows.lowerBound(marker.time);
-      const exact = at < rows.length && rows.time(at) === marker.time;
-      return { ...marker, time: rows.time(exact ? at : at - 1) };
-    })
-    .sort((a, b) => a.time - b.time);
-}
-
 export class MarksOnCandles {
-  #plugin: ISeriesMarkersPluginApi<Time>;
+  readonly markers: Markers;
   #lines = new Map<string, { line: IPriceLine; as: string }>();
   #tracks = new Tracks();
-  /** The markers and their rows, to skip an update that does not change them. */
-  #drawn = "[]";
 
-  constructor(private readonly candles: ISeriesApi<SeriesType>) {
-    this.#plugin = createSeriesMarkers(withoutNotifications(candles), []);
+  constructor(
+    private readonly candles: ISeriesApi<SeriesType>,
+    palette: Palette,
+  ) {
+    this.markers = new Markers(palette);
     candles.attachPrimitive(this.#tracks);
+    candles.attachPrimitive(this.markers);
   }
 
-  /** Draw the markers on these candles, unless none moved: drawing them is expensive. */
+  /** Draw the markers on these candles. */
   setMarkers(markers: Marker[], rows: CandleWindow, step: number): void {
     this.#tracks.follow(rows);
-    const shown = placed(markers, rows, step);
-    const drawn = JSON.stringify(shown.map((marker) => [rows.find(marker.time), marker]));
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
-    this.#plugin.setMarkers(
-      shown.map(
-        (marker): SeriesMarker<Time> => ({
-          time: marker.time as UTCTimestamp,
-          position: marker.position,
-          shape: marker.shape,
-          color: marker.color,
-          text: marker.text,
-        }),
-      ),
-    );
+    this.markers.show(markers, rows, step);
   }
 
   /** Show these lines: update those that changed, and remove those that are no longer there. */
@@ -100,23 +63,4 @@ export class MarksOnCandles {
       }
     }
   }
-}
-
-/**
- * Return the candles without notifications of changed points, for the markers.
- *
- * At each notification the markers would read all candles again and request a layout of the whole
- * chart, which draws everything twice. They are set again when candles are added or removed, and
- * drawn with the candles.
- */
-function withoutNotifications(candles: ISeriesApi<SeriesType>): ISeriesApi<SeriesType> {
-  const attachPrimitive = (markers: ISeriesPrimitive<Time>) => {
-    const attached = markers.attached?.bind(markers);
-    markers.attached = (to) => {
-      const series = Object.create(to.series, { subscribeDataChanged: { value: () => {} } });
-      attached?.({ ...to, series });
-    };
-    candles.attachPrimitive(markers);
-  };
-  return Object.create(candles, { attachPrimitive: { value: attachPrimitive } });
 }

@@ -3,7 +3,8 @@
 import type { IChartApi } from "lightweight-charts";
 import type { Palette } from "../theme";
 
-const WORDS = ".bl-legend span, .bl-utc";
+const WORDS =
+  ".bl-bar > span, .bl-frames > span, .bl-frames > [aria-pressed='true'], .bl-legend span, .bl-utc";
 
 /**
  * Return the chart, with the texts over it in `root`, as the bytes of a PNG.
@@ -15,13 +16,20 @@ export async function picture(
   root: HTMLElement,
   palette: Palette,
 ): Promise<ArrayBuffer> {
-  const canvas = chart.takeScreenshot(true);
+  const panes = chart.takeScreenshot(true);
+  const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   const box = root.getBoundingClientRect();
-  if (context === null || canvas.width === 0 || box.width === 0) {
+  if (context === null || panes.width === 0 || box.width === 0) {
     throw new Error("the chart is not on screen, so there is nothing to take a picture of");
   }
-  const ratio = canvas.width / root.clientWidth;
+  const ratio = panes.width / root.clientWidth;
+  const above = Math.round(chart.chartElement().getBoundingClientRect().top - box.top);
+  canvas.width = panes.width;
+  canvas.height = panes.height + above * ratio;
+  context.fillStyle = palette.panel;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(panes, 0, above * ratio);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.textBaseline = "middle";
   for (const element of root.querySelectorAll<HTMLElement>(WORDS)) {

@@ -3,6 +3,7 @@
 import type { IChartApi } from "lightweight-charts";
 import type { Palette } from "../theme";
 import { Legend } from "./legend";
+import type { Group } from "./markers";
 import { MarksOnCandles } from "./marks";
 import { type Marks, type Row, type Spec, widthOf } from "./protocol";
 import { addSeries, type ShownSeries } from "./series";
@@ -19,20 +20,23 @@ export class Plot {
   /** The time under the crosshair, if there is one. */
   #pointed: number | undefined;
 
+  /** `hidden` are the ids of the series that a reader has hidden, which outlive the plot. */
   constructor(
     private readonly chart: IChartApi,
     private readonly root: HTMLElement,
     readonly spec: Spec,
     private palette: Palette,
+    private readonly hidden: Set<string>,
   ) {
     this.rows = new CandleWindow(widthOf(spec));
     this.series = addSeries(chart, spec, palette);
-    this.#legend = new Legend(root, spec, this.series);
+    this.#legend = new Legend(root, spec, this.series, (id) => this.#toggle(id));
+    this.#showHidden();
     this.#shading = new Shading(palette);
     const candles = this.series[0]?.api;
     if (candles !== undefined) {
       candles.attachPrimitive(this.#shading);
-      this.#marksOn = new MarksOnCandles(candles);
+      this.#marksOn = new MarksOnCandles(candles, palette);
     }
   }
 
@@ -81,6 +85,16 @@ export class Plot {
     this.#marksOn?.setLines(marks.lines ?? []);
   }
 
+  /** What is drawn of the markers, and where in the pane of the candles. */
+  get drawnMarkers(): { x: number; y: number; markers: unknown[] }[] {
+    return this.#marksOn?.markers.drawn ?? [];
+  }
+
+  /** Return the markers at a point of the pane of the candles. */
+  markersAt(x: number, y: number): Group | undefined {
+    return this.#marksOn?.markers.at(x, y);
+  }
+
   /** Show the candle of a time in the legend; without a time, the last one. */
   point(time: number | undefined): void {
     this.#pointed = time;
@@ -114,6 +128,7 @@ export class Plot {
     this.palette = palette;
     for (const series of this.series) series.paint(palette);
     this.#shading.paint(palette);
+    this.#marksOn?.markers.paint(palette);
     this.drawAll();
   }
 
@@ -121,6 +136,19 @@ export class Plot {
   trim(count: number): void {
     this.rows.drop(count);
     this.drawAll();
+  }
+
+  #toggle(id: string): void {
+    if (!this.hidden.delete(id)) this.hidden.add(id);
+    this.#showHidden();
+  }
+
+  #showHidden(): void {
+    for (const { api, spec } of this.series) {
+      const visible = !this.hidden.has(spec.id);
+      if (api.options().visible !== visible) api.applyOptions({ visible });
+    }
+    this.#legend.mark(this.hidden);
   }
 
   #drawMarks(): void {

@@ -21,6 +21,8 @@ export interface Spec {
   title: string;
   symbol: string;
   timeframe: string;
+  /** The timeframes that can be shown in its place. */
+  timeframes: string[];
   /** Seconds from one candle to the next. */
   step: number;
   /** The kind of market, such as "mirror"; empty for candles of a frame. */
@@ -45,8 +47,12 @@ export interface Marker {
   time: number;
   position: "aboveBar" | "belowBar";
   shape: "arrowUp" | "arrowDown" | "circle";
-  color: string;
+  kind: string;
   text: string;
+  /** When it happened; `time` is the open of its candle. */
+  at?: number;
+  /** What it was, as labels and values. */
+  card?: [label: string, value: string][];
 }
 
 export interface Line {
@@ -95,6 +101,7 @@ export const EMPTY_SPEC: Spec = {
   title: "",
   symbol: "",
   timeframe: "",
+  timeframes: [],
   step: 60,
   kind: "",
   words: "",
@@ -116,6 +123,7 @@ export function widthOf(spec: Spec): number {
 
 /** Return the indicator and the column of a title: "macd(12, 26, 9)", "signal". */
 export function partsOf(title: string): [study: string, part: string] {
-  const end = title.lastIndexOf(") ");
-  return end < 0 ? [title, ""] : [title.slice(0, end + 1), title.slice(end + 2)];
+  const end = title.lastIndexOf(" ");
+  if (end < 0 || title.endsWith(")")) return [title, ""];
+  return [title.slice(0, end), title.slice(end + 1)];
 }

@@ -1,6 +1,11 @@
 /** One view of a chart: it draws the messages of the kernel and reports clicks and requests. */
 
-import type { IChartApi, MouseEventParams, Time } from "lightweight-charts";
+import {
+  type IChartApi,
+  type MouseEventParams,
+  PriceScaleMode,
+  type Time,
+} from "lightweight-charts";
 import { clock } from "../format";
 import { KernelLink } from "../kernel";
 import type { Model } from "../model";
@@ -8,29 +13,26 @@ import { followTheme, type Mode, type Palette, paletteOf } from "../theme";
 import { colours, createCanvas, MARGINS, RIGHT_OFFSET } from "./canvas";
 import { readColumns } from "./codec";
 import { Feed } from "./feed";
+import { Focus } from "./focus";
 import { Frame } from "./frame";
+import { EDGE, OlderCandles } from "./older";
 import { picture } from "./picture";
 import { homeOf, type Place, Places } from "./places";
 import { Plot } from "./plot";
 import { EMPTY_SPEC, type Marks, type Message, type Spec, type WindowInfo } from "./protocol";
 import type { Stats } from "./stats";
 import { Timers } from "./timers";
-import { surplus } from "./window";
 
-const NEAR_LEFT = 50; // candles left of the view at which older ones are requested
-const OLDER_PATIENCE = 10_000; // ms until the request is repeated
-const LOADING = 300; // ms until the view shows that they are being loaded
 const WAITING = 2_000; // ms until the view shows that the kernel is busy
 const MOST_ROOM = 0.4; // largest share of the pane's height for the legend over the candles
 const LOOK = 100; // ms between two checks for a replacing view
 const LOOKS = 100; // checks until none is expected any more
-const LARGEST_CHUNK = 20_000; // most candles per request
-const EDGE = -1.5; // scroll positions from here on count as the right edge, in candles
 
 interface Shown {
   chart: IChartApi;
   series: Record<string, unknown>;
   stats: Stats;
+  markers: () => { x: number; y: number; markers: unknown[] }[];
 }
 
 declare global {
@@ -47,12 +49,13 @@ export class ChartView {
   readonly #theme: ReturnType<typeof followTheme>;
   readonly #resize: ResizeObserver;
   readonly #kernel: KernelLink;
+  readonly #focus: Focus;
+  /** The ids of the series that the reader has hidden. */
+  readonly #hidden = new Set<string>();
   readonly #listeners: [string, (...parts: never[]) => void][];
   #plot: Plot;
   #palette: Palette;
-  #window = 2000;
-  #more = false;
-  #asked = Number.NEGATIVE_INFINITY;
+  readonly #older: OlderCandles;
   #laidOut = false;
   #dead = false;
 
@@ -62,16 +65,31 @@ export class ChartView {
   ) {
     const began = performance.now();
     this.#kernel = KernelLink.of(model);
-    this.#frame = new Frame(el, () => {
-      this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+    const back = () => this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+    this.#frame = new Frame(el, back, {
+      timeframe: (name) => this.#askTimeframe(name),
+      logarithmic: (on) => this.#scaleBy(on),
+      fullScreen: () => this.#frame.fullScreen(),
     });
     this.#height();
     this.#showNotice();
     this.#palette = paletteOf(this.#mode());
     this.#chart = createCanvas(this.#frame.canvas, this.#palette);
+    this.#focus = new Focus(this.#frame.root, this.#chart);
     this.#feed = this.#makeFeed();
-    this.#shown = { chart: this.#chart, series: {}, stats: this.#feed.stats };
+    this.#shown = {
+      chart: this.#chart,
+      series: {},
+      stats: this.#feed.stats,
+      markers: () => this.#plot.drawnMarkers,
+    };
     this.#plot = this.#makePlot();
+    this.#older = new OlderCandles(this.#chart, this.#frame, this.#timers, {
+      plot: () => this.#plot,
+      request: (before, want) => this.#send({ type: "older", before, want }),
+      possible: () => this.#kernel.life !== "gone",
+      trimmed: () => this.#count(),
+    });
     Object.assign(this.#frame.root, { __botlib: this.#shown });
     globalThis.__botlibCharts ??= [];
     globalThis.__botlibCharts.push(this.#shown);
@@ -86,10 +104,12 @@ export class ChartView {
     if (info?.spec === this.#plot.spec.version) {
       this.#load(info as WindowInfo, this.model.get("window") as DataView | null);
     }
-    this.#chart.subscribeCrosshairMove((at) => this.#plot.point(at.time as number | undefined));
+    this.#chart.subscribeCrosshairMove((at) => this.#pointed(at));
     this.#chart.subscribeClick((at) => this.#clicked(at));
     const scale = this.#chart.timeScale();
-    scale.subscribeVisibleLogicalRangeChange((range) => range && this.#moved(range.from, range.to));
+    scale.subscribeVisibleLogicalRangeChange(
+      (range) => range && this.#older.moved(range.from, range.to),
+    );
     scale.subscribeSizeChange((width) => this.#resized(width));
     this.#listeners = [
       ["msg:custom", (message: Message, buffers?: DataView[]) => this.#message(message, buffers)],
@@ -118,6 +138,7 @@ export class ChartView {
     for (const [event, listener] of this.#listeners) this.model.off(event, listener);
     this.#kernel.unlisten(this.#lives);
     this.#timers.stop();
+    this.#focus.remove();
     this.#theme.stop();
     this.#resize.disconnect();
     const charts = globalThis.__botlibCharts ?? [];
@@ -155,7 +176,7 @@ export class ChartView {
     const bytes = buffers[0] ?? null;
     if (message.type === "update") this.#feed.update(message);
     else if (message.type === "history") this.#history(message, bytes);
-    else if (message.type === "older") this.#older(message, bytes);
+    else if (message.type === "older") this.#prepend(message, bytes);
     else if (message.type === "shoot") void this.#shoot(message.id);
     else if (message.type === "leave") this.#leave();
   }
@@ -168,19 +189,24 @@ export class ChartView {
     }
     if (message.spec !== this.#plot.spec.version) {
       this.#timers.cancel("spec");
+      const { timeframe } = this.#plot.spec;
       this.#plot.remove();
       this.#plot = this.#makePlot();
+      // The candles of another timeframe begin at the newest one.
+      if (timeframe !== this.#plot.spec.timeframe) {
+        this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+      }
     }
     this.#load(message, bytes);
     this.#timers.once("place", 50, () => this.#place());
   }
 
-  #older(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
+  #prepend(message: Extract<Message, { type: "older" }>, bytes: DataView | null): void {
     const { rows } = this.#plot;
     const { before, spec } = message;
-    this.#answered();
+    this.#older.answered();
     if (before !== rows.first || spec !== this.#plot.spec.version) return;
-    this.#more = message.more;
+    this.#older.more = message.more;
     if (rows.prepend(readColumns(bytes, rows.width)) > 0) this.#plot.drawAll();
     this.#count();
   }
@@ -223,8 +249,9 @@ export class ChartView {
   /** Show that the kernel is lost or back; nothing is requested from one that is gone. */
   #lives = (): void => {
     this.#frame.tell({ kernel: this.#kernel.life });
+    this.#frame.bar.open = this.#kernel.life !== "gone";
     this.#frame.gone.update(this.#kernel, `its last state, of ${clock(this.#kernel.heard)} UTC`);
-    if (this.#kernel.life === "gone") this.#answered();
+    if (this.#kernel.life === "gone") this.#older.answered();
   };
 
   // To the kernel
@@ -250,6 +277,15 @@ export class ChartView {
     this.#send({ type: "resync", have, got, spec: this.#spec().version });
   }
 
+  #askTimeframe(name: string): void {
+    if (name === this.#plot.spec.timeframe || this.#kernel.life === "gone") return;
+    this.#frame.bar.asked = name;
+    this.#send({ type: "timeframe", timeframe: name });
+    this.#timers.once("waiting", WAITING, () => {
+      this.#frame.loading = `waiting for the candles of ${name}: a cell runs, or the venue is slow`;
+    });
+  }
+
   #clicked(at: MouseEventParams<Time>): void {
     if (at.point === undefined) return;
     const pane = at.paneIndex ?? 0;
@@ -266,11 +302,28 @@ export class ChartView {
 
   // On the page
 
+  #pointed(at: MouseEventParams<Time>): void {
+    this.#plot.point(at.time as number | undefined);
+    const { point } = at;
+    const inCandles = point !== undefined && (at.paneIndex ?? 0) === 0;
+    const group = inCandles ? this.#plot.markersAt(point.x, point.y) : undefined;
+    const { offsetTop } = this.#frame.canvas;
+    this.#frame.card.show(group, point?.x ?? 0, (point?.y ?? 0) + offsetTop, this.#palette);
+  }
+
+  #scaleBy(logarithmic: boolean): void {
+    const mode = logarithmic ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal;
+    this.#chart.priceScale("right", 0).applyOptions({ mode });
+    this.#frame.bar.logarithmic = logarithmic;
+  }
+
   /** Create the series of the specification. */
   #makePlot(): Plot {
-    const plot = new Plot(this.#chart, this.#frame.root, this.#spec(), this.#palette);
+    const spec = this.#spec();
+    const plot = new Plot(this.#chart, this.#frame.root, spec, this.#palette, this.#hidden);
+    this.#frame.bar.show(spec);
     plot.marks(this.#marks());
-    const { series, spec } = plot;
+    const { series } = plot;
     this.#shown.series = Object.fromEntries(series.map((one) => [one.spec.id, one.api]));
     this.#chart.applyOptions({ timeScale: { secondsVisible: spec.step < 60 } });
     return plot;
@@ -283,7 +336,7 @@ export class ChartView {
         return view.#plot.rows.width;
       },
       draw: (rows) => {
-        if (this.#staying(() => this.#plot.drawRows(rows)) > 0) this.#trim();
+        if (this.#staying(() => this.#plot.drawRows(rows)) > 0) this.#older.trim();
       },
       counted: () => this.#count(),
       lost: () => this.#resync(),
@@ -299,9 +352,9 @@ export class ChartView {
       this.#plot.drawAll();
     });
     this.#feed.restart(info.seq);
-    this.#window = Math.max(500, info.rows);
-    this.#more = info.more;
-    this.#answered();
+    this.#older.window = Math.max(500, info.rows);
+    this.#older.more = info.more;
+    this.#older.answered();
     this.#count();
   }
 
@@ -317,51 +370,6 @@ export class ChartView {
     const wanted = before >= EDGE ? before : before - newer;
     if (scale.scrollPosition() !== wanted) scale.scrollToPosition(wanted, false);
     return result;
-  }
-
-  /** Request older candles near the left end, and drop them again at the right one. */
-  #moved(from: number, to: number): void {
-    const { rows } = this.#plot;
-    const now = performance.now();
-    this.#frame.away = this.#chart.timeScale().scrollPosition() < EDGE;
-    const older = this.#more && this.#kernel.life !== "gone";
-    if (from < NEAR_LEFT && older && rows.length > 0) {
-      if (now - this.#asked < OLDER_PATIENCE) return;
-      this.#asked = now;
-      const want = Math.min(LARGEST_CHUNK, Math.max(this.#window, Math.ceil(to - from) * 2));
-      this.#send({ type: "older", before: rows.first, want });
-      this.#timers.once("loading", LOADING, () => {
-        this.#frame.loading = "loading older candles …";
-      });
-      this.#timers.once("waiting", WAITING, () => {
-        this.#frame.loading = "waiting for older candles: a cell runs, or the venue is slow";
-      });
-    } else {
-      this.#timers.once("trim", 400, () => this.#trim());
-    }
-  }
-
-  /** Record that no request is pending. */
-  #answered(): void {
-    this.#asked = Number.NEGATIVE_INFINITY;
-    this.#timers.cancel("loading");
-    this.#timers.cancel("waiting");
-    this.#frame.loading = "";
-  }
-
-  #trim(): void {
-    const scale = this.#chart.timeScale();
-    const range = scale.getVisibleLogicalRange();
-    const count = surplus({
-      rows: this.#plot.rows.length,
-      window: this.#window,
-      visible: range === null ? 0 : range.to - range.from,
-      atRightEdge: scale.scrollPosition() >= EDGE,
-    });
-    if (count === 0) return;
-    this.#plot.trim(count);
-    this.#more = true;
-    this.#count();
   }
 
   #count(): void {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ISeriesApi, SeriesType } from "lightweight-charts";
-import { MarksOnCandles, placed } from "../../src/chart/marks";
+import { type Group, grouped, labelOf, NEAR, placed } from "../../src/chart/markers";
+import { MarksOnCandles } from "../../src/chart/marks";
 import type { Marker } from "../../src/chart/protocol";
 import { bands, Shading, shadeAt } from "../../src/chart/shades";
 import { CandleWindow } from "../../src/chart/window";
+import { LIGHT } from "../../src/theme";
 
 function candles(...times: number[]): CandleWindow {
   const window = new CandleWindow(1);
@@ -12,12 +14,12 @@ function candles(...times: number[]): CandleWindow {
   return window;
 }
 
-const marker = (time: number, text: string): Marker => ({
+const marker = (time: number, text: string, kind = "exit"): Marker => ({
   time,
   text,
-  position: "aboveBar",
-  shape: "circle",
-  color: "#000",
+  kind,
+  position: kind === "entry" ? "belowBar" : "aboveBar",
+  shape: kind === "entry" ? "arrowUp" : "arrowDown",
 });
 
 test("a marker is at the candle that contains its time", () => {
@@ -36,6 +38,32 @@ test("markers outside the window are ignored", () => {
   assert.deepEqual(placed([marker(59, "a"), marker(180, "b")], rows, 60), []);
   assert.equal(placed([marker(179, "c")], rows, 60).length, 1);
   assert.deepEqual(placed([marker(60, "d")], candles(), 60), []);
+});
+
+test("markers on one side of the candles that are near are one", () => {
+  const rows = candles(0, 60, 120, 180, 240);
+  const marks = [
+    marker(0, "buy", "entry"),
+    marker(60, "+1 %"),
+    marker(60, "sell"),
+    marker(120, "-1 %", "stop"),
+    marker(240, "sell"),
+  ];
+  const sizes = (spacing: number) => grouped(marks, rows, spacing).map((one) => one.markers.length);
+  assert.deepEqual(sizes(NEAR), [1, 2, 1, 1]);
+  assert.deepEqual(sizes(NEAR / 2), [1, 3, 1]);
+  assert.deepEqual(sizes(1), [1, 4]);
+  const [, group] = grouped(marks, rows, NEAR / 2);
+  assert.deepEqual([group?.from, group?.to, group?.above], [1, 2, true]);
+});
+
+test("a group says how many of what it has", () => {
+  const group = (...markers: Marker[]): Group => ({ markers, from: 0, to: 0, above: true });
+  assert.equal(labelOf(group(marker(0, "sell"))), "sell");
+  assert.equal(labelOf(group(marker(0, "sell"), marker(0, "sell"))), "2 × sell");
+  assert.equal(labelOf(group(marker(0, "+1 %"), marker(0, "-1 %"))), "2 exits");
+  assert.equal(labelOf(group(marker(0, "a", "entry"), marker(0, "b", "entry"))), "2 entries");
+  assert.equal(labelOf(group(marker(0, "+1 %"), marker(0, "stop", "stop"))), "2");
 });
 
 test("a repaired range covers its candles fully", () => {
@@ -84,7 +112,7 @@ function laidOut() {
 test("a new candle causes no layout if no marker moves", () => {
   const { told, to } = laidOut();
   const series = { attachPrimitive: (one: { attached: (to: never) => void }) => one.attached(to) };
-  const marks = new MarksOnCandles(series as unknown as ISeriesApi<SeriesType>);
+  const marks = new MarksOnCandles(series as unknown as ISeriesApi<SeriesType>, LIGHT);
   const rows = candles(60, 120);
   marks.setMarkers([marker(60, "a")], rows, 60);
   const shown = told.layouts;
