@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
 from botlib.core.model import OrderStatus
+from botlib.core.text import formats
 from botlib.core.text.masking import masked, masked_values
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
@@ -200,7 +201,7 @@ class StateBuilder:
         return {
             "symbol": symbol,
             "amount": _number(position.amount),
-            "entry": _number(round(position.entry_price, 8)),
+            "entry": _number(formats.rounded(position.entry_price)),
             "price": _number(price),
             "value": _money(price * position.amount),
             "gain": _money(gain),
@@ -417,7 +418,8 @@ def _strategy(facts: StrategyFacts, engine_runs: bool) -> StrategyRow:
 
 
 def _order(order: Order, unknown: Collection[str]) -> OrderRow:
-    price = order.average or order.stop_price or order.price
+    average = order.average
+    price = order.stop_price or order.price if average is None else formats.rounded(average)
     return {
         "time": order.market_time,
         "wall": order.created,
@@ -425,7 +427,7 @@ def _order(order: Order, unknown: Collection[str]) -> OrderRow:
         "side": str(order.side),
         "type": str(order.type),
         "amount": _number(order.amount),
-        "price": "" if price is None else _number(round(price, 8)),
+        "price": "" if price is None else _number(price),
         "status": str(order.status),
         "strategy": order.strategy,
         "message": masked(order.message)[:300],

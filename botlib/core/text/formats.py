@@ -68,6 +68,11 @@ def exact(value: Number | None) -> str:
     return number(value, decimals_of([value]))
 
 
+def rounded(value: Decimal) -> Decimal:
+    """Return a computed number with the digits that are shown of it."""
+    return round(value, _most_decimals(abs(float(value))))
+
+
 def compact(value: Number | None) -> str:
     """Return a number in few characters, such as ``12.35K``."""
     if value is None or not math.isfinite(value):

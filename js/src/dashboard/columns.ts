@@ -33,14 +33,27 @@ import type { Column, Shown } from "./table";
 type Texts<Key extends string> = { readonly [Name in Key]: string };
 type Times = { readonly time: number | null; readonly wall?: number };
 
-const plain = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
+type Look = Pick<Column<unknown>, "least" | "spare">;
+
+const plain = <Key extends string>(
+  title: string,
+  key: Key,
+  look: Look = {},
+): Column<Texts<Key>> => ({
   title,
+  ...look,
   show: (row) => row[key],
 });
 /** A price or an amount, with the decimals of its column, and all its digits as the title. */
-const figure = <Key extends string>(title: string, key: Key): Column<Texts<Key>> => ({
+const figure = <Key extends string>(
+  title: string,
+  key: Key,
+  look: Look = {},
+): Column<Texts<Key>> => ({
   title,
   kind: "num",
+  least: 60,
+  ...look,
   figure: (row) => row[key],
   show: (row, _, decimals) => ({ text: decimal(row[key], decimals), title: row[key] }),
 });
@@ -50,11 +63,13 @@ const side: Column<Texts<"side">> = {
 };
 const wallTime: Column<{ time: number }> = {
   title: "wall time",
+  least: 58,
   show: (row) => ({ text: clock(row.time), title: `${stamp(row.time)} UTC, wall time` }),
 };
 /** Market time, which differs from wall time in a fast market; an order has both. */
 const marketTime: Column<Times> = {
   title: "market time",
+  least: 68,
   show: (row) => ({ text: clock(row.time), title: marketTimes(row) }),
 };
 
@@ -125,7 +140,7 @@ function late(row: TaskRow): Shown {
 function protection(row: { protection: Protection; stop: string }): Shown {
   const kind = row.protection;
   const said: Record<Protection, string> = {
-    resting: `${decimal(row.stop, decimalsOfTexts([row.stop]))} at venue`,
+    resting: decimal(row.stop, decimalsOfTexts([row.stop])),
     unknown: "being settled",
     missing: "MISSING",
     none: "no stop",
@@ -140,17 +155,20 @@ function protection(row: { protection: Protection; stop: string }): Shown {
 export const TASKS: readonly Column<TaskRow>[] = [
   {
     title: "task",
-    show: (row) => ({ text: row.name, tone: "bl-name", title: row.group }),
+    show: (row) => ({ text: row.name, tone: "bl-name", title: `${row.name} ${row.group}`.trim() }),
   },
-  { title: "state", show: (row) => dotted(row.state, HEALTH[row.health]) },
+  { title: "state", least: 68, show: (row) => dotted(row.state, HEALTH[row.health]) },
   {
     title: "schedule",
+    spare: 1,
     show: (row) => ({ text: row.schedule, tone: "bl-muted", title: row.priority }),
   },
-  { title: "runs", kind: "num", show: (row) => count(row.runs) },
+  { title: "runs", kind: "num", spare: 1, least: 40, show: (row) => count(row.runs) },
   {
     title: "last run",
     kind: "num",
+    least: 58,
+    spare: 1,
     timed: true,
     show: (row, now) => ({
       text: ago(row.last, now),
@@ -160,58 +178,82 @@ export const TASKS: readonly Column<TaskRow>[] = [
   {
     title: "next",
     kind: "num",
+    least: 58,
+    spare: 1,
     timed: true,
     show: (row, now) => ({
       text: ahead(row.next, now),
       title: `${stamp(row.next)} UTC, wall time`,
     }),
   },
-  { title: "late", kind: "num", show: late },
+  { title: "late", kind: "num", spare: 1, least: 46, show: late },
 ];
 
+/** What protects money comes first: in a narrow view the last columns are left out. */
 export const POSITIONS: readonly Column<PositionRow>[] = [
   { title: "symbol", show: (row) => ({ text: row.symbol, tone: "bl-name" }) },
   figure("amount", "amount"),
-  figure("entry", "entry"),
-  figure("price", "price"),
+  { title: "stop", least: 84, show: protection },
   {
     title: "gain",
     kind: "num",
+    least: 54,
     show: (row) => ({ text: number(row.gain, 2, true), tone: gainClass(row.gain) }),
   },
   {
     title: "",
     kind: "num",
+    least: 54,
     show: (row) => ({ text: percent(row.share, 2, true), tone: gainClass(row.share) }),
   },
-  { title: "stop", show: protection },
-  plain("strategy", "strategy"),
+  figure("price", "price", { spare: 2 }),
+  figure("entry", "entry", { spare: 1 }),
+  plain("strategy", "strategy", { spare: 1 }),
 ];
 
 export const STRATEGIES: readonly Column<StrategyRow>[] = [
-  { title: "strategy", show: (row) => ({ text: row.name, tone: "bl-name", title: row.strategy }) },
+  {
+    title: "strategy",
+    show: (row) => ({
+      text: row.name,
+      tone: "bl-name",
+      title: `${row.strategy} on ${row.symbol} ${row.timeframe}${row.trades ? "" : ", only shown"}`,
+    }),
+  },
   {
     title: "state",
+    least: 70,
     show: (row) => ({ ...dotted(row.state, HEALTH[row.health]), title: row.detail }),
   },
-  plain("symbol", "symbol"),
-  { title: "signals", kind: "num", show: (row) => count(row.signals) },
   figure("held", "held"),
   {
     title: "profit",
     kind: "num",
-    show: (row) => ({ text: number(row.profit, 2, true), tone: gainClass(row.profit) }),
+    least: 54,
+    show: (row) => ({
+      text: number(row.profit, 2, true),
+      tone: gainClass(row.profit),
+      title: "booked and open, since its first fill",
+    }),
   },
   {
     title: "today",
     kind: "num",
-    show: (row) => ({ text: number(row.day, 2, true), tone: gainClass(row.day) }),
+    least: 54,
+    show: (row) => ({
+      text: number(row.day, 2, true),
+      tone: gainClass(row.day),
+      title: "booked since midnight UTC",
+    }),
   },
   {
     title: "trips",
     kind: "num",
+    spare: 2,
     show: (row) => ({ text: count(row.trips), title: `${row.won} of them earned something` }),
   },
+  { title: "signals", kind: "num", spare: 1, show: (row) => count(row.signals) },
+  plain("symbol", "symbol", { spare: 1 }),
 ];
 
 export const BOOKS: readonly Column<BookRow>[] = [
@@ -235,10 +277,11 @@ export const BOOKS: readonly Column<BookRow>[] = [
       title: row.reason,
     }),
   },
-  { title: "stop", show: protection },
-  figure("target", "target"),
+  { title: "stop", least: 84, show: protection },
+  figure("target", "target", { spare: 1 }),
   {
     title: "doing",
+    rest: true,
     show: (row) => ({
       text: row.wants === "" ? row.doing : `${row.reason} ${row.doing}`,
       tone: "bl-muted",
@@ -249,9 +292,9 @@ export const BOOKS: readonly Column<BookRow>[] = [
 
 export const HOLDS: readonly Column<HoldRow>[] = [
   { title: "kind", show: (row) => dotted(row.kind, HOLD[row.kind]) },
-  { title: "why", show: (row) => ({ text: row.text, title: row.text }) },
+  { title: "why", rest: true, show: (row) => ({ text: row.text, title: row.text }) },
   { title: "by", show: (row) => ({ text: row.source, tone: "bl-muted" }) },
-  plain("symbol", "symbol"),
+  plain("symbol", "symbol", { spare: 1 }),
   {
     title: "since",
     kind: "num",
@@ -306,6 +349,7 @@ export const FEEDS: readonly Column<FeedRow>[] = [
   {
     title: "age",
     kind: "num",
+    least: 46,
     show: (row) => duration(row.age),
   },
   { title: "candles", kind: "num", show: (row) => (row.closed === null ? "" : count(row.closed)) },
@@ -326,25 +370,10 @@ export const LOG: readonly Column<LogRow>[] = [
     title: "level",
     show: (row) => ({ text: row.level.toLowerCase(), tone: LEVEL[row.level] ?? "" }),
   },
-  { title: "from", show: (row) => ({ text: row.name, tone: "bl-muted" }) },
+  { title: "from", spare: 1, show: (row) => ({ text: row.name, tone: "bl-muted" }) },
   {
     title: "message",
+    rest: true,
     show: (row) => ({ text: row.text, title: row.text }),
   },
 ];
-
-/**
- * Widths of the columns in pixels, 0 for the one that takes the remaining width. They are fixed, so
- * that a changed text moves no other column.
- */
-export const WIDTHS = {
-  tasks: [0, 74, 74, 46, 54, 62, 54, 192],
-  positions: [88, 82, 82, 82, 68, 66, 0, 100],
-  strategies: [0, 80, 82, 58, 82, 68, 62, 46],
-  books: [110, 82, 82, 78, 126, 82, 0],
-  holds: [86, 0, 84, 82, 60],
-  orders: [66, 78, 38, 76, 78, 0, 104],
-  fills: [66, 76, 34, 68, 76, 66, 0],
-  feeds: [0, 84, 62, 68, 46],
-  log: [66, 60, 118, 0],
-} as const;

@@ -54,7 +54,11 @@ export class Head {
     const { reasons } = head;
     const why = reasons.join("\n");
     if (!head.running) this.#health.write("stopped", "bl-muted", why);
-    else if (head.healthy) this.#health.write("healthy", "bl-ok");
+    else if (head.healthy && head.warnings.length > 0) {
+      const [first, ...others] = head.warnings;
+      const more = others.length > 0 ? ` (+${others.length})` : "";
+      this.#health.write(`healthy, but ${first}${more}`, "bl-warn", head.warnings.join("\n"));
+    } else if (head.healthy) this.#health.write("healthy", "bl-ok");
     else {
       const more = reasons.length > 1 ? ` (+${reasons.length - 1})` : "";
       this.#health.write(`${reasons[0] ?? "unhealthy"}${more}`, "bl-bad", why);

@@ -7,31 +7,12 @@ import type { Model } from "../model";
 import { followTheme, type Mode } from "../theme";
 import { Actions, type Outcome } from "./actions";
 import { WAITING } from "./button";
-import {
-  BOOKS,
-  FEEDS,
-  FILLS,
-  HOLDS,
-  LOG,
-  ORDERS,
-  POSITIONS,
-  STRATEGIES,
-  TASKS,
-  WIDTHS,
-} from "./columns";
 import { AccountView, Head } from "./head";
 import { KillSwitch } from "./kill";
+import { Panels } from "./panels";
 import { Cell, make, toggle } from "./patch";
-import type {
-  DashboardState,
-  DashboardTable,
-  KernelMessage,
-  PageMessage,
-  Snapshot,
-} from "./schema";
+import type { KernelMessage, PageMessage, Snapshot } from "./schema";
 import { Mirror } from "./state";
-import { TableView } from "./table";
-import { taskButtons } from "./tasks";
 
 /** The least time between two redraws in milliseconds, in a visible and in a hidden tab. */
 const SHOWN = 150;
@@ -53,13 +34,6 @@ export interface Stats {
   busy_ms: number;
 }
 
-/** One view per section of the state that is a table. */
-type Tables = {
-  [Name in keyof DashboardState as DashboardState[Name] extends DashboardTable<unknown>
-    ? Name
-    : never]: DashboardState[Name] extends DashboardTable<infer Row> ? TableView<Row> : never;
-};
-
 export class DashboardView {
   readonly stats: Stats = { applied: 0, frames: 0, gaps: 0, busy_ms: 0 };
   #mirror: Mirror;
@@ -67,7 +41,7 @@ export class DashboardView {
   #head: Head;
   #kill: KillSwitch;
   #account = new AccountView();
-  #tables: Tables;
+  #panels: Panels;
   #said = new Cell(make("div", "bl-said"));
   #trace = make("pre", "bl-trace");
   #pending: ReturnType<typeof setTimeout> | undefined;
@@ -93,54 +67,9 @@ export class DashboardView {
     );
     this.#kill = new KillSwitch(this.#actions);
     this.#head = new Head(this.#kill.button);
-    this.#tables = {
-      positions: new TableView("Positions", POSITIONS, {
-        attribute: "data-position",
-        widths: WIDTHS.positions,
-        empty: "flat",
-      }),
-      tasks: new TableView("Tasks", TASKS, {
-        attribute: "data-task",
-        widths: WIDTHS.tasks,
-        empty: "no task is registered",
-        extra: (name) => taskButtons(name, this.#actions, (task) => this.#showError(task)),
-      }),
-      strategies: new TableView("Strategies", STRATEGIES, {
-        attribute: "data-strategy",
-        widths: WIDTHS.strategies,
-        empty: "none trades",
-      }),
-      books: new TableView("Books", BOOKS, {
-        attribute: "data-book",
-        widths: WIDTHS.books,
-        empty: "no strategy holds or wants anything",
-      }),
-      holds: new TableView("Halts", HOLDS, {
-        attribute: "data-hold",
-        widths: WIDTHS.holds,
-        empty: "entries are allowed",
-      }),
-      orders: new TableView("Orders", ORDERS, {
-        attribute: "data-order",
-        widths: WIDTHS.orders,
-        empty: "none so far",
-      }),
-      fills: new TableView("Fills", FILLS, {
-        attribute: "data-fill",
-        widths: WIDTHS.fills,
-        empty: "none so far",
-      }),
-      feeds: new TableView("Feeds", FEEDS, {
-        attribute: "data-feed",
-        widths: WIDTHS.feeds,
-        empty: "nothing streams",
-      }),
-      log: new TableView("Log", LOG, {
-        attribute: "data-log",
-        widths: WIDTHS.log,
-        empty: "quiet so far",
-      }),
-    };
+    this.#panels = new Panels(this.#actions, this.#trace, (action, name) =>
+      this.#showError(action, name),
+    );
     root.classList.add("botlib", "bl-dash");
     this.#theme = followTheme(root, () => model.get("theme") as Mode);
     this.#build();
@@ -170,20 +99,6 @@ export class DashboardView {
   }
 
   #build(): void {
-    const { tasks, strategies, positions, books, holds, orders, fills, feeds, log } = this.#tables;
-    const left = make("div", "bl-column");
-    left.append(
-      positions.element,
-      strategies.element,
-      books.element,
-      tasks.element,
-      this.#trace,
-      log.element,
-    );
-    const right = make("div", "bl-column");
-    right.append(holds.element, feeds.element, orders.element, fills.element);
-    const body = make("div", "bl-body");
-    body.append(left, right);
     toggle(this.#trace, false);
     toggle(this.#said.element, false);
     this.#said.element.setAttribute("role", "status");
@@ -194,7 +109,7 @@ export class DashboardView {
       this.#kill.element,
       this.#said.element,
       this.#account.element,
-      body,
+      this.#panels.element,
     );
   }
 
@@ -238,7 +153,6 @@ export class DashboardView {
   #draw(): void {
     const begun = performance.now();
     const { state, seq } = this.#mirror;
-    const { now } = state.head;
     this.root.dataset.seq = String(seq);
     this.root.dataset.mode = state.head.mode;
     this.root.dataset.running = String(state.head.running);
@@ -247,14 +161,7 @@ export class DashboardView {
     // A bot that only watches has no account.
     toggle(this.#account.element, state.head.mode !== "watch");
     this.#kill.update(state.risk, state.head);
-    this.#tables.positions.update(state.positions, now);
-    this.#tables.books.update(state.books, now);
-    this.#tables.holds.update(state.holds, now);
-    this.#tables.tasks.update(state.tasks, now);
-    this.#tables.orders.update(state.orders, now);
-    this.#tables.fills.update(state.fills, now);
-    this.#tables.feeds.update(state.feeds, now);
-    this.#tables.log.update(state.log, now);
+    this.#panels.update(state);
     this.#drawn = performance.now();
     this.#cost = 0.8 * this.#cost + 0.2 * (this.#drawn - begun);
     this.stats.frames += 1;
@@ -294,7 +201,7 @@ export class DashboardView {
 
   #refresh(): void {
     this.#kill.refresh();
-    this.#tables.tasks.refresh();
+    this.#panels.refresh();
     const said = this.#said.element.textContent;
     if (this.#actions.any("waiting")) this.#say(WAITING, "bl-warn");
     else if (this.#actions.any("silent")) this.#say(NO_ANSWER, "bl-warn");
@@ -302,7 +209,7 @@ export class DashboardView {
   }
 
   #settle({ request, ok, text }: Outcome): void {
-    if (request.action === "error") {
+    if (request.action === "error" || request.action === "strategy_error") {
       this.#trace.textContent = `${request.target}\n${text}`;
       toggle(this.#trace, true);
       return;
@@ -317,15 +224,17 @@ export class DashboardView {
     toggle(this.#said.element, true);
   }
 
-  /** Show the error of a task at once, and its traceback when the kernel has answered. */
-  #showError(name: string): void {
+  /** Show an error at once, and its traceback when the kernel has answered. */
+  #showError(action: "error" | "strategy_error", name: string): void {
     if (!this.#trace.hidden && this.#trace.dataset.of === name) {
       toggle(this.#trace, false);
       return;
     }
+    const { tasks, strategies } = this.#mirror.state;
+    const known = action === "error" ? tasks.rows[name]?.error : strategies.rows[name]?.detail;
     this.#trace.dataset.of = name;
-    this.#trace.textContent = `${name}\n${this.#mirror.state.tasks.rows[name]?.error ?? ""}`;
+    this.#trace.textContent = `${name}\n${known ?? ""}`;
     toggle(this.#trace, true);
-    this.#actions.ask("error", name);
+    this.#actions.ask(action, name);
   }
 }

@@ -49,6 +49,12 @@ def test_decimals_of_a_venue_keep_every_digit_and_computed_ones_do_not() -> None
     assert exact(Decimal("1E+3")) == "1\u2009000"
 
 
+def test_a_computed_number_has_the_digits_that_are_shown() -> None:
+    assert formats.rounded(Decimal("66224.49502063")) == Decimal("66224.50")
+    assert formats.rounded(Decimal("0.0000123456789")) == Decimal("0.00001234568")
+    assert formats.rounded(Decimal("66139.61")) == Decimal("66139.61")
+
+
 def test_numbers_of_numpy_are_numbers_and_truth_values_are_none() -> None:
     assert column([np.int64(3), np.int64(4_000)]) == ["3", "4\u2009000"]
     assert column([np.float64(0.5), math.nan]) == ["0.5", "–"]
