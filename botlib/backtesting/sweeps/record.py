@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -14,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from botlib.backtesting.metrics import Floats
+from botlib.backtesting.source import source_of
 from botlib.backtesting.sweeps.evaluator import METRICS, CombinationResults, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import SweepError
@@ -136,38 +135,3 @@ def _settings_text(settings: SweepSettings) -> str:
     return (
         f"Settings(terms={settings.terms!r}, start={settings.start!r}, engine={settings.engine!r})"
     )
-
-
-def source_of(strategy: type[Strategy]) -> str:
-    """Return the source that a strategy's signals depend on.
-
-    That is the whole file of each of its classes; for a class of a notebook its own source, or its
-    compiled methods if the source is not known.
-    """
-    texts = [_text(part) for part in strategy.__mro__ if not _is_base(part)]
-    return "\n".join([f"{strategy.__module__}.{strategy.__qualname__}", *texts])
-
-
-def _is_base(part: type) -> bool:
-    return part is object or part.__module__ in ("botlib.strategy", "abc", "typing")
-
-
-def _text(part: type) -> str:
-    file = getattr(sys.modules.get(part.__module__), "__file__", None)
-    if part.__module__ != "__main__" and file:
-        return Path(file).read_text(encoding="utf-8")
-    try:
-        return inspect.getsource(part)
-    except (OSError, TypeError):
-        return repr(
-            [
-                (name, _code(value) if hasattr(value, "__code__") else repr(value))
-                for name, value in sorted(vars(part).items())
-                if not name.startswith("__") or name == "__init__"
-            ]
-        )
-
-
-def _code(function: Any) -> tuple[object, ...]:
-    code = function.__code__
-    return code.co_code.hex(), code.co_names, [repr(value) for value in code.co_consts]
