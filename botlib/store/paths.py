@@ -1,4 +1,4 @@
-"""`database_path`: where the database of a market lies."""
+"""Paths of the databases in a data directory: of the markets, and of the experiments."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def database_path(data_directory: Path, venue: str) -> Path:
         "'paper:synthetic:seed=<number>', 'paper:mirror:<venue>', "
         "'paper:recording:<name>:<hexadecimal digest>'."
     )
+
+
+def experiments_path(data_directory: Path) -> Path:
+    """Return the path of the experiment book, which all markets of a data directory share."""
+    return data_directory / "experiments" / "book.db"
 
 
 def _paper_name(stamp: str) -> str | None:
