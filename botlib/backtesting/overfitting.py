@@ -7,6 +7,8 @@ Sources:
     [PBO] D. H. Bailey, J. M. Borwein, M. López de Prado, Q. J. Zhu, "The Probability of Backtest
     Overfitting", Journal of Computational Finance 20(4), 2017, https://ssrn.com/abstract=2326253
 
+[PBO] allows any measure of performance: `block_scores` has those that period returns determine.
+
 The data of the examples in [PBO] are not published. The tests repeat the vignette and the test of
 the R package pbo (CRAN, after [PBO]).
 """
@@ -21,6 +23,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.block_scores import (
+    LEAST_ROUND_TRIPS,
+    SCORED,
+    block_scorer,
+)
 from botlib.backtesting.sharpe import (
     NO_VARIANCE,
     deflated_sharpe_ratio,
@@ -30,7 +37,6 @@ from botlib.backtesting.sharpe import (
     probabilistic_sharpe_ratio,
     returns_matrix,
     sharpe_of_columns,
-    sharpe_of_sums,
     sharpe_ratio,
 )
 from botlib.core.errors import InvalidInput
@@ -40,6 +46,7 @@ from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from botlib.backtesting.sharpe import Matrix
+    from botlib.store.experiment_book import EarlierTrials
 
 __all__ = [
     "BacktestOverfitting",
@@ -92,16 +99,18 @@ class BacktestOverfitting:
     probability_of_loss: float
     """How often the best in sample lost money out of sample."""
     degradation: float
-    """Slope of the out-of-sample Sharpe ratio of the best over its in-sample one; with a
-    real edge it is not below 0. NaN if the ratio in sample was always the same."""
+    """Slope of the out-of-sample metric of the best over its in-sample one; with a
+    real edge it is not below 0. NaN if the metric in sample was always the same."""
     logits: npt.NDArray[np.float64]
     """Per split: ln(ω / (1 - ω)), ω the relative rank out of sample of the best in sample."""
     in_sample: npt.NDArray[np.float64]
-    """Per split: the Sharpe ratio in sample of the best, per period."""
+    """Per split: the metric in sample of the best, per period."""
     out_of_sample: npt.NDArray[np.float64]
-    """Per split: the Sharpe ratio out of sample of the same, per period."""
+    """Per split: the metric out of sample of the same, per period."""
     trials: int
     blocks: int
+    metric: str = "sharpe"
+    """The figure by which the best in sample was chosen."""
 
     def __float__(self) -> float:
         return self.probability
@@ -114,12 +123,14 @@ class BacktestOverfitting:
         )
 
 
-def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> BacktestOverfitting:
+def probability_of_backtest_overfitting(
+    returns: Matrix, blocks: int = 16, *, metric: str = "sharpe"
+) -> BacktestOverfitting:
     """Return the overfitting of a choice, by the method of [PBO].
 
     The method is combinatorially symmetric cross-validation. The periods are cut into ``blocks``
     blocks; every half of them is the sample once, and the other half is out of sample. Per split
-    the trial with the best Sharpe ratio in sample is ranked among all of them out of sample. If
+    the trial with the best metric in sample is ranked among all of them out of sample. If
     several are best in sample, their ranks are averaged; a rank in the very middle counts half, so
     that equal trials give exactly 0.5. The relative rank is the rank over N + 1, so that no logit
     is infinite.
@@ -128,10 +139,11 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
         returns: (T, N) returns per period, one column per trial of the same sweep.
         blocks: an even number; 16 give 12,870 splits. Blocks differ by one row if T is no
             multiple of it.
+        metric: one of `botlib.backtesting.block_scores.SCORED`, by which trials are ranked.
 
     Raises:
-        InvalidInput: fewer than two trials, fewer than two periods a block, an odd number of
-            blocks or more than 20, or a return that is not finite.
+        InvalidInput: an unknown metric, fewer than two trials, fewer than two periods a block, an
+            odd number of blocks or more than 20, or a return that is not finite.
     """
     values, _ = returns_matrix(returns)
     rows, trials = values.shape
@@ -145,34 +157,34 @@ def probability_of_backtest_overfitting(returns: Matrix, blocks: int = 16) -> Ba
             "Give returns of shorter periods, or fewer blocks."
         )
     edges = np.linspace(0, rows, blocks + 1).astype(int)
-    sizes = np.diff(edges).astype(float)
+    score = block_scorer(metric, values, edges)
     sums = np.add.reduceat(values, edges[:-1], axis=0)
-    squares = np.add.reduceat(values * values, edges[:-1], axis=0)
 
     chosen = np.array(list(combinations(range(blocks), blocks // 2)))
     inside = np.zeros((len(chosen), blocks))
     np.put_along_axis(inside, chosen, 1.0, axis=1)
-    found = np.empty((3, len(chosen)))
+    found = np.empty((4, len(chosen)))
     step = max(1, _CHUNK // trials)
     # In the order of `combinations`, the complement of split k is split k from the end: what is out
     # of sample for the one is in sample for the other. No return is touched again, only sums.
     for first in range(0, len(chosen) // 2, step):
         splits = np.arange(first, min(first + step, len(chosen) // 2))
-        seen = sharpe_of_sums(inside[splits], sizes, sums, squares)
-        future = sharpe_of_sums(1 - inside[splits], sizes, sums, squares)
-        found[:, splits] = _best_out_of_sample(seen, future)
-        found[:, -1 - splits] = _best_out_of_sample(future, seen)
-    rank, in_sample, out_of_sample = found
+        here, there = inside[splits], 1 - inside[splits]
+        seen, future = score(here), score(there)
+        found[:, splits] = _best_out_of_sample(seen, future, there, sums)
+        found[:, -1 - splits] = _best_out_of_sample(future, seen, here, sums)
+    rank, in_sample, out_of_sample, gained = found
     relative = rank / (trials + 1)
     return BacktestOverfitting(
         probability=float(np.mean(relative < 0.5) + np.mean(relative == 0.5) / 2),
-        probability_of_loss=float(np.mean(out_of_sample < 0)),
+        probability_of_loss=float(np.mean(gained < 0)),
         degradation=_slope(in_sample, out_of_sample),
         logits=np.log(relative / (1 - relative)),
         in_sample=in_sample,
         out_of_sample=out_of_sample,
         trials=trials,
         blocks=blocks,
+        metric=metric,
     )
 
 
@@ -194,15 +206,35 @@ class OverfittingReport:
     independent: float
     """Number of independent trials that the trials are worth."""
     overfitting: BacktestOverfitting
+    earlier: int | None = None
+    """Combinations that earlier runs tried, also counted; None without an experiment book."""
+    round_trips: int | None = None
+    """Finished round trips of the best; None if they are not known."""
+    least_round_trips: int = LEAST_ROUND_TRIPS
+    metric: str = "sharpe"
+    """The figure by which the best was chosen."""
 
     @property
     def ok(self) -> bool:
-        """Whether luck in choosing is an unlikely explanation: deflated > 0.95 and PBO < 0.5."""
-        return self.deflated > 0.95 and self.overfitting.probability < 0.5
+        """Whether luck in choosing is an unlikely explanation.
+
+        That is a deflated Sharpe ratio above 0.95, overfitting below 0.5, and enough round trips.
+        """
+        return self.enough and self.deflated > 0.95 and self.overfitting.probability < 0.5
+
+    @property
+    def enough(self) -> bool:
+        """Whether the best has enough round trips to be judged by."""
+        return self.round_trips is None or self.round_trips >= self.least_round_trips
 
     @property
     def verdict(self) -> str:
         """The result in a sentence."""
+        if not self.enough:
+            return (
+                f"The best made {self.round_trips} round trips, fewer than the "
+                f"{self.least_round_trips} it takes to judge it."
+            )
         if self.ok:
             return "Luck in choosing is an unlikely explanation of the best."
         if self.deflated <= 0.95:
@@ -227,7 +259,9 @@ class OverfittingReport:
         chance = self.overfitting
         needed = "never" if math.isinf(self.track_record) else formats.number(self.track_record, 0)
         return [
-            ("best", self.best, f"of {formats.count(self.trials)} tries"),
+            ("best", self.best, f"of {formats.count(self.trials)} tries, by {self.metric}"),
+            *self._trip_row(),
+            self._earlier_row(),
             (
                 "independent tries",
                 formats.number(self.independent, 1),
@@ -248,7 +282,8 @@ class OverfittingReport:
             (
                 "overfitting",
                 f"{chance.probability:.3f}",
-                "best in sample below the median out of sample; 0.5 is chance",
+                f"best in sample, by {chance.metric}, below the median out of sample; "
+                "0.5 is chance",
             ),
             (
                 "loss out of sample",
@@ -257,9 +292,29 @@ class OverfittingReport:
             ),
         ]
 
+    def _trip_row(self) -> list[tuple[str, str, str]]:
+        if self.round_trips is None:
+            return []
+        meaning = f"of the best, at least {formats.count(self.least_round_trips)} to judge it"
+        return [("round trips", formats.count(self.round_trips), meaning)]
+
+    def _earlier_row(self) -> tuple[str, str, str]:
+        if self.earlier is None:
+            return ("earlier tries", "not known", "without an experiment book")
+        meaning = "of this strategy on these candles, in the experiment book"
+        return ("earlier tries", formats.count(self.earlier), meaning)
+
 
 def overfitting(
-    returns: Matrix, *, blocks: int = 16, trials: float | None = None
+    returns: Matrix,
+    *,
+    blocks: int = 16,
+    trials: float | None = None,
+    best: int | None = None,
+    metric: str = "sharpe",
+    earlier: EarlierTrials | None = None,
+    round_trips: int | None = None,
+    least_round_trips: int = LEAST_ROUND_TRIPS,
 ) -> OverfittingReport:
     """Return a report on the best of a sweep: deflated Sharpe ratio and overfitting.
 
@@ -267,20 +322,32 @@ def overfitting(
         returns: (T, N) returns per period, one column per trial; give all trials, not the best few.
         trials: independent trials, if more were made than ``returns`` has; by default estimated by
             `independent_trials`.
+        best: column of the trial that is judged; None is the one with the highest Sharpe ratio.
+        metric: the figure it was chosen by. Overfitting by choice is measured with it; with the
+            Sharpe ratio if returns do not determine it, as a win rate.
+        earlier: trials besides those of ``returns``, with Sharpe ratios per period. They count as
+            trials, and their ratios in the variance.
+        round_trips: finished ones of the best, None if not known.
+        least_round_trips: with fewer, the report is not ok.
 
     Raises:
         InvalidInput: see `probability_of_backtest_overfitting`.
     """
     values, names = returns_matrix(returns)
-    fate = probability_of_backtest_overfitting(values, blocks)
+    scored = metric if metric in SCORED else "sharpe"
+    fate = probability_of_backtest_overfitting(values, blocks, metric=scored)
     ratios = sharpe_of_columns(values)
     finite = ratios[np.isfinite(ratios)]
-    best = int(np.argmax(np.where(np.isfinite(ratios), ratios, -np.inf)))
+    if best is None:
+        best = int(np.argmax(np.where(np.isfinite(ratios), ratios, -np.inf)))
     sharpe = float(ratios[best])
     if not math.isfinite(sharpe):
-        raise InvalidInput("Every try has constant returns: there is no Sharpe ratio to judge.")
+        raise InvalidInput("The best try has constant returns: there is no Sharpe ratio to judge.")
     skewness, kurtosis = moments(values[:, best])
     independent = independent_trials(values) if trials is None else trials
+    if earlier is not None:
+        independent += earlier.independent
+        finite = np.concatenate((finite, earlier.sharpes))
     variance = float(finite.var(ddof=1)) if len(finite) > 1 else 0.0
     level = expected_maximum_sharpe(variance=variance, trials=independent)
     return OverfittingReport(
@@ -302,22 +369,31 @@ def overfitting(
         trials=values.shape[1],
         independent=independent,
         overfitting=fate,
+        earlier=None if earlier is None else earlier.count,
+        round_trips=round_trips,
+        least_round_trips=least_round_trips,
+        metric=metric,
     )
 
 
 def _best_out_of_sample(
-    seen: npt.NDArray[np.float64], future: npt.NDArray[np.float64]
+    seen: npt.NDArray[np.float64],
+    future: npt.NDArray[np.float64],
+    later: npt.NDArray[np.float64],
+    sums: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Return per split: rank out of sample (1 the worst), Sharpe in and out of sample of the best.
+    """Return per split: rank out of sample of the best, its metric in and out, its gain out.
 
     Args:
-        seen: (splits, trials) Sharpe ratios in sample.
-        future: the same out of sample.
+        seen: (splits, trials) the metric in sample.
+        future: the same out of sample. The worst has rank 1.
+        later: (splits, blocks) 1 for a block out of sample.
+        sums: (blocks, trials) sums of the returns in each block.
     """
     lines = np.arange(len(seen))
     best = seen.argmax(axis=1)
     top = seen[lines, best]
-    then = future[lines, best]
+    then, gained = future[lines, best], (later * sums.T[best]).sum(axis=1)
     rank = _midrank(future, then[:, None])
     tied = np.flatnonzero((seen == top[:, None]).sum(axis=1) > 1)
     for line in tied:
@@ -327,7 +403,8 @@ def _best_out_of_sample(
         until = np.searchsorted(ordered, values, side="right")
         rank[line] = np.mean((below + until + 1) / 2)
         then[line] = np.mean(values)
-    return np.stack([rank, top, then])
+        gained[line] = np.mean(later[line] @ sums[:, seen[line] == top[line]])
+    return np.stack([rank, top, then, gained])
 
 
 def _label(returns: Matrix, column: object) -> str:

@@ -43,6 +43,7 @@ class BacktestResult:
         self.symbol = symbol
         self.timeframe = timeframe
         self.frame = frame
+        self.terms = terms
         self.cash = terms.cash
         self.fee = terms.fee
         self.slippage = terms.slippage

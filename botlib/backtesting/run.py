@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from botlib.backtesting.experiments.recording import Book, record_backtest
 from botlib.backtesting.inputs import entries_and_exits, frames_for, next_open
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
@@ -33,6 +34,7 @@ def backtest(
     order_cost: float | None = None,
     market: Market | None = None,
     start: str | pd.Timestamp | None = None,
+    book: Book = None,
 ) -> BacktestResult:
     """Run a strategy over candles and return the result.
 
@@ -51,6 +53,8 @@ def backtest(
         market: how the venue trades the symbol: its lot, tick and least amounts are then applied,
             and amounts sized, exactly as in a live run. Without it any fraction can be traded.
         start: time from which to trade (UTC if it has no zone); candles before only warm up.
+        book: the experiment book to write the run into, or the data directory that has it; None
+            writes nothing. A lab and a bot write into that of their data directory.
 
     Raises:
         InvalidInput: the candles cannot be used, or a number is out of range.
@@ -58,7 +62,9 @@ def backtest(
     """
     strategy = strategy_object(strategy, "backtest")
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
-    return run_backtest(strategy, data, terms, symbol=symbol, start=start)
+    result = run_backtest(strategy, data, terms, symbol=symbol, start=start)
+    record_backtest(book, strategy, result)
+    return result
 
 
 def run_backtest(

@@ -144,6 +144,7 @@ class Bot(Blocking):
     sweep = of_lab(Lab.sweep)
     walk_forward = of_lab(Lab.walk_forward)
     check = of_lab(Lab.check)
+    experiments = of_lab(Lab.experiments)
     download = of_lab(Lab.download)
     import_files = of_lab(Lab.import_files)
 

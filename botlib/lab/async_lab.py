@@ -21,6 +21,7 @@ from botlib.lab.listed_market import ListedMarket
 from botlib.market_data.history import FetchReport, Moment, Progress
 from botlib.store import CandleStorage, Database
 from botlib.store.coverage import DataReport, data_report
+from botlib.store.experiment_book import ExperimentBook
 from botlib.venues.registry import PAPER_PREFIX, SYNTHETIC_PREFIX
 from botlib.venues.symbols import unified_symbol
 
@@ -142,6 +143,11 @@ class AsyncLab:
                 "stores those of the venue."
             )
         return listed
+
+    @property
+    def book(self) -> ExperimentBook:
+        """The experiment book of the data directory."""
+        return ExperimentBook(self._market.directory, self.venue)
 
     def default_symbol(self) -> str:
         """Return the symbol that is used if none is named."""

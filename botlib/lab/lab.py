@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.backtesting import BacktestResult, CheckReport, SweepResult, WalkForwardResult
+    from botlib.backtesting.experiments import Experiments
     from botlib.frames import Frames
     from botlib.store.files.importing import ImportReport
     from botlib.strategy import Strategy
@@ -202,6 +203,34 @@ class Lab(Blocking):
         data = self.frames(symbol, names, since=since, until=until)
         return walk_forward(strategy, data, **self._terms(symbol, fee, options))
 
+    def experiments(
+        self,
+        *,
+        strategy: str | None = None,
+        symbol: str | None = None,
+        kind: str | None = None,
+    ) -> Experiments:
+        """Return the runs of research on this data directory, the newest first, to compare them.
+
+        Every `backtest`, `sweep` and `walk_forward` of a lab and of a bot is written into the
+        experiment book ``experiments/book.db``, with all combinations it tried;
+        ``SweepResult.overfitting`` counts them. ``book=None`` as an option writes nothing.
+        ``lab.experiments().compare(3, 7)`` shows runs side by side.
+
+        Args:
+            strategy: only runs of a class of this name.
+            symbol: only runs on this symbol.
+            kind: only ``backtest``, ``sweep`` or ``walk_forward``.
+
+        Raises:
+            StoreError: the book is damaged, or locked for too long.
+            InvalidInput: no run is of that strategy, symbol or kind.
+        """
+        from botlib.backtesting.experiments import Experiments
+
+        name = symbol and unified_symbol(symbol)
+        return Experiments(self.aio.book.runs()).of(strategy=strategy, symbol=name, kind=kind)
+
     def check(
         self,
         /,
@@ -317,7 +346,7 @@ class Lab(Blocking):
 
     def _terms(self, symbol: str, fee: float | None, options: dict[str, Any]) -> dict[str, Any]:
         """Return the terms of trade: those of the market, and the options on top."""
-        terms: dict[str, Any] = {"symbol": unified_symbol(symbol)}
+        terms: dict[str, Any] = {"symbol": unified_symbol(symbol), "book": self.aio.book}
         try:
             listed = self.aio.market(symbol)
         except UnknownSymbol as error:

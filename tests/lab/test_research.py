@@ -212,6 +212,11 @@ def test_everything_a_bot_offers_for_research_works_without_one(lab: Lab, tmp_pa
         bl.TrendCross, "BTC/USDT", timeframes=("1h",), train="12d", test="4d", fast=[4, 5]
     )
     assert forward is not None
+    book = lab.experiments(symbol="BTCUSDT")
+    assert [run.kind for run in book] == ["walk_forward", "sweep", "backtest"]
+    assert {run.venue for run in book} == {lab.venue}
+    assert swept.overfitting(blocks=4).earlier == 2, "those of the walk forward"
+    assert lab.backtest(TREND, "BTC/USDT", book=None) and len(lab.experiments()) == 3
     assert "700" in str(lab.data_report())
     lab.export(tmp_path / "out")
     assert list((tmp_path / "out").rglob("*.parquet"))

@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botlib.backtesting.checking.truncation import truncate_end
+from botlib.backtesting.experiments.recording import (
+    Book,
+    WindowTrials,
+    record_walk_forward,
+    window_trials,
+)
 from botlib.backtesting.forward.result import WalkForwardResult, WalkForwardWindow
 from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.run import run_backtest
@@ -58,6 +64,7 @@ def walk_forward(
     client: Any = None,
     directory: str | Path | None = None,
     progress: bool = True,
+    book: Book = None,
     **space: object,
 ) -> WalkForwardResult:
     """Choose parameters on each training window by a sweep and trade the best on the next candles.
@@ -79,6 +86,7 @@ def walk_forward(
         metric: the figure to choose by, more is better.
         where, method, samples, seed, workers, memory, client: as for `sweep`.
         directory: directory for the results of the sweeps, so that the walk can be resumed.
+        book: as for `backtest`; the combinations of all windows are written.
 
     Raises:
         InvalidInput: a window is too short, or there are too few candles for one of each.
@@ -99,6 +107,7 @@ def walk_forward(
     frames = frames_for(_with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
     spans, left_over = _window_rows(frames, train, test, anchored=anchored)
     windows: list[WalkForwardWindow] = []
+    tried: list[WindowTrials] = []
     interrupted = False
     try:
         for number, span in enumerate(_with_progress(spans, progress)):
@@ -109,13 +118,15 @@ def walk_forward(
             )
             if found.interrupted:
                 raise KeyboardInterrupt
+            if book is not None:
+                tried.append(window_trials(found))
             held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
             windows.append(_test_window(frames, span, found, replace(terms, cash=held)))
     except KeyboardInterrupt:
         if not windows:
             raise
         interrupted = True
-    return WalkForwardResult(
+    result = WalkForwardResult(
         strategy=strategy,
         timeframe=frames.timeframes[0],
         symbol=frames.symbol,
@@ -126,6 +137,8 @@ def walk_forward(
         left_over=left_over,
         interrupted=interrupted,
     )
+    record_walk_forward(book, result, frames.frame, terms, tried)
+    return result
 
 
 class _WindowRows(NamedTuple):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.block_scores import LEAST_ROUND_TRIPS
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from botlib.backtesting.overfitting import OverfittingReport
     from botlib.frames import Frames
+    from botlib.store.experiment_book import ExperimentBook
     from botlib.strategy import Strategy
 
 
@@ -31,6 +34,7 @@ class SweepResult:
         metric: the figure the combinations are ranked by.
         wanted: number of combinations asked for.
         interrupted: whether the sweep ended before it had all of them.
+        book: the experiment book that has the sweep, None if there is none.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SweepResult:
         self.wanted = wanted
         self.interrupted = interrupted
         self.frames = frames
+        self.book: ExperimentBook | None = None
         self._errors = dict(errors)
         self._times = times
         self._axes = axes
@@ -82,6 +87,25 @@ class SweepResult:
     def __len__(self) -> int:
         """Return how many combinations were computed."""
         return len(self._combinations)
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """The values of `parameters`, one tuple per row of `frame`."""
+        return list(self._combinations)
+
+    @property
+    def traded(self) -> pd.DataFrame:
+        """The candles that were traded, without those that only warmed up."""
+        return self.frames.frame.iloc[self.settings.start :]
+
+    @property
+    def equity_of_best(self) -> pd.Series:
+        """Equity of the best combination at the ends of the periods, in quote units."""
+        import pandas as pd
+
+        self._check_any()
+        index = pd.DatetimeIndex(self._times, name="timestamp")
+        return pd.Series(self._equity[0], index=index, name="equity")
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -184,15 +208,33 @@ class SweepResult:
         index = pd.DatetimeIndex(self._times[ends], name="timestamp")
         return pd.DataFrame(np.diff(logs, axis=0, prepend=0.0), index=index, columns=labels)
 
-    def overfitting(self, *, blocks: int = 16) -> OverfittingReport:
+    def overfitting(
+        self, *, blocks: int = 16, least_round_trips: int = LEAST_ROUND_TRIPS
+    ) -> OverfittingReport:
         """Return how likely the best combination is luck, given all that were tried.
+
+        What is judged is the first row of `frame` and of `best`, and each half of the time chooses
+        by the metric of the sweep. With an experiment book, combinations that earlier runs tried
+        on the same candles count as trials too; see `botlib.store.experiment_book`.
 
         Args:
             blocks: see `botlib.backtesting.overfitting.probability_of_backtest_overfitting`.
+            least_round_trips: a best with fewer finished round trips is not vouched for.
         """
+        from botlib.backtesting.experiments.recording import earlier_trials, sharpes_per_period
         from botlib.backtesting.overfitting import overfitting
 
-        return overfitting(self.period_returns(), blocks=blocks)
+        self._check_any()
+        earlier = earlier_trials(self.book, self) if self.book is not None else None
+        return overfitting(
+            self.period_returns(),
+            blocks=blocks,
+            best=0,
+            metric=self.metric,
+            earlier=earlier and replace(earlier, sharpes=sharpes_per_period(earlier, self)),
+            round_trips=int(self._table[0, METRICS.index("round_trips")]),
+            least_round_trips=least_round_trips,
+        )
 
     def heatmap(
         self, x: str | None = None, y: str | None = None, *, metric: str | None = None

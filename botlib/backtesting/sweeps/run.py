@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.experiments.recording import Book, record_sweep
 from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.kernel import default_engine
 from botlib.backtesting.run import row_of
@@ -69,6 +70,7 @@ def sweep(
     directory: str | Path | None = None,
     progress: bool = True,
     engine: str | None = None,
+    book: Book = None,
     **space: object,
 ) -> SweepResult:
     """Run a strategy with many combinations of its parameters and rank the results.
@@ -92,6 +94,7 @@ def sweep(
         client: a Dask ``Client``, or the address of a scheduler, to compute on instead.
         directory: directory to keep results in, so that a sweep can be resumed.
         engine: "rust" or "numba", by default the faster one that is installed.
+        book: as for `backtest`; `SweepResult.overfitting` then counts the trials of earlier runs.
 
     Raises:
         InvalidInput: the candles, a number or the space is not accepted.
@@ -111,7 +114,7 @@ def sweep(
         client=client,
         engine=engine,
     )
-    return run_sweep(
+    result = run_sweep(
         strategy,
         in_timeframes(strategy, data, timeframes),
         space,
@@ -122,6 +125,8 @@ def sweep(
         directory=directory,
         progress=progress,
     )
+    record_sweep(book, result)
+    return result
 
 
 def run_sweep(

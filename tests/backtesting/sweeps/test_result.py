@@ -54,6 +54,32 @@ def test_a_sweep_reports_the_overfitting_of_its_best(result: SweepResult) -> Non
     assert report.trials == 36
 
 
+@pytest.mark.parametrize("metric", ["total_return", "calmar", "win_rate"])
+def test_overfitting_judges_the_combination_that_best_shows(
+    metric: str, frame: pd.DataFrame
+) -> None:
+    chosen = sweep(
+        Cross, frame, fast=range(2, 8), slow=range(8, 14), workers=0, progress=False, metric=metric
+    )
+    report = chosen.overfitting(blocks=8)
+    shown = chosen.best(1).iloc[0]
+    assert report.best == f"fast={shown['fast']:g}, slow={shown['slow']:g}"
+    returns = chosen.period_returns()[tuple(chosen.best_parameters.values())]
+    assert report.sharpe == pytest.approx(returns.mean() / returns.std())
+    sharpes = chosen.period_returns().mean() / chosen.period_returns().std()
+    assert report.sharpe < sharpes.max(), "another one has the best Sharpe ratio"
+    assert report.metric == metric
+    assert report.overfitting.metric == ("sharpe" if metric == "win_rate" else metric)
+
+
+def test_a_best_with_few_round_trips_is_not_vouched_for(result: SweepResult) -> None:
+    trips = int(result.best(1)["round_trips"].iloc[0])
+    assert result.overfitting(blocks=8, least_round_trips=trips).enough
+    report = result.overfitting(blocks=8, least_round_trips=trips + 1)
+    assert not report.ok and f"made {trips} round trips" in report.verdict
+    assert ("round trips", str(trips)) in {row[:2] for row in report._rows()}
+
+
 def test_the_pictures(result: SweepResult) -> None:
     figure = result.heatmap()
     assert figure.data[0].z.shape == (6, 6)
