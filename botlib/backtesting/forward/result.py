@@ -119,14 +119,23 @@ class WalkForwardResult:
         return curve_figures(equity, self.cash, timeframe_ms(self.timeframe))
 
     @property
+    def unrated(self) -> tuple[WalkForwardWindow, ...]:
+        """The windows without a finite metric, in or out of sample.
+
+        A Sharpe ratio needs a round trip, a profit factor a loss. They are in neither mean, so that
+        both are over the same windows; `verdict` names how many there are.
+        """
+        return tuple(window for window in self.windows if not _is_rated(window))
+
+    @property
     def in_sample(self) -> float:
-        """Mean of the metric over the windows, in sample; NaN if it was NaN in all of them."""
-        return _mean([window.in_sample for window in self.windows])
+        """Mean of the metric in sample, over all windows but `unrated`; NaN if none is left."""
+        return _mean([window.in_sample for window in self.windows if _is_rated(window)])
 
     @property
     def out_of_sample(self) -> float:
-        """Mean of the metric over the windows, out of sample."""
-        return _mean([window.out_of_sample for window in self.windows])
+        """Mean of the metric out of sample, over all windows but `unrated`; NaN if none is left."""
+        return _mean([window.out_of_sample for window in self.windows if _is_rated(window)])
 
     @property
     def degradation(self) -> float:
@@ -150,6 +159,7 @@ class WalkForwardResult:
             f"{len(self.windows)} {'anchored' if self.anchored else 'rolling'} windows · "
             f"{self.metric} {self.in_sample:.2f} in sample, {self.out_of_sample:.2f} out · "
             f"{figures.total_return:+.2%} · drawdown {figures.max_drawdown:.1%}"
+            f"{f' · {len(self.unrated)} unrated' if self.unrated else ''}"
             f"{' · interrupted' if self.interrupted else ''}>"
         )
 
@@ -177,7 +187,17 @@ class WalkForwardResult:
             f"{formats.number(self.out_of_sample)} out of sample{kept}; "
             f"{formats.percent(figures.total_return, sign=True)} with a drawdown of "
             f"{formats.percent(figures.max_drawdown, 1)} "
-            f"out of sample{'; interrupted' if self.interrupted else ''}."
+            f"out of sample{self._untold()}{'; interrupted' if self.interrupted else ''}."
+        )
+
+    def _untold(self) -> str:
+        """Return how many windows the means leave out, as the rest of a sentence."""
+        if not self.unrated:
+            return ""
+        idle = sum(not len(window.result.fills) for window in self.unrated)
+        return (
+            f"; {len(self.unrated)} of {len(self.windows)} windows have no {self.metric} and are "
+            f"in neither mean ({idle} of them without a trade out of sample)"
         )
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
@@ -198,6 +218,9 @@ class WalkForwardResult:
         return headers, rows
 
 
+def _is_rated(window: WalkForwardWindow) -> bool:
+    return math.isfinite(window.in_sample) and math.isfinite(window.out_of_sample)
+
+
 def _mean(values: list[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return sum(known) / len(known) if known else math.nan
+    return sum(values) / len(values) if values else math.nan

@@ -46,6 +46,8 @@ def walk_forward(
     *,
     train: int | str,
     test: int | str,
+    purge: int | str = 0,
+    embargo: int | str = 0,
     anchored: bool = False,
     metric: str = "sharpe",
     symbol: str = "",
@@ -82,6 +84,10 @@ def walk_forward(
         train: length of a training window in candles, or a duration such as ``"90d"``. Its first
             candles warm up.
         test: length of a test window, likewise. A last window may be shorter, down to half of it.
+        purge: candles, or a duration, left out between training and test: as many as an outcome
+            that is learned from, such as a position, reaches into the future.
+        embargo: candles left out beyond those. Training is always before its test here, so that
+            the gap is the sum of both; after a test it matters in `cross_validate` only.
         anchored: whether every training window begins with the first candle instead of rolling.
         metric: the figure to choose by, more is better.
         where, method, samples, seed, workers, memory, client: as for `sweep`.
@@ -105,14 +111,17 @@ def walk_forward(
         client=client,
     )
     frames = frames_for(_with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
-    spans, left_over = _window_rows(frames, train, test, anchored=anchored)
+    length = timeframe_ms(frames.timeframes[0])
+    gap = candle_count("purge", purge, length, least=0)
+    gap += candle_count("embargo", embargo, length, least=0)
+    spans, left_over = _window_rows(frames, train, test, gap, anchored=anchored)
     windows: list[WalkForwardWindow] = []
     tried: list[WindowTrials] = []
     interrupted = False
     try:
         for number, span in enumerate(_with_progress(spans, progress)):
             kept = None if directory is None else Path(directory) / f"window-{number:04d}"
-            training = _window_frames(frames, span.first, span.middle)
+            training = window_frames(frames, span.first, span.trained)
             found = run_sweep(
                 strategy, training, space, terms, plan, directory=kept, progress=False
             )
@@ -142,9 +151,10 @@ def walk_forward(
 
 
 class _WindowRows(NamedTuple):
-    """Rows of the trading frame: the first of training, the first of test, the end of test."""
+    """Rows of the trading frame: first and end of training, first and end of test."""
 
     first: int
+    trained: int
     middle: int
     end: int
 
@@ -186,12 +196,12 @@ def _test_window(
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
     # A signal of the last training candle is acted on at the first open of the test.
     first = max(span.middle - max(strategy.warmup, 1), 0)
-    data = _window_frames(frames, first, span.end)
+    data = window_frames(frames, first, span.end)
     index = frames.frame.index
     result = run_backtest(_SellsAtEnd(strategy), data, terms, start=index[span.middle])
     return WalkForwardWindow(
         train_from=index[span.first],
-        train_until=index[span.middle - 1],
+        train_until=index[span.trained - 1],
         test_from=index[span.middle],
         test_until=index[span.end - 1],
         parameters=parameters,
@@ -201,7 +211,7 @@ def _test_window(
     )
 
 
-def _window_frames(frames: Frames, first: int, end: int) -> Frames:
+def window_frames(frames: Frames, first: int, end: int) -> Frames:
     """Return trading candles ``first`` to ``end`` - 1, and all higher ones closed by then."""
     cut = truncate_end(frames, end)
     base = frames.timeframes[0]
@@ -209,36 +219,46 @@ def _window_frames(frames: Frames, first: int, end: int) -> Frames:
 
 
 def _window_rows(
-    frames: Frames, train: int | str, test: int | str, *, anchored: bool
+    frames: Frames, train: int | str, test: int | str, gap: int, *, anchored: bool
 ) -> tuple[list[_WindowRows], int]:
-    """Return the rows of every window, and the number of candles left over."""
+    """Return the rows of every window, and the number of candles left over.
+
+    Args:
+        gap: candles between training and test.
+    """
     length = timeframe_ms(frames.timeframes[0])
-    training, testing = _candles("train", train, length), _candles("test", test, length)
+    training, testing = candle_count("train", train, length), candle_count("test", test, length)
     rows = len(frames.frame)
     least = max(-(-testing // 2), _LEAST_CANDLES)
     spans = []
-    middle = training
+    middle = training + gap
     while rows - middle >= least:
         end = min(middle + testing, rows)
-        spans.append(_WindowRows(0 if anchored else middle - training, middle, end))
+        trained = middle - gap
+        spans.append(_WindowRows(0 if anchored else trained - training, trained, middle, end))
         middle = end
     if not spans:
         raise InvalidInput(
-            f"{rows:,} candles are too few for a training window of {training:,} and a test window "
-            f"of {testing:,} (at least {least:,}). Load more, or make the windows shorter."
+            f"{rows:,} candles are too few for a training window of {training:,}, a gap of {gap:,} "
+            f"and a test window of {testing:,} (at least {least:,}). Load more, or make the "
+            "windows shorter."
         )
     return spans, rows - middle
 
 
-def _candles(name: str, value: int | str, length: int) -> int:
-    """Return a window length as a number of candles of ``length`` ms."""
+def candle_count(name: str, value: int | str, length: int, *, least: int = _LEAST_CANDLES) -> int:
+    """Return a length in time as a number of candles of ``length`` ms.
+
+    Raises:
+        InvalidInput: it is none, or fewer than ``least`` candles.
+    """
     count = value
     if isinstance(value, str):
         exact = parse_duration(value) * 1000 / length
         count = round(exact)
-    if not isinstance(count, int) or isinstance(count, bool) or count < _LEAST_CANDLES:
+    if not isinstance(count, int) or isinstance(count, bool) or count < least:
         raise InvalidInput(
-            f"{name}={value!r} is no length of a window. Accepted: {_LEAST_CANDLES} candles or "
+            f"{name}={value!r} is no length of a window. Accepted: {least} candles or "
             "more, as a number or as a duration such as '30d'."
         )
     return count

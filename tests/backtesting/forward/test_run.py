@@ -89,6 +89,45 @@ def test_amounts_and_lots_are_those_of_a_backtest() -> None:
         walked(order_cost=-1.0, fast=[5], slow=[20])
 
 
+@pytest.mark.parametrize("anchored", [False, True])
+def test_no_training_candle_is_within_purge_and_embargo_of_its_test(anchored: bool) -> None:
+    found = walked(purge=24, embargo="10h", anchored=anchored, fast=[5], slow=[20])
+    index = HOURS.index
+    assert found.windows[0].test_from == index[434]
+    for before, window in zip((None, *found.windows), found.windows, strict=False):
+        test = index.get_loc(window.test_from)
+        assert window.train_until == index[test - 35]
+        first = 0 if anchored else test - 434
+        assert window.train_from == index[first], "training is as long as without a gap"
+        assert before is None or window.test_from == before.test_until + pd.Timedelta("1h")
+    with pytest.raises(InvalidInput, match="purge=-1 is no length"):
+        walked(purge=-1, fast=[5], slow=[20])
+    with pytest.raises(InvalidInput, match="a gap of 1,100"):
+        walked(embargo=1_100, fast=[5], slow=[20])
+
+
+def test_windows_without_a_metric_are_told_and_in_neither_mean() -> None:
+    class Early(Cross):
+        """A cross that enters in the first half of the candles only."""
+
+        def signals(self, data: Frames) -> Signals:
+            signals = super().signals(data)
+            early = pd.Series(data.index < HOURS.index[900], index=data.index)
+            return Signals(entry=signals.entry & early, exit=signals.exit)
+
+    found = walked(Early, fast=[5], slow=[20])
+    rated = [one for one in found.windows if np.isfinite([one.in_sample, one.out_of_sample]).all()]
+    assert 0 < len(rated) < len(found.windows) == 6
+    left = len(found.windows) - len(rated)
+    assert len(found.unrated) == left
+    assert any(np.isfinite(one.in_sample) for one in found.unrated), "traded in sample only"
+    assert found.in_sample == pytest.approx(np.mean([one.in_sample for one in rated]))
+    assert found.out_of_sample == pytest.approx(np.mean([one.out_of_sample for one in rated]))
+    assert f"{left} of 6 windows have no sharpe" in found.verdict
+    assert f"{left} of 6 windows have no sharpe" in found._repr_html_()
+    assert f"{left} unrated" in repr(found)
+
+
 def test_an_anchored_walk_trains_on_everything_before() -> None:
     found = walked(anchored=True, **SPACE)
     assert {window.train_from for window in found.windows} == {HOURS.index[0]}
