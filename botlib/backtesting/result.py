@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
+from botlib.backtesting.metrics import YEAR_MS, CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import REASONS, BacktestRun, portfolio_of
 from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from botlib.backtesting.bootstrap import BootstrapReport
     from botlib.backtesting.tearsheet import TearSheet
     from botlib.backtesting.terms import Terms
     from botlib.widgets.chart import Chart
@@ -135,6 +136,34 @@ class BacktestResult:
         market = fills.reason != REASONS.index("take_profit")
         worse = share / np.where(fills.buy, 1 + share, 1 - share)
         return float((fills.amount * fills.price * worse)[market].sum())
+
+    def bootstrap(
+        self,
+        *,
+        samples: int = 10_000,
+        confidence: float = 0.95,
+        seed: int = 0,
+        block: int = 1,
+    ) -> BootstrapReport:
+        """Return confidence intervals of return, drawdown and Sharpe ratio, from the round trips.
+
+        Args:
+            samples, confidence, seed, block: see `botlib.backtesting.bootstrap.bootstrap`.
+
+        Raises:
+            InvalidInput: fewer than two finished round trips, or an argument out of range.
+        """
+        from botlib.backtesting.bootstrap import bootstrap
+
+        return bootstrap(
+            self,
+            cash=self.cash,
+            years=len(self.frame) * timeframe_ms(self.timeframe) / YEAR_MS,
+            samples=samples,
+            confidence=confidence,
+            seed=seed,
+            block=block,
+        )
 
     def plot(self, *, candles: int = 2_000) -> Any:
         """Return a plotly figure: price with entries and exits, equity, drawdown.
