@@ -14,22 +14,18 @@ import numpy.typing as npt
 
 from botlib.backtesting.checking.report import Finding, Kind
 from botlib.backtesting.checking.truncation import (
+    Columns,
     ObservedColumn,
-    has_signal,
-    observe,
     python_value,
     sample_rows,
-    truncate,
     truncate_end,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.checking.subject import Deadline, Subject
     from botlib.frames import Frames
-    from botlib.strategy import Strategy
-
-_LEAST_STRETCH: Final = 100
 
 # In a shorter history a few candles are a large share of it already.
 _LEAST_FOR_SHARE: Final = 20
@@ -66,19 +62,26 @@ class LookAheadCheck:
         whole: its columns over the whole history.
     """
 
-    strategy: Strategy
+    subject: Subject
     frames: Frames
-    whole: dict[str, ObservedColumn]
+    whole: Columns
+    left: dict[str, object] = field(default_factory=dict)
+    """Fingerprints of the attributes of the copy that was asked about the whole history."""
     made: int = 0
+    kept: dict[str, tuple[pd.Timestamp, object, object]] = field(default_factory=dict)
+    """Attributes that a cut left with another value than the whole history did: the newest candle
+    then, the value then, the value over the whole history."""
     leaks: dict[str, _Leak] = field(default_factory=dict)
     failed: list[Finding] = field(default_factory=list)
 
     @property
     def least(self) -> int:
         """Fewest candles on which a strategy is called live."""
-        return max(self.strategy.warmup, 1)
+        return max(self.subject.warmup, 1)
 
-    def compare_everywhere(self, cuts: int, random: np.random.Generator) -> None:
+    def compare_everywhere(
+        self, cuts: int, random: np.random.Generator, deadline: Deadline
+    ) -> None:
         """Compare cuts of the whole history after candles with signals, and after others."""
         rows = len(self.frames.frame)
         chosen = {self.least, rows - 1}
@@ -88,49 +91,37 @@ class LookAheadCheck:
         others = np.arange(self.least, rows)
         chosen |= sample_rows(others, max(cuts - len(chosen), 1), random)
         for length in sorted(chosen):
-            if self.least <= length <= rows:
-                self._compare(self.frames, self.whole, length, first=0)
+            if self.least <= length <= rows and not deadline.over:
+                self.compare(length)
+                self.made += 1
+                self._compare_kept(length)
 
-    def compare_densest(self, cuts: int) -> None:
-        """Compare cuts after every candle of the stretch with the most signals.
-
-        Differences that few candles show are found there.
-        """
-        rows = len(self.frames.frame)
-        cuts = min(cuts, rows - self.least)
-        if cuts < 1:
-            return
-        counts = np.concatenate(([0], np.cumsum(has_signal(self.whole))))
-        ends = np.arange(self.least + cuts, rows + 1)
-        end = int(ends[np.argmax(counts[ends] - counts[ends - cuts])])
-        before = max(2 * self.least, _LEAST_STRETCH)
-        first = max(end - cuts - before, 0)
-        frames = truncate(self.frames, first, end, back=self.least)
+    def compare(self, length: int) -> None:
+        """Compare the history of the first ``length`` candles with the whole one."""
+        cut = truncate_end(self.frames, length)
         try:
-            whole = observe(self.strategy, frames)
-        except Exception as error:
-            self._fail(error, frames)
-            return
-        for length in range(end - first - cuts, end - first):
-            self._compare(frames, whole, length, first=first)
-
-    def _compare(
-        self, frames: Frames, whole: dict[str, ObservedColumn], length: int, *, first: int
-    ) -> None:
-        self.made += 1
-        cut = truncate_end(frames, length)
-        try:
-            seen = observe(self.strategy, cut)
+            seen = self.subject.observe(cut)
         except Exception as error:
             self._fail(error, cut)
             return
+        self.note(seen, length)
+
+    def note(self, seen: Columns, length: int) -> None:
+        """Note how the columns of the first ``length`` candles differ from the whole ones."""
         for name, column in seen.items():
-            if name not in whole:
+            if name not in self.whole:
                 continue
-            rows = np.flatnonzero(column.differs(whole[name]))
+            rows = np.flatnonzero(column.differs(self.whole[name]))
             if not len(rows):
                 continue
-            self._note(name, column, whole[name], rows, first + length)
+            self._note(name, column, self.whole[name], rows, length)
+
+    def _compare_kept(self, length: int) -> None:
+        then, whole = self.subject.after, self.left
+        for name in then.keys() | whole.keys():
+            if name not in self.kept and then.get(name) != whole.get(name):
+                bar = self.frames.frame.index[length - 1]
+                self.kept[name] = (bar, then.get(name), whole.get(name))
 
     def _note(
         self,
@@ -174,7 +165,7 @@ class LookAheadCheck:
                 then=f"{type(error).__name__}: {error}",
                 whole=None,
                 text=f"fails on {length:,} candle{'s' * (length != 1)}, though it claims a "
-                f"warm-up of {self.strategy.warmup}: {type(error).__name__}: {error}",
+                f"warm-up of {self.subject.warmup}: {type(error).__name__}: {error}",
             )
         )
 
@@ -229,7 +220,7 @@ class LookAheadCheck:
         length = leak.example.known
         for timeframe in self.frames.timeframes[1:]:
             try:
-                seen = observe(self.strategy, truncate_end(self.frames, length, uncut=timeframe))
+                seen = self.subject.observe(truncate_end(self.frames, length, uncut=timeframe))
             except Exception:
                 # If the strategy fails with future candles, they are not the cause.
                 continue

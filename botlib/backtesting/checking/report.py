@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from botlib.core.errors import CheckFailed
-from botlib.core.text.cards import Tone, card, lines
+from botlib.core.text.cards import Tone, card, lines, section
 from botlib.core.text.formats import count
 from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["looks ahead", "repaints", "warm-up", "fails", "not repeatable"]
+Kind = Literal[
+    "looks ahead", "repaints", "keeps state", "ignores prices", "reads other data",
+    "not repeatable", "warm-up", "fails",
+]  # fmt: skip
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""What a check can find, by name."""
 
 _FINDING_HEADERS = ("problem", "column", "candle", "known until", "then", "whole history")
+_LOOKED_AT = "looked at"
 _SETTLING_HEADERS = ("column", "settles after", "candles of", "warm-up claimed")
 
 
@@ -65,6 +72,9 @@ class CheckReport:
         warmup: candles the strategy claims to need.
         cuts: histories that were compared.
         rows: candles of the whole history, ``signals`` those with a signal.
+        looked_at: what was done, each in words.
+        not_looked_at: what was not done, or only in part, and why.
+        warnings: data and state that the strategy can reach beyond its candles, by name.
     """
 
     strategy: str
@@ -74,6 +84,9 @@ class CheckReport:
     cuts: int
     rows: int
     signals: int
+    looked_at: tuple[str, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -107,7 +120,9 @@ class CheckReport:
             f"{count(self.signals)} signals"
         )
         if self.ok:
-            return f"{self.strategy}: the same live as over history ({asked})."
+            missed = len(self.not_looked_at)
+            rest = f" Not looked at: {missed} thing{'s' * (missed > 1)}, below." if missed else ""
+            return f"{self.strategy}: the same live as over history ({asked}).{rest}"
         found = len(self.findings)
         return f"{self.strategy}: {found} problem{'s' * (found > 1)} ({asked})."
 
@@ -119,6 +134,8 @@ class CheckReport:
         parts = [self.verdict, *(f"- {finding}" for finding in self.findings)]
         if self.settling:
             parts += ["", text_table(_SETTLING_HEADERS, self._settling_rows())]
+        for title, texts in self._sections():
+            parts += ["", f"{title}:", *(f"- {text}" for text in texts)]
         return "\n".join([*parts, *self.notes])
 
     def _repr_html_(self) -> str:
@@ -133,10 +150,21 @@ class CheckReport:
             parts.append(lines(self.findings))
         if self.settling:
             parts.append(html_table(_SETTLING_HEADERS, self._settling_rows()))
+        for title, texts in self._sections():
+            tone = Tone.PLAIN if title == _LOOKED_AT else Tone.WARN
+            parts.append(section(title, lines((f"· {text}" for text in texts), tone)))
         parts.append(lines(self.notes))
         mark = "✓" if self.ok else "✗"
         tone = Tone.GOOD if self.ok else Tone.BAD
         return card(f"{mark} {self.verdict}", *parts, tone=tone)
+
+    def _sections(self) -> list[tuple[str, tuple[str, ...]]]:
+        given = (
+            ("beware", self.warnings),
+            ("not looked at", self.not_looked_at),
+            (_LOOKED_AT, self.looked_at),
+        )
+        return [(title, texts) for title, texts in given if texts]
 
     def _settling_rows(self) -> list[tuple[str, str, str, str]]:
         return [

@@ -36,6 +36,8 @@ class ObservedColumn:
     timeframe: str
     index: pd.DatetimeIndex
     values: npt.NDArray[np.bool_] | npt.NDArray[np.float64]
+    acted_on: bool = False
+    """Whether it is a column of the signals, such as an entry or a size, not an indicator."""
 
     @property
     def is_signal(self) -> bool:
@@ -65,7 +67,11 @@ class ObservedColumn:
         return np.asarray(~same)
 
 
-def observe(strategy: Strategy, frames: Frames) -> dict[str, ObservedColumn]:
+Columns = dict[str, ObservedColumn]
+"""The columns of a strategy, by name."""
+
+
+def observe(strategy: Strategy, frames: Frames) -> Columns:
     """Return the signals of a strategy and every indicator it used, by name.
 
     Raises:
@@ -78,7 +84,9 @@ def observe(strategy: Strategy, frames: Frames) -> dict[str, ObservedColumn]:
     signals = strategy.signals(watched)
     signals.check(frames.index)
     columns = {
-        field.name: _column(field.name, frames.timeframes[0], index, getattr(signals, field.name))
+        field.name: _column(
+            field.name, frames.timeframes[0], index, getattr(signals, field.name), acted_on=True
+        )
         for field in dataclasses.fields(signals)
         if hasattr(getattr(signals, field.name), "index")
     }
@@ -137,7 +145,7 @@ def perturb(frames: Frames, share: float, random: np.random.Generator) -> Frames
     return Frames(frames.symbol, moved)
 
 
-def has_signal(columns: dict[str, ObservedColumn]) -> npt.NDArray[np.bool_]:
+def has_signal(columns: Columns) -> npt.NDArray[np.bool_]:
     """Return for every candle whether it has a signal."""
     return np.logical_or(columns["entry"].values, columns["exit"].values)
 
@@ -177,11 +185,14 @@ def _series(values: pd.Series | pd.DataFrame) -> Iterator[tuple[str, pd.Series]]
         yield from ((str(name), column) for name, column in values.items())
 
 
-def _column(name: str, timeframe: str, index: pd.Index, values: pd.Series) -> ObservedColumn:
+def _column(
+    name: str, timeframe: str, index: pd.Index, values: pd.Series, *, acted_on: bool = False
+) -> ObservedColumn:
     kind = np.bool_ if values.dtype == bool else np.float64
     return ObservedColumn(
         name=name,
         timeframe=timeframe,
         index=index,  # type: ignore[arg-type]
         values=values.to_numpy(dtype=kind, copy=True),
+        acted_on=acted_on,
     )

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from botlib.backtesting.checking.report import Finding, Settling
 from botlib.backtesting.checking.truncation import (
+    Columns,
     ObservedColumn,
-    observe,
     perturb,
     python_value,
     sample_rows,
@@ -21,8 +21,8 @@ from botlib.backtesting.checking.truncation import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.checking.subject import Deadline, Subject
     from botlib.frames import Frames
-    from botlib.strategy import Strategy
 
 # A chart shows no more than six digits of an indicator.
 _SETTLED: Final = 1e-6
@@ -59,15 +59,15 @@ class WarmupCheck:
         whole: its columns over the whole history.
     """
 
-    strategy: Strategy
+    subject: Subject
     frames: Frames
-    whole: dict[str, ObservedColumn]
+    whole: Columns
     made: int = 0
     columns: dict[str, _StartDependence] = field(default_factory=dict)
 
     @property
     def _claimed(self) -> int:
-        return max(self.strategy.warmup, 1)
+        return max(self.subject.warmup, 1)
 
     @property
     def _horizon(self) -> int:
@@ -79,18 +79,20 @@ class WarmupCheck:
         """Whether there are enough candles to distinguish a settled signal from one that is not."""
         return self._horizon > 2 * self._claimed
 
-    def compare_starts(self, starts: int, random: np.random.Generator) -> None:
+    def compare_starts(self, starts: int, random: np.random.Generator, deadline: Deadline) -> None:
         """Compare histories that begin later, at candles chosen at random."""
         last = len(self.frames.frame) - self._horizon
         # The whole history must have settled at the rows it is compared with.
         first = max(1, min(self._horizon // 2, last // 2))
         for start in sorted(sample_rows(np.arange(first, last + 1), starts, random)):
+            if self.made and deadline.over:
+                return
             self._compare(start)
 
     def _compare(self, start: int) -> None:
         self.made += 1
         cut = truncate(self.frames, start, start + self._horizon, back=self._claimed)
-        for name, column in observe(self.strategy, cut).items():
+        for name, column in self.subject.observe(cut).items():
             if name not in self.whole or not len(column.values):
                 continue
             late = self.columns.setdefault(
@@ -131,7 +133,7 @@ class WarmupCheck:
         random = np.random.default_rng(0)
         tied = np.zeros(len(rows), dtype=bool)
         for draw in range(_DRAWS):
-            shaken = observe(self.strategy, perturb(cut, _LAST_DIGITS, random))[column.name]
+            shaken = self.subject.observe(perturb(cut, _LAST_DIGITS, random))[column.name]
             tied |= shaken.values[rows] != column.values[rows]
             if tied.all() or (draw >= _DRAWS // 4 and not tied.any()):
                 break
@@ -200,7 +202,7 @@ class WarmupCheck:
             known=bar,
             then=then,
             whole=whole,
-            text=f"is not settled after the claimed warm-up of {self.strategy.warmup}: at {bar} it "
+            text=f"is not settled after the claimed warm-up of {self.subject.warmup}: at {bar} it "
             f"is {then} over {candles:,} candles and {whole} over all "
             f"({late.different:,} of {late.compared:,} candles compared). {advice}",
         )

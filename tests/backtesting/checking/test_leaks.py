@@ -1,0 +1,320 @@
+"""Leaks that cuts alone do not show are found by name, and honest strategies pass.
+
+A frame closed over, signals of a constructor, a global that remembers, a model fitted once, a stop
+set while answering: over cut histories all of them say what they say over the whole one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from botlib.backtesting.checking import CheckReport, Finding, check
+from botlib.frames import Frames
+from botlib.strategies import BandReversion, TrendCross, TrendPullback
+from botlib.strategy import Signals, Strategy
+from tests.support.samples import market
+
+HOURS = market(3_000)
+SHORT = HOURS.iloc[:1_000]
+LONGEST: dict[str, pd.DataFrame] = {}
+
+
+def rising(frame: pd.DataFrame) -> pd.Series:
+    """Return whether the next close is higher, which nobody knows."""
+    return frame["close"].shift(-1) > frame["close"]
+
+
+def crossing(held: pd.Series) -> Signals:
+    before = held.shift(1, fill_value=False)
+    return Signals(entry=held & ~before, exit=~held & before)
+
+
+class Hourly(Strategy):
+    timeframes = ("1h",)
+    length: int = 20
+
+    @property
+    def warmup(self) -> int:
+        return self.length + 1
+
+    def above(self, data: Frames) -> pd.Series:
+        close = data.frame["close"]
+        return close > close.rolling(self.length).mean()
+
+
+# The leaks.
+
+
+class ClosedOver(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        return crossing(rising(HOURS).reindex(data.index, fill_value=False))
+
+
+class ClosedOverInPart(Hourly):
+    """Follows the prices it is handed as well."""
+
+    def signals(self, data: Frames) -> Signals:
+        known = rising(HOURS).reindex(data.index, fill_value=False)
+        return crossing(self.above(data) & known)
+
+
+class ByPlace(Hourly):
+    """Reads the frame by position, so that no date gives it away."""
+
+    def signals(self, data: Frames) -> Signals:
+        known = rising(HOURS).to_numpy()[-len(data.index) :]
+        return crossing(pd.Series(known, index=data.index))
+
+
+class Constructed(Hourly):
+    """Computes its signals when it is made."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.wanted = rising(HOURS)
+
+    def signals(self, data: Frames) -> Signals:
+        return crossing(self.wanted.reindex(data.index, fill_value=False))
+
+
+class Remembers(Hourly):
+    """Keeps the longest frame that it was ever handed."""
+
+    def signals(self, data: Frames) -> Signals:
+        if len(data.frame) > len(LONGEST.get("frame", ())):
+            LONGEST["frame"] = data.frame.copy()
+        return crossing(rising(LONGEST["frame"]).reindex(data.index, fill_value=False))
+
+
+class FittedOnce(Hourly):
+    """Fits a threshold on what it sees first, and keeps it."""
+
+    model = None
+
+    def signals(self, data: Frames) -> Signals:
+        close = data.frame["close"]
+        if self.model is None:
+            self.model = np.array([close.mean(), close.std()])
+        return crossing(close > self.model[0] + 0.1 * self.model[1])
+
+
+class FittedBefore(Hourly):
+    """Computes its thresholds from the whole sample when it is made."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.model = HOURS["close"].pct_change().quantile([0.3, 0.7]).to_numpy()
+
+    def signals(self, data: Frames) -> Signals:
+        change = data.frame["close"].pct_change().fillna(0.0)
+        return Signals(entry=change > self.model[1], exit=change < self.model[0])
+
+
+class SetsItsStop(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        self.stop_loss = float(data.frame["close"].pct_change().std())
+        return crossing(self.above(data))
+
+
+class Table(Hourly):
+    """A table of the class, which has the truth of tomorrow by date."""
+
+    known: ClassVar[pd.Series] = rising(HOURS)
+
+    def signals(self, data: Frames) -> Signals:
+        return crossing(self.above(data) & self.known.reindex(data.index, fill_value=False))
+
+
+def found(report: CheckReport, words: str) -> Finding:
+    """Return the finding whose text has these words."""
+    for finding in report.findings:
+        if words in finding.text:
+            return finding
+    raise AssertionError(f"no finding says {words!r}:\n{report}")
+
+
+LEAKS = [
+    (ClosedOver(), "ignores prices", "global HOURS"),
+    (ClosedOverInPart(), "reads other data", "global HOURS"),
+    (ByPlace(), "looks ahead", "global HOURS"),
+    (Constructed(), "ignores prices", "self.wanted"),
+    (Remembers(), "keeps state", "global LONGEST"),
+    (FittedOnce(), "keeps state", "self.model"),
+    (FittedBefore(), "looks ahead", "global HOURS"),
+    (SetsItsStop(), "looks ahead", "self.stop_loss"),
+    (Table(), "reads other data", "Table.known"),
+]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind", "name"), LEAKS, ids=[type(leak[0]).__name__ for leak in LEAKS]
+)
+def test_a_leak_is_found_by_name(strategy: Strategy, kind: str, name: str) -> None:
+    LONGEST.clear()
+    report = check(strategy, SHORT, cuts=40)
+    assert (kind, True) in {(one.kind, name in one.text) for one in report.findings}, str(report)
+    assert kind in str(report) and kind in report._repr_html_()
+
+
+def test_a_leak_before_the_first_question_is_remembered_by_no_second_process() -> None:
+    """The global has seen everything before the check begins."""
+    LONGEST.clear()
+    Remembers().signals(Frames("", {"1h": HOURS}))
+    report = check(Remembers(), SHORT, cuts=40)
+    assert any("global LONGEST" in one.text for one in report.findings), str(report)
+
+
+class Rare(Hourly):
+    """A crossing, but for two candles at which the next close decides."""
+
+    places: ClassVar[pd.DatetimeIndex] = market(8_000).index[[2_345, 6_789]]
+    adds: bool = True
+
+    def signals(self, data: Frames) -> Signals:
+        signals, close = crossing(self.above(data)), data.frame["close"]
+        there = pd.Series(data.index.isin(self.places), index=data.index)
+        knows = there & (close.shift(-1) != close) & close.shift(-1).notna()
+        entry = signals.entry | knows if self.adds else (signals.entry | there) & ~knows
+        return Signals(entry=entry, exit=signals.exit & ~there)
+
+
+@pytest.mark.parametrize("adds", [True, False], ids=["entries", "entries left out"])
+def test_a_leak_on_two_of_8000_candles_is_found(adds: bool) -> None:
+    report = check(Rare(adds=adds), market(8_000), second_process=False)
+    assert {one.kind for one in report.findings} == {"looks ahead"}, str(report)
+
+
+# Honest strategies.
+
+
+class Weekdays(Hourly):
+    """Holds from Monday to Thursday, whatever the price is."""
+
+    def signals(self, data: Frames) -> Signals:
+        index = pd.DatetimeIndex(data.index)
+        return crossing(pd.Series(index.day_of_week < 4, index=index))
+
+
+class Nights(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        hour = pd.DatetimeIndex(data.index).hour
+        return crossing(self.above(data) & ((hour >= 20) | (hour < 6)))
+
+
+class EveryTenthDay(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        day = data.index.to_numpy("datetime64[D]").astype(int)
+        return crossing(self.above(data) & (day % 10 < 3))
+
+
+class FromADay(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        return crossing(self.above(data) & (data.index >= pd.Timestamp("2024-01-20")))
+
+
+class MonthEnds(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        return crossing(self.above(data) | (pd.DatetimeIndex(data.index).day >= 25))
+
+
+WEIGHTS = np.array([0.1, 0.2, 0.3, 0.4])
+
+
+class Weighted(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        close = data.frame["close"]
+        mean = np.convolve(close, WEIGHTS[::-1])[: len(close)]
+        return crossing(pd.Series(close.to_numpy() > mean, index=data.index))
+
+
+class Shapes(Hourly):
+    """Three rising candles, whatever their prices are."""
+
+    def signals(self, data: Frames) -> Signals:
+        green = (data.frame["close"] > data.frame["open"]).astype(int)
+        return crossing(green.rolling(3).sum() == 3)
+
+
+class Breakout(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        frame = data.frame
+        high = frame["high"].rolling(self.length).max().shift(1)
+        low = frame["low"].rolling(self.length).min().shift(1)
+        return Signals(entry=frame["close"] > high, exit=frame["close"] < low)
+
+
+class Volumes(Hourly):
+    def signals(self, data: Frames) -> Signals:
+        volume = data.frame["volume"]
+        return crossing(volume > 1.5 * volume.rolling(self.length).median())
+
+
+class Counts(Hourly):
+    """Counts how often it was asked, and keeps the last answer for a person to look at."""
+
+    calls: int = 0
+    last: Any = None
+
+    def signals(self, data: Frames) -> Signals:
+        self.calls += 1
+        self.last = crossing(self.above(data))
+        return crossing(self.above(data))
+
+
+class Loops(Hourly):
+    """A threshold that follows the price in a loop, forgotten after a while."""
+
+    @property
+    def warmup(self) -> int:
+        return 400
+
+    def signals(self, data: Frames) -> Signals:
+        level, held = data.frame["close"].iloc[0], []
+        for price in data.frame["close"]:
+            level += 0.1 * (price - level)
+            held.append(price > level)
+        return crossing(pd.Series(held, index=data.index))
+
+
+class Derived(Hourly):
+    """Keeps what it computes from its parameters when it is made."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.weights = np.linspace(1, 2, 3 * self.length)
+        self.weights /= self.weights.sum()
+        self.cache: dict[int, float] = {}
+
+    @property
+    def warmup(self) -> int:
+        return 3 * self.length + 1
+
+    def signals(self, data: Frames) -> Signals:
+        close = data.frame["close"]
+        mean = np.convolve(close, self.weights)[: len(close)]
+        return crossing(pd.Series(close.to_numpy() > mean, index=data.index))
+
+
+class Regression(Hourly):
+    """Fits a line on a rolling window, again for each candle."""
+
+    def signals(self, data: Frames) -> Signals:
+        close = data.frame["close"]
+        time = pd.Series(np.arange(len(close), dtype=float), index=close.index)
+        self.slope = close.rolling(self.length).cov(time)
+        return crossing(self.slope > 0)
+
+
+@pytest.mark.parametrize("honest", [
+    TrendCross(timeframes=("1h",)), BandReversion(timeframes=("1h",)),
+    TrendPullback(timeframes=("1h", "4h")), Weekdays(), Nights(), EveryTenthDay(), FromADay(),
+    MonthEnds(), Weighted(), Shapes(), Breakout(), Volumes(), Counts(), Loops(), Derived(),
+    Regression(),
+], ids=lambda one: type(one).__name__)  # fmt: skip
+def test_an_honest_strategy_passes(honest: Strategy) -> None:
+    report = check(honest, HOURS, cuts=40)
+    assert report.ok, str(report)
