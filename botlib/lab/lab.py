@@ -241,13 +241,13 @@ class Lab(Blocking):
         until: Moment | None = None,
         **options: Any,
     ) -> CheckReport:
-        """Check a strategy for look-ahead, repainting and an unsettled warm-up.
+        """Check a strategy for look-ahead, repainting, other data and an unsettled warm-up.
 
         Args:
             symbol: whose candles to use; None is a bot's first symbol, or a lab's only one.
             since: as in `candles`.
             until: the last open time.
-            options: as for `botlib.backtesting.check`: ``cuts``, ``seed``.
+            options: as for `botlib.backtesting.check`: ``cuts``, ``seconds``, ``seed``, …
         """
         from botlib.backtesting import check
 
