@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, ClassVar, Final, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from botlib.core.errors import ConfigError, did_you_mean
 from botlib.core.timeframe import timeframe_ms
@@ -122,6 +132,23 @@ class Signals:
                 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The candles from which a strategy has learned.
+
+    Attributes:
+        first, last: open times of the first and the last one.
+        candles: how many of the trading timeframe.
+    """
+
+    first: pd.Timestamp
+    last: pd.Timestamp
+    candles: int
+
+    def __str__(self) -> str:
+        return f"{self.candles:,} candles from {self.first} to {self.last}"
+
+
 class Strategy:
     """The base class of all strategies.
 
@@ -170,6 +197,15 @@ class Strategy:
     trailing_stop: float | None = None
     """Fraction below the highest high of the candles that closed since the entry (at first, below
     the entry price) at which the position is sold."""
+
+    training: ClassVar[Training | None] = None
+    """The candles from which the object has learned, None if from none; `fitted` sets it."""
+
+    train_candles: ClassVar[int] = 0
+    """Candles from which a bot has a strategy with `fit` learn, the newest ones."""
+
+    refit_every: ClassVar[int] = 0
+    """Candles after which a bot has it learn again; 0 is never."""
 
     _known_parameters: ClassVar[Mapping[str, object]]
 
@@ -226,6 +262,51 @@ class Strategy:
     def signals(self, data: Frames) -> Signals:
         """Return the signals of every candle of ``data.frame``."""
         raise TypeError(f"{type(self).__name__} does not define signals(self, data).")
+
+    def fit(self, train: Frames) -> None:
+        """Learn from candles and keep on ``self`` what was learned; by default nothing.
+
+        What is learned is no parameter: it goes into an attribute that the class does not annotate.
+
+        A strategy with a model defines it, and uses the model in `signals`. It is called once, on
+        a new object, with the candles of the training side only: by a walk forward for every
+        window, by a cross-validation for every split, and by a bot as `train_candles` and
+        `refit_every` say. A label that looks ahead is right here, as far as ``purge`` reaches.
+
+        Args:
+            train: closed candles; a cross-validation leaves a hole where it tests.
+        """
+
+    @property
+    def learns(self) -> bool:
+        """Whether it defines `fit`, and has to learn before it can be asked."""
+        return type(self).fit is not Strategy.fit
+
+    def fitted(self, train: Frames) -> Self:
+        """Return a new strategy with the same parameters that has learned from candles.
+
+        Args:
+            train: such as ``lab.frames("BTC/USDT", ["1h"], until="2024-06-30")``.
+
+        Raises:
+            ConfigError: they are no frames, or no candle is in them.
+        """
+        from botlib.frames import Frames
+
+        if not isinstance(train, Frames) or not len(train.index):
+            what = "no candles" if isinstance(train, Frames) else f"a {type(train).__name__}"
+            raise ConfigError(
+                f"{type(self).__name__} learns from frames of closed candles, not from {what}. "
+                "lab.frames(symbol, timeframes, until=...) returns some."
+            )
+        named: dict[str, Any] = {**self.parameters, "timeframes": self.timeframes or None}
+        fresh = type(self)(**named)
+        fresh.fit(train)
+        index = train.index
+        fresh.training = Training(  # type: ignore[misc]
+            first=index[0], last=index[-1], candles=len(index)
+        )
+        return fresh
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ from botlib.backtesting.inputs import entries_and_exits, frames_for, next_open
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
-from botlib.core.errors import InvalidInput
+from botlib.core.errors import ConfigError, InvalidInput
 from botlib.core.timeframe import timeframe_ms
 from botlib.strategy import strategy_object
 from botlib.trading.stops import StopRules
@@ -61,6 +61,7 @@ def backtest(
         ConfigError: the strategy's signals cannot be used.
     """
     strategy = strategy_object(strategy, "backtest")
+    check_learned(strategy)
     terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
     result = run_backtest(strategy, data, terms, symbol=symbol, start=start)
     record_backtest(book, strategy, result)
@@ -79,6 +80,7 @@ def run_backtest(
     frames = frames_for(strategy, data, symbol)
     entry, leave = entries_and_exits(strategy, frames)
     first = row_of(frames.frame, start)
+    check_unseen(strategy, frames.frame.index[first])
     frame = frames.frame.iloc[first:] if first else frames.frame
     simulation = simulate(
         frame,
@@ -97,6 +99,36 @@ def run_backtest(
         simulation=simulation,
         terms=terms,
     )
+
+
+def check_learned(strategy: Strategy) -> None:
+    """Check that a strategy that learns has learned.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    name = type(strategy).__name__
+    if strategy.learns and strategy.training is None:
+        raise ConfigError(
+            f"{name} learns from candles (it defines fit), and has not yet. walk_forward and "
+            "cross_validate have it learn on training candles only; for one backtest use "
+            f"strategy = {name}(...).fitted(frames), with frames that end before start=."
+        )
+
+
+def check_unseen(strategy: Strategy, first: pd.Timestamp) -> None:
+    """Check that the first candle that is traded comes after those a strategy has learned from.
+
+    Raises:
+        InvalidInput: it has learned from that candle or from later ones.
+    """
+    training = strategy.training
+    if training is not None and first <= training.last:
+        raise InvalidInput(
+            f"{type(strategy).__name__} has learned from {training}, and would trade candles it "
+            f"knows from {first} on. Give a start= after {training.last}, or let it learn from "
+            "earlier candles."
+        )
 
 
 def row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:

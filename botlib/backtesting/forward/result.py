@@ -31,6 +31,7 @@ class WalkForwardWindow:
         in_sample: the metric of the best combination over the training candles.
         out_of_sample: the same metric of the same parameters over the test candles.
         result: the backtest over the test candles, which ends without a position.
+        strategy: what was traded; it keeps what it learned from the training candles.
     """
 
     train_from: pd.Timestamp
@@ -41,6 +42,7 @@ class WalkForwardWindow:
     in_sample: float
     out_of_sample: float
     result: BacktestResult
+    strategy: Strategy
 
 
 class WalkForwardResult:

@@ -71,6 +71,10 @@ def walk_forward(
 ) -> WalkForwardResult:
     """Choose parameters on each training window by a sweep and trade the best on the next candles.
 
+    A strategy that learns (`Strategy.fit`) learns from the training candles of each window, on a
+    new object: to choose, every combination learns from their first three quarters and is ranked on
+    the rest, and the best one then learns from all of them.
+
     Test windows follow each other without a gap and without overlap. The strategy warms up on the
     candles before each of them, which are not traded. Each begins and ends without a position: what
     is still held is sold at the open of its last candle, with fees. An interrupt ends the walk and
@@ -122,15 +126,16 @@ def walk_forward(
         for number, span in enumerate(_with_progress(spans, progress)):
             kept = None if directory is None else Path(directory) / f"window-{number:04d}"
             training = window_frames(frames, span.first, span.trained)
+            inside = _validation(strategy, training, gap)
             found = run_sweep(
-                strategy, training, space, terms, plan, directory=kept, progress=False
+                strategy, training, space, terms, plan, **inside, directory=kept, progress=False
             )
             if found.interrupted:
                 raise KeyboardInterrupt
             if book is not None:
                 tried.append(window_trials(found))
             held = float(windows[-1].result.equity.iloc[-1]) if windows else cash
-            windows.append(_test_window(frames, span, found, replace(terms, cash=held)))
+            windows.append(_test_window(frames, training, span, found, replace(terms, cash=held)))
     except KeyboardInterrupt:
         if not windows:
             raise
@@ -188,12 +193,38 @@ class _SellsAtEnd(Strategy):
         return repr(self._inner)
 
 
+def _validation(strategy: type[Strategy], training: Frames, gap: int) -> dict[str, Any]:
+    """Return where in its training a strategy that learns is ranked, as options of a sweep.
+
+    Every combination learns from the first three quarters, and is ranked on the rest: on candles
+    that it has learned from, the one that remembers most would win.
+
+    Args:
+        gap: candles left out between both.
+    """
+    if strategy.fit is Strategy.fit:
+        return {}
+    rows = len(training.frame)
+    fit = rows * 3 // 4 - gap
+    if fit < _LEAST_CANDLES or rows - fit - gap < _LEAST_CANDLES:
+        raise InvalidInput(
+            f"{rows:,} candles of training with a gap of {gap:,} are too few to learn from three "
+            "quarters and to choose on the rest. Make the training longer."
+        )
+    return {"fit": fit, "start": training.frame.index[fit + gap]}
+
+
 def _test_window(
-    frames: Frames, span: _WindowRows, found: SweepResult, terms: Terms
+    frames: Frames, training: Frames, span: _WindowRows, found: SweepResult, terms: Terms
 ) -> WalkForwardWindow:
-    """Run the best combination of a sweep over the test candles."""
+    """Run the best combination of a sweep over the test candles.
+
+    One that learns has learned from all training candles before.
+    """
     parameters = dict(found.best_parameters)
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
+    if strategy.learns:
+        strategy = strategy.fitted(training)
     # A signal of the last training candle is acted on at the first open of the test.
     first = max(span.middle - max(strategy.warmup, 1), 0)
     data = window_frames(frames, first, span.end)
@@ -208,6 +239,7 @@ def _test_window(
         in_sample=float(found.frame[found.metric].iloc[0]),
         out_of_sample=float(result.stats()[found.metric]),
         result=result,
+        strategy=strategy,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
 from botlib.backtesting.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
@@ -56,6 +57,8 @@ class SweepSettings:
     start: int = 0
     """Row of the trading frame from which to trade; earlier candles only warm up."""
     engine: str | None = None
+    fit: int = 0
+    """Rows of the trading frame from which a strategy that learns learns, the first ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,8 @@ class Evaluator:
                 f"{strategy!r} needs {strategy.warmup} candles to warm up; "
                 f"there are {len(self._frames.frame)}."
             )
+        if strategy.learns:
+            return strategy.fitted(truncate_end(self._frames, self._job.settings.fit))
         return strategy
 
     def _trade(

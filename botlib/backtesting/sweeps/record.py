@@ -132,6 +132,8 @@ def identity(
 
 def _settings_text(settings: SweepSettings) -> str:
     # The text is that of version 0.1.0, whose records are resumed.
+    fit = f", fit={settings.fit!r}" if settings.fit else ""
     return (
-        f"Settings(terms={settings.terms!r}, start={settings.start!r}, engine={settings.engine!r})"
+        f"Settings(terms={settings.terms!r}, start={settings.start!r}, "
+        f"engine={settings.engine!r}{fit})"
     )

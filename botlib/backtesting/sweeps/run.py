@@ -29,14 +29,13 @@ from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
-from botlib.strategy import strategy_class
+from botlib.strategy import Strategy, strategy_class
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from botlib.core.market import Market
     from botlib.frames import Frames
-    from botlib.strategy import Strategy
 
 PERIODS: Final = 480
 """Periods of equal length whose returns are kept per combination: 480 has many divisors."""
@@ -138,6 +137,7 @@ def run_sweep(
     *,
     symbol: str = "",
     start: str | pd.Timestamp | None = None,
+    fit: int = 0,
     directory: str | Path | None = None,
     progress: bool = True,
 ) -> SweepResult:
@@ -145,6 +145,10 @@ def run_sweep(
 
     Args:
         axes: parameter → the values to try.
+        fit: rows of the trading frame from which a strategy that learns learns, before ``start``.
+
+    Raises:
+        ConfigError: the strategy learns, and there is nothing for it to learn from.
     """
     space = ParameterSpace(strategy, axes, plan.where)
     combinations = plan.combinations(space)
@@ -152,8 +156,14 @@ def run_sweep(
     settings = SweepSettings(
         terms=terms,
         start=row_of(frames.frame, start),
+        fit=fit,
         engine=plan.engine or default_engine(),
     )
+    if not 0 < fit <= settings.start and strategy.fit is not Strategy.fit:
+        raise ConfigError(
+            f"{strategy.__name__} learns from candles (it defines fit), and a sweep has no candles "
+            "to learn from that it does not trade. Use walk_forward or cross_validate."
+        )
     count = len(combinations) if combinations is not None else int(plan.samples or 0)
     job, arrays = _job(strategy, space, frames, settings, plan, count)
     collected = SweepCollector(space, count, progress)
