@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -23,18 +24,19 @@ def new(name: str, into: Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_strategies_work_and_their_tests_pass(tmp_path: Path) -> None:
+def test_the_strategies_work_and_their_tests_pass_beside_the_notebooks(tmp_path: Path) -> None:
+    shutil.copy(Path(bl.__file__).parents[1] / "pyproject.toml", tmp_path)
     for name, module, kind in [
         ("Breakout", "breakout", "Breakout"),
         ("my-first-try", "my_first_try", "MyFirstTry"),
         ("RSIBounce", "rsi_bounce", "RSIBounce"),
     ]:
-        code, output = new(name, tmp_path)
+        code, output = new(name, tmp_path / "notebooks")
         assert code == 0, output
         assert f"from {module} import {kind}" in output and f"strategy: {module}:{kind}" in output
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(bl.__file__).parents[1])])}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "notebooks"],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert run.returncode == 0 and "6 passed" in run.stdout, run.stdout
