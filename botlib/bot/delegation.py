@@ -16,6 +16,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Line(str):
+    """A text that a cell shows as it is, without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def of_lab(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[Any, P], T]:
     """Return a method that calls one of ``self.lab``."""
 
@@ -36,7 +45,7 @@ def of_core(
         result: T = self._call(method(self.aio, *args, **kwargs))
         for line in self.aio.taken_notes():
             sys.stdout.write(f"{line}\n")
-        return result
+        return cast("T", Line(result)) if type(result) is str else result
 
     return call
 

@@ -47,7 +47,8 @@ def test_every_strategy_has_its_profit_by_day_and_by_round_trip(bot: Any) -> Non
 
 
 def test_a_strategy_is_stopped_started_sold_and_removed(bot: Any) -> None:
-    bot.trade(Turns(stays=True), "BTC/USDT", name="mine", order_cost=100)
+    said = bot.trade(Turns(stays=True), "BTC/USDT", name="mine", order_cost=100)
+    assert repr(said) == said == "mine: Turns(stays=True) on BTC/USDT"  # a cell shows no quotes
     bot.trade(Turns(stays=True), "BTC/USDT", name="other", order_cost=100)
     bot.wait("3m", progress=False)
     assert bot.stop_strategy("mine").startswith("mine is stopped")
