@@ -11,6 +11,7 @@ import pandas as pd
 from botlib.core.text.cards import Tone, Toned, card, lines
 from botlib.core.text.formats import count, is_number
 from botlib.core.text.tables import Cell, html_table
+from botlib.engine.strategies.condition import TONES, StrategyState
 
 SHOWN: Final = 20
 """Newest rows that the card shows."""
@@ -21,7 +22,11 @@ _FLAGS: Final = frozenset({"ready"})
 """Columns in which True is shown as good and False as bad."""
 
 _AMOUNTS: Final = frozenset({"amount", "filled", "fee", "held", "dust", "wants"})
+_MONEY: Final = frozenset({"profit", "today"})
 _SENTENCES: Final = ("detail", "parameters", "message", "doing", "text")
+_LONGEST: Final = 240
+"""Characters of a text that are shown."""
+
 _CLOCKS: Final = {
     **dict.fromkeys(("created", "recorded", "since"), "wall time"),
     **dict.fromkeys(
@@ -83,6 +88,8 @@ def _cell(name: str, value: Any) -> Cell:
         return None
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d %H:%M:%S}"
+    if name in _MONEY:
+        return round(value, 2)
     if is_number(value) and not name.endswith("_id"):
         # The venue's amounts keep their digits, beside a larger one too.
         return Decimal(str(value)) if name in _AMOUNTS else value
@@ -90,6 +97,8 @@ def _cell(name: str, value: Any) -> Cell:
     if isinstance(value, bool):
         tone = Tone.PLAIN if name not in _FLAGS else Tone.GOOD if value else Tone.BAD
         return Toned(value, tone)
+    if name == "state" and text in TONES:
+        return Toned(text, TONES[StrategyState(text)])
     if text in _GOOD or text in _BAD:
         return Toned(text, Tone.GOOD if text in _GOOD else Tone.BAD)
-    return text[:120]
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

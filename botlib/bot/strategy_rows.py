@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from botlib.views.engine import EngineReading
 
 _STRATEGY: Final = (
-    "name", "state", "detail", "strategy", "symbol", "timeframe", "parameters", "trades",
-    "order_cost", "held", "protection", "profit", "today", "trips", "won", "last_asked", "asked",
-    "signals", "last_signal", "signalled", "errors",
+    "name", "state", "detail", "symbol", "timeframe", "held", "protection", "profit", "today",
+    "trips", "won", "asked", "signals", "errors", "last_asked", "last_signal", "signalled",
+    "strategy", "parameters", "trades", "order_cost",
 )  # fmt: skip
 _TRIP: Final = (
     "strategy", "symbol", "opened", "closed", "amount", "entry_price", "exit_price", "fees",
@@ -84,7 +84,11 @@ def _strategy_row(facts: StrategyFacts) -> SimpleNamespace:
         strategy=type(active.strategy).__name__,
         symbol=active.symbol,
         timeframe=", ".join(active.strategy.timeframes),
-        parameters=", ".join(f"{key}={value}" for key, value in active.strategy.parameters.items()),
+        parameters=", ".join(
+            f"{key}={value}"
+            for key, value in active.strategy.parameters.items()
+            if value is not None
+        ),
         trades=active.trades,
         order_cost=active.order_cost,
         held=facts.held,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 import botlib as bl
 from botlib.cli import main
+from botlib.core.text.cards import Tone
 from tests.support.notebooks import write_notebook
 
 STRATEGY = """
@@ -76,6 +78,8 @@ def test_a_failing_strategy_is_red_wherever_the_bot_is_seen(
     assert status == 503 and any(reason.startswith(words) for reason in page["reasons"])
     assert page["strategies"][0]["state"] == "failing" and page["strategies"][0]["count"] == 3
     assert bot.strategies["state"].tolist() == ["failing"]
+    card = bot.strategies._repr_html_()
+    assert re.search(f"color:{Tone.BAD}[^>]*>failing<", card), card
     assert "out of ideas" in bot.strategies["detail"][0]
     told = capsys.readouterr().err
     assert told.count("ValueError: out of ideas") == 1 and "in signals" in told

@@ -67,7 +67,8 @@ def short_traceback(error: BaseException) -> list[str]:
     finally:
         error.__cause__, error.__context__, error.__suppress_context__ = before
     if hidden and shown:
-        shown.insert(-1, f"      ({hidden} calls inside botlib: %xmode Verbose shows them)\n")
+        calls, them = ("1 call", "it") if hidden == 1 else (f"{hidden} calls", "them")
+        shown.insert(-1, f"      ({calls} inside botlib: %xmode Verbose shows {them})\n")
     return shown
 
 

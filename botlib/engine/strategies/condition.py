@@ -47,7 +47,7 @@ BAD: Final = frozenset({StrategyState.FAILING, StrategyState.STARVED})
 WARNED: Final = frozenset({StrategyState.REFUSED, StrategyState.BLIND})
 """States that are warned of."""
 
-_TONES: Final = {
+TONES: Final = {
     **dict.fromkeys(BAD, Tone.BAD),
     **dict.fromkeys(WARNED, Tone.WARN),
     StrategyState.WORKING: Tone.GOOD,
@@ -82,7 +82,7 @@ class StrategyCondition:
     @property
     def tone(self) -> Tone:
         """Green, yellow or red; quiet is plain."""
-        return _TONES.get(self.state, Tone.PLAIN)
+        return TONES.get(self.state, Tone.PLAIN)
 
     def __str__(self) -> str:
         return f"the strategy {self.name!r} is {self.state}: {self.detail}"
