@@ -7,7 +7,7 @@ frames of closed candles and returns boolean columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import (
@@ -23,6 +23,7 @@ from typing import (
 )
 
 from botlib.core.errors import ConfigError, did_you_mean
+from botlib.core.received import short
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def strategy_object(given: object, what: str) -> Strategy:
             f"Make one: {name}(timeframes={tuple(given.timeframes) or ('1h',)!r})."
         )
     raise ConfigError(
-        f"{what} takes a strategy such as bl.TrendCross(fast=10, slow=30), not {given!r}."
+        f"{what} takes a strategy such as bl.TrendCross(fast=10, slow=30), not {short(given)}."
     )
 
 
@@ -75,7 +76,9 @@ def strategy_class(given: object, what: str) -> type[Strategy]:
             f"{what} takes the class {name}, since it makes the strategies itself, not one of "
             f"them. Pass {name}, and its parameters with the values to try; this one has {values}."
         )
-    raise ConfigError(f"{what} takes the class of a strategy such as bl.TrendCross, not {given!r}.")
+    raise ConfigError(
+        f"{what} takes the class of a strategy such as bl.TrendCross, not {short(given)}."
+    )
 
 
 def asked(strategy: Strategy, data: Frames) -> Signals:
@@ -105,6 +108,30 @@ class Signals:
 
     entry: pd.Series
     exit: pd.Series
+
+    def __new__(cls, *columns: object, **named: object) -> Self:
+        """Create signals, after checking the names that are given."""
+        fields = cls.__dataclass_fields__
+        accepted = (
+            f"Accepted: Signals({', '.join(f'{name}=...' for name in fields)}), boolean columns on "
+            "the index of data.frame."
+        )
+        if columns:
+            raise ConfigError(
+                f"Signals takes its columns by name, not {short(columns[0])}. {accepted}"
+            )
+        for name in named:
+            if name not in fields:
+                raise ConfigError(
+                    f"Signals has no column {name!r}. {accepted}{did_you_mean(name, fields)}"
+                )
+        missing = [
+            name for name, field in fields.items() if field.default is MISSING and name not in named
+        ]
+        # Neither copy nor pickle gives a name.
+        if named and missing:
+            raise ConfigError(f"Signals lacks {', '.join(missing)}. {accepted}")
+        return object.__new__(cls)
 
     def check(self, index: pd.Index) -> None:
         """Check that both columns are boolean and on the index of the trading frame.
@@ -371,9 +398,7 @@ def _checked(strategy: str, name: str, value: object, kind: object) -> object:
     fits = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
     if not fits:
         accepted = " or ".join("None" if one is NoneType else one.__name__ for one in kinds)
-        raise ConfigError(
-            f"{strategy}.{name} must be {accepted}, not {value!r} ({type(value).__name__})."
-        )
+        raise ConfigError(f"{strategy}.{name} must be {accepted}, not {short(value)}.")
     return value
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import Floats
 from botlib.core.errors import InvalidInput
 from botlib.core.text import formats
@@ -113,6 +114,7 @@ class BootstrapReport:
         return rows
 
 
+@checked
 def bootstrap(
     result: Traded,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.received import short
 from botlib.core.timeframe import TIMEFRAMES, timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times, resample
 from botlib.frames.resampling import divides
@@ -147,7 +148,7 @@ def in_timeframes(
             f"{strategy.__name__} looks at {', '.join(strategy.timeframes)}, not at "
             f"{', '.join(wanted)}. Leave out timeframes=, or let the class name none."
         )
-    given = dict(data) if isinstance(data, Mapping) else {_timeframe_of(data): data}
+    given = _mapping(data) if isinstance(data, Mapping) else {_timeframe_of(data): data}
     for timeframe in wanted:
         timeframe_ms(timeframe)
         if timeframe not in given:
@@ -165,11 +166,30 @@ def _by_timeframe(
     strategy: Strategy, data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
     if isinstance(data, Mapping):
-        if not data:
-            raise InvalidInput("No candles were given: the mapping of timeframes is empty.")
-        return dict(data)
+        return _mapping(data)
     timeframe = strategy.timeframes[0] if strategy.timeframes else _timeframe_of(data)
     return {timeframe: data}
+
+
+def _mapping(data: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return frames by timeframe, after checking that the keys are timeframes.
+
+    Raises:
+        InvalidInput: there are none, or a key is something else, such as a symbol.
+    """
+    if not data:
+        raise InvalidInput("No candles were given: the mapping of timeframes is empty.")
+    for key in data:
+        if isinstance(key, str) and key in TIMEFRAMES:
+            continue
+        hint = ""
+        if isinstance(key, str) and "/" in key:
+            hint = f" One call takes one symbol: give data[{key!r}], and symbol={key!r} beside it."
+        raise InvalidInput(
+            f"The key {short(key)} of the candles is no timeframe. Accepted: candle frames by "
+            f"timeframe, such as {{'1h': frame, '4h': frame}}.{hint}"
+        )
+    return dict(data)
 
 
 def _timeframe_of(frame: pd.DataFrame) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.arguments import ARGUMENTS
 from botlib.backtesting.block_scores import (
     LEAST_ROUND_TRIPS,
     SCORED,
@@ -39,6 +40,7 @@ from botlib.backtesting.sharpe import (
     sharpe_of_columns,
     sharpe_ratio,
 )
+from botlib.core.arguments import TEXT, checked_arguments
 from botlib.core.errors import InvalidInput
 from botlib.core.text import formats
 from botlib.core.text.cards import card
@@ -305,6 +307,7 @@ class OverfittingReport:
         return ("earlier tries", formats.count(self.earlier), meaning)
 
 
+@checked_arguments({**ARGUMENTS, "metric": TEXT})
 def overfitting(
     returns: Matrix,
     *,

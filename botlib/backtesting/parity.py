@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botlib.backtesting.result import BacktestResult
 from botlib.core.errors import BotlibError
 from botlib.core.model import Fill, Side
+from botlib.core.received import refused
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card, lines
 from botlib.core.text.tables import html_table
@@ -17,8 +19,6 @@ from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from botlib.backtesting.result import BacktestResult
 
 FIELDS: Final = (
     "entry_time",
@@ -124,11 +124,17 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
     """
     import pandas as pd
 
+    if not isinstance(result, BacktestResult):
+        raise refused("result", result, "the result of bot.backtest() or bl.backtest()")
+    given = list(fills) if isinstance(fills, Iterable) else [fills]
+    wrong = next((one for one in given if not isinstance(one, Fill)), None)
+    if wrong is not None:
+        raise refused("fills", wrong, "the fills of a live run, oldest first; bot.compare has them")
     symbol, timeframe = unified_symbol(result.symbol), result.timeframe
     first, last = (int(result.frame.index[row].timestamp() * 1000) for row in (0, -1))
     chosen = [
         fill
-        for fill in fills
+        for fill in given
         if fill.symbol == symbol and first <= open_time(fill.timestamp, timeframe) <= last
     ]
     ours = [{str(key): value for key, value in row.items()} for row in _records(result.roundtrips)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import YEAR_MS, CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import REASONS, BacktestRun, portfolio_of
 from botlib.core.text import formats
@@ -137,6 +138,7 @@ class BacktestResult:
         worse = share / np.where(fills.buy, 1 + share, 1 - share)
         return float((fills.amount * fills.price * worse)[market].sum())
 
+    @checked
     def bootstrap(
         self,
         *,
@@ -165,6 +167,7 @@ class BacktestResult:
             block=block,
         )
 
+    @checked
     def plot(self, *, candles: int = 2_000) -> Any:
         """Return a plotly figure: price with entries and exits, equity, drawdown.
 
@@ -175,6 +178,7 @@ class BacktestResult:
 
         return plot_result(self, candles=candles)
 
+    @checked
     def chart(
         self,
         *,
@@ -193,6 +197,7 @@ class BacktestResult:
 
         return chart_result(self, overlays, panes, options)
 
+    @checked
     def tearsheet(self, *, benchmark: object = None, window: str | None = None) -> TearSheet:
         """Return the tear sheet: what was earned beside a benchmark, month by month, and paid.
 
@@ -209,6 +214,7 @@ class BacktestResult:
 
         return TearSheet(self, benchmark=benchmark, window=window)
 
+    @checked
     def report(
         self, path: str | Path, *, benchmark: object = None, window: str | None = None
     ) -> Path:

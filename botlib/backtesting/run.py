@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.experiments.recording import Book, record_backtest
 from botlib.backtesting.inputs import entries_and_exits, frames_for, next_open
 from botlib.backtesting.result import BacktestResult
 from botlib.backtesting.simulate import simulate
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.received import short
 from botlib.core.timeframe import timeframe_ms
 from botlib.strategy import strategy_object
 from botlib.trading.stops import StopRules
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from botlib.strategy import Strategy
 
 
+@checked
 def backtest(
     strategy: Strategy,
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
@@ -145,7 +148,7 @@ def row_of(frame: pd.DataFrame, start: str | pd.Timestamp | None) -> int:
         moment = pd.Timestamp(start)
     except (TypeError, ValueError):
         raise InvalidInput(
-            f"Cannot read start={start!r} as a time. Accepted: '2024-12-01' or a Timestamp."
+            f"Cannot read start={short(start)} as a time. Accepted: '2024-12-01' or a Timestamp."
         ) from None
     if moment.tzinfo is not None:
         moment = moment.tz_convert("UTC").tz_localize(None)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.core.errors import InvalidInput
+from botlib.core.received import refused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,7 +225,10 @@ def _vector(returns: Vector) -> npt.NDArray[np.float64]:
 
 def returns_matrix(returns: Matrix) -> tuple[npt.NDArray[np.float64], list[object]]:
     """Return the checked (T, N) values and the names of the columns."""
-    values = np.asarray(returns, dtype=np.float64)
+    try:
+        values = np.asarray(returns, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise refused("returns", returns, "a table of numbers, one column per try") from None
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
         raise InvalidInput(
             f"returns must be a table of 2 periods or more by 1 try or more, not of the shape "

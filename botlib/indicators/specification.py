@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.received import short
 from botlib.indicators.record import SOURCE, Indicator, IndicatorRecord, Parameter, Value
 from botlib.indicators.registry import find
 
@@ -90,9 +91,7 @@ copyreg.pickle(Indicator, _reduced)
 def _call(spec: object) -> tuple[str, list[object], dict[str, object]]:
     example = "Write it as a call: 'ema(20)', 'bbands(20, 2)', 'sma(10, source=high)'."
     if not isinstance(spec, str):
-        raise InvalidInput(
-            f"An indicator is a text, not {spec!r} ({type(spec).__name__}). {example}"
-        )
+        raise InvalidInput(f"An indicator is a text, not {short(spec)}. {example}")
     try:
         tree = ast.parse(spec.strip(), mode="eval").body
         if isinstance(tree, ast.Name):

@@ -13,7 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.arguments import NUMBER, TIMEFRAME, checked_arguments
 from botlib.core.errors import InvalidInput
+from botlib.core.timeframe import timeframe_ms
 from botlib.indicators import pandas_ta
 from botlib.indicators.record import Array, Indicator
 from botlib.indicators.sample import sample
@@ -32,6 +34,7 @@ _FLIPS: Final = 4.0
 """The same for an indicator with two states, which agree suddenly, after a random time."""
 
 
+@checked_arguments({"tolerance": NUMBER, "timeframe": TIMEFRAME})
 def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "1h") -> int:
     """Return how many candles make the newest value of an indicator independent of older ones.
 
@@ -51,7 +54,8 @@ def warmup(spec: str | Indicator, tolerance: float = 1e-9, *, timeframe: str = "
     """
     indicator = parse(spec)
     if not 0 < tolerance < 1:
-        raise InvalidInput(f"A tolerance lies between 0 and 1, such as 1e-9; not {tolerance!r}.")
+        raise InvalidInput(f"tolerance lies between 0 and 1, such as 1e-9; it is {tolerance!r}.")
+    timeframe_ms(timeframe)
     record = indicator.record
     if record.warmup is not None:
         return record.warmup(tolerance, **indicator.parameters)

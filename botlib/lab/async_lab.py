@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from botlib.backtesting.arguments import ARGUMENTS
+from botlib.core.arguments import FUNCTION, checked_arguments
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, StoreError, UnknownSymbol
 from botlib.core.text import formats
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from botlib.store.files.importing import ImportReport
 
 logger = logging.getLogger(__name__)
+
+_checked = checked_arguments({**ARGUMENTS, "progress": FUNCTION})
 
 SHOWN: Final = 30
 """Most rows of stored candles on the card of a lab."""
@@ -130,6 +134,7 @@ class AsyncLab:
         """The SQLite file of the candles."""
         return self._market.database
 
+    @_checked
     def market(self, symbol: str) -> ListedMarket:
         """Return lots, tick, least order and fee of a symbol, and where they come from.
 
@@ -162,6 +167,7 @@ class AsyncLab:
         now = 0 if _is_absolute(value) else await self._market.now(symbol, timeframes)
         return parse_since(value, now)
 
+    @_checked
     async def candles(
         self,
         symbol: str,
@@ -200,10 +206,11 @@ class AsyncLab:
             self._note(note)
         return frame
 
+    @_checked
     async def frames(
         self,
         symbol: str,
-        timeframes: Sequence[str],
+        timeframes: Sequence[str] | str,
         *,
         since: Moment | None = None,
         until: Moment | None = None,
@@ -219,11 +226,12 @@ class AsyncLab:
             warmup: candles before ``since``, of each timeframe or by timeframe.
             progress: as in `candles`.
         """
+        names = (timeframes,) if isinstance(timeframes, str) else timeframes
         with self._pointing_elsewhere(symbol):
-            start = await self.moment(since, symbol, timeframes)
-            end = await self.moment(until, symbol, timeframes)
+            start = await self.moment(since, symbol, names)
+            end = await self.moment(until, symbol, names)
         found = {}
-        for timeframe in timeframes:
+        for timeframe in names:
             first = start
             if first is not None:
                 before = warmup if isinstance(warmup, int) else warmup.get(timeframe, 0)
@@ -233,6 +241,7 @@ class AsyncLab:
             )
         return Frames(unified_symbol(symbol), found)
 
+    @_checked
     async def stored_candles(
         self, symbol: str, timeframe: str, *, limit: int | None = None
     ) -> list[Candle]:
@@ -244,6 +253,7 @@ class AsyncLab:
 
         return await asyncio.to_thread(work)
 
+    @_checked
     async def data_report(
         self, symbol: str | None = None, timeframe: str | None = None
     ) -> DataReport:
@@ -255,6 +265,7 @@ class AsyncLab:
 
         return await asyncio.to_thread(work)
 
+    @_checked
     async def export(
         self,
         target: str | Path,
@@ -278,6 +289,7 @@ class AsyncLab:
 
         return await asyncio.to_thread(work)
 
+    @_checked
     async def download(
         self,
         symbol: str,
@@ -304,6 +316,7 @@ class AsyncLab:
             symbol, timeframe, since, until, url=url, progress=progress
         )
 
+    @_checked
     async def import_files(
         self,
         paths: str | Path | Iterable[str | Path],

@@ -7,9 +7,16 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from botlib.backtesting.arguments import ARGUMENTS, checked
+from botlib.backtesting.checking.run import check
+from botlib.backtesting.forward.run import walk_forward
+from botlib.backtesting.run import backtest
+from botlib.backtesting.sweeps.run import sweep
+from botlib.core.arguments import WHOLE, Kind, checked_arguments, is_text
 from botlib.core.clock import utc
 from botlib.core.errors import ConfigError, UnknownSymbol
 from botlib.lab.async_lab import AsyncLab
+from botlib.lab.options import takes_options_of
 from botlib.market_data.history import FetchReport, Moment
 from botlib.runtime import Blocking, Runtime
 from botlib.strategy import strategy_class, strategy_object
@@ -55,6 +62,7 @@ class Lab(Blocking):
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(type(self))})
 
+    @checked
     def candles(
         self,
         symbol: str,
@@ -87,10 +95,11 @@ class Lab(Blocking):
             f"{symbol} {timeframe}",
         )
 
+    @checked
     def frames(
         self,
         symbol: str,
-        timeframes: Sequence[str],
+        timeframes: Sequence[str] | str,
         *,
         since: Moment | None = None,
         until: Moment | None = None,
@@ -111,6 +120,7 @@ class Lab(Blocking):
             symbol,
         )
 
+    @takes_options_of(backtest)
     def backtest(
         self,
         /,
@@ -131,8 +141,6 @@ class Lab(Blocking):
             fee: fraction of each fill; None is that of `market`.
             options: as for `botlib.backtesting.backtest`: ``slippage``, ``cash``, ``order_cost``.
         """
-        from botlib.backtesting import backtest
-
         strategy = strategy_object(strategy, "backtest")
         timeframes = _timeframes(strategy)
         start = self._call(self.aio.moment(since, symbol, timeframes))
@@ -143,6 +151,7 @@ class Lab(Blocking):
             terms = {"start": utc(start), **terms}
         return backtest(strategy, data, **terms)
 
+    @takes_options_of(sweep)
     def sweep(
         self,
         /,
@@ -151,7 +160,7 @@ class Lab(Blocking):
         *,
         since: Moment | None = None,
         until: Moment | None = None,
-        timeframes: Sequence[str] | None = None,
+        timeframes: Sequence[str] | str | None = None,
         fee: float | None = None,
         **options: Any,
     ) -> SweepResult:
@@ -167,13 +176,12 @@ class Lab(Blocking):
                 ``market=None`` sizes orders without the venue's lots, which is several times as
                 fast: lots are rounded order by order, in decimals.
         """
-        from botlib.backtesting import sweep
-
         strategy = strategy_class(strategy, "sweep")
         names = _timeframes(strategy, timeframes)
         data = self.frames(symbol, names, since=since, until=until)
         return sweep(strategy, data, **self._terms(symbol, fee, options))
 
+    @takes_options_of(walk_forward)
     def walk_forward(
         self,
         /,
@@ -182,7 +190,7 @@ class Lab(Blocking):
         *,
         since: Moment | None = None,
         until: Moment | None = None,
-        timeframes: Sequence[str] | None = None,
+        timeframes: Sequence[str] | str | None = None,
         fee: float | None = None,
         **options: Any,
     ) -> WalkForwardResult:
@@ -196,13 +204,12 @@ class Lab(Blocking):
             options: as for `botlib.backtesting.walk_forward`: ``train``, ``test``, ``anchored``,
                 the parameters with the values to try, … ``market=None`` as for `sweep`.
         """
-        from botlib.backtesting import walk_forward
-
         strategy = strategy_class(strategy, "walk_forward")
         names = _timeframes(strategy, timeframes)
         data = self.frames(symbol, names, since=since, until=until)
         return walk_forward(strategy, data, **self._terms(symbol, fee, options))
 
+    @checked_arguments({**ARGUMENTS, "strategy": Kind(is_text, "the name of a strategy's class")})
     def experiments(
         self,
         *,
@@ -231,6 +238,7 @@ class Lab(Blocking):
         name = symbol and unified_symbol(symbol)
         return Experiments(self.aio.book.runs()).of(strategy=strategy, symbol=name, kind=kind)
 
+    @takes_options_of(check)
     def check(
         self,
         /,
@@ -249,14 +257,13 @@ class Lab(Blocking):
             until: the last open time.
             options: as for `botlib.backtesting.check`: ``cuts``, ``seconds``, ``seed``, …
         """
-        from botlib.backtesting import check
-
         strategy = strategy_object(strategy, "check")
         name = symbol or self.aio.default_symbol()
         return check(
             strategy, self.frames(name, _timeframes(strategy), since=since, until=until), **options
         )
 
+    @checked_arguments({**ARGUMENTS, "window": WHOLE})
     def chart(
         self,
         symbol: str,
@@ -295,6 +302,7 @@ class Lab(Blocking):
             timeframe=timeframe,
         )
 
+    @checked
     def download(
         self,
         symbol: str,
@@ -325,6 +333,7 @@ class Lab(Blocking):
             f"{symbol} {timeframe}",
         )
 
+    @checked
     def import_files(
         self, paths: str | Path | Iterable[str | Path], *, overwrite: bool = False
     ) -> ImportReport:
@@ -387,14 +396,14 @@ def _write(text: str) -> None:
 
 
 def _timeframes(
-    strategy: Strategy | type[Strategy], given: Sequence[str] | None = None
+    strategy: Strategy | type[Strategy], given: Sequence[str] | str | None = None
 ) -> tuple[str, ...]:
     """Return the timeframes of a strategy, the trading one first.
 
     Raises:
         ConfigError: neither the strategy nor the caller names one.
     """
-    names = tuple(given or strategy.timeframes)
+    names = (given,) if isinstance(given, str) else tuple(given or strategy.timeframes)
     if names:
         return names
     if isinstance(strategy, type):

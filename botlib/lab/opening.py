@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from botlib.config.secrets import keys_at_hand
+from botlib.core.arguments import PATH, Kind, checked_arguments, is_text
 from botlib.core.project import data_directory as project_data
 from botlib.lab.async_lab import AsyncLab
 from botlib.lab.databases import find_venue
@@ -15,6 +16,12 @@ from botlib.runtime import HEADLESS, get_runtime
 from botlib.venues.registry import DEFAULT_VENUE
 
 
+@checked_arguments(
+    {
+        "venue": Kind(is_text, "the name of a venue, or the stamp of a paper market"),
+        "data_directory": PATH,
+    }
+)
 def research(
     venue: str = DEFAULT_VENUE, *, data_directory: str | os.PathLike[str] | None = None
 ) -> Lab:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.checking.job import SecondJob
 from botlib.backtesting.checking.lookahead import LookAheadCheck
 from botlib.backtesting.checking.memory import MemoryCheck
@@ -51,6 +52,7 @@ _SECOND_CUTS: Final = 24
 """Histories that the second process is asked about."""
 
 
+@checked
 def check(
     strategy: Strategy,
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],

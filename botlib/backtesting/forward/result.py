@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import YEAR_MS, CurveFigures, curve_figures
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card
@@ -149,6 +150,7 @@ class WalkForwardResult:
         before = self.in_sample
         return 1 - self.out_of_sample / before if before > 0 else math.nan
 
+    @checked
     def bootstrap(
         self,
         *,

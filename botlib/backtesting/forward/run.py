@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.experiments.recording import (
     Book,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _LEAST_CANDLES: Final = 4
 
 
+@checked
 def walk_forward(
     strategy: type[Strategy],
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],

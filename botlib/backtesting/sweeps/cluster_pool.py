@@ -43,7 +43,7 @@ class ClusterPool:
         connect: Any = Client
         try:
             self._client = connect(client, timeout=_CONNECT_TIMEOUT) if self._owned else client
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             raise SweepError(
                 f"No Dask scheduler answers at {client!r}: {error}. Give the address that "
                 "client.scheduler.address shows, such as 'tcp://127.0.0.1:8786'."

@@ -11,6 +11,7 @@ from typing import Any, Final
 from botlib.backtesting.sweeps.evaluator import METRICS
 from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.received import refused
 
 METHODS: Final = ("grid", "random", "optuna")
 ENGINES: Final = ("rust", "numba")
@@ -98,7 +99,9 @@ def memory_bytes(memory: str | int) -> int:
     return size
 
 
-def _check_choice(name: str, value: str, accepted: Sequence[str]) -> None:
+def _check_choice(name: str, value: object, accepted: Sequence[str]) -> None:
+    if not isinstance(value, str):
+        raise refused(name, value, f"one of {', '.join(accepted)}")
     if value not in accepted:
         raise InvalidInput(
             f"{name} {value!r} is not known. Accepted: {', '.join(accepted)}."

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.block_scores import LEAST_ROUND_TRIPS
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.received import refused
 from botlib.core.text import formats
 
 if TYPE_CHECKING:
@@ -143,6 +145,7 @@ class SweepResult:
         """The strategy with the best combination, ready for `backtest`."""
         return self.strategy(**self.best_parameters)
 
+    @checked
     def best(self, n: int = 10) -> pd.DataFrame:
         """Return the best rows of `frame` with the metric of their neighbours.
 
@@ -177,6 +180,7 @@ class SweepResult:
         frame.insert(len(self.parameters), "steps", steps[near])
         return frame
 
+    @checked
     def period_returns(self, periods: int | None = None, *, top: int | None = None) -> pd.DataFrame:
         """Return log returns over periods of equal length, one column per combination.
 
@@ -208,6 +212,7 @@ class SweepResult:
         index = pd.DatetimeIndex(self._times[ends], name="timestamp")
         return pd.DataFrame(np.diff(logs, axis=0, prepend=0.0), index=index, columns=labels)
 
+    @checked
     def overfitting(
         self, *, blocks: int = 16, least_round_trips: int = LEAST_ROUND_TRIPS
     ) -> OverfittingReport:
@@ -236,6 +241,7 @@ class SweepResult:
             least_round_trips=least_round_trips,
         )
 
+    @checked
     def heatmap(
         self, x: str | None = None, y: str | None = None, *, metric: str | None = None
     ) -> Any:
@@ -314,7 +320,9 @@ class SweepResult:
         return chosen[0], chosen[1]
 
     def _metric(self, metric: str | None) -> str:
-        name = metric or self.metric
+        name = self.metric if metric is None else metric
+        if not isinstance(name, str):
+            raise refused("metric", name, f"one of {', '.join(METRICS)}")
         if name not in METRICS:
             raise InvalidInput(
                 f"metric {name!r} is not known. Accepted: {', '.join(METRICS)}."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.backtesting.arguments import checked
 from botlib.backtesting.experiments.recording import Book, record_sweep
 from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.kernel import default_engine
@@ -46,6 +47,7 @@ _SERIES: Final = 14
 """Columns of one float per candle in memory at once while a combination is computed."""
 
 
+@checked
 def sweep(
     strategy: type[Strategy],
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
