@@ -46,21 +46,29 @@ class StrategyCalls:
         *,
         name: str | None = None,
         order_cost: float | str | Decimal | None = None,
+        overrule: str | Iterable[str] = (),
     ) -> str:
         """Start a strategy on a symbol; one of the same name is replaced.
 
-        Candles of it that are not streamed yet are from then on, with their history.
+        Candles of it that are not streamed yet are from then on, with their history. In live
+        trading it is checked on its stored candles first, as by `Bot.check` but in a few seconds,
+        and refused if anything is found.
 
         Args:
             strategy: it trades its first timeframe.
             name: its identity; by default its class and the symbol.
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
+            overrule: what a check may have found without a refusal, by kind, such as
+                ``["reads other data"]``.
         """
+        kinds = (overrule,) if isinstance(overrule, str) else tuple(overrule)
         cost = None if order_cost is None else Decimal(str(order_cost))
         before = self.engine.subscriptions()
         identity = name or _identity(strategy, symbol)
         held = takes_over(identity, self.engine)
-        active = await self.engine.trade(strategy, symbol, name=identity, order_cost=cost)
+        active = await self.engine.trade(
+            strategy, symbol, name=identity, order_cost=cost, overrule=kinds
+        )
         self._notes += held(active)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
         return f"{active.name}: {active.strategy} on {active.symbol}"

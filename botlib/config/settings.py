@@ -183,6 +183,8 @@ class StrategySettings(_Section):
     parameters: dict[str, Any] = {}
     order_cost: PositiveMoney | None = None
     """Quote units spent per entry; None is half of ``risk.max_order_cost``."""
+    overrule: tuple[str, ...] = ()
+    """Kinds of findings of a check with which it may trade live all the same."""
 
 
 class RiskSettings(_Section):

@@ -244,21 +244,30 @@ class Orchestrator(PartsAccess):
             self.lag.stop()
 
     async def trade(
-        self, strategy: Strategy, symbol: str, *, name: str, order_cost: Decimal | None = None
+        self,
+        strategy: Strategy,
+        symbol: str,
+        *,
+        name: str,
+        order_cost: Decimal | None = None,
+        overrule: tuple[str, ...] = (),
     ) -> ActiveStrategy:
         """Start a strategy on a symbol; one of the same name is replaced.
 
         Args:
             order_cost: quote units per entry; by default half of ``risk.max_order_cost``.
+            overrule: kinds of findings of `botlib.backtesting.check` with which it may trade live.
 
         Raises:
             InvalidInput: the bot only watches, the venue does not trade the symbol now, it is
                 quoted in another asset, the cost is no number above 0, or every entry would be
                 refused by a cap or a rule of the market.
-            ConfigError: the strategy failed on the newest candle; or, in live trading, it looks
-                ahead on its stored candles.
+            ConfigError: the strategy failed on the newest candle; or, in live trading, the check on
+                its stored candles found what is not overruled.
         """
-        return await self.roster.trade(strategy, symbol, name=name, order_cost=order_cost)
+        return await self.roster.trade(
+            strategy, symbol, name=name, order_cost=order_cost, overrule=overrule
+        )
 
     async def _stream_for(self, active: ActiveStrategy) -> None:
         timeframes = active.strategy.timeframes

@@ -4,7 +4,7 @@ A strategy and candles enter; a report with findings leaves. A strategy that pas
 signals that it gives over history.
 """
 
-from botlib.backtesting.checking.report import CheckReport, Finding, Settling
+from botlib.backtesting.checking.report import KINDS, CheckReport, Finding, Settling
 from botlib.backtesting.checking.run import check
 
-__all__ = ["CheckReport", "Finding", "Settling", "check"]
+__all__ = ["KINDS", "CheckReport", "Finding", "Settling", "check"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from botlib.backtesting.checking.subject import Deadline
     from botlib.strategy import Strategy
 
-_GRACE: Final = 10.0
+_GRACE: Final = 5.0
 """Seconds beyond its own that the process may take to start and to end."""
 
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from botlib.config import Settings
     from botlib.engine.strategies.active import ActiveStrategy
-    from botlib.strategy import Strategy
     from botlib.trading.risk import RiskLimits
     from botlib.venues.base import Balance, Exchange, KeyPermissions
     from botlib.venues.capabilities import VenueCapabilities
@@ -43,8 +42,8 @@ CHECKED_CANDLES: Final = 2_000
 LEAST_CANDLES: Final = 200
 """Least candles beyond its warm-up on which a check says anything."""
 
-CUTS: Final = 20
-"""How often the history is cut for a check."""
+CHECK_SECONDS: Final = 10.0
+"""How long the check of a strategy may take; what it does not get to is told."""
 
 HEADERS: Final = ("what", "value")
 
@@ -183,37 +182,44 @@ async def check_active(active: ActiveStrategy, database: Path, venue: str) -> st
     """Check a strategy on its stored candles; return what came of it, in words.
 
     Raises:
-        ConfigError: it does not produce the same signals live as over history.
+        ConfigError: it does not produce the same signals live as over history, and what was found
+            is not overruled by name.
     """
-    outcome = await asyncio.to_thread(
-        _checked, active.strategy, active.symbol, database, venue, active.name
-    )
+    outcome = await asyncio.to_thread(_checked, active, database, venue)
     return f"{active.strategy!r} on {active.symbol}, {active.order_cost} per entry; {outcome}"
 
 
-def _checked(strategy: Strategy, symbol: str, database: Path, venue: str, name: str) -> str:
+def _checked(active: ActiveStrategy, database: Path, venue: str) -> str:
     from botlib.backtesting import check
 
+    strategy = active.strategy
     with Database.open(database, venue, readonly=True) as opened:
         storage = CandleStorage(opened)
         found = {
-            timeframe: storage.frame(symbol, timeframe, None, None, CHECKED_CANDLES)
+            timeframe: storage.frame(active.symbol, timeframe, None, None, CHECKED_CANDLES)
             for timeframe in strategy.timeframes
         }
     needed, stored = strategy.warmup + LEAST_CANDLES, len(found[strategy.timeframes[0]])
     if stored < needed:
         return f"not checked: {stored:,} candles are stored, {needed:,} are needed"
     try:
-        report = check(strategy, Frames(symbol, found), cuts=CUTS)
+        report = check(strategy, Frames(active.symbol, found), seconds=CHECK_SECONDS)
     except BotlibError as error:
         return f"not checked: {error}"
-    if not report.ok:
+    refused = [one for one in report.findings if one.kind not in active.overrule]
+    if refused:
+        kinds = tuple(dict.fromkeys((*active.overrule, *(one.kind for one in refused))))
         raise ConfigError(
-            f"Live trading is refused: the strategy {name!r} does not produce the same signals "
-            f"live as over its {stored:,} stored candles: "
-            f"{'; '.join(map(str, report.findings))}. bot.check(strategy) on paper shows where."
+            f"Live trading is refused: the strategy {active.name!r} does not produce the same "
+            f"signals live as over its {stored:,} stored candles: {'; '.join(map(str, refused))} "
+            f"bot.check(strategy) on paper shows where. Who trades it all the same names what is "
+            f"overruled: bot.trade(..., overrule={list(kinds)!r}), or overrule: in its settings."
         )
-    return f"checked on {stored:,} candles"
+    parts = [f"checked on {stored:,} candles, {report.looked_at[0]}" if report.looked_at else ""]
+    parts += [f"OVERRULED: {finding}" for finding in report.findings]
+    parts += [f"not looked at: {missed}" for missed in report.not_looked_at]
+    parts += [f"beware: {warning}" for warning in report.warnings]
+    return "; ".join(part for part in parts if part)
 
 
 def check_live(settings: Settings, live: object) -> None:

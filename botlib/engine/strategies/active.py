@@ -90,6 +90,8 @@ class ActiveStrategy:
     strategy: Strategy
     symbol: str
     order_cost: Decimal | None = None
+    overrule: tuple[str, ...] = ()
+    """Kinds of findings of a check with which it may trade live all the same."""
     evaluated: int | None = None
     """Open time (ms) of the newest candle on which it was evaluated."""
     pending: int | None = None
@@ -127,6 +129,9 @@ class ActiveStrategy:
                 "Accepted: a number of quote units above 0."
             )
 
+        if self.overrule:
+            _check_kinds(self.overrule)
+
     def same_as(self, other: ActiveStrategy) -> bool:
         """Return whether both trade alike, so that neither has to replace the other."""
         mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
@@ -148,6 +153,22 @@ class ActiveStrategy:
         return self.strategy.warmup_of(timeframe) + SPARE_ROWS
 
 
+def _check_kinds(kinds: Collection[str]) -> None:
+    """Check that a check can find what is overruled.
+
+    Raises:
+        InvalidInput: it has no finding of that kind.
+    """
+    from botlib.backtesting.checking import KINDS
+
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InvalidInput(
+                f"Cannot overrule {kind!r}: no check finds that. "
+                f"Accepted: {', '.join(KINDS)}.{did_you_mean(str(kind), KINDS)}"
+            )
+
+
 def configured_strategies(
     settings: Settings, symbols: Collection[str], usual_cost: Decimal
 ) -> list[ActiveStrategy]:
@@ -165,6 +186,7 @@ def configured_strategies(
             strategy=load_strategy(entry.strategy, entry.timeframe, entry.parameters),
             symbol=entry.symbol,
             order_cost=None if settings.mode == "watch" else entry.order_cost or usual_cost,
+            overrule=entry.overrule,
         )
         for entry in settings.strategies
         if entry.symbol in symbols

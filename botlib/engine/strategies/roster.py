@@ -51,7 +51,13 @@ class StrategyRoster:
         return configured_strategies(self._base.settings, symbols, usual)
 
     async def trade(
-        self, strategy: Strategy, symbol: str, *, name: str, order_cost: Decimal | None
+        self,
+        strategy: Strategy,
+        symbol: str,
+        *,
+        name: str,
+        order_cost: Decimal | None,
+        overrule: tuple[str, ...],
     ) -> ActiveStrategy:
         """Start a strategy on a symbol; one of the same name is replaced.
 
@@ -67,6 +73,7 @@ class StrategyRoster:
             strategy=strategy,
             symbol=unified_symbol(symbol),
             order_cost=usual if order_cost is None else order_cost,
+            overrule=overrule,
         )
         self._check_possible(active)
         known = self._parts.signals.strategies.get(name)
@@ -107,6 +114,7 @@ class StrategyRoster:
             strategy=earlier.strategy,
             symbol=earlier.symbol,
             order_cost=earlier.order_cost,
+            overrule=earlier.overrule,
         )
         if active.trades:
             await self._begin(active)

@@ -14,7 +14,7 @@ import pytest
 
 import botlib as bl
 from botlib.config import Settings
-from botlib.core.errors import ConfigError, ExchangeError, OrderRejected
+from botlib.core.errors import ConfigError, ExchangeError, InvalidInput, OrderRejected
 from botlib.engine import Orchestrator
 from botlib.engine.safety.arming import check_permissions
 from botlib.frames import Frames
@@ -100,7 +100,7 @@ def test_a_text_is_refused_on_paper_as_well(monkeypatch: Any, tmp_path: Path) ->
 
 
 async def test_a_live_engine_shows_account_caps_and_strategies_before_it_trades(
-    venue: Venue,
+    venue: Venue, caplog: pytest.LogCaptureFixture
 ) -> None:
     entry = {
         "name": "trend",
@@ -121,16 +121,25 @@ async def test_a_live_engine_shows_account_caps_and_strategies_before_it_trades(
             assert float(rows["balance USDT"]) == 10_000
             assert (rows["max_position"], rows["price_band"]) == ("900", "no limit")
             assert expected in rows["strategy trend"], rows
+            if "not checked" not in expected:
+                assert "cuts at" in rows["strategy trend"], rows
             assert "is armed" in str(engine.arming) and "LIVE" in engine.arming._repr_html_()
         finally:
             await engine.stop()
     engine = Orchestrator(settings, live=True)
     await engine.start()
     try:
-        with pytest.raises(ConfigError, match=r"'peeks' does not produce the same signals live"):
+        refused = r"'peeks' does not produce the same signals live.*overrule=\['looks ahead'\]"
+        with pytest.raises(ConfigError, match=refused):
             await engine.trade(Peeks(), "BTC/USDT", name="peeks")
+        with pytest.raises(InvalidInput, match=r"no check finds that\. Accepted: looks ahead, rep"):
+            await engine.trade(Peeks(), "BTC/USDT", name="peeks", overrule=("all",))
         await engine.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="other")
         assert set(engine.signals.strategies) == {"trend", "other"}
+        await engine.trade(Peeks(), "BTC/USDT", name="peeks", overrule=("looks ahead",))
+        assert "OVERRULED: entry looks ahead" in caplog.text
+        assert set(engine.signals.strategies) == {"trend", "other", "peeks"}
+        engine.roster.remove("peeks")
     finally:
         await engine.stop()
     peeking = {**entry, "strategy": f"{__name__}:Peeks", "parameters": {}}
