@@ -8,6 +8,7 @@ it never outlives the process that started it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import queue
@@ -16,9 +17,6 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
-
-from botlib.backtesting.sweeps.candles import read_arrays
-from botlib.backtesting.sweeps.evaluator import Evaluator
 
 JOB_FILE = "job.pickle"
 PATH_FILE = "path.pickle"
@@ -40,12 +38,18 @@ def main(directory: Path) -> None:
     # Started before anything slow, so that the end of the parent is noticed at once.
     threading.Thread(target=_listen, args=(Connection(os.dup(0)), chunks), daemon=True).start()
     sys.path[:] = pickle.loads((directory / PATH_FILE).read_bytes())
+    gc.disable()  # It would walk through what the imports make, several times.
     try:
+        from botlib.backtesting.sweeps.candles import read_arrays
+        from botlib.backtesting.sweeps.evaluator import Evaluator
+
         job = pickle.loads((directory / JOB_FILE).read_bytes())
         evaluator = Evaluator(job, read_arrays(directory))
     except Exception:
         answers.send(traceback.format_exc())
         raise
+    gc.freeze()
+    gc.enable()
     while True:
         answers.send(evaluator.run(pickle.loads(chunks.get())))
 
