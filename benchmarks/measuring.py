@@ -184,6 +184,11 @@ def result_of(
         return child.result(limit)
 
 
+def progress(name: str, what: str) -> None:
+    """Say on standard error what a benchmark that takes minutes measures now."""
+    print(f"{name}: {what}", file=sys.stderr, flush=True)
+
+
 def seconds(function: Callable[[], object], rounds: int) -> float:
     """Return the seconds of the quickest of several calls."""
     taken = []

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.measuring import BenchmarkError, Child, Row, Size, result_of
+from benchmarks.measuring import BenchmarkError, Child, Row, Size, progress, result_of
 
 SYMBOLS: Final = tuple(
     f"{base}/USDT"
@@ -101,9 +101,12 @@ def measure(size: Size = Size.USUAL) -> list[Row]:
 
 async def _best(case: Case, size: OrdersSize) -> list[Row]:
     """Return the rows of the least disturbed of several runs."""
-    runs = [await _run(case, size.seconds) for _ in range(size.runs)]
-    orders, stops = min(runs, key=lambda run: np.median(run[0]))
     where = f"{case.symbols} symbol{'s' * (case.symbols > 1)} at once, cell {case.cell}"
+    runs = []
+    for number in range(size.runs):
+        progress("orders", f"{where}, run {number + 1} of {size.runs}")
+        runs.append(await _run(case, size.seconds))
+    orders, stops = min(runs, key=lambda run: np.median(run[0]))
     return [
         _latency(f"closed candle -> order, {where}", orders, case.order_aim),
         _latency(f"fill -> stop, {where}", stops, case.stop_aim),
@@ -230,6 +233,7 @@ def _starts(size: OrdersSize) -> list[Row]:
 
 def _start(orders: int, fills: int) -> list[dict[str, float]]:
     """Return the figures of the first and of the second start with a journal."""
+    progress("orders", f"two starts with {orders:,} orders and {fills:,} fills")
     with tempfile.TemporaryDirectory(prefix="bench-orders-") as folder:
         arguments = ["-m", "benchmarks.orders_bot", "write", str(Path(folder) / "data")]
         result_of(

@@ -1,13 +1,15 @@
 """A proxy between a bot and its paper exchange that notes when closes, fills and orders pass.
 
 It prints its port and that of its notes; whoever connects to the latter gets the notes so far as
-JSON, and they begin anew. Times are of the monotonic clock, which a computer's processes share.
+JSON, and they begin anew. Times are of the monotonic clock, which a computer's processes share. It
+ends when the process that started it does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -22,6 +24,9 @@ FILLED: Final = re.compile(
 SENT: Final = re.compile(rb"POST /api/v3/order(\S*) HTTP.*?\r\n\r\n(\S*)", re.DOTALL)
 NEWEST: Final = 4_096
 """Bytes kept of a connection to find what is cut into two parts."""
+
+PARENT_POLL: Final = 0.5
+"""Seconds between two looks whether the benchmark still runs."""
 
 
 class Notes:
@@ -106,7 +111,8 @@ class Pipe(asyncio.Protocol):
 
 
 async def serve(host: str, port: int) -> None:
-    """Serve until the process ends."""
+    """Serve until the process that started this one ends."""
+    parent = os.getppid()
     loop, notes = asyncio.get_running_loop(), Notes()
     connecting: set[asyncio.Task[None]] = set()
 
@@ -133,7 +139,8 @@ async def serve(host: str, port: int) -> None:
     proxy = await loop.create_server(accept, "127.0.0.1", 0)
     told = await asyncio.start_server(tell, "127.0.0.1", 0)
     print(*(one.sockets[0].getsockname()[1] for one in (proxy, told)), flush=True)
-    await asyncio.Event().wait()
+    while os.getppid() == parent:  # noqa: ASYNC110 (a parent's end is no event)
+        await asyncio.sleep(PARENT_POLL)
 
 
 if __name__ == "__main__":

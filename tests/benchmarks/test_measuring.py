@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -150,3 +153,25 @@ def test_the_quickest_of_several_calls_counts() -> None:
 def test_an_absent_package_is_named() -> None:
     assert absent("json") == ""
     assert absent("no_such_peer") == "the package no_such_peer is not installed"
+
+
+def test_the_proxy_ends_with_the_benchmark_that_started_it() -> None:
+    """A killed benchmark ends no child, and a new session keeps the terminal's signals away."""
+    words = [sys.executable, "-m", "benchmarks.orders_proxy", "127.0.0.1", "1"]
+    start = (
+        "import subprocess, sys; "
+        f"print(subprocess.Popen({words}, start_new_session=True).pid, flush=True); "
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as benchmark:
+        assert benchmark.stdout is not None
+        proxy = int(benchmark.stdout.readline())
+        assert benchmark.stdout.readline()  # its ports
+        benchmark.kill()
+    try:
+        until_ended(proxy)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(proxy, signal.SIGKILL)
