@@ -55,9 +55,15 @@ ARGUMENTS: Final = {
         "a number of candles, or one for each timeframe such as {'1h': 200}",
     ),
     "fee": _FRACTION,
-    "slippage": _FRACTION,
+    # A model of slippage, and a cost that is a word, are checked by the terms of trade.
+    "slippage": Kind(
+        lambda value: is_real(value) or type(value).__module__.startswith("botlib."),
+        _FRACTION.words,
+    ),
     "cash": _AMOUNT,
-    "order_cost": _AMOUNT,
+    "order_cost": Kind(
+        lambda value: is_real(value) or (is_text(value) and value == "all"), _AMOUNT.words
+    ),
     "market": Kind(
         lambda value: isinstance(value, Market),
         "a Market such as lab.market('BTC/USDT').market",
