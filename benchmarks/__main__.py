@@ -21,8 +21,8 @@ from botlib.core.text.tables import text_table
 
 HERE = Path(__file__).parent
 NAMES = (
-    *("backtest", "chart", "idle", "imports", "indicators", "ingest", "lateness", "mirror"),
-    *("orders", "simulation", "storage", "sweep", "tasks", "tearsheet", "venue"),
+    *("backtest", "chart", "check", "idle", "imports", "indicators", "ingest", "lateness"),
+    *("mirror", "orders", "simulation", "storage", "sweep", "tasks", "tearsheet", "venue"),
 )
 
 
