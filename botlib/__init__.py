@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from botlib.backtesting import backtest, check, sweep, walk_forward
+    from botlib.backtesting import backtest, check, cross_validate, sweep, walk_forward
     from botlib.bot import Bot, connect
     from botlib.config import Settings
     from botlib.core.bus import EventBus
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "backtesting": ("backtest", "check", "sweep", "walk_forward"),
+    "backtesting": ("backtest", "check", "cross_validate", "sweep", "walk_forward"),
     "bot": ("Bot", "connect"),
     "core.bus": ("EventBus",),
     "core.clock": ("MarketClock", "SystemClock"),
@@ -122,6 +122,7 @@ __all__ = [
     "chart",
     "check",
     "connect",
+    "cross_validate",
     "get_runtime",
     "research",
     "run_notebook",

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from botlib.backtesting.checking import CheckReport, check
-    from botlib.backtesting.forward import WalkForwardResult, walk_forward
+    from botlib.backtesting.forward import (
+        CrossValidationResult,
+        WalkForwardResult,
+        cross_validate,
+        walk_forward,
+    )
     from botlib.backtesting.parity import ParityReport, compare
     from botlib.backtesting.result import BacktestResult
     from botlib.backtesting.run import backtest
@@ -21,24 +26,28 @@ _HOMES = {
     "BacktestResult": "botlib.backtesting.result",
     "ParityReport": "botlib.backtesting.parity",
     "CheckReport": "botlib.backtesting.checking",
+    "CrossValidationResult": "botlib.backtesting.forward",
     "SweepResult": "botlib.backtesting.sweeps",
     "WalkForwardResult": "botlib.backtesting.forward",
     "backtest": "botlib.backtesting.run",
     "compare": "botlib.backtesting.parity",
     "check": "botlib.backtesting.checking",
     "sweep": "botlib.backtesting.sweeps",
+    "cross_validate": "botlib.backtesting.forward",
     "walk_forward": "botlib.backtesting.forward",
 }
 
 __all__ = [
     "BacktestResult",
     "CheckReport",
+    "CrossValidationResult",
     "ParityReport",
     "SweepResult",
     "WalkForwardResult",
     "backtest",
     "check",
     "compare",
+    "cross_validate",
     "sweep",
     "walk_forward",
 ]

@@ -88,6 +88,8 @@ ARGUMENTS: Final = {
     "train": SPAN,
     "test": SPAN,
     "anchored": SWITCH,
+    "groups": WHOLE,
+    "tests": WHOLE,
     "purge": SPAN,
     "embargo": SPAN,
     "cuts": WHOLE,

@@ -143,6 +143,7 @@ class Bot(Blocking):
     backtest = of_lab(Lab.backtest)
     sweep = of_lab(Lab.sweep)
     walk_forward = of_lab(Lab.walk_forward)
+    cross_validate = of_lab(Lab.cross_validate)
     check = of_lab(Lab.check)
     experiments = of_lab(Lab.experiments)
     download = of_lab(Lab.download)

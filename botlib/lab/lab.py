@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botlib.backtesting.arguments import ARGUMENTS, checked
 from botlib.backtesting.checking.run import check
+from botlib.backtesting.forward.cross_validation import cross_validate
 from botlib.backtesting.forward.run import walk_forward
 from botlib.backtesting.run import backtest
 from botlib.backtesting.sweeps.run import sweep
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from botlib.backtesting import BacktestResult, CheckReport, SweepResult, WalkForwardResult
     from botlib.backtesting.experiments import Experiments
+    from botlib.backtesting.forward import CrossValidationResult
     from botlib.frames import Frames
     from botlib.store.files.importing import ImportReport
     from botlib.strategy import Strategy
@@ -208,6 +210,35 @@ class Lab(Blocking):
         names = _timeframes(strategy, timeframes)
         data = self.frames(symbol, names, since=since, until=until)
         return walk_forward(strategy, data, **self._terms(symbol, fee, options))
+
+    @takes_options_of(cross_validate)
+    def cross_validate(
+        self,
+        /,
+        strategy: type[Strategy],
+        symbol: str,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        timeframes: Sequence[str] | str | None = None,
+        fee: float | None = None,
+        **options: Any,
+    ) -> CrossValidationResult:
+        """Choose parameters on most groups of candles and test on the others, in every combination.
+
+        Args:
+            since: as in `candles`; None is the first stored candle.
+            until: the last open time.
+            timeframes: for a strategy that names none; the trading one first.
+            fee: fraction of each fill; None is that of `market`.
+            options: as for `botlib.backtesting.cross_validate`: ``groups``, ``tests``, ``purge``,
+                ``embargo``, the parameters with the values to try, … ``market=None`` as for
+                `sweep`.
+        """
+        strategy = strategy_class(strategy, "cross_validate")
+        names = _timeframes(strategy, timeframes)
+        data = self.frames(symbol, names, since=since, until=until)
+        return cross_validate(strategy, data, **self._terms(symbol, fee, options))
 
     @checked_arguments({**ARGUMENTS, "strategy": Kind(is_text, "the name of a strategy's class")})
     def experiments(

@@ -19,8 +19,8 @@ from botlib.store import CandleStorage, Database, database_path
 
 T0 = 1_735_689_600_000  # 2025-01-01
 METHODS = (
-    "candles", "frames", "backtest", "sweep", "walk_forward", "check", "experiments",
-    "download", "import_files",
+    "candles", "frames", "backtest", "sweep", "walk_forward", "cross_validate", "check",
+    "experiments", "download", "import_files",
 )  # fmt: skip
 ASYNC = ("candles", "frames", "stored_candles", "data_report", "export", "download", "import_files")
 

@@ -24,6 +24,7 @@ from botlib.store.experiment_book import EarlierTrials, Experiment, ExperimentBo
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.forward.paths import CrossValidationResult
     from botlib.backtesting.forward.result import WalkForwardResult
     from botlib.backtesting.result import BacktestResult
     from botlib.backtesting.sweeps.result import SweepResult
@@ -136,6 +137,37 @@ def record_walk_forward(
             independent=worth,
         )
         opened.add(run, {key: float(np.mean(sharpes)) for key, sharpes in tried.items()})
+
+
+def record_cross_validation(
+    book: Book,
+    result: CrossValidationResult,
+    frame: pd.DataFrame,
+    terms: Terms,
+    tried: WindowTrials,
+) -> None:
+    """Write a cross-validation into the book, with the path of the median return as its curve."""
+    if book is None:
+        return
+    with _harmless(book) as opened:
+        trials, independent = tried
+        figures = result.path_figures
+        median = int(figures["total_return"].sort_values().index[(len(figures) - 1) // 2])
+        run = _experiment(
+            "cross_validation",
+            result.strategy,
+            frame,
+            result.timeframe,
+            terms,
+            symbol=result.symbol,
+            parameters=result.splits[-1].parameters,
+            figures={name: float(figures[name].median()) for name in FIGURES if name in figures},
+            curve=result.paths[median],
+            metric=result.metric,
+            trials=len(trials),
+            independent=independent,
+        )
+        opened.add(run, trials)
 
 
 def window_trials(result: SweepResult) -> WindowTrials:

@@ -34,6 +34,7 @@ from botlib.strategy import STOPS, Signals, Strategy, strategy_class
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.result import BacktestResult
     from botlib.backtesting.sweeps import SweepResult
     from botlib.core.market import Market
 
@@ -116,7 +117,7 @@ def walk_forward(
         memory=memory,
         client=client,
     )
-    frames = frames_for(_with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
+    frames = frames_for(with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
     length = timeframe_ms(frames.timeframes[0])
     gap = candle_count("purge", purge, length, least=0)
     gap += candle_count("embargo", embargo, length, least=0)
@@ -227,11 +228,8 @@ def _test_window(
     strategy = found.strategy(timeframes=frames.timeframes, **parameters)
     if strategy.learns:
         strategy = strategy.fitted(training)
-    # A signal of the last training candle is acted on at the first open of the test.
-    first = max(span.middle - max(strategy.warmup, 1), 0)
-    data = window_frames(frames, first, span.end)
     index = frames.frame.index
-    result = run_backtest(_SellsAtEnd(strategy), data, terms, start=index[span.middle])
+    result = trade_rows(frames, strategy, span.middle, span.end, terms)
     return WalkForwardWindow(
         train_from=index[span.first],
         train_until=index[span.trained - 1],
@@ -243,6 +241,19 @@ def _test_window(
         result=result,
         strategy=strategy,
     )
+
+
+def trade_rows(
+    frames: Frames, strategy: Strategy, first: int, end: int, terms: Terms
+) -> BacktestResult:
+    """Run a strategy over trading candles ``first`` to ``end`` - 1, without a position at the end.
+
+    It warms up on the candles before, and a signal of the last of them is acted on at the first
+    open.
+    """
+    lead = max(first - max(strategy.warmup, 1), 0)
+    data = window_frames(frames, lead, end)
+    return run_backtest(_SellsAtEnd(strategy), data, terms, start=frames.frame.index[first])
 
 
 def window_frames(frames: Frames, first: int, end: int) -> Frames:
@@ -298,7 +309,7 @@ def candle_count(name: str, value: int | str, length: int, *, least: int = _LEAS
     return count
 
 
-def _with_defaults(strategy: type[Strategy]) -> Strategy:
+def with_defaults(strategy: type[Strategy]) -> Strategy:
     """Return the strategy with its defaults, which names its timeframes."""
     try:
         return strategy()

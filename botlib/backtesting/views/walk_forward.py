@@ -1,4 +1,4 @@
-"""The plotly figure of a walk forward."""
+"""The plotly figures of a walk forward and of a cross-validation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from botlib.backtesting.views.plots import DOWN, FAINT, LINE
 
 if TYPE_CHECKING:
+    from botlib.backtesting.forward.paths import CrossValidationResult
     from botlib.backtesting.forward.result import WalkForwardResult
 
 # More points than a screen has columns slow the browser down.
@@ -115,3 +116,40 @@ def _draw_metric(figure: Any, result: WalkForwardResult) -> None:
             row=3,
             col=1,
         )
+
+
+def plot_paths(result: CrossValidationResult) -> Any:
+    """Return a plotly figure with the equity of every path of a cross-validation."""
+    import plotly.graph_objects as go
+
+    paths = result.paths
+    step = max(1, -(-len(paths) // _POINTS))
+    figure = go.Figure()
+    for number in paths:
+        figure.add_trace(
+            go.Scatter(
+                x=paths.index[::step],
+                y=paths[number].to_numpy()[::step],
+                mode="lines",
+                line={"color": LINE, "width": 1.2},
+                opacity=0.7,
+                name=f"path {number}",
+            )
+        )
+    for first in result.edges[1:-1]:
+        figure.add_vline(
+            x=paths.index[int(first)], line={"color": FAINT, "width": 0.6, "dash": "dot"}
+        )
+    figure.update_layout(
+        title={"text": f"{result.strategy.__name__} · {len(paths.columns)} paths", "x": 0.01},
+        height=420,
+        margin={"l": 60, "r": 20, "t": 48, "b": 32},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12, "color": FAINT},
+        showlegend=False,
+    )
+    grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
+    figure.update_xaxes(**grid)
+    figure.update_yaxes(title_text="equity", **grid)
+    return figure
