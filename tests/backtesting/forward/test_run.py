@@ -351,8 +351,8 @@ def test_a_walk_is_resumed_from_disk(
     [
         ({"train": 1_400, "test": 400}, "too few"),
         ({"train": 3}, "no length of a window"),
-        ({"test": True}, "no length of a window"),
-        ({"train": 10.5}, "no length of a window"),
+        ({"test": True}, "test is True .bool.. Accepted: a span"),
+        ({"train": 10.5}, "train is 10.5 .float.. Accepted: a span"),
         ({"train": "1m"}, "no length of a window"),
         ({"test": "soon"}, "duration"),
         ({"metric": "sharp"}, "sharpe"),
