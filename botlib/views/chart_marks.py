@@ -84,7 +84,7 @@ class FilledOrder:
 
     def _details(self, sold: bool) -> Iterable[tuple[str, str]]:
         base, quote = split_symbol(self.symbol)
-        yield "price", formats.exact(self.cost / self.amount)
+        yield "price", formats.price(self.cost / self.amount)
         yield "amount", f"{formats.exact(self.amount)} {base}"
         yield "cost", f"{formats.number(self.cost)} {quote}"
         fees = [f"{formats.exact(fee)} {asset}" for asset, fee in self.fees.items() if fee]
@@ -158,7 +158,7 @@ def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
                     id=f"stop:{order.client_order_id}",
                     kind="stop",
                     price=float(order.stop_price),
-                    title=f"stop {_short(order.amount)}",
+                    title=f"stop {formats.exact(order.amount)}",
                 )
             )
     for one in engine.orders.ledger.open:
@@ -171,7 +171,7 @@ def price_lines(engine: EngineReading, symbol: str) -> list[Line]:
                     id=f"order:{order.client_order_id}",
                     kind="order",
                     price=float(order.price),
-                    title=f"{order.side} {_short(order.amount)}",
+                    title=f"{order.side} {formats.exact(order.amount)}",
                 )
             )
     return lines
@@ -182,12 +182,8 @@ def _position_lines(engine: EngineReading, symbol: str) -> Iterable[Line]:
     market = engine.exchange.market(symbol)
     if not is_held(position.amount, position.entry_price, market):
         return
-    held = f"{_short(position.amount)} {symbol.split('/')[0]}"
+    held = f"{formats.exact(position.amount)} {symbol.split('/')[0]}"
     yield Line(id="position", kind="position", price=float(position.entry_price), title=held)
     protection = engine.orders.protection(symbol)
     if protection is not None and protection.target is not None:
         yield Line(id="target", kind="target", price=float(protection.target), title="target")
-
-
-def _short(amount: Decimal) -> str:
-    return f"{float(amount):.6g}"

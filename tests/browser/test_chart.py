@@ -20,7 +20,17 @@ pytestmark = IN_BROWSER
 _RANGE = "(root) => root.__botlib.chart.timeScale().getVisibleLogicalRange()"
 _SCROLLED = "() => document.querySelector('.jp-WindowedPanel-outer').scrollTop"
 _VISIBLE = "(root) => root.__botlib.series['ema(20)'].options().visible"
-_MODE = "(root) => root.__botlib.chart.priceScale('right', 0).options().mode"
+_MODES = """(root) => root.__botlib.chart.panes().map((_, pane) =>
+    root.__botlib.chart.priceScale('right', pane).options().mode)"""
+_APART = """(root) => {
+    const logo = root.querySelector('#tv-attr-logo').getBoundingClientRect();
+    return [...root.querySelectorAll('.bl-legend')].every((one) => {
+        const texts = [...one.children].map((child) => child.getBoundingClientRect());
+        return texts.every((box) => box.left >= logo.right || box.right <= logo.left
+            || box.top >= logo.bottom || box.bottom <= logo.top);
+    });
+}"""
+"""Whether no text of a legend is under the logo."""
 _COLOURS = """(root, names) =>
     names.map((name) => root.__botlib.series[name].options().color)"""
 _GROUND = "(root) => root.__botlib.chart.options().layout.background.color"
@@ -107,17 +117,27 @@ async def test_a_series_is_hidden_and_shown_by_its_name_in_the_legend(sheet: Not
 
 
 async def test_prices_are_logarithmic_and_the_chart_fills_the_screen(sheet: Notebook) -> None:
-    root = await shown(sheet, "bl.chart(frame, window=500, height=400)")
+    root = await shown(sheet, "bl.chart(frame, panes=['rsi(14)'], window=500, height=400)")
     await root.locator('[data-action="log"]').click()
-    assert await root.evaluate(_MODE) == 1
+    assert await root.evaluate(_MODES) == [1, 0, 0]
+    # Other candles have new panes: it remains the scale of the prices, and of nothing else.
+    await root.locator('[data-timeframe="15m"]').click()
+    await root.locator('[data-timeframe="15m"][aria-pressed="true"]').wait_for()
+    assert await root.evaluate(_MODES) == [1, 0, 0]
     await root.locator('[data-action="log"]').click()
-    assert await root.evaluate(_MODE) == 0
+    assert await root.evaluate(_MODES) == [0, 0, 0]
     await root.locator('[data-action="full-screen"]').click()
     await until(sheet, root, "(root) => document.fullscreenElement === root")
     await until(sheet, root, "(root) => Math.abs(root.clientHeight - innerHeight) < 4")
     await root.locator('[data-action="full-screen"]').click()
     await until(sheet, root, "(root) => document.fullscreenElement === null")
     await until(sheet, root, "(root) => Math.abs(root.offsetHeight - 400) < 2")
+
+
+async def test_the_logo_covers_no_legend_of_a_low_chart(sheet: Notebook) -> None:
+    root = await shown(sheet, "bl.chart(frame, window=500, height=220)")
+    await root.locator("#tv-attr-logo").wait_for()
+    await until(sheet, root, _APART)
 
 
 async def test_a_timeframe_is_chosen_by_its_button(sheet: Notebook) -> None:
@@ -155,16 +175,25 @@ async def test_markers_near_each_other_are_one_and_a_card_says_what_they_were(
     await until(sheet, root, f"(root) => ({_GROUPS})(root).some(([, , size]) => size > 1)")
     together = await root.evaluate(_GROUPS)
     assert max(size for _, _, size, _ in together) > max(size for _, _, size, _ in apart)
+    box = await root.locator(".bl-canvas").bounding_box()
+    assert box is not None
+    # Several are listed in one card, a line for each.
+    x, y, size, _ = max(together, key=lambda one: one[2])
+    await sheet.page.mouse.move(box["x"] + x, box["y"] + y)
+    lines = root.get_by_role("tooltip").locator("tr")
+    await lines.nth(1).wait_for()
+    assert await lines.count() == 1 + min(size, 8)
+    titles = await lines.first.locator("th").all_inner_texts()
+    assert titles[:5] == ["UTC", "", "amount", "price", "why"]
     # None covers another one on its side of the candles.
     for side in ("aboveBar", "belowBar"):
         places = sorted(x for x, _, _, position in together if position == side)
         assert all(b - a > 9 for a, b in pairwise(places)), places
     await root.locator('[data-timeframe="1m"]').click()
     await until(sheet, root, f"(root) => ({_GROUPS})(root).some(([, , size]) => size === 1)")
-    box = await root.locator(".bl-canvas").bounding_box()
-    assert box is not None
     said = set()
-    for x, y, *_ in (await root.evaluate(_GROUPS))[:6]:
+    single = [one for one in await root.evaluate(_GROUPS) if one[2] == 1]
+    for x, y, *_ in single[:6]:
         await sheet.page.mouse.move(box["x"] + x, box["y"] + y)
         card = root.get_by_role("tooltip")
         await card.wait_for()

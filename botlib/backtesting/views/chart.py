@@ -96,7 +96,7 @@ def _markers(result: BacktestResult) -> list[Marker]:
                 kind="entry",
                 text="buy",
                 details=(
-                    ("price", formats.exact(trip["entry_price"])),
+                    ("price", formats.price(trip["entry_price"])),
                     ("amount", amount),
                     ("cost", formats.number(trip["entry_price"] * trip["amount"])),
                     ("fee", formats.number(trip["entry_fee"])),
@@ -114,7 +114,7 @@ def _markers(result: BacktestResult) -> list[Marker]:
                 kind=_KINDS.get(trip["reason"], "exit"),
                 text=formats.percent(trip["return"], 1, sign=True),
                 details=(
-                    ("price", formats.exact(trip["exit_price"])),
+                    ("price", formats.price(trip["exit_price"])),
                     ("amount", formats.exact(trip["sold"])),
                     ("fee", formats.number(trip["exit_fee"])),
                     ("why", str(trip["reason"]).replace("_", " ")),

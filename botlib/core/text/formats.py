@@ -68,6 +68,11 @@ def exact(value: Number | None) -> str:
     return number(value, decimals_of([value]))
 
 
+def price(value: Number | None) -> str:
+    """Return a price with the decimals it needs, and at least two: ``66 196.20``, ``0.0000123``."""
+    return number(value, max(2, decimals_of([value])))
+
+
 def rounded(value: Decimal) -> Decimal:
     """Return a computed number with the digits that are shown of it."""
     return round(value, _most_decimals(abs(float(value))))

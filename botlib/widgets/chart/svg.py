@@ -27,6 +27,7 @@ _AXIS: Final = 74
 _TOP: Final = 24
 _BOTTOM: Final = 22
 _GAP: Final = 6
+_LEGEND: Final = 15
 _TEXT: Final = "#8a8f98"
 _GRID: Final = "#8a8f98"
 _SHADES: Final = {"repaired": ("#f59e0b", 0.16), "missing": ("#8a8f98", 0.22)}
@@ -143,7 +144,9 @@ class _Drawing:
             for one, column in zip(self.spec["series"], self._columns(), strict=True)
             if one["pane"] == number
         ]
-        scale = self._scale(shown, top, bottom, main=number == 0)
+        # Nothing is drawn where the legend is, if the pane is high enough.
+        room = _LEGEND if bottom - top > 3 * _LEGEND else 0
+        scale = self._scale(shown, top + room, bottom, main=number == 0)
         self._grid(scale, shown)
         if number == 0:
             self._shades(top, bottom)
@@ -297,8 +300,8 @@ class _Drawing:
             gap = ' dx="8"' if words else ""
             # The name of an indicator with several columns appears once.
             name, before = one["title"], study
-            study = f"{name.rpartition(')')[0]})"
-            label = name.removeprefix(study).strip() if study == before else name
+            study, _, part = ("", "", name) if name.endswith(")") else name.rpartition(" ")
+            label = part if study in (before, part) else name
             words.append(f'<tspan fill="{colour}"{gap}>{escape(label or name)} {text}</tspan>')
         if words:
             self.parts.append(f'<text x="4" y="{top + 12:.1f}">{"".join(words)}</text>')

@@ -60,7 +60,8 @@ export class Legend {
       else {
         const line = pane.querySelector<HTMLElement>(".bl-values") ?? pane;
         const [study, part] = partsOf(series.spec.title);
-        const label = part !== "" && study === line.dataset.study ? part : series.spec.title;
+        const first = part === study ? study : series.spec.title;
+        const label = part !== "" && study === line.dataset.study ? part : first;
         line.dataset.study = study;
         this.#values.push({ series, cell: this.#entry(line, label, series) });
       }

@@ -14,7 +14,7 @@ import type { Marker } from "./protocol";
 import type { CandleWindow } from "./window";
 
 /** Pixels within which markers on one side of the candles are drawn as one. */
-export const NEAR = 18;
+export const NEAR = 28;
 /** Pixels from a candle to its marker, the size of a marker, and the room that both need. */
 const GAP = 5;
 const SIZE = 9;
@@ -176,7 +176,7 @@ export class Markers implements ISeriesPrimitive<Time> {
     }
     target.useMediaCoordinateSpace(({ context }) => {
       const labels: [left: number, top: number, right: number][] = [];
-      // The newest labels come first: those that would cover them are left out.
+      // The newest labels come first: one that would cover them is farther out, or left out.
       for (const group of [...this.#groups].reverse()) {
         if (group.to < range.from - 1 || group.from > range.to + 1) continue;
         // The library has no coordinates between two candles.
@@ -224,11 +224,14 @@ export class Markers implements ISeriesPrimitive<Time> {
     if (text === "") return;
     context.font = FONT;
     const width = context.measureText(text).width + 6;
-    const [left, top, right] = [x - width / 2, y - LABEL / 2, x + width / 2];
-    const covers = labels.some(
-      (one) => Math.abs(one[1] - top) < LABEL && left < one[2] + 2 && right > one[0] - 2,
-    );
-    if (covers) return;
+    const [left, right] = [x - width / 2, x + width / 2];
+    const free = (top: number) =>
+      labels.every(
+        (one) => Math.abs(one[1] - top) >= LABEL || left >= one[2] + 2 || right <= one[0] - 2,
+      );
+    const away = group.above ? -LABEL : LABEL;
+    const top = [y - LABEL / 2, y - LABEL / 2 + away].find(free);
+    if (top === undefined) return;
     labels.push([left, top, right]);
     context.globalAlpha = 0.85;
     context.fillStyle = this.palette.bg;
@@ -237,7 +240,7 @@ export class Markers implements ISeriesPrimitive<Time> {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillStyle = this.#colour(group);
-    context.fillText(text, x, y + 0.5);
+    context.fillText(text, x, top + LABEL / 2 + 0.5);
   }
 
   #colour(group: Group): string {

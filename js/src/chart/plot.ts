@@ -10,6 +10,10 @@ import { addSeries, type ShownSeries } from "./series";
 import { Shading, shadeAt } from "./shades";
 import { CandleWindow } from "./window";
 
+/** Pixels that the logo needs, and a height of a pane that has no room for it below a legend. */
+const LOGO = 52;
+const LOW = 60;
+
 export class Plot {
   readonly rows: CandleWindow;
   readonly series: ShownSeries[];
@@ -114,13 +118,16 @@ export class Plot {
   /** Position the legends over their panes. */
   place(): void {
     const top = this.root.getBoundingClientRect().top;
-    this.chart.panes().forEach((pane, index) => {
+    this.chart.panes().forEach((pane, index, all) => {
       const legend = this.#legend.panes[index];
       const element = pane.getHTMLElement();
       if (legend === undefined || element === null) return;
       const rect = element.getBoundingClientRect();
       legend.style.top = `${Math.round(rect.top - top)}px`;
       legend.style.maxHeight = `${Math.round(rect.height)}px`;
+      // The logo of the library is at the left end of the lowest pane, and covers a low one.
+      const covered = index === all.length - 1 && rect.height < LOW;
+      legend.style.paddingLeft = covered ? `${LOGO}px` : "";
     });
   }
 

@@ -10,6 +10,7 @@ import {
   LineSeries,
   LineStyle,
   type PriceFormat,
+  PriceScaleMode,
   type SeriesType,
   type UTCTimestamp,
 } from "lightweight-charts";
@@ -26,6 +27,9 @@ const STYLES: Record<NonNullable<SeriesSpec["style"]>, LineStyle> = {
   dotted: LineStyle.Dotted,
   "long dashes": LineStyle.LargeDashed,
 };
+
+/** Of panes below the candles: a new one begins with the options that another scale got last. */
+const LINEAR = PriceScaleMode.Normal;
 
 /** A point of the library, without data if the value is missing. */
 type Point = { time: UTCTimestamp } & Record<string, unknown>;
@@ -152,7 +156,7 @@ function addOne(
     };
     const api = chart.addSeries(HistogramSeries, options, series.pane);
     const margins = overlay ? { top: 0.82, bottom: 0 } : { top: 0.25, bottom: 0 };
-    api.priceScale().applyOptions({ scaleMargins: margins });
+    api.priceScale().applyOptions({ scaleMargins: margins, mode: LINEAR });
     return made(api);
   }
   // A single line over the candles is a trend and drawn thick; bands are thin.
@@ -170,7 +174,9 @@ function addOne(
           },
           series.pane,
         );
-  if (!overlay) api.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.08 } });
+  if (!overlay) {
+    api.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.08 }, mode: LINEAR });
+  }
   const levels = series.levels ?? [];
   if (levels.length > 0) api.applyOptions({ autoscaleInfoProvider: including(levels) });
   for (const price of levels) {

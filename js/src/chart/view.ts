@@ -52,6 +52,7 @@ export class ChartView {
   readonly #focus: Focus;
   /** The ids of the series that the reader has hidden. */
   readonly #hidden = new Set<string>();
+  #logarithmic = false;
   readonly #listeners: [string, (...parts: never[]) => void][];
   #plot: Plot;
   #palette: Palette;
@@ -312,6 +313,7 @@ export class ChartView {
   }
 
   #scaleBy(logarithmic: boolean): void {
+    this.#logarithmic = logarithmic;
     const mode = logarithmic ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal;
     this.#chart.priceScale("right", 0).applyOptions({ mode });
     this.#frame.bar.logarithmic = logarithmic;
@@ -322,6 +324,7 @@ export class ChartView {
     const spec = this.#spec();
     const plot = new Plot(this.#chart, this.#frame.root, spec, this.#palette, this.#hidden);
     this.#frame.bar.show(spec);
+    this.#scaleBy(this.#logarithmic);
     plot.marks(this.#marks());
     const { series } = plot;
     this.#shown.series = Object.fromEntries(series.map((one) => [one.spec.id, one.api]));

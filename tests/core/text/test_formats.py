@@ -64,3 +64,9 @@ def test_numbers_of_numpy_are_numbers_and_truth_values_are_none() -> None:
 def test_an_interval_that_was_set_keeps_its_digits() -> None:
     texts = [interval(seconds) for seconds in (0.0125, 1, 30, 60, 90, 150, 7_200, 86_400)]
     assert texts == ["12.5 ms", "1 s", "30 s", "1 min", "90 s", "2.5 min", "2 h", "1 d"]
+
+
+def test_a_price_has_at_least_two_decimals() -> None:
+    assert formats.price(Decimal("66196.2")) == "66\u2009196.20"
+    assert formats.price(0.00001234) == "0.00001234"
+    assert formats.price(None) == "–"
