@@ -19,7 +19,7 @@ def _facts(engine: EngineReading) -> list[str]:
     equity = engine.account.equity if engine.started else None
     parts = [
         engine.kind.upper(),
-        engine.venue or "not connected",
+        engine.shown_venue or "not connected",
         "connected" if engine.started else "stopped",
         f"{running} tasks running",
     ]

@@ -149,7 +149,7 @@ def engine_health(base: BaseParts, parts: TradingParts | None) -> EngineHealth:
         # Reasons quote the errors of tasks, and are stored in notebooks and summaries.
         reasons=tuple(map(masked, reasons)),
         mode=base.kind,
-        venue=base.venue,
+        venue=base.shown_venue,
         market_time=iso(now) if now else "",
         candles_closed=closed,
         orders_sent=sent,

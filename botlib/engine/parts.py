@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import EngineError
-from botlib.venues.kinds import market_kind
+from botlib.venues.kinds import KINDS, STAND_IN, MarketKind, market_kind
 from botlib.venues.registry import venue_in
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ class BaseParts:
     def kind(self) -> str:
         """The kind of market, as `botlib.venues.kinds` names it and badges show it."""
         return market_kind(self.venue, self.settings.kind)
+
+    @property
+    def shown_venue(self) -> str:
+        """The market as people read it: a stand-in is not the venue whose name it has."""
+        return f"{self.venue}, a stand-in" if self.stands_in else self.venue
+
+    @property
+    def kind_words(self) -> MarketKind:
+        """Whose prices and whose money it is."""
+        return STAND_IN if self.stands_in else KINDS[self.kind]
 
     @property
     def stands_in(self) -> bool:
@@ -280,6 +290,16 @@ class PartsAccess:
     def kind(self) -> str:
         """The kind of market, as badges show it."""
         return self._base.kind
+
+    @property
+    def shown_venue(self) -> str:
+        """The market as people read it."""
+        return self._base.shown_venue
+
+    @property
+    def kind_words(self) -> MarketKind:
+        """Whose prices and whose money it is."""
+        return self._base.kind_words
 
     @property
     def mirror(self) -> MirrorState | None:

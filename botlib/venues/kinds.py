@@ -27,6 +27,9 @@ KINDS: Final = {
 }
 """Every kind by its name, from the safest to the one with real money."""
 
+STAND_IN: Final = MarketKind("stand-in", "a paper exchange stands in: not real prices")
+"""What is said of a venue that a paper exchange stands in for, whatever the kind."""
+
 PAPER_KINDS: Final = {
     "synthetic": "paper",
     "recording": "replay",

@@ -11,7 +11,6 @@ from botlib.core.text import formats
 from botlib.core.text.masking import masked, masked_values
 from botlib.core.timeframe import SECOND
 from botlib.tasks.status import ACTIVE, TaskState
-from botlib.venues.kinds import KINDS
 from botlib.views.paths import project_path
 from botlib.views.positions import is_position, price_of
 from botlib.views.strategies import OFF, StrategyFacts, strategy_facts
@@ -117,9 +116,9 @@ class StateBuilder:
         health = engine.health()
         return {
             "mode": engine.kind,
-            "note": KINDS[engine.kind].note,
-            "words": KINDS[engine.kind].words,
-            "venue": engine.venue,
+            "note": engine.kind_words.note,
+            "words": engine.kind_words.words,
+            "venue": engine.shown_venue,
             "running": engine.started,
             "healthy": health.healthy,
             "reasons": [masked(reason) for reason in health.reasons],

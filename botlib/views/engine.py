@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from botlib.trading.positions import PositionManager
     from botlib.trading.risk import RiskValidator
     from botlib.venues.base import Exchange
+    from botlib.venues.kinds import MarketKind
 
 
 class ControlPage(Protocol):
@@ -60,6 +61,12 @@ class EngineReading(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def shown_venue(self) -> str: ...
+
+    @property
+    def kind_words(self) -> MarketKind: ...
 
     @property
     def arming(self) -> Arming | None: ...

@@ -243,8 +243,9 @@ class LiveCharts:
                 symbol=entry.symbol,
                 timeframe=entry.timeframe,
                 title=title,
-                venue=engine.venue,
+                venue=engine.shown_venue,
                 kind=engine.kind,
+                words=engine.kind_words.words,
                 decimals=(
                     price_decimals(stored.frame["close"])
                     if tick is None

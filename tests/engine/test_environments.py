@@ -99,6 +99,10 @@ async def test_a_stand_in_has_files_of_its_own_and_gets_no_key(
     try:
         assert engine.venue == "binance" and engine.arming is not None
         assert ">LIVE</span>" in bot_card(engine)
+        # Its prices and its money are not the venue's, which everything shown of it says.
+        assert "binance, a stand-in" in bot_card(engine)
+        assert "LIVE binance, a stand-in" in repr(engine.health())
+        assert engine.kind_words == ("stand-in", "a paper exchange stands in: not real prices")
         assert Path(engine.database) == tmp_path / "data" / "stand-in" / "tradingbot.db"
     finally:
         await engine.stop()

@@ -39,6 +39,7 @@ class ChartInfo:
         timeframes: those that a reader can choose.
         title: shown in place of symbol and timeframe.
         kind: of the market, as `botlib.venues.kinds` names it; empty for candles of a frame.
+        words: whose prices and money it is, if the kind does not say that.
         decimals: digits of prices after the point.
     """
 
@@ -48,6 +49,7 @@ class ChartInfo:
     title: str = ""
     venue: str = ""
     kind: str = ""
+    words: str = ""
     decimals: int = 2
 
 
@@ -162,7 +164,7 @@ class Scene:
             "timeframes": list(facts.timeframes),
             "step": self.rows.step // 1_000,
             "kind": facts.kind,
-            "words": KINDS[facts.kind].words if facts.kind else "",
+            "words": facts.words or (KINDS[facts.kind].words if facts.kind else ""),
             "venue": facts.venue,
             "price_decimals": facts.decimals,
             "series": [one.wire() for one in series],
