@@ -213,9 +213,10 @@ class StateBuilder:
 
     def _books(self, held: Collection[str]) -> DashboardTable[BookRow]:
         rows: list[tuple[str, BookRow]] = []
-        # What is too little to be sold is no position.
         for book in self._engine.orders.book_rows():
-            if book["wants"] is None and str(book["symbol"]) not in held:
+            # What is too little to be sold is no position, nor is nothing.
+            empty = not book["held"] or str(book["symbol"]) not in held
+            if book["wants"] is None and empty:
                 continue
             guarded = book["protection"] != "none"
             row: BookRow = {

@@ -16,14 +16,17 @@ pytestmark = IN_BROWSER
 USUAL: Any = {"width": 1400, "height": 900}
 NARROW: Any = {"width": 900, "height": 900}
 
-CONNECT = """
+NAME = "trend of the last minutes"
+ROW = f'[data-strategy="{NAME}"]'
+
+CONNECT = f"""
 import botlib as bl
 bot = bl.connect(
-    symbols=["BTC/USDT"], timeframes=["1m"], history=300, health={"port": 0}, strategies=[],
-    paper={"seed": 7, "start": "2026-01-05", "lockstep": True},
+    symbols=["BTC/USDT"], timeframes=["1m"], history=300, health={{"port": 0}}, strategies=[],
+    paper={{"seed": 7, "start": "2026-01-05", "lockstep": True}},
 )
 bot.trade(
-    bl.TrendCross(fast=3, slow=8, stop_loss=0.05, timeframes=("1m",)), "BTC/USDT", name="trend",
+    bl.TrendCross(fast=3, slow=8, stop_loss=0.05, timeframes=("1m",)), "BTC/USDT", name="{NAME}",
     order_cost=1000,
 )
 held = lambda: float(bot.books.held.sum()) if len(bot.books) else 0.0
@@ -46,7 +49,7 @@ _SCROLLS = """(root) => [root, ...root.querySelectorAll('*')].filter((one) => {
 }).length"""
 _WASTE = """(root) => [...root.querySelectorAll('table')].flatMap((table) =>
     [...table.rows[0].cells].flatMap((head, at) => {
-        if (head.offsetWidth === 0 || head.classList.contains('bl-rest')) return [];
+        if (head.offsetWidth === 0 || getComputedStyle(head).maxWidth === '0px') return [];
         const text = (cell) => {
             const range = document.createRange();
             range.selectNodeContents(cell);
@@ -77,7 +80,7 @@ async def page(sheet: Notebook, size: Any) -> Locator:
     root = await (await sheet.run("bot.dashboard()")).locate(DASHBOARD)
     await root.wait_for()
     await root.scroll_into_view_if_needed()
-    await root.locator('[data-strategy="trend"]').wait_for()
+    await root.locator(ROW).wait_for()
     return root
 
 
@@ -99,7 +102,7 @@ async def test_strategies_positions_and_the_log_are_in_sight_with_one_scroll_bar
         root = await page(sheet, USUAL)
         for selector in (
             '[data-panel="positions"] tbody tr',
-            '[data-strategy="trend"]',
+            ROW,
             '[data-panel="log"] tbody tr:nth-child(3)',
             '[data-panel="orders"] tbody tr',
         ):
@@ -123,8 +126,9 @@ async def test_what_protects_money_is_in_sight_in_a_narrow_window(sheet: Noteboo
     assert titles[:4] == ["symbol", "amount", "stop", "gain"]
     for selector in (
         '[data-panel="positions"] tbody td:nth-child(3)',
-        '[data-strategy="trend"] td:nth-child(2)',
-        '[data-strategy="trend"] [data-action="strategy_off"]',
+        f"{ROW} td:nth-child(2)",
+        f'{ROW} [data-action="strategy_off"]',
+        f'{ROW} [data-action="flatten"]',
     ):
         await until(sheet, root, _IN_SIGHT, selector)
     kill = await root.locator('[data-action="kill-open"]').bounding_box()
@@ -135,7 +139,7 @@ async def test_a_strategy_is_switched_off_and_on_and_flattened_by_its_buttons(
     sheet: Notebook,
 ) -> None:
     root = await page(sheet, USUAL)
-    row = root.locator('[data-strategy="trend"]')
+    row = root.locator(ROW)
     button = {
         name: row.locator(f'[data-action="{name}"]')
         for name in ("strategy_on", "strategy_off", "flatten")
@@ -158,3 +162,16 @@ async def test_a_strategy_is_switched_off_and_on_and_flattened_by_its_buttons(
     await button["strategy_on"].click()
     await button["strategy_off"].wait_for()
     await root.locator('[data-panel="positions"]').get_by_text("flat").wait_for()
+
+
+async def test_a_long_reason_of_a_halt_is_read_whole(sheet: Notebook) -> None:
+    root = await page(sheet, NARROW)
+    reason = "the spread of both books was wide, and " * 4 + "no one knows why"
+    await sheet.run(f"bot.kill({reason!r})")
+    cell = root.locator('[data-panel="halts"] tbody td').nth(1)
+    await cell.get_by_text("no one knows why").wait_for()
+    whole = "(cell) => cell.scrollWidth <= cell.clientWidth && cell.clientHeight > 40"
+    assert await cell.evaluate(whole)
+    health = root.locator(".bl-health")
+    assert "no one knows why" in await health.inner_text()
+    assert await health.evaluate("(one) => one.scrollWidth <= one.clientWidth")

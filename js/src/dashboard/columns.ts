@@ -225,7 +225,13 @@ export const STRATEGIES: readonly Column<StrategyRow>[] = [
     least: 70,
     show: (row) => ({ ...dotted(row.state, HEALTH[row.health]), title: row.detail }),
   },
-  figure("held", "held"),
+  {
+    ...figure("held", "held", { spare: 2 }),
+    show: (row, _, decimals) =>
+      Number(row.held) === 0
+        ? { text: "flat", tone: "bl-muted" }
+        : { text: decimal(row.held, decimals), title: row.held },
+  },
   {
     title: "profit",
     kind: "num",
@@ -292,7 +298,7 @@ export const BOOKS: readonly Column<BookRow>[] = [
 
 export const HOLDS: readonly Column<HoldRow>[] = [
   { title: "kind", show: (row) => dotted(row.kind, HOLD[row.kind]) },
-  { title: "why", rest: true, show: (row) => ({ text: row.text, title: row.text }) },
+  { title: "why", rest: true, wraps: true, show: (row) => row.text },
   { title: "by", show: (row) => ({ text: row.source, tone: "bl-muted" }) },
   plain("symbol", "symbol", { spare: 1 }),
   {
@@ -364,6 +370,10 @@ export const FEEDS: readonly Column<FeedRow>[] = [
   },
 ];
 
+function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
 export const LOG: readonly Column<LogRow>[] = [
   wallTime,
   {
@@ -374,6 +384,7 @@ export const LOG: readonly Column<LogRow>[] = [
   {
     title: "message",
     rest: true,
-    show: (row) => ({ text: row.text, title: row.text }),
+    wraps: true,
+    show: (row) => ({ text: cut(row.text, 160), title: row.text }),
   },
 ];

@@ -24,7 +24,9 @@ export class Head {
   constructor(kill: HTMLElement) {
     this.#meter.append(this.#fill);
     const lag = make("span", "bl-lag");
-    lag.append(make("span", "bl-muted", "loop lag"), this.#meter, this.#lag.element);
+    const label = make("span", "bl-muted", "lag");
+    label.prepend(make("span", "bl-spare-2", "loop "));
+    lag.append(label, this.#meter, this.#lag.element);
     const right = make("span", "bl-right");
     right.append(this.#time.element, lag, kill);
     this.element.append(

@@ -18,6 +18,8 @@ export interface Column<Row> {
   readonly least?: number;
   /** It takes the remaining width, and its texts are cut. */
   readonly rest?: boolean;
+  /** Its texts have as many lines as they need. */
+  readonly wraps?: boolean;
   /** Below which width of the dashboard it is left out: 1 narrow, 2 very narrow. */
   readonly spare?: 1 | 2;
   /** Whether it depends on the current time. */
@@ -183,7 +185,12 @@ export class TableView<Row> {
   }
 }
 
-function classOf(column: Pick<Column<unknown>, "kind" | "rest" | "spare">): string {
-  const names = [column.kind, column.rest && "bl-rest", column.spare && `bl-spare-${column.spare}`];
+function classOf(column: Pick<Column<unknown>, "kind" | "rest" | "wraps" | "spare">): string {
+  const names = [
+    column.kind,
+    column.rest && "bl-rest",
+    column.wraps && "bl-wraps",
+    column.spare && `bl-spare-${column.spare}`,
+  ];
   return names.filter(Boolean).join(" ");
 }
