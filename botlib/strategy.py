@@ -24,6 +24,7 @@ from typing import (
 
 from botlib.core.errors import ConfigError, did_you_mean
 from botlib.core.received import short
+from botlib.core.text.masking import masked
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -346,7 +347,7 @@ class Strategy:
             for name, value in self.parameters.items()
             if value != getattr(type(self), name)
         )
-        return f"{type(self).__name__}({changed})"
+        return masked(f"{type(self).__name__}({changed})")
 
     @classmethod
     def _parameter_types(cls) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import YEAR_MS, CurveFigures, Floats, curve_figures, profit_factor
 from botlib.backtesting.simulate import REASONS, BacktestRun, portfolio_of
 from botlib.core.text import formats
+from botlib.core.text.masking import masked
 from botlib.core.timeframe import timeframe_ms
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class BacktestResult:
 
     def __repr__(self) -> str:
         figures, trips = self.figures, int((~self.fills.buy).sum())
-        return (
+        return masked(
             f"<BacktestResult {self.strategy} {self.symbol or '-'} {self.timeframe} · "
             f"{formats.count(len(self.frame))} candles · "
             f"{formats.percent(figures.total_return, sign=True)} · "

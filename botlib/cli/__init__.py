@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -26,7 +28,7 @@ from botlib.core.text.masking import masked
 
 
 class MaskingGroup(click.Group):
-    """A group of commands whose unexpected errors are printed with secrets masked."""
+    """A group of commands whose errors are printed with secrets masked."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         keys_at_hand()
@@ -35,6 +37,24 @@ class MaskingGroup(click.Group):
         except Exception:
             sys.stderr.write(masked(traceback.format_exc()))
             sys.exit(1)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _masked_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _masked_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _masked_errors() -> Iterator[None]:
+    """Mask secrets in the errors of click, which repeat what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = masked(error.message)
+        raise
 
 
 @click.group(cls=MaskingGroup, context_settings={"help_option_names": ["-h", "--help"]})

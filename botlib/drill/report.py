@@ -7,6 +7,7 @@ from typing import Final
 
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, Toned, card, lines
+from botlib.core.text.masking import masked
 from botlib.core.text.tables import html_table, text_table
 
 _SENTENCES: Final = ("fault", "expected", "what happened")
@@ -60,7 +61,9 @@ class DrillReport:
     def broken(self) -> list[str]:
         """The invariants that did not hold at the end of a fault, in sentences."""
         return [
-            f"{row.fault}: {'; '.join(row.broken[:3])[:300]}" for row in self.rows if row.broken
+            masked(f"{row.fault}: {'; '.join(row.broken[:3])}")[:400]
+            for row in self.rows
+            if row.broken
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Generator
 
 from botlib.core.errors import TaskError, TaskTimeout
 from botlib.core.retry import RestartCounter
+from botlib.core.text.masking import masked
 from botlib.tasks.config import TaskConfig
 from botlib.tasks.counters import TaskCounters
 from botlib.tasks.environment import TaskEnvironment, current
@@ -164,7 +165,7 @@ class ManagedTask:
         )
 
     def __repr__(self) -> str:
-        return f"<ManagedTask {self.name!r} {self.config.schedule} {self.state}>"
+        return masked(f"<ManagedTask {self.name!r} {self.config.schedule} {self.state}>")
 
     # Control
 

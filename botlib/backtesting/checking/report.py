@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from botlib.core.errors import CheckFailed
 from botlib.core.text.cards import Tone, card, lines, section
 from botlib.core.text.formats import count
+from botlib.core.text.masking import masked
 from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class CheckReport:
 
     def __repr__(self) -> str:
         kinds = ", ".join(dict.fromkeys(finding.kind for finding in self.findings))
-        return f"CheckReport({self.strategy}: {kinds or 'ok'})"
+        return masked(f"CheckReport({self.strategy}: {kinds or 'ok'})")
 
     def __str__(self) -> str:
         parts = [self.verdict, *(f"- {finding}" for finding in self.findings)]
@@ -136,7 +137,7 @@ class CheckReport:
             parts += ["", text_table(_SETTLING_HEADERS, self._settling_rows())]
         for title, texts in self._sections():
             parts += ["", f"{title}:", *(f"- {text}" for text in texts)]
-        return "\n".join([*parts, *self.notes])
+        return masked("\n".join([*parts, *self.notes]))
 
     def _repr_html_(self) -> str:
         parts = []

@@ -12,6 +12,7 @@ from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import YEAR_MS, CurveFigures, curve_figures
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card
+from botlib.core.text.masking import masked
 from botlib.core.text.tables import html_table, text_table
 from botlib.core.timeframe import timeframe_ms
 
@@ -187,7 +188,7 @@ class WalkForwardResult:
 
     def __repr__(self) -> str:
         figures = self.figures
-        return (
+        return masked(
             f"<WalkForwardResult {self.strategy.__name__} {self.symbol or '-'} {self.timeframe} · "
             f"{len(self.windows)} {'anchored' if self.anchored else 'rolling'} windows · "
             f"{self.metric} {self.in_sample:.2f} in sample, {self.out_of_sample:.2f} out · "

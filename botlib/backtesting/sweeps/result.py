@@ -18,6 +18,7 @@ from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
 from botlib.core.received import refused
 from botlib.core.text import formats
+from botlib.core.text.masking import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ class SweepResult:
         self.interrupted = interrupted
         self.frames = frames
         self.book: ExperimentBook | None = None
-        self._errors = dict(errors)
+        self._errors = {key: masked(text) for key, text in errors.items()}
         self._times = times
         self._axes = axes
         combinations = list(figures)
@@ -268,7 +269,7 @@ class SweepResult:
             named = ", ".join(f"{name}={value!r}" for name, value in self.best_parameters.items())
             top = self._table[0, METRICS.index(self.metric)]
             parts.append(f"best {self.metric} {top:.4g} at {named}")
-        return f"<SweepResult {' · '.join(parts)}>"
+        return masked(f"<SweepResult {' · '.join(parts)}>")
 
     def _repr_html_(self) -> str:
         from botlib.backtesting.views.sweep import sweep_card

@@ -145,7 +145,7 @@ class Chart:
             parts.append(", ".join(self.indicators))
         if self._note or self._closed:
             parts.append(self._note or "closed")
-        return f"<Chart {' · '.join(parts)}>"
+        return masked(f"<Chart {' · '.join(parts)}>")
 
     # Contents
 
@@ -213,8 +213,8 @@ class Chart:
 
     def say(self, text: str) -> None:
         """Show a short text over the chart; an empty one removes it."""
-        self._note = text
-        self._link.say(text)
+        self._note = masked(text)
+        self._link.say(self._note)
 
     # Timeframes
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.text.masking import masked, masked_values
 from botlib.core.timeframe import open_time
 
 ENTRY_COLOUR: Final = "#2f6fed"
@@ -58,10 +59,10 @@ class Marker:
             "at": self.timestamp // 1_000,
             "kind": self.kind,
             **_LOOKS[self.kind],
-            "text": self.text,
+            "text": masked(self.text),
         }
         if self.details:
-            plain["card"] = [list(one) for one in self.details]
+            plain["card"] = [list(masked_values(one)) for one in self.details]
         return plain
 
 
