@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from botlib.core.errors import NotAStore, StoreError
 from botlib.core.files import make_private, private_directory
+from botlib.core.text.masking import masked
 from botlib.store import library_guard
 from botlib.store.experiment_schema import prepare
 from botlib.store.paths import experiments_path
@@ -176,7 +177,8 @@ class ExperimentBook:
         if self.path.exists():
             with self._open() as connection:
                 rows: list[Any] = connection.execute(
-                    _EARLIER, (strategy, code, data, symbol, symbol, self.venue, last, first)
+                    _EARLIER,
+                    (masked(strategy), code, data, symbol, symbol, self.venue, last, first),
                 ).fetchall()
             own = set(without)
             for other, key, run, sharpe, each in rows:
@@ -216,7 +218,9 @@ class ExperimentBook:
         values |= {
             "id": None,
             "venue": run.venue or self.venue,
-            "parameters": _json(run.parameters),
+            # What a user calls a class, or gives it, may be a key.
+            "strategy": masked(run.strategy),
+            "parameters": masked(_json(run.parameters)),
             "terms": _json(run.terms),
             "figures": _json({k: float(v) for k, v in run.figures.items() if math.isfinite(v)}),
             "times": np.ascontiguousarray(run.times, dtype="<i8").tobytes(),
@@ -232,7 +236,7 @@ class ExperimentBook:
         venue = run.venue or self.venue
         connection.execute(
             "INSERT OR IGNORE INTO stretches VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-            (run.strategy, run.code, run.data, venue, run.symbol, run.first, run.last),
+            (masked(run.strategy), run.code, run.data, venue, run.symbol, run.first, run.last),
         )
         row: Any = connection.execute(
             "SELECT id FROM stretches WHERE code = ? AND data = ? AND venue = ? AND symbol = ?",

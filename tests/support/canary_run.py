@@ -29,6 +29,7 @@ FILES = {
     "report of the run": ("home/data/runs/**/*.html",),
     "logs": ("home/data/logs/*",),
     "database and journal": ("home/data/paper/*.db", "home/data/paper/*-wal"),
+    "experiment book": ("home/data/experiments/*",),
     "answers of the health page": ("written/answers.txt",),
     "report of a backtest": ("written/*.html",),
     "events of a simulation": ("written/simulation.jsonl",),
