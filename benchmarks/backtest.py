@@ -1,4 +1,4 @@
-"""One backtest of a year of 1m candles, next to raw vectorbt and backtesting.py.
+"""One backtest of a year of 1m candles, next to raw vectorbt, raptorbt and backtesting.py.
 
 The same moving-average cross, filled at the next open with a fee of 0.1 %, statistics included,
 each way in a process of its own: seconds of the first call and of the best later one, and peak
@@ -14,7 +14,7 @@ from benchmarks.measuring import Row, Size, absent, result_of, skipped
 
 CANDLES: Final = 525_600
 SMOKE_CANDLES: Final = 3_000
-TIMES: Final = 5
+TIMES: Final = 9
 LIMIT: Final = 600.0
 """Seconds for the process of one way."""
 
@@ -96,6 +96,26 @@ def run():
     return done["Return [%]"] / 100
 """
 
+RAPTOR: Final = """
+import os
+os.environ["RAPTORBT_NO_VERSION_CHECK"] = "1"
+import raptorbt
+config = raptorbt.BacktestConfig(
+    initial_capital=10_000.0, fees=0.001, fill_timing="next_bar_open", periods_per_year=525_600.0
+)
+times = frame.index.as_unit("ns").asi8
+columns = [frame[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
+def run():
+    fast = frame["close"].rolling(10).mean().to_numpy()
+    slow = frame["close"].rolling(50).mean().to_numpy()
+    above = fast > slow
+    before = np.append(False, above[:-1])
+    known = np.append(False, ~np.isnan(slow[:-1]))
+    entries, exits = above & ~before & known, ~above & before & known
+    done = raptorbt.run_single_backtest(times, *columns, entries, exits, config=config)
+    return done.metrics.total_return_pct / 100
+"""
+
 ALL_STATISTICS: Final = "portfolio.stats()"
 SAME_STATISTICS: Final = """
     portfolio.sharpe_ratio(), portfolio.sortino_ratio(), portfolio.calmar_ratio()
@@ -126,6 +146,7 @@ FIGURES: Final = {
     "all": ("stats()", ALL_STATISTICS),
 }
 OURS: Final = Way("botlib", BOTLIB, TIMES)
+RAPTOR_WAY: Final = Way("raptorbt", RAPTOR, TIMES, "raptorbt")
 PEER_WAY: Final = Way("backtesting.py", PEER, 1, "backtesting")
 WAYS: Final = (
     OURS,
@@ -135,9 +156,10 @@ WAYS: Final = (
     _vectorbt("naive", "numba", "same"),
     _vectorbt("tz-aware", "rust", "same", 2),
     _vectorbt("tz-aware", "numba", "same", 2),
+    RAPTOR_WAY,
     PEER_WAY,
 )
-SMOKE_WAYS: Final = (OURS, _vectorbt("naive", "rust", "same"), PEER_WAY)
+SMOKE_WAYS: Final = (OURS, _vectorbt("naive", "rust", "same"), RAPTOR_WAY, PEER_WAY)
 
 
 def run(way: Way, candles: int = CANDLES) -> tuple[list[float], float, float]:

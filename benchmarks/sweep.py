@@ -1,4 +1,4 @@
-"""Sweeps next to plain vectorbt and backtesting.py: time, peak memory, and how they scale.
+"""Sweeps next to plain vectorbt, raptorbt and backtesting.py: time, memory, and how they scale.
 
 Every row is a process of its own on the same random candles; its time excludes imports and
 compilation and includes the start of worker processes, and its memory is the largest sum of the
@@ -117,6 +117,33 @@ print(json.dumps({"s": wall, "combinations": len(table),
     "best": float(table["sharpe"].max()).hex()}))
 """
 
+RAPTOR: Final = """
+os.environ["RAPTORBT_NO_VERSION_CHECK"] = "1"
+import raptorbt
+
+rows, windows = ARGUMENTS
+frame = candles(rows)
+config = raptorbt.BacktestConfig(
+    initial_capital=10_000.0, fees=0.001, fill_timing="next_bar_open", periods_per_year=525_600.0
+)
+begun = time.perf_counter()
+means = {n: frame["close"].rolling(n).mean().to_numpy() for n in range(*windows)}
+items = []
+for fast in range(*windows):
+    for slow in range(fast + 1, windows[1]):
+        above, below = means[fast] > means[slow], means[fast] < means[slow]
+        enter = above & ~np.append(False, above[:-1])
+        leave = below & ~np.append(False, below[:-1])
+        items.append(raptorbt.BatchSingleItem(f"{fast}-{slow}", enter, leave))
+columns = [frame[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
+found = raptorbt.batch_single_backtest(
+    frame.index.as_unit("ns").asi8, *columns, items, config=config
+)
+best = max(result.metrics.sharpe_ratio for _, result in found)
+wall = time.perf_counter() - begun
+print(json.dumps({"s": wall, "combinations": len(found), "best": float(best).hex()}))
+"""
+
 BACKTESTING: Final = """
 import multiprocessing, warnings
 warnings.simplefilter("ignore")
@@ -162,6 +189,10 @@ def measure(size: Size = Size.USUAL) -> list[Row]:
             rows.append(_row("botlib, 1 process", here, OURS, (*pairs, 1, "1GB", None)))
             rows.append(_row("vectorbt, numba", here, PLAIN, (candles, windows, "numba")))
         rows.append(_row("vectorbt, rust", here, PLAIN, (candles, windows, "rust")))
+        if reason := absent("raptorbt"):
+            rows.append(skipped("how", "raptorbt", reason))
+        else:
+            rows.append(_row("raptorbt, all cores", here, RAPTOR, (candles, windows)))
         if reason := absent("backtesting"):
             rows.append(skipped("how", "backtesting.py", reason))
         else:
