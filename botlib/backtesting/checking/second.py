@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from botlib.backtesting.checking.answer_files import read_apart
 from botlib.backtesting.checking.job import (
     ANSWER_FILE,
     JOB_FILE,
@@ -107,7 +108,7 @@ class SecondLook:
             return SecondAnswer(error="it was not done in time")
         try:
             # Written by a process of this user's own, into a directory that only he can read.
-            found = pickle.loads((self._directory / ANSWER_FILE).read_bytes())
+            found = read_apart(self._directory / ANSWER_FILE)
         except (OSError, EOFError, pickle.UnpicklingError):
             return SecondAnswer(error=f"it ended with code {code} and no answer")
         return cast(SecondAnswer, found)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from botlib.backtesting.checking.altered import altered_data
+from botlib.backtesting.checking.answer_files import write_apart
 from botlib.backtesting.checking.job import (
     ANSWER_FILE,
     JOB_FILE,
@@ -31,7 +32,6 @@ from botlib.backtesting.checking.job import (
 from botlib.backtesting.checking.reach import LONG, Reach, ReachedData
 from botlib.backtesting.checking.subject import Deadline, Subject, kept
 from botlib.backtesting.checking.truncation import observe, truncate_end
-from botlib.core.files import write_private
 
 if TYPE_CHECKING:
     from botlib.backtesting.checking.truncation import Columns
@@ -51,7 +51,7 @@ def main(directory: Path) -> None:
         answer = answered(job)
     except Exception as error:
         answer = SecondAnswer(error=f"{type(error).__name__}: {error}")
-    write_private(directory / ANSWER_FILE, pickle.dumps(answer))
+    write_apart(directory / ANSWER_FILE, answer)
 
 
 def answered(job: SecondJob) -> SecondAnswer:
