@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import logging
 import re
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +248,16 @@ def test_closing_ends_the_watch_and_its_thread() -> None:
     runtime.close()
     assert dump.closed
     assert watcher not in threading.enumerate()
+
+
+def test_files_of_libraries_are_named_without_their_folders() -> None:
+    pandas, stdlib = sysconfig.get_path("purelib"), sysconfig.get_path("stdlib")
+    root = Path(stalls.__file__).parents[2]
+    for file, shown in [
+        (f"{pandas}/pandas/core/frame.py", "pandas/core/frame.py"),
+        (f"{stdlib}/json/decoder.py", "json/decoder.py"),
+        (f"{root}/botlib/store/write.py", "botlib/store/write.py"),
+        ("/home/me/mine.py", "/home/me/mine.py"),
+        ("/tmp/ipykernel_17/123.py", "cell"),
+    ]:
+        assert stalls._name(stalls.StackFrame(file, 7, "f")) == f"{shown}:7 f"
