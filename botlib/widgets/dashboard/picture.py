@@ -52,12 +52,16 @@ def headline(state: DashboardState) -> str:
         f"{head['venue']} ({head['words']})",
         "running" if head["running"] else "stopped",
         f"{_amount(account['equity'])} {account['quote']}",
-        f"{len(state['tasks']['order'])} tasks",
-        f"{len(state['positions']['order'])} positions",
+        _counted(len(state["tasks"]["order"]), "task"),
+        _counted(len(state["positions"]["order"]), "position"),
     ]
     if state["risk"]["halted"]:
         parts.append("entries stopped")
     return " · ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def picture(state: DashboardState) -> str:
