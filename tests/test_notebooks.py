@@ -70,6 +70,12 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [output for cell in code_cells(notebook) for output in cell.outputs]
 
 
+def first_bot(notebook: nbformat.NotebookNode) -> str | None:
+    """Return the line of the first bot that a notebook shows."""
+    texts = (output.get("data", {}).get("text/plain", "") for output in outputs(notebook))
+    return next((text for text in texts if text.startswith("PAPER · ")), None)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_kept_outputs_are_small_and_name_no_machine(path: Path) -> None:
     notebook = read(path)
@@ -111,6 +117,7 @@ def test_run_all_twice_succeeds(
     for number, cell in enumerate(notebook.cells):
         cell.id = f"c{number}"
     run(notebook, path)
+    assert first_bot(notebook) == first_bot(read(path)), "run the notebook and keep its outputs"
 
 
 @pytest.mark.kernel
