@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from botlib.backtesting import backtest, check, cross_validate, sweep, walk_forward
+    from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
     from botlib.bot import Bot, connect
     from botlib.config import Settings
     from botlib.core.bus import EventBus
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
     from botlib.strategies import BandReversion, TrendCross, TrendPullback
     from botlib.strategy import Signals, Strategy
     from botlib.tasks import BackgroundTaskManager, TaskConfig, TaskPriority, beat
+    from botlib.trading.risk import RiskLimits
     from botlib.widgets.chart import Chart, chart
 
 __version__ = "0.1.0"
 
 _HOMES: Final = {
     "backtesting": ("backtest", "check", "cross_validate", "sweep", "walk_forward"),
+    "backtesting.costs": ("Costs", "RangeSlippage", "VolumeSlippage"),
     "bot": ("Bot", "connect"),
     "core.bus": ("EventBus",),
     "core.clock": ("MarketClock", "SystemClock"),
@@ -77,6 +80,7 @@ _HOMES: Final = {
     "simulation": ("simulate",),
     "strategies": ("BandReversion", "TrendCross", "TrendPullback"),
     "strategy": ("Signals", "Strategy"),
+    "trading.risk": ("RiskLimits",),
     "tasks": ("BackgroundTaskManager", "TaskConfig", "TaskPriority", "beat"),
     "widgets.chart": ("Chart", "chart"),
 }
@@ -92,6 +96,7 @@ __all__ = [
     "CandleUpdated",
     "Chart",
     "ConfigError",
+    "Costs",
     "EventBus",
     "Fill",
     "FillReceived",
@@ -105,6 +110,8 @@ __all__ = [
     "OrderUpdated",
     "Position",
     "PositionChanged",
+    "RangeSlippage",
+    "RiskLimits",
     "Settings",
     "Signal",
     "SignalRaised",
@@ -117,6 +124,7 @@ __all__ = [
     "TimeFrame",
     "TrendCross",
     "TrendPullback",
+    "VolumeSlippage",
     "backtest",
     "beat",
     "chart",

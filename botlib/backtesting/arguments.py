@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, ParamSpec, TypeGuard, TypeVar
 
+from botlib.backtesting.costs import Costs
 from botlib.core.arguments import (
     FUNCTION,
     MOMENT,
@@ -26,6 +27,7 @@ from botlib.core.arguments import (
 )
 from botlib.core.market import Market
 from botlib.store.experiment_book import EarlierTrials, ExperimentBook
+from botlib.trading.risk import RiskLimits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +55,10 @@ ARGUMENTS: Final = {
     "warmup": Kind(
         lambda value: is_whole(value) or isinstance(value, Mapping),
         "a number of candles, or one for each timeframe such as {'1h': 200}",
+    ),
+    "costs": Kind(lambda value: isinstance(value, Costs), "costs such as bl.Costs(taker=0.00075)"),
+    "limits": Kind(
+        lambda value: isinstance(value, RiskLimits), "limits such as bl.RiskLimits(...)"
     ),
     "fee": _FRACTION,
     # A model of slippage, and a cost that is a word, are checked by the terms of trade.

@@ -58,7 +58,7 @@ class SimulationKernel(Protocol):
         *,
         size: Floats | float,
         fee: float,
-        slippage: float,
+        slippage: Floats | float,
         cash: float,
     ) -> Records:
         """Simulate market entries and exits as ``Portfolio.from_signals`` does."""
@@ -139,7 +139,7 @@ def _arguments(
     close: Floats,
     size: Floats | float,
     fee: float,
-    slippage: float,
+    slippage: Floats | float,
     cash: float,
 ) -> tuple[object, ...]:
     """Return the arguments of vectorbt's ``simulate_from_signals``, with its defaults."""
@@ -162,7 +162,7 @@ def _arguments(
         _FIRST,  # size in base units
         _cell(fee),
         _ZERO,  # fixed fees
-        _cell(slippage),
+        _column(slippage) if isinstance(slippage, np.ndarray) else _cell(slippage),
         _ZERO,  # least size
         _INF,  # greatest size
         _NAN,  # size steps
@@ -229,7 +229,7 @@ class _RustKernel:
         *,
         size: Floats | float,
         fee: float,
-        slippage: float,
+        slippage: Floats | float,
         cash: float,
     ) -> Records:
         given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
@@ -282,7 +282,7 @@ class _NumbaKernel:
         *,
         size: Floats | float,
         fee: float,
-        slippage: float,
+        slippage: Floats | float,
         cash: float,
     ) -> Records:
         given = _arguments(entry, leave, price, close, size, fee, slippage, cash)

@@ -10,7 +10,7 @@ import numpy as np
 
 from botlib.backtesting.arguments import checked
 from botlib.backtesting.metrics import YEAR_MS, CurveFigures, Floats, curve_figures, profit_factor
-from botlib.backtesting.simulate import REASONS, BacktestRun, portfolio_of
+from botlib.backtesting.simulate import REASONS, BacktestRun, SimulatedCandles, portfolio_of
 from botlib.core.text import formats
 from botlib.core.text.masking import masked
 from botlib.core.timeframe import timeframe_ms
@@ -48,12 +48,19 @@ class BacktestResult:
         self.frame = frame
         self.terms = terms
         self.cash = terms.cash
-        self.fee = terms.fee
-        self.slippage = terms.slippage
+        self.costs = terms.costs
+        """What fills cost."""
+        self.fee = terms.costs.taker
+        self.slippage = terms.costs.fixed or 0.0
+        """Fraction by which orders at the market filled worse; 0 if it depends on the candle."""
+        self.order_cost = terms.order_cost
+        """Quote units an entry spends, ``"all"`` for all cash."""
         self.fills = simulation.fills
         self._freq_ms = simulation.freq_ms
         self.refused = simulation.refused
-        """Entries and exits that the venue would have refused."""
+        """Entries and exits that the venue, or the limits, would have refused."""
+        self.cut = simulation.cut
+        """Fills that were smaller than wanted, since a candle had too little volume."""
         self.levels = simulation.levels
         """The stops and targets of its positions; None without any."""
 
@@ -97,6 +104,8 @@ class BacktestResult:
         trips = self.roundtrips
         done = trips[trips["exit_time"].notna()]
         profits = done["pnl"].to_numpy(dtype=np.float64)
+        from botlib.backtesting.round_trips import held_after
+
         figures, fills, length = self.figures, self.fills, timeframe_ms(self.timeframe)
         closes = self.frame["close"].to_numpy()
         values = {
@@ -124,18 +133,21 @@ class BacktestResult:
             "average_held": pd.Timedelta(
                 (float(done["candles"].mean()) if len(done) else 0.0) * length, unit="ms"
             ),
-            "exposure": float(self._spread(np.concatenate(([0.0], fills.buy))).mean()),
+            "exposure": float(self._spread(np.concatenate(([0.0], held_after(fills.buy)))).mean()),
             "turnover": float((fills.amount * fills.price).sum() / self._equity.mean()),
             "fees": float(fills.fee.sum()),
             "refused": self.refused,
+            "cut": self.cut,
         }
         return pd.Series(values, dtype=object, name=self.strategy)
 
     @property
     def slippage_paid(self) -> float:
         """Quote units by which market orders filled worse than the market's price, in sum."""
-        fills, share = self.fills, self.slippage
+        fills, candles = self.fills, SimulatedCandles.of(self.frame)
         market = fills.reason != REASONS.index("take_profit")
+        taken = fills.amount / np.maximum(candles.volume[fills.row], np.finfo(float).tiny)
+        share = self.costs.of_rows(candles.swing(fills.row), taken)
         worse = share / np.where(fills.buy, 1 + share, 1 - share)
         return float((fills.amount * fills.price * worse)[market].sum())
 

@@ -1,4 +1,4 @@
-"""Round trips of a simulation: the purchases up to a sale, and the sale.
+"""Round trips of a simulation: purchases, and the sales up to the next purchase.
 
 The profit of a round trip is that of `botlib.trading.positions.apply_fill`, computed on columns.
 """
@@ -26,29 +26,30 @@ def roundtrips(fills: Fills, frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     buys = np.flatnonzero(fills.buy)
-    sales = np.flatnonzero(~fills.buy)
     starts = buys[np.concatenate(([True], ~fills.buy[buys[1:] - 1]))] if len(buys) else buys
-    closed = np.arange(len(starts)) < len(sales)
-    ends = sales[: len(starts)]
+    ends = np.append(starts[1:], len(fills))[: len(starts)] - 1
+    closed = ~fills.buy[ends]
     index, closes = frame.index, frame["close"].to_numpy()
 
-    def over_buys(values: Floats) -> Floats:
-        return np.add.reduceat(np.where(fills.buy, values, 0.0), starts) if len(starts) else values
+    def over(values: Floats, which: npt.NDArray[np.bool_]) -> Floats:
+        return np.add.reduceat(np.where(which, values, 0.0), starts) if len(starts) else values
 
-    bought, kept = over_buys(fills.amount), over_buys(fills.kept)
-    gross = over_buys(fills.amount * fills.price)
-    entry_fee = over_buys(fills.fee)
-    paid = over_buys(fills.kept * fills.price) + entry_fee
-    sold = _padded(fills.amount[ends], closed, 0.0)
-    exit_price = _padded(fills.price[ends], closed, np.nan)
-    exit_fee = _padded(fills.fee[ends], closed, 0.0)
+    value = fills.amount * fills.price
+    bought, kept = over(fills.amount, fills.buy), over(fills.kept, fills.buy)
+    gross, entry_fee = over(value, fills.buy), over(fills.fee, fills.buy)
+    paid = over(fills.kept * fills.price, fills.buy) + entry_fee
+    sold, exit_fee = over(fills.amount, ~fills.buy), over(fills.fee, ~fills.buy)
+    # Exactly the price of the fill if there was only one sale.
+    average = np.divide(over(value, ~fills.buy), sold, out=np.full(len(sold), np.nan), where=closed)
+    once = closed & (sold == fills.amount[ends])
+    exit_price = np.where(once, fills.price[ends], average)
     costs = _cost_of_sold(paid, kept, np.where(closed, sold, kept))
     came = np.where(closed, sold * exit_price - exit_fee, kept * closes[-1])
     first = fills.row[starts]
-    last = _padded(fills.row[ends], closed, len(frame)).astype(np.int64)
+    last = np.where(closed, fills.row[ends], len(frame))
     exit_times = index.to_numpy()[np.minimum(last, len(frame) - 1)].copy()
     exit_times[~closed] = np.datetime64("NaT")
-    reasons = np.where(closed, _padded(fills.reason[ends], closed, 0), 0).astype(np.int64)
+    reasons = np.where(closed, fills.reason[ends], 0)
     return pd.DataFrame(
         {
             "entry_time": index[first],
@@ -99,10 +100,15 @@ def order_profits(orders: npt.NDArray[Any]) -> tuple[Floats, int]:
     return np.array(profits), open_trip
 
 
-def _padded(values: np.ndarray, closed: np.ndarray, filler: float) -> Floats:
-    padded = np.full(len(closed), filler, dtype=np.float64)
-    padded[: len(values)] = values
-    return padded
+def held_after(buy: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return for each fill whether something is held after it; dust does not count.
+
+    Args:
+        buy: for each fill whether it bought.
+    """
+    held = buy.copy()
+    held[:-1] |= ~buy[1:]
+    return held
 
 
 def _cost_of_sold(paid: Floats, kept: Floats, sold: Floats) -> Floats:

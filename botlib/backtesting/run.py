@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botlib.backtesting.arguments import checked
 from botlib.backtesting.experiments.recording import Book, record_backtest
@@ -20,9 +20,11 @@ from botlib.trading.stops import StopRules
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
     from botlib.core.market import Market
     from botlib.frames import Frames
     from botlib.strategy import Strategy
+    from botlib.trading.risk import RiskLimits
 
 
 @checked
@@ -31,11 +33,13 @@ def backtest(
     data: Frames | pd.DataFrame | Mapping[str, pd.DataFrame],
     *,
     symbol: str = "",
-    fee: float = 0.001,
-    slippage: float = 0.0,
+    costs: Costs | None = None,
+    fee: float | None = None,
+    slippage: float | RangeSlippage | VolumeSlippage | None = None,
     cash: float = 10_000.0,
-    order_cost: float | None = None,
+    order_cost: float | Literal["all"] | None = None,
     market: Market | None = None,
+    limits: RiskLimits | None = None,
     start: str | pd.Timestamp | None = None,
     book: Book = None,
 ) -> BacktestResult:
@@ -48,13 +52,19 @@ def backtest(
 
     Args:
         data: frames, one candle frame, or candle frames by timeframe.
-        fee: fraction of the value of each fill.
-        slippage: fraction by which market orders fill worse than the market's price.
+        costs: fees, spread, slippage and the share of a candle's volume that a fill takes; None is
+            the default of `Costs`, which says where its numbers come from.
+        fee: fraction of the value of each fill, in place of those of ``costs``.
+        slippage: fraction by which orders at the market fill worse, or a model of it, in place of
+            spread and slippage of ``costs``.
         cash: quote units at the start.
         order_cost: quote units an entry may spend, as ``amount = order_cost / close of the signal's
-            candle``; None spends all cash.
+            candle``. None is what ``bot.trade`` spends: half of ``max_order_cost``, 1,000 without
+            limits. ``"all"`` spends all cash, so that profits are traded again.
         market: how the venue trades the symbol: its lot, tick and least amounts are then applied,
             and amounts sized, exactly as in a live run. Without it any fraction can be traded.
+        limits: what may be risked, such as ``bl.RiskLimits(...)``: entries beyond it are refused,
+            and halts hold until the next UTC day, after a drawdown until the end.
         start: time from which to trade (UTC if it has no zone); candles before only warm up.
         book: the experiment book to write the run into, or the data directory that has it; None
             writes nothing. A lab and a bot write into that of their data directory.
@@ -65,7 +75,15 @@ def backtest(
     """
     strategy = strategy_object(strategy, "backtest")
     check_learned(strategy)
-    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    terms = Terms.of(
+        costs=costs,
+        fee=fee,
+        slippage=slippage,
+        cash=cash,
+        order_cost=order_cost,
+        market=market,
+        limits=limits,
+    )
     result = run_backtest(strategy, data, terms, symbol=symbol, start=start)
     record_backtest(book, strategy, result)
     return result
@@ -93,6 +111,7 @@ def run_backtest(
         stops=StopRules.of(strategy),
         before=float(frames.frame["close"].iloc[max(first - 1, 0)]),
         freq_ms=timeframe_ms(frames.timeframes[0]),
+        symbol=symbol or frames.symbol,
     )
     return BacktestResult(
         strategy=repr(strategy),

@@ -12,19 +12,25 @@ Rules, the same as those of the paper exchange:
 * A stop or target applies from the fill of the entry, the rest of that candle included.
 * A trailing stop follows the highest high of the candles that closed since the entry, so it moves
   when a candle closes, never inside one.
+* No fill takes more of a candle's volume than the costs say. An entry then buys less; what an exit,
+  stop or target leaves is sold at the opens of the next candles.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.account import SimulatedAccount, SimulatedFill
+from botlib.backtesting.costs import CandleLiquidity
 from botlib.backtesting.kernel import Records, SimulationKernel, load_kernel
+from botlib.backtesting.limits import EntryLimits
 from botlib.backtesting.metrics import Floats
+from botlib.core.errors import InvalidInput
+from botlib.frames import COLUMNS
 from botlib.frames.frame import open_times
 from botlib.trading.candle_path import stop_first
 from botlib.trading.stops import StopLevels, StopRules
@@ -73,7 +79,8 @@ class BacktestRun:
     """A finished simulation.
 
     Attributes:
-        refused: entries and exits that the venue would have refused.
+        refused: entries and exits that the venue, or the limits, would have refused.
+        cut: fills that were smaller than wanted, since a candle had too little volume.
         freq_ms: length of a candle.
         levels: the stops and targets of its positions; None without any.
     """
@@ -81,6 +88,7 @@ class BacktestRun:
     fills: Fills
     refused: int
     freq_ms: int
+    cut: int = 0
     levels: StopLevels | None = None
 
 
@@ -104,36 +112,66 @@ class _FillColumns:
         )
 
 
+class SimulatedCandles(NamedTuple):
+    """The candles of a simulation, one array per column; ``times`` are open times in ms."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    times: Rows
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, first: int = 0) -> SimulatedCandles:
+        """Return the candles of a frame from a row on."""
+        opens, high, low, close, volume = (
+            np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64)[first:]) for name in COLUMNS
+        )
+        return cls(opens, high, low, close, volume, open_times(frame.index)[first:])
+
+    def swing(self, rows: Rows) -> Floats:
+        """Return the range of candles as fractions of their opens."""
+        swing: Floats = (self.high[rows] - self.low[rows]) / self.open[rows]
+        return swing
+
+    def liquidity(self, row: int) -> CandleLiquidity:
+        """Return what a candle offers to a fill."""
+        swing = (self.high[row] - self.low[row]) / self.open[row]
+        return CandleLiquidity(float(swing), float(self.volume[row]))
+
+
 class FillSimulator:
-    """The simulation of an account with stops or a market, position by position.
+    """The simulation of an account with stops, a market or limits, position by position.
 
     Args:
-        values: n rows of open, high, low, close.
-        times: open times of the candles, ms.
         entries: candles at whose open an entry is due.
         exits: candles at whose open an exit is due; none is also an entry.
         before: close of the candle before the first, at which a first entry was decided.
+        limits: what may be risked; None is no limit.
     """
 
     def __init__(
         self,
-        values: Floats,
-        times: Rows,
+        candles: SimulatedCandles,
         entries: Flags,
         exits: Flags,
         *,
         account: SimulatedAccount,
         stops: StopRules,
         before: float,
+        limits: EntryLimits | None = None,
     ) -> None:
-        self._open, self._high, self._low = values[:, 0], values[:, 1], values[:, 2]
-        self._times = times
-        self._decided = np.concatenate(([before], values[:-1, 3]))
+        self._candles = candles
+        self._open, self._high, self._low = candles.open, candles.high, candles.low
+        self._times = candles.times
+        self._decided = np.concatenate(([before], candles.close[:-1]))
         self._entry_rows = np.flatnonzero(entries)
         self._exit_rows = np.flatnonzero(exits)
         self._account = account
+        self._limits = limits
         self._levels = StopLevels(stops, account.tick)
-        self._end = len(values)
+        self._end = len(candles.open)
         self._fills = _FillColumns()
 
     def run(self) -> Fills:
@@ -145,8 +183,11 @@ class FillSimulator:
 
     def _enter(self, row: int) -> int:
         """Enter at a row and follow the position; return the row from which the next may begin."""
-        account = self._account
-        done = account.buy(self._decided[row], float(self._open[row]))
+        account, decided = self._account, float(self._decided[row])
+        if self._limits and self._limits.refuses(row, decided, account, self._fills.rows):
+            account.refused += 1
+            return row + 1
+        done = account.buy(decided, float(self._open[row]), self._candles.liquidity(row))
         if done is None:
             return row + 1
         self._fills.add(row, done, buy=True)
@@ -158,21 +199,41 @@ class FillSimulator:
                 hit = self._first_stop(row, start, leave, price)
                 if hit is not None:
                     at, level, reason, resting = hit
-                    sold = account.sell(level, level, resting=resting)
-                    if sold is not None:
-                        self._fills.add(at, sold, buy=False, reason=reason)
-                        return at + 1
+                    left = self._sell(at, level, level, reason, resting=resting)
+                    if left is not None:
+                        return left
                     armed = False  # The venue takes no stop for an amount too small to sell.
             again = self._next_addition(start + 1, leave)
             if again is not None:
                 return again
             if leave >= self._end:
                 return self._end
-            sold = account.sell(self._decided[leave], float(self._open[leave]))
-            if sold is not None:
-                self._fills.add(leave, sold, buy=False, reason=1)
-                return leave + 1
+            left = self._sell(leave, float(self._decided[leave]), float(self._open[leave]), 1)
+            if left is not None:
+                return left
             start = leave
+
+    def _sell(
+        self, row: int, signal_price: float, price: float, reason: int, *, resting: bool = False
+    ) -> int | None:
+        """Sell at a row, and what its candle has no volume for at the opens of the next ones.
+
+        Returns:
+            The row from which the next position may begin; None if nothing can be sold.
+        """
+        account = self._account
+        sold = account.sell(signal_price, price, self._candles.liquidity(row), resting=resting)
+        if sold is None and not account.owing:
+            return None
+        while True:
+            if sold is not None:
+                self._fills.add(row, sold, buy=False, reason=reason)
+            row += 1
+            if not account.owing or row >= self._end:
+                return row
+            sold = account.sell(
+                float(self._decided[row]), float(self._open[row]), self._candles.liquidity(row)
+            )
 
     def _next_addition(self, start: int, end: int) -> int | None:
         """Return the first entry at which what is held may be too little to sell, or None.
@@ -240,6 +301,7 @@ def simulate(
     stops: StopRules,
     before: float,
     freq_ms: int,
+    symbol: str = "",
 ) -> BacktestRun:
     """Simulate entries and exits over candles.
 
@@ -249,41 +311,72 @@ def simulate(
         before: close of the candle before the first, at which a first entry was decided.
         freq_ms: length of a candle.
         stops: the stops and targets of every position.
+        symbol: what is traded, for limits that name symbols.
+
+    Raises:
+        InvalidInput: fills are limited by a volume that no candle has.
     """
-    if terms.market is None and not stops.limited:
-        orders, rows = market_orders(
-            load_kernel(),
-            entries,
-            exits,
-            frame["open"].to_numpy(),
-            frame["close"].to_numpy(),
-            terms=terms,
-            before=before,
-        )
-        return BacktestRun(fills=_fills(orders, rows), refused=0, freq_ms=freq_ms)
-    values = frame[["open", "high", "low", "close"]].to_numpy(dtype=np.float64)
-    account, times = terms.account(), open_times(frame.index)
-    fills = FillSimulator(
-        values, times, entries, exits, account=account, stops=stops, before=before
-    ).run()
+    candles = SimulatedCandles.of(frame)
+    if terms.vectorised and not stops.limited:
+        found = market_orders(load_kernel(), entries, exits, candles, terms=terms, before=before)
+        if found is not None:
+            return BacktestRun(fills=_fills(*found), refused=0, freq_ms=freq_ms)
+    fills, account = account_fills(
+        candles, entries, exits, terms=terms, stops=stops, before=before, symbol=symbol
+    )
     return BacktestRun(
         fills=fills,
         refused=account.refused,
+        cut=account.cut,
         freq_ms=freq_ms,
         levels=StopLevels(stops, account.tick) if stops.limited else None,
     )
+
+
+def account_fills(
+    candles: SimulatedCandles,
+    entries: Flags,
+    exits: Flags,
+    *,
+    terms: Terms,
+    stops: StopRules,
+    before: float,
+    symbol: str = "",
+) -> tuple[Fills, SimulatedAccount]:
+    """Return the fills of an account, position by position, and the account at the end.
+
+    Raises:
+        InvalidInput: fills are limited by a volume that no candle has.
+    """
+    if terms.costs.volume_share is not None and not candles.volume.any():
+        raise InvalidInput(
+            f"A fill takes at most {terms.costs.volume_share:g} of its candle's volume, and the "
+            "volume of every candle is 0. Pass costs=bl.Costs(volume_share=None) if it is unknown."
+        )
+    account, limits = terms.account(), None
+    if terms.limits is not None:
+        limits = EntryLimits(
+            terms.limits,
+            times=candles.times,
+            closes=candles.close,
+            cash=terms.cash,
+            symbol=symbol or (terms.market.symbol if terms.market else ""),
+        )
+    simulator = FillSimulator(
+        candles, entries, exits, account=account, stops=stops, before=before, limits=limits
+    )
+    return simulator.run(), account
 
 
 def market_orders(
     kernel: SimulationKernel,
     entries: Flags,
     exits: Flags,
-    opens: Floats,
-    closes: Floats,
+    candles: SimulatedCandles,
     *,
     terms: Terms,
     before: float,
-) -> tuple[Records, Rows]:
+) -> tuple[Records, Rows] | None:
     """Return the orders of market entries and exits, and the candles that their rows refer to.
 
     Nothing changes on a candle without a signal. The kernel therefore gets only the candles with
@@ -291,19 +384,27 @@ def market_orders(
 
     Args:
         before: close of the candle before the first.
+
+    Returns:
+        None if an order takes more of a candle's volume than is allowed, which the kernel does not
+        know.
     """
-    rows = relevant_rows(entries | exits)
-    decided = np.where(rows > 0, closes[rows - 1], before)
+    rows, costs = relevant_rows(entries | exits), terms.costs
+    decided = np.where(rows > 0, candles.close[rows - 1], before)
     orders = kernel.orders(
         entries[rows],
         exits[rows],
-        opens[rows],
-        closes[rows],
+        candles.open[rows],
+        candles.close[rows],
         size=terms.sizes(decided),
-        fee=terms.fee,
-        slippage=terms.slippage,
+        fee=costs.taker,
+        slippage=costs.fixed if costs.fixed is not None else costs.of_rows(candles.swing(rows)),
         cash=terms.cash,
     )
+    if costs.volume_share is not None:
+        volume = candles.volume[rows[orders["idx"]]]
+        if (orders["size"] > costs.volume_share * volume).any():
+            return None
     return orders, rows
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from botlib.backtesting.costs import Costs
 from botlib.core.clock import iso
 from botlib.core.errors import EngineError, InvalidInput
 from botlib.core.timeframe import open_time, timeframe_ms
@@ -68,7 +70,24 @@ class BotMarket:
             market=self._engine.exchange.market(symbol),
             fee=float(self._engine.fee),
             source=f"read from {self.venue} by this bot",
+            costs=self._costs(),
+            order_cost=float(self._engine.risk.limits.usual_cost),
         )
+
+    def _costs(self) -> Costs:
+        """Return what fills cost on this market: a paper market without a book says it exactly."""
+        settings, fee = self._engine.settings, float(self._engine.fee)
+        paper = settings.paper
+        walked = paper.depth is not None or (paper.market == "mirror" and paper.mirror.book)
+        if settings.mode != "paper" or walked:
+            return Costs().changed(fee=fee)
+        maker = fee if paper.maker_fee is None else float(paper.maker_fee)
+        costs = Costs.none(fee=fee).changed(slippage=float(paper.market_slippage))
+        costs = replace(costs, maker=maker)
+        known = self._engine.exchange.capabilities
+        if not paper.burn_bnb or not paper.balances.get(str(known.fee_asset)):
+            return costs
+        return costs.discounted(float(known.fee_discount), str(known.fee_asset))
 
     async def now(self, symbol: str, timeframes: Sequence[str]) -> int:
         """Return the market time, ms."""

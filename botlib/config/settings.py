@@ -19,6 +19,7 @@ from botlib.config.fields import (
     Paths,
     PositiveFraction,
     PositiveMoney,
+    SignedFraction,
     Speed,
     Start,
     Switch,
@@ -97,6 +98,11 @@ class PaperSettings(_Section):
     lockstep: Switch = False
     balances: Balances = {"USDT": Decimal(10_000)}
     fee: Fraction = Decimal("0.001")
+    maker_fee: SignedFraction | None = None
+    """Fee of orders that rested, negative for a rebate; None is ``fee``."""
+    slippage: Fraction | None = None
+    """Fraction by which orders at the market fill worse, in a market without a depth. None is the
+    usual one of the venue for its recorded candles, as backtests of them have it, and else 0."""
     burn_bnb: Switch = False
     """Whether fees are paid in BNB, while the account has some, at 25 % less."""
     bnb_price: PositiveMoney | None = None
@@ -109,6 +115,15 @@ class PaperSettings(_Section):
     """A paper exchange that runs already, which several bots may share."""
     account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "main"
     """The account of this bot there, with balances and a database of its own."""
+
+    @property
+    def market_slippage(self) -> Decimal:
+        """Fraction by which orders at the market fill worse, where they do not walk a book."""
+        if self.slippage is not None:
+            return self.slippage
+        recorded = self.market in ("recording", "replay")
+        venue = DEFAULT_VENUE if self.replay is None else self.replay.venue
+        return VENUES[venue].capabilities.market_slippage if recorded else Decimal(0)
 
     @field_validator("start")
     @classmethod

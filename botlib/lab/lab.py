@@ -141,7 +141,9 @@ class Lab(Blocking):
                 too. None is the first stored candle.
             until: the last open time.
             fee: fraction of each fill; None is that of `market`.
-            options: as for `botlib.backtesting.backtest`: ``slippage``, ``cash``, ``order_cost``.
+            options: as for `botlib.backtesting.backtest`: ``costs``, ``slippage``, ``cash``,
+                ``order_cost``, ``limits``, ``market``. By default an entry spends what it would
+                live, and fills cost what they do on this market.
         """
         strategy = strategy_object(strategy, "backtest")
         timeframes = _timeframes(strategy)
@@ -393,10 +395,15 @@ class Lab(Blocking):
             if "market" not in options:
                 _write(f"{error} Order sizes are not rounded to lots.")
         else:
-            terms |= {"market": listed.market, "fee": listed.fee}
+            from botlib.backtesting.costs import Costs
+
+            costs = listed.costs or Costs().changed(fee=listed.fee)
+            terms |= {"market": listed.market, "costs": costs, "order_cost": listed.order_cost}
         self._show_notes()
         if fee is not None:
             terms["fee"] = fee
+        if options.get("limits") is not None:
+            terms.pop("order_cost", None)
         return {**terms, **options}
 
     def _watched(

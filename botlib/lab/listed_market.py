@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from botlib.core.market import Market
 from botlib.core.text import formats
 from botlib.core.text.cards import card, figures
+
+if TYPE_CHECKING:
+    from botlib.backtesting.costs import Costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,8 @@ class ListedMarket:
         market: steps and least order, as backtests use them.
         fee: fraction of the value of each fill.
         source: where both come from, with the date.
+        costs: what fills cost; None is the default of `botlib.Costs` with ``fee``.
+        order_cost: quote units that an entry spends; None is the usual cost.
         shipped: whether they were written by hand, and not read from the venue.
     """
 
@@ -25,6 +31,8 @@ class ListedMarket:
     fee: float
     source: str
     shipped: bool = False
+    costs: Costs | None = None
+    order_cost: float | None = None
 
     @property
     def symbol(self) -> str:

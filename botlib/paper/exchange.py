@@ -90,8 +90,9 @@ class PaperExchange:
         try:
             for symbol in options.symbols:
                 market.listing(symbol)
-            fee = options.fee
-            engine = MatchingEngine(self._ledger, Commission(fee, fee, self._bnb_price))
+            maker = options.fee if options.maker_fee is None else options.maker_fee
+            commission = Commission(maker, options.fee, self._bnb_price)
+            engine = MatchingEngine(self._ledger, commission)
             self.player = player or ScenarioPlayer()
             self.faults = self.player.faults
             self.venue = self._new_venue(market, engine)

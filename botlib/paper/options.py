@@ -48,6 +48,7 @@ class PaperOptions:
         slippage: fraction by which market orders fill worse than the price.
         balances: what a new account owns, by asset.
         fee: fraction of what a trade receives.
+        maker_fee: the same of an order that rested; None is ``fee``, a negative one is a rebate.
         burn_bnb: whether the default account pays its fees in BNB from the start.
         bnb_price: price of a BNB in any quote, for those fees; None for the market's price.
         events: whether the user events of a request are sent before its answer, after it, or
@@ -73,6 +74,7 @@ class PaperOptions:
     slippage: Decimal = Decimal(0)
     balances: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(10_000)})
     fee: Decimal = Decimal("0.001")
+    maker_fee: Decimal | None = None
     burn_bnb: bool = False
     bnb_price: Decimal | None = None
     events: EventOrder = "either"
@@ -129,6 +131,8 @@ class PaperOptions:
             depth=depth,
             balances=settings.balances,
             fee=settings.fee,
+            maker_fee=settings.maker_fee,
+            slippage=settings.market_slippage,
             burn_bnb=settings.burn_bnb,
             bnb_price=settings.bnb_price,
             events=settings.events,
@@ -214,7 +218,7 @@ class PaperOptions:
         if depth is not None:
             depth["spread"], depth["size"] = Decimal(depth["spread"]), Decimal(depth["size"])
             values["depth"] = Depth(**depth)
-        for name in ("slippage", "fee", "bnb_price"):
+        for name in ("slippage", "fee", "maker_fee", "bnb_price"):
             values[name] = None if values[name] is None else Decimal(values[name])
         for name in ("ledger", "scenario"):
             values[name] = None if values[name] is None else Path(values[name])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from botlib.core.market import Market
+
+USUAL_ORDER_COST: Final = Decimal(1_000)
+"""Quote units an entry costs if neither a call nor limits say it: half of the default limit."""
 
 
 def round_down(amount: Decimal, step: Decimal) -> Decimal:

@@ -47,6 +47,11 @@ class VenueCapabilities:
         request_limits: the documented limits of requests, until the venue announces its own.
         order_recv_window: ms for which a request of ours stays valid; every one says so.
         standard_fee: fraction of the value of a fill, of an account without discounts.
+        spread: distance between the best prices of a large market, a fraction, as recorded.
+        slippage: what an order at the market pays beyond that, a fraction, as recorded.
+        fee_tiers: maker and taker fee of the tiers whose fees are known, by name.
+        fee_asset: asset in which fees can be paid at a discount; None without one.
+        fee_discount: the fraction by which they are then lower.
         environment: which of the venue's systems it is: ``live``, ``testnet`` or ``demo``.
         play_money: whether its balances are worthless and cannot be withdrawn.
         public_rest: address of a service of public data alone, for mirrors; empty without one.
@@ -72,10 +77,20 @@ class VenueCapabilities:
     request_limits: tuple[RequestLimit, ...]
     order_recv_window: int
     standard_fee: Decimal
+    spread: Decimal
+    slippage: Decimal
+    fee_tiers: Mapping[str, tuple[Decimal, Decimal]]
+    fee_asset: str | None
+    fee_discount: Decimal
     environment: str = "live"
     play_money: bool = False
     public_rest: str = ""
     public_streams: str = ""
+
+    @property
+    def market_slippage(self) -> Decimal:
+        """Fraction by which orders at the market fill worse: half of the spread, and slippage."""
+        return self.spread / 2 + self.slippage
 
     @property
     def absence_fence(self) -> int:

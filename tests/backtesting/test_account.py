@@ -7,8 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from botlib.backtesting import backtest
-from tests.support.backtests import BTC, Scripted, flat, trip, wandering
+from tests.support.backtests import BTC, Scripted, backtest, flat, trip, wandering
 
 
 def test_amounts_are_sized_and_fees_taken_as_the_venue_does() -> None:

@@ -8,9 +8,8 @@ import sys
 WITHOUT_VECTORBT = """
 import sys, threading
 import numpy as np
-from botlib.backtesting import backtest
 from botlib.strategies import TrendCross
-from tests.support.backtests import wandering
+from tests.support.backtests import backtest, wandering
 
 candles = wandering(5_000, 3)
 strategy = TrendCross(timeframes=("1m",))

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import BacktestResult, backtest
+from botlib.backtesting.costs import Costs
 from botlib.backtesting.parity import ParityReport, compare
 from botlib.config import Settings
 from botlib.core.errors import BotlibError
@@ -31,6 +32,7 @@ MINUTE = 60_000
 START = 1_767_225_600_000
 """2026-01-01, in ms."""
 COST = Decimal(1_000)
+FEE_ALONE = Costs.none(fee=0.001)
 SIGNAL = 100.3
 """Close of a candle on which `Held` leaves."""
 TREND = TrendCross(timeframes=("1m",), fast=4, slow=9)
@@ -96,8 +98,14 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
         await engine.stop()
 
 
-def parity(engine: Orchestrator, name: str) -> ParityReport:
-    """Compare a backtest over the engine's candles, from the first it traded, with its fills."""
+def parity(engine: Orchestrator, name: str, costs: Costs | None = None) -> ParityReport:
+    """Compare a backtest over the engine's candles, from the first it traded, with its fills.
+
+    Args:
+        costs: None are those of the market: the slippage of recorded candles is the usual one.
+    """
+    if costs is None:
+        costs = FEE_ALONE.changed(slippage=float(engine.settings.paper.market_slippage))
     active = engine.signals.strategies[name]
     strategy, symbol, frames = active.strategy, active.symbol, {}
     for timeframe in strategy.timeframes:
@@ -114,6 +122,7 @@ def parity(engine: Orchestrator, name: str) -> ParityReport:
         strategy,
         Frames(symbol, frames),
         market=engine.exchange.market(symbol),
+        costs=costs,
         order_cost=float(COST),
         cash=100_000,
         start=first,
@@ -145,6 +154,20 @@ async def test_targets_are_filled_at_the_same_prices_on_a_synthetic_market(repla
         report = await asyncio.to_thread(parity, engine, name)
         report.raise_for_differences()
         assert "take_profit" in set(report.frame["reason"]), report
+
+
+async def test_slippage_and_a_rebate_are_the_same_in_a_replay_and_in_a_backtest(
+    replay: Replay,
+) -> None:
+    costs = Costs(maker=-0.0001, taker=0.0007, spread=0.0002, slippage=0.0003, volume_share=None)
+    strategies: Trades = {"target": ("BTC/USDT", TARGET), "both": ("ETH/USDT", BOTH)}
+    charged = {"fee": "0.0007", "maker_fee": "-0.0001", "slippage": str(costs.fixed)}
+    engine = await replay(strategies, 3, seed=5, start="2026-01-05", **charged)
+    for name in strategies:
+        report = parity(engine, name, costs)
+        report.raise_for_differences()
+        assert len(report.frame) > 5 and (report.frame["reason"] == "take_profit").any()
+        assert (report.frame["exit_fee"][report.frame["reason"] == "take_profit"] < 0).all()
 
 
 async def test_two_strategies_on_one_symbol_trade_as_each_does_alone(replay: Replay) -> None:
@@ -244,7 +267,11 @@ async def test_a_candle_that_reaches_stop_and_target_sells_alike(
         )
     )
     engine = await replay(
-        {"one": ("BTC/USDT", Held(**stops))}, 1, market="recording", recording=[str(path)]
+        {"one": ("BTC/USDT", Held(**stops))},
+        1,
+        market="recording",
+        recording=[str(path)],
+        slippage=0,
     )
     report = await asyncio.to_thread(parity, engine, "one")
     report.raise_for_differences()
@@ -292,7 +319,7 @@ def result() -> BacktestResult:
     frame = candle_frame(
         [n * MINUTE for n in range(len(OPENS))], [[o, o + 5, o - 5, o, 1.0] for o in OPENS]
     )
-    return backtest(Twice(), frame, symbol="BTC/USDT", order_cost=220, fee=0.001)
+    return backtest(Twice(), frame, symbol="BTC/USDT", order_cost=220, costs=FEE_ALONE)
 
 
 class Twice(Strategy):

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import backtest
 from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.text import formats
 from botlib.strategies import TrendCross
-from tests.support.backtests import Scripted, flat, wandering
+from tests.support.backtests import Scripted, backtest, flat, wandering
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from botlib.backtesting import backtest
 from botlib.core.errors import InvalidInput
-from tests.support.backtests import Scripted, flat, trip
+from tests.support.backtests import Scripted, backtest, flat, trip
 
 
 def test_a_signal_is_acted_on_at_the_next_open() -> None:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botlib.backtesting import backtest
+from botlib.backtesting.costs import Costs
 from botlib.backtesting.kernel import load_kernel
-from botlib.backtesting.simulate import Fills, FillSimulator
-from botlib.backtesting.terms import Terms
+from botlib.backtesting.simulate import Fills, FillSimulator, SimulatedCandles
+from botlib.backtesting.terms import ALL, Terms
 from botlib.core.market import Market
 from botlib.paper.market.market import walk
 from botlib.strategies import TrendCross
 from botlib.trading.stops import StopRules
-from tests.support.backtests import BTC, MINUTE, Scripted, candles, trip, wandering
+from tests.support.backtests import BTC, MINUTE, Scripted, backtest, candles, trip, wandering
 
 prices = st.floats(0.5, 500).map(lambda price: round(price, 2))
 decided_candles = st.tuples(prices, prices, st.sampled_from(["entry", "exit", ""]))
@@ -41,7 +41,8 @@ def test_a_kernel_has_the_sizes_prices_and_fees_of_the_plain_account(
     slippage: float,
     order_cost: float | None,
 ) -> None:
-    terms = Terms(fee=fee, slippage=slippage, order_cost=order_cost)
+    costs = Costs.none(fee=fee).changed(slippage=slippage)
+    terms = Terms(costs=costs, order_cost=order_cost or ALL)
     opens, closes = (np.array([row[place] for row in rows], dtype=float) for place in (0, 1))
     entries, exits = (np.array([row[2] == what for row in rows]) for what in ("entry", "exit"))
     before = float(opens[0])
@@ -72,8 +73,9 @@ def _plain_fills(
 ) -> Fills:
     high, low = np.maximum(opens, closes), np.minimum(opens, closes)
     return FillSimulator(
-        np.column_stack([opens, high, low, closes]),
-        np.arange(len(opens)) * MINUTE,
+        SimulatedCandles(
+            opens, high, low, closes, np.ones(len(opens)), np.arange(len(opens)) * MINUTE
+        ),
         entries,
         exits,
         account=terms.account(),

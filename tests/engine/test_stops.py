@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting import backtest
+from botlib.backtesting.costs import Costs
 from botlib.core.clock import utc
 from botlib.core.model import OrderStatus, OrderType
 from botlib.core.timeframe import open_time, timeframe_ms
@@ -75,7 +76,7 @@ def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
         strategy,
         frame,
         symbol="BTC/USDT",
-        fee=0.001,
+        costs=Costs.none(fee=0.001),
         order_cost=float(COST),
         market=engine.exchange.market("BTC/USDT"),
         start=pd.Timestamp(open_time(engine.run_start.market_time, timeframe) + length, unit="ms"),

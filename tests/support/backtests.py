@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from botlib import backtesting
 from botlib.backtesting import BacktestResult
+from botlib.backtesting.costs import Costs
 from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame
 from botlib.strategy import Signals, Strategy
@@ -38,6 +40,15 @@ class Scripted(Strategy):
     def signals(self, data: Frames) -> Signals:
         rows = pd.Series(np.arange(len(data.frame)), index=data.frame.index)
         return Signals(entry=rows.isin(self.entries), exit=rows.isin(self.exits))
+
+
+ALL_IN: dict[str, Any] = {"order_cost": "all", "costs": Costs.none(fee=0.001)}
+"""Terms of a backtest that spends all cash and pays a fee of 0.1 % alone."""
+
+
+def backtest(strategy: Strategy, data: Any, **given: Any) -> BacktestResult:
+    """Run a backtest on the terms of `ALL_IN`, where nothing else is said."""
+    return backtesting.backtest(strategy, data, **{**ALL_IN, **given})
 
 
 def candles(*rows: tuple[float, float, float, float]) -> pd.DataFrame:

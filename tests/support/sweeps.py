@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 import signal
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from botlib import backtesting
+from botlib.backtesting import SweepResult, WalkForwardResult
 from botlib.core.errors import ConfigError
 from botlib.core.market import Market
 from botlib.frames import Frames, candle_frame
 from botlib.strategy import Signals, Strategy
+from tests.support.backtests import ALL_IN
 
 ROWS = 1_500
 
 
 START = 1_704_067_200_000
+
+
+def sweep(strategy: type[Strategy], data: Any, **given: Any) -> SweepResult:
+    """Run a sweep that spends all cash and pays a fee alone, where nothing else is said."""
+    return backtesting.sweep(strategy, data, **{**ALL_IN, **given})
+
+
+def walk_forward(strategy: type[Strategy], data: Any, **given: Any) -> WalkForwardResult:
+    """Run a walk forward on the same terms."""
+    return backtesting.walk_forward(strategy, data, **{**ALL_IN, **given})
 
 
 def candles(rows: int = ROWS, seed: int = 1) -> pd.DataFrame:

@@ -263,7 +263,10 @@ def _experiment(
         parameters=parameters,
         terms={
             **{one.name: getattr(terms, one.name) for one in fields(terms)},
+            "fee": terms.costs.taker,
+            "costs": str(terms.costs),
             "market": None if terms.market is None else "lots of the venue",
+            "limits": None if terms.limits is None else str(terms.limits),
         },
         figures=figures,
         times=open_times(curve.index)[kept],

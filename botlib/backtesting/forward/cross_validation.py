@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,9 @@ from botlib.strategy import Strategy, strategy_class
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
     from botlib.core.market import Market
+    from botlib.trading.risk import RiskLimits
 
 Rows = npt.NDArray[np.bool_]
 
@@ -70,11 +72,13 @@ def cross_validate(
     metric: str = "sharpe",
     symbol: str = "",
     timeframes: Sequence[str] | str | None = None,
-    fee: float = 0.001,
-    slippage: float = 0.0,
+    costs: Costs | None = None,
+    fee: float | None = None,
+    slippage: float | RangeSlippage | VolumeSlippage | None = None,
     cash: float = 10_000.0,
-    order_cost: float | None = None,
+    order_cost: float | Literal["all"] | None = None,
     market: Market | None = None,
+    limits: RiskLimits | None = None,
     where: Callable[[dict[str, Any]], bool] | None = None,
     workers: int | None = None,
     memory: str | int = "1GB",
@@ -92,7 +96,8 @@ def cross_validate(
 
     Args:
         strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
-        data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well.
+        data: candles as for `backtest`; costs, fee, slippage, cash, order_cost, market and limits
+            as well.
         groups: N, of equal numbers of candles.
         tests: k, groups that are tested at a time.
         purge: candles, or a duration, that do not train before and after each test: as many as an
@@ -110,7 +115,15 @@ def cross_validate(
         SweepError: no combination could be computed.
     """
     strategy = strategy_class(strategy, "cross_validate")
-    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    terms = Terms.of(
+        costs=costs,
+        fee=fee,
+        slippage=slippage,
+        cash=cash,
+        order_cost=order_cost,
+        market=market,
+        limits=limits,
+    )
     frames = frames_for(with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
     if metric not in SCORED:
         raise InvalidInput(

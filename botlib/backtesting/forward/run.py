@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from botlib.backtesting.arguments import checked
 from botlib.backtesting.checking.truncation import truncate_end
@@ -34,9 +34,11 @@ from botlib.strategy import STOPS, Signals, Strategy, strategy_class
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
     from botlib.backtesting.result import BacktestResult
     from botlib.backtesting.sweeps import SweepResult
     from botlib.core.market import Market
+    from botlib.trading.risk import RiskLimits
 
 # Fewer candles have no room for an entry, a candle in the market and the exit at the end.
 _LEAST_CANDLES: Final = 4
@@ -55,11 +57,13 @@ def walk_forward(
     metric: str = "sharpe",
     symbol: str = "",
     timeframes: Sequence[str] | str | None = None,
-    fee: float = 0.001,
-    slippage: float = 0.0,
+    costs: Costs | None = None,
+    fee: float | None = None,
+    slippage: float | RangeSlippage | VolumeSlippage | None = None,
     cash: float = 10_000.0,
-    order_cost: float | None = None,
+    order_cost: float | Literal["all"] | None = None,
     market: Market | None = None,
+    limits: RiskLimits | None = None,
     where: Callable[[dict[str, Any]], bool] | None = None,
     method: str = "grid",
     samples: int | None = None,
@@ -85,8 +89,9 @@ def walk_forward(
 
     Args:
         strategy: the class; its parameters are keywords with the values to try, as for `sweep`.
-        data: candles as for `backtest`; fee, slippage, cash, order_cost and market as well. Dust
-            left unsold at the end of a window goes on as its value in cash.
+        data: candles as for `backtest`; costs, fee, slippage, cash, order_cost, market and limits
+            as well. Dust left unsold at the end of a window goes on as its value in cash, and halts
+            of the limits end with a window.
         timeframes: for a strategy that names none; the trading one first.
         train: length of a training window in candles, or a duration such as ``"90d"``. Its first
             candles warm up.
@@ -106,7 +111,15 @@ def walk_forward(
         SweepError: no combination could be computed on a training window.
     """
     strategy = strategy_class(strategy, "walk_forward")
-    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    terms = Terms.of(
+        costs=costs,
+        fee=fee,
+        slippage=slippage,
+        cash=cash,
+        order_cost=order_cost,
+        market=market,
+        limits=limits,
+    )
     plan = SearchPlan(
         metric=metric,
         where=where,

@@ -14,10 +14,11 @@ from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
 from botlib.backtesting.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
-from botlib.backtesting.round_trips import order_profits
+from botlib.backtesting.round_trips import held_after, order_profits
 from botlib.backtesting.simulate import (
     Fills,
-    FillSimulator,
+    SimulatedCandles,
+    account_fills,
     market_orders,
     relevant_rows,
 )
@@ -26,7 +27,6 @@ from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import InvalidInput
 from botlib.core.timeframe import timeframe_ms
-from botlib.frames.frame import open_times
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -98,9 +98,7 @@ class Evaluator:
         self._kernel = load_kernel(job.settings.engine)
         self._frames = BoundedFrames(job.symbol, arrays, keep=job.keep)
         frame, start = self._frames.frame, job.settings.start
-        self._open: Floats = np.ascontiguousarray(frame["open"].to_numpy()[start:])
-        self._close: Floats = np.ascontiguousarray(frame["close"].to_numpy()[start:])
-        self._times = open_times(frame.index)[start:]
+        self._candles = SimulatedCandles.of(frame, start)
         self._before = float(frame["close"].iloc[max(start - 1, 0)])
         self._year = YEAR_MS / timeframe_ms(self._frames.timeframes[0])
 
@@ -142,36 +140,27 @@ class Evaluator:
         self, entries: Flags, exits: Flags, stops: StopRules
     ) -> tuple[Records, npt.NDArray[np.int64]]:
         """Return the orders, and the candles that their rows refer to."""
-        terms = self._job.settings.terms
-        if terms.market is None and not stops.limited:
-            return market_orders(
-                self._kernel,
-                entries,
-                exits,
-                self._open,
-                self._close,
-                terms=terms,
-                before=self._before,
-            )
-        return self._simulate(entries, exits, stops)
-
-    def _simulate(
-        self, entries: Flags, exits: Flags, stops: StopRules
-    ) -> tuple[Records, npt.NDArray[np.int64]]:
-        settings = self._job.settings
-        frame = self._frames.frame
-        values = frame[["open", "high", "low", "close"]].to_numpy()[settings.start :]
-        account = settings.terms.account()
-        fills = FillSimulator(
-            values, self._times, entries, exits, account=account, stops=stops, before=self._before
-        ).run()
-        touched = np.zeros(len(values), dtype=bool)
+        terms, candles, before = self._job.settings.terms, self._candles, self._before
+        if terms.vectorised and not stops.limited:
+            found = market_orders(self._kernel, entries, exits, candles, terms=terms, before=before)
+            if found is not None:
+                return found
+        fills, _ = account_fills(
+            candles,
+            entries,
+            exits,
+            terms=terms,
+            stops=stops,
+            before=before,
+            symbol=self._job.symbol,
+        )
+        touched = np.zeros(len(entries), dtype=bool)
         touched[fills.row] = True
         rows = relevant_rows(touched)
         return _records(fills, rows), rows
 
     def _figures(self, orders: Records, rows: npt.NDArray[np.int64]) -> tuple[list[float], Floats]:
-        kernel, initial, close = self._kernel, self._job.settings.terms.cash, self._close
+        kernel, initial, close = self._kernel, self._job.settings.terms.cash, self._candles.close
         cash, held = kernel.holdings(orders, len(rows), initial)
         lengths = np.diff(rows, append=len(close))
         value = np.repeat(held, lengths)
@@ -214,4 +203,4 @@ def _records(fills: Fills, rows: npt.NDArray[np.int64]) -> Records:
 def _exposure(orders: Records, rows: npt.NDArray[np.int64], candles: int) -> float:
     """Return the share of candles at whose close a position was held; dust does not count."""
     spans = np.diff(rows[orders["idx"]], append=candles)
-    return float(spans[orders["side"] == 0].sum() / candles)
+    return float(spans[held_after(orders["side"] == 0)].sum() / candles)

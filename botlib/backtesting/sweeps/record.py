@@ -11,10 +11,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from botlib.backtesting.costs import Costs
 from botlib.backtesting.metrics import Floats
 from botlib.backtesting.source import source_of
 from botlib.backtesting.sweeps.evaluator import METRICS, CombinationResults, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
+from botlib.backtesting.terms import ALL
 from botlib.core.errors import SweepError
 from botlib.core.files import file_name, open_private, private_directory
 
@@ -131,9 +133,13 @@ def identity(
 
 
 def _settings_text(settings: SweepSettings) -> str:
-    # The text is that of version 0.1.0, whose records are resumed.
-    fit = f", fit={settings.fit!r}" if settings.fit else ""
-    return (
-        f"Settings(terms={settings.terms!r}, start={settings.start!r}, "
-        f"engine={settings.engine!r}{fit})"
-    )
+    terms, costs = settings.terms, settings.terms.costs
+    text, fit = repr(terms), f", fit={settings.fit!r}" if settings.fit else ""
+    if costs == Costs.none(fee=costs.taker).changed(slippage=costs.fixed) and terms.limits is None:
+        # The text is that of version 0.1.0, whose records are resumed.
+        order_cost = None if terms.order_cost == ALL else terms.order_cost
+        text = (
+            f"Terms(fee={costs.taker!r}, slippage={costs.fixed!r}, cash={terms.cash!r}, "
+            f"order_cost={order_cost!r}, market={terms.market!r})"
+        )
+    return f"Settings(terms={text}, start={settings.start!r}, engine={settings.engine!r}{fit})"

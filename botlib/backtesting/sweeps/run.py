@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,10 @@ from botlib.strategy import Strategy, strategy_class
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
     from botlib.core.market import Market
     from botlib.frames import Frames
+    from botlib.trading.risk import RiskLimits
 
 PERIODS: Final = 480
 """Periods of equal length whose returns are kept per combination: 480 has many divisors."""
@@ -54,11 +56,13 @@ def sweep(
     *,
     symbol: str = "",
     timeframes: Sequence[str] | str | None = None,
-    fee: float = 0.001,
-    slippage: float = 0.0,
+    costs: Costs | None = None,
+    fee: float | None = None,
+    slippage: float | RangeSlippage | VolumeSlippage | None = None,
     cash: float = 10_000.0,
-    order_cost: float | None = None,
+    order_cost: float | Literal["all"] | None = None,
     market: Market | None = None,
+    limits: RiskLimits | None = None,
     start: str | pd.Timestamp | None = None,
     metric: str = "sharpe",
     where: Where | None = None,
@@ -83,7 +87,8 @@ def sweep(
     Args:
         strategy: the class; its parameters are given as keywords, each with the values to try:
             ``fast=range(5, 50), slow=range(20, 200)``.
-        data: candles as for `backtest`; fee, slippage, cash, order_cost, market and start as well.
+        data: candles as for `backtest`; costs, fee, slippage, cash, order_cost, market, limits and
+            start as well.
         timeframes: for a strategy that names none; the trading one first.
         metric: the figure to rank by, one of `METRICS`; more is better.
         where: condition on the parameters by name: ``lambda p: p["fast"] < p["slow"]``.
@@ -103,7 +108,15 @@ def sweep(
         SweepError: no combination could be computed, or workers kept dying.
     """
     strategy = strategy_class(strategy, "sweep")
-    terms = Terms(fee=fee, slippage=slippage, cash=cash, order_cost=order_cost, market=market)
+    terms = Terms.of(
+        costs=costs,
+        fee=fee,
+        slippage=slippage,
+        cash=cash,
+        order_cost=order_cost,
+        market=market,
+        limits=limits,
+    )
     plan = SearchPlan(
         metric=metric,
         where=where,

@@ -109,7 +109,8 @@ def result_card(result: BacktestResult) -> str:
         spark(result.equity.tolist(), level=result.cash),
         figures(shown),
         notes=f"{span} market time, {formats.count(len(result.frame))} candles, "
-        f"fee {result.fee:g}, slippage {result.slippage:g}",
+        f"{_spent(result.order_cost)} per entry, "
+        f"{result.costs}",
         tone=Tone.of(result.figures.total_return),
     )
 
@@ -117,6 +118,10 @@ def result_card(result: BacktestResult) -> str:
 def write_report(sheet: TearSheet, path: Path) -> Path:
     """Write the report, the plotly library included, and return its path."""
     return write_private(path, masked(page(sheet)))
+
+
+def _spent(order_cost: float | str) -> str:
+    return "all cash" if isinstance(order_cost, str) else formats.number(order_cost)
 
 
 def page(sheet: TearSheet) -> str:
@@ -140,8 +145,8 @@ def page(sheet: TearSheet) -> str:
         words=escape(
             f"{formats.count(len(result.frame))} candles from {result.frame.index[0]} to "
             f"{result.frame.index[-1]} UTC, market time; {formats.number(result.cash)} at the "
-            f"start, fee {result.fee:g} per fill, slippage {result.slippage:g}. Signals are acted "
-            f"on at the next open. The benchmark is {sheet.name}."
+            f"start, {_spent(result.order_cost)} per entry; {result.costs}. Signals are acted on "
+            f"at the next open. The benchmark is {sheet.name}."
         ),
         sheet="".join(f"<section>{one}</section>" for one in sections(sheet)),
         figure=figure,

@@ -109,7 +109,7 @@ def sweep_card(result: SweepResult) -> str:
         notes.append(f"{formats.count(len(result.failures))} failed")
     if result.interrupted:
         notes.append("interrupted")
-    notes.append(f"fee {terms.fee:g}, slippage {terms.slippage:g}")
+    notes.append(str(terms.costs))
     shown = [name for name in dict.fromkeys((result.metric, *_SHOWN))]
     best = result.best(_CARD_ROWS)
     headers = [*result.parameters, *shown, f"neighbours' {result.metric}"]

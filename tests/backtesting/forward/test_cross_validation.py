@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from botlib.backtesting import CrossValidationResult, backtest, cross_validate
+from botlib.backtesting import CrossValidationResult, cross_validate
 from botlib.backtesting.forward.cross_validation import training_frames
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.frames import Frames
 from botlib.store.experiment_book import ExperimentBook
+from tests.support.backtests import ALL_IN, backtest
 from tests.support.learners import Level
 from tests.support.samples import market
 from tests.support.sweeps import Cross, candles
@@ -27,7 +28,7 @@ def crossed(strategy: Any = Cross, data: Any = FRAME, **how: Any) -> CrossValida
     given: dict[str, Any] = {"workers": 0, "progress": False}
     if strategy is Cross:
         given |= {"fast": [2, 3, 5], "slow": [8, 13]}
-    return cross_validate(strategy, data, **(given | how))
+    return cross_validate(strategy, data, **(ALL_IN | given | how))
 
 
 @pytest.fixture(scope="module")

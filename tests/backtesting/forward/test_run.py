@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import WalkForwardResult, backtest, sweep, walk_forward
+from botlib.backtesting import WalkForwardResult
 from botlib.backtesting.forward import run
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.core.errors import ConfigError, InvalidInput
@@ -18,7 +18,9 @@ from botlib.core.market import Market
 from botlib.frames import Frames
 from botlib.strategies import TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
+from tests.support.backtests import backtest
 from tests.support.samples import market
+from tests.support.sweeps import sweep, walk_forward
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 SPACE: dict[str, Any] = {"fast": [3, 8], "slow": [20, 40]}

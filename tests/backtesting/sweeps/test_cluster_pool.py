@@ -16,11 +16,11 @@ import psutil
 import pytest
 from distributed import Client
 
-from botlib.backtesting import sweep
 from botlib.backtesting.sweeps.cluster_pool import ClusterPool
 from botlib.core.errors import SweepError
 from botlib.strategies import TrendCross
 from tests.support.samples import market
+from tests.support.sweeps import sweep
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from botlib.backtesting import sweep
 from botlib.backtesting.sweeps.local_pool import LocalPool
 from botlib.core.errors import SweepError
-from tests.support.sweeps import Cross, Fragile, RandomSignals
+from tests.support.sweeps import Cross, Fragile, RandomSignals, sweep
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,15 +10,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from botlib.backtesting import sweep
+from botlib.backtesting.costs import Costs
 from botlib.backtesting.sweeps.evaluator import SweepSettings
 from botlib.backtesting.sweeps.record import _settings_text
+from botlib.backtesting.terms import ALL, Terms
 from botlib.core.errors import SweepError
-from tests.support.sweeps import Cross
+from tests.support.sweeps import Cross, sweep
 
 
 def test_settings_are_written_into_the_identity_as_version_0_1_0_wrote_them() -> None:
-    assert _settings_text(SweepSettings(start=3, engine="rust")) == (
+    terms = Terms(costs=Costs.none(fee=0.001), order_cost=ALL)
+    assert _settings_text(SweepSettings(terms=terms, start=3, engine="rust")) == (
         "Settings(terms=Terms(fee=0.001, slippage=0.0, cash=10000.0, order_cost=None, "
         "market=None), start=3, engine='rust')"
     )

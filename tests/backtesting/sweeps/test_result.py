@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import sweep
 from botlib.backtesting.sweeps import METRICS, SweepResult
 from botlib.core.errors import InvalidInput
-from tests.support.sweeps import Cross
+from tests.support.sweeps import Cross, sweep
 
 
 @pytest.fixture(scope="module")

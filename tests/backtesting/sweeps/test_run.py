@@ -9,14 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import backtest, sweep
 from botlib.backtesting.sweeps import METRICS, SweepResult
 from botlib.backtesting.sweeps.local_pool import LocalPool
 from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.errors import ConfigError, InvalidInput, SweepError
 from botlib.frames import Frames
 from botlib.strategy import Strategy
-from tests.support.sweeps import MARKET, Cross, Fragile, Guarded, RandomSignals, Refusing, candles
+from tests.support.backtests import backtest
+from tests.support.sweeps import (
+    MARKET,
+    Cross,
+    Fragile,
+    Guarded,
+    RandomSignals,
+    Refusing,
+    candles,
+    sweep,
+)
 
 
 def plain(

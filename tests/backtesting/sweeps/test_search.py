@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from botlib.backtesting import sweep
-from tests.support.sweeps import Cross, fast_below_slow
+from tests.support.sweeps import Cross, fast_below_slow, sweep
 
 
 def test_a_guided_search_is_repeatable_and_resumes(frame: pd.DataFrame, tmp_path: Path) -> None:

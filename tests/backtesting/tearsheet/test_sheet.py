@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting import BacktestResult, backtest
+from botlib.backtesting import BacktestResult
 from botlib.backtesting.tearsheet import TearSheet
 from botlib.backtesting.tearsheet.drawdowns import drawdown_list
 from botlib.backtesting.tearsheet.periods import (
@@ -21,7 +21,7 @@ from botlib.backtesting.tearsheet.periods import (
 from botlib.backtesting.vectorbt_setup import load_vectorbt
 from botlib.core.errors import InvalidInput
 from botlib.strategies import TrendCross
-from tests.support.backtests import Scripted, candles, flat, wandering
+from tests.support.backtests import Scripted, backtest, candles, flat, wandering
 
 DAYS = pd.date_range("2024-02-20", periods=400, freq="D", unit="ms")
 _K = np.arange(400)
