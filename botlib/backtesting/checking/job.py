@@ -63,7 +63,9 @@ class SecondAnswer:
         remade: the columns of a strategy made anew from its parameters, over the whole history.
         remade_error: why it could not be made anew, or why that one failed.
         constructed: whether it could be made anew.
-        different: attributes of the strategy that the one made anew has not, or with other values.
+        different: attributes of the strategy that the one made anew has not, or with other values;
+            all that are no parameters, if none could be made.
+        opened: files and addresses that were opened while the strategy answered.
         probed: how many pieces of data were changed, of those that are ``reached``.
     """
 
@@ -73,6 +75,7 @@ class SecondAnswer:
     remade_error: str = ""
     constructed: bool = False
     different: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
     probes: list[Probe] = field(default_factory=list)
     probed: int = 0
     reached: int = 0

@@ -33,6 +33,7 @@ class MemoryCheck:
     found: list[Finding] = field(default_factory=list)
     looked: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def judge(self, answer: SecondAnswer) -> None:
         """Judge an answer: its findings, and what was looked at and what was not."""
@@ -50,6 +51,11 @@ class MemoryCheck:
         self._second_instance(answer, answer.whole)
         for probe in answer.probes:
             self._data(probe, answer)
+        if answer.opened:
+            self.warnings.append(
+                f"signals() opens {', '.join(answer.opened)}. Whether that knows later candles was "
+                "not looked at."
+            )
         if answer.reached:
             self.looked.append(
                 f"data beyond the candles, changed: {answer.probed} of {answer.reached} pieces"
@@ -77,9 +83,10 @@ class MemoryCheck:
         """Compare a strategy made anew from its parameters."""
         on_self = ", ".join(f"self.{name}" for name in answer.different)
         if not answer.constructed:
+            holds = f"; what {on_self} holds may know later candles" if on_self else ""
             self.missed.append(
                 "a second instance: it cannot be made from its parameters alone "
-                f"({answer.remade_error}), and neither can a restart"
+                f"({answer.remade_error}){holds}"
             )
             return
         self.looked.append("a second instance, made from the same parameters")
@@ -125,9 +132,10 @@ class MemoryCheck:
         """Judge a piece of data whose change changed the signals."""
         frames = self.ahead.frames
         root = probe.name.removeprefix("self.").partition(".")[0].partition("[")[0]
-        own = probe.name.startswith("self.") and (
-            root in answer.different or not answer.constructed
-        )
+        on_self = probe.name.startswith("self.")
+        if on_self and self.ahead.subject.strategy.learns:
+            return  # It keeps what it has learned there.
+        own = on_self and root in answer.different
         if not (probe.known is not None or probe.long or own):
             return
         how = "the strategy is made anew with other values in it" if probe.rebuilt else "those do"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -199,7 +199,7 @@ def _contained(
     put: Put,
     depth: int,
 ) -> Iterator[ReachedData]:
-    if len(value) >= LONG:
+    if len(value) >= LONG or (name.startswith("self.") and _is_model(value)):
         yield ReachedData(name, value, put)
         return
     if depth <= 0 or isinstance(value, (set, frozenset)):
@@ -211,6 +211,11 @@ def _contained(
             _nothing if isinstance(value, tuple) else _item(cast(dict[object, object], value), key)
         )
         yield from _pieces(f"{name}[{key!r}]", inner, inner_put, depth - 1)
+
+
+def _is_model(value: Collection[object]) -> bool:
+    """Return whether a short container has the numbers of a model in it, not whole numbers."""
+    return len(value) > 1 and all(isinstance(one, (float, np.floating)) for one in value)
 
 
 def _function(value: object) -> FunctionType | None:

@@ -25,7 +25,13 @@ from botlib.backtesting.checking.second import Parcel, SecondLook
 from botlib.backtesting.checking.state import StateCheck
 from botlib.backtesting.checking.strips import WIDTH, compare_strips
 from botlib.backtesting.checking.subject import Deadline, Subject
-from botlib.backtesting.checking.truncation import Columns, has_signal, python_value, sample_rows
+from botlib.backtesting.checking.truncation import (
+    Columns,
+    has_signal,
+    python_value,
+    sample_rows,
+    truncate_end,
+)
 from botlib.backtesting.checking.warmup import WarmupCheck
 from botlib.backtesting.checking.windows import WindowCuts
 from botlib.backtesting.inputs import frames_for
@@ -73,6 +79,7 @@ def check(
     - A second process, which has seen no later candle, is asked from the shortest history on. There
       the strategy is made anew from its parameters, and the frames and arrays that it reaches
       beyond its candles are changed.
+    - A strategy that learns and has not yet learns from the first half of the candles.
     - History begins later, to measure after how many candles the signals no longer depend on where
       it began, and the result is compared with the ``warmup`` of the strategy.
 
@@ -97,6 +104,8 @@ def check(
     if cuts < 1:
         raise InvalidInput(f"cuts must be at least 1, not {cuts!r}.")
     frames = frames_for(strategy, data)
+    if strategy.learns and strategy.training is None:
+        strategy = strategy.fitted(truncate_end(frames, len(frames.index) // 2))
     course = _Course(Subject(strategy), frames, int(cuts), Deadline(seconds), seed)
     return course.run(second_process=second_process)
 
@@ -149,6 +158,7 @@ class _Course:
             memory = MemoryCheck(ahead, state, () if job is None else job.lengths)
             memory.judge(second.answer(self.deadline))
             self._take(memory.found)
+        self.warnings += memory.warnings
         for part in (prices, memory):
             self.looked += part.looked
             self.missed += part.missed
@@ -232,6 +242,14 @@ class _Course:
     def _beware(self, reached: Sequence[ReachedData], state: StateCheck) -> None:
         """Warn of data and state that no finding names, and of what was not looked at."""
         told = " ".join(finding.text for finding in self.findings)
+        training = self.subject.strategy.training
+        if training is not None and training.last >= self.frames.index[0]:
+            self.warnings.append(
+                f"It has learned from {training}: its signals up to {training.last} know all of "
+                "them, and are no measure of what it earns."
+            )
+        if self.subject.strategy.learns:
+            self.missed.append("what fit() learns from: only the candles it is handed are known")
         named = [one.words for one in reached if one.words not in told]
         if named:
             self.warnings.append(

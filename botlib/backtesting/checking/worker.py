@@ -29,9 +29,11 @@ from botlib.backtesting.checking.job import (
     SecondAnswer,
     SecondJob,
 )
+from botlib.backtesting.checking.openings import Openings
 from botlib.backtesting.checking.reach import LONG, Reach, ReachedData
 from botlib.backtesting.checking.subject import Deadline, Subject, kept
 from botlib.backtesting.checking.truncation import observe, truncate_end
+from botlib.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from botlib.backtesting.checking.truncation import Columns
@@ -65,7 +67,9 @@ def answered(job: SecondJob) -> SecondAnswer:
         # A strategy that fails on a short history is reported by the first process.
         with contextlib.suppress(Exception):
             answer.cuts[length] = subject.observe(truncate_end(job.frames, length))
-    answer.whole = subject.observe(job.frames)
+    with Openings() as openings:
+        answer.whole = subject.observe(job.frames)
+    answer.opened = openings.names
     made = _remade(strategy, answer)
     if made is not None:
         try:
@@ -78,7 +82,13 @@ def answered(job: SecondJob) -> SecondAnswer:
 
 def _remade(strategy: Strategy, answer: SecondAnswer | None = None) -> Strategy | None:
     """Return a strategy made anew from the parameters of another one, None if it cannot be."""
+    if answer is not None:
+        answer.different = tuple(
+            name for name in vars(strategy) if name not in {*strategy.parameters, "timeframes"}
+        )
     try:
+        if strategy.learns:
+            raise ConfigError("it has learned from candles")
         made = type(strategy)(timeframes=tuple(strategy.timeframes), **strategy.parameters)
     except Exception as error:
         if answer is not None:

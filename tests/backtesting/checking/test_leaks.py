@@ -6,6 +6,12 @@ set while answering: over cut histories all of them say what they say over the w
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -114,6 +120,14 @@ class FittedBefore(Hourly):
         return Signals(entry=change > self.model[1], exit=change < self.model[0])
 
 
+class Handed(FittedBefore):
+    """Is handed the sample when it is made, which no restart does."""
+
+    def __init__(self, sample: pd.DataFrame, **parameters: Any) -> None:
+        Hourly.__init__(self, **parameters)
+        self.model = list(sample["close"].pct_change().quantile([0.3, 0.7]))
+
+
 class SetsItsStop(Hourly):
     def signals(self, data: Frames) -> Signals:
         self.stop_loss = float(data.frame["close"].pct_change().std())
@@ -145,6 +159,7 @@ LEAKS = [
     (Remembers(), "keeps state", "global LONGEST"),
     (FittedOnce(), "keeps state", "self.model"),
     (FittedBefore(), "looks ahead", "global HOURS"),
+    (Handed(HOURS), "reads other data", "self.model"),
     (SetsItsStop(), "looks ahead", "self.stop_loss"),
     (Table(), "reads other data", "Table.known"),
 ]
@@ -171,21 +186,116 @@ def test_a_leak_before_the_first_question_is_remembered_by_no_second_process() -
 class Rare(Hourly):
     """A crossing, but for two candles at which the next close decides."""
 
-    places: ClassVar[pd.DatetimeIndex] = market(8_000).index[[2_345, 6_789]]
+    places: ClassVar[Any] = market(8_000).index[[2_345, 6_789]].to_numpy()
     adds: bool = True
 
     def signals(self, data: Frames) -> Signals:
-        signals, close = crossing(self.above(data)), data.frame["close"]
-        there = pd.Series(data.index.isin(self.places), index=data.index)
-        knows = there & (close.shift(-1) != close) & close.shift(-1).notna()
-        entry = signals.entry | knows if self.adds else (signals.entry | there) & ~knows
-        return Signals(entry=entry, exit=signals.exit & ~there)
+        times, mean = data.index.to_numpy(), data.indicator("sma(20)").to_numpy()
+        close = data.frame["close"].to_numpy()
+        above = close > mean
+        entry, leave = above.copy(), ~above
+        entry[1:] &= ~above[:-1]
+        leave[1:] &= above[:-1]
+        for row in np.searchsorted(times, self.places):
+            if row < len(times) and times[row] in self.places:
+                followed = row + 1 < len(times)
+                entry[row], leave[row] = followed == self.adds, False
+        return Signals(entry=pd.Series(entry, data.index), exit=pd.Series(leave, data.index))
 
 
 @pytest.mark.parametrize("adds", [True, False], ids=["entries", "entries left out"])
 def test_a_leak_on_two_of_8000_candles_is_found(adds: bool) -> None:
-    report = check(Rare(adds=adds), market(8_000), second_process=False)
+    cuts = 1_000 if adds else 8_000
+    report = check(Rare(adds=adds), market(8_000), cuts=cuts, second_process=False)
     assert {one.kind for one in report.findings} == {"looks ahead"}, str(report)
+
+
+NOTEBOOK = """
+import pandas as pd
+from botlib.backtesting.checking import check
+from botlib.strategy import Signals, Strategy
+from tests.support.samples import market
+
+HOURS = market(800)
+
+class Cell(Strategy):
+    timeframes = ("1h",)
+    warm: int = 21
+
+    @property
+    def warmup(self):
+        return self.warm
+
+    def signals(self, data):
+        known = (HOURS["close"].shift(-1) > HOURS["close"]).reindex(data.index, fill_value=False)
+        close = data.frame["close"]
+        held = (close > close.rolling(20).mean()) & known
+        return Signals(entry=held, exit=~held)
+
+if __name__ == "__main__":
+    print(check(Cell(), HOURS, cuts=20))
+"""
+
+
+def test_a_strategy_of_a_cell_is_asked_in_a_second_process(tmp_path: Path) -> None:
+    """Its class is of ``__main__``, which the other process does not have."""
+    (tmp_path / "cell.py").write_text(NOTEBOOK)
+    root = Path(__file__).parents[3]
+    printed = subprocess.run(
+        [sys.executable, "cell.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)},
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "looks ahead through global HOURS (DataFrame, 800 × 5)" in printed
+
+
+def test_what_was_not_looked_at_is_told(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    SHORT["close"].to_csv(table)
+
+    class Slow(Hourly):
+        def signals(self, data: Frames) -> Signals:
+            time.sleep(0.02)
+            return crossing(self.above(data))
+
+    class Reads(Hourly):
+        """Holds a lock, and reads a file."""
+
+        def __init__(self, **parameters: Any) -> None:
+            super().__init__(**parameters)
+            self.file = table
+
+        def signals(self, data: Frames) -> Signals:
+            pd.read_csv(self.file)
+            return crossing(self.above(data))
+
+    report = check(Slow(), SHORT, seconds=1.5, second_process=False)
+    assert report.ok
+    told = " ".join(report.not_looked_at)
+    assert "signals (the time was up" in told and "other prices right after" in told
+    assert "a second process" in told and "not looked at" in report._repr_html_()
+    assert "Not looked at:" in report.verdict
+
+    report = check(Reads(), SHORT, cuts=20)
+    assert any(f"opens {table}" in warning for warning in report.warnings), str(report)
+
+    locked = Reads()
+    locked.lock = threading.Lock()  # type: ignore[attr-defined]
+    report = check(locked, SHORT, cuts=20)
+    told = " ".join(report.not_looked_at)
+    assert "cannot be sent there" in told and "cannot be copied" in told, str(report)
+
+
+def test_a_strategy_that_learns_is_checked_with_what_it_has_learned() -> None:
+    class Learns(Hourly):
+        def fit(self, train: Frames) -> None:
+            self.level = train.frame["close"].to_numpy()[-50:]
+
+        def signals(self, data: Frames) -> Signals:
+            return crossing(data.frame["close"] > self.level.mean())
+
+    report = check(Learns(), SHORT, cuts=20)
+    assert report.ok, str(report)
+    assert any("learned from 500 candles" in warning for warning in report.warnings), str(report)
 
 
 # Honest strategies.
