@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,6 +29,9 @@ _DOTS: Final = 2_000
 
 _FULL_TINT: Final = 0.10
 """Return of a month whose cell has the strongest colour."""
+
+_SHORT_HISTORY: Final = timedelta(days=21)
+"""Length of a history up to which drawdowns are shown to the minute."""
 
 _ORANGE: Final = "#b07508"
 
@@ -126,13 +130,13 @@ def _rolling(sheet: TearSheet) -> str:
 def monthly_table(monthly: pd.DataFrame) -> str:
     """Return the returns of months as a table whose cells are tinted by gain and loss."""
     names = [*calendar.month_abbr[1:], "year"]
-    cell = "padding:.1em .45em;text-align:right;white-space:nowrap"
+    cell = "padding:.1em .25em;text-align:right;white-space:nowrap"
     head = "".join(f'<th style="{cell};opacity:.65">{name}</th>' for name in ("", *names))
     rows = []
     for year, values in zip(monthly.index, monthly.to_numpy(dtype=np.float64), strict=True):
         cells = [f'<td style="{cell};opacity:.65">{year}</td>']
         for value in values.tolist():
-            text = "" if value != value else formats.number(value * 100, 1, sign=True)
+            text = "" if value != value else formats.number(value * 100, 1)
             cells.append(f'<td style="{cell}{_tint(value)}">{text}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
@@ -155,12 +159,15 @@ def _drawdowns(sheet: TearSheet) -> str:
     table = sheet.drawdowns
     if not len(table):
         return lines(["None."])
+    index = sheet.result.frame.index
+    # Of a long history the days are enough, and fit a narrow page.
+    form = "%Y-%m-%d" if index[-1] - index[0] > _SHORT_HISTORY else "%m-%d %H:%M"
     rows = [
         [
             Toned(formats.percent(row["depth"]), Tone.BAD),
-            _minute(row["peak"]),
-            _minute(row["trough"]),
-            "not yet" if row["recovered"] != row["recovered"] else _minute(row["recovered"]),
+            f"{row['peak']:{form}}",
+            f"{row['trough']:{form}}",
+            "not yet" if row["recovered"] != row["recovered"] else f"{row['recovered']:{form}}",
             formats.duration(row["length"].total_seconds()),
         ]
         for row in table.to_dict("records")
@@ -238,7 +245,7 @@ def _costs(sheet: TearSheet) -> list[tuple[str, object]]:
     traded = float((result.fills.amount * result.fills.price).sum())
     return [
         ("fees", formats.number(fees)),
-        ("slippage", formats.number(slippage)),
+        ("spread and slippage", formats.number(slippage)),
         ("of the cash at the start", formats.percent((fees + slippage) / result.cash)),
         ("of what was traded", formats.percent((fees + slippage) / traded, 3) if traded else "–"),
         ("turnover", f"{formats.number(stats['turnover'], 1)} ×"),
@@ -269,10 +276,6 @@ def _drawn(values: pd.Series, *, deepest: bool = False) -> tuple[Floats, Floats]
         return xs[starts], np.minimum.reduceat(ys, starts)
     ends = np.append(starts[1:] - 1, len(ys) - 1)
     return xs[ends], ys[ends]
-
-
-def _minute(time: pd.Timestamp) -> str:
-    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def _percent(value: float) -> str:
