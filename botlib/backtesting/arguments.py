@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, ParamSpec, TypeGuard, TypeVar
 
-from botlib.backtesting.costs import Costs
+from botlib.backtesting.costs import Costs, RangeSlippage, VolumeSlippage
 from botlib.core.arguments import (
     FUNCTION,
     MOMENT,
@@ -61,14 +61,14 @@ ARGUMENTS: Final = {
         lambda value: isinstance(value, RiskLimits), "limits such as bl.RiskLimits(...)"
     ),
     "fee": _FRACTION,
-    # A model of slippage, and a cost that is a word, are checked by the terms of trade.
     "slippage": Kind(
-        lambda value: is_real(value) or type(value).__module__.startswith("botlib."),
-        _FRACTION.words,
+        lambda value: is_real(value) or isinstance(value, RangeSlippage | VolumeSlippage),
+        "a fraction such as 0.0002, bl.RangeSlippage() or bl.VolumeSlippage()",
     ),
     "cash": _AMOUNT,
     "order_cost": Kind(
-        lambda value: is_real(value) or (is_text(value) and value == "all"), _AMOUNT.words
+        lambda value: is_real(value) or (is_text(value) and value == "all"),
+        f"{_AMOUNT.words}, or 'all' for all cash",
     ),
     "market": Kind(
         lambda value: isinstance(value, Market),

@@ -12,7 +12,12 @@ from botlib.core.arguments import Unset, checked_arguments
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_OF_THE_LAB: Final = {"market": Unset("of the venue"), "book": Unset("of the data directory")}
+_OF_THE_LAB: Final = {
+    "market": Unset("of the venue"),
+    "costs": Unset("of the venue"),
+    "order_cost": Unset("as live"),
+    "book": Unset("of the data directory"),
+}
 """Options that a lab fills in; None is none of them."""
 
 

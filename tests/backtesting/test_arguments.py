@@ -114,7 +114,7 @@ def test_the_calls_around_a_backtest_name_what_is_wrong(tmp_path: Path) -> None:
     assert refusal(result.tearsheet, {"bench": None}).startswith("tearsheet has no argument")
 
 
-@pytest.mark.parametrize("name", ["backtest", "sweep", "walk_forward", "check"])
+@pytest.mark.parametrize("name", ["backtest", "sweep", "walk_forward", "cross_validate", "check"])
 def test_a_bot_a_lab_and_botlib_take_the_same_arguments(name: str) -> None:
     free, lab, bot = getattr(bl, name), getattr(Lab, name), getattr(Bot, name)
     # Where candles come from: a frame and its symbol, or a symbol and a span of what is stored.
@@ -123,7 +123,7 @@ def test_a_bot_a_lab_and_botlib_take_the_same_arguments(name: str) -> None:
     # A strategy object has timeframes of its own.
     assert ours == theirs
     assert inspect.signature(bot) == inspect.signature(lab)
-    assert ("timeframes" in ours) == (name in ("sweep", "walk_forward"))
+    assert ("timeframes" in ours) == (name not in ("backtest", "check"))
 
 
 def test_a_lab_refuses_wrong_arguments_before_it_reads_candles(
