@@ -132,6 +132,8 @@ async def test_a_fire_drill_fits_a_narrow_page_with_its_verdict_first(sheet: Not
         shown = await card(await sheet.run(DRILL))
         first = await shown.locator("tr > :first-child").all_inner_texts()
         assert first == ["verdict", "passed", "passed", "FAILED"]
+        box = await shown.bounding_box()
+        assert box is not None and box["width"] < 500  # beside the files of the notebook
         assert await shown.evaluate(_INSIDE)
     finally:
         await sheet.page.set_viewport_size(SIZE)  # type: ignore[arg-type]

@@ -112,6 +112,15 @@ async def test_strategies_positions_and_the_log_are_in_sight_with_one_scroll_bar
         await sheet.theme(LIGHT)
 
 
+async def test_every_time_says_whether_it_is_of_the_market_or_of_the_wall(sheet: Notebook) -> None:
+    root = await page(sheet, USUAL)
+    assert (await root.locator(".bl-time").inner_text()).startswith("market time 2026-01-05")
+    first = {"orders": "market time", "fills": "market time", "log": "wall time"}
+    for panel, title in first.items():
+        head = root.locator(f'[data-panel="{panel}"] th').first
+        assert await head.text_content() == title
+
+
 async def test_columns_are_as_wide_as_their_content(sheet: Notebook) -> None:
     root = await page(sheet, USUAL)
     waste = await root.evaluate(_WASTE)

@@ -56,7 +56,7 @@ class Toned(NamedTuple):
 
 _STYLE = "font:12px/1.5 ui-monospace,monospace;border-collapse:collapse;margin:.3em 0"
 _CELL = "padding:.1em .8em .1em 0;vertical-align:top;text-align:"
-_WRAPS = ";white-space:normal;min-width:14em"
+_WRAPS = ";white-space:normal;min-width:6.5em"
 _ONE_LINE = ";white-space:nowrap"
 
 
