@@ -71,7 +71,9 @@ class StrategyCalls:
         )
         self._notes += held(active)
         self._note_new(pair for pair in self.engine.subscriptions() if pair not in before)
-        return f"{active.name}: {active.strategy} on {active.symbol}"
+        learned = active.strategy.training
+        knows = f", learned from {learned}" if learned is not None else ""
+        return f"{active.name}: {active.strategy} on {active.symbol}{knows}"
 
     async def follow(self, strategy: Strategy, symbol: str, *, name: str | None = None) -> str:
         """Ask a strategy on every closed candle and show its signals; nothing is ordered.

@@ -271,7 +271,7 @@ class Orchestrator(PartsAccess):
 
     async def _stream_for(self, active: ActiveStrategy) -> None:
         timeframes = active.strategy.timeframes
-        rows = {timeframe: active.rows(timeframe) for timeframe in timeframes}
+        rows = {timeframe: active.history(timeframe) for timeframe in timeframes}
         await self.watch(active.symbol, timeframes, rows=rows)
         if active.trades:
             self._count(active.symbol)
@@ -432,7 +432,7 @@ class Orchestrator(PartsAccess):
         for symbol, timeframe in self.subscriptions():
             if symbol in symbols or symbol not in settings.symbols:
                 wanted = [
-                    active.rows(timeframe)
+                    active.history(timeframe)
                     for active in strategies
                     if timeframe in active.strategy.timeframes
                 ]

@@ -377,6 +377,7 @@ _STRATEGY_HEALTH: Final[dict[str, Health]] = {
     "starved": "bad",
     "refused": "warn",
     "blind": "warn",
+    "stale": "warn",
     OFF: "off",
 }
 

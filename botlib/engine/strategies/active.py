@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
 from botlib.core.model import Signal, SignalAction
+from botlib.core.timeframe import timeframe_ms
 from botlib.engine.strategies.failure import Failure
 from botlib.frames.frame import open_times
 from botlib.strategy import Strategy, asked
@@ -113,6 +114,12 @@ class ActiveStrategy:
     """The error of which a person was told last."""
     unseen: int = 0
     """Candles that its warm-up lacked when it was last asked."""
+    fitting: asyncio.Future[None] | None = None
+    """Its learning on schedule that is under way, or the last one."""
+    fits: int = 0
+    """Times it has learned here."""
+    misfit: Failure | None = None
+    """The failures to learn again since it last did, None if there are none."""
     waited: int = 0
     """Candles in a row of which the higher timeframe never arrived."""
 
@@ -136,7 +143,12 @@ class ActiveStrategy:
         """Return whether both trade alike, so that neither has to replace the other."""
         mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
         others = (type(other.strategy), other.strategy.parameters, other.strategy.timeframes)
-        return (mine, self.symbol, self.order_cost) == (others, other.symbol, other.order_cost)
+        knows = other.strategy.training in (None, self.strategy.training)
+        return knows and (mine, self.symbol, self.order_cost) == (
+            others,
+            other.symbol,
+            other.order_cost,
+        )
 
     @property
     def trades(self) -> bool:
@@ -151,6 +163,19 @@ class ActiveStrategy:
     def rows(self, timeframe: str) -> int:
         """Return how many candles of a timeframe to keep."""
         return self.strategy.warmup_of(timeframe) + SPARE_ROWS
+
+    def history(self, timeframe: str) -> int:
+        """Return how many candles of a timeframe have to be stored before it starts."""
+        if not self.strategy.learns:
+            return self.rows(timeframe)
+        span = self.strategy.train_candles * timeframe_ms(self.strategy.timeframes[0])
+        return max(self.rows(timeframe), -(-span // timeframe_ms(timeframe)))
+
+    def cancel(self) -> None:
+        """Discard what it computes; it leads to no order any more."""
+        for work in (self.working, self.fitting):
+            if work is not None:
+                work.cancel()
 
 
 def _check_kinds(kinds: Collection[str]) -> None:

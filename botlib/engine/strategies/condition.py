@@ -34,6 +34,8 @@ class StrategyState(StrEnum):
     """It is asked, and has not signalled; or its first candle has not closed yet."""
     BLIND = "blind"
     """There are fewer candles than its warm-up needs."""
+    STALE = "stale"
+    """It did not learn again when it had to, and goes on with what it learned before."""
     REFUSED = "refused"
     """What it wanted since its last filled entry was refused."""
     STARVED = "starved"
@@ -44,7 +46,7 @@ class StrategyState(StrEnum):
 
 BAD: Final = frozenset({StrategyState.FAILING, StrategyState.STARVED})
 """States that make a bot unhealthy."""
-WARNED: Final = frozenset({StrategyState.REFUSED, StrategyState.BLIND})
+WARNED: Final = frozenset({StrategyState.REFUSED, StrategyState.BLIND, StrategyState.STALE})
 """States that are warned of."""
 
 TONES: Final = {
@@ -152,6 +154,12 @@ def _condition(
         needed = max(map(active.strategy.warmup_of, active.strategy.timeframes))
         state = StrategyState.BLIND
         detail = f"it has seen {max(0, needed - active.unseen)} of {needed} candles of its warm-up"
+    elif active.misfit is not None:
+        state, since, count = StrategyState.STALE, active.misfit.since, active.misfit.in_row
+        detail = (
+            f"it did not learn again, {_times(count, 'time')} since {iso(since)}: "
+            f"{active.misfit.error}; in use is what it learned from {active.strategy.training}"
+        )
     elif active.signals:
         state = StrategyState.WORKING
         detail = (
@@ -162,6 +170,8 @@ def _condition(
         detail = f"asked on {_times(active.evaluations, 'candle')}, no signal so far"
         if not active.evaluations:
             detail = f"its first candle of {active.strategy.timeframes[0]} has not closed yet"
+    if state in (StrategyState.WORKING, StrategyState.QUIET) and active.strategy.training:
+        detail += f", learned from {active.strategy.training}"
     entered = active.name in parts.orders.refusals.filled
     return StrategyCondition(
         name=active.name,

@@ -13,6 +13,7 @@ from botlib.core.model import CandleClosed, Signal, SignalRaised
 from botlib.core.timeframe import open_time, timeframe_ms
 from botlib.engine.strategies.active import newest_signal, past_signals
 from botlib.engine.strategies.failure import Failure
+from botlib.engine.strategies.fitting import StrategyFitting, milliseconds
 from botlib.engine.watching import NoOrders, SignalHistory
 from botlib.trading.books import BookKey
 
@@ -71,6 +72,7 @@ class SignalGenerator:
         self._subscription: BusSubscription[CandleClosed] | None = None
         self._nobody = NoOrders()
         self._tell = tell
+        self._fitting = StrategyFitting(storage, tell)
         self.strategies: dict[str, ActiveStrategy] = {}
         self.history = SignalHistory()
 
@@ -133,7 +135,12 @@ class SignalGenerator:
         data = self._frames.frames(symbol, timeframes, newest)
         active.evaluated = newest
         self.history.forget(active.name)
+        await self._fitting.first(active, newest)
         found = await asyncio.to_thread(past_signals, active, data)
+        if active.strategy.training is not None:
+            # On candles that it has learned from, its signals say nothing.
+            known = milliseconds(active.strategy.training.last)
+            found = [signal for signal in found if signal.timestamp > known]
         self.history.add(found, ordered=active.trades, live=False)
         if found and active.last_signal is None:
             active.last_signal = found[-1]
@@ -159,8 +166,7 @@ class SignalGenerator:
                 f"There is no strategy {name!r} to stop. Running are: {', '.join(known) or 'none'}."
                 f"{did_you_mean(str(name), known)}"
             )
-        if active.working is not None:
-            active.working.cancel()
+        active.cancel()
         self._receiver(active).unregister(name, active.symbol)
         return active
 
@@ -191,9 +197,6 @@ class SignalGenerator:
         finally:
             subscription.close()
             self._silence()
-            for active in self.strategies.values():
-                if active.working is not None:
-                    active.working.cancel()
 
     async def processed(self, symbol: str, timeframe: str, timestamp: int) -> None:
         """Wait until the candle that opened at ``timestamp`` (ms), or a later one, is processed."""
@@ -247,8 +250,7 @@ class SignalGenerator:
     def _silence(self) -> None:
         """Discard what the strategies still compute: it leads to no order any more."""
         for active in self.strategies.values():
-            if active.working is not None:
-                active.working.cancel()
+            active.cancel()
 
     def late(self) -> dict[str, float]:
         """Return the strategies that compute past their deadline, with the seconds so far.
@@ -277,6 +279,7 @@ class SignalGenerator:
             return
         active.evaluated = timestamp
         try:
+            await self._fitting.first(active, timestamp)
             # Only the loop changes frames, and the strategy gets a copy.
             data = self._frames.frames(active.symbol, timeframes, timestamp)
             signal = await asyncio.to_thread(newest_signal, active, data)
@@ -292,6 +295,10 @@ class SignalGenerator:
         if signal is not None:
             self._raise(active, signal)
         self._trail(active)
+        if self._fitting.due(active, timestamp):
+            active.fitting = asyncio.ensure_future(self._fitting.again(active, timestamp))
+            if self._in_lockstep:
+                await active.fitting
         if self._in_lockstep:
             await self._orders.settled(active.symbol)
 
@@ -339,6 +346,10 @@ class SignalGenerator:
         newest = self._frames.last_open(symbol, timeframes[0])
         if newest is None:
             return
+        try:
+            await self._fitting.first(active, newest)
+        except Exception as failed:
+            raise self._not_started(active, failed, newest) from failed
         data = self._frames.frames(symbol, timeframes, newest)
         work = asyncio.ensure_future(asyncio.to_thread(newest_signal, active, data))
         await asyncio.wait({work}, timeout=EVALUATION_DEADLINE)

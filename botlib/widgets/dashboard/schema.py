@@ -20,9 +20,12 @@ FeedState = Literal["ok", "repairing", "late", "stale", "stopped"]
 """Whether candles come; ``stale`` for a mirror that does not hear its venue."""
 Protection = Literal["resting", "unknown", "missing", "none"]
 """Whether a protective stop rests at the venue; ``unknown`` while an order is being settled."""
-StrategyStateName = Literal["working", "quiet", "blind", "refused", "starved", "failing", "off"]
-"""What a strategy does: it is asked and signals, or never did; its warm-up is not reached; its
-entries are refused; no candles come; it raises errors; it is not asked."""
+StrategyStateName = Literal[
+    "working", "quiet", "blind", "stale", "refused", "starved", "failing", "off"
+]
+"""What a strategy does: it is asked and signals, or never did; its warm-up is not reached; it did
+not learn again when it had to; its entries are refused; no candles come; it raises errors; it is
+not asked."""
 Action = Literal[
     "start",
     "stop",

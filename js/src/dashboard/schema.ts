@@ -8,11 +8,12 @@ export type FeedState = "ok" | "repairing" | "late" | "stale" | "stopped";
 /** Whether a protective stop rests at the venue; `unknown` while an order is being settled. */
 export type Protection = "resting" | "unknown" | "missing" | "none";
 
-/** What a strategy does: it is asked and signals, or never did; its warm-up is not reached; its entries are refused; no candles come; it raises errors; it is not asked. */
+/** What a strategy does: it is asked and signals, or never did; its warm-up is not reached; it did not learn again when it had to; its entries are refused; no candles come; it raises errors; it is not asked. */
 export type StrategyStateName =
   | "working"
   | "quiet"
   | "blind"
+  | "stale"
   | "refused"
   | "starved"
   | "failing"
