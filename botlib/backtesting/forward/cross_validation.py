@@ -115,6 +115,12 @@ def cross_validate(
         SweepError: no combination could be computed.
     """
     strategy = strategy_class(strategy, "cross_validate")
+    plan = SearchPlan(metric=metric, where=where, workers=workers, memory=memory, client=client)
+    if metric not in SCORED:
+        raise InvalidInput(
+            f"metric {metric!r} cannot be taken over a part of the candles. Accepted: "
+            f"{', '.join(SCORED)}."
+        )
     terms = Terms.of(
         costs=costs,
         fee=fee,
@@ -125,12 +131,6 @@ def cross_validate(
         limits=limits,
     )
     frames = frames_for(with_defaults(strategy), in_timeframes(strategy, data, timeframes), symbol)
-    if metric not in SCORED:
-        raise InvalidInput(
-            f"metric {metric!r} cannot be taken over a part of the candles. Accepted: "
-            f"{', '.join(SCORED)}."
-        )
-    plan = SearchPlan(metric=metric, where=where, workers=workers, memory=memory, client=client)
     edges = _edges(len(frames.frame), groups, tests)
     length = timeframe_ms(frames.timeframes[0])
     before = candle_count("purge", purge, length, least=0)
