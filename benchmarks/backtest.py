@@ -53,10 +53,12 @@ print(json.dumps([taken, peak, value]))
 
 BOTLIB: Final = """
 from botlib.backtesting import backtest
+from botlib.backtesting.costs import Costs
 from botlib.strategies import TrendCross
 strategy = TrendCross(fast=10, slow=50, timeframes=("1m",))
 def run():
-    return backtest(strategy, frame, fee=0.001, cash=10_000.0).stats()["total_return"]
+    result = backtest(strategy, frame, costs=Costs.none(fee=0.001), order_cost="all")
+    return result.stats()["total_return"]
 """
 
 VECTORBT: Final = """

@@ -79,6 +79,7 @@ class Cross(Strategy):
 
 OURS: Final = """
 from botlib.backtesting import sweep
+from botlib.backtesting.costs import Costs
 from cross import Cross
 
 if __name__ == "__main__":
@@ -86,6 +87,7 @@ if __name__ == "__main__":
     frame = candles(rows)
     begun = time.perf_counter()
     result = sweep(Cross, frame, fast=range(*fast), slow=range(*slow), memory=memory,
+        costs=Costs.none(fee=0.001), order_cost="all",
         where=lambda p: p["fast"] < p["slow"], workers=workers, client=client, progress=False)
     wall = time.perf_counter() - begun
     print(json.dumps({"s": wall, "combinations": len(result),
@@ -202,8 +204,8 @@ def measure(size: Size = Size.USUAL) -> list[Row]:
             rows.append(_row("botlib, 2 processes, 2GB", here, OURS, (*year, 2, "2GB", None)))
         rows.append(_on_cluster("botlib, Dask, 2 workers", here, year))
     for row in rows:
-        same = [float(str(r["per s"])) for r in rows if r.get("candles") == row.get("candles")]
         if "per s" in row:
+            same = [float(str(r["per s"])) for r in rows if r.get("candles") == row["candles"]]
             row["times as fast"] = float(str(row["per s"])) / min(same)
     return rows
 

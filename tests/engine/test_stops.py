@@ -76,7 +76,7 @@ def simulated(engine: Orchestrator, strategy: Strategy) -> pd.DataFrame:
         strategy,
         frame,
         symbol="BTC/USDT",
-        costs=Costs.none(fee=0.001),
+        costs=Costs.none(fee=0.001).changed(slippage=float(engine.settings.paper.market_slippage)),
         order_cost=float(COST),
         market=engine.exchange.market("BTC/USDT"),
         start=pd.Timestamp(open_time(engine.run_start.market_time, timeframe) + length, unit="ms"),

@@ -468,7 +468,8 @@ def test_the_chart_of_a_backtest_shows_its_round_trips() -> None:
 )
 def test_the_chart_of_a_backtest_shows_past_stops_and_targets(stops: dict[str, float]) -> None:
     frame = market(3_000)
-    result = bl.backtest(bl.TrendCross(timeframes=("1m",), **stops), frame)  # type: ignore[arg-type]
+    strategy = bl.TrendCross(timeframes=("1m",), **stops)  # type: ignore[arg-type]
+    result = bl.backtest(strategy, frame, costs=bl.Costs.none(fee=0.001))
     lines = result.chart().marks.lines
     trips = result.roundtrips
     moments = {moment: row for row, moment in enumerate(START + np.arange(3_000) * MINUTE)}
