@@ -63,8 +63,11 @@ def is_fixed(value: object) -> bool:
 
 
 def is_library(value: object) -> bool:
-    """Return whether a value is a module or of a library that keeps no data for a strategy."""
+    """Return whether a value is a module, a function, or of a library that keeps no data.
+
+    A compiled function changes when it is called for the first time, which says nothing.
+    """
     package = type(value).__module__.partition(".")[0]
-    if isinstance(value, ModuleType) or package in {"botlib", "pandas"}:
+    if isinstance(value, ModuleType) or callable(value) or package in {"botlib", "pandas"}:
         return True
     return package in sys.stdlib_module_names and package != "types"

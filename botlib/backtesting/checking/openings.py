@@ -25,7 +25,11 @@ class Openings:
         self._found: dict[str, None] = {}
         self._listens = False
         paths = sysconfig.get_paths()
-        homes = {*(paths[name] for name in ("stdlib", "purelib", "platlib")), sys.prefix}
+        homes = {
+            *(paths[name] for name in ("stdlib", "purelib", "platlib")),
+            sys.prefix,
+            sys.base_prefix,
+        }
         homes.add(str(Path(botlib.__file__).parent))
         self._homes = (*homes, *_SYSTEM)
         sys.addaudithook(self._hear)
@@ -48,7 +52,12 @@ class Openings:
         if event == "open":
             path, mode = str(given[0]), str(given[1] or "r")
             reads = "r" in mode and not isinstance(given[0], int)
-            if reads and not path.endswith(_CODE) and not path.startswith(self._homes):
+            if (
+                reads
+                and not path.endswith(_CODE)
+                and "__pycache__" not in path
+                and not path.startswith(self._homes)
+            ):
                 self._found[path] = None
         elif event == "sqlite3.connect":
             self._found[str(given[0])] = None

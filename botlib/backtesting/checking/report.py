@@ -157,6 +157,8 @@ class CheckReport:
         parts.append(lines(self.notes))
         mark = "✓" if self.ok else "✗"
         tone = Tone.GOOD if self.ok else Tone.BAD
+        if self.ok and (self.warnings or self.not_looked_at):
+            tone = Tone.WARN
         return card(f"{mark} {self.verdict}", *parts, tone=tone)
 
     def _sections(self) -> list[tuple[str, tuple[str, ...]]]:

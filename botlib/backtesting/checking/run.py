@@ -194,9 +194,7 @@ class _Course:
         made = cuts.compare(self.cuts, random, self.deadline.part(0.6))
         self.looked.append(f"cuts at {made.words}")
         if strips.candles:
-            self.looked.append(
-                f"other prices in the {WIDTH} candles after {strips.words}, each without a cut"
-            )
+            self.looked.append(f"other prices in the {WIDTH} candles right after {strips.words}")
         if cuts.enough:
             self.missed.append("more cuts: what was found is enough")
         else:

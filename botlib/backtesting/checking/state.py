@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from botlib.backtesting.checking.subject import Subject
     from botlib.frames import Frames
     from botlib.strategy import Strategy
+
+_SIZES: Final = ("size", "order_cost")
 
 
 @dataclass(slots=True)
@@ -63,9 +65,7 @@ class StateCheck:
         return ", ".join([*(f"self.{name}" for name in self.set_on_self), *self.set_elsewhere])
 
     def findings(self, ahead: LookAheadCheck) -> list[Finding]:
-        """Return stops and parameters that change with history, and state that changes signals."""
-        strategy = self.subject.strategy
-        fixed = {*STOPS, *strategy.parameters, "size", "order_cost", "timeframes"}
+        """Return stops and sizes that change with history, and state that changes signals."""
         found = [
             Finding(
                 kind="looks ahead",
@@ -79,7 +79,7 @@ class StateCheck:
                 "last value for every candle. Make it a parameter that signals() leaves alone.",
             )
             for name, (bar, then, whole) in ahead.kept.items()
-            if name in fixed
+            if name in (*STOPS, *_SIZES)
         ]
         changed = self._answers_otherwise(ahead)
         if changed is not None:
@@ -92,6 +92,8 @@ class StateCheck:
         names = [name for name in self.names.split(", ") if name and name not in told]
         if not names:
             return []
+        if found:
+            return [f"signals() sets {', '.join(names)}, which may be why."]
         return [
             f"signals() sets {', '.join(names)}. Nothing was seen to depend on it; live it is kept "
             "from candle to candle, and lost at a restart."

@@ -61,13 +61,13 @@ def answered(job: SecondJob) -> SecondAnswer:
     deadline = Deadline(job.seconds)
     strategy: Strategy = pickle.loads(job.strategy)
     answer, subject = SecondAnswer(), Subject(strategy)
-    for length in job.lengths:
-        if deadline.over:
-            return answer
-        # A strategy that fails on a short history is reported by the first process.
-        with contextlib.suppress(Exception):
-            answer.cuts[length] = subject.observe(truncate_end(job.frames, length))
     with Openings() as openings:
+        for length in job.lengths:
+            if deadline.over:
+                return answer
+            # A strategy that fails on a short history is reported by the first process.
+            with contextlib.suppress(Exception):
+                answer.cuts[length] = subject.observe(truncate_end(job.frames, length))
         answer.whole = subject.observe(job.frames)
     answer.opened = openings.names
     made = _remade(strategy, answer)
