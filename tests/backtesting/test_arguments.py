@@ -27,6 +27,12 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     bl.backtest: {"strategy": TREND, "data": FRAME},
     bl.check: {"strategy": TREND, "data": FRAME},
     bl.sweep: {"strategy": bl.TrendCross, "data": FRAME, "timeframes": "1m", "fast": [3]},
+    bl.cross_validate: {
+        "strategy": bl.TrendCross,
+        "data": FRAME,
+        "timeframes": "1m",
+        "fast": [3],
+    },
     bl.walk_forward: {
         "strategy": bl.TrendCross,
         "data": FRAME,

@@ -124,6 +124,27 @@ async def test_one_that_cannot_learn_at_all_is_not_started(make_engine: MakeEngi
     assert engine.signals.strategies["mine"].strategy is given
 
 
+async def test_one_of_the_settings_and_one_that_is_followed_learn_as_well(
+    make_engine: MakeEngine,
+) -> None:
+    entry = {
+        "name": "mine",
+        "symbol": "BTC/USDT",
+        "strategy": f"{Learner.__module__}:Learner",
+        "order_cost": 100,
+    }
+    engine = await make_engine(strategies=[entry])
+    await engine.wait(2 * 60)
+    training = engine.signals.strategies["mine"].strategy.training
+    assert training is not None and training.candles == 40
+    assert condition(engine).state in (StrategyState.WORKING, StrategyState.QUIET)
+    await engine.roster.follow(Learner(), "BTC/USDT", name="seen")
+    known = engine.signals.strategies["seen"].strategy.training
+    assert known is not None
+    past = [signal for signal in engine.signals.history.all() if signal.signal.strategy == "seen"]
+    assert not past, "of candles that it has learned from, its signals say nothing"
+
+
 async def test_nothing_waits_while_it_learns_again(tmp_path: Path) -> None:
     release = threading.Event()
 
