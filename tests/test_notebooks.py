@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from botlib.core.timeframe import HOUR
+from botlib.core.timeframe import timeframe_ms
 from botlib.store import CandleStorage, Database
 from tests.support.paper_process import paper_exchange
 from tests.support.samples import NEW_YEAR, flat
@@ -33,7 +33,7 @@ DRAWN = {
     "01_market_data": 2,
     "02_indicators": 2,
     "02b_your_own_strategy": 1,
-    "03_strategy_backtest": 2,
+    "03_strategy_backtest": 1,
     "04_paper_trading": 2,
 }
 """The numbers of charts and dashboards in the notebooks."""
@@ -141,20 +141,27 @@ def test_the_first_steps_go_on_at_real_prices_if_there_is_a_network(
 
 @pytest.mark.kernel
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("stem", "timeframe"), [("01_market_data", "1h"), ("02_indicators", "15m")]
+)
 def test_real_candles_are_shown_if_some_are_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stem: str, timeframe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTLIB_HOME", str(tmp_path))
-    (path,) = (path for path in NOTEBOOKS if path.stem == "01_market_data")
+    (path,) = (path for path in NOTEBOOKS if path.stem == stem)
+    length = timeframe_ms(timeframe)
     with Database.open(tmp_path / "data" / "tradingbot.db", "binance") as database:
-        hours = [
-            flat(NEW_YEAR + hour * HOUR, 40_000.0 + hour, timeframe="1h") for hour in range(300)
+        candles = [
+            flat(NEW_YEAR + place * length, 40_000.0 + place, timeframe=timeframe)
+            for place in range(300)
         ]
-        CandleStorage(database).write(hours, now=NEW_YEAR + 300 * HOUR)
+        CandleStorage(database).write(candles, now=NEW_YEAR + 300 * length)
     notebook = shorter(path)
     run(notebook, path)
     shown = [output.data.get("text/plain", "") for output in outputs(notebook) if "data" in output]
-    assert "'binance'" in shown and any("BTC/USDT 1h · binance · 300" in text for text in shown)
+    assert "'binance'" in shown and any(
+        f"BTC/USDT {timeframe} · binance · 300" in text for text in shown
+    )
 
 
 def shorter(path: Path) -> nbformat.NotebookNode:
