@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from botlib.backtesting.arguments import checked
-from botlib.backtesting.checking.job import SecondJob
 from botlib.backtesting.checking.lookahead import LookAheadCheck
-from botlib.backtesting.checking.memory import MemoryCheck
 from botlib.backtesting.checking.prices import PriceCheck
 from botlib.backtesting.checking.reach import Reach
 from botlib.backtesting.checking.report import CheckReport, Finding, Settling
-from botlib.backtesting.checking.second import Parcel, SecondLook
+from botlib.backtesting.checking.second.job import SecondJob
+from botlib.backtesting.checking.second.judgement import MemoryCheck
+from botlib.backtesting.checking.second.process import Parcel, SecondLook
 from botlib.backtesting.checking.state import StateCheck
 from botlib.backtesting.checking.strips import WIDTH, compare_strips
 from botlib.backtesting.checking.subject import Deadline, Subject

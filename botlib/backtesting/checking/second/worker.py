@@ -1,5 +1,5 @@
 """A second look at a strategy in a process of its own:
-``python -m botlib.backtesting.checking.worker DIRECTORY``.
+``python -m botlib.backtesting.checking.second.worker DIRECTORY``.
 
 Nothing that this process remembers has seen later candles: histories are asked in the order of
 their length. Then a strategy is made anew from its parameters, and the data that it reaches beyond
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from botlib.backtesting.checking.altered import altered_data
-from botlib.backtesting.checking.answer_files import write_apart
-from botlib.backtesting.checking.job import (
+from botlib.backtesting.checking.reach import LONG, Reach, ReachedData
+from botlib.backtesting.checking.second.answer_files import write_apart
+from botlib.backtesting.checking.second.job import (
     ANSWER_FILE,
     JOB_FILE,
     PATH_FILE,
@@ -29,8 +30,7 @@ from botlib.backtesting.checking.job import (
     SecondAnswer,
     SecondJob,
 )
-from botlib.backtesting.checking.openings import Openings
-from botlib.backtesting.checking.reach import LONG, Reach, ReachedData
+from botlib.backtesting.checking.second.openings import Openings
 from botlib.backtesting.checking.subject import Deadline, Subject, kept
 from botlib.backtesting.checking.truncation import observe, truncate_end
 from botlib.core.errors import ConfigError

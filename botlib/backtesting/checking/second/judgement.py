@@ -12,7 +12,7 @@ from botlib.backtesting.checking.report import Finding
 from botlib.backtesting.checking.truncation import python_value
 
 if TYPE_CHECKING:
-    from botlib.backtesting.checking.job import Probe, SecondAnswer
+    from botlib.backtesting.checking.second.job import Probe, SecondAnswer
     from botlib.backtesting.checking.state import StateCheck
     from botlib.backtesting.checking.truncation import Columns
 

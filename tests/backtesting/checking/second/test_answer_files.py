@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting.checking.answer_files import read_apart, write_apart
+from botlib.backtesting.checking.second.answer_files import read_apart, write_apart
 
 
 def test_arrays_come_back_and_can_be_changed_after_the_files_are_gone(tmp_path: Path) -> None:

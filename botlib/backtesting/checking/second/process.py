@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from botlib.backtesting.checking.answer_files import read_apart
-from botlib.backtesting.checking.job import (
+from botlib.backtesting.checking.second.answer_files import read_apart
+from botlib.backtesting.checking.second.job import (
     ANSWER_FILE,
     JOB_FILE,
     PATH_FILE,
@@ -72,7 +72,12 @@ class SecondLook:
         write_private(self._directory / JOB_FILE, pickle.dumps(job))
         write_private(self._directory / PATH_FILE, pickle.dumps(path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "botlib.backtesting.checking.worker", str(self._directory)],
+            [
+                sys.executable,
+                "-m",
+                "botlib.backtesting.checking.second.worker",
+                str(self._directory),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
