@@ -307,6 +307,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ),
         ("risk: {max_exposure: 1, max_exposure: 2}", "is given twice"),
         ("mode: [paper", "not plain YAML"),
+        ("? [mode]\n: paper", "not plain YAML: found unhashable key"),
         ("- mode", "is a list; accepted: a mapping"),
         ("mode", "is a str; accepted: a mapping"),
         ("paper: {start: 2026-13-45}", "not plain YAML in UTF-8 (ValueError)"),

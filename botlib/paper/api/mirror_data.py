@@ -14,10 +14,11 @@ from botlib.paper.api.market_data import MarketDataHandlers
 from botlib.paper.api.parameters import SIGNED_PARAMETERS
 from botlib.paper.api.rate_limits import RateLimits
 from botlib.paper.market.intervals import KlineInterval, interval
-from botlib.paper.mirror.requests import UpstreamLost
+from botlib.paper.mirror.requests import UNREADABLE, UpstreamLost
 from botlib.paper.mirror_venue import MirrorVenue
 from botlib.paper.protocol.params import Params
 from botlib.paper.protocol.refusals import invalid_symbol, refusal
+from botlib.venues.obstacles import foreign_answer
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,11 @@ class MirrorDataHandlers(MarketDataHandlers):
             if time is not None:
                 sent[name] = str(time)
         answer = await self._ask("klines", sent)
-        history.learn(symbol, kind, orjson.loads(answer), start=start, now=self._mirror.now)
+        try:
+            history.learn(symbol, kind, orjson.loads(answer), start=start, now=self._mirror.now)
+        except UNREADABLE:
+            logger.warning("%s", foreign_answer(answer.decode(errors="replace")))
+            raise refusal(-1001) from None
         return orjson.Fragment(answer)
 
     def _interval(self, params: Params) -> KlineInterval:

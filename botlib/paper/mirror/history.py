@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -130,10 +131,18 @@ class KlineHistory:
             rows: the rows of the answer, without a gap between them that is not the venue's.
             start: first time that was asked for (ms), None if the newest were.
             now: the venue's market time, ms; later candles are not closed.
+
+        Raises:
+            ValueError: a row is no candle.
+            TypeError, LookupError: as well.
         """
         closed = [row for row in rows if int(str(row[_CLOSE_TIME])) < now]
         if not closed:
             return
+        # What is stored once is read for ever.
+        for row in closed:
+            if not isinstance(row[0], int) or not all(isfinite(float(str(v))) for v in row[1:6]):
+                raise ValueError(f"{row!r} is no candle")
         begin = int(str(closed[0][0]))
         if start is not None:
             opened = kind.open(start)

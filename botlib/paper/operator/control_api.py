@@ -25,6 +25,8 @@ from botlib.paper.venue import Venue
 
 DEFAULT_TIMEOUT: Final = 10.0
 MAX_TIMEOUT: Final = 300.0
+MOST_CANDLES: Final = 100_000
+"""Most candles of one request: making them of a whole market would take minutes."""
 
 _Handler = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
 _Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -182,6 +184,11 @@ class ControlApi:
         start, end = int(_number(body, "start", 0)), int(_number(body, "end", 0))
         length = timeframe_ms(timeframe)
         last = min(end, self._venue.market_time - length)
+        if last - start > MOST_CANDLES * length:
+            raise PaperExchangeError(
+                f"From {start} to {last} are {(last - start) // length:,} candles of {timeframe}. "
+                f"Accepted: {MOST_CANDLES:,} in one request. Ask for them in parts."
+            )
         bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
         feed = self._venue.feed(symbol)
         found = [

@@ -93,7 +93,9 @@ async def test_a_bot_on_a_mirror_without_a_book_ends_as_one_on_the_exchange(
             assert len(told(first)) >= 6
             assert told(second) == told(first)
             assert second["balances"] == first["balances"]
-            assert await copy.paper.control.candles("BTC/USDT", "1m", 0, time) != []
+            assert (
+                await copy.paper.control.candles("BTC/USDT", "1m", time - 60 * MINUTE, time) != []
+            )
         finally:
             for engine in reversed(engines):
                 await engine.stop()

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from botlib.paper import MirrorState, PaperExchange, PaperOptions
 from botlib.paper import mirror_venue as module
@@ -124,6 +125,32 @@ async def test_text_that_is_no_json_is_counted() -> None:
 
         await until(counted)
         await hear(venue, made)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"a": 1}', '[["x", 1, 2, 3, 4, 5, 6]]', "[[1, 2]]", '[[1, "x", "1", "1", "1", "1", 2]]',
+        '[[1, "1", "1", "1", "1", "NaN", 2]]', "no json", "7", '[[1, "1", [], "1", "1", "1", 2]]',
+    ],
+)  # fmt: skip
+async def test_candles_that_are_none_are_no_answer_and_not_kept(answer: str) -> None:
+    async with scripted_venue() as venue, aiohttp.ClientSession() as session:
+        exchange, url, running = await in_process(venue)
+        try:
+            venue.answers["klines"] = lambda request: web.Response(
+                text=answer, content_type="application/json"
+            )
+            asked = f"{url}/api/v3/klines?symbol={SYMBOL}&interval=1h&startTime=1"
+            for _ in range(2):
+                async with session.get(asked) as response:
+                    assert (response.status, (await response.json())["code"]) == (500, -1001)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await exchange.close()
+            assert isinstance(exchange.venue, module.MirrorVenue)
+            await exchange.venue.mirror.close()
 
 
 async def test_an_odd_entry_among_many_is_left_out() -> None:

@@ -48,6 +48,14 @@ async def test_the_ledger_is_returned_from_some_order_on(served: Any) -> None:
         await served.control.ledger(-1)
 
 
+async def test_no_more_candles_are_made_than_can_be_answered(served: Any) -> None:
+    """Those of a market since its beginning keep an exchange busy for minutes."""
+    assert await served.control.candles("BTC/USDT", "1m", 0, 60_000) == []
+    now = (await served.control.state())["market_time"]
+    with pytest.raises(PaperExchangeError, match=r"candles of 1m. Accepted: 100,000"):
+        await served.control.candles("BTC/USDT", "1m", 0, now)
+
+
 async def test_client_ids_of_several_orders_are_named_whatever_is_asked_for(served: Any) -> None:
     for name in ("a", "b", "a"):
         await served.order("BUY", "MARKET", quantity="1", newClientOrderId=name)
