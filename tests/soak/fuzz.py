@@ -1,5 +1,8 @@
 """Fuzzing: drawn requests to every endpoint, and drawn bytes to every reader of files.
 
+The endpoints are those of the health page, of a paper exchange with its operator API, and of a
+mirror whose venue sends and answers what is drawn as well.
+
 Requests and files begin as good ones, so that they get past the first check, and are then changed:
 values of other kinds and sizes, fields left out or given twice, bytes flipped, cut and repeated.
 Nothing may crash, hang, fill the memory or be answered with 5xx; a file is read or refused with an
@@ -9,6 +12,7 @@ error of the kit. The same seed draws the same cases.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
@@ -18,6 +22,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +47,7 @@ from botlib.store.files.reading import read_recording
 from botlib.venues.market_list import MarketList
 from botlib.venues.registry import shipped_markets
 from tests.soak.certificate import Part
+from tests.soak.fuzz_mirror import FuzzedMirror
 from tests.support.fuzzing import NASTY, changed, drawn, signed
 
 T0 = 1_767_571_200_000
@@ -51,13 +57,16 @@ PATIENCE = 30.0
 GROWTH = 400 * 2**20
 """Bytes by which the memory may grow while cases are run, caches included."""
 
+RAW_PATIENCE = 0.05
+"""Seconds to wait for the answer to bytes that may be no whole request."""
+
 REQUESTS_PER_ADDRESS = 50
 """Requests from one address, so that rate limits do not refuse the most of them."""
 
 OPERATOR = (
     *("accounts", "deposit", "withdraw", "fees", "group", "permissions", "keys", "status"),
-    *("delist", "rules", "books", "candles", "state", "ledger", "advance", "fault", "scenario"),
-    *("pause", "resume"),
+    *("mirror", "delist", "rules", "books", "candles", "state", "ledger", "advance", "fault"),
+    *("scenario", "pause", "resume"),
 )
 FIELDS = (
     *("account", "asset", "amount", "bnb", "group", "permissions", "public_key", "symbol"),
@@ -87,6 +96,8 @@ class Servers:
         self._sent = 0
         self._session: aiohttp.ClientSession | None = None
         self._failures: list[str] = []
+        self.answers: Counter[str] = Counter()
+        """What was answered, by server and status."""
 
     async def start(self) -> None:
         options = PaperOptions(pace=MarketPace(None, lockstep=True), start=T0)
@@ -107,10 +118,13 @@ class Servers:
         await self._control.start()
         self.health = str(self._control.url)
         self.token = (self._folder / "bot.token").read_text().strip()
+        self._mirror = FuzzedMirror(self._rng)
+        await self._mirror.start()
         asyncio.get_running_loop().set_exception_handler(self._failed)
 
     async def stop(self) -> None:
         await self._close_session()
+        await self._mirror.stop()
         await self._control.stop()
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
@@ -122,6 +136,10 @@ class Servers:
     async def case(self, number: int) -> None:
         """Send one drawn request and count what it violated."""
         kinds = (self._rest, self._rest, self._operator, self._kill, self._raw, self._frames)
+        if self._rng.random() < 0.2:
+            await self._mirror.case()
+        # One of three requests to a paper exchange goes to the mirror.
+        self._at = self.paper if self._rng.random() < 0.67 else self._mirror.url
         work = self._rng.choice(kinds)
         self._failures.clear()
         found: list[str] = []
@@ -133,8 +151,9 @@ class Servers:
         except (aiohttp.ClientError, ConnectionError, OSError) as error:
             if work not in (self._raw, self._frames):
                 found = [f"{work.__name__}: no answer: {error!r}"]
-        if self._running.done():
-            found.append(f"the exchange ended: {self._running}")
+        for running in (self._running, self._mirror.running):
+            if running.done():
+                found.append(f"an exchange ended: {running}")
         self._part.count(f"request {number}", [*found, *self._failures])
 
     # One kind of request each; they return what they violated.
@@ -156,7 +175,7 @@ class Servers:
         query = signed(params, rng)
         if rng.random() < 0.1:
             headers["X-MBX-TIME-UNIT"] = str(rng.choice(("MICROSECOND", *NASTY)))
-        return await self._ask(method, f"{self.paper}/api/v3/{path}?{query}", b"", headers)
+        return await self._ask(method, f"{self._at}/api/v3/{path}?{query}", b"", headers)
 
     async def _operator(self) -> list[str]:
         rng = self._rng
@@ -177,16 +196,20 @@ class Servers:
             raw = changed(raw, rng)
             if name in ("fault", "scenario", "advance", "permissions"):
                 raw = b"[" + raw
-        method = "GET" if name in ("state", "ledger") else "POST"
-        return await self._ask(method, f"{self.paper}/paper/v1/{name}", raw, {})
+        method = "GET" if name in ("state", "ledger", "mirror") else "POST"
+        return await self._ask(method, f"{self._at}/paper/v1/{name}", raw, {})
 
     async def _kill(self) -> list[str]:
         rng = self._rng
         path = rng.choice(("/health", "/api/v1/tasks/status", "/api/v1/kill", "/openapi.json"))
         body = {"reason": rng.choice(NASTY), "close_positions": rng.choice((*NASTY, True, False))}
-        raw = changed(json.dumps(body, default=str).encode(), rng)
-        token = self.token if rng.random() < 0.7 else str(rng.choice(NASTY))
-        method = rng.choice(("GET", "POST", "PUT", "OPTIONS"))
+        raw = json.dumps(body, default=str).encode()
+        if rng.random() < 0.5:
+            raw = changed(raw, rng)
+        token = self.token if rng.random() < 0.8 else str(rng.choice(NASTY))
+        method = "POST" if path.endswith("kill") else "GET"
+        if rng.random() < 0.2:
+            method = rng.choice(("GET", "POST", "PUT", "OPTIONS"))
         return await self._ask(method, self.health + path, raw, {TOKEN_HEADER: token})
 
     async def _ask(
@@ -196,14 +219,21 @@ class Servers:
         plain = {name: "".join(one for one in text if one.isprintable() and ord(one) < 256)
                  for name, text in headers.items()}  # fmt: skip
         async with session.request(method, url, data=body or None, headers=plain) as answer:
-            await answer.read()
-            if answer.status >= 500:
-                return [f"{method} {url[:200]} {body[:100]!r}: {answer.status}"]
+            text = await answer.text(errors="replace")
+            server = "mirror" if url.startswith(self._mirror.url) else "exchange"
+            server = "health page" if url.startswith(self.health) else server
+            self.answers[f"{server} {answer.status}"] += 1
+            if answer.status >= 500 and not self._lost(url, text):
+                return [f"{method} {url[:200]} {body[:100]!r}: {answer.status} {text[:100]}"]
         return []
+
+    def _lost(self, url: str, text: str) -> bool:
+        """Return whether a mirror says that its venue does not answer, in the venue's words."""
+        return url.startswith(self._mirror.url) and '"code":-1001' in text.replace(" ", "")
 
     async def _raw(self) -> list[str]:
         rng = self._rng
-        target = rng.choice((self.paper, self.health))
+        target = rng.choice((self._at, self.health))
         port = int(target.rpartition(":")[2])
         path = rng.choice(("/health", "/api/v3/time", "/api/v1/kill", "/paper/v1/state", "/ws"))
         head = (
@@ -218,16 +248,19 @@ class Servers:
         try:
             writer.write(data)
             await writer.drain()
-            writer.write_eof()
-            answer = await reader.read(65_536)
+            # What is no whole request is waited for by the server.
+            answer = b""
+            with contextlib.suppress(TimeoutError):
+                answer = await asyncio.wait_for(reader.read(65_536), RAW_PATIENCE)
         finally:
             writer.close()
         status = answer[9:12]
+        self.answers[f"raw {status.decode('latin-1') or 'none'}"] += 1
         return [f"{data[:200]!r}: {answer[:40]!r}"] if status.startswith(b"5") else []
 
     async def _frames(self) -> list[str]:
         rng, session = self._rng, await self._fresh()
-        async with session.ws_connect(self.paper + rng.choice(STREAMS)) as socket:
+        async with session.ws_connect(self._at + rng.choice(STREAMS)) as socket:
             for _ in range(3):
                 params = {
                     name: drawn(name, rng) for name in ("symbol", "interval", "apiKey", "limit")
@@ -251,6 +284,7 @@ class Servers:
             except TimeoutError:
                 return []
             text = str(answer.data)
+            self.answers["socket closed" if answer.data is None else "socket message"] += 1
             return [f"{raw[:200]!r}: {text[:200]}"] if '"status":5' in text else []
 
     async def _fresh(self) -> aiohttp.ClientSession:
@@ -293,9 +327,13 @@ def fuzzed_servers(cases: int, seed: int = 0) -> Part:
             grown = memory() - before
             part.count("memory", [f"grew by {grown:,} bytes"] if grown > GROWTH else [])
             part.notes.append(f"the memory grew by {max(grown, 0) / 2**20:.0f} MB")
+            await servers._mirror.recover()
             found = await servers._ask("GET", f"{servers.paper}/api/v3/time", b"", {})
+            found += await servers._ask("GET", f"{servers._mirror.url}/paper/v1/mirror", b"", {})
             found += await servers._ask("GET", f"{servers.health}/health", b"", {})
-            part.count("both answer at the end", found)
+            part.count("all answer at the end", found)
+            got = ", ".join(f"{kind}: {n:,}" for kind, n in servers.answers.most_common(12))
+            part.notes.append(f"answers: {got}")
         finally:
             await servers.stop()
 
