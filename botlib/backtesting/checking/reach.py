@@ -5,6 +5,7 @@ Live, such data does not grow with the market; over history it may know what cam
 
 from __future__ import annotations
 
+import dis
 import sys
 import sysconfig
 from collections.abc import Callable, Collection, Iterator
@@ -147,7 +148,7 @@ class Reach:
                 _item(cast(dict[object, object], function.__kwdefaults__), name),
             )
         used = set(_names(function.__code__))
-        for name in sorted(used & function.__globals__.keys()):
+        for name in sorted(set(_globals(function.__code__)) & function.__globals__.keys()):
             self._add_global(name, function.__globals__, used)
 
     def _add_global(self, name: str, place: dict[str, Any], used: set[str]) -> None:
@@ -225,6 +226,16 @@ def _function(value: object) -> FunctionType | None:
     value = getattr(value, "__func__", value)
     value = getattr(value, "__wrapped__", value)
     return value if isinstance(value, FunctionType) else None
+
+
+def _globals(code: CodeType) -> Iterator[str]:
+    """Return the names that code looks up around it; those of attributes are not among them."""
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield str(step.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _globals(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting.checking import CheckReport, Finding, check
+from botlib.backtesting.checking.reach import Reach
 from botlib.frames import Frames
 from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
@@ -426,6 +427,24 @@ PRICES_ALONE = [
 KEEP_OR_REACH = [
     TrendCross(timeframes=("1h",)), Weighted(), Counts(), Loops(), Derived(), Regression(),
 ]  # fmt: skip
+
+
+exit_prices = market(300)
+"""Data of the module, named as an attribute below is."""
+
+
+class NamesAnAttribute(TrendCross):
+    """Reads an attribute that has the name of something in its module."""
+
+    def signals(self, data: Frames) -> Signals:
+        wishes = super().signals(data)
+        return Signals(entry=wishes.entry, exit=wishes.exit_prices)
+
+
+def test_an_attribute_is_not_taken_for_a_global_of_its_name() -> None:
+    assert "global exit_prices" not in Reach.of(NamesAnAttribute()).roots
+    reaching = type("Reaches", (TrendCross,), {"signals": lambda self, data: exit_prices})
+    assert "global exit_prices" in Reach.of(reaching()).roots
 
 
 @pytest.mark.parametrize("honest", PRICES_ALONE + KEEP_OR_REACH, ids=lambda one: type(one).__name__)
