@@ -28,7 +28,7 @@ _LONGEST: Final = 240
 """Characters of a text that are shown."""
 
 _CLOCKS: Final = {
-    **dict.fromkeys(("created", "recorded", "since"), "wall time"),
+    **dict.fromkeys(("created", "recorded", "since", "began"), "wall time"),
     **dict.fromkeys(
         ("timestamp", "opened", "candle", "last_asked", "signalled", "last_closed"), "market time"
     ),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from botlib.core.errors import ExchangeError
 from botlib.core.retry import retry
 from botlib.core.symbol import split_symbol
-from botlib.core.text.cards import Tone, card, figures
+from botlib.core.text.cards import Tone, card
 from botlib.core.text.tables import html_table, text_table
 from botlib.trading.books import ZERO
 from botlib.trading.sales import ID_PREFIX
@@ -75,12 +75,14 @@ class Reconciliation:
         return text_table(COLUMNS, [self._row(row) for row in self.rows])
 
     def _repr_html_(self) -> str:
-        words = "explained" if self.explained else "not explained"
         rows = [self._row(row) for row in self.rows]
+        words = "all explained" if self.explained else "not explained"
+        if not rows:
+            words = "journal and venue agree, nothing is open"
         return card(
-            "reconciliation",
-            figures([("compared", len(self.rows)), ("result", words)]),
+            "Reconciliation",
             html_table(COLUMNS, rows, wrapped=COLUMNS[2:]) if rows else "",
+            notes=f"{len(rows)} compared · {words}" if rows else words,
             tone=Tone.GOOD if self.explained else Tone.BAD,
         )
 
