@@ -255,7 +255,8 @@ class OverfittingReport:
         return f"{self.verdict}\n{text_table(('measure', 'value', 'meaning'), self._rows())}"
 
     def _repr_html_(self) -> str:
-        return card(self.verdict, html_table(("measure", "value", "meaning"), self._rows()))
+        headers = ("measure", "value", "meaning")
+        return card(self.verdict, html_table(headers, self._rows(), wrapped=headers[2:]))
 
     def _rows(self) -> list[tuple[str, str, str]]:
         chance = self.overfitting

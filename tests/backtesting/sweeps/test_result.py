@@ -81,6 +81,7 @@ def test_a_best_with_few_round_trips_is_not_vouched_for(result: SweepResult) -> 
 
 def test_the_pictures(result: SweepResult) -> None:
     figure = result.heatmap()
+    assert not figure.layout.xaxis.showgrid and not figure.layout.yaxis.showgrid
     assert figure.data[0].z.shape == (6, 6)
     assert result.heatmap("slow", "fast", metric="max_drawdown").layout.xaxis.title.text == "slow"
     assert "neighbours" in result._repr_html_() and "<script" not in result._repr_html_()
