@@ -153,7 +153,7 @@ class DashboardFeed:
             return f"{name} is asked again"
         if action == "strategy_off":
             roster.stop(name)
-            return f"{name} is not asked any more; what it holds stays protected"
+            return f"{name} is not asked any more; what it holds stays"
         if action == "flatten":
             order = await roster.flatten(name)
             if order is None:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 OFF: Final = "off"
 """State of a strategy that is not asked: it was stopped, or its bot was."""
 
-_UNASKED: Final = "it is not asked; what it holds stays protected"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyFacts:
@@ -81,17 +79,26 @@ def _facts(
     result = engine.positions.result(active.name, active.symbol)
     price = price_of(position, prices)
     held = position.amount if is_position(engine, position, prices) else Decimal(0)
+    protection = str(book.get("protection", "none"))
     return StrategyFacts(
         active=active,
         state=OFF if condition is None else str(condition.state),
-        detail=_UNASKED if condition is None else condition.detail,
+        detail=_unasked(held, protection) if condition is None else condition.detail,
         since=None if condition is None else condition.since,
         count=0 if condition is None else condition.count,
         held=held,
-        protection=str(book.get("protection", "none")),
+        protection=protection,
         value=held * price,
         profit=position.realised + position.amount * (price - position.entry_price),
         day=result.day(engine.market_clock.now()),
         trips=result.trips,
         won=result.wins,
     )
+
+
+def _unasked(held: Decimal, protection: str) -> str:
+    """Return what a strategy that is not asked leaves behind."""
+    if not held:
+        return "it is not asked"
+    kept = {"resting": "protected by its stop", "none": "without a stop"}
+    return f"it is not asked; what it holds stays, {kept.get(protection, f'its stop {protection}')}"

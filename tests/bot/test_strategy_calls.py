@@ -53,6 +53,7 @@ def test_a_strategy_is_stopped_started_sold_and_removed(bot: Any) -> None:
     bot.wait("3m", progress=False)
     assert bot.stop_strategy("mine").startswith("mine is stopped")
     assert row(bot, "mine")["state"] == "off" and row(bot, "mine")["held"] > 0
+    assert row(bot, "mine")["detail"].endswith("what it holds stays, without a stop")
     asked = row(bot, "mine")["asked"]
     bot.wait("2m", progress=False)
     assert row(bot, "mine")["asked"] == asked
