@@ -395,10 +395,11 @@ class Lab(Blocking):
             if "market" not in options:
                 _write(f"{error} Order sizes are not rounded to lots.")
         else:
-            from botlib.backtesting.costs import Costs
-
-            costs = listed.costs or Costs().changed(fee=listed.fee)
-            terms |= {"market": listed.market, "costs": costs, "order_cost": listed.order_cost}
+            terms |= {
+                "market": listed.market,
+                "costs": listed.costs,
+                "order_cost": listed.order_cost,
+            }
         self._show_notes()
         if fee is not None:
             terms["fee"] = fee

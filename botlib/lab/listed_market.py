@@ -22,7 +22,7 @@ class ListedMarket:
         market: steps and least order, as backtests use them.
         fee: fraction of the value of each fill.
         source: where both come from, with the date.
-        costs: what fills cost; None is the default of `botlib.Costs` with ``fee``.
+        costs: what fills cost on it.
         order_cost: quote units that an entry spends; None is the usual cost.
         shipped: whether they were written by hand, and not read from the venue.
     """
@@ -30,8 +30,8 @@ class ListedMarket:
     market: Market
     fee: float
     source: str
+    costs: Costs
     shipped: bool = False
-    costs: Costs | None = None
     order_cost: float | None = None
 
     @property

@@ -16,7 +16,7 @@ from botlib.market_data.history import download as fetch
 from botlib.store import CandleStorage, Database, database_path
 from botlib.store.market_lists import load_market_list, market_list_path
 from botlib.venues.market_list import MarketList
-from botlib.venues.registry import PAPER_PREFIX, build_exchange
+from botlib.venues.registry import PAPER_PREFIX, SYNTHETIC_PREFIX, build_exchange
 from botlib.venues.symbols import unified_symbol
 
 if TYPE_CHECKING:
@@ -94,11 +94,17 @@ class StoredMarket:
                 f"{name} is not in the list of the markets of {self.venue} ({listed.source})."
                 f"{known}{did_you_mean(name, listed.markets)}"
             )
+        from botlib.backtesting.costs import Costs
+
+        fee = float(listed.fee)
+        # A synthetic market fills at its price; recorded candles are a real one's.
+        free = self.venue.startswith(SYNTHETIC_PREFIX)
         return ListedMarket(
             market=listed.markets[name],
-            fee=float(listed.fee),
+            fee=fee,
             source=listed.source,
             shipped=not listed.complete,
+            costs=Costs.none(fee=fee) if free else Costs().changed(fee=fee),
         )
 
     async def now(self, symbol: str, timeframes: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,19 @@ def test_a_bot_stores_its_markets_for_a_lab_of_the_same_market(connect: Callable
     bot.stop()
     assert len(bot.candles("BTC/USDT", "1h")) > 40  # read only, after the stop
     assert len(lab.candles("BTC/USDT", "1h")) > 40
+
+
+def test_a_backtest_of_a_bot_spends_and_pays_what_the_bot_does(connect: Callable[..., Any]) -> None:
+    paper = {"lockstep": True, "start": "2026-01-05", "fee": 0.0008, "slippage": 0.0005}
+    paper |= {"burn_bnb": True, "balances": {"USDT": 10_000, "BNB": 5}, "maker_fee": 0.0002}
+    bot = connect(risk={"max_order_cost": 900}, paper=paper)
+    strategy = bl.TrendCross(timeframes=("1m",), fast=2, slow=4)
+    active = bot.trade(strategy, "BTC/USDT")
+    spends = bot.aio.engine.signals.strategies[active.split(":")[0]].order_cost
+    result = bot.backtest(strategy, "BTC/USDT")
+    assert result.order_cost == float(spends) == 450.0
+    expected = bl.Costs.none(fee=0.0006).changed(slippage=0.0005)
+    assert result.costs == replace(expected, maker=0.00015, paid_in="BNB")
+    limits = bl.RiskLimits(**bot.settings.risk.model_dump())
+    assert bot.backtest(strategy, "BTC/USDT", limits=limits).order_cost == 450.0
+    assert bot.backtest(strategy, "BTC/USDT", order_cost="all", fee=0.0).fee == 0.0
