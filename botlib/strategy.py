@@ -345,7 +345,7 @@ class Strategy:
         changed = ", ".join(
             f"{name}={value!r}"
             for name, value in self.parameters.items()
-            if value != getattr(type(self), name)
+            if not _is_default(value, getattr(type(self), name))
         )
         return masked(f"{type(self).__name__}({changed})")
 
@@ -366,7 +366,7 @@ class Strategy:
             name: hints[name]
             for name in (*own, *STOPS)
             if not name.startswith("_")
-            and get_origin(hints[name]) is not ClassVar
+            and ClassVar not in (hints[name], get_origin(hints[name]))
             and hasattr(cls, name)
         }
 
@@ -401,6 +401,16 @@ def _checked(strategy: str, name: str, value: object, kind: object) -> object:
         accepted = " or ".join("None" if one is NoneType else one.__name__ for one in kinds)
         raise ConfigError(f"{strategy}.{name} must be {accepted}, not {short(value)}.")
     return value
+
+
+def _is_default(value: object, default: object) -> bool:
+    """Return whether a value is the default; of arrays, only the same object is."""
+    if value is default:
+        return True
+    try:
+        return bool(value == default)
+    except ValueError:
+        return False
 
 
 def _is_whole(value: object) -> bool:

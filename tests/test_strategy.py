@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,17 @@ NO_STOPS = {"stop_loss": None, "take_profit": None, "trailing_stop": None}
 def test_parameters_are_the_annotated_class_attributes() -> None:
     assert TrendCross(fast=3, slow=5).parameters == {"fast": 3, "slow": 5, **NO_STOPS}
     assert TrendCross().parameters == {"fast": 10, "slow": 30, **NO_STOPS}
+
+
+class Weighted(Strategy):
+    table: ClassVar = np.array([1.0, 2.0])
+    weights: object = None
+
+
+def test_an_array_can_be_a_parameter_or_an_attribute_of_the_class() -> None:
+    assert list(Weighted().parameters) == ["weights", *NO_STOPS]
+    assert repr(Weighted(weights=np.array([1.0, 2.0]))) == "Weighted(weights=array([1., 2.]))"
+    assert repr(Weighted()) == "Weighted()"
 
 
 def test_the_repr_shows_what_differs_from_the_default() -> None:
