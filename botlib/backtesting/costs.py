@@ -10,6 +10,7 @@ Small markets cost more: ``Costs(spread=0.0015, slippage=0.0003)`` is the middle
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
@@ -173,9 +174,7 @@ class Costs:
     @property
     def fixed(self) -> float | None:
         """Fraction by which orders at the market fill worse; None if it depends on the candle."""
-        if isinstance(self.slippage, (RangeSlippage, VolumeSlippage)):
-            return None
-        return round(self.spread / 2 + self.slippage, 12)
+        return _fixed(self.spread, self.slippage)
 
     @property
     def by_amount(self) -> bool:
@@ -230,6 +229,14 @@ class Costs:
             share = f"at most {self.volume_share:g} of a candle's volume"
         slippage = self.slippage if self.fixed is None else f"{self.slippage:g}"
         return f"{fees}, spread {self.spread:g}, slippage {slippage}, {share}"
+
+
+@functools.cache
+def _fixed(spread: float, slippage: float | RangeSlippage | VolumeSlippage) -> float | None:
+    # Asked at every fill.
+    if isinstance(slippage, (RangeSlippage, VolumeSlippage)):
+        return None
+    return round(spread / 2 + slippage, 12)
 
 
 def _check_number(name: str, value: object, low: float, high: float, *, what: str = "") -> None:

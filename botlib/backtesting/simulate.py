@@ -18,6 +18,7 @@ Rules, the same as those of the paper exchange:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,8 +138,8 @@ class SimulatedCandles(NamedTuple):
 
     def liquidity(self, row: int) -> CandleLiquidity:
         """Return what a candle offers to a fill."""
-        swing = (self.high[row] - self.low[row]) / self.open[row]
-        return CandleLiquidity(float(swing), float(self.volume[row]))
+        swing = (self.high.item(row) - self.low.item(row)) / self.open.item(row)
+        return CandleLiquidity(swing, self.volume.item(row))
 
 
 class FillSimulator:
@@ -168,6 +169,8 @@ class FillSimulator:
         self._decided = np.concatenate(([before], candles.close[:-1]))
         self._entry_rows = np.flatnonzero(entries)
         self._exit_rows = np.flatnonzero(exits)
+        self._entry_list: list[int] = self._entry_rows.tolist()
+        self._exit_list: list[int] = self._exit_rows.tolist()
         self._account = account
         self._limits = limits
         self._levels = StopLevels(stops, account.tick)
@@ -177,24 +180,24 @@ class FillSimulator:
     def run(self) -> Fills:
         """Simulate all candles and return the fills."""
         row = 0
-        while (entry := self._next(self._entry_rows, row)) < self._end:
+        while (entry := self._next(self._entry_list, row)) < self._end:
             row = self._enter(entry)
         return self._fills.fills()
 
     def _enter(self, row: int) -> int:
         """Enter at a row and follow the position; return the row from which the next may begin."""
-        account, decided = self._account, float(self._decided[row])
+        account, decided = self._account, self._decided.item(row)
         if self._limits and self._limits.refuses(row, decided, account, self._fills.rows):
             account.refused += 1
             return row + 1
-        done = account.buy(decided, float(self._open[row]), self._candles.liquidity(row))
+        done = account.buy(decided, self._open.item(row), self._candles.liquidity(row))
         if done is None:
             return row + 1
         self._fills.add(row, done, buy=True)
         price, armed = done.price, self._levels.rules.limited
         start = row
         while True:
-            leave = self._next(self._exit_rows, start + 1)
+            leave = self._next(self._exit_list, start + 1)
             if armed:
                 hit = self._first_stop(row, start, leave, price)
                 if hit is not None:
@@ -208,7 +211,7 @@ class FillSimulator:
                 return again
             if leave >= self._end:
                 return self._end
-            left = self._sell(leave, float(self._decided[leave]), float(self._open[leave]), 1)
+            left = self._sell(leave, self._decided.item(leave), self._open.item(leave), 1)
             if left is not None:
                 return left
             start = leave
@@ -232,7 +235,7 @@ class FillSimulator:
             if not account.owing or row >= self._end:
                 return row
             sold = account.sell(
-                float(self._decided[row]), float(self._open[row]), self._candles.liquidity(row)
+                self._decided.item(row), self._open.item(row), self._candles.liquidity(row)
             )
 
     def _next_addition(self, start: int, end: int) -> int | None:
@@ -243,14 +246,16 @@ class FillSimulator:
         account = self._account
         if not account.least_value:
             return None
-        first, last = np.searchsorted(self._entry_rows, (start, end))
+        first, last = (bisect_left(self._entry_list, row) for row in (start, end))
+        if first == last:
+            return None
         rows = self._entry_rows[first:last]
         small = rows[account.held * self._decided[rows] < account.least_value]
         return int(small[0]) if len(small) else None
 
-    def _next(self, rows: Rows, start: int) -> int:
-        place = int(np.searchsorted(rows, start))
-        return int(rows[place]) if place < len(rows) else self._end
+    def _next(self, rows: list[int], start: int) -> int:
+        place = bisect_left(rows, start)
+        return rows[place] if place < len(rows) else self._end
 
     def _first_stop(
         self, entry: int, start: int, leave: int, price: float
@@ -271,19 +276,23 @@ class FillSimulator:
         last = min(leave + 1, self._end)
         while start < last:
             stop = min(start + length, last)
-            low, high = self._low[start:stop].copy(), self._high[start:stop].copy()
+            low, high = self._low[start:stop], self._high[start:stop]
             if stop == leave + 1:
+                low, high = low.copy(), high.copy()
                 low[-1] = high[-1] = self._open[leave]
-            level = np.full(stop - start, fixed)
+            level: Floats | float = fixed
             if trailing:
-                peaks = np.maximum.accumulate(np.concatenate(([peak], self._high[start:stop])))
-                peak = float(peaks[-1])
+                peaks = np.empty(stop - start + 1)
+                peaks[0], peaks[1:] = peak, self._high[start:stop]
+                np.maximum.accumulate(peaks, out=peaks)
+                peak = peaks.item(-1)
                 level = levels.trail(fixed, peaks[:-1])
-            hits = np.flatnonzero((low <= level) | (high >= target))
-            if len(hits):
-                place = int(hits[0])
+            hit = (low <= level) | (high >= target)
+            place = int(hit.argmax())
+            if hit[place]:
                 at = start + place
-                opened, sold = float(self._open[at]), float(level[place])
+                opened = self._open.item(at)
+                sold = level if isinstance(level, float) else level.item(place)
                 candle = opened, float(high[place]), float(low[place]), int(self._times[at])
                 if not stop_first(*candle, stop=sold, target=target):
                     return at, target, 4, True
