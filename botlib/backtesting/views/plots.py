@@ -123,10 +123,13 @@ def _draw_equity(figure: Any, result: BacktestResult, candles: int) -> None:
     )
     for name, values, line, row in lines:
         # The deepest point of each group is kept: a sampled drawdown would look milder.
-        drawn = values.groupby(np.arange(len(values)) // step).min() if row == 3 else values[::step]
+        deepest = (
+            values.groupby(np.arange(len(values)) // step).min().set_axis(values.index[::step])
+        )
+        drawn = deepest if row == 3 else sampled(values, step)
         figure.add_trace(
             go.Scatter(
-                x=values.index[::step],
+                x=drawn.index,
                 y=drawn.to_numpy(),
                 mode="lines",
                 line=line,
@@ -137,6 +140,12 @@ def _draw_equity(figure: Any, result: BacktestResult, candles: int) -> None:
             row=row,
             col=1,
         )
+
+
+def sampled(values: pd.Series, step: int) -> pd.Series:
+    """Return every ``step``-th value, and the last: a curve ends at the figure that is written."""
+    places = np.arange(0, len(values), step)
+    return values.iloc[np.union1d(places, [len(values) - 1])] if len(values) else values
 
 
 def coarser(frame: pd.DataFrame, candles: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtesting.views.plots import DOWN, FAINT, LINE
+from botlib.backtesting.views.plots import DOWN, FAINT, LINE, sampled
 
 if TYPE_CHECKING:
     from botlib.backtesting.forward.paths import CrossValidationResult
@@ -62,10 +62,11 @@ def _draw_equity(figure: Any, result: WalkForwardResult) -> None:
     step = max(1, -(-len(equity) // _POINTS))
     # The deepest point of each group is kept: a sampled drawdown would look milder.
     deepest = drawdowns.groupby(np.arange(len(drawdowns)) // step).min()
+    drawn = sampled(equity, step)
     figure.add_trace(
         go.Scatter(
-            x=equity.index[::step],
-            y=equity.to_numpy()[::step],
+            x=drawn.index,
+            y=drawn.to_numpy(),
             mode="lines",
             line={"color": LINE, "width": 1.6},
             name="out-of-sample equity",
@@ -126,10 +127,11 @@ def plot_paths(result: CrossValidationResult) -> Any:
     step = max(1, -(-len(paths) // _POINTS))
     figure = go.Figure()
     for number in paths:
+        drawn = sampled(paths[number], step)
         figure.add_trace(
             go.Scatter(
-                x=paths.index[::step],
-                y=paths[number].to_numpy()[::step],
+                x=drawn.index,
+                y=drawn.to_numpy(),
                 mode="lines",
                 line={"color": LINE, "width": 1.2},
                 opacity=0.7,
