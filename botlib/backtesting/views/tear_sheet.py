@@ -130,7 +130,7 @@ def _rolling(sheet: TearSheet) -> str:
 def monthly_table(monthly: pd.DataFrame) -> str:
     """Return the returns of months as a table whose cells are tinted by gain and loss."""
     names = [*calendar.month_abbr[1:], "year"]
-    cell = "padding:.1em .25em;text-align:right;white-space:nowrap"
+    cell = "padding:.1em .35em;text-align:right;white-space:nowrap"
     head = "".join(f'<th style="{cell};opacity:.65">{name}</th>' for name in ("", *names))
     rows = []
     for year, values in zip(monthly.index, monthly.to_numpy(dtype=np.float64), strict=True):
