@@ -136,7 +136,7 @@ def day_table(days: Mapping[int, Mapping[str, Decimal]]) -> pd.DataFrame:
 
 
 def takes_over(name: str, engine: EngineReading) -> Callable[[ActiveStrategy], list[str]]:
-    """Return what returns, after a strategy was started, what it took over from before.
+    """Return what returns, after a strategy was started, what it took over and how it was checked.
 
     Its name is its identity: it goes on with what that held, also at an earlier run.
     """
@@ -165,6 +165,8 @@ def takes_over(name: str, engine: EngineReading) -> Callable[[ActiveStrategy], l
                     f"Its stop at {stop:f} is taken away, as the new one has none: its own signals "
                     "alone will sell it."
                 )
+        if active.checked:
+            lines.append(f"{name} was {active.checked.rstrip('.')}.")
         return lines
 
     return told

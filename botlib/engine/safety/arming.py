@@ -179,14 +179,16 @@ def check_permissions(permissions: KeyPermissions, record: VenueCapabilities) ->
 
 
 async def check_active(active: ActiveStrategy, database: Path, venue: str) -> str:
-    """Check a strategy on its stored candles; return what came of it, in words.
+    """Check a strategy on its stored candles; keep what came of it, and return it in words.
 
     Raises:
         ConfigError: it does not produce the same signals live as over history, and what was found
             is not overruled by name.
     """
-    outcome = await asyncio.to_thread(_checked, active, database, venue)
-    return f"{active.strategy!r} on {active.symbol}, {active.order_cost} per entry; {outcome}"
+    active.checked = await asyncio.to_thread(_checked, active, database, venue)
+    return (
+        f"{active.strategy!r} on {active.symbol}, {active.order_cost} per entry; {active.checked}"
+    )
 
 
 def _checked(active: ActiveStrategy, database: Path, venue: str) -> str:

@@ -93,6 +93,8 @@ class ActiveStrategy:
     order_cost: Decimal | None = None
     overrule: tuple[str, ...] = ()
     """Kinds of findings of a check with which it may trade live all the same."""
+    checked: str = ""
+    """What came of the check before it traded live, in words; "" if there was none."""
     evaluated: int | None = None
     """Open time (ms) of the newest candle on which it was evaluated."""
     pending: int | None = None

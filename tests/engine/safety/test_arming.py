@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import botlib as bl
+from botlib.bot.strategy_rows import takes_over
 from botlib.config import Settings
 from botlib.core.errors import ConfigError, ExchangeError, InvalidInput, OrderRejected
 from botlib.engine import Orchestrator
@@ -134,7 +135,9 @@ async def test_a_live_engine_shows_account_caps_and_strategies_before_it_trades(
             await engine.trade(Peeks(), "BTC/USDT", name="peeks")
         with pytest.raises(InvalidInput, match=r"no check finds that\. Accepted: looks ahead, rep"):
             await engine.trade(Peeks(), "BTC/USDT", name="peeks", overrule=("all",))
-        await engine.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="other")
+        told = takes_over("other", engine)
+        other = await engine.trade(TrendCross(timeframes=("1m",)), "BTC/USDT", name="other")
+        assert any("other was checked on 7" in line for line in told(other)), told(other)
         assert set(engine.signals.strategies) == {"trend", "other"}
         await engine.trade(Peeks(), "BTC/USDT", name="peeks", overrule=("looks ahead",))
         assert "OVERRULED: entry looks ahead" in caplog.text
