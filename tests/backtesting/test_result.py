@@ -81,6 +81,6 @@ def test_the_picture_has_price_trips_equity_and_drawdown(year: pd.DataFrame) -> 
     assert figure.data[0].high.max() == year["high"].max()
     assert min(figure.data[-1].y) == pytest.approx(result.figures.max_drawdown)
     # A curve of fewer points ends where the figures say, too.
-    figure = result.plot(candles=333)
-    assert figure.data[3].y[-1] == result.equity.iloc[-1] == result.stats()["equity"]
-    assert figure.data[3].x[-1] == result.equity.index[-1]
+    traces = {trace.name: trace for trace in result.plot(candles=333).data}
+    assert traces["equity"].y[-1] == result.equity.iloc[-1] == result.stats()["equity"]
+    assert traces["equity"].x[-1] == result.equity.index[-1]
