@@ -88,7 +88,7 @@ def run(
         rows.append(["left over", "; ".join(report.left_over)])
     rows += [["never worked", words] for words in report.never_worked]
     rows += [
-        ["run", f"{'ok' if report.ok else 'FAILED'} after {report.seconds:.1f} s"],
+        ["run", f"{'ok' if report.well else 'FAILED'} after {report.seconds:.1f} s"],
         ["executed notebook", report.notebook],
         ["report", report.html],
     ]
@@ -96,6 +96,7 @@ def run(
     if not report.ok:
         raise click.ClickException(report.error or "The run failed.")
     if report.never_worked:
-        raise click.ClickException(f"Nothing was traded: {'; '.join(report.never_worked)}.")
+        words = "; ".join(report.never_worked).rstrip(".")
+        raise click.ClickException(f"A strategy never worked: {words}.")
     if report.left_over:
         raise click.ClickException(f"Left over at the stop: {'; '.join(report.left_over)}.")

@@ -53,6 +53,20 @@ class RunReport:
     never_worked: tuple[str, ...] = ()
     """Strategies of its bot that failed or were refused, and never did anything else."""
 
+    @property
+    def well(self) -> bool:
+        """Whether every cell ran, every strategy worked, and nothing was left over."""
+        return self.ok and not self.never_worked and not self.left_over
+
+    @property
+    def ending(self) -> str:
+        """How it ended, as a verb."""
+        if not self.ok:
+            return "failed"
+        if self.never_worked:
+            return "ended, but a strategy never worked,"
+        return "ended, but left something over," if self.left_over else "ended well"
+
 
 def run_notebook(
     notebook: Path,
@@ -128,8 +142,8 @@ def run_notebook(
     for words in report.left_over:
         log(f"Left over at the stop: {words}.")
     for words in report.never_worked:
-        log(f"Never worked: {words}.")
-    log(f"The run {'ended well' if report.ok else 'failed'} after {report.seconds:.1f} s: {html}.")
+        log(f"Never worked: {words.rstrip('.')}.")
+    log(f"The run {report.ending} after {report.seconds:.1f} s: {html}.")
     return report
 
 

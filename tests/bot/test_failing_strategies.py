@@ -114,7 +114,8 @@ def test_a_run_in_which_a_strategy_never_worked_fails_and_told_so_in_its_cell(
     notebook = write_notebook(tmp_path / "run.ipynb", *cells)
     result = CliRunner().invoke(main, ["run", str(notebook)])
     assert result.exit_code == 1, result.output
-    assert "Nothing was traded: the strategy 'mine' is failing: 3 candles" in result.output
+    assert "A strategy never worked: the strategy 'mine' is failing: 3 candles" in result.output
+    assert "FAILED after" in result.output and "ended well" not in result.output
     (executed,) = (tmp_path / "data" / "runs" / "run").glob("*.ipynb")
     outputs = nbformat.read(executed, as_version=4).cells[3].outputs
     told = "".join(one.text for one in outputs if one.output_type == "stream")
