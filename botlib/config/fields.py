@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -48,7 +48,8 @@ def _speed(value: Any) -> float | str:
     if value == "max":
         return "max"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value) and value > 0:
+        # Compared before the conversion, as an int may be too large for a float.
+        if 0 < value <= sys.float_info.max:
             return float(value)
     raise ValueError(f"cannot use {value!r} as a speed; accepted: a number above 0, or 'max'")
 
@@ -66,7 +67,7 @@ def _start(value: Any) -> str | int | None:
             moment = datetime.fromisoformat(value)
         except ValueError:
             moment = None
-    elif isinstance(value, int) and not isinstance(value, bool) and value > 10**11:
+    elif isinstance(value, int) and not isinstance(value, bool) and 10**11 < value < 10**14:
         return value
     if moment is None:
         raise ValueError(
