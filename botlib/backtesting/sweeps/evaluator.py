@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from botlib.backtesting.checking.truncation import truncate_end
 from botlib.backtesting.inputs import Flags, entries_and_exits, next_open
 from botlib.backtesting.kernel import ORDER, Records, load_kernel
 from botlib.backtesting.metrics import YEAR_MS, Floats, profit_factor
@@ -133,6 +132,9 @@ class Evaluator:
                 f"there are {len(self._frames.frame)}."
             )
         if strategy.learns:
+            # Imported here, as a worker needs nothing else of the checks.
+            from botlib.backtesting.checking.truncation import truncate_end
+
             return strategy.fitted(truncate_end(self._frames, self._job.settings.fit))
         return strategy
 

@@ -88,3 +88,14 @@ def test_a_real_interrupt_ends_the_workers(
     timer.join()
     assert result.interrupted
     assert workers and not any(map(psutil.pid_exists, workers))
+
+
+def test_a_worker_loads_neither_the_store_nor_the_checks() -> None:
+    loads = (
+        "import sys\n"
+        "from botlib.backtesting.sweeps.worker import main\n"
+        "from botlib.backtesting.sweeps.evaluator import Evaluator\n"
+        "more = {'apsw', 'botlib.store', 'botlib.core.text.cards'} & set(sys.modules)\n"
+        "assert not more, more"
+    )
+    subprocess.run([sys.executable, "-c", loads], check=True, timeout=60)
