@@ -125,9 +125,9 @@ class SimulatedCandles(NamedTuple):
 
     @classmethod
     def of(cls, frame: pd.DataFrame, first: int = 0) -> SimulatedCandles:
-        """Return the candles of a frame from a row on."""
+        """Return the candles of a frame from a row on, without a copy."""
         opens, high, low, close, volume = (
-            np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64)[first:]) for name in COLUMNS
+            frame[name].to_numpy(dtype=np.float64)[first:] for name in COLUMNS
         )
         return cls(opens, high, low, close, volume, open_times(frame.index)[first:])
 

@@ -192,6 +192,7 @@ def test_a_fill_never_exceeds_a_share_of_the_volume_unless_asked(
     costs = bl.Costs(taker=0.0, maker=0.0, spread=0.0, slippage=0.0)
     result = backtest(strategy, thin, costs=costs, market=market)
     assert result.fills.amount.tolist() == [4.0, 4.0] and result.cut == 1
+    assert "1 fills were smaller than wanted" in result._repr_html_()
     asked = bl.Costs.none()
     assert backtest(strategy, thin, costs=asked, market=market).fills.amount[0] == 10.0
     # What cannot be sold at once is sold at the next opens, and is one round trip.

@@ -11,7 +11,7 @@ import numpy as np
 from botlib.backtesting.views.tear_sheet import sections
 from botlib.core.files import write_private
 from botlib.core.text import formats
-from botlib.core.text.cards import Tone, Toned, card, figures, spark
+from botlib.core.text.cards import Tone, Toned, card, figures, lines, spark
 from botlib.core.text.masking import masked
 from botlib.core.text.tables import Cell, html_table
 
@@ -108,9 +108,9 @@ def result_card(result: BacktestResult) -> str:
         title,
         spark(result.equity.tolist(), level=result.cash),
         figures(shown),
+        lines([cut_by_volume(result)]) if result.cut else "",
         notes=f"{span} market time, {formats.count(len(result.frame))} candles, "
-        f"{_spent(result.order_cost)} per entry, "
-        f"{result.costs}",
+        f"{_spent(result.order_cost)} per entry, {result.costs}",
         tone=Tone.of(result.figures.total_return),
     )
 
@@ -120,8 +120,18 @@ def write_report(sheet: TearSheet, path: Path) -> Path:
     return write_private(path, masked(page(sheet)))
 
 
+def cut_by_volume(result: BacktestResult) -> str:
+    """Return a sentence about the fills that their candles had too little volume for."""
+    return (
+        f"{formats.count(result.cut)} fills were smaller than wanted: their candles had too little "
+        "volume. costs=bl.Costs(volume_share=None) fills any amount."
+    )
+
+
 def _spent(order_cost: float | str) -> str:
-    return "all cash" if isinstance(order_cost, str) else formats.number(order_cost)
+    if isinstance(order_cost, str):
+        return "all cash"
+    return formats.number(order_cost, 0 if order_cost == round(order_cost) else 2)
 
 
 def page(sheet: TearSheet) -> str:
@@ -145,7 +155,8 @@ def page(sheet: TearSheet) -> str:
         words=escape(
             f"{formats.count(len(result.frame))} candles from {result.frame.index[0]} to "
             f"{result.frame.index[-1]} UTC, market time; {formats.number(result.cash)} at the "
-            f"start, {_spent(result.order_cost)} per entry; {result.costs}. Signals are acted on "
+            f"start, {_spent(result.order_cost)} per entry; {result.costs}. "
+            f"{cut_by_volume(result) + ' ' if result.cut else ''}Signals are acted on "
             f"at the next open. The benchmark is {sheet.name}."
         ),
         sheet="".join(f"<section>{one}</section>" for one in sections(sheet)),
