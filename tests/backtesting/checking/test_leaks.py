@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,12 +19,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botlib.backtesting.checking import CheckReport, Finding, check
+from botlib.backtesting import checking
 from botlib.backtesting.checking.reach import Reach
 from botlib.frames import Frames
 from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 from tests.support.samples import market
+
+check = partial(checking.check, seconds=300.0)
+"""However slow the machine is."""
 
 HOURS = market(3_000)
 SHORT = HOURS.iloc[:1_000]
@@ -142,14 +146,6 @@ class Table(Hourly):
 
     def signals(self, data: Frames) -> Signals:
         return crossing(self.above(data) & self.known.reindex(data.index, fill_value=False))
-
-
-def found(report: CheckReport, words: str) -> Finding:
-    """Return the finding whose text has these words."""
-    for finding in report.findings:
-        if words in finding.text:
-            return finding
-    raise AssertionError(f"no finding says {words!r}:\n{report}")
 
 
 LEAKS = [

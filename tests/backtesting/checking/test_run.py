@@ -22,7 +22,7 @@ from botlib.strategies import BandReversion, TrendCross, TrendPullback
 from botlib.strategy import Signals, Strategy
 from tests.support.samples import market
 
-check = partial(checking.check, second_process=False)
+check = partial(checking.check, seconds=300.0, second_process=False)
 """What one process finds; `test_leaks` has what takes a second one."""
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC
