@@ -79,7 +79,7 @@ def docstring_example() -> str:
 def readme_example() -> str:
     text = (Path(bl.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     block = text.split("## A strategy of your own")[1].split("```python\n")[1].split("```")[0]
-    return block.split("\nbot = ")[0]
+    return block.split("\nmarket = ")[0]
 
 
 @pytest.mark.parametrize("example", [docstring_example, readme_example])
