@@ -20,6 +20,8 @@ const GAP = 5;
 const SIZE = 9;
 const ROOM = 34;
 const LABEL = 14;
+/** A height of the pane below which the labels get no room: the candles need it. */
+const LOW = 180;
 /** Pixels from the middle of a marker within which it is pointed at. */
 const REACH = 11;
 const FONT = '11px -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
@@ -157,7 +159,9 @@ export class Markers implements ISeriesPrimitive<Time> {
   autoscaleInfo(from: Logical, to: Logical): AutoscaleInfo | null {
     const seen = this.#groups.filter((group) => group.to >= from && group.from <= to);
     if (seen.length === 0) return null;
-    const room = (above: boolean) => (seen.some((one) => one.above === above) ? ROOM : 0);
+    const height = this.#at?.chart.panes()[0]?.getHeight() ?? 0;
+    const each = height < LOW ? ROOM - LABEL : ROOM;
+    const room = (above: boolean) => (seen.some((one) => one.above === above) ? each : 0);
     return { priceRange: null, margins: { above: room(true), below: room(false) } };
   }
 
