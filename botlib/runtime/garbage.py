@@ -14,15 +14,15 @@ import threading
 from typing import Any, Final
 
 _IMPORTING: Final = "<frozen importlib._bootstrap>"
-_FULL: Final = 2
-"""The generation that a full collection begins with."""
+_YOUNGEST: Final = 0
+"""The generation of what was made just now."""
 
 _lock = threading.Lock()
 _holders = 0
 
 
 def hold() -> None:
-    """Freeze what there is, and later what an import has made when a full collection is due.
+    """Freeze what there is, and later what imports make.
 
     Each call needs a `release`.
     """
@@ -58,11 +58,12 @@ def settle() -> None:
 
 
 def _leave_out(phase: str, info: dict[str, Any]) -> None:
-    """Freeze everything at the start of a full collection within an import: nothing is left to it.
+    """Freeze everything when more than the youngest is to be collected within an import.
 
-    The cycles that an import drops are few.
+    Nothing is left to this collection, and little to the full one that follows the import. The
+    cycles that an import drops are few.
     """
-    if phase != "start" or info["generation"] < _FULL:
+    if phase != "start" or info["generation"] == _YOUNGEST:
         return
     frame = sys._getframe()
     while frame is not None:
