@@ -69,7 +69,7 @@ class Listing(pd.DataFrame):
         return card(
             self.title,
             *(lines([text], tone) for text, tone in self.remarks),
-            html_table(headers, rows, wrapped=_SENTENCES) if rows else "",
+            html_table(headers, rows, wrapped=_SENTENCES, least=16) if rows else "",
             lines([f"… and {count(more)} before"] if more else []),
             notes=count(len(self)) if len(self) else "none",
         )

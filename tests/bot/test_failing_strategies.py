@@ -80,6 +80,7 @@ def test_a_failing_strategy_is_red_wherever_the_bot_is_seen(
     assert bot.strategies["state"].tolist() == ["failing"]
     card = bot.strategies._repr_html_()
     assert re.search(f"color:{Tone.BAD}[^>]*>failing<", card), card
+    assert "min-width:16em" in card  # the reason is a sentence, not a column of words
     assert "out of ideas" in bot.strategies["detail"][0]
     told = capsys.readouterr().err
     assert told.count("ValueError: out of ideas") == 1 and "in signals" in told

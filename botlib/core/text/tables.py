@@ -56,7 +56,7 @@ class Toned(NamedTuple):
 
 _STYLE = "font:12px/1.5 ui-monospace,monospace;border-collapse:collapse;margin:.3em 0"
 _CELL = "padding:.1em .8em .1em 0;vertical-align:top;text-align:"
-_WRAPS = ";white-space:normal;min-width:6.5em"
+_WRAPS = ";white-space:normal;min-width:{}em"
 _ONE_LINE = ";white-space:nowrap"
 
 
@@ -81,15 +81,20 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def html_table(
-    headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, wrapped: Collection[str] = ()
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    wrapped: Collection[str] = (),
+    least: float = 6.5,
 ) -> str:
     """Return a table as self-contained HTML, alone or for a card.
 
     Args:
         wrapped: the headers of columns of sentences, which wrap.
+        least: their least width in em.
     """
     columns = [
-        one._replace(space=_WRAPS) if name in wrapped else one
+        one._replace(space=_WRAPS.format(least)) if name in wrapped else one
         for name, one in zip(headers, _columns(headers, rows), strict=True)
     ]
     head = "".join(
