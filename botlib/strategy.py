@@ -345,7 +345,7 @@ class Strategy:
         changed = ", ".join(
             f"{name}={value!r}"
             for name, value in self.parameters.items()
-            if not _is_default(value, getattr(type(self), name))
+            if not same_value(value, getattr(type(self), name))
         )
         return masked(f"{type(self).__name__}({changed})")
 
@@ -403,14 +403,16 @@ def _checked(strategy: str, name: str, value: object, kind: object) -> object:
     return value
 
 
-def _is_default(value: object, default: object) -> bool:
-    """Return whether a value is the default; of arrays, only the same object is."""
-    if value is default:
+def same_value(value: Any, other: Any) -> bool:
+    """Return whether two values of a parameter are equal; arrays are if all elements are."""
+    if value is other:
         return True
     try:
-        return bool(value == default)
+        return bool(value == other)
     except ValueError:
-        return False
+        from numpy import array_equal
+
+        return type(value) is type(other) and array_equal(value, other)
 
 
 def _is_whole(value: object) -> bool:

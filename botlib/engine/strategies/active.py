@@ -17,7 +17,7 @@ from botlib.core.model import Signal, SignalAction
 from botlib.core.timeframe import timeframe_ms
 from botlib.engine.strategies.failure import Failure
 from botlib.frames.frame import open_times
-from botlib.strategy import Strategy, asked
+from botlib.strategy import Strategy, asked, same_value
 from botlib.trading.stops import StopRules
 
 if TYPE_CHECKING:
@@ -143,13 +143,14 @@ class ActiveStrategy:
 
     def same_as(self, other: ActiveStrategy) -> bool:
         """Return whether both trade alike, so that neither has to replace the other."""
-        mine = (type(self.strategy), self.strategy.parameters, self.strategy.timeframes)
-        others = (type(other.strategy), other.strategy.parameters, other.strategy.timeframes)
-        knows = other.strategy.training in (None, self.strategy.training)
-        return knows and (mine, self.symbol, self.order_cost) == (
-            others,
-            other.symbol,
-            other.order_cost,
+        mine, others = self.strategy, other.strategy
+        return (
+            type(mine) is type(others)
+            and others.training in (None, mine.training)
+            and (mine.timeframes, self.symbol, self.order_cost)
+            == (others.timeframes, other.symbol, other.order_cost)
+            and mine.parameters.keys() == others.parameters.keys()
+            and all(same_value(one, others.parameters[k]) for k, one in mine.parameters.items())
         )
 
     @property

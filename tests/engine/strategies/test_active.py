@@ -6,11 +6,14 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from botlib.core.errors import ConfigError, InvalidInput
 from botlib.engine.strategies.active import ActiveStrategy, load_strategy
+from botlib.frames import Frames
 from botlib.strategies import TrendCross
+from botlib.strategy import Signals, Strategy
 
 
 def test_strategies_are_found_by_name() -> None:
@@ -59,3 +62,25 @@ def test_an_order_cost_that_is_no_number_above_0_is_refused(cost: str) -> None:
             symbol="BTC/USDT",
             order_cost=Decimal(cost),
         )
+
+
+class Weighted(Strategy):
+    weights: object = None
+
+    def signals(self, data: Frames) -> Signals:
+        raise NotImplementedError
+
+
+def test_a_strategy_with_an_array_is_the_same_as_one_with_an_equal_array() -> None:
+    def active(*weights: float, order_cost: int = 100) -> ActiveStrategy:
+        return ActiveStrategy(
+            name="x",
+            strategy=Weighted(weights=np.array(weights)),
+            symbol="BTC/USDT",
+            order_cost=Decimal(order_cost),
+        )
+
+    assert active(1.0, 2.0).same_as(active(1.0, 2.0))
+    assert not active(1.0, 2.0).same_as(active(1.0, 3.0))
+    assert not active(1.0, 2.0).same_as(active(1.0))
+    assert not active(1.0, 2.0).same_as(active(1.0, 2.0, order_cost=50))
