@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -45,7 +46,7 @@ CLOSED = {
 }
 """The same of artefacts that hold figures only, so that nothing of a bot's texts reaches them."""
 
-REST = "every file and every name of a file"
+REST = "every other file, and every name of a file"
 
 UNMASKED = """
 import botlib.core.text.masking as masking
@@ -54,7 +55,7 @@ masking.Masker._add = lambda *arguments: None
 """What Python runs at its start in every process of a run whose masking is switched off."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Canary:
     """What a run with canaries left behind."""
 
@@ -73,24 +74,28 @@ class Canary:
         found: list[dict[str, Any]] = json.loads(notebook.read_text())["cells"]
         return found
 
+    @functools.cached_property
     def artefacts(self) -> dict[str, bytes]:
-        """Return the bytes of every artefact by its name."""
+        """The bytes of every artefact by its name."""
+        searched = set(self.files(".env"))
         found = {"output of the command": self.out, "error output of the command": self.error}
         for name, patterns in {**FILES, **CLOSED}.items():
             files = self.files(*patterns)
             if name == "database and journal":
                 files = [one for one in files if ".ledger." not in one.name]
             found[name] = b"\n".join(content(one) for one in files)
+            searched.update(files)
         for path in self.files("written/*.txt"):
             if path.name != "answers.txt":
                 found[path.stem] = path.read_bytes()
+                searched.add(path)
         for cell in self.executed():
             source = "".join(cell["source"])
             if mode := re.search(r"^mode = '(\w+)'", source, re.M):
                 text = json.dumps(cell["outputs"], ensure_ascii=False)
                 found[f"traceback, mode {mode[1]}"] = text.encode()
         names = "\n".join(str(one) for one in self.folder.rglob("*"))
-        rest = [content(one) for one in self.files("*") if one.name != ".env"]
+        rest = [content(one) for one in self.files("*") if one not in searched]
         found[REST] = b"\n".join([*rest, names.encode()])
         return found
 
