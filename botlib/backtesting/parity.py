@@ -20,6 +20,7 @@ from botlib.venues.symbols import unified_symbol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from botlib.backtesting.costs import Costs
 FIELDS: Final = (
     "entry_time",
     "entry_price",
@@ -56,9 +57,11 @@ class ParityReport:
     the ``difference`` in words.
     """
 
-    def __init__(self, frame: pd.DataFrame, title: str) -> None:
+    def __init__(self, frame: pd.DataFrame, title: str, note: str = "") -> None:
         self.frame = frame
         self.title = title
+        self.note = note
+        """What makes the two sides differ from the start, empty if nothing is known to."""
 
     @property
     def equal(self) -> bool:
@@ -78,7 +81,7 @@ class ParityReport:
             first = self.differences.iloc[0]
             raise BotlibError(
                 f"{self.title}: {len(self.differences)} of {len(self.frame)} round trips differ, "
-                f"first: {first['difference']}."
+                f"first: {first['difference']}.{' ' if self.note else ''}{self.note}"
             )
 
     def __repr__(self) -> str:
@@ -102,6 +105,7 @@ class ParityReport:
             wrapped=("difference",),
         )
         more = "" if len(differing) else lines(["The last round trips."])
+        more += lines([self.note]) if self.note and len(differing) else ""
         return card(self._words(), table, more, tone=Tone.GOOD if self.equal else Tone.BAD)
 
     def _words(self) -> str:
@@ -109,7 +113,9 @@ class ParityReport:
         return f"{self.title} · {same} of {len(self.frame)} round trips equal"
 
 
-def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
+def compare(
+    result: BacktestResult, fills: Iterable[Fill], costs: Costs | None = None
+) -> ParityReport:
     """Compare the round trips of a backtest with those of the fills of a live run.
 
     Fills of other symbols and outside the backtest's candles are left out. Times are open times of
@@ -121,6 +127,8 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
 
     Args:
         fills: those of one strategy, oldest first, such as the journal's.
+        costs: what fills cost on the market that they are of, if that is known: a report of
+            differences says whether the backtest assumed others.
     """
     import pandas as pd
 
@@ -147,8 +155,20 @@ def compare(result: BacktestResult, fills: Iterable[Fill]) -> ParityReport:
         "difference",
     ]
     return ParityReport(
-        pd.DataFrame(rows, columns=columns), f"{result.strategy} on {symbol} {timeframe}"
+        pd.DataFrame(rows, columns=columns),
+        f"{result.strategy} on {symbol} {timeframe}",
+        _other_costs(result.costs, costs),
     )
+
+
+def _other_costs(assumed: Costs, charged: Costs | None) -> str:
+    """Return a sentence if a backtest assumed other costs than its market has."""
+    if charged is None:
+        return ""
+    ours, theirs = ((one.maker, one.taker, one.paid_in, one.fixed) for one in (assumed, charged))
+    if ours == theirs:
+        return ""
+    return f"The backtest assumed other costs ({assumed}) than this market has ({charged})."
 
 
 def live_roundtrips(fills: Sequence[Fill], timeframe: str) -> list[dict[str, Any]]:

@@ -156,6 +156,10 @@ class Bot(Blocking):
             name: the name a strategy trades under, where several trade the same symbol; None
                 compares all fills of the symbol.
         """
-        from botlib.backtesting import compare
+        from botlib.backtesting import BacktestResult, compare
 
-        return compare(result, self._call(self.aio.journaled_fills(name)))
+        costs = None
+        if isinstance(result, BacktestResult) and result.symbol:
+            listed = self.aio.lab.market(result.symbol)
+            costs = listed.costs if listed.exact else None
+        return compare(result, self._call(self.aio.journaled_fills(name)), costs)

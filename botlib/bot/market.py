@@ -71,15 +71,22 @@ class BotMarket:
             fee=float(self._engine.fee),
             source=f"read from {self.venue} by this bot",
             costs=self._costs(),
+            exact=self._fills_any and self._engine.settings.paper.url is None,
             order_cost=float(self._engine.risk.limits.usual_cost),
         )
 
-    def _costs(self) -> Costs:
-        """Return what fills cost on this market: a paper market without a book says it exactly."""
-        settings, fee = self._engine.settings, float(self._engine.fee)
+    @property
+    def _fills_any(self) -> bool:
+        """Whether it is a paper market that fills any amount at its price and its slippage."""
+        settings = self._engine.settings
         paper = settings.paper
         walked = paper.depth is not None or (paper.market == "mirror" and paper.mirror.book)
-        if settings.mode != "paper" or walked:
+        return settings.mode == "paper" and not walked
+
+    def _costs(self) -> Costs:
+        """Return what fills cost: what the settings of a paper market say, or the usual costs."""
+        paper, fee = self._engine.settings.paper, float(self._engine.fee)
+        if not self._fills_any:
             return Costs().changed(fee=fee)
         maker = fee if paper.maker_fee is None else float(paper.maker_fee)
         costs = Costs.none(fee=fee).changed(slippage=float(paper.market_slippage))

@@ -23,6 +23,7 @@ class ListedMarket:
         fee: fraction of the value of each fill.
         source: where both come from, with the date.
         costs: what fills cost on it.
+        exact: whether it charges exactly these costs, and they are no assumption.
         order_cost: quote units that an entry spends; None is the usual cost.
         shipped: whether they were written by hand, and not read from the venue.
     """
@@ -32,6 +33,7 @@ class ListedMarket:
     source: str
     costs: Costs
     shipped: bool = False
+    exact: bool = False
     order_cost: float | None = None
 
     @property

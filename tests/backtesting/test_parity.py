@@ -437,3 +437,14 @@ def test_a_comparison_of_nothing_is_not_equal() -> None:
     assert not report.equal
     with pytest.raises(BotlibError, match="no round trip on either side"):
         report.raise_for_differences()
+
+
+def test_costs_that_a_backtest_does_not_share_with_its_market_are_named(
+    result: BacktestResult,
+) -> None:
+    other = FEE_ALONE.changed(slippage=0.002)
+    report = compare(result, [], other)
+    with pytest.raises(BotlibError, match=r"assumed other costs \(fee 0\.001, .*slippage 0\.002"):
+        report.raise_for_differences()
+    assert "assumed other costs" in report._repr_html_()
+    assert not compare(result, [], FEE_ALONE).note
