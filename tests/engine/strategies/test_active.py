@@ -65,6 +65,7 @@ def test_an_order_cost_that_is_no_number_above_0_is_refused(cost: str) -> None:
 
 
 class Weighted(Strategy):
+    timeframes = ("1m",)
     weights: object = None
 
     def signals(self, data: Frames) -> Signals:
