@@ -80,6 +80,8 @@ class RunSummary:
     """What a person should look at, although the bot did its work."""
     strategies: tuple[StrategyCondition, ...] = field(default=())
     """Whether each strategy did its work."""
+    words: str = ""
+    """Whose prices and whose money it is; empty in summaries of earlier versions."""
 
     @property
     def market_hours(self) -> float:
@@ -155,10 +157,11 @@ def summary_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[obje
     """
     # Summaries of earlier versions call every paper market that.
     kind = market_kind(figures["venue"], figures["mode"])
+    words = figures.get("words") or KINDS[kind].words
     quote = figures["quote"]
     stalled = f", kept by {figures['stalled_by']}" if figures["stalled_by"] else ""
     rows: list[list[object]] = [
-        ["market", f"{kind.upper()} {figures['venue']} ({KINDS[kind].words})"],
+        ["market", f"{kind.upper()} {figures['venue']} ({words})"],
         [
             "market time",
             f"{iso(figures['market_start'])} to {iso(figures['market_end'])} UTC "
@@ -295,6 +298,7 @@ async def summarise(engine: EngineReading, health: EngineHealth) -> RunSummary:
         left_over=engine.left_over,
         warnings=tuple(health.warnings),
         strategies=health.strategies,
+        words=engine.kind_words.words,
     )
 
 

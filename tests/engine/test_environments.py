@@ -17,6 +17,7 @@ from botlib.engine import Orchestrator
 from botlib.paper import PaperProcess
 from botlib.store import Database
 from botlib.venues.registry import capabilities
+from botlib.views.summary import summarise
 
 BUY = OrderIntent(
     client_order_id="environment-1",
@@ -103,6 +104,7 @@ async def test_a_stand_in_has_files_of_its_own_and_gets_no_key(
         assert "binance, a stand-in" in bot_card(engine)
         assert "LIVE binance, a stand-in" in repr(engine.health())
         assert engine.kind_words == ("stand-in", "a paper exchange stands in: not real prices")
+        assert "stands in: not real prices" in str(await summarise(engine, engine.health()))
         assert Path(engine.database) == tmp_path / "data" / "stand-in" / "tradingbot.db"
     finally:
         await engine.stop()
