@@ -161,7 +161,7 @@ WAYS: Final = (
     RAPTOR_WAY,
     PEER_WAY,
 )
-SMOKE_WAYS: Final = (OURS, _vectorbt("naive", "rust", "same"), RAPTOR_WAY, PEER_WAY)
+SMOKE_WAYS: Final = (OURS, _vectorbt("naive", "rust", "same"), PEER_WAY)
 
 
 def run(way: Way, candles: int = CANDLES) -> tuple[list[float], float, float]:
