@@ -60,12 +60,13 @@ class ExperimentComparison:
         return text_table(headers, [[*map(_plain, row)] for row in rows])
 
     def _repr_html_(self) -> str:
+        headers, rows = self._table()
         picture = section("growth of the cash at the start", curves_picture(self.runs))
         return card(
             f"Runs {', '.join(str(run.id) for run in self.runs)}",
             picture,
             legend(self.runs),
-            html_table(*self._table()),
+            html_table(headers, rows, wrapped=headers[1:]),
             notes="rows in which they differ are coloured",
         )
 
