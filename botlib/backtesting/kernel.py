@@ -108,6 +108,8 @@ def _without_vectorbt(function: Any, *given: object) -> Any:
     Another thread that imports vectorbt meanwhile waits for the end of the call.
     """
     if "vectorbt" in sys.modules:
+        # A thread may be importing it still: two that import parts of it hold up each other.
+        importlib.import_module("vectorbt")
         return _call(function, *given)
     with _bootstrap._ModuleLockManager("vectorbt"):
         if "vectorbt" in sys.modules:  # imported while this thread waited
