@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from botlib.core.text import masking
 from botlib.venues.obstacles import OFFLINE
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -28,6 +29,15 @@ os.environ[OFFLINE] = "1"
 def pytest_configure() -> None:
     """Restore the handler of SIGINT, which a shell disables for background processes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def masked_alone() -> Iterator[None]:
+    """Forget the secrets of a test, so that texts of later tests are as they are alone."""
+    before = set(masking._process._hidden)
+    yield
+    if made := set(masking._process._hidden) - before:
+        masking.forget(*made)
 
 
 @pytest.fixture
