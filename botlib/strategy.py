@@ -24,6 +24,7 @@ from typing import (
 
 from botlib.core.errors import ConfigError, did_you_mean
 from botlib.core.received import short
+from botlib.core.text import formats
 from botlib.core.text.masking import masked
 from botlib.core.timeframe import timeframe_ms
 
@@ -174,7 +175,7 @@ class Training:
     candles: int
 
     def __str__(self) -> str:
-        return f"{self.candles:,} candles from {self.first} to {self.last}"
+        return f"{formats.count(self.candles)} candles from {self.first} to {self.last}"
 
 
 class Strategy:

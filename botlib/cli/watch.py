@@ -13,6 +13,7 @@ from botlib.cli.data import VENUE_TITLE
 from botlib.cli.errors import CommandError
 from botlib.cli.root import data_option
 from botlib.core.errors import BotlibError
+from botlib.core.text import formats
 from botlib.venues.registry import DEFAULT_VENUE
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def watch(symbols: tuple[str, ...], timeframe: str, run_for: str, url: str | Non
         bot.stop()
     path = Path(bot.database)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    click.echo(f"Stored {stored:,} candles in {shown}. The same in a notebook:")
+    click.echo(f"Stored {formats.count(stored)} candles in {shown}. The same in a notebook:")
     given = "" if url is None else f', exchange={{"url": "{url}"}}'
     click.echo(f'  bot = bl.connect(market="{DEFAULT_VENUE}"{given})')
     click.echo('  bot.chart("{}", "{}")'.format(*pairs[0]))

@@ -15,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any, Final
 
+from botlib.core.text import formats
 from botlib.core.text.masking import masked
 
 FILE: Final = 0o600
@@ -140,7 +141,7 @@ def read_regular(path: Path, most: int) -> bytes:
     with _opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"too large, more than {most:,} bytes", str(path))
+        raise OSError(errno.EFBIG, f"too large, more than {formats.count(most)} bytes", str(path))
     return content
 
 

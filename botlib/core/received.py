@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from botlib.core.errors import InvalidInput
+from botlib.core.text import formats
 
 LONGEST: Final = 60
 """Most characters of a value in a message."""
@@ -21,7 +22,7 @@ def short(value: object) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         if len(shape) == 1:
-            return f"{_article(kind)} {kind} of {shape[0]:,} values"
+            return f"{_article(kind)} {kind} of {formats.count(shape[0])} values"
         return f"{_article(kind)} {kind} of the shape {shape}"
     if callable(value):
         name = getattr(value, "__name__", "")

@@ -385,7 +385,7 @@ class AsyncLab:
         lacking = int(times[-1] - times[0]) // length + 1 - len(times)
         if lacking:
             self._note(
-                f"{name}: {lacking:,} candles between {iso(int(times[0]))} and "
+                f"{name}: {formats.count(lacking)} candles between {iso(int(times[0]))} and "
                 f"{iso(int(times[-1]))} are not stored; data_report({symbol!r}) lists them."
             )
 

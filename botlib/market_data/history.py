@@ -23,6 +23,7 @@ from botlib.core.clock import SystemClock, iso
 from botlib.core.errors import ExchangeUnavailable, InvalidInput
 from botlib.core.model import Candle
 from botlib.core.retry import backoff_delay, retry
+from botlib.core.text import formats
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.market_data.gaps import ABSENT, ATTEMPTS, Judgement, fetch_answer, judge_answer
 from botlib.store import CandleStorage, Database, Run, database_path
@@ -79,7 +80,7 @@ class FetchReport:
             "before listing": self.before_listing,
             "not there yet": self.unsettled,
         }
-        parts += [f"{count:,} {name}" for name, count in counts.items() if count]
+        parts += [f"{formats.count(count)} {name}" for name, count in counts.items() if count]
         return ": ".join((parts[0], ", ".join(parts[1:]) or "nothing came"))
 
 
@@ -394,6 +395,6 @@ class _Download:
             return await retry(counted_fetch, rng=self._rng, delay=RETRY_FIRST)
         except ExchangeUnavailable as error:
             raise ExchangeUnavailable(
-                f"{error} {self._report.stored:,} candles of {' '.join(self._key)} were "
-                "stored before; the same call goes on behind them."
+                f"{error} {formats.count(self._report.stored)} candles of {' '.join(self._key)} "
+                "were stored before; the same call goes on behind them."
             ) from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from botlib.core.clock import iso
 from botlib.core.errors import InvalidInput, OutdatedStore, did_you_mean
+from botlib.core.text import formats
 from botlib.core.timeframe import open_time, parse_since, timeframe_ms
 from botlib.store.candles import CandleStorage
 from botlib.store.database import Database
@@ -180,7 +181,7 @@ def _check(
     )
     more = f" and {len(runs) - 3} more gaps" if len(runs) > 3 else ""
     raise InvalidInput(
-        f"{count:,} of the {timeframe} candles of {symbol} from {iso(bounds[0])} to "
+        f"{formats.count(count)} of the {timeframe} candles of {symbol} from {iso(bounds[0])} to "
         f"{iso(bounds[1])} are not stored ({shown}{more}). "
         f"Stored of it: {_spans(inventory(storage, symbol))}. "
         f"{_advice(stretch, symbol, timeframe, bounds)}"

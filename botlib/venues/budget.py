@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
+from botlib.core.text import formats
 from botlib.core.timeframe import DAY, MINUTE, SECOND
 
 logger = logging.getLogger(__name__)
@@ -99,8 +100,10 @@ class Shortage:
     def __str__(self) -> str:
         limit, kept = self.limit, self.purpose.leaves(self.limit.most)
         return (
-            f"{self.used:,} of the venue's limit of {limit.most:,} ({limit.name}) are used, and "
-            f"the last {kept:,} are kept for exits; it begins anew in {self.wait:.0f} s"
+            f"{formats.count(self.used)} of the venue's limit of {formats.count(limit.most)} "
+            f"({limit.name}) are used, and "
+            f"the last {formats.count(kept)} are kept for exits; it begins anew in "
+            f"{self.wait:.0f} s"
         )
 
 

@@ -64,12 +64,14 @@ def test_a_callable_metric_is_refused_with_the_names_of_metrics() -> None:
 
 def test_a_series_of_fees_is_refused_by_its_name_and_size() -> None:
     message = refusal(bl.backtest, {**CALLS[bl.backtest], "fee": SERIES})
-    assert message.startswith("fee is a Series of 5,000 values. Accepted: a fraction")
+    assert message.startswith("fee is a Series of 5\u2009000 values. Accepted: a fraction")
 
 
 def test_a_series_as_a_stop_is_refused_without_its_values() -> None:
     message = refusal(bl.TrendCross, {"stop_loss": SERIES})
-    assert message == ("TrendCross.stop_loss must be float or None, not a Series of 5,000 values.")
+    assert message == (
+        "TrendCross.stop_loss must be float or None, not a Series of 5\u2009000 values."
+    )
 
 
 def test_unknown_columns_of_signals_are_refused_with_those_there_are() -> None:
@@ -144,11 +146,15 @@ def test_a_lab_refuses_wrong_arguments_before_it_reads_candles(
         given = {name: usual[name] for name in checked_names(call) if name in usual}
         for name in checked_names(call):
             message = refusal(call, {**given, name: SERIES})
-            assert message.startswith(f"{name} is a Series of 5,000 values. Accepted: "), message
+            assert message.startswith(f"{name} is a Series of 5\u2009000 values. Accepted: "), (
+                message
+            )
     for one in (lab.backtest, lab.check):
         for name in checked_names(one, "strategy", "start"):
             message = refusal(one, {"strategy": TREND, "symbol": "BTC/USDT", name: SERIES})
-            assert message.startswith(f"{name} is a Series of 5,000 values. Accepted: "), message
+            assert message.startswith(f"{name} is a Series of 5\u2009000 values. Accepted: "), (
+                message
+            )
     assert "has no argument 'slipage'" in refusal(
         lab.backtest, {"strategy": TREND, "symbol": "BTC/USDT", "slipage": 0.1}
     )

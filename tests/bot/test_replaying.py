@@ -177,7 +177,7 @@ def _minute(candle: Candle) -> int:
         ),
         (
             {"symbols": ["BTC/USDT"], "since": "2024-07-31", "until": "2024-08-01T04:00"},
-            r"1,440 of the 1m candles of BTC/USDT",
+            r"1.440 of the 1m candles of BTC/USDT",
         ),
         (
             {"symbols": ["BTC/USDT", "XRP/USDT"]},

@@ -21,7 +21,7 @@ class Broken:
         (None, "None"),
         (0.5, "0.5 (float)"),
         ("fast", "'fast' (str)"),
-        (pd.Series(range(5_000)), "a Series of 5,000 values"),
+        (pd.Series(range(5_000)), "a Series of 5\u2009000 values"),
         (pd.DataFrame({"a": [1, 2]}), "a DataFrame of the shape (2, 1)"),
         (np.zeros(3), "an ndarray of 3 values"),
         (dict, "the class dict"),

@@ -273,7 +273,7 @@ async def test_the_recorded_holes_are_found_once_and_never_requested_again(
             earlier = await history.fetch("ETH/USDT", "1h", "2018-06-01")
             assert (earlier.requests, earlier.holes, earlier.stored) == (1, 0, 0)
             assert len(storage.holes("ETH/USDT", "1h")) == 16
-            assert str(earlier).endswith("5,136 before listing")
+            assert str(earlier).endswith("5\u2009136 before listing")
 
 
 @given(st.data())

@@ -20,6 +20,7 @@ from botlib.backtesting.checking.truncation import (
     sample_rows,
     truncate_end,
 )
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,8 +165,8 @@ class LookAheadCheck:
                 known=frames.frame.index[-1],
                 then=f"{type(error).__name__}: {error}",
                 whole=None,
-                text=f"fails on {length:,} candle{'s' * (length != 1)}, though it claims a "
-                f"warm-up of {self.subject.warmup}: {type(error).__name__}: {error}",
+                text=f"fails on {formats.count(length)} candle{'s' * (length != 1)}, though it "
+                f"claims a warm-up of {self.subject.warmup}: {type(error).__name__}: {error}",
             )
         )
 
@@ -184,7 +185,7 @@ class LookAheadCheck:
         kind: Kind = "looks ahead" if leak.newest else "repaints"
         text = (
             f"{kind}: at {seen.bar} it was {seen.then} {moment}, and is {seen.whole} with the "
-            f"candles after it ({leak.cuts} of {self.made} cuts, up to {leak.reach:,} "
+            f"candles after it ({leak.cuts} of {self.made} cuts, up to {formats.count(leak.reach)} "
             f"candle{'s' * (leak.reach > 1)} back). {self._cause(name, leak)}"
         )
         return Finding(
@@ -209,7 +210,9 @@ class LookAheadCheck:
                 "It changes from the beginning of history on: look for a mean, a rank, a maximum "
                 "or a fit over all candles, and use a rolling or expanding one."
             )
-        candles = "one later candle" if leak.reach == 1 else f"{leak.reach:,} later candles"
+        candles = (
+            "one later candle" if leak.reach == 1 else f"{formats.count(leak.reach)} later candles"
+        )
         return (
             f"It knows at least {candles}: look for shift(-{leak.reach}), a centred window, "
             "a backward fill or interpolation."

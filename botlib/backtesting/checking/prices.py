@@ -14,6 +14,7 @@ import numpy.typing as npt
 from botlib.backtesting.checking.altered import CALENDAR_DAYS, ROUND_DAYS, altered, moved
 from botlib.backtesting.checking.report import Finding, Kind
 from botlib.backtesting.checking.truncation import has_signal, python_value, sample_rows
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,9 @@ class PriceCheck:
                 )
             )
             break
-        self.looked.append(f"other prices after {made:,} signals, which no earlier signal may see")
+        self.looked.append(
+            f"other prices after {formats.count(made)} signals, which no earlier signal may see"
+        )
 
     def _judge(self, *, follows: bool) -> None:
         """Judge whether the signals follow prices or dates."""
@@ -142,7 +145,8 @@ class PriceCheck:
                     column,
                     bar,
                     "reads other data: the same prices at later dates give other signals "
-                    f"({dated:,} candles differ). {where} Live it has nothing newer, and whether "
+                    f"({formats.count(dated)} candles differ). {where} Live it has nothing newer, "
+                    "and whether "
                     "it knows what came later cannot be seen: hand it over in the candles, or "
                     "leave it out.",
                 )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from botlib.backtesting.checking.fingerprint import fingerprint, is_library
+from botlib.core.text import formats
 from botlib.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class ReachedData:
         kind = type(self.value).__name__
         shape = getattr(self.value, "shape", None)
         if shape is None:
-            return f"{self.name} ({kind} of {len(self.value):,})"
-        return f"{self.name} ({kind}, {' × '.join(f'{size:,}' for size in shape)})"
+            return f"{self.name} ({kind} of {formats.count(len(self.value))})"
+        return f"{self.name} ({kind}, {' × '.join(f'{formats.count(size)}' for size in shape)})"
 
     @property
     def times(self) -> pd.DatetimeIndex | None:

@@ -36,6 +36,7 @@ from botlib.backtesting.checking.warmup import WarmupCheck
 from botlib.backtesting.checking.windows import WindowCuts
 from botlib.backtesting.inputs import frames_for
 from botlib.core.errors import InvalidInput
+from botlib.core.text import formats
 from botlib.frames import COLUMNS
 from botlib.strategy import strategy_object
 
@@ -205,17 +206,21 @@ class _Course:
 
     def _not_cut(self, made: CutsMade, strips: StripsMade) -> None:
         """Say which candles were not cut at, and why."""
-        reason = "the time was up" if made.late else f"cuts={self.cuts:,}"
+        reason = "the time was up" if made.late else f"cuts={formats.count(self.cuts)}"
         drawn = f"{reason}; those above were drawn by chance, seed {self.seed}"
         if not made.every_signal:
             left = made.all_signals - made.signals
-            self.missed.append(f"cuts at the other {left:,} signals ({drawn})")
+            self.missed.append(f"cuts at the other {formats.count(left)} signals ({drawn})")
         if made.others < made.all_others:
             left = made.all_others - made.others
-            self.missed.append(f"cuts at the other {left:,} candles without a signal ({drawn})")
+            self.missed.append(
+                f"cuts at the other {formats.count(left)} candles without a signal ({drawn})"
+            )
         if not strips.complete:
             left = strips.all_candles - strips.candles
-            self.missed.append(f"other prices right after {left:,} candles: {strips.why}")
+            self.missed.append(
+                f"other prices right after {formats.count(left)} candles: {strips.why}"
+            )
 
     def _warm_up(self, whole: Columns, random: np.random.Generator) -> None:
         if self.findings:
@@ -225,7 +230,7 @@ class _Course:
             return
         warm_up = WarmupCheck(self.subject, self.frames, whole)
         if not warm_up.possible:
-            few = f"{len(self.frames.frame):,} candles are too few for it."
+            few = f"{formats.count(len(self.frames.frame))} candles are too few for it."
             self.notes.append(f"The warm-up was not measured: {few}")
             self.missed.append(f"the warm-up: {few}")
             return
@@ -305,8 +310,8 @@ def _repeated(first: Columns, second: Columns) -> list[Finding]:
                     then=python_value(first[name].values[row]),
                     whole=python_value(column.values[row]),
                     text=f"is not repeatable: asked twice over the same candles, it differs at "
-                    f"{len(rows):,} of them, first at {column.index[row]}. Look for random "
-                    "numbers, the time of day, or something kept on the strategy.",
+                    f"{formats.count(len(rows))} of them, first at {column.index[row]}. Look for "
+                    "random numbers, the time of day, or something kept on the strategy.",
                 )
             )
     return findings

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times
 from botlib.indicators.columns import CandleColumns
@@ -48,7 +49,7 @@ class StripsMade:
     @property
     def words(self) -> str:
         """The counts in words."""
-        return f"{self.candles:,} of {self.all_candles:,} candles"
+        return f"{formats.count(self.candles)} of {formats.count(self.all_candles)} candles"
 
     @property
     def complete(self) -> bool:

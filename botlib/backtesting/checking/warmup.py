@@ -17,6 +17,7 @@ from botlib.backtesting.checking.truncation import (
     sample_rows,
     truncate,
 )
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,12 +165,14 @@ class WarmupCheck:
     def remarks(self) -> list[str]:
         """Return a sentence for each column that may differ live without being wrong."""
         return [
-            f"{name} hangs on the last digits of equal values at {late.ties:,} of "
-            f"{late.compared:,} candles compared, where it may differ live: compare with a margin."
+            f"{name} hangs on the last digits of equal values at {formats.count(late.ties)} of "
+            f"{formats.count(late.compared)} candles compared, where it may differ live: compare "
+            "with a margin."
             for name, late in self.columns.items()
             if late.ties
         ] + [
-            f"{one.column} agrees to six digits only after {one.candles or one.searched:,} candles "
+            f"{one.column} agrees to six digits only after "
+            f"{formats.count(one.candles or one.searched)} candles "
             f"of {one.timeframe}{'' if one.candles else ' or more'}: a signal that hangs on a "
             "smaller difference may differ."
             for one in self.settling()
@@ -184,16 +187,18 @@ class WarmupCheck:
         bar, candles, then, whole = late.example
         if settled is None:
             advice = (
-                f"It does not settle within {late.searched:,} candles: what it computes depends "
+                f"It does not settle within {formats.count(late.searched)} candles: what it "
+                "computes depends "
                 "on where history begins (a cumulative sum, an expanding window, a position it "
                 "remembers)."
             )
         else:
-            advice = f"It settles after {settled:,} candles: return {enough:,} from warmup."
+            after, safe = formats.count(settled), formats.count(enough)
+            advice = f"It settles after {after} candles: return {safe} from warmup."
             if enough > settled:
                 advice = (
-                    f"It settles after {settled:,} candles, what it was computed from after "
-                    f"{enough:,}: return {enough:,} from warmup."
+                    f"It settles after {after} candles, what it was computed from after "
+                    f"{safe}: return {safe} from warmup."
                 )
         return Finding(
             kind="warm-up",
@@ -203,6 +208,7 @@ class WarmupCheck:
             then=then,
             whole=whole,
             text=f"is not settled after the claimed warm-up of {self.subject.warmup}: at {bar} it "
-            f"is {then} over {candles:,} candles and {whole} over all "
-            f"({late.different:,} of {late.compared:,} candles compared). {advice}",
+            f"is {then} over {formats.count(candles)} candles and {whole} over all "
+            f"({formats.count(late.different)} of {formats.count(late.compared)} candles "
+            f"compared). {advice}",
         )

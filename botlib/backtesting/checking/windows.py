@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS, Frames, open_times
 from botlib.indicators.columns import CandleColumns
@@ -62,8 +63,8 @@ class CutsMade:
     def words(self) -> str:
         """The counts in words."""
         return (
-            f"{self.signals:,} of {self.all_signals:,} signals and "
-            f"{self.others:,} of {self.all_others:,} other candles"
+            f"{formats.count(self.signals)} of {formats.count(self.all_signals)} signals and "
+            f"{formats.count(self.others)} of {formats.count(self.all_others)} other candles"
         )
 
     @property

@@ -40,6 +40,7 @@ from botlib.backtesting.sweeps.run import run_sweep
 from botlib.backtesting.sweeps.space import ParameterSpace
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import Frames, open_times
 from botlib.strategy import Strategy, strategy_class
@@ -243,7 +244,8 @@ def _edges(rows: int, groups: int, tests: int) -> npt.NDArray[np.int64]:
             raise InvalidInput(f"{name} must be from {least} to {most}, not {value!r}.")
     if rows < groups * _LEAST_CANDLES:
         raise InvalidInput(
-            f"{rows:,} candles are too few for {groups} groups of at least {_LEAST_CANDLES}."
+            f"{formats.count(rows)} candles are too few for {groups} groups of at least "
+            f"{_LEAST_CANDLES}."
         )
     return np.linspace(0, rows, groups + 1).astype(np.int64)
 

@@ -27,6 +27,7 @@ from botlib.backtesting.sweeps.plan import SearchPlan
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.text import formats
 from botlib.core.timeframe import parse_duration, timeframe_ms
 from botlib.frames import Frames
 from botlib.strategy import STOPS, Signals, Strategy, strategy_class
@@ -224,7 +225,8 @@ def _validation(strategy: type[Strategy], training: Frames, gap: int) -> dict[st
     fit = rows * 3 // 4 - gap
     if fit < _LEAST_CANDLES or rows - fit - gap < _LEAST_CANDLES:
         raise InvalidInput(
-            f"{rows:,} candles of training with a gap of {gap:,} are too few to learn from three "
+            f"{formats.count(rows)} candles of training with a gap of {formats.count(gap)} are "
+            "too few to learn from three "
             "quarters and to choose on the rest. Make the training longer."
         )
     return {"fit": fit, "start": training.frame.index[fit + gap]}
@@ -297,9 +299,10 @@ def _window_rows(
         middle = end
     if not spans:
         raise InvalidInput(
-            f"{rows:,} candles are too few for a training window of {training:,}, a gap of {gap:,} "
-            f"and a test window of {testing:,} (at least {least:,}). Load more, or make the "
-            "windows shorter."
+            f"{formats.count(rows)} candles are too few for a training window of "
+            f"{formats.count(training)}, a gap of {formats.count(gap)} "
+            f"and a test window of {formats.count(testing)} (at least {formats.count(least)}). "
+            "Load more, or make the windows shorter."
         )
     return spans, rows - middle
 

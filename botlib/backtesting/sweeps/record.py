@@ -19,6 +19,7 @@ from botlib.backtesting.sweeps.space import Combination
 from botlib.backtesting.terms import ALL
 from botlib.core.errors import SweepError
 from botlib.core.files import file_name, open_private, private_directory
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy
@@ -78,7 +79,8 @@ class SweepRecord:
                 left = left[self._file.write(left) :]
         except OSError as error:
             raise SweepError(
-                f"Cannot write results to {self.path}: {error.strerror}. The {len(self):,} "
+                f"Cannot write results to {self.path}: {error.strerror}. The "
+                f"{formats.count(len(self))} "
                 "combinations before are kept. Free some space and run the same sweep again."
             ) from error
         self._done |= fresh

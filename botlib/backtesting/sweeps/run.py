@@ -30,6 +30,7 @@ from botlib.backtesting.sweeps.result import SweepResult
 from botlib.backtesting.sweeps.space import Combination, ParameterSpace, Where
 from botlib.backtesting.terms import Terms
 from botlib.core.errors import ConfigError, InvalidInput
+from botlib.core.text import formats
 from botlib.strategy import Strategy, strategy_class
 
 if TYPE_CHECKING:
@@ -311,8 +312,9 @@ def _indicator_bytes(budget: int, processes: int, arrays: Arrays, rows: int, kep
     if left < 8 * rows * 2:
         needed = (workers * (own + 16 * rows) + kept) * 8 // 7 + 1
         raise InvalidInput(
-            f"A budget of {budget:,} bytes is too little for {workers} workers over {rows:,} "
-            f"candles: they need {needed:,}. Give more memory=, or fewer workers=."
+            f"A budget of {formats.count(budget)} bytes is too little for {workers} workers over "
+            f"{formats.count(rows)} "
+            f"candles: they need {formats.count(needed)}. Give more memory=, or fewer workers=."
         )
     return left
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botlib.core.errors import ConfigError, InvalidInput, did_you_mean
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     from botlib.strategy import Strategy
@@ -74,17 +75,20 @@ class ParameterSpace:
         admitted = budget // ROW_BYTES
         if self.size > admitted:
             sides = " × ".join(
-                f"{len(axis):,} {name}" for name, axis in zip(self.names, self.axes, strict=True)
+                f"{formats.count(len(axis))} {name}"
+                for name, axis in zip(self.names, self.axes, strict=True)
             )
             raise InvalidInput(
-                f"The grid has {self.size:,} combinations ({sides}); the memory budget "
-                f"of {budget:,} bytes admits {admitted:,}. Try fewer values, "
-                "method='random' or method='optuna' with samples=, or a larger memory=."
+                f"The grid has {formats.count(self.size)} combinations ({sides}); the memory "
+                "budget "
+                f"of {formats.count(budget)} bytes admits {formats.count(admitted)}. Try fewer "
+                "values, method='random' or method='optuna' with samples=, or a larger memory=."
             )
         wanted = [combination for combination in self._all() if self.wants(combination)]
         if not wanted:
             raise InvalidInput(
-                f"No combination is left: where= refused all {self.size:,}. Check its condition."
+                f"No combination is left: where= refused all {formats.count(self.size)}. Check "
+                "its condition."
             )
         return wanted
 
@@ -109,8 +113,10 @@ class ParameterSpace:
             misses += 1
             if misses > _MISSES:
                 raise InvalidInput(
-                    f"Found {len(drawn):,} of {count:,} combinations: where= refused "
-                    f"{_MISSES:,} drawings in a row. Narrow the ranges to what it accepts."
+                    f"Found {formats.count(len(drawn))} of {formats.count(count)} combinations: "
+                    "where= refused "
+                    f"{formats.count(_MISSES)} drawings in a row. Narrow the ranges to what it "
+                    "accepts."
                 )
         return list(drawn.values())
 

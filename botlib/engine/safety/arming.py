@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from botlib.core.clock import iso
 from botlib.core.errors import BotlibError, ConfigError
 from botlib.core.retry import retry
+from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card, figures
 from botlib.core.text.tables import html_table, text_table
 from botlib.frames import Frames
@@ -203,7 +204,8 @@ def _checked(active: ActiveStrategy, database: Path, venue: str) -> str:
         }
     needed, stored = strategy.warmup + LEAST_CANDLES, len(found[strategy.timeframes[0]])
     if stored < needed:
-        return f"not checked: {stored:,} candles are stored, {needed:,} are needed"
+        have, need = formats.count(stored), formats.count(needed)
+        return f"not checked: {have} candles are stored, {need} are needed"
     try:
         report = check(strategy, Frames(active.symbol, found), seconds=CHECK_SECONDS)
     except BotlibError as error:
@@ -213,11 +215,16 @@ def _checked(active: ActiveStrategy, database: Path, venue: str) -> str:
         kinds = tuple(dict.fromkeys((*active.overrule, *(one.kind for one in refused))))
         raise ConfigError(
             f"Live trading is refused: the strategy {active.name!r} does not produce the same "
-            f"signals live as over its {stored:,} stored candles: {'; '.join(map(str, refused))} "
+            f"signals live as over its {formats.count(stored)} stored candles: "
+            f"{'; '.join(map(str, refused))} "
             f"bot.check(strategy) on paper shows where. Who trades it all the same names what is "
             f"overruled: bot.trade(..., overrule={list(kinds)!r}), or overrule: in its settings."
         )
-    parts = [f"checked on {stored:,} candles, {report.looked_at[0]}" if report.looked_at else ""]
+    parts = [
+        f"checked on {formats.count(stored)} candles, {report.looked_at[0]}"
+        if report.looked_at
+        else ""
+    ]
     parts += [f"OVERRULED: {finding}" for finding in report.findings]
     parts += [f"not looked at: {missed}" for missed in report.not_looked_at]
     parts += [f"beware: {warning}" for warning in report.warnings]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from botlib.core.clock import iso
 from botlib.core.errors import ConfigError
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 from botlib.engine.strategies.failure import Failure
 from botlib.frames import Frames, open_times
@@ -106,9 +107,9 @@ class StrategyFitting:
         found = {base: self._storage.frame(symbol, base, None, candle, strategy.train_candles)}
         if len(found[base]) < strategy.train_candles:
             raise ConfigError(
-                f"{name} learns from {strategy.train_candles:,} candles of {symbol} {base}; "
-                f"{len(found[base]):,} are stored. bot.download({symbol!r}, {base!r}, since=...) "
-                "fetches more."
+                f"{name} learns from {formats.count(strategy.train_candles)} candles of {symbol} "
+                f"{base}; {formats.count(len(found[base]))} are stored. bot.download({symbol!r}, "
+                f"{base!r}, since=...) fetches more."
             )
         first = int(open_times(found[base].index)[0])
         for timeframe in strategy.timeframes[1:]:

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from botlib.core.errors import BotlibError, PaperExchangeError
+from botlib.core.text import formats
 from botlib.core.timeframe import timeframe_ms
 from botlib.paper.api.dispatch import Dispatcher
 from botlib.paper.market.feed import rows
@@ -186,8 +187,9 @@ class ControlApi:
         last = min(end, self._venue.market_time - length)
         if last - start > MOST_CANDLES * length:
             raise PaperExchangeError(
-                f"From {start} to {last} are {(last - start) // length:,} candles of {timeframe}. "
-                f"Accepted: {MOST_CANDLES:,} in one request. Ask for them in parts."
+                f"From {start} to {last} are {formats.count((last - start) // length)} candles of "
+                f"{timeframe}. "
+                f"Accepted: {formats.count(MOST_CANDLES)} in one request. Ask for them in parts."
             )
         bars = self._venue.market.bars(symbol, timeframe, start, max(last, start - 1))
         feed = self._venue.feed(symbol)

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 
 from botlib.core.errors import RecordingError
 from botlib.core.files import read_regular
+from botlib.core.text import formats
 from botlib.store.files.cleaning import clean
 from botlib.store.files.identity import identify
 from botlib.store.files.report import ACCEPTED, VALUES, Recording
@@ -125,6 +126,7 @@ def _bounded(path: Path, packed: IO[bytes] | Any) -> bytes:
         unpacked += chunk
         if len(unpacked) > LARGEST:
             raise RecordingError(
-                f"{str(path)!r} holds more than {LARGEST:,} bytes when it is unpacked. {ACCEPTED}"
+                f"{str(path)!r} holds more than {formats.count(LARGEST)} bytes when it is "
+                f"unpacked. {ACCEPTED}"
             )
     return bytes(unpacked)

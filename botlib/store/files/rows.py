@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botlib.core.errors import RecordingError
+from botlib.core.text import formats
 from botlib.store.files.report import ACCEPTED, VALUES
 
 if TYPE_CHECKING:
@@ -151,7 +152,9 @@ def _parquet(raw: bytes) -> pa.Table:
     rows = parquet.read_metadata(pa.BufferReader(raw)).num_rows
     if rows > MOST_ROWS:
         # A few kilobytes can say that one value is repeated for ever.
-        raise OSError(f"it has {rows:,} rows, and at most {MOST_ROWS:,} are read")
+        raise OSError(
+            f"it has {formats.count(rows)} rows, and at most {formats.count(MOST_ROWS)} are read"
+        )
     return parquet.read_table(pa.BufferReader(raw))
 
 

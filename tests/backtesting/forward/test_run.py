@@ -104,7 +104,7 @@ def test_no_training_candle_is_within_purge_and_embargo_of_its_test(anchored: bo
         assert before is None or window.test_from == before.test_until + pd.Timedelta("1h")
     with pytest.raises(InvalidInput, match="purge=-1 is no length"):
         walked(purge=-1, fast=[5], slow=[20])
-    with pytest.raises(InvalidInput, match="a gap of 1,100"):
+    with pytest.raises(InvalidInput, match=r"a gap of 1.100"):
         walked(embargo=1_100, fast=[5], slow=[20])
 
 

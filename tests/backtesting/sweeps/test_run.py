@@ -147,7 +147,7 @@ def test_a_combination_that_never_trades_ranks_last(frame: pd.DataFrame) -> None
 
 
 def test_far_too_many_combinations_are_refused_with_count_and_budget(frame: pd.DataFrame) -> None:
-    with pytest.raises(InvalidInput, match=r"1,000,000,000,000 combinations.*500,000,000 bytes"):
+    with pytest.raises(InvalidInput, match=r"1.000.000.000.000 combinations.*500.000.000 bytes"):
         sweep(Cross, frame, fast=range(10**6), slow=range(10**6), memory="500MB", progress=False)
 
 

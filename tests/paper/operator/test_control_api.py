@@ -52,7 +52,7 @@ async def test_no_more_candles_are_made_than_can_be_answered(served: Any) -> Non
     """Those of a market since its beginning keep an exchange busy for minutes."""
     assert await served.control.candles("BTC/USDT", "1m", 0, 60_000) == []
     now = (await served.control.state())["market_time"]
-    with pytest.raises(PaperExchangeError, match=r"candles of 1m. Accepted: 100,000"):
+    with pytest.raises(PaperExchangeError, match=r"candles of 1m. Accepted: 100.000"):
         await served.control.candles("BTC/USDT", "1m", 0, now)
 
 

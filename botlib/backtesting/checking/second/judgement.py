@@ -10,6 +10,7 @@ import numpy as np
 from botlib.backtesting.checking.lookahead import LookAheadCheck
 from botlib.backtesting.checking.report import Finding
 from botlib.backtesting.checking.truncation import python_value
+from botlib.core.text import formats
 
 if TYPE_CHECKING:
     from botlib.backtesting.checking.second.job import Probe, SecondAnswer
@@ -123,7 +124,8 @@ class MemoryCheck:
                     then=python_value(whole[name].values[row]),
                     whole=python_value(column.values[row]),
                     text="is not repeatable: a second instance with the same parameters gives "
-                    f"other signals at {len(rows):,} candles, first at {frames.index[row]}.{kept} "
+                    f"other signals at {formats.count(len(rows))} candles, first at "
+                    f"{frames.index[row]}.{kept} "
                     "What it was fitted on cannot be seen, and a restart loses it.",
                 )
             )
