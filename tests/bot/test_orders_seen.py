@@ -76,7 +76,7 @@ def test_the_start_tells_what_it_found(bot: Any) -> None:
         rows = {row.what.split()[0]: row for row in again.reconciliation.rows}
         assert rows["stop"].venue == "open" and rows["balance"].done == "agree", rows
         assert again.reconciliation.explained
-        assert "reconciliation" in again.reconciliation._repr_html_()
+        assert "all explained" in again.reconciliation._repr_html_()
         (book,) = again.books.to_dict("records")
         assert (book["orphaned"], book["protection"]) == (True, "resting")
         assert again.arming is None

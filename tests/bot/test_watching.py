@@ -135,7 +135,7 @@ def test_a_strategy_is_followed_in_one_call(
         assert "streamed already" in bot.watch("SOL/USDT", "1m")
         assert bot.follow(strategy, "SOL/USDT").startswith("TrendCross SOL/USDT is followed")
         assert bot.signals["live"].sum() >= 2, "the same call again changes nothing"
-        assert bot.health().healthy, bot.health().reasons
+        until(lambda: bot.health().healthy)
         capsys.readouterr()
         bot.follow(strategy, "ETH/USDT", name="eth")
         assert capsys.readouterr().out.startswith("ETH/USDT 1m is streamed from now on")
@@ -173,7 +173,7 @@ def test_symbols_come_and_go_in_a_watched_market_and_signals_are_listed(
         until(lambda: storage.last_closed("SOL/USDT", "1m") >= first + 120_000)
         until(lambda: bot.strategies.loc[0, "last_signal"] != "")
         assert bot.strategies.loc[0, "held"] == 0
-        assert bot.health().healthy, bot.health().reasons
+        until(lambda: bot.health().healthy)
         bot.unwatch("SOL/USDT")
         assert bot.stop_strategy("quick").startswith("quick is stopped")
         assert list(bot.strategies["state"]) == ["off"]

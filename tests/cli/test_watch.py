@@ -56,7 +56,9 @@ def test_it_prints_prices_and_candles_and_stores_them(url: str, tmp_path: Path) 
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, ""), out
     lines = out.splitlines()
-    assert lines[0].startswith("WATCH · binance · connected") and lines[0].endswith("stands in")
+    assert lines[0].startswith("WATCH · binance, a stand-in · connected") and lines[0].endswith(
+        "stands in"
+    )
     assert re.search(r"BTC/USDT bid [\d.]+ ask [\d.]+", out)
     assert re.search(r"BTC/USDT 1m closed: open [\d.]+ high [\d.]+ low", out)
     assert "unhealthy" not in out and "ETH" not in out
