@@ -1,9 +1,9 @@
 """`Costs`: what a fill costs beside the price of the market, and how much of a candle it can take.
 
 The defaults are those of a large market, measured on recorded trades and books and rounded up
-(the capabilities of its venue say which): a fee of 0.1 % for makers and takers, a spread of 1 bp, of
-which an order at the market pays half, and a slippage of 1 bp. A fill takes at most a tenth of its
-candle's volume, the limit of zipline's model of fixed slippage.
+(the capabilities of its venue say which): a fee of 0.1 % for makers and takers, a spread of 1 bp,
+of which an order at the market pays half, and a slippage of 1 bp. A fill takes at most a tenth of
+its candle's volume, the limit of zipline's model of fixed slippage.
 
 Small markets cost more: ``Costs(spread=0.0015, slippage=0.0003)`` is the middle of those measured.
 """

@@ -63,11 +63,11 @@ def test_it_prints_prices_and_candles_and_stores_them(url: str, tmp_path: Path) 
     assert re.search(r"BTC/USDT 1m closed: open [\d.]+ high [\d.]+ low", out)
     assert "unhealthy" not in out and "ETH" not in out
     assert files(tmp_path) == FILES
-    number = re.search(r"Stored ([\d,]+) candles in data/stand-in/tradingbot\.db", out)
+    number = re.search(r"Stored ([\d\u2009]+) candles in data/stand-in/tradingbot\.db", out)
     assert number is not None
     with Database.open(tmp_path / "data/stand-in/tradingbot.db", "binance") as database:
         stored = len(CandleStorage(database).frame("BTC/USDT", "1m"))
-    assert stored >= int(number[1].replace(",", "")) >= 500
+    assert stored >= int(number[1].replace("\u2009", "")) >= 500
     assert lines[-1].strip() == 'bot.chart("BTC/USDT", "1m")' and json.dumps(url) in lines[-2]
     assert asyncio.run(orders(url)) == []
 
@@ -82,7 +82,7 @@ def test_an_interrupt_ends_it_in_order(url: str, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "Traceback" not in err, err
-    assert "Interrupted." in out and "Stored 1,0" in out
+    assert "Interrupted." in out and "Stored 1\u20090" in out
 
 
 def test_a_venue_that_does_not_answer_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
