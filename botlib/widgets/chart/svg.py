@@ -26,6 +26,8 @@ WIDTH: Final = 960
 _AXIS: Final = 74
 _TOP: Final = 24
 _BOTTOM: Final = 22
+_LETTER: Final = 6.0
+"""Width of a letter of the small text."""
 _GAP: Final = 6
 _LEGEND: Final = 15
 _TEXT: Final = "#8a8f98"
@@ -414,7 +416,11 @@ class _Drawing:
             label = f"{len(group)} × {label}" if same else str(len(group))
         text = ""
         if label:
-            y = edge + (18 if below else -11)
+            # Beyond the candles on both sides, which the text is wider than.
+            under = np.abs(self.x - x) <= _LETTER * len(label) / 2 + self.pitch / 2
+            ends = self.cells[under, 3 if below else 2]
+            far = scale.y(float(np.nanmin(ends) if below else np.nanmax(ends)))
+            y = max(edge + 18, far + 13) if below else min(edge - 11, far - 5)
             text = (
                 f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{one["color"]}">'
                 f"{escape(label)}</text>"

@@ -41,6 +41,10 @@ def html_of(shown: Any) -> str:
     return base64.b64decode(html.split("base64,")[1].rstrip('">')).decode()
 
 
+WORD = r'<text x="[\d.]+" y="([\d.]+)"[^>]*>word<'
+"""The words of a marker, and their height."""
+
+
 def test_the_picture_of_a_frame_names_every_series() -> None:
     chart = bl.chart(
         FRAME, overlays=["ema(20)", "bbands(20, 2)"], panes=["rsi(14)", "macd"], title="A <title>"
@@ -234,6 +238,25 @@ def test_markers_lines_and_shades_are_drawn_at_their_candles() -> None:
     with pytest.raises(InvalidInput, match="no line of the kind"):
         Line(id="x", kind="entry", price=1.0, title="")
     assert Shade(start=1_000, end=2_000, kind="repaired").wire()["from"] == 1.0
+
+
+@pytest.mark.parametrize(("kind", "column", "way"), [("entry", "low", 1), ("exit", "high", -1)])
+def test_the_words_of_a_marker_lie_on_no_candle_beside_it(kind: Any, column: str, way: int) -> None:
+    times = START + np.arange(100) * MINUTE
+    frame = candle_frame(times, [[100.0, 101.0, 99.0, 100.0, 1.0]] * 100)
+    frame.iloc[50, frame.columns.get_loc(column)] = 100 - 10 * way
+
+    def marked(row: int) -> tuple[float, float]:
+        """Return the heights of the tip of a marker and of its words."""
+        chart = bl.chart(frame, markers=[Marker(timestamp=int(times[row]), kind=kind, text="word")])
+        found = re.search(r'd="M[\d.]+ ([\d.]+)l4\.5[^>]*>' + WORD, chart.svg(100))
+        assert found is not None
+        return float(found[1]), float(found[2])
+
+    tip, _ = marked(50)
+    _, words_beside = marked(49)
+    assert way * (words_beside - (tip - 4 * way)) >= (9 if way > 0 else 3)
+    assert way * (words_beside - marked(10)[1]) > 50, "those of other candles stay at their own"
 
 
 def test_a_line_over_a_past_range_is_drawn_over_its_candles_only() -> None:
