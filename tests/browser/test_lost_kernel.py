@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -75,16 +76,25 @@ async def assert_lost(root: Locator) -> None:
     assert await live.count() == 0, await live.all_inner_texts()
 
 
+NOTICED = 5.0
+"""Seconds within which every view has to show that its kernel is gone; about one is usual."""
+
+
 @pytest.mark.parametrize("end", ["restart", "kill"])
 async def test_a_kernel_that_ended_is_shown_by_all_its_views(sheet: Notebook, end: str) -> None:
     chart, dashboard = await views(sheet)
     await dashboard.locator('[data-action="kill-open"]').click()
+    began = time.monotonic()
     if end == "restart":
         await sheet.page.evaluate(RESTART)
     else:
-        os.kill(int(await sheet.value("os.getpid()")), signal.SIGKILL)
+        pid = int(await sheet.value("os.getpid()"))
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
     for root in (chart, dashboard):
         await see(sheet, root, "gone")
+    assert time.monotonic() - began < NOTICED
+    for root in (chart, dashboard):
         await assert_lost(root)
     assert "healthy" not in await dashboard.locator(".bl-health").inner_text()
     assert await dashboard.get_by_role("alertdialog").is_hidden()
