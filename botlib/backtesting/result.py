@@ -239,6 +239,9 @@ class BacktestResult:
             path: the file.
             benchmark: as for `tearsheet`.
             window: as for `tearsheet`.
+
+        Raises:
+            InvalidInput: the file cannot be written.
         """
         from botlib.backtesting.views.report import write_report
 

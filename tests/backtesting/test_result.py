@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from botlib.backtesting.vectorbt_setup import load_vectorbt
+from botlib.core.errors import InvalidInput
 from botlib.core.text import formats
 from botlib.strategies import TrendCross
 from tests.support.backtests import Scripted, backtest, flat, wandering
@@ -70,6 +71,12 @@ def test_the_card_and_the_page_show_the_figures(tmp_path: Path, year: pd.DataFra
     assert "src=" not in page.split("</style>")[0] and 'src="http' not in page
     assert page.count("<section>") == 7 and result.tearsheet()._repr_html_()[-400:-20] in page
     assert repr(result).count("\n") == 0 and "20\u2009000 candles" in repr(result)
+
+
+def test_a_report_that_cannot_be_written_names_its_path(tmp_path: Path) -> None:
+    result = backtest(Scripted(entries=(0,)), flat(10, 10, 12, 11), fee=0)
+    with pytest.raises(InvalidInput, match=r"path=.* cannot be written: Is a directory"):
+        result.report(tmp_path)
 
 
 def test_the_picture_has_price_trips_equity_and_drawdown(year: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from botlib.backtesting.views.tear_sheet import sections
+from botlib.core.errors import InvalidInput
 from botlib.core.files import write_private
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, Toned, card, figures, lines, spark
@@ -116,8 +117,19 @@ def result_card(result: BacktestResult) -> str:
 
 
 def write_report(sheet: TearSheet, path: Path) -> Path:
-    """Write the report, the plotly library included, and return its path."""
-    return write_private(path, masked(page(sheet)))
+    """Write the report, the plotly library included, and return its path.
+
+    Raises:
+        InvalidInput: the file cannot be written.
+    """
+    text = masked(page(sheet))
+    try:
+        return write_private(path, text)
+    except OSError as error:
+        raise InvalidInput(
+            f"path={str(path)!r} cannot be written: {error.strerror}. "
+            "Accepted: a file, such as 'report.html', in a directory that may be written."
+        ) from error
 
 
 def cut_by_volume(result: BacktestResult) -> str:
