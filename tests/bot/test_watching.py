@@ -71,7 +71,7 @@ def test_a_venue_is_watched_without_keys_and_nothing_can_be_ordered(
         # The fee of a paper account is not that of the venue.
         assert bot.lab.market("BTC/USDT").fee == 0.001
         assert repr(bot).startswith("WATCH") and ">WATCH</span>" in bot._repr_html_()
-        assert engine.health().healthy, engine.health().reasons
+        until(lambda: engine.health().healthy)
         assert engine.venue == "binance" and engine.health().mode == "watch"
         assert Path(engine.database) == tmp_path / "data" / "stand-in" / "tradingbot.db"
         names = {task.name for task in engine.tasks.status().tasks}
@@ -105,7 +105,7 @@ def test_signals_of_a_watched_market_are_shown_and_lead_to_no_order(venue: Paper
     try:
         engine = bot.aio.engine
         until(lambda: engine.signals.signals >= 1)
-        assert engine.health().healthy, engine.health().reasons
+        until(lambda: engine.health().healthy)
         assert engine.orders.sent == 0 and engine.orders.desks == {}
     finally:
         bot.stop()
