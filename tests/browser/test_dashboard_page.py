@@ -23,7 +23,7 @@ CONNECT = f"""
 import botlib as bl
 bot = bl.connect(
     symbols=["BTC/USDT"], timeframes=["1m"], history=300, health={{"port": 0}}, strategies=[],
-    paper={{"seed": 7, "start": "2026-01-05", "lockstep": True}},
+    paper={{"seed": 17, "start": "2026-01-05", "lockstep": True}},
 )
 bot.trade(
     bl.TrendCross(fast=3, slow=8, stop_loss=0.05, timeframes=("1m",)), "BTC/USDT", name="{NAME}",
