@@ -282,7 +282,9 @@ def _name(frame: StackFrame) -> str:
     # The kernel compiles each cell as /tmp/ipykernel_<pid>/<hash>.py.
     file = "cell" if re.search(r"ipykernel_\d+[/\\]", frame.file) else frame.file
     # Of what is installed its name says enough: pandas/core/frame.py, botlib/store/write.py.
-    roots = (str(Path(_PACKAGE).parent) + os.sep, *sorted(_LIBRARIES, key=len, reverse=True))
+    # The longest root first: an environment may lie in the project, which is then a root as well.
+    above = str(Path(_PACKAGE).parent) + os.sep
+    roots = sorted((above, *_LIBRARIES), key=len, reverse=True)
     if file.startswith((_PACKAGE, *_LIBRARIES)):
         file = file.removeprefix(next(root for root in roots if file.startswith(root)))
     return f"{file}:{frame.line} {frame.function}"

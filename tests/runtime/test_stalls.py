@@ -250,9 +250,15 @@ def test_closing_ends_the_watch_and_its_thread() -> None:
     assert watcher not in threading.enumerate()
 
 
-def test_files_of_libraries_are_named_without_their_folders() -> None:
-    pandas, stdlib = sysconfig.get_path("purelib"), sysconfig.get_path("stdlib")
+@pytest.mark.parametrize("within", [False, True], ids=["elsewhere", "in the project"])
+def test_files_of_libraries_are_named_without_their_folders(
+    within: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = Path(stalls.__file__).parents[2]
+    pandas, stdlib = sysconfig.get_path("purelib"), sysconfig.get_path("stdlib")
+    if within:
+        pandas = f"{root}/.venv/lib/python3/site-packages"
+        monkeypatch.setattr(stalls, "_LIBRARIES", (f"{stdlib}/", f"{pandas}/"))
     for file, shown in [
         (f"{pandas}/pandas/core/frame.py", "pandas/core/frame.py"),
         (f"{stdlib}/json/decoder.py", "json/decoder.py"),
