@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -160,6 +161,15 @@ async def test_a_timeframe_is_chosen_by_its_button(sheet: Notebook) -> None:
     await until(sheet, root, f"(root) => ({_CLOSES})(root).length === 500")
 
 
+async def settled(root: Locator) -> Any:
+    """Return the groups of markers when they have stopped moving: a new timeframe is fitted."""
+    before, groups = None, await root.evaluate(_GROUPS)
+    while groups != before:
+        await asyncio.sleep(0.5)
+        before, groups = groups, await root.evaluate(_GROUPS)
+    return groups
+
+
 async def test_markers_near_each_other_are_one_and_a_card_says_what_they_were(
     sheet: Notebook,
 ) -> None:
@@ -173,7 +183,7 @@ async def test_markers_near_each_other_are_one_and_a_card_says_what_they_were(
     apart = await root.evaluate(_GROUPS)
     await root.locator('[data-timeframe="15m"]').click()
     await until(sheet, root, f"(root) => ({_GROUPS})(root).some(([, , size]) => size > 1)")
-    together = await root.evaluate(_GROUPS)
+    together = await settled(root)
     assert max(size for _, _, size, _ in together) > max(size for _, _, size, _ in apart)
     box = await root.locator(".bl-canvas").bounding_box()
     assert box is not None
@@ -192,7 +202,7 @@ async def test_markers_near_each_other_are_one_and_a_card_says_what_they_were(
     await root.locator('[data-timeframe="1m"]').click()
     await until(sheet, root, f"(root) => ({_GROUPS})(root).some(([, , size]) => size === 1)")
     said = set()
-    single = [one for one in await root.evaluate(_GROUPS) if one[2] == 1]
+    single = [one for one in await settled(root) if one[2] == 1]
     for x, y, *_ in single[:6]:
         await sheet.page.mouse.move(box["x"] + x, box["y"] + y)
         card = root.get_by_role("tooltip")
