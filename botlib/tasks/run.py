@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -13,6 +14,8 @@ from botlib.core.errors import TaskError, TaskTimeout
 from botlib.core.text.formats import duration, interval
 from botlib.tasks.counters import TaskCounters
 from botlib.tasks.threads import ThreadJob, ThreadPool
+
+log = logging.getLogger(__name__)
 
 
 class CancelCause(Enum):
@@ -137,6 +140,16 @@ class TaskRun:
         elif self._job is not None and self._threads is not None:
             return self._threads.cancel(self._job)
         return False
+
+    def set_stuck(self, now: float) -> None:
+        """Store and log that it outlived its end; ``now`` is loop time in seconds."""
+        self.stuck_since = now
+        self.abandon_thread()
+        log.error(
+            "Task %r is stuck: it still runs after its %s, and is not started again before it ends",
+            self._name,
+            "timeout" if self.cause is CancelCause.TIMEOUT else "cancellation",
+        )
 
     def abandon_thread(self) -> None:
         """Replace the thread it occupies, so that other tasks do not lack one."""

@@ -234,7 +234,7 @@ class ManagedTask:
     def mark_stuck(self) -> None:
         """Mark a run that is still going on as stuck, after the time to end is over."""
         if self._run is not None and self._run.stuck_since is None and not self._wanted:
-            self._set_stuck(self._run)
+            self._run.set_stuck(self._now())
 
     def reset(self) -> None:
         """Mark the task as not running, after the loop is gone."""
@@ -299,7 +299,7 @@ class ManagedTask:
         elif run.cause is None:
             self._time_out()
         elif run.stuck_since is None:
-            self._set_stuck(run)
+            run.set_stuck(self._now())
 
     # A run
 
@@ -321,7 +321,7 @@ class ManagedTask:
             self.finish(asyncio.CancelledError())
         elif run.in_thread and cause is CancelCause.TIMEOUT:
             # A thread cannot be cancelled, only waited for.
-            self._set_stuck(run)
+            run.set_stuck(self._now())
         elif run.stuck_since is None:
             self._limit(run, env.loop.time() + env.grace)
 
@@ -331,15 +331,6 @@ class ManagedTask:
         in_thread = run is not None and run.in_thread
         self._record(timeout_error(self.name, limit, in_thread=in_thread))
         self._end_run(CancelCause.TIMEOUT)
-
-    def _set_stuck(self, run: TaskRun) -> None:
-        run.stuck_since = self._now()
-        run.abandon_thread()
-        log.error(
-            "Task %r is stuck: it still runs after its %s, and is not started again before it ends",
-            self.name,
-            "timeout" if run.cause is CancelCause.TIMEOUT else "cancellation",
-        )
 
     def _limit(self, run: TaskRun, when: float) -> None:
         run.limit = when
@@ -456,7 +447,8 @@ class ManagedTask:
         """Enter the first tick after ``after`` (ms); one that has passed is due at once."""
         schedule = self.config.schedule
         assert isinstance(schedule, Calendar)
-        env, moment = self._environment(), self._environment().clock.now()
+        env = self._environment()
+        moment = env.clock.now()
         # A market clock stands at 0 until the first event.
         self._clock_unset = moment <= 0
         self._date = after
