@@ -29,8 +29,7 @@ from botlib.engine.services import Services
 from botlib.engine.status import engine_status
 from botlib.engine.strategies.active import ActiveStrategy
 from botlib.engine.strategies.roster import StrategyRoster
-from botlib.engine.watchlist import register_needs, unwatch, watch
-from botlib.trading.positions import is_held
+from botlib.engine.watchlist import keep_held, register_needs, unwatch, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from botlib.config import Settings
     from botlib.core.model import Order
-    from botlib.engine.parts import TradingParts
     from botlib.runtime import Stall
     from botlib.strategy import Strategy
     from botlib.venues.base import Exchange
@@ -410,7 +408,7 @@ class Orchestrator(PartsAccess):
         if settings.mode != "watch":
             # Positions are known and protected before a strategy is there.
             await parts.orders.start(settings.symbols)
-            self._keep_held(parts)
+            keep_held(parts, self.watchlist, self.positions, settings)
         for symbol, timeframe in self.subscriptions():
             parts.signals.keep(symbol, timeframe, settings.history)
         self._roster = StrategyRoster(self._base, self.stored, parts, stream=self._stream_for)
@@ -442,20 +440,6 @@ class Orchestrator(PartsAccess):
         register_needs(self.watchlist, parts, self.positions)
         if settings.mode != "watch":
             self.kill_switch.close_positions = parts.orders.leave_everything
-
-    def _keep_held(self, parts: TradingParts) -> None:
-        """Stream and count symbols that are held, although they are not configured any more."""
-        for position in self.positions.all():
-            symbol = position.symbol
-            if symbol in self.settings.symbols or symbol not in parts.orders.desks:
-                continue
-            market = parts.exchange.market(symbol)
-            if not is_held(position.amount, position.entry_price, market):
-                continue
-            if split_symbol(symbol)[1] == parts.account.quote:
-                parts.account.include(symbol)
-                self.watchlist.add([(symbol, self.settings.timeframes[0])])
-                logger.info("%s is held, and streamed for that", symbol)
 
     def _listed(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether the venue lists a symbol.

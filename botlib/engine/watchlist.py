@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING
 
 from botlib.core.errors import InvalidInput, did_you_mean
+from botlib.core.symbol import split_symbol
 from botlib.core.timeframe import timeframe_ms
 from botlib.trading.positions import is_held
 from botlib.venues.symbols import unified_symbol
@@ -161,6 +162,23 @@ async def unwatch(
         await _end(parts, pair)
         logger.info("%s %s is not streamed any more", *pair)
     return found
+
+
+def keep_held(
+    parts: TradingParts, watchlist: Watchlist, positions: PositionManager, settings: Settings
+) -> None:
+    """Stream and count symbols that are held, although they are not configured any more."""
+    for position in positions.all():
+        symbol = position.symbol
+        if symbol in settings.symbols or symbol not in parts.orders.desks:
+            continue
+        market = parts.exchange.market(symbol)
+        if not is_held(position.amount, position.entry_price, market):
+            continue
+        if split_symbol(symbol)[1] == parts.account.quote:
+            parts.account.include(symbol)
+            watchlist.add([(symbol, settings.timeframes[0])])
+            logger.info("%s is held, and streamed for that", symbol)
 
 
 def register_needs(watchlist: Watchlist, parts: TradingParts, positions: PositionManager) -> None:
