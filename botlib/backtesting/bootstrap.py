@@ -44,7 +44,7 @@ class Traded(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class ConfidenceInterval:
     """A figure of the run, and the interval in which it lies with a confidence."""
 
     estimate: float
@@ -68,7 +68,7 @@ class BootstrapReport:
         block: trips in a row that were drawn together.
     """
 
-    intervals: Mapping[str, Interval]
+    intervals: Mapping[str, ConfidenceInterval]
     loss: float
     round_trips: int
     samples: int
@@ -162,7 +162,7 @@ def bootstrap(
         low, median, high = (
             np.quantile(values, (tail, 0.5, 1 - tail)) if len(values) else [np.nan] * 3
         )
-        intervals[name] = Interval(
+        intervals[name] = ConfidenceInterval(
             estimate=float(estimate[0]), low=float(low), median=float(median), high=float(high)
         )
     totals = np.concatenate([part["total_return"] for part in drawn])

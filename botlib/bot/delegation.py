@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Line(str):
+class ShownText(str):
     """A text that a cell shows as it is, without quotation marks."""
 
     __slots__ = ()
@@ -45,7 +45,7 @@ def of_core(
         result: T = self._call(method(self.aio, *args, **kwargs))
         for line in self.aio.taken_notes():
             sys.stdout.write(f"{line}\n")
-        return cast("T", Line(result)) if type(result) is str else result
+        return cast("T", ShownText(result)) if type(result) is str else result
 
     return call
 
