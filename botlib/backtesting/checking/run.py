@@ -205,7 +205,7 @@ class _Course:
         self.made += ahead.made
 
     def _not_cut(self, made: CutsMade, strips: StripsMade) -> None:
-        """Say which candles were not cut at, and why."""
+        """Store which candles were not cut at, and why."""
         reason = "the time was up" if made.late else f"cuts={formats.count(self.cuts)}"
         drawn = f"{reason}; those above were drawn by chance, seed {self.seed}"
         if not made.every_signal:
