@@ -105,6 +105,8 @@ class MirrorVenue(Venue):
         self._sinks: dict[bytes, tuple[str, Callable[[bytes], None] | None]] = {}
         self._waiting: dict[MirrorFeed, None] = {}
         self._wake, self._seen = asyncio.Event(), asyncio.Event()
+        self._group: asyncio.TaskGroup
+        """The tasks of the mirror while it runs."""
         self._resync: asyncio.Task[None] | None = None
         self._symbols = symbols
         super().__init__(
@@ -273,7 +275,8 @@ class MirrorVenue(Venue):
     # -- the state of the connection
 
     def _opened(self) -> None:
-        self._resync = asyncio.create_task(self._synchronize())
+        # An error in it ends the mirror, as one in any other of its tasks does.
+        self._resync = self._group.create_task(self._synchronize())
 
     def _lost(self, reason: str) -> None:
         if self._resync is not None:
@@ -353,6 +356,7 @@ class MirrorVenue(Venue):
             first = next(iter(self.mirror.entries), "")
             self.stream.want(f"{first.lower()}@kline_1m")
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self.stream.run())
             group.create_task(self._run_matching())
             group.create_task(self._watch_silence())

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import aiohttp
 import orjson
 
+from botlib.core.asynctools import first_of
 from botlib.core.retry import Backoff
 from botlib.paper.mirror.requests import UNREADABLE, PublicRequests
 from botlib.venues.obstacles import connection_advice
@@ -136,13 +137,11 @@ class VenueStream:
         self.dialled = asyncio.get_running_loop().time()
         self.connected = True
         self.dials += 1
-        commands = asyncio.create_task(self._command(socket))
         try:
-            ended = await self._read(socket)
+            ended = await first_of(self._read(socket), self._command(socket))
             return self._cut_for or ended
         finally:
             self.connected, self._socket = False, None
-            commands.cancel()
             await socket.close()
 
     async def _read(self, socket: _Socket) -> str:
@@ -198,7 +197,7 @@ class VenueStream:
             logger.warning("A frame of %s cannot be read, and is left out: %r", name, error)
         self.malformed += 1
 
-    async def _command(self, socket: _Socket) -> None:
+    async def _command(self, socket: _Socket) -> NoReturn:
         """Subscribe and unsubscribe, in batches with pauses."""
         told = False
         while True:
