@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botlib.backtesting.arguments import checked
-from botlib.backtesting.metrics import YEAR_MS, CurveFigures, Floats, curve_figures, profit_factor
+from botlib.backtesting.metrics import CurveFigures, Floats, curve_figures, profit_factor
+from botlib.backtesting.significance.bootstrapped import Bootstrapped
 from botlib.backtesting.simulate import REASONS, BacktestRun, SimulatedCandles, portfolio_of
 from botlib.core.text import formats
 from botlib.core.text.masking import masked
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from botlib.backtesting.bootstrap import BootstrapReport
     from botlib.backtesting.tearsheet import TearSheet
     from botlib.backtesting.terms import Terms
     from botlib.widgets.chart import Chart
 
 
-class BacktestResult:
+class BacktestResult(Bootstrapped):
     """The result of a backtest; everything beyond the fills is computed when it is first used.
 
     ``frame`` holds the candles that were traded.
@@ -150,35 +150,6 @@ class BacktestResult:
         share = self.costs.of_rows(candles.swing(fills.row), taken)
         worse = share / np.where(fills.buy, 1 + share, 1 - share)
         return float((fills.amount * fills.price * worse)[market].sum())
-
-    @checked
-    def bootstrap(
-        self,
-        *,
-        samples: int = 10_000,
-        confidence: float = 0.95,
-        seed: int = 0,
-        block: int = 1,
-    ) -> BootstrapReport:
-        """Return confidence intervals of return, drawdown and Sharpe ratio, from the round trips.
-
-        Args:
-            samples, confidence, seed, block: see `botlib.backtesting.bootstrap.bootstrap`.
-
-        Raises:
-            InvalidInput: fewer than two finished round trips, or an argument out of range.
-        """
-        from botlib.backtesting.bootstrap import bootstrap
-
-        return bootstrap(
-            self,
-            cash=self.cash,
-            years=len(self.frame) * timeframe_ms(self.timeframe) / YEAR_MS,
-            samples=samples,
-            confidence=confidence,
-            seed=seed,
-            block=block,
-        )
 
     @checked
     def plot(self, *, candles: int = 2_000) -> Any:

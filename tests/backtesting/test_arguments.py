@@ -13,7 +13,7 @@ import pytest
 
 import botlib as bl
 from botlib.backtesting import compare
-from botlib.backtesting.overfitting import overfitting
+from botlib.backtesting.significance.overfitting import overfitting
 from botlib.bot import Bot
 from botlib.core.errors import BotlibError, ConfigError, InvalidInput
 from botlib.indicators import warmup

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.metrics import YEAR_MS
-from botlib.backtesting.overfitting import independent_trials
+from botlib.backtesting.significance.overfitting import independent_trials
 from botlib.backtesting.source import code_hash
 from botlib.core.timeframe import timeframe_ms
 from botlib.frames import COLUMNS, open_times

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.arguments import checked
-from botlib.backtesting.block_scores import SCORED, block_scorer
 from botlib.backtesting.experiments.recording import (
     Book,
     WindowTrials,
@@ -35,6 +34,7 @@ from botlib.backtesting.forward.paths import CrossSplit, CrossValidationResult
 from botlib.backtesting.forward.run import candle_count, trade_rows, with_defaults
 from botlib.backtesting.inputs import frames_for, in_timeframes
 from botlib.backtesting.metrics import Floats, candle_returns
+from botlib.backtesting.significance.block_scores import SCORED, block_scorer
 from botlib.backtesting.sweeps.plan import SearchPlan
 from botlib.backtesting.sweeps.run import run_sweep
 from botlib.backtesting.sweeps.space import ParameterSpace
@@ -105,7 +105,8 @@ def cross_validate(
             outcome that is learned from, such as a position, reaches into the future.
         embargo: candles that do not train after each test, beyond those; usually a hundredth of
             all candles.
-        metric: the figure to choose by, one of `botlib.backtesting.block_scores.SCORED`.
+        metric: the figure to choose by: ``sharpe``, ``sortino``, ``calmar``, ``total_return``,
+            ``annual_return`` or ``max_drawdown``.
         timeframes: for a strategy that names none; the trading one first.
         where, workers, memory, client: as for `sweep`.
         book: as for `backtest`.

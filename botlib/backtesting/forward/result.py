@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from botlib.backtesting.arguments import checked
-from botlib.backtesting.metrics import YEAR_MS, CurveFigures, curve_figures
+from botlib.backtesting.metrics import CurveFigures, curve_figures
+from botlib.backtesting.significance.bootstrapped import Bootstrapped
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card
 from botlib.core.text.masking import masked
@@ -19,7 +19,6 @@ from botlib.core.timeframe import timeframe_ms
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.backtesting.bootstrap import BootstrapReport
     from botlib.backtesting.result import BacktestResult
     from botlib.strategy import Strategy
 
@@ -47,7 +46,7 @@ class WalkForwardWindow:
     strategy: Strategy
 
 
-class WalkForwardResult:
+class WalkForwardResult(Bootstrapped):
     """The result of a walk forward.
 
     Attributes:
@@ -150,35 +149,6 @@ class WalkForwardResult:
         """
         before = self.in_sample
         return 1 - self.out_of_sample / before if before > 0 else math.nan
-
-    @checked
-    def bootstrap(
-        self,
-        *,
-        samples: int = 10_000,
-        confidence: float = 0.95,
-        seed: int = 0,
-        block: int = 1,
-    ) -> BootstrapReport:
-        """Return confidence intervals of return, drawdown and Sharpe ratio, from the round trips.
-
-        Args:
-            samples, confidence, seed, block: see `botlib.backtesting.bootstrap.bootstrap`.
-
-        Raises:
-            InvalidInput: fewer than two finished round trips, or an argument out of range.
-        """
-        from botlib.backtesting.bootstrap import bootstrap
-
-        return bootstrap(
-            self,
-            cash=self.cash,
-            years=len(self.equity) * timeframe_ms(self.timeframe) / YEAR_MS,
-            samples=samples,
-            confidence=confidence,
-            seed=seed,
-            block=block,
-        )
 
     def plot(self) -> Any:
         """Return a plotly figure: stitched equity, and the metric in and out of sample."""

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.arguments import checked
-from botlib.backtesting.block_scores import LEAST_ROUND_TRIPS
 from botlib.backtesting.metrics import Floats
+from botlib.backtesting.significance.block_scores import LEAST_ROUND_TRIPS
 from botlib.backtesting.sweeps.evaluator import METRICS, SweepSettings
 from botlib.backtesting.sweeps.space import Combination
 from botlib.core.errors import InvalidInput, did_you_mean
@@ -23,7 +23,7 @@ from botlib.core.text.masking import masked
 if TYPE_CHECKING:
     import pandas as pd
 
-    from botlib.backtesting.overfitting import OverfittingReport
+    from botlib.backtesting.significance.overfitting import OverfittingReport
     from botlib.frames import Frames
     from botlib.store.experiment_book import ExperimentBook
     from botlib.strategy import Strategy
@@ -224,11 +224,11 @@ class SweepResult:
         on the same candles count as trials too; see `botlib.store.experiment_book`.
 
         Args:
-            blocks: see `botlib.backtesting.overfitting.probability_of_backtest_overfitting`.
+            blocks: an even number of stretches of time; 16 give 12,870 splits.
             least_round_trips: a best with fewer finished round trips is not vouched for.
         """
         from botlib.backtesting.experiments.recording import earlier_trials, sharpes_per_period
-        from botlib.backtesting.overfitting import overfitting
+        from botlib.backtesting.significance.overfitting import overfitting
 
         self._check_any()
         earlier = earlier_trials(self.book, self) if self.book is not None else None

@@ -11,7 +11,7 @@ import pytest
 
 from botlib.backtesting import SweepResult, backtest, sweep, walk_forward
 from botlib.backtesting.experiments import Experiments
-from botlib.backtesting.overfitting import overfitting
+from botlib.backtesting.significance.overfitting import overfitting
 from botlib.core.errors import InvalidInput
 from botlib.store.experiment_book import ExperimentBook
 from tests.support.sweeps import Cross, candles

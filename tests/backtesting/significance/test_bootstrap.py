@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from botlib.backtesting import backtest, walk_forward
-from botlib.backtesting.bootstrap import BootstrapReport, bootstrap
+from botlib.backtesting.significance.bootstrap import BootstrapReport, bootstrap
 from botlib.core.errors import InvalidInput
 from tests.support.sweeps import Cross, candles
 

@@ -1,9 +1,9 @@
 """Overfitting: the probability that the best of many trials is luck.
 
-Sharpe ratios in this module are per period, as in `botlib.backtesting.sharpe`.
+Sharpe ratios in this module are per period, as in `botlib.backtesting.significance.sharpe`.
 
 Sources:
-    [DSR] see `botlib.backtesting.sharpe`.
+    [DSR] see `botlib.backtesting.significance.sharpe`.
     [PBO] D. H. Bailey, J. M. Borwein, M. López de Prado, Q. J. Zhu, "The Probability of Backtest
     Overfitting", Journal of Computational Finance 20(4), 2017, https://ssrn.com/abstract=2326253
 
@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.arguments import ARGUMENTS
-from botlib.backtesting.block_scores import (
+from botlib.backtesting.significance.block_scores import (
     LEAST_ROUND_TRIPS,
     SCORED,
     block_scorer,
 )
-from botlib.backtesting.sharpe import (
+from botlib.backtesting.significance.sharpe import (
     NO_VARIANCE,
     deflated_sharpe_ratio,
     expected_maximum_sharpe,
@@ -47,7 +47,7 @@ from botlib.core.text.cards import card
 from botlib.core.text.tables import html_table, text_table
 
 if TYPE_CHECKING:
-    from botlib.backtesting.sharpe import Matrix
+    from botlib.backtesting.significance.sharpe import Matrix
     from botlib.store.experiment_book import EarlierTrials
 
 __all__ = [
@@ -141,7 +141,7 @@ def probability_of_backtest_overfitting(
         returns: (T, N) returns per period, one column per trial of the same sweep.
         blocks: an even number; 16 give 12,870 splits. Blocks differ by one row if T is no
             multiple of it.
-        metric: one of `botlib.backtesting.block_scores.SCORED`, by which trials are ranked.
+        metric: by which trials are ranked, one of `SCORED`.
 
     Raises:
         InvalidInput: an unknown metric, fewer than two trials, fewer than two periods a block, an

@@ -7,8 +7,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from botlib.backtesting.block_scores import SCORED
-from botlib.backtesting.overfitting import probability_of_backtest_overfitting
+from botlib.backtesting.significance.block_scores import SCORED
+from botlib.backtesting.significance.overfitting import probability_of_backtest_overfitting
 from botlib.core.errors import InvalidInput
 
 RETURNS = np.random.default_rng(4).normal(0.001, 0.02, (46, 7))

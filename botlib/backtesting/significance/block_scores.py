@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botlib.backtesting.metrics import Floats
-from botlib.backtesting.sharpe import sharpe_of_sums
+from botlib.backtesting.significance.sharpe import sharpe_of_sums
 from botlib.core.errors import InvalidInput, did_you_mean
 
 LEAST_ROUND_TRIPS: Final = 30

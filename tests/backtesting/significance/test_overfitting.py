@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botlib.backtesting.overfitting import (
+from botlib.backtesting.significance.overfitting import (
     deflated_sharpe_ratio,
     expected_maximum_sharpe,
     independent_trials,
@@ -23,7 +23,7 @@ from botlib.backtesting.overfitting import (
     probability_of_backtest_overfitting,
     sharpe_ratio,
 )
-from botlib.backtesting.sharpe import moments
+from botlib.backtesting.significance.sharpe import moments
 from botlib.core.errors import InvalidInput
 
 Floats = npt.NDArray[np.float64]

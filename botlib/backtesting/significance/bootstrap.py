@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card
 from botlib.core.text.tables import html_table, text_table
 
+if TYPE_CHECKING:
+    from botlib.backtesting.significance.bootstrapped import Traded
+
 FEW: Final = 30
 """Round trips below which the intervals are told to be rough."""
 
@@ -33,14 +36,6 @@ _CHUNK: Final = 1 << 20
 """Numbers in each array of a chunk: 8 MB."""
 
 _HEADERS: Final = ("figure", "of the run", "low", "median", "high")
-
-
-class Traded(Protocol):
-    """A result with round trips: of a backtest or a walk forward."""
-
-    @property
-    def roundtrips(self) -> Any:
-        """A frame with the columns ``pnl`` and ``exit_time``, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
