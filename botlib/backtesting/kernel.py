@@ -13,9 +13,10 @@ import functools
 import importlib
 import importlib.util
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +47,20 @@ _bootstrap: Final[Any] = importlib.import_module("importlib._bootstrap")
 _ENUMS: Final = "vectorbt.portfolio.enums"
 
 
-class SimulationKernel(Protocol):
-    """The functions of an engine that are used. Series have one dimension, a value per row."""
+class SimulationKernel(ABC):
+    """The functions of an engine that are used. Series have one dimension, a value per row.
+
+    Args:
+        portfolio, returns: modules of the engine.
+        ending: of the names of their functions.
+    """
+
+    def __init__(self, portfolio: Any, returns: Any, ending: str) -> None:
+        self._portfolio = portfolio
+        self._returns, self._sharpe, self._sortino, self._max_drawdown = (
+            getattr(returns, f"{name}_{ending}")
+            for name in ("returns", "sharpe_ratio", "sortino_ratio", "max_drawdown")
+        )
 
     def orders(
         self,
@@ -62,24 +75,35 @@ class SimulationKernel(Protocol):
         cash: float,
     ) -> Records:
         """Simulate market entries and exits as ``Portfolio.from_signals`` does."""
+        return self._simulated(_arguments(entry, leave, price, close, size, fee, slippage, cash))
 
+    @abstractmethod
+    def _simulated(self, given: tuple[object, ...]) -> Records: ...
+
+    @abstractmethod
     def holdings(self, orders: Records, rows: int, cash: float) -> tuple[Floats, Floats]:
         """Return cash and base units held after each row."""
 
+    @abstractmethod
     def profit(self, orders: Records, close: Floats) -> float:
         """Return the total profit in quote units."""
 
     def returns(self, value: Floats, cash: float) -> Floats:
         """Return the return of each row."""
+        changes: Floats = self._returns(_column(value), np.array([cash]))
+        return changes
 
     def sharpe(self, returns: Floats, year: float) -> float:
         """Return the annual Sharpe ratio; ``year`` is the number of rows in a year."""
+        return float(self._sharpe(returns, year)[0])
 
     def sortino(self, returns: Floats, year: float) -> float:
         """Return the annual Sortino ratio."""
+        return float(self._sortino(returns, year)[0])
 
     def max_drawdown(self, returns: Floats) -> float:
         """Return the deepest drawdown, a negative fraction."""
+        return float(self._max_drawdown(returns)[0])
 
 
 def load_kernel(engine: str | None = None) -> SimulationKernel:
@@ -215,26 +239,13 @@ def _record_module() -> ModuleType:
     return module
 
 
-class _RustKernel:
+class _RustKernel(SimulationKernel):
     def __init__(self) -> None:
         from vectorbt_rust import portfolio, returns
 
-        self._portfolio: Any = portfolio
-        self._returns: Any = returns
+        super().__init__(portfolio, returns, "rs")
 
-    def orders(
-        self,
-        entry: Flags,
-        leave: Flags,
-        price: Floats,
-        close: Floats,
-        *,
-        size: Floats | float,
-        fee: float,
-        slippage: Floats | float,
-        cash: float,
-    ) -> Records:
-        given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
+    def _simulated(self, given: tuple[object, ...]) -> Records:
         records: Records = _without_vectorbt(self._portfolio.simulate_from_signals_rs, *given)[0]
         return records
 
@@ -252,42 +263,16 @@ class _RustKernel:
         )
         return float(made[0])
 
-    def returns(self, value: Floats, cash: float) -> Floats:
-        changes: Floats = self._returns.returns_rs(_column(value), np.array([cash]))
-        return changes
 
-    def sharpe(self, returns: Floats, year: float) -> float:
-        return float(self._returns.sharpe_ratio_rs(returns, year)[0])
-
-    def sortino(self, returns: Floats, year: float) -> float:
-        return float(self._returns.sortino_ratio_rs(returns, year)[0])
-
-    def max_drawdown(self, returns: Floats) -> float:
-        return float(self._returns.max_drawdown_rs(returns)[0])
-
-
-class _NumbaKernel:
+class _NumbaKernel(SimulationKernel):
     def __init__(self) -> None:
         load_vectorbt()
         from vectorbt.portfolio import nb as portfolio
         from vectorbt.returns import nb as returns
 
-        self._portfolio: Any = portfolio
-        self._returns: Any = returns
+        super().__init__(portfolio, returns, "nb")
 
-    def orders(
-        self,
-        entry: Flags,
-        leave: Flags,
-        price: Floats,
-        close: Floats,
-        *,
-        size: Floats | float,
-        fee: float,
-        slippage: Floats | float,
-        cash: float,
-    ) -> Records:
-        given = _arguments(entry, leave, price, close, size, fee, slippage, cash)
+    def _simulated(self, given: tuple[object, ...]) -> Records:
         records: Records = self._portfolio.simulate_from_signals_nb(*given, use_stops=False)[0]
         return records
 
@@ -302,19 +287,6 @@ class _NumbaKernel:
         columns, shape = (np.arange(len(orders)), _count(orders)), (len(close), 1)
         made = self._portfolio.total_profit_nb(shape, _column(close), orders, columns)
         return float(made[0])
-
-    def returns(self, value: Floats, cash: float) -> Floats:
-        changes: Floats = self._returns.returns_nb(_column(value), np.array([cash]))
-        return changes
-
-    def sharpe(self, returns: Floats, year: float) -> float:
-        return float(self._returns.sharpe_ratio_nb(returns, year)[0])
-
-    def sortino(self, returns: Floats, year: float) -> float:
-        return float(self._returns.sortino_ratio_nb(returns, year)[0])
-
-    def max_drawdown(self, returns: Floats) -> float:
-        return float(self._returns.max_drawdown_nb(returns)[0])
 
 
 def _count(orders: Records) -> npt.NDArray[np.int64]:
