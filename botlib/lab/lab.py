@@ -181,8 +181,7 @@ class Lab(Blocking):
                 fast: lots are rounded order by order, in decimals.
         """
         strategy = strategy_class(strategy, "sweep")
-        names = _timeframes(strategy, timeframes)
-        data = self.frames(symbol, names, since=since, until=until)
+        data = self.frames(symbol, _timeframes(strategy, timeframes), since=since, until=until)
         return sweep(strategy, data, **self._terms(symbol, fee, options))
 
     @takes_options_of(walk_forward)
@@ -209,8 +208,7 @@ class Lab(Blocking):
                 the parameters with the values to try, … ``market=None`` as for `sweep`.
         """
         strategy = strategy_class(strategy, "walk_forward")
-        names = _timeframes(strategy, timeframes)
-        data = self.frames(symbol, names, since=since, until=until)
+        data = self.frames(symbol, _timeframes(strategy, timeframes), since=since, until=until)
         return walk_forward(strategy, data, **self._terms(symbol, fee, options))
 
     @takes_options_of(cross_validate)
@@ -238,8 +236,7 @@ class Lab(Blocking):
                 `sweep`.
         """
         strategy = strategy_class(strategy, "cross_validate")
-        names = _timeframes(strategy, timeframes)
-        data = self.frames(symbol, names, since=since, until=until)
+        data = self.frames(symbol, _timeframes(strategy, timeframes), since=since, until=until)
         return cross_validate(strategy, data, **self._terms(symbol, fee, options))
 
     @checked_arguments({**ARGUMENTS, "strategy": Kind(is_text, "the name of a strategy's class")})
