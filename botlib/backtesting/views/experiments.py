@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtesting.views.plots import FAINT
+from botlib.backtesting.views.plots import GRID, LOOK
 from botlib.core.text import formats
 from botlib.core.text.masking import masked
 from botlib.core.text.tables import html_picture
@@ -40,16 +40,13 @@ def plot_curves(runs: Sequence[Experiment]) -> Any:
     figure.update_layout(
         height=420,
         margin={"l": 60, "r": 20, "t": 48, "b": 32},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 12, "color": FAINT},
+        **LOOK,
         hovermode="x",
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         showlegend=True,
     )
-    grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(tickformat="+.1%", **grid)
+    figure.update_xaxes(**GRID)
+    figure.update_yaxes(tickformat="+.1%", **GRID)
     return figure
 
 

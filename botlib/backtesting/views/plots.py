@@ -17,6 +17,16 @@ DOWN: Final = "#d9534f"
 LINE: Final = "#4a90d9"
 FAINT: Final = "#8a8f98"
 
+LOOK: Final[dict[str, Any]] = {
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"size": 12, "color": FAINT},
+}
+"""The layout of every figure: it lies on the page, whatever the theme."""
+
+GRID: Final[dict[str, Any]] = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
+"""The axes of every figure."""
+
 
 def plot_result(result: BacktestResult, *, candles: int = 2_000) -> Any:
     """Return a plotly figure in three rows: price with round trips, equity, drawdown."""
@@ -31,16 +41,13 @@ def plot_result(result: BacktestResult, *, candles: int = 2_000) -> Any:
         title={"text": f"{result.strategy} · {result.symbol} {result.timeframe}", "x": 0.01},
         height=640,
         margin={"l": 60, "r": 20, "t": 64, "b": 32},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 12, "color": FAINT},
+        **LOOK,
         hovermode="x",
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         xaxis_rangeslider_visible=False,
     )
-    grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(**grid)
+    figure.update_xaxes(**GRID)
+    figure.update_yaxes(**GRID)
     for row, title in enumerate(("price", "equity", "drawdown"), start=1):
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(tickformat=".1%", row=3, col=1)

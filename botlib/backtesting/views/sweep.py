@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtesting.views.plots import FAINT
+from botlib.backtesting.views.plots import LOOK
 from botlib.core.text import formats
 from botlib.core.text.cards import Tone, card
 from botlib.core.text.tables import html_table
@@ -80,9 +80,7 @@ def heatmap(result: SweepResult, x: str, y: str, metric: str) -> Any:
         yaxis={"title": y, "type": "category", "showgrid": False},
         height=520,
         margin={"l": 60, "r": 20, "t": 64, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 12, "color": FAINT},
+        **LOOK,
     )
     return figure
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from botlib.backtesting.views.plots import DOWN, FAINT, LINE, sampled
+from botlib.backtesting.views.plots import DOWN, FAINT, GRID, LINE, LOOK, sampled
 
 if TYPE_CHECKING:
     from botlib.backtesting.forward.paths import CrossValidationResult
@@ -34,16 +34,13 @@ def plot_walk_forward(result: WalkForwardResult) -> Any:
         },
         height=600,
         margin={"l": 60, "r": 20, "t": 48, "b": 32},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 12, "color": FAINT},
+        **LOOK,
         hovermode="x",
         barmode="overlay",
         legend={"orientation": "h", "y": 1.04, "x": 1, "xanchor": "right"},
     )
-    grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(**grid)
+    figure.update_xaxes(**GRID)
+    figure.update_yaxes(**GRID)
     for row, title in enumerate(("equity", "drawdown", result.metric), start=1):
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(tickformat=".1%", row=2, col=1)
@@ -146,12 +143,9 @@ def plot_paths(result: CrossValidationResult) -> Any:
         title={"text": f"{result.strategy.__name__} · {len(paths.columns)} paths", "x": 0.01},
         height=420,
         margin={"l": 60, "r": 20, "t": 48, "b": 32},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 12, "color": FAINT},
+        **LOOK,
         showlegend=False,
     )
-    grid = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(title_text="equity", **grid)
+    figure.update_xaxes(**GRID)
+    figure.update_yaxes(title_text="equity", **GRID)
     return figure
